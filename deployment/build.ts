@@ -1,0 +1,116 @@
+import { parseArgs } from "node:util";
+import { compile } from "./compile.ts";
+import type { Target } from "./runtime_stub.ts";
+
+const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE]
+
+Makes the rdma-cni executable.
+
+Options:
+  --target x86_64|aarch64  architecture it will run on (default: this machine's)
+  --output FILE            where it is written (default: dist/rdma-cni, dist/rdma-cni-TARGET when foreign)
+  --help                   this text
+
+The runtime stub it is made of is, in this order: the file DENORT_BIN names, the copy in dist/runtime, Deno's
+own download, a package fetched with npm and checked against a pinned hash.
+`;
+
+const PROJECT = new URL("..", import.meta.url).pathname;
+
+export interface BuildOptions {
+  target: Target;
+  output: string;
+  help: boolean;
+}
+
+/** Reads the command line; throws on anything it does not know. */
+export function parseBuildOptions(args: string[]): BuildOptions {
+  const { values } = parseArgs({
+    args,
+    options: { target: { type: "string" }, output: { type: "string" }, help: { type: "boolean" } },
+  });
+  const target = values.target ?? Deno.build.arch;
+  if (target !== "x86_64" && target !== "aarch64") {
+    throw new Error(`Cannot build for target "${target}", wanted "x86_64" or "aarch64"`);
+  }
+  if (values.output === "") throw new Error(`Cannot write to output "", wanted a file name`);
+  const foreign = target === Deno.build.arch ? "" : `-${target}`;
+  const output = values.output ?? `${PROJECT}dist/rdma-cni${foreign}`;
+  return { target, output, help: values.help ?? false };
+}
+
+/** Runs the executable the way a runtime does, with nothing in its environment but the CNI variable. */
+async function smokeRun(executable: string): Promise<void> {
+  const env = { CNI_COMMAND: "VERSION" };
+  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  const child = new Deno.Command(executable, { ...piped, clearEnv: true, env, cwd: "/" }).spawn();
+  const writer = child.stdin.getWriter();
+  // A program that answers without reading its input is no failure of this write.
+  await writer.write(new TextEncoder().encode(`{"cniVersion":"1.1.0"}`)).then(() => writer.close()).catch(
+    () => {},
+  );
+  const { code, stdout, stderr } = await child.output();
+  const [answer, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+  if (code !== 0 || !supportedVersions(answer)) {
+    throw new Error(
+      `Cannot accept the executable: CNI_COMMAND=VERSION exited with ${code} and printed "${answer}", wanted 0 ` +
+        `and JSON with supportedVersions; its stderr: "${complaint}"`,
+    );
+  }
+  console.error(`smoke run: CNI_COMMAND=VERSION answers ${answer}`);
+}
+
+function supportedVersions(answer: string | undefined): boolean {
+  try {
+    return Array.isArray(JSON.parse(answer ?? "").supportedVersions);
+  } catch {
+    return false;
+  }
+}
+
+/** Builds rdma-cni itself into `output`. */
+export async function build(
+  { target, output }: Pick<BuildOptions, "target" | "output">,
+  signal?: AbortSignal,
+): Promise<void> {
+  const runsHere = Deno.build.os === "linux" && Deno.build.arch === target;
+  const entry = `${PROJECT}src/main.ts`;
+  const accept = async (executable: string) => {
+    if (runsHere) await smokeRun(executable);
+    else console.error(`smoke run: left out, this machine cannot run ${target}`);
+  };
+  await compile({ entry, output, target, accept, ...(signal ? { signal } : {}) });
+  console.error(`built "${output}"`);
+}
+
+/** The command line; returns the exit code. */
+async function main(args: string[]): Promise<number> {
+  let options: BuildOptions;
+  try {
+    options = parseBuildOptions(args);
+  } catch (error) {
+    console.error(`${message(error)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const interruption = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(name, () => interruption.abort(new Error(`interrupted by ${name}`)));
+  }
+  try {
+    await build(options, interruption.signal);
+    return 0;
+  } catch (error) {
+    console.error(message(error));
+    return 1;
+  }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
