@@ -1,0 +1,2 @@
+// The runtime's own floor: a program that does nothing.
+export {};

@@ -1,0 +1,131 @@
+import { parseArgs } from "node:util";
+import { build, parseBuildOptions } from "../deployment/build.ts";
+
+const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
+
+Builds the executable, runs every tier of tests and ends with the line "N passed, N failed".
+
+Options:
+  --only TIER[,TIER...]  run these tiers only: unit, files, binary, vm
+  --help                 this text
+`;
+
+interface Tier {
+  name: string;
+  /** Permissions of its tests; the unit tests get none, which keeps them pure. */
+  flags: string[];
+  needsExecutable: boolean;
+}
+
+const TIERS: Tier[] = [
+  { name: "unit", flags: ["--no-prompt"], needsExecutable: false },
+  { name: "files", flags: ["--allow-all"], needsExecutable: false },
+  { name: "binary", flags: ["--allow-all"], needsExecutable: true },
+  { name: "vm", flags: ["--allow-all"], needsExecutable: true },
+];
+
+const PROJECT = new URL("..", import.meta.url).pathname;
+
+interface Counts {
+  passed: number;
+  failed: number;
+  ignored: number;
+}
+
+/** Adds up the suites of a JUnit report; test steps are cases of their own there. */
+export function countCases(report: string): Counts {
+  const counts = { passed: 0, failed: 0, ignored: 0 };
+  const suite = /<testsuite name="[^"]*" tests="(\d+)" disabled="(\d+)" errors="(\d+)" failures="(\d+)"/g;
+  for (const match of report.matchAll(suite)) {
+    const [tests = 0, disabled = 0, errors = 0, failures = 0] = match.slice(1).map(Number);
+    counts.passed += tests - disabled - errors - failures;
+    counts.failed += errors + failures;
+    counts.ignored += disabled;
+  }
+  return counts;
+}
+
+/**
+ * Runs one tier, its output passing straight through. Whatever keeps its tests from being counted counts as one
+ * failure: a file that does not load, a process that dies, a folder without tests.
+ */
+async function runTier({ name, flags }: Tier, reports: string): Promise<Counts> {
+  console.log(`\n== ${name}`);
+  const report = `${reports}/${name}.xml`;
+  const args = ["test", ...flags, `--junit-path=${report}`, `tests/${name}`];
+  const child = { args, cwd: PROJECT, stdin: "null", stdout: "inherit", stderr: "inherit" } as const;
+  const { success, code } = await new Deno.Command(Deno.execPath(), child).spawn().status;
+
+  const counts = countCases(await Deno.readTextFile(report).catch(() => ""));
+  if (counts.passed + counts.failed === 0) {
+    console.log(`Cannot count tier "${name}": no test ran`);
+    counts.failed = 1;
+  } else if (!success && counts.failed === 0) {
+    console.log(`Cannot trust tier "${name}": "deno test" exited with ${code} though no test failed`);
+    counts.failed = 1;
+  }
+  return counts;
+}
+
+function chosenTiers(only: string | undefined): Tier[] {
+  if (only === undefined) return TIERS;
+  const names = only.split(",");
+  const unknown = names.find((name) => !TIERS.some((tier) => tier.name === name));
+  if (unknown !== undefined) {
+    throw new Error(`Cannot run tier "${unknown}", wanted one of unit, files, binary, vm`);
+  }
+  return TIERS.filter((tier) => names.includes(tier.name));
+}
+
+/** Builds when a chosen tier needs it; false when the build failed. */
+async function buildFor(tiers: Tier[]): Promise<boolean> {
+  if (!tiers.some((tier) => tier.needsExecutable)) return true;
+  try {
+    await build(parseBuildOptions([]));
+    return true;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return false;
+  }
+}
+
+/** Returns whether every test of these tiers passed; the sum is the last line printed. */
+async function runTiers(tiers: Tier[]): Promise<boolean> {
+  const reports = await Deno.makeTempDir({ prefix: "rdma-cni-test-" });
+  const results: [string, Counts][] = [];
+  try {
+    const built = await buildFor(tiers);
+    for (const tier of tiers) {
+      const canRun = built || !tier.needsExecutable;
+      results.push([tier.name, canRun ? await runTier(tier, reports) : { passed: 0, failed: 1, ignored: 0 }]);
+    }
+  } finally {
+    await Deno.remove(reports, { recursive: true });
+  }
+  console.log();
+  for (const [name, { passed, failed, ignored }] of results) {
+    console.log(`${name}: ${passed} passed, ${failed} failed${ignored ? `, ${ignored} ignored` : ""}`);
+  }
+  const sum = (key: "passed" | "failed") => results.reduce((total, [, counts]) => total + counts[key], 0);
+  console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+  return sum("failed") === 0;
+}
+
+/** The command line; returns the exit code. */
+async function main(args: string[]): Promise<number> {
+  let tiers: Tier[];
+  try {
+    const { values } = parseArgs({ args, options: { only: { type: "string" }, help: { type: "boolean" } } });
+    if (values.help) {
+      console.log(USAGE);
+      return 0;
+    }
+    tiers = chosenTiers(values.only);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    return 2;
+  }
+  return await runTiers(tiers) ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
