@@ -54,7 +54,11 @@ export async function compile({ entry, output, target, accept, signal }: Compile
 /** One file for the start and one for each literal `await import()`; returns their size in bytes. */
 async function bundle(entry: string, stage: string, signal?: AbortSignal): Promise<number> {
   const args = ["bundle", "--quiet", "--frozen", "--code-splitting", "--outdir", stage, entry];
-  await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+  try {
+    await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+  } catch (cause) {
+    throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
   let size = 0;
   for (const file of Deno.readDirSync(stage)) {
     // Times get embedded too: with these the same sources make the same executable, byte for byte.
