@@ -1,0 +1,74 @@
+/** Debian packages that the simulated node is made with, and what each is for. */
+const PACKAGES = [
+  "qemu-system-x86", // the machine, with the SR-IOV NIC igb
+  "virtiofsd", // its root file system: the host's, read-only
+  "kmod", // depmod here, modprobe in the guest
+  "iproute2", // ip and rdma in the guest
+  "util-linux", // mount, nsenter, setsid
+  "strace", // for cases that look at system calls or stop a program at one
+  "make", // these four build the kernel module and the small C program;
+  "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
+  "libc6-dev",
+  "libelf1t64",
+  "libmnl0", // of the plugin itself
+  "containernetworking-plugins", // host-device and others, for chains
+  "golang-go", // these two build the libcni driver
+  "golang-github-appc-cni-dev",
+];
+
+/**
+ * Installs what is missing of the packages that the simulated node needs. Does not touch the network if
+ * nothing is missing.
+ *
+ * @throws {Error} naming the packages, if they cannot be installed here
+ */
+export async function installPackages(progress: (line: string) => void): Promise<void> {
+  const missing = await missingPackages();
+  if (missing.length === 0) return;
+  const advice = `Cannot prepare the simulated node: install the Debian packages ${missing.join(" ")}`;
+  if (Deno.uid() !== 0) throw new Error(`${advice} (not root, so not done here)`);
+  progress(`packages: installing ${missing.join(" ")} ...`);
+  try {
+    await run("apt-get", ["update"]);
+    await run("apt-get", ["install", "--yes", "--no-install-recommends", ...missing]);
+  } catch (cause) {
+    throw new Error(advice, { cause });
+  }
+}
+
+async function missingPackages(): Promise<string[]> {
+  const query = new Deno.Command("dpkg-query", {
+    args: ["--show", "--showformat=${db:Status-Status} ${Package}\n", ...PACKAGES],
+    stderr: "null",
+  });
+  let listing = "";
+  try {
+    listing = new TextDecoder().decode((await query.output()).stdout);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const installed = new Set(listing.split("\n").filter((line) => line.startsWith("installed ")));
+  return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * @returns what it wrote to its standard output
+ * @throws {Error} with the end of what it wrote, if it fails
+ */
+export async function run(program: string, args: string[], cwd?: string): Promise<string> {
+  const command = new Deno.Command(program, {
+    args,
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+    stdin: "null",
+  });
+  const { success, code, stdout, stderr } = await command.output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
+  if (!success) {
+    const tail = (out + err).trimEnd().split("\n").slice(-20).join("\n");
+    throw new Error(`${program} ${args.join(" ")}: exit status ${code}\n${tail}`);
+  }
+  return out;
+}

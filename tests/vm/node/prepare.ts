@@ -1,0 +1,90 @@
+import { fileURLToPath } from "node:url";
+import { installPackages, run } from "./packages.ts";
+import { type Kernel, unpackKernel } from "./kernel.ts";
+
+/** Everything that a boot of the simulated node needs, prepared. */
+export interface Node {
+  /** Folder of all that was prepared; git ignores it. */
+  directory: string;
+  kernel: Kernel;
+  /** The kernel module that gives network functions RDMA devices. */
+  simModule: string;
+  /** Runs a chain of plugins through libcni: see libcni/main.go. */
+  libcniRunner: string;
+  /** Holds a context of an RDMA device: see sim/hold_context.c. */
+  holdContext: string;
+}
+
+const SOURCES = fileURLToPath(new URL(".", import.meta.url));
+const DIRECTORY = fileURLToPath(new URL("../../../dist/node", import.meta.url));
+
+/**
+ * Prepares the simulated node: Debian packages, a kernel, our kernel module and two small programs. What is
+ * there and not older than its sources is kept, so that a second call takes well under a second.
+ *
+ * @param progress takes one line for each step that takes time
+ * @throws {Error} if a step fails; it names the packages to install if that cannot be done here
+ */
+export async function prepareNode(progress: (line: string) => void): Promise<Node> {
+  await installPackages(progress);
+  await Deno.mkdir(DIRECTORY, { recursive: true });
+  const kernel = await unpackKernel(`${DIRECTORY}/kernel`, progress);
+  const node: Node = {
+    directory: DIRECTORY,
+    kernel,
+    simModule: `${kernel.extraModules}/rdma_sim.ko`,
+    libcniRunner: `${DIRECTORY}/libcni-run`,
+    holdContext: `${DIRECTORY}/hold_context`,
+  };
+  const sim = `${SOURCES}sim/rdma_sim.c`;
+  if (await isOlder(node.simModule, sim)) {
+    progress("kernel module: building ...");
+    await buildSimModule(kernel);
+  }
+  const holdContext = `${SOURCES}sim/hold_context.c`;
+  if (await isOlder(node.holdContext, holdContext)) {
+    await run("gcc-14", ["-O2", "-Wall", "-Werror", "-o", node.holdContext, holdContext]);
+  }
+  const libcni = `${SOURCES}libcni/main.go`;
+  if (await isOlder(node.libcniRunner, libcni)) {
+    progress("libcni driver: building ...");
+    await buildLibcniRunner(libcni, node.libcniRunner);
+  }
+  return node;
+}
+
+async function isOlder(target: string, source: string): Promise<boolean> {
+  const sourceTime = (await Deno.stat(source)).mtime!;
+  try {
+    return (await Deno.stat(target)).mtime! < sourceTime;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
+  }
+}
+
+/** Builds in a folder of its own, because make leaves its files beside the sources. */
+async function buildSimModule(kernel: Kernel): Promise<void> {
+  const build = await Deno.makeTempDir({ dir: DIRECTORY });
+  try {
+    for (const name of ["Kbuild", "rdma_sim.c"]) {
+      await Deno.copyFile(`${SOURCES}sim/${name}`, `${build}/${name}`);
+    }
+    await run("make", ["-C", kernel.headers, "-f", kernel.makefile, `M=${build}`, "modules"]);
+    await Deno.copyFile(`${build}/rdma_sim.ko`, `${kernel.extraModules}/rdma_sim.ko`);
+  } finally {
+    await Deno.remove(build, { recursive: true });
+  }
+  await run("depmod", ["--basedir", kernel.moduleRoot, kernel.release]);
+}
+
+/** Takes the libraries from Debian's packages: no module proxy is asked. */
+async function buildLibcniRunner(source: string, target: string): Promise<void> {
+  const cache = await Deno.makeTempDir();
+  const environment = ["GO111MODULE=off", "GOPATH=/usr/share/gocode", "CGO_ENABLED=0", `GOCACHE=${cache}`];
+  try {
+    await run("env", [...environment, "go", "build", "-trimpath", "-o", target, source]);
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+}
