@@ -1,0 +1,169 @@
+import { LOG_LEVELS, type LogLevel } from "../log.ts";
+import type { RawConfig } from "./config_schema.ts";
+import { CniError, ErrorCode } from "./error.ts";
+import { IDENTIFIER } from "./identifier.ts";
+import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
+
+/** A container's interface on a network: what the runtime adds and deletes. */
+export interface AttachmentKey {
+  readonly containerID: string;
+  readonly ifname: string;
+}
+
+/** What the plugin before this one in the chain made, as it came: keys unknown to us included. */
+export type PrevResult = NonNullable<RawConfig["prevResult"]>;
+
+/** The network configuration, as far as this plugin reads it. */
+export interface NetworkConfig {
+  readonly cniVersion: CniVersion;
+  /** The network's name. */
+  readonly name: string;
+  /** The function to use: `runtimeConfig.deviceID`, else `deviceID`. */
+  readonly deviceId?: string;
+  /** Whether a physical function's own device may be moved. */
+  readonly allowPf: boolean;
+  readonly logLevel: LogLevel;
+  readonly logFile?: string;
+  readonly prevResult?: PrevResult;
+  /** GC: the attachments that are still there. Absent when the runtime did not say. */
+  readonly validAttachments?: readonly AttachmentKey[];
+}
+
+/**
+ * Reads a network configuration.
+ *
+ * @param text JSON as it came on standard input
+ * @throws {CniError} code 6 when it is no JSON object, 1 for an unknown version, 7 for everything else, with each
+ *   wrong value named by its path
+ */
+export async function parseConfig(text: string): Promise<NetworkConfig> {
+  const raw = parseObject(text);
+  const cniVersion = parseVersion(raw["cniVersion"]);
+  if (!isWellFormed(raw)) await assertValid(raw);
+  const config = raw as RawConfig;
+  const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
+  const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
+  return {
+    cniVersion,
+    name: config.name,
+    ...(deviceId ? { deviceId } : {}),
+    allowPf: config.allowPF ?? true,
+    logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
+    ...(config.logFile ? { logFile: config.logFile } : {}),
+    ...(config.prevResult ? { prevResult: config.prevResult } : {}),
+    ...(validAttachments ? { validAttachments } : {}),
+  };
+}
+
+/**
+ * Whether a configuration is certainly one that the schema accepts. It may say no to a good one, never yes to a bad
+ * one; it is here because it takes a twentieth of the time that loading zod takes.
+ */
+export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is RawConfig {
+  return hasShape({
+    cniVersion: optional(isString),
+    name: (value) => isString(value) && IDENTIFIER.test(value),
+    type: optional(isString),
+    deviceID: optional(isString),
+    allowPF: optional(isBoolean),
+    logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
+    logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
+    args: optional(hasShapeOf({ cni: optional(hasShapeOf({ debug: optional(isBoolean) })) })),
+    runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
+    prevResult: optional(hasShapeOf({
+      cniVersion: optional(isString),
+      interfaces: optional(isArrayOf(hasShapeOf({
+        name: optional(isString),
+        mac: optional(isString),
+        sandbox: optional(isString),
+        pciID: optional(isString),
+      }))),
+    })),
+    "cni.dev/valid-attachments": optional(isArrayOf(isAttachment)),
+    "cni.dev/attachments": optional(isArrayOf(isAttachment)),
+  }, raw);
+}
+
+const FAULTS_SHOWN = 10;
+
+type Check = (value: unknown) => boolean;
+
+const isString = (value: unknown): value is string => typeof value === "string";
+const isBoolean: Check = (value) => typeof value === "boolean";
+const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
+
+function optional(check: Check): Check {
+  return (value) => value === undefined || value === null || check(value);
+}
+
+function isArrayOf(check: Check): Check {
+  return (value) => Array.isArray(value) && value.every(check);
+}
+
+function hasShapeOf(shape: Readonly<Record<string, Check>>): Check {
+  return (value) => isObject(value) && hasShape(shape, value);
+}
+
+function hasShape(shape: Readonly<Record<string, Check>>, value: Readonly<Record<string, unknown>>): boolean {
+  return Object.entries(shape).every(([key, check]) => check(value[key]));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text, keepNumber);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CniError(ErrorCode.undecodable, `Cannot read network configuration: not JSON`, reason, {
+      cause,
+    });
+  }
+  if (isObject(value)) return value;
+  throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");
+}
+
+/** A number that JavaScript would change (a 64-bit integer, say) is kept as written: prevResult goes out again. */
+function keepNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== "number" || context?.source === undefined || String(value) === context.source) {
+    return value;
+  }
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(context.source);
+}
+
+function parseVersion(value: unknown): CniVersion {
+  if (value === undefined || value === null || value === "") return "0.1.0";
+  if (isString(value) && isCniVersion(value)) return value;
+  throw new CniError(
+    ErrorCode.incompatibleVersion,
+    `Cannot use network configuration: cniVersion ${JSON.stringify(value)} is not supported`,
+    `supported versions: ${CNI_VERSIONS.join(", ")}`,
+  );
+}
+
+async function assertValid(raw: unknown): Promise<void> {
+  const { configSchema } = await import("./config_schema.ts");
+  const { error } = configSchema.safeParse(raw);
+  if (!error) return;
+  const faults = error.issues.slice(0, FAULTS_SHOWN).map(({ path, message }) =>
+    `${formatPath(path)}: ${message}`
+  );
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use network configuration: ${faults.join("; ")}`,
+    "correct these keys in the network configuration",
+  );
+}
+
+/** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */
+function formatPath(path: readonly PropertyKey[]): string {
+  const parts = path.map((key) => {
+    if (typeof key === "number") return `[${key}]`;
+    const name = String(key);
+    return /^\w+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
+  });
+  return parts.join("").replace(/^\./, "");
+}

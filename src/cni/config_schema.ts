@@ -1,0 +1,44 @@
+/**
+ * The network configuration as a zod schema: the authority on what is allowed, and the source of the types. Loading
+ * zod takes longer than all the rest of a call, so a good configuration is recognised by `config.ts` alone and this
+ * module is loaded only to say what is wrong with a bad one. A test holds both against each other.
+ */
+import * as z from "zod/mini";
+import en from "zod/v4/locales/en.js";
+import { LOG_LEVELS } from "../log.ts";
+import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
+
+z.config(en());
+
+/** Go's decoders take null for absent, so runtimes may send it. */
+function optional<T extends z.core.$ZodType>(schema: T) {
+  return z.nullish(schema);
+}
+
+const attachments = optional(z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })));
+
+export const configSchema = z.looseObject({
+  cniVersion: optional(z.string()),
+  name: z.string().check(z.regex(IDENTIFIER, { error: IDENTIFIER_RULE })),
+  type: optional(z.string()),
+  deviceID: optional(z.string()),
+  allowPF: optional(z.boolean()),
+  logLevel: optional(z.enum(LOG_LEVELS)),
+  logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
+  args: optional(z.looseObject({ cni: optional(z.looseObject({ debug: optional(z.boolean()) })) })),
+  runtimeConfig: optional(z.looseObject({ deviceID: optional(z.string()) })),
+  prevResult: optional(z.looseObject({
+    cniVersion: optional(z.string()),
+    interfaces: optional(z.array(z.looseObject({
+      name: optional(z.string()),
+      mac: optional(z.string()),
+      sandbox: optional(z.string()),
+      pciID: optional(z.string()),
+    }))),
+  })),
+  "cni.dev/valid-attachments": attachments,
+  "cni.dev/attachments": attachments,
+});
+
+/** A configuration as it comes, checked. */
+export type RawConfig = z.infer<typeof configSchema>;

@@ -1,0 +1,33 @@
+import type { NetworkConfig, PrevResult } from "./config.ts";
+import { CniError, ErrorCode } from "./error.ts";
+
+/** An interface in a result, CNI 0.3.0 and later. `sandbox` is the pod's namespace path, absent for the host's side. */
+export type Interface = NonNullable<NonNullable<PrevResult["interfaces"]>[number]>;
+
+/**
+ * The result of the plugins before this one.
+ *
+ * @throws {CniError} code 7 when there is none: the plugin is not chained, or the runtime did not pass it on
+ */
+export function requirePrevResult(config: NetworkConfig): PrevResult {
+  if (config.prevResult) return config.prevResult;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use network ${JSON.stringify(config.name)}: no prevResult`,
+    'plugin "rdma" adds to an interface that another made: list it in "plugins" after one such as "sriov"',
+  );
+}
+
+/** The interfaces of a result, those that the runtime asked for (by namespace and name) first. */
+export function listInterfaces(result: PrevResult | undefined, netns: string, ifname: string): Interface[] {
+  const rank = (entry: Interface) => Number(entry.sandbox !== netns) + Number(entry.name !== ifname);
+  return [...result?.interfaces ?? []].sort((a, b) => rank(a) - rank(b));
+}
+
+/**
+ * The result this plugin gives: the one it got, unchanged. Before 1.0.0 a result need not name its version, but what
+ * reads it later takes a missing one for 0.1.0, so then it is added.
+ */
+export function formatResult(config: NetworkConfig): string {
+  return JSON.stringify({ cniVersion: config.cniVersion, ...requirePrevResult(config) });
+}

@@ -1,0 +1,45 @@
+import { check, cString, libc } from "./libc.ts";
+
+// uapi asm-generic/fcntl.h; the same on x86_64, but O_NOFOLLOW differs on arm64 (asm/fcntl.h).
+const O_RDONLY = 0;
+const O_WRONLY = 0o1;
+const O_CREAT = 0o100;
+const O_APPEND = 0o2000;
+const O_CLOEXEC = 0o2000000;
+const O_NOFOLLOW = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
+
+/** A file descriptor with one owner, closed once. */
+export class Fd implements Disposable {
+  #open = true;
+
+  constructor(readonly number: number) {}
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    libc().close(this.number);
+  }
+}
+
+/**
+ * Opens a file for reading.
+ *
+ * @throws {SyscallError}
+ */
+export function openForReading(path: string): Fd {
+  return open(path, O_RDONLY, 0);
+}
+
+/**
+ * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused.
+ *
+ * @throws {SyscallError} ELOOP for a symbolic link
+ */
+export function openForAppending(path: string): Fd {
+  return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+}
+
+function open(path: string, flags: number, mode: number): Fd {
+  const call = `open(${JSON.stringify(path)})`;
+  return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
+}

@@ -1,0 +1,53 @@
+/**
+ * The C library's calls this program needs. All are synchronous, so they run on the main thread and what setns()
+ * changes holds for the calls after it. `open` and `ioctl` are variadic in C; on Linux x86_64 and aarch64 a variadic
+ * call passes integers as any other call does.
+ */
+import { EINTR, SyscallError } from "./errno.ts";
+
+const SYMBOLS = {
+  __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
+  access: { parameters: ["buffer", "i32"], result: "i32" }, // int access(const char *path, int mode)
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int bind(int, const struct sockaddr *, socklen_t)
+  close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
+  flock: { parameters: ["i32", "i32"], result: "i32" }, // int flock(int fd, int operation)
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int getsockopt(int, int level, int name, void *value, socklen_t *length)
+  ioctl: { parameters: ["i32", "usize"], result: "i32" }, // int ioctl(int fd, unsigned long request, ...)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // int open(const char *path, int flags, mode_t mode)
+  recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "isize" }, // ssize_t recvfrom(int, void *, size_t, int flags, struct sockaddr *, socklen_t *)
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // ssize_t sendto(int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
+  setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Symbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+
+let symbols: Symbols | undefined;
+
+/** The C library, opened on first use. */
+export function libc(): Symbols {
+  return symbols ??= Deno.dlopen("libc.so.6", SYMBOLS).symbols;
+}
+
+/**
+ * Runs a call that reports failure as -1 and sets errno, again if a signal interrupted it.
+ *
+ * @param call how to name the call in an error, `open("/run/netns/a")`
+ * @returns the call's non-negative result
+ * @throws {SyscallError} with the errno of the failed call
+ */
+export function check(call: string, run: (c: Symbols) => number | bigint): number {
+  const c = libc();
+  for (;;) {
+    const result = Number(run(c));
+    if (result >= 0) return result;
+    const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
+    if (errno !== EINTR) throw new SyscallError(call, errno);
+  }
+}
+
+/** A path as C wants it. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text + "\0");
+}

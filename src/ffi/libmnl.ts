@@ -1,0 +1,69 @@
+/** libmnl, which lays out our requests: headers, attributes and their padding. */
+
+const SYMBOLS = {
+  mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" }, // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
+  mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" }, // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
+  mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" }, // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Symbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+
+/** Neither the system nor the plugin's own folder has a libmnl that can be used. */
+export class LibmnlMissing extends Error {
+  override readonly name = "LibmnlMissing";
+}
+
+/** Larger than any request of ours: a name of 64 bytes and a few numbers. */
+const BUFFER_LENGTH = 4096;
+
+let symbols: Symbols | undefined;
+
+/**
+ * Opens libmnl on first use: the system's, else the copy that stands in a hidden folder beside the executable.
+ *
+ * @throws {LibmnlMissing} when neither can be opened
+ */
+export function openLibmnl(): Symbols {
+  if (symbols) return symbols;
+  const folder = Deno.execPath().replace(/[^/]*$/, "");
+  const causes: string[] = [];
+  for (const path of ["libmnl.so.0", `${folder}.rdma-cni/libmnl.so.0`]) {
+    try {
+      return symbols = Deno.dlopen(path, SYMBOLS).symbols;
+    } catch (cause) {
+      causes.push(`${JSON.stringify(path)}: ${cause instanceof Error ? cause.message : cause}`);
+    }
+  }
+  throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
+}
+
+/**
+ * Writes a netlink message. The port is left 0: the kernel knows the socket.
+ *
+ * @param body the family's fixed structure between header and attributes, often empty
+ * @throws {LibmnlMissing}
+ * @throws {RangeError} when it does not fit into 4096 bytes
+ */
+export function encodeMessage(
+  header: { readonly type: number; readonly flags: number; readonly sequence: number },
+  body: Uint8Array,
+  attributes: Iterable<{ readonly type: number; readonly value: Uint8Array<ArrayBuffer> }>,
+): Uint8Array<ArrayBuffer> {
+  const mnl = openLibmnl();
+  const message = new Uint8Array(BUFFER_LENGTH);
+  const view = new DataView(message.buffer);
+  mnl.mnl_nlmsg_put_header(message);
+  view.setUint16(4, header.type, true);
+  view.setUint16(6, header.flags, true);
+  view.setUint32(8, header.sequence, true);
+  if (body.length > 0) {
+    mnl.mnl_nlmsg_put_extra_header(message, BigInt(body.length));
+    message.set(body, 16);
+  }
+  for (const { type, value } of attributes) {
+    if (!mnl.mnl_attr_put_check(message, BigInt(BUFFER_LENGTH), type, BigInt(value.length), value)) {
+      throw new RangeError(`Cannot write attribute ${type}: ${value.length} bytes do not fit the request`);
+    }
+  }
+  return message.subarray(0, view.getUint32(0, true));
+}

@@ -1,0 +1,46 @@
+import { formatErrno, SyscallError } from "../ffi/errno.ts";
+import { LibmnlMissing } from "../ffi/libmnl.ts";
+import { DecodeError } from "../netlink/error.ts";
+
+export { DecodeError, LibmnlMissing, SyscallError };
+
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const ENODEV = 19;
+export const ENOTDIR = 20;
+export const EINVAL = 22;
+export const ENOTTY = 25;
+export const EPROTONOSUPPORT = 93;
+export const EOPNOTSUPP = 95;
+
+/** The kernel took the request and said no. */
+export class NetlinkError extends Error {
+  override readonly name = "NetlinkError";
+
+  /**
+   * @param request what was asked, `move RDMA device 3`
+   * @param kernelText the kernel's own words (extended acknowledgement), if it sent any
+   */
+  constructor(readonly request: string, readonly errno: number, readonly kernelText?: string) {
+    super(
+      `Cannot ${request}: ${formatErrno(errno)}${
+        kernelText ? `; the kernel says ${JSON.stringify(kernelText)}` : ""
+      }`,
+    );
+  }
+}
+
+/** A path does not lead to a network namespace. */
+export class NetnsError extends Error {
+  override readonly name = "NetnsError";
+
+  /** @param state "missing": nothing is there; "other": something is there that is no network namespace */
+  constructor(readonly path: string, readonly state: "missing" | "other", cause: unknown) {
+    const found = state === "missing" ? "it does not exist" : "it is no network namespace";
+    super(`Cannot open network namespace ${JSON.stringify(path)}: ${found}`, { cause });
+  }
+}

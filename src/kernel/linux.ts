@@ -1,0 +1,125 @@
+import { openForAppending } from "../ffi/fd.ts";
+import { check, cString } from "../ffi/libc.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
+import { EAGAIN, SyscallError } from "./error.ts";
+import type { Kernel, Link, Netns, RdmaDevice, ResourceCount, VirtualFunction } from "./kernel.ts";
+import { getLink, listVirtualFunctions } from "./link.ts";
+import { NetlinkSocket } from "./netlink_socket.ts";
+import { homeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
+import * as rdma from "./rdma.ts";
+import { getBusDevice } from "./sysfs.ts";
+
+/** uapi linux/file.h (flock) and unistd.h (access). */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const W_OK = 2;
+
+/** The kernel this process runs on. */
+export class LinuxKernel implements Kernel {
+  #hostNetns: LinuxNetns | undefined;
+
+  get bootId(): string {
+    return Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
+  }
+
+  get hostNetns(): LinuxNetns {
+    return this.#hostNetns ??= new LinuxNetns(homeNetns());
+  }
+
+  openNetns(path: string): Netns {
+    return new LinuxNetns(openNetns(path));
+  }
+
+  listNetns(): ReturnType<Kernel["listNetns"]> {
+    return listNetns();
+  }
+
+  getRdmaMode(): ReturnType<Kernel["getRdmaMode"]> {
+    return rdma.getMode(this.hostNetns.socket(NETLINK_RDMA));
+  }
+
+  listVirtualFunctions(): VirtualFunction[] {
+    return listVirtualFunctions(this.hostNetns.socket(NETLINK_ROUTE));
+  }
+
+  getBusDevice(id: string): ReturnType<Kernel["getBusDevice"]> {
+    return getBusDevice(id);
+  }
+
+  tryLock(path: string): Disposable | undefined {
+    const file = openForAppending(path);
+    try {
+      check(`lock ${JSON.stringify(path)}`, (c) => c.flock(file.number, LOCK_EX | LOCK_NB));
+      return file;
+    } catch (error) {
+      file[Symbol.dispose]();
+      if (error instanceof SyscallError && error.errno === EAGAIN) return undefined;
+      throw error;
+    }
+  }
+
+  assertWritable(path: string): void {
+    check(`write to ${JSON.stringify(path)}`, (c) => c.access(cString(path), W_OK));
+  }
+
+  sleep(milliseconds: number): void {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+  }
+}
+
+/** An open namespace with a socket for each netlink family that was asked there. */
+class LinuxNetns implements Netns {
+  readonly path: string;
+  readonly fd: number;
+  readonly inode: number;
+  readonly cookie?: string;
+  readonly #netns: OpenNetns;
+  readonly #sockets = new Map<number, NetlinkSocket>();
+
+  constructor(netns: OpenNetns) {
+    this.#netns = netns;
+    this.path = netns.path;
+    this.fd = netns.fd;
+    this.inode = netns.inode;
+    if (netns.cookie !== undefined) this.cookie = netns.cookie;
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets.values()) socket[Symbol.dispose]();
+    this.#sockets.clear();
+    this.#netns[Symbol.dispose]();
+  }
+
+  socket(protocol: number): NetlinkSocket {
+    const open = this.#sockets.get(protocol);
+    if (open) return open;
+    const socket = within(this.#netns, () => new NetlinkSocket(protocol));
+    this.#sockets.set(protocol, socket);
+    return socket;
+  }
+
+  listRdmaDevices(): RdmaDevice[] {
+    return rdma.listDevices(this.socket(NETLINK_RDMA));
+  }
+
+  moveRdmaDevice(index: number, to: Netns): void {
+    const socket = this.socket(NETLINK_RDMA);
+    within(this.#netns, () => rdma.moveDevice(socket, index, to.fd));
+  }
+
+  renameRdmaDevice(index: number, name: string): void {
+    rdma.renameDevice(this.socket(NETLINK_RDMA), index, name);
+  }
+
+  getUverbs(index: number): string | undefined {
+    return rdma.getUverbs(this.socket(NETLINK_RDMA), index);
+  }
+
+  listResources(index: number): ResourceCount[] {
+    return rdma.listResources(this.socket(NETLINK_RDMA), index);
+  }
+
+  getLink(name: string): Link | undefined {
+    return getLink(this.socket(NETLINK_ROUTE), name);
+  }
+}

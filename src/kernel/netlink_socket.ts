@@ -1,0 +1,133 @@
+import { Fd } from "../ffi/fd.ts";
+import { check } from "../ffi/libc.ts";
+import { encodeMessage } from "../ffi/libmnl.ts";
+import type { Message, Request } from "../netlink/message.ts";
+import { Reply } from "../netlink/reply.ts";
+import { DecodeError, NetlinkError } from "./error.ts";
+
+// Sockets: linux/net.h, linux/socket.h, asm-generic/socket.h, linux/netlink.h.
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_PEEK = 0x2;
+const MSG_TRUNC = 0x20;
+
+/** sizeof(struct sockaddr_nl): family u16, pad u16, port u32, groups u32. */
+const SOCKADDR_NL_LENGTH = 12;
+
+/** How long the kernel may take for one datagram; moving a device can take it a second or two. */
+const RECEIVE_TIMEOUT_S = 30n;
+/** What the kernel fills at most in one piece of a dump; a single larger message is peeked at first. */
+const BUFFER_LENGTH = 32 * 1024;
+const MESSAGE_LIMIT = 16 * 1024 * 1024;
+const DUMP_ATTEMPTS = 20;
+
+/** A netlink socket. It belongs to the namespace that the thread was in when it was opened. */
+export class NetlinkSocket implements Disposable {
+  readonly #fd: Fd;
+  #sequence = 0;
+  #buffer = new Uint8Array(BUFFER_LENGTH);
+
+  /**
+   * @param protocol NETLINK_ROUTE or NETLINK_RDMA
+   * @throws {SyscallError} EPROTONOSUPPORT when the kernel has no such family, as without ib_core
+   */
+  constructor(protocol: number) {
+    this.#fd = new Fd(check(`open a netlink socket (protocol ${protocol})`, (c) => {
+      return c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    }));
+    try {
+      this.#setOption(SOL_SOCKET, SO_RCVTIMEO, BigInt64Array.of(RECEIVE_TIMEOUT_S, 0n));
+      this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, Int32Array.of(1));
+      this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, Int32Array.of(1));
+      check("bind a netlink socket", (c) => c.bind(this.#fd.number, kernelAddress(), SOCKADDR_NL_LENGTH));
+    } catch (error) {
+      this.#fd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+
+  /**
+   * Sends a request and waits for all of the answer. A dump that the kernel marks as interrupted is asked for again.
+   *
+   * @param what the request in words, for errors: `list RDMA devices`
+   * @throws {NetlinkError} when the kernel refuses
+   * @throws {SyscallError} when the socket fails, or EAGAIN when no answer comes within 30 seconds
+   * @throws {DecodeError} when the answer cannot be read
+   */
+  request(what: string, request: Request): Message[] {
+    for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+      const { outcome, interrupted, messages } = this.#exchange(what, request);
+      if (outcome && outcome.errno !== 0) throw new NetlinkError(what, outcome.errno, outcome.kernelText);
+      if (!interrupted) return messages;
+    }
+    throw new DecodeError(`Cannot ${what}: the list changed during each of ${DUMP_ATTEMPTS} attempts`);
+  }
+
+  #exchange(what: string, request: Request): Reply {
+    const sequence = ++this.#sequence;
+    const { type, flags, body, attributes } = request;
+    const bytes = encodeMessage({ type, flags, sequence }, body, attributes);
+    check(what, (c) => {
+      return c.sendto(this.#fd.number, bytes, BigInt(bytes.length), 0, kernelAddress(), SOCKADDR_NL_LENGTH);
+    });
+    const reply = new Reply(sequence);
+    while (!reply.outcome) {
+      const datagram = this.#receive(what);
+      if (datagram) reply.add(datagram);
+    }
+    return reply;
+  }
+
+  /** One datagram, or undefined when it came from another process instead of the kernel. */
+  #receive(what: string): Uint8Array | undefined {
+    const length = this.#recvfrom(what, MSG_PEEK | MSG_TRUNC, new Uint8Array(SOCKADDR_NL_LENGTH));
+    if (length > MESSAGE_LIMIT) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
+    if (length > this.#buffer.length) this.#buffer = new Uint8Array(length);
+    const sender = new Uint8Array(SOCKADDR_NL_LENGTH);
+    const received = this.#recvfrom(what, 0, sender);
+    const port = new DataView(sender.buffer).getUint32(4, true);
+    // Messages keep views on their bytes and the buffer is used again, so each datagram gets bytes of its own.
+    return port === 0 ? this.#buffer.slice(0, received) : undefined;
+  }
+
+  #recvfrom(what: string, flags: number, sender: Uint8Array<ArrayBuffer>): number {
+    return check(`${what} (receive the answer)`, (c) => {
+      const room = BigInt(this.#buffer.length);
+      return c.recvfrom(
+        this.#fd.number,
+        this.#buffer,
+        room,
+        flags,
+        sender,
+        Uint32Array.of(SOCKADDR_NL_LENGTH),
+      );
+    });
+  }
+
+  #setOption(
+    level: number,
+    option: number,
+    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+  ): void {
+    check(`set option ${option} of a netlink socket`, (c) => {
+      return c.setsockopt(this.#fd.number, level, option, value, value.byteLength);
+    });
+  }
+}
+
+/** The kernel's address, port 0; as the address to bind to it means "any free port". */
+function kernelAddress(): Uint8Array<ArrayBuffer> {
+  const address = new Uint8Array(SOCKADDR_NL_LENGTH);
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+  return address;
+}

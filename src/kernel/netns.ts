@@ -1,0 +1,167 @@
+import { type Fd, openForReading } from "../ffi/fd.ts";
+import { check } from "../ffi/libc.ts";
+import { EINVAL, ENOENT, ENOTDIR, ENOTTY, NetnsError, SyscallError } from "./error.ts";
+
+/** uapi linux/sched.h. */
+const CLONE_NEWNET = 0x40000000;
+/** uapi linux/nsfs.h, kernel 4.11: tells the kind of namespace behind a descriptor. */
+const NS_GET_NSTYPE = 0xb703n;
+/** The calling thread's own namespace; /proc/self would name that of the process's first thread. */
+const OWN_NETNS = "/proc/thread-self/ns/net";
+
+// Sockets: linux/net.h, asm-generic/socket.h.
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71;
+
+/** A namespace held open by a descriptor; what it is, not yet what one can ask of it. */
+export interface OpenNetns extends Disposable {
+  readonly path: string;
+  readonly fd: number;
+  readonly inode: number;
+  readonly cookie?: string;
+}
+
+/** The namespace of the calling thread, taken at the first call: the host's, as long as nothing was entered before. */
+let home: OpenNetns | undefined;
+/** Set when a thread that went into another namespace could not come back: from then on nothing may be done. */
+let stray: Error | undefined;
+
+/** The namespace the plugin was started in. */
+export function homeNetns(): OpenNetns {
+  return home ??= openNetns(OWN_NETNS);
+}
+
+/**
+ * Opens a namespace by a path such as /run/netns/a or /proc/42/ns/net.
+ *
+ * @throws {NetnsError} when the path is missing or no network namespace
+ * @throws {SyscallError}
+ */
+export function openNetns(path: string): OpenNetns {
+  const fd = openAny(path);
+  try {
+    assertNetns(path, fd.number);
+    const inode = Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? 0;
+    const cookie = path === OWN_NETNS ? readCookie() : within({ path, fd: fd.number }, readCookie);
+    return {
+      path,
+      inode,
+      ...(cookie === undefined ? {} : { cookie }),
+      fd: fd.number,
+      [Symbol.dispose]: () => fd[Symbol.dispose](),
+    };
+  } catch (error) {
+    fd[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Does something inside a namespace: sockets opened there belong to it, and orders sent from there come from it. The
+ * work must be synchronous, since anything asynchronous may run on another thread, which stays outside.
+ *
+ * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or not be left again
+ */
+export function within<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
+  if (stray) throw stray;
+  const back = homeNetns();
+  if (netns.fd === back.fd) return work();
+  enter(netns);
+  try {
+    return work();
+  } finally {
+    try {
+      enter(back);
+    } catch (error) {
+      stray = error as Error;
+      // deno-lint-ignore no-unsafe-finally -- whatever the work gave is void: the thread is in the wrong namespace
+      throw error;
+    }
+  }
+}
+
+/**
+ * The namespaces that processes are in, then those that only an open file keeps alive; each number once.
+ * Processes that end while they are looked at are passed over.
+ */
+export function* listNetns(): Generator<{ readonly path: string; readonly inode: number }> {
+  const seen = new Set<number>();
+  const processes = [...Deno.readDirSync("/proc")].map((entry) => entry.name).filter((name) =>
+    /^\d+$/.test(name)
+  );
+  const paths = function* () {
+    for (const pid of processes) yield `/proc/${pid}/ns/net`;
+    for (const pid of processes) {
+      for (const fd of namesIn(`/proc/${pid}/fd`)) yield `/proc/${pid}/fd/${fd}`;
+    }
+  };
+  for (const path of paths()) {
+    const inode = Number(/^net:\[(\d+)\]$/.exec(linkTarget(path))?.[1]);
+    if (!inode || seen.has(inode)) continue;
+    seen.add(inode);
+    yield { path, inode };
+  }
+}
+
+function openAny(path: string): Fd {
+  try {
+    return openForReading(path);
+  } catch (error) {
+    if (error instanceof SyscallError && (error.errno === ENOENT || error.errno === ENOTDIR)) {
+      throw new NetnsError(path, "missing", error);
+    }
+    throw error;
+  }
+}
+
+function assertNetns(path: string, fd: number): void {
+  try {
+    const kind = check(`ask what ${JSON.stringify(path)} is`, (c) => c.ioctl(fd, NS_GET_NSTYPE));
+    if (kind !== CLONE_NEWNET) throw new NetnsError(path, "other", undefined);
+  } catch (error) {
+    if (error instanceof SyscallError && (error.errno === ENOTTY || error.errno === EINVAL)) {
+      throw new NetnsError(path, "other", error);
+    }
+    throw error;
+  }
+}
+
+function enter(netns: { readonly path: string; readonly fd: number }): void {
+  check(`enter network namespace ${JSON.stringify(netns.path)}`, (c) => c.setns(netns.fd, CLONE_NEWNET));
+}
+
+/** Any socket tells the cookie of the namespace it was opened in (kernel 5.14, net/core/sock.c). */
+function readCookie(): string | undefined {
+  const socket = check("open a socket", (c) => c.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  try {
+    const cookie = new BigUint64Array(1);
+    check("read the cookie of a network namespace", (c) => {
+      return c.getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, Uint32Array.of(8));
+    });
+    return String(cookie[0]);
+  } catch (error) {
+    if (error instanceof SyscallError) return undefined;
+    throw error;
+  } finally {
+    check("close a socket", (c) => c.close(socket));
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
+
+function linkTarget(path: string): string {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return "";
+  }
+}

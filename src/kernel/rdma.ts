@@ -1,0 +1,55 @@
+/** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
+import type { Message, Request } from "../netlink/message.ts";
+import * as nldev from "../netlink/nldev.ts";
+import { DecodeError, ENODEV, ENOENT, EOPNOTSUPP, NetlinkError } from "./error.ts";
+import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
+import type { NetlinkSocket } from "./netlink_socket.ts";
+
+/** The subsystem's namespace mode. */
+export function getMode(socket: NetlinkSocket): RdmaMode {
+  const reply = single(socket, "ask for the RDMA namespace mode", nldev.getSystem());
+  return nldev.decodeSharedMode(reply.payload) ? "shared" : "exclusive";
+}
+
+/** The devices that the socket's namespace has; in shared mode all. */
+export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
+  return socket.request("list RDMA devices", nldev.listDevices()).map((message) =>
+    nldev.decodeDevice(message.payload)
+  );
+}
+
+/**
+ * Moves a device. The calling thread must be in the device's namespace (device.c, rdma_dev_change_netns, compares with
+ * that of the sender, not of the socket); a move to where it is would reset the device.
+ */
+export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number): void {
+  socket.request(`move RDMA device ${index}`, nldev.setDeviceNetns(index, netnsFd));
+}
+
+/** Gives a device another name. */
+export function renameDevice(socket: NetlinkSocket, index: number, name: string): void {
+  socket.request(`rename RDMA device ${index} to ${JSON.stringify(name)}`, nldev.setDeviceName(index, name));
+}
+
+/** The uverbs character device of a device, or undefined when the kernel knows of none. */
+export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
+  const what = `ask for the uverbs device of RDMA device ${index}`;
+  try {
+    return nldev.decodeCharDevice(single(socket, what, nldev.getCharDevice(index, "uverbs")).payload);
+  } catch (error) {
+    if (error instanceof NetlinkError && [ENOENT, ENODEV, EOPNOTSUPP].includes(error.errno)) return undefined;
+    throw error;
+  }
+}
+
+/** How many objects of each kind processes have on a device. */
+export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
+  const what = `ask for the resources of RDMA device ${index}`;
+  return nldev.decodeResources(single(socket, what, nldev.getResources(index)).payload);
+}
+
+function single(socket: NetlinkSocket, what: string, request: Request): Message {
+  const [reply] = socket.request(what, request);
+  if (!reply) throw new DecodeError(`Cannot ${what}: the kernel acknowledged but did not answer`);
+  return reply;
+}

@@ -1,0 +1,62 @@
+import type { BusDevice } from "./kernel.ts";
+
+const BUSES = ["pci", "auxiliary"] as const;
+
+/**
+ * Looks a device up on the buses. Which bus it is on is decided by where it exists, not by the form of its name.
+ *
+ * @param id a PCI address (`0000:3b:00.2`) or an auxiliary device (`mlx5_core.sf.4`)
+ * @returns undefined when no bus has it, or the id is no name that could stand in a folder
+ */
+export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
+  if (!isFileName(id)) return undefined;
+  for (const bus of BUSES) {
+    const folder = `${root}/bus/${bus}/devices/${id}`;
+    if (!exists(folder)) continue;
+    const driver = linkName(`${folder}/driver`);
+    return {
+      id,
+      bus,
+      ...(driver === undefined ? {} : { driver }),
+      isPhysicalFunction: bus === "pci" && !exists(`${folder}/physfn`),
+      enabledVfs: Number(readText(`${folder}/sriov_numvfs`) ?? 0),
+      rdmaDevices: list(`${folder}/infiniband`),
+      uverbs: list(`${folder}/infiniband_verbs`),
+    };
+  }
+  return undefined;
+}
+
+/** The PCI address of a virtual function of a physical function's netdev, or undefined when it is switched off. */
+export function getVfDeviceId(pf: string, vf: number, root = "/sys"): string | undefined {
+  return isFileName(pf) ? linkName(`${root}/class/net/${pf}/device/virtfn${vf}`) : undefined;
+}
+
+function isFileName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
+}
+
+function exists(path: string): boolean {
+  return absentIsUndefined(() => Deno.statSync(path)) !== undefined;
+}
+
+function list(folder: string): string[] {
+  return absentIsUndefined(() => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort()) ?? [];
+}
+
+function linkName(path: string): string | undefined {
+  return absentIsUndefined(() => Deno.readLinkSync(path).split("/").at(-1));
+}
+
+function readText(path: string): string | undefined {
+  return absentIsUndefined(() => Deno.readTextFileSync(path).trim());
+}
+
+function absentIsUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}

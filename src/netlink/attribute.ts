@@ -1,0 +1,112 @@
+/**
+ * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes.
+ * Every length the kernel sends is checked here and nowhere else. Numbers are in the byte order of the machine,
+ * which on both architectures that Deno compiles for is little-endian.
+ *
+ *   0        2        4                    4+n   padded
+ *   | length | type   | value (n bytes) ...  | 0 |
+ */
+import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_ALIGNTO } from "./constants.ts";
+import { DecodeError } from "./error.ts";
+
+/** An attribute to send. */
+export interface Attribute {
+  readonly type: number;
+  readonly value: Uint8Array<ArrayBuffer>;
+}
+
+/** The attributes of a message by type; of a type that occurs several times, each occurrence in order. */
+export type Attributes = ReadonlyMap<number, readonly Uint8Array[]>;
+
+/** Rounds a length in bytes up to where the next netlink structure starts. */
+export function align(length: number): number {
+  return (length + NLMSG_ALIGNTO - 1) & ~(NLMSG_ALIGNTO - 1);
+}
+
+/** An attribute that holds 32 bits. */
+export function u32(type: number, value: number): Attribute {
+  const bytes = new Uint8Array(4);
+  viewOf(bytes).setUint32(0, value, true);
+  return { type, value: bytes };
+}
+
+/** An attribute that holds a string and the NUL that the kernel's strict parsing asks for. */
+export function text(type: number, value: string): Attribute {
+  return { type, value: new TextEncoder().encode(value + "\0") };
+}
+
+/** A view on exactly these bytes. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * Splits bytes into attributes. Types are given without their flag bits; types unknown to us are kept, since a newer
+ * kernel may send them.
+ *
+ * @throws {DecodeError} when a length is shorter than a header or reaches beyond the bytes
+ */
+export function decodeAttributes(bytes: Uint8Array): Attributes {
+  const attributes = new Map<number, Uint8Array[]>();
+  const view = viewOf(bytes);
+  for (let offset = 0; offset < bytes.length;) {
+    const rest = bytes.length - offset;
+    if (rest < NLA_HDRLEN) {
+      throw new DecodeError(`Cannot decode attribute: ${rest} bytes left, header takes 4`);
+    }
+    const length = view.getUint16(offset, true);
+    const type = view.getUint16(offset + 2, true) & NLA_TYPE_MASK;
+    if (length < NLA_HDRLEN || length > rest) {
+      throw new DecodeError(`Cannot decode attribute ${type}: it claims ${length} bytes of ${rest}`);
+    }
+    const value = bytes.subarray(offset + NLA_HDRLEN, offset + length);
+    const same = attributes.get(type);
+    if (same) same.push(value);
+    else attributes.set(type, [value]);
+    offset += align(length);
+  }
+  return attributes;
+}
+
+/** The bytes of the first attribute of this type, or undefined when there is none. */
+export function getBytes(attributes: Attributes, type: number): Uint8Array | undefined {
+  return attributes.get(type)?.[0];
+}
+
+/** The attributes nested in the first attribute of this type, empty when there is none. */
+export function getNested(attributes: Attributes, type: number): Attributes {
+  const bytes = getBytes(attributes, type);
+  return bytes ? decodeAttributes(bytes) : new Map();
+}
+
+/** The 8-bit number of this type, or undefined when there is none. */
+export function getU8(attributes: Attributes, type: number): number | undefined {
+  return sized(attributes, type, 1)?.getUint8(0);
+}
+
+/** The 32-bit number of this type, or undefined when there is none. */
+export function getU32(attributes: Attributes, type: number): number | undefined {
+  return sized(attributes, type, 4)?.getUint32(0, true);
+}
+
+/** The 64-bit number of this type, or undefined when there is none. */
+export function getU64(attributes: Attributes, type: number): bigint | undefined {
+  return sized(attributes, type, 8)?.getBigUint64(0, true);
+}
+
+/** The string of this type up to its NUL, or undefined when there is none. */
+export function getText(attributes: Attributes, type: number): string | undefined {
+  const bytes = getBytes(attributes, type);
+  if (!bytes) return undefined;
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+function sized(attributes: Attributes, type: number, size: number): DataView | undefined {
+  const bytes = getBytes(attributes, type);
+  if (!bytes) return undefined;
+  if (bytes.length !== size) {
+    throw new DecodeError(`Cannot decode attribute ${type}: value of ${bytes.length} bytes, want ${size}`);
+  }
+  return viewOf(bytes);
+}

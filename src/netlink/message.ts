@@ -1,0 +1,100 @@
+/**
+ * Netlink messages: a header of 16 bytes, then a payload that depends on the type.
+ *
+ *   0        4        6        8          12       16
+ *   | length | type   | flags  | sequence | port   | payload ...
+ */
+import { align, type Attribute, decodeAttributes, getText, viewOf } from "./attribute.ts";
+import { NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_HDRLEN, NLMSGERR_ATTR_MSG } from "./constants.ts";
+import { DecodeError } from "./error.ts";
+
+/** A request: what stands in the header, the family's own fixed structure, and the attributes after it. */
+export interface Request {
+  readonly type: number;
+  readonly flags: number;
+  readonly body: Uint8Array;
+  readonly attributes: readonly Attribute[];
+}
+
+/** A received message. */
+export interface Message {
+  readonly type: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly port: number;
+  readonly payload: Uint8Array;
+}
+
+/** What an NLMSG_ERROR or NLMSG_DONE says: errno, 0 for success, and the kernel's own words if it sent any. */
+export interface Outcome {
+  readonly errno: number;
+  readonly kernelText?: string;
+}
+
+/**
+ * Splits one datagram into its messages.
+ *
+ * @throws {DecodeError} when a length is shorter than a header or reaches beyond the datagram
+ */
+export function decodeMessages(datagram: Uint8Array): Message[] {
+  const messages: Message[] = [];
+  const view = viewOf(datagram);
+  for (let offset = 0; offset < datagram.length;) {
+    const rest = datagram.length - offset;
+    if (rest < NLMSG_HDRLEN) {
+      throw new DecodeError(`Cannot decode message: ${rest} bytes left, header takes 16`);
+    }
+    const length = view.getUint32(offset, true);
+    if (length < NLMSG_HDRLEN || length > rest) {
+      throw new DecodeError(`Cannot decode message: it claims ${length} bytes of ${rest}`);
+    }
+    messages.push({
+      type: view.getUint16(offset + 4, true),
+      flags: view.getUint16(offset + 6, true),
+      sequence: view.getUint32(offset + 8, true),
+      port: view.getUint32(offset + 12, true),
+      payload: datagram.subarray(offset + NLMSG_HDRLEN, offset + length),
+    });
+    offset += align(length);
+  }
+  return messages;
+}
+
+/**
+ * Reads an NLMSG_ERROR: a negative errno (0 acknowledges), the header of the request, unless capped the rest of the
+ * request, and with NETLINK_EXT_ACK attributes of which one is a text. (linux/netlink.h, struct nlmsgerr.)
+ *
+ * @throws {DecodeError} when the payload is too short for what the flags promise
+ */
+export function decodeError(message: Message): Outcome {
+  const { payload, flags } = message;
+  const errorLength = 4 + NLMSG_HDRLEN;
+  if (payload.length < errorLength) {
+    throw new DecodeError(
+      `Cannot decode error message: ${payload.length} bytes, want at least ${errorLength}`,
+    );
+  }
+  const view = viewOf(payload);
+  const errno = -view.getInt32(0, true);
+  if (!(flags & NLM_F_ACK_TLVS)) return { errno };
+  const requestLength = flags & NLM_F_CAPPED ? NLMSG_HDRLEN : view.getUint32(4, true);
+  return outcome(errno, payload.subarray(4 + align(requestLength)));
+}
+
+/**
+ * Reads an NLMSG_DONE: the end of a dump, with a negative errno when the dump broke off.
+ *
+ * @throws {DecodeError} when an errno is promised but cut off
+ */
+export function decodeDone(message: Message): Outcome {
+  const { payload, flags } = message;
+  if (payload.length === 0) return { errno: 0 };
+  if (payload.length < 4) throw new DecodeError(`Cannot decode end of dump: ${payload.length} bytes, want 4`);
+  const errno = -viewOf(payload).getInt32(0, true);
+  return flags & NLM_F_ACK_TLVS ? outcome(errno, payload.subarray(4)) : { errno };
+}
+
+function outcome(errno: number, extended: Uint8Array): Outcome {
+  const kernelText = getText(decodeAttributes(extended), NLMSGERR_ATTR_MSG);
+  return kernelText === undefined ? { errno } : { errno, kernelText };
+}

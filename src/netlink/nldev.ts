@@ -1,0 +1,146 @@
+/**
+ * The RDMA devices' netlink family, NETLINK_RDMA with client RDMA_NL_NLDEV: uapi rdma/rdma_netlink.h,
+ * drivers/infiniband/core/nldev.c. Its messages have no header of their own; attributes follow at once.
+ */
+import {
+  type Attribute,
+  decodeAttributes,
+  getBytes,
+  getText,
+  getU32,
+  getU64,
+  getU8,
+  text,
+  u32,
+} from "./attribute.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { DecodeError } from "./error.ts";
+import type { Request } from "./message.ts";
+
+const RDMA_NL_NLDEV = 5;
+
+export const RDMA_NLDEV_CMD_GET = 1;
+export const RDMA_NLDEV_CMD_SET = 2;
+export const RDMA_NLDEV_CMD_SYS_GET = 6;
+export const RDMA_NLDEV_CMD_RES_GET = 9;
+export const RDMA_NLDEV_CMD_GET_CHARDEV = 15;
+
+const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
+const RDMA_NLDEV_ATTR_DEV_NAME = 2;
+const RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
+const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
+const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME = 17;
+const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR = 18;
+const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
+const RDMA_NLDEV_NET_NS_FD = 68;
+const RDMA_NLDEV_ATTR_CHARDEV_TYPE = 69;
+const RDMA_NLDEV_ATTR_CHARDEV_NAME = 70;
+const RDMA_NLDEV_ATTR_PARENT_NAME = 100;
+
+/** An RDMA device as a namespace shows it. `parent` is set for SMI sub-devices only (kernel 6.11). */
+export interface RdmaDevice {
+  readonly index: number;
+  readonly name: string;
+  readonly parent?: string;
+}
+
+/** How many objects of a kind ("pd", "qp", "ctx" ...) exist on a device. */
+export interface ResourceCount {
+  readonly kind: string;
+  readonly count: bigint;
+}
+
+/** Asks for all devices that the socket's namespace may see. */
+export function listDevices(): Request {
+  return request(RDMA_NLDEV_CMD_GET, [], NLM_F_DUMP);
+}
+
+/** Orders a device into the namespace behind an open file descriptor. The sending thread must be in the device's. */
+export function setDeviceNetns(index: number, netnsFd: number): Request {
+  return request(RDMA_NLDEV_CMD_SET, [
+    u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    u32(RDMA_NLDEV_NET_NS_FD, netnsFd),
+  ]);
+}
+
+/** Orders a new name. Never together with a namespace: kernels ignore the move then (nldev.c, nldev_set_doit). */
+export function setDeviceName(index: number, name: string): Request {
+  return request(RDMA_NLDEV_CMD_SET, [
+    u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    text(RDMA_NLDEV_ATTR_DEV_NAME, name),
+  ]);
+}
+
+/** Asks for the subsystem's settings, the namespace mode among them. */
+export function getSystem(): Request {
+  return request(RDMA_NLDEV_CMD_SYS_GET, []);
+}
+
+/** Asks for the character device that a client ("uverbs", "umad") made for an RDMA device. */
+export function getCharDevice(index: number, client: string): Request {
+  return request(RDMA_NLDEV_CMD_GET_CHARDEV, [
+    u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    text(RDMA_NLDEV_ATTR_CHARDEV_TYPE, client),
+  ]);
+}
+
+/** Asks how many objects processes have on a device. */
+export function getResources(index: number): Request {
+  return request(RDMA_NLDEV_CMD_RES_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
+}
+
+/**
+ * Reads one reply to {@linkcode listDevices}.
+ *
+ * @throws {DecodeError} when the index or the name is missing, or a value has the wrong size
+ */
+export function decodeDevice(payload: Uint8Array): RdmaDevice {
+  const attributes = decodeAttributes(payload);
+  const index = getU32(attributes, RDMA_NLDEV_ATTR_DEV_INDEX);
+  const name = getText(attributes, RDMA_NLDEV_ATTR_DEV_NAME);
+  if (index === undefined || !name) {
+    throw new DecodeError("Cannot decode RDMA device: index or name is missing");
+  }
+  const parent = getText(attributes, RDMA_NLDEV_ATTR_PARENT_NAME);
+  return parent === undefined ? { index, name } : { index, name, parent };
+}
+
+/**
+ * Reads the reply to {@linkcode getSystem}: true when devices are shared by all namespaces.
+ *
+ * @throws {DecodeError} when the mode is missing, as on kernels before 5.3
+ */
+export function decodeSharedMode(payload: Uint8Array): boolean {
+  const mode = getU8(decodeAttributes(payload), RDMA_NLDEV_SYS_ATTR_NETNS_MODE);
+  if (mode === undefined) {
+    throw new DecodeError("Cannot decode RDMA settings: no namespace mode, which kernel 5.3 introduced");
+  }
+  return mode !== 0;
+}
+
+/** Reads the reply to {@linkcode getCharDevice}: the name below /dev/infiniband, or undefined when there is none. */
+export function decodeCharDevice(payload: Uint8Array): string | undefined {
+  return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_CHARDEV_NAME);
+}
+
+/** Reads the reply to {@linkcode getResources}, one entry a kind, also those with none. */
+export function decodeResources(payload: Uint8Array): ResourceCount[] {
+  const summary = getBytes(decodeAttributes(payload), RDMA_NLDEV_ATTR_RES_SUMMARY);
+  if (!summary) return [];
+  return (decodeAttributes(summary).get(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY) ?? []).map((entry) => {
+    const attributes = decodeAttributes(entry);
+    return {
+      kind: getText(attributes, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME) ?? "",
+      count: getU64(attributes, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR) ?? 0n,
+    };
+  });
+}
+
+function request(command: number, attributes: readonly Attribute[], flags = NLM_F_ACK): Request {
+  return {
+    type: (RDMA_NL_NLDEV << 10) + command,
+    flags: NLM_F_REQUEST | flags,
+    body: new Uint8Array(0),
+    attributes,
+  };
+}
