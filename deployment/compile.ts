@@ -1,4 +1,5 @@
 import { basename, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { denoEnv, runChild } from "./child.ts";
 import { appendedSize, stubAtHand, stubFromNpm, stubPackage, stubPath, type Target } from "./runtime_stub.ts";
 
@@ -14,7 +15,7 @@ export interface CompileOptions {
   signal?: AbortSignal;
 }
 
-const PROJECT = new URL("..", import.meta.url).pathname;
+const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 /** Deno's own download of the stub has no time limit, and where packets are dropped it hangs. */
 const DOWNLOAD_LIMIT_MS = 60_000;

@@ -1,5 +1,6 @@
-import { dirname } from "node:path";
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runChild } from "./child.ts";
 
 /** Processor architectures the plugin is built for, as `Deno.build.arch` spells them. */
@@ -38,7 +39,7 @@ const PINNED: Record<Target, PinnedStub> = {
 
 /** Where the pinned stub for `target` is kept between builds. */
 export function stubPath(target: Target): string {
-  return new URL(`../dist/runtime/denort-${PINNED_VERSION}-${target}`, import.meta.url).pathname;
+  return fileURLToPath(new URL(`../dist/runtime/denort-${PINNED_VERSION}-${target}`, import.meta.url));
 }
 
 /** What `stubFromNpm` downloads for `target`, for messages. */

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build.ts";
 
@@ -24,7 +25,7 @@ const TIERS: Tier[] = [
   { name: "vm", flags: ["--allow-all"], needsExecutable: true },
 ];
 
-const PROJECT = new URL("..", import.meta.url).pathname;
+const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 interface Counts {
   passed: number;

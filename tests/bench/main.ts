@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compile } from "../../deployment/compile.ts";
 import { parseBuildOptions } from "../../deployment/build.ts";
@@ -129,7 +130,7 @@ async function bench(runs: number): Promise<Result[]> {
   const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
   try {
     await Deno.copyFile(plugin, `${folder}/rdma-cni`);
-    const entry = new URL("empty.ts", import.meta.url).pathname;
+    const entry = fileURLToPath(new URL("empty.ts", import.meta.url));
     await compile({ entry, output: `${folder}/empty`, target });
     return await measure(candidates(`${folder}/rdma-cni`, `${folder}/empty`), runs, folder);
   } finally {
