@@ -33,9 +33,9 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const processes: Deno.ChildProcess[] = [];
   let timer: number | undefined;
   try {
-    processes.push(start("/usr/libexec/virtiofsd", virtiofsdArguments(socket)));
+    processes.push(start("/usr/libexec/virtiofsd", virtiofsdArguments(socket), "null"));
     await untilExists(socket);
-    const qemu = start("qemu-system-x86_64", qemuArguments(node, boot, socket, consoleLog));
+    const qemu = start("qemu-system-x86_64", qemuArguments(node, boot, socket, consoleLog), "piped");
     processes.push(qemu);
     timer = setTimeout(() => kill(qemu), boot.timeoutMs + MACHINE_MS);
 
@@ -104,8 +104,8 @@ function kernelCommandLine(node: Node, boot: Boot): string {
   return words.join(" ");
 }
 
-function start(program: string, args: string[]): Deno.ChildProcess {
-  return new Deno.Command(program, { args, stdin: "null", stdout: "piped" }).spawn();
+function start(program: string, args: string[], stdout: "piped" | "null"): Deno.ChildProcess {
+  return new Deno.Command(program, { args, stdin: "null", stdout }).spawn();
 }
 
 function kill(process: Deno.ChildProcess): void {

@@ -1,0 +1,123 @@
+/** A network function as the initial namespace sees it: PF, VF or scalable function. */
+export interface NetworkFunction {
+  /** PCI address, or name on the auxiliary bus. */
+  deviceId: string;
+  /** Undefined if it has none, or not in this network namespace. */
+  netdev: string | undefined;
+  mac: string | undefined;
+  /** Names in the order of their numbers; those in other network namespaces are missing. */
+  rdmaDevices: string[];
+}
+
+/** A function with all that belongs to it at hand. */
+export interface CompleteFunction {
+  deviceId: string;
+  netdev: string;
+  mac: string;
+  /** The first one, if it has several. */
+  rdmaDevice: string;
+}
+
+const PCI = "/sys/bus/pci/devices";
+const AUXILIARY = "/sys/bus/auxiliary/devices";
+const PARAMETERS = "/sys/module/rdma_sim/parameters";
+
+/** The physical function. */
+export function pf(): NetworkFunction {
+  const address = names(PCI).find((name) => names(`${PCI}/${name}`).includes("virtfn0"));
+  if (address === undefined) throw new Error("No PCI function has VFs");
+  return readFunction(PCI, address);
+}
+
+/** The virtual functions in the order of their numbers. */
+export function vfs(): NetworkFunction[] {
+  const directory = `${PCI}/${pf().deviceId}`;
+  return names(directory).filter((name) => name.startsWith("virtfn")).sort(byNumber)
+    .map((link) => readFunction(PCI, Deno.readLinkSync(`${directory}/${link}`).split("/").at(-1)!));
+}
+
+/** The scalable functions. */
+export function sfs(): NetworkFunction[] {
+  return names(AUXILIARY).filter((name) => name.startsWith("rdma_sim.sf.")).sort(byNumber)
+    .map((name) => readFunction(AUXILIARY, name));
+}
+
+/** One VF. @throws {Error} if its netdev or RDMA device is not in the initial network namespace */
+export function vf(index: number): CompleteFunction {
+  return complete(vfs()[index], `VF ${index}`);
+}
+
+/** One scalable function. @throws {Error} as `vf` does */
+export function sf(index: number): CompleteFunction {
+  return complete(sfs()[index], `Scalable function ${index}`);
+}
+
+function complete(found: NetworkFunction | undefined, what: string): CompleteFunction {
+  const { deviceId, netdev, mac, rdmaDevices: [rdmaDevice] = [] } = found ?? {};
+  if (deviceId === undefined || netdev === undefined || mac === undefined || rdmaDevice === undefined) {
+    throw new Error(`${what} is not complete: ${JSON.stringify(found)}`);
+  }
+  return { deviceId, netdev, mac, rdmaDevice };
+}
+
+/** Takes the driver from a PCI function, if it has one. */
+export function unbind(pciAddress: string): void {
+  if (!names(`${PCI}/${pciAddress}`).includes("driver")) return;
+  Deno.writeTextFileSync(`${PCI}/${pciAddress}/driver/unbind`, pciAddress);
+}
+
+/** Lets the kernel find a driver for a PCI function; netdev and RDMA devices are there when this returns. */
+export function bind(pciAddress: string): void {
+  Deno.writeTextFileSync("/sys/bus/pci/drivers_probe", pciAddress);
+}
+
+/** Takes the driver from a PCI function and gives it one again, which makes new devices. */
+export function rebind(pciAddress: string): void {
+  unbind(pciAddress);
+  bind(pciAddress);
+}
+
+/** The kernel's text of a parameter of our kernel module; see `modinfo` of it, or its source. */
+export function simParameter(name: string): string {
+  return Deno.readTextFileSync(`${PARAMETERS}/${name}`).trim();
+}
+
+/** Sets a parameter of our kernel module. Most count from the next bind of a function. */
+export function setSimParameter(name: string, value: string | number | boolean): void {
+  Deno.writeTextFileSync(
+    `${PARAMETERS}/${name}`,
+    typeof value === "boolean" ? (value ? "Y" : "N") : `${value}`,
+  );
+}
+
+/** The parameters that can be set, with their values. */
+export function simParameters(): Map<string, string> {
+  const settable = names(PARAMETERS).filter((name) =>
+    (Deno.statSync(`${PARAMETERS}/${name}`).mode! & 0o200) !== 0
+  );
+  return new Map(settable.map((name) => [name, simParameter(name)]));
+}
+
+function readFunction(bus: string, deviceId: string): NetworkFunction {
+  const [netdev] = names(`${bus}/${deviceId}/net`);
+  return {
+    deviceId,
+    netdev,
+    mac: netdev === undefined ? undefined : Deno.readTextFileSync(`/sys/class/net/${netdev}/address`).trim(),
+    rdmaDevices: names(`${bus}/${deviceId}/infiniband`).sort(byNumber),
+  };
+}
+
+/** What a directory contains; nothing, if there is none. */
+export function names(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+function byNumber(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true });
+}

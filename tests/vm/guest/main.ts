@@ -1,0 +1,6 @@
+// The last module of the program that runs in the guest: the others have declared their cases by now.
+// Arguments: folder of the prepared node, compiled plugin, and a part of the names of cases to run.
+import { installPlugin, runCases } from "./harness.ts";
+
+await installPlugin();
+await runCases(decodeURIComponent(Deno.args[2] ?? ""));

@@ -1,0 +1,110 @@
+import { netnsPath } from "./netns.ts";
+import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LIBCNI_RUN } from "./programs.ts";
+import { type Outcome, outcome } from "./sh.ts";
+
+/** A result or an error, as plugins print them. */
+export interface CniOutput {
+  cniVersion?: string;
+  interfaces?: { name: string; mac?: string; sandbox?: string }[];
+  code?: number;
+  msg?: string;
+  details?: string;
+  [key: string]: unknown;
+}
+
+export interface CniOutcome extends Outcome {
+  /** Standard output parsed; undefined if it is empty. */
+  json: CniOutput | undefined;
+  /** How long the program ran. */
+  ms: number;
+}
+
+export interface PluginCall {
+  command: string;
+  /** Name or path. */
+  netns?: string;
+  /** "net1" unless told. */
+  ifname?: string;
+  /** "container1" unless told. */
+  containerId?: string;
+  /** Standard input: text as it is, anything else as JSON. */
+  config?: unknown;
+  /** CNI_ARGS. */
+  args?: string;
+  /** More variables, or other values; undefined leaves one out. */
+  environment?: Record<string, string | undefined>;
+}
+
+/** Puts the compiled plugin where a node has it. Does nothing if none was built. */
+export async function installPlugin(): Promise<void> {
+  try {
+    await Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Calls the installed plugin as a runtime does. @throws {SyntaxError} if its output is not one JSON text */
+export async function plugin(call: PluginCall): Promise<CniOutcome> {
+  const { command, netns, ifname = "net1", containerId = "container1", config = "", args } = call;
+  const variables: Record<string, string | undefined> = {
+    PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+    CNI_COMMAND: command,
+    CNI_PATH,
+    CNI_CONTAINERID: containerId,
+    CNI_IFNAME: ifname,
+    CNI_NETNS: netns === undefined || netns.includes("/") ? netns : netnsPath(netns),
+    CNI_ARGS: args,
+    ...call.environment,
+  };
+  const env = Object.fromEntries(
+    Object.entries(variables).filter((entry): entry is [string, string] => {
+      return entry[1] !== undefined;
+    }),
+  );
+  return await cniOutcome(
+    new Deno.Command(INSTALLED_PLUGIN, {
+      env,
+      clearEnv: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }),
+    typeof config === "string" ? config : JSON.stringify(config),
+  );
+}
+
+export interface LibcniCall {
+  command: "add" | "check" | "del";
+  /** A list of plugins, as in a .conflist file. */
+  conflist: unknown;
+  netns: string;
+  ifname?: string;
+  containerId?: string;
+  /** What becomes runtimeConfig of plugins that declare it, as in `{ deviceID: "0000:01:10.0" }`. */
+  capabilities?: Record<string, unknown>;
+  /** CNI_ARGS. */
+  args?: string;
+}
+
+/** Runs a chain of plugins through the real libcni. */
+export async function libcni(call: LibcniCall): Promise<CniOutcome> {
+  const { command, conflist, netns, ifname = "net1", containerId = "container1", capabilities = {}, args } =
+    call;
+  const file = await Deno.makeTempFile({ suffix: ".conflist" });
+  await Deno.writeTextFile(file, JSON.stringify(conflist));
+  const path = netns.includes("/") ? netns : netnsPath(netns);
+  return await cniOutcome(
+    new Deno.Command(LIBCNI_RUN, {
+      args: [command, file, CNI_PATH, containerId, path, ifname, JSON.stringify(capabilities)],
+      env: args === undefined ? {} : { CNI_ARGS: args },
+    }),
+  );
+}
+
+async function cniOutcome(command: Deno.Command, stdin?: string): Promise<CniOutcome> {
+  const start = performance.now();
+  const ended = await outcome(command, stdin);
+  const ms = Math.round(performance.now() - start);
+  return { ...ended, json: ended.stdout.trim() === "" ? undefined : JSON.parse(ended.stdout), ms };
+}

@@ -1,0 +1,11 @@
+/** Folder of what the host side prepared, and the compiled plugin: the first two arguments. */
+const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
+
+/** The compiled plugin as the build left it. */
+export const COMPILED_PLUGIN = `${EXECUTABLE}`;
+/** Where a node has it. */
+export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
+/** Where a runtime looks for plugins: ours, and those of Debian. */
+export const CNI_PATH = "/opt/cni/bin:/usr/lib/cni";
+export const LIBCNI_RUN = `${NODE_DIRECTORY}/libcni-run`;
+export const HOLD_CONTEXT = `${NODE_DIRECTORY}/hold_context`;

@@ -1,0 +1,89 @@
+import {
+  bind,
+  names,
+  type NetworkFunction,
+  pf,
+  setSimParameter,
+  sfs,
+  simParameters,
+  unbind,
+  vfs,
+} from "./functions.ts";
+import { netnsCount, netnsNames } from "./netns.ts";
+import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
+import { endBackground, shOk, until } from "./sh.ts";
+
+/** What a node is like when nothing has happened to it. */
+export interface Home {
+  functions: NetworkFunction[];
+  netdevs: string[];
+  parameters: Map<string, string>;
+  mode: string;
+}
+
+/** Takes down what the node is like now. */
+export async function readHome(): Promise<Home> {
+  return {
+    functions: [pf(), ...vfs(), ...sfs()],
+    netdevs: names("/sys/class/net"),
+    parameters: simParameters(),
+    mode: await netnsMode(),
+  };
+}
+
+/**
+ * Brings the node back to what it was: no processes, namespaces, files and netdevs of cases, all devices home
+ * under their names and with their addresses.
+ *
+ * @throws {Error} if it does not become so
+ */
+export async function resetNode(home: Home): Promise<void> {
+  await endBackground();
+  for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
+  await until("only the initial network namespace is left", () => netnsCount() === 1);
+  for (const [name, value] of home.parameters) setSimParameter(name, value);
+  if (await netnsMode() !== home.mode) await setNetnsMode(home.mode);
+  for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
+  await resetFunctions(home);
+  await removeNetdevs(home);
+  for (const directory of ["/var/lib/cni", "/etc/cni/net.d"]) {
+    for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
+  }
+  const now = JSON.stringify([pf(), ...vfs(), ...sfs()]);
+  const then = JSON.stringify(home.functions);
+  if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
+}
+
+/** VFs that are not as they were get new devices; PF and scalable functions can only have been renamed. */
+async function resetFunctions(home: Home): Promise<void> {
+  const wanted = new Map(home.functions.map((one) => [one.deviceId, one]));
+  const physical = pf();
+  for (const now of [physical, ...sfs()]) {
+    const then = wanted.get(now.deviceId);
+    if (then) await rename(now, then);
+  }
+  const changed = vfs().map((now, index) => ({ now, then: wanted.get(now.deviceId), index }))
+    .filter(({ now, then }) => JSON.stringify(now) !== JSON.stringify(then));
+  for (const { now } of changed) unbind(now.deviceId);
+  for (const { now, then, index } of changed) {
+    await shOk(`ip link set ${pf().netdev} vf ${index} mac ${then?.mac}`);
+    bind(now.deviceId);
+  }
+}
+
+async function rename(now: NetworkFunction, then: NetworkFunction): Promise<void> {
+  const [device, wanted] = [now.rdmaDevices[0], then.rdmaDevices[0]];
+  if (device !== wanted) await shOk(`rdma dev set ${device} name ${wanted}`);
+  if (now.netdev !== then.netdev) {
+    await shOk(`ip link set ${now.netdev} down && ip link set ${now.netdev} name ${then.netdev}`);
+  }
+}
+
+async function removeNetdevs(home: Home): Promise<void> {
+  const foreign = names("/sys/class/net").filter((name) => !home.netdevs.includes(name));
+  const orders = [
+    ...foreign.map((name) => `link del ${name}`),
+    ...vfs().flatMap(({ netdev }) => [`addr flush dev ${netdev}`, `link set ${netdev} down`]),
+  ];
+  await shOk(`ip -batch - <<'END'\n${orders.join("\n")}\nEND`);
+}

@@ -1,0 +1,85 @@
+/** How a program ended. A signal counts as code 128 + its number. */
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command line of the shell to its end. Never throws because the command failed. */
+export async function sh(command: string): Promise<Outcome> {
+  return await outcome(new Deno.Command("sh", { args: ["-c", command], stdin: "null" }));
+}
+
+/**
+ * Runs a command line of the shell that has to succeed.
+ *
+ * @returns its standard output without the final newline
+ * @throws {Error} with the command's standard error, if it fails
+ */
+export async function shOk(command: string): Promise<string> {
+  const { code, stdout, stderr } = await sh(command);
+  if (code !== 0) throw new Error(`${command}: exit status ${code}: ${stderr.trim()}`);
+  return stdout.trimEnd();
+}
+
+/** Runs a prepared command, with text on its standard input if there is some. */
+export async function outcome(command: Deno.Command, stdin?: string): Promise<Outcome> {
+  if (stdin === undefined) return decode(await command.output());
+  const child = command.spawn();
+  const writer = child.stdin.getWriter();
+  // A program may well end without having read all of its input.
+  await writer.write(new TextEncoder().encode(stdin)).then(() => writer.close()).catch(() => {});
+  return decode(await child.output());
+}
+
+function decode({ code, stdout, stderr }: Deno.CommandOutput): Outcome {
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+const background = new Set<Deno.ChildProcess>();
+
+/**
+ * Starts a command line of the shell and leaves it running, until `endBackground` at the latest.
+ *
+ * @param ready what the command writes to its standard output once it is where the case wants it
+ * @throws {Error} if the command ends without having written that
+ */
+export async function startBackground(command: string, ready: string): Promise<Deno.ChildProcess> {
+  const child = new Deno.Command("sh", { args: ["-c", command], stdin: "null", stdout: "piped" }).spawn();
+  background.add(child);
+  let written = "";
+  for await (
+    const text of child.stdout.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
+  ) {
+    written += text;
+    if (written.includes(ready)) return child;
+  }
+  throw new Error(`${command}: ended without "${ready}": ${written}`);
+}
+
+/** Kills what `startBackground` started and waits until it is gone. */
+export async function endBackground(): Promise<void> {
+  for (const child of background) {
+    try {
+      child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+    await child.status;
+  }
+  background.clear();
+}
+
+/** Waits until something holds, asking every 20 ms. @throws {Error} naming it after `timeoutMs` */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!await holds()) {
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,52 @@
+// Runs all cases of the guest on the simulated node in one boot, each as a step. One case alone:
+//   deno test -A tests/vm/vm_test.ts -- "part of its name"
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import type { CaseCount, CaseResult } from "./guest/harness.ts";
+import { bundleCases } from "./guest/bundle.ts";
+import { bootNode, tail } from "./node/boot.ts";
+import { prepareNode } from "./node/prepare.ts";
+
+const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
+const TIMEOUT_MS = 15 * 60_000;
+
+Deno.test("the plugin on a simulated node", async (t) => {
+  const node = await prepareNode((line) => console.error(line));
+  const program = await bundleCases(node.directory);
+  const filter = encodeURIComponent(Deno.args[0] ?? "");
+  let count: CaseCount | undefined;
+  let seen = 0;
+  let steps: Promise<unknown> = Promise.resolve();
+  const status = await bootNode(node, {
+    command: [
+      ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
+      ...[node.directory, EXECUTABLE, filter],
+    ],
+    timeoutMs: TIMEOUT_MS,
+    onLine: (line) => {
+      const message: CaseResult | CaseCount = JSON.parse(line);
+      if ("count" in message) {
+        count = message;
+        return;
+      }
+      seen++;
+      steps = steps.then(() => step(t, message));
+    },
+  });
+  await steps;
+  if (status !== 0) {
+    throw new Error(
+      `The guest's program ended with status ${status}:\n${await tail(`${node.directory}/console.log`)}`,
+    );
+  }
+  assert.ok(count, "The guest's program ended without a count");
+  assert.equal(count.count, seen, "Lines of the guest's program are missing");
+  assert.ok(count.count > 0, "No case ran");
+  console.error(`node: ${count.count} cases, the first ${count.bootMs} ms after the start of the kernel`);
+});
+
+async function step(t: Deno.TestContext, { name, ok, error, ms, detail }: CaseResult): Promise<void> {
+  await t.step(`${name} (${ms} ms${detail === undefined ? "" : `, ${JSON.stringify(detail)}`})`, () => {
+    if (!ok) throw new Error(error);
+  });
+}
