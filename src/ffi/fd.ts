@@ -14,6 +14,11 @@ export class Fd implements Disposable {
 
   constructor(readonly number: number) {}
 
+  /** Writes bytes in one call, so that with O_APPEND they stay together. @throws {SyscallError} */
+  write(bytes: Uint8Array<ArrayBuffer>): void {
+    check(`write to descriptor ${this.number}`, (c) => c.write(this.number, bytes, BigInt(bytes.length)));
+  }
+
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;

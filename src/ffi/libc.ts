@@ -19,6 +19,7 @@ const SYMBOLS = {
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // ssize_t write(int fd, const void *, size_t)
 } as const satisfies Deno.ForeignLibraryInterface;
 
 type Symbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;

@@ -43,8 +43,8 @@ export interface BusDevice {
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host's namespace. */
   readonly rdmaDevices: readonly string[];
-  /** Its character devices of the uverbs class, by name; they show wherever its RDMA devices are. */
-  readonly uverbs: readonly string[];
+  /** Its character devices of class uverbs, each with its RDMA device; they show in whatever namespace that is. */
+  readonly uverbs: readonly { readonly name: string; readonly rdmaDevice: string }[];
 }
 
 /** A virtual function that has an administrative address. */
@@ -69,7 +69,7 @@ export interface Kernel {
   listVirtualFunctions(): VirtualFunction[];
   /** What stands on the buses under this id, or undefined. */
   getBusDevice(id: string): BusDevice | undefined;
-  /** Takes the exclusive lock on a file, made if missing; undefined when another process has it. */
+  /** Takes the exclusive lock on a file or folder; undefined when another process has it. */
   tryLock(path: string): Disposable | undefined;
   /** @throws {SyscallError} when this process cannot write to the file or folder */
   assertWritable(path: string): void;

@@ -1,4 +1,4 @@
-import { openForAppending } from "../ffi/fd.ts";
+import { openForReading } from "../ffi/fd.ts";
 import { check, cString } from "../ffi/libc.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
 import { EAGAIN, SyscallError } from "./error.ts";
@@ -47,7 +47,7 @@ export class LinuxKernel implements Kernel {
   }
 
   tryLock(path: string): Disposable | undefined {
-    const file = openForAppending(path);
+    const file = openForReading(path);
     try {
       check(`lock ${JSON.stringify(path)}`, (c) => c.flock(file.number, LOCK_EX | LOCK_NB));
       return file;

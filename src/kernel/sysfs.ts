@@ -21,7 +21,9 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
       isPhysicalFunction: bus === "pci" && !exists(`${folder}/physfn`),
       enabledVfs: Number(readText(`${folder}/sriov_numvfs`) ?? 0),
       rdmaDevices: list(`${folder}/infiniband`),
-      uverbs: list(`${folder}/infiniband_verbs`),
+      uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
+        return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
+      }),
     };
   }
   return undefined;

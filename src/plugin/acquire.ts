@@ -1,0 +1,110 @@
+import type { Call } from "../cni/dispatch.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Log } from "../log.ts";
+import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
+import { awaitReturn, bringHome, openRecorded } from "./home.ts";
+import type { Node } from "./node.ts";
+import type { StateEntry } from "./state.ts";
+
+/** A function's RDMA devices that ADD may take. */
+export interface AcquiredDevices {
+  readonly atHome: readonly RdmaDevice[];
+  /** Devices that the pod has already. */
+  readonly inPod: readonly RdmaDevice[];
+}
+
+/**
+ * Finds the RDMA devices of a function and makes sure that no other pod has them. Devices that a dead pod left in a
+ * namespace are brought home first.
+ *
+ * @param file the name of this attachment's own record
+ * @throws {CniError} 110 when there are none, 111 when another pod has one, 112 when it is a physical function's and
+ *   the configuration forbids that
+ */
+export function acquireDevices(
+  { config, log }: Call,
+  node: Node,
+  file: string,
+  deviceId: string,
+  pod: Netns,
+): AcquiredDevices {
+  const { kernel } = node;
+  let found = getFunction(kernel, deviceId);
+  checkPhysicalFunction(found, config.allowPf, node, log);
+  if (!found.isAway) return { atHome: found.atHome, inPod: [] };
+
+  const claims = listClaims(node, file, deviceId);
+  const inPod = listDevicesIn(pod, found.bus);
+  if (inPod.length > 0 && claims[0]) throw inUse(deviceId, describe(claims[0]));
+  if (isElsewhere(found.bus, inPod)) {
+    for (const claim of claims) evict(claim, node, log, deviceId);
+    if (!awaitReturn(kernel, deviceId)) throw inUse(deviceId, "no record of this plugin tells which");
+    found = getFunction(kernel, deviceId);
+  }
+  return { atHome: found.atHome, inPod };
+}
+
+/** Other attachments' records of the same function. */
+function listClaims({ kernel, state }: Node, file: string, deviceId: string): StateEntry[] {
+  return state.list().filter((entry) =>
+    entry.file !== file && entry.record?.deviceId === deviceId &&
+    (entry.record.bootId ?? kernel.bootId) === kernel.bootId
+  );
+}
+
+function isElsewhere(bus: BusDevice, inPod: readonly RdmaDevice[]): boolean {
+  const known = [...bus.rdmaDevices, ...inPod.map(({ name }) => name)];
+  return bus.uverbs.some(({ rdmaDevice }) => !known.includes(rdmaDevice));
+}
+
+/** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
+function evict({ file, record }: StateEntry, { kernel, state }: Node, log: Log, deviceId: string): void {
+  if (!record) return;
+  using live = record.netns && openRecorded(kernel, record.netns);
+  if (live || !record.netns) throw inUse(deviceId, describe({ file, record }));
+  log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
+  bringHome({ kernel, state }, log, file, record, "");
+  state.remove(file);
+}
+
+function checkPhysicalFunction(
+  { bus, atHome }: RdmaFunction,
+  allowPf: boolean,
+  { kernel }: Node,
+  log: Log,
+): void {
+  if (!bus.isPhysicalFunction) return;
+  const id = JSON.stringify(bus.id);
+  if (!allowPf) {
+    throw new CniError(
+      ErrorCode.deviceForbidden,
+      `Cannot move the RDMA device of ${id}: it is a physical function, and "allowPF" is false`,
+      "pass the address of a virtual function as deviceID",
+    );
+  }
+  const users = atHome.flatMap(({ index, name }) =>
+    kernel.hostNetns.listResources(index).filter(({ count }) => count > 0n)
+      .map(({ kind, count }) => `${count} ${kind} on ${name}`)
+  );
+  const hanging = [...(bus.enabledVfs > 0 ? [`${bus.enabledVfs} virtual functions`] : []), ...users];
+  log.warning(
+    `${id} is a physical function: the host loses its RDMA device` +
+      (hanging.length > 0 ? `, on which hang ${hanging.join(", ")}` : ""),
+  );
+}
+
+function describe({ file, record }: StateEntry): string {
+  if (!record?.attachment) return `attachment ${file} has it`;
+  const { network, containerID, ifname } = record.attachment;
+  return `container ${JSON.stringify(containerID)} has it as ${JSON.stringify(ifname)} on network ` +
+    `${JSON.stringify(network)}, in ${record.netns?.path}`;
+}
+
+function inUse(deviceId: string, holder: string): CniError {
+  return new CniError(
+    ErrorCode.deviceInUse,
+    `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: it is in another network namespace`,
+    `${holder}; delete that pod, or bring the device home with "rdma dev set NAME netns PID" from there`,
+  );
+}

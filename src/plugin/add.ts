@@ -1,0 +1,119 @@
+import type { Call } from "../cni/dispatch.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { formatResult } from "../cni/result.ts";
+import type { Log } from "../log.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { acquireDevices } from "./acquire.ts";
+import { resolveDeviceId } from "./device.ts";
+import { bringHome, isRecorded } from "./home.ts";
+import { takeLock } from "./lock.ts";
+import { requireExclusiveMode } from "./mode.ts";
+import { moveDevice } from "./move.ts";
+import type { Node } from "./node.ts";
+import { attachmentOf, type AttachmentRecord, UnreadableRecord } from "./record.ts";
+
+/**
+ * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
+ * The record is written before the first move, so that DEL and GC find everything whenever this process ends; when
+ * anything fails, printing included, the devices are brought home again.
+ *
+ * @throws {CniError}
+ */
+export function add(call: Call, print: (result: string) => void, node: Node): void {
+  const { environment, config, log } = call;
+  const { kernel, state } = node;
+  const result = formatResult(config);
+  using pod = kernel.openNetns(environment.netns);
+  requireExclusiveMode(kernel);
+  const deviceId = resolveDeviceId(call, kernel, pod);
+  const attachment = attachmentOf(call);
+  const file = state.fileOf(attachment);
+
+  state.create();
+  using _lock = takeLock(kernel, state.folder);
+  const earlier = loadEarlier(call, node);
+  if (earlier && isInPlace(earlier, deviceId, pod)) {
+    log.info(`Device ${deviceId} is in the pod already`);
+    return print(result);
+  }
+  if (earlier) bringHome(node, log, file, earlier, environment.netns);
+
+  const { atHome, inPod } = acquireDevices(call, node, file, deviceId, pod);
+  const record = {
+    attachment,
+    deviceId,
+    devices: [...inPod, ...atHome].map(({ index, name }) => ({ index, hostName: name, podName: name })),
+    netns: { path: pod.path, inode: pod.inode, ...(pod.cookie === undefined ? {} : { cookie: pod.cookie }) },
+    bootId: kernel.bootId,
+    createdAt: Date.now(),
+  };
+  state.save(record);
+  using rollback = new DisposableStack();
+  rollback.defer(() => undo(call, node, file, record));
+  moveAll(node, log, atHome, pod);
+  print(result);
+  rollback.move();
+}
+
+/** What an ADD of the same attachment recorded that no DEL followed. */
+function loadEarlier(call: Call, { state }: Node): AttachmentRecord | undefined {
+  try {
+    return state.load(attachmentOf(call));
+  } catch (error) {
+    if (!(error instanceof UnreadableRecord)) throw error;
+    call.log.warning(`${error.message}: it is replaced`);
+    return undefined;
+  }
+}
+
+/** Whether an earlier ADD did all that this one is to do. */
+function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
+  if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
+  const present = pod.listRdmaDevices();
+  return earlier.devices.every(({ index }) => present.some((device) => device.index === index));
+}
+
+function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {
+  const host = kernel.hostNetns;
+  const before = devices.map(({ index }) => host.getUverbs(index));
+  for (const device of devices) {
+    // An SMI sub-device may have gone along with its parent.
+    if (host.listRdmaDevices().some(({ index }) => index === device.index)) {
+      moveDevice(kernel, device, host, pod);
+    }
+  }
+  const present = pod.listRdmaDevices();
+  for (const [i, device] of devices.entries()) {
+    if (!present.some(({ index }) => index === device.index)) throw vanished(device, pod);
+    log.info(`RDMA device ${device.name} (index ${device.index}) moved to ${pod.path}`);
+    const after = pod.getUverbs(device.index);
+    if (after === before[i]) continue;
+    log.warning(
+      `RDMA device ${device.name} had /dev/infiniband/${
+        before[i]
+      } and has /dev/infiniband/${after} since it was moved: ` +
+        "if the device plugin gave the pod the former, the pod cannot open its device",
+    );
+  }
+}
+
+function vanished(device: RdmaDevice, pod: Netns): CniError {
+  return new CniError(
+    ErrorCode.deviceMissing,
+    `Cannot find RDMA device ${JSON.stringify(device.name)} in network namespace ${
+      JSON.stringify(pod.path)
+    } ` +
+      "after the kernel moved it there",
+    "its driver was rebound meanwhile, or another program moved it: try again",
+  );
+}
+
+function undo({ environment, log }: Call, node: Node, file: string, record: AttachmentRecord): void {
+  try {
+    bringHome(node, log, file, record, environment.netns);
+    node.state.remove(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);
+  }
+}

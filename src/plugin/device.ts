@@ -1,0 +1,127 @@
+import type { Call } from "../cni/dispatch.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { listInterfaces } from "../cni/result.ts";
+import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+
+/** The RDMA devices of a function, as far as the host's namespace shows them. */
+export interface RdmaFunction {
+  readonly bus: BusDevice;
+  readonly atHome: readonly RdmaDevice[];
+  /** At least one of its devices is in another namespace. */
+  readonly isAway: boolean;
+}
+
+/**
+ * Which function an attachment means. In this order: what the runtime or the configuration says, the result's pciID,
+ * the device below the interface in the pod, the VF with the interface's address.
+ *
+ * @throws {CniError} code 110 when nothing tells, or an address belongs to several VFs
+ */
+export function resolveDeviceId({ environment, config, log }: Call, kernel: Kernel, pod: Netns): string {
+  const interfaces = listInterfaces(config.prevResult, environment.netns, environment.ifname);
+  const sources: readonly (readonly [name: string, find: () => string | undefined])[] = [
+    ["deviceID", () => config.deviceId],
+    ["prevResult's pciID", () => {
+      const [first] = interfaces;
+      return first?.name === environment.ifname ? first.pciID ?? undefined : undefined;
+    }],
+    ["the interface's parent device", () => pod.getLink(environment.ifname)?.parentDevice],
+    ["the interface's MAC address", () => findByMac(kernel, interfaces.map((entry) => entry.mac ?? ""))],
+  ];
+  for (const [name, find] of sources) {
+    const deviceId = find();
+    if (!deviceId) continue;
+    log.debug(`Device ${JSON.stringify(deviceId)} found by ${name}`);
+    return deviceId;
+  }
+  throw new CniError(
+    ErrorCode.deviceNotFound,
+    `Cannot tell which device belongs to interface ${
+      JSON.stringify(environment.ifname)
+    }: no deviceID, no pciID in ` +
+      "prevResult, no parent device, and no virtual function with its MAC address",
+    'give the network attachment the annotation "k8s.v1.cni.cncf.io/resourceName", so that Multus passes the deviceID',
+  );
+}
+
+/**
+ * Looks up the RDMA devices of a function.
+ *
+ * @throws {CniError} code 110 with the cause when it has none
+ */
+export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
+  const bus = kernel.getBusDevice(deviceId);
+  if (!bus) {
+    throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
+  }
+  const own = new Set(bus.rdmaDevices);
+  // An SMI sub-device belongs to the function of its parent.
+  const atHome = kernel.hostNetns.listRdmaDevices().filter(({ name, parent }) =>
+    own.has(name) || own.has(parent ?? "")
+  );
+  const found = { bus, atHome, isAway: isAway(bus) };
+  if (atHome.length > 0 || found.isAway) return found;
+  if (!bus.driver) {
+    throw notFound(
+      deviceId,
+      "no driver is bound to it",
+      `bind it: echo ${deviceId} > /sys/bus/${bus.bus}/drivers_probe`,
+    );
+  }
+  const driver = JSON.stringify(bus.driver);
+  throw notFound(
+    deviceId,
+    `its driver ${driver} has made no RDMA device`,
+    `load the driver's RDMA module (mlx5_ib for mlx5_core, irdma for iavf), or bind a driver that can do RDMA; ` +
+      "functions given to virtual machines (vfio-pci) have none",
+  );
+}
+
+/**
+ * Whether some of a function's RDMA devices are in another namespace. Class infiniband_verbs in sysfs shows all,
+ * class infiniband only those of the namespace that sysfs was mounted in.
+ */
+export function isAway(bus: BusDevice): boolean {
+  return bus.uverbs.some(({ rdmaDevice }) => !bus.rdmaDevices.includes(rdmaDevice));
+}
+
+/** Those RDMA devices of a namespace that belong to a function, told by their uverbs devices. */
+export function listDevicesIn(netns: Netns, bus: BusDevice): RdmaDevice[] {
+  const uverbs = bus.uverbs.map(({ name }) => name);
+  if (uverbs.length === 0) return [];
+  const all = netns.listRdmaDevices();
+  return withChildren(all, all.filter(({ index }) => uverbs.includes(netns.getUverbs(index) ?? "")));
+}
+
+/** Adds the SMI sub-devices of these devices: they have no uverbs device and go where their parent goes. */
+function withChildren(all: readonly RdmaDevice[], devices: readonly RdmaDevice[]): RdmaDevice[] {
+  const names = devices.map(({ name }) => name);
+  return [
+    ...devices,
+    ...all.filter(({ name, parent }) => parent && names.includes(parent) && !names.includes(name)),
+  ];
+}
+
+function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {
+  const wanted = macs.map((mac) => mac.toLowerCase()).filter((mac) => /[1-9a-f]/.test(mac));
+  if (wanted.length === 0) return undefined;
+  const vfs = kernel.listVirtualFunctions();
+  for (const mac of wanted) {
+    const [vf, ...others] = vfs.filter((candidate) => candidate.mac === mac);
+    if (others.length === 0 && vf) return vf.deviceId;
+    if (others.length > 0 && vf) {
+      const names = [vf, ...others].map(({ pf, number, deviceId }) => `${deviceId} (VF ${number} of ${pf})`);
+      throw new CniError(
+        ErrorCode.deviceNotFound,
+        `Cannot tell which device has MAC address "${mac}": ${names.join(", ")} have it`,
+        "give each virtual function an address of its own, or pass the deviceID",
+      );
+    }
+  }
+  return undefined;
+}
+
+function notFound(deviceId: string, cause: string, advice: string): CniError {
+  const msg = `Cannot find an RDMA device of ${JSON.stringify(deviceId)}: ${cause}`;
+  return new CniError(ErrorCode.deviceNotFound, msg, advice);
+}

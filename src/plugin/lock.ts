@@ -1,0 +1,26 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+
+/** Far below the two minutes that kubelet gives a CNI call, far above the second or two that a move can take. */
+const TIMEOUT_MS = 30_000;
+const RETRY_MS = 10;
+
+/**
+ * Takes the lock on the state folder itself, which needs no file and no space. Moves must not overlap: two at once can
+ * swap the numbers of their uverbs devices, after the device plugin has handed those numbers to pods.
+ * The kernel drops the lock when the process ends, however it ends.
+ *
+ * @throws {CniError} code 11 when another call has it for 30 seconds
+ */
+export function takeLock(kernel: Kernel, folder: string, timeoutMs = TIMEOUT_MS): Disposable {
+  for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += RETRY_MS) {
+    const lock = kernel.tryLock(folder);
+    if (lock) return lock;
+    kernel.sleep(RETRY_MS);
+  }
+  throw new CniError(
+    ErrorCode.tryAgainLater,
+    `Cannot lock ${JSON.stringify(folder)}: another call has held it for ${timeoutMs / 1000} s`,
+    `"fuser -v ${folder}" tells which process; the runtime will try again`,
+  );
+}

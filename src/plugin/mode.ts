@@ -1,0 +1,17 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+
+/**
+ * Makes sure that RDMA devices belong to one namespace each, else they cannot be moved.
+ *
+ * @throws {CniError} code 101 when the subsystem is in mode shared
+ */
+export function requireExclusiveMode(kernel: Kernel): void {
+  if (kernel.getRdmaMode() === "exclusive") return;
+  throw new CniError(
+    ErrorCode.rdmaModeShared,
+    "Cannot isolate RDMA devices: the RDMA subsystem is in namespace mode shared, want exclusive",
+    'run "rdma-cni netns-mode set exclusive" while no network namespace but the host\'s exists, ' +
+      "or load ib_core with netns_mode=0 and reboot",
+  );
+}

@@ -1,0 +1,71 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, NetlinkError } from "../kernel/error.ts";
+import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+
+/**
+ * Moves a device from a namespace into another one.
+ *
+ * @throws {CniError} code 120 with the reason, what to do and the kernel's own words
+ */
+export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: Netns): void {
+  try {
+    from.moveRdmaDevice(device.index, to);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    const { reason, advice } = explainRefusal(error.errno, () => kernel.getRdmaMode() === "shared");
+    throw new CniError(
+      ErrorCode.kernelRefused,
+      `Cannot move RDMA device ${JSON.stringify(device.name)} to network namespace ${
+        JSON.stringify(to.path)
+      }: ${reason}`,
+      `${advice}; ${error.message}`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * What an errno of RDMA_NLDEV_CMD_SET with a namespace means (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
+ * ib_device_set_netns_put and rdma_dev_change_netns).
+ *
+ * @param isShared asks for the mode, which tells the two causes of EOPNOTSUPP apart
+ */
+export function explainRefusal(errno: number, isShared: () => boolean): { reason: string; advice: string } {
+  switch (errno) {
+    case EPERM:
+      return {
+        reason: "no permission",
+        advice:
+          "run as root with CAP_NET_ADMIN and CAP_SYS_ADMIN in the initial user namespace; rootless runtimes cannot",
+      };
+    case EOPNOTSUPP:
+      if (isShared()) {
+        return {
+          reason: "the RDMA subsystem is in mode shared, want exclusive",
+          advice: 'run "rdma-cni netns-mode set exclusive"',
+        };
+      }
+      return {
+        reason: "its driver cannot take it away from programs that use it (no disassociate_ucontext)",
+        advice: "use an adapter whose driver can, such as mlx5, or a newer kernel",
+      };
+    case EINVAL:
+      return {
+        reason: "the kernel does not see it there any more",
+        advice: "its driver was rebound meanwhile, or another program moved it: try again",
+      };
+    case ENODEV:
+      return { reason: "it is being removed", advice: "its driver is unbinding: try again when it is bound" };
+    case EEXIST:
+      return {
+        reason: "the namespace has a device of that name",
+        advice: 'rename one of them with "rdma dev set NAME name NEWNAME"',
+      };
+    case EBADF:
+      return { reason: "the namespace has gone", advice: "the pod ended meanwhile" };
+    case EBUSY:
+      return { reason: "it is busy", advice: "another program is changing it: try again" };
+    default:
+      return { reason: "the kernel refused", advice: "see the kernel log" };
+  }
+}

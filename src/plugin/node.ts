@@ -1,0 +1,8 @@
+import type { Kernel } from "../kernel/kernel.ts";
+import type { State } from "./state.ts";
+
+/** What a call works on: the kernel of this node and the records kept on it. */
+export interface Node {
+  readonly kernel: Kernel;
+  readonly state: State;
+}

@@ -1,0 +1,148 @@
+import type { Call } from "../cni/dispatch.ts";
+
+/** Which attachment is meant: the runtime's key. */
+export interface Attachment {
+  readonly network: string;
+  readonly containerID: string;
+  readonly ifname: string;
+}
+
+/** An RDMA device when it was recorded: its index (1.0 has none) and its names on the host and in the pod. */
+export interface RecordedDevice {
+  readonly index?: number;
+  readonly hostName: string;
+  readonly podName: string;
+}
+
+/** What identifies a network namespace within one boot. */
+export interface RecordedNetns {
+  readonly path: string;
+  readonly inode: number;
+  readonly cookie?: string;
+}
+
+/**
+ * What DEL, CHECK and GC must know of an attachment. Records of version 1.0, which the Go plugin writes, hold the
+ * function and one device's names; whatever may be absent here is what they lack.
+ */
+export interface AttachmentRecord {
+  readonly attachment?: Attachment;
+  readonly deviceId: string;
+  readonly devices: readonly RecordedDevice[];
+  readonly netns?: RecordedNetns;
+  readonly bootId?: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+/** The attachment that a call is about. */
+export function attachmentOf({ environment, config }: Call): Attachment {
+  return { network: config.name, containerID: environment.containerId, ifname: environment.ifname };
+}
+
+/** A record that is there but cannot be used. */
+export class UnreadableRecord extends Error {
+  override readonly name = "UnreadableRecord";
+}
+
+/** A record as text, with the four keys of version 1.0 so that the Go plugin can delete what this one added. */
+export function formatRecord(record: AttachmentRecord): string {
+  const [first] = record.devices;
+  return JSON.stringify({
+    version: "1.1",
+    deviceID: record.deviceId,
+    sandboxRdmaDevName: first?.hostName ?? "",
+    containerRdmaDevName: first?.podName ?? "",
+    ...record.attachment,
+    devices: record.devices,
+    netns: record.netns,
+    bootID: record.bootId,
+    createdAt: new Date(record.createdAt).toISOString(),
+  });
+}
+
+/**
+ * Reads a record of version 1.0 or any later 1.x.
+ *
+ * @param modifiedAt when the file was written, for records that do not say when they were made
+ * @throws {UnreadableRecord} when it is no JSON, of another major version, or a key has the wrong type
+ */
+export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
+  const raw = parseJson(text);
+  const version = string(raw, "version");
+  if (!/^1\.\d+$/.test(version)) {
+    throw new UnreadableRecord(`version is ${JSON.stringify(version)}, want "1.x"`);
+  }
+  return {
+    ...parseAttachment(raw),
+    deviceId: string(raw, "deviceID"),
+    devices: parseDevices(raw),
+    ...parseNetns(raw["netns"]),
+    ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
+    createdAt: raw["createdAt"] === undefined
+      ? modifiedAt
+      : Date.parse(string(raw, "createdAt")) || modifiedAt,
+  };
+}
+
+type Raw = Readonly<Record<string, unknown>>;
+
+function parseJson(text: string): Raw {
+  try {
+    return object(JSON.parse(text), "record");
+  } catch (error) {
+    if (error instanceof UnreadableRecord) throw error;
+    throw new UnreadableRecord(text === "" ? "it is empty" : "it is not JSON", { cause: error });
+  }
+}
+
+function parseAttachment(raw: Raw): { attachment?: Attachment } {
+  if (raw["network"] === undefined) return {};
+  return {
+    attachment: {
+      network: string(raw, "network"),
+      containerID: string(raw, "containerID"),
+      ifname: string(raw, "ifname"),
+    },
+  };
+}
+
+function parseDevices(raw: Raw): RecordedDevice[] {
+  const devices = raw["devices"];
+  if (devices === undefined) {
+    return [{ hostName: string(raw, "sandboxRdmaDevName"), podName: string(raw, "containerRdmaDevName") }];
+  }
+  if (!Array.isArray(devices)) throw new UnreadableRecord('"devices" is no array');
+  return devices.map((entry) => {
+    const device = object(entry, "devices");
+    return {
+      index: integer(device, "index"),
+      hostName: string(device, "hostName"),
+      podName: string(device, "podName"),
+    };
+  });
+}
+
+function parseNetns(value: unknown): { netns?: RecordedNetns } {
+  if (value === undefined) return {};
+  const raw = object(value, "netns");
+  const cookie = raw["cookie"] === undefined ? {} : { cookie: string(raw, "cookie") };
+  return { netns: { path: string(raw, "path"), inode: integer(raw, "inode"), ...cookie } };
+}
+
+function object(value: unknown, key: string): Raw {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Raw;
+  throw new UnreadableRecord(`${JSON.stringify(key)} is no object`);
+}
+
+function string(raw: Raw, key: string): string {
+  const value = raw[key];
+  if (typeof value === "string") return value;
+  throw new UnreadableRecord(`${JSON.stringify(key)} is no string`);
+}
+
+function integer(raw: Raw, key: string): number {
+  const value = raw[key];
+  if (Number.isSafeInteger(value)) return value as number;
+  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer`);
+}

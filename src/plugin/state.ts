@@ -1,0 +1,177 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
+import {
+  type Attachment,
+  type AttachmentRecord,
+  formatRecord,
+  parseRecord,
+  UnreadableRecord,
+} from "./record.ts";
+
+/** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
+export const STATE_FOLDER = "/var/lib/cni/rdma";
+
+/** A file of the state folder: its record, or why it has none. */
+export interface StateEntry {
+  readonly file: string;
+  readonly record?: AttachmentRecord;
+  readonly fault?: UnreadableRecord;
+}
+
+/**
+ * The attachment records, one file each. Whoever writes must hold the lock on the folder. Names that start with a dot
+ * are temporary; no network's name can.
+ */
+export class State {
+  constructor(readonly folder: string) {}
+
+  /** The name the Go plugin gives the file of an attachment. */
+  fileOf({ network, containerID, ifname }: Attachment): string {
+    return `${network}-${containerID}-${ifname}`;
+  }
+
+  /** Makes the folder, for root alone, unless it is there. @throws {CniError} code 5 */
+  create(): void {
+    this.#io("create", this.folder, () => Deno.mkdirSync(this.folder, { recursive: true, mode: 0o700 }));
+  }
+
+  exists(): boolean {
+    return ifPresent(() => Deno.lstatSync(this.folder)) !== undefined;
+  }
+
+  /**
+   * The record of an attachment, or undefined when there is none or the file belongs to another attachment whose
+   * parts happen to join to the same name.
+   *
+   * @throws {UnreadableRecord}
+   */
+  load(attachment: Attachment): AttachmentRecord | undefined {
+    const record = this.#read(this.fileOf(attachment));
+    return record?.attachment && !isSame(record.attachment, attachment) ? undefined : record;
+  }
+
+  /**
+   * Writes a record so that at any instant the file holds the old record or the new one, whole, also after a crash.
+   *
+   * @throws {CniError} code 5; code 7 when another attachment has a file of the same name
+   */
+  save(record: AttachmentRecord & { readonly attachment: Attachment }): void {
+    const file = this.fileOf(record.attachment);
+    this.#assertOwn(file, record.attachment);
+    const path = `${this.folder}/${file}`;
+    this.#io("write", path, () => {
+      const temporary = this.#temporary(file);
+      ifPresent(() => Deno.removeSync(temporary));
+      writeDurably(temporary, formatRecord(record));
+      Deno.renameSync(temporary, path);
+      syncFolder(this.folder);
+    });
+  }
+
+  /** Forgets an attachment: its record and what a crash while writing it may have left. @throws {CniError} code 5 */
+  remove(file: string): void {
+    const path = `${this.folder}/${file}`;
+    this.#io("remove", path, () => {
+      ifPresent(() => Deno.removeSync(this.#temporary(file)));
+      ifPresent(() => Deno.removeSync(path));
+    });
+  }
+
+  /** All records. Files that are none are told with the reason; temporary files are passed over. */
+  list(): StateEntry[] {
+    return this.#names().filter((file) => !file.startsWith(".")).map((file) => this.#entry(file));
+  }
+
+  /** Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. */
+  removeLeftovers(): void {
+    for (const file of this.#names()) {
+      if (/^\..*\.tmp$/.test(file)) ifPresent(() => Deno.removeSync(`${this.folder}/${file}`));
+    }
+  }
+
+  #names(): string[] {
+    return this.#io("list", this.folder, () => {
+      return ifPresent(() => [...Deno.readDirSync(this.folder)].map((entry) => entry.name).sort()) ?? [];
+    });
+  }
+
+  #entry(file: string): StateEntry {
+    try {
+      const record = this.#read(file);
+      return record ? { file, record } : { file };
+    } catch (error) {
+      if (error instanceof UnreadableRecord) return { file, fault: error };
+      throw error;
+    }
+  }
+
+  /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
+  #read(file: string): AttachmentRecord | undefined {
+    const path = `${this.folder}/${file}`;
+    const found = ifPresent(() => Deno.lstatSync(path));
+    if (!found) return undefined;
+    const fault = (reason: string) =>
+      new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);
+    if (!found.isFile) throw fault("it is no regular file");
+    try {
+      return parseRecord(Deno.readTextFileSync(path), found.mtime?.getTime() ?? 0);
+    } catch (error) {
+      throw fault(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #assertOwn(file: string, attachment: Attachment): void {
+    const other = this.#entry(file).record?.attachment;
+    if (!other || isSame(other, attachment)) return;
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `Cannot record attachment ${file}: the file belongs to network ${
+        JSON.stringify(other.network)
+      }, container ` +
+        `${JSON.stringify(other.containerID)}, interface ${JSON.stringify(other.ifname)}`,
+      "rename one of the two networks: their file names must differ",
+    );
+  }
+
+  #temporary(file: string): string {
+    return `${this.folder}/.${file}.tmp`;
+  }
+
+  #io<T>(verb: string, path: string, work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new CniError(
+        ErrorCode.ioFailure,
+        `Cannot ${verb} ${JSON.stringify(path)}: ${reason}`,
+        `the plugin keeps its records in ${this.folder}: it must be writable and have space left`,
+        { cause },
+      );
+    }
+  }
+}
+
+function isSame(a: Attachment, b: Attachment): boolean {
+  return a.network === b.network && a.containerID === b.containerID && a.ifname === b.ifname;
+}
+
+function writeDurably(path: string, text: string): void {
+  using file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  file.syncSync();
+}
+
+function syncFolder(path: string): void {
+  using folder = Deno.openSync(path);
+  folder.syncSync();
+}
+
+function ifPresent<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
