@@ -107,7 +107,7 @@ export class State {
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
   #read(file: string): AttachmentRecord | undefined {
     const path = `${this.folder}/${file}`;
-    const found = ifPresent(() => Deno.lstatSync(path));
+    const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
     if (!found) return undefined;
     const fault = (reason: string) =>
       new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);
@@ -167,11 +167,14 @@ function syncFolder(path: string): void {
   folder.syncSync();
 }
 
+/** A name too long for the file system cannot be present either. */
 function ifPresent<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.NotFound || (error as { code?: string }).code === "ENAMETOOLONG") {
+      return undefined;
+    }
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { type Home, readHome, resetNode } from "./reset.ts";
+import { shOk } from "./sh.ts";
 
 export * from "./functions.ts";
 export * from "./netns.ts";
@@ -44,6 +45,7 @@ export async function runCases(filter: string): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
   const home = await readHome();
   const chosen = cases.filter(({ name }) => name.includes(filter));
+  if (chosen.length > 0) chosen.push({ name: "rig: the kernel did not warn", run: noKernelWarning });
   let failed = 0;
   for (const { name, run } of chosen) {
     const result = await runCase(name, run, home);
@@ -71,6 +73,13 @@ async function runCase(name: string, run: () => unknown, home: Home): Promise<Ca
       ms,
     };
   }
+}
+
+/** A case that upset the kernel is not passed, whatever it saw itself. */
+async function noKernelWarning(): Promise<void> {
+  const log = await shOk("dmesg");
+  const start = log.search(/WARNING:|BUG:|Oops|blocked for more than/);
+  if (start >= 0) throw new Error(log.slice(start, start + 4000));
 }
 
 async function withinLimit(run: () => unknown): Promise<unknown> {

@@ -104,8 +104,10 @@ function kernelCommandLine(node: Node, boot: Boot): string {
   return words.join(" ");
 }
 
+/** Starts a program that the kernel kills if this process dies without having done so. */
 function start(program: string, args: string[], stdout: "piped" | "null"): Deno.ChildProcess {
-  return new Deno.Command(program, { args, stdin: "null", stdout }).spawn();
+  const guard = ["--pdeathsig", "KILL", "--", program];
+  return new Deno.Command("setpriv", { args: [...guard, ...args], stdin: "null", stdout }).spawn();
 }
 
 function kill(process: Deno.ChildProcess): void {

@@ -27,7 +27,7 @@ for directory in etc opt root var; do
     overlay "/$directory"
 done
 mkdir -p /run/netns /etc/cni/net.d /opt/cni/bin /var/lib/cni
-hostname node-1
+echo node-1 >/proc/sys/kernel/hostname
 
 modprobe --dirname "$MODULES" --all configfs ib_core ib_uverbs rdma_ucm igb igbvf veth dummy
 mount -t configfs configfs /sys/kernel/config
@@ -49,4 +49,6 @@ modprobe --dirname "$MODULES" rdma_sim
 status=0
 timeout --signal=KILL "$TIME_LIMIT_S" "$@" >/dev/ttyS1 </dev/null || status=$?
 echo "exit-status $status" >/dev/ttyS1
-poweroff -f
+# Not every machine that tests has poweroff.
+echo o >/proc/sysrq-trigger
+sleep infinity

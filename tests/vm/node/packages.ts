@@ -4,7 +4,8 @@ const PACKAGES = [
   "virtiofsd", // its root file system: the host's, read-only
   "kmod", // depmod here, modprobe in the guest
   "iproute2", // ip and rdma in the guest
-  "util-linux", // mount, nsenter, setsid
+  "mount", // these two: mount in the guest, nsenter there, setpriv here
+  "util-linux",
   "strace", // for cases that look at system calls or stop a program at one
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
