@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { names, type NetworkFunction, pf, sfs, vfs } from "./functions.ts";
+import { netnsPath } from "./netns.ts";
+import { type CniOutcome, plugin, type PluginCall } from "./plugin.ts";
+import { rdmaNames } from "./rdma.ts";
+
+export const STATE_FOLDER = "/var/lib/cni/rdma";
+
+/** The configuration that a runtime hands to the plugin; its network is "net". */
+export function config(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { cniVersion: "1.0.0", name: "net", type: "rdma", prevResult: prevResult(), ...more };
+}
+
+/** What a plugin before ours may have given, with keys that no version of the specification knows. */
+export function prevResult(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    cniVersion: "1.0.0",
+    interfaces: [{ name: "net1", mac: "02:00:00:00:00:01", sandbox: netnsPath("pod"), mtu: 9000 }],
+    ips: [{ address: "10.0.0.2/24", interface: 0 }],
+    routes: [],
+    "example.org/unknown": { id: 7 },
+    ...more,
+  };
+}
+
+/** One attachment of a function to a pod, as the plugin is asked to add and delete it. */
+export function attachment(deviceId: string, more: Partial<PluginCall> = {}) {
+  const call = { netns: "pod", config: config({ deviceID: deviceId }), ...more };
+  const run = (command: string, change: Partial<PluginCall>) => plugin({ command, ...call, ...change });
+  return {
+    add: (change: Partial<PluginCall> = {}) => run("ADD", change),
+    del: (change: Partial<PluginCall> = {}) => run("DEL", change),
+    check: (change: Partial<PluginCall> = {}) => run("CHECK", change),
+  };
+}
+
+/** The files of the state folder, those that are hidden included. */
+export function records(): string[] {
+  return names(STATE_FOLDER).sort();
+}
+
+/** A record as JSON. */
+export function readRecord(file: string): Record<string, unknown> {
+  return JSON.parse(Deno.readTextFileSync(`${STATE_FOLDER}/${file}`));
+}
+
+/** Writes a record, or anything else, into the state folder. */
+export function writeRecord(file: string, content: unknown): void {
+  Deno.mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 });
+  Deno.writeTextFileSync(`${STATE_FOLDER}/${file}`, typeof content === "string" ? content : JSON.stringify(content));
+}
+
+/** Asserts that a call succeeded and, as DEL, CHECK, GC and STATUS must, printed nothing. */
+export function assertQuiet(outcome: CniOutcome): void {
+  assert.deepEqual({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
+}
+
+/** Asserts that a call succeeded and gave a result. */
+export function assertResult(outcome: CniOutcome): void {
+  assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr);
+  assert.ok(outcome.json && !("code" in outcome.json), outcome.stdout);
+}
+
+/** Asserts that a call failed with a CNI code and a message that has these words. */
+export function assertError(outcome: CniOutcome, code: number, words: RegExp): void {
+  assert.equal(outcome.code, 1, outcome.stdout + outcome.stderr);
+  assert.equal(outcome.json?.code, code, outcome.stdout);
+  assert.match(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
+}
+
+/** Asserts that all devices of all functions are home, and no record is left. */
+export function assertNothingLeft(): void {
+  const away = [pf(), ...vfs(), ...sfs()].filter(({ rdmaDevices }) => rdmaDevices.length === 0);
+  assert.deepEqual(away, [], "functions whose RDMA device is not home");
+  assert.deepEqual(records(), [], "records left");
+}
+
+/** Asserts that a pod has exactly these RDMA devices. */
+export async function assertInPod(devices: string[], netns = "pod"): Promise<void> {
+  assert.deepEqual((await rdmaNames(netns)).sort(), [...devices].sort());
+}
+
+/** The state of a function as sysfs of the host tells it now. */
+export function again({ deviceId }: { deviceId: string }): NetworkFunction {
+  return [pf(), ...vfs(), ...sfs()].find((one) => one.deviceId === deviceId)!;
+}
