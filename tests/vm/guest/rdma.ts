@@ -61,7 +61,7 @@ export async function setNetnsMode(mode: string): Promise<void> {
 /** Takes a context of an RDMA device of the initial network namespace and keeps it, as a program using it would. */
 export async function holdContext(device: string): Promise<Deno.ChildProcess> {
   const uverbs = await shOk(`grep -lx ${device} /sys/class/infiniband_verbs/uverbs*/ibdev`);
-  return await startBackground(`exec ${HOLD_CONTEXT} /dev/infiniband/${uverbs.split("/").at(-2)}`, "held");
+  return await startBackground(`exec '${HOLD_CONTEXT}' /dev/infiniband/${uverbs.split("/").at(-2)}`, "held");
 }
 
 function inNetns(netns: string | undefined, command: string): string {

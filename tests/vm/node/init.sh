@@ -49,6 +49,6 @@ modprobe --dirname "$MODULES" rdma_sim
 status=0
 timeout --signal=KILL "$TIME_LIMIT_S" "$@" >/dev/ttyS1 </dev/null || status=$?
 echo "exit-status $status" >/dev/ttyS1
-# Not every machine that tests has poweroff.
+# Not every machine that tests has poweroff. From here on no program can be started, so wait by reading.
 echo o >/proc/sysrq-trigger
-sleep infinity
+read -r _ </dev/ttyS1

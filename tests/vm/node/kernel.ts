@@ -10,9 +10,11 @@ export interface Kernel {
   moduleRoot: string;
   /** Where the module tree takes modules of our own. */
   extraModules: string;
-  /** Folder to build modules in, for `make -C`. */
+  /** The folder with all of it. */
+  directory: string;
+  /** For `make -C`, below that folder. */
   headers: string;
-  /** The Makefile for `make -f` there. */
+  /** For `make -f`, below that folder. */
   makefile: string;
 }
 
@@ -52,7 +54,7 @@ export async function unpackKernel(directory: string, progress: (line: string) =
   }
   const kernel = layout(directory, release);
   // Modules would get BTF of this one, made by a tool that nothing else here needs.
-  await Deno.remove(`${kernel.headers}/vmlinux`);
+  await Deno.remove(`${directory}/${kernel.headers}/vmlinux`);
   await Deno.mkdir(kernel.extraModules, { recursive: true });
   await run("depmod", ["--basedir", kernel.moduleRoot, release]);
   await Deno.writeTextFile(releaseFile, release);
@@ -75,7 +77,8 @@ function layout(directory: string, release: string): Kernel {
     image: `${directory}/boot/vmlinuz-${release}`,
     moduleRoot: `${directory}/usr`,
     extraModules: `${directory}/usr/lib/modules/${release}/updates`,
-    headers: `${directory}/usr/src/linux-headers-${release}`,
-    makefile: `${directory}/usr/src/linux-headers-${version}-common/Makefile`,
+    directory,
+    headers: `usr/src/linux-headers-${release}`,
+    makefile: `usr/src/linux-headers-${version}-common/Makefile`,
   };
 }

@@ -63,14 +63,23 @@ async function isOlder(target: string, source: string): Promise<boolean> {
   }
 }
 
-/** Builds in a folder of its own, because make leaves its files beside the sources. */
+/**
+ * Builds in a folder of its own, because make leaves its files beside the sources, and with the headers
+ * mounted there, because the kernel's Makefile refuses paths with a space.
+ */
 async function buildSimModule(kernel: Kernel): Promise<void> {
-  const build = await Deno.makeTempDir({ dir: DIRECTORY });
+  const build = await Deno.makeTempDir();
   try {
     for (const name of ["Kbuild", "rdma_sim.c"]) {
       await Deno.copyFile(`${SOURCES}sim/${name}`, `${build}/${name}`);
     }
-    await run("make", ["-C", kernel.headers, "-f", kernel.makefile, `M=${build}`, "modules"]);
+    await Deno.mkdir(`${build}/kernel`);
+    const make = 'mount --bind "$0" kernel && make -C "kernel/$1" -f "$PWD/kernel/$2" M="$PWD" modules';
+    await run(
+      "unshare",
+      ["--mount", "sh", "-c", make, kernel.directory, kernel.headers, kernel.makefile],
+      build,
+    );
     await Deno.copyFile(`${build}/rdma_sim.ko`, `${kernel.extraModules}/rdma_sim.ko`);
   } finally {
     await Deno.remove(build, { recursive: true });
