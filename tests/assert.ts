@@ -1,0 +1,10 @@
+/** Deno std's assertions. The package brings no types of its own. */
+// @ts-types="./assert.d.ts"
+export {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "deno-std/assert/mod.js";

@@ -1,0 +1,81 @@
+// The quick check of a configuration against the schema, which is the authority.
+import fc from "fast-check";
+import { isWellFormed } from "../../../src/cni/config.ts";
+import { configSchema } from "../../../src/cni/config_schema.ts";
+import { assert } from "../../assert.ts";
+
+const accepts = (raw: unknown) => configSchema.safeParse(raw).success;
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null, freq: 6 });
+const text = () => fc.string({ maxLength: 8 });
+const identifier = () => fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,8}$/);
+const attachments = () =>
+  maybe(fc.array(fc.record({ containerID: text(), ifname: text() }), { maxLength: 3 }));
+
+const valid = fc.record({
+  cniVersion: maybe(text()),
+  name: identifier(),
+  type: maybe(text()),
+  deviceID: maybe(text()),
+  allowPF: maybe(fc.boolean()),
+  logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
+  logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
+  args: maybe(fc.record({ cni: maybe(fc.record({ debug: maybe(fc.boolean()) })) }, { requiredKeys: [] })),
+  runtimeConfig: maybe(fc.record({ deviceID: maybe(text()) }, { requiredKeys: [] })),
+  prevResult: maybe(fc.record({
+    cniVersion: maybe(text()),
+    interfaces: maybe(fc.array(
+      fc.record({ name: maybe(text()), mac: maybe(text()), sandbox: maybe(text()), pciID: maybe(text()) }, {
+        requiredKeys: [],
+      }),
+      { maxLength: 3 },
+    )),
+    ips: fc.jsonValue(),
+  }, { requiredKeys: [] })),
+  "cni.dev/valid-attachments": attachments(),
+  "cni.dev/attachments": attachments(),
+  unknown: fc.jsonValue(),
+}, { requiredKeys: ["name"] });
+
+/** A valid configuration in which some value, at any depth, is another. */
+const broken = fc.tuple(valid, fc.nat(), fc.oneof(fc.jsonValue(), fc.constantFrom("/a\nb", "a\n", "\n")))
+  .map(([config, at, value]) => {
+    const copy = structuredClone(config);
+    const places = placesIn(copy);
+    const place = places[at % places.length]!;
+    place.holder[place.key] = value;
+    return copy as Record<string, unknown>;
+  });
+
+Deno.test("what the schema accepts, the quick check recognises", () => {
+  fc.assert(fc.property(valid, (raw) => assert(accepts(raw) && isWellFormed(raw))), { numRuns: 1000 });
+});
+
+Deno.test("what the quick check lets through, the schema accepts", () => {
+  fc.assert(fc.property(broken, (raw) => assert(!isWellFormed(raw) || accepts(raw))), { numRuns: 5000 });
+});
+
+Deno.test("of configurations with one odd value both refuse most, and the same ones", () => {
+  const samples = fc.sample(broken, { numRuns: 2000, seed: 1 });
+  const refused = samples.filter((raw) => !accepts(raw));
+  assert(refused.length > 200, `only ${refused.length} refused`);
+  assert(refused.every((raw) => !isWellFormed(raw)));
+  assert(samples.filter((raw) => accepts(raw) && !isWellFormed(raw)).length === 0);
+});
+
+Deno.test("a broken configuration is none for either", () => {
+  for (const raw of [{}, { name: 1 }, { name: "a\n" }, { name: "net", logFile: "/a\n" }]) {
+    assert(!isWellFormed(raw) && !accepts(raw), JSON.stringify(raw));
+  }
+});
+
+interface Place {
+  holder: Record<string, unknown>;
+  key: string;
+}
+
+function placesIn(value: unknown): Place[] {
+  if (typeof value !== "object" || value === null) return [];
+  const holder = value as Record<string, unknown>;
+  return Object.keys(holder).flatMap((key) => [{ holder, key }, ...placesIn(holder[key])]);
+}

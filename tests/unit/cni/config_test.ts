@@ -1,0 +1,147 @@
+import { parseConfig } from "../../../src/cni/config.ts";
+import { CniError } from "../../../src/cni/error.ts";
+import { formatResult } from "../../../src/cni/result.ts";
+import { CNI_VERSIONS } from "../../../src/cni/version.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../assert.ts";
+
+const MINIMUM = { cniVersion: "1.0.0", name: "net" };
+const parse = (keys: unknown) => parseConfig(JSON.stringify({ ...MINIMUM, ...keys as object }));
+
+async function assertRefused(text: string, code: number, ...parts: string[]): Promise<void> {
+  const error = await assertRejects(() => parseConfig(text), CniError);
+  assertEquals(error.code, code);
+  for (const part of parts) assertStringIncludes(`${error.message} ${error.details}`, part);
+}
+
+Deno.test("a configuration with a name alone has defaults for all else", async () => {
+  assertEquals(await parseConfig('{"name":"net"}'), {
+    cniVersion: "0.1.0",
+    name: "net",
+    allowPf: true,
+    logLevel: "info",
+  });
+});
+
+Deno.test("null and empty text are as good as absent", async () => {
+  const empty = { deviceID: "", logFile: "", cniVersion: "" };
+  const nulls = {
+    ...{ type: null, allowPF: null, logLevel: null, args: null, runtimeConfig: null, prevResult: null },
+    ...{ "cni.dev/valid-attachments": null, "cni.dev/attachments": null },
+  };
+  assertEquals(await parse({ ...empty, ...nulls }), {
+    cniVersion: "0.1.0",
+    name: "net",
+    allowPf: true,
+    logLevel: "info",
+  });
+  assertEquals((await parse({ args: { cni: null }, runtimeConfig: { deviceID: null } })).logLevel, "info");
+});
+
+Deno.test("every key that the plugin reads arrives", async () => {
+  const config = await parse({
+    deviceID: "0000:3b:00.2",
+    allowPF: false,
+    logLevel: "warning",
+    logFile: "/var/log/rdma.log",
+    prevResult: { interfaces: [] },
+    "cni.dev/valid-attachments": [{ containerID: "a", ifname: "net1", more: 1 }],
+  });
+  assertEquals(config as unknown, {
+    ...MINIMUM,
+    deviceId: "0000:3b:00.2",
+    allowPf: false,
+    logLevel: "warning",
+    logFile: "/var/log/rdma.log",
+    prevResult: { interfaces: [] },
+    validAttachments: [{ containerID: "a", ifname: "net1", more: 1 }],
+  });
+});
+
+Deno.test("the runtime's deviceID goes before the configuration's, unless it is empty", async () => {
+  const runtime = (deviceID: string) => parse({ deviceID: "own", runtimeConfig: { deviceID } });
+  assertEquals((await runtime("given")).deviceId, "given");
+  assertEquals((await runtime("")).deviceId, "own");
+});
+
+Deno.test("the newer of the two keys for valid attachments counts", async () => {
+  const older = { "cni.dev/attachments": [{ containerID: "old", ifname: "net1" }] };
+  assertEquals((await parse({ ...older, "cni.dev/valid-attachments": [] })).validAttachments, []);
+  assertEquals((await parse(older)).validAttachments, [{ containerID: "old", ifname: "net1" }]);
+});
+
+Deno.test("args.cni.debug makes the log verbose, whatever logLevel says", async () => {
+  assertEquals((await parse({ logLevel: "error", args: { cni: { debug: true } } })).logLevel, "debug");
+  assertEquals((await parse({ logLevel: "error", args: { cni: { debug: false } } })).logLevel, "error");
+});
+
+Deno.test("unknown keys do no harm", async () => {
+  assertEquals((await parse({ rdmaIsolation: true, isRdma: [], "x.y/z": null })).name, "net");
+});
+
+for (const version of CNI_VERSIONS) {
+  Deno.test(`cniVersion ${version} is known`, async () => {
+    assertEquals((await parse({ cniVersion: version })).cniVersion, version);
+  });
+}
+
+for (const version of ["1.2.0", "0.0.1", "1.0", "v1.0.0", 1, {}, ["1.0.0"], true]) {
+  Deno.test(`cniVersion ${JSON.stringify(version)} is code 1, with the known ones`, async () => {
+    const text = JSON.stringify({ ...MINIMUM, cniVersion: version });
+    await assertRefused(text, 1, JSON.stringify(version), CNI_VERSIONS.join(", "));
+  });
+}
+
+for (const text of ["", "{", "nonsense", "[]", "null", "1", '"text"', '{"name":"net"} {}', "\ufeff"]) {
+  Deno.test(`${JSON.stringify(text)} as configuration is code 6`, () => assertRefused(text, 6));
+}
+
+const WRONG: [path: string, keys: object][] = [
+  ["name", { name: "" }],
+  ["name", { name: "-net" }],
+  ["name", { name: "a/b" }],
+  ["name", { name: undefined }],
+  ["type", { type: 1 }],
+  ["deviceID", { deviceID: 1 }],
+  ["allowPF", { allowPF: "false" }],
+  ["logLevel", { logLevel: "verbose" }],
+  ["logFile", { logFile: "rdma.log" }],
+  ["logFile", { logFile: "/a\nb" }],
+  ["args", { args: "debug" }],
+  ["args.cni", { args: { cni: [] } }],
+  ["args.cni.debug", { args: { cni: { debug: 1 } } }],
+  ["runtimeConfig.deviceID", { runtimeConfig: { deviceID: {} } }],
+  ["prevResult", { prevResult: [] }],
+  ["prevResult.cniVersion", { prevResult: { cniVersion: 1 } }],
+  ["prevResult.interfaces", { prevResult: { interfaces: {} } }],
+  ["prevResult.interfaces[1].name", { prevResult: { interfaces: [{}, { name: 1 }] } }],
+  ["prevResult.interfaces[0].pciID", { prevResult: { interfaces: [{ pciID: [] }] } }],
+  ['["cni.dev/attachments"][1].ifname', {
+    "cni.dev/attachments": [{ containerID: "a", ifname: "b" }, { containerID: "a" }],
+  }],
+  ['["cni.dev/valid-attachments"][0]', { "cni.dev/valid-attachments": [null] }],
+];
+
+for (const [path, keys] of WRONG) {
+  Deno.test(`${JSON.stringify(keys)} is code 7 and names ${path}`, async () => {
+    const text = JSON.stringify({ ...MINIMUM, ...keys });
+    const error = await assertRejects(
+      () => parseConfig(text),
+      CniError,
+      `Cannot use network configuration: ${path}: `,
+    );
+    assertEquals(error.code, 7);
+  });
+}
+
+Deno.test("all that is wrong is told at once", () => {
+  const text = JSON.stringify({ ...MINIMUM, logLevel: "loud", allowPF: 1, deviceID: 2 });
+  return assertRefused(text, 7, "deviceID: ", "; allowPF: ", "; logLevel: ");
+});
+
+Deno.test("numbers leave as they came", async () => {
+  const numbers = "[18446744073709551615,-9007199254740993,1e400,1.0,1E2,-0,0.1,12]";
+  const config = await parseConfig(
+    `{"cniVersion":"1.0.0","name":"net","prevResult":{"cniVersion":"1.0.0","mtu":${numbers}}}`,
+  );
+  assertEquals(formatResult(config), `{"cniVersion":"1.0.0","mtu":${numbers}}`);
+});

@@ -1,0 +1,179 @@
+import { CniError, ErrorCode } from "../../../src/cni/error.ts";
+import { CNI_VERSIONS } from "../../../src/cni/version.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
+import { call, CONFIG } from "./call.ts";
+
+for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
+  Deno.test(`${command} reads the input once, then runs its handler alone`, async () => {
+    const { code, done, output } = await call(command);
+    assertEquals({ code, done, output }, {
+      code: 0,
+      done: ["input", command.toLowerCase()],
+      output: command === "ADD" ? "{}" : "",
+    });
+  });
+
+  Deno.test(`a failing ${command} prints one error and exits 1`, async () => {
+    const fail = () => {
+      throw new CniError(ErrorCode.deviceInUse, "taken", "by another");
+    };
+    const { code, json } = await call(command, { handlers: { [command.toLowerCase()]: fail } });
+    assertEquals({ code, json }, {
+      code: 1,
+      json: { cniVersion: "1.1.0", code: 111, msg: "taken", details: "by another" },
+    });
+  });
+}
+
+Deno.test("handlers get the call as it was understood", async () => {
+  await call("ADD", {
+    handlers: {
+      add: ({ environment, config, log }) => {
+        assertEquals(environment.ifname, "net1");
+        assertEquals(config.name, "net");
+        assertEquals(log.labels, { containerID: "container1", netns: "/run/netns/pod", ifname: "net1" });
+      },
+    },
+  }).then(({ code, json }) => assertEquals(code, 0, JSON.stringify(json)));
+});
+
+Deno.test("VERSION reads no input and prints the versions", async () => {
+  const { code, done, json } = await call("VERSION");
+  assertEquals({ code, done, json }, {
+    code: 0,
+    done: [],
+    json: { cniVersion: "1.1.0", supportedVersions: CNI_VERSIONS },
+  });
+});
+
+const GATES: [command: string, refused: string, allowed: string][] = [
+  ["CHECK", "0.3.1", "0.4.0"],
+  ["GC", "1.0.0", "1.1.0"],
+  ["STATUS", "1.0.0", "1.1.0"],
+];
+
+for (const [command, refused, allowed] of GATES) {
+  Deno.test(`${command} is there from version ${allowed} on`, async () => {
+    const late = await call(command, { config: { ...CONFIG, cniVersion: allowed } });
+    assertEquals([late.code, late.done.at(-1)], [0, command.toLowerCase()]);
+    const early = await call(command, { config: { ...CONFIG, cniVersion: refused } });
+    assertEquals([early.code, early.json.code, early.json.cniVersion, early.done], [1, 1, refused, [
+      "input",
+    ]]);
+    assertStringIncludes(early.json.msg, `want "${allowed}" or newer`);
+  });
+}
+
+for (const command of ["ADD", "DEL"]) {
+  const own = { isOwnNetns: (path: string) => path === "/run/netns/pod" };
+
+  Deno.test(`${command} in the plugin's own namespace is code 8, before any handler`, async () => {
+    const { code, json, done } = await call(command, { handlers: own });
+    assertEquals([code, json.code, done], [1, 8, ["input"]]);
+  });
+
+  Deno.test(`${command} in the plugin's own namespace goes with CNI_NETNS_OVERRIDE`, async () => {
+    const { code, done } = await call(command, { handlers: own, variables: { CNI_NETNS_OVERRIDE: "true" } });
+    assertEquals([code, done.at(-1)], [0, command.toLowerCase()]);
+  });
+}
+
+Deno.test("CHECK and DEL without CNI_NETNS do not ask whose namespace it is", async () => {
+  const handlers = { isOwnNetns: () => true };
+  assertEquals((await call("CHECK", { handlers })).code, 0);
+  assertEquals((await call("DEL", { handlers, variables: { CNI_NETNS: undefined } })).code, 0);
+});
+
+Deno.test("an error of the environment comes before the input is read, in the newest version", async () => {
+  const { code, json, done } = await call("ADD", { variables: { CNI_IFNAME: "", CNI_PATH: undefined } });
+  assertEquals({ code, json, done }, {
+    code: 1,
+    json: { cniVersion: "1.1.0", code: 4, msg: "required env variables [CNI_IFNAME,CNI_PATH] missing" },
+    done: [],
+  });
+});
+
+Deno.test("an error is told in the version of the configuration", async () => {
+  const config = { ...CONFIG, cniVersion: "0.3.0" };
+  const { json } = await call("ADD", { config, handlers: { isOwnNetns: () => true } });
+  assertEquals(json.cniVersion, "0.3.0");
+});
+
+Deno.test("what nobody foresaw is code 999 with its stack as details", async () => {
+  const del = () => {
+    throw new RangeError("no such thing");
+  };
+  const { code, json } = await call("DEL", { handlers: { del } });
+  assertEquals([code, json.code, json.msg], [1, 999, "no such thing"]);
+  assertMatch(json.details, /RangeError.*\n +at /);
+});
+
+Deno.test("what is thrown but no error is told too", async () => {
+  const del = () => {
+    throw "text";
+  };
+  assertEquals((await call("DEL", { handlers: { del } })).json, {
+    cniVersion: "1.1.0",
+    code: 999,
+    msg: "text",
+  });
+});
+
+Deno.test("a failing read of the input is an error", async () => {
+  const readInput = () => {
+    throw new CniError(ErrorCode.undecodable, "too long");
+  };
+  assertEquals((await call("ADD", { process: { readInput } })).json.code, 6);
+});
+
+Deno.test("a result that cannot be printed is a failure that the handler gets to see", async () => {
+  const seen: unknown[] = [];
+  const writeOutput = () => {
+    throw new Error("Broken pipe");
+  };
+  const { code, lines } = await call("ADD", {
+    process: { writeOutput },
+    handlers: {
+      add: (_call, print) => {
+        try {
+          print("{}");
+        } catch (error) {
+          seen.push(error);
+          throw error;
+        }
+      },
+    },
+  });
+  assertEquals([code, seen.length], [1, 1]);
+  assertStringIncludes(lines.join(""), "Cannot write the error to standard output: Broken pipe");
+});
+
+Deno.test("errors go to the log with their details", async () => {
+  const { lines, json } = await call("ADD", { config: "{}" });
+  assertEquals(json.code, 7);
+  assertEquals(lines.length, 1);
+  assertStringIncludes(lines[0]!, 'level="error"');
+  assertStringIncludes(lines[0]!, "correct these keys");
+});
+
+Deno.test("log lines go to the log file too, never to the output", async () => {
+  const { lines, fileLines, output } = await call("DEL", {
+    config: { ...CONFIG, logFile: "/log", logLevel: "debug" },
+    handlers: { del: ({ log }) => log.debug("deleting") },
+  });
+  assertEquals(lines, fileLines);
+  assertStringIncludes(lines[0]!, 'containerID="container1" netns="/run/netns/pod" ifname="net1"');
+  assertEquals(output, "");
+});
+
+Deno.test("a log file that cannot be opened is a warning", async () => {
+  const openLogFile = () => {
+    throw new Error("too many levels of symbolic links");
+  };
+  const { code, done, lines } = await call("DEL", {
+    config: { ...CONFIG, logFile: "/log" },
+    process: { openLogFile },
+  });
+  assertEquals([code, done.at(-1)], [0, "del"]);
+  assert(lines.length === 1 && lines[0]!.includes("too many levels of symbolic links"));
+});

@@ -1,0 +1,107 @@
+import {
+  type AttachmentRecord,
+  formatRecord,
+  parseRecord,
+  UnreadableRecord,
+} from "../../../src/plugin/record.ts";
+import { assertEquals, assertThrows } from "../../assert.ts";
+
+const RECORD: AttachmentRecord = {
+  attachment: { network: "net", containerID: "container1", ifname: "net1" },
+  deviceId: "0000:3b:00.2",
+  devices: [
+    { index: 4, hostName: "mlx5_4", podName: "mlx5_4" },
+    { index: 5, hostName: "smi0", podName: "smi0" },
+  ],
+  netns: { path: "/run/netns/pod", inode: 4026532001, cookie: "18446744073709551615" },
+  bootId: "3f0c",
+  createdAt: Date.UTC(2026, 1, 3, 4, 5, 6, 7),
+};
+
+/** As the Go plugin writes it. */
+const GO_RECORD = {
+  version: "1.0",
+  deviceID: "0000:3b:00.2",
+  sandboxRdmaDevName: "mlx5_4",
+  containerRdmaDevName: "mlx5_9",
+};
+
+const parse = (value: unknown) => parseRecord(JSON.stringify(value), 1000);
+const raw = (): Record<string, unknown> => JSON.parse(formatRecord(RECORD));
+
+Deno.test("a record is read as it was written", () => {
+  assertEquals(parseRecord(formatRecord(RECORD), 0), RECORD);
+});
+
+Deno.test("a record without cookie is read as it was written", () => {
+  const record = { ...RECORD, netns: { path: "/run/netns/pod", inode: 7 } };
+  assertEquals(parseRecord(formatRecord(record), 0), record);
+});
+
+Deno.test("a written record has what the Go plugin reads", () => {
+  const { version, deviceID, sandboxRdmaDevName, containerRdmaDevName } = raw();
+  assertEquals([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
+    "1.1",
+    "0000:3b:00.2",
+    "mlx5_4",
+    "mlx5_4",
+  ]);
+});
+
+Deno.test("a record of the Go plugin has one device by names, and the file's time", () => {
+  assertEquals(parse(GO_RECORD), {
+    deviceId: "0000:3b:00.2",
+    devices: [{ hostName: "mlx5_4", podName: "mlx5_9" }],
+    createdAt: 1000,
+  });
+});
+
+Deno.test("a newer minor version is read, its keys that are new passed over", () => {
+  assertEquals(parse({ ...raw(), version: "1.12", uverbs: ["uverbs0"] }), RECORD);
+});
+
+Deno.test("a time that is none counts as the file's", () => {
+  assertEquals(parse({ ...raw(), createdAt: "yesterday" }).createdAt, 1000);
+});
+
+for (const version of ["2.0", "0.9", "1", "1.", "1.x", "11.0", "", 1.1, undefined, null]) {
+  Deno.test(`version ${JSON.stringify(version)} is refused`, () => {
+    assertThrows(() => parse({ ...raw(), version }), UnreadableRecord, "version");
+  });
+}
+
+const WRONG: Record<string, unknown[]> = {
+  deviceID: [undefined, null, 1],
+  devices: [null, {}, "x", [null], [[]], [{ index: "4", hostName: "a", podName: "b" }]],
+  netns: [null, [], "x", {}, { path: 1, inode: 1 }, { path: "/a", inode: 1.5 }, {
+    path: "/a",
+    inode: 1,
+    cookie: 7,
+  }],
+  bootID: [null, 7],
+  createdAt: [null, 7],
+  network: [null, 7],
+  containerID: [undefined, 7],
+  ifname: [undefined, {}],
+};
+
+for (const [key, values] of Object.entries(WRONG)) {
+  for (const value of values) {
+    Deno.test(`${key} ${JSON.stringify(value)} is refused`, () => {
+      assertThrows(() => parse({ ...raw(), [key]: value }), UnreadableRecord);
+    });
+  }
+}
+
+Deno.test("a device without index or name is refused", () => {
+  for (const key of ["index", "hostName", "podName"]) {
+    const device = { index: 1, hostName: "a", podName: "b", [key]: undefined };
+    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, key);
+  }
+});
+
+Deno.test("an empty file, a cut one and what is no object are refused", () => {
+  assertThrows(() => parseRecord("", 0), UnreadableRecord, "it is empty");
+  assertThrows(() => parseRecord(formatRecord(RECORD).slice(0, -1), 0), UnreadableRecord, "it is not JSON");
+  for (const value of [null, [], "1.1", 7]) assertThrows(() => parse(value), UnreadableRecord, "no object");
+});
