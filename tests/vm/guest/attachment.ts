@@ -47,7 +47,10 @@ export function readRecord(file: string): Record<string, unknown> {
 /** Writes a record, or anything else, into the state folder. */
 export function writeRecord(file: string, content: unknown): void {
   Deno.mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(`${STATE_FOLDER}/${file}`, typeof content === "string" ? content : JSON.stringify(content));
+  Deno.writeTextFileSync(
+    `${STATE_FOLDER}/${file}`,
+    typeof content === "string" ? content : JSON.stringify(content),
+  );
 }
 
 /** Asserts that a call succeeded and, as DEL, CHECK, GC and STATUS must, printed nothing. */

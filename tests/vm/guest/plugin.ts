@@ -33,6 +33,8 @@ export interface PluginCall {
   args?: string;
   /** More variables, or other values; undefined leaves one out. */
   environment?: Record<string, string | undefined>;
+  /** A program with arguments that starts the plugin: strace, setpriv. */
+  wrapper?: string[];
 }
 
 /** Puts the compiled plugin where a node has it. Does nothing if none was built. */
@@ -46,15 +48,28 @@ export async function installPlugin(): Promise<void> {
 
 /** Calls the installed plugin as a runtime does. @throws {SyntaxError} if its output is not one JSON text */
 export async function plugin(call: PluginCall): Promise<CniOutcome> {
-  const { command, netns, ifname = "net1", containerId = "container1", config = "", args } = call;
+  return await cniOutcome(command(call), input(call));
+}
+
+/** Starts the same call and leaves it running, with its input given and its output thrown away. */
+export async function startPlugin(call: PluginCall): Promise<Deno.ChildProcess> {
+  const child = command(call, "null").spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input(call)));
+  await writer.close();
+  return child;
+}
+
+function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Command {
+  const { netns, ifname = "net1", containerId = "container1", wrapper = [] } = call;
   const variables: Record<string, string | undefined> = {
     PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-    CNI_COMMAND: command,
+    CNI_COMMAND: call.command,
     CNI_PATH,
     CNI_CONTAINERID: containerId,
     CNI_IFNAME: ifname,
     CNI_NETNS: netns === undefined || netns.includes("/") ? netns : netnsPath(netns),
-    CNI_ARGS: args,
+    CNI_ARGS: call.args,
     ...call.environment,
   };
   const env = Object.fromEntries(
@@ -62,16 +77,19 @@ export async function plugin(call: PluginCall): Promise<CniOutcome> {
       return entry[1] !== undefined;
     }),
   );
-  return await cniOutcome(
-    new Deno.Command(INSTALLED_PLUGIN, {
-      env,
-      clearEnv: true,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }),
-    typeof config === "string" ? config : JSON.stringify(config),
-  );
+  const [program = INSTALLED_PLUGIN, ...args] = [...wrapper, INSTALLED_PLUGIN];
+  return new Deno.Command(program, {
+    args,
+    env,
+    clearEnv: true,
+    stdin: "piped",
+    stdout: output,
+    stderr: output,
+  });
+}
+
+function input({ config = "" }: PluginCall): string {
+  return typeof config === "string" ? config : JSON.stringify(config);
 }
 
 export interface LibcniCall {

@@ -1,0 +1,116 @@
+// Calls at the same time, and calls that are killed.
+import assert from "node:assert/strict";
+import {
+  again,
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  records,
+  STATE_FOLDER,
+} from "../guest/attachment.ts";
+import {
+  addNetns,
+  setSimParameter,
+  shOk,
+  startBackground,
+  startPlugin,
+  until,
+  vf,
+  vmCase,
+} from "../guest/harness.ts";
+
+const FILE = "net-container1-net1";
+
+vmCase("concurrency: five ADDs at once, then five DELs", async () => {
+  const pods = await Promise.all([0, 1, 2, 3, 4].map(async (number) => {
+    await addNetns(`pod${number}`);
+    return { netns: `pod${number}`, ...vf(number) };
+  }));
+  const uverbs = await shOk("grep -H . /sys/class/infiniband_verbs/uverbs*/ibdev");
+  const calls = pods.map(({ deviceId, netns }) => attachment(deviceId, { netns, containerId: netns }));
+  for (const added of await Promise.all(calls.map((call) => call.add()))) assertResult(added);
+  for (const { netns, rdmaDevice } of pods) await assertInPod([rdmaDevice], netns);
+  assert.equal(
+    await shOk("grep -H . /sys/class/infiniband_verbs/uverbs*/ibdev"),
+    uverbs,
+    "uverbs numbers kept",
+  );
+  assert.equal(records().length, 5);
+  for (const deleted of await Promise.all(calls.map((call) => call.del()))) assertQuiet(deleted);
+  assertNothingLeft();
+});
+
+vmCase("concurrency: two ADDs of one function at once, one gets it", async () => {
+  await addNetns("pod");
+  await addNetns("second");
+  const { deviceId, rdmaDevice } = vf(0);
+  const calls = ["pod", "second"].map((netns) => attachment(deviceId, { netns, containerId: netns }));
+  const added = await Promise.all(calls.map((call) => call.add()));
+  const winner = added.findIndex(({ code }) => code === 0);
+  assertError(added[1 - winner]!, 111, /in another network namespace/);
+  await assertInPod([rdmaDevice], ["pod", "second"][winner]!);
+  assert.equal(records().length, 1);
+});
+
+vmCase("concurrency: a changed uverbs number is reported", async () => {
+  await addNetns("pod");
+  // With a lower number free, the kernel gives that one when the device comes up again.
+  await shOk(`echo ${vf(0).deviceId} >/sys/bus/pci/drivers/igbvf/unbind`);
+  const { deviceId } = vf(1);
+  const added = await attachment(deviceId).add();
+  assertResult(added);
+  assert.match(
+    added.stderr,
+    /level="warning".*had \/dev\/infiniband\/uverbs\d+ and has \/dev\/infiniband\/uverbs\d+/,
+  );
+});
+
+vmCase("concurrency: a call that cannot get the lock says so", async () => {
+  await addNetns("pod");
+  await shOk(`mkdir -p ${STATE_FOLDER}`);
+  await startBackground(`exec flock ${STATE_FOLDER} sh -c "echo locked; exec sleep infinity"`, "locked");
+  assertError(await attachment(vf(0).deviceId).add(), 11, /Cannot lock .*held it for 30 s/);
+  assertNothingLeft();
+});
+
+for (
+  const [when, delayMs] of [["while the kernel moves the device", 100], [
+    "once it has moved it",
+    1200,
+  ]] as const
+) {
+  vmCase(`concurrency: ADD is killed ${when}: the record is there, and DEL cleans up`, async () => {
+    await addNetns("pod");
+    const { deviceId, rdmaDevice } = vf(0);
+    setSimParameter("move_delay_ms", 1000);
+    const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
+    await until("the record is written", () => records().includes(FILE));
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    call.kill("SIGKILL");
+    await call.status;
+    setSimParameter("move_delay_ms", 0);
+    assert.deepEqual(records(), [FILE]);
+    assertQuiet(await attachment(deviceId).del());
+    await assertInPod([]);
+    assertNothingLeft();
+    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  });
+}
+
+vmCase("concurrency: an ADD that was killed is made good by the next ADD", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  setSimParameter("move_delay_ms", 500);
+  const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
+  await until("the record is written", () => records().includes(FILE));
+  call.kill("SIGKILL");
+  await call.status;
+  setSimParameter("move_delay_ms", 0);
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([rdmaDevice]);
+  assert.deepEqual(records(), [FILE]);
+});

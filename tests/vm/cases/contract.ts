@@ -1,0 +1,127 @@
+// ADD, CHECK and DEL in every version of the specification; what they print and what they leave.
+import assert from "node:assert/strict";
+import {
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  prevResult,
+  readRecord,
+  records,
+  STATE_FOLDER,
+} from "../guest/attachment.ts";
+import { addNetns, plugin, rdmaDevices, shOk, vf, vmCase } from "../guest/harness.ts";
+
+for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {
+  vmCase(
+    `contract: ADD and DEL of ${cniVersion} move the device in and home, the result goes through`,
+    async () => {
+      const { deviceId, rdmaDevice } = vf(0);
+      await addNetns("pod");
+      const result = cniVersion < "0.3.0"
+        ? { cniVersion, ip4: { ip: "10.0.0.2/24" }, dns: {}, unknown: 18446744073709 }
+        : prevResult({ cniVersion });
+      const one = attachment(deviceId, {
+        config: config({ cniVersion, deviceID: deviceId, prevResult: result }),
+      });
+      const added = await one.add();
+      assertResult(added);
+      assert.deepEqual(added.json, result);
+      await assertInPod([rdmaDevice]);
+
+      const checked = await one.check({
+        config: config({ cniVersion, deviceID: deviceId, prevResult: { ...result, interfaces: [] } }),
+      });
+      if (cniVersion < "0.4.0") assertError(checked, 1, /cniVersion/);
+      else assertQuiet(checked);
+
+      assertQuiet(await one.del());
+      await assertInPod([]);
+      assertNothingLeft();
+      assert.equal(vf(0).rdmaDevice, rdmaDevice);
+    },
+  );
+}
+
+vmCase("contract: cniVersion is added to a result that lacks it", async () => {
+  await addNetns("pod");
+  const { deviceId } = vf(0);
+  const { cniVersion: _, ...bare } = prevResult();
+  const { json } = await attachment(deviceId, {
+    config: config({ cniVersion: "0.4.0", deviceID: deviceId, prevResult: bare }),
+  }).add();
+  assert.deepEqual(json, { cniVersion: "0.4.0", ...bare });
+});
+
+vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, for root alone", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
+  await attachment(deviceId).add();
+  const record = readRecord("net-container1-net1");
+  assert.deepEqual(records(), ["net-container1-net1"]);
+  const { version, deviceID, sandboxRdmaDevName, containerRdmaDevName } = record;
+  assert.deepEqual([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
+    "1.1",
+    deviceId,
+    rdmaDevice,
+    rdmaDevice,
+  ]);
+  assert.deepEqual(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
+  assert.equal((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
+  assert.equal(await shOk(`stat -c %a ${STATE_FOLDER} ${STATE_FOLDER}/*`), "700\n600");
+});
+
+vmCase("contract: a second ADD changes nothing, a second DEL neither", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  const one = attachment(deviceId);
+  assertResult(await one.add());
+  const record = readRecord("net-container1-net1");
+  assertResult(await one.add());
+  assert.deepEqual(readRecord("net-container1-net1"), record);
+  await assertInPod([rdmaDevice]);
+  assertQuiet(await one.del());
+  assertQuiet(await one.del());
+  assertNothingLeft();
+});
+
+vmCase("contract: a device that is in the pod already is recorded where it is", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  await shOk(`rdma dev set ${rdmaDevice} netns pod`);
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([rdmaDevice]);
+  assertQuiet(await attachment(deviceId).del());
+  assertNothingLeft();
+});
+
+vmCase("contract: STATUS is quiet on a node that is set up", async () => {
+  assertQuiet(await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) }));
+});
+
+vmCase(
+  "contract: an ADD on a debug level says what it does, with container, namespace and interface",
+  async () => {
+    await addNetns("pod");
+    const { deviceId, rdmaDevice } = vf(0);
+    const file = "/tmp/plugin.log";
+    const { stderr } = await attachment(deviceId, {
+      config: config({ deviceID: deviceId, args: { cni: { debug: true } }, logFile: file }),
+    }).add();
+    const lines = stderr.trimEnd().split("\n");
+    assert.ok(lines.some((line) => line.includes('level="debug"')), stderr);
+    assert.ok(lines.some((line) => line.includes(`RDMA device ${rdmaDevice}`)), stderr);
+    for (const line of lines) {
+      assert.match(
+        line,
+        /^time=".*" level=".*" msg=".*" containerID="container1" netns="\/run\/netns\/pod" ifname="net1"$/,
+      );
+    }
+    assert.equal(Deno.readTextFileSync(file), stderr);
+    Deno.removeSync(file);
+  },
+);

@@ -1,0 +1,27 @@
+// Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and comes home.
+import { fileURLToPath } from "node:url";
+import { build, parseBuildOptions } from "../../deployment/build.ts";
+import { bootNode } from "./node/boot.ts";
+import { prepareNode } from "./node/prepare.ts";
+
+const STEPS = fileURLToPath(new URL("guest/demo.sh", import.meta.url));
+const TIMEOUT_MS = 3 * 60_000;
+
+const options = parseBuildOptions([]);
+await build(options);
+const node = await prepareNode((line) => console.error(line));
+console.error("node: booting ...");
+const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
+const status = await bootNode(node, {
+  command: ["/bin/sh", STEPS, options.output],
+  timeoutMs: TIMEOUT_MS,
+  onLine: (line) => console.log(colour ? highlight(line) : line),
+});
+Deno.exit(status);
+
+/** Headings bold, commands green. */
+function highlight(line: string): string {
+  if (line.startsWith("== ")) return `\x1b[1m${line}\x1b[0m`;
+  if (line.startsWith("$ ")) return `\x1b[32m${line}\x1b[0m`;
+  return line;
+}
