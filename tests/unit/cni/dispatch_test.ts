@@ -1,7 +1,7 @@
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
-import { call, CONFIG } from "./call.ts";
+import { call, CONFIG } from "../../fixtures/call.ts";
 
 for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
   Deno.test(`${command} reads the input once, then runs its handler alone`, async () => {

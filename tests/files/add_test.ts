@@ -1,0 +1,233 @@
+import { parseRecord } from "../../src/plugin/record.ts";
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { PREV_RESULT } from "../fixtures/call.ts";
+import { FILE, POD, TestNode, VF } from "./node.ts";
+
+const EBUSY = 16;
+
+Deno.test("ADD moves the device, records it and prints the result it got", async () => {
+  using node = new TestNode();
+  const { json, output } = await node.succeed("ADD");
+  assertEquals(json, PREV_RESULT);
+  assertEquals(output, JSON.stringify(PREV_RESULT));
+  assertEquals(node.whereIs(node.device), POD);
+  assertEquals(node.files(), [FILE]);
+  const record = parseRecord(Deno.readTextFileSync(`${node.folder}/${FILE}`), 0);
+  assertEquals(record, node.record({ createdAt: record.createdAt }));
+});
+
+Deno.test("the record is there before the device moves", async () => {
+  using node = new TestNode();
+  const seen: string[][] = [];
+  node.kernel.onMove = () => {
+    seen.push(node.files());
+  };
+  await node.succeed("ADD");
+  assertEquals(seen, [[FILE]]);
+});
+
+Deno.test("the lock is held while a device moves", async () => {
+  using node = new TestNode();
+  let held = false;
+  node.kernel.onMove = () => {
+    held = node.kernel.locked.has(node.folder);
+  };
+  await node.succeed("ADD");
+  assertEquals(held, true);
+});
+
+Deno.test("all devices of a function move", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addDevice(VF, 3);
+  await node.succeed("ADD");
+  assertEquals([node.device, other].map((device) => node.whereIs(device)), [POD, POD]);
+});
+
+Deno.test("when the second device cannot be moved, the first comes home and nothing is recorded", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addDevice(VF, 3);
+  node.kernel.onMove = (device) => device === other ? EBUSY : undefined;
+  const { json } = await node.fail("ADD", 120);
+  assertStringIncludes(json.msg, 'RDMA device "mlx5_3"');
+  assertStringIncludes(json.details, "EBUSY");
+  assertEquals([node.device, other].map((device) => node.whereIs(device)), ["host", "host"]);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("when the result cannot be printed, the device comes home and nothing is recorded", async () => {
+  using node = new TestNode();
+  const writeOutput = () => {
+    throw new Error("Broken pipe");
+  };
+  assertEquals((await node.call("ADD", { writeOutput })).code, 1);
+  assertEquals(node.whereIs(node.device), "host");
+  assertEquals(node.files(), []);
+});
+
+Deno.test("when rolling back fails too, the record stays, and DEL uses it", async () => {
+  using node = new TestNode();
+  let fails = true;
+  node.kernel.onMove = ({ space }) => fails && space === node.pod ? EBUSY : undefined;
+  const writeOutput = () => {
+    throw new Error("Broken pipe");
+  };
+  const { lines } = await node.call("ADD", { writeOutput });
+  assertStringIncludes(lines.join(""), "Rolling back failed");
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+  fails = false;
+  await node.succeed("DEL");
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
+});
+
+Deno.test("when the record cannot be written, no device moves", async () => {
+  using node = new TestNode("file/rdma");
+  Deno.writeTextFileSync(`${node.temporary}/file`, "");
+  const { json } = await node.fail("ADD", 5);
+  assertStringIncludes(json.msg, node.folder);
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("when the record's file cannot be replaced, no device moves", async () => {
+  using node = new TestNode();
+  Deno.mkdirSync(`${node.folder}/${FILE}`, { recursive: true });
+  await node.fail("ADD", 5);
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("a device that is not in the pod after its move is code 113 and rolled back", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addDevice(VF, 3);
+  node.kernel.onMove = (device) => {
+    if (device !== other) return;
+    node.kernel.devices.splice(node.kernel.devices.indexOf(node.device), 1);
+  };
+  await node.fail("ADD", 113);
+  assertEquals(node.whereIs(other), "host");
+  assertEquals(node.files(), []);
+});
+
+Deno.test("an ADD that is repeated finds the device in place and moves nothing", async () => {
+  using node = new TestNode();
+  await node.succeed("ADD");
+  node.kernel.onMove = () => EBUSY;
+  const { json, lines } = await node.succeed("ADD");
+  assertEquals(json, PREV_RESULT);
+  assertStringIncludes(lines.join(""), "in the pod already");
+});
+
+Deno.test("an ADD of the same attachment in a new namespace brings the device over", async () => {
+  using node = new TestNode();
+  await node.succeed("ADD");
+  node.kernel.addNetns("/run/netns/again");
+  await node.succeed("ADD", { variables: { CNI_NETNS: "/run/netns/again" } });
+  assertEquals(node.whereIs(node.device), "/run/netns/again");
+  assertEquals(node.files(), [FILE]);
+});
+
+Deno.test("an ADD whose device is in the pod without a record records it", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  await node.succeed("ADD");
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("an unreadable record is replaced", async () => {
+  using node = new TestNode();
+  node.write(FILE, "{");
+  const { lines } = await node.succeed("ADD");
+  assertStringIncludes(lines.join(""), "it is replaced");
+  await node.succeed("CHECK");
+});
+
+Deno.test("a uverbs device whose number changes is warned of", async () => {
+  using node = new TestNode();
+  node.kernel.onMove = (device) => {
+    device.uverbs = "uverbs0";
+  };
+  const { lines } = await node.succeed("ADD");
+  assertStringIncludes(lines.join(""), "had /dev/infiniband/uverbs2 and has /dev/infiniband/uverbs0");
+});
+
+Deno.test("an SMI sub-device that the kernel moves along with its parent is where it should be", async () => {
+  using node = new TestNode();
+  const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" });
+  delete child.uverbs;
+  node.kernel.onMove = (device) => {
+    if (device === node.device) child.space = node.pod;
+  };
+  await node.succeed("ADD");
+  assertEquals(node.whereIs(child), POD);
+  node.kernel.onMove = () => {};
+  await node.succeed("DEL");
+  assertEquals([node.device, child].map((device) => node.whereIs(device)), ["host", "host"]);
+});
+
+Deno.test("an SMI sub-device that stays when its parent moves is moved too, and comes home", async () => {
+  using node = new TestNode();
+  const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" });
+  delete child.uverbs;
+  await node.succeed("ADD");
+  assertEquals(node.whereIs(child), POD);
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(child), "host");
+});
+
+Deno.test("mode shared is code 101 and touches nothing", async () => {
+  using node = new TestNode();
+  node.kernel.mode = "shared";
+  await node.fail("ADD", 101);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("without ib_core ADD is code 100", async () => {
+  using node = new TestNode();
+  node.kernel.hasRdma = false;
+  const { json } = await node.fail("ADD", 100);
+  assertStringIncludes(json.details, "modprobe ib_core");
+});
+
+Deno.test("a namespace that is not there is code 8", async () => {
+  using node = new TestNode();
+  await node.fail("ADD", 8, { variables: { CNI_NETNS: "/run/netns/missing" } });
+});
+
+Deno.test("ADD in the host's own namespace is code 8", async () => {
+  using node = new TestNode();
+  await node.fail("ADD", 8, { variables: { CNI_NETNS: "/proc/1/ns/net" } });
+});
+
+Deno.test("without a result before it ADD is code 7", async () => {
+  using node = new TestNode();
+  await node.fail("ADD", 7, { config: { prevResult: null } });
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("an attachment whose file is another one's is code 7, and the other's record stays", async () => {
+  using node = new TestNode();
+  const other = node.record({ attachment: { network: "net-container1", containerID: "x", ifname: "net1" } });
+  node.write("net-container1-x-net1", other);
+  await node.fail("ADD", 7, { variables: { CNI_CONTAINERID: "container1-x" } });
+  assertEquals(node.whereIs(node.device), "host");
+  assertEquals(node.state.load(other.attachment!), other);
+});
+
+Deno.test("a lock that stays taken is code 11 after 30 seconds of the kernel's time", async () => {
+  using node = new TestNode();
+  node.state.create();
+  using _lock = node.kernel.tryLock(node.folder);
+  await node.fail("ADD", 11);
+  assertEquals(Math.round(node.kernel.sleptMs / 1000), 30);
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("a lock that comes free is waited for", async () => {
+  using node = new TestNode();
+  node.state.create();
+  const lock = node.kernel.tryLock(node.folder)!;
+  node.kernel.onSleep = () => {
+    if (node.kernel.sleptMs === 500) lock[Symbol.dispose]();
+  };
+  await node.succeed("ADD");
+  assertEquals(node.kernel.sleptMs, 500);
+});

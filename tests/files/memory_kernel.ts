@@ -1,0 +1,215 @@
+import {
+  EEXIST,
+  EINVAL,
+  EOPNOTSUPP,
+  EPROTONOSUPPORT,
+  NetlinkError,
+  NetnsError,
+  SyscallError,
+} from "../../src/kernel/error.ts";
+import type {
+  BusDevice,
+  Kernel,
+  Link,
+  Netns,
+  RdmaDevice,
+  RdmaMode,
+  ResourceCount,
+  VirtualFunction,
+} from "../../src/kernel/kernel.ts";
+
+/** A network namespace, whatever leads to it. */
+export interface Space {
+  readonly inode: number;
+  readonly cookie?: string;
+  readonly links: Map<string, Link>;
+}
+
+/** An RDMA device and where it is. */
+export interface Device {
+  readonly index: number;
+  name: string;
+  space: Space;
+  readonly deviceId: string;
+  uverbs?: string;
+  readonly parent?: string;
+  readonly resources?: ResourceCount[];
+}
+
+type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
+
+/** A kernel in memory that behaves as Linux 6.12 does in exclusive mode, until a test makes it fail. */
+export class MemoryKernel implements Kernel {
+  bootId = "boot-1";
+  mode: RdmaMode = "exclusive";
+  hasRdma = true;
+  readonly host: Space = { inode: 1, cookie: "1", links: new Map() };
+  /** Paths to namespaces. One may come to lead elsewhere. */
+  readonly paths = new Map<string, Space>([["/proc/1/ns/net", this.host]]);
+  /** Namespaces that processes hold, by their paths below /proc. */
+  readonly held = new Map<string, Space>();
+  readonly devices: Device[] = [];
+  readonly bus = new Map<string, BusEntry>();
+  readonly virtualFunctions: VirtualFunction[] = [];
+  readonly locked = new Set<string>();
+  writable = true;
+  /** Runs before each move; a number is the errno that the kernel refuses with. */
+  onMove: (device: Device) => number | void = () => {};
+  /** Runs at each sleep; no time passes otherwise. */
+  onSleep: () => void = () => {};
+  sleptMs = 0;
+  /** Namespaces and locks that were opened and not disposed of. */
+  readonly open = new Set<object>();
+  readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
+
+  /** Makes a namespace at a path; with an inode of its own unless one is used again. */
+  addNetns(path: string, inode = 4026532000 + this.paths.size, cookie = `${1000 + this.paths.size}`): Space {
+    const space = { inode, ...(cookie === "" ? {} : { cookie }), links: new Map() };
+    this.paths.set(path, space);
+    return space;
+  }
+
+  /** What the kernel does when the last holder of a namespace has gone. */
+  endNetns(space: Space): void {
+    for (const device of this.devices) if (device.space === space) device.space = this.host;
+  }
+
+  addFunction(deviceId: string, entry: Partial<BusEntry> = {}): void {
+    const bus = deviceId.startsWith("0000:") ? "pci" : "auxiliary";
+    this.bus.set(deviceId, { bus, driver: "mlx5_core", isPhysicalFunction: false, enabledVfs: 0, ...entry });
+  }
+
+  addDevice(deviceId: string, index: number, more: Partial<Device> = {}): Device {
+    const device = {
+      index,
+      name: `mlx5_${index}`,
+      space: this.host,
+      deviceId,
+      uverbs: `uverbs${index}`,
+      ...more,
+    };
+    this.devices.push(device);
+    return device;
+  }
+
+  openNetns(path: string): Netns {
+    const space = this.paths.get(path) ?? this.held.get(path);
+    if (!space) throw new NetnsError(path, "missing", undefined);
+    const netns = new MemoryNetns(this, path, space);
+    this.open.add(netns);
+    return netns;
+  }
+
+  *listNetns(): Generator<{ path: string; inode: number }> {
+    yield { path: "/proc/1/ns/net", inode: this.host.inode };
+    for (const [path, { inode }] of this.held) yield { path, inode };
+  }
+
+  getRdmaMode(): RdmaMode {
+    this.assertRdma();
+    return this.mode;
+  }
+
+  listVirtualFunctions(): VirtualFunction[] {
+    return this.virtualFunctions;
+  }
+
+  getBusDevice(id: string): BusDevice | undefined {
+    const entry = this.bus.get(id);
+    if (!entry) return undefined;
+    const own = this.devices.filter(({ deviceId, parent }) => deviceId === id && !parent);
+    return {
+      id,
+      ...entry,
+      rdmaDevices: own.filter(({ space }) => space === this.host).map(({ name }) => name),
+      uverbs: own.flatMap(({ uverbs, name }) => uverbs ? [{ name: uverbs, rdmaDevice: name }] : []),
+    };
+  }
+
+  tryLock(path: string): Disposable | undefined {
+    Deno.statSync(path);
+    if (this.locked.has(path)) return undefined;
+    const lock = {
+      [Symbol.dispose]: () => {
+        this.locked.delete(path);
+        this.open.delete(lock);
+      },
+    };
+    this.locked.add(path);
+    this.open.add(lock);
+    return lock;
+  }
+
+  assertWritable(path: string): void {
+    if (!this.writable) throw new SyscallError(`write to ${JSON.stringify(path)}`, 30);
+  }
+
+  sleep(milliseconds: number): void {
+    this.sleptMs += milliseconds;
+    this.onSleep();
+  }
+
+  assertRdma(): void {
+    if (!this.hasRdma) throw new SyscallError("open a netlink socket (protocol 20)", EPROTONOSUPPORT);
+  }
+}
+
+class MemoryNetns implements Netns {
+  readonly fd = 0;
+  readonly inode: number;
+  readonly cookie?: string;
+
+  constructor(readonly kernel: MemoryKernel, readonly path: string, readonly space: Space) {
+    this.inode = space.inode;
+    if (space.cookie !== undefined) this.cookie = space.cookie;
+  }
+
+  [Symbol.dispose](): void {
+    this.kernel.open.delete(this);
+  }
+
+  listRdmaDevices(): RdmaDevice[] {
+    this.kernel.assertRdma();
+    const { mode, devices } = this.kernel;
+    return devices.filter(({ space }) => mode === "shared" || space === this.space)
+      .map(({ index, name, parent }) => ({ index, name, ...(parent ? { parent } : {}) }));
+  }
+
+  moveRdmaDevice(index: number, to: Netns): void {
+    const device = this.#find(`move RDMA device ${index}`, index);
+    const target = (to as MemoryNetns).space;
+    if (target === this.space) {
+      throw new Error(`Device ${device.name} is there already: the kernel would reset it`);
+    }
+    const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
+    if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
+    device.space = target;
+  }
+
+  renameRdmaDevice(index: number, name: string): void {
+    const what = `rename RDMA device ${index}`;
+    const device = this.#find(what, index);
+    if (this.kernel.devices.some((other) => other.name === name)) throw new NetlinkError(what, EEXIST);
+    device.name = name;
+  }
+
+  getUverbs(index: number): string | undefined {
+    return this.#find(`ask for the uverbs device of RDMA device ${index}`, index).uverbs;
+  }
+
+  listResources(index: number): ResourceCount[] {
+    return this.#find("ask for resources", index).resources ?? [];
+  }
+
+  getLink(name: string): Link | undefined {
+    return this.space.links.get(name);
+  }
+
+  #find(what: string, index: number): Device {
+    const device = this.kernel.devices.find((device) =>
+      device.index === index && device.space === this.space
+    );
+    if (!device) throw new NetlinkError(what, EINVAL);
+    return device;
+  }
+}

@@ -1,0 +1,101 @@
+import { createHandlers } from "../../src/plugin/handlers.ts";
+import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
+import { State } from "../../src/plugin/state.ts";
+import { assertEquals } from "../assert.ts";
+import { call, CONFIG, type Outcome, type Variables } from "../fixtures/call.ts";
+import { type Device, MemoryKernel, type Space } from "./memory_kernel.ts";
+
+export const POD = "/run/netns/pod";
+export const VF = "0000:3b:00.2";
+/** The record's file of the call that tests make unless they say otherwise. */
+export const FILE = "net-container1-net1";
+
+interface CallParts {
+  variables?: Variables;
+  /** Keys of the configuration besides those of every call. */
+  config?: object;
+  writeOutput?: (text: string) => void;
+}
+
+/**
+ * A node with one virtual function, which has one RDMA device, and a pod. Its records are real files in a temporary
+ * folder. When disposed of it makes sure that no namespace and no lock was left open.
+ */
+export class TestNode implements Disposable {
+  readonly kernel = new MemoryKernel();
+  readonly temporary = Deno.makeTempDirSync();
+  readonly folder: string;
+  readonly state: State;
+  readonly device: Device;
+  readonly pod: Space;
+
+  constructor(folder = "rdma") {
+    this.folder = `${this.temporary}/${folder}`;
+    this.state = new State(this.folder);
+    this.kernel.addFunction(VF);
+    this.device = this.kernel.addDevice(VF, 2);
+    this.pod = this.kernel.addNetns(POD);
+    this.pod.links.set("net1", { index: 2, name: "net1", vfMacs: new Map() });
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+    assertEquals(this.kernel.open.size, 0, "a namespace or a lock was left open");
+  }
+
+  /** Makes a call; the configuration names the virtual function. */
+  call(command: string, { variables, config, writeOutput }: CallParts = {}): Promise<Outcome> {
+    return call(command, {
+      ...(variables ? { variables } : {}),
+      config: { ...CONFIG, deviceID: VF, logLevel: "debug", ...config },
+      handlers: createHandlers(this.kernel, this.state),
+      ...(writeOutput ? { process: { writeOutput } } : {}),
+    });
+  }
+
+  /** Makes a call that must succeed. */
+  async succeed(command: string, parts?: CallParts): Promise<Outcome> {
+    const outcome = await this.call(command, parts);
+    assertEquals(outcome.code, 0, outcome.lines.join(""));
+    return outcome;
+  }
+
+  /** Makes a call that must fail with a code. */
+  async fail(command: string, code: number, parts?: CallParts): Promise<Outcome> {
+    const outcome = await this.call(command, parts);
+    assertEquals(outcome.json?.code, code, outcome.lines.join(""));
+    return outcome;
+  }
+
+  /** Names of the files that are there. */
+  files(): string[] {
+    return this.state.exists() ? [...Deno.readDirSync(this.folder)].map(({ name }) => name).sort() : [];
+  }
+
+  /** Writes a file into the state folder, a record or any text. */
+  write(file: string, content: string | AttachmentRecord): void {
+    this.state.create();
+    const text = typeof content === "string" ? content : formatRecord(content);
+    Deno.writeTextFileSync(`${this.folder}/${file}`, text);
+  }
+
+  /** The record of the call that tests make unless they say otherwise, as ADD writes it. */
+  record(more: Partial<AttachmentRecord> = {}): AttachmentRecord {
+    return {
+      attachment: { network: "net", containerID: "container1", ifname: "net1" },
+      deviceId: VF,
+      devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
+      netns: { path: POD, inode: this.pod.inode, ...(this.pod.cookie ? { cookie: this.pod.cookie } : {}) },
+      bootId: "boot-1",
+      createdAt: 1000,
+      ...more,
+    };
+  }
+
+  /** Where a device is, for assertions: "host", or the path of its namespace. */
+  whereIs(device: Device): string {
+    if (device.space === this.kernel.host) return "host";
+    const all = [...this.kernel.paths, ...this.kernel.held];
+    return all.find(([, space]) => space === device.space)?.[0] ?? "nowhere";
+  }
+}

@@ -1,0 +1,113 @@
+import { CniError } from "../../src/cni/error.ts";
+import { UnreadableRecord } from "../../src/plugin/record.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
+import { FILE, TestNode } from "./node.ts";
+
+const ATTACHMENT = { network: "net", containerID: "container1", ifname: "net1" };
+
+Deno.test("a record is a file that root alone can read, in a folder that root alone can enter", () => {
+  using node = new TestNode();
+  node.state.create();
+  node.state.save({ ...node.record(), attachment: ATTACHMENT });
+  assertEquals(Deno.statSync(node.folder).mode! & 0o777, 0o700);
+  assertEquals(Deno.statSync(`${node.folder}/${FILE}`).mode! & 0o777, 0o600);
+  assertEquals(node.files(), [FILE]);
+  assertEquals(node.state.load(ATTACHMENT), node.record());
+});
+
+Deno.test("a new record takes the old one's place at once: who has the old open reads the old", () => {
+  using node = new TestNode();
+  node.state.create();
+  node.state.save({ ...node.record(), attachment: ATTACHMENT });
+  using old = Deno.openSync(`${node.folder}/${FILE}`);
+  node.state.save({ ...node.record({ createdAt: 2000 }), attachment: ATTACHMENT });
+  const buffer = new Uint8Array(4096);
+  const text = new TextDecoder().decode(buffer.subarray(0, old.readSync(buffer)!));
+  assertStringIncludes(text, new Date(1000).toISOString());
+  assertEquals(node.state.load(ATTACHMENT)?.createdAt, 2000);
+});
+
+Deno.test("what a crash left of the temporary file does not keep a record from being written", () => {
+  using node = new TestNode();
+  node.write(`.${FILE}.tmp`, "half a rec");
+  node.state.save({ ...node.record(), attachment: ATTACHMENT });
+  assertEquals(node.files(), [FILE]);
+});
+
+Deno.test("a symbolic link in the temporary file's place is not followed", () => {
+  using node = new TestNode();
+  const victim = `${node.temporary}/victim`;
+  Deno.writeTextFileSync(victim, "untouched");
+  node.state.create();
+  Deno.symlinkSync(victim, `${node.folder}/.${FILE}.tmp`);
+  node.state.save({ ...node.record(), attachment: ATTACHMENT });
+  assertEquals(Deno.readTextFileSync(victim), "untouched");
+  assertEquals(node.files(), [FILE]);
+  assertEquals(Deno.lstatSync(`${node.folder}/${FILE}`).isFile, true);
+});
+
+Deno.test("removing a record also removes what a crash left, and may be repeated", () => {
+  using node = new TestNode();
+  node.write(FILE, node.record());
+  node.write(`.${FILE}.tmp`, "");
+  node.state.remove(FILE);
+  node.state.remove(FILE);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("a name too long for a file is never there, and cannot be written: code 5", () => {
+  using node = new TestNode();
+  const attachment = { ...ATTACHMENT, containerID: "f".repeat(300) };
+  node.state.create();
+  assertEquals(node.state.load(attachment), undefined);
+  node.state.remove(node.state.fileOf(attachment));
+  assertEquals(assertThrows(() => node.state.save({ ...node.record(), attachment }), CniError).code, 5);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("another attachment's record under the same file name is neither read nor replaced", () => {
+  using node = new TestNode();
+  const other = { network: "net-container1", containerID: "x", ifname: "net1" };
+  const mine = { network: "net", containerID: "container1-x", ifname: "net1" };
+  assertEquals(node.state.fileOf(mine), node.state.fileOf(other));
+  node.write(node.state.fileOf(other), node.record({ attachment: other }));
+  assertEquals(node.state.load(mine), undefined);
+  const error = assertThrows(() => node.state.save({ ...node.record(), attachment: mine }), CniError);
+  assertEquals(error.code, 7);
+  assertEquals(node.state.load(other)?.attachment, other);
+});
+
+Deno.test("the list has every file, records and those that are none, but no hidden ones", () => {
+  using node = new TestNode();
+  node.write(FILE, node.record());
+  node.write("broken", "{");
+  node.write(".hidden", "");
+  Deno.mkdirSync(`${node.folder}/folder`);
+  Deno.symlinkSync("/etc/hostname", `${node.folder}/link`);
+  const entries = node.state.list();
+  assertEquals(
+    entries.map(({ file, record, fault }) => [file, record?.deviceId, fault instanceof UnreadableRecord]),
+    [
+      ["broken", undefined, true],
+      ["folder", undefined, true],
+      ["link", undefined, true],
+      [FILE, "0000:3b:00.2", false],
+    ],
+  );
+});
+
+Deno.test("a folder that is not there has no records", () => {
+  using node = new TestNode();
+  assertEquals(node.state.list(), []);
+  assertEquals(node.state.load(ATTACHMENT), undefined);
+  node.state.remove(FILE);
+  node.state.removeLeftovers();
+});
+
+Deno.test("errors name the path and what to do", () => {
+  using node = new TestNode("file/rdma");
+  Deno.writeTextFileSync(`${node.temporary}/file`, "");
+  const error = assertThrows(() => node.state.create(), CniError, `Cannot create "${node.folder}"`);
+  assertEquals(error.code, 5);
+  assertStringIncludes(error.details!, "must be writable");
+});
