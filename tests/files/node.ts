@@ -7,6 +7,8 @@ import { type Device, MemoryKernel, type Space } from "./memory_kernel.ts";
 
 export const POD = "/run/netns/pod";
 export const VF = "0000:3b:00.2";
+/** Where a namespace is found that lost its path. */
+export const HELD = "/proc/42/ns/net";
 /** The record's file of the call that tests make unless they say otherwise. */
 export const FILE = "net-container1-net1";
 
@@ -36,6 +38,13 @@ export class TestNode implements Disposable {
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);
     this.pod.links.set("net1", { index: 2, name: "net1", vfMacs: new Map() });
+  }
+
+  /** A node on which ADD was done. */
+  static async added(): Promise<TestNode> {
+    const node = new TestNode();
+    await node.succeed("ADD");
+    return node;
   }
 
   [Symbol.dispose](): void {
@@ -90,6 +99,18 @@ export class TestNode implements Disposable {
       createdAt: 1000,
       ...more,
     };
+  }
+
+  /** The pod's path goes; a process keeps the namespace. */
+  losePath(): Space {
+    this.kernel.paths.delete(POD);
+    this.kernel.held.set(HELD, this.pod);
+    return this.pod;
+  }
+
+  /** No record is left, and the virtual function's device is there. */
+  assertForgotten(where = "host"): void {
+    assertEquals({ where: this.whereIs(this.device), files: this.files() }, { where, files: [] });
   }
 
   /** Where a device is, for assertions: "host", or the path of its namespace. */

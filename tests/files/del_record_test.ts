@@ -1,0 +1,125 @@
+// DEL by what the record says, and without one.
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { FILE, POD, TestNode, VF } from "./node.ts";
+
+const EBUSY = 16;
+
+for (
+  const [name, spoil] of [
+    ["missing", (path: string) => Deno.removeSync(path)],
+    ["corrupt", (path: string) => Deno.writeTextFileSync(path, "{")],
+    ["empty", (path: string) => Deno.writeTextFileSync(path, "")],
+    ["of version 2", (path: string) => Deno.writeTextFileSync(path, '{"version":"2.0"}')],
+    ["a symbolic link", (path: string) => {
+      Deno.removeSync(path);
+      Deno.symlinkSync("/etc/hostname", path);
+    }],
+  ] as const
+) {
+  Deno.test(`DEL whose record is ${name} brings the function's device home all the same`, async () => {
+    using node = await TestNode.added();
+    spoil(`${node.folder}/${FILE}`);
+    await node.succeed("DEL");
+    node.assertForgotten();
+  });
+}
+
+Deno.test("DEL whose record is a folder succeeds and leaves what is in it", async () => {
+  using node = await TestNode.added();
+  Deno.removeSync(`${node.folder}/${FILE}`);
+  Deno.mkdirSync(`${node.folder}/${FILE}`);
+  Deno.writeTextFileSync(`${node.folder}/${FILE}/kept`, "");
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(node.device), "host");
+  assertEquals(Deno.statSync(`${node.folder}/${FILE}/kept`).isFile, true);
+});
+
+Deno.test("a symbolic link instead of a record is removed, not what it leads to", async () => {
+  using node = new TestNode();
+  const precious = `${node.temporary}/precious`;
+  Deno.writeTextFileSync(precious, JSON.stringify({ version: "1.0" }));
+  node.state.create();
+  Deno.symlinkSync(precious, `${node.folder}/${FILE}`);
+  await node.succeed("DEL");
+  assertEquals([Deno.statSync(precious).isFile, ...node.files()], [true]);
+});
+
+Deno.test("DEL without a record and without deviceID has nothing to do", async () => {
+  using node = await TestNode.added();
+  Deno.removeSync(`${node.folder}/${FILE}`);
+  await node.succeed("DEL", { config: { deviceID: "" } });
+  assertEquals(node.whereIs(node.device), POD);
+});
+
+Deno.test("a late DEL does not touch the device of a newer attachment", async () => {
+  using node = await TestNode.added();
+  node.kernel.endNetns(node.pod);
+  node.kernel.paths.delete(POD);
+  const newer = node.kernel.addNetns("/run/netns/newer");
+  node.device.space = newer;
+  const attachment = { network: "net", containerID: "container2", ifname: "net1" };
+  const netns = { path: "/run/netns/newer", inode: newer.inode, cookie: newer.cookie! };
+  node.write("net-container2-net1", node.record({ attachment, netns, createdAt: Date.now() + 1000 }));
+  node.device.name = "renamed";
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), "belongs to net-container2-net1 by now");
+  assertEquals([node.whereIs(node.device), node.device.name], ["/run/netns/newer", "renamed"]);
+  assertEquals(node.files(), ["net-container2-net1"]);
+});
+
+Deno.test("a late DEL without a record does not touch the device of another attachment either", async () => {
+  using node = await TestNode.added();
+  await node.succeed("DEL", { variables: { CNI_CONTAINERID: "earlier" } });
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+});
+
+Deno.test("a record from before the last boot is forgotten, whatever now has its path and index", async () => {
+  using node = await TestNode.added();
+  node.kernel.bootId = "boot-2";
+  node.kernel.onMove = () => EBUSY;
+  await node.succeed("DEL");
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD]);
+});
+
+Deno.test("in mode shared, and without ib_core, DEL forgets the record", async () => {
+  for (const change of [{ mode: "shared" as const }, { hasRdma: false }]) {
+    using node = await TestNode.added();
+    node.device.space = node.kernel.host;
+    Object.assign(node.kernel, change);
+    await node.succeed("DEL");
+    assertEquals(node.files(), []);
+  }
+});
+
+Deno.test("DEL brings home what the Go plugin moved and renamed, and removes its record", async () => {
+  using node = new TestNode();
+  Object.assign(node.device, { space: node.pod, name: "rdma0" });
+  node.write(
+    FILE,
+    JSON.stringify({
+      version: "1.0",
+      deviceID: VF,
+      sandboxRdmaDevName: "mlx5_2",
+      containerRdmaDevName: "rdma0",
+    }),
+  );
+  await node.succeed("DEL");
+  assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+Deno.test("DEL finds what the Go plugin moved in a namespace that lost its path", async () => {
+  using node = new TestNode();
+  node.device.space = node.losePath();
+  node.write(
+    FILE,
+    JSON.stringify({
+      version: "1.0",
+      deviceID: VF,
+      sandboxRdmaDevName: "mlx5_2",
+      containerRdmaDevName: "mlx5_2",
+    }),
+  );
+  await node.succeed("DEL");
+  node.assertForgotten();
+});

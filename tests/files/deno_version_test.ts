@@ -1,0 +1,14 @@
+import { assert, assertEquals } from "../assert.ts";
+import { PROJECT } from "./project.ts";
+
+const stub = await Deno.readTextFile(`${PROJECT}deployment/runtime_stub.ts`);
+const pinned = /const PINNED_VERSION = "([\d.]+)"/.exec(stub)![1]!;
+
+for (const file of [".ci/run", "README.md"]) {
+  Deno.test(`${file} starts the Deno whose runtime stub is pinned`, async () => {
+    const text = await Deno.readTextFile(`${PROJECT}${file}`);
+    const versions = Array.from(text.matchAll(/\bdeno@(\d[\d.]*\d)/g), ([, version]) => version);
+    assert(versions.length > 0, `"deno@VERSION" is not in ${file}`);
+    assertEquals(versions.filter((version) => version !== pinned), []);
+  });
+}

@@ -1,0 +1,159 @@
+import fc from "fast-check";
+import { SyscallError } from "../../src/ffi/errno.ts";
+import { Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
+import { check, cString, libc } from "../../src/ffi/libc.ts";
+import { encodeMessage, openLibmnl } from "../../src/ffi/libmnl.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import * as reference from "../fixtures/encode.ts";
+
+const ROOT = cString("/");
+const OWN_NETNS = "/proc/thread-self/ns/net";
+const NETLINK_ADDRESS = Uint8Array.of(16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+// Both stay open once they are; opened within a test they would be taken for leaks of that test.
+libc();
+openLibmnl();
+
+/** One successful call of each symbol, given a netlink socket; returns what C returned. */
+const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
+  __errno_location: () => libc().__errno_location() === null ? -1 : 0,
+  access: () => libc().access(ROOT, 0),
+  bind: (socket) => libc().bind(socket, NETLINK_ADDRESS, 12),
+  close: () => libc().close(libc().open(ROOT, 0, 0)),
+  flock: () => {
+    using folder = openForReading("/");
+    return libc().flock(folder.number, 1);
+  },
+  getsockopt: (socket) => {
+    const [value, length] = [new Int32Array(1), Uint32Array.of(4)];
+    assertEquals(libc().getsockopt(socket, 1, 38, value, length), 0); // SO_PROTOCOL
+    return value[0];
+  },
+  ioctl: () => {
+    using netns = openForReading(OWN_NETNS);
+    return libc().ioctl(netns.number, 0xb703n) - 0x40000000;
+  },
+  open: () => {
+    using root = new Fd(libc().open(ROOT, 0, 0));
+    return Math.min(root.number, 0);
+  },
+  recvfrom: (socket) => {
+    const answer = new Uint8Array(64);
+    assertEquals(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12), 16n);
+    const length = libc().recvfrom(socket, answer, 64n, 0, new Uint8Array(12), Uint32Array.of(12));
+    assertEquals([length, answer[4]], [36n, 2]);
+    return 0;
+  },
+  sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
+  setns: () => {
+    using netns = openForReading(OWN_NETNS);
+    return libc().setns(netns.number, 0x40000000);
+  },
+  setsockopt: (socket) => libc().setsockopt(socket, 1, 20, BigInt64Array.of(1n, 0n), 16),
+  socket: () => {
+    using socket = new Fd(libc().socket(1, 2, 0));
+    return Math.min(socket.number, 0);
+  },
+  write: () => {
+    using zero = openForAppending("/dev/null");
+    return Number(libc().write(zero.number, ROOT, 2n)) - 2;
+  },
+};
+
+Deno.test("every symbol of the C library has a test", () => {
+  assertEquals(Object.keys(LIBC_CALLS).sort(), Object.keys(libc()).sort());
+});
+
+for (const [name, run] of Object.entries(LIBC_CALLS)) {
+  Deno.test(`${name} of the C library does as it is declared`, () => {
+    using socket = new Fd(check("open a socket", (c) => c.socket(16, 3, 0)));
+    assertEquals(run(socket.number), 0);
+  });
+}
+
+Deno.test("every symbol of libmnl is used when a message is written", () => {
+  const used = ["mnl_nlmsg_put_header", "mnl_nlmsg_put_extra_header", "mnl_attr_put_check"];
+  assertEquals(Object.keys(openLibmnl()).sort(), used.sort());
+});
+
+Deno.test("libmnl writes what the reference encoder writes", () => {
+  const attribute = fc.record({
+    type: fc.nat(0xffff),
+    value: fc.uint8Array({ maxLength: 70 }).map((bytes) => bytes as Uint8Array<ArrayBuffer>),
+  });
+  const header = fc.record({ type: fc.nat(0xffff), flags: fc.nat(0xffff), sequence: fc.nat(0xffff_ffff) });
+  const body = fc.constantFrom(0, 4, 16).chain((length) =>
+    fc.uint8Array({ minLength: length, maxLength: length })
+  );
+  fc.assert(fc.property(header, body, fc.array(attribute, { maxLength: 8 }), (header, body, attributes) => {
+    const encoded = attributes.map(({ type, value }) => reference.encodeAttribute(type, value));
+    assertEquals(encodeMessage(header, body, attributes), reference.encodeMessage(header, body, ...encoded));
+  }));
+});
+
+Deno.test("a message that does not fit is refused", () => {
+  const value = new Uint8Array(2100);
+  const attributes = [{ type: 1, value }, { type: 2, value }];
+  assertThrows(
+    () => encodeMessage({ type: 1, flags: 0, sequence: 0 }, new Uint8Array(0), attributes),
+    RangeError,
+    "attribute 2",
+  );
+});
+
+function errnoOf(work: () => unknown): number {
+  return assertThrows(work, SyscallError).errno;
+}
+
+Deno.test("a failed call throws its errno and names itself", () => {
+  const error = assertThrows(() => openForReading("/nonexistent"), SyscallError);
+  assertEquals(error.message, 'Cannot open("/nonexistent"): ENOENT (2), no such file or directory');
+  assertEquals(errnoOf(() => openForReading("/dev/null/x")), 20);
+  assertEquals(errnoOf(() => check("setns", (c) => c.setns(-1, 0))), 9);
+  assertEquals(errnoOf(() => check("socket", (c) => c.socket(16, 3, 31))), 93);
+});
+
+Deno.test("a call that a signal interrupts is made again", () => {
+  const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(libc().__errno_location()!, 4));
+  let calls = 0;
+  const result = check("wait", () => {
+    errno[0] = 4;
+    return ++calls < 3 ? -1 : 7;
+  });
+  assertEquals([result, calls], [7, 3]);
+});
+
+Deno.test("appending makes a file for its owner alone, and adds to one that is there", () => {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/log`;
+  for (const word of ["one", "two"]) {
+    using file = openForAppending(path);
+    file.write(new TextEncoder().encode(word));
+  }
+  assertEquals(Deno.readTextFileSync(path), "onetwo");
+  assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+  Deno.symlinkSync(path, `${folder}/link`);
+  assertEquals(errnoOf(() => openForAppending(`${folder}/link`)), 40);
+  assertEquals(errnoOf(() => openForAppending(folder)), 21);
+  Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("descriptors are not inherited by programs", () => {
+  using file = openForReading("/");
+  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${file.number}`);
+  assert((parseInt(/flags:\s*(\d+)/.exec(info)![1]!, 8) & 0o2000000) !== 0);
+});
+
+Deno.test("a descriptor that is disposed of twice does not close its successor", () => {
+  const first = openForReading("/");
+  first[Symbol.dispose]();
+  using second = openForReading("/");
+  assertEquals(second.number, first.number);
+  first[Symbol.dispose]();
+  assertEquals(Deno.readLinkSync(`/proc/self/fd/${second.number}`), "/");
+});
+
+/** A message that the kernel only acknowledges: NLMSG_NOOP. */
+function noop(): Uint8Array<ArrayBuffer> {
+  return reference.encodeMessage({ type: 1, flags: 5, sequence: 1 });
+}

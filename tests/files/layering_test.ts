@@ -1,0 +1,67 @@
+// What the folders of src/ may know of each other, and of Deno.
+import { assert, assertEquals } from "../assert.ts";
+import { filesIn, PROJECT } from "./project.ts";
+
+/** For each layer the files it may import, all others being forbidden. Layers know themselves. */
+const ALLOWED: Record<string, RegExp> = {
+  "log.ts": /^$/,
+  "version.ts": /^$/,
+  netlink: /^netlink\//,
+  ffi: /^ffi\//,
+  kernel: /^(kernel|netlink|ffi)\//,
+  cni: /^(cni\/|log\.ts$)/,
+  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|log\.ts$)/,
+  "process.ts": /^(cni\/|ffi\/fd\.ts$|log\.ts$)/,
+  "main.ts": /./,
+};
+
+const sources = await Promise.all(
+  filesIn("src", ".ts").map(async (path) => ({
+    path: path.replace(/^src\//, ""),
+    text: await Deno.readTextFile(`${PROJECT}${path}`),
+  })),
+);
+
+function importsOf({ path, text }: { path: string; text: string }): string[] {
+  const specifiers = text.matchAll(/(?:from|import\(|import)\s*"([^"]+)"/g);
+  return Array.from(specifiers, ([, specifier]) => specifier!)
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => new URL(specifier, `file:///${path}`).pathname.slice(1));
+}
+
+for (const [layer, allowed] of Object.entries(ALLOWED)) {
+  Deno.test(`${layer} imports only what lies below it`, () => {
+    const own = sources.filter(({ path }) => path.split("/")[0] === layer);
+    assert(own.length > 0);
+    const wrong = own.flatMap((source) =>
+      importsOf(source).filter((target) => !allowed.test(target)).map((target) =>
+        `${source.path} -> ${target}`
+      )
+    );
+    assertEquals(wrong, []);
+  });
+}
+
+Deno.test("every file belongs to a layer, and files import each other", () => {
+  assertEquals(sources.filter(({ path }) => !(path.split("/")[0]! in ALLOWED)), []);
+  assert(sources.flatMap(importsOf).length > sources.length);
+});
+
+for (
+  const { what, pattern, allowed } of [
+    { what: "Deno.dlopen and Deno.Unsafe*", pattern: /Deno\.(dlopen|Unsafe)/, allowed: /^ffi\// },
+    { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^main\.ts$/ },
+    { what: "the environment", pattern: /Deno\.env/, allowed: /^process\.ts$/ },
+  ]
+) {
+  Deno.test(`${what} is used in its place alone`, () => {
+    const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+    assert(users.length > 0);
+    assertEquals(users.filter((path) => !allowed.test(path)), []);
+  });
+}
+
+Deno.test("the codec uses nothing of Deno", () => {
+  const users = sources.filter(({ path, text }) => path.startsWith("netlink/") && /Deno\./.test(text));
+  assertEquals(users.map(({ path }) => path), []);
+});

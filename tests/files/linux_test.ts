@@ -1,0 +1,191 @@
+// The kernel of the machine that runs the tests. It need not have RDMA.
+import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { decodeLink, listLinks } from "../../src/netlink/rtnl.ts";
+import { EPROTONOSUPPORT, NetlinkError, NetnsError, SyscallError } from "../../src/kernel/error.ts";
+import { libc } from "../../src/ffi/libc.ts";
+import { openLibmnl } from "../../src/ffi/libmnl.ts";
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
+import { homeNetns, listNetns, openNetns, within } from "../../src/kernel/netns.ts";
+import { createHandlers } from "../../src/plugin/handlers.ts";
+import { State } from "../../src/plugin/state.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
+import * as encode from "../fixtures/encode.ts";
+import { inodeOf, TestNetns } from "./test_netns.ts";
+
+const THREAD_NETNS = "/proc/thread-self/ns/net";
+const MACHINE_HAS_RDMA = exists("/sys/module/ib_core");
+const kernel = new LinuxKernel();
+
+// Both stay open once they are; opened within a test they would be taken for leaks of that test.
+libc();
+openLibmnl();
+
+Deno.test("an open namespace tells its inode and a cookie that no other has", async () => {
+  await using other = await TestNetns.create();
+  using netns = openNetns(other.path);
+  assertEquals([netns.path, netns.inode], [other.path, other.inode]);
+  assertMatch(netns.cookie!, /^\d+$/);
+  assert(netns.cookie !== homeNetns().cookie);
+  using again = openNetns(other.path);
+  assertEquals(again.cookie, netns.cookie);
+});
+
+Deno.test("work within a namespace is done there, and only there", async () => {
+  await using other = await TestNetns.create();
+  using netns = openNetns(other.path);
+  const home = inodeOf(THREAD_NETNS);
+  assertEquals(within(netns, () => inodeOf(THREAD_NETNS)), other.inode);
+  assertEquals(inodeOf(THREAD_NETNS), home);
+});
+
+Deno.test("work that throws comes back from the namespace too", async () => {
+  await using other = await TestNetns.create();
+  using netns = openNetns(other.path);
+  const home = inodeOf(THREAD_NETNS);
+  assertThrows(
+    () =>
+      within(netns, () => {
+        throw new RangeError("inside");
+      }),
+    RangeError,
+    "inside",
+  );
+  assertEquals(inodeOf(THREAD_NETNS), home);
+});
+
+for (
+  const [path, state] of [
+    ["/run/netns/nonexistent", "missing"],
+    ["/dev/null/netns", "missing"],
+    ["/etc/passwd", "other"],
+    ["/proc", "other"],
+    ["/proc/self/ns/mnt", "other"],
+  ] as const
+) {
+  Deno.test(`${path} as a namespace is ${state}`, () => {
+    assertEquals(assertThrows(() => openNetns(path), NetnsError).state, state);
+  });
+}
+
+Deno.test("the list has each namespace once, also one that only an open file keeps", async () => {
+  await using processes = await TestNetns.create();
+  const ending = await TestNetns.create();
+  using kept = openNetns(ending.path);
+  await ending[Symbol.asyncDispose]();
+  const listed = [...listNetns()];
+  const inodes = listed.map(({ inode }) => inode);
+  assertEquals(new Set(inodes).size, inodes.length);
+  for (const inode of [homeNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
+  const { path } = listed.find(({ inode }) => inode === kept.inode)!;
+  assertMatch(path, /^\/proc\/\d+\/fd\/\d+$/);
+  using opened = openNetns(path);
+  assertEquals(opened.cookie, kept.cookie);
+});
+
+Deno.test("a link is looked up in the namespace that is asked", async () => {
+  await using other = await TestNetns.create();
+  using netns = kernel.openNetns(other.path);
+  assertEquals(netns.getLink("lo"), { index: 1, name: "lo", vfMacs: new Map() });
+  assertEquals(netns.getLink("nonexistent"), undefined);
+});
+
+Deno.test("the links are those that sysfs shows", () => {
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const links = socket.request("list links", listLinks()).map(({ payload }) => decodeLink(payload).name);
+  const folders = [...Deno.readDirSync("/sys/class/net")].filter(({ isSymlink }) => isSymlink);
+  assertEquals(links.sort(), folders.map(({ name }) => name).sort());
+});
+
+Deno.test("a socket answers one request after the other", () => {
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const first = socket.request("list links", listLinks());
+  const copy = first.map(({ payload }) => payload.slice());
+  const second = socket.request("list links", listLinks());
+  assertEquals(first.map(({ payload }) => payload), copy);
+  assertEquals(second.length, first.length);
+  assertEquals([first[0]!.sequence, second[0]!.sequence], [1, 2]);
+});
+
+Deno.test("a refusal has the kernel's errno and words", async () => {
+  await using other = await TestNetns.create();
+  using netns = openNetns(other.path);
+  using socket = within(netns, () => new NetlinkSocket(NETLINK_ROUTE));
+  const attributes = [{ type: 3, value: encode.text("lo") }, { type: 4, value: encode.u8(1) }]; // an MTU of 8 bits
+  const setLink = { type: 19, flags: 5, body: new Uint8Array(16), attributes };
+  const error = assertThrows(() => socket.request("set the MTU", setLink), NetlinkError);
+  assertEquals([error.errno, error.kernelText], [34, "Attribute failed policy validation"]);
+});
+
+Deno.test("the RDMA subsystem answers if the machine has one, else it is EPROTONOSUPPORT", () => {
+  const ask = () => kernel.getRdmaMode();
+  if (MACHINE_HAS_RDMA) assert(["shared", "exclusive"].includes(ask()));
+  else assertEquals(assertThrows(ask, SyscallError).errno, EPROTONOSUPPORT);
+});
+
+Deno.test("a lock excludes another one until it is disposed of", () => {
+  const folder = Deno.makeTempDirSync();
+  {
+    using lock = kernel.tryLock(folder);
+    assert(lock !== undefined);
+    assertEquals(kernel.tryLock(folder), undefined);
+  }
+  using again = kernel.tryLock(folder);
+  assert(again !== undefined);
+  Deno.removeSync(folder);
+  assertThrows(() => kernel.tryLock(folder), SyscallError, "ENOENT");
+});
+
+Deno.test("what can be written is told from what cannot", () => {
+  kernel.assertWritable("/dev/null");
+  assertThrows(() => kernel.assertWritable("/nonexistent"), SyscallError, "ENOENT");
+});
+
+Deno.test("the boot has an id", () => assertMatch(kernel.bootId, /^[0-9a-f-]{36}$/));
+
+Deno.test("a sleep blocks for at least its time", () => {
+  const start = performance.now();
+  kernel.sleep(20);
+  assert(performance.now() - start >= 19);
+});
+
+Deno.test("the plugin knows its own namespace by any path", async () => {
+  await using other = await TestNetns.create();
+  const { isOwnNetns } = createHandlers(kernel, new State("/nonexistent"));
+  assertEquals(["/proc/self/ns/net", other.path, "/etc/passwd", "/nonexistent"].map(isOwnNetns), [
+    true,
+    false,
+    false,
+    false,
+  ]);
+});
+
+Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
+  await using other = await TestNetns.create();
+  homeNetns();
+  const before = openFds();
+  for (let i = 0; i < 50; i++) {
+    using netns = kernel.openNetns(other.path);
+    netns.getLink("lo");
+    using _socket = new NetlinkSocket(NETLINK_ROUTE);
+    assertThrows(() => kernel.openNetns("/etc/passwd"));
+    assertThrows(() => new NetlinkSocket(31));
+    if (!MACHINE_HAS_RDMA) assertThrows(() => netns.listRdmaDevices());
+    using _lock = kernel.tryLock("/tmp");
+    assertEquals(kernel.tryLock("/tmp"), undefined);
+  }
+  assertEquals(openFds(), before);
+});
+
+function openFds(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,113 @@
+import { getBusDevice, getVfDeviceId } from "../../src/kernel/sysfs.ts";
+import { assertEquals } from "../assert.ts";
+
+const PF = "0000:01:00.0";
+const VF = "0000:01:10.4";
+const SF = "mlx5_core.sf.4";
+
+/** Below a temporary folder, what sysfs shows of an adapter with a virtual and a scalable function. */
+class TestSysfs implements Disposable {
+  readonly root = Deno.makeTempDirSync();
+
+  constructor() {
+    const devices = "devices/pci0000:00";
+    this.folder(`${devices}/${PF}`, { sriov_numvfs: "7\n" });
+    this.folder(`${devices}/${PF}/infiniband/mlx5_0`);
+    this.folder(`${devices}/${PF}/infiniband_verbs/uverbs0`, { ibdev: "mlx5_0\n" });
+    this.folder(`${devices}/${VF}/infiniband/mlx5_3`);
+    this.folder(`${devices}/${VF}/infiniband/mlx5_11`);
+    this.folder(`${devices}/${VF}/infiniband_verbs/uverbs3`, { ibdev: "mlx5_3\n" });
+    this.folder(`${devices}/${VF}/infiniband_verbs/uverbs11`, { ibdev: "mlx5_11\n" });
+    this.folder(`${devices}/${PF}/${SF}`);
+    for (const bus of ["pci", "auxiliary"]) {
+      this.folder(`bus/${bus}/devices`);
+      this.folder(`bus/${bus}/drivers/mlx5_core`);
+    }
+    this.link(`bus/pci/devices/${PF}`, `../../../${devices}/${PF}`);
+    this.link(`bus/pci/devices/${VF}`, `../../../${devices}/${VF}`);
+    this.link(`bus/auxiliary/devices/${SF}`, `../../../${devices}/${PF}/${SF}`);
+    this.link(`${devices}/${VF}/physfn`, `../${PF}`);
+    this.link(`${devices}/${PF}/virtfn2`, `../${VF}`);
+    this.link(`${devices}/${PF}/driver`, "../../../bus/pci/drivers/mlx5_core");
+    this.folder("class/net/eth0");
+    this.link("class/net/eth0/device", `../../../${devices}/${PF}`);
+  }
+
+  folder(path: string, files: Record<string, string> = {}): void {
+    Deno.mkdirSync(`${this.root}/${path}`, { recursive: true });
+    for (const [name, text] of Object.entries(files)) {
+      Deno.writeTextFileSync(`${this.root}/${path}/${name}`, text);
+    }
+  }
+
+  link(path: string, target: string): void {
+    Deno.symlinkSync(target, `${this.root}/${path}`);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+Deno.test("a physical function has its driver and the number of its virtual functions", () => {
+  using sysfs = new TestSysfs();
+  assertEquals(getBusDevice(PF, sysfs.root), {
+    id: PF,
+    bus: "pci",
+    driver: "mlx5_core",
+    isPhysicalFunction: true,
+    enabledVfs: 7,
+    rdmaDevices: ["mlx5_0"],
+    uverbs: [{ name: "uverbs0", rdmaDevice: "mlx5_0" }],
+  });
+});
+
+Deno.test("a virtual function has all its RDMA devices, and no driver when none is bound", () => {
+  using sysfs = new TestSysfs();
+  assertEquals(getBusDevice(VF, sysfs.root), {
+    id: VF,
+    bus: "pci",
+    isPhysicalFunction: false,
+    enabledVfs: 0,
+    rdmaDevices: ["mlx5_11", "mlx5_3"],
+    uverbs: [{ name: "uverbs11", rdmaDevice: "mlx5_11" }, { name: "uverbs3", rdmaDevice: "mlx5_3" }],
+  });
+});
+
+Deno.test("an auxiliary device is no physical function, and may have nothing of RDMA", () => {
+  using sysfs = new TestSysfs();
+  assertEquals(getBusDevice(SF, sysfs.root), {
+    id: SF,
+    bus: "auxiliary",
+    isPhysicalFunction: false,
+    enabledVfs: 0,
+    rdmaDevices: [],
+    uverbs: [],
+  });
+});
+
+Deno.test("a uverbs device that vanishes while it is read has no RDMA device", () => {
+  using sysfs = new TestSysfs();
+  sysfs.folder(`devices/pci0000:00/${VF}/infiniband_verbs/uverbs7`);
+  const { uverbs } = getBusDevice(VF, sysfs.root)!;
+  assertEquals(uverbs.find(({ name }) => name === "uverbs7"), { name: "uverbs7", rdmaDevice: "" });
+});
+
+for (const id of ["", ".", "..", "0000:01:00.1", `../devices/${PF}`, `${PF}/.`, `${PF}\0`]) {
+  Deno.test(`${JSON.stringify(id)} is no device`, () => {
+    using sysfs = new TestSysfs();
+    assertEquals(getBusDevice(id, sysfs.root), undefined);
+  });
+}
+
+Deno.test("a machine without these buses has no device", () => {
+  assertEquals(getBusDevice(PF, "/nonexistent"), undefined);
+});
+
+Deno.test("virtual functions are numbered below their physical function's link", () => {
+  using sysfs = new TestSysfs();
+  assertEquals(getVfDeviceId("eth0", 2, sysfs.root), VF);
+  assertEquals(getVfDeviceId("eth0", 3, sysfs.root), undefined);
+  assertEquals(getVfDeviceId("eth9", 2, sysfs.root), undefined);
+  assertEquals(getVfDeviceId("../net/eth0", 2, sysfs.root), undefined);
+});
