@@ -11,7 +11,7 @@ import { createHandlers } from "../../src/plugin/handlers.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import * as encode from "../fixtures/encode.ts";
-import { inodeOf, TestNetns } from "./test_netns.ts";
+import { inodeOf, TestNetns } from "../fixtures/test_netns.ts";
 
 const THREAD_NETNS = "/proc/thread-self/ns/net";
 const MACHINE_HAS_RDMA = exists("/sys/module/ib_core");

@@ -1,0 +1,111 @@
+// Calls that a machine without RDMA can answer. The pod is a namespace of its own.
+import { CNI_VERSIONS } from "../../src/cni/version.ts";
+import { VERSION } from "../../src/version.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { TestNetns } from "../fixtures/test_netns.ts";
+import { assertFailed, call, start } from "./program.ts";
+
+const MACHINE_HAS_RDMA = await Deno.stat("/sys/module/ib_core").then(() => true, () => false);
+
+Deno.test("without CNI_COMMAND it tells people what it is, and succeeds", async () => {
+  const { code, stdout, stderr } = await start({});
+  assertEquals([code, stdout], [0, ""]);
+  assertMatch(stderr, /^rdma-cni \d/);
+  assertStringIncludes(stderr, CNI_VERSIONS.join(", "));
+});
+
+Deno.test("--version tells the version", async () => {
+  const { code, stdout, stderr } = await start({ args: ["--version"] });
+  assertEquals([code, stdout, stderr], [0, `rdma-cni ${VERSION}\n`, ""]);
+});
+
+Deno.test("an unknown argument is exit 2", async () => {
+  const { code, stdout, stderr } = await start({ args: ["--frobnicate"] });
+  assertEquals([code, stdout], [2, ""]);
+  assertStringIncludes(stderr, 'Unknown argument "--frobnicate"');
+});
+
+Deno.test("VERSION needs nothing but itself", async () => {
+  const { code, json, stderr } = await start({ env: { CNI_COMMAND: "VERSION" } });
+  assertEquals({ code, json, stderr }, {
+    code: 0,
+    json: { cniVersion: "1.1.0", supportedVersions: [...CNI_VERSIONS] },
+    stderr: "",
+  });
+});
+
+Deno.test("CNI_COMMAND counts, not the arguments", async () => {
+  const { code, json } = await start({ env: { CNI_COMMAND: "VERSION" }, args: ["--version"] });
+  assertEquals([code, json.cniVersion], [0, "1.1.0"]);
+});
+
+Deno.test("missing variables are code 4", async () => {
+  const outcome = await call("ADD", { variables: { CNI_IFNAME: undefined, CNI_NETNS: "" } });
+  assertFailed(outcome, 4, "[CNI_NETNS,CNI_IFNAME]");
+});
+
+Deno.test("an unknown command is code 4", async () => {
+  assertFailed(await call("FROB"), 4, "FROB");
+});
+
+Deno.test("input that is no JSON is code 6", async () => {
+  for (const config of ["", "{", "[]", "\0"]) assertFailed(await call("ADD", { config }), 6);
+});
+
+Deno.test("input that is no UTF-8 is code 6", async () => {
+  const env = { CNI_COMMAND: "STATUS", CNI_PATH: "/opt/cni/bin" };
+  assertFailed(await start({ env, stdin: Uint8Array.of(0xff, 0xfe) }), 6);
+});
+
+Deno.test("input of more than 8 MiB is code 6", async () => {
+  const padding = "x".repeat(8 * 1024 * 1024);
+  assertFailed(await call("ADD", { config: { padding } }), 6, "longer than 8388608 bytes");
+});
+
+Deno.test("input of almost 8 MiB is read", async () => {
+  const padding = "x".repeat(8 * 1024 * 1024 - 1000);
+  const { code } = await call("DEL", { config: { padding } });
+  assertEquals(code, 0);
+});
+
+Deno.test("an unknown version is code 1, and so is a command that a version lacks", async () => {
+  assertFailed(await call("ADD", { config: { cniVersion: "9.9.9" } }), 1, "9.9.9");
+  assertFailed(await call("CHECK", { config: { cniVersion: "0.3.1" } }), 1, "CHECK");
+});
+
+Deno.test("wrong keys are code 7, each named", async () => {
+  const outcome = await call("ADD", {
+    config: { logLevel: "loud", prevResult: { interfaces: [{ mac: 1 }] } },
+  });
+  assertFailed(outcome, 7, "logLevel: ");
+  assertFailed(outcome, 7, "prevResult.interfaces[0].mac: ");
+});
+
+Deno.test("without a result before it ADD is code 7", async () => {
+  assertFailed(await call("ADD", { config: { prevResult: undefined } }), 7, "no prevResult");
+});
+
+Deno.test("the plugin's own namespace, a missing one and what is none are code 8", async () => {
+  for (const CNI_NETNS of ["/proc/self/ns/net", "/run/netns/nonexistent", "/etc/passwd"]) {
+    assertFailed(await call("ADD", { variables: { CNI_NETNS } }), 8, CNI_NETNS);
+  }
+});
+
+Deno.test("without RDMA, ADD and CHECK are code 100 and STATUS is code 50", async () => {
+  await using pod = await TestNetns.create();
+  for (const [command, code] of [["ADD", 100], ["CHECK", 100], ["STATUS", 50]] as const) {
+    const outcome = await call(command, { variables: { CNI_NETNS: pod.path } });
+    if (MACHINE_HAS_RDMA) assertEquals(outcome.json?.code === code, false);
+    else assertFailed(outcome, code, "the kernel has none");
+  }
+});
+
+Deno.test("DEL and GC of what was never added succeed and print nothing", async () => {
+  await using pod = await TestNetns.create();
+  for (const CNI_NETNS of [pod.path, "/run/netns/nonexistent", undefined]) {
+    const { code, stdout, stderr } = await call("DEL", { variables: { CNI_NETNS } });
+    assertEquals([code, stdout], [0, ""], stderr);
+  }
+  const { code, stdout } = await call("GC", { config: { "cni.dev/valid-attachments": [] } });
+  assertEquals([code, stdout], [0, ""]);
+});
