@@ -11,13 +11,13 @@ import {
 } from "./functions.ts";
 import { netnsCount, netnsNames } from "./netns.ts";
 import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
-import { endBackground, shOk, until } from "./sh.ts";
+import { endBackground, sh, shOk, until } from "./sh.ts";
 
 /** What a node is like when nothing has happened to it. */
 export interface Home {
   functions: NetworkFunction[];
   netdevs: string[];
-  parameters: Map<string, string>;
+  parameters: Record<string, string>;
   mode: string;
 }
 
@@ -25,8 +25,8 @@ export interface Home {
 export async function readHome(): Promise<Home> {
   return {
     functions: [pf(), ...vfs(), ...sfs()],
-    netdevs: names("/sys/class/net"),
-    parameters: simParameters(),
+    netdevs: names("/sys/class/net").sort(),
+    parameters: Object.fromEntries(simParameters()),
     mode: await netnsMode(),
   };
 }
@@ -41,7 +41,7 @@ export async function resetNode(home: Home): Promise<void> {
   await endBackground();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   await until("only the initial network namespace is left", () => netnsCount() === 1);
-  for (const [name, value] of home.parameters) setSimParameter(name, value);
+  for (const [name, value] of Object.entries(home.parameters)) setSimParameter(name, value);
   if (await netnsMode() !== home.mode) await setNetnsMode(home.mode);
   for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
   await resetFunctions(home);
@@ -49,8 +49,8 @@ export async function resetNode(home: Home): Promise<void> {
   for (const directory of ["/var/lib/cni", "/etc/cni/net.d"]) {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
-  const now = JSON.stringify([pf(), ...vfs(), ...sfs()]);
-  const then = JSON.stringify(home.functions);
+  const now = JSON.stringify(await readHome());
+  const then = JSON.stringify(home);
   if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
 }
 
@@ -79,11 +79,12 @@ async function rename(now: NetworkFunction, then: NetworkFunction): Promise<void
   }
 }
 
+/** Some go with others, as the ends of a veth pair do, so that not every order can succeed. */
 async function removeNetdevs(home: Home): Promise<void> {
   const foreign = names("/sys/class/net").filter((name) => !home.netdevs.includes(name));
   const orders = [
     ...foreign.map((name) => `link del ${name}`),
     ...vfs().flatMap(({ netdev }) => [`addr flush dev ${netdev}`, `link set ${netdev} down`]),
   ];
-  await shOk(`ip -batch - <<'END'\n${orders.join("\n")}\nEND`);
+  await sh(`ip -force -batch - <<'END'\n${orders.join("\n")}\nEND`);
 }

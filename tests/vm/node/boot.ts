@@ -93,7 +93,7 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
 function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
-    ...["console=ttyS0", "quiet", "panic=-1", "mitigations=off"],
+    ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off"],
     ...["root=root", "rootfstype=virtiofs", "ro", `init=${INIT}`],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
     ...[`MODULES=${node.kernel.moduleRoot}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
