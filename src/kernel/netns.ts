@@ -99,8 +99,8 @@ export function* listNetns(): Generator<{ readonly path: string; readonly inode:
     }
   };
   for (const path of paths()) {
-    const inode = Number(/^net:\[(\d+)\]$/.exec(linkTarget(path))?.[1]);
-    if (!inode || seen.has(inode)) continue;
+    const inode = nsfsInode(path);
+    if (inode === undefined || seen.has(inode)) continue;
     seen.add(inode);
     yield { path, inode };
   }
@@ -150,18 +150,27 @@ function readCookie(): string | undefined {
   }
 }
 
+/**
+ * The number of the namespace behind a link below /proc. The link reads `net:[NUMBER]`, but "/" if the file was opened
+ * by a path that has been unmounted since; the latter may be a namespace of another kind.
+ */
+function nsfsInode(path: string): number | undefined {
+  try {
+    const target = Deno.readLinkSync(path);
+    const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
+    if (number !== undefined) return Number(number);
+    if (target !== "/") return undefined;
+    const { dev, ino } = Deno.statSync(path);
+    return dev === Deno.statSync(OWN_NETNS).dev ? ino ?? undefined : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function namesIn(folder: string): string[] {
   try {
     return [...Deno.readDirSync(folder)].map((entry) => entry.name);
   } catch {
     return [];
-  }
-}
-
-function linkTarget(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
   }
 }

@@ -47,6 +47,8 @@ Deno.test("the plugin on a simulated node", async (t) => {
 
 async function step(t: Deno.TestContext, { name, ok, error, ms, detail }: CaseResult): Promise<void> {
   await t.step(`${name} (${ms} ms${detail === undefined ? "" : `, ${JSON.stringify(detail)}`})`, () => {
-    if (!ok) throw new Error(error);
+    if (ok) return;
+    console.error(error); // at once, since the report comes after the last case
+    throw new Error(error);
   });
 }

@@ -3,18 +3,20 @@ import assert from "node:assert/strict";
 import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
 import { addNetns, libcni, shOk, vf, vmCase } from "../guest/harness.ts";
 
+const CONFLIST = {
+  cniVersion: "1.0.0",
+  name: "roce",
+  plugins: [
+    { type: "host-device", capabilities: { deviceID: true } },
+    { type: "rdma", capabilities: { deviceID: true } },
+  ],
+};
+
 vmCase("chain: host-device and rdma, ADD, CHECK and DEL through libcni", async () => {
   const { deviceId, netdev, rdmaDevice, mac } = vf(0);
   await addNetns("pod");
   const call = {
-    conflist: {
-      cniVersion: "1.0.0",
-      name: "roce",
-      plugins: [
-        { type: "host-device", capabilities: { deviceID: true } },
-        { type: "rdma", capabilities: { deviceID: true } },
-      ],
-    },
+    conflist: CONFLIST,
     netns: "pod",
     capabilities: { deviceID: deviceId },
     args: "IgnoreUnknown=1;K8S_POD_NAME=test",
@@ -34,24 +36,17 @@ vmCase("chain: host-device and rdma, ADD, CHECK and DEL through libcni", async (
   assert.deepEqual(records(), []);
 });
 
-vmCase("chain: CHECK through libcni fails once the device has left the pod", async () => {
-  const { deviceId } = vf(0);
+vmCase("chain: CHECK through libcni fails once the device has another name", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
   const call = {
-    conflist: {
-      cniVersion: "1.0.0",
-      name: "roce",
-      plugins: [
-        { type: "host-device", capabilities: { deviceID: true } },
-        { type: "rdma", capabilities: { deviceID: true } },
-      ],
-    },
+    conflist: CONFLIST,
     netns: "pod",
     capabilities: { deviceID: deviceId },
   };
   assertResult(await libcni({ command: "add", ...call }));
   await shOk(
-    `nsenter --net=/run/netns/pod rdma dev set ${again({ deviceId }).rdmaDevices[0] ?? "mlx5_1"} name roce0`,
+    `nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`,
   );
   const checked = await libcni({ command: "check", ...call });
   assert.notEqual(checked.code, 0);

@@ -14,19 +14,17 @@ import {
 } from "../guest/attachment.ts";
 import {
   addNetns,
-  bind,
   deleteNetns,
   holdNetns,
   netnsPath,
+  pf,
   rdmaDevices,
   rdmaHome,
   rdmaToNetns,
   rebind,
   setSimParameter,
-  sh,
   shOk,
   startBackground,
-  until,
   vf,
   vmCase,
 } from "../guest/harness.ts";
@@ -88,7 +86,7 @@ vmCase("del: the path has gone, but a process keeps the namespace alive", async 
 
 vmCase("del: the path has gone, but an open file keeps the namespace alive", async () => {
   const pod = await addedPod();
-  await startBackground(`exec 9<${netnsPath("pod")}; echo open; sleep infinity`, "open");
+  await startBackground(`exec 9<${netnsPath("pod")}; echo open; exec sleep infinity`, "open");
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
   assertHome(pod);
@@ -169,15 +167,13 @@ vmCase("del: the driver was rebound, the new device is home", async () => {
 
 vmCase("del: the function has gone from the bus", async () => {
   const pod = await addedPod();
-  await shOk(`echo 1 >/sys/bus/pci/devices/${pod.deviceId}/remove`);
+  const sriov = `/sys/bus/pci/devices/${pf().deviceId}/sriov`;
+  await shOk(`echo 0 >${sriov}_numvfs`);
   assertQuiet(await pod.del());
   assert.deepEqual(records(), []);
-  await shOk("echo 1 >/sys/bus/pci/rescan");
-  await until(
-    "the function is back",
-    () => sh(`test -e /sys/bus/pci/devices/${pod.deviceId}`).then(({ code }) => code === 0),
+  await shOk(
+    `echo 0 >${sriov}_drivers_autoprobe; echo 7 >${sriov}_numvfs; echo 1 >${sriov}_drivers_autoprobe`,
   );
-  bind(pod.deviceId);
 });
 
 for (
