@@ -3,7 +3,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { POD, TestNode, VF } from "./node.ts";
 
 const SF = "mlx5_core.sf.4";
-const MAC = "02:03:00:00:48:50";
+const MAC = "02:03:00:00:48:ab";
 
 /** What is found, when the configuration says only this; each source has a function of its own. */
 function nodeOfSources(): TestNode {
@@ -164,6 +164,18 @@ Deno.test("a function whose pod is dying is taken as soon as it is back", async 
   assertEquals(node.whereIs(node.device), POD);
 });
 
+Deno.test("a record from before the last boot claims nothing", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addNetns("/run/netns/other");
+  const attachment = { network: "net", containerID: "container0", ifname: "net1" };
+  const netns = { path: "/run/netns/other", inode: other.inode, cookie: other.cookie! };
+  node.write("net-container0-net1", node.record({ attachment, netns, bootId: "boot-0" }));
+  node.device.space = node.kernel.addNetns("/run/netns/dying");
+  node.kernel.onSleep = () => node.kernel.endNetns(node.device.space);
+  await node.succeed("ADD");
+  assertEquals(node.whereIs(node.device), POD);
+});
+
 Deno.test("a function that a pod without path still has is taken from it, and its record goes", async () => {
   using node = new TestNode();
   await node.succeed("ADD");
@@ -183,7 +195,7 @@ Deno.test("a physical function's device moves with a warning of all that hangs o
     resources: [{ kind: "qp", count: 2n }, { kind: "mr", count: 0n }],
   });
   const { lines } = await node.succeed("ADD", { config: { deviceID: "0000:01:00.0" } });
-  assertStringIncludes(lines.join(""), "on which hang 7 virtual functions, 2 qp on mlx5_0");
+  assertStringIncludes(lines.join(""), 'on which hang 7 virtual functions, 2 qp on mlx5_0" ');
   assertEquals(node.whereIs(device), POD);
 });
 

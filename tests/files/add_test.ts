@@ -128,8 +128,23 @@ Deno.test("an ADD whose device is in the pod without a record records it", async
   using node = new TestNode();
   node.device.space = node.pod;
   await node.succeed("ADD");
-  await node.succeed("DEL");
-  assertEquals(node.whereIs(node.device), "host");
+  assertEquals(node.state.load(node.record().attachment!)?.devices, node.record().devices);
+});
+
+Deno.test("an ADD of the same attachment with another function exchanges the devices", async () => {
+  using node = await TestNode.added();
+  node.kernel.addFunction("0000:3b:00.3");
+  const other = node.kernel.addDevice("0000:3b:00.3", 3);
+  await node.succeed("ADD", { config: { deviceID: "0000:3b:00.3" } });
+  assertEquals([node.device, other].map((device) => node.whereIs(device)), ["host", POD]);
+});
+
+Deno.test("an ADD in a new namespace at the old path records the new one", async () => {
+  using node = await TestNode.added();
+  const renewed = node.kernel.addNetns(POD, node.pod.inode, "77");
+  node.device.space = renewed;
+  await node.succeed("ADD");
+  assertEquals(node.state.load(node.record().attachment!)?.netns?.cookie, "77");
 });
 
 Deno.test("an unreadable record is replaced", async () => {

@@ -3,6 +3,12 @@ import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { FILE, POD, TestNode, VF } from "./node.ts";
 
 const EBUSY = 16;
+const GO_RECORD = JSON.stringify({
+  version: "1.0",
+  deviceID: VF,
+  sandboxRdmaDevName: "mlx5_2",
+  containerRdmaDevName: "rdma0",
+});
 
 for (
   const [name, spoil] of [
@@ -67,6 +73,36 @@ Deno.test("a late DEL does not touch the device of a newer attachment", async ()
   assertEquals(node.files(), ["net-container2-net1"]);
 });
 
+for (const where of ["pod", "host"] as const) {
+  Deno.test(`a newer claim on a device in the ${where} hinders DEL only from renaming it`, async () => {
+    using node = await TestNode.added();
+    Object.assign(node.device, { space: where === "pod" ? node.pod : node.kernel.host, name: "renamed" });
+    const attachment = { network: "net", containerID: "container2", ifname: "net1" };
+    node.write("net-container2-net1", node.record({ attachment, createdAt: Date.now() + 1000 }));
+    await node.succeed("DEL");
+    assertEquals([node.whereIs(node.device), node.device.name], ["host", "renamed"]);
+    assertEquals(node.files(), ["net-container2-net1"]);
+  });
+}
+
+Deno.test("an older claim on the device does not hinder DEL", async () => {
+  using node = await TestNode.added();
+  node.losePath();
+  const attachment = { network: "net", containerID: "container0", ifname: "net1" };
+  node.write("net-container0-net1", node.record({ attachment, createdAt: 1000 }));
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("DEL without a record brings SMI sub-devices home with their parent", async () => {
+  using node = new TestNode();
+  const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2", space: node.pod });
+  delete child.uverbs;
+  node.device.space = node.pod;
+  await node.succeed("DEL");
+  assertEquals([node.device, child].map((device) => node.whereIs(device)), ["host", "host"]);
+});
+
 Deno.test("a late DEL without a record does not touch the device of another attachment either", async () => {
   using node = await TestNode.added();
   await node.succeed("DEL", { variables: { CNI_CONTAINERID: "earlier" } });
@@ -94,15 +130,7 @@ Deno.test("in mode shared, and without ib_core, DEL forgets the record", async (
 Deno.test("DEL brings home what the Go plugin moved and renamed, and removes its record", async () => {
   using node = new TestNode();
   Object.assign(node.device, { space: node.pod, name: "rdma0" });
-  node.write(
-    FILE,
-    JSON.stringify({
-      version: "1.0",
-      deviceID: VF,
-      sandboxRdmaDevName: "mlx5_2",
-      containerRdmaDevName: "rdma0",
-    }),
-  );
+  node.write(FILE, GO_RECORD);
   await node.succeed("DEL");
   assertEquals(node.device.name, "mlx5_2");
   node.assertForgotten();
@@ -111,15 +139,14 @@ Deno.test("DEL brings home what the Go plugin moved and renamed, and removes its
 Deno.test("DEL finds what the Go plugin moved in a namespace that lost its path", async () => {
   using node = new TestNode();
   node.device.space = node.losePath();
-  node.write(
-    FILE,
-    JSON.stringify({
-      version: "1.0",
-      deviceID: VF,
-      sandboxRdmaDevName: "mlx5_2",
-      containerRdmaDevName: "mlx5_2",
-    }),
-  );
+  node.write(FILE, GO_RECORD);
   await node.succeed("DEL");
+  node.assertForgotten();
+});
+
+Deno.test("DEL of a Go plugin's record in the host's own namespace touches nothing there", async () => {
+  using node = new TestNode();
+  node.write(FILE, GO_RECORD);
+  await node.succeed("DEL", { variables: { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" } });
   node.assertForgotten();
 });

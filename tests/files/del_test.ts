@@ -171,14 +171,6 @@ Deno.test("DEL fails when a device that is in the pod cannot be moved, and keeps
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
 });
 
-Deno.test("DEL in a namespace named by a path to the host's touches nothing there", async () => {
-  using node = await TestNode.added();
-  node.device.space = node.kernel.host;
-  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
-  await node.succeed("DEL", { variables });
-  node.assertForgotten();
-});
-
 Deno.test("a DEL that cannot take the lock is code 11", async () => {
   using node = await TestNode.added();
   using _lock = node.kernel.tryLock(node.folder);

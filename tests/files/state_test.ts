@@ -77,6 +77,13 @@ Deno.test("another attachment's record under the same file name is neither read 
   assertEquals(node.state.load(other)?.attachment, other);
 });
 
+Deno.test("a symbolic link to a record is none", () => {
+  using node = new TestNode();
+  node.write(".elsewhere", node.record());
+  Deno.symlinkSync(".elsewhere", `${node.folder}/${FILE}`);
+  assertThrows(() => node.state.load(ATTACHMENT), UnreadableRecord, "no regular file");
+});
+
 Deno.test("the list has every file, records and those that are none, but no hidden ones", () => {
   using node = new TestNode();
   node.write(FILE, node.record());
