@@ -9,6 +9,9 @@ import { assert } from "../../assert.ts";
 import { encodeMessage } from "../../fixtures/encode.ts";
 import * as replies from "../../fixtures/replies.ts";
 
+// Most of the time would go into stacks of errors that are expected; the frame that throws is enough.
+Error.stackTraceLimit = 1;
+
 const PAYLOAD_DECODERS = [
   nldev.decodeDevice,
   nldev.decodeSharedMode,
