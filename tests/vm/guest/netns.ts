@@ -1,5 +1,5 @@
 import { shOk, startBackground, until } from "./sh.ts";
-import { simParameter } from "./functions.ts";
+import { names, simParameter } from "./functions.ts";
 
 /** The path of a network namespace, for CNI_NETNS. */
 export function netnsPath(name: string): string {
@@ -39,6 +39,25 @@ export async function holdNetns(name: string): Promise<Deno.ChildProcess> {
     `exec nsenter --net=${netnsPath(name)} sh -c "echo in; exec sleep infinity"`,
     "in",
   );
+}
+
+/** Processes, other than this one, that are in another network namespace or have a namespace open. */
+export function netnsHolders(): { pid: number; command: string }[] {
+  const own = Deno.statSync("/proc/self/ns/net");
+  const pids = names("/proc").map(Number).filter((pid) => pid > 0 && pid !== Deno.pid);
+  return pids.flatMap((pid) => {
+    try {
+      // By device and inode, since an open file's link tells "/" once its path is gone.
+      const links = ["ns/net", ...names(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`)];
+      const held = links.map((link) => Deno.statSync(`/proc/${pid}/${link}`))
+        .some(({ dev, ino }) => dev === own.dev && ino !== own.ino);
+      if (!held) return [];
+      return [{ pid, command: Deno.readTextFileSync(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim() }];
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return []; // it has ended
+      throw error;
+    }
+  });
 }
 
 /** Moves a network interface of the initial namespace into another one, renames it on request and brings it up. */

@@ -9,7 +9,7 @@ import {
   unbind,
   vfs,
 } from "./functions.ts";
-import { netnsCount, netnsNames } from "./netns.ts";
+import { netnsCount, netnsHolders, netnsNames } from "./netns.ts";
 import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
 import { endBackground, sh, shOk, until } from "./sh.ts";
 
@@ -35,12 +35,12 @@ export async function readHome(): Promise<Home> {
  * Brings the node back to what it was: no processes, namespaces, files and netdevs of cases, all devices home
  * under their names and with their addresses.
  *
- * @throws {Error} if it does not become so
+ * @throws {Error} if it does not become so, or if a process had to be killed that the case left behind
  */
 export async function resetNode(home: Home): Promise<void> {
   await endBackground();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
-  await until("only the initial network namespace is left", () => netnsCount() === 1);
+  const holders = await endHolders();
   for (const [name, value] of Object.entries(home.parameters)) setSimParameter(name, value);
   if (await netnsMode() !== home.mode) await setNetnsMode(home.mode);
   for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
@@ -49,9 +49,24 @@ export async function resetNode(home: Home): Promise<void> {
   for (const directory of ["/var/lib/cni", "/etc/cni/net.d"]) {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
+  if (holders.length > 0) throw new Error(`Namespaces were held by ${JSON.stringify(holders)}`);
   const now = JSON.stringify(await readHome());
   const then = JSON.stringify(home);
   if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
+}
+
+/** Waits for the namespaces to go. @returns the processes that had to be killed for that */
+async function endHolders(): Promise<{ pid: number; command: string }[]> {
+  const gone = () => until("only the initial network namespace is left", () => netnsCount() === 1);
+  try {
+    await gone();
+    return [];
+  } catch {
+    const holders = netnsHolders();
+    for (const { pid } of holders) Deno.kill(pid, "SIGKILL");
+    await gone();
+    return holders;
+  }
 }
 
 /** VFs that are not as they were get new devices; PF and scalable functions can only have been renamed. */

@@ -28,7 +28,7 @@ const MACHINE_MS = 60_000;
 export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const directory = await Deno.makeTempDir();
   const socket = `${directory}/root.sock`;
-  const consoleLog = `${node.directory}/console.log`;
+  const consoleLog = `${directory}/console.log`;
   await Deno.writeTextFile(consoleLog, "");
   const processes: Deno.ChildProcess[] = [];
   let timer: number | undefined;
@@ -51,6 +51,7 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
     clearTimeout(timer);
     processes.forEach(kill);
     await Promise.all(processes.map((process) => process.status));
+    await Deno.copyFile(consoleLog, `${node.directory}/console.log`); // at the end, as boots may overlap
     await Deno.remove(directory, { recursive: true });
   }
 }
