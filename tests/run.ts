@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build.ts";
+import { installPackages } from "./vm/node/packages.ts";
 
 const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
 
@@ -15,14 +16,16 @@ interface Tier {
   name: string;
   /** Permissions of its tests; the unit tests get none, which keeps them pure. */
   flags: string[];
+  /** It needs libmnl, strace or the simulated node. */
+  needsMachine: boolean;
   needsExecutable: boolean;
 }
 
 const TIERS: Tier[] = [
-  { name: "unit", flags: ["--no-prompt"], needsExecutable: false },
-  { name: "files", flags: ["--allow-all"], needsExecutable: false },
-  { name: "binary", flags: ["--allow-all"], needsExecutable: true },
-  { name: "vm", flags: ["--allow-all"], needsExecutable: true },
+  { name: "unit", flags: ["--no-prompt"], needsMachine: false, needsExecutable: false },
+  { name: "files", flags: ["--allow-all"], needsMachine: true, needsExecutable: false },
+  { name: "binary", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
+  { name: "vm", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
 ];
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
@@ -80,11 +83,12 @@ function chosenTiers(only: string | undefined): Tier[] {
   return TIERS.filter((tier) => names.includes(tier.name));
 }
 
-/** Builds when a chosen tier needs it; false when the build failed. */
-async function buildFor(tiers: Tier[]): Promise<boolean> {
-  if (!tiers.some((tier) => tier.needsExecutable)) return true;
+/** Installs and builds what the chosen tiers need; false when that failed. */
+async function prepareFor(tiers: Tier[]): Promise<boolean> {
+  if (!tiers.some((tier) => tier.needsMachine)) return true;
   try {
-    await build(parseBuildOptions([]));
+    await installPackages((line) => console.error(line));
+    if (tiers.some((tier) => tier.needsExecutable)) await build(parseBuildOptions([]));
     return true;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
@@ -97,9 +101,9 @@ async function runTiers(tiers: Tier[]): Promise<boolean> {
   const reports = await Deno.makeTempDir({ prefix: "rdma-cni-test-" });
   const results: [string, Counts][] = [];
   try {
-    const built = await buildFor(tiers);
+    const prepared = await prepareFor(tiers);
     for (const tier of tiers) {
-      const canRun = built || !tier.needsExecutable;
+      const canRun = prepared || !tier.needsMachine;
       results.push([tier.name, canRun ? await runTier(tier, reports) : { passed: 0, failed: 1, ignored: 0 }]);
     }
   } finally {

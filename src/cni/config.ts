@@ -50,7 +50,7 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     allowPf: config.allowPF ?? true,
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
-    ...(config.prevResult ? { prevResult: config.prevResult } : {}),
+    ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
     ...(validAttachments ? { validAttachments } : {}),
   };
 }
@@ -115,7 +115,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function parseObject(text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text, keepNumber);
+    value = JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CniError(ErrorCode.undecodable, `Cannot read network configuration: not JSON`, reason, {

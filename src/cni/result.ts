@@ -29,5 +29,6 @@ export function listInterfaces(result: PrevResult | undefined, netns: string, if
  * reads it later takes a missing one for 0.1.0, so then it is added.
  */
 export function formatResult(config: NetworkConfig): string {
-  return JSON.stringify({ cniVersion: config.cniVersion, ...requirePrevResult(config) });
+  const result = requirePrevResult(config);
+  return JSON.stringify({ ...result, cniVersion: result.cniVersion ?? config.cniVersion });
 }

@@ -35,7 +35,7 @@ export function getVfDeviceId(pf: string, vf: number, root = "/sys"): string | u
 }
 
 function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
+  return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !/[/\0]/.test(name);
 }
 
 function exists(path: string): boolean {

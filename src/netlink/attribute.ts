@@ -20,7 +20,7 @@ export type Attributes = ReadonlyMap<number, readonly Uint8Array[]>;
 
 /** Rounds a length in bytes up to where the next netlink structure starts. */
 export function align(length: number): number {
-  return (length + NLMSG_ALIGNTO - 1) & ~(NLMSG_ALIGNTO - 1);
+  return Math.ceil(length / NLMSG_ALIGNTO) * NLMSG_ALIGNTO;
 }
 
 /** An attribute that holds 32 bits. */

@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
 import { awaitReturn, bringHome, openRecorded } from "./home.ts";
+import { refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
 import type { StateEntry } from "./state.ts";
 
@@ -32,6 +33,7 @@ export function acquireDevices(
   const { kernel } = node;
   let found = getFunction(kernel, deviceId);
   checkPhysicalFunction(found, config.allowPf, node, log);
+  refuseSubDevices(found.atHome, found.atHome);
   if (!found.isAway) return { atHome: found.atHome, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);

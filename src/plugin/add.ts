@@ -76,12 +76,7 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {
   const host = kernel.hostNetns;
   const before = devices.map(({ index }) => host.getUverbs(index));
-  for (const device of devices) {
-    // An SMI sub-device may have gone along with its parent.
-    if (host.listRdmaDevices().some(({ index }) => index === device.index)) {
-      moveDevice(kernel, device, host, pod);
-    }
-  }
+  for (const device of devices) moveDevice(kernel, device, host, pod);
   const present = pod.listRdmaDevices();
   for (const [i, device] of devices.entries()) {
     if (!present.some(({ index }) => index === device.index)) throw vanished(device, pod);

@@ -17,7 +17,9 @@ export function del(call: Call, node: Node): void {
   const { kernel, state } = node;
   // Without a folder there was never an ADD, and a failing ADD may be why there is none.
   using _lock = state.exists() ? takeLock(kernel, state.folder) : undefined;
-  const file = state.fileOf(attachmentOf(call));
+  const attachment = attachmentOf(call);
+  const file = state.fileOf(attachment);
+  if (state.otherOwner(attachment)) return log.info(`Record ${file} is another attachment's: not touched`);
   bringDevicesHome(call, node, file);
   forget(node, log, file);
 }

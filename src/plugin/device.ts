@@ -3,7 +3,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { listInterfaces } from "../cni/result.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 
-/** The RDMA devices of a function, as far as the host's namespace shows them. */
+/** A function and its RDMA devices, as far as the host's namespace shows them. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
   readonly atHome: readonly RdmaDevice[];
@@ -54,11 +54,7 @@ export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  const own = new Set(bus.rdmaDevices);
-  // An SMI sub-device belongs to the function of its parent.
-  const atHome = kernel.hostNetns.listRdmaDevices().filter(({ name, parent }) =>
-    own.has(name) || own.has(parent ?? "")
-  );
+  const atHome = kernel.hostNetns.listRdmaDevices().filter(({ name }) => bus.rdmaDevices.includes(name));
   const found = { bus, atHome, isAway: isAway(bus) };
   if (atHome.length > 0 || found.isAway) return found;
   if (!bus.driver) {
@@ -89,17 +85,7 @@ export function isAway(bus: BusDevice): boolean {
 export function listDevicesIn(netns: Netns, bus: BusDevice): RdmaDevice[] {
   const uverbs = bus.uverbs.map(({ name }) => name);
   if (uverbs.length === 0) return [];
-  const all = netns.listRdmaDevices();
-  return withChildren(all, all.filter(({ index }) => uverbs.includes(netns.getUverbs(index) ?? "")));
-}
-
-/** Adds the SMI sub-devices of these devices: they have no uverbs device and go where their parent goes. */
-function withChildren(all: readonly RdmaDevice[], devices: readonly RdmaDevice[]): RdmaDevice[] {
-  const names = devices.map(({ name }) => name);
-  return [
-    ...devices,
-    ...all.filter(({ name, parent }) => parent && names.includes(parent) && !names.includes(name)),
-  ];
+  return netns.listRdmaDevices().filter(({ index }) => uverbs.includes(netns.getUverbs(index) ?? ""));
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {

@@ -2,7 +2,7 @@ import type { Log } from "../log.ts";
 import { EPROTONOSUPPORT, NetlinkError, NetnsError, SyscallError } from "../kernel/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { isAway, listDevicesIn } from "./device.ts";
-import { moveDevice } from "./move.ts";
+import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
 import type { AttachmentRecord, RecordedNetns } from "./record.ts";
 
@@ -36,7 +36,10 @@ export function bringHome(
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, record, netns);
-  if (!awaitReturn(kernel, record.deviceId)) {
+  if (
+    !isHome(kernel, record.deviceId) && !findNewerClaim(node, file, record) &&
+    !awaitReturn(kernel, record.deviceId)
+  ) {
     log.warning(
       `Device ${record.deviceId} is in a network namespace that cannot be found; it comes home when that ends`,
     );
@@ -144,10 +147,20 @@ function mayBeAway(kernel: Kernel, bus: BusDevice, { devices }: AttachmentRecord
 
 function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
   if (netns.inode === kernel.hostNetns.inode) return;
-  for (const device of listOwnDevices(kernel, record, netns)) {
+  const devices = listOwnDevices(kernel, record, netns);
+  refuseSubDevices(devices, [...netns.listRdmaDevices(), ...listSubDevicesAtHome(kernel, record.deviceId)]);
+  for (const device of devices) {
     moveDevice(kernel, device, netns, kernel.hostNetns);
     log.info(`RDMA device ${device.name} (index ${device.index}) brought home from ${netns.path}`);
   }
+}
+
+/** A new sub-device appears in the host's namespace, wherever its parent is. */
+function listSubDevicesAtHome(kernel: Kernel, deviceId: string): RdmaDevice[] {
+  const visible = kernel.getBusDevice(deviceId)?.rdmaDevices ?? [];
+  return visible.length === 0
+    ? []
+    : kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
 /** By index, which a device keeps on all its moves; by name in records that have no index; and by function. */
@@ -169,11 +182,15 @@ function listOwnDevices(kernel: Kernel, record: AttachmentRecord, netns: Netns):
  */
 export function awaitReturn(kernel: Kernel, deviceId: string): boolean {
   for (let waitedMs = 0;; waitedMs += RETURN_POLL_MS) {
-    const bus = kernel.getBusDevice(deviceId);
-    if (!bus || !isAway(bus)) return true;
+    if (isHome(kernel, deviceId)) return true;
     if (waitedMs >= RETURN_TIMEOUT_MS) return false;
     kernel.sleep(RETURN_POLL_MS);
   }
+}
+
+function isHome(kernel: Kernel, deviceId: string): boolean {
+  const bus = kernel.getBusDevice(deviceId);
+  return !bus || !isAway(bus);
 }
 
 /** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */

@@ -25,6 +25,28 @@ export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: 
 }
 
 /**
+ * Makes sure that nothing hangs on devices that are to be moved. An SMI sub-device holds a reference to its parent
+ * (device.c, ib_add_sub_device, kernel 6.11); a move of the parent waits for that to be given back (disable_device),
+ * which is for ever, and nothing can end the process that waits.
+ *
+ * @param all where sub-devices may be
+ * @throws {CniError} code 112
+ */
+export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly RdmaDevice[]): void {
+  const names = devices.map(({ name }) => name);
+  const subDevices = all.filter(({ parent }) => parent !== undefined && names.includes(parent));
+  if (subDevices.length === 0) return;
+  const [first] = subDevices;
+  throw new CniError(
+    ErrorCode.deviceForbidden,
+    `Cannot move RDMA device ${
+      JSON.stringify(first?.parent)
+    }: while it has sub-devices the kernel would never finish`,
+    subDevices.map(({ name }) => `remove it: rdma dev del ${name}`).join("; "),
+  );
+}
+
+/**
  * What an errno of RDMA_NLDEV_CMD_SET with a namespace means (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
  * ib_device_set_netns_put and rdma_dev_change_netns).
  *

@@ -10,6 +10,8 @@ import {
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_FOLDER = "/var/lib/cni/rdma";
 
+const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
+
 /** A file of the state folder: its record, or why it has none. */
 export interface StateEntry {
   readonly file: string;
@@ -39,14 +41,19 @@ export class State {
   }
 
   /**
-   * The record of an attachment, or undefined when there is none or the file belongs to another attachment whose
-   * parts happen to join to the same name.
+   * The record of an attachment, or undefined when it has none.
    *
    * @throws {UnreadableRecord}
    */
   load(attachment: Attachment): AttachmentRecord | undefined {
     const record = this.#read(this.fileOf(attachment));
     return record?.attachment && !isSame(record.attachment, attachment) ? undefined : record;
+  }
+
+  /** Whose record the file of an attachment holds, if it is another one's whose parts join to the same name. */
+  otherOwner(attachment: Attachment): Attachment | undefined {
+    const owner = this.#entry(this.fileOf(attachment)).record?.attachment;
+    return owner && !isSame(owner, attachment) ? owner : undefined;
   }
 
   /**
@@ -83,8 +90,9 @@ export class State {
 
   /** Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. */
   removeLeftovers(): void {
-    for (const file of this.#names()) {
-      if (/^\..*\.tmp$/.test(file)) ifPresent(() => Deno.removeSync(`${this.folder}/${file}`));
+    for (const file of this.#names().filter((name) => /^\..*\.tmp$/.test(name))) {
+      const path = `${this.folder}/${file}`;
+      this.#io("remove", path, () => ifPresent(() => Deno.removeSync(path)));
     }
   }
 
@@ -120,14 +128,13 @@ export class State {
   }
 
   #assertOwn(file: string, attachment: Attachment): void {
-    const other = this.#entry(file).record?.attachment;
-    if (!other || isSame(other, attachment)) return;
+    const other = this.otherOwner(attachment);
+    if (!other) return;
+    const { network, containerID, ifname } = other;
     throw new CniError(
       ErrorCode.invalidConfig,
-      `Cannot record attachment ${file}: the file belongs to network ${
-        JSON.stringify(other.network)
-      }, container ` +
-        `${JSON.stringify(other.containerID)}, interface ${JSON.stringify(other.ifname)}`,
+      `Cannot record attachment ${file}: the file belongs to network ${JSON.stringify(network)}, ` +
+        `container ${JSON.stringify(containerID)}, interface ${JSON.stringify(ifname)}`,
       "rename one of the two networks: their file names must differ",
     );
   }
@@ -167,14 +174,12 @@ function syncFolder(path: string): void {
   folder.syncSync();
 }
 
-/** A name too long for the file system cannot be present either. */
+/** What has too long a name, or would stand below a file, cannot be present either. */
 function ifPresent<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || (error as { code?: string }).code === "ENAMETOOLONG") {
-      return undefined;
-    }
+    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
     throw error;
   }
 }

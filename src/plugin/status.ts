@@ -33,10 +33,10 @@ function faultOf(test: () => void): CniError | undefined {
 /** The folder itself, or the nearest one above it that is there. */
 function existing(folder: string): string {
   try {
-    Deno.statSync(folder);
-    return folder;
+    if (Deno.statSync(folder).isDirectory) return folder;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return existing(folder.replace(/\/[^/]+\/?$/, "") || "/");
+    if (error instanceof Deno.errors.NotFound) return existing(folder.replace(/\/[^/]+$/, "") || "/");
+    if (!(error instanceof Deno.errors.NotADirectory)) throw error;
   }
+  throw new CniError(ErrorCode.ioFailure, `Cannot write to ${JSON.stringify(folder)}: it is no folder`);
 }

@@ -94,13 +94,33 @@ Deno.test("an older claim on the device does not hinder DEL", async () => {
   assertEquals(node.whereIs(node.device), "host");
 });
 
-Deno.test("DEL without a record brings SMI sub-devices home with their parent", async () => {
+for (const place of ["host", "pod"] as const) {
+  Deno.test(`a device that got an SMI sub-device in the ${place} is not moved home, and keeps its record`, async () => {
+    using node = await TestNode.added();
+    const space = place === "pod" ? { space: node.pod } : {};
+    const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2", ...space });
+    delete child.uverbs;
+    await node.fail("DEL", 112);
+    assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+  });
+}
+
+Deno.test("names that join to the same file name are another's record, which DEL leaves", async () => {
   using node = new TestNode();
-  const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2", space: node.pod });
-  delete child.uverbs;
-  node.device.space = node.pod;
-  await node.succeed("DEL");
-  assertEquals([node.device, child].map((device) => node.whereIs(device)), ["host", "host"]);
+  const other = node.record({ attachment: { network: "net-container1", containerID: "x", ifname: "net1" } });
+  node.write("net-container1-x-net1", other);
+  await node.succeed("DEL", { variables: { CNI_CONTAINERID: "container1-x" } });
+  assertEquals(node.files(), ["net-container1-x-net1"]);
+});
+
+Deno.test("a late DEL whose own namespace lives does not wait for a device that a newer attachment has", async () => {
+  using node = await TestNode.added();
+  const attachment = { network: "net", containerID: "container2", ifname: "net1" };
+  node.device.space = node.kernel.addNetns("/run/netns/new");
+  node.write("net-container2-net1", node.record({ attachment, createdAt: Date.now() + 1000 }));
+  const { lines } = await node.succeed("DEL");
+  assertEquals(lines.join("").includes("cannot be found"), false);
+  assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/new", "net-container2-net1"]);
 });
 
 Deno.test("a late DEL without a record does not touch the device of another attachment either", async () => {

@@ -10,7 +10,7 @@ Deno.test("the result leaves as it came, unknown keys and their order included",
   const prevResult = { ips: [{ address: "10.0.0.1/24", x: null }], interfaces: [{ mtu: 9000 }], new: {} };
   assertEquals(
     formatResult({ ...CONFIG, prevResult: { ...prevResult, cniVersion: "0.3.1" } }),
-    JSON.stringify({ cniVersion: "0.3.1", ...prevResult }),
+    JSON.stringify({ ...prevResult, cniVersion: "0.3.1" }),
   );
 });
 

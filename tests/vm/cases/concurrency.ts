@@ -77,28 +77,37 @@ vmCase("concurrency: a call that cannot get the lock says so", async () => {
   assertNothingLeft();
 });
 
-for (
-  const [when, delayMs] of [["while the kernel moves the device", 100], [
-    "once it has moved it",
-    1200,
-  ]] as const
-) {
-  vmCase(`concurrency: ADD is killed ${when}: the record is there, and DEL cleans up`, async () => {
-    await addNetns("pod");
-    const { deviceId, rdmaDevice } = vf(0);
-    setSimParameter("move_delay_ms", 1000);
-    const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
-    await until("the record is written", () => records().includes(FILE));
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
-    call.kill("SIGKILL");
-    await call.status;
-    setSimParameter("move_delay_ms", 0);
-    assert.deepEqual(records(), [FILE]);
-    assertQuiet(await attachment(deviceId).del());
-    await assertInPod([]);
-    assertNothingLeft();
-    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-  });
+vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans up", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  setSimParameter("move_delay_ms", 1000);
+  const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
+  await until("the record is written", () => records().includes(FILE));
+  call.kill("SIGKILL");
+  await call.status;
+  setSimParameter("move_delay_ms", 0);
+  await assertCleanedUp(deviceId, rdmaDevice);
+});
+
+vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  const killed = "strace -f -o /dev/null -P /run/result -e inject=write:signal=KILL";
+  const added = await attachment(deviceId, {
+    wrapper: ["sh", "-c", `exec ${killed} "$0" >/run/result`],
+  }).add();
+  assert.equal(added.code, 137);
+  await assertInPod([rdmaDevice]);
+  await assertCleanedUp(deviceId, rdmaDevice);
+});
+
+/** Asserts that a killed ADD left a record, and that DEL leaves nothing. */
+async function assertCleanedUp(deviceId: string, rdmaDevice: string): Promise<void> {
+  assert.deepEqual(records(), [FILE]);
+  assertQuiet(await attachment(deviceId).del());
+  await assertInPod([]);
+  assertNothingLeft();
+  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 }
 
 vmCase("concurrency: an ADD that was killed is made good by the next ADD", async () => {

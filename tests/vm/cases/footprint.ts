@@ -32,7 +32,7 @@ vmCase(
       assert.deepEqual(calls(/"\/tmp/), [], "paths below /tmp");
       assert.deepEqual(calls(/socket\(/).filter((line) => !/AF_NETLINK|AF_UNIX/.test(line)), [], "sockets");
       const written = calls(
-        /open(at)?\(.*(O_WRONLY|O_RDWR|O_CREAT)|(rename|mkdir|unlink|link|chmod|truncate)\w*\(/,
+        /open(at)?\(.*(O_WRONLY|O_RDWR|O_CREAT)|\d+ +(rename|mkdir|unlink|link|symlink|chmod|fchmod|truncate|ftruncate)(at|at2)?\(/,
       )
         .filter((line) => !/= -1 /.test(line) && !/"\/run\/plugin.log"|"\/dev\/null"/.test(line));
       for (const line of written) assert.ok(line.includes(`"${STATE_FOLDER}`), line);

@@ -11,7 +11,7 @@ import {
   records,
   writeRecord,
 } from "../guest/attachment.ts";
-import { addNetns, plugin, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+import { addNetns, holdNetns, plugin, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 
@@ -59,11 +59,11 @@ vmCase("gc: the older key is understood, an empty list means all, a missing one 
 
 vmCase("gc: a namespace that lives on without path is found", async () => {
   const device = await addTo("pod", 0);
-  await shOk("nsenter --net=/run/netns/pod sleep infinity & sleep 0.5; ip netns del pod");
+  await holdNetns("pod");
+  await shOk("ip netns del pod");
   assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   assertNothingLeft();
   assert.ok((await rdmaNames()).includes(device));
-  await shOk("pkill -x sleep");
 });
 
 vmCase("gc: records of the Go plugin and unreadable ones are told by their file's name", async () => {

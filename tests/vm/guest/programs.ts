@@ -3,6 +3,8 @@ const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
 
 /** The compiled plugin as the build left it. */
 export const COMPILED_PLUGIN = `${EXECUTABLE}`;
+/** The project's examples. */
+export const EXAMPLES = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/examples");
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */

@@ -41,7 +41,12 @@ export async function resetNode(home: Home): Promise<void> {
   await endBackground();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   const holders = await endHolders();
+  const asBefore = Object.entries(home.parameters).every(([name, value]) =>
+    simParameters().get(name) === value
+  );
   for (const [name, value] of Object.entries(home.parameters)) setSimParameter(name, value);
+  // What a bind under other parameters made cannot be seen from outside.
+  if (!asBefore) { for (const { deviceId } of vfs()) unbind(deviceId); }
   if (await netnsMode() !== home.mode) await setNetnsMode(home.mode);
   for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
   await resetFunctions(home);

@@ -98,7 +98,7 @@ vmCase("rig: a function can have two devices, or none", () => {
 });
 
 vmCase("rig: an immovable device refuses", async () => {
-  setSimParameter("immovable", true);
+  setSimParameter("immovable", 1);
   rebind(vf(4).deviceId);
   await addNetns("pod");
   const { code, stderr } = await sh(`rdma dev set ${vf(4).rdmaDevice} netns pod`);

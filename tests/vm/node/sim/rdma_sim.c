@@ -29,9 +29,9 @@ static bool no_rdma;
 module_param(no_rdma, bool, 0644);
 MODULE_PARM_DESC(no_rdma, "functions get no RDMA device (next bind)");
 
-static bool immovable;
-module_param(immovable, bool, 0644);
-MODULE_PARM_DESC(immovable, "devices cannot change their network namespace (next bind)");
+static uint immovable;
+module_param(immovable, uint, 0644);
+MODULE_PARM_DESC(immovable, "a function's devices from this one on, counted from 1, cannot change their network namespace (next bind)");
 
 static uint move_delay_ms;
 module_param(move_delay_ms, uint, 0644);
@@ -198,7 +198,7 @@ static struct net_device *get_netdev_of(const struct device *function)
 	return found;
 }
 
-static struct sim_device *alloc_sim_device(struct device *parent)
+static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 {
 	struct sim_device *sim = ib_alloc_device(sim_device, ib);
 
@@ -211,15 +211,16 @@ static struct sim_device *alloc_sim_device(struct device *parent)
 	sim->ib.num_comp_vectors = 1;
 	strscpy(sim->ib.node_desc, "rdma_sim", sizeof(sim->ib.node_desc));
 	ib_set_device_ops(&sim->ib, &sim_ops);
-	if (!immovable)
+	if (!immovable || number < immovable)
 		ib_set_device_ops(&sim->ib, &sim_movable_ops);
 	return sim;
 }
 
-static int add_sim_device(struct device *parent)
+/* The number tells the devices of one parent apart, counted from 1. */
+static int add_sim_device(struct device *parent, uint number)
 {
 	struct net_device *netdev = get_netdev_of(parent);
-	struct sim_device *sim = alloc_sim_device(parent);
+	struct sim_device *sim = alloc_sim_device(parent, number);
 	int err = -ENOMEM;
 
 	if (!sim)
@@ -281,7 +282,7 @@ static bool has_sim_device(const struct device *parent)
 static struct ib_device *sim_add_sub_dev(struct ib_device *parent,
 					 enum rdma_nl_dev_type type, const char *name)
 {
-	struct sim_device *sub = alloc_sim_device(parent->dev.parent);
+	struct sim_device *sub = alloc_sim_device(parent->dev.parent, 1);
 	int err;
 
 	if (!sub)
@@ -316,7 +317,7 @@ static void add_function(struct device *function)
 	if (no_rdma)
 		return;
 	for (i = 0; i < devices_per_function; i++)
-		if (add_sim_device(function))
+		if (add_sim_device(function, i + 1))
 			return;
 }
 
@@ -419,7 +420,7 @@ static struct sim_sf *add_sf(struct device *pf, u32 id)
 		err = PTR_ERR(sf->netdev);
 		goto delete;
 	}
-	err = add_sim_device(&sf->auxiliary.dev);
+	err = add_sim_device(&sf->auxiliary.dev, 1);
 	if (!err)
 		return sf;
 
@@ -498,7 +499,7 @@ static int add_extra(void)
 	if (IS_ERR(platform))
 		return PTR_ERR(platform);
 	for (i = 0; i < extra; i++) {
-		err = add_sim_device(&platform->dev);
+		err = add_sim_device(&platform->dev, i + 1);
 		if (err) {
 			remove_extra();
 			return err;

@@ -1,0 +1,12 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+const DEMO = fileURLToPath(new URL("demo.ts", import.meta.url));
+
+Deno.test("the demo shows an ADD, a CHECK and a DEL", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", DEMO] })
+    .output();
+  const [shown, progress] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.equal(code, 0, `${shown}${progress}`);
+  assert.match(shown!, /The RDMA device went into the pod and came home\.\n$/);
+});
