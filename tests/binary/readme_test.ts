@@ -59,5 +59,5 @@ Deno.test("every key of the configuration and every error code is in the README"
       assertMatch(README, new RegExp(`^\\| \`${key}\``, "m"));
     }
   }
-  for (const code of Object.values(ErrorCode)) assertMatch(README, new RegExp(`^\\| ${code} \\|`, "m"));
+  for (const code of Object.values(ErrorCode)) assertMatch(README, new RegExp(`^\\| ${code} +\\|`, "m"));
 });

@@ -16,8 +16,9 @@ show() {
 call() {
   printf '$ CNI_COMMAND=%s CNI_NETNS=/run/netns/pod CNI_IFNAME=net1 ... /opt/cni/bin/rdma <network.json\n' "$1"
   CNI_COMMAND=$1 CNI_CONTAINERID=demo CNI_NETNS=/run/netns/pod CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
-    /opt/cni/bin/rdma <"$network" 2>&1
-  printf '[exit code %s]\n' $?
+    /opt/cni/bin/rdma <"$network" 2>&1 && code=0 || code=$?
+  printf '\n[exit code %s]\n' "$code"
+  expect "the exit code of $1" "$code" 0
 }
 
 expect() {
@@ -29,6 +30,7 @@ expect() {
 cp "$1" /opt/cni/bin/rdma
 vf=$(basename "$(readlink /sys/class/net/eth0/device/virtfn0)")
 device=$(ls "/sys/bus/pci/devices/$vf/infiniband")
+netdev=$(ls "/sys/bus/pci/devices/$vf/net")
 network=/tmp/network.json
 cat >"$network" <<END
 {
@@ -50,6 +52,9 @@ show "rdma dev"
 heading "A pod: a network namespace without any RDMA device"
 show "ip netns add pod"
 show "ip netns exec pod rdma dev"
+
+heading "The plugin before ours in the chain (sriov) has moved the network interface"
+show "ip link set $netdev netns pod name net1"
 
 heading "The network of the pod, as the runtime hands it to the plugin: the device plugin chose $vf, which has $device"
 show "cat $network"
