@@ -117,7 +117,7 @@ export class MemoryKernel implements Kernel {
   getBusDevice(id: string): BusDevice | undefined {
     const entry = this.bus.get(id);
     if (!entry) return undefined;
-    const own = this.devices.filter(({ deviceId, parent }) => deviceId === id && !parent);
+    const own = this.devices.filter(({ deviceId }) => deviceId === id);
     return {
       id,
       ...entry,

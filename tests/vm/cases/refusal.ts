@@ -149,3 +149,28 @@ vmCase("refusal: a result that cannot be printed is rolled back", async () => {
   assert.equal(added.code, 1);
   assertNothingLeft();
 });
+
+/** Starts a program in a mount namespace of its own, in which libmnl is an empty file. */
+const WITHOUT_LIBMNL = [
+  "unshare",
+  "--mount",
+  "sh",
+  "-c",
+  'for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); do mount --bind /dev/null $file; done; exec "$0"',
+];
+
+vmCase("refusal: a node without libmnl, until a copy is put beside the plugin", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  const wrapper = WITHOUT_LIBMNL;
+  assertError(await attachment(deviceId, { wrapper }).add(), 102, /Cannot open libmnl.*libmnl0/);
+  const status = await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }), wrapper });
+  assertError(status, 50, /Cannot open libmnl/);
+  assertNothingLeft();
+
+  const folder = "/opt/cni/bin/.rdma-cni";
+  await shOk(`mkdir -p ${folder} && cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
+  assertResult(await attachment(deviceId, { wrapper }).add());
+  await assertInPod([rdmaDevice]);
+  await shOk(`rm -r ${folder}`);
+});
