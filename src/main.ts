@@ -9,23 +9,20 @@ import { VERSION } from "./version.ts";
 const ABOUT = `rdma-cni ${VERSION}: moves the RDMA device of a pod's network function into the pod
 CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}
 Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.
+People type "rdma-cni --help".
 `;
-
-/** Exit code of a command line that cannot be understood. */
-const EXIT_USAGE = 2;
 
 async function main(): Promise<number> {
   const process = currentProcess();
   if (process.getEnv("CNI_COMMAND")) {
     return await dispatch(process, createHandlers(new LinuxKernel(), new State(STATE_FOLDER)));
   }
-  const [argument] = Deno.args;
-  if (argument === "--version") {
-    process.writeOutput(`rdma-cni ${VERSION}\n`);
+  if (Deno.args.length === 0) {
+    writeError(ABOUT);
     return 0;
   }
-  writeError(argument === undefined ? ABOUT : `Unknown argument ${JSON.stringify(argument)}\n${ABOUT}`);
-  return argument === undefined ? 0 : EXIT_USAGE;
+  const { runFromTerminal } = await import("./admin/main.ts");
+  return await runFromTerminal(Deno.args);
 }
 
 try {

@@ -23,6 +23,11 @@ export function align(length: number): number {
   return Math.ceil(length / NLMSG_ALIGNTO) * NLMSG_ALIGNTO;
 }
 
+/** An attribute that holds one byte. */
+export function u8(type: number, value: number): Attribute {
+  return { type, value: Uint8Array.of(value) };
+}
+
 /** An attribute that holds 32 bits. */
 export function u32(type: number, value: number): Attribute {
   const bytes = new Uint8Array(4);

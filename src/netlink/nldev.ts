@@ -31,7 +31,7 @@ const RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME = 17;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR = 18;
-const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
+export const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 const RDMA_NLDEV_NET_NS_FD = 68;
 const RDMA_NLDEV_ATTR_CHARDEV_TYPE = 69;
 const RDMA_NLDEV_ATTR_CHARDEV_NAME = 70;
@@ -136,7 +136,8 @@ export function decodeResources(payload: Uint8Array): ResourceCount[] {
   });
 }
 
-function request(command: number, attributes: readonly Attribute[], flags = NLM_F_ACK): Request {
+/** A request of this family; acknowledged, unless the flags make it a dump. */
+export function request(command: number, attributes: readonly Attribute[], flags = NLM_F_ACK): Request {
   return {
     type: (RDMA_NL_NLDEV << 10) + command,
     flags: NLM_F_REQUEST | flags,

@@ -1,0 +1,63 @@
+/** The command line as people type it: which words call which function. Only here is the library for it loaded. */
+import { Command, CommanderError } from "@commander-js/extra-typings";
+import type { AdminKernel } from "../kernel/admin_kernel.ts";
+import { VERSION } from "../version.ts";
+import { CommandError, ExitCode } from "./error.ts";
+import { addNetnsModeCommand } from "./netns_mode_command.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What commands work on. */
+export interface Context {
+  readonly kernel: AdminKernel;
+  readonly terminal: Terminal;
+  /** Called by a command with how it ended. */
+  readonly exit: (code: ExitCode) => void;
+}
+
+/**
+ * Runs a command line.
+ *
+ * @param name how the program was called, for its help
+ * @returns the exit code
+ */
+export async function runCommand(
+  name: string,
+  args: readonly string[],
+  kernel: AdminKernel,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  let exitCode: ExitCode = ExitCode.ok;
+  const exit = (code: ExitCode) => {
+    exitCode = code;
+  };
+  try {
+    await createProgram(name, { kernel, terminal, exit }).parseAsync(args, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    // Help and --version end in an exception too, with exit code 0; the library has printed already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    return report(terminal, name, error);
+  }
+}
+
+/** The tree of all commands, without running any. */
+export function createProgram(name: string, context: Context): Command {
+  const { terminal } = context;
+  const program = new Command(name)
+    .description("Gives RDMA devices to pods: a CNI plugin, and the commands that set up a node for it.")
+    .version(`rdma-cni ${VERSION}`, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .exitOverride()
+    .showHelpAfterError("(add --help for what is possible)")
+    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+  addNetnsModeCommand(program, context);
+  return program;
+}
+
+function report(terminal: Terminal, name: string, error: unknown): ExitCode {
+  const message = error instanceof Error ? error.message : String(error);
+  terminal.err(`${name}: ${message}\n`);
+  if (!(error instanceof CommandError)) return ExitCode.failed;
+  if (error.advice) terminal.err(`${error.advice}\n`);
+  return error.exitCode;
+}
