@@ -2,11 +2,12 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { type Claim, listClaims } from "./claim.ts";
 import { getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
-import { awaitReturn, bringHome, openRecorded } from "./home.ts";
+import { awaitReturn, bringHome } from "./home.ts";
 import { refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
-import type { StateEntry } from "./state.ts";
+import { openRecorded } from "./recorded_netns.ts";
 
 /** A function's RDMA devices that ADD may take. */
 export interface AcquiredDevices {
@@ -47,22 +48,13 @@ export function acquireDevices(
   return { atHome: found.atHome, inPod };
 }
 
-/** Other attachments' records of the same function. */
-function listClaims({ kernel, state }: Node, file: string, deviceId: string): StateEntry[] {
-  return state.list().filter((entry) =>
-    entry.file !== file && entry.record?.deviceId === deviceId &&
-    (entry.record.bootId ?? kernel.bootId) === kernel.bootId
-  );
-}
-
 function isElsewhere(bus: BusDevice, inPod: readonly RdmaDevice[]): boolean {
   const known = [...bus.rdmaDevices, ...inPod.map(({ name }) => name)];
   return bus.uverbs.some(({ rdmaDevice }) => !known.includes(rdmaDevice));
 }
 
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
-function evict({ file, record }: StateEntry, { kernel, state }: Node, log: Log, deviceId: string): void {
-  if (!record) return;
+function evict({ file, record }: Claim, { kernel, state }: Node, log: Log, deviceId: string): void {
   using live = record.netns && openRecorded(kernel, record.netns);
   if (live || !record.netns) throw inUse(deviceId, describe({ file, record }));
   log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
@@ -96,8 +88,8 @@ function checkPhysicalFunction(
   );
 }
 
-function describe({ file, record }: StateEntry): string {
-  if (!record?.attachment) return `attachment ${file} has it`;
+function describe({ file, record }: Claim): string {
+  if (!record.attachment) return `attachment ${file} has it`;
   const { network, containerID, ifname } = record.attachment;
   return `container ${JSON.stringify(containerID)} has it as ${JSON.stringify(ifname)} on network ` +
     `${JSON.stringify(network)}, in ${record.netns?.path}`;

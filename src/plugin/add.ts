@@ -5,12 +5,13 @@ import type { Log } from "../log.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { acquireDevices } from "./acquire.ts";
 import { resolveDeviceId } from "./device.ts";
-import { bringHome, isRecorded } from "./home.ts";
+import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, UnreadableRecord } from "./record.ts";
+import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.

@@ -2,10 +2,10 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { isRecorded } from "./home.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, UnreadableRecord } from "./record.ts";
+import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the

@@ -1,10 +1,12 @@
 import type { Log } from "../log.ts";
-import { EPROTONOSUPPORT, NetlinkError, NetnsError, SyscallError } from "../kernel/error.ts";
-import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { EPROTONOSUPPORT, NetlinkError, SyscallError } from "../kernel/error.ts";
+import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { findNewerClaim } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
-import type { AttachmentRecord, RecordedNetns } from "./record.ts";
+import type { AttachmentRecord } from "./record.ts";
+import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
 
 /** The kernel gives devices of a dead namespace back by itself, usually within a second. */
 const RETURN_TIMEOUT_MS = 3000;
@@ -32,7 +34,7 @@ export function bringHome(
   using byPath = openByPath(kernel, log, record, netnsPath);
   // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
   const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
-  if (owner) return log.info(`Device ${record.deviceId} belongs to ${owner} by now: not touched`);
+  if (owner) return log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, record, netns);
@@ -63,23 +65,9 @@ export function bringHomeUnrecorded(
   if (!canBeAway(kernel, log)) return;
   const record = { deviceId, devices: [], createdAt: 0 };
   const owner = findNewerClaim(node, file, record);
-  if (owner) return log.info(`Device ${deviceId} belongs to ${owner}: not touched`);
+  if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
   using netns = openIfThere(kernel, netnsPath);
   if (netns) fetchDevices(kernel, log, record, netns);
-}
-
-/** The namespace of a record, if its path still leads to it. */
-export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | undefined {
-  const netns = openIfThere(kernel, recorded.path);
-  if (!netns || isRecorded(netns, recorded)) return netns;
-  netns[Symbol.dispose]();
-  return undefined;
-}
-
-/** Whether a namespace is the recorded one. Numbers are used again after a namespace has gone, cookies never. */
-export function isRecorded(netns: Netns, recorded: RecordedNetns): boolean {
-  if (netns.cookie !== undefined && recorded.cookie !== undefined) return netns.cookie === recorded.cookie;
-  return netns.inode === recorded.inode;
 }
 
 /** In shared mode, and without an RDMA subsystem, no device is in any namespace but the host's. */
@@ -92,57 +80,6 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
     log.info("The kernel has no RDMA subsystem (ib_core is not loaded): no device can be in a pod");
   }
   return false;
-}
-
-/** The file of a record that claims the same function and is newer: kubelet may delete an old pod late. */
-function findNewerClaim({ kernel, state }: Node, file: string, record: AttachmentRecord): string | undefined {
-  return state.list().find((entry) =>
-    entry.file !== file && entry.record?.deviceId === record.deviceId &&
-    (entry.record.bootId ?? kernel.bootId) === kernel.bootId && entry.record.createdAt >= record.createdAt
-  )?.file;
-}
-
-/** The namespace that the devices were moved to, by the runtime's path or else by the recorded one. */
-function openByPath(
-  kernel: Kernel,
-  log: Log,
-  record: AttachmentRecord,
-  netnsPath: string,
-): Netns | undefined {
-  for (const path of [netnsPath, record.netns?.path ?? ""]) {
-    const netns = openIfThere(kernel, path);
-    if (!netns) continue;
-    if (!record.netns || isRecorded(netns, record.netns)) return netns;
-    log.info(`${JSON.stringify(path)} is another network namespace by now`);
-    netns[Symbol.dispose]();
-  }
-  return undefined;
-}
-
-/** A process or an open file can keep a namespace alive, and the devices in it, after its path has gone. */
-function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord): Netns | undefined {
-  const { netns: recorded } = record;
-  const bus = kernel.getBusDevice(record.deviceId);
-  if (!bus || !mayBeAway(kernel, bus, record)) return undefined;
-  for (const { path, inode } of kernel.listNetns()) {
-    if (inode === kernel.hostNetns.inode || (recorded && inode !== recorded.inode)) continue;
-    const netns = openIfThere(kernel, path);
-    if (!netns) continue;
-    if (recorded ? isRecorded(netns, recorded) : listDevicesIn(netns, bus).length > 0) {
-      log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
-      return netns;
-    }
-    netns[Symbol.dispose]();
-  }
-  return undefined;
-}
-
-/** Without uverbs devices, as when ib_uverbs is not loaded, a device can be away although {@linkcode isAway} says no. */
-function mayBeAway(kernel: Kernel, bus: BusDevice, { devices }: AttachmentRecord): boolean {
-  if (isAway(bus)) return true;
-  const atHome = kernel.hostNetns.listRdmaDevices().map(({ index }) => index);
-  return bus.rdmaDevices.length === 0 &&
-    devices.some(({ index }) => index !== undefined && !atHome.includes(index));
 }
 
 function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
@@ -209,15 +146,5 @@ function restoreNames(node: Node, log: Log, file: string, record: AttachmentReco
       if (!(error instanceof NetlinkError)) throw error;
       log.warning(`RDMA device ${device.name} (index ${device.index}) keeps its name: ${error.message}`);
     }
-  }
-}
-
-function openIfThere(kernel: Kernel, path: string): Netns | undefined {
-  if (!path) return undefined;
-  try {
-    return kernel.openNetns(path);
-  } catch (error) {
-    if (error instanceof NetnsError) return undefined;
-    throw error;
   }
 }

@@ -11,6 +11,7 @@ const ALLOWED: Record<string, RegExp> = {
   kernel: /^(kernel|netlink|ffi)\//,
   cni: /^(cni\/|log\.ts$)/,
   plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|log\.ts$)/,
+  admin: /^(admin\/|plugin\/|cni\/|kernel\/|log\.ts$|version\.ts$|process\.ts$)/,
   "process.ts": /^(cni\/|ffi\/fd\.ts$|log\.ts$)/,
   "main.ts": /./,
 };

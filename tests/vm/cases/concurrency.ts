@@ -72,7 +72,10 @@ vmCase("concurrency: a changed uverbs number is reported", async () => {
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
   await addNetns("pod");
   await shOk(`mkdir -p ${STATE_FOLDER}`);
-  await startBackground(`exec flock ${STATE_FOLDER} sh -c "echo locked; exec sleep infinity"`, "locked");
+  await startBackground(
+    `exec flock --no-fork ${STATE_FOLDER} sh -c "echo locked; exec sleep infinity"`,
+    "locked",
+  );
   assertError(await attachment(vf(0).deviceId).add(), 11, /Cannot lock .*held it for 30 s/);
   assertNothingLeft();
 });

@@ -4,3 +4,5 @@ import { installPlugin, runCases } from "./harness.ts";
 
 await installPlugin();
 await runCases(decodeURIComponent(Deno.args[2] ?? ""));
+// Whatever a case left pending must not keep the node up.
+Deno.exit();

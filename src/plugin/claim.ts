@@ -1,0 +1,26 @@
+import type { Node } from "./node.ts";
+import type { AttachmentRecord } from "./record.ts";
+
+/** A record of this boot that says an attachment has a function. */
+export interface Claim {
+  readonly file: string;
+  readonly record: AttachmentRecord;
+}
+
+/**
+ * What other attachments claim a function.
+ *
+ * @param file the name of the record that is not asked about: the attachment's own
+ */
+export function listClaims({ kernel, state }: Node, file: string, deviceId: string): Claim[] {
+  return state.list().flatMap((entry) => {
+    const { record } = entry;
+    if (entry.file === file || record?.deviceId !== deviceId) return [];
+    return (record.bootId ?? kernel.bootId) === kernel.bootId ? [{ file: entry.file, record }] : [];
+  });
+}
+
+/** The claim of a newer attachment: kubelet may delete an old pod after a new one got its function. */
+export function findNewerClaim(node: Node, file: string, record: AttachmentRecord): Claim | undefined {
+  return listClaims(node, file, record.deviceId).find((claim) => claim.record.createdAt >= record.createdAt);
+}
