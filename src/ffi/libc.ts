@@ -4,6 +4,9 @@
  * call passes integers as any other call does.
  */
 import { EINTR, SyscallError } from "./errno.ts";
+import { type Declarations, type Functions, openLibrary } from "./library.ts";
+
+export { cString } from "./c_string.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
@@ -20,15 +23,19 @@ const SYMBOLS = {
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // ssize_t write(int fd, const void *, size_t)
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const satisfies Declarations;
 
-type Symbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+type Symbols = Functions<typeof SYMBOLS>;
 
 let symbols: Symbols | undefined;
 
 /** The C library, opened on first use. */
 export function libc(): Symbols {
-  return symbols ??= Deno.dlopen("libc.so.6", SYMBOLS).symbols;
+  if (symbols) return symbols;
+  symbols = openLibrary("libc.so.6", SYMBOLS);
+  // Looked up now, since looking it up after a failed call would change what it tells.
+  void symbols.__errno_location;
+  return symbols;
 }
 
 /**
@@ -46,9 +53,4 @@ export function check(call: string, run: (c: Symbols) => number | bigint): numbe
     const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
     if (errno !== EINTR) throw new SyscallError(call, errno);
   }
-}
-
-/** A path as C wants it. */
-export function cString(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text + "\0");
 }

@@ -1,12 +1,13 @@
 /** libmnl, which lays out our requests: headers, attributes and their padding. */
+import { type Declarations, type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
   mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" }, // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
   mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" }, // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
   mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" }, // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const satisfies Declarations;
 
-type Symbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+type Symbols = Functions<typeof SYMBOLS>;
 
 /** Neither the system nor the plugin's own folder has a libmnl that can be used. */
 export class LibmnlMissing extends Error {
@@ -29,9 +30,9 @@ export function openLibmnl(): Symbols {
   const causes: string[] = [];
   for (const path of ["libmnl.so.0", `${folder}.rdma-cni/libmnl.so.0`]) {
     try {
-      return symbols = Deno.dlopen(path, SYMBOLS).symbols;
+      return symbols = openLibrary(path, SYMBOLS);
     } catch (cause) {
-      causes.push(`${JSON.stringify(path)}: ${cause instanceof Error ? cause.message : cause}`);
+      causes.push(cause instanceof Error ? cause.message : String(cause));
     }
   }
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
