@@ -35,6 +35,8 @@ export function acquireDevices(
   let found = getFunction(kernel, deviceId);
   checkPhysicalFunction(found, config.allowPf, node, log);
   refuseSubDevices(found.atHome, found.atHome);
+  // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
+  if (pod.inode === kernel.hostNetns.inode) return { atHome: [], inPod: found.atHome };
   if (!found.isAway) return { atHome: found.atHome, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);

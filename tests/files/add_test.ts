@@ -172,6 +172,18 @@ Deno.test("a device with an SMI sub-device is refused, since the kernel would ne
   assertEquals([node.whereIs(node.device), node.whereIs(child), ...node.files()], ["host", "host"]);
 });
 
+Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE keeps its device, unmoved", async () => {
+  using node = new TestNode();
+  node.kernel.onMove = () => {
+    throw new Error("moved");
+  };
+  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
+  await node.succeed("ADD", { variables });
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host", FILE]);
+  await node.succeed("DEL", { variables });
+  node.assertForgotten();
+});
+
 Deno.test("mode shared is code 101 and touches nothing", async () => {
   using node = new TestNode();
   node.kernel.mode = "shared";

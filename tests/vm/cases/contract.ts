@@ -99,6 +99,24 @@ vmCase("contract: a device that is in the pod already is recorded where it is", 
   assertNothingLeft();
 });
 
+vmCase(
+  "contract: with CNI_NETNS_OVERRIDE the host may be the pod, and its device is left as it is",
+  async () => {
+    const { deviceId } = vf(0);
+    const before = await rdmaDevices();
+    const host = attachment(deviceId, {
+      netns: "/proc/1/ns/net",
+      environment: { CNI_NETNS_OVERRIDE: "true" },
+    });
+    const added = await host.add();
+    assertResult(added);
+    assert.doesNotMatch(added.stderr, /moved to/);
+    assertQuiet(await host.del());
+    assert.deepEqual(await rdmaDevices(), before);
+    assertNothingLeft();
+  },
+);
+
 vmCase("contract: STATUS is quiet on a node that is set up", async () => {
   assertQuiet(await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) }));
 });
