@@ -1,4 +1,5 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { ifPresent, temporaryPath, writeDurably } from "../durable_file.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -9,8 +10,6 @@ import {
 
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_FOLDER = "/var/lib/cni/rdma";
-
-const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
 
 /** A file of the state folder: its record, or why it has none. */
 export interface StateEntry {
@@ -65,20 +64,14 @@ export class State {
     const file = this.fileOf(record.attachment);
     this.#assertOwn(file, record.attachment);
     const path = `${this.folder}/${file}`;
-    this.#io("write", path, () => {
-      const temporary = this.#temporary(file);
-      ifPresent(() => Deno.removeSync(temporary));
-      writeDurably(temporary, formatRecord(record));
-      Deno.renameSync(temporary, path);
-      syncFolder(this.folder);
-    });
+    this.#io("write", path, () => writeDurably(path, formatRecord(record), 0o600));
   }
 
   /** Forgets an attachment: its record and what a crash while writing it may have left. @throws {CniError} code 5 */
   remove(file: string): void {
     const path = `${this.folder}/${file}`;
     this.#io("remove", path, () => {
-      ifPresent(() => Deno.removeSync(this.#temporary(file)));
+      ifPresent(() => Deno.removeSync(temporaryPath(path)));
       ifPresent(() => Deno.removeSync(path));
     });
   }
@@ -139,10 +132,6 @@ export class State {
     );
   }
 
-  #temporary(file: string): string {
-    return `${this.folder}/.${file}.tmp`;
-  }
-
   #io<T>(verb: string, path: string, work: () => T): T {
     try {
       return work();
@@ -160,26 +149,4 @@ export class State {
 
 function isSame(a: Attachment, b: Attachment): boolean {
   return a.network === b.network && a.containerID === b.containerID && a.ifname === b.ifname;
-}
-
-function writeDurably(path: string, text: string): void {
-  using file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-  file.syncSync();
-}
-
-function syncFolder(path: string): void {
-  using folder = Deno.openSync(path);
-  folder.syncSync();
-}
-
-/** What has too long a name, or would stand below a file, cannot be present either. */
-function ifPresent<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
-    throw error;
-  }
 }

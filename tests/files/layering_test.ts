@@ -6,12 +6,13 @@ import { filesIn, PROJECT } from "./project.ts";
 const ALLOWED: Record<string, RegExp> = {
   "log.ts": /^$/,
   "version.ts": /^$/,
+  "durable_file.ts": /^$/,
   netlink: /^netlink\//,
   ffi: /^ffi\//,
   kernel: /^(kernel|netlink|ffi)\//,
   cni: /^(cni\/|log\.ts$)/,
-  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|log\.ts$)/,
-  admin: /^(admin\/|plugin\/|cni\/|kernel\/|log\.ts$|version\.ts$|process\.ts$)/,
+  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|durable_file\.ts$|log\.ts$)/,
+  admin: /^(admin\/|plugin\/|cni\/|kernel\/|durable_file\.ts$|log\.ts$|version\.ts$|process\.ts$)/,
   "process.ts": /^(cni\/|ffi\/fd\.ts$|log\.ts$)/,
   "main.ts": /./,
 };

@@ -1,4 +1,5 @@
 /** The namespace mode that ib_core will have when it is loaded the next time. */
+import { ifPresent } from "../../durable_file.ts";
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { type ModeOption, parseKernelCommandLine, parseModprobeFile } from "./module_options.ts";
 
@@ -72,13 +73,4 @@ function modprobeFiles(root: string): string[] {
 
 function sourcesIn(root: string, file: string, parse: (text: string) => ModeOption[]): ModeSource[] {
   return parse(readIfPresent(below(root, file)) ?? "").map((option) => ({ file, ...option }));
-}
-
-function ifPresent<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
 }

@@ -1,0 +1,52 @@
+/**
+ * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
+ * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind.
+ *
+ * @param mode its permissions, less the umask
+ * @throws {Error} as Deno does when the folder is missing, full or not writable
+ */
+export function writeDurably(path: string, text: string, mode: number): void {
+  const temporary = temporaryPath(path);
+  ifPresent(() => Deno.removeSync(temporary));
+  writeNew(temporary, text, mode);
+  Deno.renameSync(temporary, path);
+  sync(folderOf(path));
+}
+
+/** Where {@linkcode writeDurably} writes before it renames. */
+export function temporaryPath(path: string): string {
+  const folder = folderOf(path);
+  return `${folder}/.${path.slice(folder.length + 1)}.tmp`;
+}
+
+const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
+
+/**
+ * What the work gives, or undefined when the file it is about is not there. What has too long a name, or would stand
+ * below a file, cannot be there either.
+ */
+export function ifPresent<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+/** An existing file, or a link planted in its place, is refused (O_EXCL). */
+function writeNew(path: string, text: string, mode: number): void {
+  using file = Deno.openSync(path, { write: true, createNew: true, mode });
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  file.syncSync();
+}
+
+function sync(path: string): void {
+  using folder = Deno.openSync(path);
+  folder.syncSync();
+}
