@@ -2,8 +2,11 @@
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { AdminKernel } from "../kernel/admin_kernel.ts";
 import { VERSION } from "../version.ts";
+import { addCompletionCommand } from "./completion.ts";
 import { CommandError, ExitCode } from "./error.ts";
-import { addNetnsModeCommand } from "./netns_mode_command.ts";
+import { toCommandError } from "./failure.ts";
+import { addExamples } from "./help.ts";
+import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What commands work on. */
@@ -36,7 +39,7 @@ export async function runCommand(
   } catch (error) {
     // Help and --version end in an exception too, with exit code 0; the library has printed already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    return report(terminal, name, error);
+    return report(terminal, name, toCommandError(error));
   }
 }
 
@@ -50,7 +53,13 @@ export function createProgram(name: string, context: Context): Command {
     .exitOverride()
     .showHelpAfterError("(add --help for what is possible)")
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+  addExamples(program, [
+    ["netns-mode", "print the RDMA namespace mode"],
+    ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
+    ["help netns-mode", "tell more about a command"],
+  ]);
   addNetnsModeCommand(program, context);
+  addCompletionCommand(program);
   return program;
 }
 

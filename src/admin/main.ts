@@ -15,6 +15,11 @@ export async function runFromTerminal(args: readonly string[]): Promise<number> 
     showsProgress: Deno.stderr.isTerminal(),
     hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
   };
-  const name = Deno.execPath().split("/").at(-1) ?? "rdma-cni";
-  return await runCommand(name, args, new LinuxAdminKernel(), terminal);
+  return await runCommand(calledAs(), args, new LinuxAdminKernel(), terminal);
+}
+
+/** The name that the program was called by, which a symbolic link may have given it. */
+function calledAs(): string {
+  const [path = ""] = Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1);
+  return path.split("/").at(-1) || "rdma-cni";
 }

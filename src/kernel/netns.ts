@@ -154,7 +154,7 @@ function readCookie(): string | undefined {
  * The number of the namespace behind a link below /proc. The link reads `net:[NUMBER]`, but "/" if the file was opened
  * by a path that has been unmounted since; the latter may be a namespace of another kind.
  */
-function nsfsInode(path: string): number | undefined {
+export function nsfsInode(path: string): number | undefined {
   try {
     const target = Deno.readLinkSync(path);
     const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
@@ -167,7 +167,8 @@ function nsfsInode(path: string): number | undefined {
   }
 }
 
-function namesIn(folder: string): string[] {
+/** What a folder below /proc contains; nothing when its process has ended or may not be looked at. */
+export function namesIn(folder: string): string[] {
   try {
     return [...Deno.readDirSync(folder)].map((entry) => entry.name);
   } catch {

@@ -1,0 +1,49 @@
+/** Changes the mode of the running kernel. */
+import type { AdminKernel, OtherNetnsList } from "../../kernel/admin_kernel.ts";
+import { EBUSY, EINVAL, EOPNOTSUPP, NetlinkError } from "../../kernel/error.ts";
+import type { RdmaMode } from "../../kernel/kernel.ts";
+import { CommandError } from "../error.ts";
+import { toCommandError } from "../failure.ts";
+
+/** How the running kernel took it. */
+export interface Change {
+  readonly state: "already" | "changed" | "refused";
+  readonly before: RdmaMode;
+  /** What stands in the way, when it is refused. */
+  readonly others?: OtherNetnsList;
+}
+
+/**
+ * Changes the mode, unless it is so already.
+ *
+ * @param dryRun only foretell what the kernel would say
+ * @throws {SyscallError} EPROTONOSUPPORT without ib_core
+ * @throws {CommandError} when the kernel refuses for another reason than namespaces that exist
+ */
+export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean): Change {
+  const before = kernel.getRdmaMode();
+  if (before === mode) return { state: "already", before };
+  if (dryRun) return foretell(kernel, before);
+  try {
+    kernel.setRdmaMode(mode);
+    return { state: "changed", before };
+  } catch (error) {
+    if (!(error instanceof NetlinkError && error.errno === EBUSY)) throw toFailure(error);
+    return { state: "refused", before, others: kernel.listOtherNetns() };
+  }
+}
+
+/** The kernel refuses while any other namespace exists (drivers/infiniband/core/device.c, rdma_compatdev_set). */
+function foretell(kernel: AdminKernel, before: RdmaMode): Change {
+  const others = kernel.listOtherNetns();
+  return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
+}
+
+/** Kernels before 5.3 do not know the request. */
+function toFailure(error: unknown): unknown {
+  if (!(error instanceof NetlinkError) || ![EINVAL, EOPNOTSUPP].includes(error.errno)) {
+    return toCommandError(error);
+  }
+  const advice = "The kernel knows no RDMA namespace mode: 5.3 or newer is needed.";
+  return new CommandError(error.message, advice, undefined, { cause: error });
+}

@@ -1,0 +1,24 @@
+import type { AdminKernel, OtherNetns } from "../../src/kernel/admin_kernel.ts";
+import { EBUSY, NetlinkError } from "../../src/kernel/error.ts";
+import type { RdmaMode } from "../../src/kernel/kernel.ts";
+import { MemoryKernel } from "./memory_kernel.ts";
+
+/** A kernel in memory for the commands: it refuses to change the mode while another namespace exists. */
+export class MemoryAdminKernel extends MemoryKernel implements AdminKernel {
+  others: OtherNetns[] = [];
+  isComplete = true;
+  /** What the kernel refuses any change of the mode with, if it does. */
+  refusal: Error | undefined;
+
+  setRdmaMode(mode: RdmaMode): void {
+    this.assertRdma();
+    if (this.refusal) throw this.refusal;
+    if (mode === this.mode) return;
+    if (this.others.length > 0) throw new NetlinkError(`set the RDMA namespace mode to ${mode}`, EBUSY);
+    this.mode = mode;
+  }
+
+  listOtherNetns() {
+    return { namespaces: this.others, isComplete: this.isComplete };
+  }
+}

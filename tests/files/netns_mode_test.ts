@@ -1,0 +1,310 @@
+// netns-mode on a kernel in memory and files in a temporary folder.
+import { checkMode } from "../../src/admin/netns_mode/check.ts";
+import { getMode } from "../../src/admin/netns_mode/get.ts";
+import { OPTIONS_FILE } from "../../src/admin/netns_mode/persist.ts";
+import { setMode, type SetOptions } from "../../src/admin/netns_mode/set.ts";
+import type { CommandError } from "../../src/admin/error.ts";
+import { EINVAL, EPERM, NetlinkError } from "../../src/kernel/error.ts";
+import type { OtherNetns } from "../../src/kernel/admin_kernel.ts";
+import type { RdmaMode } from "../../src/kernel/kernel.ts";
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
+import { MemoryAdminKernel } from "./admin_kernel.ts";
+import { Root } from "./root.ts";
+
+const RELEASE = "6.12.0";
+const IMAGE = `/boot/initrd.img-${RELEASE}`;
+const EXCLUSIVE = '# Written by "netns-mode set --persist" of rdma-cni.\noptions ib_core netns_mode=0\n';
+const POD: OtherNetns = {
+  inode: 4026532210,
+  paths: ["/run/netns/pod"],
+  processes: [{
+    pid: 77,
+    command: "sleep infinity",
+    containerId: "0123456789ab".padEnd(64, "c"),
+    onlyOpen: false,
+  }],
+};
+
+/** A node in mode shared, with what its commands print. */
+class Node implements Disposable {
+  readonly kernel = new MemoryAdminKernel();
+  readonly root: Root;
+  readonly terminal = {
+    out: (text: string) => void (this.stdout += text),
+    err: (text: string) => void (this.stderr += text),
+    showsProgress: false,
+    hasColor: false,
+  };
+  stdout = "";
+  stderr = "";
+  /** Files in the initramfs, or undefined when nothing here can list them. */
+  image: string | undefined = "usr/lib/modules/6.12.0/kernel/fs/ext4.ko.xz\n";
+
+  constructor(files: Record<string, string> = {}) {
+    this.kernel.mode = "shared";
+    this.root = new Root({ "/etc/os-release": "ID=debian\n", [IMAGE]: "", ...files });
+    Deno.utimeSync(`${this.root.path}${IMAGE}`, 1, 1);
+  }
+
+  set(mode: RdmaMode, options: SetOptions = {}): number {
+    this.stdout = this.stderr = "";
+    const machine = { root: this.root.path, release: RELEASE, listImage: () => this.image };
+    return setMode(this.kernel, this.terminal, mode, options, machine);
+  }
+
+  // deno-lint-ignore no-explicit-any -- tests look into it
+  get json(): any {
+    return JSON.parse(this.stdout);
+  }
+
+  hasOptions(): boolean {
+    return [...Deno.readDirSync(`${this.root.path}/etc`)].some(({ name }) => name === "modprobe.d");
+  }
+
+  [Symbol.dispose](): void {
+    this.root[Symbol.dispose]();
+  }
+}
+
+Deno.test("set changes the mode, tells it on standard error, and a second run changes nothing", () => {
+  using node = new Node();
+  assertEquals(node.set("exclusive"), 0);
+  assertEquals([node.kernel.mode, node.stdout], ["exclusive", ""]);
+  assertStringIncludes(node.stderr, "now exclusive, was shared");
+  assertEquals(node.set("exclusive"), 0);
+  assertStringIncludes(node.stderr, "exclusive already");
+  assertEquals(node.hasOptions(), false);
+});
+
+Deno.test("set refused: exit code 1, with each namespace, its paths and its processes", () => {
+  using node = new Node();
+  node.kernel.others = [POD, { inode: 4026532300, paths: ["/run/netns/bare"], processes: [] }];
+  assertEquals([node.set("exclusive"), node.kernel.mode], [1, "shared"]);
+  for (
+    const part of [
+      'network namespace 4026532210 at "/run/netns/pod"',
+      'process 77 "sleep infinity", container 0123456789ab\n',
+      'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
+      '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
+    ]
+  ) assertStringIncludes(node.stderr, part);
+});
+
+Deno.test("set refused: as JSON on standard output", () => {
+  using node = new Node();
+  node.kernel.others = [POD];
+  assertEquals(node.set("exclusive", { json: true }), 1);
+  assertEquals([node.json.mode, node.json.wanted, node.json.inTheWay], ["shared", "exclusive", [POD]]);
+});
+
+Deno.test("set refused by what cannot be seen says so", () => {
+  using node = new Node();
+  node.kernel.isComplete = false;
+  node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", 16);
+  assertEquals(node.set("exclusive"), 1);
+  assertMatch(node.stderr, /none is found .*\n.*there may be more: not all processes can be seen/);
+});
+
+Deno.test("a process cannot write to the terminal by its command line", () => {
+  using node = new Node();
+  const command = `\x1b[2J${"x".repeat(200)}`;
+  node.kernel.others = [{ ...POD, processes: [{ pid: 77, command, onlyOpen: true }] }];
+  node.set("exclusive");
+  assertMatch(node.stderr, /process 77 "\\u001b\[2Jx{76}\.\.\.", has it open\n/);
+});
+
+for (
+  const [what, refusal, advice] of [
+    [
+      "without CAP_NET_ADMIN",
+      new NetlinkError("set the RDMA namespace mode to exclusive", EPERM),
+      /CAP_NET_ADMIN/,
+    ],
+    [
+      "on an old kernel",
+      new NetlinkError("set the RDMA namespace mode to exclusive", EINVAL),
+      /5\.3 or newer/,
+    ],
+  ] as const
+) {
+  Deno.test(`set ${what} has its own message, and persists nothing`, () => {
+    using node = new Node();
+    node.kernel.refusal = refusal;
+    const error = assertThrows(() => node.set("exclusive", { persist: true })) as CommandError;
+    assertMatch(error.advice!, advice);
+    assertEquals([error.exitCode, node.hasOptions()], [1, false]);
+  });
+}
+
+Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
+  using node = new Node();
+  node.kernel.hasRdma = false;
+  const error = assertThrows(() => node.set("exclusive")) as CommandError;
+  assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe ib_core/);
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, "ib_core is not loaded: its mode will be exclusive");
+  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+});
+
+Deno.test("--persist writes the file once, for all to read, and leaves nothing else", () => {
+  using node = new Node();
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+  assertEquals(node.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
+  const path = `${node.root.path}${OPTIONS_FILE}`;
+  assertEquals(Deno.statSync(path).mode! & 0o777, 0o644 & ~Deno.umask());
+  const before = Deno.statSync(path).ino;
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, `persisted in "${OPTIONS_FILE}" already`);
+  assertEquals(Deno.statSync(path).ino, before);
+  assertEquals([...Deno.readDirSync(`${node.root.path}/etc/modprobe.d`)].length, 1);
+  assertEquals(node.set("shared", { persist: true }), 0);
+  assertStringIncludes(node.root.read(OPTIONS_FILE), "options ib_core netns_mode=1\n");
+});
+
+Deno.test("--persist works when the change is refused: exit code 3, and a reboot is asked for", () => {
+  using node = new Node();
+  node.kernel.others = [POD];
+  assertEquals(node.set("exclusive", { persist: true, json: true }), 3);
+  assertStringIncludes(node.stderr, "reboot this node");
+  assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
+  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+});
+
+Deno.test("--persist names what it overrules, and succeeds", () => {
+  using node = new Node({ "/etc/modprobe.d/mlnx.conf": "#\noptions ib_core netns_mode=1\n" });
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`);
+});
+
+for (
+  const [file, text, source] of [
+    ["/usr/lib/modprobe.d/zz.conf", "options ib_core netns_mode=1", "/usr/lib/modprobe.d/zz.conf:1 (shared)"],
+    ["/proc/cmdline", "quiet ib_core.netns_mode=1", "/proc/cmdline:1 (shared)"],
+  ] as const
+) {
+  Deno.test(`--persist fails when ${file} overrules it, also when the change is refused`, () => {
+    using node = new Node({ [file]: text });
+    for (const others of [[], [POD]]) {
+      node.kernel.mode = "shared";
+      node.kernel.others = others;
+      assertEquals(node.set("exclusive", { persist: true, json: true }), 1);
+      assertStringIncludes(node.stderr, `is overruled by ${source}`);
+      assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
+    }
+  });
+}
+
+Deno.test("--persist: what a later file says otherwise does not count when the command line agrees", () => {
+  using node = new Node({
+    "/etc/modprobe.d/zz.conf": "options ib_core netns_mode=1",
+    "/proc/cmdline": "ib_core.netns_mode=0",
+  });
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, "overrules /etc/modprobe.d/zz.conf:1 (shared)");
+});
+
+Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
+  using node = new Node({ "/etc/modprobe.d": "a file" });
+  assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
+  assertMatch(node.stderr, /Cannot persist .*Cannot write .*rdma-cni\.conf/);
+});
+
+Deno.test("--persist fails when ib_core is built into the kernel", () => {
+  using node = new Node({
+    [`/lib/modules/${RELEASE}/modules.builtin`]: "kernel/drivers/infiniband/core/ib_core.ko\n",
+  });
+  assertEquals(node.set("exclusive", { persist: true }), 1);
+  assertStringIncludes(node.stderr, "ib_core.netns_mode=0 (exclusive)");
+  assertEquals(node.hasOptions(), false);
+});
+
+Deno.test("--persist warns when ib_core is in the initramfs, until that is rebuilt", () => {
+  using node = new Node();
+  node.image = "usr/lib/modules/6.12.0/kernel/drivers/infiniband/core/ib_core.ko.zst\n";
+  const warning =
+    `ib_core is in the initramfs "${IMAGE}", which has older module options: run update-initramfs -u`;
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
+  assertStringIncludes(node.stderr, warning);
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, warning);
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertStringIncludes(node.stderr, warning);
+  Deno.utimeSync(`${node.root.path}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
+  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.stderr.includes("initramfs"), false);
+});
+
+Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
+  using node = new Node();
+  node.image = undefined;
+  node.set("exclusive", { persist: true });
+  assertStringIncludes(
+    node.stderr,
+    `cannot tell whether ib_core is in the initramfs "${IMAGE}"; if it is, run`,
+  );
+  Deno.removeSync(`${node.root.path}${IMAGE}`);
+  node.set("exclusive", { persist: true });
+  assertStringIncludes(node.stderr, "cannot tell whether ib_core is in the initramfs, which is not found");
+});
+
+Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
+  using node = new Node();
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
+  assertStringIncludes(node.stderr, "would change the RDMA namespace mode from shared to exclusive");
+  assertStringIncludes(node.stderr, `would persist it in "${OPTIONS_FILE}"`);
+  node.kernel.others = [POD];
+  assertEquals(node.set("exclusive", { dryRun: true }), 1);
+  assertStringIncludes(node.stderr, "/run/netns/pod");
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true, json: true }), 3);
+  assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
+  assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
+});
+
+Deno.test("get prints the word alone", () => {
+  using node = new Node();
+  assertEquals(getMode(node.kernel, node.terminal, {}, node.root.path), 0);
+  assertEquals([node.stdout, node.stderr], ["shared\n", ""]);
+});
+
+Deno.test("get --json: persisted, where, and whether it could be changed", () => {
+  using node = new Node({ [OPTIONS_FILE]: EXCLUSIVE });
+  const get = () => {
+    node.stdout = "";
+    assertEquals(getMode(node.kernel, node.terminal, { json: true }, node.root.path), 0);
+    return node.json;
+  };
+  assertEquals(get(), {
+    mode: "shared",
+    persisted: { mode: "exclusive", sources: [{ file: OPTIONS_FILE, line: 2, mode: "exclusive" }] },
+    changeable: true,
+    otherNetns: [],
+  });
+  node.kernel.isComplete = false;
+  assertEquals(get().changeable, null);
+  node.kernel.others = [POD];
+  assertEquals([get().changeable, get().otherNetns], [false, [POD]]);
+  Deno.removeSync(`${node.root.path}${OPTIONS_FILE}`);
+  assertEquals(get().persisted, { mode: null, sources: [] });
+});
+
+Deno.test("check tells by exit code and one line", () => {
+  using node = new Node();
+  const check = (expect: RdmaMode, json = false) => {
+    node.stdout = "";
+    const code = checkMode(node.kernel, node.terminal, { expect, json });
+    return [code, json ? node.json : node.stdout, node.stderr];
+  };
+  assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
+  assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
+  const reason = "the RDMA namespace mode is shared, want exclusive";
+  assertEquals(check("exclusive", true), [
+    1,
+    { ok: false, mode: "shared", expected: "exclusive", reason },
+    "",
+  ]);
+  node.kernel.hasRdma = false;
+  const [code, line] = check("exclusive");
+  assertEquals(code, 1);
+  assertMatch(line, /^failed: Cannot reach the RDMA subsystem.*modprobe ib_core.*\n$/);
+});
