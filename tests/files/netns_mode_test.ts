@@ -4,6 +4,7 @@ import { getMode } from "../../src/admin/netns_mode/get.ts";
 import { OPTIONS_FILE } from "../../src/admin/netns_mode/persist.ts";
 import { setMode, type SetOptions } from "../../src/admin/netns_mode/set.ts";
 import type { CommandError } from "../../src/admin/error.ts";
+import { toCommandError } from "../../src/admin/failure.ts";
 import { EINVAL, EPERM, NetlinkError } from "../../src/kernel/error.ts";
 import type { OtherNetns } from "../../src/kernel/admin_kernel.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
@@ -64,6 +65,11 @@ class Node implements Disposable {
   [Symbol.dispose](): void {
     this.root[Symbol.dispose]();
   }
+}
+
+/** What people get to read when a command throws. */
+function refusalOf(work: () => unknown): CommandError {
+  return toCommandError(assertThrows(work)) as CommandError;
 }
 
 Deno.test("set changes the mode, tells it on standard error, and a second run changes nothing", () => {
@@ -130,7 +136,7 @@ for (
   Deno.test(`set ${what} has its own message, and persists nothing`, () => {
     using node = new Node();
     node.kernel.refusal = refusal;
-    const error = assertThrows(() => node.set("exclusive", { persist: true })) as CommandError;
+    const error = refusalOf(() => node.set("exclusive", { persist: true }));
     assertMatch(error.advice!, advice);
     assertEquals([error.exitCode, node.hasOptions()], [1, false]);
   });
@@ -139,7 +145,7 @@ for (
 Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
   using node = new Node();
   node.kernel.hasRdma = false;
-  const error = assertThrows(() => node.set("exclusive")) as CommandError;
+  const error = refusalOf(() => node.set("exclusive"));
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe ib_core/);
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertStringIncludes(node.stderr, "ib_core is not loaded: its mode will be exclusive");

@@ -3,7 +3,6 @@ import type { AdminKernel, OtherNetnsList } from "../../kernel/admin_kernel.ts";
 import { EBUSY, EINVAL, EOPNOTSUPP, NetlinkError } from "../../kernel/error.ts";
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { CommandError } from "../error.ts";
-import { toCommandError } from "../failure.ts";
 
 /** How the running kernel took it. */
 export interface Change {
@@ -18,7 +17,8 @@ export interface Change {
  *
  * @param dryRun only foretell what the kernel would say
  * @throws {SyscallError} EPROTONOSUPPORT without ib_core
- * @throws {CommandError} when the kernel refuses for another reason than namespaces that exist
+ * @throws {CommandError} on a kernel that knows no modes
+ * @throws {NetlinkError} when the kernel refuses for another reason than namespaces that exist
  */
 export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean): Change {
   const before = kernel.getRdmaMode();
@@ -42,7 +42,7 @@ function foretell(kernel: AdminKernel, before: RdmaMode): Change {
 /** Kernels before 5.3 do not know the request. */
 function toFailure(error: unknown): unknown {
   if (!(error instanceof NetlinkError) || ![EINVAL, EOPNOTSUPP].includes(error.errno)) {
-    return toCommandError(error);
+    return error;
   }
   const advice = "The kernel knows no RDMA namespace mode: 5.3 or newer is needed.";
   return new CommandError(error.message, advice, undefined, { cause: error });
