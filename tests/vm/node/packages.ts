@@ -1,4 +1,4 @@
-/** Debian packages that the simulated node is made with, and what each is for. */
+/** Debian packages that tests and the simulated node are made with, and what each is for. */
 const PACKAGES = [
   "qemu-system-x86", // the machine, with the SR-IOV NIC igb
   "virtiofsd", // its root file system: the host's, read-only
@@ -6,6 +6,10 @@ const PACKAGES = [
   "iproute2", // ip and rdma in the guest
   "mount", // these two: mount in the guest, nsenter there, setpriv here
   "util-linux",
+  "bash-completion", // these three run completion scripts
+  "zsh",
+  "fish",
+  "systemd", // systemd-analyze looks at the units
   "strace", // for cases that look at system calls or stop a program at one
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with

@@ -1,0 +1,93 @@
+// The commands that people type, as far as a machine without RDMA can run them.
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { PROGRAM, start } from "./program.ts";
+
+const COMMANDS = [
+  "",
+  "netns-mode",
+  "netns-mode get",
+  "netns-mode set",
+  "netns-mode check",
+  "completion",
+];
+
+for (const command of COMMANDS) {
+  Deno.test(`"${command} --help" has usage and examples, on standard output`, async () => {
+    const { code, stdout, stderr } = await start({ args: [...command.split(" ").filter(Boolean), "--help"] });
+    assertEquals([code, stderr], [0, ""]);
+    assertStringIncludes(stdout, `Usage: rdma-cni ${command}`);
+    assertMatch(stdout, /\nExamples:\n {2}rdma-cni /);
+  });
+}
+
+Deno.test("examples of the help are command lines that are understood", async () => {
+  for (const command of COMMANDS.filter((command) => command.startsWith("netns-mode"))) {
+    const { stdout } = await start({ args: [...command.split(" "), "--help"] });
+    const examples = stdout.split("Examples:\n")[1]!.split("\n").filter(Boolean);
+    assert(examples.length > 0);
+    for (const example of examples) {
+      const [program, ...args] = example.trim().split(/ {2,}/)[0]!.split(" ");
+      assertEquals(program, "rdma-cni");
+      if (args.includes("set") && !args.includes("--dry-run")) args.push("--dry-run");
+      const { code, stderr } = await start({ args });
+      assert(code !== 2, `${example}: ${stderr}`);
+    }
+  }
+});
+
+for (
+  const [line, words] of [
+    ["frob", /unknown command 'frob'/],
+    ["netns-mod", /Did you mean netns-mode\?/],
+    ["netns-mode frob", /unknown command 'frob'/],
+    ["netns-mode chek", /unknown command 'chek'\n\(Did you mean check\?\)/],
+    ["netns-mode get extra", /too many arguments/],
+    ["netns-mode get --jsn", /Did you mean --json\?/],
+    ["netns-mode set", /missing required argument 'mode'/],
+    ["netns-mode set exclusve", /'exclusve'.*exclusive, shared/],
+    ["netns-mode set shared exclusive", /too many arguments/],
+    ["netns-mode set shared --presist --persist", /Did you mean --persist\?/],
+    ["netns-mode check --expect", /argument missing/],
+    ["netns-mode check --expect both", /'both'.*exclusive, shared/],
+    ["completion csh", /'csh'.*bash, zsh, fish/],
+    ["completion", /missing required argument 'shell'/],
+    ["--frobnicate", /unknown option '--frobnicate'/],
+  ] as const
+) {
+  Deno.test(`"${line}" is a usage error: exit code 2, told on standard error`, async () => {
+    const { code, stdout, stderr } = await start({ args: line.split(" ") });
+    assertEquals([code, stdout], [2, ""], stderr);
+    assertMatch(stderr, words);
+  });
+}
+
+Deno.test("installed under another name, or called by a link, it is the same and calls itself so", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const name of ["rdma", "rdma-link"]) {
+      await Deno.symlink(PROGRAM, `${folder}/${name}`);
+      const run = (...args: string[]) =>
+        new Deno.Command(`${folder}/${name}`, { args, clearEnv: true }).output();
+      const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      assertEquals(decode((await run("--version")).stdout), `rdma-cni ${VERSION}\n`);
+      assertStringIncludes(decode((await run("netns-mode", "--help")).stdout), `Usage: ${name} netns-mode`);
+      assertEquals((await run("netns-mode", "frob")).code, 2);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("output that nobody can read ends a command without a dump of the stack", async () => {
+  for (const redirection of [">&-", ">/dev/full", "2>&-", "2>/dev/full"]) {
+    const by = ["/bin/sh", "-c", `exec "$0" "$@" ${redirection}`];
+    for (
+      const args of [["--help"], ["netns-mode", "frob"], ["netns-mode", "check"], ["completion", "bash"]]
+    ) {
+      const { code, stdout, stderr } = await start({ args, by });
+      assert([0, 1, 2].includes(code), `${args}: exit code ${code}: ${stderr}`);
+      assertEquals(/panicked|\n {4}at /.test(stdout + stderr), false, `${args} ${redirection}: ${stderr}`);
+    }
+  }
+});

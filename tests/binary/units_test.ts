@@ -1,0 +1,39 @@
+// The systemd units of deployment/, by systemd itself.
+import { assert, assertEquals } from "../assert.ts";
+import { filesIn, PROJECT } from "../files/project.ts";
+import { PROGRAM, start } from "./program.ts";
+
+const INSTALLED = "/opt/cni/bin/rdma";
+const UNITS = filesIn("deployment", ".service");
+
+Deno.test("there are units", () => assert(UNITS.length > 0));
+
+for (const unit of UNITS) {
+  const name = unit.split("/").at(-1)!;
+  const text = Deno.readTextFileSync(`${PROJECT}${unit}`);
+
+  Deno.test(`${name} is accepted by systemd-analyze verify`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      // verify wants the program to be there.
+      await Deno.writeTextFile(`${folder}/${name}`, text.replaceAll(INSTALLED, PROGRAM));
+      const { code, stderr } = await new Deno.Command("systemd-analyze", {
+        args: ["verify", "--man=no", `${folder}/${name}`],
+        env: { LC_ALL: "C" },
+      }).output();
+      assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+
+  Deno.test(`${name} starts commands that exist`, async () => {
+    const lines = [...text.matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line!.split(" "));
+    assert(lines.length > 0);
+    for (const [program, ...args] of lines) {
+      assertEquals(program, INSTALLED);
+      const { code, stderr } = await start({ args: [...args, "--dry-run"] });
+      assert(code !== 2, `${args.join(" ")}: ${stderr}`);
+    }
+  });
+}
