@@ -5,6 +5,8 @@ const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
 export const COMPILED_PLUGIN = `${EXECUTABLE}`;
 /** The project's examples. */
 export const EXAMPLES = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/examples");
+/** The project's systemd units. */
+export const DEPLOYMENT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/deployment");
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */
