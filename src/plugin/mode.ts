@@ -11,7 +11,6 @@ export function requireExclusiveMode(kernel: Kernel): void {
   throw new CniError(
     ErrorCode.rdmaModeShared,
     "Cannot isolate RDMA devices: the RDMA subsystem is in namespace mode shared, want exclusive",
-    'run "rdma-cni netns-mode set exclusive" while no network namespace but the host\'s exists, ' +
-      "or load ib_core with netns_mode=0 and reboot",
+    'run "rdma-cni netns-mode set exclusive --persist"; while other network namespaces exist it takes a reboot',
   );
 }

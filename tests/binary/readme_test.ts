@@ -15,6 +15,9 @@ function blocks(language: string): string[] {
 const DENO = "npx --yes deno@2.7.11 run -A";
 const INSTALL =
   "install -m 755 dist/rdma-cni /opt/cni/bin/rdma.new && mv /opt/cni/bin/rdma.new /opt/cni/bin/rdma";
+const LINK = "ln -s /opt/cni/bin/rdma /usr/local/sbin/rdma-cni";
+const UNIT = "rdma-cni-netns-mode.service";
+const ENABLE = `install -m 644 deployment/${UNIT} /etc/systemd/system/ && systemctl enable ${UNIT}`;
 
 Deno.test("the README's commands are those that are run by tests", () => {
   assertEquals(blocks("sh"), [
@@ -22,20 +25,43 @@ Deno.test("the README's commands are those that are run by tests", () => {
     `${DENO} tests/run.ts`,
     `${DENO} deployment/build.ts`,
     INSTALL,
+    LINK,
+    ENABLE,
   ]);
 });
 
 Deno.test("the README's command installs an executable that runs", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const command = INSTALL.replaceAll("/opt/cni/bin", folder);
-    const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
-    assertEquals(code, 0);
-    const { stdout } = await new Deno.Command(`${folder}/rdma`, { args: ["--version"] }).output();
-    assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["rdma"]);
+    for (const line of [INSTALL, LINK]) {
+      const command = line.replaceAll("/opt/cni/bin", folder).replaceAll("/usr/local/sbin", folder);
+      const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
+      assertEquals(code, 0);
+    }
+    for (const name of ["rdma", "rdma-cni"]) {
+      const { stdout } = await new Deno.Command(`${folder}/${name}`, { args: ["--version"] }).output();
+      assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
+    }
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["rdma", "rdma-cni"]);
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the README's command enables the unit before everything else", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    const folder = "/etc/systemd/system";
+    await Deno.mkdir(`${root}${folder}`, { recursive: true });
+    const command = ENABLE.replace(folder, `${root}${folder}`).replace(
+      "systemctl",
+      `systemctl --root=${root}`,
+    );
+    const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
+    assertEquals(code, 0);
+    assertEquals(await Deno.readLink(`${root}${folder}/sysinit.target.wants/${UNIT}`), `${folder}/${UNIT}`);
+  } finally {
+    await Deno.remove(root, { recursive: true });
   }
 });
 
