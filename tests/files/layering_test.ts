@@ -49,6 +49,21 @@ Deno.test("every file belongs to a layer, and files import each other", () => {
   assert(sources.flatMap(importsOf).length > sources.length);
 });
 
+Deno.test("a CNI call loads nothing of the commands, nor of their library", () => {
+  const loaded = new Set(["main.ts"]);
+  const packages = new Set<string>();
+  for (const path of loaded) {
+    const { text } = sources.find((source) => source.path === path)!;
+    for (const [, specifier] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from "([^"]+)"/gm)) {
+      if (specifier!.startsWith(".")) loaded.add(new URL(specifier!, `file:///${path}`).pathname.slice(1));
+      else packages.add(specifier!);
+    }
+  }
+  assert(loaded.has("kernel/linux.ts"));
+  assertEquals([...loaded].filter((path) => path.startsWith("admin/") || path.includes("admin")), []);
+  assertEquals([...packages], []);
+});
+
 for (
   const { what, pattern, allowed } of [
     { what: "Deno.dlopen and Deno.Unsafe*", pattern: /Deno\.(dlopen|Unsafe)/, allowed: /^ffi\// },

@@ -142,6 +142,17 @@ for (
   });
 }
 
+Deno.test("get, set and check on a kernel that cannot even tell the mode have the same message", () => {
+  using node = new Node();
+  node.kernel.getRdmaMode = () => {
+    throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
+  };
+  assertMatch(refusalOf(() => node.set("exclusive")).advice!, /5\.3 or newer/);
+  assertMatch(refusalOf(() => getMode(node.kernel, node.terminal, {})).advice!, /5\.3 or newer/);
+  assertEquals(checkMode(node.kernel, node.terminal, { expect: "exclusive" }), 1);
+  assertMatch(node.stdout, /^failed: .*5\.3 or newer is needed\.\n$/);
+});
+
 Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
   using node = new Node();
   node.kernel.hasRdma = false;

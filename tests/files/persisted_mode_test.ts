@@ -13,6 +13,15 @@ Deno.test("persisted mode: a file, with its line", () => {
   assertEquals(readPersistedMode(root.path), { mode: "exclusive", sources });
 });
 
+for (const folder of ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"]) {
+  Deno.test(`persisted mode: ${folder}/modprobe.d is read`, () => {
+    using root = new Root({ [`${folder}/modprobe.d/a.conf`]: "options ib_core netns_mode=0" });
+    assertEquals(readPersistedMode(root.path).sources.map(({ file }) => file), [
+      `${folder}/modprobe.d/a.conf`,
+    ]);
+  });
+}
+
 Deno.test("persisted mode: by name the last file counts, whatever its folder", () => {
   using root = new Root({
     "/etc/modprobe.d/b.conf": "options ib_core netns_mode=0",

@@ -1,8 +1,8 @@
 /** Changes the mode of the running kernel. */
 import type { AdminKernel, OtherNetnsList } from "../../kernel/admin_kernel.ts";
-import { EBUSY, EINVAL, EOPNOTSUPP, NetlinkError } from "../../kernel/error.ts";
+import { EBUSY, NetlinkError } from "../../kernel/error.ts";
 import type { RdmaMode } from "../../kernel/kernel.ts";
-import { CommandError } from "../error.ts";
+import { tellingOldKernel } from "./old_kernel.ts";
 
 /** How the running kernel took it. */
 export interface Change {
@@ -21,14 +21,14 @@ export interface Change {
  * @throws {NetlinkError} when the kernel refuses for another reason than namespaces that exist
  */
 export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean): Change {
-  const before = kernel.getRdmaMode();
+  const before = tellingOldKernel(() => kernel.getRdmaMode());
   if (before === mode) return { state: "already", before };
   if (dryRun) return foretell(kernel, before);
   try {
-    kernel.setRdmaMode(mode);
+    tellingOldKernel(() => kernel.setRdmaMode(mode));
     return { state: "changed", before };
   } catch (error) {
-    if (!(error instanceof NetlinkError && error.errno === EBUSY)) throw toFailure(error);
+    if (!(error instanceof NetlinkError && error.errno === EBUSY)) throw error;
     return { state: "refused", before, others: kernel.listOtherNetns() };
   }
 }
@@ -37,13 +37,4 @@ export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean)
 function foretell(kernel: AdminKernel, before: RdmaMode): Change {
   const others = kernel.listOtherNetns();
   return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
-}
-
-/** Kernels before 5.3 do not know the request. */
-function toFailure(error: unknown): unknown {
-  if (!(error instanceof NetlinkError) || ![EINVAL, EOPNOTSUPP].includes(error.errno)) {
-    return error;
-  }
-  const advice = "The kernel knows no RDMA namespace mode: 5.3 or newer is needed.";
-  return new CommandError(error.message, advice, undefined, { cause: error });
 }

@@ -3,6 +3,7 @@ import type { RdmaMode } from "../../kernel/kernel.ts";
 import { ExitCode } from "../error.ts";
 import { toCommandError } from "../failure.ts";
 import { printJson, type Terminal } from "../terminal.ts";
+import { tellingOldKernel } from "./old_kernel.ts";
 
 /** `netns-mode check`: one line on standard output and the exit code tell whether the mode is the expected one. */
 export function checkMode(
@@ -19,7 +20,7 @@ export function checkMode(
 
 function look(kernel: AdminKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
   try {
-    const mode = kernel.getRdmaMode();
+    const mode = tellingOldKernel(() => kernel.getRdmaMode());
     const wanted = mode === expected ? "" : `, want ${expected}`;
     return { mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import { ExitCode } from "../error.ts";
 import { printJson, type Terminal } from "../terminal.ts";
+import { tellingOldKernel } from "./old_kernel.ts";
 import { isChangeable } from "./others.ts";
 import { readPersistedMode } from "./persisted.ts";
 
@@ -14,7 +15,7 @@ export function getMode(
   { json = false }: { readonly json?: boolean | undefined },
   root = "/",
 ): ExitCode {
-  const mode = kernel.getRdmaMode();
+  const mode = tellingOldKernel(() => kernel.getRdmaMode());
   if (!json) {
     terminal.out(`${mode}\n`);
     return ExitCode.ok;

@@ -35,7 +35,7 @@ export function formatModeOption(mode: RdmaMode): string {
   return `options ib_core netns_mode=${mode === "shared" ? 1 : 0}`;
 }
 
-/** Lines without comments; a backslash at the end of one joins it to the next. */
+/** A backslash at the end of a line joins it to the next, also in comments (libkmod). */
 function logicalLines(text: string): { line: number; text: string }[] {
   const lines: { line: number; text: string }[] = [];
   let open: { line: number; text: string } | undefined;
@@ -48,7 +48,7 @@ function logicalLines(text: string): { line: number; text: string }[] {
     open = undefined;
   }
   if (open) lines.push(open);
-  return lines.filter(({ text }) => !text.trimStart().startsWith("#"));
+  return lines;
 }
 
 /** In names of modules a dash is an underscore. */

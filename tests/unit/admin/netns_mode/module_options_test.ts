@@ -16,6 +16,8 @@ for (
     ['options ib_core "netns_mode=0"', ["exclusive"]],
     ["options ib_core netns_mode=0 netns_mode=1", ["exclusive", "shared"]],
     ["# options ib_core netns_mode=0", []],
+    ["#options ib_core netns_mode=0", []],
+    ["# comment \\\noptions ib_core netns_mode=0", []],
     ["options ib_core", []],
     ["options ib_core netns_mode=2", []],
     ["options ib_core netns_mode_x=0", []],
