@@ -36,6 +36,15 @@ export function openForReading(path: string): Fd {
 }
 
 /**
+ * Opens a file that is there for writing.
+ *
+ * @throws {SyscallError}
+ */
+export function openForWriting(path: string): Fd {
+  return open(path, O_WRONLY, 0);
+}
+
+/**
  * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused.
  *
  * @throws {SyscallError} ELOOP for a symbolic link

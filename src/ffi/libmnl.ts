@@ -5,6 +5,8 @@ const SYMBOLS = {
   mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" }, // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
   mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" }, // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
   mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" }, // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
+  mnl_attr_nest_start_check: { parameters: ["buffer", "usize", "u16"], result: "pointer" }, // struct nlattr *mnl_attr_nest_start_check(struct nlmsghdr *, size_t buflen, uint16_t type)
+  mnl_attr_nest_end: { parameters: ["buffer", "pointer"], result: "void" }, // void mnl_attr_nest_end(struct nlmsghdr *, struct nlattr *start)
 } as const satisfies Declarations;
 
 type Symbols = Functions<typeof SYMBOLS>;
@@ -16,6 +18,13 @@ export class LibmnlMissing extends Error {
 
 /** Larger than any request of ours: a name of 64 bytes and a few numbers. */
 const BUFFER_LENGTH = 4096;
+
+/** An attribute as `src/netlink` has it; one that holds others has an empty value. */
+interface Attribute {
+  readonly type: number;
+  readonly value: Uint8Array<ArrayBuffer>;
+  readonly nested?: readonly Attribute[];
+}
 
 let symbols: Symbols | undefined;
 
@@ -48,7 +57,7 @@ export function openLibmnl(): Symbols {
 export function encodeMessage(
   header: { readonly type: number; readonly flags: number; readonly sequence: number },
   body: Uint8Array,
-  attributes: Iterable<{ readonly type: number; readonly value: Uint8Array<ArrayBuffer> }>,
+  attributes: Iterable<Attribute>,
 ): Uint8Array<ArrayBuffer> {
   const mnl = openLibmnl();
   const message = new Uint8Array(BUFFER_LENGTH);
@@ -61,10 +70,24 @@ export function encodeMessage(
     mnl.mnl_nlmsg_put_extra_header(message, BigInt(body.length));
     message.set(body, 16);
   }
-  for (const { type, value } of attributes) {
-    if (!mnl.mnl_attr_put_check(message, BigInt(BUFFER_LENGTH), type, BigInt(value.length), value)) {
+  putAttributes(mnl, message, attributes);
+  return message.subarray(0, view.getUint32(0, true));
+}
+
+function putAttributes(
+  mnl: Symbols,
+  message: Uint8Array<ArrayBuffer>,
+  attributes: Iterable<Attribute>,
+): void {
+  const room = BigInt(BUFFER_LENGTH);
+  for (const { type, value, nested } of attributes) {
+    if (nested) {
+      const start = mnl.mnl_attr_nest_start_check(message, room, type);
+      if (start === null) throw new RangeError(`Cannot write attribute ${type}: it does not fit the request`);
+      putAttributes(mnl, message, nested);
+      mnl.mnl_attr_nest_end(message, start);
+    } else if (!mnl.mnl_attr_put_check(message, room, type, BigInt(value.length), value)) {
       throw new RangeError(`Cannot write attribute ${type}: ${value.length} bytes do not fit the request`);
     }
   }
-  return message.subarray(0, view.getUint32(0, true));
 }

@@ -1,9 +1,14 @@
 import { NETLINK_RDMA } from "../netlink/constants.ts";
 import type { AdminKernel, OtherNetnsList } from "./admin_kernel.ts";
-import type { RdmaMode } from "./kernel.ts";
+import type { Netns, RdmaMode } from "./kernel.ts";
 import { LinuxKernel } from "./linux.ts";
 import { listOtherNetns } from "./other_netns.ts";
 import { setMode } from "./rdma_admin.ts";
+import { holdSignals } from "./signals.ts";
+import { list } from "./sysfs.ts";
+import * as sysfs from "./sysfs_vf.ts";
+import * as vf from "./vf.ts";
+import type { FunctionDevices, LinkDetails, PhysicalFunction, RdmaNode, VfKernel } from "./vf_kernel.ts";
 
 /** The kernel this process runs on, for the commands. A module of its own, so that CNI calls do not load it. */
 export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
@@ -13,5 +18,49 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
 
   listOtherNetns(): OtherNetnsList {
     return listOtherNetns();
+  }
+
+  get bootedAtMs(): number {
+    return Date.now() - Deno.osUptime() * 1000;
+  }
+
+  listPhysicalFunctions(): PhysicalFunction[] {
+    return vf.listPhysicalFunctions(this.hostNetns);
+  }
+
+  getFunctionDevices(deviceId: string): FunctionDevices {
+    return sysfs.getFunctionDevices(deviceId);
+  }
+
+  listLinksIn(netns: Netns): LinkDetails[] {
+    return vf.listLinksIn(netns);
+  }
+
+  listRdmaNodes(netns: Netns): RdmaNode[] {
+    return vf.listRdmaNodes(netns);
+  }
+
+  listNamedNetns(): string[] {
+    return list("/run/netns").map((name) => `/run/netns/${name}`);
+  }
+
+  setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
+    vf.setVfMac(this.hostNetns, pf, number, mac);
+  }
+
+  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
+    vf.setVfGuid(this.hostNetns, pf, number, guid);
+  }
+
+  unbindDriver(deviceId: string): void {
+    sysfs.unbindDriver(deviceId);
+  }
+
+  bindDriver(deviceId: string, driver: string | undefined): void {
+    sysfs.bindDriver(deviceId, driver);
+  }
+
+  holdSignals(): ReturnType<VfKernel["holdSignals"]> {
+    return holdSignals();
   }
 }

@@ -34,23 +34,28 @@ export function getVfDeviceId(pf: string, vf: number, root = "/sys"): string | u
   return isFileName(pf) ? linkName(`${root}/class/net/${pf}/device/virtfn${vf}`) : undefined;
 }
 
-function isFileName(name: string): boolean {
+/** Whether a text could stand in a path as one name that leads nowhere else. */
+export function isFileName(name: string): boolean {
   return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !/[/\0]/.test(name);
 }
 
-function exists(path: string): boolean {
+/** Whether something is there. */
+export function exists(path: string): boolean {
   return absentIsUndefined(() => Deno.statSync(path)) !== undefined;
 }
 
-function list(folder: string): string[] {
+/** The names in a folder, sorted; none when it is absent. */
+export function list(folder: string): string[] {
   return absentIsUndefined(() => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort()) ?? [];
 }
 
-function linkName(path: string): string | undefined {
+/** The last part of what a link points at, or undefined when it is absent. */
+export function linkName(path: string): string | undefined {
   return absentIsUndefined(() => Deno.readLinkSync(path).split("/").at(-1));
 }
 
-function readText(path: string): string | undefined {
+/** A file's text without white space around it, or undefined when it is absent. */
+export function readText(path: string): string | undefined {
   return absentIsUndefined(() => Deno.readTextFileSync(path).trim());
 }
 

@@ -9,10 +9,11 @@
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_ALIGNTO } from "./constants.ts";
 import { DecodeError } from "./error.ts";
 
-/** An attribute to send. */
+/** An attribute to send. One that holds others has these in `nested` and an empty value. */
 export interface Attribute {
   readonly type: number;
   readonly value: Uint8Array<ArrayBuffer>;
+  readonly nested?: readonly Attribute[];
 }
 
 /** The attributes of a message by type; of a type that occurs several times, each occurrence in order. */
@@ -38,6 +39,11 @@ export function u32(type: number, value: number): Attribute {
 /** An attribute that holds a string and the NUL that the kernel's strict parsing asks for. */
 export function text(type: number, value: string): Attribute {
   return { type, value: new TextEncoder().encode(value + "\0") };
+}
+
+/** An attribute that holds others. */
+export function nest(type: number, ...nested: Attribute[]): Attribute {
+  return { type, value: new Uint8Array(0), nested };
 }
 
 /** A view on exactly these bytes. */

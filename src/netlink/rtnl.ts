@@ -17,18 +17,18 @@ import type { Request } from "./message.ts";
 const RTM_GETLINK = 18;
 
 /** sizeof(struct ifinfomsg): family u8, pad u8, type u16, index s32, flags u32, change u32. */
-const IFINFOMSG_LENGTH = 16;
+export const IFINFOMSG_LENGTH = 16;
 
 const IFLA_IFNAME = 3;
 const IFLA_NUM_VF = 21;
-const IFLA_VFINFO_LIST = 22;
+export const IFLA_VFINFO_LIST = 22;
 const IFLA_EXT_MASK = 29;
 const IFLA_PARENT_DEV_NAME = 56;
 
-const IFLA_VF_INFO = 1;
-const IFLA_VF_MAC = 1;
+export const IFLA_VF_INFO = 1;
+export const IFLA_VF_MAC = 1;
 /** sizeof(struct ifla_vf_mac): vf u32, then 32 bytes of address. */
-const IFLA_VF_MAC_LENGTH = 36;
+export const IFLA_VF_MAC_LENGTH = 36;
 const ETH_ALEN = 6;
 
 const RTEXT_FILTER_VF = 1;
@@ -88,7 +88,8 @@ function decodeVfMacs(attributes: Attributes): Map<number, string> {
   return macs;
 }
 
-function formatMac(bytes: Uint8Array): string {
+/** An address as text, `02:03:00:00:48:56`. */
+export function formatMac(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 

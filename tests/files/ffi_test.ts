@@ -72,7 +72,13 @@ for (const [name, run] of Object.entries(LIBC_CALLS)) {
 }
 
 Deno.test("every symbol of libmnl is used when a message is written", () => {
-  const used = ["mnl_nlmsg_put_header", "mnl_nlmsg_put_extra_header", "mnl_attr_put_check"];
+  const used = [
+    "mnl_nlmsg_put_header",
+    "mnl_nlmsg_put_extra_header",
+    "mnl_attr_put_check",
+    "mnl_attr_nest_start_check",
+    "mnl_attr_nest_end",
+  ];
   assertEquals(Object.keys(openLibmnl()).sort(), used.sort());
 });
 
@@ -89,6 +95,35 @@ Deno.test("libmnl writes what the reference encoder writes", () => {
     const encoded = attributes.map(({ type, value }) => reference.encodeAttribute(type, value));
     assertEquals(encodeMessage(header, body, attributes), reference.encodeMessage(header, body, ...encoded));
   }));
+});
+
+Deno.test("libmnl nests attributes as the reference encoder does, and marks them as nested", () => {
+  const NESTED = 0x8000;
+  const inner = { type: 1, value: Uint8Array.of(1, 2, 3, 4, 5) };
+  const empty = new Uint8Array(0);
+  const outer = {
+    type: 22,
+    value: empty,
+    nested: [{ type: 1, value: empty, nested: [inner, inner] }, inner],
+  };
+  const encodedInner = reference.encodeAttribute(inner.type, inner.value);
+  const middle = reference.encodeAttribute(1 | NESTED, encodedInner, encodedInner);
+  const header = { type: 19, flags: 5, sequence: 1 };
+  assertEquals(
+    encodeMessage(header, empty, [outer, inner]),
+    reference.encodeMessage(
+      header,
+      reference.encodeAttribute(22 | NESTED, middle, encodedInner),
+      encodedInner,
+    ),
+  );
+});
+
+Deno.test("a nest that does not fit is refused", () => {
+  const full = { type: 1, value: new Uint8Array(4096 - 16 - 4) };
+  const nest = { type: 2, value: new Uint8Array(0), nested: [] };
+  const header = { type: 1, flags: 0, sequence: 0 };
+  assertThrows(() => encodeMessage(header, new Uint8Array(0), [full, nest]), RangeError, "attribute 2");
 });
 
 Deno.test("a message that does not fit is refused", () => {

@@ -1,0 +1,94 @@
+/** Requests about network links that only commands make: uapi linux/if_link.h, linux/if.h, linux/if_arp.h. */
+import { type Attribute, decodeAttributes, getBytes, getNested, nest, viewOf } from "./attribute.ts";
+import { NLM_F_ACK, NLM_F_REQUEST } from "./constants.ts";
+import type { Request } from "./message.ts";
+import {
+  decodeLink,
+  formatMac,
+  IFINFOMSG_LENGTH,
+  IFLA_VF_INFO,
+  IFLA_VF_MAC,
+  IFLA_VF_MAC_LENGTH,
+  IFLA_VFINFO_LIST,
+  type Link,
+} from "./rtnl.ts";
+
+const RTM_SETLINK = 19;
+
+const IFLA_ADDRESS = 1;
+const IFLA_PERM_ADDRESS = 54;
+const IFLA_VF_IB_NODE_GUID = 10;
+const IFLA_VF_IB_PORT_GUID = 11;
+/** sizeof(struct ifla_vf_guid): vf u32, 4 bytes of padding, guid u64. */
+const IFLA_VF_GUID_LENGTH = 16;
+
+const ARPHRD_INFINIBAND = 32;
+const IFF_UP = 1;
+const IFF_LOWER_UP = 1 << 16;
+
+/** A network link with what only commands want to know of it. */
+export interface LinkDetails extends Link {
+  readonly isInfiniBand: boolean;
+  /** It is switched on and has a carrier. */
+  readonly isUp: boolean;
+  readonly address?: string;
+  /** The address the hardware came with (kernel 5.6). */
+  readonly permanentAddress?: string;
+  /** For an InfiniBand physical function: its virtual functions' administrative node GUIDs by VF number. */
+  readonly vfGuids: ReadonlyMap<number, bigint>;
+}
+
+/** Orders the administrative address of a virtual function, which its driver takes when it binds. */
+export function setVfMac(pfIndex: number, vf: number, mac: Uint8Array): Request {
+  const value = new Uint8Array(IFLA_VF_MAC_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  value.set(mac, 4);
+  return setVf(pfIndex, { type: IFLA_VF_MAC, value });
+}
+
+/** Orders node and port GUID of a virtual function of an InfiniBand port. */
+export function setVfGuid(pfIndex: number, vf: number, guid: bigint): Request {
+  const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  viewOf(value).setBigUint64(8, guid, true);
+  return setVf(pfIndex, { type: IFLA_VF_IB_NODE_GUID, value }, { type: IFLA_VF_IB_PORT_GUID, value });
+}
+
+/**
+ * Reads one RTM_NEWLINK.
+ *
+ * @throws {DecodeError} as {@linkcode decodeLink} does
+ */
+export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
+  const link = decodeLink(payload);
+  const attributes = decodeAttributes(payload.subarray(IFINFOMSG_LENGTH));
+  const view = viewOf(payload);
+  const flags = view.getUint32(8, true);
+  const address = getBytes(attributes, IFLA_ADDRESS);
+  const permanentAddress = getBytes(attributes, IFLA_PERM_ADDRESS);
+  const vfGuids = new Map<number, bigint>();
+  for (const entry of getNested(attributes, IFLA_VFINFO_LIST).get(IFLA_VF_INFO) ?? []) {
+    const guid = getBytes(decodeAttributes(entry), IFLA_VF_IB_NODE_GUID);
+    if (guid?.length !== IFLA_VF_GUID_LENGTH) continue;
+    vfGuids.set(viewOf(guid).getUint32(0, true), viewOf(guid).getBigUint64(8, true));
+  }
+  return {
+    ...link,
+    isInfiniBand: view.getUint16(2, true) === ARPHRD_INFINIBAND,
+    isUp: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
+    ...(address === undefined ? {} : { address: formatMac(address) }),
+    ...(permanentAddress === undefined ? {} : { permanentAddress: formatMac(permanentAddress) }),
+    vfGuids,
+  };
+}
+
+function setVf(pfIndex: number, ...attributes: Attribute[]): Request {
+  const body = new Uint8Array(IFINFOMSG_LENGTH);
+  viewOf(body).setInt32(4, pfIndex, true);
+  return {
+    type: RTM_SETLINK,
+    flags: NLM_F_REQUEST | NLM_F_ACK,
+    body,
+    attributes: [nest(IFLA_VFINFO_LIST, nest(IFLA_VF_INFO, ...attributes))],
+  };
+}
