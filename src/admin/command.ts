@@ -8,6 +8,7 @@ import { toCommandError } from "./failure.ts";
 import { addExamples } from "./help.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Terminal } from "./terminal.ts";
+import { addVfMacCommand } from "./vf_mac/command.ts";
 
 /** What commands work on. */
 export interface Context {
@@ -56,9 +57,11 @@ export function createProgram(name: string, context: Context): Command {
   addExamples(program, [
     ["netns-mode", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
+    ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["help netns-mode", "tell more about a command"],
   ]);
   addNetnsModeCommand(program, context);
+  addVfMacCommand(program, context);
   addCompletionCommand(program);
   return program;
 }

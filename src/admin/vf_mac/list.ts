@@ -36,6 +36,9 @@ export interface VfStatus {
   readonly reason?: string;
 }
 
+/** The reason that no address can mend. */
+export const NO_RDMA_DEVICE = "no RDMA device";
+
 const UNKNOWN = "unknown";
 
 /**
@@ -129,12 +132,12 @@ function whyNotReady(
 ): string | undefined {
   if (vf.driver === undefined) return "no driver is bound";
   if (isForVirtualMachines(vf.driver)) return `bound to ${vf.driver}, for virtual machines`;
-  if (nodes.length === 0 && !isRdmaAway) return "no RDMA device";
-  const guids = nodes.map(({ nodeGuid }) => nodeGuid);
   if (!pf.isInfiniBand) {
     if (vf.adminMac === NO_MAC) return "no administrative MAC address";
     if (vf.hasRandomMac) return "random MAC address";
   }
+  if (nodes.length === 0 && !isRdmaAway) return NO_RDMA_DEVICE;
+  const guids = nodes.map(({ nodeGuid }) => nodeGuid);
   if (guids.includes(0n)) return "node GUID is zero";
   if (!pf.isInfiniBand && guids.some((guid) => !fitsMac(guid, vf.adminMac, vf.driver))) {
     return "node GUID does not fit the MAC address";

@@ -33,6 +33,10 @@ static uint immovable;
 module_param(immovable, uint, 0644);
 MODULE_PARM_DESC(immovable, "a function's devices from this one on, counted from 1, cannot change their network namespace (next bind)");
 
+static uint refuse_binds;
+module_param(refuse_binds, uint, 0644);
+MODULE_PARM_DESC(refuse_binds, "how many binds of a VF's driver fail from now on; counts down (at once)");
+
 static uint move_delay_ms;
 module_param(move_delay_ms, uint, 0644);
 MODULE_PARM_DESC(move_delay_ms, "how long a move or removal of a device takes (at once)");
@@ -321,12 +325,35 @@ static void add_function(struct device *function)
 			return;
 }
 
+/* The VF whose memory is taken, so that its driver cannot have it and fails with EBUSY. */
+static struct pci_dev *refused;
+
+static void refuse_bind(struct pci_dev *vf)
+{
+	if (refused || !refuse_binds || !vf->is_virtfn || pci_request_regions(vf, "rdma_sim"))
+		return;
+	refused = vf;
+	refuse_binds--;
+}
+
+static void end_refusal(struct pci_dev *vf)
+{
+	if (refused != vf)
+		return;
+	pci_release_regions(vf);
+	refused = NULL;
+}
+
 static int on_pci_event(struct notifier_block *block, unsigned long event, void *data)
 {
 	struct device *dev = data;
 
 	if (!is_network_function(dev))
 		return NOTIFY_DONE;
+	if (event == BUS_NOTIFY_BIND_DRIVER)
+		refuse_bind(to_pci_dev(dev));
+	else if (event == BUS_NOTIFY_DRIVER_NOT_BOUND)
+		end_refusal(to_pci_dev(dev));
 	if (event == BUS_NOTIFY_BOUND_DRIVER)
 		add_function(dev);
 	else if (event == BUS_NOTIFY_UNBIND_DRIVER)

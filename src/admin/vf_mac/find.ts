@@ -1,0 +1,69 @@
+/** Physical and virtual functions by the words of a command line. */
+import type { PhysicalFunction, VfKernel } from "../../kernel/vf_kernel.ts";
+import type { State } from "../../plugin/state.ts";
+import { CommandError, ExitCode } from "../error.ts";
+import { listVfs, type VfStatus } from "./list.ts";
+
+/** What these commands work on: the kernel of this node and the plugin's records on it. */
+export interface VfNode {
+  readonly kernel: VfKernel;
+  readonly state: State;
+}
+
+/**
+ * The physical function of a netdev's name.
+ *
+ * @throws {CommandError} when there is none of that name, or it is no physical function
+ */
+export function findPf(kernel: VfKernel, pfs: readonly PhysicalFunction[], name: string): PhysicalFunction {
+  const pf = pfs.find((candidate) => candidate.name === name);
+  if (pf) return pf;
+  const known = pfs.map((candidate) => candidate.name).join(", ");
+  const reason = kernel.hostNetns.getLink(name)
+    ? "it is no SR-IOV physical function"
+    : "there is no network interface of that name";
+  throw new CommandError(
+    `Cannot use PF ${JSON.stringify(name)}: ${reason}`,
+    known === "" ? "this node has no physical function with a netdev" : `physical functions here: ${known}`,
+  );
+}
+
+/**
+ * A virtual function by the number that was typed.
+ *
+ * @throws {CommandError} exit code 2 when it is no number; 1 when there is none of that number
+ */
+export function findVf(kernel: VfKernel, pf: PhysicalFunction, number: string): VfStatus {
+  if (!/^\d{1,5}$/.test(number)) {
+    throw new CommandError(
+      `Cannot use VF ${JSON.stringify(number)}: want its number, such as 0`,
+      undefined,
+      ExitCode.usage,
+    );
+  }
+  const vfs = pf.vfs.filter((vf) => vf.number === Number(number));
+  const [vf] = listVfs(kernel, [{ ...pf, vfs }]);
+  if (vf) return vf;
+  const numbers = pf.vfs.map((vf) => vf.number).sort((a, b) => a - b);
+  throw new CommandError(
+    `Cannot find VF ${number} of ${JSON.stringify(pf.name)}: it has ${
+      numbers.length === 0 ? "no VFs switched on" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
+    }`,
+    `switch VFs on: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
+  );
+}
+
+/** Who has an address already: a clause for people, or undefined. */
+export function findMacOwner(
+  mac: string,
+  pfs: readonly PhysicalFunction[],
+  vfs: readonly VfStatus[],
+  except: VfStatus,
+): string | undefined {
+  const pf = pfs.find(({ address, permanentAddress }) => address === mac || permanentAddress === mac);
+  if (pf) return `PF ${pf.name}`;
+  const vf = vfs.find(({ deviceId, adminMac, effectiveMac }) =>
+    deviceId !== except.deviceId && (adminMac === mac || effectiveMac === mac)
+  );
+  return vf && `VF ${vf.number} of ${vf.pf}`;
+}

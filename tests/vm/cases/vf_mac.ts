@@ -1,0 +1,442 @@
+// What people type about the addresses of virtual functions.
+import assert from "node:assert/strict";
+import { again, attachment, records, STATE_FOLDER, writeRecord } from "../guest/attachment.ts";
+import { rdmaCni } from "../guest/command.ts";
+import {
+  addNetns,
+  bind,
+  netdevToNetns,
+  type Outcome,
+  pf,
+  rdmaDevices,
+  rdmaToNetns,
+  rebind,
+  setSimParameter,
+  sh,
+  shOk,
+  simParameter,
+  startBackground,
+  unbind,
+  until,
+  vf,
+  vfs,
+  vmCase,
+} from "../guest/harness.ts";
+
+const NEW_MAC = "02:03:00:00:77:01";
+const NEW_GUID = "0203:00ff:fe00:7701";
+const NO_MAC = "00:00:00:00:00:00";
+/** What the rig gives the virtual functions. */
+const HOME_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5${number}`);
+
+/** A case that may change the administrative addresses, which nothing else would bring back. */
+function vfMacCase(name: string, run: (netdev: string) => Promise<void>): void {
+  vmCase(`vf-mac: ${name}`, async () => {
+    const { netdev } = pf();
+    try {
+      await run(netdev!);
+    } finally {
+      await shOk(`ip link set ${netdev} up`);
+      await until("the PF is up", () => operState(netdev!) === "up");
+      for (const [number, mac] of HOME_MACS.entries()) {
+        if (await adminMac(number) !== mac) await setAdminMac(number, mac);
+      }
+    }
+  });
+}
+
+interface Status {
+  number: number;
+  deviceId: string;
+  adminMac: string;
+  effectiveMac?: string;
+  nodeGuid?: string;
+  rdmaDevice?: string;
+  ready: boolean;
+  reason?: string;
+  [key: string]: unknown;
+}
+
+async function list(): Promise<Status[]> {
+  const { code, stdout, stderr } = await rdmaCni("vf-mac list --json");
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+function operState(netdev: string): string {
+  return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
+}
+
+/** Administrative addresses as iproute2 tells them. */
+async function adminMac(number: number): Promise<string> {
+  const [link] = JSON.parse(await shOk(`ip -j link show ${pf().netdev}`));
+  return link.vfinfo_list.find(({ vf }: { vf: number }) => vf === number).address;
+}
+
+async function setAdminMac(number: number, mac: string): Promise<void> {
+  await shOk(`ip link set ${pf().netdev} vf ${number} mac ${mac}`);
+}
+
+/** A virtual function that was given no address before its driver bound, so that it has a random one. */
+async function makeRandom(number: number): Promise<void> {
+  const { deviceId } = vfs()[number]!;
+  unbind(deviceId);
+  await setAdminMac(number, NO_MAC);
+  bind(deviceId);
+}
+
+async function nodeGuid(number: number): Promise<string | undefined> {
+  const [name] = vfs()[number]!.rdmaDevices;
+  return (await rdmaDevices()).find((device) => device.name === name)?.nodeGuid;
+}
+
+async function indexes(): Promise<number[]> {
+  return (await rdmaDevices()).map(({ index }) => index).sort((a, b) => a - b);
+}
+
+/** Asserts that a command failed with words on standard error and nothing on standard output. */
+function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, wanted = 1): void {
+  assert.deepEqual([code, stdout], [wanted, ""], stderr);
+  assert.match(stderr.replaceAll("\n", " | "), words);
+}
+
+/** Asserts that a command leaves addresses and devices as they are. */
+async function assertUnchanged(run: () => Promise<void>): Promise<void> {
+  const state = async () => [await indexes(), await Promise.all(HOME_MACS.map((_, n) => adminMac(n))), vfs()];
+  const before = await state();
+  await run();
+  assert.deepEqual(await state(), before);
+}
+
+vfMacCase("list tells what the kernel tells, in a table and as JSON", async (netdev) => {
+  const { stdout, code } = await rdmaCni(`vf-mac list ${netdev}`);
+  assert.equal(code, 0);
+  const lines = stdout.trimEnd().split("\n");
+  assert.match(lines[0]!, /^PF +VF +PCI ADDRESS +DRIVER .* READY$/);
+  assert.equal(lines.length, 8);
+  const listed = await list();
+  for (const [number, { deviceId, netdev: name, mac, rdmaDevices: [rdmaDevice] }] of vfs().entries()) {
+    const words = [
+      netdev,
+      `${number}`,
+      deviceId,
+      "igbvf",
+      name,
+      mac,
+      mac,
+      rdmaDevice,
+      await nodeGuid(number),
+      "yes",
+    ];
+    assert.equal(lines[number + 1]!.split(/ {2,}/).join(" "), words.join(" "));
+    assert.deepEqual(listed[number], {
+      pf: netdev,
+      number,
+      deviceId,
+      driver: "igbvf",
+      adminMac: mac,
+      netdev: name,
+      effectiveMac: mac,
+      hasRandomMac: false,
+      hasPermanentMac: true,
+      rdmaDevice,
+      nodeGuid: await nodeGuid(number),
+      ready: true,
+    });
+  }
+});
+
+vfMacCase("list tells why a function is not ready, and where its devices are", async (netdev) => {
+  await addNetns("pod");
+  await netdevToNetns(vf(0).netdev, "pod", "net1");
+  await rdmaToNetns(vf(1).rdmaDevice, "pod");
+  await makeRandom(2);
+  await setAdminMac(3, NEW_MAC);
+  unbind(vf(4).deviceId);
+  setSimParameter("no_rdma", true);
+  rebind(vf(5).deviceId);
+  const listed = await list();
+  assert.deepEqual(listed.map(({ ready, reason }) => ready || reason), [
+    true,
+    true,
+    "random MAC address",
+    "node GUID does not fit the MAC address",
+    "no driver is bound",
+    "no RDMA device",
+    true,
+  ]);
+  assert.deepEqual([listed[0]!["netdev"], listed[0]!["netdevNetns"]], ["net1", "/run/netns/pod"]);
+  assert.deepEqual([listed[1]!["rdmaNetns"], listed[1]!.nodeGuid], ["/run/netns/pod", "0203:00ff:fe00:4851"]);
+  const { stdout } = await rdmaCni(`vf-mac list ${netdev}`);
+  assert.match(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
+  assert.match(stdout, / no: node GUID does not fit the MAC address$/m);
+});
+
+vfMacCase("set gives a function its address and, right afterwards, the node GUID", async (netdev) => {
+  const before = await indexes();
+  const { code, stdout, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC.toUpperCase()}`);
+  assert.deepEqual([code, stdout], [0, ""], stderr);
+  assert.match(
+    stderr,
+    new RegExp(`^VF 3 of ${netdev} \\(.*\\) has MAC address ${NEW_MAC}, node GUID ${NEW_GUID}\n$`),
+  );
+  assert.deepEqual([await adminMac(3), vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_MAC, NEW_GUID]);
+  assert.notDeepEqual(await indexes(), before);
+  await assertUnchanged(async () => {
+    const second = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
+    assert.equal(second.code, 0);
+    assert.match(second.stderr, /already/);
+  });
+});
+
+vfMacCase("set --no-rebind leaves the driver alone", async (netdev) => {
+  const before = await indexes();
+  const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --no-rebind`);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /takes it at the next bind/);
+  assert.deepEqual([await adminMac(3), vf(3).mac, await indexes()], [NEW_MAC, HOME_MACS[3], before]);
+  rebind(vf(3).deviceId);
+  assert.equal(await nodeGuid(3), NEW_GUID);
+});
+
+vfMacCase("a dry run changes nothing and says what would be", async (netdev) => {
+  await makeRandom(2);
+  await assertUnchanged(async () => {
+    const set = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --dry-run`);
+    assert.equal(set.code, 0, set.stderr);
+    assert.match(
+      set.stdout,
+      new RegExp(`^VF 3 of ${netdev} .* would get MAC address ${NEW_MAC}, then igbvf .*\n$`),
+    );
+    const init = await rdmaCni(`vf-mac init ${netdev} --dry-run`);
+    assert.equal(init.code, 0, init.stderr);
+    assert.match(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(random MAC address\)\n$/);
+  });
+  assert.deepEqual(records(), []);
+});
+
+vfMacCase("init mends each function that needs it, and a second run changes nothing", async (netdev) => {
+  await setAdminMac(0, NO_MAC); // its netdev keeps the address, which is a permanent one
+  await makeRandom(1);
+  await makeRandom(2);
+  await setAdminMac(3, NEW_MAC); // its node GUID is of the former address
+  unbind(vf(4).deviceId);
+  const untouched = [5, 6].map((number) => vf(number).rdmaDevice);
+  const { code, stdout, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
+  assert.deepEqual([code, stdout], [0, ""], stderr);
+  assert.ok(!stderr.includes("\x1b"), stderr);
+  assert.match(stderr, /2 were ready, 5 were given an address, 0 could not be\n$/);
+  const listed = await list();
+  assert.deepEqual(listed.filter(({ ready }) => !ready), []);
+  const macs = listed.map(({ adminMac }) => adminMac);
+  assert.deepEqual([macs[0], ...macs.slice(3)], [HOME_MACS[0], NEW_MAC, ...HOME_MACS.slice(4)]);
+  const permanent = JSON.parse(await shOk(`ip -j link show ${netdev}`))[0].address.slice(9);
+  assert.match(macs[1]!, new RegExp(`^.[26ae]:..:01:${permanent}$`));
+  assert.match(macs[2]!, new RegExp(`^.[26ae]:..:02:${permanent}$`));
+  assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), macs);
+  assert.deepEqual([5, 6].map((number) => vf(number).rdmaDevice), untouched);
+  await assertUnchanged(async () => {
+    const second = await rdmaCni("vf-mac init --all");
+    assert.equal(second.code, 0, second.stderr);
+    assert.match(second.stderr, /^7 were ready, 0 were given an address, 0 could not be\n$/);
+  });
+
+  // What it derives is the same at the next boot.
+  await makeRandom(1);
+  assert.equal((await rdmaCni(`vf-mac init ${netdev}`)).code, 0);
+  assert.equal(await adminMac(1), macs[1]);
+});
+
+vfMacCase("a function whose netdev is in a pod is refused and named, unless forced", async (netdev) => {
+  await addNetns("pod");
+  await netdevToNetns(vf(0).netdev, "pod", "net1");
+  const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
+  await assertUnchanged(async () => {
+    assertRefused(
+      await rdmaCni(set),
+      /Cannot touch VF 0 of .*: its netdev "net1" is in network namespace \/run\/netns\/pod.*--force/,
+    );
+  });
+  const forced = await rdmaCni(`${set} --force`);
+  assert.equal(forced.code, 0, forced.stderr);
+  assert.deepEqual([vf(0).mac, await nodeGuid(0)], [NEW_MAC, NEW_GUID]);
+});
+
+vfMacCase(
+  "init passes over a function whose RDMA device is in a pod, and does the others",
+  async (netdev) => {
+    await makeRandom(0);
+    await makeRandom(1);
+    await addNetns("pod");
+    const { rdmaDevice } = vf(0);
+    await rdmaToNetns(rdmaDevice, "pod");
+    const before = await rdmaDevices("pod");
+    const outcome = await rdmaCni(`vf-mac init ${netdev}`);
+    assertRefused(
+      outcome,
+      new RegExp(`RDMA device "${rdmaDevice}" is in network namespace /run/netns/pod`),
+      4,
+    );
+    assert.deepEqual(await rdmaDevices("pod"), before);
+    assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
+    assertRefused(await rdmaCni(`vf-mac init ${netdev}`), /0 were given an address, 1 could not be/, 1);
+    assert.equal((await rdmaCni(`vf-mac init ${netdev} --force`)).code, 0);
+    assert.equal((await list())[0]!.ready, true);
+  },
+);
+
+vfMacCase("a function that a record of the plugin names is refused", async (netdev) => {
+  await addNetns("pod");
+  const { deviceId } = vf(0);
+  assert.equal((await attachment(deviceId).add()).code, 0);
+  const [file] = records();
+  const record = JSON.parse(Deno.readTextFileSync(`${STATE_FOLDER}/${file}`));
+  assert.equal((await attachment(deviceId).del()).code, 0);
+  writeRecord(file!, record);
+  const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
+  await assertUnchanged(async () => {
+    assertRefused(
+      await rdmaCni(set),
+      /container "container1" has it as "net1", says the record .*net-container1-net1/,
+    );
+  });
+  writeRecord(file!, { ...record, bootID: "an earlier boot" });
+  assert.equal((await rdmaCni(set)).code, 0);
+});
+
+vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
+  await shOk(
+    `modprobe --dirname "$MODULES" vfio-pci && echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode`,
+  );
+  const { deviceId } = vf(0);
+  const override = `/sys/bus/pci/devices/${deviceId}/driver_override`;
+  unbind(deviceId);
+  Deno.writeTextFileSync(override, "vfio-pci");
+  try {
+    bind(deviceId);
+    const driver = () => Deno.readLinkSync(`/sys/bus/pci/devices/${deviceId}/driver`).split("/").at(-1);
+    assert.equal(driver(), "vfio-pci");
+    const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
+    assertRefused(await rdmaCni(set), /bound to "vfio-pci", so a virtual machine may have it/);
+    const init = await rdmaCni(`vf-mac init ${netdev}`);
+    assert.equal(init.code, 0, init.stderr);
+    assert.match(init.stderr, /VF 0 of .* is left alone: bound to vfio-pci/);
+    assert.equal(await adminMac(0), HOME_MACS[0]);
+    assert.equal((await rdmaCni(`${set} --force`)).code, 0);
+    assert.deepEqual([driver(), await adminMac(0)], ["vfio-pci", NEW_MAC]);
+  } finally {
+    Deno.writeTextFileSync(override, "\n");
+    unbind(deviceId);
+  }
+});
+
+vfMacCase("a driver that fails to bind is tried again", async (netdev) => {
+  setSimParameter("refuse_binds", 2);
+  const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
+  assert.equal(code, 0, stderr);
+  assert.equal(simParameter("refuse_binds"), "0");
+  assert.deepEqual([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
+});
+
+vfMacCase("a driver that never comes back is reported, and the others get theirs", async (netdev) => {
+  await makeRandom(3);
+  setSimParameter("refuse_binds", 1000);
+  const { deviceId } = vf(3);
+  const set = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --timeout 1`);
+  assertRefused(
+    set,
+    new RegExp(
+      `Cannot bring back VF 3 .* left without driver; .*"igbvf".*EBUSY.* for 1 s \\| .*echo ${deviceId} > ` +
+        "/sys/bus/pci/drivers/igbvf/bind",
+    ),
+  );
+  await makeRandomUnbound(4);
+  const refusals = Number(simParameter("refuse_binds"));
+  setSimParameter("refuse_binds", 2);
+  assert.ok(refusals < 1000);
+  assertRefused(
+    await rdmaCni(`vf-mac init ${netdev} --timeout 1`),
+    /1 were given an address, 1 could not be/,
+    4,
+  );
+  const listed = await list();
+  assert.deepEqual([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
+  const second = await rdmaCni(`vf-mac init ${netdev} --timeout 1`);
+  assert.equal(second.code, 0, second.stderr);
+  assert.equal((await list())[3]!.ready, true);
+});
+
+async function makeRandomUnbound(number: number): Promise<void> {
+  unbind(vfs()[number]!.deviceId);
+  await setAdminMac(number, NO_MAC);
+}
+
+vfMacCase("a driver that makes no RDMA device is reported", async (netdev) => {
+  setSimParameter("no_rdma", true);
+  assertRefused(
+    await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --timeout 1`),
+    /driver is bound but made no RDMA device within 1 s, twice/,
+  );
+  assert.notEqual(again({ deviceId: vfs()[3]!.deviceId }).netdev, undefined);
+});
+
+vfMacCase("while the PF is down a function does not take its address, which is said", async (netdev) => {
+  await shOk(`ip link set ${netdev} down`);
+  await until("the PF is down", () => operState(netdev) === "down");
+  assertRefused(
+    await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`),
+    new RegExp(`Cannot make VF 3 .* its netdev has .*, and ${netdev} is down: .*ip link set ${netdev} up`),
+  );
+});
+
+vfMacCase("wrong words are refused with nothing changed", async (netdev) => {
+  const cases: [words: string, reason: RegExp, code?: number][] = [
+    [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
+    [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
+    [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
+    [`set ${netdev} x ${NEW_MAC}`, /want its number/, 2],
+    [`set ${netdev} 3 ${HOME_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
+    [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
+    [`set ${netdev} 7 ${NEW_MAC}`, /Cannot find VF 7 .* VFs 0 to 6/],
+    [`set eth99 3 ${NEW_MAC}`, /no network interface of that name/],
+    [`set lo 3 ${NEW_MAC}`, /"lo": it is no SR-IOV physical function/],
+    [`set ${vf(0).netdev} 3 ${NEW_MAC}`, /it is no SR-IOV physical function/],
+    [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /no InfiniBand port/],
+    [`init ${netdev} lo`, /it is no SR-IOV physical function/],
+    [`init`, /name physical functions, or give --all/, 2],
+    [`init ${netdev} --all`, /name physical functions, or give --all/, 2],
+    [`list lo`, /it is no SR-IOV physical function/],
+  ];
+  await makeRandom(2); // so that init would have something to do
+  await assertUnchanged(async () => {
+    for (const [words, reason, code = 1] of cases) {
+      assertRefused(await rdmaCni(`vf-mac ${words}`), reason, code);
+    }
+  });
+});
+
+vfMacCase("without the capability it needs it says so", async (netdev) => {
+  await assertUnchanged(async () => {
+    const drop = "setpriv --bounding-set -net_admin --inh-caps -net_admin";
+    assertRefused(
+      await sh(`${drop} /opt/cni/bin/rdma vf-mac set ${netdev} 3 ${NEW_MAC}`),
+      /EPERM \(1\).*CAP_NET_ADMIN/,
+    );
+  });
+});
+
+vfMacCase("init draws a bar on a terminal", async (netdev) => {
+  await makeRandom(2);
+  const { stdout } = await sh(`script --quiet --command "/opt/cni/bin/rdma vf-mac init ${netdev}" /dev/null`);
+  assert.match(stdout, /\[-+\] 0\/1 VF 2 of /);
+  assert.match(stdout, /6 were ready, 1 were given an address/);
+});
+
+vfMacCase("a call of the plugin that holds the lock is waited for", async (netdev) => {
+  Deno.mkdirSync(STATE_FOLDER, { recursive: true });
+  const released = "/tmp/released";
+  await startBackground(`exec flock ${STATE_FOLDER} sh -c "echo held; sleep 2; touch ${released}"`, "held");
+  const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
+  assert.equal(code, 0, stderr);
+  Deno.removeSync(released); // which is not there if it did not wait
+});
