@@ -305,9 +305,7 @@ vfMacCase("a function that a record of the plugin names is refused", async (netd
 });
 
 vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
-  await shOk(
-    `modprobe --dirname "$MODULES" vfio-pci && echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode`,
-  );
+  await shOk(`modprobe --dirname "$MODULES" vfio-pci`);
   const { deviceId } = vf(0);
   const override = `/sys/bus/pci/devices/${deviceId}/driver_override`;
   unbind(deviceId);

@@ -76,6 +76,7 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
   const memory = `${boot.memoryMiB ?? 2048}M`;
   return [
     ...["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2", "-m", memory],
+    ...["-device", "intel-iommu"], // vfio-pci wants one
     // V8 switches memory protection keys so often that their emulation doubles the time a program takes to start
     ...["-cpu", "max,-pku"],
     ...["-display", "none", "-nodefaults", "-no-reboot"],
@@ -94,7 +95,7 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
 function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
-    ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off"],
+    ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
     ...["root=root", "rootfstype=virtiofs", "ro", `init=${INIT}`],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
     ...[`MODULES=${node.kernel.moduleRoot}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
