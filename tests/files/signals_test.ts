@@ -1,0 +1,23 @@
+import { holdSignals } from "../../src/kernel/signals.ts";
+import { assertEquals } from "../assert.ts";
+
+Deno.test("a signal does not end the process while signals are held, and is told", async () => {
+  using signals = holdSignals();
+  assertEquals(await signals.caught(), undefined);
+  Deno.kill(Deno.pid, "SIGTERM");
+  let caught: string | undefined;
+  while (caught === undefined) caught = await signals.caught();
+  assertEquals(caught, "SIGTERM");
+});
+
+Deno.test("a signal ends the process when they are held no more", async () => {
+  const module = new URL("../../src/kernel/signals.ts", import.meta.url).href;
+  const code = `
+    const { holdSignals } = await import(${JSON.stringify(module)});
+    { using signals = holdSignals(); Deno.kill(Deno.pid, "SIGINT"); await signals.caught(); }
+    Deno.kill(Deno.pid, "SIGTERM");
+    setTimeout(() => {}, 60_000);`;
+  const { signal } = await new Deno.Command(Deno.execPath(), { args: ["eval", code], stderr: "null" })
+    .output();
+  assertEquals(signal, "SIGTERM");
+});

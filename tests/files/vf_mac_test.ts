@@ -1,0 +1,407 @@
+// vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
+import { CommandError, ExitCode } from "../../src/admin/error.ts";
+import { initVfs } from "../../src/admin/vf_mac/init.ts";
+import { listVfs } from "../../src/admin/vf_mac/list.ts";
+import { deriveMac, NO_MAC } from "../../src/admin/vf_mac/mac.ts";
+import { setAddress, type SetOptions } from "../../src/admin/vf_mac/set.ts";
+import { formatRecord } from "../../src/plugin/record.ts";
+import { State } from "../../src/plugin/state.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../assert.ts";
+import { MemoryVfKernel } from "./memory_vf_kernel.ts";
+
+const MAC = "02:03:00:00:77:01";
+const EBUSY = 16;
+const POD = "/run/netns/pod";
+
+/** A node with adapters; its records are real files. Makes sure that nothing was left open. */
+class VfTestNode implements Disposable {
+  readonly kernel = new MemoryVfKernel();
+  readonly folder = Deno.makeTempDirSync();
+  readonly state = new State(`${this.folder}/rdma`);
+  out = "";
+  err = "";
+  readonly terminal = {
+    out: (text: string) => void (this.out += text),
+    err: (text: string) => void (this.err += text),
+    showsProgress: false,
+    hasColor: false,
+  };
+
+  constructor(vfCount = 3) {
+    this.kernel.addPf("eth0", vfCount);
+  }
+
+  /** Makes all virtual functions ready, and forgets how. */
+  async prepare(): Promise<this> {
+    assertEquals(await this.init(), ExitCode.ok);
+    this.kernel.orders.length = 0;
+    this.err = "";
+    return this;
+  }
+
+  init(
+    names: string[] | undefined = undefined,
+    options: { force?: boolean; dryRun?: boolean } = {},
+  ): Promise<ExitCode> {
+    const how = { force: false, dryRun: false, timeoutMs: 1000, ...options };
+    return initVfs(this, this.terminal, names, how);
+  }
+
+  set(
+    vf: string | number,
+    address = MAC,
+    options: Partial<SetOptions> & { pf?: string } = {},
+  ): ExitCode {
+    const { pf = "eth0", ...more } = options;
+    const how = { rebind: true, force: false, dryRun: false, timeoutMs: 1000, guid: false, ...more };
+    return setAddress(this, this.terminal, { pf, vf: `${vf}`, address }, how);
+  }
+
+  /** A call that must be refused, with nothing ordered. */
+  refused(work: () => unknown): CommandError {
+    const error = assertThrows(work, CommandError);
+    assertEquals(this.kernel.orders, []);
+    return error;
+  }
+
+  id(number: number): string {
+    return this.kernel.vfs[number]!.deviceId;
+  }
+
+  record(deviceId: string, more: object = {}): void {
+    this.state.create();
+    const attachment = { network: "net", containerID: "c1", ifname: "net1" };
+    const record = { attachment, deviceId, devices: [], bootId: "boot-1", createdAt: 1000, ...more };
+    Deno.writeTextFileSync(`${this.state.folder}/net-c1-net1`, formatRecord(record));
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.folder, { recursive: true });
+    assertEquals(this.kernel.open.size, 0, "a namespace, a lock or the signals were left");
+  }
+}
+
+Deno.test("init gives each function an address, and the second run orders nothing", async () => {
+  using node = new VfTestNode();
+  assertEquals(await node.init(["eth0"]), ExitCode.ok);
+  assertEquals(node.kernel.orders.length, 9);
+  assertEquals(
+    node.kernel.vfs.map(({ mac }) => mac),
+    [0, 1, 2].map((number) => deriveMac("b8:59:9f:00:00:01", number)),
+  );
+  assert(listVfs(node.kernel).every(({ ready }) => ready));
+  node.kernel.orders.length = 0;
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.kernel.orders, []);
+  assertMatch(node.err, /3 were ready, 0 were given an address, 0 could not be\n$/);
+  assertEquals(node.out, "");
+});
+
+Deno.test("init of one physical function leaves the other's alone, and --all does both", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.addPf("eth1", 1);
+  assertEquals(await node.init(["eth1"]), ExitCode.ok);
+  assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [true, false]);
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [false, false]);
+});
+
+Deno.test("init's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {
+  using node = new VfTestNode(1);
+  assertEquals(await node.init(undefined, { dryRun: true }), ExitCode.ok);
+  assertEquals(
+    [node.out, node.kernel.orders, node.state.exists()],
+    [
+      `VF 0 of eth0 (${node.id(0)}) would get ${
+        deriveMac("b8:59:9f:00:00:01", 0)
+      } (no administrative MAC address)\n`,
+      [],
+      false,
+    ],
+  );
+});
+
+Deno.test("two physical functions of the same permanent address: the second's functions are refused", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(node.err, /Cannot give VF 0 of eth1 .*: VF 0 of eth0 has /);
+  assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
+});
+
+Deno.test("a driver that makes a GUID of another address is found out", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.makeGuid = () => 0x1234n;
+  assertEquals(await node.init(), ExitCode.failed);
+  assertMatch(node.err, /Cannot make VF 0 .* node GUID does not fit the MAC address .*0000:0000:0000:1234/);
+});
+
+Deno.test("a driver whose GUID stays zero is found out", () => {
+  using node = new VfTestNode(1);
+  node.kernel.makeGuid = () => 0n;
+  const { message } = assertThrows(() => node.set(0), CommandError);
+  assertMatch(message, /node GUID is zero/);
+});
+
+Deno.test("a driver that does not take the address is found out, with the PF's state as a reason", () => {
+  using node = new VfTestNode(1);
+  node.kernel.takesMac = false;
+  assertMatch(assertThrows(() => node.set(0), CommandError).message, /its netdev has 8e:[0-9a-f:]+$/);
+  node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
+  assertMatch(assertThrows(() => node.set(0), CommandError).message, /eth0 is down.*ip link set eth0 up/);
+});
+
+Deno.test("set orders the address, the unbind and the bind of the function's own driver", () => {
+  using node = new VfTestNode();
+  node.kernel.setDriver(node.id(1), "other_driver");
+  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(node.kernel.orders, [
+    `mac eth0 1 ${MAC}`,
+    `unbind ${node.id(1)}`,
+    `bind ${node.id(1)} other_driver`,
+  ]);
+});
+
+Deno.test("a function without driver gets the one that the kernel finds", () => {
+  using node = new VfTestNode();
+  node.kernel.unbindDriver(node.id(1));
+  node.kernel.orders.length = 0;
+  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`, `bind ${node.id(1)} any`]);
+});
+
+Deno.test("set --no-rebind orders the address alone", () => {
+  using node = new VfTestNode();
+  assertEquals(node.set(1, MAC, { rebind: false }), ExitCode.ok);
+  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`]);
+});
+
+Deno.test("a bind that fails is tried once a second, until the time is over", () => {
+  using node = new VfTestNode();
+  let refusals = 3;
+  node.kernel.onBind = () => refusals-- > 0 ? EBUSY : undefined;
+  assertEquals(node.set(1, MAC, { timeoutMs: 10_000 }), ExitCode.ok);
+  assertEquals(node.kernel.sleptMs, 3000);
+
+  node.kernel.onBind = () => EBUSY;
+  const error = assertThrows(() => node.set(2, "02:03:00:00:77:02", { timeoutMs: 2000 }), CommandError);
+  assertMatch(error.message, /Cannot bring back VF 2 .* left without driver.*EBUSY \(16\).* for 2 s/);
+  assertMatch(error.advice!, /echo .* > \/sys\/bus\/pci\/drivers\/mlx5_core\/bind/);
+});
+
+Deno.test("a driver that binds but makes no devices is taken away once more", () => {
+  using node = new VfTestNode(1);
+  let binds = 0;
+  node.kernel.onBind = () => {
+    node.kernel.makes = { netdev: true, rdmaDevice: ++binds > 1 };
+  };
+  assertEquals(node.set(0), ExitCode.ok);
+  assertEquals(binds, 2);
+  node.kernel.onBind = () => {
+    node.kernel.makes = { netdev: false, rdmaDevice: false };
+  };
+  const error = assertThrows(() => node.set(0, "02:03:00:00:77:02"), CommandError);
+  assertMatch(error.message, /made no netdev and no RDMA device within 1 s, twice/);
+});
+
+Deno.test("devices that take their time are waited for", () => {
+  using node = new VfTestNode(1);
+  node.kernel.makes = { netdev: true, rdmaDevice: false };
+  node.kernel.onSleep = () => {
+    if (node.kernel.sleptMs < 500) return;
+    node.kernel.onSleep = () => {};
+    node.kernel.makes = { netdev: true, rdmaDevice: true };
+    node.kernel.setDriver(node.id(0), undefined);
+  };
+  assertEquals(node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
+});
+
+Deno.test("a function that is in use is refused, naming who has it", () => {
+  using node = new VfTestNode();
+  const pod = node.kernel.addNetns(POD);
+  node.kernel.vfs[0]!.netdev!.space = pod;
+  node.kernel.devices.find(({ deviceId }) => deviceId === node.id(1))!.space = pod;
+  node.record(node.id(2));
+  assertMatch(
+    node.refused(() => node.set(0)).message,
+    /netdev "eth0v0" is in network namespace \/run\/netns\/pod/,
+  );
+  assertMatch(
+    node.refused(() => node.set(1)).message,
+    /RDMA device "mlx5_\d+" is in network namespace \/run\/netns\/pod/,
+  );
+  assertMatch(node.refused(() => node.set(2)).message, /container "c1" has it as "net1"/);
+  node.kernel.setDriver(node.id(2), "vfio-pci");
+  assertMatch(node.refused(() => node.set(2)).message, /bound to "vfio-pci"/);
+});
+
+Deno.test("a namespace that cannot be found is told as such, and still protects", () => {
+  using node = new VfTestNode();
+  node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
+  assertMatch(node.refused(() => node.set(0)).message, /in a network namespace that cannot be found/);
+  assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
+});
+
+Deno.test("a namespace that only a process holds is found", () => {
+  using node = new VfTestNode();
+  const held = { inode: 78, links: new Map() };
+  node.kernel.held.set("/proc/42/ns/net", held);
+  node.kernel.vfs[0]!.netdev!.space = held;
+  assertMatch(node.refused(() => node.set(0)).message, /namespace \/proc\/42\/ns\/net/);
+});
+
+Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", () => {
+  using node = new VfTestNode();
+  node.record(node.id(0), { bootId: "boot-0" });
+  assertEquals(node.set(0), ExitCode.ok);
+  const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
+  Deno.writeTextFileSync(`${node.state.folder}/net-c1-net1`, formatRecord(go));
+  node.kernel.bootedAtMs = 500;
+  node.kernel.orders.length = 0;
+  assertMatch(
+    node.refused(() => node.set(1, "02:03:00:00:77:02")).message,
+    /the record .* says that a pod has it/,
+  );
+  node.kernel.bootedAtMs = 1500;
+  assertEquals(node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
+});
+
+Deno.test("--force on a function for virtual machines gives the address and leaves the driver", () => {
+  using node = new VfTestNode();
+  node.kernel.setDriver(node.id(0), "vfio-pci");
+  assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
+  assertEquals(node.kernel.orders, [`mac eth0 0 ${MAC}`]);
+});
+
+Deno.test("init does what it can and tells the rest by exit code partial", async () => {
+  using node = new VfTestNode();
+  node.kernel.vfs[0]!.netdev!.space = node.kernel.addNetns(POD);
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(node.err, /Cannot touch VF 0 .*netdev "eth0v0"/);
+  assertMatch(node.err, /0 were ready, 2 were given an address, 1 could not be\n$/);
+  assertEquals(await node.init(), ExitCode.failed);
+  assertEquals(await node.init(undefined, { force: true }), ExitCode.ok);
+});
+
+Deno.test("init leaves functions of virtual machines alone and does not count them as failures", async () => {
+  using node = await new VfTestNode().prepare();
+  node.kernel.setDriver(node.id(0), "vfio-pci");
+  assertEquals(await node.init(), ExitCode.ok);
+  assertMatch(node.err, /VF 0 .* is left alone: bound to vfio-pci/);
+  assertEquals(node.kernel.orders, []);
+});
+
+Deno.test("a pod that gets a function after the plan was made keeps it", async () => {
+  using node = new VfTestNode();
+  node.kernel.onBind = (deviceId) => {
+    if (deviceId === node.id(0)) node.record(node.id(1));
+  };
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(node.err, /Cannot touch VF 1 .*container "c1"/);
+});
+
+Deno.test("a signal ends init between two functions, and says how many are left", async () => {
+  using node = new VfTestNode();
+  node.kernel.onBind = () => {
+    node.kernel.signal = "SIGTERM";
+  };
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(node.err, /Stopped by SIGTERM: 2 virtual functions were not looked at/);
+  assertEquals(node.kernel.orders.length, 3);
+});
+
+Deno.test("the plugin's lock is held while a function is changed, and waited for", async () => {
+  using node = new VfTestNode();
+  node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.folder));
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.set(0), ExitCode.ok);
+  const lock = node.kernel.tryLock(node.state.folder)!;
+  node.kernel.orders.length = 0;
+  assertMatch(
+    node.refused(() => node.set(0, "02:03:00:00:77:02")).message,
+    /another call has held it for 30 s/,
+  );
+  lock[Symbol.dispose]();
+});
+
+for (
+  const { name, words, reason, code = ExitCode.failed } of [
+    { name: "another VF's address", words: { address: "02:00:00:00:00:09" }, reason: /VF 1 of eth0 has it/ },
+    { name: "the PF's address", words: { address: "b8:59:9f:00:00:01" }, reason: /PF eth0 has it/ },
+    { name: "a VF that is not there", words: { vf: "3" }, reason: /it has VFs 0 to 2/ },
+    { name: "a VF that is no number", words: { vf: "-1" }, reason: /want its number/, code: ExitCode.usage },
+    { name: "a PF that is not there", words: { pf: "eth9" }, reason: /no network interface of that name/ },
+    { name: "an interface that is no PF", words: { pf: "lo" }, reason: /no SR-IOV physical function/ },
+    { name: "a malformed GUID", words: { address: "1", guid: true }, reason: /want 16/, code: ExitCode.usage },
+    {
+      name: "a GUID for Ethernet",
+      words: { address: "0203:00ff:fe00:7701", guid: true },
+      reason: /no InfiniBand port/,
+    },
+    { name: "a PF without VFs", words: { pf: "eth1" }, reason: /no VFs switched on/ },
+  ]
+) {
+  Deno.test(`set refuses ${name} and orders nothing`, () => {
+    using node = new VfTestNode();
+    node.kernel.addPf("eth1", 0);
+    node.kernel.host.links.set("lo", { index: 1, name: "lo", vfMacs: new Map() });
+    node.kernel.vfs[1]!.mac = "02:00:00:00:00:09";
+    const { vf = "0", address = MAC, ...more } = words as { vf?: string; address?: string };
+    const error = node.refused(() => node.set(vf, address, more));
+    assertMatch(error.message, reason);
+    assertEquals(error.exitCode, code);
+  });
+}
+
+Deno.test("init refuses all when one name is wrong", async () => {
+  using node = new VfTestNode();
+  await assertRejects(() => node.init(["eth0", "eth9"]), CommandError, '"eth9"');
+  assertEquals(node.kernel.orders, []);
+});
+
+Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", () => {
+  using node = new VfTestNode();
+  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+  const options = { pf: "ib0", guid: true };
+  assertEquals(node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
+  const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
+  assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
+  assertMatch(node.err, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
+});
+
+Deno.test("an InfiniBand function that does not take its GUID is found out", () => {
+  using node = new VfTestNode();
+  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+  node.kernel.onBind = () => {
+    node.kernel.vfs[3]!.guid = 0x1234n;
+  };
+  const options = { pf: "ib0", guid: true };
+  const { message } = assertThrows(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
+  assertMatch(message, /its administrative GUID is 0000:0000:0000:1234/);
+});
+
+Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+  assertMatch(node.refused(() => node.set(0, MAC, { pf: "ib0" })).message, /InfiniBand port/);
+  await assertRejects(() => node.init(["ib0"]), CommandError, "InfiniBand port");
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
+});
+
+Deno.test("without an RDMA subsystem the functions are listed as without RDMA device", async () => {
+  using node = await new VfTestNode().prepare();
+  node.kernel.hasRdma = false;
+  assertEquals(listVfs(node.kernel).map(({ reason }) => reason), Array(3).fill("no RDMA device"));
+});
+
+Deno.test("a terminal sees a bar that grows", async () => {
+  using node = new VfTestNode(2);
+  Object.assign(node.terminal, { showsProgress: true });
+  assertEquals(await node.init(), ExitCode.ok);
+  const bars = [...node.err.matchAll(/\[(#*)-*\] (\d)\/2 VF (\d)/g)].map(([, filled, done, vf]) => {
+    return [filled!.length, done, vf];
+  });
+  assertEquals(bars, [[0, "0", "0"], [15, "1", "1"]]);
+});

@@ -1,0 +1,105 @@
+import { type Attribute, type Attributes, decodeAttributes } from "../../../src/netlink/attribute.ts";
+import { decodeMessages } from "../../../src/netlink/message.ts";
+import { decodeRdmaNode } from "../../../src/netlink/nldev_admin.ts";
+import { DecodeError } from "../../../src/netlink/error.ts";
+import { decodeLinkDetails, setVfGuid, setVfMac } from "../../../src/netlink/rtnl_admin.ts";
+import { assertEquals, assertThrows } from "../../assert.ts";
+import { encodeAttribute, join, text, u32, u64 } from "../../fixtures/encode.ts";
+import { DEVICES, PF_LINK, VF_LINK } from "../../fixtures/replies.ts";
+import * as requests from "../../fixtures/requests.ts";
+
+const MAC = Uint8Array.of(2, 3, 0, 0, 0x77, 1);
+const GUID = 0x020300fffe007701n;
+const RTM_SETLINK = 19;
+const VFINFO_LIST = 22;
+const VF_INFO = 1;
+const VF_NODE_GUID = 10;
+
+/** The attributes for one VF in a captured request. */
+function vfInfo(captured: Uint8Array): Attributes {
+  const outer = decodeAttributes(decodeMessages(captured)[0]!.payload.subarray(16));
+  return decodeAttributes(decodeAttributes(outer.get(VFINFO_LIST)![0]!).get(VF_INFO)![0]!);
+}
+
+function valuesOf(attributes: readonly Attribute[] | undefined): Attributes {
+  return new Map(attributes?.map(({ type, value }) => [type, [value]]));
+}
+
+Deno.test("a VF's address is ordered as iproute2 does", () => {
+  const { type, flags, body, attributes } = setVfMac(1, 3, MAC);
+  const [captured] = decodeMessages(requests.SET_VF_MAC);
+  assertEquals({ type, flags, body }, {
+    type: RTM_SETLINK,
+    flags: captured!.flags,
+    body: captured!.payload.slice(0, 16),
+  });
+  const [list] = attributes;
+  const [info] = list!.nested!;
+  assertEquals([attributes.length, list!.type, list!.nested!.length, info!.type], [
+    1,
+    VFINFO_LIST,
+    1,
+    VF_INFO,
+  ]);
+  assertEquals(valuesOf(info!.nested), vfInfo(requests.SET_VF_MAC));
+});
+
+Deno.test("a VF's node and port GUID are ordered as iproute2 does, both at once", () => {
+  const [list] = setVfGuid(1, 3, GUID).attributes;
+  assertEquals(
+    valuesOf(list!.nested![0]!.nested),
+    new Map([...vfInfo(requests.SET_VF_NODE_GUID), ...vfInfo(requests.SET_VF_PORT_GUID)]),
+  );
+});
+
+Deno.test("a physical function's link has its addresses and is up", () => {
+  const { name, isUp, isInfiniBand, address, permanentAddress, vfMacs, vfGuids } = decodeLinkDetails(
+    decodeMessages(PF_LINK)[0]!.payload,
+  );
+  assertEquals(
+    { name, isUp, isInfiniBand, address, permanentAddress, vfs: vfMacs.size, guids: vfGuids.size },
+    {
+      name: "eth0",
+      isUp: true,
+      isInfiniBand: false,
+      address: "52:54:00:12:34:56",
+      permanentAddress: "52:54:00:12:34:56",
+      vfs: 7,
+      guids: 0,
+    },
+  );
+});
+
+Deno.test("a link that is switched off, or has no carrier, is not up", () => {
+  const { payload } = decodeMessages(PF_LINK)[0]!;
+  for (const flags of [0x1002, 0x1003, 0x11002]) {
+    const changed = payload.slice();
+    changed.set(u32(flags), 8);
+    assertEquals(decodeLinkDetails(changed).isUp, false);
+  }
+  assertEquals(decodeLinkDetails(decodeMessages(VF_LINK)[0]!.payload).name, "eth1");
+});
+
+Deno.test("an InfiniBand function's VFs have GUIDs, told by the number inside the entry", () => {
+  const guid = (vf: number) => encodeAttribute(VF_NODE_GUID, u32(vf), u32(0), u64(GUID + BigInt(vf)));
+  const fixed = new Uint8Array(16);
+  fixed[2] = 32; // ARPHRD_INFINIBAND
+  const list = encodeAttribute(
+    VFINFO_LIST,
+    encodeAttribute(VF_INFO, guid(9)),
+    encodeAttribute(VF_INFO, guid(4)),
+  );
+  const link = decodeLinkDetails(join(fixed, encodeAttribute(3, text("ib0")), list));
+  assertEquals([link.isInfiniBand, [...link.vfGuids]], [true, [[9, GUID + 9n], [4, GUID + 4n]]]);
+  assertEquals([link.address, link.permanentAddress], [undefined, undefined]);
+});
+
+Deno.test("an RDMA device's node GUID is the number that people write", () => {
+  const { name, nodeGuid } = decodeRdmaNode(decodeMessages(DEVICES[0]!)[0]!.payload);
+  assertEquals([name, nodeGuid], ["mlx5_1", 0x020300fffe004850n]);
+});
+
+Deno.test("an RDMA device without node GUID is refused", () => {
+  const device = join(encodeAttribute(1, u32(3)), encodeAttribute(2, text("mlx5_3")));
+  assertThrows(() => decodeRdmaNode(device), DecodeError, "node GUID is missing");
+});
