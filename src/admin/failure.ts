@@ -1,4 +1,13 @@
-import { EPERM, EPROTONOSUPPORT, LibmnlMissing, NetlinkError, SyscallError } from "../kernel/error.ts";
+import { CniError } from "../cni/error.ts";
+import {
+  EACCES,
+  EPERM,
+  EPROTONOSUPPORT,
+  EROFS,
+  LibmnlMissing,
+  NetlinkError,
+  SyscallError,
+} from "../kernel/error.ts";
 import { CommandError } from "./error.ts";
 
 /** Adds what to do to what the kernel layer throws. Errors of any other kind stay as they are. */
@@ -17,6 +26,10 @@ export function toCommandError(error: unknown): unknown {
   if (error instanceof NetlinkError && error.errno === EPERM) {
     return withAdvice(error, "This needs root with CAP_NET_ADMIN in the initial user namespace.");
   }
+  if (error instanceof SyscallError && [EPERM, EACCES, EROFS].includes(error.errno)) {
+    return withAdvice(error, "This needs root in the host's namespaces, and a /sys that can be written.");
+  }
+  if (error instanceof CniError) return withAdvice(error, error.details);
   return error;
 }
 
@@ -25,6 +38,6 @@ export function isWithoutRdma(error: unknown): boolean {
   return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
 }
 
-function withAdvice(error: Error, advice: string): CommandError {
+function withAdvice(error: Error, advice: string | undefined): CommandError {
   return new CommandError(error.message, advice, undefined, { cause: error });
 }

@@ -1,8 +1,8 @@
-import type { RdmaMode } from "./kernel.ts";
+import type { Kernel, RdmaMode } from "./kernel.ts";
 import type { VfKernel } from "./vf_kernel.ts";
 
 /** What the commands that people type ask of the kernel, on top of what the plugin does. Types only. */
-export interface AdminKernel extends VfKernel {
+export interface AdminKernel extends Kernel, VfKernel {
   /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
   setRdmaMode(mode: RdmaMode): void;
   /** The network namespaces besides the initial one, and what keeps each alive, as far as this process can see. */

@@ -8,12 +8,14 @@ export const EPERM = 1;
 export const ENOENT = 2;
 export const EBADF = 9;
 export const EAGAIN = 11;
+export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ENOTTY = 25;
+export const EROFS = 30;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 

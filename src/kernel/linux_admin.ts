@@ -5,7 +5,6 @@ import { LinuxKernel } from "./linux.ts";
 import { listOtherNetns } from "./other_netns.ts";
 import { setMode } from "./rdma_admin.ts";
 import { holdSignals } from "./signals.ts";
-import { list } from "./sysfs.ts";
 import * as sysfs from "./sysfs_vf.ts";
 import * as vf from "./vf.ts";
 import type { FunctionDevices, LinkDetails, PhysicalFunction, RdmaNode, VfKernel } from "./vf_kernel.ts";
@@ -38,10 +37,6 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
 
   listRdmaNodes(netns: Netns): RdmaNode[] {
     return vf.listRdmaNodes(netns);
-  }
-
-  listNamedNetns(): string[] {
-    return list("/run/netns").map((name) => `/run/netns/${name}`);
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {

@@ -1,5 +1,5 @@
 import type { LinkDetails } from "../netlink/rtnl_admin.ts";
-import type { Kernel, Netns } from "./kernel.ts";
+import type { Netns } from "./kernel.ts";
 
 export type { LinkDetails };
 
@@ -56,7 +56,7 @@ export interface RdmaNode {
 }
 
 /** What the commands about virtual functions ask of the kernel and order it to do. Types only. */
-export interface VfKernel extends Kernel {
+export interface VfKernel {
   /** When this boot began, in milliseconds since 1970. */
   readonly bootedAtMs: number;
   listPhysicalFunctions(): PhysicalFunction[];
@@ -65,8 +65,6 @@ export interface VfKernel extends Kernel {
   listLinksIn(netns: Netns): LinkDetails[];
   /** The RDMA devices of a namespace with their node GUIDs. */
   listRdmaNodes(netns: Netns): RdmaNode[];
-  /** Names that namespaces were given: paths below /run/netns. */
-  listNamedNetns(): string[];
   /** @throws {NetlinkError} when the driver refuses, or without CAP_NET_ADMIN */
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void;
   /** Sets node and port GUID. @throws {NetlinkError} when the driver refuses, or the port is no InfiniBand port */

@@ -1,10 +1,10 @@
 import type { AdminKernel, OtherNetns } from "../../src/kernel/admin_kernel.ts";
 import { EBUSY, NetlinkError } from "../../src/kernel/error.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
-import { MemoryKernel } from "./memory_kernel.ts";
+import { MemoryVfKernel } from "./memory_vf_kernel.ts";
 
 /** A kernel in memory for the commands: it refuses to change the mode while another namespace exists. */
-export class MemoryAdminKernel extends MemoryKernel implements AdminKernel {
+export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
   others: OtherNetns[] = [];
   isComplete = true;
   /** What the kernel refuses any change of the mode with, if it does. */

@@ -129,10 +129,6 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     }));
   }
 
-  listNamedNetns(): string[] {
-    return [...this.paths.keys()].filter((path) => path.startsWith("/run/netns/"));
-  }
-
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
     this.orders.push(`mac ${pf.name} ${number} ${mac}`);
     this.#vfOf(pf, number).mac = mac;

@@ -4,10 +4,12 @@ import { initVfs } from "../../src/admin/vf_mac/init.ts";
 import { listVfs } from "../../src/admin/vf_mac/list.ts";
 import { deriveMac, NO_MAC } from "../../src/admin/vf_mac/mac.ts";
 import { setAddress, type SetOptions } from "../../src/admin/vf_mac/set.ts";
+import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../assert.ts";
-import { MemoryVfKernel } from "./memory_vf_kernel.ts";
+import { MemoryAdminKernel } from "./admin_kernel.ts";
+import type { Space } from "./memory_kernel.ts";
 
 const MAC = "02:03:00:00:77:01";
 const EBUSY = 16;
@@ -15,7 +17,7 @@ const POD = "/run/netns/pod";
 
 /** A node with adapters; its records are real files. Makes sure that nothing was left open. */
 class VfTestNode implements Disposable {
-  readonly kernel = new MemoryVfKernel();
+  readonly kernel = new MemoryAdminKernel();
   readonly folder = Deno.makeTempDirSync();
   readonly state = new State(`${this.folder}/rdma`);
   out = "";
@@ -55,6 +57,15 @@ class VfTestNode implements Disposable {
     const { pf = "eth0", ...more } = options;
     const how = { rebind: true, force: false, dryRun: false, timeoutMs: 1000, guid: false, ...more };
     return setAddress(this, this.terminal, { pf, vf: `${vf}`, address }, how);
+  }
+
+  /** A pod's namespace, with a path and a process. */
+  addPod(): Space {
+    const { kernel } = this;
+    const pod = kernel.addNetns(POD);
+    const process = { pid: 42, command: "/pause", containerId: "5d1f0c3b9a7e00000000", onlyOpen: false };
+    kernel.others.push({ inode: pod.inode, paths: [POD], processes: [process] });
+    return pod;
   }
 
   /** A call that must be refused, with nothing ordered. */
@@ -218,17 +229,17 @@ Deno.test("devices that take their time are waited for", () => {
 
 Deno.test("a function that is in use is refused, naming who has it", () => {
   using node = new VfTestNode();
-  const pod = node.kernel.addNetns(POD);
+  const pod = node.addPod();
   node.kernel.vfs[0]!.netdev!.space = pod;
   node.kernel.devices.find(({ deviceId }) => deviceId === node.id(1))!.space = pod;
   node.record(node.id(2));
   assertMatch(
     node.refused(() => node.set(0)).message,
-    /netdev "eth0v0" is in network namespace \/run\/netns\/pod/,
+    /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f0c3b9a7e\)/,
   );
   assertMatch(
     node.refused(() => node.set(1)).message,
-    /RDMA device "mlx5_\d+" is in network namespace \/run\/netns\/pod/,
+    /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /,
   );
   assertMatch(node.refused(() => node.set(2)).message, /container "c1" has it as "net1"/);
   node.kernel.setDriver(node.id(2), "vfio-pci");
@@ -238,16 +249,22 @@ Deno.test("a function that is in use is refused, naming who has it", () => {
 Deno.test("a namespace that cannot be found is told as such, and still protects", () => {
   using node = new VfTestNode();
   node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
-  assertMatch(node.refused(() => node.set(0)).message, /in a network namespace that cannot be found/);
+  assertMatch(node.refused(() => node.set(0)).message, /is in a network namespace that cannot be found/);
   assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
 });
 
-Deno.test("a namespace that only a process holds is found", () => {
+Deno.test("a namespace without path is found by a process in it, or by a file that is open", () => {
   using node = new VfTestNode();
   const held = { inode: 78, links: new Map() };
-  node.kernel.held.set("/proc/42/ns/net", held);
   node.kernel.vfs[0]!.netdev!.space = held;
-  assertMatch(node.refused(() => node.set(0)).message, /namespace \/proc\/42\/ns\/net/);
+  const process = { pid: 42, command: "sleep 9", onlyOpen: false };
+  node.kernel.others.push({ inode: 78, paths: [], processes: [process] });
+  node.kernel.held.set("/proc/42/ns/net", held);
+  assertMatch(node.refused(() => node.set(0)).message, /in network namespace 78 \(process 42 "sleep 9"\)$/);
+  node.kernel.held.clear();
+  node.kernel.held.set("/proc/42/fd/7", held);
+  node.kernel.others[0] = { inode: 78, paths: [], processes: [{ ...process, onlyOpen: true }] };
+  assertMatch(node.refused(() => node.set(0)).message, /in network namespace 78 /);
 });
 
 Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", () => {
@@ -275,7 +292,7 @@ Deno.test("--force on a function for virtual machines gives the address and leav
 
 Deno.test("init does what it can and tells the rest by exit code partial", async () => {
   using node = new VfTestNode();
-  node.kernel.vfs[0]!.netdev!.space = node.kernel.addNetns(POD);
+  node.kernel.vfs[0]!.netdev!.space = node.addPod();
   assertEquals(await node.init(), ExitCode.partial);
   assertMatch(node.err, /Cannot touch VF 0 .*netdev "eth0v0"/);
   assertMatch(node.err, /0 were ready, 2 were given an address, 1 could not be\n$/);
@@ -317,10 +334,8 @@ Deno.test("the plugin's lock is held while a function is changed, and waited for
   assertEquals(node.set(0), ExitCode.ok);
   const lock = node.kernel.tryLock(node.state.folder)!;
   node.kernel.orders.length = 0;
-  assertMatch(
-    node.refused(() => node.set(0, "02:03:00:00:77:02")).message,
-    /another call has held it for 30 s/,
-  );
+  assertThrows(() => node.set(0, "02:03:00:00:77:02"), CniError, "another call has held it for 30 s");
+  assertEquals(node.kernel.orders, []);
   lock[Symbol.dispose]();
 });
 
@@ -332,7 +347,12 @@ for (
     { name: "a VF that is no number", words: { vf: "-1" }, reason: /want its number/, code: ExitCode.usage },
     { name: "a PF that is not there", words: { pf: "eth9" }, reason: /no network interface of that name/ },
     { name: "an interface that is no PF", words: { pf: "lo" }, reason: /no SR-IOV physical function/ },
-    { name: "a malformed GUID", words: { address: "1", guid: true }, reason: /want 16/, code: ExitCode.usage },
+    {
+      name: "a malformed GUID",
+      words: { address: "1", guid: true },
+      reason: /want 16/,
+      code: ExitCode.usage,
+    },
     {
       name: "a GUID for Ethernet",
       words: { address: "0203:00ff:fe00:7701", guid: true },

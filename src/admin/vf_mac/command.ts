@@ -1,39 +1,69 @@
 import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
-import { State, STATE_FOLDER } from "../plugin/state.ts";
-import type { Context } from "./command.ts";
-import { ExitCode } from "./error.ts";
-import { printJson } from "./terminal.ts";
-import { findPf } from "./vf_mac/find.ts";
-import { formatTable } from "./vf_mac/format.ts";
-import { toCommandError } from "./vf_mac/hold.ts";
-import { initVfs } from "./vf_mac/init.ts";
-import { listVfs } from "./vf_mac/list.ts";
-import { setAddress } from "./vf_mac/set.ts";
+import { State, STATE_FOLDER } from "../../plugin/state.ts";
+import type { Context } from "../command.ts";
+import { ExitCode } from "../error.ts";
+import { addExamples } from "../help.ts";
+import { printJson } from "../terminal.ts";
+import { findPf } from "./find.ts";
+import { formatTable } from "./format.ts";
+import { initVfs } from "./init.ts";
+import { listVfs } from "./list.ts";
+import { setAddress } from "./set.ts";
 
 const TIMEOUT_S = 10;
 
-/** Adds `vf-mac` and what stands below it. */
-export function addVfMacCommand(program: Command, { kernel, terminal, exit }: Context): void {
-  const node = { kernel, state: new State(STATE_FOLDER) };
-  const command = program.command("vf-mac").description(
-    "list and set the administrative MAC addresses of virtual functions",
-  );
+const SET_NOTES = `
+The address is set on the physical function, as "ip link set PF vf VF mac MAC" does; then the driver is taken away and
+bound again, so that it makes the node GUID of the address, and the outcome is verified.
 
-  command.command("list")
+Exit codes:
+  0  the function has the address
+  1  it was refused, or the driver did not take it
+  2  the command line cannot be understood; nothing was done`;
+
+const INIT_NOTES = `
+A function needs an address when it was given none, when its own is a random one, or when the node GUID of its RDMA
+device is zero or does not fit. It keeps the address it was given or has by itself; else it gets one derived from that
+of the physical function, the same after each reboot. Functions that are ready, or for virtual machines, are left alone.
+
+Exit codes:
+  0  no function needs an address now
+  1  none of those that need one could be given it
+  2  the command line cannot be understood; nothing was done
+  4  some could not, or a signal came`;
+
+/** Adds `vf-mac` and what stands below it. */
+export function addVfMacCommand(program: Command, context: Context): void {
+  const command = program.command("vf-mac")
+    .description("list, set and derive the MAC addresses of virtual functions");
+  addExamples(command, [
+    ["vf-mac list", "which virtual functions are ready for RDMA connections?"],
+    ["vf-mac init --all", "give an address to every one that needs it"],
+    ["vf-mac set eth0 3 02:03:00:00:48:53", "give one an address of your choice"],
+  ]);
+  addList(command, context);
+  addSet(command, context);
+  addInit(command, context);
+}
+
+function addList(parent: Command, { kernel, terminal, exit }: Context): void {
+  const command = parent.command("list")
     .description("list virtual functions, and whether each is ready for RDMA connections")
     .argument("[PF...]", "netdevs of physical functions; all if none is named")
     .option("--json", "print more, for machines")
-    .addHelpText("after", examples("vf-mac list", "vf-mac list eth0 --json"))
-    .action(explained((names, options) => {
+    .action((names, options) => {
       const pfs = kernel.listPhysicalFunctions();
       const chosen = names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name));
       const vfs = listVfs(kernel, chosen);
       if (options.json) printJson(terminal, vfs);
       else terminal.out(formatTable(vfs));
       exit(ExitCode.ok);
-    }));
+    });
+  addExamples(command, [["vf-mac list", "all of this node"], ["vf-mac list eth0 --json", "those of one PF"]]);
+}
 
-  command.command("set")
+function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
+  const command = parent.command("set")
     .description("give one virtual function an address, bind its driver anew and verify the node GUID")
     .argument("<PF>", "netdev of the physical function")
     .argument("<VF>", "number of the virtual function")
@@ -43,49 +73,41 @@ export function addVfMacCommand(program: Command, { kernel, terminal, exit }: Co
     .option("--force", "also when a pod or a virtual machine uses the function")
     .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only say what would be done")
-    .addHelpText(
-      "after",
-      examples("vf-mac set eth0 3 02:03:00:00:48:53", "vf-mac set ib0 3 0203:00ff:fe00:4853 --guid"),
-    )
-    .action(explained((pf, vf, address, options) => {
-      const { rebind, force = false, dryRun = false, guid = false, timeout } = options;
-      const how = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
-      exit(setAddress(node, terminal, { pf, vf, address }, how));
-    }));
+    .action((pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
+      const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
+      exit(setAddress({ kernel, state: new State(STATE_FOLDER) }, terminal, { pf, vf, address }, options));
+    });
+  command.addHelpText("after", SET_NOTES);
+  addExamples(command, [
+    ["vf-mac set eth0 3 02:03:00:00:48:53", "now"],
+    ["vf-mac set eth0 3 02:03:00:00:48:53 --no-rebind", "at the driver's next bind"],
+    ["vf-mac set ib0 3 0203:00ff:fe00:4853 --guid", "on InfiniBand"],
+  ]);
+}
 
-  command.command("init")
+function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
+  const command = parent.command("init")
     .description("give an address to every virtual function that needs one; the others are left alone")
     .argument("[PF...]", "netdevs of physical functions")
     .option("--all", "all physical functions of this node")
-    .option("--force", "also when a pod or a virtual machine uses the function")
+    .option("--force", "also when a pod uses the function")
     .option("--timeout <SECONDS>", "how long to wait for each driver's devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only say what would be done")
-    .addHelpText("after", examples("vf-mac init eth0", "vf-mac init --all --dry-run"))
-    .action(explained(async (names, options, own) => {
-      const { all = false, force = false, dryRun = false, timeout } = options;
+    .action(async (names, { all = false, force = false, dryRun = false, timeout }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
-      const how = { force, dryRun, timeoutMs: timeout * 1000 };
-      exit(await initVfs(node, terminal, all ? undefined : names, how));
-    }));
-}
-
-/** Has failures of the kernel explained to people. */
-function explained<A extends unknown[]>(work: (...args: A) => void | Promise<void>) {
-  return async (...args: A): Promise<void> => {
-    try {
-      await work(...args);
-    } catch (error) {
-      throw toCommandError(error);
-    }
-  };
+      const options = { force, dryRun, timeoutMs: timeout * 1000 };
+      const node = { kernel, state: new State(STATE_FOLDER) };
+      exit(await initVfs(node, terminal, all ? undefined : names, options));
+    });
+  command.addHelpText("after", INIT_NOTES);
+  addExamples(command, [
+    ["vf-mac init eth0", "those of one PF"],
+    ["vf-mac init --all --dry-run", "what would be done on this node"],
+  ]);
 }
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() !== "" && seconds > 0 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError("Want seconds, more than 0 and at most 3600.");
-}
-
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  rdma-cni ${line}\n`).join("")}`.trimEnd();
 }

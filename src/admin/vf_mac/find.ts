@@ -1,12 +1,13 @@
 /** Physical and virtual functions by the words of a command line. */
-import type { PhysicalFunction, VfKernel } from "../../kernel/vf_kernel.ts";
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
+import type { PhysicalFunction } from "../../kernel/vf_kernel.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError, ExitCode } from "../error.ts";
 import { listVfs, type VfStatus } from "./list.ts";
 
 /** What these commands work on: the kernel of this node and the plugin's records on it. */
 export interface VfNode {
-  readonly kernel: VfKernel;
+  readonly kernel: AdminKernel;
   readonly state: State;
 }
 
@@ -15,7 +16,11 @@ export interface VfNode {
  *
  * @throws {CommandError} when there is none of that name, or it is no physical function
  */
-export function findPf(kernel: VfKernel, pfs: readonly PhysicalFunction[], name: string): PhysicalFunction {
+export function findPf(
+  kernel: AdminKernel,
+  pfs: readonly PhysicalFunction[],
+  name: string,
+): PhysicalFunction {
   const pf = pfs.find((candidate) => candidate.name === name);
   if (pf) return pf;
   const known = pfs.map((candidate) => candidate.name).join(", ");
@@ -33,7 +38,7 @@ export function findPf(kernel: VfKernel, pfs: readonly PhysicalFunction[], name:
  *
  * @throws {CommandError} exit code 2 when it is no number; 1 when there is none of that number
  */
-export function findVf(kernel: VfKernel, pf: PhysicalFunction, number: string): VfStatus {
+export function findVf(kernel: AdminKernel, pf: PhysicalFunction, number: string): VfStatus {
   if (!/^\d{1,5}$/.test(number)) {
     throw new CommandError(
       `Cannot use VF ${JSON.stringify(number)}: want its number, such as 0`,

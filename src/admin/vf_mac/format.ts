@@ -36,5 +36,5 @@ export function formatTable(vfs: readonly VfStatus[]): string {
 
 function located(name: string | undefined, netns: string | undefined): string {
   if (netns === undefined) return name ?? "-";
-  return `${name ?? "one"} in ${netns === "unknown" ? "another namespace" : netns}`;
+  return `${name ?? "one"} in ${netns}`;
 }

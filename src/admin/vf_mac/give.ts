@@ -1,4 +1,5 @@
-import type { PhysicalFunction, VfKernel } from "../../kernel/vf_kernel.ts";
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
+import type { PhysicalFunction } from "../../kernel/vf_kernel.ts";
 import { CommandError } from "../error.ts";
 import { nameOf } from "./format.ts";
 import { formatGuid } from "./guid.ts";
@@ -22,7 +23,7 @@ export function formatAddress(address: Address): string {
  * @throws {CommandError} when the kernel refuses, the driver does not come back, or the address was not taken
  */
 export function give(
-  kernel: VfKernel,
+  kernel: AdminKernel,
   pf: PhysicalFunction,
   vf: VfStatus,
   address: Address,
@@ -47,7 +48,7 @@ export function give(
 }
 
 /** A driver makes an RDMA device if it made one before, or if that of the physical function does. */
-function expectedOf(kernel: VfKernel, pf: PhysicalFunction, vf: VfStatus) {
+function expectedOf(kernel: AdminKernel, pf: PhysicalFunction, vf: VfStatus) {
   const pfHasRdma = (kernel.getBusDevice(pf.deviceId)?.rdmaDevices.length ?? 0) > 0;
   return {
     netdev: !pf.isInfiniBand || vf.netdev !== undefined,

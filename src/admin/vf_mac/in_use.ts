@@ -31,10 +31,7 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
   for (const [kind, name, netns] of away) {
     if (!kind) continue;
     const what = name === undefined ? `its ${kind}` : `its ${kind} ${JSON.stringify(name)}`;
-    const where = netns === "unknown"
-      ? "a network namespace that cannot be found"
-      : `network namespace ${netns}`;
-    return `${what} is in ${where}`;
+    return `${what} is in ${netns}${vf.heldBy === undefined ? "" : ` (${vf.heldBy})`}`;
   }
   // A record without boot id is the Go plugin's; what it wrote before this boot means nothing any more.
   const claim = listClaims(node, "", vf.deviceId).find(({ record }) =>

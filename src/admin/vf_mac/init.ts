@@ -1,9 +1,11 @@
+import { NetlinkError, SyscallError } from "../../kernel/error.ts";
 import { CommandError, ExitCode } from "../error.ts";
+import { toCommandError } from "../failure.ts";
 import type { Terminal } from "../terminal.ts";
 import { findPf, findVf, type VfNode } from "./find.ts";
 import { nameOf } from "./format.ts";
 import { give } from "./give.ts";
-import { lockPlugin, toCommandError } from "./hold.ts";
+import { lockPlugin } from "./hold.ts";
 import { refuseInUse } from "./in_use.ts";
 import { listVfs } from "./list.ts";
 import { planSteps, type Step } from "./plan.ts";
@@ -67,10 +69,8 @@ export async function initVfs(
       if (options.dryRun) terminal.out(`${plan(node, step, options)}\n`);
       else progress.advance(take(node, step, options));
     } catch (thrown) {
-      const error = toCommandError(thrown);
-      if (!(error instanceof CommandError)) throw error;
       failures++;
-      progress.advance(error.advice === undefined ? error.message : `${error.message}; ${error.advice}`);
+      progress.advance(explain(thrown));
     }
   }
   const given = steps.length - failures;
@@ -78,6 +78,16 @@ export async function initVfs(
   progress.print(`${readyCount} were ready, ${given} ${verb} an address, ${failures} could not be`);
   if (failures === 0) return ExitCode.ok;
   return given > 0 ? ExitCode.partial : ExitCode.failed;
+}
+
+/** A failure of one virtual function, which is no reason not to go on with the next. */
+function explain(thrown: unknown): string {
+  const error = toCommandError(thrown);
+  if (error instanceof CommandError) {
+    return error.advice ? `${error.message}; ${error.advice}` : error.message;
+  }
+  if (error instanceof NetlinkError || error instanceof SyscallError) return error.message;
+  throw error;
 }
 
 /** @returns what would be done, for people */

@@ -1,5 +1,6 @@
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import type { BusDevice } from "../../kernel/kernel.ts";
-import type { FunctionDevices, PhysicalFunction, RdmaNode, VfKernel } from "../../kernel/vf_kernel.ts";
+import type { FunctionDevices, PhysicalFunction, RdmaNode } from "../../kernel/vf_kernel.ts";
 import { isAway } from "../../plugin/device.ts";
 import { fitsMac, formatGuid } from "./guid.ts";
 import { NO_MAC } from "./mac.ts";
@@ -14,7 +15,7 @@ export interface VfStatus {
   readonly deviceId: string;
   readonly driver?: string;
   readonly netdev?: string;
-  /** Where the netdev is if not on the host: a path, or "unknown". */
+  /** Where the netdev is if not on the host: a path, or words where there is none. */
   readonly netdevNetns?: string;
   /** What the physical function gave it; all zeros when it gave nothing. */
   readonly adminMac: string;
@@ -26,8 +27,10 @@ export interface VfStatus {
   readonly hasPermanentMac: boolean;
   /** Its first RDMA device. */
   readonly rdmaDevice?: string;
-  /** Where the RDMA device is if not on the host: a path, or "unknown". */
+  /** Likewise for the RDMA device. */
   readonly rdmaNetns?: string;
+  /** A process that holds the namespace which has one of the two, and its container. */
+  readonly heldBy?: string;
   /** Of its first RDMA device, as `rdma dev` writes it. */
   readonly nodeGuid?: string;
   /** The RDMA connection manager can use it. */
@@ -39,7 +42,7 @@ export interface VfStatus {
 /** The reason that no address can mend. */
 export const NO_RDMA_DEVICE = "no RDMA device";
 
-const UNKNOWN = "unknown";
+const UNKNOWN = "a network namespace that cannot be found";
 
 /**
  * The virtual functions of all physical functions in this namespace, or of some.
@@ -48,11 +51,12 @@ const UNKNOWN = "unknown";
  * @throws {SyscallError} or {NetlinkError} when the kernel does not answer; a missing RDMA subsystem is no failure
  */
 export function listVfs(
-  kernel: VfKernel,
+  kernel: AdminKernel,
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
 ): VfStatus[] {
   const atHome = listRdmaNodes(kernel, kernel.hostNetns);
-  let whereabouts: Whereabouts | undefined; // looked for only when something is away
+  let whereabouts: Whereabouts | undefined;
+  const search = () => whereabouts ??= new Whereabouts(kernel); // only when something is away
   return pfs.flatMap((pf) =>
     pf.vfs.map((vf) => {
       const bus = kernel.getBusDevice(vf.deviceId);
@@ -63,15 +67,16 @@ export function listVfs(
         deviceId: vf.deviceId,
         ...(bus?.driver === undefined ? {} : { driver: bus.driver }),
         adminMac: vf.mac,
-        ...netdevFacts(devices, vf.deviceId, () => whereabouts ??= new Whereabouts(kernel)),
+        ...netdevFacts(devices, vf.deviceId, search),
       };
-      const { nodes, netns } = findNodes(bus, devices, atHome, () => whereabouts ??= new Whereabouts(kernel));
+      const { nodes, netns, heldBy } = findNodes(bus, devices, atHome, search);
       const [node] = nodes;
       const reason = whyNotReady(facts, pf, nodes, netns !== undefined);
       return {
         ...facts,
         ...(node ? { rdmaDevice: node.name, nodeGuid: formatGuid(node.nodeGuid) } : {}),
         ...(netns === undefined ? {} : { rdmaNetns: netns }),
+        ...(heldBy === undefined ? {} : { heldBy }),
         ready: reason === undefined,
         ...(reason === undefined ? {} : { reason }),
       };
@@ -106,22 +111,25 @@ function netdevFacts(
     ...nothing,
     netdev: name,
     netdevNetns: located.netns,
+    ...(located.heldBy === undefined ? {} : { heldBy: located.heldBy }),
     ...(address === undefined ? {} : { effectiveMac: address }),
   };
 }
 
-/** The RDMA devices of a function, wherever they are; the namespace is that of the first one that is away. */
+/** The RDMA devices of a function, wherever they are, and where the first one is that is away. */
 function findNodes(
   bus: BusDevice | undefined,
   { isRdmaAway }: FunctionDevices,
   atHome: readonly RdmaNode[],
   search: () => Whereabouts,
-): { nodes: RdmaNode[]; netns?: string } {
+): { nodes: RdmaNode[]; netns?: string; heldBy?: string } {
   if (!bus) return { nodes: [] };
   const here = atHome.filter(({ name }) => bus.rdmaDevices.includes(name));
   if (!isRdmaAway && !isAway(bus)) return { nodes: here };
   const away = search().rdmaNodesOf(bus.uverbs.map(({ name }) => name));
-  return { nodes: [...here, ...away.map(({ found }) => found)], netns: away[0]?.netns ?? UNKNOWN };
+  const { netns = UNKNOWN, heldBy } = away[0] ?? {};
+  const nodes = [...here, ...away.map(({ found }) => found)];
+  return { nodes, netns, ...(heldBy === undefined ? {} : { heldBy }) };
 }
 
 function whyNotReady(

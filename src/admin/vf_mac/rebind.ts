@@ -1,5 +1,5 @@
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import { SyscallError } from "../../kernel/error.ts";
-import type { VfKernel } from "../../kernel/vf_kernel.ts";
 import { CommandError } from "../error.ts";
 import { nameOf } from "./format.ts";
 import type { VfStatus } from "./list.ts";
@@ -21,7 +21,7 @@ export interface Expected {
  * @param timeoutMs the longest wait of each of two attempts
  * @throws {CommandError} when the driver does not come back; it says in which state the function is left
  */
-export function rebind(kernel: VfKernel, vf: VfStatus, expected: Expected, timeoutMs: number): void {
+export function rebind(kernel: AdminKernel, vf: VfStatus, expected: Expected, timeoutMs: number): void {
   let failure: Failure | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     if (kernel.getBusDevice(vf.deviceId)?.driver !== undefined) kernel.unbindDriver(vf.deviceId);
@@ -38,7 +38,7 @@ interface Failure {
 }
 
 function bind(
-  kernel: VfKernel,
+  kernel: AdminKernel,
   { deviceId, driver }: VfStatus,
   expected: Expected,
   timeoutMs: number,
@@ -55,7 +55,11 @@ function bind(
   }
 }
 
-function tryToBind(kernel: VfKernel, deviceId: string, driver: string | undefined): SyscallError | undefined {
+function tryToBind(
+  kernel: AdminKernel,
+  deviceId: string,
+  driver: string | undefined,
+): SyscallError | undefined {
   try {
     kernel.bindDriver(deviceId, driver);
     return undefined;
@@ -65,7 +69,7 @@ function tryToBind(kernel: VfKernel, deviceId: string, driver: string | undefine
   }
 }
 
-function listMissing(kernel: VfKernel, deviceId: string, expected: Expected): string[] {
+function listMissing(kernel: AdminKernel, deviceId: string, expected: Expected): string[] {
   const bus = kernel.getBusDevice(deviceId);
   if (bus?.driver === undefined) return ["driver"];
   const { netdevs } = kernel.getFunctionDevices(deviceId);

@@ -1,4 +1,4 @@
-import type { VfKernel } from "../../kernel/vf_kernel.ts";
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import { CommandError, ExitCode } from "../error.ts";
 import type { Terminal } from "../terminal.ts";
 import { findMacOwner, findPf, findVf, type VfNode } from "./find.ts";
@@ -67,7 +67,7 @@ function isSo(vf: VfStatus, address: Address): boolean {
   return "mac" in address && vf.ready && vf.adminMac === address.mac && vf.effectiveMac === address.mac;
 }
 
-function refuseOwned(kernel: VfKernel, vf: VfStatus, address: Address): void {
+function refuseOwned(kernel: AdminKernel, vf: VfStatus, address: Address): void {
   if (!("mac" in address)) return;
   const pfs = kernel.listPhysicalFunctions();
   const owner = findMacOwner(address.mac, pfs, listVfs(kernel, pfs), vf);

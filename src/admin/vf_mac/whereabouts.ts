@@ -1,13 +1,17 @@
 /** Where the netdevs and RDMA devices of functions are that the host's namespace does not have. */
+import type { AdminKernel, OtherNetns } from "../../kernel/admin_kernel.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../kernel/error.ts";
 import type { Netns } from "../../kernel/kernel.ts";
-import type { LinkDetails, RdmaNode, VfKernel } from "../../kernel/vf_kernel.ts";
+import type { LinkDetails, RdmaNode } from "../../kernel/vf_kernel.ts";
 import { openIfThere } from "../../plugin/recorded_netns.ts";
 
-/** Something and the path of the namespace that it was found in. */
+/** Something and where it was found. */
 export interface Located<T> {
   readonly found: T;
+  /** The namespace's path, or its number in words. */
   readonly netns: string;
+  /** A process that holds the namespace, and its container. */
+  readonly heldBy?: string;
 }
 
 /** What other namespaces have, searched once for many functions. */
@@ -15,12 +19,14 @@ export class Whereabouts {
   readonly #links: Located<LinkDetails>[] = [];
   readonly #nodes: (Located<RdmaNode> & { readonly uverbs: string })[] = [];
 
-  constructor(kernel: VfKernel) {
-    for (using netns of otherNetns(kernel)) {
-      for (const found of kernel.listLinksIn(netns)) this.#links.push({ found, netns: netns.path });
+  constructor(kernel: AdminKernel) {
+    for (const other of kernel.listOtherNetns().namespaces) {
+      using netns = open(kernel, other);
+      if (!netns) continue;
+      const where = describe(other);
+      for (const found of kernel.listLinksIn(netns)) this.#links.push({ found, ...where });
       for (const found of listRdmaNodes(kernel, netns)) {
-        const uverbs = netns.getUverbs(found.index) ?? "";
-        this.#nodes.push({ found, netns: netns.path, uverbs });
+        this.#nodes.push({ found, ...where, uverbs: netns.getUverbs(found.index) ?? "" });
       }
     }
   }
@@ -37,7 +43,7 @@ export class Whereabouts {
 }
 
 /** The RDMA devices of a namespace; none when the kernel has no RDMA subsystem. */
-export function listRdmaNodes(kernel: VfKernel, netns: Netns): RdmaNode[] {
+export function listRdmaNodes(kernel: AdminKernel, netns: Netns): RdmaNode[] {
   try {
     return kernel.listRdmaNodes(netns);
   } catch (error) {
@@ -46,18 +52,24 @@ export function listRdmaNodes(kernel: VfKernel, netns: Netns): RdmaNode[] {
   }
 }
 
-/** All namespaces but the host's, each once, those with a name first. */
-function* otherNetns(kernel: VfKernel): Generator<Netns> {
-  const seen = new Set([kernel.hostNetns.inode]);
-  const paths = function* () {
-    yield* kernel.listNamedNetns();
-    for (const { path, inode } of kernel.listNetns()) if (!seen.has(inode)) yield path;
+/** Opens a namespace by whatever leads to it. A process may end, or a path go, meanwhile. */
+function open(kernel: AdminKernel, { inode, paths, processes }: OtherNetns): Netns | undefined {
+  const inside = processes.filter(({ onlyOpen }) => !onlyOpen).map(({ pid }) => `/proc/${pid}/ns/net`);
+  const held = function* () {
+    for (const other of kernel.listNetns()) if (other.inode === inode) yield other.path;
   };
-  for (const path of paths()) {
+  for (const path of [...paths, ...inside, ...held()]) {
     const netns = openIfThere(kernel, path);
-    if (netns && !seen.has(netns.inode)) {
-      seen.add(netns.inode);
-      yield netns;
-    } else netns?.[Symbol.dispose]();
+    if (netns?.inode === inode) return netns;
+    netns?.[Symbol.dispose]();
   }
+  return undefined;
+}
+
+function describe({ inode, paths, processes }: OtherNetns): Omit<Located<never>, "found"> {
+  const netns = paths[0] ?? `network namespace ${inode}`;
+  const first = processes.find(({ onlyOpen }) => !onlyOpen) ?? processes[0];
+  if (!first) return { netns };
+  const container = first.containerId === undefined ? "" : `, container ${first.containerId.slice(0, 12)}`;
+  return { netns, heldBy: `process ${first.pid} ${JSON.stringify(first.command.slice(0, 40))}${container}` };
 }
