@@ -9,6 +9,10 @@ const COMMANDS = [
   "netns-mode get",
   "netns-mode set",
   "netns-mode check",
+  "vf-mac",
+  "vf-mac list",
+  "vf-mac set",
+  "vf-mac init",
   "completion",
 ];
 
@@ -22,14 +26,14 @@ for (const command of COMMANDS) {
 }
 
 Deno.test("examples of the help are command lines that are understood", async () => {
-  for (const command of COMMANDS.filter((command) => command.startsWith("netns-mode"))) {
+  for (const command of COMMANDS.filter((command) => /^(netns-mode|vf-mac)/.test(command))) {
     const { stdout } = await start({ args: [...command.split(" "), "--help"] });
     const examples = stdout.split("Examples:\n")[1]!.split("\n").filter(Boolean);
     assert(examples.length > 0);
     for (const example of examples) {
       const [program, ...args] = example.trim().split(/ {2,}/)[0]!.split(" ");
       assertEquals(program, "rdma-cni");
-      if (args.includes("set") && !args.includes("--dry-run")) args.push("--dry-run");
+      if (/ (set|init) /.test(`${example} `) && !args.includes("--dry-run")) args.push("--dry-run");
       const { code, stderr } = await start({ args });
       assert(code !== 2, `${example}: ${stderr}`);
     }
@@ -50,6 +54,17 @@ for (
     ["netns-mode set shared --presist --persist", /Did you mean --persist\?/],
     ["netns-mode check --expect", /argument missing/],
     ["netns-mode check --expect both", /'both'.*exclusive, shared/],
+    ["vf-mac lst", /Did you mean list\?/],
+    ["vf-mac set eth0 3", /missing required argument 'MAC'/],
+    ["vf-mac set eth0 3 02:03:00:00:48:5", /"02:03:00:00:48:5": it is no MAC address/],
+    ["vf-mac set eth0 3 03:03:00:00:48:53", /multicast/],
+    ["vf-mac set eth0 3 00:00:00:00:00:00", /all zeros/],
+    ["vf-mac set eth0 3 0203:00ff:fe00:485 --guid", /16 hexadecimal digits/],
+    ["vf-mac set eth0 3 02:03:00:00:48:53 --timeout 0", /'0'.*more than 0/],
+    ["vf-mac set eth0 3 02:03:00:00:48:53 --timeout soon", /'soon'.*Want seconds/],
+    ["vf-mac set eth0 3 02:03:00:00:48:53 --dryrun", /Did you mean --dry-run\?/],
+    ["vf-mac init", /name physical functions, or give --all/],
+    ["vf-mac init eth0 --all", /name physical functions, or give --all/],
     ["completion csh", /'csh'.*bash, zsh, fish/],
     ["completion", /missing required argument 'shell'/],
     ["--frobnicate", /unknown option '--frobnicate'/],
@@ -77,6 +92,17 @@ Deno.test("installed under another name, or called by a link, it is the same and
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("without physical functions there is nothing to list and nothing to do", async () => {
+  const listed = await start({ args: ["vf-mac", "list", "--json"] });
+  assertEquals([listed.code, JSON.parse(listed.stdout).filter(({ pf }: { pf: string }) => pf === "lo")], [
+    0,
+    [],
+  ]);
+  const refused = await start({ args: ["vf-mac", "set", "lo", "0", "02:03:00:00:48:53", "--dry-run"] });
+  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertStringIncludes(refused.stderr, 'Cannot use PF "lo": it is no SR-IOV physical function');
 });
 
 Deno.test("output that nobody can read ends a command without a dump of the stack", async () => {

@@ -16,12 +16,14 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "help", "netns-mode"]],
+  ["", ["completion", "help", "netns-mode", "vf-mac"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],
   ["netns-mode set ", ["exclusive", "shared"]],
   ["netns-mode set exclusive --p", ["--persist"]],
   ["netns-mode check --expect ", ["exclusive", "shared"]],
+  ["vf-mac ", ["help", "init", "list", "set"]],
+  ["vf-mac init --d", ["--dry-run"]],
   ["completion ", ["bash", "fish", "zsh"]],
 ] as const;
 

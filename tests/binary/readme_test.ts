@@ -16,8 +16,13 @@ const DENO = "npx --yes deno@2.7.11 run -A";
 const INSTALL =
   "install -m 755 dist/rdma-cni /opt/cni/bin/rdma.new && mv /opt/cni/bin/rdma.new /opt/cni/bin/rdma";
 const LINK = "ln -s /opt/cni/bin/rdma /usr/local/sbin/rdma-cni";
-const UNIT = "rdma-cni-netns-mode.service";
-const ENABLE = `install -m 644 deployment/${UNIT} /etc/systemd/system/ && systemctl enable ${UNIT}`;
+const UNITS = [
+  { unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
+  { unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
+].map(({ unit, target }) => {
+  const enable = `install -m 644 deployment/${unit} /etc/systemd/system/ && systemctl enable ${unit}`;
+  return { unit, target, enable };
+});
 
 Deno.test("the README's commands are those that are run by tests", () => {
   assertEquals(blocks("sh"), [
@@ -26,7 +31,7 @@ Deno.test("the README's commands are those that are run by tests", () => {
     `${DENO} deployment/build.ts`,
     INSTALL,
     LINK,
-    ENABLE,
+    ...UNITS.map(({ enable }) => enable),
   ]);
 });
 
@@ -48,22 +53,24 @@ Deno.test("the README's command installs an executable that runs", async () => {
   }
 });
 
-Deno.test("the README's command enables the unit before everything else", async () => {
-  const root = await Deno.makeTempDir();
-  try {
-    const folder = "/etc/systemd/system";
-    await Deno.mkdir(`${root}${folder}`, { recursive: true });
-    const command = ENABLE.replace(folder, `${root}${folder}`).replace(
-      "systemctl",
-      `systemctl --root=${root}`,
-    );
-    const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
-    assertEquals(code, 0);
-    assertEquals(await Deno.readLink(`${root}${folder}/sysinit.target.wants/${UNIT}`), `${folder}/${UNIT}`);
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-});
+for (const { unit, target, enable } of UNITS) {
+  Deno.test(`the README's command has ${target} start ${unit}`, async () => {
+    const root = await Deno.makeTempDir();
+    try {
+      const folder = "/etc/systemd/system";
+      await Deno.mkdir(`${root}${folder}`, { recursive: true });
+      const command = enable.replace(folder, `${root}${folder}`).replace(
+        "systemctl",
+        `systemctl --root=${root}`,
+      );
+      const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
+      assertEquals(code, 0);
+      assertEquals(await Deno.readLink(`${root}${folder}/${target}.wants/${unit}`), `${folder}/${unit}`);
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
+  });
+}
 
 Deno.test("the README's and the examples' configurations are accepted", async () => {
   const example = Deno.readTextFileSync(new URL("../../examples/roce.conflist", import.meta.url));

@@ -29,7 +29,7 @@ export function findPf(
     : "there is no network interface of that name";
   throw new CommandError(
     `Cannot use PF ${JSON.stringify(name)}: ${reason}`,
-    known === "" ? "this node has no physical function with a netdev" : `physical functions here: ${known}`,
+    known === "" ? "This node has no physical function with a netdev" : `Physical functions here: ${known}`,
   );
 }
 
@@ -54,7 +54,7 @@ export function findVf(kernel: AdminKernel, pf: PhysicalFunction, number: string
     `Cannot find VF ${number} of ${JSON.stringify(pf.name)}: it has ${
       numbers.length === 0 ? "no VFs switched on" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
     }`,
-    `switch VFs on: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
+    `Switch VFs on: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
   );
 }
 

@@ -10,7 +10,7 @@ export function refuseInUse(node: VfNode, vf: VfStatus): void {
   if (user === undefined) return;
   throw new CommandError(
     `Cannot touch ${nameOf(vf)}: ${user}`,
-    "delete the pod or stop the virtual machine first; --force takes the function away from it",
+    "Delete the pod or stop the virtual machine first; --force takes the function away from a pod.",
   );
 }
 

@@ -40,7 +40,7 @@ export async function initVfs(
   if (infiniBand) {
     throw new CommandError(
       `Cannot give MAC addresses: ${infiniBand.name} is an InfiniBand port`,
-      `give each VF a GUID: rdma-cni vf-mac set --guid ${infiniBand.name} VF GUID`,
+      `Give each VF a GUID: rdma-cni vf-mac set --guid ${infiniBand.name} VF GUID`,
     );
   }
   const vfs = listVfs(kernel, pfs);
@@ -111,5 +111,5 @@ function take(node: VfNode, step: Step, options: InitOptions): string {
   const vf = findVf(kernel, pf, String(step.vf.number)); // a pod may have got it since the plan was made
   plan(node, { ...step, vf }, options);
   const now = give(kernel, pf, vf, { mac: String(mac) }, options.timeoutMs);
-  return `${nameOf(vf)} has ${mac}, node GUID ${now.nodeGuid ?? "none"} (${need})`;
+  return `${nameOf(vf)} has ${mac}, node GUID ${now.nodeGuid ?? "none"} (before: ${need})`;
 }

@@ -85,7 +85,7 @@ function notBack(vf: VfStatus, { missing, cause }: Failure, timeoutMs: number): 
   if (!missing.includes("driver")) {
     return new CommandError(
       `${what}: its driver is bound but made no ${missing.join(" and no ")} within ${seconds}, twice`,
-      "see the kernel log; a longer --timeout helps a slow adapter",
+      "See the kernel log; a longer --timeout helps a slow adapter.",
     );
   }
   const path = vf.driver === undefined ? "drivers_probe" : `drivers/${vf.driver}/bind`;
@@ -93,7 +93,7 @@ function notBack(vf: VfStatus, { missing, cause }: Failure, timeoutMs: number): 
     `${what}: it is left without driver; ${
       cause?.message ?? "no driver took it"
     }, tried again for ${seconds}`,
-    `see the kernel log, then: echo ${vf.deviceId} > /sys/bus/pci/${path}`,
+    `See the kernel log, then: echo ${vf.deviceId} > /sys/bus/pci/${path}`,
     undefined,
     { cause },
   );

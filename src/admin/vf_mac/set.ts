@@ -74,7 +74,7 @@ function refuseOwned(kernel: AdminKernel, vf: VfStatus, address: Address): void 
   if (owner === undefined) return;
   throw new CommandError(
     `Cannot give ${nameOf(vf)} ${formatAddress(address)}: ${owner} has it`,
-    '"rdma-cni vf-mac list" tells all addresses',
+    '"rdma-cni vf-mac list" tells all addresses.',
   );
 }
 
@@ -82,7 +82,7 @@ function wrongKind(pf: string, isGuid: boolean): CommandError {
   return isGuid
     ? new CommandError(
       `Cannot give a GUID: ${pf} is no InfiniBand port`,
-      "leave out --guid and give a MAC address",
+      "Leave out --guid and give a MAC address.",
     )
-    : new CommandError(`Cannot give a MAC address: ${pf} is an InfiniBand port`, "give a GUID, with --guid");
+    : new CommandError(`Cannot give a MAC address: ${pf} is an InfiniBand port`, "Give a GUID, with --guid.");
 }

@@ -5,6 +5,7 @@ import { rdmaCni } from "../guest/command.ts";
 import {
   addNetns,
   bind,
+  names,
   netdevToNetns,
   type Outcome,
   pf,
@@ -387,30 +388,35 @@ vfMacCase("while the PF is down a function does not take its address, which is s
   );
 });
 
-vfMacCase("wrong words are refused with nothing changed", async (netdev) => {
-  const cases: [words: string, reason: RegExp, code?: number][] = [
-    [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
-    [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
-    [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
-    [`set ${netdev} x ${NEW_MAC}`, /want its number/, 2],
-    [`set ${netdev} 3 ${HOME_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
-    [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
-    [`set ${netdev} 7 ${NEW_MAC}`, /Cannot find VF 7 .* VFs 0 to 6/],
-    [`set eth99 3 ${NEW_MAC}`, /no network interface of that name/],
-    [`set lo 3 ${NEW_MAC}`, /"lo": it is no SR-IOV physical function/],
-    [`set ${vf(0).netdev} 3 ${NEW_MAC}`, /it is no SR-IOV physical function/],
-    [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /no InfiniBand port/],
-    [`init ${netdev} lo`, /it is no SR-IOV physical function/],
-    [`init`, /name physical functions, or give --all/, 2],
-    [`init ${netdev} --all`, /name physical functions, or give --all/, 2],
-    [`list lo`, /it is no SR-IOV physical function/],
-  ];
-  await makeRandom(2); // so that init would have something to do
+/** Runs command lines that must be refused while there would be something to do. */
+async function assertAllRefused(cases: [words: string, reason: RegExp, code?: number][]): Promise<void> {
+  await makeRandom(2);
   await assertUnchanged(async () => {
     for (const [words, reason, code = 1] of cases) {
       assertRefused(await rdmaCni(`vf-mac ${words}`), reason, code);
     }
   });
+}
+
+vfMacCase("addresses that are malformed or that somebody has are refused", async (netdev) => {
+  await assertAllRefused([
+    [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
+    [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
+    [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
+    [`set ${netdev} 3 ${HOME_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
+    [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
+    [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /no InfiniBand port/],
+  ]);
+});
+
+vfMacCase("functions that are not there, or are none, are refused", async (netdev) => {
+  await assertAllRefused([
+    [`set ${netdev} 7 ${NEW_MAC}`, /Cannot find VF 7 .* VFs 0 to 6/],
+    [`set eth99 3 ${NEW_MAC}`, /no network interface of that name/],
+    [`set ${vf(0).netdev} 3 ${NEW_MAC}`, /it is no SR-IOV physical function/],
+    [`init ${netdev} lo`, /"lo": it is no SR-IOV physical function/],
+    [`list lo`, /it is no SR-IOV physical function/],
+  ]);
 });
 
 vfMacCase("without the capability it needs it says so", async (netdev) => {
@@ -437,4 +443,20 @@ vfMacCase("a call of the plugin that holds the lock is waited for", async (netde
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
   assert.equal(code, 0, stderr);
   Deno.removeSync(released); // which is not there if it did not wait
+});
+
+vfMacCase("a signal does not leave a function without driver", async (netdev) => {
+  setSimParameter("refuse_binds", 1000);
+  const { deviceId } = vf(3);
+  const child = new Deno.Command("/opt/cni/bin/rdma", {
+    args: ["vf-mac", "set", netdev, "3", NEW_MAC, "--timeout", "50"],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const folder = `/sys/bus/pci/devices/${deviceId}`;
+  await until("the driver is away", () => !names(folder).includes("driver"));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) child.kill(signal);
+  setSimParameter("refuse_binds", 0);
+  assert.equal((await child.status).code, 0);
+  assert.deepEqual([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
 });
