@@ -4,6 +4,7 @@ import type { AdminKernel } from "../kernel/admin_kernel.ts";
 import { VERSION } from "../version.ts";
 import { addCompletionCommand } from "./completion.ts";
 import { CommandError, ExitCode } from "./error.ts";
+import { addDoctorCommand } from "./doctor/command.ts";
 import { toCommandError } from "./failure.ts";
 import { addExamples } from "./help.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
@@ -58,10 +59,12 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
+    ["doctor", "tell why RDMA works in this node's pods, or why not"],
     ["help netns-mode", "tell more about a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
+  addDoctorCommand(program, context);
   addCompletionCommand(program);
   return program;
 }

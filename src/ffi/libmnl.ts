@@ -27,6 +27,7 @@ interface Attribute {
 }
 
 let symbols: Symbols | undefined;
+let openedPath = "";
 
 /**
  * Opens libmnl on first use: the system's, else the copy that stands in a hidden folder beside the executable.
@@ -39,12 +40,24 @@ export function openLibmnl(): Symbols {
   const causes: string[] = [];
   for (const path of ["libmnl.so.0", `${folder}.rdma-cni/libmnl.so.0`]) {
     try {
-      return symbols = openLibrary(path, SYMBOLS);
+      symbols = openLibrary(path, SYMBOLS);
+      openedPath = path;
+      return symbols;
     } catch (cause) {
       causes.push(cause instanceof Error ? cause.message : String(cause));
     }
   }
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
+}
+
+/**
+ * Where libmnl was found: the name alone for the system's, a path for the copy beside the executable.
+ *
+ * @throws {LibmnlMissing} when neither can be opened
+ */
+export function findLibmnl(): string {
+  openLibmnl();
+  return openedPath;
 }
 
 /**

@@ -7,6 +7,8 @@ export interface AdminKernel extends Kernel, VfKernel {
   setRdmaMode(mode: RdmaMode): void;
   /** The network namespaces besides the initial one, and what keeps each alive, as far as this process can see. */
   listOtherNetns(): OtherNetnsList;
+  /** Where libmnl was found: its name alone when the system has it. @throws {LibmnlMissing} */
+  findLibmnl(): string;
 }
 
 export interface OtherNetnsList {

@@ -1,3 +1,4 @@
+import { findLibmnl } from "../ffi/libmnl.ts";
 import { NETLINK_RDMA } from "../netlink/constants.ts";
 import type { AdminKernel, OtherNetnsList } from "./admin_kernel.ts";
 import type { Netns, RdmaMode } from "./kernel.ts";
@@ -17,6 +18,10 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
 
   listOtherNetns(): OtherNetnsList {
     return listOtherNetns();
+  }
+
+  findLibmnl(): string {
+    return findLibmnl();
   }
 
   get bootedAtMs(): number {

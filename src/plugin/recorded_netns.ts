@@ -13,7 +13,7 @@ export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | u
 }
 
 /** Whether a namespace is the recorded one. Numbers are used again after a namespace has gone, cookies never. */
-export function isRecorded(netns: Netns, recorded: RecordedNetns): boolean {
+export function isRecorded(netns: Pick<Netns, "inode" | "cookie">, recorded: RecordedNetns): boolean {
   if (netns.cookie !== undefined && recorded.cookie !== undefined) return netns.cookie === recorded.cookie;
   return netns.inode === recorded.inode;
 }

@@ -1,5 +1,5 @@
 import type { AdminKernel, OtherNetns } from "../../src/kernel/admin_kernel.ts";
-import { EBUSY, NetlinkError } from "../../src/kernel/error.ts";
+import { EBUSY, LibmnlMissing, NetlinkError } from "../../src/kernel/error.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
 import { MemoryVfKernel } from "./memory_vf_kernel.ts";
 
@@ -7,6 +7,8 @@ import { MemoryVfKernel } from "./memory_vf_kernel.ts";
 export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
   others: OtherNetns[] = [];
   isComplete = true;
+  /** Where libmnl is found, if it is. */
+  libmnl: string | undefined = "libmnl.so.0";
   /** What the kernel refuses any change of the mode with, if it does. */
   refusal: Error | undefined;
 
@@ -20,5 +22,10 @@ export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
 
   listOtherNetns() {
     return { namespaces: this.others, isComplete: this.isComplete };
+  }
+
+  findLibmnl(): string {
+    if (this.libmnl === undefined) throw new LibmnlMissing("Cannot open libmnl: it is not there");
+    return this.libmnl;
   }
 }

@@ -1,0 +1,34 @@
+import type { Command } from "@commander-js/extra-typings";
+import type { Context } from "../command.ts";
+import { addExamples } from "../help.ts";
+import { printJson } from "../terminal.ts";
+import { examineNode } from "./doctor.ts";
+import { EXIT_CODES, worstLevel } from "./finding.ts";
+import { printFindings } from "./report.ts";
+
+const NOTES = `
+Each line is "ok", "warning" or "problem"; below the latter two stands what mends it. Nothing is changed.
+
+Exit codes:
+  0  all is well
+  1  there are warnings: something is left over, or will be missing
+  2  there are problems: pods get no RDMA, or one has lost it`;
+
+/** Adds `doctor`. */
+export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {
+  const command = program.command("doctor")
+    .description("tell why RDMA works in this node's pods, or why not")
+    .option("--json", "print the findings for machines")
+    .action(async ({ json }) => {
+      const findings = await examineNode({ kernel, root: "", executable: Deno.execPath() });
+      const level = worstLevel(findings);
+      if (json) printJson(terminal, { level, findings });
+      else printFindings(terminal, findings);
+      exit(EXIT_CODES[level]);
+    });
+  command.addHelpText("after", NOTES);
+  addExamples(command, [
+    ["doctor", "tell all about this node"],
+    [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "what is not in order, for machines"],
+  ]);
+}

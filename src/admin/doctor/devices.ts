@@ -1,0 +1,76 @@
+import { listVerbsDevices } from "../../kernel/inventory.ts";
+import { isRecorded } from "../../plugin/recorded_netns.ts";
+import { State, type StateEntry } from "../../plugin/state.ts";
+import { type Finding, ok, problem, warning } from "./finding.ts";
+import { listNamespaces, type Namespace } from "./namespaces.ts";
+import { type Node, quote } from "./node.ts";
+import { stateFolder } from "./records.ts";
+
+/** The RDMA devices and the namespaces they are in, a line for each namespace. */
+export function examineDevices(node: Node): Finding[] {
+  const { kernel, root } = node;
+  const atHome = namesOf(kernel.hostNetns.listRdmaDevices());
+  const isShared = kernel.getRdmaMode() === "shared";
+  const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
+  const known = [...atHome, ...away.flatMap(({ devices }) => namesOf(devices))];
+  const lost = isShared ? [] : listVerbsDevices(root).filter((name) => !known.includes(name));
+  if (known.length + lost.length === 0) {
+    return [problem(
+      "devices",
+      "there is no RDMA device",
+      "load the RDMA module that goes with the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
+    )];
+  }
+  const here = isShared ? "seen by every namespace" : "in the host's namespace";
+  const records = new State(stateFolder(root)).list();
+  return [
+    ok("devices", `${here}: ${atHome.join(", ") || "none"}`),
+    ...away.map((namespace) => examineNamespace(namespace, records)),
+    ...lost.map((name) =>
+      warning(
+        "devices",
+        `${name} is in a namespace that no file and no process leads to`,
+        "it comes home when that namespace ends; if it does not, rebind its function or reboot",
+      )
+    ),
+  ];
+}
+
+function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {
+  const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
+  const entry = records.find(({ record }) => record?.netns && isRecorded(namespace, record.netns));
+  const { attachment } = entry?.record ?? {};
+  if (attachment) {
+    const { containerID, ifname, network } = attachment;
+    return ok("devices", `${text} (container ${containerID}, ${ifname}, network ${network})`);
+  }
+  return records.some(({ record }) => record && !record.netns && hasDevice(namespace, record))
+    ? ok("devices", `${text} (recorded by the Go plugin)`)
+    : warning(
+      "devices",
+      `${text}, which no record of the plugin tells of`,
+      `unless another program put them there, end the namespace, so that they come home: ${
+        endCommand(namespace)
+      }`,
+    );
+}
+
+function endCommand({ path, processes }: Namespace): string {
+  const kill = processes.length > 0 ? [`kill ${processes.map(({ pid }) => pid).join(" ")}`] : [];
+  return [...kill, ...unmountCommand(path)].join("; ");
+}
+
+/** A mount of another mount namespace can be undone only there; below /proc else nothing is mounted. */
+function unmountCommand(path: string): string[] {
+  const [, pid, inside] = /^\/proc\/(\d+)\/root(\/.+)$/.exec(path) ?? [];
+  if (pid !== undefined && inside !== undefined) return [`nsenter -t ${pid} -m umount ${quote(inside)}`];
+  return path.startsWith("/proc/") ? [] : [`umount ${quote(path)}`];
+}
+
+function hasDevice({ devices }: Namespace, record: NonNullable<StateEntry["record"]>): boolean {
+  return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
+}
+
+function namesOf(devices: readonly { readonly name: string }[]): string[] {
+  return devices.map(({ name }) => name);
+}

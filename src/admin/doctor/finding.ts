@@ -1,0 +1,89 @@
+import { SyscallError } from "../../kernel/error.ts";
+import { toCniError } from "../../plugin/failure.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import { CommandError, type ExitCode } from "../error.ts";
+
+/** What a finding is about, in the order in which they are printed. */
+export const GROUPS = [
+  "kernel",
+  "modules",
+  "mode",
+  "libmnl",
+  "sriov",
+  "vfs",
+  "devices",
+  "records",
+  "networks",
+  "plugin",
+] as const;
+
+export type Group = typeof GROUPS[number];
+
+/** "problem": pods get no RDMA, or a running one has lost it. "warning": it may come to that, or something is left over. */
+export type Level = "ok" | "warning" | "problem";
+
+/** One line of what the doctor found. */
+export interface Finding {
+  readonly group: Group;
+  readonly level: Level;
+  readonly text: string;
+  /** The command that mends it, or what else to do. */
+  readonly mend?: string;
+}
+
+export function ok(group: Group, text: string): Finding {
+  return { group, level: "ok", text };
+}
+
+export function warning(group: Group, text: string, mend: string): Finding {
+  return { group, level: "warning", text, mend };
+}
+
+export function problem(group: Group, text: string, mend: string): Finding {
+  return { group, level: "problem", text, mend };
+}
+
+/** The worst level among findings. */
+export function worstLevel(findings: readonly Finding[]): Level {
+  const has = (level: Level) => findings.some((finding) => finding.level === level);
+  return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
+}
+
+/** The doctor's exit codes: 0, 1 with warnings, 2 with problems. */
+export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = { ok: 0, warning: 1, problem: 2 };
+
+const EPERM = 1;
+const EACCES = 13;
+
+/** Examines one group. What keeps it from being examined is a finding, too, so that the others are still told. */
+export async function examine(
+  group: Group,
+  work: () => readonly Finding[] | Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  try {
+    return await work();
+  } catch (error) {
+    return [unreadable(group, error)];
+  }
+}
+
+function unreadable(group: Group, error: unknown): Finding {
+  if (error instanceof CommandError) {
+    return problem(group, error.message, error.advice ?? "see the kernel log");
+  }
+  const known = toCniError(error);
+  const text = known instanceof Error ? known.message : String(known);
+  if (isPermission(error)) return problem(group, text, "run it as root, with all capabilities");
+  if (!(known instanceof CniError)) return problem(group, text, "repair what keeps it from being read");
+  if (known.code === ErrorCode.rdmaUnavailable) {
+    return problem(group, "cannot be asked for: the kernel has no RDMA subsystem", "modprobe ib_core");
+  }
+  return problem(group, text, known.details ?? "see the kernel log");
+}
+
+/** The refusal itself may be the cause of an error that tells what was refused. */
+function isPermission(error: unknown): boolean {
+  if (error instanceof Deno.errors.PermissionDenied) return true;
+  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
+  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
+}

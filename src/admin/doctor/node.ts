@@ -1,0 +1,15 @@
+import type { AdminKernel } from "../../kernel/admin_kernel.ts";
+
+/** The node that is examined. */
+export interface Node {
+  readonly kernel: AdminKernel;
+  /** The folder that all files are looked for below; "" is the node's own root. */
+  readonly root: string;
+  /** Path of this program, for the commands that mend something. */
+  readonly executable: string;
+}
+
+/** A path as a word for the shell. */
+export function quote(path: string): string {
+  return /^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,64 @@
+// How the doctor tells what it finds on this machine. What it finds on nodes with RDMA: tests/vm/cases.
+import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { PROGRAM, start } from "./program.ts";
+
+const MACHINE_HAS_RDMA = await Deno.stat("/sys/module/ib_core").then(() => true, () => false);
+const EXIT_CODES: Record<string, number> = { ok: 0, warning: 1, problem: 2 };
+
+Deno.test("doctor tells that a kernel without RDMA subsystem is a problem", async () => {
+  const { code, stdout, stderr } = await start({ args: ["doctor"] });
+  assertEquals(stderr, "");
+  assertMatch(stdout, /\nThis node (is ready for RDMA in pods|has \d+ .*)\.\n$/);
+  const words = "problem  mode      cannot be asked for: the kernel has no RDMA subsystem\n" +
+    `${" ".repeat(19)}-> modprobe ib_core\n`;
+  if (MACHINE_HAS_RDMA) assertEquals(stdout.includes(words), false);
+  else {
+    assertEquals(code, 2);
+    assertStringIncludes(stdout, words);
+  }
+});
+
+Deno.test("doctor --json prints the same findings as one JSON", async () => {
+  const { code, json, stderr } = await start({ args: ["doctor", "--json"] });
+  assertEquals([code, stderr], [EXIT_CODES[json.level], ""]);
+  const people = (await start({ args: ["doctor"] })).stdout;
+  for (const { group, level, text, mend } of json.findings) {
+    assertStringIncludes(people, `${level.padEnd(7)}  ${group.padEnd(8)}  ${text}\n`);
+    if (level !== "ok") assertStringIncludes(people, `-> ${mend}\n`);
+  }
+  assertEquals(json.findings.length > 9, true);
+});
+
+for (
+  const [what, env, hasColor] of [
+    ["a terminal", {}, true],
+    ["a terminal with NO_COLOR", { NO_COLOR: "1" }, false],
+  ] as const
+) {
+  Deno.test(`doctor on ${what} has ${hasColor ? "" : "no "}colours`, async () => {
+    // script(1) gives its command a terminal.
+    const { stdout } = await new Deno.Command("script", {
+      args: ["--quiet", "--return", "--command", `"${PROGRAM}" doctor`, "/dev/null"],
+      env: { PATH: "/usr/bin:/bin", ...env },
+      clearEnv: true,
+      stdin: "null",
+    }).output();
+    const text = new TextDecoder().decode(stdout);
+    assertEquals(text.includes("\x1b[32mok"), hasColor, text);
+    assertEquals(text.includes("\x1b"), hasColor, text);
+  });
+}
+
+Deno.test("doctor without a terminal has no colours", async () => {
+  assertEquals((await start({ args: ["doctor"] })).stdout.includes("\x1b"), false);
+});
+
+Deno.test("doctor --help tells the exit codes and has examples; it takes no arguments", async () => {
+  const { code, stdout } = await start({ args: ["doctor", "--help"] });
+  assertEquals(code, 0);
+  assertMatch(stdout, /Exit codes:\n {2}0 .*\n {2}1 .*\n {2}2 .*/);
+  assertStringIncludes(stdout, "Examples:\n  rdma-cni doctor ");
+  const wrong = await start({ args: ["doctor", "now"] });
+  assertEquals([wrong.code, wrong.stdout], [2, ""]);
+  assertMatch(wrong.stderr, /too many arguments/);
+});

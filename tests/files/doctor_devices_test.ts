@@ -1,0 +1,268 @@
+import { examineDevices } from "../../src/admin/doctor/devices.ts";
+import { examine } from "../../src/admin/doctor/finding.ts";
+import { examineInitramfs, examineMode } from "../../src/admin/doctor/mode.ts";
+import { examineRecords } from "../../src/admin/doctor/records.ts";
+import { EINVAL, NetlinkError } from "../../src/kernel/error.ts";
+import { readPersistedMode } from "../../src/admin/netns_mode/persisted.ts";
+import type { AttachmentRecord } from "../../src/plugin/record.ts";
+import { assertFindings, DoctorNode } from "./doctor_node.ts";
+
+const POD = "/run/netns/pod";
+const VF = "0000:3b:00.2";
+const FILE = "net-container1-net1";
+
+/** A node with a function whose RDMA device is in a pod, and a second one at home. */
+function createNode() {
+  const node = new DoctorNode();
+  const pod = node.kernel.addNetns(POD);
+  node.kernel.others.push({ inode: pod.inode, paths: [POD], processes: [] });
+  node.kernel.addFunction(VF);
+  const device = node.kernel.addDevice(VF, 2, { space: pod });
+  node.kernel.addFunction("0000:3b:00.3");
+  node.kernel.addDevice("0000:3b:00.3", 3);
+  for (const { uverbs, name } of node.kernel.devices) {
+    node.write(`/sys/class/infiniband_verbs/${uverbs}/ibdev`, name);
+  }
+  const record: AttachmentRecord = {
+    attachment: { network: "net", containerID: "container1", ifname: "net1" },
+    deviceId: VF,
+    devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
+    netns: { path: POD, inode: pod.inode, cookie: pod.cookie! },
+    bootId: node.kernel.bootId,
+    createdAt: 1000,
+  };
+  return { node, pod, device, record };
+}
+
+/** A record of the Go plugin. */
+const GO_RECORD = JSON.stringify({
+  version: "1.0",
+  deviceID: VF,
+  sandboxRdmaDevName: "mlx5_2",
+  containerRdmaDevName: "mlx5_2",
+});
+
+Deno.test("devices: those at home, and those in a pod with the container that the record tells", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  assertFindings(examineDevices(node), [
+    ["ok", /^in the host's namespace: mlx5_3$/],
+    ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
+  ]);
+});
+
+Deno.test("devices: one in a namespace that no record tells of, found by a process", () => {
+  const { node, pod, record } = createNode();
+  using _ = node;
+  node.kernel.paths.delete(POD);
+  node.kernel.held.set("/proc/42/ns/net", pod);
+  const process = { pid: 42, command: "sleep", onlyOpen: false };
+  node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
+  node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
+  assertFindings(examineDevices(node), [
+    ["ok", /host's/],
+    ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they come home: kill 42 43$/],
+  ]);
+});
+
+Deno.test("devices: the Go plugin's records name devices alone", () => {
+  const { node } = createNode();
+  using _ = node;
+  node.record(FILE, GO_RECORD);
+  assertFindings(examineDevices(node), [["ok", /host's/], ["ok", /mlx5_2 \(recorded by the Go plugin\)/]]);
+});
+
+Deno.test("devices: a namespace that nothing leads to is told by the device's uverbs", () => {
+  const { node } = createNode();
+  using _ = node;
+  node.kernel.paths.delete(POD);
+  assertFindings(examineDevices(node), [["ok", /: mlx5_3$/], [
+    "warning",
+    /^mlx5_2 is in a namespace that no file/,
+  ]]);
+});
+
+Deno.test("devices: one in a mounted namespace that no record tells of", () => {
+  const { node } = createNode();
+  using _ = node;
+  node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get(POD)!);
+  assertFindings(examineDevices(node), [["ok", /host's/], [
+    "warning",
+    /^in \/run\/netns\/pod: mlx5_2/,
+    /: umount \/run\/netns\/pod$/,
+  ]]);
+});
+
+Deno.test("devices: one in a namespace that only another mount namespace has a path to", () => {
+  const { node, pod } = createNode();
+  using _ = node;
+  node.kernel.paths.set(`/proc/7/root${POD}`, pod);
+  node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
+  assertFindings(examineDevices(node), [
+    ["ok", /host's/],
+    ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/],
+  ]);
+});
+
+Deno.test("devices: in shared mode all are everywhere", () => {
+  const { node, device } = createNode();
+  using _ = node;
+  device.space = node.kernel.host;
+  node.kernel.mode = "shared";
+  assertFindings(examineDevices(node), [["ok", /^seen by every namespace: mlx5_2, mlx5_3$/]]);
+});
+
+Deno.test("devices: none at all", () => {
+  using node = new DoctorNode();
+  assertFindings(examineDevices(node), [["problem", /there is no RDMA device/, /mlx5_ib/]]);
+});
+
+Deno.test("mode: the commands that mend it name this program", () => {
+  using node = new DoctorNode();
+  node.kernel.mode = "shared";
+  assertFindings(examineMode(node), [
+    ["problem", /shared now/, /^\/usr\/local\/bin\/rdma-cni netns-mode set exclusive --persist/],
+  ]);
+  node.kernel.mode = "exclusive";
+  node.write("/etc/modprobe.d/rdma.conf", "options ib_core netns_mode=0\n");
+  assertFindings(examineMode(node), [[
+    "ok",
+    /after a reboot exclusive \(\/etc\/modprobe\.d\/rdma\.conf:1\)/,
+  ]]);
+});
+
+Deno.test("mode: a kernel that knows none", async () => {
+  using node = new DoctorNode();
+  node.kernel.getRdmaMode = () => {
+    throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
+  };
+  assertFindings(await examine("mode", () => examineMode(node)), [["problem", /EINVAL/, /5\.3 or newer/]]);
+});
+
+Deno.test("mode: an initramfs with ib_core that is older than the file in modprobe.d", () => {
+  const file = "/etc/modprobe.d/rdma.conf";
+  const image = "/boot/initrd.img-6.12.1";
+  using node = new DoctorNode({
+    [file]: "options ib_core netns_mode=0\n",
+    [image]: "",
+    "/etc/os-release": "ID=debian\n",
+  });
+  Deno.utimeSync(`${node.root}${image}`, 1, 1);
+  const persisted = readPersistedMode(node.root);
+  const withIbCore = () => "usr/lib/modules/6.12.1/kernel/ib_core.ko.xz\n";
+  assertFindings(examineInitramfs(node.root, persisted, withIbCore), [
+    [
+      "warning",
+      /^\/boot\/initrd\.img-6\.12\.1 has ib_core and is older than \/etc\/modprobe\.d\/rdma\.conf/,
+      /^update-initramfs -u$/,
+    ],
+  ]);
+  assertFindings(examineInitramfs(node.root, persisted, () => ""), []);
+  node.write("/proc/cmdline", "ib_core.netns_mode=0\n");
+  assertFindings(examineInitramfs(node.root, readPersistedMode(node.root), withIbCore), []);
+});
+
+Deno.test("records: none, and one that fits", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  assertFindings(examineRecords(node), [["ok", /^none$/]]);
+  node.record(FILE, record);
+  assertFindings(examineRecords(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that fit/]]);
+});
+
+Deno.test("records: the Go plugin's fits while its device is away", () => {
+  const { node, device } = createNode();
+  using _ = node;
+  node.record(FILE, GO_RECORD);
+  assertFindings(examineRecords(node), [["ok", /^1 in /]]);
+  device.space = node.kernel.host;
+  assertFindings(examineRecords(node), [["warning", /stale: .*in the host's namespace/, /^rm /]]);
+});
+
+Deno.test("records: unreadable ones, beside one that fits", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  node.record("cut", "{");
+  node.record("future", '{"version":"2.0"}');
+  node.link("/var/lib/cni/rdma/link", "/etc/shadow");
+  assertFindings(examineRecords(node), [
+    ["ok", /^1 in /],
+    ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
+    ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
+    ["warning", /no regular file/, /^rm \S+\/link$/],
+  ]);
+});
+
+Deno.test("records: from before the last boot", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, { ...record, bootId: "boot-0" });
+  assertFindings(examineRecords(node), [[
+    "warning",
+    /stale: it is from before the last boot/,
+    /^rm \S+-net1$/,
+  ]]);
+});
+
+Deno.test("records: any, while no device can be in a pod", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  const wanted = [["warning", /stale: no device can be in a pod/, /^rm /]] as const;
+  node.kernel.mode = "shared";
+  assertFindings(examineRecords(node), wanted);
+  node.kernel.hasRdma = false;
+  assertFindings(examineRecords(node), wanted);
+});
+
+Deno.test("records: the namespace has gone and the device is home", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  device.space = node.kernel.host;
+  node.kernel.addNetns(POD); // another one at the same path
+  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, /^rm /]]);
+});
+
+Deno.test("records: the path has gone, but not the namespace", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  node.kernel.paths.delete(POD);
+  assertFindings(examineRecords(node), [["warning", /something keeps the namespace alive/, /lsns/]]);
+});
+
+Deno.test("records: the pod has lost its device", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  device.space = node.kernel.host;
+  assertFindings(examineRecords(node), [[
+    "problem",
+    /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
+    /delete the pod/,
+  ]]);
+});
+
+Deno.test("records: the function has gone, under a pod or after it", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  node.kernel.bus.delete(VF);
+  assertFindings(examineRecords(node), [[
+    "problem",
+    /container1 had 0000:3b:00\.2, which is on no bus/,
+    /delete the pod/,
+  ]]);
+  node.kernel.paths.delete(POD);
+  assertFindings(examineRecords(node), [["warning", /stale/, /^rm /]]);
+});
+
+Deno.test("records: a path that a shell would not take for one word is quoted", () => {
+  const { node } = createNode();
+  using _ = node;
+  node.record("a b's", "");
+  assertFindings(examineRecords(node), [["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/]]);
+});

@@ -1,0 +1,150 @@
+// The parts of the doctor that look at files and programs, and all of it on nodes that have nothing.
+import { examineNode } from "../../src/admin/doctor/doctor.ts";
+import { GROUPS } from "../../src/admin/doctor/finding.ts";
+import { type Answer, askVersion, examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
+import { examineNetworks } from "../../src/admin/doctor/networks.ts";
+import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
+import { assertFindings, DoctorNode } from "./doctor_node.ts";
+
+const NET_D = "/etc/cni/net.d";
+const GOOD = JSON.stringify({
+  cniVersion: "1.0.0",
+  name: "a",
+  plugins: [{ type: "sriov" }, { type: "rdma" }],
+});
+
+Deno.test("networks: no folder, no file that uses the plugin", () => {
+  return withNode({}, async (node) => {
+    const none = [["ok", /^none in \/etc\/cni\/net\.d uses "rdma"$/]] as const;
+    assertFindings(await examineNetworks(node.root), none);
+    node.write(`${NET_D}/10-bridge.conf`, '{"type":"bridge"}');
+    node.write(`${NET_D}/10-rdma.conflist.bak`, '{"type":"rdma"}');
+    assertFindings(await examineNetworks(node.root), none);
+  });
+});
+
+Deno.test("networks: good files are one line, each fault of the others one", () => {
+  const files = {
+    [`${NET_D}/1.conflist`]: GOOD,
+    [`${NET_D}/2.conf`]: '{"cniVersion":"1.0.0","name":"n","type":"rdma","deviceId":"x"}',
+    [`${NET_D}/3.json`]: '{"type": "rdma"',
+    [`${NET_D}/4.conflist`]: GOOD.replace('"a"', '"b"'),
+    [`${NET_D}/5.conf/`]: "",
+  };
+  return withNode(files, async (node) => {
+    assertFindings(await examineNetworks(node.root), [
+      ["ok", /^in \/etc\/cni\/net\.d: 1\.conflist, 4\.conflist$/],
+      ["problem", /2\.conf: "rdma" is not chained/],
+      ["warning", /2\.conf: .*"deviceId"/],
+      ["problem", /3\.json is not JSON/],
+      ["problem", /5\.conf cannot be read: /],
+    ]);
+  });
+});
+
+const PLUGIN = "/opt/cni/bin/rdma";
+
+function script(node: DoctorNode, text: string, mode = 0o755): string {
+  node.write(PLUGIN, text);
+  Deno.chmodSync(`${node.root}${PLUGIN}`, mode);
+  return `${node.root}${PLUGIN}`;
+}
+
+Deno.test("plugin: it is asked with --version, and nothing else of the environment", () => {
+  return withNode({}, async (node) => {
+    const path = script(
+      node,
+      '#!/bin/sh\necho "$#" "$1" "$(env | grep -c "^HOME=")"\necho more >&2\nexit 3\n',
+    );
+    assertEquals(await askVersion(path, new AbortController().signal), {
+      kind: "text",
+      text: "1 --version 0\nmore\n",
+    });
+  });
+});
+
+Deno.test("plugin: one that does not answer is killed when the time is up", () => {
+  return withNode({}, async (node) => {
+    const path = script(node, `#!/bin/sh\ntrap "" TERM\necho $$ > ${node.root}/pid\nwhile :; do :; done\n`);
+    const { answer, pid } = await askInVain(node, path);
+    assertEquals(answer, { kind: "silent" });
+    assertThrows(() => Deno.readLinkSync(`/proc/${pid}/exe`), Deno.errors.NotFound);
+  });
+});
+
+Deno.test("plugin: one whose output another process keeps open is not waited for when the time is up", () => {
+  return withNode({}, async (node) => {
+    const path = script(node, `#!/bin/sh\nsleep 5 &\necho $! > ${node.root}/pid\nwait\n`);
+    const { answer, pid } = await askInVain(node, path);
+    assertEquals(answer, { kind: "silent" });
+    assertMatch(Deno.readLinkSync(`/proc/${pid}/exe`), /./);
+    Deno.kill(pid, "SIGKILL");
+  });
+});
+
+/** Asks a program that writes a process's number into a file; then the time is up. */
+async function askInVain({ root }: DoctorNode, path: string): Promise<{ answer: Answer; pid: number }> {
+  const timeUp = new AbortController();
+  const answer = askVersion(path, timeUp.signal);
+  while (!(await Deno.readTextFile(`${root}/pid`).catch(() => "")).endsWith("\n")) await turn();
+  timeUp.abort();
+  return { answer: await answer, pid: Number(Deno.readTextFileSync(`${root}/pid`)) };
+}
+
+Deno.test("plugin: one that never stops talking is cut off", () => {
+  return withNode({}, async (node) => {
+    const path = script(node, "#!/bin/sh\nexec yes\n");
+    const answer = await askVersion(path, new AbortController().signal);
+    assertEquals(answer.kind === "text" && answer.text.startsWith("y\ny\n"), true);
+    assertEquals(answer.kind === "text" && answer.text.length < 1_000_000, true);
+  });
+});
+
+Deno.test("plugin: absent, and not to be run", () => {
+  return withNode({}, async (node) => {
+    const install = /^install -m 755 \/usr\/local\/bin\/rdma-cni \/opt\/cni\/bin\/rdma\.new && mv /;
+    assertFindings(await examineInstalledPlugin(node), [["problem", /not there/, install]]);
+    script(node, "#!/bin/sh\n", 0o644);
+    assertFindings(await examineInstalledPlugin(node), [["problem", /cannot be run/, install]]);
+    script(node, "#!/bin/sh\necho rdma-cni 0.0.1\n");
+    assertFindings(await examineInstalledPlugin(node), [["warning", /version 0\.0\.1/, install]]);
+  });
+});
+
+Deno.test("on a node whose files are missing every group has its finding", () => {
+  return withNode({}, async (node) => {
+    Deno.removeSync(`${node.root}/proc`, { recursive: true });
+    const findings = await examineNode(node);
+    const seen = [...new Set(findings.map(({ group }) => group))];
+    assertEquals(seen, [...GROUPS]);
+    assertMatch(findings[0]!.text, /osrelease/);
+  });
+});
+
+Deno.test("a kernel that refuses everything keeps no other group from being told", () => {
+  return withNode({ [`${NET_D}/1.conflist`]: GOOD }, async (node) => {
+    node.kernel.getRdmaMode = () => {
+      throw new Error("no answer");
+    };
+    const levels = new Map((await examineNode(node)).map(({ group, level }) => [group, level]));
+    assertEquals([levels.get("mode"), levels.get("devices"), levels.get("records"), levels.get("networks")], [
+      "problem",
+      "problem",
+      "problem",
+      "ok",
+    ]);
+  });
+});
+
+async function withNode(
+  files: Record<string, string>,
+  work: (node: DoctorNode) => Promise<void>,
+): Promise<void> {
+  using node = new DoctorNode(files);
+  await work(node);
+}
+
+/** Lets others run. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}

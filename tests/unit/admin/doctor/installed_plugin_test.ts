@@ -1,0 +1,44 @@
+import { type Answer, judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
+import { VERSION } from "../../../../src/version.ts";
+import { assertEquals, assertMatch } from "../../../assert.ts";
+
+const text = (text: string): Answer => ({ kind: "text", text });
+
+for (
+  const [what, answer, level, words] of [
+    ["this version", text(`rdma-cni ${VERSION}\n`), "ok", new RegExp(`version ${VERSION}`)],
+    ["another version", text("rdma-cni 0.0.1\n"), "warning", /is version 0\.0\.1, this program is/],
+    [
+      "the Go plugin that tells its version",
+      text("rdma-cni version:v1.4.0, commit:1, date:2\n"),
+      "warning",
+      /Go plugin/,
+    ],
+    [
+      "the Go plugin that does not",
+      text('{"code":4,"msg":"required env variables [CNI_COMMAND] missing"}'),
+      "warning",
+      /Go plugin/,
+    ],
+    ["another program", text("rdma utility\nmore"), "warning", /it answers "rdma utility"$/],
+    ["a program that prints nothing", text(""), "warning", /it answers ""$/],
+    ["none", { kind: "absent" }, "problem", /not there/],
+    [
+      "one that cannot be run",
+      { kind: "failed", reason: "Exec format error" },
+      "problem",
+      /Exec format error/,
+    ],
+    ["one that hangs", { kind: "silent" }, "problem", /within 5 s/],
+  ] as const
+) {
+  Deno.test(`the installed plugin is ${what}: ${level}`, () => {
+    const found = judgeAnswer(answer, "install it");
+    assertEquals([found.group, found.level, found.mend], [
+      "plugin",
+      level,
+      level === "ok" ? undefined : "install it",
+    ]);
+    assertMatch(found.text, words);
+  });
+}

@@ -1,0 +1,71 @@
+import { judgeVfs } from "../../../../src/admin/doctor/vfs.ts";
+import type { VfStatus } from "../../../../src/admin/vf_mac/list.ts";
+import { assertEquals } from "../../../assert.ts";
+
+function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
+  return {
+    pf: "eth0",
+    number,
+    deviceId: `0000:3b:00.${number + 2}`,
+    driver: "mlx5_core",
+    adminMac: `02:03:00:00:48:5${number}`,
+    hasRandomMac: false,
+    hasPermanentMac: true,
+    rdmaDevice: `mlx5_${number}`,
+    ready: true,
+    ...more,
+  };
+}
+
+const WITHOUT_MAC = { ready: false, reason: "no administrative MAC address" };
+const WITHOUT_GUID = { ready: false, reason: "node GUID is zero" };
+
+function lines(...vfs: VfStatus[]): string[] {
+  return judgeVfs(vfs, "rdma").map(({ level, text, mend }) =>
+    `${level}: ${text}${mend ? ` -> ${mend}` : ""}`
+  );
+}
+
+Deno.test("VFs that are ready are counted", () => {
+  assertEquals(lines(vf(0), vf(1)), ["ok: 2 of 2 ready for RDMA CM"]);
+});
+
+Deno.test("no VFs, and those of virtual machines, are nothing to complain of", () => {
+  assertEquals(lines(), ["ok: none for pods"]);
+  assertEquals(lines(vf(0, { driver: "vfio-pci", ready: false, reason: "bound to vfio-pci" })), [
+    "ok: none for pods",
+  ]);
+});
+
+Deno.test("VFs that lack the same are one problem of their adapter, mended by vf-mac init", () => {
+  assertEquals(
+    lines(
+      vf(0, WITHOUT_MAC),
+      vf(1),
+      vf(2, WITHOUT_GUID),
+      vf(3, WITHOUT_MAC),
+      vf(0, { ...WITHOUT_MAC, pf: "eth1" }),
+    ),
+    [
+      "ok: 1 of 5 ready for RDMA CM",
+      "problem: eth0: VF 0, 3: no administrative MAC address, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
+      "problem: eth0: VF 2: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
+      "problem: eth1: VF 0: no administrative MAC address, so RDMA CM will not work in pods -> rdma vf-mac init eth1",
+    ],
+  );
+});
+
+Deno.test("a VF in a pod is judged like any other", () => {
+  const { rdmaDevice: _, ...away } = vf(0, { ...WITHOUT_GUID, rdmaNetns: "unknown" });
+  assertEquals(lines(away).map((line) => line.split(":")[0]), ["problem"]);
+});
+
+Deno.test("VFs without driver or RDMA device are warnings", () => {
+  const { driver: _driver, ...unbound } = vf(0, { ready: false, reason: "no driver is bound" });
+  const { rdmaDevice: _device, ...bare } = vf(2, { ready: false, reason: "no RDMA device" });
+  assertEquals(lines(unbound, { ...unbound, number: 1, deviceId: "0000:3b:00.3" }, bare), [
+    "warning: eth0: VF 0, 1: no driver is bound -> " +
+    "for vf in 0000:3b:00.2 0000:3b:00.3; do echo $vf > /sys/bus/pci/drivers_probe; done",
+    "warning: eth0: VF 2: no RDMA device -> load the RDMA module that goes with driver mlx5_core",
+  ]);
+});

@@ -1,0 +1,212 @@
+// What the doctor finds on nodes in good and in bad health, by what it prints for machines.
+import assert from "node:assert/strict";
+import { assertQuiet, assertResult, attachment, config, records, writeRecord } from "../guest/attachment.ts";
+import { rdmaCni } from "../guest/command.ts";
+import {
+  addNetns,
+  deleteNetns,
+  holdNetns,
+  type Outcome,
+  pf,
+  rdmaDevices,
+  rdmaHome,
+  rdmaNames,
+  rdmaToNetns,
+  rebind,
+  setNetnsMode,
+  sh,
+  shOk,
+  unbind,
+  until,
+  vf,
+  vfs,
+  vmCase,
+} from "../guest/harness.ts";
+import { EXAMPLES, INSTALLED_PLUGIN } from "../guest/programs.ts";
+
+interface Finding {
+  group: string;
+  level: string;
+  text: string;
+  mend?: string;
+}
+
+const NET_D = "/etc/cni/net.d";
+
+/** Runs the doctor, which must end with the exit code that goes with what it found. */
+async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promise<Finding[]> {
+  const { code, stdout, stderr } = await run("doctor --json");
+  assert.equal(stderr, "");
+  const { level, findings }: { level: string; findings: Finding[] } = JSON.parse(stdout);
+  assert.equal(code, ["ok", "warning", "problem"].indexOf(level), stdout);
+  assert.ok(findings.every(({ level, mend }) => (level === "ok") === (mend === undefined)), stdout);
+  return findings;
+}
+
+/** Those that are not ok. */
+function faults(findings: Finding[]): Finding[] {
+  return findings.filter(({ level }) => level !== "ok");
+}
+
+/** Asserts that the faults are these, each line given as `level group: text -> mend`, in this order. */
+function assertFaults(findings: Finding[], wanted: RegExp[]): void {
+  const lines = faults(findings).map(({ level, group, text, mend }) =>
+    `${level} ${group}: ${text} -> ${mend}`
+  );
+  assert.equal(lines.length, wanted.length, lines.join("\n"));
+  for (const [index, words] of wanted.entries()) assert.match(lines[index]!, words);
+}
+
+/** The text of a group's only line. */
+function textOf(findings: Finding[], group: string): string {
+  const [first, ...more] = findings.filter((finding) => finding.group === group);
+  assert.deepEqual(more, []);
+  return first!.text;
+}
+
+vmCase("doctor: a healthy node has no fault, and each group its facts", async () => {
+  await Deno.copyFile(`${EXAMPLES}/roce.conflist`, `${NET_D}/10-roce.conflist`);
+  const findings = await doctor();
+  assertFaults(findings, []);
+  assert.equal(textOf(findings, "kernel"), await shOk("uname -r"));
+  assert.match(textOf(findings, "modules"), /^ib_core loaded, ib_uverbs loaded, rdma_ucm loaded$/);
+  assert.match(textOf(findings, "mode"), /^exclusive now, after a reboot exclusive \(\/proc\/cmdline:1\)$/);
+  assert.match(
+    textOf(findings, "sriov"),
+    new RegExp(`^eth0 \\(${pf().deviceId}\\), driver igb: 7 of 7 VFs$`),
+  );
+  assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
+  assert.equal(textOf(findings, "devices"), `in the host's namespace: ${(await rdmaNames()).join(", ")}`);
+  assert.equal(textOf(findings, "records"), "none");
+  assert.match(textOf(findings, "networks"), /: 10-roce\.conflist$/);
+  assert.match(textOf(findings, "plugin"), /^\/opt\/cni\/bin\/rdma is version \d/);
+
+  const { code, stdout } = await rdmaCni("doctor");
+  assert.equal(code, 0);
+  assert.match(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
+  return stdout;
+});
+
+vmCase("doctor: a pod's devices are told with the pod, and its record fits", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  assertResult(await attachment(deviceId).add());
+  const findings = await doctor();
+  assertFaults(findings, []);
+  const inPod = `in /run/netns/pod: ${rdmaDevice} (container container1, net1, network net)`;
+  assert.ok(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
+  assert.match(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that fit/);
+  assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
+  assertQuiet(await attachment(deviceId).del());
+});
+
+vmCase("doctor: a node in shared mode", async () => {
+  await setNetnsMode("shared");
+  await addNetns("pod");
+  const findings = await doctor();
+  assertFaults(findings, [
+    /^problem mode: shared now, want exclusive.*after a reboot exclusive.* -> reboot$/,
+  ]);
+  assert.equal(textOf(findings, "devices"), `seen by every namespace: ${(await rdmaNames()).join(", ")}`);
+});
+
+vmCase("doctor: a node that is half configured", async () => {
+  const { netdev } = pf();
+  await shOk(`ip link set ${netdev} vf 1 mac 00:00:00:00:00:00`);
+  rebind(vfs()[1]!.deviceId);
+  unbind(vfs()[6]!.deviceId);
+  await addNetns("other");
+  const away = vf(2).rdmaDevice;
+  await rdmaToNetns(away, "other");
+  const plugins = [{ type: "rdma", deviceId: "x" }, { type: "sriov" }];
+  const conflist = { cniVersion: "1.0.0", name: "wrong", plugins };
+  await Deno.writeTextFile(`${NET_D}/10-wrong.conflist`, JSON.stringify(conflist));
+  await Deno.writeTextFile(`${NET_D}/20-alone.conf`, '{"cniVersion":"1.0.0","name":"alone","type":"rdma"}');
+  const go = {
+    version: "1.0",
+    deviceID: vf(3).deviceId,
+    sandboxRdmaDevName: "mlx5_9",
+    containerRdmaDevName: "mlx5_9",
+  };
+  writeRecord("net-go-net1", go);
+  writeRecord("net-cut-net1", '{"version":"1.');
+  const findings = await doctor();
+  assertFaults(findings, [
+    new RegExp(`^problem vfs: ${netdev}: VF 1: .* -> /opt/cni/bin/rdma vf-mac init ${netdev}$`),
+    new RegExp(`^warning vfs: ${netdev}: VF 6: no driver is bound -> for vf in \\S+; do echo`),
+    new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin tells of -> `),
+    /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
+    /^warning records: net-go-net1 is stale: .* -> rm \/var\/lib\/cni\/rdma\/net-go-net1$/,
+    /^problem networks: .*10-wrong\.conflist: "rdma" stands before "sriov"/,
+    /^warning networks: .*10-wrong\.conflist: .*"deviceId" -> write "deviceID"/,
+    /^problem networks: .*20-alone\.conf: "rdma" is not chained/,
+  ]);
+  assert.deepEqual(records(), ["net-cut-net1", "net-go-net1"]);
+  const { stdout } = await rdmaCni("doctor");
+
+  // What it says mends what it can; configurations are for people to correct.
+  for (const { group, mend = "" } of faults(findings)) {
+    if (group !== "networks") await shOk(mend.replace(/^unless .*: (?=umount)/, ""));
+  }
+  await until("the device is home", async () => (await rdmaNames()).includes(away));
+  assert.deepEqual([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
+  return stdout;
+});
+
+vmCase("doctor: records whose pod is gone, has lost its device, or is of an earlier boot", async () => {
+  for (const [number, name] of ["gone", "lost", "reboot"].entries()) {
+    await addNetns(name);
+    const { deviceId } = vf(number);
+    const call = { netns: name, containerId: name, config: config({ deviceID: deviceId }) };
+    assertResult(await attachment(deviceId, call).add());
+  }
+  await deleteNetns("gone");
+  const [lost] = await rdmaNames("lost");
+  await rdmaHome(lost!, "lost");
+  const file = "/var/lib/cni/rdma/net-reboot-net1";
+  const record = JSON.parse(await Deno.readTextFile(file));
+  await Deno.writeTextFile(file, JSON.stringify({ ...record, bootID: "another" }));
+  assertFaults(await doctor(), [
+    /^warning records: net-gone-net1 is stale: \/run\/netns\/gone has gone.* -> rm \S+\/net-gone-net1$/,
+    /^problem records: net-lost-net1: mlx5_\d of \S+ not in \/run\/netns\/lost.* -> delete the pod/,
+    /^warning records: net-reboot-net1 is stale: it is from before the last boot -> rm \S+\/net-reboot-net1$/,
+  ]);
+});
+
+vmCase("doctor: a namespace that has lost its path is found by its process", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  assertResult(await attachment(deviceId).add());
+  const holder = await holdNetns("pod");
+  await shOk("ip netns del pod");
+  const findings = await doctor();
+  assert.ok(
+    findings.some(({ text }) =>
+      text.startsWith(`in /proc/${holder.pid}/ns/net: ${rdmaDevice} (container container1`)
+    ),
+    JSON.stringify(findings),
+  );
+  assertFaults(findings, [/^warning records: net-container1-net1: .*something keeps the namespace alive/]);
+});
+
+vmCase("doctor: nothing on the node is changed", async () => {
+  const look = async () => [
+    await rdmaDevices(),
+    await shOk("ip link; find /etc/cni /opt/cni /var/lib/cni -newer /proc/1 -ls; rdma system"),
+  ];
+  const before = await look();
+  await doctor();
+  assert.deepEqual(await look(), before);
+});
+
+vmCase("doctor: without rights it tells what it could not see", async () => {
+  await addNetns("pod");
+  await shOk("mkdir -p -m 700 /var/lib/cni/rdma");
+  const powerless = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+  const findings = faults(await doctor((words) => sh(`${powerless} ${INSTALLED_PLUGIN} ${words}`)));
+  assert.ok(findings.some(({ group }) => group === "devices"), JSON.stringify(findings));
+  assert.ok(
+    findings.some(({ group, mend }) => group === "records" && mend?.includes("as root")),
+    JSON.stringify(findings),
+  );
+});
