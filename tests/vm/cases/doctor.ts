@@ -192,7 +192,9 @@ vmCase("doctor: a namespace that has lost its path is found by its process", asy
 vmCase("doctor: nothing on the node is changed", async () => {
   const look = async () => [
     await rdmaDevices(),
-    await shOk("ip link; find /etc/cni /opt/cni /var/lib/cni -newer /proc/1 -ls; rdma system"),
+    await shOk(
+      "ip link; rdma system; find /etc/cni /etc/modprobe.d /opt/cni /var/lib/cni -printf '%p %s %T@ %m\\n' | sort",
+    ),
   ];
   const before = await look();
   await doctor();
