@@ -16,7 +16,8 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "help", "netns-mode", "vf-mac"]],
+  ["", ["completion", "doctor", "help", "netns-mode", "vf-mac"]],
+  ["doc", ["doctor"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],
   ["netns-mode set ", ["exclusive", "shared"]],
@@ -67,7 +68,12 @@ Deno.test("the zsh script can be installed as a file: its first line says what i
 });
 
 Deno.test("every suggestion is one line", async () => {
-  for (const words of [[""], ["netns-mode", ""], ["netns-mode", "set", "--"], ["completion", ""]]) {
+  for (
+    const words of [[""], ["netns-mode", ""], ["netns-mode", "set", "--"], ["doctor", "--"], [
+      "completion",
+      "",
+    ]]
+  ) {
     const { code, stdout, stderr } = await start({ args: ["complete", "--", ...words] });
     assertEquals([code, stderr], [0, ""]);
     const lines = stdout.trimEnd().split("\n");
