@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { SyscallError } from "../../src/ffi/errno.ts";
 import { Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
 import { check, cString, libc } from "../../src/ffi/libc.ts";
-import { encodeMessage, openLibmnl } from "../../src/ffi/libmnl.ts";
+import { encodeMessage, findLibmnl, openLibmnl } from "../../src/ffi/libmnl.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import * as reference from "../fixtures/encode.ts";
 
@@ -81,6 +81,8 @@ Deno.test("every symbol of libmnl is used when a message is written", () => {
   ];
   assertEquals(Object.keys(openLibmnl()).sort(), used.sort());
 });
+
+Deno.test("the system's libmnl is known by its name", () => assertEquals(findLibmnl(), "libmnl.so.0"));
 
 Deno.test("libmnl writes what the reference encoder writes", () => {
   const attribute = fc.record({

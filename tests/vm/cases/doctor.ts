@@ -7,6 +7,7 @@ import {
   deleteNetns,
   holdNetns,
   type Outcome,
+  outcome,
   pf,
   rdmaDevices,
   rdmaHome,
@@ -22,7 +23,7 @@ import {
   vfs,
   vmCase,
 } from "../guest/harness.ts";
-import { EXAMPLES, INSTALLED_PLUGIN } from "../guest/programs.ts";
+import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
 
 interface Finding {
   group: string;
@@ -211,4 +212,22 @@ vmCase("doctor: without rights it tells what it could not see", async () => {
     findings.some(({ group, mend }) => group === "records" && mend?.includes("as root")),
     JSON.stringify(findings),
   );
+});
+
+vmCase("doctor: a node without libmnl, until a copy is put beside the plugin", async () => {
+  const [unshare, ...rest] = WITHOUT_LIBMNL;
+  const run = (words: string) =>
+    outcome(new Deno.Command(unshare!, { args: [...rest, INSTALLED_PLUGIN, ...words.split(" ")] }));
+  const without = await doctor(run);
+  assert.match(textOf(without, "libmnl"), /^Cannot open libmnl: /);
+  assert.deepEqual(
+    faults(without).map(({ group }) => group),
+    ["mode", "libmnl", "vfs", "devices", "records"],
+  );
+  const folder = "/opt/cni/bin/.rdma-cni";
+  await shOk(`mkdir -p ${folder} && cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
+  const withCopy = await doctor(run);
+  await shOk(`rm -r ${folder}`);
+  assertFaults(withCopy, []);
+  assert.equal(textOf(withCopy, "libmnl"), `found: ${folder}/libmnl.so.0`);
 });

@@ -22,6 +22,7 @@ import {
   vfs,
   vmCase,
 } from "../guest/harness.ts";
+import { WITHOUT_LIBMNL } from "../guest/programs.ts";
 
 vmCase("refusal: shared mode, by ADD and by STATUS, naming the command that mends it", async () => {
   const { deviceId } = vf(0);
@@ -149,15 +150,6 @@ vmCase("refusal: a result that cannot be printed is rolled back", async () => {
   assert.equal(added.code, 1);
   assertNothingLeft();
 });
-
-/** Starts a program in a mount namespace of its own, in which libmnl is an empty file. */
-const WITHOUT_LIBMNL = [
-  "unshare",
-  "--mount",
-  "sh",
-  "-c",
-  'for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); do mount --bind /dev/null $file; done; exec "$0"',
-];
 
 vmCase("refusal: a node without libmnl, until a copy is put beside the plugin", async () => {
   await addNetns("pod");

@@ -13,3 +13,11 @@ export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 export const CNI_PATH = "/opt/cni/bin:/usr/lib/cni";
 export const LIBCNI_RUN = `${NODE_DIRECTORY}/libcni-run`;
 export const HOLD_CONTEXT = `${NODE_DIRECTORY}/hold_context`;
+/** Starts a program in a mount namespace of its own, in which libmnl is an empty file. */
+export const WITHOUT_LIBMNL = [
+  "unshare",
+  "--mount",
+  "sh",
+  "-c",
+  'for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); do mount --bind /dev/null $file; done; exec "$0" "$@"',
+];
