@@ -14,7 +14,7 @@ Deno.test("a signal ends the process when they are held no more", async () => {
   const module = new URL("../../src/kernel/signals.ts", import.meta.url).href;
   const code = `
     const { holdSignals } = await import(${JSON.stringify(module)});
-    { using signals = holdSignals(); Deno.kill(Deno.pid, "SIGINT"); await signals.caught(); }
+    { using signals = holdSignals(); Deno.kill(Deno.pid, "SIGINT"); while (!await signals.caught()); }
     Deno.kill(Deno.pid, "SIGTERM");
     setTimeout(() => {}, 60_000);`;
   const { signal } = await new Deno.Command(Deno.execPath(), { args: ["eval", code], stderr: "null" })
