@@ -33,7 +33,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   onBind: (deviceId: string) => number | void = () => {};
   /** Which devices drivers make. */
   makes = { netdev: true, rdmaDevice: true };
-  /** The driver takes the administrative address. */
+  /** The driver takes the administrative address or GUID. */
   takesMac = true;
   /** What the RDMA driver makes of an address. */
   makeGuid: (mac: string) => bigint = guidOfMac;
@@ -172,7 +172,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     if (this.makes.netdev && !isInfiniBand) {
       vf.netdev = { name: `${vf.pf}v${vf.number}`, address, isRandom, space: this.host };
     }
-    const guid = isInfiniBand ? vf.guid : isRandom ? 0n : this.makeGuid(address);
+    const guid = isInfiniBand ? (this.takesMac ? vf.guid : 1n) : isRandom ? 0n : this.makeGuid(address);
     if (this.makes.rdmaDevice) this.#addRdmaDevice(vf.deviceId, guid);
   }
 

@@ -17,6 +17,9 @@ class TestSysfs implements Disposable {
     this.write(`bus/pci/devices/${PF}/sriov_totalvfs`, "7\n");
     this.write("class/net/eth0/address", "52:54:00:12:34:56\n");
     Deno.symlinkSync(`../../../bus/pci/devices/${PF}`, `${this.root}/class/net/eth0/device`);
+    this.write("bus/pci/devices/0000:02:00.0/class", "0x020000\n");
+    this.write("class/net/eth1/address", "52:54:00:12:34:57\n");
+    Deno.symlinkSync("../../../bus/pci/devices/0000:02:00.0", `${this.root}/class/net/eth1/device`);
     this.write("class/net/lo/address", "00:00:00:00:00:00\n");
     this.write(`bus/pci/devices/${VF}/driver/unbind`, "");
     this.write("bus/pci/drivers/igbvf/bind", "");
@@ -44,8 +47,9 @@ class TestSysfs implements Disposable {
 
 Deno.test("a netdev whose PCI function could have VFs is a physical function", () => {
   using sysfs = new TestSysfs();
-  assertEquals(["eth0", "lo", "eth9", "../net/eth0"].map((name) => getPfDeviceId(name, sysfs.root)), [
+  assertEquals(["eth0", "eth1", "lo", "eth9", "../net/eth0"].map((name) => getPfDeviceId(name, sysfs.root)), [
     PF,
+    undefined,
     undefined,
     undefined,
     undefined,

@@ -181,6 +181,54 @@ Deno.test("a function without driver gets the one that the kernel finds", () => 
   assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`, `bind ${node.id(1)} any`]);
 });
 
+Deno.test("set of what is so already orders nothing", () => {
+  using node = new VfTestNode();
+  assertEquals(node.set(1), ExitCode.ok);
+  node.kernel.orders.length = 0;
+  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(node.kernel.orders, []);
+  assertMatch(node.err, /VF 1 .* has MAC address 02:03:00:00:77:01 already\n$/);
+});
+
+Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", () => {
+  using node = new VfTestNode();
+  assertEquals(node.set(1, MAC, { dryRun: true }), ExitCode.ok);
+  assertEquals(node.set(1, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
+  const vf = `VF 1 of eth0 (${node.id(1)})`;
+  assertEquals(
+    [node.out, node.err, node.kernel.orders, node.state.exists()],
+    [
+      `${vf} would get MAC address ${MAC}, then mlx5_core would be bound anew\n${vf} would get MAC address ${MAC}\n`,
+      "",
+      [],
+      false,
+    ],
+  );
+});
+
+Deno.test("a physical function that ignores the order is found out", () => {
+  using node = new VfTestNode();
+  node.kernel.setVfMac = () => {};
+  const { message } = assertThrows(() => node.set(1, MAC, { rebind: false }), CommandError);
+  assertMatch(message, /its administrative address is 00:00:00:00:00:00$/);
+});
+
+Deno.test("an RDMA device is expected of a function that had none, if its physical function has one", () => {
+  using node = new VfTestNode();
+  node.kernel.unbindDriver(node.id(1));
+  node.kernel.makes = { netdev: true, rdmaDevice: false };
+  assertMatch(assertThrows(() => node.set(1), CommandError).message, /made no RDMA device within 1 s/);
+  node.kernel.devices.length = 0;
+  assertEquals(node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
+  assertMatch(node.err, /none: it has no RDMA device/);
+});
+
+Deno.test("a random address that the kernel tells as administrative does not make a function ready", () => {
+  using node = new VfTestNode(1);
+  node.kernel.vfs[0]!.mac = node.kernel.vfs[0]!.netdev!.address;
+  assertEquals(listVfs(node.kernel)[0]!.reason, "random MAC address");
+});
+
 Deno.test("set --no-rebind orders the address alone", () => {
   using node = new VfTestNode();
   assertEquals(node.set(1, MAC, { rebind: false }), ExitCode.ok);
@@ -253,6 +301,14 @@ Deno.test("a namespace that cannot be found is told as such, and still protects"
   assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
 });
 
+Deno.test("a path that leads to another namespace by now does not tell where a device is", () => {
+  using node = new VfTestNode();
+  const pod = node.addPod();
+  node.kernel.vfs[0]!.netdev!.space = pod;
+  node.kernel.paths.set(POD, { inode: 79, links: new Map() });
+  assertMatch(node.refused(() => node.set(0)).message, /is in a network namespace that cannot be found/);
+});
+
 Deno.test("a namespace without path is found by a process in it, or by a file that is open", () => {
   using node = new VfTestNode();
   const held = { inode: 78, links: new Map() };
@@ -315,6 +371,24 @@ Deno.test("a pod that gets a function after the plan was made keeps it", async (
   };
   assertEquals(await node.init(), ExitCode.partial);
   assertMatch(node.err, /Cannot touch VF 1 .*container "c1"/);
+});
+
+Deno.test("a pod that gets a function's netdev after the plan was made keeps it", async () => {
+  using node = new VfTestNode();
+  const pod = node.addPod();
+  node.kernel.onBind = (deviceId) => {
+    if (deviceId === node.id(0)) node.kernel.vfs[1]!.netdev!.space = pod;
+  };
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(node.err, /Cannot touch VF 1 .*netdev "eth0v1" is in \/run\/netns\/pod/);
+});
+
+Deno.test("a fault of the program itself ends init", async () => {
+  using node = new VfTestNode();
+  node.kernel.onBind = () => {
+    throw new TypeError("a fault");
+  };
+  await assertRejects(() => node.init(), TypeError, "a fault");
 });
 
 Deno.test("a signal ends init between two functions, and says how many are left", async () => {
@@ -399,6 +473,15 @@ Deno.test("an InfiniBand function that does not take its GUID is found out", () 
   const options = { pf: "ib0", guid: true };
   const { message } = assertThrows(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
   assertMatch(message, /its administrative GUID is 0000:0000:0000:1234/);
+});
+
+Deno.test("an InfiniBand function whose RDMA device has another GUID is found out", () => {
+  using node = new VfTestNode();
+  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+  node.kernel.takesMac = false;
+  const options = { pf: "ib0", guid: true };
+  const { message } = assertThrows(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
+  assertMatch(message, /its RDMA device mlx5_\d+ has 0000:0000:0000:0001/);
 });
 
 Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {

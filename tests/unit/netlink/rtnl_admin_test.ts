@@ -99,6 +99,12 @@ Deno.test("an RDMA device's node GUID is the number that people write", () => {
   assertEquals([name, nodeGuid], ["mlx5_1", 0x020300fffe004850n]);
 });
 
+Deno.test("an RDMA device's node GUID is not that of its system image", () => {
+  const names = [encodeAttribute(1, u32(3)), encodeAttribute(2, text("mlx5_3"))];
+  const device = join(...names, encodeAttribute(7, u64(2n)), encodeAttribute(6, u64(1n)));
+  assertEquals(decodeRdmaNode(device).nodeGuid, 1n);
+});
+
 Deno.test("an RDMA device without node GUID is refused", () => {
   const device = join(encodeAttribute(1, u32(3)), encodeAttribute(2, text("mlx5_3")));
   assertThrows(() => decodeRdmaNode(device), DecodeError, "node GUID is missing");
