@@ -37,7 +37,7 @@ export async function installPackages(progress: (line: string) => void): Promise
     await run("apt-get", ["update"]);
     await run("apt-get", ["install", "--yes", "--no-install-recommends", ...missing]);
   } catch (cause) {
-    throw new Error(advice, { cause });
+    throw new Error(`${advice}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
 }
 
