@@ -3,6 +3,7 @@ import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { AdminKernel } from "../kernel/admin_kernel.ts";
 import { VERSION } from "../version.ts";
 import { addCompletionCommand } from "./completion.ts";
+import type { Context } from "./context.ts";
 import { CommandError, ExitCode } from "./error.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { toCommandError } from "./failure.ts";
@@ -10,14 +11,6 @@ import { addExamples } from "./help.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Terminal } from "./terminal.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
-
-/** What commands work on. */
-export interface Context {
-  readonly kernel: AdminKernel;
-  readonly terminal: Terminal;
-  /** Called by a command with how it ended. */
-  readonly exit: (code: ExitCode) => void;
-}
 
 /**
  * Runs a command line.

@@ -1,5 +1,5 @@
 import type { Command } from "@commander-js/extra-typings";
-import type { Context } from "../command.ts";
+import type { Context } from "../context.ts";
 import { addExamples } from "../help.ts";
 import { printJson } from "../terminal.ts";
 import { examineNode } from "./doctor.ts";

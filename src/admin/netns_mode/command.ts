@@ -1,5 +1,5 @@
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
-import type { Context } from "../command.ts";
+import type { Context } from "../context.ts";
 import { addExamples, refuseUnknownCommands } from "../help.ts";
 import { checkMode } from "./check.ts";
 import { getMode } from "./get.ts";

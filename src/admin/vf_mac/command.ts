@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { State, STATE_FOLDER } from "../../plugin/state.ts";
-import type { Context } from "../command.ts";
+import type { Context } from "../context.ts";
 import { ExitCode } from "../error.ts";
 import { addExamples } from "../help.ts";
 import { printJson } from "../terminal.ts";
