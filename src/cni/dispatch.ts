@@ -51,13 +51,15 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
   let cniVersion: CniVersion = NEWEST_CNI_VERSION;
   try {
     const environment = parseEnvironment(process.getEnv);
+    const { containerId, netns, ifname } = environment;
+    process.log.labels = { containerID: containerId, netns, ifname };
     if (environment.command === "VERSION") {
       process.writeOutput(JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
     }
     const config = await parseConfig(process.readInput());
     cniVersion = config.cniVersion;
-    setUpLog(process, environment, config);
+    setUpLog(process, config);
     assertCommandExists(environment.command, config);
     assertForeignNetns(environment, handlers);
     run(process, handlers, { environment, config, log: process.log });
@@ -82,14 +84,9 @@ function run(process: Process, handlers: Handlers, call: Call): void {
   }
 }
 
-function setUpLog(
-  process: Process,
-  { containerId, netns, ifname }: Environment,
-  config: NetworkConfig,
-): void {
+function setUpLog(process: Process, config: NetworkConfig): void {
   const { log } = process;
   log.level = config.logLevel;
-  log.labels = { containerID: containerId, netns, ifname };
   if (!config.logFile) return;
   try {
     process.openLogFile(config.logFile);

@@ -154,6 +154,7 @@ Deno.test("errors go to the log with their details", async () => {
   assertEquals(lines.length, 1);
   assertStringIncludes(lines[0]!, 'level="error"');
   assertStringIncludes(lines[0]!, "correct these keys");
+  assertStringIncludes(lines[0]!, 'containerID="container1" netns="/run/netns/pod" ifname="net1"');
 });
 
 Deno.test("log lines go to the log file too, never to the output", async () => {
