@@ -11,6 +11,10 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "strace", // for cases that look at system calls or stop a program at one
+  "binutils-x86-64-linux-gnu", // these four assemble the program that waits, and run it for either architecture
+  "binutils-aarch64-linux-gnu",
+  "qemu-user",
+  "coreutils", // env that blocks signals
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",
