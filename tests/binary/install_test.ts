@@ -113,6 +113,19 @@ for (
   });
 }
 
+Deno.test("a copy that came out different does not become the plugin", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/rdma`, "old");
+    // One of the 93 writes is left out, and reported as done.
+    const inject = "inject=write:retval=1048576:when=40";
+    const args = ["install", "--cni-bin-dir", folder];
+    const { code, stderr } = await start({ args, by: ["strace", "-o", "/dev/null", "-e", inject] });
+    assertEquals(code, 1, stderr);
+    assertMatch(stderr, /Cannot install "[^"]+\/rdma": its copy has another content/);
+    assertEquals([await Deno.readTextFile(`${folder}/rdma`), names(folder)], ["old", [".rdma-cni", "rdma"]]);
+  });
+});
+
 Deno.test("it refuses to install for a user other than root", async () => {
   await withFolder(async (folder) => {
     Deno.chmodSync(folder, 0o777);
@@ -238,12 +251,14 @@ function childOf(pid: number): number | undefined {
   return child ? Number(child) : undefined;
 }
 
+/** Asks again and again. @throws {Error} after half a minute */
 async function untilValue<T>(find: () => T | undefined): Promise<T> {
-  for (;;) {
+  for (let tries = 0; tries < 3000; tries++) {
     const found = find();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+  throw new Error(`Waited in vain: ${find}`);
 }
 
 function names(folder: string): string[] {

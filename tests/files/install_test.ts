@@ -124,6 +124,7 @@ Deno.test("install replaces what differs only", () => {
   node.writeExecutable(SCRIPT.replace("one", "two")); // as long as before
   assertEquals(node.install(), ".rdma-cni/libmnl.so.0: already there\nrdma: replaced\n");
   assertMatch(Deno.readTextFileSync(node.plugin), /two/);
+  assertEquals(node.files(), ["rdma"]);
 });
 
 Deno.test("a difference beyond the first megabyte counts", () => {
@@ -148,16 +149,19 @@ Deno.test("a symbolic link in the plugin's place is replaced, and not followed",
   using node = new InstallNode();
   const elsewhere = `${node.temporary}/elsewhere`;
   Deno.writeTextFileSync(elsewhere, "other");
+  Deno.utimeSync(elsewhere, 0, 0);
   Deno.symlinkSync(elsewhere, node.plugin);
   assertMatch(node.install(), /^rdma: replaced$/m);
   assert(Deno.lstatSync(node.plugin).isFile);
   assertEquals(Deno.readTextFileSync(elsewhere), "other");
+  assertEquals(Deno.statSync(elsewhere).mtime, new Date(0));
+  assertEquals(node.files(), ["rdma"]);
 });
 
 Deno.test("--dry-run tells the same and changes nothing", () => {
   using node = new InstallNode();
   assertEquals(node.install({ dryRun: true }), BOTH("would be installed"));
-  assertEquals(node.files(), []);
+  assertEquals([...Deno.readDirSync(node.folder)], []);
 });
 
 Deno.test("--json tells what became of each file", () => {
@@ -210,6 +214,12 @@ for (
       "a link in the own folder's place",
       (node) => Deno.symlinkSync("/tmp", `${node.folder}/.rdma-cni`),
       /\.rdma-cni": it is a symbolic link, want/,
+      /who made it/,
+    ],
+    [
+      "a file in the own folder's place",
+      (node) => Deno.writeTextFileSync(`${node.folder}/.rdma-cni`, ""),
+      /\.rdma-cni": it is no folder, want/,
       /who made it/,
     ],
     [
@@ -324,7 +334,7 @@ for (
     ["another program of the same runtime", (path) => Deno.writeTextFileSync(path, OWN.replace("rdma-", ""))],
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
-    ["a link", (path) => Deno.symlinkSync("/usr/bin/true", path)],
+    ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],
     ["a folder", (path) => Deno.mkdirSync(path)],
   ] as [string, (path: string) => void][]
 ) {
@@ -333,7 +343,7 @@ for (
     Deno.removeSync(node.plugin);
     put(node.plugin);
     const error = assertThrows(() => node.uninstall({ force: true }), CommandError);
-    assertMatch(error.message, /Cannot remove "[^"]+\/rdma": it is not this program/);
+    assertMatch(error.message, /Cannot remove "[^"]+\/rdma": it is no copy of this program/);
     assertEquals(node.files(), ["rdma"]);
     assert(Deno.statSync(node.library).isFile);
   });

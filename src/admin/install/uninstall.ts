@@ -50,7 +50,7 @@ function isThere(path: string): boolean {
 function assertOurs(plugin: string): void {
   if (Deno.lstatSync(plugin).isFile && isOwnProgram(plugin)) return;
   throw new CommandError(
-    `Cannot remove ${JSON.stringify(plugin)}: it is not this program`,
+    `Cannot remove ${JSON.stringify(plugin)}: it is no copy of this program`,
     "If it shall go all the same, remove it by hand.",
   );
 }
