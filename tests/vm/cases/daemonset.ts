@@ -4,6 +4,7 @@ import { attachment, records } from "../guest/attachment.ts";
 import {
   addNetns,
   INSTALLED_PLUGIN,
+  installPlugin,
   netdevToNetns,
   pf,
   rdmaDevices,
@@ -52,6 +53,7 @@ vmCase("daemonset: install needs no capability", async () => {
     await shOk(`test -x ${INSTALLED_PLUGIN} && test -f ${OWN_FOLDER}/libmnl.so.0`);
   } finally {
     await shOk(`rm -rf ${OWN_FOLDER}`);
+    await installPlugin();
   }
 });
 
