@@ -7,6 +7,8 @@ export const COMPILED_PLUGIN = `${EXECUTABLE}`;
 export const EXAMPLES = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/examples");
 /** The project's systemd units. */
 export const DEPLOYMENT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/deployment");
+/** What kubelet says to a runtime. */
+export const CRI_PROTO = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/tests/vm/guest/cri/runtime.proto");
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */
