@@ -22,6 +22,9 @@ const PACKAGES = [
   "libmnl0", // of the plugin itself
   "containernetworking-plugins", // host-device and others, for chains
   "kustomize", // builds what is handed to a cluster
+  "containerd", // these three: a container runtime, its low-level part, and what its images are made of
+  "runc",
+  "busybox-static",
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
 ];
