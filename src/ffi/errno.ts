@@ -30,6 +30,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
 };
 
 export const EINTR = 4;
+export const EINVAL = 22;
 
 /** An errno in words: `EINVAL (22), invalid argument`. */
 export function formatErrno(errno: number): string {

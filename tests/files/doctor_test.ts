@@ -1,7 +1,8 @@
 // The parts of the doctor that look at files and programs, and all of it on nodes that have nothing.
 import { examineNode } from "../../src/admin/doctor/doctor.ts";
 import { GROUPS } from "../../src/admin/doctor/finding.ts";
-import { type Answer, askVersion, examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
+import { examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
+import { type Answer, askVersion } from "../../src/admin/program_version.ts";
 import { examineNetworks } from "../../src/admin/doctor/networks.ts";
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";

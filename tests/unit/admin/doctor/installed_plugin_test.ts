@@ -1,4 +1,5 @@
-import { type Answer, judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
+import { judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
+import type { Answer } from "../../../../src/admin/program_version.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../assert.ts";
 
