@@ -17,6 +17,7 @@ const PACKAGES = [
   "libelf1t64",
   "libmnl0", // of the plugin itself
   "containernetworking-plugins", // host-device and others, for chains
+  "kustomize", // builds what is handed to a cluster
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
 ];
