@@ -17,8 +17,7 @@ function blocks(language: string): string[] {
 }
 
 const DENO = "npx --yes deno@2.7.11 run -A";
-const INSTALL =
-  "install -m 755 dist/rdma-cni /opt/cni/bin/rdma.new && mv /opt/cni/bin/rdma.new /opt/cni/bin/rdma";
+const INSTALL = "dist/rdma-cni install --cni-bin-dir /opt/cni/bin";
 const LINK = "ln -s /opt/cni/bin/rdma /usr/local/sbin/rdma-cni";
 const CLUSTER = {
   apply: ["kubectl apply -f deployment/rdma-cni-daemonset.yaml", "kubectl apply -k examples/cluster"],
@@ -59,7 +58,24 @@ Deno.test("the README's command installs an executable that runs", async () => {
       const { stdout } = await new Deno.Command(`${folder}/${name}`, { args: ["--version"] }).output();
       assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
     }
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["rdma", "rdma-cni"]);
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assertEquals(names, [".rdma-cni", "rdma", "rdma-cni"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the README shows what install prints", async () => {
+  const session = README.match(/^```\n(# rdma-cni install[^`]*)```$/m)![1]!;
+  const folder = await Deno.makeTempDir();
+  try {
+    let seen = "";
+    for (const [line, words] of session.matchAll(/^# rdma-cni (.*)\n/gm)) {
+      const args = words!.replaceAll("/opt/cni/bin", folder).split(" ");
+      const { stdout, stderr } = await start({ args });
+      seen += line + (stderr + stdout).replaceAll(folder, "/opt/cni/bin");
+    }
+    assertEquals(seen, session);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,0 +1,40 @@
+import { fileURLToPath } from "node:url";
+import { run } from "../vm/node/packages.ts";
+import { debianBase } from "./base.ts";
+import type { Engine } from "./engine.ts";
+
+const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The README's command for a mirror: no registry of images is asked, and all but Debian's packages comes from npm. */
+export const BUILD = `buildah build --platform linux/amd64,linux/arm64 --manifest localhost/rdma-cni:0.1.0 \\
+  --build-arg BUILD_BASE=mirror.example.com/node:22-trixie-slim \\
+  --build-arg DEBIAN_BASE=mirror.example.com/debian:trixie-slim \\
+  --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .`;
+
+const BASES = ["mirror.example.com/node:22-trixie-slim", "mirror.example.com/debian:trixie-slim"];
+
+/** What the images are called after {@linkcode BUILD}. */
+export const IMAGE = "localhost/rdma-cni:0.1.0";
+
+export const ARCHITECTURES = ["amd64", "arm64"];
+
+/** Gives the engine the bases that {@linkcode BUILD} names. */
+export async function prepareBases(engine: Engine): Promise<void> {
+  const base = await debianBase((line) => console.error(line));
+  const id = (await engine.run("podman", ["import", "--quiet", base])).trim();
+  for (const name of BASES) await engine.run("podman", ["tag", id, name]);
+  await Deno.writeTextFile(`${engine.folder}/.npmrc`, await npmrc());
+}
+
+/** Runs {@linkcode BUILD}, with the times that make images comparable. */
+export async function buildImages(engine: Engine): Promise<void> {
+  await engine.run("sh", ["-c", BUILD.replace(/\.$/, "--pull=never --timestamp 0 .")], PROJECT);
+}
+
+/** The registry that this machine's npm asks, with its user's settings. */
+async function npmrc(): Promise<string> {
+  const [registry, file] = await Promise.all(
+    ["registry", "userconfig"].map((key) => run("npm", ["config", "get", key])),
+  ) as [string, string];
+  return `${await Deno.readTextFile(file.trim()).catch(() => "")}\nregistry=${registry}`;
+}
