@@ -1,6 +1,8 @@
-// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI.
+// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI, those
+// that build the image by tests/image.
 import { parseConfig } from "../../src/cni/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
+import { BUILD, BUILD_BEHIND_MIRROR } from "../image/build.ts";
 
 const README = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
 const PROJECT = new URL("../..", import.meta.url);
@@ -30,6 +32,8 @@ Deno.test("the README's commands are those that are run by tests", () => {
     `${DENO} tests/run.ts`,
     `${DENO} deployment/build.ts`,
     INSTALL,
+    BUILD,
+    BUILD_BEHIND_MIRROR,
     LINK,
     ...UNITS.map(({ enable }) => enable),
   ]);
