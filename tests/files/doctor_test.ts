@@ -1,8 +1,7 @@
 // The parts of the doctor that look at files and programs, and all of it on nodes that have nothing.
 import { examineNode } from "../../src/admin/doctor/doctor.ts";
 import { GROUPS } from "../../src/admin/doctor/finding.ts";
-import { examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
-import { type Answer, askVersion } from "../../src/admin/program_version.ts";
+import { type Answer, askVersion, examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
 import { examineNetworks } from "../../src/admin/doctor/networks.ts";
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
@@ -103,7 +102,7 @@ Deno.test("plugin: one that never stops talking is cut off", () => {
 
 Deno.test("plugin: absent, and not to be run", () => {
   return withNode({}, async (node) => {
-    const install = /^install -m 755 \/usr\/local\/bin\/rdma-cni \/opt\/cni\/bin\/rdma\.new && mv /;
+    const install = /^\/usr\/local\/bin\/rdma-cni install --cni-bin-dir \/opt\/cni\/bin$/;
     assertFindings(await examineInstalledPlugin(node), [["problem", /not there/, install]]);
     script(node, "#!/bin/sh\n", 0o644);
     assertFindings(await examineInstalledPlugin(node), [["problem", /cannot be run/, install]]);

@@ -21,7 +21,9 @@ export interface Source {
   readonly manifest: Manifest;
 }
 
-/** The YAML files of a folder, except kustomize's own: what kustomizations are made of is seen in what they build. */
+const DEPLOYMENT = "../../deployment";
+
+/** The YAML files of both folders, except kustomize's own: what kustomizations are made of is seen in what they build. */
 export const MANIFEST_FILES = [...filesIn("deployment", ".yaml"), ...filesIn("examples", ".yaml")]
   .filter((path) => !/\/(kustomization|patch)\.yaml$/.test(path));
 
@@ -34,17 +36,20 @@ export async function buildFolder(folder: string): Promise<Source[]> {
   return toSources(`${folder} (built)`, await kustomize(`${PROJECT}${folder}`));
 }
 
-/** What a kustomization of the plugin with these components builds. */
+/** What deployment/ builds with these components. */
 export async function buildWith(components: readonly string[]): Promise<Source[]> {
-  const folder = await Deno.makeTempDir();
+  const paths = components.map((name) => `${DEPLOYMENT}/components/${name}`);
+  return await buildText(`resources: [${DEPLOYMENT}]\ncomponents: [${paths.join(", ")}]\n`);
+}
+
+/** What a kustomization.yaml two folders below the project's builds, as those of users are. */
+export async function buildText(text: string): Promise<Source[]> {
+  const folder = Deno.realPathSync(await Deno.makeTempDir());
   try {
-    const deployment = relative(Deno.realPathSync(folder), `${PROJECT}deployment`);
-    const paths = components.map((name) => `${deployment}/components/${name}`);
-    await Deno.writeTextFile(
-      `${folder}/kustomization.yaml`,
-      `resources: [${deployment}]\ncomponents: [${paths.join(", ")}]\n`,
-    );
-    return toSources(`deployment with ${components.join(", ")}`, await kustomize(folder));
+    // kustomize takes no absolute paths
+    const deployment = relative(folder, `${PROJECT}deployment`);
+    await Deno.writeTextFile(`${folder}/kustomization.yaml`, text.replaceAll(DEPLOYMENT, deployment));
+    return toSources("a kustomization", await kustomize(folder));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -2,8 +2,8 @@ import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { call, type Outcome, start } from "../binary/program.ts";
 import { IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
-import type { Cases } from "./image_test.ts";
 
 /** The rights that the manifests give. */
 const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];

@@ -1,8 +1,8 @@
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../assert.ts";
 import { ARCHITECTURES, buildImages, IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
-import type { Cases } from "./image_test.ts";
 
 const LIBRARIES = [
   ...["libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libmnl.so.0", "libmnl.so.0.2.0"],

@@ -5,8 +5,8 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { start } from "../binary/program.ts";
 import { IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
-import type { Cases } from "./image_test.ts";
 
 const MANIFEST = fileURLToPath(new URL("../../deployment/rdma-cni-daemonset.yaml", import.meta.url));
 const CONTAINER = "rdma-cni-pod-installed";

@@ -33,25 +33,25 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option("--force", "remove it also when pods need it for their DEL")
     .option("--wait", "when done stay until SIGTERM or SIGINT, in next to no memory")
     .option("--remove-on-exit", "with --wait: uninstall then")
-    .addOption(new Option("--dry-run", "only say what would be done").conflicts(["check", "wait"]))
+    .option("--dry-run", "only say what would be done, and do not wait")
     .option("--json", "print what was done for machines")
-    .action(async ({ cniBinDir: folder, ...options }, own) => {
+    .action(({ cniBinDir: folder, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
       const remove = () => uninstall(terminal, folder, new State(STATE_FOLDER), options);
-      if (options.uninstall) return await remove();
+      if (options.uninstall) return remove();
 
       if (wait) blockTermination();
       const sources = ownSources(kernel);
-      if (!options.check) await install(terminal, folder, sources, options);
+      if (!options.check) install(terminal, folder, sources, options);
       else if (checkInstalled(terminal, folder, sources, options) !== ExitCode.ok) {
         return exit(ExitCode.failed);
       }
-      if (!wait) return;
+      if (!wait || options.dryRun) return;
       const removal = [sources.executable, "install", "--uninstall", "--cni-bin-dir", folder];
       waitForTermination(terminal, removeOnExit ? [...removal, ...(force ? ["--force"] : [])] : []);
-      if (removeOnExit) await remove();
+      if (removeOnExit) remove();
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

@@ -15,31 +15,31 @@ import { assertRunnable } from "./runnable.ts";
  *
  * @throws {CommandError} when it cannot be done; then each file is the old one or the new one, whole
  */
-export async function install(
+export function install(
   terminal: Terminal,
   folder: string,
   sources: Sources,
   options: Options,
-): Promise<void> {
+): void {
   assertRoot();
   assertPluginFolder(folder);
   assertNoFolder(pluginIn(folder));
   if (!assertOwnFolder(folder) && !options.dryRun) makeOwnFolder(ownFolderIn(folder));
   const files: FileOutcome[] = [];
   for (const copy of copiesIn(folder, sources)) {
-    const file = { path: copy.target, state: await bring(copy, copy.source === sources.executable, options) };
+    const file = { path: copy.target, state: bring(copy, copy.source === sources.executable, options) };
     tellFile(terminal, file, options);
     files.push(file);
   }
   printOutcome(terminal, files, options);
 }
 
-async function bring(copy: Copy, isProgram: boolean, { dryRun }: Options): Promise<FileOutcome["state"]> {
+function bring(copy: Copy, isProgram: boolean, { dryRun }: Options): FileOutcome["state"] {
   try {
     if (!dryRun) removeLeftovers(copy.target);
     const difference = findDifference(copy);
     if (!difference) return "already there";
-    if (!dryRun) await place(copy, isProgram ? assertRunnable : async () => {});
+    if (!dryRun) place(copy, isProgram ? assertRunnable : undefined);
     return difference.isAbsent ? "installed" : "replaced";
   } catch (error) {
     throw toInstallError("install", copy.target, error);

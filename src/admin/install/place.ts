@@ -1,4 +1,5 @@
 import { folderOf, ifPresent, syncFolder } from "../../durable_file.ts";
+import { findDifference } from "./difference.ts";
 import type { Copy } from "./layout.ts";
 
 const CHUNK = 1024 * 1024;
@@ -13,13 +14,15 @@ const LEFTOVER_MS = 10 * 60_000;
  * @param accept a last look at the finished copy under its temporary name; when it throws all stays as it was
  * @throws {Error} as Deno does when it cannot be written; then all is as it was
  */
-export async function place(copy: Copy, accept: (path: string) => Promise<void>): Promise<void> {
+export function place(copy: Copy, accept?: (path: string) => void): void {
   const { target } = copy;
   const temporary = `${folderOf(target)}/.${nameOf(target)}.${crypto.randomUUID()}.tmp`;
   const file = Deno.openSync(temporary, { write: true, createNew: true, mode: 0o600 });
   try {
     copyInto(file, temporary, copy);
-    await accept(temporary);
+    const difference = findDifference({ ...copy, target: temporary });
+    if (difference) throw new Error(`its copy ${difference.text}`);
+    accept?.(temporary);
     Deno.renameSync(temporary, target);
   } catch (error) {
     ifPresent(() => Deno.removeSync(temporary));

@@ -1,14 +1,12 @@
 import { ifPresent, syncFolder } from "../../durable_file.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError } from "../error.ts";
-import { askVersion } from "../program_version.ts";
 import type { Terminal } from "../terminal.ts";
 import { toInstallError } from "./failure.ts";
 import { assertPluginFolder } from "./folder.ts";
 import { ownFolderIn, pluginIn } from "./layout.ts";
+import { isOwnProgram } from "./own_program.ts";
 import { type FileOutcome, type Options, printOutcome, tellFile } from "./outcome.ts";
-
-const TIME_LIMIT_MS = 10_000;
 
 /** So many records are named. */
 const NAMED = 3;
@@ -23,16 +21,16 @@ export interface UninstallOptions extends Options {
  *
  * @throws {CommandError} when another program is in the plugin's place, or pods need it for their DEL
  */
-export async function uninstall(
+export function uninstall(
   terminal: Terminal,
   folder: string,
   state: State,
   options: UninstallOptions,
-): Promise<void> {
+): void {
   assertPluginFolder(folder);
   const plugin = pluginIn(folder);
   if (isThere(plugin)) {
-    await assertOurs(plugin);
+    assertOurs(plugin);
     if (!options.force) assertUnneeded(plugin, state);
   }
   const files: FileOutcome[] = [plugin, ownFolderIn(folder)].map((path) => {
@@ -49,13 +47,11 @@ function isThere(path: string): boolean {
   return ifPresent(() => Deno.lstatSync(path)) !== undefined;
 }
 
-/** It is asked itself, since an older version has to go too. */
-async function assertOurs(plugin: string): Promise<void> {
-  const answer = await askVersion(plugin, AbortSignal.timeout(TIME_LIMIT_MS));
-  if (answer.kind === "text" && /^rdma-cni \d\S*\n$/.test(answer.text)) return;
+function assertOurs(plugin: string): void {
+  if (Deno.lstatSync(plugin).isFile && isOwnProgram(plugin)) return;
   throw new CommandError(
-    `Cannot remove ${JSON.stringify(plugin)}: it does not answer to --version as an rdma-cni does`,
-    "Another program may be there. If it shall go all the same, remove it by hand.",
+    `Cannot remove ${JSON.stringify(plugin)}: it is not this program`,
+    "If it shall go all the same, remove it by hand.",
   );
 }
 

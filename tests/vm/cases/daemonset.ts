@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { attachment, records } from "../guest/attachment.ts";
 import {
   addNetns,
+  INSTALLED_PLUGIN,
   netdevToNetns,
   pf,
   rdmaDevices,
@@ -15,12 +16,15 @@ import {
 } from "../guest/harness.ts";
 import { type Container, containerOf, daemonSetPod, type Pod, runContainer } from "../guest/pod.ts";
 
-const FOLDER = "examples/cluster";
+const OWN_FOLDER = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";
 const HOME_MAC = "02:03:00:00:48:53";
 
+let built: Promise<Pod> | undefined;
+const builtPod = () => built ??= daemonSetPod("examples/cluster");
+
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
-  const pod = { ...await daemonSetPod(FOLDER), hostNetwork: false };
+  const pod = { ...await builtPod(), hostNetwork: false };
   const container = containerOf(pod, "netns-mode-check");
   assert.deepEqual([container.volumeMounts, container.securityContext.capabilities.add], [
     undefined,
@@ -39,6 +43,43 @@ vmCase("daemonset: a pod of its own network, without capabilities, is told the n
   );
 });
 
+vmCase("daemonset: install needs no capability", async () => {
+  const pod = { ...await builtPod(), hostNetwork: false };
+  await shOk(`rm ${INSTALLED_PLUGIN}`);
+  try {
+    const { code, stderr } = await runContainer(pod, containerOf(pod, "install"));
+    assert.equal(code, 0, stderr);
+    await shOk(`test -x ${INSTALLED_PLUGIN} && test -f ${OWN_FOLDER}/libmnl.so.0`);
+  } finally {
+    await shOk(`rm -rf ${OWN_FOLDER}`);
+  }
+});
+
+vmCase("daemonset: the readiness probe needs no capability, and tells what is there", async () => {
+  const pod = { ...await builtPod(), hostNetwork: false };
+  const { readinessProbe, ...installed } = containerOf(pod, "installed");
+  const [program, ...args] = readinessProbe!.exec.command;
+  assert.equal(program, "/rdma-cni");
+  const bad = await runContainer(pod, { ...installed, args });
+  assert.equal(bad.code, 1, bad.stderr);
+  await shOk(`install -D -m 644 /usr/lib/*/libmnl.so.0 ${OWN_FOLDER}/libmnl.so.0`);
+  try {
+    const good = await runContainer(pod, { ...installed, args });
+    assert.equal(good.code, 0, good.stderr);
+  } finally {
+    await shOk(`rm -rf ${OWN_FOLDER}`);
+  }
+});
+
+vmCase("daemonset: what stays on the node cannot change the node's folder", async () => {
+  const pod = { ...await builtPod(), hostNetwork: false };
+  const args = ["install", "--uninstall"];
+  const { code, stderr } = await runContainer(pod, { ...containerOf(pod, "installed"), args });
+  assert.equal(code, 1);
+  assert.match(stderr, /read-only|EROFS/i);
+  await shOk(`test -x ${INSTALLED_PLUGIN}`);
+});
+
 /** A case on a node whose VF 3 has no address. */
 function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promise<void>): void {
   vmCase(`daemonset: ${name}`, async () => {
@@ -46,7 +87,7 @@ function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promis
     await shOk(`ip link set ${netdev} vf 3 mac ${NO_MAC}`);
     rebind(vf(3).deviceId);
     try {
-      const pod = await daemonSetPod(FOLDER);
+      const pod = await builtPod();
       await run(pod, containerOf(pod, "vf-mac-init"));
     } finally {
       await shOk(`ip link set ${netdev} vf 3 mac ${HOME_MAC}`);

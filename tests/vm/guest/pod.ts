@@ -15,6 +15,7 @@ export interface Container {
   args: string[];
   securityContext: { capabilities: { add?: string[] } };
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
+  readinessProbe?: { exec: { command: string[] } };
 }
 
 /** The pod of the DaemonSet that kustomize builds of a folder of the project. */
@@ -50,6 +51,7 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
   const script = [
     "mkdir -p /run/image && mount -t tmpfs image /run/image && cd /run/image",
     "mkdir proc sys dev usr && ln -s usr/bin usr/lib usr/lib64 usr/sbin . && mount --bind /usr usr",
+    "touch dev/null && mount --bind /dev/null dev/null",
     `touch rdma-cni && mount --bind '${COMPILED_PLUGIN}' rdma-cni`,
     "mount -t proc -o ro proc proc && mount -t sysfs -o ro sysfs sys",
     ...mounts,

@@ -8,6 +8,8 @@ export const PROJECT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "");
 export const EXAMPLES = `${PROJECT}/examples`;
 /** The project's systemd units. */
 export const DEPLOYMENT = `${PROJECT}/deployment`;
+/** What kubelet says to a runtime. */
+export const CRI_PROTO = `${PROJECT}/tests/vm/guest/cri/runtime.proto`;
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */

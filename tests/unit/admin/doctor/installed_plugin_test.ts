@@ -1,5 +1,4 @@
-import { judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
-import type { Answer } from "../../../../src/admin/program_version.ts";
+import { type Answer, judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../assert.ts";
 
