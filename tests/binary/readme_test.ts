@@ -1,7 +1,9 @@
-// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI.
+// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI, those
+// that build the image by tests/image.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/cni/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
+import { BUILD, BUILD_BEHIND_MIRROR } from "../image/build.ts";
 import { start } from "./program.ts";
 import { checkTypes, validate } from "../files/kubernetes_schema.ts";
 import { buildFolder, buildText, MANIFEST_FILES } from "../files/manifests.ts";
@@ -41,6 +43,8 @@ Deno.test("the README's commands are those that are run by tests", () => {
     ...CLUSTER.apply,
     CLUSTER.delete,
     CLUSTER.uninstall,
+    BUILD,
+    BUILD_BEHIND_MIRROR,
     LINK,
     ...UNITS.map(({ enable }) => enable),
   ]);

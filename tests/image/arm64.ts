@@ -3,8 +3,8 @@ import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { assertFailed, call, start } from "../binary/program.ts";
 import { IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
-import type { Cases } from "./image_test.ts";
 
 async function emulated(engine: Engine): Promise<{ by: string[]; program: string; root: string }> {
   const { root } = await engine.unpack(IMAGE, "arm64");

@@ -4,8 +4,10 @@ import { run } from "../vm/node/packages.ts";
 
 const FOLDER = fileURLToPath(new URL("../../dist/image", import.meta.url));
 
-/** Node.js and npm are what the build stage must find where no image of Deno can be had. */
-const INCLUDE = ["ca-certificates", "nodejs", "npm"];
+// Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would bring
+// hundreds of others.
+const INCLUDE = ["ca-certificates", "nodejs"];
+const NPM = "npm@10.9.4";
 
 /**
  * A Debian 13 as a tar, which stands for both bases of the image since no registry is asked here. It is made from the
@@ -21,7 +23,7 @@ export async function debianBase(progress: (line: string) => void): Promise<stri
     line.startsWith("Acquire")
   );
   const texts = await Promise.all(sources.map((path) => Deno.readTextFile(path)));
-  const key = createHash("sha256").update(JSON.stringify([INCLUDE, texts, options])).digest("hex").slice(
+  const key = createHash("sha256").update(JSON.stringify([INCLUDE, NPM, texts, options])).digest("hex").slice(
     0,
     16,
   );
@@ -34,7 +36,18 @@ export async function debianBase(progress: (line: string) => void): Promise<stri
   try {
     await Deno.writeTextFile(`${folder}/apt.conf`, options.join("\n"));
     const args = ["--variant=minbase", `--include=${INCLUDE.join(",")}`, `--aptopt=${folder}/apt.conf`];
-    await run("mmdebstrap", [...args, "trixie", `${folder}/debian.tar`, ...sources]);
+    await run("npm", ["pack", "--silent", "--pack-destination", folder, NPM]);
+    const hook =
+      `cd "$1/usr/lib" && mkdir node_modules && tar -xzf "${folder}/${NPM.replace("@", "-")}.tgz" && ` +
+      `mv package node_modules/npm && ln -s ../lib/node_modules/npm/bin/npm-cli.js ../bin/npm && ` +
+      `ln -s ../lib/node_modules/npm/bin/npx-cli.js ../bin/npx`;
+    await run("mmdebstrap", [
+      ...args,
+      `--customize-hook=${hook}`,
+      "trixie",
+      `${folder}/debian.tar`,
+      ...sources,
+    ]);
     await Deno.rename(`${folder}/debian.tar`, tar);
   } finally {
     await Deno.remove(folder, { recursive: true });

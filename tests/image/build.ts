@@ -5,20 +5,28 @@ import type { Engine } from "./engine.ts";
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The README's command for a mirror: no registry of images is asked, and all but Debian's packages comes from npm. */
-export const BUILD = `buildah build --platform linux/amd64,linux/arm64 --manifest localhost/rdma-cni:0.1.0 \\
+/** What the images of both architectures are called. */
+export const IMAGE = "localhost/rdma-cni:0.1.0";
+
+const PLATFORMS = "linux/amd64,linux/arm64";
+
+/** The README's command. */
+export const BUILD = `buildah build --platform ${PLATFORMS} --manifest ${IMAGE} .`;
+
+/** The README's command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
+export const BUILD_BEHIND_MIRROR = BUILD.replace(
+  /\.$/,
+  `\\
   --build-arg BUILD_BASE=mirror.example.com/node:22-trixie-slim \\
   --build-arg DEBIAN_BASE=mirror.example.com/debian:trixie-slim \\
-  --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .`;
+  --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .`,
+);
 
 const BASES = ["mirror.example.com/node:22-trixie-slim", "mirror.example.com/debian:trixie-slim"];
 
-/** What the images are called after {@linkcode BUILD}. */
-export const IMAGE = "localhost/rdma-cni:0.1.0";
-
 export const ARCHITECTURES = ["amd64", "arm64"];
 
-/** Gives the engine the bases that {@linkcode BUILD} names. */
+/** Gives the engine the bases and the settings that the command for companies names. */
 export async function prepareBases(engine: Engine): Promise<void> {
   const base = await debianBase((line) => console.error(line));
   const id = (await engine.run("podman", ["import", "--quiet", base])).trim();
@@ -26,9 +34,13 @@ export async function prepareBases(engine: Engine): Promise<void> {
   await Deno.writeTextFile(`${engine.folder}/.npmrc`, await npmrc());
 }
 
-/** Runs {@linkcode BUILD}, with the times that make images comparable. */
-export async function buildImages(engine: Engine): Promise<void> {
-  await engine.run("sh", ["-c", BUILD.replace(/\.$/, "--pull=never --timestamp 0 .")], PROJECT);
+/** Runs the command for companies, with the times that make images comparable. */
+export async function buildImages(
+  engine: Engine,
+  { platforms = PLATFORMS, image = IMAGE }: { platforms?: string; image?: string } = {},
+): Promise<void> {
+  const command = BUILD_BEHIND_MIRROR.replace(PLATFORMS, platforms).replace(IMAGE, image);
+  await engine.run("sh", ["-c", command.replace(/\.$/, "--pull=never --timestamp 0 .")], PROJECT);
 }
 
 /** The registry that this machine's npm asks, with its user's settings. */

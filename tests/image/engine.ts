@@ -25,24 +25,31 @@ export class Engine implements AsyncDisposable {
     return new Engine(folder);
   }
 
+  /** A command line that runs a program, such as buildah, with this engine's settings. */
+  command(program: string, ...args: string[]): string[] {
+    const variables = {
+      CONTAINERS_CONF: `${this.folder}/containers.conf`,
+      CONTAINERS_STORAGE_CONF: `${this.folder}/storage.conf`,
+      BUILDAH_ISOLATION: "chroot", // needs no more rights than a container has
+      PODMAN_IGNORE_CGROUPSV1_WARNING: "1",
+      PATH: Deno.env.get("PATH") ?? "",
+      HOME: this.folder,
+      TMPDIR: this.folder,
+    };
+    const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    return ["env", ...settings, program, ...args];
+  }
+
   /**
-   * Runs a program, such as buildah, to its end.
+   * Runs a program to its end.
    *
    * @param cwd the folder it is run in
    * @returns its standard output
    * @throws {Error} with the end of what it wrote, if it fails
    */
   run(program: string, args: string[], cwd?: string): Promise<string> {
-    const variables = {
-      CONTAINERS_CONF: `${this.folder}/containers.conf`,
-      CONTAINERS_STORAGE_CONF: `${this.folder}/storage.conf`,
-      BUILDAH_ISOLATION: "chroot", // needs no more rights than a container has
-      PODMAN_IGNORE_CGROUPSV1_WARNING: "1",
-      HOME: this.folder,
-      TMPDIR: this.folder,
-    };
-    const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-    return run("env", [...settings, program, ...args], cwd);
+    const [env, ...rest] = this.command(program, ...args);
+    return run(env!, rest, cwd);
   }
 
   /** Unpacks an image. Its files can be written, which changes no image. */

@@ -6,9 +6,6 @@ import { contentCases } from "./content.ts";
 import { Engine } from "./engine.ts";
 import { podCases } from "./pod.ts";
 
-/** What is tried, by what ought to be so. */
-export type Cases = Record<string, (engine: Engine) => Promise<void>>;
-
 Deno.test("the image", async (t) => {
   await using engine = await Engine.start();
   await prepareBases(engine);

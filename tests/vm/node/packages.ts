@@ -27,6 +27,12 @@ const PACKAGES = [
   "busybox-static",
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
+  "buildah", // builds the image
+  "podman", // these three run it, alone and as the manifest's pod
+  "runc",
+  "catatonit",
+  "mmdebstrap", // makes the Debian that stands for the image's bases
+  "qemu-user", // runs the executable for arm64
 ];
 
 /**
