@@ -17,6 +17,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   23: ["ENFILE", "too many open files in the system"],
   24: ["EMFILE", "too many open files"],
   25: ["ENOTTY", "operation not fitting the file"],
+  26: ["ETXTBSY", "a process runs it"],
   28: ["ENOSPC", "no space left on device"],
   30: ["EROFS", "read-only file system"],
   34: ["ERANGE", "out of range"],

@@ -1,9 +1,11 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { type Outcome, PROGRAM, start } from "./program.ts";
+import { call, type Outcome, PROGRAM, start } from "./program.ts";
 
 /** More than enough for a page or two, far less than the runtime takes. */
 const WAITING_LIMIT_KB = 1024;
+
+const UPGRADES = 50;
 
 const PROJECT = new URL("../..", import.meta.url);
 
@@ -46,6 +48,43 @@ Deno.test("four installers at once do not disturb each other", async () => {
     assertEquals((await install(folder, "--check")).code, 0);
     assertEquals(names(folder), [".rdma-cni", "rdma"]);
     assertEquals(names(`${folder}/.rdma-cni`), ["libmnl.so.0"]);
+  });
+});
+
+Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, and nothing is left", async () => {
+  await withFolder(async (folder) => {
+    await install(folder);
+    const other = `${folder}/.other`;
+    await Deno.copyFile(PROGRAM, other);
+    {
+      // A byte of the ELF header that nobody reads (EI_PAD).
+      using file = await Deno.open(other, { write: true });
+      await file.seek(12, Deno.SeekMode.Start);
+      await file.write(Uint8Array.of(1));
+    }
+    let [upgrading, calls] = [true, 0];
+    const upgrade = async () => {
+      for (let count = 0; count < UPGRADES; count++) {
+        const args = ["install", "--cni-bin-dir", folder];
+        const { code, stderr } = await new Deno.Command(count % 2 ? PROGRAM : other, { args }).output();
+        assertEquals(code, 0);
+        assertMatch(new TextDecoder().decode(stderr), /rdma: replaced\n$/);
+      }
+    };
+    const callAgainAndAgain = async () => {
+      for (; upgrading; calls++) {
+        const { code, stdout, stderr } = await call("VERSION", { by: ["sh", "-c", `exec ${folder}/rdma`] });
+        assertEquals([code, stderr], [0, ""]);
+        assertMatch(stdout, /"supportedVersions"/);
+      }
+    };
+    await Promise.all([
+      upgrade().finally(() => upgrading = false),
+      ...[1, 2, 3].map(callAgainAndAgain),
+    ]);
+    assert(calls > UPGRADES, `only ${calls} calls were made`);
+    Deno.removeSync(other);
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
   });
 });
 

@@ -4,9 +4,12 @@ import { checkInstalled } from "../../src/admin/install/check.ts";
 import { install } from "../../src/admin/install/install.ts";
 import { uninstall } from "../../src/admin/install/uninstall.ts";
 import { WAITER } from "../../src/admin/install/waiter.ts";
+import { libc } from "../../src/ffi/libc.ts";
 import { State } from "../../src/plugin/state.ts";
 import { ifPresent } from "../../src/durable_file.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
 
 const SCRIPT = "#!/bin/sh\necho one\n";
 const HOUR_MS = 3_600_000;

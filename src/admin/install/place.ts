@@ -1,4 +1,7 @@
 import { folderOf, ifPresent, syncFolder } from "../../durable_file.ts";
+import { EINVAL, SyscallError } from "../../kernel/error.ts";
+import { exchangeNames, isRunning } from "../../kernel/program_file.ts";
+import { sleep } from "../../kernel/sleep.ts";
 import { findDifference } from "./difference.ts";
 import type { Copy } from "./layout.ts";
 
@@ -6,6 +9,10 @@ const CHUNK = 1024 * 1024;
 
 /** Long after any copying has ended. */
 const LEFTOVER_MS = 10 * 60_000;
+
+/** How often, and for how long, it is seen whether somebody still runs what was replaced. */
+const RETRY_MS = 100;
+const RETIREMENT_MS = 10_000;
 
 /**
  * Puts a copy in its place by a rename, so that at any instant the old file or the new one is there, whole, also after
@@ -23,12 +30,34 @@ export function place(copy: Copy, accept?: (path: string) => void): void {
     const difference = findDifference({ ...copy, target: temporary });
     if (difference) throw new Error(`its copy ${difference.text}`);
     accept?.(temporary);
-    Deno.renameSync(temporary, target);
+    replace(target, temporary);
   } catch (error) {
     ifPresent(() => Deno.removeSync(temporary));
     throw error;
   }
   syncFolder(folderOf(target));
+}
+
+/**
+ * A program that was made by `deno compile` opens itself by its path once more when it starts. So a file keeps a name as
+ * long as calls may be starting from it: it takes over the temporary one.
+ */
+function replace(target: string, by: string): void {
+  if (!ifPresent(() => Deno.lstatSync(target))?.isFile) return Deno.renameSync(by, target);
+  Deno.utimeSync(target, new Date(), new Date()); // it is no leftover, and is about to have the name of one
+  try {
+    exchangeNames(by, target);
+  } catch (error) {
+    // Some file systems, like NFS, cannot exchange. There a call that is just starting may fail.
+    if (!(error instanceof SyscallError && error.errno === EINVAL)) throw error;
+    return Deno.renameSync(by, target);
+  }
+  let waitedMs = 0;
+  do {
+    sleep(RETRY_MS);
+    waitedMs += RETRY_MS;
+  } while (isRunning(by) && waitedMs < RETIREMENT_MS);
+  Deno.removeSync(by);
 }
 
 /** Removes what crashes left of copies to a place. What is younger may be another process's, which still works at it. */

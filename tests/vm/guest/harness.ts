@@ -28,13 +28,14 @@ export interface CaseCount {
 }
 
 const CASE_LIMIT_MS = 60_000;
-const cases: Case[] = [];
 
 interface Case {
   name: string;
   run: () => unknown;
   limitMs: number;
 }
+
+const cases: Case[] = [];
 
 /** Declares a case. It fails if its function throws; what the function returns becomes the detail of the result. */
 export function vmCase(name: string, run: () => unknown, limitMs = CASE_LIMIT_MS): void {
