@@ -21,8 +21,18 @@ const PACKAGES = [
   "libelf1t64",
   "libmnl0", // of the plugin itself
   "containernetworking-plugins", // host-device and others, for chains
+  "kustomize", // builds what is handed to a cluster
+  "containerd", // these three: a container runtime, its low-level part, and what its images are made of
+  "runc",
+  "busybox-static",
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
+  "buildah", // builds the image
+  "podman", // these three run it, alone and as the manifest's pod
+  "runc",
+  "catatonit",
+  "mmdebstrap", // makes the Debian that stands for the image's bases
+  "qemu-user", // runs the executable for arm64
 ];
 
 /**
