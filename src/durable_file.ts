@@ -39,12 +39,17 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-/** An existing file, or a link planted in its place, is refused (O_EXCL). */
+/** An existing file, or a link planted in its place, is refused (O_EXCL). What could not be written whole is removed. */
 function writeNew(path: string, text: string, mode: number): void {
   using file = Deno.openSync(path, { write: true, createNew: true, mode });
   const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-  file.syncSync();
+  try {
+    for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+    file.syncSync();
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
+  }
 }
 
 /** Makes sure that what was made, renamed or removed in a folder stays so, also after a crash. */

@@ -143,6 +143,49 @@ vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", a
   assertNothingLeft();
 });
 
+vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works", async () => {
+  await addNetns("pod");
+  const [before, after] = [vf(0), vf(1)];
+  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o size=64k tmpfs ${STATE_FOLDER}`);
+  try {
+    assertResult(await attachment(before.deviceId).add());
+    await shOk(`! dd if=/dev/zero of=${STATE_FOLDER}/.filler bs=4k`);
+    const added = await attachment(after.deviceId, { ifname: "net2" }).add();
+    assertError(added, 5, /Cannot write .*net-container1-net2": No space left.*have space left/);
+    await assertInPod([before.rdmaDevice]);
+    assert.deepEqual(records(), [".filler", "net-container1-net1"]);
+    assertQuiet(await attachment(before.deviceId).del());
+    assert.deepEqual(records(), [".filler"]);
+  } finally {
+    await shOk(`umount ${STATE_FOLDER}`);
+  }
+  assertNothingLeft();
+});
+
+vmCase(
+  "refusal: a state folder that became read-only: DEL brings the device home, and the record goes later",
+  async () => {
+    await addNetns("pod");
+    const { deviceId } = vf(0);
+    await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs tmpfs ${STATE_FOLDER}`);
+    try {
+      assertResult(await attachment(deviceId).add());
+      await shOk(`mount -o remount,ro ${STATE_FOLDER}`);
+      const deleted = await attachment(deviceId).del();
+      assertQuiet(deleted);
+      assert.match(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
+      await assertInPod([]);
+      assert.deepEqual(records(), ["net-container1-net1"]);
+      await shOk(`mount -o remount,rw ${STATE_FOLDER}`);
+      assertQuiet(await attachment(deviceId).del());
+      assert.deepEqual(records(), []);
+    } finally {
+      await shOk(`umount ${STATE_FOLDER}`);
+    }
+    assertNothingLeft();
+  },
+);
+
 vmCase("refusal: a result that cannot be printed is rolled back", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);
