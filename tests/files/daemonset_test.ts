@@ -82,7 +82,7 @@ for (const { name, containers, sources } of BUILDS) {
 
     Deno.test(`${name}: ${container.name} is bounded in memory, by what was measured`, () => {
       const memory = container.name === "install" ? "256Mi" : "128Mi";
-      assertEquals(container.resources, { requests: { cpu: "10m", memory: "32Mi" }, limits: { memory } });
+      assertEquals(container.resources, { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory } });
     });
 
     Deno.test(`${name}: ${container.name} runs this version`, () => {

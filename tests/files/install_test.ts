@@ -6,12 +6,13 @@ import { uninstall } from "../../src/admin/install/uninstall.ts";
 import { WAITER } from "../../src/admin/install/waiter.ts";
 import { libc } from "../../src/ffi/libc.ts";
 import { State } from "../../src/plugin/state.ts";
+import { VERSION } from "../../src/version.ts";
 import { ifPresent } from "../../src/durable_file.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 
-const SCRIPT = "#!/bin/sh\necho one\n";
+const SCRIPT = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # one\n`;
 const HOUR_MS = 3_600_000;
 
 /** A folder of plugins, the files to install, and what the command printed. */
@@ -129,7 +130,7 @@ Deno.test("install replaces what differs only", () => {
 
 Deno.test("a difference beyond the first megabyte counts", () => {
   using node = new InstallNode();
-  const long = `#!/bin/sh\n${"#".repeat(3_000_000)}`;
+  const long = `${SCRIPT}${"#".repeat(3_000_000)}`;
   node.writeExecutable(`${long}1`);
   node.install();
   node.writeExecutable(`${long}2`);
@@ -255,8 +256,20 @@ for (
     [
       "a program whose library is missing",
       (node) => node.writeExecutable(withoutLibrary()),
-      /libx\.so\.6 is not found/,
+      /libx\.so\.6: cannot open shared object/,
       /glibc/,
+    ],
+    [
+      "a program that a signal ends",
+      (node) => node.writeExecutable("#!/bin/sh\nkill -KILL $$\n"),
+      /SIGKILL ended it/,
+      /more memory/,
+    ],
+    [
+      "a program that is another version",
+      (node) => node.writeExecutable("#!/bin/sh\necho rdma-cni 0.0.1\n"),
+      /it answers "rdma-cni 0\.0\.1\\n" to --version/,
+      /Build it anew/,
     ],
   ] as [string, (node: InstallNode) => void, RegExp, RegExp][]
 ) {
@@ -331,7 +344,10 @@ Deno.test("--uninstall removes the plugin, of another version too, and its libra
 for (
   const [what, put] of [
     ["another program", (path) => Deno.writeTextFileSync(path, SCRIPT)],
-    ["another program of the same runtime", (path) => Deno.writeTextFileSync(path, OWN.replace("rdma-", ""))],
+    [
+      "another program of the same runtime",
+      (path) => Deno.writeTextFileSync(path, OWN.replace("rdma-cni --help", "cni --help")),
+    ],
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
     ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],

@@ -6,7 +6,7 @@ const NAME = "rdma-cni --help";
 
 /**
  * Whether a file is this program, of whatever version, as its last bytes tell: the program's text, and 24 bytes that
- * `deno compile` puts at the end, which begin so. Running it to ask would take memory, and trust in what it is.
+ * `deno compile` puts at the end, which begin so. Running it to ask would take trust in what it is.
  *
  * @throws {Error} as Deno does when it cannot be read
  */

@@ -1,28 +1,25 @@
+import { VERSION } from "../../version.ts";
 import { CommandError } from "../error.ts";
 
-/**
- * Makes sure that the machine can run a program, by having the system load it and end before its first instruction: that
- * takes 2 MB, where running it beside this process would take more than an installing container has. glibc's loader does
- * so when LD_TRACE_LOADED_OBJECTS is set, as ldd(1) does.
- *
- * @throws {CommandError} that says what keeps it from running
- */
+const ANSWER = `rdma-cni ${VERSION}\n`;
+
+/** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} that says why not */
 export function assertRunnable(path: string): void {
-  const { success, stdout, stderr } = load(path);
-  const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1];
-  if (success && missing === undefined) return;
-  throw cannotRun(
-    missing === undefined ? stderr.trim() || "the loader gives no reason" : `${missing} is not found`,
-    "It needs the libraries of glibc and libgcc_s.",
-  );
+  const { success, signal, stdout, stderr } = askVersion(path);
+  if (success && stdout === ANSWER) return;
+  if (signal) throw cannotRun(`${signal} ended it`, "It may need more memory than the container has.");
+  if (success) {
+    throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it anew.");
+  }
+  throw cannotRun(stderr.trim() || "it says nothing", "It needs the libraries of glibc and libgcc_s.");
 }
 
-function load(path: string): { success: boolean; stdout: string; stderr: string } {
-  const env = { LD_TRACE_LOADED_OBJECTS: "1" };
+function askVersion(path: string) {
   try {
-    const output = new Deno.Command(path, { clearEnv: true, env, stdin: "null" }).outputSync();
-    const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    return { success: output.success, stdout: decode(output.stdout), stderr: decode(output.stderr) };
+    const options: Deno.CommandOptions = { args: ["--version"], clearEnv: true, cwd: "/", stdin: "null" };
+    const { success, signal, ...output } = new Deno.Command(path, options).outputSync();
+    const [stdout, stderr] = [output.stdout, output.stderr].map((bytes) => new TextDecoder().decode(bytes));
+    return { success, signal, stdout: stdout!, stderr: stderr! };
   } catch (error) {
     throw explain(error as Error);
   }
