@@ -1,6 +1,6 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { call, type Outcome, PROGRAM, start } from "./program.ts";
+import { assertFailed, call, type Outcome, PROGRAM, start } from "./program.ts";
 
 /** More than enough for a page or two, far less than the runtime takes. */
 const WAITING_LIMIT_KB = 1024;
@@ -73,9 +73,12 @@ Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, and 
     };
     const callAgainAndAgain = async () => {
       for (; upgrading; calls++) {
-        const { code, stdout, stderr } = await call("VERSION", { by: ["sh", "-c", `exec ${folder}/rdma`] });
+        const by = ["sh", "-c", `exec ${folder}/rdma`];
+        const { code, stdout, stderr } = await call("VERSION", { by });
         assertEquals([code, stderr], [0, ""]);
         assertMatch(stdout, /"supportedVersions"/);
+        // Its namespace is missing, so it gets as far as opening that. tests/vm has ADDs that succeed.
+        assertFailed(await call("ADD", { by }), 8, "/run/netns/");
       }
     };
     await Promise.all([
