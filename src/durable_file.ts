@@ -10,7 +10,7 @@ export function writeDurably(path: string, text: string, mode: number): void {
   ifPresent(() => Deno.removeSync(temporary));
   writeNew(temporary, text, mode);
   Deno.renameSync(temporary, path);
-  sync(folderOf(path));
+  syncFolder(folderOf(path));
 }
 
 /** Where {@linkcode writeDurably} writes before it renames. */
@@ -34,7 +34,8 @@ export function ifPresent<T>(work: () => T): T | undefined {
   }
 }
 
-function folderOf(path: string): string {
+/** The folder that a file is in. */
+export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
@@ -46,7 +47,8 @@ function writeNew(path: string, text: string, mode: number): void {
   file.syncSync();
 }
 
-function sync(path: string): void {
+/** Makes sure that what was made, renamed or removed in a folder stays so, also after a crash. */
+export function syncFolder(path: string): void {
   using folder = Deno.openSync(path);
   folder.syncSync();
 }

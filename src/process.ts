@@ -12,13 +12,26 @@ export function currentProcess(): Process {
   return {
     getEnv: (name) => Deno.env.get(name),
     readInput,
-    writeOutput: (text) => writeAll(Deno.stdout, text),
+    writeOutput,
     openLogFile: (path) => {
       const file = openForAppending(path);
       log.addSink((line) => file.write(new TextEncoder().encode(line)));
     },
     log,
   };
+}
+
+function writeOutput(text: string): void {
+  try {
+    writeAll(Deno.stdout, text);
+  } catch (cause) {
+    throw new CniError(
+      ErrorCode.ioFailure,
+      `Cannot write to standard output: ${cause instanceof Error ? cause.message : cause}`,
+      "the runtime that called the plugin has ended or given up; an ADD has taken back what it did",
+      { cause },
+    );
+  }
 }
 
 /** Writes to standard error, for people. */

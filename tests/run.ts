@@ -8,7 +8,7 @@ const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
 Builds the executable, runs every tier of tests and ends with the line "N passed, N failed".
 
 Options:
-  --only TIER[,TIER...]  run these tiers only: unit, files, binary, vm
+  --only TIER[,TIER...]  run these tiers only: unit, files, binary, image, vm
   --help                 this text
 `;
 
@@ -16,7 +16,7 @@ interface Tier {
   name: string;
   /** Permissions of its tests; the unit tests get none, which keeps them pure. */
   flags: string[];
-  /** It needs libmnl, strace or the simulated node. */
+  /** It needs Debian packages: libmnl, strace, the simulated node's, buildah. */
   needsMachine: boolean;
   needsExecutable: boolean;
 }
@@ -25,6 +25,7 @@ const TIERS: Tier[] = [
   { name: "unit", flags: ["--no-prompt"], needsMachine: false, needsExecutable: false },
   { name: "files", flags: ["--allow-all"], needsMachine: true, needsExecutable: false },
   { name: "binary", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
+  { name: "image", flags: ["--allow-all"], needsMachine: true, needsExecutable: false },
   { name: "vm", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
 ];
 
@@ -78,7 +79,7 @@ function chosenTiers(only: string | undefined): Tier[] {
   const names = only.split(",");
   const unknown = names.find((name) => !TIERS.some((tier) => tier.name === name));
   if (unknown !== undefined) {
-    throw new Error(`Cannot run tier "${unknown}", wanted one of unit, files, binary, vm`);
+    throw new Error(`Cannot run tier "${unknown}", wanted one of unit, files, binary, image, vm`);
   }
   return TIERS.filter((tier) => names.includes(tier.name));
 }

@@ -8,6 +8,7 @@ import { CommandError, ExitCode } from "./error.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { toCommandError } from "./failure.ts";
 import { addExamples } from "./help.ts";
+import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Terminal } from "./terminal.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
@@ -52,12 +53,14 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
+    ["install --cni-bin-dir /opt/cni/bin", "put this program where runtimes find it"],
     ["doctor", "tell why RDMA works in this node's pods, or why not"],
     ["help netns-mode", "tell more about a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
   addDoctorCommand(program, context);
+  addInstallCommand(program, context);
   addCompletionCommand(program);
   return program;
 }

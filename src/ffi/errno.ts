@@ -17,6 +17,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   23: ["ENFILE", "too many open files in the system"],
   24: ["EMFILE", "too many open files"],
   25: ["ENOTTY", "operation not fitting the file"],
+  26: ["ETXTBSY", "a process runs it"],
   28: ["ENOSPC", "no space left on device"],
   30: ["EROFS", "read-only file system"],
   34: ["ERANGE", "out of range"],
@@ -30,6 +31,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
 };
 
 export const EINTR = 4;
+export const EINVAL = 22;
 
 /** An errno in words: `EINVAL (22), invalid argument`. */
 export function formatErrno(errno: number): string {

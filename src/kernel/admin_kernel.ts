@@ -9,6 +9,8 @@ export interface AdminKernel extends Kernel, VfKernel {
   listOtherNetns(): OtherNetnsList;
   /** Where libmnl was found: its name alone when the system has it. @throws {LibmnlMissing} */
   findLibmnl(): string;
+  /** The file that was found: an absolute path without links. @throws {LibmnlMissing} */
+  findLibmnlFile(): string;
 }
 
 export interface OtherNetnsList {

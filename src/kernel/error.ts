@@ -1,8 +1,8 @@
-import { formatErrno, SyscallError } from "../ffi/errno.ts";
+import { EINVAL, formatErrno, SyscallError } from "../ffi/errno.ts";
 import { LibmnlMissing } from "../ffi/libmnl.ts";
 import { DecodeError } from "../netlink/error.ts";
 
-export { DecodeError, LibmnlMissing, SyscallError };
+export { DecodeError, EINVAL, LibmnlMissing, SyscallError };
 
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -13,7 +13,6 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const ENOTDIR = 20;
-export const EINVAL = 22;
 export const ENOTTY = 25;
 export const EROFS = 30;
 export const EPROTONOSUPPORT = 93;

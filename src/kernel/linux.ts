@@ -7,6 +7,7 @@ import { getLink, listVirtualFunctions } from "./link.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
 import * as rdma from "./rdma.ts";
+import { sleep } from "./sleep.ts";
 import { getBusDevice } from "./sysfs.ts";
 
 /** uapi linux/file.h (flock) and unistd.h (access). */
@@ -67,7 +68,7 @@ export class LinuxKernel implements Kernel {
   }
 
   sleep(milliseconds: number): void {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+    sleep(milliseconds);
   }
 }
 

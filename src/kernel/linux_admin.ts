@@ -1,4 +1,4 @@
-import { findLibmnl } from "../ffi/libmnl.ts";
+import { findLibmnl, findLibmnlFile } from "../ffi/libmnl.ts";
 import { NETLINK_RDMA } from "../netlink/constants.ts";
 import type { AdminKernel, OtherNetnsList } from "./admin_kernel.ts";
 import type { Netns, RdmaMode } from "./kernel.ts";
@@ -22,6 +22,10 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
 
   findLibmnl(): string {
     return findLibmnl();
+  }
+
+  findLibmnlFile(): string {
+    return findLibmnlFile();
   }
 
   get bootedAtMs(): number {

@@ -13,6 +13,7 @@ const COMMANDS = [
   "vf-mac list",
   "vf-mac set",
   "vf-mac init",
+  "install",
   "completion",
 ];
 
@@ -26,14 +27,14 @@ for (const command of COMMANDS) {
 }
 
 Deno.test("examples of the help are command lines that are understood", async () => {
-  for (const command of COMMANDS.filter((command) => /^(netns-mode|vf-mac)/.test(command))) {
+  for (const command of COMMANDS.filter((command) => /^(netns-mode|vf-mac|install)/.test(command))) {
     const { stdout } = await start({ args: [...command.split(" "), "--help"] });
     const examples = stdout.split("Examples:\n")[1]!.split("\n").filter(Boolean);
     assert(examples.length > 0);
     for (const example of examples) {
       const [program, ...args] = example.trim().split(/ {2,}/)[0]!.split(" ");
       assertEquals(program, "rdma-cni");
-      if (/ (set|init) /.test(`${example} `) && !args.includes("--dry-run")) args.push("--dry-run");
+      if (/ (set|init|install) /.test(`${example} `) && !args.includes("--dry-run")) args.push("--dry-run");
       const { code, stderr } = await start({ args });
       assert(code !== 2, `${example}: ${stderr}`);
     }
@@ -65,6 +66,14 @@ for (
     ["vf-mac set eth0 3 02:03:00:00:48:53 --dryrun", /Did you mean --dry-run\?/],
     ["vf-mac init", /name physical functions, or give --all/],
     ["vf-mac init eth0 --all", /name physical functions, or give --all/],
+    ["install --cni-bin-dir opt/cni/bin", /'opt\/cni\/bin' is invalid. Want an absolute path/],
+    ["install --cni-bin-dir", /argument missing/],
+    ["install now", /too many arguments/],
+    ["install --unistall", /Did you mean --uninstall\?/],
+    ["install --force", /--force goes with --uninstall/],
+    ["install --remove-on-exit", /--remove-on-exit goes with --wait/],
+    ["install --uninstall --check", /cannot be used with option '--check'/],
+    ["install --uninstall --wait", /cannot be used with option '--wait'/],
     ["completion csh", /'csh'.*bash, zsh, fish/],
     ["completion", /missing required argument 'shell'/],
     ["--frobnicate", /unknown option '--frobnicate'/],

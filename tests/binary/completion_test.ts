@@ -16,7 +16,7 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "doctor", "help", "netns-mode", "vf-mac"]],
+  ["", ["completion", "doctor", "help", "install", "netns-mode", "vf-mac"]],
   ["doc", ["doctor"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],

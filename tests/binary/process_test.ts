@@ -44,7 +44,7 @@ for (
       const by = ["/bin/sh", "-c", `exec "$0" ${redirection}`];
       const { code, stdout, stderr } = await call(command, { by });
       assert(code === 0 || code === 1, `${command}: exit code ${code}: ${stderr}`);
-      assertEquals(/panicked|\n {4}at /.test(stdout + stderr), false, `${command}: ${stdout}${stderr}`);
+      assertEquals(/panicked|\\?n {4}at /.test(stdout + stderr), false, `${command}: ${stdout}${stderr}`);
     }
   });
 }

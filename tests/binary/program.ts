@@ -18,13 +18,17 @@ interface Start {
   env?: Record<string, string>;
   stdin?: string | Uint8Array;
   args?: string[];
+  /** The executable, if it is not the one that was built here. */
+  program?: string;
   /** A program, with its arguments, that starts the executable: all that follows is appended. */
   by?: string[];
 }
 
 /** Runs the executable to its end. */
-export async function start({ env = {}, stdin = "", args = [], by = [] }: Start): Promise<Outcome> {
-  const [program, ...rest] = [...by, PROGRAM, ...args];
+export async function start(
+  { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
+): Promise<Outcome> {
+  const [first, ...rest] = [...by, program, ...args];
   const options = {
     args: rest,
     env,
@@ -33,7 +37,7 @@ export async function start({ env = {}, stdin = "", args = [], by = [] }: Start)
     stdout: "piped",
     stderr: "piped",
   } as const;
-  const child = new Deno.Command(program!, options).spawn();
+  const child = new Deno.Command(first!, options).spawn();
   const output = child.output();
   const writer = child.stdin.getWriter();
   const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;

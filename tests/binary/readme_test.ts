@@ -1,6 +1,12 @@
-// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI.
+// The README's commands and configurations. Its demo and test commands are run by tests/vm/demo_test.ts and by CI, those
+// that build the image by tests/image.
+import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/cni/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
+import { BUILD, BUILD_BEHIND_MIRROR } from "../image/build.ts";
+import { start } from "./program.ts";
+import { checkTypes, validate } from "../files/kubernetes_schema.ts";
+import { buildFolder, buildText, MANIFEST_FILES } from "../files/manifests.ts";
 
 const README = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
 const PROJECT = new URL("../..", import.meta.url);
@@ -13,9 +19,13 @@ function blocks(language: string): string[] {
 }
 
 const DENO = "npx --yes deno@2.7.11 run -A";
-const INSTALL =
-  "install -m 755 dist/rdma-cni /opt/cni/bin/rdma.new && mv /opt/cni/bin/rdma.new /opt/cni/bin/rdma";
+const INSTALL = "dist/rdma-cni install --cni-bin-dir /opt/cni/bin";
 const LINK = "ln -s /opt/cni/bin/rdma /usr/local/sbin/rdma-cni";
+const CLUSTER = {
+  apply: ["kubectl apply -f deployment/rdma-cni-daemonset.yaml", "kubectl apply -k examples/cluster"],
+  delete: "kubectl delete -k examples/cluster",
+  uninstall: "/opt/cni/bin/rdma install --uninstall --cni-bin-dir /opt/cni/bin",
+};
 const UNITS = [
   { unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
@@ -30,6 +40,11 @@ Deno.test("the README's commands are those that are run by tests", () => {
     `${DENO} tests/run.ts`,
     `${DENO} deployment/build.ts`,
     INSTALL,
+    ...CLUSTER.apply,
+    CLUSTER.delete,
+    CLUSTER.uninstall,
+    BUILD,
+    BUILD_BEHIND_MIRROR,
     LINK,
     ...UNITS.map(({ enable }) => enable),
   ]);
@@ -47,10 +62,67 @@ Deno.test("the README's command installs an executable that runs", async () => {
       const { stdout } = await new Deno.Command(`${folder}/${name}`, { args: ["--version"] }).output();
       assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
     }
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["rdma", "rdma-cni"]);
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assertEquals(names, [".rdma-cni", "rdma", "rdma-cni"]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("the README shows what install prints", async () => {
+  const session = README.match(/^```\n(# rdma-cni install[^`]*)```$/m)![1]!;
+  const folder = await Deno.makeTempDir();
+  try {
+    let seen = "";
+    for (const [line, words] of session.matchAll(/^# rdma-cni (.*)\n/gm)) {
+      const args = words!.replaceAll("/opt/cni/bin", folder).split(" ");
+      const { stdout, stderr } = await start({ args });
+      seen += line + (stderr + stdout).replaceAll(folder, "/opt/cni/bin");
+    }
+    assertEquals(seen, session);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the README's command uninstalls what was installed", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const { code } = await start({ args: ["install", "--cni-bin-dir", folder] });
+    assertEquals([code, [...Deno.readDirSync(folder)].length], [0, 2]);
+    const command = CLUSTER.uninstall.replaceAll("/opt/cni/bin", folder);
+    const ended = await new Deno.Command("sh", { args: ["-c", command] }).output();
+    assertEquals([ended.code, [...Deno.readDirSync(folder)]], [0, []]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("what the READMEs hand to kubectl is valid, or is built of what is", async () => {
+  const examples = Deno.readTextFileSync(new URL("examples/README.md", PROJECT));
+  const commands = [...(README + examples).matchAll(/^(?:\$ )?kubectl (?:apply|delete) -([fk]) (\S+)$/gm)];
+  assertEquals(commands.length, 8);
+  for (const [, option, path] of commands) {
+    if (option === "f") assertEquals(MANIFEST_FILES.includes(path!), true, path);
+    else for (const { manifest } of await buildFolder(path!)) validate(manifest);
+  }
+});
+
+Deno.test("the README's kustomizations patch what they are about", async () => {
+  const built = await Promise.all(blocks("yaml").map((text) => buildText(text)));
+  assertEquals(await checkTypes(built.flat()), "");
+  const pods = built.flat().map(({ manifest }) => {
+    validate(manifest);
+    return (manifest as IDaemonSet).spec!.template.spec!;
+  });
+  assertEquals(pods.map(({ volumes }) => volumes!.map(({ hostPath }) => hostPath!.path)), [
+    ["/var/lib/rancher/k3s/data/cni"],
+    ["/var/lib/cni/bin"],
+  ]);
+  assertEquals(pods.map(({ securityContext }) => securityContext!.seLinuxOptions?.type), [
+    undefined,
+    "spc_t",
+  ]);
 });
 
 for (const { unit, target, enable } of UNITS) {

@@ -28,4 +28,8 @@ export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
     if (this.libmnl === undefined) throw new LibmnlMissing("Cannot open libmnl: it is not there");
     return this.libmnl;
   }
+
+  findLibmnlFile(): string {
+    return `/usr/lib/${this.findLibmnl()}`;
+  }
 }

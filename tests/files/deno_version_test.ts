@@ -12,3 +12,8 @@ for (const file of [".ci/run", "README.md"]) {
     assertEquals(versions.filter((version) => version !== pinned), []);
   });
 }
+
+Deno.test("the Dockerfile takes the Deno whose runtime stub is pinned", async () => {
+  const text = await Deno.readTextFile(`${PROJECT}Dockerfile`);
+  assertEquals(/^ARG DENO_VERSION=(.*)$/m.exec(text)?.[1], pinned);
+});

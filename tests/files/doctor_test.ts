@@ -102,7 +102,7 @@ Deno.test("plugin: one that never stops talking is cut off", () => {
 
 Deno.test("plugin: absent, and not to be run", () => {
   return withNode({}, async (node) => {
-    const install = /^install -m 755 \/usr\/local\/bin\/rdma-cni \/opt\/cni\/bin\/rdma\.new && mv /;
+    const install = /^\/usr\/local\/bin\/rdma-cni install --cni-bin-dir \/opt\/cni\/bin$/;
     assertFindings(await examineInstalledPlugin(node), [["problem", /not there/, install]]);
     script(node, "#!/bin/sh\n", 0o644);
     assertFindings(await examineInstalledPlugin(node), [["problem", /cannot be run/, install]]);

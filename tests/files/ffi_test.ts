@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { SyscallError } from "../../src/ffi/errno.ts";
-import { Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
+import { createMemoryFile, Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
 import { check, cString, libc } from "../../src/ffi/libc.ts";
 import { encodeMessage, findLibmnl, openLibmnl } from "../../src/ffi/libmnl.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
@@ -19,6 +19,8 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   __errno_location: () => libc().__errno_location() === null ? -1 : 0,
   access: () => libc().access(ROOT, 0),
   close: () => libc().close(libc().open(ROOT, 0, 0)),
+  fexecve: () =>
+    runInChild(`execute(openForReading("/bin/sh"), ["sh", "-c", 'test "$#$2" = "2b c"', "-", "a", "b c"])`),
   flock: () => {
     using folder = openForReading("/");
     return libc().flock(folder.number, 1);
@@ -32,6 +34,10 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     using netns = openForReading(OWN_NETNS);
     return libc().ioctl(netns.number, 0xb703n) - 0x40000000;
   },
+  memfd_create: () => {
+    using file = createMemoryFile("test");
+    return Deno.readLinkSync(`/proc/self/fd/${file.number}`) === "/memfd:test (deleted)" ? 0 : -1;
+  },
   open: () => {
     using root = new Fd(libc().open(ROOT, 0, 0));
     return Math.min(root.number, 0);
@@ -43,12 +49,33 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     assertEquals([length, answer[4]], [36n, 2]);
     return 0;
   },
+  renameat2: () => {
+    const folder = Deno.makeTempDirSync();
+    const [a, b] = [`${folder}/a`, `${folder}/b`];
+    for (const path of [a, b]) Deno.writeTextFileSync(path, path);
+    const result = libc().renameat2(-100, cString(a), -100, cString(b), 2); // RENAME_EXCHANGE
+    assertEquals([Deno.readTextFileSync(a), Deno.readTextFileSync(b)], [b, a]);
+    Deno.removeSync(folder, { recursive: true });
+    return result;
+  },
   sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
   setns: () => {
     using netns = openForReading(OWN_NETNS);
     return libc().setns(netns.number, 0x40000000);
   },
   setsockopt: (socket) => libc().setsockopt(socket, 1, 20, BigInt64Array.of(1n, 0n), 16),
+  sigprocmask: () => {
+    const mask = new BigUint64Array(16);
+    assertEquals(libc().sigprocmask(0, null, mask), 0);
+    const blocked = /^SigBlk:\t(.*)$/m.exec(Deno.readTextFileSync("/proc/thread-self/status"))![1];
+    return Number(mask[0]! - BigInt(`0x${blocked}`));
+  },
+  sigwait: () =>
+    runInChild(`
+      const set = BigUint64Array.of(1n << 9n, ...new Array(15).fill(0n)); // SIGUSR1, which env blocked
+      const signal = new Int32Array(1);
+      Deno.kill(Deno.pid, "SIGUSR1");
+      Deno.exit(libc().sigwait(set, signal) || signal[0] - 10);`),
   socket: () => {
     using socket = new Fd(libc().socket(1, 2, 0));
     return Math.min(socket.number, 0);
@@ -192,4 +219,16 @@ Deno.test("a descriptor that is disposed of twice does not close its successor",
 /** A message that the kernel only acknowledges: NLMSG_NOOP. */
 function noop(): Uint8Array<ArrayBuffer> {
   return reference.encodeMessage({ type: 1, flags: 5, sequence: 1 });
+}
+
+/** Runs code that this process would not survive, with SIGUSR1 blocked in all threads; returns its exit code. */
+function runInChild(code: string): number {
+  const imports = ["execute", "fd", "libc"].map((name) => {
+    return `import * as ${name}Module from ${
+      JSON.stringify(new URL(`../../src/ffi/${name}.ts`, import.meta.url).href)
+    };`;
+  });
+  const names = "const { execute, openForReading, libc } = { ...executeModule, ...fdModule, ...libcModule };";
+  const args = ["--block-signal=USR1", Deno.execPath(), "eval", [...imports, names, code].join("\n")];
+  return new Deno.Command("env", { args }).outputSync().code;
 }

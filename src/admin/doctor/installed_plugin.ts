@@ -2,7 +2,8 @@ import { VERSION } from "../../version.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { type Node, quote } from "./node.ts";
 
-const INSTALLED = "/opt/cni/bin/rdma";
+const FOLDER = "/opt/cni/bin";
+const INSTALLED = `${FOLDER}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
@@ -16,8 +17,7 @@ export type Answer =
 /** Whether the plugin that runtimes start is this version. */
 export async function examineInstalledPlugin({ root, executable }: Node): Promise<Finding[]> {
   const answer = await askVersion(`${root}${INSTALLED}`, AbortSignal.timeout(TIME_LIMIT_MS));
-  const copy = `${INSTALLED}.new`;
-  return [judgeAnswer(answer, `install -m 755 ${quote(executable)} ${copy} && mv ${copy} ${INSTALLED}`)];
+  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${FOLDER}`)];
 }
 
 /**

@@ -3,10 +3,13 @@ const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
 
 /** The compiled plugin as the build left it. */
 export const COMPILED_PLUGIN = `${EXECUTABLE}`;
+export const PROJECT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "");
 /** The project's examples. */
-export const EXAMPLES = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/examples");
+export const EXAMPLES = `${PROJECT}/examples`;
 /** The project's systemd units. */
-export const DEPLOYMENT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "/deployment");
+export const DEPLOYMENT = `${PROJECT}/deployment`;
+/** What kubelet says to a runtime. */
+export const CRI_PROTO = `${PROJECT}/tests/vm/guest/cri/runtime.proto`;
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */

@@ -11,14 +11,28 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "strace", // for cases that look at system calls or stop a program at one
+  "binutils-x86-64-linux-gnu", // these four assemble the program that waits, and run it for either architecture
+  "binutils-aarch64-linux-gnu",
+  "qemu-user",
+  "coreutils", // env that blocks signals
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",
   "libelf1t64",
   "libmnl0", // of the plugin itself
   "containernetworking-plugins", // host-device and others, for chains
+  "kustomize", // builds what is handed to a cluster
+  "containerd", // these three: a container runtime, its low-level part, and what its images are made of
+  "runc",
+  "busybox-static",
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
+  "buildah", // builds the image
+  "podman", // these three run it, alone and as the manifest's pod
+  "runc",
+  "catatonit",
+  "mmdebstrap", // makes the Debian that stands for the image's bases
+  "qemu-user", // runs the executable for arm64
 ];
 
 /**

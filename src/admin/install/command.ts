@@ -1,0 +1,80 @@
+import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { blockTermination } from "../../kernel/termination.ts";
+import { State, STATE_FOLDER } from "../../plugin/state.ts";
+import type { Context } from "../context.ts";
+import { CommandError, ExitCode } from "../error.ts";
+import { addExamples } from "../help.ts";
+import { checkInstalled } from "./check.ts";
+import { install } from "./install.ts";
+import type { Sources } from "./layout.ts";
+import { uninstall } from "./uninstall.ts";
+import { waitForTermination } from "./wait.ts";
+
+/** The node's folder, where a container that installs mounts it. */
+const FOLDER = "/host/opt/cni/bin";
+
+const NOTES = `
+The plugin becomes DIR/rdma and libmnl, which not every node has, DIR/.rdma-cni/libmnl.so.0. Each is replaced at once,
+and only if it differs: calls in progress keep the old one. What is in the plugin's place is replaced, a symbolic link
+too, which is not followed.
+
+Exit codes:
+  0  done; with --check all is as it should be
+  1  it could not be done, and what was there before works; with --check something is not as it should be
+  2  the command line cannot be understood; nothing was done`;
+
+/** Adds `install`. */
+export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
+  const command = program.command("install")
+    .description("install this program as the CNI plugin, check that it is, or remove it")
+    .option("--cni-bin-dir <DIR>", "the runtime's folder of plugins", parseFolder, FOLDER)
+    .option("--check", "change nothing: tell by exit code 0 or 1 and one line whether all is installed")
+    .addOption(new Option("--uninstall", "remove the plugin and its library").conflicts(["check", "wait"]))
+    .option("--force", "remove it also when pods need it for their DEL")
+    .option("--wait", "when done stay until SIGTERM or SIGINT, in next to no memory")
+    .option("--remove-on-exit", "with --wait: uninstall then")
+    .option("--dry-run", "only say what would be done, and do not wait")
+    .option("--json", "print what was done for machines")
+    .action(({ cniBinDir: folder, ...options }, own) => {
+      const { wait = false, removeOnExit = false, force = false } = options;
+      if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
+      if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
+      const remove = () => uninstall(terminal, folder, new State(STATE_FOLDER), options);
+      if (options.uninstall) return remove();
+
+      if (wait) blockTermination();
+      const sources = ownSources(kernel);
+      if (!options.check) install(terminal, folder, sources, options);
+      else if (checkInstalled(terminal, folder, sources, options) !== ExitCode.ok) {
+        return exit(ExitCode.failed);
+      }
+      if (!wait || options.dryRun) return;
+      const removal = [sources.executable, "install", "--uninstall", "--cni-bin-dir", folder];
+      waitForTermination(terminal, removeOnExit ? [...removal, ...(force ? ["--force"] : [])] : []);
+      if (removeOnExit) remove();
+    });
+  command.addHelpText("after", NOTES);
+  addExamples(command, [
+    ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
+    ["install --wait", "in a container that has the node's folder at /host/opt/cni/bin"],
+    ["install --check", "as its readiness probe"],
+    ["install --uninstall --dry-run", "what would be removed"],
+  ]);
+}
+
+/** @throws {CommandError} when this is no executable of its own */
+function ownSources(kernel: Context["kernel"]): Sources {
+  if (Deno.build.standalone) return { executable: Deno.execPath(), libmnl: kernel.findLibmnlFile() };
+  throw new CommandError(
+    `Cannot install ${
+      JSON.stringify(Deno.execPath())
+    }: it is Deno itself, which runs this program from its sources`,
+    'Compile it first ("deno task build") and run the executable.',
+  );
+}
+
+/** Another spelling of a folder could lead elsewhere in a container than on the node. */
+function parseFolder(path: string): string {
+  if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
+  throw new InvalidArgumentError("Want an absolute path.");
+}

@@ -1,0 +1,43 @@
+import { ifPresent } from "../../durable_file.ts";
+import { CommandError } from "../error.ts";
+import { ownFolderIn } from "./layout.ts";
+
+/** Makes sure that the folder of plugins is one. It is never made: a wrong one would help nobody. @throws {CommandError} */
+export function assertPluginFolder(folder: string): void {
+  const found = ifPresent(() => Deno.statSync(folder));
+  if (found?.isDirectory) return;
+  throw new CommandError(
+    `Cannot use the folder of plugins ${JSON.stringify(folder)}: ${
+      found ? "it is no folder" : "it does not exist"
+    }`,
+    'The runtime\'s configuration tells which folder it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
+      "/opt/cni/bin, but another one on K3s, RKE2, MicroK8s and OpenShift. Name it with --cni-bin-dir, as this program " +
+      "sees it.",
+  );
+}
+
+/**
+ * Makes sure that the plugin's own folder, if it is there, is root's alone: the plugin takes a library from it.
+ *
+ * @returns whether it is there
+ * @throws {CommandError} that says what is wrong with it
+ */
+export function assertOwnFolder(folder: string): boolean {
+  const path = ownFolderIn(folder);
+  const found = ifPresent(() => Deno.lstatSync(path));
+  if (!found) return false;
+  const fault = found.isSymlink
+    ? "it is a symbolic link"
+    : !found.isDirectory
+    ? "it is no folder"
+    : found.uid !== 0
+    ? `it belongs to user ${found.uid}`
+    : (found.mode ?? 0) & 0o022
+    ? "others may write to it"
+    : undefined;
+  if (fault === undefined) return true;
+  throw new CommandError(
+    `Cannot use ${JSON.stringify(path)}: ${fault}, want a folder of root's that nobody else can write to`,
+    "Find out who made it, and remove it.",
+  );
+}

@@ -1,0 +1,260 @@
+// `install` by the executable itself: what needs its own size, a file system of its own, or its process.
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { call, type Outcome, PROGRAM, start } from "./program.ts";
+
+/** More than enough for a page or two, far less than the runtime takes. */
+const WAITING_LIMIT_KB = 1024;
+
+const UPGRADES = 50;
+
+const PROJECT = new URL("../..", import.meta.url);
+
+Deno.test("installed it runs, knows that it is in place, and can be removed", async () => {
+  await withFolder(async (folder) => {
+    const installed = await install(folder);
+    assertEquals([installed.code, installed.stdout], [0, ""]);
+    assertEquals(installed.stderr, `${folder}/.rdma-cni/libmnl.so.0: installed\n${folder}/rdma: installed\n`);
+    assertEquals(
+      (await install(folder, "--check")).stdout,
+      `ok: ${folder} has this plugin and its library\n`,
+    );
+    const { stdout } = await new Deno.Command(`${folder}/rdma`, { args: ["--version"] }).output();
+    assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d/);
+    const again = await start({ args: ["install", "--cni-bin-dir", folder], by: ["env", "-C", folder] });
+    assertMatch(again.stderr, /rdma: already there\n$/);
+    assertEquals(await install(folder, "--uninstall"), {
+      code: 0,
+      stdout: "",
+      stderr: `${folder}/rdma: removed\n${folder}/.rdma-cni: removed\n`,
+      json: undefined,
+    });
+    assertEquals(names(folder), []);
+  });
+});
+
+Deno.test("the library is a copy of the one that the program uses", async () => {
+  await withFolder(async (folder) => {
+    await install(folder);
+    const { stdout } = await new Deno.Command("ldconfig", { args: ["-p"] }).output();
+    const [, path] = /libmnl\.so\.0 .* => (\S+)/.exec(new TextDecoder().decode(stdout))!;
+    assertEquals(Deno.readFileSync(`${folder}/.rdma-cni/libmnl.so.0`), Deno.readFileSync(path!));
+  });
+});
+
+Deno.test("four installers at once do not disturb each other", async () => {
+  await withFolder(async (folder) => {
+    const outcomes = await Promise.all([1, 2, 3, 4].map(() => install(folder)));
+    assertEquals(outcomes.map(({ code }) => code), [0, 0, 0, 0], outcomes.map(({ stderr }) => stderr).join());
+    assertEquals((await install(folder, "--check")).code, 0);
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    assertEquals(names(`${folder}/.rdma-cni`), ["libmnl.so.0"]);
+  });
+});
+
+Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, and nothing is left", async () => {
+  await withFolder(async (folder) => {
+    await install(folder);
+    const other = `${folder}/.other`;
+    await Deno.copyFile(PROGRAM, other);
+    {
+      // A byte of the ELF header that nobody reads (EI_PAD).
+      using file = await Deno.open(other, { write: true });
+      await file.seek(12, Deno.SeekMode.Start);
+      await file.write(Uint8Array.of(1));
+    }
+    let [upgrading, calls] = [true, 0];
+    const upgrade = async () => {
+      for (let count = 0; count < UPGRADES; count++) {
+        const args = ["install", "--cni-bin-dir", folder];
+        const { code, stderr } = await new Deno.Command(count % 2 ? PROGRAM : other, { args }).output();
+        assertEquals(code, 0);
+        assertMatch(new TextDecoder().decode(stderr), /rdma: replaced\n$/);
+      }
+    };
+    const callAgainAndAgain = async () => {
+      for (; upgrading; calls++) {
+        const { code, stdout, stderr } = await call("VERSION", { by: ["sh", "-c", `exec ${folder}/rdma`] });
+        assertEquals([code, stderr], [0, ""]);
+        assertMatch(stdout, /"supportedVersions"/);
+      }
+    };
+    await Promise.all([
+      upgrade().finally(() => upgrading = false),
+      ...[1, 2, 3].map(callAgainAndAgain),
+    ]);
+    assert(calls > UPGRADES, `only ${calls} calls were made`);
+    Deno.removeSync(other);
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+  });
+});
+
+for (
+  const [what, mount, prepare, words] of [
+    [
+      "a full disk",
+      "size=20m",
+      ":",
+      /Cannot install ".*\/rdma": No space left on device.*\nFree some space there.*as it was/,
+    ],
+    ["a read-only file system", "size=200m", "mount -o remount,ro .", /Read-only file system.*\n.*writable/],
+    ["a file system that forbids programs", "size=200m,noexec", ":", /permission denied\n.*mounted noexec/],
+  ] as const
+) {
+  Deno.test(`${what} is told, and the plugin that was there stays`, async () => {
+    await withFolder(async (folder) => {
+      const script = `
+        mount -t tmpfs -o ${mount} tmpfs ${folder} && cd ${folder} && echo old >rdma && ${prepare} || exit 99
+        "$0" install --cni-bin-dir ${folder}; code=$?
+        cat rdma; ls -A | grep -v -x .rdma-cni; exit $code`;
+      const { code, stdout, stderr } = await start({ by: ["unshare", "--mount", "sh", "-c", script] });
+      assertEquals([code, stdout], [1, "old\nrdma\n"], stderr);
+      assertMatch(stderr, words);
+    });
+  });
+}
+
+Deno.test("it refuses to install for a user other than root", async () => {
+  await withFolder(async (folder) => {
+    Deno.chmodSync(folder, 0o777);
+    const by = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+    const { code, stderr } = await start({ args: ["install", "--cni-bin-dir", folder], by });
+    assertEquals(code, 1);
+    assertMatch(stderr, /Cannot install as user 1000.*\nRun this as root/);
+    assertEquals(names(folder), []);
+  });
+});
+
+Deno.test("run from its sources it refuses to install Deno", async () => {
+  await withFolder(async (folder) => {
+    const args = ["run", "--allow-all", "src/main.ts", "install", "--cni-bin-dir", folder];
+    const options = { args, cwd: PROJECT, env: { DENO_TLS_CA_STORE: "system,mozilla" } };
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), options).output();
+    assertEquals(code, 1);
+    assertMatch(new TextDecoder().decode(stderr), /it is Deno itself.*\nCompile it first/);
+    assertEquals(names(folder), []);
+  });
+});
+
+Deno.test("--wait stays in next to no memory, with nothing open, until SIGTERM or SIGINT", async () => {
+  await withFolder(async (folder) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+      await untilWaiting(child.pid);
+      const rollup = Deno.readTextFileSync(`/proc/${child.pid}/smaps_rollup`);
+      const rssKb = Number(/^Rss: +(\d+) kB$/m.exec(rollup)![1]);
+      assert(rssKb > 0 && rssKb < WAITING_LIMIT_KB, rollup);
+      const open = names(`/proc/${child.pid}/fd`).map((fd) =>
+        Deno.readLinkSync(`/proc/${child.pid}/fd/${fd}`)
+      );
+      assertEquals(open.filter((path) => /^anon_inode|^socket|memfd|rdma/.test(path)), []);
+      child.kill(signal);
+      assertEquals((await child.status).code, 0);
+    }
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+  });
+});
+
+Deno.test("--wait ends by SIGTERM as the first process of a container too", async () => {
+  await withFolder(async (folder) => {
+    const unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const child = spawn([...unshare, PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+    const inner = await untilValue(() => childOf(child.pid));
+    await untilWaiting(inner);
+    Deno.kill(inner, "SIGTERM");
+    assertEquals((await child.status).code, 0);
+  });
+});
+
+Deno.test("a SIGTERM that comes before --wait waits is not lost, and comes after the installation", async () => {
+  await withFolder(async (folder) => {
+    // Held for a second after the installation, before the other program takes over.
+    const strace = ["strace", "-D", "-o", "/dev/null", "-e", "inject=memfd_create:delay_enter=1000000"];
+    const unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const child = spawn([...unshare, ...strace, PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+    const inner = await untilValue(() => childOf(child.pid));
+    await untilValue(() => names(folder).includes("rdma") || undefined);
+    Deno.kill(inner, "SIGTERM");
+    assertEquals((await child.status).code, 0);
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+  });
+});
+
+Deno.test("--wait --remove-on-exit removes the plugin when it is stopped", async () => {
+  await withFolder(async (folder) => {
+    const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--wait", "--remove-on-exit"]);
+    await untilWaiting(child.pid);
+    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    child.kill("SIGTERM");
+    assertEquals((await child.status).code, 0);
+    assertEquals(names(folder), []);
+  });
+});
+
+Deno.test("where memory may not be executed --wait waits in the program itself, and says so", async () => {
+  await withFolder(async (folder) => {
+    // What a kernel with the sysctl vm.memfd_noexec=2 answers.
+    const strace = ["strace", "-D", "-o", "/dev/null", "-e", "inject=memfd_create:error=EACCES"];
+    const args = [PROGRAM, "install", "--cni-bin-dir", folder, "--wait", "--remove-on-exit"];
+    const child = spawn([...strace, ...args], "piped");
+    const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+    let told = "";
+    while (!told.includes("warning:")) told += (await reader.read()).value ?? "";
+    assertMatch(told, /warning: waiting with all of this program in memory.*EACCES/);
+    child.kill("SIGTERM");
+    while (!(await reader.read()).done);
+    assertEquals((await child.status).code, 0);
+    assertEquals(names(folder), []);
+  });
+});
+
+Deno.test("--check --wait waits when all is installed, and fails at once when not", async () => {
+  await withFolder(async (folder) => {
+    assertEquals((await install(folder, "--check", "--wait")).code, 1);
+    await install(folder);
+    const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--check", "--wait"]);
+    await untilWaiting(child.pid);
+    child.kill("SIGTERM");
+    assertEquals((await child.status).code, 0);
+  });
+});
+
+function install(folder: string, ...args: string[]): Promise<Outcome> {
+  return start({ args: ["install", "--cni-bin-dir", folder, ...args] });
+}
+
+function spawn([program, ...args]: string[], stderr: "null" | "piped" = "null"): Deno.ChildProcess {
+  return new Deno.Command(program!, { args, stdin: "null", stdout: "null", stderr }).spawn();
+}
+
+async function untilWaiting(pid: number): Promise<void> {
+  await untilValue(() =>
+    Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("rdma-cni: waiting") || undefined
+  );
+}
+
+/** The first child of a process, once there is one. */
+function childOf(pid: number): number | undefined {
+  const [child] = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).split(" ");
+  return child ? Number(child) : undefined;
+}
+
+async function untilValue<T>(find: () => T | undefined): Promise<T> {
+  for (;;) {
+    const found = find();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function names(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

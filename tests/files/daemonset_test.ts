@@ -1,0 +1,119 @@
+// What the DaemonSet may do on a node: as little as possible, each exception spelled out here.
+import type { IContainer, IPodSpec, IVolume } from "kubernetes-models/v1";
+import type { IDaemonSet } from "kubernetes-models/apps/v1";
+import { assertEquals } from "../assert.ts";
+import { VERSION } from "../../src/version.ts";
+import { buildFolder, buildWith, readManifests, type Source } from "./manifests.ts";
+
+const CONFINED = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ["ALL"] },
+  privileged: false,
+  readOnlyRootFilesystem: true,
+};
+
+interface Rights {
+  securityContext: IContainer["securityContext"];
+  /** Mount path to whether it may be written to. */
+  mounts: Record<string, "read" | "write">;
+}
+
+const RIGHTS: Record<string, Rights> = {
+  "netns-mode-check": { securityContext: CONFINED, mounts: {} },
+  install: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
+  "vf-mac-init": {
+    securityContext: {
+      ...CONFINED,
+      capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
+      appArmorProfile: { type: "Unconfined" },
+    },
+    mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
+  },
+  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "read" } },
+};
+
+const VOLUMES: Record<string, IVolume["hostPath"]> = {
+  "cni-bin": { path: "/opt/cni/bin", type: "Directory" },
+  pci: { path: "/sys/bus/pci", type: "Directory" },
+  state: { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
+};
+
+const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
+  {
+    name: "the plain manifest",
+    containers: ["install", "installed"],
+    sources: readManifests("deployment/rdma-cni-daemonset.yaml"),
+  },
+  {
+    name: "netns-mode-check",
+    containers: ["netns-mode-check", "install", "installed"],
+    sources: await buildWith(["netns-mode-check"]),
+  },
+  {
+    name: "vf-mac-init",
+    containers: ["install", "vf-mac-init", "installed"],
+    sources: await buildWith(["vf-mac-init"]),
+  },
+  {
+    name: "both, in the other order",
+    containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
+    sources: await buildWith(["vf-mac-init", "netns-mode-check"]),
+  },
+  {
+    name: "examples/cluster",
+    containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
+    sources: await buildFolder("examples/cluster"),
+  },
+];
+
+for (const { name, containers, sources } of BUILDS) {
+  const [daemonSet, ...others] = sources.map(({ manifest }) => manifest as IDaemonSet);
+  const pod = daemonSet!.spec!.template.spec!;
+
+  Deno.test(`${name}: one DaemonSet with its containers in order`, () => {
+    assertEquals(others, []);
+    assertEquals([...pod.initContainers ?? [], ...pod.containers].map((one) => one.name), containers);
+  });
+
+  for (const container of [...pod.initContainers ?? [], ...pod.containers]) {
+    Deno.test(`${name}: ${container.name} has no more rights than it needs`, () => {
+      assertEquals(rightsOf(container), RIGHTS[container.name]);
+    });
+
+    Deno.test(`${name}: ${container.name} is bounded in memory, by what was measured`, () => {
+      const memory = container.name === "install" ? "256Mi" : "128Mi";
+      assertEquals(container.resources, { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory } });
+    });
+
+    Deno.test(`${name}: ${container.name} runs this version`, () => {
+      assertEquals(container.image?.split(":").at(-1), VERSION);
+    });
+  }
+
+  Deno.test(`${name}: the pod has no account, no namespaces of the host and no folders but its own`, () => {
+    const hostNetwork = containers.includes("vf-mac-init") ? true : undefined;
+    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: undefined, hostIPC: undefined });
+    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [false, undefined]);
+    assertEquals(pod.securityContext, {
+      runAsUser: 0,
+      runAsGroup: 0,
+      seccompProfile: { type: "RuntimeDefault" },
+    });
+    for (const { name, ...source } of pod.volumes ?? []) assertEquals(source, { hostPath: VOLUMES[name]! });
+  });
+
+  Deno.test(`${name}: labels tell this version`, () => {
+    for (const labels of [daemonSet!.metadata!.labels, daemonSet!.spec!.template.metadata!.labels]) {
+      assertEquals(labels?.["app.kubernetes.io/version"], VERSION);
+    }
+  });
+}
+
+function rightsOf({ securityContext, volumeMounts = [] }: IContainer): Rights {
+  const mounts = volumeMounts.map(({ mountPath, readOnly }) => [mountPath, readOnly ? "read" : "write"]);
+  return { securityContext, mounts: Object.fromEntries(mounts) };
+}
+
+function hostNamespaces({ hostNetwork, hostPID, hostIPC }: IPodSpec) {
+  return { hostNetwork, hostPID, hostIPC };
+}

@@ -1,0 +1,122 @@
+// The examples fit each other, the plugin and those who read them.
+import type { IConfigMap, IPod } from "kubernetes-models/v1";
+import * as z from "zod/mini";
+import { judgeNetworkFile } from "../../src/admin/doctor/network_file.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "./manifests.ts";
+import { run } from "../vm/node/packages.ts";
+import { filesIn, PROJECT } from "./project.ts";
+
+const RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName";
+const NETWORKS = "k8s.v1.cni.cncf.io/networks";
+
+const manifests = MANIFEST_FILES.filter((path) => path.startsWith("examples/")).flatMap(readManifests)
+  .map(({ manifest }) => manifest);
+const networks = manifests.filter((one) =>
+  one.kind === "NetworkAttachmentDefinition"
+) as NetworkAttachmentDefinition[];
+const configMaps = manifests.filter((one) => one.kind === "ConfigMap") as IConfigMap[];
+const pods = manifests.filter((one) => one.kind === "Pod") as IPod[];
+
+/** The configuration of sriov-network-device-plugin: pkg/types/types.go, ResourceConfig and the selectors. */
+const names = z.array(z.string()).check(z.minLength(1));
+const selectors = {
+  vendors: z.optional(z.array(z.string().check(z.regex(/^[0-9a-f]{4}$/)))),
+  devices: z.optional(z.array(z.string().check(z.regex(/^[0-9a-f]{4}$/)))),
+  drivers: z.optional(names),
+  pfNames: z.optional(names),
+  rootDevices: z.optional(names),
+  linkTypes: z.optional(z.array(z.enum(["ether", "infiniband"]))),
+  isRdma: z.literal(true), // without it the pod gets no /dev/infiniband
+};
+const resource = {
+  resourcePrefix: z.string().check(z.regex(/^[a-z.]+$/)),
+  resourceName: z.string().check(z.regex(/^\w+$/)),
+};
+const devicePluginConfig = z.strictObject({
+  resourceList: z.array(z.union([
+    z.strictObject({ ...resource, selectors: z.strictObject(selectors) }),
+    z.strictObject({
+      ...resource,
+      deviceType: z.literal("auxNetDevice"),
+      selectors: z.strictObject({ ...selectors, auxTypes: z.array(z.literal("sf")) }),
+    }),
+  ])),
+});
+
+function resourcesOf({ data }: IConfigMap): string[] {
+  const config = devicePluginConfig.parse(JSON.parse(data!["config.json"]!));
+  return config.resourceList.map(({ resourcePrefix, resourceName }) => `${resourcePrefix}/${resourceName}`);
+}
+
+for (const { metadata, spec } of networks) {
+  Deno.test(`the plugin finds no fault with network ${metadata.name}, in which it is last`, async () => {
+    const config = JSON.parse(spec.config);
+    assertEquals(await judgeNetworkFile("network.conflist", spec.config), []);
+    assertEquals(config.plugins.at(-1).type, "rdma");
+    assertEquals(config.name, metadata.name);
+  });
+
+  Deno.test(`network ${metadata.name} names a resource that an example of the device plugin makes`, () => {
+    const wanted = metadata.annotations![RESOURCE_NAME]!;
+    assert(configMaps.flatMap(resourcesOf).includes(wanted), wanted);
+  });
+}
+
+for (const path of filesIn("examples", ".conflist")) {
+  Deno.test(`the plugin finds no fault with ${path}, in which it is last`, async () => {
+    const text = Deno.readTextFileSync(`${PROJECT}${path}`);
+    assertEquals(await judgeNetworkFile(path, text), []);
+    assertEquals(JSON.parse(text).plugins.at(-1).type, "rdma");
+  });
+}
+
+for (const { metadata, spec } of pods) {
+  Deno.test(`pod ${metadata!.name} asks for the resources of its networks, with addresses of its own`, () => {
+    const wanted: { name: string; ips: string[] }[] = JSON.parse(metadata!.annotations![NETWORKS]!);
+    assertEquals(wanted.length, 1);
+    for (const { name, ips } of wanted) {
+      const network = networks.find((one) => one.metadata.name === name);
+      const resource = network!.metadata.annotations![RESOURCE_NAME]!;
+      const others = pods.filter((pod) => pod.metadata!.name !== metadata!.name);
+      assert(others.length > 0, "nobody to measure with");
+      assertEquals(others.filter((pod) => pod.metadata!.annotations![NETWORKS]!.includes(ips[0]!)), []);
+      for (const { resources, securityContext } of spec!.containers) {
+        assertEquals(resources, { requests: { [resource]: "1" }, limits: { [resource]: "1" } });
+        assertEquals(securityContext, { capabilities: { add: ["IPC_LOCK"] } });
+      }
+    }
+  });
+}
+
+Deno.test("there are networks, resources and pods", () => {
+  assertEquals([networks, configMaps, pods].map((list) => list.length), [3, 3, 2]);
+});
+
+Deno.test("Debian has the packages of the test pods' image", async () => {
+  const text = Deno.readTextFileSync(`${PROJECT}examples/perftest/Dockerfile`);
+  const packages = /apt-get install(?: --\S+)* (.*?) \\$/m.exec(text)![1]!.split(" ");
+  assert(packages.includes("perftest"));
+  // Of several it fails only when it knows none.
+  const show = () => Promise.all(packages.map((name) => run("apt-cache", ["show", name])));
+  await show().catch(() => run("apt-get", ["update"]).then(show)); // the lists may never have been fetched here
+});
+
+Deno.test("examples/README.md names every example, and nothing that is not there", () => {
+  const text = Deno.readTextFileSync(`${PROJECT}examples/README.md`);
+  const linked = Array.from(text.matchAll(/\]\(([^)#:]+)\)/g), ([, path]) => path!);
+  const missing = linked.filter((path) => !exists(new URL(path, `file://${PROJECT}examples/`)));
+  assertEquals(missing, []);
+  const examples = filesIn("examples", "").map((path) => path.replace(/^examples\//, ""));
+  assertEquals(examples.filter((path) => path !== "README.md" && !linked.includes(path)), []);
+});
+
+function exists(url: URL): boolean {
+  try {
+    Deno.statSync(url);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

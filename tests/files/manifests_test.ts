@@ -1,0 +1,56 @@
+// Every manifest against Kubernetes' own schemas, and every file of examples/ and deployment/ against being forgotten.
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
+import { checkTypes, validate } from "./kubernetes_schema.ts";
+import { buildFolder, buildWith, type Manifest, MANIFEST_FILES, readManifests } from "./manifests.ts";
+import { filesIn } from "./project.ts";
+
+const COMPONENTS = [...new Set(filesIn("deployment/components", "").map((path) => path.split("/")[2]!))];
+const sources = [
+  ...MANIFEST_FILES.flatMap(readManifests),
+  ...await buildFolder("deployment"),
+  ...await buildFolder("examples/cluster"),
+  ...(await Promise.all(COMPONENTS.map((name) => buildWith([name])))).flat(),
+];
+
+Deno.test("there are manifests of every kind", () => {
+  const kinds = new Set(sources.map(({ manifest }) => manifest.kind));
+  assertEquals([...kinds].sort(), ["ConfigMap", "DaemonSet", "NetworkAttachmentDefinition", "Pod"]);
+});
+
+for (const { from, manifest } of sources) {
+  if (manifest.kind === "NetworkAttachmentDefinition") continue;
+  Deno.test(`${from}: ${manifest.kind} ${manifest.metadata?.name} is valid`, () => validate(manifest));
+}
+
+Deno.test("no manifest has a key that its kind does not know", async () => {
+  assertEquals(await checkTypes(sources), "");
+});
+
+Deno.test("a wrong value and an unknown key are found", async () => {
+  const [daemonSet] = readManifests("deployment/rdma-cni-daemonset.yaml");
+  const text = JSON.stringify(daemonSet!.manifest);
+  const wrong = JSON.parse(text.replace('"maxUnavailable":"10%"', '"maxUnavailable":true')) as Manifest;
+  assertThrows(() => validate(wrong), Error, "maxUnavailable");
+  const unknown = JSON.parse(text.replace('"readOnlyRootFilesystem"', '"readOnlyRootFileSystem"'));
+  const complaints = await checkTypes([{ from: "a copy", manifest: unknown }]);
+  assertStringIncludes(complaints, "readOnlyRootFileSystem");
+});
+
+/** Which test looks at which files. */
+const CHECKED = [
+  ...MANIFEST_FILES, // here
+  ...["deployment", "examples/cluster", ...COMPONENTS.map((name) => `deployment/components/${name}`)]
+    .map((folder) => `${folder}/kustomization.yaml`), // here: they are built
+  ...COMPONENTS.map((name) => `deployment/components/${name}/patch.yaml`),
+  ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
+  ...filesIn("deployment", ".ts"), // deno check
+  ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
+  "examples/perftest/Dockerfile",
+  "examples/README.md",
+];
+
+Deno.test("no file of examples/ and deployment/ is left without a test", () => {
+  const files = [...filesIn("deployment", ""), ...filesIn("examples", "")];
+  assert(files.length > 0);
+  assertEquals(files.filter((path) => !CHECKED.includes(path)), []);
+});

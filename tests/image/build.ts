@@ -1,0 +1,52 @@
+import { fileURLToPath } from "node:url";
+import { run } from "../vm/node/packages.ts";
+import { debianBase } from "./base.ts";
+import type { Engine } from "./engine.ts";
+
+const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** What the images of both architectures are called. */
+export const IMAGE = "localhost/rdma-cni:0.1.0";
+
+const PLATFORMS = "linux/amd64,linux/arm64";
+
+/** The README's command. */
+export const BUILD = `buildah build --platform ${PLATFORMS} --manifest ${IMAGE} .`;
+
+/** The README's command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
+export const BUILD_BEHIND_MIRROR = BUILD.replace(
+  /\.$/,
+  `\\
+  --build-arg BUILD_BASE=mirror.example.com/node:22-trixie-slim \\
+  --build-arg DEBIAN_BASE=mirror.example.com/debian:trixie-slim \\
+  --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .`,
+);
+
+const BASES = ["mirror.example.com/node:22-trixie-slim", "mirror.example.com/debian:trixie-slim"];
+
+export const ARCHITECTURES = ["amd64", "arm64"];
+
+/** Gives the engine the bases and the settings that the command for companies names. */
+export async function prepareBases(engine: Engine): Promise<void> {
+  const base = await debianBase((line) => console.error(line));
+  const id = (await engine.run("podman", ["import", "--quiet", base])).trim();
+  for (const name of BASES) await engine.run("podman", ["tag", id, name]);
+  await Deno.writeTextFile(`${engine.folder}/.npmrc`, await npmrc());
+}
+
+/** Runs the command for companies, with the times that make images comparable. */
+export async function buildImages(
+  engine: Engine,
+  { platforms = PLATFORMS, image = IMAGE }: { platforms?: string; image?: string } = {},
+): Promise<void> {
+  const command = BUILD_BEHIND_MIRROR.replace(PLATFORMS, platforms).replace(IMAGE, image);
+  await engine.run("sh", ["-c", command.replace(/\.$/, "--pull=never --timestamp 0 .")], PROJECT);
+}
+
+/** The registry that this machine's npm asks, with its user's settings. */
+async function npmrc(): Promise<string> {
+  const [registry, file] = await Promise.all(
+    ["registry", "userconfig"].map((key) => run("npm", ["config", "get", key])),
+  ) as [string, string];
+  return `${await Deno.readTextFile(file.trim()).catch(() => "")}\nregistry=${registry}`;
+}

@@ -1,0 +1,56 @@
+import { VERSION } from "../../src/version.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { call, type Outcome, start } from "../binary/program.ts";
+import { IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
+import type { Engine } from "./engine.ts";
+
+/** The rights that the manifests give. */
+const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];
+
+/** Runs the image's program, in a container that is removed then; a folder of the host's is at /host/opt/cni/bin. */
+function runConfined(
+  engine: Engine,
+  folder: string,
+  args: string[],
+  options: string[] = [],
+): Promise<Outcome> {
+  const volume = `--volume=${folder}:/host/opt/cni/bin`;
+  const by = engine.command("podman", "run", "--rm", ...CONFINED, volume, ...options);
+  return start({ by, program: IMAGE, args });
+}
+
+async function withInstalled(engine: Engine, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ dir: engine.folder });
+  const { code, stderr } = await runConfined(engine, folder, ["install"]);
+  assertEquals(code, 0, stderr);
+  await work(folder);
+}
+
+export const containerCases: Cases = {
+  "installs a plugin that the host can run": (engine) =>
+    withInstalled(engine, async (folder) => {
+      const program = `${folder}/rdma`;
+      assertEquals((await start({ program, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
+      assertEquals((await call("VERSION", { program })).json.supportedVersions.at(-1), "1.1.0");
+      const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [[".rdma-cni", "rdma"], ["libmnl.so.0"]]);
+    }),
+
+  "checks what is installed": (engine) =>
+    withInstalled(engine, async (folder) => {
+      assertEquals((await runConfined(engine, folder, ["install", "--check"])).code, 0);
+      await Deno.remove(`${folder}/.rdma-cni/libmnl.so.0`);
+      const { code, stdout } = await runConfined(engine, folder, ["install", "--check"]);
+      assertEquals(code, 1);
+      assertMatch(stdout, /^failed: .*libmnl\.so\.0/);
+    }),
+
+  "installs a libmnl that is used where the system has none": (engine) =>
+    withInstalled(engine, async (folder) => {
+      const system = "/usr/lib/x86_64-linux-gnu/libmnl.so.0.2.0";
+      const options = [`--volume=/dev/null:${system}`, "--entrypoint=/host/opt/cni/bin/rdma"];
+      const { stdout } = await runConfined(engine, folder, ["doctor", "--json"], options);
+      assertStringIncludes(stdout, '"found: /host/opt/cni/bin/.rdma-cni/libmnl.so.0"');
+    }),
+};

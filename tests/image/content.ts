@@ -1,0 +1,76 @@
+import { VERSION } from "../../src/version.ts";
+import { assertEquals } from "../assert.ts";
+import { ARCHITECTURES, buildImages, IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
+import type { Engine } from "./engine.ts";
+
+const LIBRARIES = [
+  ...["libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libmnl.so.0", "libmnl.so.0.2.0"],
+  ...["libpthread.so.0", "librt.so.1"],
+];
+const LICENSED = ["gcc-14-base", "libc6", "libgcc-s1", "libmnl0"];
+
+/** The program's loader, at the path that is written in the program, and what leads to the libraries. */
+const LOADERS: Record<string, string[]> = {
+  amd64: ["lib", "lib64", "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2"],
+  arm64: ["lib", "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1"],
+};
+
+const TRIPLETS: Record<string, string> = { amd64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" };
+
+interface Entry {
+  path: string;
+  mode: number;
+  size: number;
+}
+
+/** All below a folder that is no folder. */
+function entriesIn(folder: string, below = ""): Entry[] {
+  return [...Deno.readDirSync(`${folder}/${below}`)].flatMap(({ name, isDirectory }) => {
+    const path = `${below}${name}`;
+    if (isDirectory) return entriesIn(folder, `${path}/`);
+    const { mode, size } = Deno.lstatSync(`${folder}/${path}`);
+    return [{ path, mode: mode!, size }];
+  });
+}
+
+async function assertContent(engine: Engine, architecture: string): Promise<void> {
+  const entries = entriesIn((await engine.unpack(IMAGE, architecture)).root);
+  const isLicense = ({ path }: Entry) => path.startsWith("usr/share/common-licenses/");
+  const wanted = [
+    "rdma-cni",
+    ...LOADERS[architecture]!,
+    ...LIBRARIES.map((name) => `usr/lib/${TRIPLETS[architecture]}/${name}`),
+    ...LICENSED.map((name) => `usr/share/doc/${name}/copyright`),
+  ];
+  assertEquals(entries.filter((entry) => !isLicense(entry)).map(({ path }) => path).sort(), wanted.sort());
+  const licenses = entries.filter(isLicense).map(({ path }) => path.split("/").at(-1));
+  assertEquals(["GPL-3", "LGPL-2.1"].filter((name) => !licenses.includes(name)), []);
+  const SET_ID = 0o6000;
+  assertEquals(entries.filter(({ mode }) => (mode & SET_ID) !== 0), []);
+
+  const size = entries.reduce((sum, entry) => sum + entry.size, 0);
+  console.error(`image: ${(size / 1e6).toFixed(1)} MB for ${architecture}`);
+}
+
+export const contentCases: Cases = {
+  "holds the program, what it loads, licences, and nothing else": async (engine) => {
+    for (const architecture of ARCHITECTURES) await assertContent(engine, architecture);
+  },
+
+  "tells what it is, and runs install": async (engine) => {
+    for (const wanted of ARCHITECTURES) {
+      const { architecture, config } = (await engine.unpack(IMAGE, wanted)).config;
+      assertEquals([architecture, config.Entrypoint, config.Cmd], [wanted, ["/rdma-cni"], ["install"]]);
+      const told = ["title", "version"].map((key) => config.Labels[`org.opencontainers.image.${key}`]);
+      assertEquals(told, ["rdma-cni", VERSION]);
+    }
+  },
+
+  "is the same, byte for byte, when it is built again": async (engine) => {
+    const layers = async (image: string) => (await engine.unpack(image, "amd64")).config.rootfs.diff_ids;
+    const again = "localhost/again";
+    await buildImages(engine, { platforms: "linux/amd64", image: again });
+    assertEquals(await layers(again), await layers(IMAGE));
+  },
+};

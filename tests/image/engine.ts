@@ -1,0 +1,90 @@
+import { run } from "../vm/node/packages.ts";
+
+/** What an image consists of. */
+export interface Unpacked {
+  /** The folder with its files. */
+  root: string;
+  /** The name by which buildah knows it. */
+  container: string;
+  config: {
+    architecture: string;
+    config: { Entrypoint: string[]; Cmd: string[]; Labels: Record<string, string> };
+    rootfs: { diff_ids: string[] };
+  };
+}
+
+/** buildah and podman with a store of their own, so that nothing of this machine's images is seen or changed. */
+export class Engine implements AsyncDisposable {
+  private constructor(readonly folder: string) {}
+
+  /** @throws {Error} when its folder cannot be written */
+  static async start(): Promise<Engine> {
+    const folder = await Deno.makeTempDir({ prefix: "rdma-cni-image-" });
+    await Deno.writeTextFile(`${folder}/storage.conf`, storageConf(folder));
+    await Deno.writeTextFile(`${folder}/containers.conf`, await containersConf(folder));
+    return new Engine(folder);
+  }
+
+  /** A command line that runs a program, such as buildah, with this engine's settings. */
+  command(program: string, ...args: string[]): string[] {
+    const variables = {
+      CONTAINERS_CONF: `${this.folder}/containers.conf`,
+      CONTAINERS_STORAGE_CONF: `${this.folder}/storage.conf`,
+      BUILDAH_ISOLATION: "chroot", // needs no more rights than a container has
+      PODMAN_IGNORE_CGROUPSV1_WARNING: "1",
+      PATH: Deno.env.get("PATH") ?? "",
+      HOME: this.folder,
+      TMPDIR: this.folder,
+    };
+    const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    return ["env", ...settings, program, ...args];
+  }
+
+  /**
+   * Runs a program to its end.
+   *
+   * @param cwd the folder it is run in
+   * @returns its standard output
+   * @throws {Error} with the end of what it wrote, if it fails
+   */
+  run(program: string, args: string[], cwd?: string): Promise<string> {
+    const [env, ...rest] = this.command(program, ...args);
+    return run(env!, rest, cwd);
+  }
+
+  /** Unpacks an image. Its files can be written, which changes no image. */
+  async unpack(image: string, architecture: string): Promise<Unpacked> {
+    const from = ["from", "--pull=never", "--arch", architecture, image];
+    const container = (await this.run("buildah", from)).trim();
+    const root = (await this.run("buildah", ["mount", container])).trim();
+    const { OCIv1 } = JSON.parse(await this.run("buildah", ["inspect", container]));
+    return { root, container, config: OCIv1 };
+  }
+
+  /** Ends what runs and removes all that was made. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run("podman", ["system", "reset", "--force"]);
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+/** Without a driver the best one is taken that this machine's file system allows. */
+function storageConf(folder: string): string {
+  return `[storage]\ndriver = ""\ngraphroot = "${folder}/store"\nrunroot = "${folder}/run"\n`;
+}
+
+async function containersConf(folder: string): Promise<string> {
+  // The defaults are higher than what a machine without CAP_SYS_RESOURCE may set.
+  const limits = await Deno.readTextFile("/proc/self/limits");
+  const hard = (name: string) => new RegExp(`^${name} +\\S+ +(\\d+)`, "m").exec(limits)?.[1] ?? "1024";
+  const [files, processes] = [hard("Max open files"), hard("Max processes")];
+  return `[containers]
+default_ulimits = ["nofile=${files}:${files}", "nproc=${processes}:${processes}"]
+netns = "host"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+runtime = "runc"
+tmp_dir = "${folder}/tmp"
+`;
+}

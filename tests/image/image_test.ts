@@ -1,0 +1,20 @@
+// Builds the image for both architectures as the README tells, without a registry of images, and tries what comes out.
+import { arm64Cases } from "./arm64.ts";
+import { buildImages, prepareBases } from "./build.ts";
+import { containerCases } from "./container.ts";
+import { contentCases } from "./content.ts";
+import { Engine } from "./engine.ts";
+import { podCases } from "./pod.ts";
+
+Deno.test("the image", async (t) => {
+  await using engine = await Engine.start();
+  await prepareBases(engine);
+  const built = await t.step(
+    "is built for both architectures by the README's command",
+    () => buildImages(engine),
+  );
+  if (!built) return;
+  for (const cases of [contentCases, containerCases, arm64Cases, podCases]) {
+    for (const [name, run] of Object.entries(cases)) await t.step(name, () => run(engine));
+  }
+});

@@ -1,0 +1,82 @@
+// The manifest's pod, run by podman in place of a cluster's kubelet.
+import { Buffer } from "node:buffer";
+import { fileURLToPath } from "node:url";
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { start } from "../binary/program.ts";
+import { IMAGE } from "./build.ts";
+import type { Cases } from "./cases.ts";
+import type { Engine } from "./engine.ts";
+
+const MANIFEST = fileURLToPath(new URL("../../deployment/rdma-cni-daemonset.yaml", import.meta.url));
+const CONTAINER = "rdma-cni-pod-installed";
+
+interface Pod {
+  manifest: string;
+  /** Stands for the node's folder of plugins. */
+  folder: string;
+}
+
+/** Plays the manifest, and takes its pod down at the end. */
+async function withPod(engine: Engine, work: (pod: Pod) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ dir: engine.folder });
+  const pod = { folder, manifest: `${folder}.yaml` };
+  const text = await Deno.readTextFile(MANIFEST);
+  assertStringIncludes(text, `image: ${IMAGE}\n`);
+  await Deno.writeTextFile(pod.manifest, text.replace("path: /opt/cni/bin\n", `path: ${folder}\n`));
+  try {
+    await play(engine, pod);
+    await work(pod);
+  } finally {
+    await engine.run("podman", ["kube", "down", pod.manifest]);
+  }
+}
+
+/** As a new version is rolled out, a pod that is there makes way first. */
+async function play(engine: Engine, { manifest }: Pod): Promise<void> {
+  await engine.run("podman", ["kube", "play", "--replace", "--network=host", manifest]);
+}
+
+/** One of a container's properties, by podman's name for it. */
+async function ask(engine: Engine, property: string): Promise<string> {
+  return (await engine.run("podman", ["inspect", `--format={{.State.${property}}}`, CONTAINER])).trim();
+}
+
+async function installedVersion(folder: string): Promise<string> {
+  return (await start({ program: `${folder}/rdma`, args: ["--version"] })).stdout;
+}
+
+/** Gives the image's name to one whose program says that it is of another version, which is as long as this one's. */
+async function makeOtherVersion(engine: Engine, version: string): Promise<void> {
+  const { root, container } = await engine.unpack(IMAGE, "amd64");
+  const bytes = Buffer.from(await Deno.readFile(`${root}/rdma-cni`));
+  const at = bytes.indexOf(`VERSION = "${VERSION}"`);
+  assert(at > 0);
+  bytes.write(`VERSION = "${version}"`, at);
+  await Deno.writeFile(`${root}/rdma-cni`, bytes);
+  await engine.run("buildah", ["manifest", "rm", IMAGE]);
+  await engine.run("buildah", ["commit", "--quiet", container, IMAGE]);
+}
+
+export const podCases: Cases = {
+  "the manifest's pod installs, waits, and ends by itself when it is told to": async (engine) => {
+    let folder = "";
+    await withPod(engine, async (pod) => {
+      folder = pod.folder;
+      assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
+      assertEquals(await ask(engine, "Running"), "true");
+      await engine.run("podman", ["exec", CONTAINER, "/rdma-cni", "install", "--check"]); // its readiness probe
+      await engine.run("podman", ["stop", "--time=60", CONTAINER]);
+      assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
+    });
+    assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
+  },
+
+  "the manifest's pod replaces a plugin of another version": (engine) =>
+    withPod(engine, async (pod) => {
+      await makeOtherVersion(engine, "9.9.9");
+      await play(engine, pod);
+      assertEquals(await installedVersion(pod.folder), "rdma-cni 9.9.9\n");
+      assertEquals(await ask(engine, "Running"), "true");
+    }),
+};

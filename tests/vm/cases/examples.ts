@@ -1,0 +1,65 @@
+// The examples' networks as Multus hands them over, through the real libcni. Neither sriov nor ib-sriov nor a host-device
+// that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes their place, keeping
+// capabilities and IPAM.
+import assert from "node:assert/strict";
+import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
+import { addNetns, type CompleteFunction, EXAMPLES, libcni, sf, shOk, vf, vmCase } from "../guest/harness.ts";
+import { parseAll } from "../../yaml.ts";
+
+type Plugin = Record<string, unknown>;
+type Document = { spec: { config: string }; metadata: { annotations: Record<string, string> } };
+
+function read(file: string): Document[] {
+  return parseAll(Deno.readTextFileSync(`${EXAMPLES}/${file}`)) as Document[];
+}
+
+/** Multus writes both keys into each plugin of the list (pkg/types/conf.go, addDeviceIDInConfList). */
+function asMultusDoes(plugin: Plugin, deviceId: string): Plugin {
+  return { ...plugin, deviceID: deviceId, pciBusID: deviceId };
+}
+
+const [pod] = read("my_rdma_test_pod.yaml");
+const [{ ips }] = JSON.parse(pod!.metadata.annotations["k8s.v1.cni.cncf.io/networks"]!);
+
+const NETWORKS: {
+  file: string;
+  of: () => CompleteFunction;
+  replace: (plugin: Plugin, of: CompleteFunction) => Plugin;
+}[] = [
+  { file: "rdma_net_crd.yaml", of: () => vf(2), replace: (plugin) => ({ ...plugin, type: "host-device" }) },
+  { file: "ib_net_crd.yaml", of: () => vf(2), replace: (plugin) => ({ ...plugin, type: "host-device" }) },
+  {
+    file: "sf_net_crd.yaml",
+    of: () => sf(1),
+    replace: ({ type, ipam }, { netdev }) => ({ type, ipam, device: netdev, capabilities: { ips: true } }),
+  },
+];
+
+for (const { file, of, replace } of NETWORKS) {
+  vmCase(`examples: ${file}, ADD, CHECK and DEL through libcni`, async () => {
+    const used = of();
+    const { deviceId, netdev, mac, rdmaDevice } = used;
+    const conflist = JSON.parse(read(file)[0]!.spec.config);
+    assert.equal(conflist.plugins.length, 2);
+    const [first, own] = conflist.plugins.map((plugin: Plugin) => asMultusDoes(plugin, deviceId));
+    await addNetns("pod");
+    const call = {
+      conflist: { ...conflist, plugins: [replace(first, used), own] },
+      netns: "pod",
+      capabilities: { deviceID: deviceId, ips },
+    };
+    const added = await libcni({ command: "add", ...call });
+    assertResult(added);
+    assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
+    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+    await assertInPod([rdmaDevice]);
+
+    const checked = await libcni({ command: "check", ...call });
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+    const deleted = await libcni({ command: "del", ...call });
+    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+    assertNothingLeft();
+    assert.equal(again(used).netdev, netdev);
+    assert.deepEqual(records(), []);
+  });
+}
