@@ -11,7 +11,6 @@ export { cString } from "./c_string.ts";
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
   access: { parameters: ["buffer", "i32"], result: "i32" }, // int access(const char *path, int mode)
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int bind(int, const struct sockaddr *, socklen_t)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
   fexecve: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int fexecve(int fd, char *const argv[], char *const envp[])
   flock: { parameters: ["i32", "i32"], result: "i32" }, // int flock(int fd, int operation)

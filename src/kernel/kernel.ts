@@ -20,6 +20,8 @@ export interface Netns extends Disposable {
   readonly cookie?: string;
 
   listRdmaDevices(): RdmaDevice[];
+  /** The RDMA device of this index, or undefined when the namespace has none; asks for one, whatever there are. */
+  getRdmaDevice(index: number): RdmaDevice | undefined;
   /** @throws {NetlinkError} with the kernel's reason */
   moveRdmaDevice(index: number, to: Netns): void;
   /** @throws {NetlinkError} EEXIST when the name is taken */
@@ -62,6 +64,8 @@ export interface Kernel {
   readonly hostNetns: Netns;
   /** @throws {NetnsError} when the path is missing or no network namespace */
   openNetns(path: string): Netns;
+  /** Whether a path leads to the namespace the plugin runs in; false when it leads nowhere. */
+  isHostNetns(path: string): boolean;
   /** Paths below /proc to the namespaces that processes, or else open files, keep alive; each namespace once. */
   listNetns(): Iterable<{ readonly path: string; readonly inode: number }>;
   /** @throws {SyscallError} EPROTONOSUPPORT without ib_core */

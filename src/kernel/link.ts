@@ -1,9 +1,9 @@
 /** Network links by route netlink. */
-import { decodeLink, getLink as getLinkRequest, type Link, listLinks } from "../netlink/rtnl.ts";
+import { decodeLink, getLink as getLinkRequest, getLinkWithVfs, type Link } from "../netlink/rtnl.ts";
 import { ENODEV, NetlinkError } from "./error.ts";
 import type { VirtualFunction } from "./kernel.ts";
 import type { NetlinkSocket } from "./netlink_socket.ts";
-import { getVfDeviceId } from "./sysfs.ts";
+import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
 
 /** A link of the socket's namespace by name, or undefined. */
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
@@ -16,13 +16,19 @@ export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   }
 }
 
-/** The virtual functions of all physical functions in the socket's namespace, with their administrative addresses. */
+/**
+ * The virtual functions of all physical functions in the socket's namespace, with their administrative addresses. Only
+ * links of physical functions are asked for: a node can have a thousand others.
+ */
 export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
-  const links = socket.request("list links", listLinks()).map((message) => decodeLink(message.payload));
-  return links.flatMap(({ name: pf, vfMacs }) =>
-    [...vfMacs].flatMap(([number, mac]) => {
+  return listPfNetdevs().flatMap((pf) => {
+    const what = `look up the virtual functions of ${JSON.stringify(pf)}`;
+    const vfMacs = socket.request(what, getLinkWithVfs(pf)).flatMap((
+      { payload },
+    ) => [...decodeLink(payload).vfMacs]);
+    return vfMacs.flatMap(([number, mac]) => {
       const deviceId = getVfDeviceId(pf, number);
       return deviceId === undefined ? [] : [{ pf, number, mac, deviceId }];
-    })
-  );
+    });
+  });
 }

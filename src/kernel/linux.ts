@@ -5,7 +5,7 @@ import { EAGAIN, SyscallError } from "./error.ts";
 import type { Kernel, Link, Netns, RdmaDevice, ResourceCount, VirtualFunction } from "./kernel.ts";
 import { getLink, listVirtualFunctions } from "./link.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
-import { homeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
+import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
 import * as rdma from "./rdma.ts";
 import { sleep } from "./sleep.ts";
 import { getBusDevice } from "./sysfs.ts";
@@ -29,6 +29,10 @@ export class LinuxKernel implements Kernel {
 
   openNetns(path: string): Netns {
     return new LinuxNetns(openNetns(path));
+  }
+
+  isHostNetns(path: string): boolean {
+    return isHomeNetns(path);
   }
 
   listNetns(): ReturnType<Kernel["listNetns"]> {
@@ -101,6 +105,10 @@ class LinuxNetns implements Netns {
 
   listRdmaDevices(): RdmaDevice[] {
     return rdma.listDevices(this.socket(NETLINK_RDMA));
+  }
+
+  getRdmaDevice(index: number): RdmaDevice | undefined {
+    return rdma.getDevice(this.socket(NETLINK_RDMA), index);
   }
 
   moveRdmaDevice(index: number, to: Netns): void {

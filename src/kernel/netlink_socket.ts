@@ -14,7 +14,6 @@ const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
-const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
 
 /** sizeof(struct sockaddr_nl): family u16, pad u16, port u32, groups u32. */
@@ -22,16 +21,18 @@ const SOCKADDR_NL_LENGTH = 12;
 
 /** How long the kernel may take for one datagram; moving a device can take it a second or two. */
 const RECEIVE_TIMEOUT_S = 30n;
-/** What the kernel fills at most in one piece of a dump; a single larger message is peeked at first. */
-const BUFFER_LENGTH = 32 * 1024;
-const MESSAGE_LIMIT = 16 * 1024 * 1024;
+/**
+ * Several times what one datagram can have: a list of VFs is one attribute, whose length has 16 bits. Pages that are
+ * not written to take no memory.
+ */
+const BUFFER_LENGTH = 256 * 1024;
 const DUMP_ATTEMPTS = 20;
 
 /** A netlink socket. It belongs to the namespace that the thread was in when it was opened. */
 export class NetlinkSocket implements Disposable {
   readonly #fd: Fd;
   #sequence = 0;
-  #buffer = new Uint8Array(BUFFER_LENGTH);
+  readonly #buffer = new Uint8Array(BUFFER_LENGTH);
 
   /**
    * @param protocol NETLINK_ROUTE or NETLINK_RDMA
@@ -45,7 +46,6 @@ export class NetlinkSocket implements Disposable {
       this.#setOption(SOL_SOCKET, SO_RCVTIMEO, BigInt64Array.of(RECEIVE_TIMEOUT_S, 0n));
       this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, Int32Array.of(1));
       this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, Int32Array.of(1));
-      check("bind a netlink socket", (c) => c.bind(this.#fd.number, kernelAddress(), SOCKADDR_NL_LENGTH));
     } catch (error) {
       this.#fd[Symbol.dispose]();
       throw error;
@@ -90,28 +90,16 @@ export class NetlinkSocket implements Disposable {
 
   /** One datagram, or undefined when it came from another process instead of the kernel. */
   #receive(what: string): Uint8Array | undefined {
-    const length = this.#recvfrom(what, MSG_PEEK | MSG_TRUNC, new Uint8Array(SOCKADDR_NL_LENGTH));
-    if (length > MESSAGE_LIMIT) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
-    if (length > this.#buffer.length) this.#buffer = new Uint8Array(length);
     const sender = new Uint8Array(SOCKADDR_NL_LENGTH);
-    const received = this.#recvfrom(what, 0, sender);
+    const senderLength = Uint32Array.of(SOCKADDR_NL_LENGTH);
+    const length = check(`${what} (receive the answer)`, (c) => {
+      const room = BigInt(this.#buffer.length);
+      return c.recvfrom(this.#fd.number, this.#buffer, room, MSG_TRUNC, sender, senderLength);
+    });
+    if (length > this.#buffer.length) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
     const port = new DataView(sender.buffer).getUint32(4, true);
     // Messages keep views on their bytes and the buffer is used again, so each datagram gets bytes of its own.
-    return port === 0 ? this.#buffer.slice(0, received) : undefined;
-  }
-
-  #recvfrom(what: string, flags: number, sender: Uint8Array<ArrayBuffer>): number {
-    return check(`${what} (receive the answer)`, (c) => {
-      const room = BigInt(this.#buffer.length);
-      return c.recvfrom(
-        this.#fd.number,
-        this.#buffer,
-        room,
-        flags,
-        sender,
-        Uint32Array.of(SOCKADDR_NL_LENGTH),
-      );
-    });
+    return port === 0 ? this.#buffer.slice(0, length) : undefined;
   }
 
   #setOption(
@@ -125,7 +113,7 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** The kernel's address, port 0; as the address to bind to it means "any free port". */
+/** The kernel's address: port 0. */
 function kernelAddress(): Uint8Array<ArrayBuffer> {
   const address = new Uint8Array(SOCKADDR_NL_LENGTH);
   new DataView(address.buffer).setUint16(0, AF_NETLINK, true);

@@ -34,6 +34,16 @@ export function homeNetns(): OpenNetns {
   return home ??= openNetns(OWN_NETNS);
 }
 
+/** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
+export function isHomeNetns(path: string): boolean {
+  try {
+    const [home, other] = [Deno.statSync(OWN_NETNS), Deno.statSync(path)];
+    return home.ino === other.ino && home.dev === other.dev;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Opens a namespace by a path such as /run/netns/a or /proc/42/ns/net.
  *

@@ -1,7 +1,7 @@
 /** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
-import { DecodeError, ENODEV, ENOENT, EOPNOTSUPP, NetlinkError } from "./error.ts";
+import { DecodeError, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, NetlinkError } from "./error.ts";
 import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
 import type { NetlinkSocket } from "./netlink_socket.ts";
 
@@ -16,6 +16,16 @@ export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
   return socket.request("list RDMA devices", nldev.listDevices()).map((message) =>
     nldev.decodeDevice(message.payload)
   );
+}
+
+/** A device by its index, or undefined: what the socket's namespace does not have is EINVAL (nldev.c, nldev_get_doit). */
+export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | undefined {
+  try {
+    return nldev.decodeDevice(single(socket, `look up RDMA device ${index}`, nldev.getDevice(index)).payload);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === EINVAL) return undefined;
+    throw error;
+  }
 }
 
 /**

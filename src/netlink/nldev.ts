@@ -55,6 +55,11 @@ export function listDevices(): Request {
   return request(RDMA_NLDEV_CMD_GET, [], NLM_F_DUMP);
 }
 
+/** Asks for one device; the kernel refuses with EINVAL when the socket's namespace does not have it. */
+export function getDevice(index: number): Request {
+  return request(RDMA_NLDEV_CMD_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
+}
+
 /** Orders a device into the namespace behind an open file descriptor. The sending thread must be in the device's. */
 export function setDeviceNetns(index: number, netnsFd: number): Request {
   return request(RDMA_NLDEV_CMD_SET, [
@@ -90,7 +95,7 @@ export function getResources(index: number): Request {
 }
 
 /**
- * Reads one reply to {@linkcode listDevices}.
+ * Reads one reply to {@linkcode listDevices} or {@linkcode getDevice}.
  *
  * @throws {DecodeError} when the index or the name is missing, or a value has the wrong size
  */

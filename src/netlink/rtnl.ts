@@ -34,6 +34,9 @@ const ETH_ALEN = 6;
 const RTEXT_FILTER_VF = 1;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
+/** Without SKIP_STATS each VF would add its counters too. */
+const WITH_VFS = u32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
+
 /** A network link. `parentDevice` is the PCI address or auxiliary device below it (kernel 5.14). */
 export interface Link {
   readonly index: number;
@@ -48,9 +51,14 @@ export function getLink(name: string): Request {
   return request([text(IFLA_IFNAME, name)], NLM_F_ACK);
 }
 
-/** Asks for all links, physical functions with their VFs. Without SKIP_STATS each VF adds its counters too. */
+/** Asks for one link by its name, a physical function with its VFs. */
+export function getLinkWithVfs(name: string): Request {
+  return request([text(IFLA_IFNAME, name), WITH_VFS], NLM_F_ACK);
+}
+
+/** Asks for all links, physical functions with their VFs. */
 export function listLinks(): Request {
-  return request([u32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)], NLM_F_DUMP);
+  return request([WITH_VFS], NLM_F_DUMP);
 }
 
 /**

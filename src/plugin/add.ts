@@ -70,17 +70,15 @@ function loadEarlier(call: Call, { state }: Node): AttachmentRecord | undefined 
 /** Whether an earlier ADD did all that this one is to do. */
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
-  const present = pod.listRdmaDevices();
-  return earlier.devices.every(({ index }) => present.some((device) => device.index === index));
+  return earlier.devices.every(({ index }) => index !== undefined && pod.getRdmaDevice(index));
 }
 
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {
   const host = kernel.hostNetns;
   const before = devices.map(({ index }) => host.getUverbs(index));
   for (const device of devices) moveDevice(kernel, device, host, pod);
-  const present = pod.listRdmaDevices();
   for (const [i, device] of devices.entries()) {
-    if (!present.some(({ index }) => index === device.index)) throw vanished(device, pod);
+    if (!pod.getRdmaDevice(device.index)) throw vanished(device, pod);
     log.info(`RDMA device ${device.name} (index ${device.index}) moved to ${pod.path}`);
     const after = pod.getUverbs(device.index);
     if (after === before[i]) continue;

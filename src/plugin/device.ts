@@ -54,7 +54,7 @@ export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  const atHome = kernel.hostNetns.listRdmaDevices().filter(({ name }) => bus.rdmaDevices.includes(name));
+  const atHome = findByName(kernel.hostNetns, bus);
   const found = { bus, atHome, isAway: isAway(bus) };
   if (atHome.length > 0 || found.isAway) return found;
   if (!bus.driver) {
@@ -71,6 +71,22 @@ export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
     `load the driver's RDMA module (mlx5_ib for mlx5_core, irdma for iavf), or bind a driver that can do RDMA; ` +
       "functions given to virtual machines (vfio-pci) have none",
   );
+}
+
+/**
+ * A function's devices in a namespace by the names that sysfs gives them. The kernel looks devices up by index only.
+ * As a rule a device has the index that is the number of its uverbs device too, the kernel handing out the lowest free
+ * of each; where a question proves that wrong, all devices are listed, which takes longer the more there are.
+ */
+function findByName(netns: Netns, { rdmaDevices, uverbs }: BusDevice): RdmaDevice[] {
+  const found = rdmaDevices.map((wanted) => {
+    const number = /^uverbs(\d+)$/.exec(uverbs.find(({ rdmaDevice }) => rdmaDevice === wanted)?.name ?? "")
+      ?.[1];
+    const device = number === undefined ? undefined : netns.getRdmaDevice(Number(number));
+    return device?.name === wanted ? [device] : [];
+  });
+  if (found.every(({ length }) => length > 0)) return found.flat();
+  return netns.listRdmaDevices().filter(({ name }) => rdmaDevices.includes(name));
 }
 
 /**

@@ -17,7 +17,7 @@ export function createHandlers(kernel: Kernel, state: State): Handlers {
     check: (call) => explained(() => check(call, node)),
     gc: (call) => explained(() => gc(call, node)),
     status: () => explained(() => status(node)),
-    isOwnNetns: (path) => isOwnNetns(kernel, path),
+    isOwnNetns: (path) => kernel.isHostNetns(path),
   };
 }
 
@@ -26,14 +26,5 @@ function explained(work: () => void): void {
     work();
   } catch (error) {
     throw toCniError(error);
-  }
-}
-
-function isOwnNetns(kernel: Kernel, path: string): boolean {
-  try {
-    using netns = kernel.openNetns(path);
-    return netns.inode === kernel.hostNetns.inode;
-  } catch {
-    return false;
   }
 }

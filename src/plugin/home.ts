@@ -133,11 +133,10 @@ function isHome(kernel: Kernel, deviceId: string): boolean {
 /** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */
 function restoreNames(node: Node, log: Log, file: string, record: AttachmentRecord): void {
   const { hostNetns } = node.kernel;
-  const atHome = hostNetns.listRdmaDevices();
   for (const { index, podName, hostName } of record.devices) {
-    const device = atHome.find((candidate) =>
-      index === undefined ? candidate.name === podName : candidate.index === index
-    );
+    const device = index === undefined
+      ? hostNetns.listRdmaDevices().find(({ name }) => name === podName)
+      : hostNetns.getRdmaDevice(index);
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, file, record)) continue;
     try {
       hostNetns.renameRdmaDevice(device.index, hostName);

@@ -61,6 +61,16 @@ Deno.test("the function is told last by the interface's MAC address, in whatever
   assertEquals(node.kernel.devices.find(({ space }) => space === node.pod)?.index, 13);
 });
 
+Deno.test("a device is found also when its uverbs device has another number", async () => {
+  for (const uverbs of ["uverbs2", "uverbs77", undefined]) {
+    using node = new TestNode();
+    node.kernel.addFunction(SF);
+    const device = Object.assign(node.kernel.addDevice(SF, 40), { uverbs });
+    await node.succeed("ADD", { config: { deviceID: SF } });
+    assertEquals(node.kernel.devices.filter(({ space }) => space === node.pod), [device]);
+  }
+});
+
 Deno.test("a pciID of another interface than the pod's does not count", async () => {
   using node = nodeOfSources();
   const prevResult = { interfaces: [{ name: "host0", pciID: "0000:01:00.2" }] };

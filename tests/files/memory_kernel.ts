@@ -100,6 +100,10 @@ export class MemoryKernel implements Kernel {
     return netns;
   }
 
+  isHostNetns(path: string): boolean {
+    return this.paths.get(path) === this.host;
+  }
+
   *listNetns(): Generator<{ path: string; inode: number }> {
     yield { path: "/proc/1/ns/net", inode: this.host.inode };
     for (const [path, { inode }] of this.held) yield { path, inode };
@@ -173,6 +177,10 @@ class MemoryNetns implements Netns {
     const { mode, devices } = this.kernel;
     return devices.filter(({ space }) => mode === "shared" || space === this.space)
       .map(({ index, name, parent }) => ({ index, name, ...(parent ? { parent } : {}) }));
+  }
+
+  getRdmaDevice(index: number): RdmaDevice | undefined {
+    return this.listRdmaDevices().find((device) => device.index === index);
   }
 
   moveRdmaDevice(index: number, to: Netns): void {

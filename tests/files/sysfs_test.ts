@@ -1,5 +1,8 @@
-import { getBusDevice, getVfDeviceId } from "../../src/kernel/sysfs.ts";
+import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
+import { libc } from "../../src/ffi/libc.ts";
 import { assertEquals } from "../assert.ts";
+
+libc(); // opened once for the process: a test would be blamed for the leak
 
 const PF = "0000:01:00.0";
 const VF = "0000:01:10.4";
@@ -102,6 +105,15 @@ for (const id of ["", ".", "..", "0000:01:00.1", `../devices/${PF}`, `${PF}/.`, 
 
 Deno.test("a machine without these buses has no device", () => {
   assertEquals(getBusDevice(PF, "/nonexistent"), undefined);
+});
+
+Deno.test("physical functions' netdevs are those whose function has virtual functions now", () => {
+  using sysfs = new TestSysfs();
+  sysfs.folder("class/net/lo");
+  sysfs.folder("devices/pci0000:00/0000:02:00.0", { sriov_numvfs: "0\n" });
+  sysfs.folder("class/net/eth1");
+  sysfs.link("class/net/eth1/device", "../../../devices/pci0000:00/0000:02:00.0");
+  assertEquals(listPfNetdevs(sysfs.root), ["eth0"]);
 });
 
 Deno.test("virtual functions are numbered below their physical function's link", () => {

@@ -50,9 +50,9 @@ async function installedVersion(folder: string): Promise<string> {
 async function makeOtherVersion(engine: Engine, version: string): Promise<void> {
   const { root, container } = await engine.unpack(IMAGE, "amd64");
   const bytes = Buffer.from(await Deno.readFile(`${root}/rdma-cni`));
-  const at = bytes.indexOf(`VERSION = "${VERSION}"`);
+  const at = bytes.indexOf(`VERSION="${VERSION}"`);
   assert(at > 0);
-  bytes.write(`VERSION = "${version}"`, at);
+  bytes.write(`VERSION="${version}"`, at);
   await Deno.writeFile(`${root}/rdma-cni`, bytes);
   await engine.run("buildah", ["manifest", "rm", IMAGE]);
   await engine.run("buildah", ["commit", "--quiet", container, IMAGE]);

@@ -34,6 +34,7 @@ const GOLDEN: Golden[] = [
   { name: "list devices", captured: requests.LIST_DEVICES, ours: nldev.listDevices(), moreFlags: NLM_F_ACK },
   { name: "move a device", captured: requests.SET_NETNS, ours: nldev.setDeviceNetns(1, 4) },
   { name: "rename a device", captured: requests.SET_NAME, ours: nldev.setDeviceName(2, "renamed0") },
+  { name: "ask for one device", captured: requests.GET_DEVICE, ours: nldev.getDevice(1) },
   { name: "ask for the settings", captured: requests.GET_SYSTEM, ours: nldev.getSystem() },
   { name: "ask for a uverbs device", captured: requests.GET_CHARDEV, ours: nldev.getCharDevice(3, "uverbs") },
   {
