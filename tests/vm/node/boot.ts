@@ -96,6 +96,7 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
 function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
     ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
+    "no_timer_check", // on a busy machine the kernel would take its timer for broken
     ...["root=root", "rootfstype=virtiofs", "ro", `init=${INIT}`],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
     ...[`MODULES=${node.kernel.moduleRoot}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],

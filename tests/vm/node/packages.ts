@@ -11,6 +11,7 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "strace", // for cases that look at system calls or stop a program at one
+  "time", // peak memory, for the bench
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",
