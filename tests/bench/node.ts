@@ -2,35 +2,67 @@ import { bundleGuest } from "../vm/guest/bundle.ts";
 import { bootNode, tail } from "../vm/node/boot.ts";
 import { prepareNode } from "../vm/node/prepare.ts";
 
-const TIMEOUT_MS = 15 * 60_000;
+const TIMEOUT_MS = 45 * 60_000;
+
+/** What the program on the simulated node measured, by name. */
+export interface NodeMeasurements {
+  growth: GrowthStep[];
+  /** Milliseconds that the order to move the device itself takes in the kernel, of ADD and DEL. */
+  moveMs: Record<string, number[]>;
+  /** Largest resident memory. */
+  peakKb: Record<string, number[]>;
+  atOnce: AtOnce[];
+}
+
+/** What programs took while the node had so many RDMA devices and network links. */
+export interface GrowthStep {
+  rdmaDevices: number;
+  links: number;
+  /** Milliseconds from start to end. */
+  ms: Record<string, number[]>;
+}
+
+/** A number of calls that were started at the same time, several times. */
+export interface AtOnce {
+  name: string;
+  calls: number;
+  /** Until the last one has ended. */
+  totalMs: number[];
+  /** Of the one that took longest. */
+  worstMs: number[];
+}
+
+/** A line that the program on the node prints. */
+export type NodeLine = { progress: string } | { measured: NodeMeasurements };
 
 /**
- * Starts the empty program and the plugin's VERSION, ADD and DEL in turn on the simulated node, whose processor is
- * emulated: only ratios mean something.
+ * Measures on the simulated node, whose processor is emulated: only ratios mean something.
  *
- * @returns milliseconds from start to end, by name
+ * @param peer another CNI plugin to compare with
  */
 export async function measureOnNode(
-  plugin: string,
-  empty: string,
-  runs: number,
-): Promise<Map<string, number[]>> {
+  { plugin, empty, runs, peer }: { plugin: string; empty: string; runs: number; peer?: string },
+): Promise<NodeMeasurements> {
   const node = await prepareNode((line) => console.error(line));
   const program = await bundleGuest(node.directory, [new URL("node_guest.ts", import.meta.url)]);
-  const samples: Map<string, number[]> = new Map();
+  let measured: NodeMeasurements | undefined;
   const status = await bootNode(node, {
     command: [
       ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[node.directory, plugin, empty, String(runs)],
+      ...[node.directory, plugin, empty, String(runs), ...(peer === undefined ? [] : [peer])],
     ],
+    // PF and VFs alone: 8 devices at first
+    kernelArguments: ["rdma_sim.sf_count=0"],
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {
-      for (const [name, list] of Object.entries<number[]>(JSON.parse(line))) samples.set(name, list);
+      const message: NodeLine = JSON.parse(line);
+      if ("measured" in message) measured = message.measured;
+      else console.error(`node: ${message.progress}`);
     },
   });
-  if (status !== 0 || samples.size === 0) {
+  if (status !== 0 || measured === undefined) {
     const log = await tail(`${node.directory}/console.log`);
     throw new Error(`Cannot measure on the simulated node: its program ended with status ${status}\n${log}`);
   }
-  return samples;
+  return measured;
 }

@@ -15,6 +15,7 @@ const PACKAGES = [
   "binutils-aarch64-linux-gnu",
   "qemu-user",
   "coreutils", // env that blocks signals
+  "time", // peak memory, for the bench
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",

@@ -46,8 +46,10 @@ module_param(sf_count, uint, 0444);
 MODULE_PARM_DESC(sf_count, "scalable functions: auxiliary devices with a netdev and an RDMA device");
 
 static uint extra;
-module_param(extra, uint, 0444);
-MODULE_PARM_DESC(extra, "more RDMA devices, all of one platform device");
+static int set_extra(const char *value, const struct kernel_param *param);
+static const struct kernel_param_ops extra_ops = { .set = set_extra, .get = param_get_uint };
+module_param_cb(extra, &extra_ops, &extra, 0644);
+MODULE_PARM_DESC(extra, "more RDMA devices, all of one platform device (at once)");
 
 /* The RDMA devices of functions, scalable functions and the platform device. */
 struct sim_device {
@@ -506,33 +508,50 @@ static int add_sfs(void)
 /* ---- Many devices, to see how things scale ---- */
 
 static struct platform_device *platform;
+static uint extra_present;
+
+/* Those of functions stay as they are, number and index included. */
+static int resize_extra(void)
+{
+	int err;
+
+	if (extra < extra_present) {
+		remove_sim_devices(&platform->dev);
+		extra_present = 0;
+	}
+	for (; extra_present < extra; extra_present++) {
+		err = add_sim_device(&platform->dev, extra_present + 1);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* As the module is loaded this comes before anything else. */
+static int set_extra(const char *value, const struct kernel_param *param)
+{
+	int err = param_set_uint(value, param);
+
+	return err || !platform ? err : resize_extra();
+}
 
 static void remove_extra(void)
 {
-	if (!platform)
-		return;
 	remove_sim_devices(&platform->dev);
 	platform_device_unregister(platform);
 }
 
 static int add_extra(void)
 {
-	uint i;
 	int err;
 
-	if (!extra)
-		return 0;
 	platform = platform_device_register_simple("rdma_sim", PLATFORM_DEVID_NONE, NULL, 0);
 	if (IS_ERR(platform))
 		return PTR_ERR(platform);
-	for (i = 0; i < extra; i++) {
-		err = add_sim_device(&platform->dev, i + 1);
-		if (err) {
-			remove_extra();
-			return err;
-		}
-	}
-	return 0;
+	err = resize_extra();
+	if (err)
+		remove_extra();
+	return err;
 }
 
 /* ---- A client that takes its time to let go of a device, so that a move does ---- */

@@ -1,0 +1,70 @@
+import { timeWrapper } from "./gnu_time.ts";
+
+/** What starting a program again and again gave on this machine. */
+export interface Starts {
+  name: string;
+  ms: number[];
+  peakKb: number[];
+}
+
+interface Candidate {
+  name: string;
+  executable: string;
+  env: Record<string, string>;
+  stdin: string;
+}
+
+const NETWORK = JSON.stringify({ cniVersion: "1.1.0", name: "bench", type: "rdma" });
+
+/**
+ * Starts the empty program and the plugin's VERSION and STATUS in turn, so that what disturbs the machine disturbs all
+ * of them alike; then once more for their memory. Needs GNU time (Debian package `time`).
+ */
+export async function measureHere(plugin: string, empty: string, runs: number): Promise<Starts[]> {
+  // In memory: on a disk, the page layout alone of copies of one file differs by milliseconds.
+  const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
+  try {
+    await Deno.copyFile(plugin, `${folder}/rdma-cni`);
+    await Deno.copyFile(empty, `${folder}/empty`);
+    const all = candidates(`${folder}/rdma-cni`, `${folder}/empty`);
+    const timed = all.map((candidate) => ({ candidate, ms: [] as number[], peakKb: [] as number[] }));
+    for (const { candidate } of timed) await start(candidate); // warms the page cache
+    for (let run = 0; run < runs; run++) {
+      for (const { candidate, ms } of timed) ms.push(await start(candidate));
+    }
+    const report = `${folder}/peak`;
+    for (let run = 0; run < runs; run++) {
+      for (const { candidate, peakKb } of timed) {
+        await start(candidate, timeWrapper(report));
+        peakKb.push(Number(await Deno.readTextFile(report)));
+      }
+    }
+    return timed.map(({ candidate: { name }, ms, peakKb }) => ({ name, ms, peakKb }));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function candidates(plugin: string, empty: string): Candidate[] {
+  const call = (command: string) => ({
+    name: command,
+    executable: plugin,
+    env: { CNI_COMMAND: command, CNI_PATH: "/opt/cni/bin" },
+    stdin: NETWORK,
+  });
+  return [{ ...call("VERSION"), name: "empty program", executable: empty }, call("VERSION"), call("STATUS")];
+}
+
+/** Starts the candidate, waits for its end, and returns the milliseconds between. */
+async function start({ executable, env, stdin }: Candidate, wrapper: string[] = []): Promise<number> {
+  const [command = executable, ...args] = [...wrapper, executable];
+  const streams = { stdin: "piped", stdout: "null", stderr: "null" } as const;
+  const begin = performance.now();
+  const child = new Deno.Command(command, { ...streams, args, env, clearEnv: true, cwd: "/" }).spawn();
+  // The empty program ends without reading, which breaks the pipe.
+  const fed = new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
+  await child.status;
+  const ms = performance.now() - begin;
+  await fed;
+  return ms;
+}

@@ -1,0 +1,11 @@
+/** The value below which a part `part` of the samples lies, interpolated; NaN of none. */
+export function quantile(samples: readonly number[], part: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (sorted.length - 1) * part;
+  const [low = NaN, high = low] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return low + (high - low) * (at % 1);
+}
+
+export function median(samples: readonly number[] | undefined): number {
+  return quantile(samples ?? [], 0.5);
+}

@@ -1,0 +1,122 @@
+// What one ADD asks of the kernel on a node with few and with many devices, as strace counts it: no time is measured.
+import assert from "node:assert/strict";
+import {
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  prevResult,
+} from "../guest/attachment.ts";
+import { growNode } from "../guest/grow.ts";
+import {
+  addNetns,
+  netdevToNetns,
+  netnsPath,
+  type PluginCall,
+  rdmaDevices,
+  rebind,
+  sf,
+  shOk,
+  vf,
+  vmCase,
+} from "../guest/harness.ts";
+
+const MANY = 256;
+const TRACE = "/run/trace";
+/** The garbage collector and the numbers in what is read make this much difference between two runs. */
+const NOISE = { calls: 30, bytes: 200 };
+/** What a folder entry of a link takes, and the kernel's message on one RDMA device, at most. */
+const NAME_BYTES = 32;
+const DEVICE_BYTES = 160;
+
+interface Work {
+  /** System calls. */
+  calls: number;
+  /** Read from files, folders and sockets. */
+  bytes: number;
+}
+
+/** Counts the work of one ADD, which must succeed, and undoes it. */
+async function countAdd(call: Partial<PluginCall>): Promise<Work> {
+  const one = attachment("", call);
+  assertResult(await one.add({ wrapper: ["strace", "-f", "-o", TRACE] }));
+  assertQuiet(await one.del());
+  const calls = Deno.readTextFileSync(TRACE).split("\n").filter((line) => /^\d+ +\w+\(/.test(line));
+  const read = calls.map((line) => / +(read|pread64|recvfrom|getdents64)\(.* = (\d+)$/.exec(line)?.[2] ?? 0);
+  return { calls: calls.length, bytes: read.reduce<number>((sum, bytes) => sum + Number(bytes), 0) };
+}
+
+function assertAtMost(found: Work, limit: Work): void {
+  const isWithin = found.calls <= limit.calls + NOISE.calls && found.bytes <= limit.bytes + NOISE.bytes;
+  assert.ok(isWithin, `${JSON.stringify(found)} more, wanted at most ${JSON.stringify(limit)}`);
+}
+
+/** Whether an RDMA device has as its index the number of its uverbs device. */
+async function hasIndexOfUverbs(rdmaDevice: string): Promise<boolean> {
+  const index = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)?.index;
+  const file = await shOk(`grep -lx ${rdmaDevice} /sys/class/infiniband_verbs/uverbs*/ibdev`);
+  return file.includes(`/uverbs${index}/`);
+}
+
+async function assertAsAfterBoot(rdmaDevice: string): Promise<void> {
+  assert.ok(await hasIndexOfUverbs(rdmaDevice), `${rdmaDevice} does not have the index of its uverbs device`);
+}
+
+/** How much more one ADD takes once the node has many devices and links. */
+async function measureGrowth(call: Partial<PluginCall>) {
+  const few = await countAdd(call);
+  const added = await growNode(MANY);
+  const many = await countAdd(call);
+  assertNothingLeft();
+  return { added, more: { calls: many.calls - few.calls, bytes: many.bytes - few.bytes } };
+}
+
+vmCase(
+  "scale: ADD by deviceID asks no more of the kernel where there are more devices and links",
+  async () => {
+    await addNetns("pod");
+    const { deviceId, rdmaDevice } = sf(0);
+    await assertAsAfterBoot(rdmaDevice);
+    const { more } = await measureGrowth({ config: config({ deviceID: deviceId }) });
+    assertAtMost(more, { calls: 0, bytes: 0 });
+    return more;
+  },
+);
+
+vmCase("scale: ADD by the interface's parent asks no more either", async () => {
+  await addNetns("pod");
+  const { netdev, rdmaDevice } = sf(1);
+  await assertAsAfterBoot(rdmaDevice);
+  await netdevToNetns(netdev, "pod", "net1");
+  const { more } = await measureGrowth({ config: config() });
+  assertAtMost(more, { calls: 0, bytes: 0 });
+  return more;
+});
+
+vmCase(
+  "scale: ADD by MAC address looks once at each link, and asks for physical functions' alone",
+  async () => {
+    await addNetns("pod");
+    rebind(vf(0).deviceId); // whether it was bound before or not, there is one dump of the devices now
+    const interfaces = [{ name: "net1", mac: vf(0).mac, sandbox: netnsPath("pod") }];
+    const call = { config: config({ prevResult: prevResult({ interfaces }) }) };
+    const { more, added: { devices, links } } = await measureGrowth(call);
+    assertAtMost(more, { calls: links + devices, bytes: NAME_BYTES * links + DEVICE_BYTES * devices });
+    return more;
+  },
+);
+
+vmCase("scale: a device whose index is not the number of its uverbs device costs one dump", async () => {
+  await addNetns("pod");
+  rebind(vf(1).deviceId);
+  const { deviceId, rdmaDevice } = vf(1);
+  assert.ok(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
+  const { more, added: { devices } } = await measureGrowth({ config: config({ deviceID: deviceId }) });
+  // The kernel hands over one device a message.
+  assertAtMost(more, { calls: devices, bytes: DEVICE_BYTES * devices });
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([rdmaDevice]);
+  return more;
+});
