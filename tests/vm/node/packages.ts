@@ -11,10 +11,10 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "strace", // for cases that look at system calls or stop a program at one
-  "binutils-x86-64-linux-gnu", // these four assemble the program that waits, and run it for either architecture
+  "qemu-user", // runs what is for arm64
+  "binutils-x86-64-linux-gnu", // these three assemble the program that waits, and start it with signals blocked
   "binutils-aarch64-linux-gnu",
-  "qemu-user",
-  "coreutils", // env that blocks signals
+  "coreutils",
   "time", // peak memory, for the bench
   "make", // these four build the kernel module and the small C program;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
@@ -29,11 +29,9 @@ const PACKAGES = [
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
   "buildah", // builds the image
-  "podman", // these three run it, alone and as the manifest's pod
-  "runc",
+  "podman", // these two run it, alone and as the manifest's pod
   "catatonit",
   "mmdebstrap", // makes the Debian that stands for the image's bases
-  "qemu-user", // runs the executable for arm64
 ];
 
 /**
