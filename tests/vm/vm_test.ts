@@ -8,7 +8,7 @@ import { bootNode, tail } from "./node/boot.ts";
 import { prepareNode } from "./node/prepare.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
-const TIMEOUT_MS = 15 * 60_000;
+const TIMEOUT_MS = 25 * 60_000;
 
 Deno.test("the plugin on a simulated node", async (t) => {
   const node = await prepareNode((line) => console.error(line));
