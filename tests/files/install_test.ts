@@ -9,6 +9,7 @@ import { State } from "../../src/plugin/state.ts";
 import { VERSION } from "../../src/version.ts";
 import { ifPresent } from "../../src/durable_file.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 
@@ -26,14 +27,7 @@ class InstallNode implements Disposable {
     libmnl: `${this.temporary}/libmnl.so.0.2.0`,
   };
   readonly state = new State(`${this.temporary}/state`);
-  out = "";
-  err = "";
-  readonly terminal = {
-    out: (text: string) => void (this.out += text),
-    err: (text: string) => void (this.err += text),
-    showsProgress: false,
-    hasColor: false,
-  };
+  readonly terminal = new TestTerminal();
 
   constructor() {
     Deno.mkdirSync(this.folder);
@@ -51,22 +45,22 @@ class InstallNode implements Disposable {
 
   /** Returns what was printed for people. */
   install(options = {}): string {
-    this.err = "";
+    this.terminal.stderr = "";
     install(this.terminal, this.folder, this.sources, options);
-    return this.err.replaceAll(`${this.folder}/`, "");
+    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
   }
 
   uninstall(options = {}): string {
-    this.err = "";
+    this.terminal.stderr = "";
     uninstall(this.terminal, this.folder, this.state, options);
-    return this.err.replaceAll(`${this.folder}/`, "");
+    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
   }
 
   /** Returns the line that was printed, without the folder. */
   check(want: ExitCode): string {
-    this.out = "";
-    assertEquals(checkInstalled(this.terminal, this.folder, this.sources, {}), want, this.out);
-    return this.out.replaceAll(`${this.folder}/`, "");
+    this.terminal.stdout = "";
+    assertEquals(checkInstalled(this.terminal, this.folder, this.sources, {}), want, this.terminal.stdout);
+    return this.terminal.stdout.replaceAll(`${this.folder}/`, "");
   }
 
   /** Asserts that installing fails with these words, and that the folder of plugins is as it was. */
@@ -168,7 +162,7 @@ Deno.test("--dry-run tells the same and changes nothing", () => {
 Deno.test("--json tells what became of each file", () => {
   using node = new InstallNode();
   node.install({ json: true });
-  assertEquals(JSON.parse(node.out), {
+  assertEquals(JSON.parse(node.terminal.stdout), {
     dryRun: false,
     files: [{ path: node.library, state: "installed" }, { path: node.plugin, state: "installed" }],
   });
@@ -336,7 +330,7 @@ Deno.test("--uninstall removes the plugin, of another version too, and its libra
   assertEquals(node.uninstall({ dryRun: true }), "rdma: would be removed\n.rdma-cni: would be removed\n");
   assertEquals(node.files(), ["rdma"]);
   assertEquals(node.uninstall({ json: true }), "rdma: removed\n.rdma-cni: removed\n");
-  assertEquals(JSON.parse(node.out).files[0], { path: node.plugin, state: "removed" });
+  assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
   assertEquals([...Deno.readDirSync(node.folder)], []);
   assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");
 });

@@ -9,6 +9,7 @@ import { EINVAL, EPERM, NetlinkError } from "../../src/kernel/error.ts";
 import type { OtherNetns } from "../../src/kernel/admin_kernel.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import { Root } from "./root.ts";
 
@@ -30,14 +31,7 @@ const POD: OtherNetns = {
 class Node implements Disposable {
   readonly kernel = new MemoryAdminKernel();
   readonly root: Root;
-  readonly terminal = {
-    out: (text: string) => void (this.stdout += text),
-    err: (text: string) => void (this.stderr += text),
-    showsProgress: false,
-    hasColor: false,
-  };
-  stdout = "";
-  stderr = "";
+  readonly terminal = new TestTerminal();
   /** Files in the initramfs, or undefined when nothing here can list them. */
   image: string | undefined = "usr/lib/modules/6.12.0/kernel/fs/ext4.ko.xz\n";
 
@@ -48,14 +42,14 @@ class Node implements Disposable {
   }
 
   set(mode: RdmaMode, options: SetOptions = {}): number {
-    this.stdout = this.stderr = "";
+    this.terminal.stdout = this.terminal.stderr = "";
     const machine = { root: this.root.path, release: RELEASE, listImage: () => this.image };
     return setMode(this.kernel, this.terminal, mode, options, machine);
   }
 
   // deno-lint-ignore no-explicit-any -- tests look into it
   get json(): any {
-    return JSON.parse(this.stdout);
+    return JSON.parse(this.terminal.stdout);
   }
 
   hasOptions(): boolean {
@@ -75,10 +69,10 @@ function refusalOf(work: () => unknown): CommandError {
 Deno.test("set changes the mode, tells it on standard error, and a second run changes nothing", () => {
   using node = new Node();
   assertEquals(node.set("exclusive"), 0);
-  assertEquals([node.kernel.mode, node.stdout], ["exclusive", ""]);
-  assertStringIncludes(node.stderr, "now exclusive, was shared");
+  assertEquals([node.kernel.mode, node.terminal.stdout], ["exclusive", ""]);
+  assertStringIncludes(node.terminal.stderr, "now exclusive, was shared");
   assertEquals(node.set("exclusive"), 0);
-  assertStringIncludes(node.stderr, "exclusive already");
+  assertStringIncludes(node.terminal.stderr, "exclusive already");
   assertEquals(node.hasOptions(), false);
 });
 
@@ -93,7 +87,7 @@ Deno.test("set refused: exit code 1, with each namespace, its paths and its proc
       'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
       '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
     ]
-  ) assertStringIncludes(node.stderr, part);
+  ) assertStringIncludes(node.terminal.stderr, part);
 });
 
 Deno.test("set refused: as JSON on standard output", () => {
@@ -108,7 +102,7 @@ Deno.test("set refused by what cannot be seen says so", () => {
   node.kernel.isComplete = false;
   node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", 16);
   assertEquals(node.set("exclusive"), 1);
-  assertMatch(node.stderr, /none is found .*\n.*there may be more: not all processes can be seen/);
+  assertMatch(node.terminal.stderr, /none is found .*\n.*there may be more: not all processes can be seen/);
 });
 
 Deno.test("a process cannot write to the terminal by its command line", () => {
@@ -116,7 +110,7 @@ Deno.test("a process cannot write to the terminal by its command line", () => {
   const command = `\x1b[2J${"x".repeat(200)}`;
   node.kernel.others = [{ ...POD, processes: [{ pid: 77, command, onlyOpen: true }] }];
   node.set("exclusive");
-  assertMatch(node.stderr, /process 77 "\\u001b\[2Jx{76}\.\.\.", has it open\n/);
+  assertMatch(node.terminal.stderr, /process 77 "\\u001b\[2Jx{76}\.\.\.", has it open\n/);
 });
 
 for (
@@ -150,7 +144,7 @@ Deno.test("get, set and check on a kernel that cannot even tell the mode have th
   assertMatch(refusalOf(() => node.set("exclusive")).advice!, /5\.3 or newer/);
   assertMatch(refusalOf(() => getMode(node.kernel, node.terminal, {})).advice!, /5\.3 or newer/);
   assertEquals(checkMode(node.kernel, node.terminal, { expect: "exclusive" }), 1);
-  assertMatch(node.stdout, /^failed: .*5\.3 or newer is needed\.\n$/);
+  assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer is needed\.\n$/);
 });
 
 Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
@@ -159,7 +153,7 @@ Deno.test("set without ib_core has its own message; with --persist it is loaded 
   const error = refusalOf(() => node.set("exclusive"));
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe ib_core/);
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, "ib_core is not loaded: its mode will be exclusive");
+  assertStringIncludes(node.terminal.stderr, "ib_core is not loaded: its mode will be exclusive");
   assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
@@ -167,12 +161,12 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
   using node = new Node();
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
-  assertEquals(node.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
+  assertEquals(node.terminal.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
   const path = `${node.root.path}${OPTIONS_FILE}`;
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o644 & ~Deno.umask());
   const before = Deno.statSync(path).ino;
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, `persisted in "${OPTIONS_FILE}" already`);
+  assertStringIncludes(node.terminal.stderr, `persisted in "${OPTIONS_FILE}" already`);
   assertEquals(Deno.statSync(path).ino, before);
   assertEquals([...Deno.readDirSync(`${node.root.path}/etc/modprobe.d`)].length, 1);
   assertEquals(node.set("shared", { persist: true }), 0);
@@ -183,7 +177,7 @@ Deno.test("--persist works when the change is refused: exit code 3, and a reboot
   using node = new Node();
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { persist: true, json: true }), 3);
-  assertStringIncludes(node.stderr, "reboot this node");
+  assertStringIncludes(node.terminal.stderr, "reboot this node");
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
 });
@@ -191,7 +185,10 @@ Deno.test("--persist works when the change is refused: exit code 3, and a reboot
 Deno.test("--persist names what it overrules, and succeeds", () => {
   using node = new Node({ "/etc/modprobe.d/mlnx.conf": "#\noptions ib_core netns_mode=1\n" });
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`);
+  assertStringIncludes(
+    node.terminal.stderr,
+    `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`,
+  );
 });
 
 for (
@@ -206,7 +203,7 @@ for (
       node.kernel.mode = "shared";
       node.kernel.others = others;
       assertEquals(node.set("exclusive", { persist: true, json: true }), 1);
-      assertStringIncludes(node.stderr, `is overruled by ${source}`);
+      assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
   });
@@ -218,13 +215,13 @@ Deno.test("--persist: what a later file says otherwise does not count when the c
     "/proc/cmdline": "ib_core.netns_mode=0",
   });
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, "overrules /etc/modprobe.d/zz.conf:1 (shared)");
+  assertStringIncludes(node.terminal.stderr, "overrules /etc/modprobe.d/zz.conf:1 (shared)");
 });
 
 Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
   using node = new Node({ "/etc/modprobe.d": "a file" });
   assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
-  assertMatch(node.stderr, /Cannot persist .*Cannot write .*rdma-cni\.conf/);
+  assertMatch(node.terminal.stderr, /Cannot persist .*Cannot write .*rdma-cni\.conf/);
 });
 
 Deno.test("--persist fails when ib_core is built into the kernel", () => {
@@ -232,7 +229,7 @@ Deno.test("--persist fails when ib_core is built into the kernel", () => {
     [`/lib/modules/${RELEASE}/modules.builtin`]: "kernel/drivers/infiniband/core/ib_core.ko\n",
   });
   assertEquals(node.set("exclusive", { persist: true }), 1);
-  assertStringIncludes(node.stderr, "ib_core.netns_mode=0 (exclusive)");
+  assertStringIncludes(node.terminal.stderr, "ib_core.netns_mode=0 (exclusive)");
   assertEquals(node.hasOptions(), false);
 });
 
@@ -242,14 +239,14 @@ Deno.test("--persist warns when ib_core is in the initramfs, until that is rebui
   const warning =
     `ib_core is in the initramfs "${IMAGE}", which has older module options: run update-initramfs -u`;
   assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
-  assertStringIncludes(node.stderr, warning);
+  assertStringIncludes(node.terminal.stderr, warning);
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, warning);
+  assertStringIncludes(node.terminal.stderr, warning);
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.stderr, warning);
+  assertStringIncludes(node.terminal.stderr, warning);
   Deno.utimeSync(`${node.root.path}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertEquals(node.stderr.includes("initramfs"), false);
+  assertEquals(node.terminal.stderr.includes("initramfs"), false);
 });
 
 Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
@@ -257,22 +254,25 @@ Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
   node.image = undefined;
   node.set("exclusive", { persist: true });
   assertStringIncludes(
-    node.stderr,
+    node.terminal.stderr,
     `cannot tell whether ib_core is in the initramfs "${IMAGE}"; if it is, run`,
   );
   Deno.removeSync(`${node.root.path}${IMAGE}`);
   node.set("exclusive", { persist: true });
-  assertStringIncludes(node.stderr, "cannot tell whether ib_core is in the initramfs, which is not found");
+  assertStringIncludes(
+    node.terminal.stderr,
+    "cannot tell whether ib_core is in the initramfs, which is not found",
+  );
 });
 
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
   using node = new Node();
   assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
-  assertStringIncludes(node.stderr, "would change the RDMA namespace mode from shared to exclusive");
-  assertStringIncludes(node.stderr, `would persist it in "${OPTIONS_FILE}"`);
+  assertStringIncludes(node.terminal.stderr, "would change the RDMA namespace mode from shared to exclusive");
+  assertStringIncludes(node.terminal.stderr, `would persist it in "${OPTIONS_FILE}"`);
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
-  assertStringIncludes(node.stderr, "/run/netns/pod");
+  assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
   assertEquals(node.set("exclusive", { persist: true, dryRun: true, json: true }), 3);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
@@ -281,13 +281,13 @@ Deno.test("--dry-run tells all and does nothing, with the exit code it would hav
 Deno.test("get prints the word alone", () => {
   using node = new Node();
   assertEquals(getMode(node.kernel, node.terminal, {}, node.root.path), 0);
-  assertEquals([node.stdout, node.stderr], ["shared\n", ""]);
+  assertEquals([node.terminal.stdout, node.terminal.stderr], ["shared\n", ""]);
 });
 
 Deno.test("get --json: persisted, where, and whether it could be changed", () => {
   using node = new Node({ [OPTIONS_FILE]: EXCLUSIVE });
   const get = () => {
-    node.stdout = "";
+    node.terminal.stdout = "";
     assertEquals(getMode(node.kernel, node.terminal, { json: true }, node.root.path), 0);
     return node.json;
   };
@@ -308,9 +308,9 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
 Deno.test("check tells by exit code and one line", () => {
   using node = new Node();
   const check = (expect: RdmaMode, json = false) => {
-    node.stdout = "";
+    node.terminal.stdout = "";
     const code = checkMode(node.kernel, node.terminal, { expect, json });
-    return [code, json ? node.json : node.stdout, node.stderr];
+    return [code, json ? node.json : node.terminal.stdout, node.terminal.stderr];
   };
   assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
   assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);

@@ -8,6 +8,7 @@ import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import type { Space } from "./memory_kernel.ts";
 
@@ -20,14 +21,7 @@ class VfTestNode implements Disposable {
   readonly kernel = new MemoryAdminKernel();
   readonly folder = Deno.makeTempDirSync();
   readonly state = new State(`${this.folder}/rdma`);
-  out = "";
-  err = "";
-  readonly terminal = {
-    out: (text: string) => void (this.out += text),
-    err: (text: string) => void (this.err += text),
-    showsProgress: false,
-    hasColor: false,
-  };
+  readonly terminal = new TestTerminal();
 
   constructor(vfCount = 3) {
     this.kernel.addPf("eth0", vfCount);
@@ -37,7 +31,7 @@ class VfTestNode implements Disposable {
   async prepare(): Promise<this> {
     assertEquals(await this.init(), ExitCode.ok);
     this.kernel.orders.length = 0;
-    this.err = "";
+    this.terminal.stderr = "";
     return this;
   }
 
@@ -104,8 +98,8 @@ Deno.test("init gives each function an address, and the second run orders nothin
   node.kernel.orders.length = 0;
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
-  assertMatch(node.err, /3 were ready, 0 were given an address, 0 could not be\n$/);
-  assertEquals(node.out, "");
+  assertMatch(node.terminal.stderr, /3 were ready, 0 were given an address, 0 could not be\n$/);
+  assertEquals(node.terminal.stdout, "");
 });
 
 Deno.test("init of one physical function leaves the other's alone, and --all does both", async () => {
@@ -121,7 +115,7 @@ Deno.test("init's dry run says on standard output what would be done, takes no l
   using node = new VfTestNode(1);
   assertEquals(await node.init(undefined, { dryRun: true }), ExitCode.ok);
   assertEquals(
-    [node.out, node.kernel.orders, node.state.exists()],
+    [node.terminal.stdout, node.kernel.orders, node.state.exists()],
     [
       `VF 0 of eth0 (${node.id(0)}) would get ${
         deriveMac("b8:59:9f:00:00:01", 0)
@@ -136,7 +130,7 @@ Deno.test("two physical functions of the same permanent address: the second's fu
   using node = new VfTestNode(1);
   node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.err, /Cannot give VF 0 of eth1 .*: VF 0 of eth0 has /);
+  assertMatch(node.terminal.stderr, /Cannot give VF 0 of eth1 .*: VF 0 of eth0 has /);
   assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
 });
 
@@ -144,7 +138,10 @@ Deno.test("a driver that makes a GUID of another address is found out", async ()
   using node = new VfTestNode(1);
   node.kernel.makeGuid = () => 0x1234n;
   assertEquals(await node.init(), ExitCode.failed);
-  assertMatch(node.err, /Cannot make VF 0 .* node GUID does not fit the MAC address .*0000:0000:0000:1234/);
+  assertMatch(
+    node.terminal.stderr,
+    /Cannot make VF 0 .* node GUID does not fit the MAC address .*0000:0000:0000:1234/,
+  );
 });
 
 Deno.test("a driver whose GUID stays zero is found out", () => {
@@ -187,7 +184,7 @@ Deno.test("set of what is so already orders nothing", () => {
   node.kernel.orders.length = 0;
   assertEquals(node.set(1), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
-  assertMatch(node.err, /VF 1 .* has MAC address 02:03:00:00:77:01 already\n$/);
+  assertMatch(node.terminal.stderr, /VF 1 .* has MAC address 02:03:00:00:77:01 already\n$/);
 });
 
 Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", () => {
@@ -196,7 +193,7 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
   assertEquals(node.set(1, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
   const vf = `VF 1 of eth0 (${node.id(1)})`;
   assertEquals(
-    [node.out, node.err, node.kernel.orders, node.state.exists()],
+    [node.terminal.stdout, node.terminal.stderr, node.kernel.orders, node.state.exists()],
     [
       `${vf} would get MAC address ${MAC}, then mlx5_core would be bound anew\n${vf} would get MAC address ${MAC}\n`,
       "",
@@ -220,7 +217,7 @@ Deno.test("an RDMA device is expected of a function that had none, if its physic
   assertMatch(assertThrows(() => node.set(1), CommandError).message, /made no RDMA device within 1 s/);
   node.kernel.devices.length = 0;
   assertEquals(node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
-  assertMatch(node.err, /none: it has no RDMA device/);
+  assertMatch(node.terminal.stderr, /none: it has no RDMA device/);
 });
 
 Deno.test("a random address that the kernel tells as administrative does not make a function ready", () => {
@@ -350,8 +347,8 @@ Deno.test("init does what it can and tells the rest by exit code partial", async
   using node = new VfTestNode();
   node.kernel.vfs[0]!.netdev!.space = node.addPod();
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.err, /Cannot touch VF 0 .*netdev "eth0v0"/);
-  assertMatch(node.err, /0 were ready, 2 were given an address, 1 could not be\n$/);
+  assertMatch(node.terminal.stderr, /Cannot touch VF 0 .*netdev "eth0v0"/);
+  assertMatch(node.terminal.stderr, /0 were ready, 2 were given an address, 1 could not be\n$/);
   assertEquals(await node.init(), ExitCode.failed);
   assertEquals(await node.init(undefined, { force: true }), ExitCode.ok);
 });
@@ -360,7 +357,7 @@ Deno.test("init leaves functions of virtual machines alone and does not count th
   using node = await new VfTestNode().prepare();
   node.kernel.setDriver(node.id(0), "vfio-pci");
   assertEquals(await node.init(), ExitCode.ok);
-  assertMatch(node.err, /VF 0 .* is left alone: bound to vfio-pci/);
+  assertMatch(node.terminal.stderr, /VF 0 .* is left alone: bound to vfio-pci/);
   assertEquals(node.kernel.orders, []);
 });
 
@@ -370,7 +367,7 @@ Deno.test("a pod that gets a function after the plan was made keeps it", async (
     if (deviceId === node.id(0)) node.record(node.id(1));
   };
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.err, /Cannot touch VF 1 .*container "c1"/);
+  assertMatch(node.terminal.stderr, /Cannot touch VF 1 .*container "c1"/);
 });
 
 Deno.test("a pod that gets a function's netdev after the plan was made keeps it", async () => {
@@ -380,7 +377,7 @@ Deno.test("a pod that gets a function's netdev after the plan was made keeps it"
     if (deviceId === node.id(0)) node.kernel.vfs[1]!.netdev!.space = pod;
   };
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.err, /Cannot touch VF 1 .*netdev "eth0v1" is in \/run\/netns\/pod/);
+  assertMatch(node.terminal.stderr, /Cannot touch VF 1 .*netdev "eth0v1" is in \/run\/netns\/pod/);
 });
 
 Deno.test("a fault of the program itself ends init", async () => {
@@ -397,7 +394,7 @@ Deno.test("a signal ends init between two functions, and says how many are left"
     node.kernel.signal = "SIGTERM";
   };
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.err, /Stopped by SIGTERM: 2 virtual functions were not looked at/);
+  assertMatch(node.terminal.stderr, /Stopped by SIGTERM: 2 virtual functions were not looked at/);
   assertEquals(node.kernel.orders.length, 3);
 });
 
@@ -461,7 +458,7 @@ Deno.test("an InfiniBand function gets node and port GUID, is rebound and verifi
   assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
   const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
   assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
-  assertMatch(node.err, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
+  assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
 });
 
 Deno.test("an InfiniBand function that does not take its GUID is found out", () => {
@@ -501,10 +498,12 @@ Deno.test("without an RDMA subsystem the functions are listed as without RDMA de
 
 Deno.test("a terminal sees a bar that grows", async () => {
   using node = new VfTestNode(2);
-  Object.assign(node.terminal, { showsProgress: true });
+  node.terminal.showsProgress = true;
   assertEquals(await node.init(), ExitCode.ok);
-  const bars = [...node.err.matchAll(/\[(#*)-*\] (\d)\/2 VF (\d)/g)].map(([, filled, done, vf]) => {
-    return [filled!.length, done, vf];
-  });
+  const bars = [...node.terminal.stderr.matchAll(/\[(#*)-*\] (\d)\/2 VF (\d)/g)].map(
+    ([, filled, done, vf]) => {
+      return [filled!.length, done, vf];
+    },
+  );
   assertEquals(bars, [[0, "0", "0"], [15, "1", "1"]]);
 });
