@@ -30,6 +30,8 @@ export interface AtOnce {
   totalMs: number[];
   /** Of the one that took longest. */
   worstMs: number[];
+  /** How many failed, in all rounds together: a machine can be too slow for the lock's time limit. */
+  failed: number;
 }
 
 /** A line that the program on the node prints. */

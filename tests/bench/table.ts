@@ -36,8 +36,12 @@ function growthTable(steps: GrowthStep[]): string {
 
 function atOnceTable(results: AtOnce[]): string {
   return table([
-    [`simulated node, ${results[0]?.calls} at once`, "all, ms", "worst, ms"],
-    ...results.map(({ name, totalMs, worstMs }) => [name, whole(median(totalMs)), whole(median(worstMs))]),
+    [`simulated node, ${results[0]?.calls} at once`, "all, ms", "worst, ms", "failed"],
+    ...results.map(({ name, totalMs, worstMs, failed }) => [
+      name,
+      ...[totalMs, worstMs].map((ms) => whole(median(ms))),
+      `${failed}`,
+    ]),
   ]);
 }
 
