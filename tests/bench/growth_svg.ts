@@ -1,7 +1,7 @@
 import type { GrowthStep } from "./node.ts";
 import { median } from "./statistics.ts";
 
-const [WIDTH, HEIGHT] = [720, 360];
+const [WIDTH, HEIGHT] = [800, 360];
 const PLOT = { left: 56, right: 480, top: 40, bottom: 312 };
 /** Seen on light and on dark ground. */
 const COLOURS = ["#8b949e", "#2f81f7", "#e3702d", "#2da44e", "#a371f7", "#e5534b"];
