@@ -75,8 +75,9 @@ export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
 
 /**
  * A function's devices in a namespace by the names that sysfs gives them. The kernel looks devices up by index only.
- * As a rule a device has the index that is the number of its uverbs device too, the kernel handing out the lowest free
- * of each; where a question proves that wrong, all devices are listed, which takes longer the more there are.
+ * After a boot a device's index is the number of its uverbs device too. That ends when its driver is bound anew: indexes
+ * are counted on, and uverbs devices get the lowest free number. Where a question proves the guess wrong, all devices
+ * are listed, which takes longer the more there are.
  */
 function findByName(netns: Netns, { rdmaDevices, uverbs }: BusDevice): RdmaDevice[] {
   const found = rdmaDevices.map((wanted) => {

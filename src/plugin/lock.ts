@@ -3,7 +3,9 @@ import type { Kernel } from "../kernel/kernel.ts";
 
 /** Far below the two minutes that kubelet gives a CNI call, far above the second or two that a move can take. */
 const TIMEOUT_MS = 30_000;
-const RETRY_MS = 10;
+/** Asking more and more rarely: with many calls waiting, their asking would slow down the one that works. */
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 160;
 
 /**
  * Takes the lock on the state folder itself, which needs no file and no space. Moves must not overlap: two at once can
@@ -13,10 +15,12 @@ const RETRY_MS = 10;
  * @throws {CniError} code 11 when another call has it for 30 seconds
  */
 export function takeLock(kernel: Kernel, folder: string, timeoutMs = TIMEOUT_MS): Disposable {
-  for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += RETRY_MS) {
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += pauseMs) {
     const lock = kernel.tryLock(folder);
     if (lock) return lock;
-    kernel.sleep(RETRY_MS);
+    if (waitedMs > 0) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    kernel.sleep(pauseMs);
   }
   throw new CniError(
     ErrorCode.tryAgainLater,

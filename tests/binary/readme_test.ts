@@ -4,7 +4,7 @@ import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/cni/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { BUILD, BUILD_BEHIND_MIRROR } from "../image/build.ts";
-import { start } from "./program.ts";
+import { PROGRAM, start } from "./program.ts";
 import { checkTypes, validate } from "../files/kubernetes_schema.ts";
 import { buildFolder, buildText, MANIFEST_FILES } from "../files/manifests.ts";
 
@@ -26,6 +26,7 @@ const CLUSTER = {
   delete: "kubectl delete -k examples/cluster",
   uninstall: "/opt/cni/bin/rdma install --uninstall --cni-bin-dir /opt/cni/bin",
 };
+const BENCH = "deno task bench --peer /path/to/another/rdma";
 const UNITS = [
   { unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
@@ -47,7 +48,16 @@ Deno.test("the README's commands are those that are run by tests", () => {
     BUILD_BEHIND_MIRROR,
     LINK,
     ...UNITS.map(({ enable }) => enable),
+    BENCH,
   ]);
+});
+
+Deno.test("the README's bench compares with the empty program, here without the simulated node", async () => {
+  const script = BENCH.replace("deno task bench", "run -A tests/bench/main.ts --no-node --runs 30");
+  const args = script.replace("/path/to/another/rdma", PROGRAM).split(" ");
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
+  assertEquals(code, 0);
+  assertMatch(new TextDecoder().decode(stdout), /^VERSION \/ empty program +\d\.\d\d +1\.05/m);
 });
 
 Deno.test("the README's command installs an executable that runs", async () => {
