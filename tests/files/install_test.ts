@@ -21,7 +21,7 @@ class InstallNode implements Disposable {
   readonly temporary = Deno.makeTempDirSync();
   readonly folder = `${this.temporary}/bin`;
   readonly plugin = `${this.folder}/rdma`;
-  readonly library = `${this.folder}/.rdma-cni/libmnl.so.0`;
+  readonly libmnl = `${this.folder}/.rdma-cni/libmnl.so.0`;
   readonly sources = {
     executable: `${this.temporary}/rdma-cni`,
     libmnl: `${this.temporary}/libmnl.so.0.2.0`,
@@ -97,8 +97,8 @@ Deno.test("install copies both files, with the permissions they need", () => {
   node.writeExecutable(SCRIPT, 0o6777);
   assertEquals(node.install(), BOTH("installed"));
   assertEquals(Deno.readTextFileSync(node.plugin), SCRIPT);
-  assertEquals(Deno.readTextFileSync(node.library), "library");
-  const modes = [node.plugin, node.library, `${node.folder}/.rdma-cni`].map((path) =>
+  assertEquals(Deno.readTextFileSync(node.libmnl), "library");
+  const modes = [node.plugin, node.libmnl, `${node.folder}/.rdma-cni`].map((path) =>
     (Deno.statSync(path).mode! & 0o7777).toString(8)
   );
   assertEquals(modes, ["755", "644", "755"]);
@@ -164,7 +164,7 @@ Deno.test("--json tells what became of each file", () => {
   node.install({ json: true });
   assertEquals(JSON.parse(node.terminal.stdout), {
     dryRun: false,
-    files: [{ path: node.library, state: "installed" }, { path: node.plugin, state: "installed" }],
+    files: [{ path: node.libmnl, state: "installed" }, { path: node.plugin, state: "installed" }],
   });
 });
 
@@ -293,7 +293,7 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     [() => Deno.chmodSync(node.plugin, 0o644), "rdma has mode 644, want 755"],
     [() => Deno.chownSync(node.plugin, 1000, 1000), "rdma belongs to user 1000, want root"],
     [() => Deno.writeTextFileSync(node.plugin, ""), "rdma has another content"],
-    [() => Deno.writeTextFileSync(node.library, "Library"), ".rdma-cni/libmnl.so.0 has another content"],
+    [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has another content"],
     [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is no regular file"],
     [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
   ];
@@ -355,7 +355,7 @@ for (
     const error = assertThrows(() => node.uninstall({ force: true }), CommandError);
     assertMatch(error.message, /Cannot remove "[^"]+\/rdma": it is no copy of this program/);
     assertEquals(node.files(), ["rdma"]);
-    assert(Deno.statSync(node.library).isFile);
+    assert(Deno.statSync(node.libmnl).isFile);
   });
 }
 
