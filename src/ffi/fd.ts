@@ -1,4 +1,3 @@
-import { EINVAL, SyscallError } from "./errno.ts";
 import { check, cString, libc } from "./libc.ts";
 
 // uapi asm-generic/fcntl.h; the same on x86_64, but O_NOFOLLOW differs on arm64 (asm/fcntl.h).
@@ -57,25 +56,4 @@ export function openForAppending(path: string): Fd {
 function open(path: string, flags: number, mode: number): Fd {
   const call = `open(${JSON.stringify(path)})`;
   return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
-}
-
-// uapi linux/memfd.h.
-const MFD_CLOEXEC = 1;
-const MFD_EXEC = 0x10;
-
-/**
- * Makes a file that is in memory only, and that may be executed.
- *
- * @param name for people, in /proc
- * @throws {SyscallError} EACCES where the sysctl vm.memfd_noexec forbids it
- */
-export function createMemoryFile(name: string): Fd {
-  const create = (flags: number) => check("memfd_create", (c) => c.memfd_create(cString(name), flags));
-  try {
-    return new Fd(create(MFD_CLOEXEC | MFD_EXEC));
-  } catch (error) {
-    // Before Linux 6.3 there was no such flag, and each could be executed.
-    if (!(error instanceof SyscallError && error.errno === EINVAL)) throw error;
-    return new Fd(create(MFD_CLOEXEC));
-  }
 }

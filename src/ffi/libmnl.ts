@@ -61,19 +61,6 @@ export function findLibmnl(): string {
 }
 
 /**
- * The file of the libmnl that this process uses, as the kernel tells it: an absolute path without links.
- *
- * @throws {LibmnlMissing} when none can be opened, or its file was removed since
- */
-export function findLibmnlFile(): string {
-  openLibmnl();
-  const maps = Deno.readTextFileSync("/proc/self/maps");
-  const [, path] = /^.* (\/.*\/libmnl\.so[^/\n]*)$/m.exec(maps) ?? [];
-  if (path !== undefined && !path.endsWith(" (deleted)")) return path;
-  throw new LibmnlMissing(`Cannot find the file of libmnl that was opened as ${JSON.stringify(openedPath)}`);
-}
-
-/**
  * Writes a netlink message. The port is left 0: the kernel knows the socket.
  *
  * @param body the family's fixed structure between header and attributes, often empty

@@ -1,4 +1,5 @@
-import { findLibmnl, findLibmnlFile } from "../ffi/libmnl.ts";
+import { findLibmnl } from "../ffi/libmnl.ts";
+import { findLibmnlFile } from "../ffi/libmnl_file.ts";
 import { NETLINK_RDMA } from "../netlink/constants.ts";
 import type { AdminKernel, OtherNetnsList } from "./admin_kernel.ts";
 import type { Netns, RdmaMode } from "./kernel.ts";

@@ -1,6 +1,5 @@
 /** Waiting for the signals that end a service, in this process or in a smaller one that takes its place. */
-import { execute } from "../ffi/execute.ts";
-import { createMemoryFile } from "../ffi/fd.ts";
+import { createMemoryFile, execute } from "../ffi/execute.ts";
 import { check, libc } from "../ffi/libc.ts";
 
 /** glibc's sigset_t, 1024 bits: SIGTERM (15) and SIGINT (2). */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { SyscallError } from "../../src/ffi/errno.ts";
-import { createMemoryFile, Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
+import { createMemoryFile } from "../../src/ffi/execute.ts";
+import { Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
 import { check, cString, libc } from "../../src/ffi/libc.ts";
 import { encodeMessage, findLibmnl, openLibmnl } from "../../src/ffi/libmnl.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
