@@ -10,7 +10,7 @@ import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, UnreadableRecord } from "./record.ts";
+import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
 
 /**
@@ -56,15 +56,31 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   rollback.move();
 }
 
-/** What an ADD of the same attachment recorded that no DEL followed. */
+/**
+ * What an ADD of the same attachment recorded that no DEL followed.
+ *
+ * @throws {CniError} code 7 when the file is another attachment's
+ */
 function loadEarlier(call: Call, { state }: Node): AttachmentRecord | undefined {
+  const attachment = attachmentOf(call);
   try {
-    return state.load(attachmentOf(call));
+    const earlier = state.load(attachment);
+    if (!earlier || isRecordOf(earlier, attachment)) return earlier;
+    throw belongsToOther(state.fileOf(attachment), earlier);
   } catch (error) {
     if (!(error instanceof UnreadableRecord)) throw error;
     call.log.warning(`${error.message}: it is replaced`);
     return undefined;
   }
+}
+
+function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): CniError {
+  return new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot record attachment ${file}: the file belongs to network ${JSON.stringify(owner?.network)}, ` +
+      `container ${JSON.stringify(owner?.containerID)}, interface ${JSON.stringify(owner?.ifname)}`,
+    "rename one of the two networks: their file names must differ",
+  );
 }
 
 /** Whether an earlier ADD did all that this one is to do. */

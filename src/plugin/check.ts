@@ -4,7 +4,7 @@ import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, UnreadableRecord } from "./record.ts";
+import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
 
 /**
@@ -31,7 +31,7 @@ function loadRecord(call: Call, { state }: Node): AttachmentRecord {
   const attachment = attachmentOf(call);
   try {
     const record = state.load(attachment);
-    if (record) return record;
+    if (record && isRecordOf(record, attachment)) return record;
   } catch (error) {
     if (!(error instanceof UnreadableRecord)) throw error;
     throw missing(error.message);

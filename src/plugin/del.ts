@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import { bringHome, bringHomeUnrecorded } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, UnreadableRecord } from "./record.ts";
+import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 
 /**
  * Brings the attachment's RDMA devices home and forgets it. Succeeds whenever nothing of it is left, whatever the
@@ -19,9 +19,27 @@ export function del(call: Call, node: Node): void {
   using _lock = state.exists() ? takeLock(kernel, state.folder) : undefined;
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
-  if (state.otherOwner(attachment)) return log.info(`Record ${file} is another attachment's: not touched`);
-  bringDevicesHome(call, node, file);
+  const record = loadRecord(call, node, file);
+  if (record && !isRecordOf(record, attachment)) {
+    return log.info(`Record ${file} is another attachment's: not touched`);
+  }
+  const { environment, config } = call;
+  if (record) bringHome(node, log, file, record, environment.netns);
+  else if (config.deviceId) bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
   forget(node, log, file);
+}
+
+function loadRecord(call: Call, { state }: Node, file: string): AttachmentRecord | undefined {
+  const { log } = call;
+  try {
+    const record = state.load(attachmentOf(call));
+    if (!record) log.info(`There is no record ${file}`);
+    return record;
+  } catch (error) {
+    if (!(error instanceof UnreadableRecord)) throw error;
+    log.warning(error.message);
+    return undefined;
+  }
 }
 
 /**
@@ -35,17 +53,4 @@ export function forget({ state }: Node, log: Log, file: string): void {
     if (!(error instanceof CniError)) throw error;
     log.warning(`${error.message}; the devices are home, so the record does no harm`);
   }
-}
-
-function bringDevicesHome(call: Call, node: Node, file: string): void {
-  const { environment, config, log } = call;
-  try {
-    const record = node.state.load(attachmentOf(call));
-    if (record) return bringHome(node, log, file, record, environment.netns);
-    log.info(`There is no record ${file}`);
-  } catch (error) {
-    if (!(error instanceof UnreadableRecord)) throw error;
-    log.warning(error.message);
-  }
-  if (config.deviceId) bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
 }

@@ -98,11 +98,17 @@ export function isAway(bus: BusDevice): boolean {
   return bus.uverbs.some(({ rdmaDevice }) => !bus.rdmaDevices.includes(rdmaDevice));
 }
 
-/** Those RDMA devices of a namespace that belong to a function, told by their uverbs devices. */
-export function listDevicesIn(netns: Netns, bus: BusDevice): RdmaDevice[] {
+/**
+ * Those RDMA devices of a namespace that belong to a function, told by their uverbs devices.
+ *
+ * @param devices all of the namespace's, when the caller has them already
+ */
+export function listDevicesIn(netns: Netns, bus: BusDevice, devices?: readonly RdmaDevice[]): RdmaDevice[] {
   const uverbs = bus.uverbs.map(({ name }) => name);
   if (uverbs.length === 0) return [];
-  return netns.listRdmaDevices().filter(({ index }) => uverbs.includes(netns.getUverbs(index) ?? ""));
+  return (devices ?? netns.listRdmaDevices()).filter(({ index }) =>
+    uverbs.includes(netns.getUverbs(index) ?? "")
+  );
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {

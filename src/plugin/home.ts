@@ -1,6 +1,6 @@
 import type { Log } from "../log.ts";
 import { EPROTONOSUPPORT, NetlinkError, SyscallError } from "../kernel/error.ts";
-import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { findNewerClaim } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
@@ -84,8 +84,10 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
 
 function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
   if (netns.inode === kernel.hostNetns.inode) return;
-  const devices = listOwnDevices(kernel, record, netns);
-  refuseSubDevices(devices, [...netns.listRdmaDevices(), ...listSubDevicesAtHome(kernel, record.deviceId)]);
+  const bus = kernel.getBusDevice(record.deviceId);
+  const present = netns.listRdmaDevices();
+  const devices = selectOwn(present, record, bus ? listDevicesIn(netns, bus, present) : []);
+  refuseSubDevices(devices, [...present, ...listSubDevicesAtHome(kernel, bus)]);
   for (const device of devices) {
     moveDevice(kernel, device, netns, kernel.hostNetns);
     log.info(`RDMA device ${device.name} (index ${device.index}) brought home from ${netns.path}`);
@@ -93,19 +95,19 @@ function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns:
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
-function listSubDevicesAtHome(kernel: Kernel, deviceId: string): RdmaDevice[] {
-  const visible = kernel.getBusDevice(deviceId)?.rdmaDevices ?? [];
-  return visible.length === 0
-    ? []
-    : kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
+function listSubDevicesAtHome(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
+  if (!bus || bus.rdmaDevices.length === 0) return [];
+  return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
 /** By index, which a device keeps on all its moves; by name in records that have no index; and by function. */
-function listOwnDevices(kernel: Kernel, record: AttachmentRecord, netns: Netns): RdmaDevice[] {
-  const bus = kernel.getBusDevice(record.deviceId);
-  const ofFunction = bus ? listDevicesIn(netns, bus).map(({ index }) => index) : [];
-  return netns.listRdmaDevices().filter((device) =>
-    ofFunction.includes(device.index) ||
+function selectOwn(
+  present: readonly RdmaDevice[],
+  record: AttachmentRecord,
+  ofFunction: readonly RdmaDevice[],
+): RdmaDevice[] {
+  return present.filter((device) =>
+    ofFunction.includes(device) ||
     record.devices.some(({ index, podName }) =>
       index === undefined ? podName === device.name : index === device.index
     )

@@ -40,6 +40,12 @@ export function attachmentOf({ environment, config }: Call): Attachment {
   return { network: config.name, containerID: environment.containerId, ifname: environment.ifname };
 }
 
+/** Whether a record is of an attachment, as far as it says. */
+export function isRecordOf({ attachment: owner }: AttachmentRecord, attachment: Attachment): boolean {
+  return !owner || owner.network === attachment.network && owner.containerID === attachment.containerID &&
+      owner.ifname === attachment.ifname;
+}
+
 /** A record that is there but cannot be used. */
 export class UnreadableRecord extends Error {
   override readonly name = "UnreadableRecord";

@@ -40,30 +40,22 @@ export class State {
   }
 
   /**
-   * The record of an attachment, or undefined when it has none.
+   * The record in the file of an attachment, or undefined when there is none. It may be another attachment's whose parts
+   * join to the same name: {@linkcode isRecordOf} tells.
    *
    * @throws {UnreadableRecord}
    */
   load(attachment: Attachment): AttachmentRecord | undefined {
-    const record = this.#read(this.fileOf(attachment));
-    return record?.attachment && !isSame(record.attachment, attachment) ? undefined : record;
-  }
-
-  /** Whose record the file of an attachment holds, if it is another one's whose parts join to the same name. */
-  otherOwner(attachment: Attachment): Attachment | undefined {
-    const owner = this.#entry(this.fileOf(attachment)).record?.attachment;
-    return owner && !isSame(owner, attachment) ? owner : undefined;
+    return this.#read(this.fileOf(attachment));
   }
 
   /**
    * Writes a record so that at any instant the file holds the old record or the new one, whole, also after a crash.
    *
-   * @throws {CniError} code 5; code 7 when another attachment has a file of the same name
+   * @throws {CniError} code 5
    */
   save(record: AttachmentRecord & { readonly attachment: Attachment }): void {
-    const file = this.fileOf(record.attachment);
-    this.#assertOwn(file, record.attachment);
-    const path = `${this.folder}/${file}`;
+    const path = `${this.folder}/${this.fileOf(record.attachment)}`;
     this.#io("write", path, () => writeDurably(path, formatRecord(record), 0o600));
   }
 
@@ -120,18 +112,6 @@ export class State {
     }
   }
 
-  #assertOwn(file: string, attachment: Attachment): void {
-    const other = this.otherOwner(attachment);
-    if (!other) return;
-    const { network, containerID, ifname } = other;
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `Cannot record attachment ${file}: the file belongs to network ${JSON.stringify(network)}, ` +
-        `container ${JSON.stringify(containerID)}, interface ${JSON.stringify(ifname)}`,
-      "rename one of the two networks: their file names must differ",
-    );
-  }
-
   #io<T>(verb: string, path: string, work: () => T): T {
     try {
       return work();
@@ -145,8 +125,4 @@ export class State {
       );
     }
   }
-}
-
-function isSame(a: Attachment, b: Attachment): boolean {
-  return a.network === b.network && a.containerID === b.containerID && a.ifname === b.ifname;
 }

@@ -82,18 +82,6 @@ Deno.test("a name too long for a file is never there, and cannot be written: cod
   assertEquals(node.files(), []);
 });
 
-Deno.test("another attachment's record under the same file name is neither read nor replaced", () => {
-  using node = new TestNode();
-  const other = { network: "net-container1", containerID: "x", ifname: "net1" };
-  const mine = { network: "net", containerID: "container1-x", ifname: "net1" };
-  assertEquals(node.state.fileOf(mine), node.state.fileOf(other));
-  node.write(node.state.fileOf(other), node.record({ attachment: other }));
-  assertEquals(node.state.load(mine), undefined);
-  const error = assertThrows(() => node.state.save({ ...node.record(), attachment: mine }), CniError);
-  assertEquals(error.code, 7);
-  assertEquals(node.state.load(other)?.attachment, other);
-});
-
 Deno.test("a symbolic link to a record is none", () => {
   using node = new TestNode();
   node.write(".elsewhere", node.record());
