@@ -1,7 +1,9 @@
 import { dispatch } from "./cni/dispatch.ts";
 import { CNI_VERSIONS } from "./cni/version.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
+import { DeviceIndexes, INDEX_FOLDER } from "./plugin/device_indexes.ts";
 import { createHandlers } from "./plugin/handlers.ts";
+import type { Node } from "./plugin/node.ts";
 import { State, STATE_FOLDER } from "./plugin/state.ts";
 import { currentProcess, writeError } from "./process.ts";
 import { VERSION } from "./version.ts";
@@ -15,7 +17,7 @@ People type "rdma-cni --help".
 async function main(): Promise<number> {
   const process = currentProcess();
   if (process.getEnv("CNI_COMMAND")) {
-    return await dispatch(process, createHandlers(new LinuxKernel(), new State(STATE_FOLDER)));
+    return await dispatch(process, createHandlers(thisNode()));
   }
   if (Deno.args.length === 0) {
     writeError(ABOUT);
@@ -23,6 +25,14 @@ async function main(): Promise<number> {
   }
   const { runFromTerminal } = await import("./admin/main.ts");
   return await runFromTerminal(Deno.args);
+}
+
+function thisNode(): Node {
+  return {
+    kernel: new LinuxKernel(),
+    state: new State(STATE_FOLDER),
+    indexes: new DeviceIndexes(INDEX_FOLDER),
+  };
 }
 
 try {

@@ -33,11 +33,15 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
   return undefined;
 }
 
-/** The netdevs of the host's physical functions that have virtual functions. */
+/**
+ * The netdevs of the host's physical functions that have virtual functions. Asked of the PCI bus, since most links of
+ * a node can be pods' and have no hardware.
+ */
 export function listPfNetdevs(root = "/sys"): string[] {
-  return list(`${root}/class/net`).filter((name) => {
-    const file = `${root}/class/net/${name}/device/sriov_numvfs`;
-    return isPresent(file) && readText(file) !== "0";
+  const functions = `${root}/bus/pci/devices`;
+  return list(functions).flatMap((id) => {
+    const file = `${functions}/${id}/sriov_numvfs`;
+    return isPresent(file) && readText(file) !== "0" ? list(`${functions}/${id}/net`) : [];
   });
 }
 

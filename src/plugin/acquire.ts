@@ -32,7 +32,7 @@ export function acquireDevices(
   pod: Netns,
 ): AcquiredDevices {
   const { kernel } = node;
-  let found = getFunction(kernel, deviceId);
+  let found = getFunction(node, deviceId);
   checkPhysicalFunction(found, config.allowPf, node, log);
   refuseSubDevices(found.atHome, found.atHome);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
@@ -45,7 +45,7 @@ export function acquireDevices(
   if (isElsewhere(found.bus, inPod)) {
     for (const claim of claims) evict(claim, node, log, deviceId);
     if (!awaitReturn(kernel, deviceId)) throw inUse(deviceId, "no record of this plugin tells which");
-    found = getFunction(kernel, deviceId);
+    found = getFunction(node, deviceId);
   }
   return { atHome: found.atHome, inPod };
 }
@@ -56,12 +56,12 @@ function isElsewhere(bus: BusDevice, inPod: readonly RdmaDevice[]): boolean {
 }
 
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
-function evict({ file, record }: Claim, { kernel, state }: Node, log: Log, deviceId: string): void {
-  using live = record.netns && openRecorded(kernel, record.netns);
+function evict({ file, record }: Claim, node: Node, log: Log, deviceId: string): void {
+  using live = record.netns && openRecorded(node.kernel, record.netns);
   if (live || !record.netns) throw inUse(deviceId, describe({ file, record }));
   log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
-  bringHome({ kernel, state }, log, file, record, "");
-  state.remove(file);
+  bringHome(node, log, file, record, "");
+  node.state.remove(file);
 }
 
 function checkPhysicalFunction(

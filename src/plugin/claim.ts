@@ -12,7 +12,11 @@ export interface Claim {
  *
  * @param file the name of the record that is not asked about: the attachment's own
  */
-export function listClaims({ kernel, state }: Node, file: string, deviceId: string): Claim[] {
+export function listClaims(
+  { kernel, state }: Pick<Node, "kernel" | "state">,
+  file: string,
+  deviceId: string,
+): Claim[] {
   return state.list().flatMap((entry) => {
     const { record } = entry;
     if (entry.file === file || record?.deviceId !== deviceId) return [];

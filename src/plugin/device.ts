@@ -2,6 +2,8 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { listInterfaces } from "../cni/result.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { DeviceIndexes } from "./device_indexes.ts";
+import type { Node } from "./node.ts";
 
 /** A function and its RDMA devices, as far as the host's namespace shows them. */
 export interface RdmaFunction {
@@ -49,12 +51,12 @@ export function resolveDeviceId({ environment, config, log }: Call, kernel: Kern
  *
  * @throws {CniError} code 110 with the cause when it has none
  */
-export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
+export function getFunction({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  const atHome = findByName(kernel.hostNetns, bus);
+  const atHome = findByName(kernel.hostNetns, bus, indexes);
   const found = { bus, atHome, isAway: isAway(bus) };
   if (atHome.length > 0 || found.isAway) return found;
   if (!bus.driver) {
@@ -76,18 +78,28 @@ export function getFunction(kernel: Kernel, deviceId: string): RdmaFunction {
 /**
  * A function's devices in a namespace by the names that sysfs gives them. The kernel looks devices up by index only.
  * After a boot a device's index is the number of its uverbs device too. That ends when its driver is bound anew: indexes
- * are counted on, and uverbs devices get the lowest free number. Where a question proves the guess wrong, all devices
- * are listed, which takes longer the more there are.
+ * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
+ * more there are, and the index is remembered.
  */
-function findByName(netns: Netns, { rdmaDevices, uverbs }: BusDevice): RdmaDevice[] {
-  const found = rdmaDevices.map((wanted) => {
-    const number = /^uverbs(\d+)$/.exec(uverbs.find(({ rdmaDevice }) => rdmaDevice === wanted)?.name ?? "")
-      ?.[1];
-    const device = number === undefined ? undefined : netns.getRdmaDevice(Number(number));
-    return device?.name === wanted ? [device] : [];
+function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaDevice[] {
+  const found = bus.rdmaDevices.map((name) => {
+    return confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, indexes.get(name), name);
   });
-  if (found.every(({ length }) => length > 0)) return found.flat();
-  return netns.listRdmaDevices().filter(({ name }) => rdmaDevices.includes(name));
+  if (found.every((device) => device !== undefined)) return found;
+  const listed = netns.listRdmaDevices().filter(({ name }) => bus.rdmaDevices.includes(name));
+  for (const { name, index } of listed) if (index !== uverbsNumber(bus, name)) indexes.set(name, index);
+  return listed;
+}
+
+function uverbsNumber({ uverbs }: BusDevice, name: string): number | undefined {
+  const number = /^uverbs(\d+)$/.exec(uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name ?? "")?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
+/** The device of this index if it has this name. */
+function confirm(netns: Netns, index: number | undefined, name: string): RdmaDevice | undefined {
+  const device = index === undefined ? undefined : netns.getRdmaDevice(index);
+  return device?.name === name ? device : undefined;
 }
 
 /**

@@ -1,23 +1,21 @@
 import type { Handlers } from "../cni/dispatch.ts";
-import type { Kernel } from "../kernel/kernel.ts";
 import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { del } from "./del.ts";
 import { toCniError } from "./failure.ts";
 import { gc } from "./gc.ts";
-import type { State } from "./state.ts";
+import type { Node } from "./node.ts";
 import { status } from "./status.ts";
 
 /** The plugin as the CNI protocol wants it: six handlers whose failures are CNI errors. */
-export function createHandlers(kernel: Kernel, state: State): Handlers {
-  const node = { kernel, state };
+export function createHandlers(node: Node): Handlers {
   return {
     add: (call, print) => explained(() => add(call, print, node)),
     del: (call) => explained(() => del(call, node)),
     check: (call) => explained(() => check(call, node)),
     gc: (call) => explained(() => gc(call, node)),
     status: () => explained(() => status(node)),
-    isOwnNetns: (path) => kernel.isHostNetns(path),
+    isOwnNetns: (path) => node.kernel.isHostNetns(path),
   };
 }
 

@@ -12,6 +12,13 @@ const BROKEN: { name: string; spoil: (node: TestNode) => void; told: string }[] 
   { name: "no record", spoil: (node) => node.state.remove(FILE), told: "there is no record" },
   { name: "an unreadable record", spoil: (node) => node.write(FILE, "{"), told: "it is not JSON" },
   {
+    name: "another attachment's record",
+    spoil: (node) => {
+      node.write(FILE, node.record({ attachment: { ...node.record().attachment!, containerID: "other" } }));
+    },
+    told: "there is no record",
+  },
+  {
     name: "a device that went home",
     spoil: ({ device, kernel }) => device.space = kernel.host,
     told: `RDMA device "mlx5_2" (index 2) is not in "${POD}", which has: none`,

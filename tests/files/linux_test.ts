@@ -7,6 +7,7 @@ import { openLibmnl } from "../../src/ffi/libmnl.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
 import { homeNetns, listNetns, openNetns, within } from "../../src/kernel/netns.ts";
+import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { createHandlers } from "../../src/plugin/handlers.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
@@ -151,7 +152,11 @@ Deno.test("a sleep blocks for at least its time", () => {
 
 Deno.test("the plugin knows its own namespace by any path", async () => {
   await using other = await TestNetns.create();
-  const { isOwnNetns } = createHandlers(kernel, new State("/nonexistent"));
+  const { isOwnNetns } = createHandlers({
+    kernel,
+    state: new State("/nonexistent"),
+    indexes: new DeviceIndexes("/nonexistent"),
+  });
   assertEquals(["/proc/self/ns/net", other.path, "/etc/passwd", "/nonexistent"].map(isOwnNetns), [
     true,
     false,

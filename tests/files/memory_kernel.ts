@@ -58,6 +58,8 @@ export class MemoryKernel implements Kernel {
   /** Runs at each sleep; no time passes otherwise. */
   onSleep: () => void = () => {};
   sleptMs = 0;
+  /** How often all devices of a namespace were listed. */
+  listings = 0;
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
   readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
@@ -173,6 +175,11 @@ class MemoryNetns implements Netns {
   }
 
   listRdmaDevices(): RdmaDevice[] {
+    this.kernel.listings++;
+    return this.#visible();
+  }
+
+  #visible(): RdmaDevice[] {
     this.kernel.assertRdma();
     const { mode, devices } = this.kernel;
     return devices.filter(({ space }) => mode === "shared" || space === this.space)
@@ -180,7 +187,7 @@ class MemoryNetns implements Netns {
   }
 
   getRdmaDevice(index: number): RdmaDevice | undefined {
-    return this.listRdmaDevices().find((device) => device.index === index);
+    return this.#visible().find((device) => device.index === index);
   }
 
   moveRdmaDevice(index: number, to: Netns): void {

@@ -1,3 +1,4 @@
+import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { createHandlers } from "../../src/plugin/handlers.ts";
 import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -28,12 +29,14 @@ export class TestNode implements Disposable {
   readonly temporary = Deno.makeTempDirSync();
   readonly folder: string;
   readonly state: State;
+  readonly indexes: DeviceIndexes;
   readonly device: Device;
   readonly pod: Space;
 
   constructor(folder = "rdma") {
     this.folder = `${this.temporary}/${folder}`;
     this.state = new State(this.folder);
+    this.indexes = new DeviceIndexes(`${this.temporary}/indexes`);
     this.kernel.addFunction(VF);
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);
@@ -57,7 +60,7 @@ export class TestNode implements Disposable {
     return call(command, {
       ...(variables ? { variables } : {}),
       config: { ...CONFIG, deviceID: VF, logLevel: "debug", ...config },
-      handlers: createHandlers(this.kernel, this.state),
+      handlers: createHandlers(this),
       ...(writeOutput ? { process: { writeOutput } } : {}),
     });
   }

@@ -32,6 +32,8 @@ class TestSysfs implements Disposable {
     this.link(`${devices}/${VF}/physfn`, `../${PF}`);
     this.link(`${devices}/${PF}/virtfn2`, `../${VF}`);
     this.link(`${devices}/${PF}/driver`, "../../../bus/pci/drivers/mlx5_core");
+    this.folder(`${devices}/${PF}/net/eth0`);
+    this.folder(`${devices}/${VF}/net/eth2`);
     this.folder("class/net/eth0");
     this.link("class/net/eth0/device", `../../../${devices}/${PF}`);
   }
@@ -109,10 +111,10 @@ Deno.test("a machine without these buses has no device", () => {
 
 Deno.test("physical functions' netdevs are those whose function has virtual functions now", () => {
   using sysfs = new TestSysfs();
-  sysfs.folder("class/net/lo");
-  sysfs.folder("devices/pci0000:00/0000:02:00.0", { sriov_numvfs: "0\n" });
-  sysfs.folder("class/net/eth1");
-  sysfs.link("class/net/eth1/device", "../../../devices/pci0000:00/0000:02:00.0");
+  const idle = "devices/pci0000:00/0000:02:00.0";
+  sysfs.folder(idle, { sriov_numvfs: "0\n" });
+  sysfs.folder(`${idle}/net/eth1`);
+  sysfs.link("bus/pci/devices/0000:02:00.0", `../../../${idle}`);
   assertEquals(listPfNetdevs(sysfs.root), ["eth0"]);
 });
 

@@ -1,0 +1,31 @@
+/** On a file system in memory: indexes mean nothing after the next boot. */
+export const INDEX_FOLDER = "/run/rdma-cni";
+
+/**
+ * Indexes that RDMA devices were last seen with, by name, one file each. The kernel is asked by index, and only listing
+ * all devices tells the index of a name. What is read here may be out of date, so whoever uses it lets the kernel
+ * confirm it; losing it costs time and nothing else.
+ */
+export class DeviceIndexes {
+  constructor(readonly folder: string) {}
+
+  get(name: string): number | undefined {
+    const text = quietly(() => Deno.readTextFileSync(`${this.folder}/${name}`));
+    return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+  }
+
+  set(name: string, index: number): void {
+    quietly(() => {
+      Deno.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      Deno.writeTextFileSync(`${this.folder}/${name}`, String(index), { mode: 0o600 });
+    });
+  }
+}
+
+function quietly<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
