@@ -13,6 +13,9 @@ export interface AttachmentKey {
 /** What the plugin before this one in the chain made, as it came: keys unknown to us included. */
 export type PrevResult = NonNullable<RawConfig["prevResult"]>;
 
+/** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
+export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
+
 /** The network configuration, as far as this plugin reads it. */
 export interface NetworkConfig {
   readonly cniVersion: CniVersion;
@@ -22,6 +25,10 @@ export interface NetworkConfig {
   readonly deviceId?: string;
   /** Whether a physical function's own device may be moved. */
   readonly allowPf: boolean;
+  readonly rdmaDevices: RdmaSelection;
+  /** Whether a pod may go without when the node or the function has no RDMA device. */
+  readonly optional: boolean;
+  readonly onSharedMode: "fail" | "skip";
   readonly logLevel: LogLevel;
   readonly logFile?: string;
   readonly prevResult?: PrevResult;
@@ -48,6 +55,9 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     name: config.name,
     ...(deviceId ? { deviceId } : {}),
     allowPf: config.allowPF ?? true,
+    rdmaDevices: config.rdmaDevices ?? "all",
+    optional: config.optional ?? false,
+    onSharedMode: config.onSharedMode ?? "fail",
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
@@ -66,6 +76,9 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     type: optional(isString),
     deviceID: optional(isString),
     allowPF: optional(isBoolean),
+    rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
+    optional: optional(isBoolean),
+    onSharedMode: optional((value) => value === "fail" || value === "skip"),
     logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
     logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
     args: optional(hasShapeOf({ cni: optional(hasShapeOf({ debug: optional(isBoolean) })) })),
@@ -90,6 +103,9 @@ type Check = (value: unknown) => boolean;
 
 const isString = (value: unknown): value is string => typeof value === "string";
 const isBoolean: Check = (value) => typeof value === "boolean";
+const isDeviceList: Check = (value) =>
+  Array.isArray(value) && value.length > 0 &&
+  value.every((one) => isString(one) ? one !== "" : Number.isSafeInteger(one) && one > 0);
 const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
 
 function optional(check: Check): Check {

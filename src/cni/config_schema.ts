@@ -17,12 +17,21 @@ function optional<T extends z.core.$ZodType>(schema: T) {
 
 const attachments = optional(z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })));
 
+const deviceList = z.array(
+  z.union([z.string().check(z.minLength(1)), z.int().check(z.positive())]),
+).check(z.minLength(1));
+
 export const configSchema = z.looseObject({
   cniVersion: optional(z.string()),
   name: z.string().check(z.regex(IDENTIFIER, { error: IDENTIFIER_RULE })),
   type: optional(z.string()),
   deviceID: optional(z.string()),
   allowPF: optional(z.boolean()),
+  rdmaDevices: optional(z.union([z.enum(["all", "first"]), deviceList], {
+    error: 'must be "all", "first", or a list of names and of numbers from 1',
+  })),
+  optional: optional(z.boolean()),
+  onSharedMode: optional(z.enum(["fail", "skip"])),
   logLevel: optional(z.enum(LOG_LEVELS)),
   logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
   args: optional(z.looseObject({ cni: optional(z.looseObject({ debug: optional(z.boolean()) })) })),

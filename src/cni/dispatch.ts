@@ -2,6 +2,7 @@ import type { Log } from "../log.ts";
 import { type NetworkConfig, parseConfig } from "./config.ts";
 import { type Command, type Environment, parseEnvironment } from "./environment.ts";
 import { CniError, ErrorCode } from "./error.ts";
+import { parseTraceId } from "./trace.ts";
 import { CNI_VERSIONS, type CniVersion, isAtLeast, NEWEST_CNI_VERSION } from "./version.ts";
 
 /** The process around one call, as a value: tests run the whole protocol with maps and buffers. */
@@ -49,10 +50,13 @@ const SINCE: Partial<Readonly<Record<Command, CniVersion>>> = {
  */
 export async function dispatch(process: Process, handlers: Handlers): Promise<number> {
   let cniVersion: CniVersion = NEWEST_CNI_VERSION;
+  const traceId = parseTraceId(process.getEnv("TRACEPARENT"));
+  const trace = traceId === undefined ? {} : { traceID: traceId };
+  process.log.labels = trace;
   try {
     const environment = parseEnvironment(process.getEnv);
     const { containerId, netns, ifname } = environment;
-    process.log.labels = { containerID: containerId, netns, ifname };
+    process.log.labels = { containerID: containerId, netns, ifname, ...trace };
     if (environment.command === "VERSION") {
       process.writeOutput(JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
@@ -65,7 +69,7 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
     run(process, handlers, { environment, config, log: process.log });
     return 0;
   } catch (error) {
-    return report(process, cniVersion, error);
+    return report(process, cniVersion, error, traceId);
   }
 }
 
@@ -116,15 +120,23 @@ function assertForeignNetns({ command, netns, netnsOverride }: Environment, hand
   );
 }
 
-function report(process: Process, cniVersion: CniVersion, error: unknown): number {
+function report(
+  process: Process,
+  cniVersion: CniVersion,
+  error: unknown,
+  traceId: string | undefined,
+): number {
   const { code, message, details } = error instanceof CniError ? error : {
     code: ErrorCode.internal,
     message: messageOf(error),
     details: error instanceof Error ? error.stack : undefined,
   };
   process.log.error(details ? `${message} (${details})` : message);
+  const traced = [details, traceId && `trace ${traceId}`].filter((part) => part).join("; ");
   try {
-    process.writeOutput(JSON.stringify({ cniVersion, code, msg: message, ...(details ? { details } : {}) }));
+    process.writeOutput(
+      JSON.stringify({ cniVersion, code, msg: message, ...(traced ? { details: traced } : {}) }),
+    );
   } catch (cause) {
     process.log.error(`Cannot write the error to standard output: ${messageOf(cause)}`);
   }

@@ -3,6 +3,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
 import type { Log } from "../log.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { mayGoWithout } from "./absence.ts";
 import { acquireDevices } from "./acquire.ts";
 import { resolveDeviceId } from "./device.ts";
 import { bringHome } from "./home.ts";
@@ -12,19 +13,34 @@ import { moveDevice } from "./move.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
+import { selectDevices } from "./selection.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
- * The record is written before the first move, so that DEL and GC find everything whenever this process ends; when
- * anything fails, printing included, the devices are brought home again.
+ * Where the configuration allows it, a pod that can get none goes without.
  *
  * @throws {CniError}
  */
 export function add(call: Call, print: (result: string) => void, node: Node): void {
   const { environment, config, log } = call;
-  const { kernel, state } = node;
   const result = formatResult(config);
-  using pod = kernel.openNetns(environment.netns);
+  using pod = node.kernel.openNetns(environment.netns);
+  try {
+    attach(call, () => print(result), node, pod);
+  } catch (error) {
+    if (!mayGoWithout(error, config)) throw error;
+    log.warning(`The pod goes without an RDMA device of its own: ${(error as Error).message}`);
+    print(result);
+  }
+}
+
+/**
+ * The record is written before the first move, so that DEL and GC find everything whenever this process ends; when
+ * anything fails, printing included, the devices are brought home again.
+ */
+function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
+  const { environment, config, log } = call;
+  const { kernel, state } = node;
   requireExclusiveMode(kernel);
   const deviceId = resolveDeviceId(call, kernel, pod);
   const attachment = attachmentOf(call);
@@ -35,11 +51,12 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
-    return print(result);
+    return print();
   }
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
 
-  const { atHome, inPod } = acquireDevices(call, node, file, deviceId, pod);
+  const acquired = acquireDevices(call, node, file, deviceId, pod);
+  const { atHome, inPod } = selectDevices(acquired, config.rdmaDevices, deviceId);
   const record = {
     attachment,
     deviceId,
@@ -52,7 +69,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
   moveAll(node, log, atHome, pod);
-  print(result);
+  print();
   rollback.move();
 }
 

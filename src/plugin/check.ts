@@ -2,6 +2,8 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
+import { mayGoWithout } from "./absence.ts";
+import { getFunction, resolveDeviceId } from "./device.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
@@ -9,17 +11,19 @@ import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the
- * interfaces that the result names.
+ * interfaces that the result names. Where the configuration lets a pod go without a device, that it still has none.
  *
  * @throws {CniError} code 113 when something is missing
  */
 export function check(call: Call, node: Node): void {
   const { environment, config } = call;
   const result = requirePrevResult(config);
-  requireExclusiveMode(node.kernel);
-  const record = loadRecord(call, node);
   using pod = node.kernel.openNetns(environment.netns);
-  checkDevices(record, pod);
+  try {
+    checkAttachment(call, node, pod);
+  } catch (error) {
+    if (!mayGoWithout(error, config)) throw error;
+  }
   for (const { name, sandbox } of result.interfaces ?? []) {
     if (sandbox === environment.netns && name && !pod.getLink(name)) {
       throw missing(`interface ${JSON.stringify(name)} is not in ${JSON.stringify(pod.path)}`);
@@ -27,16 +31,26 @@ export function check(call: Call, node: Node): void {
   }
 }
 
-function loadRecord(call: Call, { state }: Node): AttachmentRecord {
+function checkAttachment(call: Call, node: Node, pod: Netns): void {
+  requireExclusiveMode(node.kernel);
+  const record = loadRecord(call, node);
+  if (record) return checkDevices(record, pod);
+  // An ADD that found no RDMA device left no record.
+  if (call.config.optional) getFunction(node, resolveDeviceId(call, node.kernel, pod));
+  throw missing(
+    `there is no record ${JSON.stringify(`${node.state.folder}/${node.state.fileOf(attachmentOf(call))}`)}`,
+  );
+}
+
+function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
   const attachment = attachmentOf(call);
   try {
     const record = state.load(attachment);
-    if (record && isRecordOf(record, attachment)) return record;
+    return record && isRecordOf(record, attachment) ? record : undefined;
   } catch (error) {
     if (!(error instanceof UnreadableRecord)) throw error;
     throw missing(error.message);
   }
-  throw missing(`there is no record ${JSON.stringify(`${state.folder}/${state.fileOf(attachment)}`)}`);
 }
 
 function checkDevices(record: AttachmentRecord, pod: Netns): void {

@@ -13,6 +13,9 @@ export interface RdmaFunction {
   readonly isAway: boolean;
 }
 
+/** A function is there, and its driver has made no RDMA device. */
+export class NoRdmaDevice extends CniError {}
+
 /**
  * Which function an attachment means. In this order: what the runtime or the configuration says, the result's pciID,
  * the device below the interface in the pod, the VF with the interface's address.
@@ -49,7 +52,7 @@ export function resolveDeviceId({ environment, config, log }: Call, kernel: Kern
 /**
  * Looks up the RDMA devices of a function.
  *
- * @throws {CniError} code 110 with the cause when it has none
+ * @throws {CniError} code 110 with the cause when it has none; {@linkcode NoRdmaDevice} when its driver made none
  */
 export function getFunction({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   const bus = kernel.getBusDevice(deviceId);
@@ -66,10 +69,9 @@ export function getFunction({ kernel, indexes }: Node, deviceId: string): RdmaFu
       `bind it: echo ${deviceId} > /sys/bus/${bus.bus}/drivers_probe`,
     );
   }
-  const driver = JSON.stringify(bus.driver);
-  throw notFound(
-    deviceId,
-    `its driver ${driver} has made no RDMA device`,
+  throw new NoRdmaDevice(
+    ErrorCode.deviceNotFound,
+    `${cannotFind(deviceId)}: its driver ${JSON.stringify(bus.driver)} has made no RDMA device`,
     `load the driver's RDMA module (mlx5_ib for mlx5_core, irdma for iavf), or bind a driver that can do RDMA; ` +
       "functions given to virtual machines (vfio-pci) have none",
   );
@@ -143,6 +145,9 @@ function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined 
 }
 
 function notFound(deviceId: string, cause: string, advice: string): CniError {
-  const msg = `Cannot find an RDMA device of ${JSON.stringify(deviceId)}: ${cause}`;
-  return new CniError(ErrorCode.deviceNotFound, msg, advice);
+  return new CniError(ErrorCode.deviceNotFound, `${cannotFind(deviceId)}: ${cause}`, advice);
+}
+
+function cannotFind(deviceId: string): string {
+  return `Cannot find an RDMA device of ${JSON.stringify(deviceId)}`;
 }

@@ -14,7 +14,7 @@ export function createHandlers(node: Node): Handlers {
     del: (call) => explained(() => del(call, node)),
     check: (call) => explained(() => check(call, node)),
     gc: (call) => explained(() => gc(call, node)),
-    status: () => explained(() => status(node)),
+    status: (call) => explained(() => status(call, node)),
     isOwnNetns: (path) => node.kernel.isHostNetns(path),
   };
 }

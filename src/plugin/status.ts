@@ -1,16 +1,21 @@
+import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { mayGoWithout } from "./absence.ts";
 import { toCniError } from "./failure.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import type { Node } from "./node.ts";
 
 /**
- * Whether ADD could work: the RDMA subsystem can be asked and is in exclusive mode, records can be written.
+ * Whether ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go
+ * without, and records can be written.
  *
  * @throws {CniError} code 50 with all that is in the way
  */
-export function status({ kernel, state }: Node): void {
+export function status({ config }: Call, { kernel, state }: Node): void {
   const faults = [() => requireExclusiveMode(kernel), () => kernel.assertWritable(existing(state.folder))]
-    .map((test) => faultOf(test)).filter((fault) => fault !== undefined);
+    .map((test) => faultOf(test))
+    .filter((fault) => fault !== undefined)
+    .filter((fault) => !mayGoWithout(fault, config));
   if (faults.length === 0) return;
   throw new CniError(
     ErrorCode.unavailable,

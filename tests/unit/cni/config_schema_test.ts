@@ -18,6 +18,15 @@ const valid = fc.record({
   type: maybe(text()),
   deviceID: maybe(text()),
   allowPF: maybe(fc.boolean()),
+  rdmaDevices: maybe(fc.oneof(
+    fc.constantFrom("all", "first"),
+    fc.array(fc.oneof(fc.string({ minLength: 1, maxLength: 8 }), fc.integer({ min: 1 })), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+  )),
+  optional: maybe(fc.boolean()),
+  onSharedMode: maybe(fc.constantFrom("fail", "skip")),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
   logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
   args: maybe(fc.record({ cni: maybe(fc.record({ debug: maybe(fc.boolean()) })) }, { requiredKeys: [] })),

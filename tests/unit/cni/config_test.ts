@@ -13,12 +13,19 @@ async function assertRefused(text: string, code: number, ...parts: string[]): Pr
   for (const part of parts) assertStringIncludes(`${error.message} ${error.details}`, part);
 }
 
+const DEFAULTS = {
+  allowPf: true,
+  rdmaDevices: "all",
+  optional: false,
+  onSharedMode: "fail",
+  logLevel: "info",
+} as const;
+
 Deno.test("a configuration with a name alone has defaults for all else", async () => {
   assertEquals(await parseConfig('{"name":"net"}'), {
     cniVersion: "0.1.0",
     name: "net",
-    allowPf: true,
-    logLevel: "info",
+    ...DEFAULTS,
   });
 });
 
@@ -26,13 +33,13 @@ Deno.test("null and empty text are as good as absent", async () => {
   const empty = { deviceID: "", logFile: "", cniVersion: "" };
   const nulls = {
     ...{ type: null, allowPF: null, logLevel: null, args: null, runtimeConfig: null, prevResult: null },
+    ...{ rdmaDevices: null, optional: null, onSharedMode: null },
     ...{ "cni.dev/valid-attachments": null, "cni.dev/attachments": null },
   };
   assertEquals(await parse({ ...empty, ...nulls }), {
     cniVersion: "0.1.0",
     name: "net",
-    allowPf: true,
-    logLevel: "info",
+    ...DEFAULTS,
   });
   assertEquals((await parse({ args: { cni: null }, runtimeConfig: { deviceID: null } })).logLevel, "info");
 });
@@ -41,6 +48,9 @@ Deno.test("every key that the plugin reads arrives", async () => {
   const config = await parse({
     deviceID: "0000:3b:00.2",
     allowPF: false,
+    rdmaDevices: ["mlx5_2", 2],
+    optional: true,
+    onSharedMode: "skip",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -50,6 +60,9 @@ Deno.test("every key that the plugin reads arrives", async () => {
     ...MINIMUM,
     deviceId: "0000:3b:00.2",
     allowPf: false,
+    rdmaDevices: ["mlx5_2", 2],
+    optional: true,
+    onSharedMode: "skip",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -103,6 +116,13 @@ const WRONG: [path: string, keys: object][] = [
   ["type", { type: 1 }],
   ["deviceID", { deviceID: 1 }],
   ["allowPF", { allowPF: "false" }],
+  ["rdmaDevices", { rdmaDevices: "second" }],
+  ["rdmaDevices", { rdmaDevices: [] }],
+  ["rdmaDevices[0]", { rdmaDevices: [0] }],
+  ["rdmaDevices", { rdmaDevices: [1.5] }],
+  ["rdmaDevices[1]", { rdmaDevices: ["mlx5_2", ""] }],
+  ["optional", { optional: "true" }],
+  ["onSharedMode", { onSharedMode: "warn" }],
   ["logLevel", { logLevel: "verbose" }],
   ["logFile", { logFile: "rdma.log" }],
   ["logFile", { logFile: "/a\nb" }],

@@ -178,3 +178,19 @@ Deno.test("a log file that cannot be opened is a warning", async () => {
   assertEquals([code, done.at(-1)], [0, "del"]);
   assert(lines.length === 1 && lines[0]!.includes("too many levels of symbolic links"));
 });
+
+Deno.test("the trace is in each line of the log and in the details of an error", async () => {
+  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const variables = { TRACEPARENT: `00-${traceId}-00f067aa0ba902b7-01` };
+  const del = ({ log }: { log: { info(msg: string): void } }) => {
+    log.info("looking");
+    throw new CniError(ErrorCode.deviceInUse, "taken", "by another");
+  };
+  const { json, lines } = await call("DEL", { variables, handlers: { del } });
+  assertEquals(json.details, `by another; trace ${traceId}`);
+  assertEquals([lines.length, lines.every((line) => line.endsWith(` traceID="${traceId}"\n`))], [2, true]);
+
+  const refused = await call("DEL", { variables: { ...variables, CNI_IFNAME: undefined } });
+  assertEquals(refused.json.details, `trace ${traceId}`);
+  assertStringIncludes(refused.lines.join(""), `traceID="${traceId}"`);
+});

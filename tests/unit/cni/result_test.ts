@@ -4,7 +4,15 @@ import { formatResult, listInterfaces, requirePrevResult } from "../../../src/cn
 import { isAtLeast, isCniVersion } from "../../../src/cni/version.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 
-const CONFIG: NetworkConfig = { cniVersion: "0.4.0", name: "net", allowPf: true, logLevel: "info" };
+const CONFIG: NetworkConfig = {
+  cniVersion: "0.4.0",
+  name: "net",
+  allowPf: true,
+  rdmaDevices: "all",
+  optional: false,
+  onSharedMode: "fail",
+  logLevel: "info",
+};
 
 Deno.test("the result leaves as it came, unknown keys and their order included", () => {
   const prevResult = { ips: [{ address: "10.0.0.1/24", x: null }], interfaces: [{ mtu: 9000 }], new: {} };

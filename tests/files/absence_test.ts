@@ -1,0 +1,110 @@
+// Pods that the configuration lets go without an RDMA device of their own.
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { PREV_RESULT } from "../fixtures/call.ts";
+import { TestNode, VF } from "./node.ts";
+
+const OPTIONAL = { config: { optional: true } };
+const SKIP = { config: { onSharedMode: "skip" } };
+
+const WITHOUT: {
+  name: string;
+  spoil: (node: TestNode) => void;
+  allowed: { config: object };
+  code: number;
+  told: string;
+}[] = [
+  {
+    name: "a function without RDMA device",
+    spoil: ({ kernel }) => kernel.devices.splice(0),
+    allowed: OPTIONAL,
+    code: 110,
+    told: "has made no RDMA device",
+  },
+  {
+    name: "a node without RDMA subsystem",
+    spoil: ({ kernel }) => kernel.hasRdma = false,
+    allowed: OPTIONAL,
+    code: 100,
+    told: "EPROTONOSUPPORT",
+  },
+  {
+    name: "mode shared",
+    spoil: ({ kernel }) => kernel.mode = "shared",
+    allowed: SKIP,
+    code: 101,
+    told: "namespace mode shared",
+  },
+];
+
+for (const { name, spoil, allowed, code, told } of WITHOUT) {
+  const other = allowed === OPTIONAL ? SKIP : OPTIONAL;
+
+  Deno.test(`${name}: with ${JSON.stringify(allowed.config)} the result is passed on with a warning`, async () => {
+    using node = new TestNode();
+    spoil(node);
+    const { json, lines } = await node.succeed("ADD", allowed);
+    assertEquals([json, node.files()], [PREV_RESULT, []]);
+    const warnings = lines.filter((line) => line.includes('level="warning"'));
+    assertEquals(warnings.length, 1);
+    assertStringIncludes(warnings[0]!, told);
+    assertEquals((await node.succeed("CHECK", allowed)).output, "");
+    assertEquals((await node.succeed("DEL", allowed)).output, "");
+  });
+
+  Deno.test(`${name}: with ${JSON.stringify(other.config)} ADD and CHECK fail`, async () => {
+    using node = new TestNode();
+    spoil(node);
+    await node.fail("ADD", code, other);
+    const { json } = await node.call("CHECK", other);
+    assertEquals([json.code === code || json.code === 113, node.files()], [true, []]);
+  });
+}
+
+Deno.test("an optional device that is there is moved", async () => {
+  using node = new TestNode();
+  await node.succeed("ADD", OPTIONAL);
+  assertEquals(node.device.space, node.pod);
+  await node.succeed("CHECK", OPTIONAL);
+});
+
+Deno.test("CHECK finds that a pod went without a device which is there by now", async () => {
+  using node = new TestNode();
+  const devices = node.kernel.devices.splice(0);
+  await node.succeed("ADD", OPTIONAL);
+  node.kernel.devices.push(...devices);
+  assertStringIncludes((await node.fail("CHECK", 113, OPTIONAL)).json.msg, "there is no record");
+});
+
+Deno.test("CHECK finds that an optional device has gone from the pod", async () => {
+  using node = new TestNode();
+  await node.succeed("ADD", OPTIONAL);
+  node.kernel.devices.splice(0);
+  await node.fail("CHECK", 113, OPTIONAL);
+});
+
+const NOT_EXCUSED: [name: string, spoil: (node: TestNode) => void, code: number][] = [
+  ["a function that is on no bus", ({ kernel }) => kernel.bus.delete(VF), 110],
+  ["a function without driver", ({ kernel }) => {
+    kernel.devices.splice(0);
+    kernel.bus.set(VF, { bus: "pci", isPhysicalFunction: false, enabledVfs: 0 });
+  }, 110],
+  ["a missing namespace", ({ kernel }) => kernel.paths.clear(), 8],
+];
+
+for (const [name, spoil, code] of NOT_EXCUSED) {
+  Deno.test(`${name} is an error, optional or not`, async () => {
+    using node = new TestNode();
+    spoil(node);
+    await node.fail("ADD", code, OPTIONAL);
+  });
+}
+
+Deno.test("STATUS is content where every ADD may pass on what it got", async () => {
+  using node = new TestNode();
+  node.kernel.hasRdma = false;
+  await node.succeed("STATUS", OPTIONAL);
+  await node.fail("STATUS", 50, SKIP);
+  Object.assign(node.kernel, { hasRdma: true, mode: "shared" });
+  await node.succeed("STATUS", SKIP);
+  await node.fail("STATUS", 50, OPTIONAL);
+});
