@@ -16,25 +16,22 @@ export const RESOURCE_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName";
 
 /** Plugins that move no function without being told which. */
 const IN_NEED = ["sriov", "ib-sriov", "accelerated-bridge", "ovs"];
-const ANNOTATE = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
 
 /**
- * Compares what the plugins of a chain are told.
+ * Compares what the plugin is told with what the others in its chain are told.
  *
  * @param attachment absent for a configuration in a file: what its runtime adds is not known
  */
 export function judgeFunction(
-  plugins: readonly Raw[],
-  position: number,
+  own: Raw,
+  others: readonly Raw[],
   attachment: Attachment | undefined,
 ): Verdict[] {
   if (attachment?.hasResource) return [];
-  const own = plugins[position]!;
-  const before = plugins.slice(0, position);
-  const told = before.find((plugin) => deviceOf(plugin) !== undefined);
+  const told = others.find((plugin) => deviceOf(plugin) !== undefined);
   if (told) return compare(deviceOf(own), deviceOf(told)!, typeOf(told));
   if (deviceOf(own) !== undefined) return [];
-  return attachment ? judgeWithoutResource(before) : judgeCapability(own, before);
+  return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
 }
 
 function compare(own: string | undefined, device: string, type: string): Verdict[] {
@@ -45,26 +42,18 @@ function compare(own: string | undefined, device: string, type: string): Verdict
     : [problem(`"rdma" has "deviceID" "${own}", but "${type}" moves "${device}"`, mend)];
 }
 
-function judgeWithoutResource(before: readonly Raw[]): Verdict[] {
-  const [inNeed] = before.map(typeOf).filter((type) => IN_NEED.includes(type));
+function judgeWithoutResource(others: readonly Raw[]): Verdict[] {
+  const nothing = 'it has neither a resource nor a "deviceID"';
+  const mend = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
+  const inNeed = others.map(typeOf).find((type) => IN_NEED.includes(type));
   return inNeed === undefined
-    ? [
-      warning(
-        `no annotation "${RESOURCE_ANNOTATION}" and no "deviceID": "rdma" looks for the function by the interface`,
-        ANNOTATE,
-      ),
-    ]
-    : [
-      problem(
-        `no annotation "${RESOURCE_ANNOTATION}" and no "deviceID": "${inNeed}" is given no function`,
-        ANNOTATE,
-      ),
-    ];
+    ? [warning(`${nothing}: "rdma" looks for its function by the interface`, mend)]
+    : [problem(`${nothing}: "${inNeed}" is given no function`, mend)];
 }
 
 /** Of its own accord a runtime gives a plugin only the capabilities that it declares (CNI 1.1 SPEC.md, section 2). */
-function judgeCapability(own: Raw, before: readonly Raw[]): Verdict[] {
-  const declaring = before.find(hasCapability);
+function judgeCapability(own: Raw, others: readonly Raw[]): Verdict[] {
+  const declaring = others.find(hasCapability);
   return !declaring || hasCapability(own) ? [] : [warning(
     `"${typeOf(declaring)}" is given the function by the capability "deviceID", "rdma" is not`,
     'write "capabilities": { "deviceID": true } for "rdma"',

@@ -16,7 +16,7 @@ const RUNTIME_KEYS = ["capabilities", "dns", "ipam"];
 /** What others write, whatever is in it. */
 const FOREIGN = ["runtimeConfig", "prevResult"];
 /** What is shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
-const SHARED = ["args.", "capabilities."];
+const SHARED = ["args.", "args.cni.", "capabilities."];
 
 /** The keys of this plugin's configuration, at any depth, that neither it nor the runtime knows. */
 export function findUnknownKeys(config: Raw): UnknownKey[] {

@@ -1,6 +1,6 @@
 import { formatPath, parseConfig } from "../../cni/config.ts";
 import { configSchema } from "../../cni/config_schema.ts";
-import { CniError, ErrorCode } from "../../cni/error.ts";
+import { type CniError, ErrorCode } from "../../cni/error.ts";
 import { problem, type Verdict, warning } from "../verdict.ts";
 import { judgeIsolation, judgePlace, typeOf } from "./chain.ts";
 import { type Attachment, judgeFunction } from "./function.ts";
@@ -24,21 +24,26 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
   const plugins = pluginsOf(network);
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
   if (positions.length === 0) return undefined;
-  const verdicts = plugins.flatMap((plugin, index) =>
-    typeOf(plugin) === "" ? [problem(`plugins[${index}] has no "type"`)] : []
-  );
-  verdicts.push(...judgeIsolation(plugins));
-  for (const position of positions) {
-    const plugin = plugins[position]!;
-    verdicts.push(
+  const typeless = plugins.flatMap((plugin, index) => typeOf(plugin) === "" ? [index] : []);
+  // The second is one too many; of more there is nothing else to say.
+  const own = await Promise.all(
+    positions.slice(0, 2).map(async (position) => [
       ...judgePlace(plugins, position),
-      ...judgeFunction(plugins, position, attachment),
-      ...judgeKeys(plugin),
+      ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
+      ...judgeKeys(plugins[position]!),
       // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
-      ...await judgeValues({ ...plugin, cniVersion: network["cniVersion"], name: network["name"] }),
-    );
-  }
-  return verdicts;
+      ...await judgeValues({
+        ...plugins[position],
+        cniVersion: network["cniVersion"],
+        name: network["name"],
+      }),
+    ]),
+  );
+  return [
+    ...typeless.map((index) => problem(`plugins[${index}] has no "type"`)),
+    ...judgeIsolation(plugins),
+    ...own.flat(),
+  ];
 }
 
 function judgeKeys(plugin: Raw): Verdict[] {
@@ -57,8 +62,7 @@ async function judgeValues(config: Raw): Promise<Verdict[]> {
   try {
     await parseConfig(JSON.stringify(config));
   } catch (error) {
-    if (!(error instanceof CniError)) throw error;
-    const { code, message, details } = error;
+    const { code, message, details } = error as CniError;
     const isTold = code === ErrorCode.invalidConfig && verdicts.length > 0;
     if (!isTold) verdicts.push(problem(details === undefined ? message : `${message} (${details})`));
   }

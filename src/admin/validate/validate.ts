@@ -25,8 +25,9 @@ export interface FileVerdict extends TextVerdict {
 
 /** Judges the networks in files, configurations and NetworkAttachmentDefinitions, as far as they use this plugin. */
 export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdict[]> {
-  const judged: { file: string; verdicts: TextVerdict[] }[] = [];
-  for (const { file, text } of files) judged.push({ file, verdicts: await judgeText(text) });
+  const judged = await Promise.all(
+    files.map(async ({ file, text }) => ({ file, verdicts: await judgeText(text) })),
+  );
   const nothing = 'no network in it uses "rdma"';
   // What was given for a check and has nothing to be checked should not pass for good.
   const empty = judged.some(({ verdicts }) => verdicts.length > 0)
@@ -46,12 +47,12 @@ async function judgeText(text: string): Promise<TextVerdict[]> {
   }
   const { format, documents } = parsed;
   const sources = documents.flatMap(itemsOf).filter(isObject).flatMap((one) => readSource(one, format) ?? []);
-  const verdicts: TextVerdict[] = [];
-  for (const source of sources) {
-    const { network } = source;
-    verdicts.push(...(await judgeSource(source)).map((verdict) => ({ network, ...verdict })));
-  }
-  return verdicts;
+  const verdicts = await Promise.all(
+    sources.map(async (source) =>
+      (await judgeSource(source)).map((verdict) => ({ network: source.network, ...verdict }))
+    ),
+  );
+  return verdicts.flat();
 }
 
 async function judgeSource({ config, fault, attachment }: Source): Promise<Verdict[]> {
