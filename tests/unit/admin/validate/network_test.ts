@@ -25,6 +25,7 @@ for (
     ["with a deviceID of its own", [HOST_DEVICE, { ...RDMA, ...A }], WITHOUT_RESOURCE],
     ["with other deviceIDs, which Multus replaces", [{ ...SRIOV, ...B }, { ...RDMA, ...A }], WITH_RESOURCE],
     ["with the capability", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }], IN_FILE],
+    ["behind one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
     ["with a resource instead", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA], WITH_RESOURCE],
     [
       "with ib-sriov that does not isolate",

@@ -92,7 +92,7 @@ for (
     ],
     [
       "JSON documents with lines between",
-      `---\n${attachment(list([SRIOV, RDMA], { cniVersion: "1.1.0" }))}\n---\n{"kind": "Pod"}\n`,
+      `${attachment(list([SRIOV, RDMA], { cniVersion: "1.1.0" }))}\n---\n{"kind": "Pod"}\n`,
       ["ok nad: sriov, rdma; cniVersion 1.1.0"],
     ],
   ] as const
@@ -111,6 +111,7 @@ for (
     "{}",
     '{"kind":"Pod","spec":{}}',
     '{"kind":"List"}',
+    '{"kind":"Secret","type":"rdma"}',
     list([SRIOV]),
     attachment(list([SRIOV])),
   ]
