@@ -62,9 +62,10 @@ async function bundle(entry: string, stage: string, signal?: AbortSignal): Promi
     throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
   let size = 0;
+  const loadedAtStart = importsOf(stage, basename(entry).replace(/\.ts$/, ".js"));
   for (const { name } of Deno.readDirSync(stage)) {
     const file = join(stage, name);
-    Deno.writeTextFileSync(file, minify(Deno.readTextFileSync(file)));
+    Deno.writeTextFileSync(file, minify(Deno.readTextFileSync(file), !loadedAtStart.has(name)));
     // Times get embedded too: with these the same sources make the same executable, byte for byte.
     Deno.utimeSync(file, 0, 0);
     size += Deno.statSync(file).size;
@@ -72,9 +73,28 @@ async function bundle(entry: string, stage: string, signal?: AbortSignal): Promi
   return size;
 }
 
-/** Less to read at each start. Names stay, for stack traces. */
-function minify(code: string): string {
-  return transformSync(code, { minifyWhitespace: true, minifySyntax: true, target: "esnext" }).code;
+/** The file and those that it imports, directly or not; those behind an `await import()` are left out. */
+function importsOf(stage: string, file: string): Set<string> {
+  const files = new Set([file]);
+  for (const name of files) {
+    const code = Deno.readTextFileSync(join(stage, name));
+    for (const [, imported] of code.matchAll(/^(?:import|.* from) "\.\/([^"]+)";$/gm)) files.add(imported!);
+  }
+  return files;
+}
+
+/**
+ * Less to read at each start. There names stay, for stack traces; what calls of the plugin do not load, or only to say
+ * what is wrong with a configuration, gets short ones.
+ */
+function minify(code: string, minifyIdentifiers: boolean): string {
+  const options = {
+    minifyWhitespace: true,
+    minifySyntax: true,
+    minifyIdentifiers,
+    target: "esnext",
+  } as const;
+  return transformSync(code, options).code;
 }
 
 interface Job {

@@ -11,7 +11,7 @@ export function currentProcess(): Process {
   const log = new Log(writeError);
   return {
     getEnv: (name) => Deno.env.get(name),
-    readInput,
+    readInput: () => readAll(Deno.stdin),
     writeOutput,
     openLogFile: (path) => {
       const file = openForAppending(path);
@@ -39,12 +39,17 @@ export function writeError(text: string): void {
   writeAll(Deno.stderr, text);
 }
 
-function readInput(): string {
+/**
+ * All of a stream as text.
+ *
+ * @throws {CniError} code 6 when it is longer than any configuration
+ */
+export function readAll(stream: { readSync(bytes: Uint8Array): number | null }): string {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
     const chunk = new Uint8Array(64 * 1024);
-    const read = Deno.stdin.readSync(chunk);
+    const read = stream.readSync(chunk);
     if (read === null) break;
     length += read;
     if (length > INPUT_LIMIT) {

@@ -11,6 +11,7 @@ import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Terminal } from "./terminal.ts";
+import { addValidateCommand } from "./validate/command.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
 
 /**
@@ -55,11 +56,13 @@ export function createProgram(name: string, context: Context): Command {
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "put this program where runtimes find it"],
     ["doctor", "tell why RDMA works in this node's pods, or why not"],
+    ["validate 10-roce.conflist", "check a network configuration before a runtime gets it"],
     ["help netns-mode", "tell more about a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
   addDoctorCommand(program, context);
+  addValidateCommand(program, context);
   addInstallCommand(program, context);
   addCompletionCommand(program);
   return program;

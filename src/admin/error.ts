@@ -3,7 +3,7 @@ export const ExitCode = {
   ok: 0,
   /** The command could not do it, or what it checked is not so. */
   failed: 1,
-  /** The command line cannot be understood; nothing was done. */
+  /** The command line cannot be understood, or what it names not be read; nothing was done. */
   usage: 2,
   /** What was asked for holds after a reboot only. */
   rebootNeeded: 3,

@@ -175,7 +175,7 @@ async function assertValid(raw: unknown): Promise<void> {
 }
 
 /** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */
-function formatPath(path: readonly PropertyKey[]): string {
+export function formatPath(path: readonly PropertyKey[]): string {
   const parts = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;
     const name = String(key);

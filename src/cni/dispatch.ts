@@ -3,7 +3,7 @@ import { type NetworkConfig, parseConfig } from "./config.ts";
 import { type Command, type Environment, parseEnvironment } from "./environment.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { parseTraceId } from "./trace.ts";
-import { CNI_VERSIONS, type CniVersion, isAtLeast, NEWEST_CNI_VERSION } from "./version.ts";
+import { CNI_VERSIONS, type CniVersion, isAtLeast, NEWEST_CNI_VERSION, SINCE } from "./version.ts";
 
 /** The process around one call, as a value: tests run the whole protocol with maps and buffers. */
 export interface Process {
@@ -35,13 +35,6 @@ export interface Handlers {
   /** Whether a path leads to the namespace that this process is in; false when it cannot be opened. */
   isOwnNetns(path: string): boolean;
 }
-
-/** The first version of the specification that has the command. */
-const SINCE: Partial<Readonly<Record<Command, CniVersion>>> = {
-  CHECK: "0.4.0",
-  GC: "1.1.0",
-  STATUS: "1.1.0",
-};
 
 /**
  * Does what CNI_COMMAND says.

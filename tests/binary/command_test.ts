@@ -14,6 +14,7 @@ const COMMANDS = [
   "vf-mac set",
   "vf-mac init",
   "install",
+  "validate",
   "completion",
 ];
 
@@ -74,6 +75,8 @@ for (
     ["install --remove-on-exit", /--remove-on-exit goes with --wait/],
     ["install --uninstall --check", /cannot be used with option '--check'/],
     ["install --uninstall --wait", /cannot be used with option '--wait'/],
+    ["validate", /missing required argument 'FILE'/],
+    ["validate a --stric", /Did you mean --strict\?/],
     ["completion csh", /'csh'.*bash, zsh, fish/],
     ["completion", /missing required argument 'shell'/],
     ["--frobnicate", /unknown option '--frobnicate'/],

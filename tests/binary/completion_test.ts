@@ -16,7 +16,7 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "doctor", "help", "install", "netns-mode", "vf-mac"]],
+  ["", ["completion", "doctor", "help", "install", "netns-mode", "validate", "vf-mac"]],
   ["doc", ["doctor"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],
@@ -25,6 +25,7 @@ const CASES = [
   ["netns-mode check --expect ", ["exclusive", "shared"]],
   ["vf-mac ", ["help", "init", "list", "set"]],
   ["vf-mac init --d", ["--dry-run"]],
+  ["validate --s", ["--strict"]],
   ["completion ", ["bash", "fish", "zsh"]],
 ] as const;
 

@@ -1,7 +1,7 @@
 // The examples fit each other, the plugin and those who read them.
 import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import * as z from "zod/mini";
-import { judgeNetworkFile } from "../../src/admin/doctor/network_file.ts";
+import { judgeFiles } from "../../src/admin/validate/validate.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "./manifests.ts";
 import { run } from "../vm/node/packages.ts";
@@ -49,10 +49,17 @@ function resourcesOf({ data }: IConfigMap): string[] {
   return config.resourceList.map(({ resourcePrefix, resourceName }) => `${resourcePrefix}/${resourceName}`);
 }
 
-for (const { metadata, spec } of networks) {
-  Deno.test(`the plugin finds no fault with network ${metadata.name}, in which it is last`, async () => {
+async function assertFaultless(text: string): Promise<void> {
+  const verdicts = await judgeFiles([{ file: "example", text }]);
+  assertEquals(verdicts.map(({ level }) => level), ["ok"], JSON.stringify(verdicts));
+  assert(verdicts[0]!.network !== undefined, "no network was seen");
+}
+
+for (const network of networks) {
+  const { metadata, spec } = network;
+  Deno.test(`validate finds no fault with network ${metadata.name}, in which the plugin is last`, async () => {
     const config = JSON.parse(spec.config);
-    assertEquals(await judgeNetworkFile("network.conflist", spec.config), []);
+    await assertFaultless(JSON.stringify(network));
     assertEquals(config.plugins.at(-1).type, "rdma");
     assertEquals(config.name, metadata.name);
   });
@@ -64,9 +71,9 @@ for (const { metadata, spec } of networks) {
 }
 
 for (const path of filesIn("examples", ".conflist")) {
-  Deno.test(`the plugin finds no fault with ${path}, in which it is last`, async () => {
+  Deno.test(`validate finds no fault with ${path}, in which the plugin is last`, async () => {
     const text = Deno.readTextFileSync(`${PROJECT}${path}`);
-    assertEquals(await judgeNetworkFile(path, text), []);
+    await assertFaultless(text);
     assertEquals(JSON.parse(text).plugins.at(-1).type, "rdma");
   });
 }

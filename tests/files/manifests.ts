@@ -2,7 +2,7 @@
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import { relative } from "node:path";
-import { parseAll } from "../yaml.ts";
+import { parseAll } from "../../src/admin/validate/yaml.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
 /** Multus' own kind (its deployments/multus-daemonset.yml, CustomResourceDefinition). */

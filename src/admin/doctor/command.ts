@@ -1,10 +1,11 @@
 import type { Command } from "@commander-js/extra-typings";
 import type { Context } from "../context.ts";
 import { addExamples } from "../help.ts";
+import { printVerdicts } from "../report.ts";
 import { printJson } from "../terminal.ts";
+import { worstLevel } from "../verdict.ts";
 import { examineNode } from "./doctor.ts";
-import { EXIT_CODES, worstLevel } from "./finding.ts";
-import { printFindings } from "./report.ts";
+import { EXIT_CODES } from "./finding.ts";
 
 const NOTES = `
 Each line is "ok", "warning" or "problem"; below the latter two stands what mends it. Nothing is changed.
@@ -23,7 +24,13 @@ export function addDoctorCommand(program: Command, { kernel, terminal, exit }: C
       const findings = await examineNode({ kernel, root: "", executable: Deno.execPath() });
       const level = worstLevel(findings);
       if (json) printJson(terminal, { level, findings });
-      else printFindings(terminal, findings);
+      else {
+        const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
+        printVerdicts(terminal, lines, {
+          good: "This node is ready for RDMA in pods.",
+          bad: "This node has",
+        });
+      }
       exit(EXIT_CODES[level]);
     });
   command.addHelpText("after", NOTES);

@@ -2,6 +2,7 @@ import { SyscallError } from "../../kernel/error.ts";
 import { toCniError } from "../../plugin/failure.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { CommandError, type ExitCode } from "../error.ts";
+import type { Level, Verdict } from "../verdict.ts";
 
 /** What a finding is about, in the order in which they are printed. */
 export const GROUPS = [
@@ -19,16 +20,9 @@ export const GROUPS = [
 
 export type Group = typeof GROUPS[number];
 
-/** "problem": pods get no RDMA, or a running one has lost it. "warning": it may come to that, or something is left over. */
-export type Level = "ok" | "warning" | "problem";
-
 /** One line of what the doctor found. */
-export interface Finding {
+export interface Finding extends Verdict {
   readonly group: Group;
-  readonly level: Level;
-  readonly text: string;
-  /** The command that mends it, or what else to do. */
-  readonly mend?: string;
 }
 
 export function ok(group: Group, text: string): Finding {
@@ -41,12 +35,6 @@ export function warning(group: Group, text: string, mend: string): Finding {
 
 export function problem(group: Group, text: string, mend: string): Finding {
   return { group, level: "problem", text, mend };
-}
-
-/** The worst level among findings. */
-export function worstLevel(findings: readonly Finding[]): Level {
-  const has = (level: Level) => findings.some((finding) => finding.level === level);
-  return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
 }
 
 /** The doctor's exit codes: 0, 1 with warnings, 2 with problems. */

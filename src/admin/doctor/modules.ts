@@ -1,6 +1,7 @@
 import { listNetworkFunctions } from "../../kernel/inventory.ts";
 import { getModuleState, getRelease } from "../../kernel/module.ts";
-import { type Finding, type Level, ok } from "./finding.ts";
+import type { Level } from "../verdict.ts";
+import { type Finding, ok } from "./finding.ts";
 
 /** Which module makes RDMA devices of the functions that a network driver is bound to. */
 const RDMA_DRIVERS: ReadonlyMap<string, string> = new Map([

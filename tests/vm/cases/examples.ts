@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
 import { addNetns, type CompleteFunction, EXAMPLES, libcni, sf, shOk, vf, vmCase } from "../guest/harness.ts";
-import { parseAll } from "../../yaml.ts";
+import { parseAll } from "../../../src/admin/validate/yaml.ts";
 
 type Plugin = Record<string, unknown>;
 type Document = { spec: { config: string }; metadata: { annotations: Record<string, string> } };

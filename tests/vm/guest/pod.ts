@@ -1,5 +1,5 @@
 import { type Outcome, sh, shOk } from "./sh.ts";
-import { parseAll } from "../../yaml.ts";
+import { parseAll } from "../../../src/admin/validate/yaml.ts";
 import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
 
 /** A pod's specification, as far as a runtime acts on it here. */

@@ -5,8 +5,8 @@ import {
   ok,
   problem,
   warning,
-  worstLevel,
 } from "../../../../src/admin/doctor/finding.ts";
+import { worstLevel } from "../../../../src/admin/verdict.ts";
 import { LibmnlMissing, NetlinkError, NetnsError, SyscallError } from "../../../../src/kernel/error.ts";
 import { CommandError } from "../../../../src/admin/error.ts";
 import { CniError } from "../../../../src/cni/error.ts";

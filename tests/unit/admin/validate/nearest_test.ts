@@ -1,4 +1,4 @@
-import { findNearest } from "../../../../src/admin/doctor/nearest.ts";
+import { findNearest } from "../../../../src/admin/validate/nearest.ts";
 import { assertEquals } from "../../../assert.ts";
 
 const WORDS = ["deviceID", "allowPF", "logLevel", "logFile"];

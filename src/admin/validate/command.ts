@@ -1,0 +1,65 @@
+import type { Command } from "@commander-js/extra-typings";
+import { readAll } from "../../process.ts";
+import type { Context } from "../context.ts";
+import { CommandError, ExitCode } from "../error.ts";
+import { addExamples } from "../help.ts";
+import { type Line, printVerdicts, type Summary } from "../report.ts";
+import { printJson } from "../terminal.ts";
+import { worstLevel } from "../verdict.ts";
+import { type FileVerdict, judgeFiles } from "./validate.ts";
+
+const NOTES = `
+A file holds one network configuration, or a list of plugins (.conflist), as JSON; or NetworkAttachmentDefinitions of
+Multus, as YAML or JSON. Other objects of a cluster in it are left out. "-" is standard input.
+
+Exit codes:
+  0  no problem; with --strict no warning either
+  1  problems: pods would get no RDMA
+  2  the command line cannot be understood, or a file not be read; nothing was checked`;
+
+/** Adds `validate`. */
+export function addValidateCommand(program: Command, { terminal, exit }: Context): void {
+  const command = program.command("validate")
+    .description("check network configurations before a runtime or a cluster gets them")
+    .argument("<FILE...>", "network configurations or NetworkAttachmentDefinitions, - for standard input")
+    .option("--strict", "fail on warnings too")
+    .option("--json", "print the findings for machines")
+    .action(async (files, { strict = false, json }) => {
+      const findings = await judgeFiles(files.map((file) => ({ file, text: readText(file) })));
+      const level = worstLevel(findings);
+      if (json) printJson(terminal, { level, findings });
+      else printVerdicts(terminal, findings.map(toLine), summaryOf(files));
+      const isRefused = level === "problem" || (strict && level === "warning");
+      exit(isRefused ? ExitCode.failed : ExitCode.ok);
+    });
+  command.addHelpText("after", NOTES);
+  addExamples(command, [
+    ["validate 10-roce.conflist", "a chain for a runtime that reads /etc/cni/net.d"],
+    ["validate --strict networks/*.yaml", "for continuous integration: warnings fail too"],
+    ["validate - --json", "what comes on standard input, such as kubectl get net-attach-def -A -o yaml"],
+  ]);
+}
+
+function toLine({ file, network, text, ...verdict }: FileVerdict): Line {
+  return { ...verdict, about: file, text: network === undefined ? text : `${network}: ${text}` };
+}
+
+function summaryOf(files: readonly string[]): Summary {
+  return files.length === 1
+    ? { good: `${files[0]} is good.`, bad: `${files[0]} has` }
+    : { good: `${files.length} files are good.`, bad: `${files.length} files have` };
+}
+
+/** @throws {CommandError} when it cannot be read, or is longer than any configuration */
+function readText(path: string): string {
+  try {
+    if (path === "-") return readAll(Deno.stdin);
+    using file = Deno.openSync(path);
+    return readAll(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`Cannot check ${JSON.stringify(path)}: ${reason}`, undefined, ExitCode.usage, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,57 @@
+import type * as z from "zod/mini";
+import { configSchema } from "../../cni/config_schema.ts";
+import { findNearest } from "./nearest.ts";
+import { isObject, type Raw } from "./raw.ts";
+
+/** A key that the plugin does not know, by its path, and the path that was probably meant. */
+export interface UnknownKey {
+  readonly key: string;
+  readonly nearest?: string;
+}
+
+type Shape = z.core.$ZodShape;
+
+/** Keys of a plugin that the runtime reads (CNI 1.1 SPEC.md, section "Configuration format"). */
+const RUNTIME_KEYS = ["capabilities", "dns", "ipam"];
+/** What others write, whatever is in it. */
+const FOREIGN = ["runtimeConfig", "prevResult"];
+/** What is shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
+const SHARED = ["args.", "args.cni.", "capabilities."];
+
+/** The keys of this plugin's configuration, at any depth, that neither it nor the runtime knows. */
+export function findUnknownKeys(config: Raw): UnknownKey[] {
+  const { capabilities } = config;
+  return [
+    ...search(config, configSchema.shape, ""),
+    ...isObject(capabilities)
+      ? compare(capabilities, shapeOf(configSchema.shape.runtimeConfig)!, "capabilities.")
+      : [],
+  ];
+}
+
+function search(value: Raw, shape: Shape, prefix: string): UnknownKey[] {
+  const inner = Object.entries(shape).filter(([key]) => prefix !== "" || !FOREIGN.includes(key));
+  return [
+    ...compare(value, shape, prefix),
+    ...inner.flatMap(([key, schema]) => {
+      const [below, belowShape] = [value[key], shapeOf(schema)];
+      return belowShape && isObject(below) ? search(below, belowShape, `${prefix}${key}.`) : [];
+    }),
+  ];
+}
+
+/** Keys with a "/" are somebody's own by the specification's rules. */
+function compare(value: Raw, shape: Shape, prefix: string): UnknownKey[] {
+  const known = [...Object.keys(shape), ...prefix === "" ? RUNTIME_KEYS : []];
+  return Object.keys(value).filter((key) => !known.includes(key) && !key.includes("/")).flatMap((key) => {
+    const nearest = findNearest(key, known);
+    if (nearest !== undefined) return [{ key: `${prefix}${key}`, nearest: `${prefix}${nearest}` }];
+    return SHARED.includes(prefix) ? [] : [{ key: `${prefix}${key}` }];
+  });
+}
+
+/** The keys of an object's schema, which may be optional and nullable around it; undefined for values of other kinds. */
+function shapeOf(schema: z.core.$ZodType): Shape | undefined {
+  const { innerType, shape } = schema._zod.def as { innerType?: z.core.$ZodType; shape?: Shape };
+  return innerType ? shapeOf(innerType) : shape;
+}

@@ -1,0 +1,164 @@
+// validate on files and standard input: exit codes, output for people and for machines.
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { start } from "./program.ts";
+
+const GOOD = JSON.stringify({
+  cniVersion: "1.1.0",
+  name: "roce",
+  plugins: [{ type: "sriov" }, { type: "rdma" }],
+});
+const WITH_WARNING = GOOD.replace('"rdma"', '"rdma","mtu":9000');
+const WITH_PROBLEM = GOOD.replace('"sriov"', '"tuning"');
+const ATTACHMENT = `\
+apiVersion: k8s.cni.cncf.io/v1
+kind: NetworkAttachmentDefinition
+metadata:
+  name: rdma-net
+  annotations:
+    k8s.v1.cni.cncf.io/resourceName: mellanox.com/sriov_rdma
+spec:
+  config: |
+    ${GOOD}
+---
+kind: Pod
+`;
+
+/** Runs validate in a folder with these files. */
+async function validate(files: Record<string, string>, ...args: string[]) {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
+    return await start({ args: ["validate", ...args], by: ["/usr/bin/env", "-C", folder] });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+for (
+  const [what, text, options, code, stdout] of [
+    ["a good list", GOOD, [], 0, "ok       a  roce: sriov, rdma; cniVersion 1.1.0\n\na is good.\n"],
+    [
+      "a good attachment",
+      ATTACHMENT,
+      [],
+      0,
+      "ok       a  rdma-net: sriov, rdma; cniVersion 1.1.0\n\na is good.\n",
+    ],
+    [
+      "a warning",
+      WITH_WARNING,
+      [],
+      0,
+      /^warning {2}a {2}roce: .*"mtu"\n {12}-> remove "mtu"\n\na has 1 warning\.\n$/,
+    ],
+    ["a warning, with --strict", WITH_WARNING, ["--strict"], 1, /\na has 1 warning\.\n$/],
+    ["a good list, with --strict", GOOD, ["--strict"], 0, /^ok /],
+    [
+      "a problem",
+      WITH_PROBLEM,
+      [],
+      1,
+      /^problem {2}a {2}roce: "rdma" is not chained.*\n {12}-> .*\n\na has 1 problem\.\n$/,
+    ],
+    ["broken JSON", "{", [], 1, /^problem {2}a {2}it is not JSON: .*\n\n/],
+    ["broken YAML", "a: b: c", [], 1, /^problem {2}a {2}it is not YAML: .* at line 1, column \d+\n\n/],
+    ["nothing", "", [], 0, /^warning {2}a {2}no network in it/],
+    ["nothing, with --strict", "", ["--strict"], 1, /^warning {2}a {2}no network in it/],
+  ] as const
+) {
+  Deno.test(`validate ends with ${code} on ${what}`, async () => {
+    const outcome = await validate({ a: text }, "a", ...options);
+    assertEquals([outcome.code, outcome.stderr], [code, ""]);
+    if (typeof stdout === "string") assertEquals(outcome.stdout, stdout);
+    else assertMatch(outcome.stdout, stdout);
+  });
+}
+
+for (
+  const [what, path, reason] of [
+    ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": No such file/],
+    ["a folder", ".", /Cannot check "\.": Is a directory/],
+    ["a file of 10 MB", "large.yaml", /Cannot check "large\.yaml": .*longer than 8388608 bytes/],
+    ["a file that does not end", "/dev/zero", /Cannot check "\/dev\/zero": .*longer than/],
+  ] as const
+) {
+  Deno.test(`validate ends with 2, checking nothing, on ${what}`, async () => {
+    const files = { good: GOOD, "large.yaml": path === "large.yaml" ? "# comment\n".repeat(1_000_000) : "" };
+    const { code, stdout, stderr } = await validate(files, "good", path);
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, reason);
+  });
+}
+
+Deno.test("validate reads thousands of networks from standard input", async () => {
+  const network = `---\n${ATTACHMENT}`;
+  const count = Math.floor(8_000_000 / network.length);
+  const { code, stdout } = await start({ args: ["validate", "-"], stdin: network.repeat(count) });
+  assertEquals(code, 0);
+  assertEquals(stdout.split("\n").filter((line) => line.startsWith("ok ")).length, count);
+});
+
+Deno.test("validate takes several files, and counts the faults of all", async () => {
+  const files = { a: GOOD, "b.yaml": WITH_PROBLEM, c: WITH_WARNING, pod: "kind: Pod" };
+  const { code, stdout } = await validate(files, ...Object.keys(files));
+  assertEquals(code, 1);
+  assertMatch(stdout, /^ok {7}a {7}roce: .*\nproblem {2}b\.yaml {2}roce: /);
+  assertMatch(
+    stdout,
+    /\nok {7}pod {5}no network in it uses "rdma"\n\n4 files have 1 problem and 1 warning\.\n$/,
+  );
+});
+
+Deno.test("validate --json prints the findings for machines", async () => {
+  const { code, json } = await validate({ a: WITH_WARNING, b: "{" }, "a", "b", "--json");
+  assertEquals(code, 1);
+  assertEquals(Object.keys(json), ["level", "findings"]);
+  assertEquals(json.level, "problem");
+  const [first, second] = json.findings;
+  assertEquals(first, {
+    file: "a",
+    network: "roce",
+    level: "warning",
+    text: '"rdma" does not know the key "mtu"',
+    mend: 'remove "mtu"',
+  });
+  assertEquals(Object.keys(second), ["file", "level", "text"]);
+});
+
+Deno.test("validate changes nothing, and needs no rights", async () => {
+  const by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const { code, stdout } = await start({ args: ["validate", "-"], stdin: GOOD, by });
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, "\n- is good.\n");
+});
+
+Deno.test("the README shows what validate prints", async () => {
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const session = readme.match(/^```\n(\$ cat [^`]*\$ rdma-cni validate [^`]*)```$/m)![1]!;
+  const [, name, text] = /^\$ cat (\S+)\n(.*?)^\$ /ms.exec(session)!;
+  let seen = `$ cat ${name}\n${text}`;
+  const commands = [...session.matchAll(/^\$ rdma-cni validate (.*)\n/gm)];
+  assert(commands.length > 0);
+  for (const [line, words] of commands) {
+    seen += line + (await validate({ [name!]: text! }, ...words!.split(" "))).stdout;
+  }
+  assertEquals(seen, session);
+});
+
+Deno.test("the README's and the examples' configurations are without problem", async () => {
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const configurations = [...readme.matchAll(/^```json\n(.*?)^```$/gms)].map(([, text]) => text!);
+  assert(configurations.length > 0);
+  for (const stdin of configurations) {
+    const { code, stdout } = await start({ args: ["validate", "-"], stdin });
+    assertEquals([code, stdout.startsWith("ok ")], [0, true], stdout);
+  }
+  const folder = new URL("../../examples/", import.meta.url);
+  const files = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+    /\.(yaml|conflist)$/.test(name)
+  );
+  const args = ["validate", "--strict", ...files.map((name) => new URL(name, folder).pathname)];
+  const { code, stdout } = await start({ args });
+  assertEquals(code, 0, stdout);
+  assertEquals(stdout.match(/, rdma; cniVersion /g)?.length, 4);
+});
