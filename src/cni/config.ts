@@ -1,5 +1,6 @@
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
+import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { IDENTIFIER } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -22,6 +23,10 @@ export interface NetworkConfig {
   readonly deviceId?: string;
   /** Whether a physical function's own device may be moved. */
   readonly allowPf: boolean;
+  /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`. */
+  readonly rdmaDeviceName?: string;
+  /** What to do when such a name is taken; absent means to fail. */
+  readonly rdmaDeviceNameConflict?: NameConflict;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
   readonly prevResult?: PrevResult;
@@ -42,12 +47,16 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
   if (!isWellFormed(raw)) await assertValid(raw);
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
+  const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
+  const { rdmaDeviceNameConflict } = config;
   const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
   return {
     cniVersion,
     name: config.name,
     ...(deviceId ? { deviceId } : {}),
     allowPf: config.allowPF ?? true,
+    ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
+    ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
@@ -68,7 +77,11 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     allowPF: optional(isBoolean),
     logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
     logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
-    args: optional(hasShapeOf({ cni: optional(hasShapeOf({ debug: optional(isBoolean) })) })),
+    rdmaDeviceName: optional(isString),
+    rdmaDeviceNameConflict: optional((value) => (NAME_CONFLICTS as readonly unknown[]).includes(value)),
+    args: optional(hasShapeOf({
+      cni: optional(hasShapeOf({ debug: optional(isBoolean), rdmaDeviceName: optional(isString) })),
+    })),
     runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),

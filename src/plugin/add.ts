@@ -9,13 +9,14 @@ import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
+import { choosePodNames, giveNames } from "./naming.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
- * The record is written before the first move, so that DEL and GC find everything whenever this process ends; when
+ * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends; when
  * anything fails, printing included, the devices are brought home again.
  *
  * @throws {CniError}
@@ -39,11 +40,12 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   }
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
 
-  const { atHome, inPod } = acquireDevices(call, node, file, deviceId, pod);
+  const acquired = acquireDevices(call, node, file, deviceId, pod);
+  const { atHome, inPod } = choosePodNames(call, node, pod, acquired);
   const record = {
     attachment,
     deviceId,
-    devices: [...inPod, ...atHome].map(({ index, name }) => ({ index, hostName: name, podName: name })),
+    devices: [...inPod, ...atHome].map(({ index, name, podName }) => ({ index, hostName: name, podName })),
     netns: { path: pod.path, inode: pod.inode, ...(pod.cookie === undefined ? {} : { cookie: pod.cookie }) },
     bootId: kernel.bootId,
     createdAt: Date.now(),
@@ -51,7 +53,15 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
+  const unnamed = giveNames(call, node, pod, kernel.hostNetns, atHome);
   moveAll(node, log, atHome, pod);
+  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]).map(({ index }) => index);
+  if (kept.length > 0) {
+    const devices = record.devices.map((device) => {
+      return kept.includes(device.index) ? { ...device, podName: device.hostName } : device;
+    });
+    state.save({ ...record, devices });
+  }
   print(result);
   rollback.move();
 }
@@ -86,7 +96,10 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
 /** Whether an earlier ADD did all that this one is to do. */
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
-  return earlier.devices.every(({ index }) => index !== undefined && pod.getRdmaDevice(index));
+  return earlier.devices.every(({ index, hostName, podName }) => {
+    const device = index === undefined ? undefined : pod.getRdmaDevice(index);
+    return device && (podName === hostName || podName === device.name);
+  });
 }
 
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {

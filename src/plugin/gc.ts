@@ -23,7 +23,9 @@ export function gc({ config, log }: Call, node: Node): void {
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
   );
   const failures: string[] = [];
-  for (const entry of state.list()) {
+  // The newest first: of several that had one device, the oldest knows the name it had before all of them.
+  const createdAt = ({ record }: StateEntry) => record?.createdAt ?? 0;
+  for (const entry of state.list().sort((a, b) => createdAt(b) - createdAt(a))) {
     if (valid.has(entry.file) || !belongsTo(network, entry)) continue;
     try {
       log.info(`Attachment ${entry.file} is no longer valid`);

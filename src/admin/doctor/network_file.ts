@@ -8,7 +8,7 @@ const MOVERS = ["sriov", "ib-sriov", "host-device", "accelerated-bridge", "ovs"]
 /** Keys of a plugin that the runtime reads (CNI 1.1 SPEC.md, section "Configuration format"). */
 const STANDARD_KEYS = ["capabilities", "dns", "ipam"];
 const KNOWN_KEYS = [...Object.keys(configSchema.shape), ...STANDARD_KEYS];
-const KNOWN_ARGS = ["debug"];
+const KNOWN_ARGS = ["debug", "rdmaDeviceName"];
 
 type Raw = Readonly<Record<string, unknown>>;
 
