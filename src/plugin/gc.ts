@@ -23,14 +23,14 @@ export function gc({ config, log }: Call, node: Node): void {
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
   );
   const failures: string[] = [];
-  // The newest first: of several that had one device, the oldest knows the name it had before all of them.
-  const createdAt = ({ record }: StateEntry) => record?.createdAt ?? 0;
-  for (const entry of state.list().sort((a, b) => createdAt(b) - createdAt(a))) {
+  for (const entry of state.list()) {
     if (valid.has(entry.file) || !belongsTo(network, entry)) continue;
     try {
       log.info(`Attachment ${entry.file} is no longer valid`);
-      if (entry.record) bringHome(node, log, entry.file, entry.record, "");
-      else log.warning(entry.fault?.message ?? `Record ${entry.file} has gone`);
+      // Read once more: what was done for another record may have changed this one.
+      const { record, fault } = state.read(entry.file);
+      if (record) bringHome(node, log, entry.file, record, "");
+      else log.warning(fault?.message ?? `Record ${entry.file} has gone`);
       forget(node, log, entry.file);
     } catch (error) {
       const { message } = toCniError(error) as Error;

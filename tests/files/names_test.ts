@@ -263,6 +263,17 @@ Deno.test("a record from before the last boot does not tell who has a name", asy
   assertStringIncludes(json.msg, "no record tells of");
 });
 
+Deno.test("a record of a pod that also has another function's device does not tell who has its name", async () => {
+  using node = new TestNode();
+  addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/two");
+  node.kernel.addFunction("0000:3b:00.4");
+  node.kernel.addDevice("0000:3b:00.4", 4);
+  const variables = { CNI_NETNS: "/run/netns/two", CNI_CONTAINERID: "two" };
+  await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.4" } });
+  const { json } = await node.fail("ADD", 114, NAMED);
+  assertStringIncludes(json.msg, "no record tells of");
+});
+
 Deno.test("a rename that the kernel refuses for another reason is code 120 and rolled back, also with keep", async () => {
   using node = new TestNode();
   const { NetlinkError } = await import("../../src/kernel/error.ts");
@@ -478,11 +489,15 @@ for (
   });
 }
 
-Deno.test("GC of two pods that had the same device one after the other restores its first name", async () => {
-  using node = await takenOver({ rdmaDeviceName: "roce0" });
-  await node.succeed("GC", GC);
-  assertAsBefore(node);
-});
+for (const later of [0, 1]) {
+  Deno.test(`GC of two pods, the second ${later} ms younger, that had one device restores its first name`, async () => {
+    using node = await takenOver({ rdmaDeviceName: "roce0" });
+    const { createdAt } = node.state.read(FILE).record!;
+    node.write(SECOND, { ...node.state.read(SECOND).record!, createdAt: createdAt + later });
+    await node.succeed("GC", GC);
+    assertAsBefore(node);
+  });
+}
 
 Deno.test("a late DEL that cannot tell the newer record the first name succeeds and says so", async () => {
   using node = await takenOver({ rdmaDeviceName: "roce0" });
@@ -530,6 +545,19 @@ Deno.test("where names are each namespace's own, a name that the host has is giv
   await node.succeed("CHECK");
   await node.succeed("DEL");
   assertAsBefore(node);
+});
+
+Deno.test("where names are each namespace's own, a name that the pod has is refused before anything is done", async () => {
+  using node = new TestNode();
+  node.kernel.namesPerNetns = true;
+  addOther(node, "rdma_net1").space = node.pod;
+  node.kernel.onRename = () => {
+    throw new Error("renamed");
+  };
+  await node.fail("ADD", 114, NAMED);
+  assertAsBefore(node);
+  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
+  assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
 });
 
 Deno.test("where names are each namespace's own, a device whose name the host has by then comes home as ibdev", async () => {
