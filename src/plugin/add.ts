@@ -16,8 +16,8 @@ import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
- * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends; when
- * anything fails, printing included, the devices are brought home again.
+ * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends;
+ * when anything fails, printing included, the devices are brought home again.
  *
  * @throws {CniError}
  */

@@ -43,9 +43,10 @@ export function choosePodNames(
 }
 
 /**
- * Gives devices the names that they are to have in the pod. Names are unique on the whole node, so a rename before the
- * move is the one that tells, and a refusal has changed nothing. A kernel that keeps the names of each namespace apart
- * may still take in the pod what it refused at home; so devices that may keep their name are asked for there once more.
+ * Gives devices the names that they are to have in the pod. Names are unique on the whole node (device.c,
+ * ib_device_rename, up to kernel 6.12 at least). So it is the rename before the move that tells, and a refusal has
+ * changed nothing. A kernel that keeps the names of each namespace apart may take in the pod what it refused at home;
+ * so for devices that may keep their name it is tried there once more.
  *
  * @param netns where the devices are, at home or in the pod
  * @returns those that keep their name, since another device has the one they were to get

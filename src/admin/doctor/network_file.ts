@@ -1,5 +1,6 @@
 import { parseConfig } from "../../cni/config.ts";
 import { configSchema } from "../../cni/config_schema.ts";
+import { makeDeviceNames } from "../../cni/device_name.ts";
 import { type Finding, problem, warning } from "./finding.ts";
 import { findNearest } from "./nearest.ts";
 
@@ -91,7 +92,8 @@ function unknownKeys(object: Raw, known: readonly string[], prefix = "") {
 /** The plugin's own verdict, on what the runtime would hand to it. */
 async function judgeValues(file: string, config: Raw): Promise<Finding[]> {
   try {
-    await parseConfig(JSON.stringify(config));
+    const { rdmaDeviceName } = await parseConfig(JSON.stringify(config));
+    if (rdmaDeviceName) makeDeviceNames(rdmaDeviceName, "net1", 1, []);
     return [];
   } catch (error) {
     return [problem("networks", `${file}: ${(error as Error).message}`, `correct ${file}`)];

@@ -257,9 +257,14 @@ vmCase("names: a move that the kernel refuses gives the old name back", async ()
   assertHome(function_);
 });
 
+/** More requests than a call sends. */
+const MANY = 50;
+
 /** What a call is started by that kills it as it sends its nth request to the kernel. */
-const killAt = (n: number) =>
-  `strace -f -o /dev/null -e trace=sendto -e inject=sendto:error=EIO:signal=KILL:when=${n}`.split(" ");
+function killAt(n: number): string[] {
+  assert.ok(n < MANY);
+  return `strace -f -o /dev/null -e trace=sendto -e inject=sendto:error=EIO:signal=KILL:when=${n}`.split(" ");
+}
 
 const STRACE_LIMIT_MS = 400_000;
 
