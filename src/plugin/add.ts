@@ -9,7 +9,7 @@ import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
-import { choosePodNames, giveNames } from "./naming.ts";
+import { choosePodNames, giveNames, readNameTemplate } from "./naming.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
@@ -25,6 +25,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   const { environment, config, log } = call;
   const { kernel, state } = node;
   const result = formatResult(config);
+  const template = readNameTemplate(call);
   using pod = kernel.openNetns(environment.netns);
   requireExclusiveMode(kernel);
   const deviceId = resolveDeviceId(call, kernel, pod);
@@ -41,7 +42,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
-  const { atHome, inPod } = choosePodNames(call, node, pod, acquired);
+  const { atHome, inPod } = choosePodNames(call, node, pod, acquired, template);
   const record = {
     attachment,
     deviceId,

@@ -14,25 +14,34 @@ export interface NamedDevice extends RdmaDevice {
 }
 
 /**
- * What devices are to be called in the pod. They keep their names unless the call asks for others: CNI_ARGS, which the
- * runtime sets, goes before the configuration.
+ * What names the call asks for, if it does: CNI_ARGS, which the runtime sets, goes before the configuration.
  *
- * @throws {CniError} code 7 when no names can be made, 114 when another device in the pod has one
+ * @throws {CniError} code 7 when no device can have such a name
+ */
+export function readNameTemplate({ environment, config }: Call): string | undefined {
+  const template = environment.rdmaDeviceName ?? config.rdmaDeviceName;
+  if (template) makeDeviceNames(template, environment.ifname, 1, []);
+  return template;
+}
+
+/**
+ * What devices are to be called in the pod. They keep their names unless there is a template for others.
+ *
+ * @throws {CniError} code 7 when several devices would get one name, 114 when another device in the pod has one
  */
 export function choosePodNames(
   call: Call,
   node: Node,
   pod: Netns,
   { atHome, inPod }: AcquiredDevices,
+  template: string | undefined,
 ): { readonly atHome: NamedDevice[]; readonly inPod: NamedDevice[] } {
-  const { environment, config } = call;
-  const template = environment.rdmaDeviceName ?? config.rdmaDeviceName;
   const keep = (device: RdmaDevice) => ({ ...device, podName: device.name });
   if (!template) return { atHome: atHome.map(keep), inPod: inPod.map(keep) };
 
   const own = [...inPod, ...atHome].map(({ index }) => index);
   const others = pod.listRdmaDevices().filter(({ index }) => !own.includes(index)).map(({ name }) => name);
-  const names = makeDeviceNames(template, environment.ifname, own.length, others);
+  const names = makeDeviceNames(template, call.environment.ifname, own.length, others);
   const choose = (device: RdmaDevice) => {
     const named = { ...device, podName: names.shift()! };
     if (!others.includes(named.podName)) return named;

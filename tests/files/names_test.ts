@@ -96,6 +96,7 @@ Deno.test("a name that no device can have is code 7, and changes nothing", async
     using node = new TestNode();
     await node.fail("ADD", 7, { config: { rdmaDeviceName } });
     assertAsBefore(node);
+    assertEquals(node.state.exists(), false);
   }
 });
 

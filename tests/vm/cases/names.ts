@@ -258,7 +258,7 @@ vmCase("names: a move that the kernel refuses gives the old name back", async ()
 });
 
 /** More requests than a call sends. */
-const MANY = 50;
+const MANY = 30;
 
 /** What a call is started by that kills it as it sends its nth request to the kernel. */
 function killAt(n: number): string[] {
