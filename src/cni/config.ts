@@ -1,5 +1,6 @@
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
+import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { IDENTIFIER } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -29,6 +30,10 @@ export interface NetworkConfig {
   /** Whether a pod may go without when the node or the function has no RDMA device. */
   readonly optional: boolean;
   readonly onSharedMode: "fail" | "skip";
+  /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`. */
+  readonly rdmaDeviceName?: string;
+  /** What to do when such a name is taken; absent means to fail. */
+  readonly rdmaDeviceNameConflict?: NameConflict;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
   readonly prevResult?: PrevResult;
@@ -49,6 +54,8 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
   if (!isWellFormed(raw)) await assertValid(raw);
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
+  const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
+  const { rdmaDeviceNameConflict } = config;
   const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
   return {
     cniVersion,
@@ -58,6 +65,8 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     rdmaDevices: config.rdmaDevices ?? "all",
     optional: config.optional ?? false,
     onSharedMode: config.onSharedMode ?? "fail",
+    ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
+    ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
@@ -81,7 +90,11 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     onSharedMode: optional((value) => value === "fail" || value === "skip"),
     logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
     logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
-    args: optional(hasShapeOf({ cni: optional(hasShapeOf({ debug: optional(isBoolean) })) })),
+    rdmaDeviceName: optional(isString),
+    rdmaDeviceNameConflict: optional((value) => (NAME_CONFLICTS as readonly unknown[]).includes(value)),
+    args: optional(hasShapeOf({
+      cni: optional(hasShapeOf({ debug: optional(isBoolean), rdmaDeviceName: optional(isString) })),
+    })),
     runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),

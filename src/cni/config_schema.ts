@@ -6,6 +6,7 @@
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { LOG_LEVELS } from "../log.ts";
+import { NAME_CONFLICTS } from "./device_name.ts";
 import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
 
 z.config(en());
@@ -34,7 +35,11 @@ export const configSchema = z.looseObject({
   onSharedMode: optional(z.enum(["fail", "skip"])),
   logLevel: optional(z.enum(LOG_LEVELS)),
   logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
-  args: optional(z.looseObject({ cni: optional(z.looseObject({ debug: optional(z.boolean()) })) })),
+  rdmaDeviceName: optional(z.string()),
+  rdmaDeviceNameConflict: optional(z.enum(NAME_CONFLICTS)),
+  args: optional(z.looseObject({
+    cni: optional(z.looseObject({ debug: optional(z.boolean()), rdmaDeviceName: optional(z.string()) })),
+  })),
   runtimeConfig: optional(z.looseObject({ deviceID: optional(z.string()) })),
   prevResult: optional(z.looseObject({
     cniVersion: optional(z.string()),

@@ -13,6 +13,8 @@ export interface Environment {
   readonly netns: string;
   /** Name of the interface in the pod. */
   readonly ifname: string;
+  /** How the devices are to be called in the pod: `rdmaDeviceName` of CNI_ARGS. */
+  readonly rdmaDeviceName?: string;
   /** The plugin may be run in the pod's own namespace. */
   readonly netnsOverride: boolean;
 }
@@ -54,13 +56,20 @@ export function parseEnvironment(get: (name: string) => string | undefined): Env
     const found = value && fault?.(value);
     if (found) throw invalid(`invalid ${name} ${JSON.stringify(value)}: ${found}`);
   }
+  const rdmaDeviceName = getArgument(get("CNI_ARGS") ?? "", "rdmaDeviceName");
   return {
     command,
     containerId: get("CNI_CONTAINERID") ?? "",
     netns: get("CNI_NETNS") ?? "",
     ifname: get("CNI_IFNAME") ?? "",
+    ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     netnsOverride: ["TRUE", "1"].includes(get("CNI_NETNS_OVERRIDE")?.toUpperCase() ?? ""),
   };
+}
+
+/** The last value of a key among `K=V;K=V`. Other keys are for other plugins, and what is no pair is passed over. */
+function getArgument(args: string, key: string): string | undefined {
+  return args.split(";").findLast((pair) => pair.startsWith(`${key}=`))?.slice(key.length + 1);
 }
 
 function isCommand(text: string): text is Command {

@@ -22,6 +22,7 @@ export const ErrorCode = {
   deviceInUse: 111,
   deviceForbidden: 112,
   deviceMissing: 113,
+  nameTaken: 114,
 
   kernelRefused: 120,
 } as const;

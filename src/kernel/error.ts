@@ -35,6 +35,11 @@ export class NetlinkError extends Error {
   }
 }
 
+/** Whether the kernel refused since a device has the name already. */
+export function isNameTaken(error: unknown): error is NetlinkError {
+  return error instanceof NetlinkError && error.errno === EEXIST;
+}
+
 /** A path does not lead to a network namespace. */
 export class NetnsError extends Error {
   override readonly name = "NetnsError";

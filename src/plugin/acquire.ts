@@ -2,7 +2,7 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { type Claim, listClaims } from "./claim.ts";
+import { type Claim, describeClaim, listClaims } from "./claim.ts";
 import { getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
 import { awaitReturn, bringHome } from "./home.ts";
 import { refuseSubDevices } from "./move.ts";
@@ -41,7 +41,7 @@ export function acquireDevices(
 
   const claims = listClaims(node, file, deviceId);
   const inPod = listDevicesIn(pod, found.bus);
-  if (inPod.length > 0 && claims[0]) throw inUse(deviceId, describe(claims[0]));
+  if (inPod.length > 0 && claims[0]) throw inUse(deviceId, describeClaim(claims[0]));
   if (isElsewhere(found.bus, inPod)) {
     for (const claim of claims) evict(claim, node, log, deviceId);
     if (!awaitReturn(kernel, deviceId)) throw inUse(deviceId, "no record of this plugin tells which");
@@ -58,7 +58,7 @@ function isElsewhere(bus: BusDevice, inPod: readonly RdmaDevice[]): boolean {
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
 function evict({ file, record }: Claim, node: Node, log: Log, deviceId: string): void {
   using live = record.netns && openRecorded(node.kernel, record.netns);
-  if (live || !record.netns) throw inUse(deviceId, describe({ file, record }));
+  if (live || !record.netns) throw inUse(deviceId, describeClaim({ file, record }));
   log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
   bringHome(node, log, file, record, "");
   node.state.remove(file);
@@ -88,13 +88,6 @@ function checkPhysicalFunction(
     `${id} is a physical function: the host loses its RDMA device` +
       (hanging.length > 0 ? `, on which hang ${hanging.join(", ")}` : ""),
   );
-}
-
-function describe({ file, record }: Claim): string {
-  if (!record.attachment) return `attachment ${file} has it`;
-  const { network, containerID, ifname } = record.attachment;
-  return `container ${JSON.stringify(containerID)} has it as ${JSON.stringify(ifname)} on network ` +
-    `${JSON.stringify(network)}, in ${record.netns?.path}`;
 }
 
 function inUse(deviceId: string, holder: string): CniError {

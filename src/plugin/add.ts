@@ -10,6 +10,7 @@ import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
+import { choosePodNames, giveNames, readNameTemplate } from "./naming.ts";
 import type { Node } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
@@ -24,9 +25,10 @@ import { selectDevices } from "./selection.ts";
 export function add(call: Call, print: (result: string) => void, node: Node): void {
   const { environment, config, log } = call;
   const result = formatResult(config);
+  const template = readNameTemplate(call);
   using pod = node.kernel.openNetns(environment.netns);
   try {
-    attach(call, () => print(result), node, pod);
+    attach(call, () => print(result), node, pod, template);
   } catch (error) {
     if (!mayGoWithout(error, config)) throw error;
     log.warning(`The pod goes without an RDMA device of its own: ${(error as Error).message}`);
@@ -35,10 +37,10 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
 }
 
 /**
- * The record is written before the first move, so that DEL and GC find everything whenever this process ends; when
- * anything fails, printing included, the devices are brought home again.
+ * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends;
+ * when anything fails, printing included, the devices are brought home again.
  */
-function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
+function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
   const { environment, config, log } = call;
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
@@ -56,11 +58,12 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
-  const { atHome, inPod } = selectDevices(acquired, config.rdmaDevices, deviceId);
+  const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
+  const { atHome, inPod } = choosePodNames(call, node, pod, selected, template);
   const record = {
     attachment,
     deviceId,
-    devices: [...inPod, ...atHome].map(({ index, name }) => ({ index, hostName: name, podName: name })),
+    devices: [...inPod, ...atHome].map(({ index, name, podName }) => ({ index, hostName: name, podName })),
     netns: { path: pod.path, inode: pod.inode, ...(pod.cookie === undefined ? {} : { cookie: pod.cookie }) },
     bootId: kernel.bootId,
     createdAt: Date.now(),
@@ -68,7 +71,15 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
+  const unnamed = giveNames(call, node, pod, kernel.hostNetns, atHome);
   moveAll(node, log, atHome, pod);
+  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]).map(({ index }) => index);
+  if (kept.length > 0) {
+    const devices = record.devices.map((device) => {
+      return kept.includes(device.index) ? { ...device, podName: device.hostName } : device;
+    });
+    state.save({ ...record, devices });
+  }
   print();
   rollback.move();
 }
@@ -103,7 +114,10 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
 /** Whether an earlier ADD did all that this one is to do. */
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
-  return earlier.devices.every(({ index }) => index !== undefined && pod.getRdmaDevice(index));
+  return earlier.devices.every(({ index, hostName, podName }) => {
+    const device = index === undefined ? undefined : pod.getRdmaDevice(index);
+    return device && (podName === hostName || podName === device.name);
+  });
 }
 
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {

@@ -61,11 +61,16 @@ function checkDevices(record: AttachmentRecord, pod: Netns): void {
   }
   const present = pod.listRdmaDevices();
   const names = present.map(({ name }) => name).join(", ") || "none";
-  for (const { index, podName } of record.devices) {
+  for (const { index, podName, hostName } of record.devices) {
     const device = present.find((candidate) =>
       index === undefined ? candidate.name === podName : candidate.index === index
     );
-    const wanted = `RDMA device ${JSON.stringify(podName)}${index === undefined ? "" : ` (index ${index})`}`;
+    const more = [
+      ...index === undefined ? [] : [`index ${index}`],
+      ...podName === hostName ? [] : [`${JSON.stringify(hostName)} on the host`],
+    ];
+    const wanted = `RDMA device ${JSON.stringify(podName)}` +
+      (more.length > 0 ? ` (${more.join(", ")})` : "");
     if (!device) throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
     if (device.name !== podName) throw missing(`${wanted} is called ${JSON.stringify(device.name)} by now`);
   }

@@ -24,7 +24,22 @@ export function listClaims(
   });
 }
 
-/** The claim of a newer attachment: kubelet may delete an old pod after a new one got its function. */
+/** The claims of newer attachments: kubelet may delete an old pod after a new one got its function. */
+export function listNewerClaims(node: Node, file: string, record: AttachmentRecord): Claim[] {
+  return listClaims(node, file, record.deviceId).filter((claim) =>
+    claim.record.createdAt >= record.createdAt
+  );
+}
+
+/** The claim of a newer attachment, if there is any. */
 export function findNewerClaim(node: Node, file: string, record: AttachmentRecord): Claim | undefined {
-  return listClaims(node, file, record.deviceId).find((claim) => claim.record.createdAt >= record.createdAt);
+  return listNewerClaims(node, file, record)[0];
+}
+
+/** Who claims, and the namespace that it has. */
+export function describeClaim({ file, record }: Claim): string {
+  if (!record.attachment) return `attachment ${file} has it`;
+  const { network, containerID, ifname } = record.attachment;
+  return `container ${JSON.stringify(containerID)} has it as ${JSON.stringify(ifname)} on network ` +
+    `${JSON.stringify(network)}, in ${record.netns?.path}`;
 }

@@ -27,8 +27,10 @@ export function gc({ config, log }: Call, node: Node): void {
     if (valid.has(entry.file) || !belongsTo(network, entry)) continue;
     try {
       log.info(`Attachment ${entry.file} is no longer valid`);
-      if (entry.record) bringHome(node, log, entry.file, entry.record, "");
-      else log.warning(entry.fault?.message ?? `Record ${entry.file} has gone`);
+      // Read once more: what was done for another record may have changed this one.
+      const { record, fault } = state.read(entry.file);
+      if (record) bringHome(node, log, entry.file, record, "");
+      else log.warning(fault?.message ?? `Record ${entry.file} has gone`);
       forget(node, log, entry.file);
     } catch (error) {
       const { message } = toCniError(error) as Error;

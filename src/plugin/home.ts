@@ -1,7 +1,8 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import { EPROTONOSUPPORT, NetlinkError, SyscallError } from "../kernel/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { findNewerClaim } from "./claim.ts";
+import { findNewerClaim, listNewerClaims } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
@@ -31,6 +32,7 @@ export function bringHome(
   if (record.bootId !== undefined && record.bootId !== kernel.bootId) {
     return log.info(`Record ${file} is from before the last boot: its devices are home`);
   }
+  handOverNames(node, log, file, record);
   using byPath = openByPath(kernel, log, record, netnsPath);
   // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
   const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
@@ -89,8 +91,22 @@ function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns:
   const devices = selectOwn(present, record, bus ? listDevicesIn(netns, bus, present) : []);
   refuseSubDevices(devices, [...present, ...listSubDevicesAtHome(kernel, bus)]);
   for (const device of devices) {
-    moveDevice(kernel, device, netns, kernel.hostNetns);
+    moveHome(kernel, device, netns);
     log.info(`RDMA device ${device.name} (index ${device.index}) brought home from ${netns.path}`);
+  }
+}
+
+/**
+ * A kernel that keeps the names of each namespace apart may have another device of that name at home. It gives a device
+ * of a namespace that ends another one then, and so does this.
+ */
+function moveHome(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
+  try {
+    moveDevice(kernel, device, netns, kernel.hostNetns);
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== ErrorCode.nameTaken) throw error;
+    netns.renameRdmaDevice(device.index, `ibdev${device.index}`);
+    moveDevice(kernel, device, netns, kernel.hostNetns);
   }
 }
 
@@ -146,6 +162,29 @@ function restoreNames(node: Node, log: Log, file: string, record: AttachmentReco
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       log.warning(`RDMA device ${device.name} (index ${device.index}) keeps its name: ${error.message}`);
+    }
+  }
+}
+
+/**
+ * A newer attachment that found a device under the name it had in this pod has recorded that as the host's. It is told
+ * the right one, since from now on nobody else knows it.
+ */
+function handOverNames(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+  const renamed = record.devices.filter(({ hostName, podName }) => hostName !== podName);
+  if (renamed.length === 0) return;
+  for (const { record: newer } of listNewerClaims(node, file, record)) {
+    if (!newer.attachment) continue;
+    const devices = newer.devices.map((device) => {
+      const own = renamed.find(({ index, podName }) => index === device.index && podName === device.hostName);
+      return own ? { ...device, hostName: own.hostName } : device;
+    });
+    if (devices.every((device, i) => device === newer.devices[i])) continue;
+    try {
+      node.state.save({ ...newer, attachment: newer.attachment, devices });
+    } catch (error) {
+      if (!(error instanceof CniError)) throw error;
+      log.warning(`${error.message}; its devices keep the names that ${file} gave them`);
     }
   }
 }

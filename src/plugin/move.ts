@@ -1,11 +1,22 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, NetlinkError } from "../kernel/error.ts";
+import {
+  EBADF,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  ENODEV,
+  EOPNOTSUPP,
+  EPERM,
+  isNameTaken,
+  NetlinkError,
+} from "../kernel/error.ts";
 import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 
 /**
  * Moves a device from a namespace into another one.
  *
- * @throws {CniError} code 120 with the reason, what to do and the kernel's own words
+ * @throws {CniError} code 120, or 114 when the namespace has a device of that name, with the reason, what to do and the
+ *   kernel's own words
  */
 export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: Netns): void {
   try {
@@ -14,7 +25,7 @@ export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: 
     if (!(error instanceof NetlinkError)) throw error;
     const { reason, advice } = explainRefusal(error.errno, () => kernel.getRdmaMode() === "shared");
     throw new CniError(
-      ErrorCode.kernelRefused,
+      isNameTaken(error) ? ErrorCode.nameTaken : ErrorCode.kernelRefused,
       `Cannot move RDMA device ${JSON.stringify(device.name)} to network namespace ${
         JSON.stringify(to.path)
       }: ${reason}`,

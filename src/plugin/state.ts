@@ -70,7 +70,18 @@ export class State {
 
   /** All records. Files that are none are told with the reason; temporary files are passed over. */
   list(): StateEntry[] {
-    return this.#names().filter((file) => !file.startsWith(".")).map((file) => this.#entry(file));
+    return this.#names().filter((file) => !file.startsWith(".")).map((file) => this.read(file));
+  }
+
+  /** One file of the folder. */
+  read(file: string): StateEntry {
+    try {
+      const record = this.#read(file);
+      return record ? { file, record } : { file };
+    } catch (error) {
+      if (error instanceof UnreadableRecord) return { file, fault: error };
+      throw error;
+    }
   }
 
   /** Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. */
@@ -85,16 +96,6 @@ export class State {
     return this.#io("list", this.folder, () => {
       return ifPresent(() => [...Deno.readDirSync(this.folder)].map((entry) => entry.name).sort()) ?? [];
     });
-  }
-
-  #entry(file: string): StateEntry {
-    try {
-      const record = this.#read(file);
-      return record ? { file, record } : { file };
-    } catch (error) {
-      if (error instanceof UnreadableRecord) return { file, fault: error };
-      throw error;
-    }
   }
 
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */

@@ -157,7 +157,7 @@ for (const { unit, target, enable } of UNITS) {
 Deno.test("the README's and the examples' configurations are accepted", async () => {
   const example = Deno.readTextFileSync(new URL("../../examples/roce.conflist", import.meta.url));
   const lists = [...blocks("json"), example].map((text) => JSON.parse(text));
-  assertEquals(lists.length, 2);
+  assertEquals(lists.length, 3);
   for (const { cniVersion, name, plugins } of lists) {
     const own = plugins.filter(({ type }: { type: string }) => type === "rdma");
     assertEquals(own.length, 1);

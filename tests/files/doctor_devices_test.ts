@@ -246,6 +246,19 @@ Deno.test("records: the pod has lost its device", () => {
   ]]);
 });
 
+Deno.test("records: a device that came home under its pod's name gets its own back before the record goes", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  const [{ index, hostName } = {}] = record.devices;
+  node.record(FILE, { ...record, devices: [{ index: index!, hostName: hostName!, podName: "rdma0" }] });
+  Object.assign(device, { space: node.kernel.host, name: "$(reboot)" });
+  node.kernel.paths.delete(POD);
+  const wanted = (mend: RegExp) => [["warning", /stale: \/run\/netns\/pod has gone/, mend]] as const;
+  assertFindings(examineRecords(node), wanted(/^rdma dev set '\$\(reboot\)' name mlx5_2; rm \S+$/));
+  device.name = hostName!;
+  assertFindings(examineRecords(node), wanted(/^rm \S+$/));
+});
+
 Deno.test("records: the function has gone, under a pod or after it", () => {
   const { node, record } = createNode();
   using _ = node;

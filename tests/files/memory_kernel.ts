@@ -55,6 +55,10 @@ export class MemoryKernel implements Kernel {
   writable = true;
   /** Runs before each move; a number is the errno that the kernel refuses with. */
   onMove: (device: Device) => number | void = () => {};
+  /** Runs before each rename. */
+  onRename: (device: Device, name: string) => void = () => {};
+  /** Names are unique in each namespace only, as a series of patches of July 2026 has it. No test saw such a kernel. */
+  namesPerNetns = false;
   /** Runs at each sleep; no time passes otherwise. */
   onSleep: () => void = () => {};
   sleptMs = 0;
@@ -73,7 +77,17 @@ export class MemoryKernel implements Kernel {
 
   /** What the kernel does when the last holder of a namespace has gone. */
   endNetns(space: Space): void {
-    for (const device of this.devices) if (device.space === space) device.space = this.host;
+    for (const device of this.devices.filter((device) => device.space === space)) {
+      if (this.isTaken(device.name, this.host, device)) device.name = `ibdev${device.index}`;
+      device.space = this.host;
+    }
+  }
+
+  /** Whether a name cannot be given in a namespace. */
+  isTaken(name: string, space: Space, except?: Device): boolean {
+    return this.devices.some((other) =>
+      other !== except && other.name === name && (!this.namesPerNetns || other.space === space)
+    );
   }
 
   addFunction(deviceId: string, entry: Partial<BusEntry> = {}): void {
@@ -198,13 +212,17 @@ class MemoryNetns implements Netns {
     }
     const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
     if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
+    if (this.kernel.isTaken(device.name, target, device)) {
+      throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
+    }
     device.space = target;
   }
 
   renameRdmaDevice(index: number, name: string): void {
-    const what = `rename RDMA device ${index}`;
+    const what = `rename RDMA device ${index} to ${JSON.stringify(name)}`;
     const device = this.#find(what, index);
-    if (this.kernel.devices.some((other) => other.name === name)) throw new NetlinkError(what, EEXIST);
+    this.kernel.onRename(device, name);
+    if (this.kernel.isTaken(name, this.space)) throw new NetlinkError(what, EEXIST);
     device.name = name;
   }
 

@@ -45,7 +45,8 @@ function examineEntry(
   const remove = `rm ${quote(path)}`;
   if (fault) return warning("records", `${fault.message}; its pod's DEL goes by the deviceID alone`, remove);
   if (!record) return undefined; // deleted since the folder was listed
-  const stale = (why: string) => warning("records", `${file} is stale: ${why}`, remove);
+  const stale = (why: string, before: string[] = []) =>
+    warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
   if (record.bootId !== undefined && record.bootId !== kernel.bootId) {
     return stale("it is from before the last boot");
   }
@@ -57,14 +58,14 @@ function examineRecord(
   kernel: Kernel,
   file: string,
   record: AttachmentRecord,
-  stale: (why: string) => Finding,
+  stale: (why: string, before?: string[]) => Finding,
 ): Finding | undefined {
   const { deviceId, netns: recorded } = record;
   const bus = kernel.getBusDevice(deviceId);
   using netns = recorded && openRecorded(kernel, recorded);
   const isGone = recorded !== undefined && !netns;
   if (isGone && !(bus && isAway(bus))) {
-    return stale(`${recorded.path} has gone, and its devices are not in a pod`);
+    return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
   if (!bus) return lost(file, `${who} had ${deviceId}, which is on no bus`);
@@ -80,6 +81,17 @@ function examineRecord(
   return missing.length === 0
     ? undefined
     : lost(file, `${missing.join(", ")} of ${deviceId} not in ${recorded.path}, where ${who} expects it`);
+}
+
+/** The commands that give devices which a pod left their names on the host back; only the record tells these. */
+function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): string[] {
+  const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
+  if (renamed.length === 0) return [];
+  const atHome = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
+  return renamed.flatMap(({ index = -1, hostName }) => {
+    const name = atHome.get(index) ?? hostName;
+    return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];
+  });
 }
 
 /** Which recorded devices a namespace does not have; by index, which a device keeps, if the record tells it. */

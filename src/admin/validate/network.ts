@@ -1,5 +1,6 @@
 import { formatPath, parseConfig } from "../../cni/config.ts";
 import { configSchema } from "../../cni/config_schema.ts";
+import { makeDeviceNames } from "../../cni/device_name.ts";
 import { type CniError, ErrorCode } from "../../cni/error.ts";
 import { problem, type Verdict, warning } from "../verdict.ts";
 import { judgeIsolation, judgePlace, typeOf } from "./chain.ts";
@@ -60,7 +61,8 @@ async function judgeValues(config: Raw): Promise<Verdict[]> {
   const issues = configSchema.safeParse(config).error?.issues ?? [];
   const verdicts = issues.map(({ path, message }) => problem(`${formatPath(path)}: ${message}`));
   try {
-    await parseConfig(JSON.stringify(config));
+    const { rdmaDeviceName } = await parseConfig(JSON.stringify(config));
+    if (rdmaDeviceName) makeDeviceNames(rdmaDeviceName, "net1", 1, []);
   } catch (error) {
     const { code, message, details } = error as CniError;
     const isTold = code === ErrorCode.invalidConfig && verdicts.length > 0;

@@ -29,7 +29,13 @@ const valid = fc.record({
   onSharedMode: maybe(fc.constantFrom("fail", "skip")),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
   logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
-  args: maybe(fc.record({ cni: maybe(fc.record({ debug: maybe(fc.boolean()) })) }, { requiredKeys: [] })),
+  rdmaDeviceName: maybe(text()),
+  rdmaDeviceNameConflict: maybe(fc.constantFrom("fail", "keep")),
+  args: maybe(fc.record({
+    cni: maybe(
+      fc.record({ debug: maybe(fc.boolean()), rdmaDeviceName: maybe(text()) }, { requiredKeys: [] }),
+    ),
+  }, { requiredKeys: [] })),
   runtimeConfig: maybe(fc.record({ deviceID: maybe(text()) }, { requiredKeys: [] })),
   prevResult: maybe(fc.record({
     cniVersion: maybe(text()),

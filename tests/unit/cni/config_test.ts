@@ -30,10 +30,11 @@ Deno.test("a configuration with a name alone has defaults for all else", async (
 });
 
 Deno.test("null and empty text are as good as absent", async () => {
-  const empty = { deviceID: "", logFile: "", cniVersion: "" };
+  const empty = { deviceID: "", logFile: "", cniVersion: "", rdmaDeviceName: "" };
   const nulls = {
     ...{ type: null, allowPF: null, logLevel: null, args: null, runtimeConfig: null, prevResult: null },
     ...{ rdmaDevices: null, optional: null, onSharedMode: null },
+    ...{ rdmaDeviceName: null, rdmaDeviceNameConflict: null },
     ...{ "cni.dev/valid-attachments": null, "cni.dev/attachments": null },
   };
   assertEquals(await parse({ ...empty, ...nulls }), {
@@ -51,6 +52,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDevices: ["mlx5_2", 2],
     optional: true,
     onSharedMode: "skip",
+    rdmaDeviceName: "rdma_{ifname}",
+    rdmaDeviceNameConflict: "keep",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -63,6 +66,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDevices: ["mlx5_2", 2],
     optional: true,
     onSharedMode: "skip",
+    rdmaDeviceName: "rdma_{ifname}",
+    rdmaDeviceNameConflict: "keep",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -74,6 +79,15 @@ Deno.test("the runtime's deviceID goes before the configuration's, unless it is 
   const runtime = (deviceID: string) => parse({ deviceID: "own", runtimeConfig: { deviceID } });
   assertEquals((await runtime("given")).deviceId, "given");
   assertEquals((await runtime("")).deviceId, "own");
+});
+
+Deno.test("a device's name in args.cni goes before the configuration's, unless it is empty", async () => {
+  const own = { rdmaDeviceName: "own" };
+  assertEquals((await parse({ ...own, args: { cni: { rdmaDeviceName: "pod's" } } })).rdmaDeviceName, "pod's");
+  assertEquals((await parse({ args: { cni: { rdmaDeviceName: "pod's" } } })).rdmaDeviceName, "pod's");
+  for (const nothing of ["", null, undefined]) {
+    assertEquals((await parse({ ...own, args: { cni: { rdmaDeviceName: nothing } } })).rdmaDeviceName, "own");
+  }
 });
 
 Deno.test("the newer of the two keys for valid attachments counts", async () => {
@@ -126,6 +140,9 @@ const WRONG: [path: string, keys: object][] = [
   ["logLevel", { logLevel: "verbose" }],
   ["logFile", { logFile: "rdma.log" }],
   ["logFile", { logFile: "/a\nb" }],
+  ["rdmaDeviceName", { rdmaDeviceName: ["rdma0"] }],
+  ["rdmaDeviceNameConflict", { rdmaDeviceNameConflict: "ignore" }],
+  ["args.cni.rdmaDeviceName", { args: { cni: { rdmaDeviceName: 0 } } }],
   ["args", { args: "debug" }],
   ["args.cni", { args: { cni: [] } }],
   ["args.cni.debug", { args: { cni: { debug: 1 } } }],

@@ -121,3 +121,22 @@ for (
     assertEquals(parse({ CNI_NETNS_OVERRIDE: value }).netnsOverride, override);
   });
 }
+
+const ARGS: [args: string | undefined, name: string | undefined][] = [
+  [undefined, undefined],
+  ["", undefined],
+  ["rdmaDeviceName=rdma0", "rdma0"],
+  ["IgnoreUnknown=1;K8S_POD_NAME=a;rdmaDeviceName=rdma_{ifname};Debug=yes", "rdma_{ifname}"],
+  ["rdmaDeviceName=a=b", "a=b"],
+  ["rdmaDeviceName=first;rdmaDeviceName=last", "last"],
+  ["rdmaDeviceName=", undefined],
+  ["rdmaDeviceName", undefined],
+  ["RDMADEVICENAME=a;MyrdmaDeviceName=b; rdmaDeviceName=c", undefined],
+  ["=;;;=a;nonsense;rdmaDeviceName=d", "d"],
+];
+
+for (const [args, name] of ARGS) {
+  Deno.test(`CNI_ARGS ${JSON.stringify(args)} asks for the name ${JSON.stringify(name)}`, () => {
+    assertEquals(parse({ CNI_ARGS: args }).rdmaDeviceName, name);
+  });
+}

@@ -19,7 +19,9 @@ Deno.test("a chain after an interface's plugin is good, with all keys that there
     logFile: "/var/log/rdma.log",
     deviceID: "0000:3b:00.2",
     capabilities: { deviceID: true },
-    args: { cni: { debug: true } },
+    rdmaDeviceName: "rdma_{ifname}",
+    rdmaDeviceNameConflict: "keep",
+    args: { cni: { debug: true, rdmaDeviceName: "rdma_{index}" } },
     "example.org/own": 1,
   };
   assertEquals(await judge([SRIOV, rdma]), []);
@@ -58,6 +60,12 @@ for (
     ],
     ["a value of a wrong type", judge([SRIOV, { ...RDMA, allowPF: "no" }]), /allowPF: .*boolean/, /^correct/],
     ["an unknown log level", judge([SRIOV, { ...RDMA, logLevel: "loud" }]), /logLevel/, /./],
+    [
+      "a name that no device can have",
+      judge([SRIOV, { ...RDMA, rdmaDeviceName: "{vf}" }]),
+      /"\{vf\}"/,
+      /^correct/,
+    ],
     ["a list without a name", judge([SRIOV, RDMA], { name: undefined }), /name: /, /./],
     [
       "a version that is not supported",
