@@ -1,5 +1,6 @@
 // Whatever bytes come, decoding ends, and with a value that makes sense or a DecodeError.
 import fc from "fast-check";
+import { decodeAttributes } from "../../src/netlink/attribute.ts";
 import { DecodeError } from "../../src/netlink/error.ts";
 import { decodeMessages } from "../../src/netlink/message.ts";
 import * as nldev from "../../src/netlink/nldev.ts";
@@ -7,7 +8,7 @@ import { decodeRdmaNode } from "../../src/netlink/nldev_admin.ts";
 import { Reply } from "../../src/netlink/reply.ts";
 import { decodeLink, type Link } from "../../src/netlink/rtnl.ts";
 import { decodeLinkDetails } from "../../src/netlink/rtnl_admin.ts";
-import { assert } from "../assert.ts";
+import { assert, assertEquals } from "../assert.ts";
 import { encodeMessage } from "../fixtures/encode.ts";
 import * as replies from "../fixtures/replies.ts";
 import { runs } from "./form.ts";
@@ -18,6 +19,7 @@ Error.stackTraceLimit = 1;
 
 /** Each decoder with what its values must be like. */
 const DECODERS: ((payload: Uint8Array) => unknown)[] = [
+  (payload) => assertAttributes(payload),
   (payload) => assertDevice(nldev.decodeDevice(payload)),
   (payload) => assertDevice(decodeRdmaNode(payload)),
   (payload) => assert(typeof nldev.decodeSharedMode(payload) === "boolean"),
@@ -62,8 +64,9 @@ function relabelled(datagram: Uint8Array, payload: Uint8Array): Uint8Array {
 function decodeAll(bytes: Uint8Array): void {
   orRefused(() => {
     const messages = decodeMessages(bytes);
-    const length = messages.reduce((sum, { payload }) => sum + 16 + payload.length, 0);
-    assert(length <= bytes.length, "messages overlap");
+    for (const { payload } of messages) {
+      assertEquals(viewBefore(payload, 16).getUint32(0, true), 16 + payload.length, "a message is cut off");
+    }
     for (const { sequence } of messages) orRefused(() => new Reply(sequence).add(bytes));
     for (const { payload } of messages) {
       for (const decode of DECODERS) orRefused(() => decode(payload));
@@ -78,6 +81,17 @@ function orRefused(work: () => unknown): void {
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
   }
+}
+
+/** A value has as many bytes as its header says. */
+function assertAttributes(payload: Uint8Array): void {
+  for (const value of [...decodeAttributes(payload).values()].flat()) {
+    assertEquals(viewBefore(value, 4).getUint16(0, true), 4 + value.length, "an attribute is cut off");
+  }
+}
+
+function viewBefore({ buffer, byteOffset }: Uint8Array, length: number): DataView {
+  return new DataView(buffer, byteOffset - length);
 }
 
 function assertDevice({ index, name, parent }: nldev.RdmaDevice): void {

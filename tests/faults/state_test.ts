@@ -56,8 +56,12 @@ type Make = (path: string, outside: string, node: TestNode) => void;
 const THINGS: Record<string, Make> = {
   "an empty file": (path) => Deno.writeTextFileSync(path, ""),
   "half a record": (path, _, node) => Deno.writeTextFileSync(path, formatRecord(recordIn(node)).slice(0, 90)),
-  "a record of version 2": (path) =>
-    Deno.writeTextFileSync(path, '{"version":"2.0","deviceID":"0000:3b:00.2"}'),
+  "a record of version 2": (path, _, node) => {
+    Deno.writeTextFileSync(path, formatRecord(recordIn(node)).replace('"1.1"', '"2.0"'));
+  },
+  "a record of 100 KB": (path, _, node) => {
+    Deno.writeTextFileSync(path, formatRecord(recordIn(node)) + " ".repeat(100 * 1024));
+  },
   "a record without end": (path) => sparse(path, 100 * 1024 * 1024),
   "a record nested 30,000 levels deep": (path) =>
     Deno.writeTextFileSync(path, "[".repeat(30_000) + "]".repeat(30_000)),
