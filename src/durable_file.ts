@@ -1,6 +1,6 @@
 /**
  * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
- * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind.
+ * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
  *
  * @param mode its permissions, less the umask
  * @throws {Error} as Deno does when the folder is missing, full or not writable
@@ -8,8 +8,13 @@
 export function writeDurably(path: string, text: string, mode: number): void {
   const temporary = temporaryPath(path);
   ifPresent(() => Deno.removeSync(temporary));
-  writeNew(temporary, text, mode);
-  Deno.renameSync(temporary, path);
+  try {
+    writeNew(temporary, text, mode);
+    Deno.renameSync(temporary, path);
+  } catch (error) {
+    ifPresent(() => Deno.removeSync(temporary));
+    throw error;
+  }
   syncFolder(folderOf(path));
 }
 
@@ -39,17 +44,12 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-/** An existing file, or a link planted in its place, is refused (O_EXCL). What could not be written whole is removed. */
+/** An existing file, or a link planted in its place, is refused (O_EXCL). */
 function writeNew(path: string, text: string, mode: number): void {
   using file = Deno.openSync(path, { write: true, createNew: true, mode });
   const bytes = new TextEncoder().encode(text);
-  try {
-    for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-    file.syncSync();
-  } catch (error) {
-    Deno.removeSync(path);
-    throw error;
-  }
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  file.syncSync();
 }
 
 /** Makes sure that what was made, renamed or removed in a folder stays so, also after a crash. */

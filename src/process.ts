@@ -3,15 +3,18 @@ import { CniError, ErrorCode } from "./cni/error.ts";
 import { openForAppending } from "./ffi/fd.ts";
 import { Log } from "./log.ts";
 
-/** More than any runtime sends; a larger input is a fault, and must not take the node's memory. */
-const INPUT_LIMIT = 8 * 1024 * 1024;
+/**
+ * More than any runtime sends: etcd refuses networks of 1.5 MB. A larger input is a fault, and must not take the node's
+ * memory: one of the worst kind takes 200 times its length.
+ */
+const INPUT_LIMIT = 2 * 1024 * 1024;
 
 /** This process: its environment, its three streams and its log. */
 export function currentProcess(): Process {
   const log = new Log(writeError);
   return {
-    getEnv: (name) => Deno.env.get(name),
-    readInput: () => readAll(Deno.stdin),
+    getEnv,
+    readInput: () => readAll({ readSync: readStdin }),
     writeOutput,
     openLogFile: (path) => {
       const file = openForAppending(path);
@@ -19,6 +22,15 @@ export function currentProcess(): Process {
     },
     log,
   };
+}
+
+/** What is not UTF-8 becomes the replacement character, which no variable may have. */
+function getEnv(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch {
+    return "\ufffd";
+  }
 }
 
 function writeOutput(text: string): void {
@@ -45,11 +57,11 @@ export function writeError(text: string): void {
  * @throws {CniError} code 6 when it is longer than any configuration
  */
 export function readAll(stream: { readSync(bytes: Uint8Array): number | null }): string {
+  const buffer = new Uint8Array(64 * 1024);
   const chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
-    const chunk = new Uint8Array(64 * 1024);
-    const read = stream.readSync(chunk);
+    const read = stream.readSync(buffer);
     if (read === null) break;
     length += read;
     if (length > INPUT_LIMIT) {
@@ -58,7 +70,8 @@ export function readAll(stream: { readSync(bytes: Uint8Array): number | null }):
         `Cannot read network configuration: it is longer than ${INPUT_LIMIT} bytes`,
       );
     }
-    chunks.push(chunk.subarray(0, read));
+    // Copied, since a runtime may send byte by byte.
+    chunks.push(buffer.slice(0, read));
   }
   const bytes = new Uint8Array(length);
   let offset = 0;
@@ -67,6 +80,20 @@ export function readAll(stream: { readSync(bytes: Uint8Array): number | null }):
     offset += chunk.length;
   }
   return new TextDecoder().decode(bytes);
+}
+
+function readStdin(buffer: Uint8Array): number | null {
+  try {
+    return Deno.stdin.readSync(buffer);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CniError(
+      ErrorCode.ioFailure,
+      `Cannot read standard input: ${reason}`,
+      "the runtime sends the network configuration there",
+      { cause },
+    );
+  }
 }
 
 function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

@@ -3,15 +3,6 @@ import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build.ts";
 import { installPackages } from "./vm/node/packages.ts";
 
-const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
-
-Builds the executable, runs every tier of tests and ends with the line "N passed, N failed".
-
-Options:
-  --only TIER[,TIER...]  run these tiers only: unit, files, binary, image, vm
-  --help                 this text
-`;
-
 interface Tier {
   name: string;
   /** Permissions of its tests; the unit tests get none, which keeps them pure. */
@@ -25,9 +16,21 @@ const TIERS: Tier[] = [
   { name: "unit", flags: ["--no-prompt"], needsMachine: false, needsExecutable: false },
   { name: "files", flags: ["--allow-all"], needsMachine: true, needsExecutable: false },
   { name: "binary", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
+  { name: "faults", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
   { name: "image", flags: ["--allow-all"], needsMachine: true, needsExecutable: false },
   { name: "vm", flags: ["--allow-all"], needsMachine: true, needsExecutable: true },
 ];
+
+const NAMES = TIERS.map(({ name }) => name).join(", ");
+
+const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
+
+Builds the executable, runs every tier of tests and ends with the line "N passed, N failed".
+
+Options:
+  --only TIER[,TIER...]  run these tiers only: ${NAMES}
+  --help                 this text
+`;
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -79,7 +82,7 @@ function chosenTiers(only: string | undefined): Tier[] {
   const names = only.split(",");
   const unknown = names.find((name) => !TIERS.some((tier) => tier.name === name));
   if (unknown !== undefined) {
-    throw new Error(`Cannot run tier "${unknown}", wanted one of unit, files, binary, image, vm`);
+    throw new Error(`Cannot run tier "${unknown}", wanted one of ${NAMES}`);
   }
   return TIERS.filter((tier) => names.includes(tier.name));
 }

@@ -45,7 +45,7 @@ export interface NetworkConfig {
  * Reads a network configuration.
  *
  * @param text JSON as it came on standard input
- * @throws {CniError} code 6 when it is no JSON object, 1 for an unknown version, 7 for everything else, with each
+ * @throws {CniError} code 6 when it is no JSON object or nested too deeply, 1 for an unknown version, 7 for everything else, with each
  *   wrong value named by its path
  */
 export async function parseConfig(text: string): Promise<NetworkConfig> {
@@ -98,12 +98,7 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),
-      interfaces: optional(isArrayOf(hasShapeOf({
-        name: optional(isString),
-        mac: optional(isString),
-        sandbox: optional(isString),
-        pciID: optional(isString),
-      }))),
+      interfaces: optional(isArrayOf(isInterface)),
     })),
     "cni.dev/valid-attachments": optional(isArrayOf(isAttachment)),
     "cni.dev/attachments": optional(isArrayOf(isAttachment)),
@@ -111,6 +106,9 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
 }
 
 const FAULTS_SHOWN = 10;
+
+/** Levels of objects and lists within each other. Past some 4,000 the stack would not do for keeping prevResult. */
+const DEPTH_LIMIT = 1000;
 
 type Check = (value: unknown) => boolean;
 
@@ -120,6 +118,12 @@ const isDeviceList: Check = (value) =>
   Array.isArray(value) && value.length > 0 &&
   value.every((one) => isString(one) ? one !== "" : Number.isSafeInteger(one) && one > 0);
 const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
+const isInterface = hasShapeOf({
+  name: optional(isString),
+  mac: optional(isString),
+  sandbox: optional(isString),
+  pciID: optional(isString),
+});
 
 function optional(check: Check): Check {
   return (value) => value === undefined || value === null || check(value);
@@ -142,6 +146,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function parseObject(text: string): Record<string, unknown> {
+  // A short text, as nearly all are, cannot open and close that many.
+  if (text.length > 2 * DEPTH_LIMIT && depthOf(text) > DEPTH_LIMIT) {
+    const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
+    throw new CniError(ErrorCode.undecodable, msg);
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -153,6 +162,18 @@ function parseObject(text: string): Record<string, unknown> {
   }
   if (isObject(value)) return value;
   throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");
+}
+
+function depthOf(json: string): number {
+  let [depth, deepest, inString] = [0, 0, false];
+  for (let i = 0; i < json.length; i++) {
+    const char = json[i]!;
+    if (char === '"') inString = !inString;
+    else if (inString) i += Number(char === "\\");
+    else if ("[{".includes(char)) deepest = Math.max(deepest, ++depth);
+    else if ("]}".includes(char)) depth--;
+  }
+  return deepest;
 }
 
 /** A number that JavaScript would change (a 64-bit integer, say) is kept as written: prevResult goes out again. */
@@ -173,9 +194,9 @@ function parseVersion(value: unknown): CniVersion {
   );
 }
 
-async function assertValid(raw: unknown): Promise<void> {
+async function assertValid(raw: Record<string, unknown>): Promise<void> {
   const { configSchema } = await import("./config_schema.ts");
-  const { error } = configSchema.safeParse(raw);
+  const { error } = configSchema.safeParse(withFewFaults(raw));
   if (!error) return;
   const faults = error.issues.slice(0, FAULTS_SHOWN).map(({ path, message }) =>
     `${formatPath(path)}: ${message}`
@@ -185,6 +206,23 @@ async function assertValid(raw: unknown): Promise<void> {
     `Cannot use network configuration: ${faults.join("; ")}`,
     "correct these keys in the network configuration",
   );
+}
+
+/** zod keeps every fault of a list, of which there can be a million: after the first, those shown are enough. */
+function withFewFaults(raw: Record<string, unknown>): Record<string, unknown> {
+  const cut = (list: unknown, check: Check) => {
+    const first = Array.isArray(list) ? list.findIndex((entry) => !check(entry)) : -1;
+    return first < 0 ? list : (list as unknown[]).slice(0, first + FAULTS_SHOWN);
+  };
+  const { prevResult } = raw;
+  return {
+    ...raw,
+    prevResult: isObject(prevResult)
+      ? { ...prevResult, interfaces: cut(prevResult["interfaces"], isInterface) }
+      : prevResult,
+    "cni.dev/valid-attachments": cut(raw["cni.dev/valid-attachments"], isAttachment),
+    "cni.dev/attachments": cut(raw["cni.dev/attachments"], isAttachment),
+  };
 }
 
 /** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */

@@ -87,7 +87,7 @@ function netnsFault(text: string): string | undefined {
 function ifnameFault(text: string): string | undefined {
   if (new TextEncoder().encode(text).length > 15) return "must not be longer than 15 bytes";
   if (text === "." || text === "..") return "must not be a folder";
-  if (/[/:\s\0]/u.test(text)) return "must not contain '/', ':' or white space";
+  if (/[/:\s\0\ufffd]/u.test(text)) return "must be UTF-8 and not contain '/', ':' or white space";
   return undefined;
 }
 

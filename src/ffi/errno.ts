@@ -5,6 +5,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   3: ["ESRCH", "no such process"],
   4: ["EINTR", "interrupted"],
   5: ["EIO", "input/output error"],
+  6: ["ENXIO", "no such device, or nothing reads the FIFO"],
   9: ["EBADF", "bad file descriptor"],
   11: ["EAGAIN", "no answer in time, or held by another process"],
   12: ["ENOMEM", "out of memory"],
@@ -30,8 +31,10 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   110: ["ETIMEDOUT", "timed out"],
 };
 
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EINVAL = 22;
+export const EMSGSIZE = 90;
 
 /** An errno in words: `EINVAL (22), invalid argument`. */
 export function formatErrno(errno: number): string {

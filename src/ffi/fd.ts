@@ -1,3 +1,4 @@
+import { ENOENT, SyscallError } from "./errno.ts";
 import { check, cString, libc } from "./libc.ts";
 
 // uapi asm-generic/fcntl.h; the same on x86_64, but O_NOFOLLOW differs on arm64 (asm/fcntl.h).
@@ -5,6 +6,7 @@ const O_RDONLY = 0;
 const O_WRONLY = 0o1;
 const O_CREAT = 0o100;
 const O_APPEND = 0o2000;
+const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const O_NOFOLLOW = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
 
@@ -27,12 +29,12 @@ export class Fd implements Disposable {
 }
 
 /**
- * Opens a file for reading.
+ * Opens a file for reading. Does not wait where a FIFO has no writer.
  *
  * @throws {SyscallError}
  */
 export function openForReading(path: string): Fd {
-  return open(path, O_RDONLY, 0);
+  return open(path, O_RDONLY | O_NONBLOCK, 0);
 }
 
 /**
@@ -45,15 +47,18 @@ export function openForWriting(path: string): Fd {
 }
 
 /**
- * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused.
+ * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused. Neither this nor a
+ * write waits where nothing reads a FIFO.
  *
- * @throws {SyscallError} ELOOP for a symbolic link
+ * @throws {SyscallError} ELOOP for a symbolic link, ENXIO for a FIFO that nothing reads
  */
 export function openForAppending(path: string): Fd {
-  return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
 function open(path: string, flags: number, mode: number): Fd {
   const call = `open(${JSON.stringify(path)})`;
+  // C would take what stands before the NUL for the path, and open another file.
+  if (path.includes("\0")) throw new SyscallError(call, ENOENT);
   return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
 }

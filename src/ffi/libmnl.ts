@@ -1,4 +1,5 @@
 /** libmnl, which lays out our requests: headers, attributes and their padding. */
+import { EMSGSIZE, SyscallError } from "./errno.ts";
 import { type Declarations, type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
@@ -65,7 +66,7 @@ export function findLibmnl(): string {
  *
  * @param body the family's fixed structure between header and attributes, often empty
  * @throws {LibmnlMissing}
- * @throws {RangeError} when it does not fit into 4096 bytes
+ * @throws {SyscallError} EMSGSIZE when it does not fit into 4096 bytes
  */
 export function encodeMessage(
   header: { readonly type: number; readonly flags: number; readonly sequence: number },
@@ -96,11 +97,11 @@ function putAttributes(
   for (const { type, value, nested } of attributes) {
     if (nested) {
       const start = mnl.mnl_attr_nest_start_check(message, room, type);
-      if (start === null) throw new RangeError(`Cannot write attribute ${type}: it does not fit the request`);
+      if (start === null) throw new SyscallError(`put attribute ${type} into a request`, EMSGSIZE);
       putAttributes(mnl, message, nested);
       mnl.mnl_attr_nest_end(message, start);
     } else if (!mnl.mnl_attr_put_check(message, room, type, BigInt(value.length), value)) {
-      throw new RangeError(`Cannot write attribute ${type}: ${value.length} bytes do not fit the request`);
+      throw new SyscallError(`put attribute ${type} of ${value.length} bytes into a request`, EMSGSIZE);
     }
   }
 }

@@ -1,11 +1,11 @@
-import { EINVAL, formatErrno, SyscallError } from "../ffi/errno.ts";
+import { EINVAL, ENOENT, formatErrno, SyscallError } from "../ffi/errno.ts";
 import { LibmnlMissing } from "../ffi/libmnl.ts";
 import { DecodeError } from "../netlink/error.ts";
 
-export { DecodeError, EINVAL, LibmnlMissing, SyscallError };
+export { DecodeError, EINVAL, ENOENT, LibmnlMissing, SyscallError };
 
 export const EPERM = 1;
-export const ENOENT = 2;
+export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
@@ -15,6 +15,8 @@ export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const ENOTTY = 25;
 export const EROFS = 30;
+export const ENAMETOOLONG = 36;
+export const ELOOP = 40;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 

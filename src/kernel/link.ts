@@ -5,8 +5,12 @@ import type { VirtualFunction } from "./kernel.ts";
 import type { NetlinkSocket } from "./netlink_socket.ts";
 import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
 
-/** A link of the socket's namespace by name, or undefined. */
+/** uapi linux/if.h (IFNAMSIZ), less the NUL. */
+const LONGEST_NAME = 15;
+
+/** A link of the socket's namespace by name, or undefined. What no link can be called is not asked for. */
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
+  if (name.includes("\0") || new TextEncoder().encode(name).length > LONGEST_NAME) return undefined;
   try {
     const [reply] = socket.request(`look up link ${JSON.stringify(name)}`, getLinkRequest(name));
     return reply && decodeLink(reply.payload);

@@ -27,6 +27,10 @@ const RECEIVE_TIMEOUT_S = 30n;
  */
 const BUFFER_LENGTH = 256 * 1024;
 const DUMP_ATTEMPTS = 20;
+/** Far more than any answer has: a list of 10,000 devices counts 12 MB. */
+const ANSWER_LIMIT = 64 * 1024 * 1024;
+/** What a datagram counts besides its length, so that what is empty or from elsewhere comes to an end too. */
+const DATAGRAM_COST = 1024;
 
 /** A netlink socket. It belongs to the namespace that the thread was in when it was opened. */
 export class NetlinkSocket implements Disposable {
@@ -62,7 +66,7 @@ export class NetlinkSocket implements Disposable {
    * @param what the request in words, for errors: `list RDMA devices`
    * @throws {NetlinkError} when the kernel refuses
    * @throws {SyscallError} when the socket fails, or EAGAIN when no answer comes within 30 seconds
-   * @throws {DecodeError} when the answer cannot be read
+   * @throws {DecodeError} when the answer cannot be read, or has no end
    */
   request(what: string, request: Request): Message[] {
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
@@ -81,9 +85,11 @@ export class NetlinkSocket implements Disposable {
       return c.sendto(this.#fd.number, bytes, BigInt(bytes.length), 0, kernelAddress(), SOCKADDR_NL_LENGTH);
     });
     const reply = new Reply(sequence);
-    while (!reply.outcome) {
+    for (let room = ANSWER_LIMIT; !reply.outcome; room -= DATAGRAM_COST) {
       const datagram = this.#receive(what);
       if (datagram) reply.add(datagram);
+      room -= datagram?.length ?? 0;
+      if (room < 0) throw new DecodeError(`Cannot ${what}: the answer has no end`);
     }
     return reply;
   }

@@ -1,11 +1,24 @@
 import { type Fd, openForReading } from "../ffi/fd.ts";
 import { check } from "../ffi/libc.ts";
-import { EINVAL, ENOENT, ENOTDIR, ENOTTY, NetnsError, SyscallError } from "./error.ts";
+import {
+  EINVAL,
+  ELOOP,
+  ENAMETOOLONG,
+  ENODEV,
+  ENOENT,
+  ENOTDIR,
+  ENOTTY,
+  ENXIO,
+  NetnsError,
+  SyscallError,
+} from "./error.ts";
 
 /** uapi linux/sched.h. */
 const CLONE_NEWNET = 0x40000000;
 /** uapi linux/nsfs.h, kernel 4.11: tells the kind of namespace behind a descriptor. */
 const NS_GET_NSTYPE = 0xb703n;
+/** What opening a path says behind which nothing is. */
+const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
 /** The calling thread's own namespace; /proc/self would name that of the process's first thread. */
 const OWN_NETNS = "/proc/thread-self/ns/net";
 
@@ -120,9 +133,10 @@ function openAny(path: string): Fd {
   try {
     return openForReading(path);
   } catch (error) {
-    if (error instanceof SyscallError && (error.errno === ENOENT || error.errno === ENOTDIR)) {
-      throw new NetnsError(path, "missing", error);
-    }
+    const errno = error instanceof SyscallError ? error.errno : undefined;
+    if (errno !== undefined && LEADS_NOWHERE.includes(errno)) throw new NetnsError(path, "missing", error);
+    // A socket, or a device node without a device.
+    if (errno === ENXIO || errno === ENODEV) throw new NetnsError(path, "other", error);
     throw error;
   }
 }

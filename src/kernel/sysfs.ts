@@ -23,7 +23,7 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
       bus,
       ...(driver === undefined ? {} : { driver }),
       isPhysicalFunction: bus === "pci" && !exists(`${folder}/physfn`),
-      enabledVfs: Number(readText(`${folder}/sriov_numvfs`) ?? 0),
+      enabledVfs: Number(readText(`${folder}/sriov_numvfs`)) || 0,
       rdmaDevices: list(`${folder}/infiniband`),
       uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
         return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
@@ -80,11 +80,17 @@ export function readText(path: string): string | undefined {
   return absentIsUndefined(() => Deno.readTextFileSync(path).trim());
 }
 
+/**
+ * Errors that say nothing is there: also of a device that is being removed (ENODEV), of a name that no file can have,
+ * and of a file of another kind.
+ */
+const ABSENT = ["ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
+
 function absentIsUndefined<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
     throw error;
   }
 }

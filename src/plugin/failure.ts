@@ -12,6 +12,7 @@ export function toCniError(error: unknown): unknown {
   if (error instanceof NetlinkError) {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }
+  if (isFileError(error)) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
   if (error instanceof SyscallError) {
     if (error.errno !== EPROTONOSUPPORT) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
     return new CniError(
@@ -22,6 +23,11 @@ export function toCniError(error: unknown): unknown {
     );
   }
   return error;
+}
+
+/** Whether a call of Deno's on a file failed: these errors have the errno's name and say which file. */
+function isFileError(error: unknown): error is Error {
+  return error instanceof Error && typeof (error as { code?: unknown }).code === "string";
 }
 
 function wrap(error: Error, code: ErrorCode, advice: string): CniError {

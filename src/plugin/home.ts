@@ -160,7 +160,7 @@ function restoreNames(node: Node, log: Log, file: string, record: AttachmentReco
       hostNetns.renameRdmaDevice(device.index, hostName);
       log.info(`RDMA device ${device.name} (index ${device.index}) is called ${hostName} again`);
     } catch (error) {
-      if (!(error instanceof NetlinkError)) throw error;
+      if (!(error instanceof NetlinkError || error instanceof SyscallError)) throw error;
       log.warning(`RDMA device ${device.name} (index ${device.index}) keeps its name: ${error.message}`);
     }
   }

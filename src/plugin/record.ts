@@ -91,6 +91,9 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
   };
 }
 
+/** The kernel's indexes and inodes have 32 bits; of a larger number it would be told the lower ones. */
+const MAX_U32 = 0xffff_ffff;
+
 type Raw = Readonly<Record<string, unknown>>;
 
 function parseJson(text: string): Raw {
@@ -149,6 +152,8 @@ function string(raw: Raw, key: string): string {
 
 function integer(raw: Raw, key: string): number {
   const value = raw[key];
-  if (Number.isSafeInteger(value)) return value as number;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer`);
+  if (Number.isInteger(value) && 0 <= (value as number) && (value as number) <= MAX_U32) {
+    return value as number;
+  }
+  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer of 32 bits`);
 }

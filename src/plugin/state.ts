@@ -11,6 +11,9 @@ import {
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_FOLDER = "/var/lib/cni/rdma";
 
+/** Bytes, a hundred times what a record has. */
+const RECORD_LIMIT = 64 * 1024;
+
 /** A file of the state folder: its record, or why it has none. */
 export interface StateEntry {
   readonly file: string;
@@ -70,7 +73,8 @@ export class State {
 
   /** All records. Files that are none are told with the reason; temporary files are passed over. */
   list(): StateEntry[] {
-    return this.#names().filter((file) => !file.startsWith(".")).map((file) => this.read(file));
+    return this.#entries().map(({ name }) => name).filter((file) => !file.startsWith(".")).sort()
+      .map((file) => this.read(file));
   }
 
   /** One file of the folder. */
@@ -84,18 +88,20 @@ export class State {
     }
   }
 
-  /** Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. */
+  /**
+   * Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. A folder is none
+   * of a writer's, and would fail to go if something is in it.
+   */
   removeLeftovers(): void {
-    for (const file of this.#names().filter((name) => /^\..*\.tmp$/.test(name))) {
-      const path = `${this.folder}/${file}`;
+    for (const { name, isDirectory } of this.#entries()) {
+      if (isDirectory || !/^\..*\.tmp$/s.test(name)) continue;
+      const path = `${this.folder}/${name}`;
       this.#io("remove", path, () => ifPresent(() => Deno.removeSync(path)));
     }
   }
 
-  #names(): string[] {
-    return this.#io("list", this.folder, () => {
-      return ifPresent(() => [...Deno.readDirSync(this.folder)].map((entry) => entry.name).sort()) ?? [];
-    });
+  #entries(): Deno.DirEntry[] {
+    return this.#io("list", this.folder, () => ifPresent(() => [...Deno.readDirSync(this.folder)]) ?? []);
   }
 
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
@@ -106,6 +112,7 @@ export class State {
     const fault = (reason: string) =>
       new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);
     if (!found.isFile) throw fault("it is no regular file");
+    if (found.size > RECORD_LIMIT) throw fault(`it has ${found.size} bytes, want at most ${RECORD_LIMIT}`);
     try {
       return parseRecord(Deno.readTextFileSync(path), found.mtime?.getTime() ?? 0);
     } catch (error) {

@@ -1,3 +1,4 @@
+import { SyscallError } from "../../src/kernel/error.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
 
@@ -126,6 +127,18 @@ Deno.test("DEL gives a device its name back that it lost in the pod", async () =
   node.device.name = "rdma_net1";
   await node.succeed("DEL");
   assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+Deno.test("DEL leaves a device its new name when the recorded one is longer than a request", async () => {
+  using node = await TestNode.added();
+  node.write(FILE, node.record({ devices: [{ index: 2, hostName: "x".repeat(5000), podName: "mlx5_2" }] }));
+  const { hostNetns } = node.kernel;
+  hostNetns.renameRdmaDevice = () => {
+    throw new SyscallError("put attribute 2 of 5001 bytes into a request", 90);
+  };
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), "keeps its name");
   node.assertForgotten();
 });
 

@@ -1,15 +1,20 @@
 // What the kernel layer throws, as a runtime gets to see it.
 import { LibmnlMissing, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { TestNode } from "./node.ts";
 
 const FAILURES: { name: string; error: Error; code: number; advice: string }[] = [
   { name: "a missing libmnl", error: new LibmnlMissing("Cannot open libmnl"), code: 102, advice: "libmnl0" },
   { name: "a refusal by netlink", error: new NetlinkError("ask", 1), code: 120, advice: "kernel log" },
   { name: "a system call that failed", error: new SyscallError("socket", 24), code: 5, advice: "kernel log" },
+  { name: "a file that cannot be read", error: readingAFolder(), code: 5, advice: "kernel log" },
   { name: "no RDMA subsystem", error: new SyscallError("socket", 93), code: 100, advice: "modprobe ib_core" },
   { name: "a fault of the program", error: new TypeError("undefined"), code: 999, advice: "TypeError" },
 ];
+
+function readingAFolder(): Error {
+  return assertThrows(() => Deno.readTextFileSync("/"), Deno.errors.IsADirectory);
+}
 
 for (const { name, error, code, advice } of FAILURES) {
   Deno.test(`${name} is code ${code} in ADD and in CHECK`, async () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { isWellFormed } from "../../../src/cni/config.ts";
 import { configSchema } from "../../../src/cni/config_schema.ts";
 import { assert } from "../../assert.ts";
+import { placesIn } from "../../fixtures/places.ts";
 
 const accepts = (raw: unknown) => configSchema.safeParse(raw).success;
 
@@ -83,14 +84,3 @@ Deno.test("a broken configuration is none for either", () => {
     assert(!isWellFormed(raw) && !accepts(raw), JSON.stringify(raw));
   }
 });
-
-interface Place {
-  holder: Record<string, unknown>;
-  key: string;
-}
-
-function placesIn(value: unknown): Place[] {
-  if (typeof value !== "object" || value === null) return [];
-  const holder = value as Record<string, unknown>;
-  return Object.keys(holder).flatMap((key) => [{ holder, key }, ...placesIn(holder[key])]);
-}

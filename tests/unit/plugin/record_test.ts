@@ -100,6 +100,13 @@ Deno.test("a device without index or name is refused", () => {
   }
 });
 
+Deno.test("an index that the kernel would take for another one is refused", () => {
+  for (const index of [-1, 2 ** 32, 2 ** 32 + 4, 1e300]) {
+    const device = { index, hostName: "a", podName: "b" };
+    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, "no integer of 32 bits");
+  }
+});
+
 Deno.test("an empty file, a cut one and what is no object are refused", () => {
   assertThrows(() => parseRecord("", 0), UnreadableRecord, "it is empty");
   assertThrows(() => parseRecord(formatRecord(RECORD).slice(0, -1), 0), UnreadableRecord, "it is not JSON");

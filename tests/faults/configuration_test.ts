@@ -1,0 +1,139 @@
+// Whatever the runtime sends, a configuration is read or refused with one of CNI's codes, and the result that came is
+// the result that goes.
+import fc from "fast-check";
+import { parseConfig } from "../../src/cni/config.ts";
+import { CniError, ErrorCode } from "../../src/cni/error.ts";
+import { formatResult } from "../../src/cni/result.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { CONFIG } from "../fixtures/call.ts";
+import { runs } from "./form.ts";
+import { jsonText, objectText } from "./json.ts";
+import { placesIn } from "../fixtures/places.ts";
+
+const REFUSALS: number[] = [ErrorCode.undecodable, ErrorCode.incompatibleVersion, ErrorCode.invalidConfig];
+
+/** Reads a configuration and gives the result it would be answered with, or the code it is refused with. */
+async function read(text: string): Promise<string | number> {
+  try {
+    const config = await parseConfig(text);
+    assert(config.name !== "", "no name");
+    return config.prevResult ? formatResult(config) : "";
+  } catch (error) {
+    if (error instanceof CniError && REFUSALS.includes(error.code)) return error.code;
+    throw error;
+  }
+}
+
+const network = (more: string) => `{"cniVersion":"1.1.0","name":"net"${more}}`;
+
+Deno.test("any text is read or refused", () => {
+  const text = fc.oneof(
+    fc.string({ unit: "binary" }),
+    jsonText,
+    jsonText.map((value) => network(`,"prevResult":${value}`)),
+  );
+  return fc.assert(fc.asyncProperty(text, async (value) => void await read(value)), runs(2000, 200_000));
+});
+
+Deno.test("a good configuration cut off or with one letter changed is read or refused", () => {
+  const good = JSON.stringify({
+    ...CONFIG,
+    runtimeConfig: { deviceID: "0000:3b:00.2" },
+    args: { cni: { debug: true } },
+    logFile: "/var/log/rdma.log",
+    "cni.dev/valid-attachments": [{ containerID: "a", ifname: "net1" }],
+  });
+  const change = fc.tuple(
+    fc.nat(good.length),
+    fc.nat(good.length),
+    fc.string({ unit: "binary", maxLength: 2 }),
+  );
+  const property = fc.asyncProperty(change, async ([from, length, text]) => {
+    await read(good.slice(0, from) + text + good.slice(from + length % 3));
+    await read(good.slice(0, from));
+  });
+  return fc.assert(property, runs(1000, 50_000));
+});
+
+Deno.test("a good configuration with any value in some place is read or refused", () => {
+  const good = {
+    ...CONFIG,
+    deviceID: "0000:3b:00.2",
+    logLevel: "info",
+    logFile: "",
+    args: { cni: { debug: true } },
+    runtimeConfig: { deviceID: "" },
+    "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
+  };
+  const property = fc.asyncProperty(fc.nat(), jsonText, async (at, value) => {
+    const copy = structuredClone(good);
+    const places = placesIn(copy);
+    const { holder, key } = places[at % places.length]!;
+    holder[key] = "HERE";
+    await read(JSON.stringify(copy).replace('"HERE"', () => value));
+  });
+  return fc.assert(property, runs(1000, 50_000));
+});
+
+Deno.test("the result leaves as it came, to the letter: numbers, order, and keys that mean something to JavaScript", () => {
+  const property = fc.asyncProperty(objectText(jsonText), async (object) => {
+    const result = object === "{}"
+      ? '{"cniVersion":"1.0.0"}'
+      : object.replace(/\}$/, ',"cniVersion":"1.0.0"}');
+    const answer = await read(network(`,"prevResult":${result}`));
+    if (typeof answer === "string") assertEquals(answer, result);
+    else assert(/"(cniVersion|interfaces)":/.test(object), `refused with ${answer}`);
+  });
+  return fc.assert(property, runs(2000, 200_000));
+});
+
+Deno.test("nothing of the input becomes a property of all objects", async () => {
+  const polluted = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
+  assertEquals(
+    await read(network(`,"prevResult":${polluted},${polluted.slice(1, -1)}`)),
+    polluted.replace(/\}$/, "") + ',"cniVersion":"1.1.0"}',
+  );
+  assertEquals(({} as { polluted?: boolean }).polluted, undefined);
+});
+
+const nest = (depth: number, inner = "") => "[".repeat(depth) + inner + "]".repeat(depth);
+
+Deno.test("what is nested 900 levels deep passes, and brackets in strings are none", async () => {
+  const results = [
+    `{"a":${nest(900, "1.0")},"cniVersion":"1.0.0"}`,
+    `{"a":"${'[\\"'.repeat(2000)}","cniVersion":"1.0.0"}`,
+  ];
+  for (const result of results) assertEquals(await read(network(`,"prevResult":${result}`)), result);
+});
+
+for (const depth of [1000, 4000, 100_000, 1_000_000]) {
+  Deno.test(`what is nested ${depth} levels deep is refused, wherever it stands`, async () => {
+    const value = nest(depth);
+    for (const key of ["cniVersion", "name", "prevResult", "unknown"]) {
+      assertEquals(await read(`{"name":"net","${key}":${value}}`), ErrorCode.undecodable);
+    }
+    assertEquals(await read(network(`,"prevResult":{"a":${value}}`)), ErrorCode.undecodable);
+    assertEquals(
+      await read(network(`,"prevResult":{"interfaces":[{"name":${value}}]}`)),
+      ErrorCode.undecodable,
+    );
+    assertEquals(await read("[".repeat(depth)), ErrorCode.undecodable);
+  });
+}
+
+Deno.test("of a long list with a fault in each entry the first are named, by their places", async () => {
+  const good = '{"containerID":"a","ifname":"net1"}';
+  const list = `[${[...new Array(7).fill(good), ...new Array(200_000).fill("1")].join()}]`;
+  for (const key of ["cni.dev/attachments", "cni.dev/valid-attachments"]) {
+    const error = await parseConfig(network(`,"${key}":${list}`)).catch((error) => error);
+    assertEquals([error.code, error.message.match(/\[\d+\]/g)], [
+      7,
+      Array.from({ length: 10 }, (_, i) => `[${i + 7}]`),
+    ]);
+  }
+  const interfaces = `[${new Array(200_000).fill('{"name":1,"mac":2}').join()}]`;
+  const error = await parseConfig(network(`,"prevResult":{"interfaces":${interfaces}}`)).catch((error) =>
+    error
+  );
+  assertEquals([error.code, error.message.match(/\[\d+\]/g).at(-1)], [7, "[4]"]);
+});

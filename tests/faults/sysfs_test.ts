@@ -1,0 +1,146 @@
+// Whatever stands where sysfs should, looking something up ends with a value of the right form.
+import fc from "fast-check";
+import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
+import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/sysfs_vf.ts";
+import { libc } from "../../src/ffi/libc.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { folderOf, ifPresent } from "../../src/durable_file.ts";
+import { runs } from "./form.ts";
+
+libc(); // opened once for the process: a test would be blamed for the leak
+
+const PF = "0000:01:00.0";
+const VF = "0000:01:10.4";
+const FUNCTIONS = [
+  PF,
+  VF,
+  "mlx5_core.sf.4",
+  "",
+  ".",
+  "..",
+  "a\nb",
+  "\ud800",
+  "é".repeat(200),
+  "x".repeat(300),
+  "a\0",
+];
+const NETDEVS = ["eth0", "..", "a\nb", "é".repeat(200)];
+
+/** Folders and files that are looked at, each of which may be anything. */
+const PLACES = ["pci", "auxiliary"].flatMap((bus) =>
+  [PF, VF].flatMap((id) =>
+    ["", "/driver", "/physfn", "/sriov_numvfs", "/sriov_totalvfs", "/net", "/net/eth0", "/net/a\nb"]
+      .concat("/net/eth0/address", "/infiniband", "/infiniband/mlx5_0", "/infiniband/a\nb\u001b[2J")
+      .concat("/infiniband_verbs", "/infiniband_verbs/uverbs0", "/infiniband_verbs/uverbs0/ibdev")
+      .map((part) => `bus/${bus}/devices/${id}${part}`)
+  )
+).concat("bus/pci/devices", "class/net/eth0", "class/net/eth0/device", "class/net/eth0/device/virtfn0");
+
+const content = fc.oneof(
+  fc.constantFrom(
+    "",
+    "\n",
+    "7\n",
+    "-1",
+    "0x10",
+    "1e400",
+    "NaN",
+    "mlx5_0\n",
+    "../../../etc",
+    "\0",
+    "9".repeat(5000),
+  ),
+  fc.string({ unit: "binary", maxLength: 20 }),
+  fc.uint8Array({ maxLength: 20 }),
+);
+const target = fc.constantFrom(
+  "",
+  ".",
+  "..",
+  "nowhere",
+  "/",
+  "/dev/null",
+  "/proc/self",
+  "../../drivers/mlx5_core",
+  "self",
+);
+
+type Thing = readonly ["folder"] | readonly ["file", string | Uint8Array] | readonly ["link", string];
+
+const thing: fc.Arbitrary<Thing> = fc.oneof(
+  fc.constant(["folder"] as const),
+  content.map((text) => ["file", text] as const),
+  target.map((path) => ["link", path] as const),
+);
+const tree = fc.array(fc.tuple(fc.constantFrom(...PLACES), thing), { maxLength: 25 });
+
+/** A temporary folder with such things in it, as far as they can stand there together. */
+class Tree implements Disposable {
+  readonly root = Deno.realPathSync(Deno.makeTempDirSync());
+
+  constructor(things: readonly (readonly [string, Thing])[]) {
+    for (const [path, thing] of things) this.put(`${this.root}/${path}`, thing);
+  }
+
+  put(path: string, [kind, what]: Thing): void {
+    try {
+      if (!this.#isInside(folderOf(path))) return;
+      Deno.mkdirSync(kind === "folder" ? path : folderOf(path), { recursive: true });
+      if (kind === "file") Deno.writeFileSync(path, bytesOf(what), { createNew: true });
+      if (kind === "link") Deno.symlinkSync(what === "self" ? path : what, path);
+    } catch {
+      // Something else is in its place, or in that of a folder above.
+    }
+  }
+
+  /** Whether a folder is in the tree, or would be if it were made: links in the tree lead out of it. */
+  #isInside(folder: string): boolean {
+    try {
+      return `${Deno.realPathSync(folder)}/`.startsWith(`${this.root}/`);
+    } catch {
+      return !ifPresent(() => Deno.lstatSync(folder)) && this.#isInside(folderOf(folder));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === "string" ? new TextEncoder().encode(content) : content;
+}
+
+Deno.test("devices are found or not, whatever the tree of a bus holds", () => {
+  const property = fc.property(tree, (things) => {
+    using tree = new Tree(things);
+    for (const id of FUNCTIONS) {
+      const device = getBusDevice(id, tree.root);
+      if (!device) continue;
+      assert(device.id === id);
+      assert(!Number.isNaN(device.enabledVfs), "enabledVfs");
+      for (const name of [...device.rdmaDevices, ...device.uverbs.map(({ name }) => name)]) {
+        assert(name !== "" && !name.includes("/"), name);
+      }
+    }
+    for (const name of listPfNetdevs(tree.root)) assert(name !== "" && !name.includes("/"), name);
+    for (const netdev of NETDEVS) {
+      for (const id of [getVfDeviceId(netdev, 0, tree.root), getPfDeviceId(netdev, tree.root)]) {
+        assert(!id?.includes("/"), `${id}`);
+      }
+    }
+    for (const id of [PF, VF]) assert(Array.isArray(getFunctionDevices(id, tree.root).netdevs));
+  });
+  fc.assert(property, runs(150, 5000));
+});
+
+Deno.test("a huge file is read to its end and is no number and no name of a device", () => {
+  const folder = `bus/pci/devices/${VF}`;
+  const huge = new Uint8Array(16 * 1024 * 1024).fill(0x41);
+  using tree = new Tree([
+    [`${folder}/sriov_numvfs`, ["file", huge]],
+    [`${folder}/infiniband_verbs/uverbs0/ibdev`, ["file", huge]],
+  ]);
+  const { enabledVfs, uverbs } = getBusDevice(VF, tree.root)!;
+  assertEquals([enabledVfs, uverbs.length, uverbs[0]!.rdmaDevice.length], [0, 1, huge.length]);
+});
