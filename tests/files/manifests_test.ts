@@ -44,6 +44,7 @@ const CHECKED = [
   ...COMPONENTS.map((name) => `deployment/components/${name}/patch.yaml`),
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   ...filesIn("deployment", ".ts"), // deno check
+  ...filesIn("deployment/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
   "examples/perftest/Dockerfile",
   "examples/README.md",
