@@ -38,7 +38,7 @@ async function assertContent(engine: Engine, architecture: string): Promise<void
   const entries = entriesIn((await engine.unpack(IMAGE, architecture)).root);
   const isLicense = ({ path }: Entry) => path.startsWith("usr/share/common-licenses/");
   const wanted = [
-    "rdma-cni",
+    ...["rdma-cni", "rdma-cni.cdx.json", "rdma-cni.licenses.txt"],
     ...LOADERS[architecture]!,
     ...LIBRARIES.map((name) => `usr/lib/${TRIPLETS[architecture]}/${name}`),
     ...LICENSED.map((name) => `usr/share/doc/${name}/copyright`),
