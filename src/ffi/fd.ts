@@ -5,6 +5,7 @@ const O_RDONLY = 0;
 const O_WRONLY = 0o1;
 const O_CREAT = 0o100;
 const O_APPEND = 0o2000;
+const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const O_NOFOLLOW = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
 
@@ -45,12 +46,13 @@ export function openForWriting(path: string): Fd {
 }
 
 /**
- * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused.
+ * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused, and a pipe holds
+ * nobody up.
  *
- * @throws {SyscallError} ELOOP for a symbolic link
+ * @throws {SyscallError} ELOOP for a symbolic link, ENXIO for a pipe that nobody reads
  */
 export function openForAppending(path: string): Fd {
-  return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
 function open(path: string, flags: number, mode: number): Fd {
