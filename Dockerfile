@@ -17,7 +17,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
     if [ -e /run/secrets/ca ]; then export DENO_CERT=/run/secrets/ca NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     case $TARGETARCH in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) target=$TARGETARCH ;; esac; \
     deno=$(command -v deno || echo "npx --yes deno@$DENO_VERSION"); \
-    $deno run --allow-all deployment/build.ts --target "$target" --output /rdma-cni
+    $deno run --allow-all deployment/build.ts --target "$target" --output /out/rdma-cni
 
 # What the program needs of Debian, for the target: C library and loader, libgcc_s and libmnl, and their licences.
 FROM --platform=$BUILDPLATFORM ${DEBIAN_BASE} AS libraries
@@ -36,6 +36,6 @@ LABEL org.opencontainers.image.title="rdma-cni" \
       org.opencontainers.image.description="Installs rdma-cni, the CNI plugin that moves RDMA devices into pods" \
       org.opencontainers.image.version="0.1.0"
 COPY --from=libraries /image /
-COPY --from=program /rdma-cni /
+COPY --from=program /out /
 ENTRYPOINT ["/rdma-cni"]
 CMD ["install"]

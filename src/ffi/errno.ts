@@ -5,7 +5,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   3: ["ESRCH", "no such process"],
   4: ["EINTR", "interrupted"],
   5: ["EIO", "input/output error"],
-  6: ["ENXIO", "no such device, or nothing reads the FIFO"],
+  6: ["ENXIO", "no such device, or a pipe that nobody reads"],
   9: ["EBADF", "bad file descriptor"],
   11: ["EAGAIN", "no answer in time, or held by another process"],
   12: ["ENOMEM", "out of memory"],

@@ -48,9 +48,9 @@ export function openForWriting(path: string): Fd {
 
 /**
  * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused. Neither this nor a
- * write waits where nothing reads a FIFO.
+ * write waits where nobody reads a pipe.
  *
- * @throws {SyscallError} ELOOP for a symbolic link, ENXIO for a FIFO that nothing reads
+ * @throws {SyscallError} ELOOP for a symbolic link, ENXIO for a pipe that nobody reads
  */
 export function openForAppending(path: string): Fd {
   return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o600);

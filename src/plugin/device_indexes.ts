@@ -14,10 +14,13 @@ export class DeviceIndexes {
     return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
   }
 
+  /** Writes a new file each time: what stands in its place, a link perhaps, is not written to. */
   set(name: string, index: number): void {
+    const path = `${this.folder}/${name}`;
+    quietly(() => Deno.removeSync(path));
     quietly(() => {
       Deno.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-      Deno.writeTextFileSync(`${this.folder}/${name}`, String(index), { mode: 0o600 });
+      Deno.writeTextFileSync(path, String(index), { createNew: true, mode: 0o600 });
     });
   }
 }

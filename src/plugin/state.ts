@@ -33,9 +33,23 @@ export class State {
     return `${network}-${containerID}-${ifname}`;
   }
 
-  /** Makes the folder, for root alone, unless it is there. @throws {CniError} code 5 */
+  /**
+   * Makes the folder, for root alone, unless it is there.
+   *
+   * @throws {CniError} code 5, also for a folder in which others could plant records
+   */
   create(): void {
-    this.#io("create", this.folder, () => Deno.mkdirSync(this.folder, { recursive: true, mode: 0o700 }));
+    const { folder } = this;
+    const found = this.#io("find", folder, () => ifPresent(() => Deno.statSync(folder)));
+    if (!found?.isDirectory) {
+      return this.#io("create", folder, () => Deno.mkdirSync(folder, { recursive: true, mode: 0o700 }));
+    }
+    const { uid, mode } = found;
+    if (uid === Deno.uid() && (mode! & 0o022) === 0) return;
+    this.#io("use", folder, () => {
+      const rights = (mode! & 0o7777).toString(8).padStart(4, "0");
+      throw new Error(`others can write there: its owner is ${uid} and its mode ${rights}, want 0 and 0700`);
+    });
   }
 
   exists(): boolean {
@@ -128,7 +142,7 @@ export class State {
       throw new CniError(
         ErrorCode.ioFailure,
         `Cannot ${verb} ${JSON.stringify(path)}: ${reason}`,
-        `the plugin keeps its records in ${this.folder}: it must be writable and have space left`,
+        `the plugin keeps its records in ${this.folder}: it must be writable, for root alone, and have space left`,
         { cause },
       );
     }

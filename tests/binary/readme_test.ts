@@ -27,6 +27,7 @@ const CLUSTER = {
   uninstall: "/opt/cni/bin/rdma install --uninstall --cni-bin-dir /opt/cni/bin",
 };
 const BENCH = "deno task bench --peer /path/to/another/rdma";
+const VERIFY = `grep "$(sha256sum dist/rdma-cni | cut -d ' ' -f 1)" dist/rdma-cni.cdx.json`;
 const UNITS = [
   { unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
@@ -48,8 +49,15 @@ Deno.test("the README's commands are those that are run by tests", () => {
     BUILD_BEHIND_MIRROR,
     LINK,
     ...UNITS.map(({ enable }) => enable),
+    VERIFY,
     BENCH,
   ]);
+});
+
+Deno.test("the README's command finds the executable in its bill of materials, and another one not", async () => {
+  const codeOf = async (command: string) =>
+    (await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output()).code;
+  assertEquals([await codeOf(VERIFY), await codeOf(VERIFY.replace("dist/rdma-cni", "deno.json"))], [0, 1]);
 });
 
 Deno.test("the README's bench compares with the empty program, here without the simulated node", async () => {

@@ -63,3 +63,14 @@ Deno.test("where nothing can be remembered the list is asked for each time", asy
   Deno.writeTextFileSync(node.indexes.folder, "a file where the folder would be");
   assertEquals([await countListings(node), await countListings(node)], [1, 1]);
 });
+
+Deno.test("a link in an index's place is replaced, not written to", async () => {
+  using node = reboundNode();
+  const victim = `${node.temporary}/victim`;
+  Deno.writeTextFileSync(victim, "untouched");
+  Deno.mkdirSync(node.indexes.folder);
+  Deno.symlinkSync(victim, path(node));
+  assertEquals(await countListings(node), 1);
+  assertEquals([Deno.readTextFileSync(victim), node.indexes.get("mlx5_2")], ["untouched", 11]);
+  assertEquals(Deno.lstatSync(path(node)).isFile, true);
+});

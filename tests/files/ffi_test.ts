@@ -203,6 +203,22 @@ Deno.test("appending makes a file for its owner alone, and adds to one that is t
   Deno.removeSync(folder, { recursive: true });
 });
 
+Deno.test("a pipe in a log file's place holds nobody up", () => {
+  const folder = Deno.makeTempDirSync();
+  new Deno.Command("mkfifo", { args: [`${folder}/log`] }).outputSync();
+  assertEquals(errnoOf(() => openForAppending(`${folder}/log`)), 6);
+  using _reader = Deno.openSync(`${folder}/log`, { read: true, write: true });
+  using file = openForAppending(`${folder}/log`);
+  const line = new Uint8Array(4096);
+  assertEquals(
+    errnoOf(() => {
+      for (;;) file.write(line);
+    }),
+    11,
+  );
+  Deno.removeSync(folder, { recursive: true });
+});
+
 Deno.test("descriptors are not inherited by programs", () => {
   using file = openForReading("/");
   const info = Deno.readTextFileSync(`/proc/self/fdinfo/${file.number}`);

@@ -68,6 +68,7 @@ for (
   const { what, pattern, allowed } of [
     { what: "Deno.dlopen and Deno.Unsafe*", pattern: /Deno\.(dlopen|Unsafe)/, allowed: /^ffi\// },
     { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^main\.ts$/ },
+    { what: "Deno.Command", pattern: /Deno\.Command/, allowed: /^admin\// },
     { what: "the environment", pattern: /Deno\.env/, allowed: /^process\.ts$/ },
   ]
 ) {
@@ -77,6 +78,17 @@ for (
     assertEquals(users.filter((path) => !allowed.test(path)), []);
   });
 }
+
+// The runtime grants all permissions or cannot read /proc and /sys, so this takes the place of a permission denied.
+Deno.test("nothing uses the runtime's network, its workers or code made of text", () => {
+  const forbidden =
+    /\b(fetch|eval|Function|Worker|WebSocket|EventSource)\(|Deno\.(connect|listen|serve|startTls|resolveDns|openKv)/;
+  assertEquals(sources.filter(({ text }) => forbidden.test(text)).map(({ path }) => path), []);
+  assertEquals(
+    ["fetch(url)", "new Worker(url)", "Deno.connectTls()"].filter((text) => !forbidden.test(text)),
+    [],
+  );
+});
 
 Deno.test("the codec uses nothing of Deno", () => {
   const users = sources.filter(({ path, text }) => path.startsWith("netlink/") && /Deno\./.test(text));

@@ -45,6 +45,7 @@ const CHECKED = [
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
+  ...filesIn("deployment/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
   "examples/perftest/Dockerfile",
   "examples/README.md",

