@@ -14,7 +14,7 @@ export function currentProcess(): Process {
   const log = new Log(writeError);
   return {
     getEnv,
-    readInput: () => readAll({ readSync: readStdin }),
+    readInput: () => readAll({ readSync: readStdin }, INPUT_LIMIT),
     writeOutput,
     openLogFile: (path) => {
       const file = openForAppending(path);
@@ -54,9 +54,9 @@ export function writeError(text: string): void {
 /**
  * All of a stream as text.
  *
- * @throws {CniError} code 6 when it is longer than any configuration
+ * @throws {CniError} code 6 when it is longer than `limit` bytes
  */
-export function readAll(stream: { readSync(bytes: Uint8Array): number | null }): string {
+export function readAll(stream: { readSync(bytes: Uint8Array): number | null }, limit: number): string {
   const buffer = new Uint8Array(64 * 1024);
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -64,10 +64,10 @@ export function readAll(stream: { readSync(bytes: Uint8Array): number | null }):
     const read = stream.readSync(buffer);
     if (read === null) break;
     length += read;
-    if (length > INPUT_LIMIT) {
+    if (length > limit) {
       throw new CniError(
         ErrorCode.undecodable,
-        `Cannot read network configuration: it is longer than ${INPUT_LIMIT} bytes`,
+        `Cannot read network configuration: it is longer than ${limit} bytes`,
       );
     }
     // Copied, since a runtime may send byte by byte.

@@ -152,7 +152,7 @@ Deno.test("the program asks for no variables but those that these tests set, and
   const args = ["-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source];
   assert((await new Deno.Command("gcc-14", { args }).output()).success);
   const by = ["env", `LD_PRELOAD=${library}`];
-  const own = /^CNI_(COMMAND|CONTAINERID|NETNS|NETNS_OVERRIDE|IFNAME|ARGS|PATH)$/;
+  const own = /^(CNI_(COMMAND|CONTAINERID|NETNS|NETNS_OVERRIDE|IFNAME|ARGS|PATH)|TRACEPARENT)$/;
   const known = [...Object.keys(inert(trap)), ...Object.keys(effective(trap))];
   for (const run of Object.values(RUNS)) {
     const { stderr } = await run({ LD_BIND_NOW: "1" }, by);

@@ -50,12 +50,15 @@ function summaryOf(files: readonly string[]): Summary {
     : { good: `${files.length} files are good.`, bad: `${files.length} files have` };
 }
 
-/** @throws {CommandError} when it cannot be read, or is longer than any configuration */
+/** A file may hold all networks of a cluster. */
+const FILE_LIMIT = 8 * 1024 * 1024;
+
+/** @throws {CommandError} when it cannot be read, or is too long */
 function readText(path: string): string {
   try {
-    if (path === "-") return readAll(Deno.stdin);
+    if (path === "-") return readAll(Deno.stdin, FILE_LIMIT);
     using file = Deno.openSync(path);
-    return readAll(file);
+    return readAll(file, FILE_LIMIT);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandError(`Cannot check ${JSON.stringify(path)}: ${reason}`, undefined, ExitCode.usage, {
