@@ -1,5 +1,6 @@
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
+import { DEVICE_INFO_PATH } from "./device_info_path.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { IDENTIFIER } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -15,6 +16,13 @@ export type PrevResult = NonNullable<RawConfig["prevResult"]>;
 
 /** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
 export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
+/** RoCE QoS that devices are to have in the pod, each from 0 to 255; at least one is there. */
+export interface RdmaQos {
+  /** Type of service of connections that the RDMA connection manager makes. */
+  readonly tos?: number;
+  /** Traffic class of all that a device sends. */
+  readonly trafficClass?: number;
+}
 
 /** The network configuration, as far as this plugin reads it. */
 export interface NetworkConfig {
@@ -29,6 +37,9 @@ export interface NetworkConfig {
   /** Whether a pod may go without when the node or the function has no RDMA device. */
   readonly optional: boolean;
   readonly onSharedMode: "fail" | "skip";
+  readonly rdmaQos?: RdmaQos;
+  /** The device information file that the runtime wants to have written, in the form of {@linkcode DEVICE_INFO_PATH}. */
+  readonly deviceInfoFile?: string;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
   readonly prevResult?: PrevResult;
@@ -49,6 +60,7 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
   if (!isWellFormed(raw)) await assertValid(raw);
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
+  const deviceInfoFile = config.runtimeConfig?.CNIDeviceInfoFile;
   const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
   return {
     cniVersion,
@@ -58,6 +70,8 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     rdmaDevices: config.rdmaDevices ?? "all",
     optional: config.optional ?? false,
     onSharedMode: config.onSharedMode ?? "fail",
+    ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
+    ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
@@ -79,10 +93,14 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
     optional: optional(isBoolean),
     onSharedMode: optional((value) => value === "fail" || value === "skip"),
+    rdmaQoS: optional(isQos),
     logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
     logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
     args: optional(hasShapeOf({ cni: optional(hasShapeOf({ debug: optional(isBoolean) })) })),
-    runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
+    runtimeConfig: optional(hasShapeOf({
+      deviceID: optional(isString),
+      CNIDeviceInfoFile: optional((value) => isString(value) && DEVICE_INFO_PATH.test(value)),
+    })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),
       interfaces: optional(isArrayOf(hasShapeOf({
@@ -106,6 +124,15 @@ const isBoolean: Check = (value) => typeof value === "boolean";
 const isDeviceList: Check = (value) =>
   Array.isArray(value) && value.length > 0 &&
   value.every((one) => isString(one) ? one !== "" : Number.isSafeInteger(one) && one > 0);
+const isByte = (value: unknown): value is number => {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+};
+const isQos: Check = (value) => {
+  if (!isObject(value) || !Object.values(value).some(isByte)) return false;
+  return Object.entries(value).every(([key, one]) => {
+    return (key === "tos" || key === "trafficClass") && optional(isByte)(one);
+  });
+};
 const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
 
 function optional(check: Check): Check {
@@ -142,8 +169,15 @@ function parseObject(text: string): Record<string, unknown> {
   throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");
 }
 
-/** A number that JavaScript would change (a 64-bit integer, say) is kept as written: prevResult goes out again. */
-function keepNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
+function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
+  return { ...(isByte(tos) ? { tos } : {}), ...(isByte(trafficClass) ? { trafficClass } : {}) };
+}
+
+/**
+ * For JSON that goes out again: a number that JavaScript would change (a 64-bit integer, say) is kept as written.
+ * To be given to JSON.parse.
+ */
+export function keepNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== "number" || context?.source === undefined || String(value) === context.source) {
     return value;
   }

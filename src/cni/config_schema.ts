@@ -6,6 +6,7 @@
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { LOG_LEVELS } from "../log.ts";
+import { DEVICE_INFO_PATH, DEVICE_INFO_PATH_RULE } from "./device_info_path.ts";
 import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
 
 z.config(en());
@@ -20,6 +21,15 @@ const attachments = optional(z.array(z.looseObject({ containerID: z.string(), if
 const deviceList = z.array(
   z.union([z.string().check(z.minLength(1)), z.int().check(z.positive())]),
 ).check(z.minLength(1));
+const byte = optional(z.int().check(z.gte(0), z.lte(255)));
+
+const rdmaQoS = z.strictObject({ tos: byte, trafficClass: byte }).check(
+  z.refine((value) => (value.tos ?? value.trafficClass ?? undefined) !== undefined, {
+    error: 'must have "tos" or "trafficClass"',
+  }),
+);
+
+const deviceInfoPath = z.string().check(z.regex(DEVICE_INFO_PATH, { error: DEVICE_INFO_PATH_RULE }));
 
 export const configSchema = z.looseObject({
   cniVersion: optional(z.string()),
@@ -32,10 +42,14 @@ export const configSchema = z.looseObject({
   })),
   optional: optional(z.boolean()),
   onSharedMode: optional(z.enum(["fail", "skip"])),
+  rdmaQoS: optional(rdmaQoS),
   logLevel: optional(z.enum(LOG_LEVELS)),
   logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
   args: optional(z.looseObject({ cni: optional(z.looseObject({ debug: optional(z.boolean()) })) })),
-  runtimeConfig: optional(z.looseObject({ deviceID: optional(z.string()) })),
+  runtimeConfig: optional(z.looseObject({
+    deviceID: optional(z.string()),
+    CNIDeviceInfoFile: optional(deviceInfoPath),
+  })),
   prevResult: optional(z.looseObject({
     cniVersion: optional(z.string()),
     interfaces: optional(z.array(z.looseObject({

@@ -35,6 +35,15 @@ export class NetlinkError extends Error {
   }
 }
 
+/** A setting of RoCE QoS cannot be had. */
+export class RoceQosError extends Error {
+  override readonly name = "RoceQosError";
+
+  constructor(message: string, readonly advice: string, options: ErrorOptions) {
+    super(message, options);
+  }
+}
+
 /** A path does not lead to a network namespace. */
 export class NetnsError extends Error {
   override readonly name = "NetnsError";

@@ -6,12 +6,20 @@ import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { mayGoWithout } from "./absence.ts";
 import { acquireDevices } from "./acquire.ts";
 import { resolveDeviceId } from "./device.ts";
+import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
+import { recordQos, setTos, setTrafficClass } from "./qos.ts";
+import {
+  type Attachment,
+  attachmentOf,
+  type AttachmentRecord,
+  isRecordOf,
+  UnreadableRecord,
+} from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
 import { selectDevices } from "./selection.ts";
 
@@ -43,6 +51,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
   const deviceId = resolveDeviceId(call, kernel, pod);
+  using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
 
@@ -51,13 +60,14 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
+    finish(call, node, earlier, pod, deviceInfo);
     return print();
   }
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
   const { atHome, inPod } = selectDevices(acquired, config.rdmaDevices, deviceId);
-  const record = {
+  let record: AttachmentRecord & { attachment: Attachment } = {
     attachment,
     deviceId,
     devices: [...inPod, ...atHome].map(({ index, name }) => ({ index, hostName: name, podName: name })),
@@ -68,7 +78,12 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns): void {
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
+  if (config.rdmaQos) {
+    record = recordQos(config.rdmaQos, node, record);
+    setTrafficClass(config.rdmaQos, kernel, record);
+  }
   moveAll(node, log, atHome, pod);
+  finish(call, node, record, pod, deviceInfo);
   print();
   rollback.move();
 }
@@ -104,6 +119,20 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
   return earlier.devices.every(({ index }) => index !== undefined && pod.getRdmaDevice(index));
+}
+
+/** What is done with devices that are in the pod. */
+function finish(
+  { config }: Call,
+  { kernel }: Node,
+  { devices }: AttachmentRecord,
+  pod: Netns,
+  deviceInfo: DeviceInfoFile | undefined,
+): void {
+  if (!config.rdmaQos && !deviceInfo) return;
+  const names = devices.flatMap(({ index }) => pod.getRdmaDevice(index!)?.name ?? []);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, names);
+  deviceInfo?.write(names);
 }
 
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {

@@ -5,6 +5,7 @@ import { findNewerClaim } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
+import { handOverQos, restoreQos } from "./qos.ts";
 import type { AttachmentRecord } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
 
@@ -34,7 +35,10 @@ export function bringHome(
   using byPath = openByPath(kernel, log, record, netnsPath);
   // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
   const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
-  if (owner) return log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+  if (owner) {
+    handOverQos(node, log, record, owner);
+    return log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+  }
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, record, netns);
@@ -47,6 +51,7 @@ export function bringHome(
     );
   }
   restoreNames(node, log, file, record);
+  restoreQos(node, log, file, record);
 }
 
 /**

@@ -1,0 +1,108 @@
+import type { RdmaQos } from "../cni/config.ts";
+import type { Log } from "../log.ts";
+import type { Kernel, RoceQos, RoceQosSetting } from "../kernel/kernel.ts";
+import { type Claim, findNewerClaim } from "./claim.ts";
+import type { Node } from "./node.ts";
+import type { Attachment, AttachmentRecord, RecordedDevice, RecordedQos } from "./record.ts";
+
+type OwnRecord = AttachmentRecord & { readonly attachment: Attachment };
+
+const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
+
+/**
+ * Records what the devices have on the host of what is to be changed. To be called before they are moved, with the record
+ * saved already: then a crash leaves nothing that DEL and GC do not know of, a group in configfs included.
+ *
+ * @returns the record as it is saved now
+ * @throws {RoceQosError} when driver or kernel lack a setting
+ */
+export function recordQos(
+  wanted: RdmaQos,
+  { kernel: { roceQos }, state }: Node,
+  record: OwnRecord,
+): OwnRecord {
+  if (wanted.tos !== undefined) {
+    record = withQos(record, ({ hostName }) => ({ hadGroup: roceQos.hasGroup(hostName) }));
+    state.save(record);
+  }
+  const settings = SETTINGS.filter((setting) => wanted[setting] !== undefined);
+  record = withQos(record, ({ hostName, qos }) => {
+    const values = settings.map((setting) => [setting, roceQos.read(setting, hostName)]);
+    return { ...qos, ...Object.fromEntries(values) };
+  });
+  state.save(record);
+  return record;
+}
+
+function withQos(record: OwnRecord, qosOf: (device: RecordedDevice) => RecordedQos | undefined): OwnRecord {
+  const devices = record.devices.map((device) => {
+    const qos = qosOf(device);
+    return qos ? { ...device, qos } : device;
+  });
+  return { ...record, devices };
+}
+
+/** Gives the devices their traffic class, which can be done only before they are moved. @throws {RoceQosError} */
+export function setTrafficClass(
+  { trafficClass }: RdmaQos,
+  { roceQos }: Kernel,
+  { devices }: OwnRecord,
+): void {
+  if (trafficClass === undefined) return;
+  for (const { hostName } of devices) roceQos.write("trafficClass", hostName, trafficClass);
+}
+
+/** Gives devices their default ToS, which is 0 after each move. @throws {RoceQosError} */
+export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly string[]): void {
+  if (tos !== undefined) { for (const name of names) roceQos.write("tos", name, tos); }
+}
+
+/**
+ * Gives devices that are home the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
+ * a newer attachment has them by now, its DEL is to do it. Never fails: that would keep the pod from going away.
+ */
+export function restoreQos(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+  const touched = record.devices.filter(({ qos }) => qos);
+  if (touched.length === 0) return;
+  const owner = findNewerClaim(node, file, record);
+  if (owner) return handOverQos(node, log, record, owner);
+  const { roceQos, hostNetns } = node.kernel;
+  for (const { index, hostName, podName, qos } of touched) {
+    const device = index === undefined ? undefined : hostNetns.getRdmaDevice(index);
+    if (device) restoreDevice(roceQos, log, device.name, qos ?? {});
+    else log.warning(`RDMA device ${hostName} (index ${index}) is not home: its QoS is not restored`);
+    // A crash may have left one that ADD had made.
+    if (qos?.hadGroup === false) { for (const name of [hostName, podName]) roceQos.removeGroup(name); }
+  }
+}
+
+function restoreDevice(roceQos: RoceQos, log: Log, name: string, qos: RecordedQos): void {
+  for (const setting of SETTINGS) {
+    const values = qos[setting];
+    if (!values) continue;
+    try {
+      roceQos.write(setting, name, values);
+      log.info(`RDMA device ${name} has ${setting} ${values} again`);
+    } catch (error) {
+      log.warning(`${messageOf(error)}; it keeps that of the pod`);
+    }
+  }
+}
+
+/** What the host had before both attachments goes into the record of the newer one. */
+export function handOverQos({ state }: Node, log: Log, { devices }: AttachmentRecord, owner: Claim): void {
+  const { attachment } = owner.record;
+  if (!attachment || !devices.some(({ qos }) => qos)) return;
+  try {
+    state.save(withQos({ ...owner.record, attachment }, ({ index, qos }) => {
+      const earlier = devices.find((device) => device.index === index)?.qos;
+      return earlier ? { ...qos, ...earlier } : qos;
+    }));
+  } catch (error) {
+    log.warning(`${messageOf(error)}; the device keeps the QoS of the pod`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
