@@ -5,7 +5,7 @@ import { findNewerClaim } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
-import { handOverQos, restoreQos } from "./qos.ts";
+import { restoreQos } from "./qos.ts";
 import type { AttachmentRecord } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
 
@@ -36,8 +36,8 @@ export function bringHome(
   // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
   const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
   if (owner) {
-    handOverQos(node, log, record, owner);
-    return log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+    log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+    return restoreQos(node, log, file, record);
   }
 
   using netns = byPath ?? searchNetns(kernel, log, record);

@@ -59,16 +59,18 @@ export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly st
 
 /**
  * Gives devices that are home the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
- * a newer attachment has them by now, its DEL is to do it. Never fails: that would keep the pod from going away.
+ * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
+ * would keep the pod from going away.
  */
 export function restoreQos(node: Node, log: Log, file: string, record: AttachmentRecord): void {
   const touched = record.devices.filter(({ qos }) => qos);
   if (touched.length === 0) return;
-  const owner = findNewerClaim(node, file, record);
-  if (owner) return handOverQos(node, log, record, owner);
   const { roceQos, hostNetns } = node.kernel;
+  const owner = findNewerClaim(node, file, record);
+  if (owner) handOver(node, log, touched, owner);
   for (const { index, hostName, podName, qos } of touched) {
-    const device = index === undefined ? undefined : hostNetns.getRdmaDevice(index);
+    if (index === undefined || owner?.record.devices.some((device) => device.index === index)) continue;
+    const device = hostNetns.getRdmaDevice(index);
     if (device) restoreDevice(roceQos, log, device.name, qos ?? {});
     else log.warning(`RDMA device ${hostName} (index ${index}) is not home: its QoS is not restored`);
     // A crash may have left one that ADD had made.
@@ -90,12 +92,12 @@ function restoreDevice(roceQos: RoceQos, log: Log, name: string, qos: RecordedQo
 }
 
 /** What the host had before both attachments goes into the record of the newer one. */
-export function handOverQos({ state }: Node, log: Log, { devices }: AttachmentRecord, owner: Claim): void {
-  const { attachment } = owner.record;
-  if (!attachment || !devices.some(({ qos }) => qos)) return;
+function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], { record }: Claim): void {
+  const { attachment } = record;
+  if (!attachment) return;
   try {
-    state.save(withQos({ ...owner.record, attachment }, ({ index, qos }) => {
-      const earlier = devices.find((device) => device.index === index)?.qos;
+    state.save(withQos({ ...record, attachment }, ({ index, qos }) => {
+      const earlier = touched.find((device) => device.index === index)?.qos;
       return earlier ? { ...qos, ...earlier } : qos;
     }));
   } catch (error) {

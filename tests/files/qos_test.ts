@@ -207,6 +207,18 @@ for (const rdmaQoS of [undefined, { trafficClass: 8, tos: 9 }]) {
   }
 }
 
+Deno.test("a newer attachment of the same function without this device leaves it to the old one's DEL", async () => {
+  using node = await addedNode();
+  node.kernel.paths.delete(POD);
+  node.kernel.endNetns(node.pod);
+  node.kernel.addNetns(POD, 7, "7");
+  node.kernel.addDevice(VF, 3);
+  const variables = { CNI_CONTAINERID: "container2" };
+  await node.succeed("ADD", { variables, config: { rdmaDevices: ["mlx5_3"] } });
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, HOST);
+});
+
 Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", async () => {
   using node = nodeWithQos();
   const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };

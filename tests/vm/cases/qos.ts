@@ -190,18 +190,24 @@ vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", asy
   const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)].map((path) =>
     `-P ${path}`
   );
-  for (let step = 1;; step++) {
-    const kill = `-e inject=openat,mkdir,rmdir,write:signal=KILL:when=${step}`;
-    const wrapper = `strace -f -o /dev/null ${paths.join(" ")} ${kill}`.split(" ");
-    const { code, stderr } = await withQos(deviceId).add({ wrapper });
-    const isKilled = code === 137;
-    assert.ok(isKilled || code === 0, stderr);
-    const left = groups().length;
-    assertQuiet(await withQos(deviceId).del());
-    await assertRestored(rdmaDevice);
-    if (!isKilled) return { steps: step - 1, left };
+  const killed: Record<string, number> = {};
+  let leftGroups = 0;
+  for (const call of ["openat", "write", "mkdir", "rmdir"]) {
+    for (let time = 1;; time++) {
+      const kill = `-e inject=${call}:signal=KILL:when=${time}`;
+      const wrapper = `strace -f -o /dev/null ${paths.join(" ")} ${kill}`.split(" ");
+      const { code, stderr } = await withQos(deviceId).add({ wrapper });
+      leftGroups += groups().length;
+      assertQuiet(await withQos(deviceId).del());
+      await assertRestored(rdmaDevice);
+      if (code === 0) break;
+      assert.equal(code, 137, stderr);
+      killed[call] = time;
+    }
   }
-}, 300_000);
+  assert.deepEqual(killed, { openat: 4, write: 2, mkdir: 2, rmdir: 2 });
+  assert.ok(leftGroups > 0, "a group is left when the process ends before it removes it");
+}, 600_000);
 
 vmCase(
   "qos: who asks for neither QoS nor a device information file pays no system call for them",
