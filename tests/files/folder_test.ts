@@ -43,6 +43,12 @@ Deno.test("a folder that is exchanged for a link while it is open is still the o
   assertEquals(Deno.readTextFileSync(`${folder.path}/file`), "own");
 });
 
+Deno.test("each folder is looked up in the one before it: the whole may be longer than a path can be", () => {
+  using root = new Root({});
+  using folder = openFolder(root.path, Array(20).fill("x".repeat(250)), true);
+  Deno.writeTextFileSync(`${folder.path}/file`, "text");
+});
+
 Deno.test("no descriptor is left open, whether it succeeds or not", () => {
   using root = new Root({ "/a/file": "" });
   const before = openFds();
