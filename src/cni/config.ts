@@ -1,6 +1,7 @@
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
 import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
+import { DEVICE_INFO_PATH } from "./device_info_path.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { IDENTIFIER } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -16,6 +17,13 @@ export type PrevResult = NonNullable<RawConfig["prevResult"]>;
 
 /** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
 export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
+/** RoCE QoS that devices are to have in the pod, each from 0 to 255; at least one is there. */
+export interface RdmaQos {
+  /** Type of service of connections that the RDMA connection manager makes. */
+  readonly tos?: number;
+  /** Traffic class of all that a device sends. */
+  readonly trafficClass?: number;
+}
 
 /** The network configuration, as far as this plugin reads it. */
 export interface NetworkConfig {
@@ -34,6 +42,9 @@ export interface NetworkConfig {
   readonly rdmaDeviceName?: string;
   /** What to do when such a name is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NameConflict;
+  readonly rdmaQos?: RdmaQos;
+  /** The device information file that the runtime wants to have written, in the form of {@linkcode DEVICE_INFO_PATH}. */
+  readonly deviceInfoFile?: string;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
   readonly prevResult?: PrevResult;
@@ -56,6 +67,7 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
   const { rdmaDeviceNameConflict } = config;
+  const deviceInfoFile = config.runtimeConfig?.CNIDeviceInfoFile;
   const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
   return {
     cniVersion,
@@ -67,6 +79,8 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     onSharedMode: config.onSharedMode ?? "fail",
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
+    ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
+    ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
@@ -88,6 +102,7 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
     optional: optional(isBoolean),
     onSharedMode: optional((value) => value === "fail" || value === "skip"),
+    rdmaQoS: optional(isQos),
     logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
     logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
     rdmaDeviceName: optional(isString),
@@ -95,7 +110,10 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     args: optional(hasShapeOf({
       cni: optional(hasShapeOf({ debug: optional(isBoolean), rdmaDeviceName: optional(isString) })),
     })),
-    runtimeConfig: optional(hasShapeOf({ deviceID: optional(isString) })),
+    runtimeConfig: optional(hasShapeOf({
+      deviceID: optional(isString),
+      CNIDeviceInfoFile: optional((value) => isString(value) && DEVICE_INFO_PATH.test(value)),
+    })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),
       interfaces: optional(isArrayOf(isInterface)),
@@ -117,6 +135,15 @@ const isBoolean: Check = (value) => typeof value === "boolean";
 const isDeviceList: Check = (value) =>
   Array.isArray(value) && value.length > 0 &&
   value.every((one) => isString(one) ? one !== "" : Number.isSafeInteger(one) && one > 0);
+const isByte = (value: unknown): value is number => {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+};
+const isQos: Check = (value) => {
+  if (!isObject(value) || !Object.values(value).some(isByte)) return false;
+  return Object.entries(value).every(([key, one]) => {
+    return (key === "tos" || key === "trafficClass") && optional(isByte)(one);
+  });
+};
 const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
 const isInterface = hasShapeOf({
   name: optional(isString),
@@ -176,8 +203,15 @@ function depthOf(json: string): number {
   return deepest;
 }
 
-/** A number that JavaScript would change (a 64-bit integer, say) is kept as written: prevResult goes out again. */
-function keepNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
+function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
+  return { ...(isByte(tos) ? { tos } : {}), ...(isByte(trafficClass) ? { trafficClass } : {}) };
+}
+
+/**
+ * For JSON that goes out again: a number that JavaScript would change (a 64-bit integer, say) is kept as written.
+ * To be given to JSON.parse.
+ */
+export function keepNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== "number" || context?.source === undefined || String(value) === context.source) {
     return value;
   }

@@ -7,6 +7,7 @@ import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { LOG_LEVELS } from "../log.ts";
 import { NAME_CONFLICTS } from "./device_name.ts";
+import { DEVICE_INFO_PATH, DEVICE_INFO_PATH_RULE } from "./device_info_path.ts";
 import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
 
 z.config(en());
@@ -21,6 +22,15 @@ const attachments = optional(z.array(z.looseObject({ containerID: z.string(), if
 const deviceList = z.array(
   z.union([z.string().check(z.minLength(1)), z.int().check(z.positive())]),
 ).check(z.minLength(1));
+const byte = optional(z.int().check(z.gte(0), z.lte(255)));
+
+const rdmaQoS = z.strictObject({ tos: byte, trafficClass: byte }).check(
+  z.refine((value) => (value.tos ?? value.trafficClass ?? undefined) !== undefined, {
+    error: 'must have "tos" or "trafficClass"',
+  }),
+);
+
+const deviceInfoPath = z.string().check(z.regex(DEVICE_INFO_PATH, { error: DEVICE_INFO_PATH_RULE }));
 
 export const configSchema = z.looseObject({
   cniVersion: optional(z.string()),
@@ -33,6 +43,7 @@ export const configSchema = z.looseObject({
   })),
   optional: optional(z.boolean()),
   onSharedMode: optional(z.enum(["fail", "skip"])),
+  rdmaQoS: optional(rdmaQoS),
   logLevel: optional(z.enum(LOG_LEVELS)),
   logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
   rdmaDeviceName: optional(z.string()),
@@ -40,7 +51,10 @@ export const configSchema = z.looseObject({
   args: optional(z.looseObject({
     cni: optional(z.looseObject({ debug: optional(z.boolean()), rdmaDeviceName: optional(z.string()) })),
   })),
-  runtimeConfig: optional(z.looseObject({ deviceID: optional(z.string()) })),
+  runtimeConfig: optional(z.looseObject({
+    deviceID: optional(z.string()),
+    CNIDeviceInfoFile: optional(deviceInfoPath),
+  })),
   prevResult: optional(z.looseObject({
     cniVersion: optional(z.string()),
     interfaces: optional(z.array(z.looseObject({

@@ -1,13 +1,14 @@
 import { ENOENT, SyscallError } from "./errno.ts";
 import { check, cString, libc } from "./libc.ts";
 
-// uapi asm-generic/fcntl.h; the same on x86_64, but O_NOFOLLOW differs on arm64 (asm/fcntl.h).
+// uapi asm-generic/fcntl.h; the same on x86_64, but O_DIRECTORY and O_NOFOLLOW differ on arm64 (asm/fcntl.h).
 const O_RDONLY = 0;
 const O_WRONLY = 0o1;
 const O_CREAT = 0o100;
 const O_APPEND = 0o2000;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
+const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000;
 const O_NOFOLLOW = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
 
 /** A file descriptor with one owner, closed once. */
@@ -35,6 +36,15 @@ export class Fd implements Disposable {
  */
 export function openForReading(path: string): Fd {
   return open(path, O_RDONLY | O_NONBLOCK, 0);
+}
+
+/**
+ * Opens a folder. A symbolic link is refused.
+ *
+ * @throws {SyscallError} ENOTDIR for a symbolic link, or what else is no folder
+ */
+export function openFolder(path: string): Fd {
+  return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
 /**

@@ -42,6 +42,15 @@ export function isNameTaken(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError && error.errno === EEXIST;
 }
 
+/** A setting of RoCE QoS cannot be had. */
+export class RoceQosError extends Error {
+  override readonly name = "RoceQosError";
+
+  constructor(message: string, readonly advice: string, options: ErrorOptions) {
+    super(message, options);
+  }
+}
+
 /** A path does not lead to a network namespace. */
 export class NetnsError extends Error {
   override readonly name = "NetnsError";

@@ -57,6 +57,30 @@ export interface VirtualFunction {
   readonly deviceId: string;
 }
 
+export type RoceQosSetting = "trafficClass" | "tos";
+
+/**
+ * RoCE QoS of RDMA devices, by the names that they have at the time. A port's traffic class is that of all its packets,
+ * -1 where none is set; only the host's namespace shows it. A port's default ToS is that of connections which the RDMA
+ * connection manager makes; it is 0 after each move, and can be had in any namespace from the host.
+ */
+export interface RoceQos {
+  /** A value for each port, from port 1 on. @throws {RoceQosError} */
+  read(setting: RoceQosSetting, device: string): number[];
+  /** @param value one for all ports, or one for each @throws {RoceQosError} */
+  write(setting: RoceQosSetting, device: string, value: number | readonly number[]): void;
+  /** Whether configfs has a group for the device. Reading and writing the ToS makes one and removes it again. */
+  hasGroup(device: string): boolean;
+  /** Removes the group if it is there. */
+  removeGroup(device: string): void;
+}
+
+/** A folder held open, so that what its path leads to cannot change. */
+export interface OpenFolder extends Disposable {
+  /** Leads to it as long as it is open. */
+  readonly path: string;
+}
+
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another. */
   readonly bootId: string;
@@ -73,6 +97,15 @@ export interface Kernel {
   listVirtualFunctions(): VirtualFunction[];
   /** What stands on the buses under this id, or undefined. */
   getBusDevice(id: string): BusDevice | undefined;
+  readonly roceQos: RoceQos;
+  /**
+   * Opens a folder below another, following no symbolic link.
+   *
+   * @param names of the folders on the way, and of the folder itself
+   * @param make whether those that are missing are made, mode 0755
+   * @throws {SyscallError} ENOTDIR for a symbolic link
+   */
+  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder;
   /** Takes the exclusive lock on a file or folder; undefined when another process has it. */
   tryLock(path: string): Disposable | undefined;
   /** @throws {SyscallError} when this process cannot write to the file or folder */

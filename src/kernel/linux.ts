@@ -2,11 +2,21 @@ import { openForReading } from "../ffi/fd.ts";
 import { check, cString } from "../ffi/libc.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
 import { EAGAIN, SyscallError } from "./error.ts";
-import type { Kernel, Link, Netns, RdmaDevice, ResourceCount, VirtualFunction } from "./kernel.ts";
+import { openFolder } from "./folder.ts";
+import type {
+  Kernel,
+  Link,
+  Netns,
+  OpenFolder,
+  RdmaDevice,
+  ResourceCount,
+  VirtualFunction,
+} from "./kernel.ts";
 import { getLink, listVirtualFunctions } from "./link.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
 import * as rdma from "./rdma.ts";
+import { LinuxRoceQos } from "./roce_qos.ts";
 import { sleep } from "./sleep.ts";
 import { getBusDevice } from "./sysfs.ts";
 
@@ -49,6 +59,14 @@ export class LinuxKernel implements Kernel {
 
   getBusDevice(id: string): ReturnType<Kernel["getBusDevice"]> {
     return getBusDevice(id);
+  }
+
+  get roceQos(): LinuxRoceQos {
+    return new LinuxRoceQos();
+  }
+
+  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
+    return openFolder(base, names, make);
   }
 
   tryLock(path: string): Disposable | undefined {

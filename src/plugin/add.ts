@@ -6,13 +6,21 @@ import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { mayGoWithout } from "./absence.ts";
 import { acquireDevices } from "./acquire.ts";
 import { resolveDeviceId } from "./device.ts";
+import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
 import { choosePodNames, giveNames, readNameTemplate } from "./naming.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
+import { recordQos, setTos, setTrafficClass } from "./qos.ts";
+import {
+  type Attachment,
+  attachmentOf,
+  type AttachmentRecord,
+  isRecordOf,
+  UnreadableRecord,
+} from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
 import { selectDevices } from "./selection.ts";
 
@@ -45,6 +53,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
   const deviceId = resolveDeviceId(call, kernel, pod);
+  using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
 
@@ -53,6 +62,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
+    finish(call, node, earlier, pod, deviceInfo);
     return print();
   }
   if (earlier) bringHome(node, log, file, earlier, environment.netns);
@@ -60,7 +70,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const acquired = acquireDevices(call, node, file, deviceId, pod);
   const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
   const { atHome, inPod } = choosePodNames(call, node, pod, selected, template);
-  const record = {
+  let record: AttachmentRecord & { attachment: Attachment } = {
     attachment,
     deviceId,
     devices: [...inPod, ...atHome].map(({ index, name, podName }) => ({ index, hostName: name, podName })),
@@ -71,15 +81,23 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
+  if (config.rdmaQos) {
+    record = recordQos(config.rdmaQos, node, record);
+    setTrafficClass(config.rdmaQos, kernel, record);
+  }
   const unnamed = giveNames(call, node, pod, kernel.hostNetns, atHome);
   moveAll(node, log, atHome, pod);
-  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]).map(({ index }) => index);
+  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
     const devices = record.devices.map((device) => {
-      return kept.includes(device.index) ? { ...device, podName: device.hostName } : device;
+      return kept.some(({ index }) => index === device.index)
+        ? { ...device, podName: device.hostName }
+        : device;
     });
-    state.save({ ...record, devices });
+    record = { ...record, devices };
+    state.save(record);
   }
+  finish(call, node, record, pod, deviceInfo);
   print();
   rollback.move();
 }
@@ -118,6 +136,20 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
     const device = index === undefined ? undefined : pod.getRdmaDevice(index);
     return device && (podName === hostName || podName === device.name);
   });
+}
+
+/** What is done with devices that are in the pod. */
+function finish(
+  { config }: Call,
+  { kernel }: Node,
+  { devices }: AttachmentRecord,
+  pod: Netns,
+  deviceInfo: DeviceInfoFile | undefined,
+): void {
+  if (!config.rdmaQos && !deviceInfo) return;
+  const names = devices.flatMap(({ index }) => pod.getRdmaDevice(index!)?.name ?? []);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, names);
+  deviceInfo?.write(names);
 }
 
 function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {

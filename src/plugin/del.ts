@@ -1,6 +1,7 @@
 import type { Call } from "../cni/dispatch.ts";
 import { CniError } from "../cni/error.ts";
 import type { Log } from "../log.ts";
+import { removeLeftover } from "./device_info.ts";
 import { bringHome, bringHomeUnrecorded } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import type { Node } from "./node.ts";
@@ -26,6 +27,7 @@ export function del(call: Call, node: Node): void {
   const { environment, config } = call;
   if (record) bringHome(node, log, file, record, environment.netns);
   else if (config.deviceId) bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
+  removeLeftover(call, node);
   forget(node, log, file);
 }
 

@@ -1,5 +1,12 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { EPROTONOSUPPORT, LibmnlMissing, NetlinkError, NetnsError, SyscallError } from "../kernel/error.ts";
+import {
+  EPROTONOSUPPORT,
+  LibmnlMissing,
+  NetlinkError,
+  NetnsError,
+  RoceQosError,
+  SyscallError,
+} from "../kernel/error.ts";
 
 /** Turns what the kernel layer throws into what a runtime gets to see. Errors of any other kind stay as they are. */
 export function toCniError(error: unknown): unknown {
@@ -9,6 +16,7 @@ export function toCniError(error: unknown): unknown {
   if (error instanceof LibmnlMissing) {
     return wrap(error, ErrorCode.libmnlMissing, "install libmnl (package libmnl0 or libmnl) on this node");
   }
+  if (error instanceof RoceQosError) return wrap(error, ErrorCode.qosUnavailable, error.advice);
   if (error instanceof NetlinkError) {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }

@@ -6,6 +6,7 @@ import { findNewerClaim, listNewerClaims } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
+import { restoreQos } from "./qos.ts";
 import type { AttachmentRecord } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
 
@@ -36,7 +37,10 @@ export function bringHome(
   using byPath = openByPath(kernel, log, record, netnsPath);
   // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
   const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
-  if (owner) return log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+  if (owner) {
+    log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+    return restoreQos(node, log, file, record);
+  }
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, record, netns);
@@ -49,6 +53,7 @@ export function bringHome(
     );
   }
   restoreNames(node, log, file, record);
+  restoreQos(node, log, file, record);
 }
 
 /**

@@ -7,11 +7,20 @@ export interface Attachment {
   readonly ifname: string;
 }
 
+/** What was to be changed of a device's RoCE QoS, as the host had it: a value for each port, from port 1 on. */
+export interface RecordedQos {
+  readonly trafficClass?: readonly number[];
+  readonly tos?: readonly number[];
+  /** Whether configfs had a group for the device. */
+  readonly hadGroup?: boolean;
+}
+
 /** An RDMA device when it was recorded: its index (1.0 has none) and its names on the host and in the pod. */
 export interface RecordedDevice {
   readonly index?: number;
   readonly hostName: string;
   readonly podName: string;
+  readonly qos?: RecordedQos;
 }
 
 /** What identifies a network namespace within one boot. */
@@ -128,8 +137,26 @@ function parseDevices(raw: Raw): RecordedDevice[] {
       index: integer(device, "index"),
       hostName: string(device, "hostName"),
       podName: string(device, "podName"),
+      ...parseQos(device["qos"]),
     };
   });
+}
+
+function parseQos(value: unknown): { qos?: RecordedQos } {
+  if (value === undefined) return {};
+  const { trafficClass, tos, hadGroup } = object(value, "qos");
+  return {
+    qos: {
+      ...(trafficClass === undefined ? {} : { trafficClass: integers(trafficClass) }),
+      ...(tos === undefined ? {} : { tos: integers(tos) }),
+      ...(hadGroup === undefined ? {} : { hadGroup: hadGroup === true }),
+    },
+  };
+}
+
+function integers(value: unknown): number[] {
+  if (Array.isArray(value) && value.every(Number.isSafeInteger)) return value;
+  throw new UnreadableRecord('"qos" has something else than lists of integers');
 }
 
 function parseNetns(value: unknown): { netns?: RecordedNetns } {

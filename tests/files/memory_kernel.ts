@@ -1,3 +1,4 @@
+import { openFolder } from "../../src/kernel/folder.ts";
 import {
   EEXIST,
   EINVAL,
@@ -12,11 +13,13 @@ import type {
   Kernel,
   Link,
   Netns,
+  OpenFolder,
   RdmaDevice,
   RdmaMode,
   ResourceCount,
   VirtualFunction,
 } from "../../src/kernel/kernel.ts";
+import { MemoryRoceQos } from "./memory_roce_qos.ts";
 
 /** A network namespace, whatever leads to it. */
 export interface Space {
@@ -34,6 +37,8 @@ export interface Device {
   uverbs?: string;
   readonly parent?: string;
   readonly resources?: ResourceCount[];
+  /** A value for each port; what is absent the driver lacks. */
+  readonly qos?: { trafficClass?: number[]; tos?: number[] };
 }
 
 type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
@@ -52,6 +57,9 @@ export class MemoryKernel implements Kernel {
   readonly bus = new Map<string, BusEntry>();
   readonly virtualFunctions: VirtualFunction[] = [];
   readonly locked = new Set<string>();
+  readonly roceQos = new MemoryRoceQos(this);
+  /** The folder that stands for "/". */
+  root = "/nonexistent";
   writable = true;
   /** Runs before each move; a number is the errno that the kernel refuses with. */
   onMove: (device: Device) => number | void = () => {};
@@ -79,7 +87,7 @@ export class MemoryKernel implements Kernel {
   endNetns(space: Space): void {
     for (const device of this.devices.filter((device) => device.space === space)) {
       if (this.isTaken(device.name, this.host, device)) device.name = `ibdev${device.index}`;
-      device.space = this.host;
+      place(device, this.host);
     }
   }
 
@@ -146,6 +154,18 @@ export class MemoryKernel implements Kernel {
     };
   }
 
+  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
+    const folder = openFolder(`${this.root}${base}`, names, make);
+    this.open.add(folder);
+    return {
+      path: folder.path,
+      [Symbol.dispose]: () => {
+        folder[Symbol.dispose]();
+        this.open.delete(folder);
+      },
+    };
+  }
+
   tryLock(path: string): Disposable | undefined {
     Deno.statSync(path);
     if (this.locked.has(path)) return undefined;
@@ -172,6 +192,12 @@ export class MemoryKernel implements Kernel {
   assertRdma(): void {
     if (!this.hasRdma) throw new SyscallError("open a netlink socket (protocol 20)", EPROTONOSUPPORT);
   }
+}
+
+/** A move makes the connection manager's part of a device anew. */
+function place(device: Device, space: Space): void {
+  device.space = space;
+  device.qos?.tos?.fill(0);
 }
 
 class MemoryNetns implements Netns {
@@ -215,7 +241,7 @@ class MemoryNetns implements Netns {
     if (this.kernel.isTaken(device.name, target, device)) {
       throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
     }
-    device.space = target;
+    place(device, target);
   }
 
   renameRdmaDevice(index: number, name: string): void {

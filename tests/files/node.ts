@@ -37,6 +37,7 @@ export class TestNode implements Disposable {
     this.folder = `${this.temporary}/${folder}`;
     this.state = new State(this.folder);
     this.indexes = new DeviceIndexes(`${this.temporary}/indexes`);
+    this.kernel.root = `${this.temporary}/root`;
     this.kernel.addFunction(VF);
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);

@@ -13,6 +13,11 @@ const identifier = () => fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,8}$/);
 const attachments = () =>
   maybe(fc.array(fc.record({ containerID: text(), ifname: text() }), { maxLength: 3 }));
 
+const byte = () => maybe(fc.nat({ max: 255 }));
+const qos = fc.record({ tos: byte(), trafficClass: byte() }, { requiredKeys: [] })
+  .filter(({ tos, trafficClass }) => typeof tos === "number" || typeof trafficClass === "number");
+const deviceInfoPath = fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/);
+
 const valid = fc.record({
   cniVersion: maybe(text()),
   name: identifier(),
@@ -28,6 +33,7 @@ const valid = fc.record({
   )),
   optional: maybe(fc.boolean()),
   onSharedMode: maybe(fc.constantFrom("fail", "skip")),
+  rdmaQoS: maybe(qos),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
   logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
   rdmaDeviceName: maybe(text()),
@@ -37,7 +43,9 @@ const valid = fc.record({
       fc.record({ debug: maybe(fc.boolean()), rdmaDeviceName: maybe(text()) }, { requiredKeys: [] }),
     ),
   }, { requiredKeys: [] })),
-  runtimeConfig: maybe(fc.record({ deviceID: maybe(text()) }, { requiredKeys: [] })),
+  runtimeConfig: maybe(
+    fc.record({ deviceID: maybe(text()), CNIDeviceInfoFile: maybe(deviceInfoPath) }, { requiredKeys: [] }),
+  ),
   prevResult: maybe(fc.record({
     cniVersion: maybe(text()),
     interfaces: maybe(fc.array(
@@ -54,7 +62,11 @@ const valid = fc.record({
 }, { requiredKeys: ["name"] });
 
 /** A valid configuration in which some value, at any depth, is another. */
-const broken = fc.tuple(valid, fc.nat(), fc.oneof(fc.jsonValue(), fc.constantFrom("/a\nb", "a\n", "\n")))
+const broken = fc.tuple(
+  valid,
+  fc.nat(),
+  fc.oneof(fc.jsonValue(), fc.constantFrom("/a\nb", "a\n", "\n", 256, { tos: 1, x: 1 })),
+)
   .map(([config, at, value]) => {
     const copy = structuredClone(config);
     const places = placesIn(copy);

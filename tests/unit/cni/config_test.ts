@@ -33,7 +33,7 @@ Deno.test("null and empty text are as good as absent", async () => {
   const empty = { deviceID: "", logFile: "", cniVersion: "", rdmaDeviceName: "" };
   const nulls = {
     ...{ type: null, allowPF: null, logLevel: null, args: null, runtimeConfig: null, prevResult: null },
-    ...{ rdmaDevices: null, optional: null, onSharedMode: null },
+    ...{ rdmaDevices: null, optional: null, onSharedMode: null, rdmaQoS: null },
     ...{ rdmaDeviceName: null, rdmaDeviceNameConflict: null },
     ...{ "cni.dev/valid-attachments": null, "cni.dev/attachments": null },
   };
@@ -42,7 +42,8 @@ Deno.test("null and empty text are as good as absent", async () => {
     name: "net",
     ...DEFAULTS,
   });
-  assertEquals((await parse({ args: { cni: null }, runtimeConfig: { deviceID: null } })).logLevel, "info");
+  const runtimeConfig = { deviceID: null, CNIDeviceInfoFile: null };
+  assertEquals((await parse({ args: { cni: null }, runtimeConfig })).logLevel, "info");
 });
 
 Deno.test("every key that the plugin reads arrives", async () => {
@@ -54,6 +55,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     onSharedMode: "skip",
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
+    rdmaQoS: { tos: 104, trafficClass: 106 },
+    runtimeConfig: { CNIDeviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a" },
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -68,6 +71,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     onSharedMode: "skip",
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
+    rdmaQos: { tos: 104, trafficClass: 106 },
+    deviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
     prevResult: { interfaces: [] },
@@ -88,6 +93,11 @@ Deno.test("a device's name in args.cni goes before the configuration's, unless i
   for (const nothing of ["", null, undefined]) {
     assertEquals((await parse({ ...own, args: { cni: { rdmaDeviceName: nothing } } })).rdmaDeviceName, "own");
   }
+});
+
+Deno.test("one setting of QoS is enough, and zero is one", async () => {
+  assertEquals((await parse({ rdmaQoS: { tos: 0 } })).rdmaQos, { tos: 0 });
+  assertEquals((await parse({ rdmaQoS: { tos: null, trafficClass: 255 } })).rdmaQos, { trafficClass: 255 });
 });
 
 Deno.test("the newer of the two keys for valid attachments counts", async () => {
@@ -137,6 +147,14 @@ const WRONG: [path: string, keys: object][] = [
   ["rdmaDevices[1]", { rdmaDevices: ["mlx5_2", ""] }],
   ["optional", { optional: "true" }],
   ["onSharedMode", { onSharedMode: "warn" }],
+  ["rdmaQoS", { rdmaQoS: {} }],
+  ["rdmaQoS", { rdmaQoS: { tos: null } }],
+  ["rdmaQoS", { rdmaQoS: [] }],
+  ["rdmaQoS", { rdmaQoS: { tos: 1, tc: 1 } }],
+  ["rdmaQoS.tos", { rdmaQoS: { tos: 256 } }],
+  ["rdmaQoS.tos", { rdmaQoS: { tos: "1" } }],
+  ["rdmaQoS.trafficClass", { rdmaQoS: { tos: 1, trafficClass: -1 } }],
+  ["rdmaQoS.trafficClass", { rdmaQoS: { trafficClass: 1.5 } }],
   ["logLevel", { logLevel: "verbose" }],
   ["logFile", { logFile: "rdma.log" }],
   ["logFile", { logFile: "/a\nb" }],
@@ -157,6 +175,18 @@ const WRONG: [path: string, keys: object][] = [
   }],
   ['["cni.dev/valid-attachments"][0]', { "cni.dev/valid-attachments": [null] }],
 ];
+
+const DEVICE_INFO = "/var/run/k8s.cni.cncf.io/devinfo";
+
+for (
+  const path of [
+    ...["/etc/passwd", "a", DEVICE_INFO, `${DEVICE_INFO}/`, `${DEVICE_INFO}/cni/`, `${DEVICE_INFO}/cni//a`],
+    ...[`${DEVICE_INFO}/../a`, `${DEVICE_INFO}/cni/..`, `${DEVICE_INFO}/./a`, `${DEVICE_INFO}2/a`],
+    ...[`/host${DEVICE_INFO}/a`, `${DEVICE_INFO}/a\0b`, "/var/run/k8sXcni.cncf.io/devinfo/a", 7],
+  ]
+) {
+  WRONG.push(["runtimeConfig.CNIDeviceInfoFile", { runtimeConfig: { CNIDeviceInfoFile: path } }]);
+}
 
 for (const [path, keys] of WRONG) {
   Deno.test(`${JSON.stringify(keys)} is code 7 and names ${path}`, async () => {

@@ -38,6 +38,28 @@ Deno.test("a record without cookie is read as it was written", () => {
   assertEquals(parseRecord(formatRecord(record), 0), record);
 });
 
+Deno.test("what QoS the host had is read as it was written", () => {
+  for (
+    const qos of [
+      {},
+      { hadGroup: true },
+      { trafficClass: [-1, 106], tos: [0, 255], hadGroup: false },
+    ]
+  ) {
+    const record = { ...RECORD, devices: [{ index: 4, hostName: "mlx5_4", podName: "mlx5_4", qos }] };
+    assertEquals(parseRecord(formatRecord(record), 0), record);
+  }
+});
+
+Deno.test("QoS of another form is refused", () => {
+  for (
+    const qos of [null, [], 1, { tos: 1 }, { tos: ["1"] }, { trafficClass: [1.5] }, { trafficClass: null }]
+  ) {
+    const device = { index: 4, hostName: "mlx5_4", podName: "mlx5_4", qos };
+    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, "qos");
+  }
+});
+
 Deno.test("a written record has what the Go plugin reads", () => {
   const { version, deviceID, sandboxRdmaDevName, containerRdmaDevName } = raw();
   assertEquals([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [

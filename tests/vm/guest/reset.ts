@@ -51,7 +51,7 @@ export async function resetNode(home: Home): Promise<void> {
   for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
   await resetFunctions(home);
   await removeNetdevs(home);
-  for (const directory of ["/var/lib/cni", "/etc/cni/net.d"]) {
+  for (const directory of ["/var/lib/cni", "/etc/cni/net.d", "/run/k8s.cni.cncf.io"]) {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
   if (holders.length > 0) throw new Error(`Namespaces were held by ${JSON.stringify(holders)}`);

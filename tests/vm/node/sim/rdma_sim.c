@@ -33,6 +33,14 @@ static uint immovable;
 module_param(immovable, uint, 0644);
 MODULE_PARM_DESC(immovable, "a function's devices from this one on, counted from 1, cannot change their network namespace (next bind)");
 
+static bool has_traffic_class;
+module_param(has_traffic_class, bool, 0644);
+MODULE_PARM_DESC(has_traffic_class, "devices have tc/1/traffic_class in sysfs, as those of mlx5 in NVIDIA's driver packages (next bind)");
+
+static bool kernel_verbs;
+module_param(kernel_verbs, bool, 0644);
+MODULE_PARM_DESC(kernel_verbs, "devices have the verbs that ib_core's clients in the kernel want, RDMA CM among them, though all refuse (next bind)");
+
 static uint refuse_binds;
 module_param(refuse_binds, uint, 0644);
 MODULE_PARM_DESC(refuse_binds, "how many binds of a VF's driver fail from now on; counts down (at once)");
@@ -55,6 +63,8 @@ MODULE_PARM_DESC(extra, "more RDMA devices, all of one platform device (at once)
 struct sim_device {
 	struct ib_device ib; /* first, as ib_alloc_device() demands */
 	struct list_head entry;
+	struct kobject *tc, *tc_port;
+	int traffic_class; /* -1: none is set */
 };
 
 struct sim_ucontext {
@@ -167,6 +177,98 @@ static const struct ib_device_ops sim_movable_ops = {
 	.disassociate_ucontext = sim_disassociate_ucontext,
 };
 
+/* ---- Verbs that the kernel's own clients want to see (device.c, ib_device_check_mandatory) ---- */
+
+struct sim_cq {
+	struct ib_cq ib;
+};
+
+struct sim_qp {
+	struct ib_qp ib;
+};
+
+static int sim_create_cq(struct ib_cq *cq, const struct ib_cq_init_attr *attr,
+			 struct uverbs_attr_bundle *attrs)
+{
+	return -EOPNOTSUPP;
+}
+
+static int sim_destroy_cq(struct ib_cq *cq, struct ib_udata *udata)
+{
+	return 0;
+}
+
+static int sim_poll_cq(struct ib_cq *cq, int count, struct ib_wc *wc)
+{
+	return 0;
+}
+
+static int sim_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static int sim_create_qp(struct ib_qp *qp, struct ib_qp_init_attr *attr, struct ib_udata *udata)
+{
+	return -EOPNOTSUPP;
+}
+
+static int sim_modify_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask,
+			 struct ib_udata *udata)
+{
+	return -EOPNOTSUPP;
+}
+
+static int sim_destroy_qp(struct ib_qp *qp, struct ib_udata *udata)
+{
+	return 0;
+}
+
+static int sim_post_send(struct ib_qp *qp, const struct ib_send_wr *request,
+			 const struct ib_send_wr **bad)
+{
+	return -EOPNOTSUPP;
+}
+
+static int sim_post_recv(struct ib_qp *qp, const struct ib_recv_wr *request,
+			 const struct ib_recv_wr **bad)
+{
+	return -EOPNOTSUPP;
+}
+
+static struct ib_mr *sim_get_dma_mr(struct ib_pd *pd, int access)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static struct ib_mr *sim_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 address,
+				     int access, struct ib_udata *udata)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static int sim_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
+{
+	return 0;
+}
+
+static const struct ib_device_ops sim_kernel_verbs_ops = {
+	.create_cq = sim_create_cq,
+	.destroy_cq = sim_destroy_cq,
+	.poll_cq = sim_poll_cq,
+	.req_notify_cq = sim_req_notify_cq,
+	.create_qp = sim_create_qp,
+	.modify_qp = sim_modify_qp,
+	.destroy_qp = sim_destroy_qp,
+	.post_send = sim_post_send,
+	.post_recv = sim_post_recv,
+	.get_dma_mr = sim_get_dma_mr,
+	.reg_user_mr = sim_reg_user_mr,
+	.dereg_mr = sim_dereg_mr,
+	INIT_RDMA_OBJ_SIZE(ib_cq, sim_cq, ib),
+	INIT_RDMA_OBJ_SIZE(ib_qp, sim_qp, ib),
+};
+
 /* ---- Devices ---- */
 
 /*
@@ -219,7 +321,55 @@ static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 	ib_set_device_ops(&sim->ib, &sim_ops);
 	if (!immovable || number < immovable)
 		ib_set_device_ops(&sim->ib, &sim_movable_ops);
+	if (kernel_verbs)
+		ib_set_device_ops(&sim->ib, &sim_kernel_verbs_ops);
 	return sim;
+}
+
+/* ---- The traffic class, which the kernel's own drivers do not have ---- */
+
+static struct sim_device *sim_of_port(struct kobject *port)
+{
+	return container_of(kobj_to_dev(port->parent->parent), struct sim_device, ib.dev);
+}
+
+static ssize_t traffic_class_show(struct kobject *port, struct kobj_attribute *attribute,
+				  char *buffer)
+{
+	int value = READ_ONCE(sim_of_port(port)->traffic_class);
+
+	return value < 0 ? 0 : sysfs_emit(buffer, "Global tclass=%d\n", value);
+}
+
+static ssize_t traffic_class_store(struct kobject *port, struct kobj_attribute *attribute,
+				   const char *buffer, size_t count)
+{
+	int value;
+
+	if (kstrtoint(buffer, 0, &value) || value > 0xff)
+		return -EINVAL;
+	WRITE_ONCE(sim_of_port(port)->traffic_class, value);
+	return count;
+}
+
+static const struct kobj_attribute traffic_class_attribute = __ATTR_RW(traffic_class);
+
+static void remove_traffic_class(struct sim_device *sim)
+{
+	kobject_put(sim->tc_port);
+	kobject_put(sim->tc);
+}
+
+static int add_traffic_class(struct sim_device *sim)
+{
+	sim->traffic_class = -1;
+	sim->tc = kobject_create_and_add("tc", &sim->ib.dev.kobj);
+	if (!sim->tc)
+		return -ENOMEM;
+	sim->tc_port = kobject_create_and_add("1", sim->tc);
+	if (!sim->tc_port)
+		return -ENOMEM;
+	return sysfs_create_file(sim->tc_port, &traffic_class_attribute.attr);
 }
 
 /* The number tells the devices of one parent apart, counted from 1. */
@@ -240,11 +390,19 @@ static int add_sim_device(struct device *parent, uint number)
 	err = ib_register_device(&sim->ib, "mlx5_%d", NULL);
 	if (err)
 		goto dealloc;
+	if (has_traffic_class) {
+		err = add_traffic_class(sim);
+		if (err)
+			goto unregister;
+	}
 	mutex_lock(&sim_devices_lock);
 	list_add_tail(&sim->entry, &sim_devices);
 	mutex_unlock(&sim_devices_lock);
 	goto put_netdev;
 
+unregister:
+	remove_traffic_class(sim);
+	ib_unregister_device(&sim->ib);
 dealloc:
 	ib_dealloc_device(&sim->ib);
 put_netdev:
@@ -267,6 +425,7 @@ static void remove_sim_devices(const struct device *parent)
 	mutex_unlock(&sim_devices_lock);
 
 	list_for_each_entry_safe(sim, next, &leaving, entry) {
+		remove_traffic_class(sim);
 		ib_unregister_device(&sim->ib);
 		ib_dealloc_device(&sim->ib);
 	}

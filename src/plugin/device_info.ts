@@ -1,0 +1,131 @@
+import { keepNumber } from "../cni/config.ts";
+import type { Call } from "../cni/dispatch.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { folderOf, ifPresent, temporaryPath, writeDurably } from "../durable_file.ts";
+import { ENOTDIR, SyscallError } from "../kernel/error.ts";
+import type { Kernel, OpenFolder } from "../kernel/kernel.ts";
+import type { Node } from "./node.ts";
+
+/** Far more than the keys of the specification take. */
+const SIZE_LIMIT = 64 * 1024;
+/** As the libraries of other plugins make the file. */
+const MODE = 0o444;
+
+type Json = Record<string, unknown>;
+
+/** A device information file that can be written. */
+export interface DeviceInfoFile extends Disposable {
+  /** @param devices names of the RDMA devices in the pod @throws {CniError} code 5 */
+  write(devices: readonly string[]): void;
+}
+
+/**
+ * Opens the device information file that the runtime named (k8snetworkplumbingwg/device-info-spec 1.1.0, sections 3 and
+ * 4.2) and makes sure that it can be used, before anything is moved. The specification knows PCI devices only; files of
+ * its other types are left alone.
+ *
+ * @returns undefined when there is nothing to write
+ * @throws {CniError} code 7 when a symbolic link is in the way, 5 when what is there cannot be used
+ */
+export function openDeviceInfo(
+  { config, log }: Call,
+  { kernel }: Node,
+  deviceId: string,
+): DeviceInfoFile | undefined {
+  const { deviceInfoFile: path } = config;
+  if (path === undefined) return undefined;
+  if (kernel.getBusDevice(deviceId)?.bus !== "pci") {
+    log.debug(`Device information files are for PCI devices: ${path} is not written`);
+    return undefined;
+  }
+  using opened = new DisposableStack();
+  const file = `${opened.use(openFolder(kernel, path)).path}/${nameOf(path)}`;
+  const found = readInfo(path, file);
+  const info = found ?? { type: "pci", version: "1.1.0", pci: { "pci-address": deviceId } };
+  if (info["type"] !== "pci") {
+    log.info(`Device information file ${path} is of type ${JSON.stringify(info["type"])}: not written`);
+    return undefined;
+  }
+  const pci = info["pci"];
+  if (!isObject(pci)) throw failure("use", path, '"pci" is no object');
+  const moved = opened.move();
+  return {
+    write: (devices) =>
+      attempt("write", path, () => {
+        pci["rdma-device"] = devices.join(",");
+        writeDurably(file, JSON.stringify(info), MODE);
+      }),
+    [Symbol.dispose]: () => moved.dispose(),
+  };
+}
+
+/** Removes what an ADD that was killed may have left beside the file. The file itself is the runtime's to remove. */
+export function removeLeftover({ config: { deviceInfoFile: path } }: Call, { kernel }: Node): void {
+  if (path === undefined) return;
+  try {
+    using folder = openFolder(kernel, path, false);
+    Deno.removeSync(temporaryPath(`${folder.path}/${nameOf(path)}`));
+  } catch {
+    // It is not there, or does no harm.
+  }
+}
+
+function openFolder(kernel: Kernel, path: string, make = true): OpenFolder {
+  const [, base = "", below = ""] = /^((?:\/var)?\/run)\/(.*)$/s.exec(folderOf(path)) ?? [];
+  return attempt("open the folder of", path, () => {
+    try {
+      return kernel.openFolder(base, below.split("/"), make);
+    } catch (error) {
+      throw error instanceof SyscallError && error.errno === ENOTDIR ? outside(path, error) : error;
+    }
+  });
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function readInfo(path: string, file: string): Json | undefined {
+  return attempt("read", path, () => {
+    const found = ifPresent(() => Deno.lstatSync(file));
+    if (!found) return undefined;
+    if (found.isSymlink) throw outside(path);
+    if (!found.isFile) throw failure("read", path, "it is no regular file");
+    if (found.size > SIZE_LIMIT) throw failure("read", path, `it is longer than ${SIZE_LIMIT} bytes`);
+    const info = JSON.parse(Deno.readTextFileSync(file), keepNumber);
+    if (!isObject(info)) throw failure("read", path, "it is no JSON object");
+    return info;
+  });
+}
+
+function attempt<T>(verb: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof CniError) throw error;
+    throw failure(verb, path, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function failure(verb: string, path: string, reason: string): CniError {
+  return new CniError(
+    ErrorCode.ioFailure,
+    `Cannot ${verb} device information file ${JSON.stringify(path)}: ${reason}`,
+    'the runtime named it as runtimeConfig.CNIDeviceInfoFile; without the capability "CNIDeviceInfoFile" none is written',
+  );
+}
+
+function outside(path: string, cause?: unknown): CniError {
+  return new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use runtimeConfig.CNIDeviceInfoFile ${
+      JSON.stringify(path)
+    }: a symbolic link, or a file, is in the way`,
+    "it must be a file below /var/run/k8s.cni.cncf.io/devinfo, in folders that are none of them links",
+    { cause },
+  );
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

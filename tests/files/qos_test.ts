@@ -1,0 +1,237 @@
+// RoCE QoS by the configuration key rdmaQoS: what ADD gives the devices, and that the host gets back what it had.
+import type { RecordedQos } from "../../src/plugin/record.ts";
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import type { Device } from "./memory_kernel.ts";
+import { FILE, POD, TestNode, VF } from "./node.ts";
+
+const CONFIG = { rdmaQoS: { tos: 104, trafficClass: 106 } };
+const HOST = { trafficClass: [-1], tos: [32] };
+const IN_POD = { trafficClass: [106], tos: [104] };
+/** What a device has that came home without anybody restoring its QoS. */
+const LEFT = { trafficClass: [106], tos: [0] };
+
+/** A node whose device has QoS. */
+function nodeWithQos(qos: Device["qos"] = structuredClone(HOST)): TestNode {
+  const node = new TestNode();
+  Object.assign(node.device, { qos });
+  return node;
+}
+
+async function addedNode(qos?: Device["qos"]): Promise<TestNode> {
+  const node = nodeWithQos(qos);
+  await node.succeed("ADD", { config: CONFIG });
+  return node;
+}
+
+const recorded = (node: TestNode) =>
+  node.state.load(node.record().attachment!)?.devices.map(({ qos }) => qos);
+const brokenPipe = () => {
+  throw new Error("Broken pipe");
+};
+
+Deno.test("ADD sets both, and DEL gives the host back what it had", async () => {
+  using node = await addedNode();
+  assertEquals([node.whereIs(node.device), node.device.qos], [POD, IN_POD]);
+  assertEquals(recorded(node), [{ ...HOST, hadGroup: false }]);
+  await node.succeed("DEL", { config: CONFIG });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("every port of every device is set, and gets its own value back", async () => {
+  using node = nodeWithQos({ trafficClass: [1, -1], tos: [3, 4] });
+  const other = node.kernel.addDevice(VF, 3, { qos: { trafficClass: [5], tos: [6] } });
+  await node.succeed("ADD", { config: CONFIG });
+  assertEquals([node.device.qos, other.qos], [{ trafficClass: [106, 106], tos: [104, 104] }, IN_POD]);
+  await node.succeed("DEL");
+  assertEquals([node.device.qos, other.qos], [{ trafficClass: [1, -1], tos: [3, 4] }, {
+    trafficClass: [5],
+    tos: [6],
+  }]);
+});
+
+Deno.test("one setting alone leaves the other as it is", async () => {
+  using node = nodeWithQos({ trafficClass: [7] });
+  await node.succeed("ADD", { config: { rdmaQoS: { trafficClass: 0 } } });
+  assertEquals([node.device.qos, recorded(node)], [{ trafficClass: [0] }, [{ trafficClass: [7] }]]);
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, { trafficClass: [7] });
+  assertEquals(node.kernel.roceQos.asked.filter((what) => /tos|group|remove/.test(what)), []);
+
+  using later = nodeWithQos({ tos: [32] });
+  await later.succeed("ADD", { config: { rdmaQoS: { tos: 104 } } });
+  assertEquals(later.device.qos, { tos: [104] });
+  await later.succeed("DEL");
+  assertEquals(later.device.qos, { tos: [32] });
+});
+
+Deno.test("who asks for no QoS has none asked for", async () => {
+  using node = await TestNode.added();
+  await node.succeed("CHECK");
+  await node.succeed("DEL");
+  assertEquals(node.kernel.roceQos.asked, []);
+});
+
+for (const setting of ["trafficClass", "tos"] as const) {
+  Deno.test(`a device without ${setting} is code 103, and nothing is changed`, async () => {
+    const qos = structuredClone(HOST);
+    delete (qos as Device["qos"])![setting];
+    using node = nodeWithQos({ ...qos });
+    node.kernel.onMove = () => {
+      throw new Error("moved");
+    };
+    const { json } = await node.fail("ADD", 103, { config: CONFIG });
+    assertStringIncludes(json.msg, setting);
+    assertStringIncludes(json.details, `take ${setting} out`);
+    assertEquals(node.device.qos, { ...qos });
+    node.assertForgotten();
+  });
+
+  Deno.test(`when ${setting} of the second device is refused, the first gets its own back`, async () => {
+    using node = nodeWithQos();
+    const other = node.kernel.addDevice(VF, 3, { qos: structuredClone(HOST) });
+    let refusals = 1;
+    node.kernel.roceQos.onWrite = (what, device) => what === setting && device === other && refusals-- > 0;
+    await node.fail("ADD", 103, { config: CONFIG });
+    assertEquals([node.device.qos, node.whereIs(other)], [HOST, "host"]);
+    node.assertForgotten();
+  });
+}
+
+Deno.test("when the result cannot be printed, the host has back what it had", async () => {
+  using node = nodeWithQos();
+  await node.call("ADD", { config: CONFIG, writeOutput: brokenPipe });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("when the device cannot be moved, the host has back what it had", async () => {
+  using node = nodeWithQos();
+  node.kernel.onMove = () => 16;
+  await node.fail("ADD", 120, { config: CONFIG });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("before anything is changed the record has what the host had", async () => {
+  using node = nodeWithQos();
+  const seen: unknown[] = [];
+  node.kernel.roceQos.onWrite = () => {
+    seen.push(recorded(node));
+  };
+  await node.succeed("ADD", { config: CONFIG });
+  assertEquals(seen, Array(2).fill([{ ...HOST, hadGroup: false }]));
+});
+
+Deno.test("GC restores too", async () => {
+  using node = await addedNode();
+  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("a device that came home by itself gets its QoS back by DEL", async () => {
+  using node = await addedNode();
+  node.kernel.paths.delete(POD);
+  node.kernel.endNetns(node.pod);
+  assertEquals(node.device.qos, LEFT);
+  await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("a device that has another name by now gets its QoS back", async () => {
+  using node = await addedNode();
+  node.device.name = "roce0";
+  node.kernel.addDevice("0000:3b:00.7", 7, { name: "mlx5_2" });
+  await node.succeed("DEL");
+  assertEquals([node.device.name, node.device.qos], ["roce0", HOST]);
+  node.assertForgotten();
+});
+
+Deno.test("DEL succeeds for a device that is gone, and says that its QoS is not restored", async () => {
+  using node = await addedNode();
+  node.kernel.devices.splice(0);
+  const renewed = node.kernel.addDevice(VF, 9, { name: "mlx5_2", qos: { trafficClass: [-1], tos: [0] } });
+  const { lines } = await node.succeed("DEL");
+  assertEquals(lines.filter((line) => /level="warning".*its QoS is not restored/.test(line)).length, 1);
+  assertEquals([renewed.qos, node.files()], [{ trafficClass: [-1], tos: [0] }, []]);
+});
+
+Deno.test("DEL succeeds when the kernel refuses the old values, and says so", async () => {
+  using node = await addedNode();
+  node.kernel.roceQos.onWrite = (setting) => setting === "trafficClass";
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), "it keeps that of the pod");
+  assertEquals(node.device.qos, { trafficClass: [106], tos: [32] });
+  node.assertForgotten();
+});
+
+for (const { hadGroup, left } of [{ hadGroup: false, left: [] }, { hadGroup: true, left: ["mlx5_2"] }]) {
+  Deno.test(`a group that ${hadGroup ? "was" : "was not"} there before an ADD that died is ${left.length} after DEL`, async () => {
+    using node = nodeWithQos();
+    const qos: RecordedQos = { hadGroup };
+    node.write(FILE, node.record({ devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2", qos }] }));
+    node.kernel.roceQos.groups.add("mlx5_2");
+    await node.succeed("DEL");
+    assertEquals([[...node.kernel.roceQos.groups], node.device.qos], [left, HOST]);
+    node.assertForgotten();
+  });
+}
+
+Deno.test("a group that somebody made stays through ADD and DEL", async () => {
+  using node = nodeWithQos();
+  node.kernel.roceQos.groups.add("mlx5_2");
+  await node.succeed("ADD", { config: CONFIG });
+  await node.succeed("DEL");
+  assertEquals([...node.kernel.roceQos.groups], ["mlx5_2"]);
+});
+
+Deno.test("an ADD that is repeated sets the ToS, which the one before may not have come to", async () => {
+  using node = await addedNode();
+  node.device.qos!.tos![0] = 0;
+  await node.succeed("ADD", { config: CONFIG });
+  assertEquals(node.device.qos, IN_POD);
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, HOST);
+});
+
+for (const rdmaQoS of [undefined, { trafficClass: 8, tos: 9 }]) {
+  for (const order of [["container1", "container2"], ["container2", "container1"]]) {
+    const what = rdmaQoS ? "other QoS" : "no QoS";
+    Deno.test(`a pod with ${what} that gets a dead pod's device: DEL of ${order} restores the host's`, async () => {
+      using node = await addedNode();
+      node.kernel.paths.delete(POD);
+      node.kernel.endNetns(node.pod);
+      node.kernel.addNetns(POD, 7, "7");
+      const variables = { CNI_CONTAINERID: "container2" };
+      await node.succeed("ADD", { variables, config: { rdmaQoS } });
+      for (const container of order) {
+        await node.succeed("DEL", { variables: { CNI_CONTAINERID: container } });
+      }
+      assertEquals(node.device.qos, HOST);
+      node.assertForgotten();
+    });
+  }
+}
+
+Deno.test("a newer attachment of the same function without this device leaves it to the old one's DEL", async () => {
+  using node = await addedNode();
+  node.kernel.paths.delete(POD);
+  node.kernel.endNetns(node.pod);
+  node.kernel.addNetns(POD, 7, "7");
+  node.kernel.addDevice(VF, 3);
+  const variables = { CNI_CONTAINERID: "container2" };
+  await node.succeed("ADD", { variables, config: { rdmaDevices: ["mlx5_3"] } });
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, HOST);
+});
+
+Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", async () => {
+  using node = nodeWithQos();
+  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
+  await node.succeed("ADD", { variables, config: CONFIG });
+  assertEquals(node.device.qos, IN_POD);
+  await node.succeed("DEL", { variables });
+  assertEquals(node.device.qos, HOST);
+});

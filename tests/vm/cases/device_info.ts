@@ -1,0 +1,105 @@
+// The device information file, as Multus hands it down: through the real libcni, by the capability.
+import assert from "node:assert/strict";
+import {
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+} from "../guest/attachment.ts";
+import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../guest/harness.ts";
+
+const FOLDER = "/var/run/k8s.cni.cncf.io/devinfo/cni";
+const PATH = `${FOLDER}/default-pod1-net1`;
+
+function withFile(deviceId: string, path = PATH) {
+  const runtimeConfig = { CNIDeviceInfoFile: path };
+  return attachment(deviceId, { config: config({ deviceID: deviceId, runtimeConfig }) });
+}
+
+vmCase("device info: the file that Multus filled gets the device's name by way of libcni", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  const info = {
+    type: "pci",
+    version: "1.1.0",
+    pci: { "pci-address": deviceId, "pf-pci-address": "0000:01:00.0" },
+  };
+  Deno.mkdirSync(FOLDER, { recursive: true });
+  Deno.writeTextFileSync(PATH, JSON.stringify(info), { mode: 0o444 });
+  const plugins = [
+    { type: "host-device", capabilities: { deviceID: true } },
+    { type: "rdma", capabilities: { deviceID: true, CNIDeviceInfoFile: true } },
+  ];
+  const call = {
+    conflist: { cniVersion: "1.0.0", name: "net", plugins },
+    netns: "pod",
+    capabilities: { deviceID: deviceId, CNIDeviceInfoFile: PATH },
+  };
+  assertResult(await libcni({ command: "add", ...call }));
+  const { pci, ...others } = JSON.parse(Deno.readTextFileSync(PATH));
+  assert.deepEqual(others, { type: info.type, version: info.version });
+  assert.deepEqual(pci, { ...info.pci, "rdma-device": rdmaDevice });
+  await assertInPod([rdmaDevice]);
+  assert.equal((await libcni({ command: "del", ...call })).code, 0);
+  assertNothingLeft();
+});
+
+vmCase("device info: a file that is missing is made, with its folders", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  assertResult(await withFile(deviceId).add());
+  assert.deepEqual(JSON.parse(Deno.readTextFileSync(PATH)), {
+    type: "pci",
+    version: "1.1.0",
+    pci: { "pci-address": deviceId, "rdma-device": rdmaDevice },
+  });
+  assert.equal(await shOk(`stat -c '%a %U' ${FOLDER} ${PATH}`), "755 root\n444 root");
+  assertQuiet(await withFile(deviceId).del());
+  assertNothingLeft();
+});
+
+vmCase("device info: a scalable function has none", async () => {
+  const { deviceId, rdmaDevice } = sf(0);
+  await addNetns("pod");
+  assertResult(await withFile(deviceId).add());
+  await assertInPod([rdmaDevice]);
+  assert.deepEqual(names("/run/k8s.cni.cncf.io"), []);
+  assertQuiet(await withFile(deviceId).del());
+});
+
+vmCase("device info: what leads elsewhere is code 7 before anything moves", async () => {
+  const { deviceId } = vf(0);
+  await addNetns("pod");
+  for (const path of ["/etc/passwd", `${FOLDER}/../../../passwd`, `${FOLDER}/`]) {
+    assertError(
+      await withFile(deviceId, path).add(),
+      7,
+      /runtimeConfig.CNIDeviceInfoFile: must be a file below/,
+    );
+    assertNothingLeft();
+  }
+  Deno.mkdirSync("/run/elsewhere/cni", { recursive: true });
+  Deno.mkdirSync("/run/k8s.cni.cncf.io", { recursive: true });
+  Deno.symlinkSync("/run/elsewhere", "/run/k8s.cni.cncf.io/devinfo");
+  assertError(await withFile(deviceId).add(), 7, /default-pod1-net1": a symbolic link/);
+  assertNothingLeft();
+  assert.equal(await shOk("ls /run/elsewhere/cni"), "");
+  assertQuiet(await withFile(deviceId).del());
+});
+
+vmCase("device info: a full folder is code 5, and the device comes home", async () => {
+  const { deviceId } = vf(0);
+  await addNetns("pod");
+  Deno.mkdirSync(FOLDER, { recursive: true });
+  await shOk(`mount -t tmpfs -o size=4k,nr_inodes=2 full ${FOLDER} && echo full >${FOLDER}/other`);
+  try {
+    assertError(await withFile(deviceId).add(), 5, /Cannot write device information file.*No space left/);
+    assert.equal(await shOk(`ls -A ${FOLDER}`), "other");
+    assertNothingLeft();
+  } finally {
+    await shOk(`umount ${FOLDER}`);
+  }
+});

@@ -1,0 +1,225 @@
+// RoCE QoS: the real configfs of the kernel's RDMA CM; the traffic class is the test module's, whose attribute is like
+// that of mlx5 in NVIDIA's driver packages.
+import assert from "node:assert/strict";
+import {
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  readRecord,
+  records,
+} from "../guest/attachment.ts";
+import {
+  addNetns,
+  type CompleteFunction,
+  deleteNetns,
+  names,
+  plugin,
+  rebind,
+  setSimParameter,
+  sh,
+  shOk,
+  vf,
+  vmCase,
+} from "../guest/harness.ts";
+
+const CONFIGFS = "/sys/kernel/config";
+const FILE = "net-container1-net1";
+const HOST = { trafficClass: "Global tclass=8", tos: "32" };
+const IN_POD = { trafficClass: "Global tclass=106", tos: "104" };
+
+const group = (device: string) => `${CONFIGFS}/rdma_cm/${device}`;
+const tosFile = (device: string) => `${group(device)}/ports/1/default_roce_tos`;
+const trafficClassFile = (device: string) => `/sys/class/infiniband/${device}/tc/1/traffic_class`;
+const groups = () => names(`${CONFIGFS}/rdma_cm`);
+
+/** A device's QoS, by other means than the plugin's. */
+async function qosOf(device: string, netns?: string) {
+  const inside = netns === undefined ? "" : `ip netns exec ${netns} `; // which mounts a sysfs of that namespace
+  return {
+    trafficClass: await shOk(`${inside}cat ${trafficClassFile(device)}`),
+    tos: await tosOf(device),
+  };
+}
+
+async function tosOf(device: string): Promise<string> {
+  return await shOk(`mkdir ${group(device)} && cat ${tosFile(device)} && rmdir ${group(device)}`);
+}
+
+/** A virtual function whose device can do both, with values of the host's own. */
+async function preparedVf(number = 0): Promise<CompleteFunction> {
+  setSimParameter("has_traffic_class", true);
+  setSimParameter("kernel_verbs", true);
+  rebind(vf(number).deviceId);
+  const one = vf(number);
+  const { rdmaDevice } = one;
+  await shOk(
+    `echo 8 >${trafficClassFile(rdmaDevice)} &&
+     mkdir ${group(rdmaDevice)} && echo 32 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`,
+  );
+  assert.deepEqual(await qosOf(rdmaDevice), HOST);
+  return one;
+}
+
+function withQos(deviceId: string, rdmaQoS: unknown = { tos: 104, trafficClass: 106 }) {
+  return attachment(deviceId, { config: config({ deviceID: deviceId, rdmaQoS }) });
+}
+
+async function assertRestored(device: string): Promise<void> {
+  assertNothingLeft();
+  assert.deepEqual(groups(), []);
+  assert.deepEqual(await qosOf(device), HOST);
+}
+
+vmCase("qos: the kernel looks for a ToS by name in all namespaces, and each move makes it 0", async () => {
+  const { rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  await shOk(`rdma dev set ${rdmaDevice} netns pod`);
+  assert.deepEqual(await qosOf(rdmaDevice, "pod"), { ...HOST, tos: "0" });
+  await shOk(`mkdir ${group(rdmaDevice)} && echo 7 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`);
+  assert.equal((await qosOf(rdmaDevice, "pod")).tos, "7");
+  await deleteNetns("pod");
+  assert.deepEqual(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
+});
+
+vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  const one = withQos(deviceId);
+  assertResult(await one.add());
+  await assertInPod([rdmaDevice]);
+  assert.deepEqual(await qosOf(rdmaDevice, "pod"), IN_POD);
+  assert.deepEqual(groups(), []);
+  const [recorded] = readRecord(FILE).devices as { qos: unknown }[];
+  assert.deepEqual(recorded!.qos, { hadGroup: false, trafficClass: [8], tos: [32] });
+  assertQuiet(await one.del());
+  await assertRestored(rdmaDevice);
+});
+
+vmCase(
+  "qos: a traffic class that was not set is taken away again, and a group that was there stays",
+  async () => {
+    const { deviceId, rdmaDevice } = await preparedVf();
+    await shOk(`echo -1 >${trafficClassFile(rdmaDevice)} && mkdir ${group(rdmaDevice)}`);
+    try {
+      await addNetns("pod");
+      const one = withQos(deviceId);
+      assertResult(await one.add());
+      assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "104\n");
+      assertQuiet(await one.del());
+      assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+      assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "32\n");
+    } finally {
+      await shOk(`rmdir ${group(rdmaDevice)}`);
+    }
+  },
+);
+
+vmCase(
+  "qos: a device that came home with its namespace's end, under another name, is restored by GC",
+  async () => {
+    const { deviceId, rdmaDevice } = await preparedVf();
+    await addNetns("pod");
+    assertResult(await withQos(deviceId).add());
+    await shOk("nsenter --net=/run/netns/pod rdma dev set " + `${rdmaDevice} name roce0`);
+    await deleteNetns("pod");
+    assert.deepEqual(await qosOf("roce0"), { ...IN_POD, tos: "0" });
+    assertQuiet(
+      await plugin({
+        command: "GC",
+        config: { cniVersion: "1.1.0", name: "net", type: "rdma", "cni.dev/valid-attachments": [] },
+      }),
+    );
+    await assertRestored(rdmaDevice);
+  },
+);
+
+vmCase("qos: a driver without traffic class is told, and nothing is changed", async () => {
+  setSimParameter("kernel_verbs", true);
+  rebind(vf(0).deviceId);
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  const words = `traffic class of RDMA device "${rdmaDevice}".*${rdmaDevice}/tc" is not there.*MLNX_OFED`;
+  assertError(await withQos(deviceId).add(), 103, new RegExp(words));
+  assert.deepEqual(groups(), []);
+  assertNothingLeft();
+  const one = withQos(deviceId, { tos: 104 });
+  assertResult(await one.add());
+  assert.equal(await tosOf(rdmaDevice), "104");
+  assertQuiet(await one.del());
+  assertNothingLeft();
+});
+
+vmCase("qos: a device that RDMA CM does not take is told so, and nothing is changed", async () => {
+  setSimParameter("has_traffic_class", true);
+  rebind(vf(0).deviceId);
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  const words = `default ToS of RDMA device "${rdmaDevice}".*No such device.*that can do RDMA CM`;
+  assertError(await withQos(deviceId).add(), 103, new RegExp(words));
+  assert.deepEqual(groups(), []);
+  assertNothingLeft();
+  assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+});
+
+vmCase("qos: without configfs it is told what is missing, and nothing is changed", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  await shOk(`umount ${CONFIGFS}`);
+  try {
+    assertError(
+      await withQos(deviceId).add(),
+      103,
+      new RegExp(
+        `default ToS of RDMA device "${rdmaDevice}".*rdma_cm/${rdmaDevice}.*mount -t configfs.*modprobe rdma_cm`,
+      ),
+    );
+    assertNothingLeft();
+  } finally {
+    await shOk(`mount -t configfs configfs ${CONFIGFS}`);
+  }
+  await assertRestored(rdmaDevice);
+});
+
+vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)].map((path) =>
+    `-P ${path}`
+  );
+  const killed: Record<string, number> = {};
+  let leftGroups = 0;
+  for (const call of ["openat", "write", "mkdir", "rmdir"]) {
+    for (let time = 1;; time++) {
+      const kill = `-e inject=${call}:signal=KILL:when=${time}`;
+      const wrapper = `strace -f -o /dev/null ${paths.join(" ")} ${kill}`.split(" ");
+      const { code, stderr } = await withQos(deviceId).add({ wrapper });
+      leftGroups += groups().length;
+      assertQuiet(await withQos(deviceId).del());
+      await assertRestored(rdmaDevice);
+      if (code === 0) break;
+      assert.equal(code, 137, stderr);
+      killed[call] = time;
+    }
+  }
+  assert.deepEqual(killed, { openat: 4, write: 2, mkdir: 2, rmdir: 2 });
+  assert.ok(leftGroups > 0, "a group is left when the process ends before it removes it");
+}, 600_000);
+
+vmCase(
+  "qos: who asks for neither QoS nor a device information file pays no system call for them",
+  async () => {
+    const { deviceId } = await preparedVf();
+    await addNetns("pod");
+    const one = attachment(deviceId, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
+    for (const call of ["add", "del"] as const) {
+      assert.equal((await one[call]()).code, 0);
+      assert.equal((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");
+      assert.notEqual((await sh("grep infiniband /run/trace")).stdout, "");
+    }
+    assert.deepEqual(records(), []);
+  },
+);
