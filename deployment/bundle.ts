@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
-import { transformSync } from "esbuild";
+import { minify as compress } from "terser";
 import { denoEnv, runChild } from "./child.ts";
 import { PROJECT } from "./project.ts";
 
@@ -13,6 +12,9 @@ export interface Bundle {
 
 /** What the bundler puts behind the name of a part that is loaded later or by several. */
 const HASH = /-[A-Z0-9]{8}\.js$/;
+
+/** How a part is mentioned in another, in an import as it is before anything is made shorter. */
+const MENTION = /"\.\/([^"/]+\.js)"/g;
 
 /**
  * Writes a program as one file for the start and one for each literal `await import()` into a new folder. The same sources
@@ -33,13 +35,17 @@ export async function bundle(entry: string, folder: string, signal?: AbortSignal
   const modules = names.filter((name) => name.endsWith(".map")).flatMap((name) => {
     return (JSON.parse(read(name)).sources as string[]).map((source) => resolve(raw, source));
   });
-  const codes = new Map(names.filter((name) => name.endsWith(".js")).map((name) => [name, read(name)]));
-  const loadedAtStart = importsOf(basename(entry).replace(/\.ts$/, ".js"), codes);
-  const parts = [...codes].map(([name, code]) => [name, minify(code, !loadedAtStart.has(name))] as const);
+  const first = basename(entry).replace(/\.ts$/, ".js");
+  const written = names.filter((name) => name.endsWith(".js")).map((name) => [name, read(name)] as const);
+  const codes = numberParts(first, new Map(written));
+  const loadedAtStart = importsOf(first, codes);
+  const parts = await Promise.all([...codes].map(async ([name, code]) => {
+    return [name, await minify(code, loadedAtStart.has(name))] as const;
+  }));
 
   Deno.mkdirSync(folder);
   let size = 0;
-  for (const [name, code] of nameByContent(new Map(parts))) {
+  for (const [name, code] of parts) {
     const file = join(folder, name);
     Deno.writeTextFileSync(file, code);
     // Times get embedded too.
@@ -60,34 +66,36 @@ function importsOf(part: string, codes: ReadonlyMap<string, string>): Set<string
 }
 
 /**
- * Less to read at each start. There names stay, for stack traces; what calls of the plugin do not load, or only to say
- * what is wrong with a configuration, gets short ones.
+ * Less to read at each start. What calls of the plugin load then keeps the names of functions and classes, for stack
+ * traces.
  */
-function minify(code: string, minifyIdentifiers: boolean): string {
-  const options = {
-    minifyWhitespace: true,
-    minifySyntax: true,
-    minifyIdentifiers,
-    target: "esnext",
-  } as const;
-  return transformSync(code, options).code;
+async function minify(code: string, keepsNames: boolean): Promise<string> {
+  const { code: less } = await compress(code, {
+    module: true,
+    ecma: 2020,
+    keep_fnames: keepsNames,
+    keep_classnames: keepsNames,
+  });
+  return less!;
 }
 
-/** The bundler's hashes change with the folder it works in, so they give way to hashes of the code. */
-function nameByContent(parts: Map<string, string>): Map<string, string> {
-  const rename = (code: string, nameOf: (name: string) => string) =>
-    [...parts.keys()].reduce(
-      (text, name) => text.replaceAll(`"./${name}"`, () => `"./${nameOf(name)}"`),
-      code,
-    );
-  const names = new Map([...parts].map(([name, code]) => {
-    const nameless = rename(code, (other) => other.replace(HASH, ".js"));
-    const hash = createHash("sha256").update(nameless).digest("hex").slice(0, 8);
-    return [name, name.replace(HASH, `-${hash}.js`)];
+/**
+ * The bundler's hashes change with the folder it works in, and short names are chosen by how often each letter occurs. So
+ * the parts are numbered instead, in the order in which they are mentioned.
+ */
+function numberParts(first: string, codes: ReadonlyMap<string, string>): Map<string, string> {
+  const numbers = new Map([[first, first]]);
+  for (const name of numbers.keys()) {
+    for (const [, mentioned = ""] of codes.get(name)!.matchAll(MENTION)) {
+      if (!codes.has(mentioned) || numbers.has(mentioned)) continue;
+      numbers.set(mentioned, mentioned.replace(HASH, `-${numbers.size}.js`));
+    }
+  }
+  return new Map(Array.from(numbers, ([name, numbered]) => {
+    const code = codes.get(name)!.replace(MENTION, (text, other) => {
+      const known = numbers.get(other);
+      return known === undefined ? text : `"./${known}"`;
+    });
+    return [numbered, code];
   }));
-  const renamed = new Map(
-    [...parts].map(([name, code]) => [names.get(name)!, rename(code, (n) => names.get(n)!)]),
-  );
-  if (renamed.size < parts.size) throw new Error("Cannot name the bundle's parts: two have the same code");
-  return renamed;
 }
