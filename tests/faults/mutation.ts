@@ -5,8 +5,13 @@ import * as replies from "../fixtures/replies.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Every datagram that was captured. */
-export const FIXTURES: readonly Bytes[] = Object.values(replies).flat();
+/** Every datagram that was captured, by name. */
+export const FIXTURES: Readonly<Record<string, Bytes>> = Object.fromEntries(
+  Object.entries(replies).flatMap(([name, fixture]) => {
+    return [fixture].flat().map((datagram, i) => [`${name} ${i}`, datagram]);
+  }),
+);
+const DATAGRAMS = Object.values(FIXTURES);
 
 /** Lengths that lie: around those of headers, around signs, too large. */
 const LENGTHS = [
@@ -41,7 +46,7 @@ const OPERATIONS: Readonly<Record<string, (bytes: Bytes, at: number, value: numb
   cut: (bytes, at) => bytes.slice(0, at),
   repeat: (bytes, at, value) => join(bytes, bytes.subarray(at, at + value)),
   insert: (bytes, at, value) => {
-    return join(bytes.subarray(0, at & ~3), FIXTURES[value % FIXTURES.length]!, bytes.subarray(at & ~3));
+    return join(bytes.subarray(0, at & ~3), DATAGRAMS[value % DATAGRAMS.length]!, bytes.subarray(at & ~3));
   },
 };
 
