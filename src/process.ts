@@ -22,16 +22,7 @@ export function currentProcess(): Process {
 }
 
 function writeOutput(text: string): void {
-  try {
-    writeAll(Deno.stdout, text);
-  } catch (cause) {
-    throw new CniError(
-      ErrorCode.ioFailure,
-      `Cannot write to standard output: ${cause instanceof Error ? cause.message : cause}`,
-      "the runtime that called the plugin has ended or given up; an ADD has taken back what it did",
-      { cause },
-    );
-  }
+  io("write to standard output", "an ADD has taken back what it did", () => writeAll(Deno.stdout, text));
 }
 
 /** Writes to standard error, for people. */
@@ -44,7 +35,7 @@ function readInput(): string {
   let length = 0;
   for (;;) {
     const chunk = new Uint8Array(64 * 1024);
-    const read = Deno.stdin.readSync(chunk);
+    const read = io("read standard input", "nothing was done", () => Deno.stdin.readSync(chunk));
     if (read === null) break;
     length += read;
     if (length > INPUT_LIMIT) {
@@ -62,6 +53,19 @@ function readInput(): string {
     offset += chunk.length;
   }
   return new TextDecoder().decode(bytes);
+}
+
+function io<T>(what: string, consequence: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new CniError(
+      ErrorCode.ioFailure,
+      `Cannot ${what}: ${cause instanceof Error ? cause.message : cause}`,
+      `the runtime that called the plugin has ended or given up; ${consequence}`,
+      { cause },
+    );
+  }
 }
 
 function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

@@ -54,7 +54,7 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
     const { containerId, netns, ifname } = environment;
     process.log.labels = { containerID: containerId, netns, ifname };
     if (environment.command === "VERSION") {
-      process.writeOutput(JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
+      printLine(process, JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
     }
     const config = await parseConfig(process.readInput());
@@ -72,7 +72,7 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
 function run(process: Process, handlers: Handlers, call: Call): void {
   switch (call.environment.command) {
     case "ADD":
-      return handlers.add(call, (result) => process.writeOutput(result));
+      return handlers.add(call, (result) => printLine(process, result));
     case "DEL":
       return handlers.del(call);
     case "CHECK":
@@ -82,6 +82,11 @@ function run(process: Process, handlers: Handlers, call: Call): void {
     case "STATUS":
       return handlers.status(call);
   }
+}
+
+/** A whole line, since Deno keeps the half of one that could not be written, and would write it before the error. */
+function printLine(process: Process, json: string): void {
+  process.writeOutput(`${json}\n`);
 }
 
 function setUpLog(process: Process, config: NetworkConfig): void {
@@ -124,7 +129,7 @@ function report(process: Process, cniVersion: CniVersion, error: unknown): numbe
   };
   process.log.error(details ? `${message} (${details})` : message);
   try {
-    process.writeOutput(JSON.stringify({ cniVersion, code, msg: message, ...(details ? { details } : {}) }));
+    printLine(process, JSON.stringify({ cniVersion, code, msg: message, ...(details ? { details } : {}) }));
   } catch (cause) {
     process.log.error(`Cannot write the error to standard output: ${messageOf(cause)}`);
   }

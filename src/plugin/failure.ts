@@ -1,7 +1,22 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { EPROTONOSUPPORT, LibmnlMissing, NetlinkError, NetnsError, SyscallError } from "../kernel/error.ts";
+import {
+  EPERM,
+  EPROTONOSUPPORT,
+  LibmnlMissing,
+  NetlinkError,
+  NetnsError,
+  SyscallError,
+} from "../kernel/error.ts";
 
-/** Turns what the kernel layer throws into what a runtime gets to see. Errors of any other kind stay as they are. */
+/** What to do about EPERM. */
+export const RIGHTS_ADVICE =
+  "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
+  "namespaces, both in the initial user namespace; rootless runtimes cannot";
+
+/**
+ * Turns what the kernel layer and Deno's files throw into what a runtime gets to see. Errors of any other kind stay as
+ * they are.
+ */
 export function toCniError(error: unknown): unknown {
   if (error instanceof NetnsError) {
     return wrap(error, ErrorCode.invalidNetns, "CNI_NETNS must lead to the pod's network namespace");
@@ -13,6 +28,7 @@ export function toCniError(error: unknown): unknown {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }
   if (error instanceof SyscallError) {
+    if (error.errno === EPERM) return wrap(error, ErrorCode.kernelRefused, RIGHTS_ADVICE);
     if (error.errno !== EPROTONOSUPPORT) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
     return new CniError(
       ErrorCode.rdmaUnavailable,
@@ -20,6 +36,10 @@ export function toCniError(error: unknown): unknown {
       `load ib_core and the adapter's RDMA driver (modprobe ib_core mlx5_ib); ${error.message}`,
       { cause: error },
     );
+  }
+  // Deno's errors of files: only some have a code or a class of their own, all have these words.
+  if (error instanceof Error && !(error instanceof CniError) && /\(os error \d+\)/.test(error.message)) {
+    return wrap(error, ErrorCode.ioFailure, "see the kernel log");
   }
   return error;
 }

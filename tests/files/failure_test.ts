@@ -7,6 +7,13 @@ const FAILURES: { name: string; error: Error; code: number; advice: string }[] =
   { name: "a missing libmnl", error: new LibmnlMissing("Cannot open libmnl"), code: 102, advice: "libmnl0" },
   { name: "a refusal by netlink", error: new NetlinkError("ask", 1), code: 120, advice: "kernel log" },
   { name: "a system call that failed", error: new SyscallError("socket", 24), code: 5, advice: "kernel log" },
+  { name: "a missing capability", error: new SyscallError("setns", 1), code: 120, advice: "CAP_SYS_ADMIN" },
+  {
+    name: "a file that cannot be read",
+    error: new Deno.errors.Interrupted("Interrupted system call (os error 4): stat '/proc/self/fd/12'"),
+    code: 5,
+    advice: "kernel log",
+  },
   { name: "no RDMA subsystem", error: new SyscallError("socket", 93), code: 100, advice: "modprobe ib_core" },
   { name: "a fault of the program", error: new TypeError("undefined"), code: 999, advice: "TypeError" },
 ];
