@@ -34,16 +34,7 @@ function getEnv(name: string): string | undefined {
 }
 
 function writeOutput(text: string): void {
-  try {
-    writeAll(Deno.stdout, text);
-  } catch (cause) {
-    throw new CniError(
-      ErrorCode.ioFailure,
-      `Cannot write to standard output: ${cause instanceof Error ? cause.message : cause}`,
-      "the runtime that called the plugin has ended or given up; an ADD has taken back what it did",
-      { cause },
-    );
-  }
+  io("write to standard output", "an ADD has taken back what it did", () => writeAll(Deno.stdout, text));
 }
 
 /** Writes to standard error, for people. */
@@ -83,14 +74,17 @@ export function readAll(stream: { readSync(bytes: Uint8Array): number | null }, 
 }
 
 function readStdin(buffer: Uint8Array): number | null {
+  return io("read standard input", "nothing was done", () => Deno.stdin.readSync(buffer));
+}
+
+function io<T>(what: string, consequence: string, work: () => T): T {
   try {
-    return Deno.stdin.readSync(buffer);
+    return work();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CniError(
       ErrorCode.ioFailure,
-      `Cannot read standard input: ${reason}`,
-      "the runtime sends the network configuration there",
+      `Cannot ${what}: ${cause instanceof Error ? cause.message : cause}`,
+      `the runtime that called the plugin has ended or given up; ${consequence}`,
       { cause },
     );
   }

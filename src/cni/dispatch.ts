@@ -51,7 +51,7 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
     const { containerId, netns, ifname } = environment;
     process.log.labels = { containerID: containerId, netns, ifname, ...trace };
     if (environment.command === "VERSION") {
-      process.writeOutput(JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
+      printLine(process, JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
     }
     const config = await parseConfig(process.readInput());
@@ -69,7 +69,7 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
 function run(process: Process, handlers: Handlers, call: Call): void {
   switch (call.environment.command) {
     case "ADD":
-      return handlers.add(call, (result) => process.writeOutput(result));
+      return handlers.add(call, (result) => printLine(process, result));
     case "DEL":
       return handlers.del(call);
     case "CHECK":
@@ -79,6 +79,11 @@ function run(process: Process, handlers: Handlers, call: Call): void {
     case "STATUS":
       return handlers.status(call);
   }
+}
+
+/** A whole line, since Deno keeps the half of one that could not be written, and would write it before the error. */
+function printLine(process: Process, json: string): void {
+  process.writeOutput(`${json}\n`);
 }
 
 function setUpLog(process: Process, config: NetworkConfig): void {
@@ -127,7 +132,8 @@ function report(
   process.log.error(details ? `${message} (${details})` : message);
   const traced = [details, traceId && `trace ${traceId}`].filter((part) => part).join("; ");
   try {
-    process.writeOutput(
+    printLine(
+      process,
       JSON.stringify({ cniVersion, code, msg: message, ...(traced ? { details: traced } : {}) }),
     );
   } catch (cause) {

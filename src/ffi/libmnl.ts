@@ -37,18 +37,22 @@ let openedPath = "";
  */
 export function openLibmnl(): Symbols {
   if (symbols) return symbols;
-  const folder = Deno.execPath().replace(/[^/]*$/, "");
   const causes: string[] = [];
-  for (const path of ["libmnl.so.0", `${folder}.rdma-cni/libmnl.so.0`]) {
-    try {
-      symbols = openLibrary(path, SYMBOLS);
-      openedPath = path;
-      return symbols;
-    } catch (cause) {
-      causes.push(cause instanceof Error ? cause.message : String(cause));
-    }
-  }
+  symbols = tryLibrary("libmnl.so.0", causes) ??
+    tryLibrary(Deno.execPath().replace(/[^/]*$/, ".rdma-cni/libmnl.so.0"), causes);
+  if (symbols) return symbols;
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
+}
+
+function tryLibrary(path: string, causes: string[]): Symbols | undefined {
+  try {
+    const library = openLibrary(path, SYMBOLS);
+    openedPath = path;
+    return library;
+  } catch (cause) {
+    causes.push(cause instanceof Error ? cause.message : String(cause));
+    return undefined;
+  }
 }
 
 /**

@@ -1,5 +1,7 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import {
+  DecodeError,
+  EPERM,
   EPROTONOSUPPORT,
   LibmnlMissing,
   NetlinkError,
@@ -8,7 +10,15 @@ import {
   SyscallError,
 } from "../kernel/error.ts";
 
-/** Turns what the kernel layer throws into what a runtime gets to see. Errors of any other kind stay as they are. */
+/** What to do about EPERM. */
+export const RIGHTS_ADVICE =
+  "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
+  "namespaces, both in the initial user namespace; rootless runtimes cannot";
+
+/**
+ * Turns what the kernel layer and Deno's files throw into what a runtime gets to see. Errors of any other kind stay as
+ * they are.
+ */
 export function toCniError(error: unknown): unknown {
   if (error instanceof NetnsError) {
     return wrap(error, ErrorCode.invalidNetns, "CNI_NETNS must lead to the pod's network namespace");
@@ -20,8 +30,8 @@ export function toCniError(error: unknown): unknown {
   if (error instanceof NetlinkError) {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }
-  if (isFileError(error)) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
   if (error instanceof SyscallError) {
+    if (error.errno === EPERM) return wrap(error, ErrorCode.kernelRefused, RIGHTS_ADVICE);
     if (error.errno !== EPROTONOSUPPORT) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
     return new CniError(
       ErrorCode.rdmaUnavailable,
@@ -30,12 +40,20 @@ export function toCniError(error: unknown): unknown {
       { cause: error },
     );
   }
+  if (error instanceof DecodeError) {
+    return wrap(
+      error,
+      ErrorCode.kernelRefused,
+      "this version does not understand the kernel: please report it",
+    );
+  }
+  if (isFileError(error)) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
   return error;
 }
 
-/** Whether a call of Deno's on a file failed: these errors have the errno's name and say which file. */
+/** Whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
 function isFileError(error: unknown): error is Error {
-  return error instanceof Error && typeof (error as { code?: unknown }).code === "string";
+  return error instanceof Error && !(error instanceof CniError) && /\(os error \d+\)/.test(error.message);
 }
 
 function wrap(error: Error, code: ErrorCode, advice: string): CniError {

@@ -11,6 +11,7 @@ import {
   NetlinkError,
 } from "../kernel/error.ts";
 import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { RIGHTS_ADVICE } from "./failure.ts";
 
 /**
  * Moves a device from a namespace into another one.
@@ -66,11 +67,7 @@ export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly R
 export function explainRefusal(errno: number, isShared: () => boolean): { reason: string; advice: string } {
   switch (errno) {
     case EPERM:
-      return {
-        reason: "no permission",
-        advice:
-          "run as root with CAP_NET_ADMIN and CAP_SYS_ADMIN in the initial user namespace; rootless runtimes cannot",
-      };
+      return { reason: "no permission", advice: RIGHTS_ADVICE };
     case EOPNOTSUPP:
       if (isShared()) {
         return {

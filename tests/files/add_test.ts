@@ -9,7 +9,7 @@ Deno.test("ADD moves the device, records it and prints the result it got", async
   using node = new TestNode();
   const { json, output } = await node.succeed("ADD");
   assertEquals(json, PREV_RESULT);
-  assertEquals(output, JSON.stringify(PREV_RESULT));
+  assertEquals(output, `${JSON.stringify(PREV_RESULT)}\n`);
   assertEquals(node.whereIs(node.device), POD);
   assertEquals(node.files(), [FILE]);
   const record = parseRecord(Deno.readTextFileSync(`${node.folder}/${FILE}`), 0);

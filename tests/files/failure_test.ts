@@ -1,5 +1,5 @@
 // What the kernel layer throws, as a runtime gets to see it.
-import { LibmnlMissing, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
+import { DecodeError, LibmnlMissing, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { TestNode } from "./node.ts";
 
@@ -8,6 +8,14 @@ const FAILURES: { name: string; error: Error; code: number; advice: string }[] =
   { name: "a refusal by netlink", error: new NetlinkError("ask", 1), code: 120, advice: "kernel log" },
   { name: "a system call that failed", error: new SyscallError("socket", 24), code: 5, advice: "kernel log" },
   { name: "a file that cannot be read", error: readingAFolder(), code: 5, advice: "kernel log" },
+  { name: "a missing capability", error: new SyscallError("setns", 1), code: 120, advice: "CAP_SYS_ADMIN" },
+  { name: "an answer without sense", error: new DecodeError("Cannot decode"), code: 120, advice: "report" },
+  {
+    name: "a file that a signal kept from being read",
+    error: new Deno.errors.Interrupted("Interrupted system call (os error 4): stat '/proc/self/fd/12'"),
+    code: 5,
+    advice: "kernel log",
+  },
   { name: "no RDMA subsystem", error: new SyscallError("socket", 93), code: 100, advice: "modprobe ib_core" },
   { name: "a fault of the program", error: new TypeError("undefined"), code: 999, advice: "TypeError" },
 ];

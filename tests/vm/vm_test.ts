@@ -1,26 +1,37 @@
 // Runs all cases of the guest on the simulated node in one boot, each as a step. One case alone:
 //   deno test -A tests/vm/vm_test.ts -- "part of its name"
+// The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
+// --seed N.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import type { CaseCount, CaseResult } from "./guest/harness.ts";
 import { bundleCases } from "./guest/bundle.ts";
 import { bootNode, tail } from "./node/boot.ts";
 import { prepareNode } from "./node/prepare.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
-const TIMEOUT_MS = 25 * 60_000;
+const {
+  values: { long = false, seed = `${Math.trunc(Math.random() * 2 ** 31)}` },
+  positionals: [part = ""],
+} = parseArgs({
+  args: Deno.args,
+  options: { long: { type: "boolean" }, seed: { type: "string" } },
+  allowPositionals: true,
+});
+const TIMEOUT_MS = (long ? 240 : 40) * 60_000;
 
 Deno.test("the plugin on a simulated node", async (t) => {
   const node = await prepareNode((line) => console.error(line));
   const program = await bundleCases(node.directory);
-  const filter = encodeURIComponent(Deno.args[0] ?? "");
+  console.error(`node: seed ${seed}`);
   let count: CaseCount | undefined;
   let seen = 0;
   let steps: Promise<unknown> = Promise.resolve();
   const status = await bootNode(node, {
     command: [
       ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[node.directory, EXECUTABLE, filter],
+      ...[node.directory, EXECUTABLE, encodeURIComponent(part), seed, long ? "long" : "short"],
     ],
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {

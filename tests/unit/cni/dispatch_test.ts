@@ -9,7 +9,7 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
     assertEquals({ code, done, output }, {
       code: 0,
       done: ["input", command.toLowerCase()],
-      output: command === "ADD" ? "{}" : "",
+      output: command === "ADD" ? "{}\n" : "",
     });
   });
 

@@ -8,22 +8,13 @@ import {
   assertResult,
   attachment,
   config,
+  gc,
   records,
   writeRecord,
 } from "../guest/attachment.ts";
-import { addNetns, holdNetns, plugin, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+import { addNetns, holdNetns, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
-
-async function gc(more: Record<string, unknown>, change: { wrapper?: string[] } = {}) {
-  const config = { cniVersion: "1.1.0", name: "net", type: "rdma", ...more };
-  return await plugin({
-    command: "GC",
-    config,
-    environment: { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined },
-    ...change,
-  });
-}
 
 async function addTo(netns: string, vfNumber: number, name = "net") {
   await addNetns(netns);

@@ -117,17 +117,6 @@ vmCase("refusal: a function that the same pod has as another interface", async (
   await assertInPod([rdmaDevice]);
 });
 
-vmCase("refusal: without the capabilities it needs, each", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
-  for (const capability of ["net_admin", "sys_admin"]) {
-    const wrapper = ["setpriv", "--bounding-set", `-${capability}`, "--inh-caps", `-${capability}`];
-    const added = await attachment(deviceId, { wrapper }).add();
-    assertError(added, capability === "net_admin" ? 120 : 5, /EPERM \(1\)/);
-    assertNothingLeft();
-  }
-});
-
 vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);

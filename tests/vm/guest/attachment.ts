@@ -34,6 +34,16 @@ export function attachment(deviceId: string, more: Partial<PluginCall> = {}) {
   };
 }
 
+/** Calls GC for network "net". `more` is put into the configuration: which attachments are valid. */
+export async function gc(
+  more: Record<string, unknown>,
+  change: Partial<PluginCall> = {},
+): Promise<CniOutcome> {
+  const config = { cniVersion: "1.1.0", name: "net", type: "rdma", ...more };
+  const environment = { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined };
+  return await plugin({ command: "GC", config, environment, ...change });
+}
+
 /** The files of the state folder, those that are hidden included. */
 export function records(): string[] {
   return names(STATE_FOLDER).sort();

@@ -60,6 +60,11 @@ export async function startPlugin(call: PluginCall): Promise<Deno.ChildProcess> 
   return child;
 }
 
+/** Whether the kernel is moving an RDMA device for a process, while `move_delay_ms` makes that take time. */
+export function isInMove(pid: number): boolean {
+  return Deno.readTextFileSync(`/proc/${pid}/stack`).includes("rdma_dev_change_netns");
+}
+
 function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Command {
   const { netns, ifname = "net1", containerId = "container1", wrapper = [] } = call;
   const variables: Record<string, string | undefined> = {

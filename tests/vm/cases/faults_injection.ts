@@ -1,0 +1,187 @@
+// ADD and DEL are killed, or refused by the kernel, at each system call they make. The long form takes all of them,
+// the short one a sample with every kind of call in it.
+import assert from "node:assert/strict";
+import { basename, dirname } from "node:path";
+import {
+  again,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  gc,
+  records,
+  STATE_FOLDER,
+} from "../guest/attachment.ts";
+import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../guest/harness.ts";
+import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../guest/injection.ts";
+import { LONG, SEED } from "../guest/options.ts";
+
+const LIMIT_MS = (LONG ? 120 : 15) * 60_000;
+const ERRORS = ["ENOSPC", "EIO", "EINTR", "ENOMEM", "EACCES", "EBUSY"];
+/** In the short form every so manieth call is taken. */
+const STRIDE = 8;
+
+/** A pod and a VF with two RDMA devices, so that there is something between two moves. */
+class Victim {
+  readonly #deviceId = vf(0).deviceId;
+  readonly #devices: readonly string[];
+  readonly #attachment = attachment(this.#deviceId);
+
+  private constructor() {
+    setSimParameter("devices_per_function", 2);
+    rebind(this.#deviceId);
+    this.#devices = again({ deviceId: this.#deviceId }).rdmaDevices;
+    assert.equal(this.#devices.length, 2);
+  }
+
+  static async create(): Promise<Victim> {
+    await addNetns("pod");
+    const victim = new Victim();
+    await victim.add();
+    await victim.del(); // by now all is as before each later call
+    return victim;
+  }
+
+  /** An ADD that must succeed, on a node where there was none before. */
+  async add(): Promise<void> {
+    assertResult(await this.run("ADD"));
+    assert.deepEqual(this.atHome(), []);
+  }
+
+  /** A DEL that must succeed and leave nothing. */
+  async del(): Promise<void> {
+    assertQuiet(await this.run("DEL"));
+    this.assertNothingLeft();
+  }
+
+  async run(command: "ADD" | "DEL", wrapper: string[] = []) {
+    if (command === "DEL") return await this.#attachment.del({ wrapper });
+    const exists = names(dirname(STATE_FOLDER)).includes(basename(STATE_FOLDER));
+    if (exists && records().length === 0) Deno.removeSync(STATE_FOLDER);
+    return await this.#attachment.add({ wrapper });
+  }
+
+  /** Which of its devices are at home. */
+  atHome(): readonly string[] {
+    return again({ deviceId: this.#deviceId }).rdmaDevices;
+  }
+
+  assertNothingLeft(): void {
+    assert.deepEqual({ atHome: this.atHome(), records: records() }, { atHome: this.#devices, records: [] });
+  }
+}
+
+/** What ADD and DEL do, as far as it is to be tried. */
+async function listPoints(victim: Victim): Promise<{ add: SystemCall[]; del: SystemCall[]; all: number }> {
+  const add = await listSystemCalls((wrapper) => victim.run("ADD", wrapper));
+  const del = await listSystemCalls((wrapper) => victim.run("DEL", wrapper));
+  victim.assertNothingLeft();
+  return { add: LONG ? add : sample(add), del: LONG ? del : sample(del), all: add.length + del.length };
+}
+
+/** Every so manieth call, and one of each name that is not among them. */
+function sample(calls: SystemCall[]): SystemCall[] {
+  const chosen = new Set(calls.filter((_, i) => i % STRIDE === SEED % STRIDE));
+  for (const [name, group] of Map.groupBy(calls, (call) => call.name)) {
+    if (![...chosen].some((call) => call.name === name)) chosen.add(group[SEED % group.length]!);
+  }
+  return [...chosen];
+}
+
+/** Names the point in what is thrown there. */
+async function at(what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    throw new Error(`${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
+vmCase(
+  "faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD makes it good",
+  async () => {
+    const victim = await Victim.create();
+    const { add, del, all } = await listPoints(victim);
+    const tried = add.length + del.length;
+    for (let i = 0; add[i] ?? del[i]; i++) {
+      if (add[i]) await at(`ADD killed at ${add[i]!.text}`, () => killed(victim, "ADD", add[i]!, i));
+      await victim.add();
+      if (del[i]) await at(`DEL killed at ${del[i]!.text}`, () => killed(victim, "DEL", del[i]!, i));
+      else await victim.del();
+    }
+    return { seed: SEED, tried, all };
+  },
+  LIMIT_MS,
+);
+
+async function killed(victim: Victim, command: "ADD" | "DEL", point: SystemCall, i: number): Promise<void> {
+  const { code, stderr } = await victim.run(command, killAt(point));
+  assert.equal(code, 137, stderr);
+  assertHit(point);
+  if (i % 3 === 0) assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
+  if (i % 3 === 1) await victim.add();
+  await victim.del();
+}
+
+for (
+  const [what, errors] of LONG
+    ? ERRORS.map((error) => [` with ${error}`, [error]] as const)
+    : [["", ERRORS] as const]
+) {
+  vmCase(
+    `faults: a system call of ADD or DEL fails${what}: a clear error or success, and DEL brings all home`,
+    async () => {
+      const victim = await Victim.create();
+      const { add, del, all } = await listPoints(victim);
+      const points = [
+        ...add.map((call) => ({ command: "ADD" as const, call })),
+        ...del.map((call) => ({ command: "DEL" as const, call })),
+      ];
+      const ended = { succeeded: 0, failed: 0 };
+      const faults: string[] = [];
+      for (const [i, { command, call }] of points.entries()) {
+        const error = errors[(SEED + i) % errors.length]!;
+        try {
+          ended[await refused(victim, command, call, error)]++;
+        } catch (fault) {
+          faults.push(
+            `${command} with ${error} at ${call.text}: ${fault instanceof Error ? fault.message : fault}`,
+          );
+          await victim.run("DEL");
+        }
+      }
+      assert.deepEqual(faults, []);
+      return { seed: SEED, ...ended, all };
+    },
+    LIMIT_MS,
+  );
+}
+
+async function refused(
+  victim: Victim,
+  command: "ADD" | "DEL",
+  call: SystemCall,
+  error: string,
+): Promise<"succeeded" | "failed"> {
+  if (command === "DEL") await victim.add();
+  const { code, json, stdout, stderr } = await victim.run(command, failAt(call, error));
+  assertHit(call);
+  if (code === 0 && command === "ADD") assert.deepEqual(victim.atHome(), [], "ADD succeeded");
+  if (code === 0 && command === "DEL") assert.equal(victim.atHome().length, 2, "DEL succeeded");
+  if (code !== 0) {
+    assert.equal(code, 1, stderr);
+    assert.ok(json?.msg && json.code !== undefined && json.code !== 999, stdout);
+  }
+  await victim.del();
+  return code === 0 ? "succeeded" : "failed";
+}
+
+vmCase("faults: a result that cannot be written at first is not there before the error", async () => {
+  await addNetns("pod");
+  const injected = "strace -f -o /dev/null -P /run/result -e inject=write:error=ENOSPC:when=1";
+  const wrapper = ["sh", "-c", `exec ${injected} "$0" >/run/result`];
+  const added = await attachment(vf(0).deviceId, { wrapper }).add();
+  assert.equal(added.code, 1);
+  assert.equal(JSON.parse(Deno.readTextFileSync("/run/result")).code, 5);
+  assertNothingLeft();
+});

@@ -1,0 +1,75 @@
+/** The system calls of a call of the plugin, and what strace does to one of them. */
+import assert from "node:assert/strict";
+import type { CniOutcome } from "./plugin.ts";
+
+/** One system call of a run that was left alone. */
+export interface SystemCall {
+  name: string;
+  /** The how manieth of its name it is, counted from 1 and from the start of the program. */
+  ordinal: number;
+  /** As strace prints it. */
+  text: string;
+}
+
+/** What the plugin asks the kernel for, but for memory and time. */
+const NAMES = [
+  ...["openat", "read", "write", "fsync", "rename", "unlink", "mkdir", "flock", "ftruncate"],
+  ...["statx", "readlink", "getdents64", "access"],
+  ...["socket", "setsockopt", "getsockopt", "sendto", "recvfrom", "setns", "ioctl"],
+];
+const TRACE = "/run/trace";
+/** A call that takes longer hangs: none waits longer than 30 s for the kernel or the lock, and some tries are slow. */
+const HANG_S = 240;
+
+/**
+ * Runs the plugin once and tells which system calls it makes from reading its input on: what comes before is the start
+ * of the runtime. Only those of its one thread that calls the kernel; the others are of the runtime too.
+ */
+export async function listSystemCalls(
+  run: (wrapper: string[]) => Promise<CniOutcome>,
+): Promise<SystemCall[]> {
+  const { code, stdout, stderr } = await run(["strace", "-f", "-o", TRACE, "-e", `trace=${NAMES.join()}`]);
+  assert.equal(code, 0, stdout + stderr);
+  const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +((\w+)\(.*)$/.exec(line));
+  const thread = lines[0]?.[1];
+  const counts = new Map<string, number>();
+  const calls = lines.flatMap((match) => {
+    const [, of, text = "", name = ""] = match ?? [];
+    if (of !== thread) return [];
+    const ordinal = (counts.get(name) ?? 0) + 1;
+    counts.set(name, ordinal);
+    return [{ name, ordinal, text }];
+  });
+  const start = calls.findIndex(({ text }) => /^read\(\d+, "\{/.test(text));
+  assert.ok(start >= 0, "The plugin does not read its input");
+  return calls.slice(start);
+}
+
+/** Starts the plugin and kills it as it is about to make a system call. */
+export function killAt(call: SystemCall): string[] {
+  return strace(call, "signal=SIGKILL");
+}
+
+/** Starts the plugin and lets a system call fail without being made. @param error as strace writes it: `EIO` */
+export function failAt(call: SystemCall, error: string): string[] {
+  return strace(call, `error=${error}`, "--seccomp-bpf"); // faster; it would lose a signal
+}
+
+function strace({ name, ordinal }: SystemCall, what: string, ...options: string[]): string[] {
+  return [
+    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", ...options, "-o", TRACE],
+    ...["-e", `trace=${name}`, "-e", `inject=${name}:${what}:when=${ordinal}`],
+  ];
+}
+
+/** Makes sure that what {@linkcode killAt} or {@linkcode failAt} did was done to this very call. */
+export function assertHit({ text }: SystemCall): void {
+  const trace = Deno.readTextFileSync(TRACE).split("\n");
+  const hit = trace.findLast((line) => /^\d+ +\w+\(.*(\(INJECTED\)| = \?)$/.test(line));
+  assert.equal(nameAndFirstArgument(hit ?? ""), nameAndFirstArgument(text), "the call that was hit");
+}
+
+/** The other arguments are not always the same, or not yet known when the call is made. */
+function nameAndFirstArgument(line: string): string | undefined {
+  return /\w+\([^,) ]*/.exec(line)?.[0];
+}
