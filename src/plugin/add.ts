@@ -11,7 +11,7 @@ import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
-import { choosePodNames, giveNames, readNameTemplate } from "./naming.ts";
+import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./naming.ts";
 import type { Node } from "./node.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
 import {
@@ -19,6 +19,7 @@ import {
   attachmentOf,
   type AttachmentRecord,
   isRecordOf,
+  type OwnRecord,
   UnreadableRecord,
 } from "./record.ts";
 import { isRecorded } from "./recorded_netns.ts";
@@ -70,14 +71,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const acquired = acquireDevices(call, node, file, deviceId, pod);
   const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
   const { atHome, inPod } = choosePodNames(call, node, pod, selected, template);
-  let record: AttachmentRecord & { attachment: Attachment } = {
-    attachment,
-    deviceId,
-    devices: [...inPod, ...atHome].map(({ index, name, podName }) => ({ index, hostName: name, podName })),
-    netns: { path: pod.path, inode: pod.inode, ...(pod.cookie === undefined ? {} : { cookie: pod.cookie }) },
-    bootId: kernel.bootId,
-    createdAt: Date.now(),
-  };
+  let record = newRecord(attachment, deviceId, [...inPod, ...atHome], node, pod);
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
@@ -89,12 +83,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   moveAll(node, log, atHome, pod);
   const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
-    const devices = record.devices.map((device) => {
-      return kept.some(({ index }) => index === device.index)
-        ? { ...device, podName: device.hostName }
-        : device;
-    });
-    record = { ...record, devices };
+    record = withoutNames(record, kept);
     state.save(record);
   }
   finish(call, node, record, pod, deviceInfo);
@@ -127,6 +116,31 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
       `container ${JSON.stringify(owner?.containerID)}, interface ${JSON.stringify(owner?.ifname)}`,
     "rename one of the two networks: their file names must differ",
   );
+}
+
+function newRecord(
+  attachment: Attachment,
+  deviceId: string,
+  devices: readonly NamedDevice[],
+  { kernel: { bootId } }: Node,
+  { path, inode, cookie }: Netns,
+): OwnRecord {
+  return {
+    attachment,
+    deviceId,
+    devices: devices.map(({ index, name, podName }) => ({ index, hostName: name, podName })),
+    netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
+    bootId,
+    createdAt: Date.now(),
+  };
+}
+
+/** The record of devices of which some have kept the names that they have on the host. */
+function withoutNames(record: OwnRecord, kept: readonly NamedDevice[]): OwnRecord {
+  const devices = record.devices.map((device) =>
+    kept.some(({ index }) => index === device.index) ? { ...device, podName: device.hostName } : device
+  );
+  return { ...record, devices };
 }
 
 /** Whether an earlier ADD did all that this one is to do. */

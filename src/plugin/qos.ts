@@ -3,9 +3,7 @@ import type { Log } from "../log.ts";
 import type { Kernel, RoceQos, RoceQosSetting } from "../kernel/kernel.ts";
 import { type Claim, findNewerClaim } from "./claim.ts";
 import type { Node } from "./node.ts";
-import type { Attachment, AttachmentRecord, RecordedDevice, RecordedQos } from "./record.ts";
-
-type OwnRecord = AttachmentRecord & { readonly attachment: Attachment };
+import type { AttachmentRecord, OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
 

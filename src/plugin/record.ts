@@ -44,6 +44,9 @@ export interface AttachmentRecord {
   readonly createdAt: number;
 }
 
+/** A record as this plugin writes it: it says of which attachment it is. */
+export type OwnRecord = AttachmentRecord & { readonly attachment: Attachment };
+
 /** The attachment that a call is about. */
 export function attachmentOf({ environment, config }: Call): Attachment {
   return { network: config.name, containerID: environment.containerId, ifname: environment.ifname };

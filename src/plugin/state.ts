@@ -4,6 +4,7 @@ import {
   type Attachment,
   type AttachmentRecord,
   formatRecord,
+  type OwnRecord,
   parseRecord,
   UnreadableRecord,
 } from "./record.ts";
@@ -71,7 +72,7 @@ export class State {
    *
    * @throws {CniError} code 5
    */
-  save(record: AttachmentRecord & { readonly attachment: Attachment }): void {
+  save(record: OwnRecord): void {
     const path = `${this.folder}/${this.fileOf(record.attachment)}`;
     this.#io("write", path, () => writeDurably(path, formatRecord(record), 0o600));
   }

@@ -235,3 +235,54 @@ Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", 
   await node.succeed("DEL", { variables });
   assertEquals(node.device.qos, HOST);
 });
+
+const NAMED = { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" };
+
+Deno.test("with another name in the pod each setting is made under the name that the device has then", async () => {
+  using node = nodeWithQos();
+  await node.succeed("ADD", { config: NAMED });
+  assertEquals([node.device.name, node.device.qos], ["rdma_net1", IN_POD]);
+  await node.succeed("DEL");
+  assertEquals([node.device.name, node.device.qos], ["mlx5_2", HOST]);
+  node.assertForgotten();
+});
+
+Deno.test("when a name is taken the host has back the QoS that it had", async () => {
+  using node = nodeWithQos();
+  node.kernel.addFunction("0000:3b:00.3");
+  node.kernel.addDevice("0000:3b:00.3", 3, { name: "rdma_net1" });
+  await node.fail("ADD", 114, { config: NAMED });
+  assertEquals([node.device.name, node.device.qos], ["mlx5_2", HOST]);
+  node.assertForgotten();
+});
+
+for (const hadGroup of [false, true]) {
+  Deno.test(`a group under the pod's name that an ADD left which died goes, ${hadGroup} for the host's`, async () => {
+    using node = nodeWithQos();
+    const devices = [{ index: 2, hostName: "mlx5_2", podName: "rdma_net1", qos: { hadGroup } }];
+    node.write(FILE, node.record({ devices }));
+    node.device.name = "rdma_net1";
+    node.kernel.roceQos.groups.add("rdma_net1").add("mlx5_2");
+    await node.succeed("DEL");
+    assertEquals([...node.kernel.roceQos.groups], hadGroup ? ["mlx5_2"] : []);
+    assertEquals(node.device.name, "mlx5_2");
+  });
+}
+
+for (const order of [["container1", "container2"], ["container2", "container1"]]) {
+  Deno.test(`a named device of a dead pod that the next gets is as before when ${order} are deleted`, async () => {
+    using node = nodeWithQos();
+    await node.succeed("ADD", { config: NAMED });
+    node.kernel.paths.delete(POD);
+    node.kernel.endNetns(node.pod);
+    node.kernel.addNetns(POD, 7, "7");
+    const config = { rdmaQoS: { trafficClass: 8, tos: 9 }, rdmaDeviceName: "roce_{index}" };
+    await node.succeed("ADD", { variables: { CNI_CONTAINERID: "container2" }, config });
+    assertEquals(node.device.name, "roce_0");
+    for (const container of order) {
+      await node.succeed("DEL", { variables: { CNI_CONTAINERID: container } });
+    }
+    assertEquals([node.device.name, node.device.qos], ["mlx5_2", HOST]);
+    node.assertForgotten();
+  });
+}
