@@ -123,6 +123,16 @@ Deno.test("before anything is changed the record has what the host had", async (
   assertEquals(seen, Array(2).fill([{ ...HOST, hadGroup: false }]));
 });
 
+Deno.test("the record stays until all is restored, so that a DEL that dies is made good by the next", async () => {
+  using node = await addedNode();
+  const seen: string[][] = [];
+  node.kernel.roceQos.onWrite = () => {
+    seen.push(node.files());
+  };
+  await node.succeed("DEL");
+  assertEquals(seen, [[FILE], [FILE]]);
+});
+
 Deno.test("GC restores too", async () => {
   using node = await addedNode();
   await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
