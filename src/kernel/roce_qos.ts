@@ -2,7 +2,7 @@ import { RoceQosError } from "./error.ts";
 import type { RoceQos, RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
 
-/** Where a setting is kept: below the folder there is one of the file for each port, in a folder of its number. */
+/** Where a setting is kept: below the folder each port has one of its number, with the file. */
 interface Place {
   readonly setting: string;
   readonly folder: (device: string) => string;

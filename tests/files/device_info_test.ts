@@ -69,6 +69,12 @@ Deno.test("several devices are separated by commas", async () => {
 
 Deno.test("the name is that which the device has in the pod", async () => {
   using node = new InfoNode();
+  await node.succeed("ADD", { config: { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" } });
+  assertEquals(JSON.parse(node.text()).pci["rdma-device"], "rdma_net1");
+});
+
+Deno.test("an ADD that is repeated writes the name of the time", async () => {
+  using node = new InfoNode();
   await node.succeed("ADD");
   node.device.name = "roce0";
   await node.succeed("ADD", { config: CONFIG });

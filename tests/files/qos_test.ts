@@ -123,6 +123,16 @@ Deno.test("before anything is changed the record has what the host had", async (
   assertEquals(seen, Array(2).fill([{ ...HOST, hadGroup: false }]));
 });
 
+Deno.test("the record stays until all is restored, so that a DEL that dies is made good by the next", async () => {
+  using node = await addedNode();
+  const seen: string[][] = [];
+  node.kernel.roceQos.onWrite = () => {
+    seen.push(node.files());
+  };
+  await node.succeed("DEL");
+  assertEquals(seen, [[FILE], [FILE]]);
+});
+
 Deno.test("GC restores too", async () => {
   using node = await addedNode();
   await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
@@ -225,6 +235,29 @@ Deno.test("a newer attachment of the same function without this device leaves it
   await node.succeed("ADD", { variables, config: { rdmaDevices: ["mlx5_3"] } });
   await node.succeed("DEL");
   assertEquals(node.device.qos, HOST);
+});
+
+Deno.test("GC of two attachments that had the device one after the other restores the host's", async () => {
+  using node = await addedNode();
+  node.kernel.paths.delete(POD);
+  node.kernel.endNetns(node.pod);
+  node.kernel.endNetns(node.kernel.addNetns(POD, 7, "7"));
+  await node.succeed("ADD", {
+    variables: { CNI_CONTAINERID: "container2" },
+    config: { rdmaQoS: { trafficClass: 8 } },
+  });
+  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
+  assertEquals(node.device.qos, HOST);
+  node.assertForgotten();
+});
+
+Deno.test("a device that has a name of its own in the pod has the QoS there, and on the host its own again", async () => {
+  using node = nodeWithQos();
+  await node.succeed("ADD", { config: { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" } });
+  assertEquals([node.device.name, node.device.qos], ["rdma_net1", IN_POD]);
+  await node.succeed("DEL");
+  assertEquals([node.device.name, node.device.qos], ["mlx5_2", HOST]);
+  node.assertForgotten();
 });
 
 Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", async () => {

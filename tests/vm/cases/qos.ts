@@ -137,6 +137,30 @@ vmCase(
   },
 );
 
+vmCase(
+  "qos: a device with a name of its own in the pod has QoS and device information file under it",
+  async () => {
+    const { deviceId, rdmaDevice } = await preparedVf();
+    await addNetns("pod");
+    const file = "/var/run/k8s.cni.cncf.io/devinfo/cni/pod";
+    const one = attachment(deviceId, {
+      config: config({
+        deviceID: deviceId,
+        rdmaQoS: { tos: 104, trafficClass: 106 },
+        rdmaDeviceName: "rdma_{ifname}",
+        runtimeConfig: { CNIDeviceInfoFile: file },
+      }),
+    });
+    assertResult(await one.add());
+    await assertInPod(["rdma_net1"]);
+    assert.deepEqual(await qosOf("rdma_net1", "pod"), IN_POD);
+    assert.equal(JSON.parse(Deno.readTextFileSync(file)).pci["rdma-device"], "rdma_net1");
+    assert.deepEqual(groups(), []);
+    assertQuiet(await one.del());
+    await assertRestored(rdmaDevice);
+  },
+);
+
 vmCase("qos: a driver without traffic class is told, and nothing is changed", async () => {
   setSimParameter("kernel_verbs", true);
   rebind(vf(0).deviceId);
