@@ -271,15 +271,6 @@ Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", 
 
 const NAMED = { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" };
 
-Deno.test("with another name in the pod each setting is made under the name that the device has then", async () => {
-  using node = nodeWithQos();
-  await node.succeed("ADD", { config: NAMED });
-  assertEquals([node.device.name, node.device.qos], ["rdma_net1", IN_POD]);
-  await node.succeed("DEL");
-  assertEquals([node.device.name, node.device.qos], ["mlx5_2", HOST]);
-  node.assertForgotten();
-});
-
 Deno.test("when a name is taken the host has back the QoS that it had", async () => {
   using node = nodeWithQos();
   node.kernel.addFunction("0000:3b:00.3");
