@@ -37,6 +37,8 @@ const STEPS = LONG ? 200 : 100;
 const LIMIT_MS = 90 * 60_000;
 const LONGEST_SEQUENCE = 25;
 const SLOTS = 4;
+/** For a sequence and, when it fails, for making it shorter. */
+const SEQUENCE_LIMIT_MS = 10 * 60_000;
 /** How many calls are made at the same time. */
 const WORKERS = 4;
 
@@ -335,7 +337,13 @@ for (let number = 1; number <= CASES; number++) {
       }
     });
     for (let seed = SEED + number * 1000; steps < STEPS; seed++, sequences++) {
-      await fc.assert(property, { seed, numRuns: 1, includeErrorInReport: true });
+      await fc.assert(property, {
+        seed,
+        numRuns: 1,
+        includeErrorInReport: true,
+        interruptAfterTimeLimit: SEQUENCE_LIMIT_MS,
+        markInterruptAsFailure: true,
+      });
     }
     return { seed: SEED, steps, sequences };
   }, LIMIT_MS);
