@@ -31,7 +31,7 @@ Deno.test("the plugin on a simulated node", async (t) => {
   const status = await bootNode(node, {
     command: [
       ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[node.directory, EXECUTABLE, encodeURIComponent(part), seed, long ? "long" : "short"],
+      ...[node.directory, EXECUTABLE, seed, long ? "long" : "short", encodeURIComponent(part)],
     ],
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {

@@ -1,5 +1,5 @@
-/** What the person who runs the tests asked for: arguments of the guest's program after those that main.ts tells of. */
-const [, , , seed, length] = Deno.args;
+/** What the person who runs the tests asked for: arguments of the guest's program after those of programs.ts. */
+const [, , seed, length] = Deno.args;
 
 /** Where random choices begin; the same seed gives the same choices. */
 export const SEED = Number(seed);
