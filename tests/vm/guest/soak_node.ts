@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { attachment, config, readRecord, records, STATE_FOLDER } from "./attachment.ts";
 import {
   addNetns,
-  type CniOutcome,
   deleteNetns,
   holdNetns,
   names,
