@@ -20,7 +20,7 @@ export interface Device {
   generation: number;
 }
 
-interface Record {
+interface Attachment {
   readonly container: Container;
   readonly device: Device;
   /** The device's generation that was moved. */
@@ -39,7 +39,7 @@ export class NodeModel {
   readonly devices: readonly Device[];
   readonly containers: Container[] = [];
   /** By the name of their files. */
-  readonly records = new Map<string, Record>();
+  readonly records = new Map<string, Attachment>();
 
   constructor(deviceIds: readonly string[]) {
     this.devices = deviceIds.map((deviceId) => ({ deviceId, generation: 0 }));
@@ -63,7 +63,7 @@ export class NodeModel {
   }
 
   /** What other containers' records tell of a device, in the order of their files. */
-  #claims(container: Container, device: Device): [file: string, Record][] {
+  #claims(container: Container, device: Device): [file: string, Attachment][] {
     return [...this.records].filter(([, record]) =>
       record.device === device && record.container !== container
     )
@@ -105,7 +105,7 @@ export class NodeModel {
   }
 
   /** @param isValid whether GC is told that an attachment is still there */
-  gc(isValid: (record: Record) => boolean): Expectation {
+  gc(isValid: (record: Attachment) => boolean): Expectation {
     const stale = [...this.records].filter(([, record]) => !isValid(record)).map(([file]) => file);
     return { apply: () => stale.forEach((file) => this.#end(file)) };
   }
@@ -127,7 +127,7 @@ export class NodeModel {
     this.records.delete(file);
   }
 
-  #forget(claims: readonly [file: string, Record][]): void {
+  #forget(claims: readonly [file: string, Attachment][]): void {
     for (const [file] of claims) this.records.delete(file);
   }
 }
