@@ -120,7 +120,7 @@ vmCase("refusal: a function that the same pod has as another interface", async (
 vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);
-  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o ro tmpfs ${STATE_FOLDER}`);
+  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700,ro tmpfs ${STATE_FOLDER}`);
   try {
     assertError(await attachment(deviceId).add(), 5, /Cannot write .*read-only.*must be writable/i);
     const status = await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) });
@@ -135,7 +135,7 @@ vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", a
 vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works", async () => {
   await addNetns("pod");
   const [before, after] = [vf(0), vf(1)];
-  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o size=64k tmpfs ${STATE_FOLDER}`);
+  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700,size=64k tmpfs ${STATE_FOLDER}`);
   try {
     assertResult(await attachment(before.deviceId).add());
     await shOk(`! dd if=/dev/zero of=${STATE_FOLDER}/.filler bs=4k`);
@@ -156,7 +156,7 @@ vmCase(
   async () => {
     await addNetns("pod");
     const { deviceId } = vf(0);
-    await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs tmpfs ${STATE_FOLDER}`);
+    await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700 tmpfs ${STATE_FOLDER}`);
     try {
       assertResult(await attachment(deviceId).add());
       await shOk(`mount -o remount,ro ${STATE_FOLDER}`);
