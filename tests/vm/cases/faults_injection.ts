@@ -18,8 +18,6 @@ import { LONG, SEED } from "../guest/options.ts";
 
 const LIMIT_MS = (LONG ? 120 : 15) * 60_000;
 const ERRORS = ["ENOSPC", "EIO", "EINTR", "ENOMEM", "EACCES", "EBUSY"];
-/** In the short form every so manieth call is taken. */
-const STRIDE = 8;
 
 /** A pod and a VF with two RDMA devices, so that there is something between two moves. */
 class Victim {
@@ -79,13 +77,9 @@ async function listPoints(victim: Victim): Promise<{ add: SystemCall[]; del: Sys
   return { add: LONG ? add : sample(add), del: LONG ? del : sample(del), all: add.length + del.length };
 }
 
-/** Every so manieth call, and one of each name that is not among them. */
+/** One call of each name. */
 function sample(calls: SystemCall[]): SystemCall[] {
-  const chosen = new Set(calls.filter((_, i) => i % STRIDE === SEED % STRIDE));
-  for (const [name, group] of Map.groupBy(calls, (call) => call.name)) {
-    if (![...chosen].some((call) => call.name === name)) chosen.add(group[SEED % group.length]!);
-  }
-  return [...chosen];
+  return [...Map.groupBy(calls, (call) => call.name).values()].map((group) => group[SEED % group.length]!);
 }
 
 /** Names the point in what is thrown there. */
