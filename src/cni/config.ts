@@ -56,8 +56,8 @@ export interface NetworkConfig {
  * Reads a network configuration.
  *
  * @param text JSON as it came on standard input
- * @throws {CniError} code 6 when it is no JSON object or nested too deeply, 1 for an unknown version, 7 for everything else, with each
- *   wrong value named by its path
+ * @throws {CniError} code 6 when it is no JSON object or nested too deeply, 1 for an unknown version, 7 for everything
+ *   else, with each wrong value named by its path
  */
 export async function parseConfig(text: string): Promise<NetworkConfig> {
   const raw = parseObject(text);
@@ -168,7 +168,8 @@ function hasShape(shape: Readonly<Record<string, Check>>, value: Readonly<Record
   return Object.entries(shape).every(([key, check]) => check(value[key]));
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+/** Whether a value of JSON is an object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

@@ -1,4 +1,4 @@
-import { keepNumber } from "../cni/config.ts";
+import { isObject, keepNumber } from "../cni/config.ts";
 import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { folderOf, ifPresent, temporaryPath, writeDurably } from "../durable_file.ts";
@@ -124,8 +124,4 @@ function outside(path: string, cause?: unknown): CniError {
     "it must be a file below /var/run/k8s.cni.cncf.io/devinfo, in folders that are none of them links",
     { cause },
   );
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
