@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
 import { formatBillOfMaterials, formatLicenses } from "./bill_of_materials.ts";
+import { compileAhead } from "./compile_ahead.ts";
 import { compile } from "./compile.ts";
 import { packagesOf } from "./packages.ts";
 import { PROJECT } from "./project.ts";
 import type { Target } from "./runtime_stub.ts";
+import { writeScripts } from "./scripts.ts";
 
 const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE]
 
@@ -77,12 +79,22 @@ export async function build(
   signal?: AbortSignal,
 ): Promise<void> {
   const runsHere = Deno.build.os === "linux" && Deno.build.arch === target;
-  const entry = `${PROJECT}src/main.ts`;
   const accept = async (executable: string) => {
     if (runsHere) await smokeRun(executable);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
-  const { modules } = await compile({ entry, output, target, accept, ...(signal ? { signal } : {}) });
+  const folder = await Deno.makeTempDir();
+  let modules: string[];
+  try {
+    modules = await writeScripts(folder, signal);
+    if (runsHere) await compileAhead(folder, target, signal);
+    else {console.error(
+        `compiling ahead: left out, this machine cannot run ${target}: each start takes longer`,
+      );}
+    await compile({ folder, output, target, accept, signal });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
   const { version } = JSON.parse(await Deno.readTextFile(`${PROJECT}deno.json`));
   const executable = await Deno.readFile(output);
   const shipped = { version, executable, target, packages: packagesOf(modules) };

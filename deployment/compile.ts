@@ -1,7 +1,5 @@
-import { basename, dirname, join, relative, resolve } from "node:path";
-import { type Bundle, bundle } from "./bundle.ts";
+import { basename, dirname, join, resolve } from "node:path";
 import { denoEnv, runChild } from "./child.ts";
-import { PROJECT } from "./project.ts";
 import {
   appendedSize,
   assertPinnedDeno,
@@ -14,59 +12,82 @@ import {
 } from "./runtime_stub.ts";
 
 export interface CompileOptions {
-  /** The program's first module. */
-  entry: string;
+  /** Holds all that goes in; the first module is `main.js`. */
+  folder: string;
   /** The executable, replaced at once when everything has gone well. */
   output: string;
   target: Target;
+  /** Whether functions are compiled one at a time, when they are called: for a program without a compiled form. */
+  lazy?: boolean;
   /** A last look at the finished executable, before it takes its place; a throw keeps it from there. */
   accept?: (executable: string) => Promise<void>;
   /** Stops the build; nothing is left behind. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Deno's own download of the stub has no time limit, and where packets are dropped it hangs. */
 const DOWNLOAD_LIMIT_MS = 60_000;
 
-/** What `deno compile` may append beyond the bundle: trailer and metadata, but no forgotten package. */
+/** What `deno compile` may append beyond the folder's files: trailer and metadata, but no forgotten package. */
 const OVERHEAD_LIMIT = 64 * 1024;
+
+/** The first module of what is compiled. */
+const MAIN = "main.js";
+
+/** What V8 is told. A compiled form is only good with the flags that it was made with. */
+const V8_FLAGS = [
+  "--single-threaded", // threads and setns do not go together
+  "--no-enable-lazy-source-positions", // else the first throw compiles again the functions it passes
+  "--no-sparkplug", // nothing runs long enough to be worth machine code
+];
 
 /** The number by which an ELF header names the architecture (e_machine in elf.h). */
 const ELF_MACHINE: Record<Target, number> = { x86_64: 62, aarch64: 183 };
 
-/** Bundles and compiles one program into an executable, telling its progress on stderr; returns what is in it. */
-export async function compile({ entry, output, target, accept, signal }: CompileOptions): Promise<Bundle> {
+/** Makes an executable of a folder's files, telling its progress on stderr. */
+export async function compile(options: CompileOptions): Promise<void> {
+  const { folder, output, target, lazy = false, accept, signal } = options;
   assertPinnedDeno();
   const destination = resolve(output);
   await Deno.mkdir(dirname(destination), { recursive: true });
   // Beside the destination, so that one rename puts the executable in its place.
-  const folder = await Deno.makeTempDir({ dir: dirname(destination), prefix: ".build-" });
+  const temporary = await Deno.makeTempDir({ dir: dirname(destination), prefix: ".build-" });
   try {
-    const stage = join(folder, "stage");
-    const bundled = await bundle(resolve(entry), stage, signal);
-    console.error(`bundled "${relative(PROJECT, entry)}": ${kilobytes(bundled.size)}`);
-
     // The name becomes part of the program's own paths, so it is the final one from the start.
-    const executable = join(folder, basename(destination));
-    const main = basename(entry).replace(/\.ts$/, ".js");
-    const stub = await compileWithSomeStub({ stage, main, executable, target, signal });
+    const executable = join(temporary, basename(destination));
+    const size = prepare(folder);
+    const stub = await compileWithSomeStub({ folder: resolve(folder), executable, target, lazy, signal });
     console.error(`compiled with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`);
 
-    checkExecutable(await Deno.readFile(executable), bundled.size, target);
+    checkExecutable(await Deno.readFile(executable), size, target);
     await accept?.(executable);
     signal?.throwIfAborted();
     await Deno.rename(executable, destination);
-    return bundled;
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(temporary, { recursive: true });
   }
 }
 
+/** Returns the bytes in a folder's files. Their times get embedded too, and are set to the same ones. */
+function prepare(folder: string): number {
+  let size = 0;
+  for (const name of namesIn(folder)) {
+    const file = join(folder, name);
+    Deno.utimeSync(file, 0, 0);
+    size += Deno.statSync(file).size;
+  }
+  return size;
+}
+
+function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
 interface Job {
-  stage: string;
-  main: string;
+  folder: string;
   executable: string;
   target: Target;
+  lazy: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -95,20 +116,25 @@ async function compileWithSomeStub(job: Job): Promise<string> {
 }
 
 /** Without a path `deno compile` downloads the stub itself. What came out is trusted only with the pinned stub in it. */
-async function compileWithStub({ stage, main, executable, target, signal }: Job, stub?: string) {
-  // The bundle is all there is: no configuration, lock file or package of a folder above may get in. The code
-  // cache would be a file with a predictable name in /tmp, written as root; threads and setns do not go together.
+async function compileWithStub({ folder, executable, target, lazy, signal }: Job, stub?: string) {
+  // The folder is all there is: no configuration, lock file or package of a folder above may get in. The code
+  // cache would be a file with a predictable name in /tmp, written as root.
   // All permissions, since the runtime lets nobody with fewer read /proc and /sys, and one denied is one fewer.
   const args = ["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-remote", "--no-check"];
-  args.push("--no-code-cache", "--v8-flags=--single-threaded", "--allow-all");
-  args.push("--target", `${target}-unknown-linux-gnu`, "--output", executable, main);
+  args.push(
+    "--no-code-cache",
+    `--v8-flags=${[...V8_FLAGS, lazy ? "--lazy" : "--no-lazy"].join(",")}`,
+    "--allow-all",
+  );
+  args.push("--target", `${target}-unknown-linux-gnu`, "--output", executable);
+  args.push(...namesIn(folder).flatMap((name) => name === MAIN ? [] : ["--include", name]), MAIN);
   const limits = [...(signal ? [signal] : []), ...(stub ? [] : [AbortSignal.timeout(DOWNLOAD_LIMIT_MS)])];
   const env = { ...denoEnv(), ...(stub ? { DENORT_BIN: stub } : {}) };
-  await runChild(Deno.execPath(), args, { cwd: stage, env, signal: AbortSignal.any(limits) });
+  await runChild(Deno.execPath(), args, { cwd: folder, env, signal: AbortSignal.any(limits) });
   assertPinnedStub(await Deno.readFile(executable), target);
 }
 
-function checkExecutable(bytes: Uint8Array, bundleSize: number, target: Target): void {
+function checkExecutable(bytes: Uint8Array, size: number, target: Target): void {
   const machine = new DataView(bytes.buffer).getUint16(18, true);
   if (machine !== ELF_MACHINE[target]) {
     throw new Error(
@@ -116,10 +142,10 @@ function checkExecutable(bytes: Uint8Array, bundleSize: number, target: Target):
     );
   }
   const appended = appendedSize(bytes);
-  if (appended > bundleSize + OVERHEAD_LIMIT) {
+  if (appended > size + OVERHEAD_LIMIT) {
     throw new Error(
-      `Cannot accept the executable: ${appended} bytes are embedded, wanted at most the bundle's ${bundleSize} ` +
-        `and ${OVERHEAD_LIMIT}: something beside the bundle got in`,
+      `Cannot accept the executable: ${appended} bytes are embedded, wanted at most the files' ${size} ` +
+        `and ${OVERHEAD_LIMIT}: something beside them got in`,
     );
   }
   console.error(`checked: ${kilobytes(bytes.length)}, of which ${kilobytes(appended)} are the program`);

@@ -35,10 +35,8 @@ function thisNode(): Node {
   };
 }
 
-try {
-  Deno.exit(await main());
-} catch (error) {
+main().then((code) => Deno.exit(code), (error) => {
   // Left uncaught it would cost 50 ms and print escape sequences.
   writeError(`rdma-cni: ${error instanceof Error ? error.stack : error}\n`);
   Deno.exit(1);
-}
+});

@@ -2,46 +2,25 @@
 import { Buffer } from "node:buffer";
 import { appendedSize } from "../../deployment/runtime_stub.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
 import { PROJECT } from "../files/project.ts";
+import { ProjectCopy } from "../fixtures/project_copy.ts";
 import { PROGRAM } from "./program.ts";
 
-/** A copy of what the Dockerfile copies, with the stub of the executable that was built. */
-class Copy implements Disposable {
-  readonly folder = Deno.makeTempDirSync();
-  readonly project = `${this.folder}/some where/else`;
+/** A copy that is built with the stub of the executable under test. */
+class Copy extends ProjectCopy {
   readonly stub = `${this.folder}/denort`;
 
   constructor() {
-    Deno.mkdirSync(this.project, { recursive: true });
-    const sources = ["src", "deployment", "deno.json", "deno.lock"];
-    const { success } = new Deno.Command("cp", {
-      args: ["-r", ...sources.map((name) => PROJECT + name), this.project],
-    }).outputSync();
-    assert(success);
+    super();
     const program = Deno.readFileSync(PROGRAM);
     Deno.writeFileSync(this.stub, program.subarray(0, program.length - appendedSize(program)), {
       mode: 0o755,
     });
   }
 
-  /** @param env besides DENORT_BIN, which names the stub */
-  async build(
-    env: Record<string, string> = {},
-  ): Promise<{ success: boolean; stderr: string; output: string }> {
-    const output = `${this.project}/made/rdma-cni`;
-    const args = ["run", "-A", "deployment/build.ts", "--output", output];
-    const command = new Deno.Command(Deno.execPath(), {
-      args,
-      cwd: this.project,
-      env: { DENORT_BIN: this.stub, NO_COLOR: "1", ...env },
-    });
-    const { success, stderr } = await command.output();
-    return { success, stderr: new TextDecoder().decode(stderr), output };
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.folder, { recursive: true });
+  override async build(env: Record<string, string> = {}): ReturnType<ProjectCopy["build"]> {
+    return await super.build({ DENORT_BIN: this.stub, ...env });
   }
 }
 
@@ -72,7 +51,7 @@ Deno.test("a runtime stub that was changed is refused, and nothing is left", asy
     stderr,
     /^Cannot trust the runtime stub .*: its hash is "[0-9a-f]{64}", wanted "[0-9a-f]{64}"$/m,
   );
-  assertEquals([...Deno.readDirSync(output.replace(/[^/]*$/, ""))], []);
+  assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
 });
 
 Deno.test("a package that the lock file does not have is refused", async () => {

@@ -4,13 +4,18 @@ import { assert, assertEquals } from "../assert.ts";
 import { call, type Outcome, start } from "./program.ts";
 import { Trace } from "./strace.ts";
 
+/** What the program reads of itself, where the runtime makes believe that it is. */
+const EMBEDDED = ["main.js", "program.js", "program.cache", "config_schema.js.br"].map((name) => {
+  return `deno-compile-rdma-cni/${name}`;
+});
+
 /** A folder where an attacker waits for the program. */
 class Trap implements Disposable {
   readonly folder = Deno.makeTempDirSync();
 
   constructor() {
     for (
-      const name of ["evil.cjs", "evil.mjs", "package.json", "deno.json", "deno-compile-rdma-cni/main.js"]
+      const name of ["evil.cjs", "evil.mjs", "package.json", "deno.json", ...EMBEDDED]
     ) {
       Deno.mkdirSync(`${this.folder}/${name}`.replace(/[^/]*$/, ""), { recursive: true });
       Deno.writeTextFileSync(`${this.folder}/${name}`, 'console.log("evil")');

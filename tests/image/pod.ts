@@ -1,9 +1,10 @@
 // The manifest's pod, run by podman in place of a cluster's kubelet.
-import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
+import { stubAtHand } from "../../deployment/runtime_stub.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { start } from "../binary/program.ts";
+import { ProjectCopy } from "../fixtures/project_copy.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
@@ -46,15 +47,15 @@ async function installedVersion(folder: string): Promise<string> {
   return (await start({ program: `${folder}/rdma`, args: ["--version"] })).stdout;
 }
 
-/** Gives the image's name to one whose program says that it is of another version, which is as long as this one's. */
+/** Gives the image's name to one whose program is of another version. */
 async function makeOtherVersion(engine: Engine, version: string): Promise<void> {
   const { root, container } = await engine.unpack(IMAGE, "amd64");
-  const bytes = Buffer.from(await Deno.readFile(`${root}/rdma-cni`));
-  // The constant has a short name by now, and nothing else is given this value.
-  const places = [...bytes.toString("latin1").matchAll(new RegExp(`(?<=\\w=")${VERSION}(?=")`, "g"))];
-  assertEquals(places.length, 1);
-  bytes.write(version, places[0]!.index);
-  await Deno.writeFile(`${root}/rdma-cni`, bytes);
+  using copy = new ProjectCopy();
+  await Deno.writeTextFile(`${copy.project}/src/version.ts`, `export const VERSION = "${version}";\n`);
+  const stub = await stubAtHand("x86_64");
+  const { success, stderr, output } = await copy.build(stub === undefined ? {} : { DENORT_BIN: stub });
+  assert(success, stderr);
+  await Deno.copyFile(output, `${root}/rdma-cni`);
   await engine.run("buildah", ["manifest", "rm", IMAGE]);
   await engine.run("buildah", ["commit", "--quiet", container, IMAGE]);
 }

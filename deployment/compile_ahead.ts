@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import { bundle } from "./bundle.ts";
+import { runChild } from "./child.ts";
+import { compile } from "./compile.ts";
+import { PROJECT } from "./project.ts";
+import type { Target } from "./runtime_stub.ts";
+import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
+
+/**
+ * Has V8 compile the program in a folder of scripts and puts the compiled form beside it. The V8 is that of an
+ * executable for `target`, which must run on this machine.
+ *
+ * @throws {Error}
+ */
+export async function compileAhead(folder: string, target: Target, signal?: AbortSignal): Promise<void> {
+  const temporary = await Deno.makeTempDir();
+  try {
+    const recorder = join(temporary, "record");
+    const stage = join(temporary, "stage");
+    Deno.mkdirSync(stage);
+    const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
+    Deno.writeTextFileSync(join(stage, "main.js"), code);
+    await compile({ folder: stage, output: recorder, target, signal });
+    await runChild(recorder, [PROGRAM, COMPILED_FORM], { cwd: folder, env: {}, signal });
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+}

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
+import { minify, type MinifyOptions } from "terser";
+import { bundle } from "./bundle.ts";
+import { PROJECT } from "./project.ts";
+
+/** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
+const LATER = {
+  "./admin/main.ts": { entry: "src/admin/main.ts", name: "admin.js" },
+  "./config_schema.ts": { entry: "src/cni/config_schema.ts", name: "config_schema.js" },
+};
+
+/** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */
+export const COMPILED_FORM = "program.cache";
+
+/** The file that holds the program. */
+export const PROGRAM = "program.js";
+
+/**
+ * Writes what the executable is made of into a folder: `start.ts` and the scripts that it runs.
+ *
+ * @returns absolute paths of the modules that are in it, packages' included
+ * @throws {Error} with what the bundler said
+ */
+export async function writeScripts(folder: string, signal?: AbortSignal): Promise<string[]> {
+  const write = (name: string, content: string | Uint8Array) => {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    Deno.writeFileSync(join(folder, name), bytes);
+  };
+  const first = await bundle({ entry: `${PROJECT}deployment/start.ts`, format: "esm", signal });
+  write("main.js", await shorten(first.code, { module: true }));
+  write(COMPILED_FORM, "");
+  const modules = new Set<string>();
+  const addScript = async (entry: string, add: (script: string) => void) => {
+    const part = await bundle({ entry: PROJECT + entry, format: "cjs", later: Object.keys(LATER), signal });
+    add(await toScript(part.code));
+    part.modules.forEach((module) => modules.add(module));
+  };
+  await addScript("src/main.ts", (script) => write(PROGRAM, script));
+  for (const { entry, name } of Object.values(LATER)) {
+    await addScript(entry, (script) => write(`${name}.br`, brotliCompressSync(script)));
+  }
+  return [...modules].sort();
+}
+
+/** What `start.ts` runs: see its `Main`. */
+async function toScript(code: string): Promise<string> {
+  for (const [specifier, { name }] of Object.entries(LATER)) {
+    code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
+  }
+  const script = `(function(load, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
+  return await shorten(script, { compress: { expression: true } });
+}
+
+/** Less to read at each start; functions and classes keep their names, for stack traces. */
+async function shorten(code: string, options: MinifyOptions): Promise<string> {
+  const names = { keep_fnames: true, keep_classnames: true };
+  const { code: less } = await minify(code, { ecma: 2020, ...names, ...options });
+  return less!;
+}

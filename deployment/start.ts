@@ -1,0 +1,32 @@
+/**
+ * The first module of the executable. The program stands beside it as a script, since a script can be given its
+ * compiled form, which the build had V8 make and V8 would make at each start otherwise. Parts that most calls do without
+ * are compressed.
+ */
+import { Script } from "node:vm";
+
+/** How `scripts.ts` lays out a script: a function that gets what the script needs and returns what it exports. */
+type Main = (
+  load: typeof loadPart,
+  module: { exports: object },
+  require?: (name: string) => unknown,
+) => object;
+
+const place = (name: string) => `${import.meta.dirname}/${name}`;
+
+function read(name: string, source: string, cachedData?: Uint8Array): Main {
+  return new Script(source, { filename: place(name), cachedData }).runInThisContext();
+}
+
+async function loadPart(name: string): Promise<object> {
+  const [{ brotliDecompressSync }, { default: process }] = await Promise.all([
+    import("node:zlib"),
+    import("node:process"),
+  ]);
+  const source = brotliDecompressSync(Deno.readFileSync(place(`${name}.br`)));
+  const main = read(name, new TextDecoder().decode(source));
+  return main(loadPart, { exports: {} }, (builtin) => process.getBuiltinModule(builtin));
+}
+
+const form = Deno.readFileSync(place("program.cache"));
+read("program.js", Deno.readTextFileSync(place("program.js")), form)(loadPart, { exports: {} });
