@@ -12,7 +12,11 @@ type Main = (
   require?: (name: string) => unknown,
 ) => object;
 
-const place = (name: string) => `${import.meta.dirname}/${name}`;
+const folder = import.meta.dirname!;
+// Its name has TMPDIR in it, and one that is not UTF-8 comes as another name, which is outside the executable.
+if (folder.includes("\ufffd")) throw new Error("Cannot start: TMPDIR is not UTF-8");
+
+const place = (name: string) => `${folder}/${name}`;
 
 function read(name: string, source: string, cachedData?: Uint8Array): Main {
   return new Script(source, { filename: place(name), cachedData }).runInThisContext();

@@ -34,7 +34,12 @@ function getEnv(name: string): string | undefined {
 }
 
 function writeOutput(text: string): void {
-  io("write to standard output", "an ADD has taken back what it did", () => writeAll(Deno.stdout, text));
+  io("write to standard output", "an ADD has taken back what it did", () => writeText(text));
+}
+
+/** Writes to standard output, for people. @throws {Error} as Deno does */
+export function writeText(text: string): void {
+  writeAll(Deno.stdout, text);
 }
 
 /** Writes to standard error, for people. */

@@ -1,6 +1,7 @@
 import { LinuxAdminKernel } from "../kernel/linux_admin.ts";
-import { currentProcess, writeError } from "../process.ts";
+import { currentProcess, writeError, writeText } from "../process.ts";
 import { runCommand } from "./command.ts";
+import { CommandError } from "./error.ts";
 
 /**
  * Runs a command on this node, with this process's streams.
@@ -8,14 +9,24 @@ import { runCommand } from "./command.ts";
  * @returns the exit code
  */
 export async function runFromTerminal(args: readonly string[]): Promise<number> {
-  const { writeOutput, getEnv } = currentProcess();
+  const { getEnv } = currentProcess();
   const terminal = {
-    out: writeOutput,
+    out: print,
     err: writeError,
     showsProgress: Deno.stderr.isTerminal(),
     hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
   };
   return await runCommand(calledAs(), args, new LinuxAdminKernel(), terminal);
+}
+
+/** When what reads the output has ended, as head does, nobody misses the rest. */
+function print(text: string): void {
+  try {
+    writeText(text);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    throw new CommandError(`Cannot write to standard output: ${(error as Error).message}`);
+  }
 }
 
 /** The name that the program was called by, which a symbolic link may have given it. */

@@ -129,3 +129,10 @@ Deno.test("output that nobody can read ends a command without a dump of the stac
     }
   }
 });
+
+Deno.test("output whose reader has had enough, as head, is no fault", async () => {
+  const by = ["/bin/bash", "-c", '"$0" "$@" | :; echo "exit ${PIPESTATUS[0]}" >&2'];
+  for (const args of [["--help"], ["completion", "bash"]]) {
+    assertEquals((await start({ args, by })).stderr, "exit 0\n");
+  }
+});

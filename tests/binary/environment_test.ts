@@ -1,6 +1,6 @@
 // The program runs as root with the environment of whoever calls it. What that can change is in the README.
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { call, type Outcome, start } from "./program.ts";
 import { Trace } from "./strace.ts";
 
@@ -149,6 +149,23 @@ for (const [name, run] of Object.entries(RUNS)) {
     assertEquals(Deno.statSync(`${trap.folder}/keys`).size, 0);
   });
 }
+
+Deno.test("a TMPDIR that is not UTF-8 ends the program, which looks for none of its parts outside itself", async () => {
+  using trap = new Trap();
+  const asRead = `${trap.folder}/\ufffd`;
+  Deno.mkdirSync(asRead);
+  Deno.renameSync(`${trap.folder}/deno-compile-rdma-cni`, `${asRead}/deno-compile-rdma-cni`);
+  const by = ["/bin/bash", "-c", `TMPDIR=$(printf '${trap.folder}/\\377') exec "$0"`];
+  const { code, stdout, stderr } = await call("VERSION", { by });
+  assertEquals([code, stdout], [1, ""]);
+  assertStringIncludes(stderr, "Cannot start: TMPDIR is not UTF-8");
+});
+
+Deno.test("a TMPDIR that leads through .. is the one variable of the runtime that names another program", async () => {
+  using trap = new Trap();
+  const { stdout } = await call("VERSION", { variables: { TMPDIR: `${trap.folder}/missing/..` } });
+  assertEquals(stdout, "evil\n");
+});
 
 Deno.test("the program asks for no variables but those that these tests set, and its own", async () => {
   using trap = new Trap();
