@@ -1,3 +1,4 @@
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatBillOfMaterials, formatLicenses } from "./bill_of_materials.ts";
 import { compileAhead } from "./compile_ahead.ts";
@@ -83,17 +84,21 @@ export async function build(
     if (runsHere) await smokeRun(executable);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
-  const folder = await Deno.makeTempDir();
+  const place = dirname(resolve(output));
+  await Deno.mkdir(place, { recursive: true });
+  const temporary = await Deno.makeTempDir({ dir: place, prefix: ".build-" });
   let modules: string[];
   try {
+    const folder = join(temporary, "scripts");
+    await Deno.mkdir(folder);
     modules = await writeScripts(folder, signal);
     if (runsHere) await compileAhead(folder, target, signal);
     else {console.error(
-        `compiling ahead: left out, this machine cannot run ${target}: each start takes longer`,
+        `compiling ahead: left out, this machine cannot run ${target}; calls will take longer`,
       );}
-    await compile({ folder, output, target, accept, signal });
+    await compile({ folder, output, target, lazy: !runsHere, accept, signal });
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(temporary, { recursive: true });
   }
   const { version } = JSON.parse(await Deno.readTextFile(`${PROJECT}deno.json`));
   const executable = await Deno.readFile(output);

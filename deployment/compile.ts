@@ -54,12 +54,15 @@ export async function compile(options: CompileOptions): Promise<void> {
   const temporary = await Deno.makeTempDir({ dir: dirname(destination), prefix: ".build-" });
   try {
     // The name becomes part of the program's own paths, so it is the final one from the start.
-    const executable = join(temporary, basename(destination));
-    const size = prepare(folder);
-    const stub = await compileWithSomeStub({ folder: resolve(folder), executable, target, lazy, signal });
-    console.error(`compiled with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`);
-
-    checkExecutable(await Deno.readFile(executable), size, target);
+    const name = basename(destination);
+    const executable = join(temporary, name);
+    const stage = join(temporary, "stage");
+    const size = copyFiles(folder, stage);
+    const stub = await compileWithSomeStub({ folder: stage, executable, target, lazy, signal });
+    console.error(
+      `compiled "${name}" with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`,
+    );
+    checkExecutable(name, await Deno.readFile(executable), size, target);
     await accept?.(executable);
     signal?.throwIfAborted();
     await Deno.rename(executable, destination);
@@ -68,13 +71,15 @@ export async function compile(options: CompileOptions): Promise<void> {
   }
 }
 
-/** Returns the bytes in a folder's files. Their times get embedded too, and are set to the same ones. */
-function prepare(folder: string): number {
+/** Copies a folder's files into a new one and returns their bytes. Times get embedded too, so all are the same. */
+function copyFiles(from: string, to: string): number {
+  Deno.mkdirSync(to);
   let size = 0;
-  for (const name of namesIn(folder)) {
-    const file = join(folder, name);
-    Deno.utimeSync(file, 0, 0);
-    size += Deno.statSync(file).size;
+  for (const name of namesIn(from)) {
+    const copy = join(to, name);
+    Deno.copyFileSync(join(from, name), copy);
+    Deno.utimeSync(copy, 0, 0);
+    size += Deno.statSync(copy).size;
   }
   return size;
 }
@@ -134,7 +139,7 @@ async function compileWithStub({ folder, executable, target, lazy, signal }: Job
   assertPinnedStub(await Deno.readFile(executable), target);
 }
 
-function checkExecutable(bytes: Uint8Array, size: number, target: Target): void {
+function checkExecutable(name: string, bytes: Uint8Array, size: number, target: Target): void {
   const machine = new DataView(bytes.buffer).getUint16(18, true);
   if (machine !== ELF_MACHINE[target]) {
     throw new Error(
@@ -148,7 +153,9 @@ function checkExecutable(bytes: Uint8Array, size: number, target: Target): void 
         `and ${OVERHEAD_LIMIT}: something beside them got in`,
     );
   }
-  console.error(`checked: ${kilobytes(bytes.length)}, of which ${kilobytes(appended)} are the program`);
+  console.error(
+    `checked "${name}": ${kilobytes(bytes.length)}, of which ${kilobytes(appended)} are the program`,
+  );
 }
 
 function noStub(target: Target, ownFailure: unknown, npmFailure: unknown): string {

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { bundle } from "./bundle.ts";
 import { runChild } from "./child.ts";
 import { compile } from "./compile.ts";
@@ -13,7 +13,8 @@ import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
  * @throws {Error}
  */
 export async function compileAhead(folder: string, target: Target, signal?: AbortSignal): Promise<void> {
-  const temporary = await Deno.makeTempDir();
+  // Beside the folder, since programs in the system's temporary folder may not be allowed to run.
+  const temporary = await Deno.makeTempDir({ dir: dirname(folder) });
   try {
     const recorder = join(temporary, "record");
     const stage = join(temporary, "stage");
