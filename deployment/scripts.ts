@@ -31,15 +31,18 @@ export async function writeScripts(folder: string, signal?: AbortSignal): Promis
   write("main.js", await shorten(first.code, { module: true }));
   write(COMPILED_FORM, "");
   const modules = new Set<string>();
+  const unused = new Set(Object.keys(LATER));
   const addScript = async (entry: string, add: (script: string) => void) => {
     const part = await bundle({ entry: PROJECT + entry, format: "cjs", later: Object.keys(LATER), signal });
     add(await toScript(part.code));
     part.modules.forEach((module) => modules.add(module));
+    unused.forEach((specifier) => part.code.includes(`import("${specifier}")`) && unused.delete(specifier));
   };
   await addScript("src/main.ts", (script) => write(PROGRAM, script));
   for (const { entry, name } of Object.values(LATER)) {
     await addScript(entry, (script) => write(`${name}.br`, brotliCompressSync(script)));
   }
+  if (unused.size > 0) throw new Error(`Cannot build: nothing imports ${[...unused].join(", ")} later`);
   return [...modules].sort();
 }
 
