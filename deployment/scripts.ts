@@ -55,9 +55,17 @@ async function toScript(code: string): Promise<string> {
   return await shorten(script, { compress: { expression: true } });
 }
 
-/** Less to read at each start; functions and classes keep their names, for stack traces. */
+/**
+ * Less to read at each start; functions and classes keep their names, for stack traces. ASCII alone, since one other
+ * character can make V8 keep the text with two bytes each.
+ */
 async function shorten(code: string, options: MinifyOptions): Promise<string> {
   const names = { keep_fnames: true, keep_classnames: true };
-  const { code: less } = await minify(code, { ecma: 2020, ...names, ...options });
+  const { code: less } = await minify(code, {
+    ecma: 2020,
+    format: { ascii_only: true },
+    ...names,
+    ...options,
+  });
   return less!;
 }

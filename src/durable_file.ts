@@ -7,7 +7,6 @@
  */
 export function writeDurably(path: string, text: string, mode: number): void {
   const temporary = temporaryPath(path);
-  ifPresent(() => Deno.removeSync(temporary));
   try {
     writeNew(temporary, text, mode);
     Deno.renameSync(temporary, path);
@@ -44,12 +43,23 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-/** An existing file, or a link planted in its place, is refused (O_EXCL). */
 function writeNew(path: string, text: string, mode: number): void {
-  using file = Deno.openSync(path, { write: true, createNew: true, mode });
+  using file = createFile(path, mode);
   const bytes = new TextEncoder().encode(text);
   for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
   file.syncSync();
+}
+
+/** What a crash left in the file's place, or a link planted there, is removed and never written to (O_EXCL). */
+function createFile(path: string, mode: number): Deno.FsFile {
+  const create = () => Deno.openSync(path, { write: true, createNew: true, mode });
+  try {
+    return create();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    Deno.removeSync(path);
+    return create();
+  }
 }
 
 /** Makes sure that what was made, renamed or removed in a folder stays so, also after a crash. */

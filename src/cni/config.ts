@@ -3,7 +3,7 @@ import type { RawConfig } from "./config_schema.ts";
 import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
 import { DEVICE_INFO_PATH } from "./device_info_path.ts";
 import { CniError, ErrorCode } from "./error.ts";
-import { IDENTIFIER } from "./identifier.ts";
+import { isIdentifier } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
 
 /** A container's interface on a network: what the runtime adds and deletes. */
@@ -95,7 +95,7 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
 export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is RawConfig {
   return hasShape({
     cniVersion: optional(isString),
-    name: (value) => isString(value) && IDENTIFIER.test(value),
+    name: (value) => isString(value) && isIdentifier(value),
     type: optional(isString),
     deviceID: optional(isString),
     allowPF: optional(isBoolean),

@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "./error.ts";
-import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
+import { IDENTIFIER_RULE, isIdentifier } from "./identifier.ts";
 
 export const COMMANDS = ["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"] as const;
 
@@ -77,7 +77,7 @@ function isCommand(text: string): text is Command {
 }
 
 function identifierFault(text: string): string | undefined {
-  return IDENTIFIER.test(text) ? undefined : IDENTIFIER_RULE;
+  return isIdentifier(text) ? undefined : IDENTIFIER_RULE;
 }
 
 function netnsFault(text: string): string | undefined {
@@ -87,8 +87,14 @@ function netnsFault(text: string): string | undefined {
 function ifnameFault(text: string): string | undefined {
   if (new TextEncoder().encode(text).length > 15) return "must not be longer than 15 bytes";
   if (text === "." || text === "..") return "must not be a folder";
-  if (/[/:\s\0\ufffd]/u.test(text)) return "must be UTF-8 and not contain '/', ':' or white space";
+  if ([...text].some((char) => "/:\0\ufffd".includes(char) || isSpace(char))) {
+    return "must be UTF-8 and not contain '/', ':' or white space";
+  }
   return undefined;
+}
+
+function isSpace(char: string): boolean {
+  return char.trim() === "";
 }
 
 function invalid(msg: string): CniError {

@@ -8,6 +8,7 @@ const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a
  * @returns 32 hexadecimal digits, or undefined when there is none or it is malformed
  */
 export function parseTraceId(traceparent: string | undefined): string | undefined {
-  const [, version, traceId, more] = TRACEPARENT.exec(traceparent ?? "") ?? [];
+  if (traceparent === undefined) return undefined;
+  const [, version, traceId, more] = TRACEPARENT.exec(traceparent) ?? [];
   return version === "00" && more !== undefined ? undefined : traceId;
 }

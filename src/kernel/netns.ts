@@ -1,5 +1,6 @@
 import { type Fd, openForReading } from "../ffi/fd.ts";
 import { check } from "../ffi/libc.ts";
+import { isDigits } from "../text.ts";
 import {
   EINVAL,
   ELOOP,
@@ -112,9 +113,7 @@ export function within<T>(netns: { readonly path: string; readonly fd: number },
  */
 export function* listNetns(): Generator<{ readonly path: string; readonly inode: number }> {
   const seen = new Set<number>();
-  const processes = [...Deno.readDirSync("/proc")].map((entry) => entry.name).filter((name) =>
-    /^\d+$/.test(name)
-  );
+  const processes = [...Deno.readDirSync("/proc")].map((entry) => entry.name).filter(isDigits);
   const paths = function* () {
     for (const pid of processes) yield `/proc/${pid}/ns/net`;
     for (const pid of processes) {

@@ -1,4 +1,5 @@
 /** Which network namespaces there are besides the initial one, and what keeps them alive, by way of /proc. */
+import { isDigits } from "../text.ts";
 import type { NetnsProcess, OtherNetns, OtherNetnsList } from "./admin_kernel.ts";
 import { namesIn, nsfsInode } from "./netns.ts";
 
@@ -28,7 +29,7 @@ export function listOtherNetns(): OtherNetnsList {
     found.set(inode, known);
     return known;
   };
-  const pids = namesIn("/proc").filter((name) => /^\d+$/.test(name)).map(Number).sort((a, b) => a - b);
+  const pids = namesIn("/proc").filter(isDigits).map(Number).sort((a, b) => a - b);
   for (const pid of pids) {
     const inside = inodes(pid, namesIn(`/proc/${pid}/task`).map((task) => `task/${task}/ns/net`));
     const open = inodes(pid, namesIn(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`));

@@ -1,3 +1,4 @@
+import { isDigits } from "../text.ts";
 import { RoceQosError } from "./error.ts";
 import type { RoceQos, RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
@@ -28,7 +29,7 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
     setting: "default ToS",
     folder: (device) => `${groupOf(device)}/ports`,
     file: "default_roce_tos",
-    parse: (text) => /^\d+$/.test(text) ? Number(text) : undefined,
+    parse: (text) => isDigits(text) ? Number(text) : undefined,
     advice:
       "this setting wants configfs, module rdma_cm and a device that can do RDMA CM: mount -t configfs " +
       'configfs /sys/kernel/config; modprobe rdma_cm; or take "tos" out of rdmaQoS',

@@ -18,12 +18,13 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
     const folder = `${root}/bus/${bus}/devices/${id}`;
     if (!exists(folder)) continue;
     const driver = linkName(`${folder}/driver`);
+    const isPhysicalFunction = bus === "pci" && !exists(`${folder}/physfn`);
     return {
       id,
       bus,
       ...(driver === undefined ? {} : { driver }),
-      isPhysicalFunction: bus === "pci" && !exists(`${folder}/physfn`),
-      enabledVfs: Number(readText(`${folder}/sriov_numvfs`)) || 0,
+      isPhysicalFunction,
+      enabledVfs: isPhysicalFunction && Number(readText(`${folder}/sriov_numvfs`)) || 0,
       rdmaDevices: list(`${folder}/infiniband`),
       uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
         return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
@@ -52,7 +53,8 @@ export function getVfDeviceId(pf: string, vf: number, root = "/sys"): string | u
 
 /** Whether a text could stand in a path as one name that leads nowhere else. */
 export function isFileName(name: string): boolean {
-  return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !/[/\0]/.test(name);
+  return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !name.includes("/") &&
+    !name.includes("\0");
 }
 
 /** Whether a file is there, at a tenth of the cost of {@linkcode exists} when it is not: no error is made. */

@@ -2,6 +2,7 @@ import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { listInterfaces } from "../cni/result.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { isDigits } from "../text.ts";
 import type { DeviceIndexes } from "./device_indexes.ts";
 import type { Node } from "./node.ts";
 
@@ -94,8 +95,8 @@ function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaD
 }
 
 function uverbsNumber({ uverbs }: BusDevice, name: string): number | undefined {
-  const number = /^uverbs(\d+)$/.exec(uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name ?? "")?.[1];
-  return number === undefined ? undefined : Number(number);
+  const number = uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name.slice("uverbs".length) ?? "";
+  return isDigits(number) ? Number(number) : undefined;
 }
 
 /** The device of this index if it has this name. */
@@ -126,7 +127,9 @@ export function listDevicesIn(netns: Netns, bus: BusDevice, devices?: readonly R
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {
-  const wanted = macs.map((mac) => mac.toLowerCase()).filter((mac) => /[1-9a-f]/.test(mac));
+  const wanted = macs.map((mac) => mac.toLowerCase()).filter((mac) =>
+    [...mac].some((char) => char !== "0" && char !== ":")
+  );
   if (wanted.length === 0) return undefined;
   const vfs = kernel.listVirtualFunctions();
   for (const mac of wanted) {

@@ -1,4 +1,5 @@
 import type { Call } from "../cni/dispatch.ts";
+import { isDigits } from "../text.ts";
 
 /** Which attachment is meant: the runtime's key. */
 export interface Attachment {
@@ -88,7 +89,7 @@ export function formatRecord(record: AttachmentRecord): string {
 export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
   const raw = parseJson(text);
   const version = string(raw, "version");
-  if (!/^1\.\d+$/.test(version)) {
+  if (!(version.startsWith("1.") && isDigits(version.slice(2)))) {
     throw new UnreadableRecord(`version is ${JSON.stringify(version)}, want "1.x"`);
   }
   return {

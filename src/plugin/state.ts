@@ -109,7 +109,7 @@ export class State {
    */
   removeLeftovers(): void {
     for (const { name, isDirectory } of this.#entries()) {
-      if (isDirectory || !/^\..*\.tmp$/s.test(name)) continue;
+      if (isDirectory || !(name.startsWith(".") && name.endsWith(".tmp"))) continue;
       const path = `${this.folder}/${name}`;
       this.#io("remove", path, () => ifPresent(() => Deno.removeSync(path)));
     }
