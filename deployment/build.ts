@@ -104,7 +104,7 @@ export async function build(
           `with Debian's ${emulatorPackages(target)} it could`,
       );
     }
-    await compile({ folder, output, target, lazy: !runner, accept, signal });
+    await compile({ folder, output, target, accept, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

@@ -17,8 +17,6 @@ export interface CompileOptions {
   /** The executable, replaced at once when everything has gone well. */
   output: string;
   target: Target;
-  /** Whether functions are compiled one at a time, when they are called: for a program without a compiled form. */
-  lazy?: boolean;
   /** A last look at the finished executable, before it takes its place; a throw keeps it from there. */
   accept?: (executable: string) => Promise<void>;
   /** Stops the build; nothing is left behind. */
@@ -46,7 +44,7 @@ const ELF_MACHINE: Record<Target, number> = { x86_64: 62, aarch64: 183 };
 
 /** Makes an executable of a folder's files, telling its progress on stderr. */
 export async function compile(options: CompileOptions): Promise<void> {
-  const { folder, output, target, lazy = false, accept, signal } = options;
+  const { folder, output, target, accept, signal } = options;
   assertPinnedDeno();
   const destination = resolve(output);
   await Deno.mkdir(dirname(destination), { recursive: true });
@@ -58,7 +56,7 @@ export async function compile(options: CompileOptions): Promise<void> {
     const executable = join(temporary, name);
     const stage = join(temporary, "stage");
     const size = copyFiles(folder, stage);
-    const stub = await compileWithSomeStub({ folder: stage, executable, target, lazy, signal });
+    const stub = await compileWithSomeStub({ folder: stage, executable, target, signal });
     console.error(
       `compiled "${name}" with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`,
     );
@@ -92,7 +90,6 @@ interface Job {
   folder: string;
   executable: string;
   target: Target;
-  lazy: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -121,16 +118,12 @@ async function compileWithSomeStub(job: Job): Promise<string> {
 }
 
 /** Without a path `deno compile` downloads the stub itself. What came out is trusted only with the pinned stub in it. */
-async function compileWithStub({ folder, executable, target, lazy, signal }: Job, stub?: string) {
+async function compileWithStub({ folder, executable, target, signal }: Job, stub?: string) {
   // The folder is all there is: no configuration, lock file or package of a folder above may get in. The code
   // cache would be a file with a predictable name in /tmp, written as root.
   // All permissions, since the runtime lets nobody with fewer read /proc and /sys, and one denied is one fewer.
   const args = ["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-remote", "--no-check"];
-  args.push(
-    "--no-code-cache",
-    `--v8-flags=${[...V8_FLAGS, lazy ? "--lazy" : "--no-lazy"].join(",")}`,
-    "--allow-all",
-  );
+  args.push("--no-code-cache", `--v8-flags=${V8_FLAGS.join(",")}`, "--allow-all");
   args.push("--target", `${target}-unknown-linux-gnu`, "--output", executable);
   args.push(...namesIn(folder).flatMap((name) => name === MAIN ? [] : ["--include", name]), MAIN);
   const limits = [...(signal ? [signal] : []), ...(stub ? [] : [AbortSignal.timeout(DOWNLOAD_LIMIT_MS)])];

@@ -8,7 +8,7 @@ import type { Target } from "./runtime_stub.ts";
 import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
 
 /**
- * Has V8 compile the program in a folder of scripts and puts the compiled form beside it. The V8 is that of an
+ * Has V8 compile what the calls that count run of the program in a folder of scripts, and puts the compiled form beside it. The V8 is that of an
  * executable for `target`.
  *
  * @throws {Error}
@@ -28,7 +28,7 @@ export async function compileAhead(
     const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
     Deno.writeTextFileSync(join(stage, "main.js"), code);
     await compile({ folder: stage, output: recorder, target, signal });
-    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
+    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM, join(temporary, "node")];
     await runChild(command, args, { cwd: folder, env, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });

@@ -4,10 +4,14 @@ import { minify, type MinifyOptions } from "terser";
 import { bundle } from "./bundle.ts";
 import { PROJECT } from "./project.ts";
 
+const ADMIN = { entry: "src/admin/main.ts", name: "admin.js" };
+const SCHEMA = { entry: "src/cni/config_schema.ts", name: "config_schema.js" };
+
 /** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
 const LATER = {
-  "./admin/main.ts": { entry: "src/admin/main.ts", name: "admin.js" },
-  "./config_schema.ts": { entry: "src/cni/config_schema.ts", name: "config_schema.js" },
+  "./admin/main.ts": ADMIN,
+  "./config_schema.ts": SCHEMA,
+  "../../cni/config_schema.ts": SCHEMA,
 };
 
 /** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */
@@ -39,7 +43,7 @@ export async function writeScripts(folder: string, signal?: AbortSignal): Promis
     unused.forEach((specifier) => part.code.includes(`import("${specifier}")`) && unused.delete(specifier));
   };
   await addScript("src/main.ts", (script) => write(PROGRAM, script));
-  for (const { entry, name } of Object.values(LATER)) {
+  for (const { entry, name } of new Set(Object.values(LATER))) {
     await addScript(entry, (script) => write(`${name}.br`, brotliCompressSync(script)));
   }
   if (unused.size > 0) throw new Error(`Cannot build: nothing imports ${[...unused].join(", ")} later`);

@@ -22,7 +22,13 @@ function read(name: string, source: string, cachedData?: Uint8Array): Main {
   return new Script(source, { filename: place(name), cachedData }).runInThisContext();
 }
 
-async function loadPart(name: string): Promise<object> {
+const parts: Record<string, Promise<object>> = {};
+
+function loadPart(name: string): Promise<object> {
+  return parts[name] ??= readPart(name);
+}
+
+async function readPart(name: string): Promise<object> {
   const [{ brotliDecompressSync }, { default: process }] = await Promise.all([
     import("node:zlib"),
     import("node:process"),

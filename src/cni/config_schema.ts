@@ -68,5 +68,7 @@ export const configSchema = z.looseObject({
   "cni.dev/attachments": attachments,
 });
 
+export type ConfigSchema = typeof configSchema;
+
 /** A configuration as it comes, checked. */
-export type RawConfig = z.infer<typeof configSchema>;
+export type RawConfig = z.infer<ConfigSchema>;

@@ -1,5 +1,4 @@
 import type * as z from "zod/mini";
-import { configSchema } from "../../cni/config_schema.ts";
 import { findNearest } from "./nearest.ts";
 import { isObject, type Raw } from "./raw.ts";
 
@@ -9,7 +8,7 @@ export interface UnknownKey {
   readonly nearest?: string;
 }
 
-type Shape = z.core.$ZodShape;
+export type Shape = z.core.$ZodShape;
 
 /** Keys of a plugin that the runtime reads (CNI 1.1 SPEC.md, section "Configuration format"). */
 const RUNTIME_KEYS = ["capabilities", "dns", "ipam"];
@@ -18,13 +17,17 @@ const FOREIGN = ["runtimeConfig", "prevResult"];
 /** What is shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
 const SHARED = ["args.", "args.cni.", "capabilities."];
 
-/** The keys of this plugin's configuration, at any depth, that neither it nor the runtime knows. */
-export function findUnknownKeys(config: Raw): UnknownKey[] {
+/**
+ * The keys of this plugin's configuration, at any depth, that neither it nor the runtime knows.
+ *
+ * @param shape what the plugin knows
+ */
+export function findUnknownKeys(config: Raw, shape: Shape): UnknownKey[] {
   const { capabilities } = config;
   return [
-    ...search(config, configSchema.shape, ""),
+    ...search(config, shape, ""),
     ...isObject(capabilities)
-      ? compare(capabilities, shapeOf(configSchema.shape.runtimeConfig)!, "capabilities.")
+      ? compare(capabilities, shapeOf(shape["runtimeConfig"]!)!, "capabilities.")
       : [],
   ];
 }

@@ -1,11 +1,11 @@
 import { formatPath, parseConfig } from "../../cni/config.ts";
-import { configSchema } from "../../cni/config_schema.ts";
+import type { ConfigSchema } from "../../cni/config_schema.ts";
 import { makeDeviceNames } from "../../cni/device_name.ts";
 import { type CniError, ErrorCode } from "../../cni/error.ts";
 import { problem, type Verdict, warning } from "../verdict.ts";
 import { judgeIsolation, judgePlace, typeOf } from "./chain.ts";
 import { type Attachment, judgeFunction } from "./function.ts";
-import { findUnknownKeys } from "./keys.ts";
+import { findUnknownKeys, type Shape } from "./keys.ts";
 import { isObject, type Raw } from "./raw.ts";
 
 /** The plugins of a network, in their order: those of a list, or the one that it is. Empty when there are none. */
@@ -26,18 +26,18 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
   if (positions.length === 0) return undefined;
   const typeless = plugins.flatMap((plugin, index) => typeOf(plugin) === "" ? [index] : []);
+  const { configSchema } = await import("../../cni/config_schema.ts");
   // The second is one too many; of more there is nothing else to say.
   const own = await Promise.all(
     positions.slice(0, 2).map(async (position) => [
       ...judgePlace(plugins, position),
       ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
-      ...judgeKeys(plugins[position]!),
+      ...judgeKeys(plugins[position]!, configSchema.shape),
       // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
-      ...await judgeValues({
-        ...plugins[position],
-        cniVersion: network["cniVersion"],
-        name: network["name"],
-      }),
+      ...await judgeValues(
+        { ...plugins[position], cniVersion: network["cniVersion"], name: network["name"] },
+        configSchema,
+      ),
     ]),
   );
   return [
@@ -47,8 +47,8 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
   ];
 }
 
-function judgeKeys(plugin: Raw): Verdict[] {
-  return findUnknownKeys(plugin).map(({ key, nearest }) =>
+function judgeKeys(plugin: Raw, shape: Shape): Verdict[] {
+  return findUnknownKeys(plugin, shape).map(({ key, nearest }) =>
     warning(
       `"rdma" does not know the key "${key}"`,
       nearest === undefined ? `remove "${key}"` : `write "${nearest}"`,
@@ -57,8 +57,8 @@ function judgeKeys(plugin: Raw): Verdict[] {
 }
 
 /** What the plugin itself would say to what the runtime hands to it. */
-async function judgeValues(config: Raw): Promise<Verdict[]> {
-  const issues = configSchema.safeParse(config).error?.issues ?? [];
+async function judgeValues(config: Raw, schema: ConfigSchema): Promise<Verdict[]> {
+  const issues = schema.safeParse(config).error?.issues ?? [];
   const verdicts = issues.map(({ path, message }) => problem(`${formatPath(path)}: ${message}`));
   try {
     const { rdmaDeviceName } = await parseConfig(JSON.stringify(config));
