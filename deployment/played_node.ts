@@ -18,7 +18,7 @@ const AWAY = "/away";
 /** What the C library opens; a place in this list is the number of the descriptor. */
 const OPENED = [HOST, POD, STATE];
 
-const FOLDERS = [RDMA_DEVICE, `${FUNCTION}/physfn`, STATE];
+const FOLDERS = [RDMA_DEVICE, `${FUNCTION}/physfn`];
 const FILES = {
   [HOST]: "",
   [POD]: "",
@@ -40,7 +40,7 @@ const CLONE_NEWNET = 0x40000000;
 
 /** Makes the node's files in a new folder. From then on all paths begin there, and libraries are played. */
 export function playNode(folder: string): void {
-  for (const path of FOLDERS) Deno.mkdirSync(folder + path, { recursive: true, mode: 0o700 });
+  for (const path of FOLDERS) Deno.mkdirSync(folder + path, { recursive: true });
   for (const [path, text] of Object.entries(FILES)) {
     Deno.mkdirSync(folder + path.slice(0, path.lastIndexOf("/")), { recursive: true });
     Deno.writeTextFileSync(folder + path, text);
