@@ -1,6 +1,6 @@
 import type { Starts } from "./here.ts";
 import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
-import { median } from "./statistics.ts";
+import { median, medianRatio } from "./statistics.ts";
 
 /** A ratio or size, and how large it may be at most; without limit it is only told. */
 export interface Figure {
@@ -28,7 +28,7 @@ export function figures(size: Size, here: Starts[], node?: NodeMeasurements): Fi
       found: (size.executable - size.stub) / 1024,
       limit: 300,
     },
-    { what: "VERSION / empty program", found: median(version?.ms) / median(empty?.ms), limit: 1.05 },
+    { what: "VERSION / empty program", found: medianRatio(version?.ms, empty?.ms), limit: 1.05 },
     {
       what: "VERSION's peak memory / empty program's",
       found: median(version?.peakKb) / median(empty?.peakKb),
@@ -43,11 +43,12 @@ function nodeFigures({ growth, moveMs, peakKb, atOnce }: NodeMeasurements): Figu
   if (!few || !many) return [];
   const commands = ["ADD", "DEL"].map((command) => ({ command, name: `${command} by deviceID` }));
   return [
+    { what: "VERSION / empty program, on the node", found: inEmptyPrograms(few, "VERSION"), limit: 1.05 },
     ...commands.flatMap(({ command, name }) => [
-      { what: `${command} / empty program`, found: ratio(few, name, "empty program") },
+      { what: `${command} / empty program`, found: inEmptyPrograms(few, name) },
       {
         what: `${command} without the kernel's move / empty program`,
-        found: (median(few.ms[name]) - median(moveMs[name])) / median(few.ms["empty program"]),
+        found: inEmptyPrograms(few, name, median(moveMs[name])),
         limit: 1.15,
       },
       {
@@ -58,7 +59,7 @@ function nodeFigures({ growth, moveMs, peakKb, atOnce }: NodeMeasurements): Figu
     ]),
     ...WAYS.flatMap((way) => ["ADD", "DEL"].map((command) => `${command} by ${way}`)).map((name) => ({
       what: `${name}: ${many.rdmaDevices} devices / ${few.rdmaDevices}`,
-      found: median(many.ms[name]) / median(few.ms[name]),
+      found: inEmptyPrograms(many, name) / inEmptyPrograms(few, name),
       limit: 1.1,
     })),
     ...commands.flatMap(({ command, name }) => peerFigures(command, name, few, many)),
@@ -72,7 +73,7 @@ function peerFigures(command: string, name: string, few: GrowthStep, many: Growt
   if (!(peer in few.ms)) return [];
   return [few, many].map((step) => ({
     what: `${command} / peer's ${command}, ${step.rdmaDevices} devices`,
-    found: ratio(step, name, peer),
+    found: inEmptyPrograms(step, name) / inEmptyPrograms(step, peer),
     ...(command === "ADD" && step === many ? { limit: 1 } : {}),
   }));
 }
@@ -90,6 +91,7 @@ function atOnceFigures([empty, ...calls]: AtOnce[]): Figure[] {
   ]);
 }
 
-function ratio({ ms }: GrowthStep, name: string, other: string): number {
-  return median(ms[name]) / median(ms[other]);
+/** How many times as long as an empty program a call takes, without `lessMs` of it. */
+function inEmptyPrograms({ ms, emptyMs }: GrowthStep, name: string, lessMs = 0): number {
+  return medianRatio(ms[name]?.map((taken) => taken - lessMs), emptyMs[name]);
 }

@@ -1,3 +1,4 @@
+import { copyAnew, RUNS_A_COPY } from "./copies.ts";
 import { timeWrapper } from "./gnu_time.ts";
 
 /** What starting a program again and again gave on this machine. */
@@ -24,12 +25,14 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
   // In memory: on a disk, the page layout alone of copies of one file differs by milliseconds.
   const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
   try {
-    await Deno.copyFile(plugin, `${folder}/rdma-cni`);
-    await Deno.copyFile(empty, `${folder}/empty`);
+    const copies = { [plugin]: `${folder}/rdma-cni`, [empty]: `${folder}/empty` };
     const all = candidates(`${folder}/rdma-cni`, `${folder}/empty`);
     const timed = all.map((candidate) => ({ candidate, ms: [] as number[], peakKb: [] as number[] }));
-    for (const { candidate } of timed) await start(candidate); // warms the page cache
     for (let run = 0; run < runs; run++) {
+      if (run % RUNS_A_COPY === 0) {
+        await copyAnew(copies);
+        for (const { candidate } of timed) await start(candidate); // warms the page cache
+      }
       for (const { candidate, ms } of timed) ms.push(await start(candidate));
     }
     const report = `${folder}/peak`;

@@ -20,6 +20,8 @@ export interface GrowthStep {
   links: number;
   /** Milliseconds from start to end. */
   ms: Record<string, number[]>;
+  /** What the empty program took right before each call. */
+  emptyMs: Record<string, number[]>;
 }
 
 /** A number of calls that were started at the same time, several times. */

@@ -2,11 +2,11 @@
 // and, to compare with, another plugin. Prints what it does and, at the end, what it measured: see NodeLine.
 import { attachment, config, prevResult } from "../vm/guest/attachment.ts";
 import { growNode } from "../vm/guest/grow.ts";
+import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../vm/guest/programs.ts";
 import {
   addNetns,
   type CniOutcome,
   deleteNetns,
-  installPlugin,
   names,
   netdevToNetns,
   netnsPath,
@@ -17,6 +17,7 @@ import {
   shOk,
   vf,
 } from "../vm/guest/harness.ts";
+import { copyAnew, RUNS_A_COPY } from "./copies.ts";
 import { timeWrapper } from "./gnu_time.ts";
 import type { AtOnce, GrowthStep, NodeLine, NodeMeasurements } from "./node.ts";
 
@@ -34,14 +35,26 @@ const STEPS: readonly (readonly [wanted: number, rounds: number])[] = [
 const AT_ONCE = { calls: 32, rounds: 3 };
 const MEMORY_RUNS = 10;
 
-type Start = (wrapper?: string[]) => Promise<CniOutcome>;
-type Candidates = Record<string, Start>;
+/** All of them beside the plugin: a file of the host takes longer to read. */
+const EMPTY_COPY = "/opt/cni/bin/empty-program";
+const PEER_COPY = "/opt/cni/bin/peer";
+const COPIES = {
+  [COMPILED_PLUGIN]: INSTALLED_PLUGIN,
+  [EMPTY]: EMPTY_COPY,
+  ...(PEER === undefined ? {} : { [PEER]: PEER_COPY }),
+};
 
-/** In the order in which they are started: ADD and DEL belong together. */
-async function candidates(): Promise<Candidates> {
-  // All of them beside the plugin: a file of the host takes longer to read.
-  const empty = await install(EMPTY);
-  const peer = PEER === undefined ? undefined : await install(PEER);
+const EMPTY_PROGRAM = "empty program";
+
+type Start = (wrapper?: string[]) => Promise<CniOutcome>;
+/** Calls that are started in turn, again and again. */
+type Calls = Record<string, Start>;
+
+const emptyProgram: Start = (wrapper = []) =>
+  plugin({ command: "VERSION", wrapper: [...wrapper, EMPTY_COPY] });
+
+/** VERSION, and each way of ADD and DEL. */
+async function candidates(): Promise<Calls[]> {
   await addNetns("pod");
   await netdevToNetns(vf(1).netdev, "pod", "net2");
   rebind(vf(3).deviceId);
@@ -54,26 +67,18 @@ async function candidates(): Promise<Candidates> {
     MAC: attachment("", { config: config({ prevResult: prevResult({ interfaces }) }) }),
   };
   const start = (call: typeof byId.add): Start => (wrapper = []) => call({ wrapper });
-  const all: Candidates = {
-    "empty program": (wrapper = []) => plugin({ command: "VERSION", wrapper: [...wrapper, empty] }),
-    VERSION: (wrapper = []) => plugin({ command: "VERSION", wrapper }),
-  };
-  for (const [way, { add, del }] of Object.entries(ways)) {
-    all[`ADD by ${way}`] = start(add);
-    all[`DEL by ${way}`] = start(del);
-  }
-  if (peer !== undefined) {
-    // Its one argument, the plugin's path, means nothing to a CNI plugin.
-    all["peer's ADD by deviceID"] = () => byId.add({ wrapper: [peer] });
-    all["peer's DEL by deviceID"] = () => byId.del({ wrapper: [peer] });
-  }
-  return all;
-}
-
-async function install(executable: string): Promise<string> {
-  const installed = `/opt/cni/bin/${executable.split("/").at(-1)}.bench`;
-  await Deno.copyFile(executable, installed);
-  return installed;
+  return [
+    { VERSION: (wrapper = []) => plugin({ command: "VERSION", wrapper }) },
+    ...Object.entries(ways).map(([way, { add, del }]) => ({
+      [`ADD by ${way}`]: start(add),
+      [`DEL by ${way}`]: start(del),
+    })),
+    ...(PEER === undefined ? [] : [{
+      // Its one argument, the plugin's path, means nothing to a CNI plugin.
+      "peer's ADD by deviceID": () => byId.add({ wrapper: [PEER_COPY] }),
+      "peer's DEL by deviceID": () => byId.del({ wrapper: [PEER_COPY] }),
+    }]),
+  ];
 }
 
 async function succeed(name: string, start: Start, wrapper?: string[]): Promise<CniOutcome> {
@@ -83,29 +88,42 @@ async function succeed(name: string, start: Start, wrapper?: string[]): Promise<
   return outcome;
 }
 
-/**
- * What ran last is still in the processor's caches, and in those of its emulator. So each call follows the empty
- * program, and the empty program each call in turn.
- */
-async function measureGrowth(all: Candidates): Promise<GrowthStep[]> {
-  const [empty, ...calls] = Object.entries(all);
-  const inTurn = calls.flatMap((call) => [empty!, call]);
+async function measureGrowth(all: Calls[]): Promise<GrowthStep[]> {
   const steps = new Map<number, GrowthStep>();
   for (const [wanted, rounds] of STEPS) {
     say(`${wanted} RDMA devices, ${rounds} runs`);
     await growNode(wanted);
     const rdma = (await rdmaDevices()).length;
-    const step = steps.get(rdma) ?? { rdmaDevices: rdma, links: names("/sys/class/net").length, ms: {} };
+    const links = names("/sys/class/net").length;
+    const step = steps.get(rdma) ?? { rdmaDevices: rdma, links, ms: {}, emptyMs: {} };
     steps.set(rdma, step);
-    for (let round = 0; round <= rounds; round++) {
-      for (const [name, start] of inTurn) {
-        const { ms } = await succeed(name, start);
-        // The first round only warms the page cache.
-        if (round > 0) (step.ms[name] ??= []).push(ms);
-      }
+    for (let left = rounds; left > 0; left -= RUNS_A_COPY) {
+      await copyAnew(COPIES);
+      // What has the narrowest limits is measured three times as often.
+      const [version, byId] = all;
+      const inTurn = wanted === FEW ? [...all, version!, byId!, version!, byId!] : all;
+      for (const calls of inTurn) await measure(calls, Math.min(left, RUNS_A_COPY), step);
     }
   }
   return [...steps.values()];
+}
+
+/**
+ * What ran last is still in the processor's caches, and in those of its emulator. So each call follows the empty
+ * program, and the empty program such calls.
+ */
+async function measure(calls: Calls, rounds: number, { ms, emptyMs }: GrowthStep): Promise<void> {
+  for (let round = 0; round <= rounds; round++) {
+    for (const [name, start] of Object.entries(calls)) {
+      const empty = await succeed(EMPTY_PROGRAM, emptyProgram);
+      const call = await succeed(name, start);
+      // The first round only warms the page cache.
+      if (round === 0) continue;
+      (ms[EMPTY_PROGRAM] ??= []).push(empty.ms);
+      (emptyMs[name] ??= []).push(empty.ms);
+      (ms[name] ??= []).push(call.ms);
+    }
+  }
 }
 
 const MOVE = "ADD by deviceID";
@@ -117,7 +135,7 @@ const STRACE = ["strace", "-f", "--seccomp-bpf", "-T", "-e", "trace=sendto"];
 /** The order to move a device is RDMA_NLDEV_CMD_SET (2) of RDMA_NL_NLDEV (5): 5 << 10 | 2. */
 const SET_ORDER = /nlmsg_type=0x1402\b.*<([\d.]+)>$/m;
 
-async function measureMoves(all: Candidates): Promise<Record<string, number[]>> {
+async function measureMoves(all: Calls): Promise<Record<string, number[]>> {
   say("the kernel's own time in a move");
   const report = "/run/trace";
   const moves: Record<string, number[]> = { [MOVE]: [], [MOVE_HOME]: [] };
@@ -132,10 +150,10 @@ async function measureMoves(all: Candidates): Promise<Record<string, number[]>> 
   return moves;
 }
 
-async function measureMemory(all: Candidates): Promise<Record<string, number[]>> {
+async function measureMemory(all: Calls): Promise<Record<string, number[]>> {
   say("memory");
   const report = "/run/peak";
-  const peaks: Record<string, number[]> = { "empty program": [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] };
+  const peaks: Record<string, number[]> = { [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] };
   for (let run = 0; run < MEMORY_RUNS; run++) {
     for (const [name, kb] of Object.entries(peaks)) {
       await succeed(name, all[name]!, timeWrapper(report));
@@ -146,7 +164,7 @@ async function measureMemory(all: Candidates): Promise<Record<string, number[]>>
 }
 
 /** Calls of as many pods as there are scalable functions, against as many empty programs. */
-async function measureAtOnce(empty: Start): Promise<AtOnce[]> {
+async function measureAtOnce(): Promise<AtOnce[]> {
   const { calls, rounds } = AT_ONCE;
   say(`${calls} calls at once`);
   await deleteNetns("pod");
@@ -157,7 +175,7 @@ async function measureAtOnce(empty: Start): Promise<AtOnce[]> {
     pods.push(attachment(deviceId, { netns: `pod${number}`, containerId: `pod${number}` }));
   }
   const all: Record<string, Start[]> = {
-    "empty program": pods.map(() => empty),
+    [EMPTY_PROGRAM]: pods.map(() => () => emptyProgram()),
     ADD: pods.map(({ add }) => () => add()),
     DEL: pods.map(({ del }) => () => del()),
   };
@@ -190,12 +208,13 @@ function print(line: NodeLine): void {
   console.log(JSON.stringify(line));
 }
 
-await installPlugin();
-const all = await candidates();
+const calls = await candidates();
+const growth = await measureGrowth(calls);
+const all = Object.assign({ [EMPTY_PROGRAM]: emptyProgram }, ...calls);
 const measured: NodeMeasurements = {
-  growth: await measureGrowth(all),
+  growth,
   moveMs: await measureMoves(all),
   peakKb: await measureMemory(all),
-  atOnce: await measureAtOnce(all["empty program"]!),
+  atOnce: await measureAtOnce(),
 };
 print({ measured });

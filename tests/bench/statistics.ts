@@ -9,3 +9,11 @@ export function quantile(samples: readonly number[], part: number): number {
 export function median(samples: readonly number[] | undefined): number {
   return quantile(samples ?? [], 0.5);
 }
+
+/**
+ * The median of the quotients of samples that were taken in pairs, one right after the other: what disturbs the machine
+ * for longer than that disturbs both alike.
+ */
+export function medianRatio(samples: readonly number[] = [], others: readonly number[] = []): number {
+  return median(samples.map((sample, i) => sample / (others[i] ?? NaN)));
+}
