@@ -8,8 +8,8 @@ import type { Target } from "./runtime_stub.ts";
 import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
 
 /**
- * Has V8 compile what the calls that count run of the program in a folder of scripts, and puts the compiled form beside it. The V8 is that of an
- * executable for `target`.
+ * Has V8 compile what VERSION, ADD and DEL run of the program in a folder of scripts, and puts the compiled form beside
+ * it. The V8 is that of an executable for `target`.
  *
  * @throws {Error}
  */
