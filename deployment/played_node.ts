@@ -3,7 +3,7 @@
  * library and libmnl are asked is answered here. It knows no more than what a call runs into where all is well.
  */
 import { Buffer } from "node:buffer";
-import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../src/netlink/constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../src/netlink/constants.ts";
 
 export const DEVICE_ID = "0000:01:00.1";
 export const POD = "/run/netns/pod";
@@ -101,10 +101,11 @@ function answer(request: Uint8Array): Uint8Array[] {
   const command = type & 0xff;
   if (command === MOVE) moveDevice();
   const attributes = ANSWERS[command]?.replaceAll(" ", "");
-  const end = flags & NLM_F_DUMP
-    ? encode(NLMSG_DONE, sequence, "00".repeat(4))
-    : encode(NLMSG_ERROR, sequence, "00".repeat(20));
-  return attributes === undefined ? [end] : [encode(type, sequence, attributes), end];
+  return [
+    ...(attributes === undefined ? [] : [encode(type, sequence, attributes)]),
+    ...(flags & NLM_F_DUMP ? [encode(NLMSG_DONE, sequence, "00".repeat(4))] : []),
+    ...(flags & NLM_F_ACK ? [encode(NLMSG_ERROR, sequence, "00".repeat(20))] : []),
+  ];
 }
 
 function encode(type: number, sequence: number, payload: string): Uint8Array {

@@ -17,7 +17,7 @@ export interface Netns extends Disposable {
   /** Its number on nsfs, which the kernel uses again once the namespace is gone. */
   readonly inode: number;
   /** SO_NETNS_COOKIE, decimal: never used twice before a reboot. Absent on kernels before 5.14. */
-  readonly cookie?: string;
+  readonly cookie?: string | undefined;
 
   listRdmaDevices(): RdmaDevice[];
   /** The RDMA device of this index, or undefined when the namespace has none; asks for one, whatever there are. */

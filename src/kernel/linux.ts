@@ -95,7 +95,6 @@ class LinuxNetns implements Netns {
   readonly path: string;
   readonly fd: number;
   readonly inode: number;
-  readonly cookie?: string;
   readonly #netns: OpenNetns;
   readonly #sockets = new Map<number, NetlinkSocket>();
 
@@ -104,13 +103,16 @@ class LinuxNetns implements Netns {
     this.path = netns.path;
     this.fd = netns.fd;
     this.inode = netns.inode;
-    if (netns.cookie !== undefined) this.cookie = netns.cookie;
   }
 
   [Symbol.dispose](): void {
     for (const socket of this.#sockets.values()) socket[Symbol.dispose]();
     this.#sockets.clear();
     this.#netns[Symbol.dispose]();
+  }
+
+  get cookie(): string | undefined {
+    return this.socket(NETLINK_RDMA).netnsCookie;
   }
 
   socket(protocol: number): NetlinkSocket {

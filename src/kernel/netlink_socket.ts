@@ -3,7 +3,7 @@ import { check } from "../ffi/libc.ts";
 import { encodeMessage } from "../ffi/libmnl.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import { Reply } from "../netlink/reply.ts";
-import { DecodeError, NetlinkError } from "./error.ts";
+import { DecodeError, NetlinkError, SyscallError } from "./error.ts";
 
 // Sockets: linux/net.h, linux/socket.h, asm-generic/socket.h, linux/netlink.h.
 const AF_NETLINK = 16;
@@ -11,6 +11,7 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
+const SO_NETNS_COOKIE = 71;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -60,6 +61,20 @@ export class NetlinkSocket implements Disposable {
     this.#fd[Symbol.dispose]();
   }
 
+  /** The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14 (net/core/sock.c). */
+  get netnsCookie(): string | undefined {
+    const cookie = new BigUint64Array(1);
+    try {
+      check("read the cookie of a network namespace", (c) => {
+        return c.getsockopt(this.#fd.number, SOL_SOCKET, SO_NETNS_COOKIE, cookie, Uint32Array.of(8));
+      });
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+    return String(cookie[0]);
+  }
+
   /**
    * Sends a request and waits for all of the answer. A dump that the kernel marks as interrupted is asked for again.
    *
@@ -84,7 +99,7 @@ export class NetlinkSocket implements Disposable {
     check(what, (c) => {
       return c.sendto(this.#fd.number, bytes, BigInt(bytes.length), 0, kernelAddress(), SOCKADDR_NL_LENGTH);
     });
-    const reply = new Reply(sequence);
+    const reply = new Reply(sequence, flags);
     for (let room = ANSWER_LIMIT; !reply.outcome; room -= DATAGRAM_COST) {
       const datagram = this.#receive(what);
       if (datagram) reply.add(datagram);

@@ -23,19 +23,11 @@ const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
 /** The calling thread's own namespace; /proc/self would name that of the process's first thread. */
 const OWN_NETNS = "/proc/thread-self/ns/net";
 
-// Sockets: linux/net.h, asm-generic/socket.h.
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_NETNS_COOKIE = 71;
-
 /** A namespace held open by a descriptor; what it is, not yet what one can ask of it. */
 export interface OpenNetns extends Disposable {
   readonly path: string;
   readonly fd: number;
   readonly inode: number;
-  readonly cookie?: string;
 }
 
 /** The namespace of the calling thread, taken at the first call: the host's, as long as nothing was entered before. */
@@ -69,14 +61,7 @@ export function openNetns(path: string): OpenNetns {
   try {
     assertNetns(path, fd.number);
     const inode = Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? 0;
-    const cookie = path === OWN_NETNS ? readCookie() : within({ path, fd: fd.number }, readCookie);
-    return {
-      path,
-      inode,
-      ...(cookie === undefined ? {} : { cookie }),
-      fd: fd.number,
-      [Symbol.dispose]: () => fd[Symbol.dispose](),
-    };
+    return { path, inode, fd: fd.number, [Symbol.dispose]: () => fd[Symbol.dispose]() };
   } catch (error) {
     fd[Symbol.dispose]();
     throw error;
@@ -154,23 +139,6 @@ function assertNetns(path: string, fd: number): void {
 
 function enter(netns: { readonly path: string; readonly fd: number }): void {
   check(`enter network namespace ${JSON.stringify(netns.path)}`, (c) => c.setns(netns.fd, CLONE_NEWNET));
-}
-
-/** Any socket tells the cookie of the namespace it was opened in (kernel 5.14, net/core/sock.c). */
-function readCookie(): string | undefined {
-  const socket = check("open a socket", (c) => c.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  try {
-    const cookie = new BigUint64Array(1);
-    check("read the cookie of a network namespace", (c) => {
-      return c.getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, Uint32Array.of(8));
-    });
-    return String(cookie[0]);
-  } catch (error) {
-    if (error instanceof SyscallError) return undefined;
-    throw error;
-  } finally {
-    check("close a socket", (c) => c.close(socket));
-  }
 }
 
 /**

@@ -60,6 +60,6 @@ export function listResources(socket: NetlinkSocket, index: number): ResourceCou
 
 function single(socket: NetlinkSocket, what: string, request: Request): Message {
   const [reply] = socket.request(what, request);
-  if (!reply) throw new DecodeError(`Cannot ${what}: the kernel acknowledged but did not answer`);
+  if (!reply) throw new DecodeError(`Cannot ${what}: the kernel said that all is well but did not answer`);
   return reply;
 }

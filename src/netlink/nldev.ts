@@ -62,7 +62,7 @@ export function getDevice(index: number): Request {
 
 /** Orders a device into the namespace behind an open file descriptor. The sending thread must be in the device's. */
 export function setDeviceNetns(index: number, netnsFd: number): Request {
-  return request(RDMA_NLDEV_CMD_SET, [
+  return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     u32(RDMA_NLDEV_NET_NS_FD, netnsFd),
   ]);
@@ -70,7 +70,7 @@ export function setDeviceNetns(index: number, netnsFd: number): Request {
 
 /** Orders a new name. Never together with a namespace: kernels ignore the move then (nldev.c, nldev_set_doit). */
 export function setDeviceName(index: number, name: string): Request {
-  return request(RDMA_NLDEV_CMD_SET, [
+  return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     text(RDMA_NLDEV_ATTR_DEV_NAME, name),
   ]);
@@ -141,8 +141,13 @@ export function decodeResources(payload: Uint8Array): ResourceCount[] {
   });
 }
 
-/** A request of this family; acknowledged, unless the flags make it a dump. */
-export function request(command: number, attributes: readonly Attribute[], flags = NLM_F_ACK): Request {
+/** An order of this family, which the kernel acknowledges. */
+export function order(command: number, attributes: readonly Attribute[]): Request {
+  return request(command, attributes, NLM_F_ACK);
+}
+
+/** A question of this family: one message answers it, unless the flags make it a dump. */
+function request(command: number, attributes: readonly Attribute[], flags = 0): Request {
   return {
     type: (RDMA_NL_NLDEV << 10) + command,
     flags: NLM_F_REQUEST | flags,

@@ -2,7 +2,7 @@
 import { decodeAttributes, getU64, u8 } from "./attribute.ts";
 import { DecodeError } from "./error.ts";
 import type { Request } from "./message.ts";
-import { decodeDevice, RDMA_NLDEV_SYS_ATTR_NETNS_MODE, type RdmaDevice, request } from "./nldev.ts";
+import { decodeDevice, order, RDMA_NLDEV_SYS_ATTR_NETNS_MODE, type RdmaDevice } from "./nldev.ts";
 
 const RDMA_NLDEV_CMD_SYS_SET = 7;
 
@@ -10,7 +10,7 @@ const RDMA_NLDEV_ATTR_NODE_GUID = 6;
 
 /** Orders the namespace mode: whether devices are shared by all namespaces. Needs CAP_NET_ADMIN. */
 export function setSharedMode(shared: boolean): Request {
-  return request(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
+  return order(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
 }
 
 /**

@@ -1,9 +1,9 @@
-import { NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from "./constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from "./constants.ts";
 import { decodeDone, decodeError, decodeMessages, type Message, type Outcome } from "./message.ts";
 
 /**
- * Collects what answers one request, datagram by datagram, until the kernel says that this was all: an
- * acknowledgement, an error, or the end of a dump.
+ * Collects what answers one request, datagram by datagram, until that was all: an acknowledgement, an error, the end of
+ * a dump, or the one message that answers a request for neither.
  */
 export class Reply {
   readonly messages: Message[] = [];
@@ -12,8 +12,11 @@ export class Reply {
   /** How the request ended; undefined until it has. */
   outcome: Outcome | undefined;
 
-  /** @param sequence the request's number; messages with another answer a request that was given up */
-  constructor(readonly sequence: number) {}
+  /**
+   * @param sequence the request's number; messages with another answer a request that was given up
+   * @param flags the request's
+   */
+  constructor(readonly sequence: number, readonly flags: number) {}
 
   /** @throws {DecodeError} */
   add(datagram: Uint8Array): void {
@@ -22,7 +25,12 @@ export class Reply {
       if (message.flags & NLM_F_DUMP_INTR) this.interrupted = true;
       if (message.type === NLMSG_ERROR) this.outcome = decodeError(message);
       else if (message.type === NLMSG_DONE) this.outcome = decodeDone(message);
-      else this.messages.push(message);
+      else this.#addAnswer(message);
     }
+  }
+
+  #addAnswer(message: Message): void {
+    this.messages.push(message);
+    if (!(this.flags & (NLM_F_ACK | NLM_F_DUMP))) this.outcome = { errno: 0 };
   }
 }

@@ -10,7 +10,7 @@ import {
   u32,
   viewOf,
 } from "./attribute.ts";
-import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
 import { DecodeError } from "./error.ts";
 import type { Request } from "./message.ts";
 
@@ -48,12 +48,12 @@ export interface Link {
 
 /** Asks for one link by its name. */
 export function getLink(name: string): Request {
-  return request([text(IFLA_IFNAME, name)], NLM_F_ACK);
+  return request([text(IFLA_IFNAME, name)]);
 }
 
 /** Asks for one link by its name, a physical function with its VFs. */
 export function getLinkWithVfs(name: string): Request {
-  return request([text(IFLA_IFNAME, name), WITH_VFS], NLM_F_ACK);
+  return request([text(IFLA_IFNAME, name), WITH_VFS]);
 }
 
 /** Asks for all links, physical functions with their VFs. */
@@ -101,7 +101,7 @@ export function formatMac(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
-function request(attributes: Request["attributes"], flags: number): Request {
+function request(attributes: Request["attributes"], flags = 0): Request {
   return {
     type: RTM_GETLINK,
     flags: NLM_F_REQUEST | flags,

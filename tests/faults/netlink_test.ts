@@ -68,7 +68,7 @@ function decodeAll(bytes: Uint8Array): void {
     for (const { payload } of messages) {
       assertEquals(viewBefore(payload, 16).getUint32(0, true), 16 + payload.length, "a message is cut off");
     }
-    for (const { sequence } of messages) orRefused(() => new Reply(sequence).add(bytes));
+    for (const { sequence, flags } of messages) orRefused(() => new Reply(sequence, flags).add(bytes));
     for (const { payload } of messages) {
       for (const decode of DECODERS) orRefused(() => decode(payload));
     }

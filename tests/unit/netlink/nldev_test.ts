@@ -30,17 +30,33 @@ interface Golden {
 }
 
 const GOLDEN: Golden[] = [
-  // A dump is acknowledged by its end, so we do not ask for an acknowledgement.
+  // iproute2 asks for an acknowledgement always; what has an answer needs none.
   { name: "list devices", captured: requests.LIST_DEVICES, ours: nldev.listDevices(), moreFlags: NLM_F_ACK },
   { name: "move a device", captured: requests.SET_NETNS, ours: nldev.setDeviceNetns(1, 4) },
   { name: "rename a device", captured: requests.SET_NAME, ours: nldev.setDeviceName(2, "renamed0") },
-  { name: "ask for one device", captured: requests.GET_DEVICE, ours: nldev.getDevice(1) },
-  { name: "ask for the settings", captured: requests.GET_SYSTEM, ours: nldev.getSystem() },
-  { name: "ask for a uverbs device", captured: requests.GET_CHARDEV, ours: nldev.getCharDevice(3, "uverbs") },
+  {
+    name: "ask for one device",
+    captured: requests.GET_DEVICE,
+    ours: nldev.getDevice(1),
+    moreFlags: NLM_F_ACK,
+  },
+  {
+    name: "ask for the settings",
+    captured: requests.GET_SYSTEM,
+    ours: nldev.getSystem(),
+    moreFlags: NLM_F_ACK,
+  },
+  {
+    name: "ask for a uverbs device",
+    captured: requests.GET_CHARDEV,
+    ours: nldev.getCharDevice(3, "uverbs"),
+    moreFlags: NLM_F_ACK,
+  },
   {
     name: "ask for resources",
     captured: requests.GET_RESOURCES,
     ours: nldev.getResources(1),
+    moreFlags: NLM_F_ACK,
     moreAttribute: DRIVER_DETAILS,
   },
 ];
