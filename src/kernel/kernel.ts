@@ -16,7 +16,11 @@ export interface Netns extends Disposable {
   readonly fd: number;
   /** Its number on nsfs, which the kernel uses again once the namespace is gone. */
   readonly inode: number;
-  /** SO_NETNS_COOKIE, decimal: never used twice before a reboot. Absent on kernels before 5.14. */
+  /**
+   * SO_NETNS_COOKIE, decimal: never used twice before a reboot. Absent on kernels before 5.14.
+   *
+   * @throws {SyscallError} EPROTONOSUPPORT without ib_core
+   */
   readonly cookie?: string | undefined;
 
   listRdmaDevices(): RdmaDevice[];

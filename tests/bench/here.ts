@@ -25,7 +25,7 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
   // In memory: on a disk, the page layout alone of copies of one file differs by milliseconds.
   const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
   try {
-    const copies = { [plugin]: `${folder}/rdma-cni`, [empty]: `${folder}/empty` };
+    const copies = [[plugin, `${folder}/rdma-cni`], [empty, `${folder}/empty`]] as const;
     const all = candidates(`${folder}/rdma-cni`, `${folder}/empty`);
     const timed = all.map((candidate) => ({ candidate, ms: [] as number[], peakKb: [] as number[] }));
     for (let run = 0; run < runs; run++) {

@@ -38,11 +38,11 @@ const MEMORY_RUNS = 10;
 /** All of them beside the plugin: a file of the host takes longer to read. */
 const EMPTY_COPY = "/opt/cni/bin/empty-program";
 const PEER_COPY = "/opt/cni/bin/peer";
-const COPIES = {
-  [COMPILED_PLUGIN]: INSTALLED_PLUGIN,
-  [EMPTY]: EMPTY_COPY,
-  ...(PEER === undefined ? {} : { [PEER]: PEER_COPY }),
-};
+const COPIES = [
+  [COMPILED_PLUGIN, INSTALLED_PLUGIN],
+  [EMPTY, EMPTY_COPY],
+  ...(PEER === undefined ? [] : [[PEER, PEER_COPY] as const]),
+] as const;
 
 const EMPTY_PROGRAM = "empty program";
 
