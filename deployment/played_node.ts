@@ -3,6 +3,8 @@
  * library and libmnl are asked is answered here. It knows no more than what a call runs into where all is well.
  */
 import { Buffer } from "node:buffer";
+import { existsSync } from "node:fs";
+import { ENOENT } from "../src/ffi/errno.ts";
 import { NLM_F_ACK, NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../src/netlink/constants.ts";
 
 export const DEVICE_ID = "0000:01:00.1";
@@ -47,7 +49,7 @@ export function playNode(folder: string): void {
   }
   Deno.symlinkSync("../../../drivers/mlx5_core", `${folder}${FUNCTION}/driver`);
   playFiles(folder);
-  playLibraries();
+  playLibraries(folder);
 }
 
 function playFiles(folder: string): void {
@@ -63,11 +65,12 @@ function playFiles(folder: string): void {
   Deno.renameSync = (from, to) => renameSync(`${folder}${from}`, `${folder}${to}`);
 }
 
-/** Functions that are not here do nothing, and return 0. */
-function playLibraries(): void {
+/** Functions that are not here do nothing, and return 0. One that fails finds no such file. */
+function playLibraries(folder: string): void {
   let answers: Uint8Array[] = [];
   const functions: Record<string, (...args: never[]) => unknown> = {
-    open: (path: Uint8Array) => OPENED.indexOf(new TextDecoder().decode(path.subarray(0, -1))),
+    open: (path: Uint8Array) => OPENED.indexOf(textOf(path)),
+    faccessat: (_at: number, path: Uint8Array) => existsSync(`${folder}${textOf(path)}`) ? 0 : -1,
     ioctl: () => CLONE_NEWNET,
     sendto: (_fd: number, request: Uint8Array, length: bigint) => {
       answers = answer(request);
@@ -85,6 +88,9 @@ function playLibraries(): void {
     dlopen: (_path: string, names: object) => {
       return { symbols: Object.fromEntries(Object.keys(names).map((name) => [name, name])) };
     },
+    UnsafePointerView: class {
+      getInt32 = () => ENOENT;
+    },
     UnsafeFnPointer: class {
       readonly call;
       constructor(name: string) {
@@ -92,6 +98,11 @@ function playLibraries(): void {
       }
     },
   });
+}
+
+/** A text of C, which a NUL ends. */
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(0, -1));
 }
 
 /** The kernel's answer to a request, of which no more is there than its header. */

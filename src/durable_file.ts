@@ -1,3 +1,7 @@
+import { isAbsent } from "./ffi/access.ts";
+
+export { isAbsent };
+
 /**
  * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
  * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.

@@ -10,8 +10,8 @@ export { cString } from "./c_string.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
-  access: { parameters: ["buffer", "i32"], result: "i32" }, // int access(const char *path, int mode)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
+  faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int faccessat(int, const char *path, int mode, int flags)
   fexecve: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int fexecve(int fd, char *const argv[], char *const envp[])
   flock: { parameters: ["i32", "i32"], result: "i32" }, // int flock(int fd, int operation)
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int getsockopt(int, int level, int name, void *value, socklen_t *length)
@@ -45,16 +45,27 @@ export function libc(): Symbols {
 /**
  * Runs a call that reports failure as -1 and sets errno, again if a signal interrupted it.
  *
- * @param call how to name the call in an error, `open("/run/netns/a")`
- * @returns the call's non-negative result
- * @throws {SyscallError} with the errno of the failed call
+ * @returns the call's non-negative result, or its errno as a negative number
  */
-export function check(call: string, run: (c: Symbols) => number | bigint): number {
+export function attempt(run: (c: Symbols) => number | bigint): number {
   const c = libc();
   for (;;) {
     const result = Number(run(c));
     if (result >= 0) return result;
     const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
-    if (errno !== EINTR) throw new SyscallError(call, errno);
+    if (errno !== EINTR) return -errno;
   }
+}
+
+/**
+ * Runs a call as {@linkcode attempt} does.
+ *
+ * @param call how to name the call in an error, `open("/run/netns/a")`
+ * @returns the call's non-negative result
+ * @throws {SyscallError} with the errno of the failed call
+ */
+export function check(call: string, run: (c: Symbols) => number | bigint): number {
+  const result = attempt(run);
+  if (result < 0) throw new SyscallError(call, -result);
+  return result;
 }

@@ -1,5 +1,6 @@
+import { assertWritable } from "../ffi/access.ts";
 import { openForReading } from "../ffi/fd.ts";
-import { check, cString } from "../ffi/libc.ts";
+import { check } from "../ffi/libc.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
 import { EAGAIN, SyscallError } from "./error.ts";
 import { openFolder } from "./folder.ts";
@@ -20,10 +21,9 @@ import { LinuxRoceQos } from "./roce_qos.ts";
 import { sleep } from "./sleep.ts";
 import { getBusDevice } from "./sysfs.ts";
 
-/** uapi linux/file.h (flock) and unistd.h (access). */
+/** uapi linux/file.h. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-const W_OK = 2;
 
 /** The kernel this process runs on. */
 export class LinuxKernel implements Kernel {
@@ -82,7 +82,7 @@ export class LinuxKernel implements Kernel {
   }
 
   assertWritable(path: string): void {
-    check(`write to ${JSON.stringify(path)}`, (c) => c.access(cString(path), W_OK));
+    assertWritable(path);
   }
 
   sleep(milliseconds: number): void {

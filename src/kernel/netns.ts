@@ -27,6 +27,7 @@ const OWN_NETNS = "/proc/thread-self/ns/net";
 export interface OpenNetns extends Disposable {
   readonly path: string;
   readonly fd: number;
+  readonly device: number;
   readonly inode: number;
 }
 
@@ -43,8 +44,9 @@ export function homeNetns(): OpenNetns {
 /** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
 export function isHomeNetns(path: string): boolean {
   try {
-    const [home, other] = [Deno.statSync(OWN_NETNS), Deno.statSync(path)];
-    return home.ino === other.ino && home.dev === other.dev;
+    const { dev, ino } = Deno.statSync(path);
+    const { device, inode } = homeNetns();
+    return dev === device && ino === inode;
   } catch {
     return false;
   }
@@ -60,8 +62,14 @@ export function openNetns(path: string): OpenNetns {
   const fd = openAny(path);
   try {
     assertNetns(path, fd.number);
-    const inode = Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? 0;
-    return { path, inode, fd: fd.number, [Symbol.dispose]: () => fd[Symbol.dispose]() };
+    const { dev, ino } = Deno.statSync(`/proc/self/fd/${fd.number}`);
+    return {
+      path,
+      device: dev,
+      inode: ino ?? 0,
+      fd: fd.number,
+      [Symbol.dispose]: () => fd[Symbol.dispose](),
+    };
   } catch (error) {
     fd[Symbol.dispose]();
     throw error;

@@ -1,10 +1,10 @@
 /** Files that are run by others while they are replaced. */
+import { AT_FDCWD } from "../ffi/access.ts";
 import { SyscallError } from "../ffi/errno.ts";
 import { openForWriting } from "../ffi/fd.ts";
 import { check, cString } from "../ffi/libc.ts";
 
 /** uapi linux/fcntl.h and linux/fs.h. */
-const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
 
 const ETXTBSY = 26;

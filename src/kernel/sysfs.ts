@@ -1,8 +1,5 @@
-import { cString, libc } from "../ffi/libc.ts";
+import { isAbsent } from "../ffi/access.ts";
 import type { BusDevice } from "./kernel.ts";
-
-/** uapi unistd.h (access). */
-const F_OK = 0;
 
 const BUSES = ["pci", "auxiliary"] as const;
 
@@ -42,7 +39,7 @@ export function listPfNetdevs(root = "/sys"): string[] {
   const functions = `${root}/bus/pci/devices`;
   return list(functions).flatMap((id) => {
     const file = `${functions}/${id}/sriov_numvfs`;
-    return isPresent(file) && readText(file) !== "0" ? list(`${functions}/${id}/net`) : [];
+    return isAbsent(file) || readText(file) === "0" ? [] : list(`${functions}/${id}/net`);
   });
 }
 
@@ -55,11 +52,6 @@ export function getVfDeviceId(pf: string, vf: number, root = "/sys"): string | u
 export function isFileName(name: string): boolean {
   return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !name.includes("/") &&
     !name.includes("\0");
-}
-
-/** Whether a file is there, at a tenth of the cost of {@linkcode exists} when it is not: no error is made. */
-function isPresent(path: string): boolean {
-  return libc().access(cString(path), F_OK) === 0;
 }
 
 /** Whether something is there. */

@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { ifPresent, temporaryPath, writeDurably } from "../durable_file.ts";
+import { ifPresent, isAbsent, temporaryPath, writeDurably } from "../durable_file.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -81,7 +81,8 @@ export class State {
   remove(file: string): void {
     const path = `${this.folder}/${file}`;
     this.#io("remove", path, () => {
-      ifPresent(() => Deno.removeSync(temporaryPath(path)));
+      const temporary = temporaryPath(path);
+      if (!isAbsent(temporary)) ifPresent(() => Deno.removeSync(temporary));
       ifPresent(() => Deno.removeSync(path));
     });
   }
@@ -122,6 +123,7 @@ export class State {
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
   #read(file: string): AttachmentRecord | undefined {
     const path = `${this.folder}/${file}`;
+    if (isAbsent(path)) return undefined;
     const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
     if (!found) return undefined;
     const fault = (reason: string) =>

@@ -1,9 +1,6 @@
 // The device information file of the network plumbing working group: what ADD writes into it, and where it does not.
-import { libc } from "../../src/ffi/libc.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { POD, TestNode, VF } from "./node.ts";
-
-libc(); // opened once for the process: a test would be blamed for the leak
 
 const FOLDER = "/run/k8s.cni.cncf.io/devinfo/cni";
 const PATH = `${FOLDER}/default-pod-net1`;

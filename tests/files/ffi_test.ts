@@ -18,8 +18,8 @@ openLibmnl();
 /** One successful call of each symbol, given a netlink socket; returns what C returned. */
 const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   __errno_location: () => libc().__errno_location() === null ? -1 : 0,
-  access: () => libc().access(ROOT, 0),
   close: () => libc().close(libc().open(ROOT, 0, 0)),
+  faccessat: () => libc().faccessat(-100, ROOT, 0, 0),
   fexecve: () =>
     runInChild(`execute(openForReading("/bin/sh"), ["sh", "-c", 'test "$#$2" = "2b c"', "-", "a", "b c"])`),
   flock: () => {

@@ -7,7 +7,7 @@ const ALLOWED: Record<string, RegExp> = {
   "log.ts": /^$/,
   "text.ts": /^$/,
   "version.ts": /^$/,
-  "durable_file.ts": /^$/,
+  "durable_file.ts": /^ffi\/access\.ts$/,
   netlink: /^netlink\//,
   ffi: /^ffi\//,
   kernel: /^((kernel|netlink|ffi)\/|text\.ts$)/,

@@ -1,3 +1,4 @@
+import { libc } from "../../src/ffi/libc.ts";
 import { openFolder } from "../../src/kernel/folder.ts";
 import {
   EEXIST,
@@ -20,6 +21,8 @@ import type {
   VirtualFunction,
 } from "../../src/kernel/kernel.ts";
 import { MemoryRoceQos } from "./memory_roce_qos.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
 
 /** A network namespace, whatever leads to it. */
 export interface Space {
