@@ -56,7 +56,7 @@ async function toScript(code: string): Promise<string> {
     code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
   }
   const script = `(function(load, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
-  return await shorten(script, { compress: { expression: true } });
+  return await shorten(script, { compress: { expression: true, passes: 3 } });
 }
 
 /**

@@ -1,4 +1,6 @@
+const encoder = new TextEncoder();
+
 /** A text as C wants it: UTF-8 with a NUL at its end. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text + "\0");
+  return encoder.encode(text + "\0");
 }

@@ -30,7 +30,7 @@ export interface Netns extends Disposable {
   moveRdmaDevice(index: number, to: Netns): void;
   /** @throws {NetlinkError} EEXIST when the name is taken */
   renameRdmaDevice(index: number, name: string): void;
-  /** The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none. */
+  /** The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none or is not here. */
   getUverbs(index: number): string | undefined;
   /** How many objects of each kind processes have on a device. */
   listResources(index: number): ResourceCount[];

@@ -41,13 +41,16 @@ export function renameDevice(socket: NetlinkSocket, index: number, name: string)
   socket.request(`rename RDMA device ${index} to ${JSON.stringify(name)}`, nldev.setDeviceName(index, name));
 }
 
-/** The uverbs character device of a device, or undefined when the kernel knows of none. */
+/** There is none, its client or the command is unknown, or the namespace has no such device (nldev.c, nldev_get_chardev). */
+const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
+
+/** The uverbs character device of a device, or undefined when the socket's namespace has none. */
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;
   try {
     return nldev.decodeCharDevice(single(socket, what, nldev.getCharDevice(index, "uverbs")).payload);
   } catch (error) {
-    if (error instanceof NetlinkError && [ENOENT, ENODEV, EOPNOTSUPP].includes(error.errno)) return undefined;
+    if (error instanceof NetlinkError && NO_CHAR_DEVICE.includes(error.errno)) return undefined;
     throw error;
   }
 }

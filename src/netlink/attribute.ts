@@ -105,12 +105,15 @@ export function getU64(attributes: Attributes, type: number): bigint | undefined
   return sized(attributes, type, 8)?.getBigUint64(0, true);
 }
 
+let decoder: TextDecoder | undefined;
+
 /** The string of this type up to its NUL, or undefined when there is none. */
 export function getText(attributes: Attributes, type: number): string | undefined {
   const bytes = getBytes(attributes, type);
   if (!bytes) return undefined;
   const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  decoder ??= new TextDecoder();
+  return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
 function sized(attributes: Attributes, type: number, size: number): DataView | undefined {

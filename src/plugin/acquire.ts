@@ -3,7 +3,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { type Claim, describeClaim, listClaims } from "./claim.ts";
-import { getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
+import { type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
 import { awaitReturn, bringHome } from "./home.ts";
 import { refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
@@ -11,7 +11,7 @@ import { openRecorded } from "./recorded_netns.ts";
 
 /** A function's RDMA devices that ADD may take. */
 export interface AcquiredDevices {
-  readonly atHome: readonly RdmaDevice[];
+  readonly atHome: readonly FunctionDevice[];
   /** Devices that the pod has already. */
   readonly inPod: readonly RdmaDevice[];
 }

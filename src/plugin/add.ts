@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { mayGoWithout } from "./absence.ts";
 import { acquireDevices } from "./acquire.ts";
-import { resolveDeviceId } from "./device.ts";
+import { type FunctionDevice, resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { bringHome } from "./home.ts";
 import { takeLock } from "./lock.ts";
@@ -166,19 +166,16 @@ function finish(
   deviceInfo?.write(names);
 }
 
-function moveAll({ kernel }: Node, log: Log, devices: readonly RdmaDevice[], pod: Netns): void {
-  const host = kernel.hostNetns;
-  const before = devices.map(({ index }) => host.getUverbs(index));
-  for (const device of devices) moveDevice(kernel, device, host, pod);
-  for (const [i, device] of devices.entries()) {
-    if (!pod.getRdmaDevice(device.index)) throw vanished(device, pod);
-    log.info(`RDMA device ${device.name} (index ${device.index}) moved to ${pod.path}`);
-    const after = pod.getUverbs(device.index);
-    if (after === before[i]) continue;
+function moveAll({ kernel }: Node, log: Log, devices: readonly FunctionDevice[], pod: Netns): void {
+  for (const device of devices) moveDevice(kernel, device, kernel.hostNetns, pod);
+  for (const device of devices) {
+    const { index, name, uverbs } = device;
+    const after = pod.getUverbs(index);
+    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(device, pod);
+    log.info(`RDMA device ${name} (index ${index}) moved to ${pod.path}`);
+    if (after === uverbs) continue;
     log.warning(
-      `RDMA device ${device.name} had /dev/infiniband/${
-        before[i]
-      } and has /dev/infiniband/${after} since it was moved: ` +
+      `RDMA device ${name} had /dev/infiniband/${uverbs} and has /dev/infiniband/${after} since it was moved: ` +
         "if the device plugin gave the pod the former, the pod cannot open its device",
     );
   }

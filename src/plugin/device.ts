@@ -6,10 +6,15 @@ import { isDigits } from "../text.ts";
 import type { DeviceIndexes } from "./device_indexes.ts";
 import type { Node } from "./node.ts";
 
+/** One of a function's RDMA devices, and the name of its uverbs device if it is known. */
+export interface FunctionDevice extends RdmaDevice {
+  readonly uverbs?: string | undefined;
+}
+
 /** A function and its RDMA devices, as far as the host's namespace shows them. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
-  readonly atHome: readonly RdmaDevice[];
+  readonly atHome: readonly FunctionDevice[];
   /** At least one of its devices is in another namespace. */
   readonly isAway: boolean;
 }
@@ -84,18 +89,25 @@ export function getFunction({ kernel, indexes }: Node, deviceId: string): RdmaFu
  * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
  * more there are, and the index is remembered.
  */
-function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaDevice[] {
-  const found = bus.rdmaDevices.map((name) => {
-    return confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, indexes.get(name), name);
+function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): FunctionDevice[] {
+  const named = bus.rdmaDevices.map((name) => {
+    return { name, uverbs: bus.uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name };
   });
-  if (found.every((device) => device !== undefined)) return found;
-  const listed = netns.listRdmaDevices().filter(({ name }) => bus.rdmaDevices.includes(name));
-  for (const { name, index } of listed) if (index !== uverbsNumber(bus, name)) indexes.set(name, index);
-  return listed;
+  const found = named.flatMap(({ name, uverbs }) => {
+    const device = confirm(netns, numberOf(uverbs), name) ?? confirm(netns, indexes.get(name), name);
+    return device ? { ...device, uverbs } : [];
+  });
+  if (found.length === named.length) return found;
+  const all = netns.listRdmaDevices();
+  return named.flatMap(({ name, uverbs }) => {
+    const device = all.find((listed) => listed.name === name);
+    if (device && device.index !== numberOf(uverbs)) indexes.set(name, device.index);
+    return device ? { ...device, uverbs } : [];
+  });
 }
 
-function uverbsNumber({ uverbs }: BusDevice, name: string): number | undefined {
-  const number = uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name.slice("uverbs".length) ?? "";
+function numberOf(uverbs = ""): number | undefined {
+  const number = uverbs.slice("uverbs".length);
   return isDigits(number) ? Number(number) : undefined;
 }
 

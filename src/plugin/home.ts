@@ -7,7 +7,7 @@ import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
 import { restoreQos } from "./qos.ts";
-import type { AttachmentRecord } from "./record.ts";
+import type { AttachmentRecord, RecordedDevice } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
 
 /** The kernel gives devices of a dead namespace back by itself, usually within a second. */
@@ -43,10 +43,10 @@ export function bringHome(
   }
 
   using netns = byPath ?? searchNetns(kernel, log, record);
-  if (netns) fetchDevices(kernel, log, record, netns);
+  const fetched = netns ? fetchDevices(kernel, log, record, netns) : [];
   if (
-    !isHome(kernel, record.deviceId) && !findNewerClaim(node, file, record) &&
-    !awaitReturn(kernel, record.deviceId)
+    !areAll(record.devices, fetched) && !isHome(kernel, record.deviceId) &&
+    !findNewerClaim(node, file, record) && !awaitReturn(kernel, record.deviceId)
   ) {
     log.warning(
       `Device ${record.deviceId} is in a network namespace that cannot be found; it comes home when that ends`,
@@ -89,8 +89,9 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
   return false;
 }
 
-function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
-  if (netns.inode === kernel.hostNetns.inode) return;
+/** @returns the devices that were there and are home now */
+function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): RdmaDevice[] {
+  if (netns.inode === kernel.hostNetns.inode) return [];
   const bus = kernel.getBusDevice(record.deviceId);
   const present = netns.listRdmaDevices();
   const devices = selectOwn(present, record, bus ? listDevicesIn(netns, bus, present) : []);
@@ -99,6 +100,7 @@ function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns:
     moveHome(kernel, device, netns);
     log.info(`RDMA device ${device.name} (index ${device.index}) brought home from ${netns.path}`);
   }
+  return devices;
 }
 
 /**
@@ -121,18 +123,25 @@ function listSubDevicesAtHome(kernel: Kernel, bus: BusDevice | undefined): RdmaD
   return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
-/** By index, which a device keeps on all its moves; by name in records that have no index; and by function. */
+/** Those that a record tells of, and those of the function. */
 function selectOwn(
   present: readonly RdmaDevice[],
   record: AttachmentRecord,
   ofFunction: readonly RdmaDevice[],
 ): RdmaDevice[] {
   return present.filter((device) =>
-    ofFunction.includes(device) ||
-    record.devices.some(({ index, podName }) =>
-      index === undefined ? podName === device.name : index === device.index
-    )
+    ofFunction.includes(device) || record.devices.some((recorded) => isSame(recorded, device))
   );
+}
+
+/** By index, which a device keeps on all its moves; by name in records that have no index. */
+function isSame({ index, podName }: RecordedDevice, device: RdmaDevice): boolean {
+  return index === undefined ? podName === device.name : index === device.index;
+}
+
+/** Whether all devices of a record, and at least one, are among those given. */
+function areAll(recorded: readonly RecordedDevice[], devices: readonly RdmaDevice[]): boolean {
+  return recorded.length > 0 && recorded.every((one) => devices.some((device) => isSame(one, device)));
 }
 
 /**

@@ -2,14 +2,15 @@ import { makeDeviceNames } from "../cni/device_name.ts";
 import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { isNameTaken, type NetlinkError } from "../kernel/error.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns } from "../kernel/kernel.ts";
 import type { AcquiredDevices } from "./acquire.ts";
 import { describeClaim } from "./claim.ts";
+import type { FunctionDevice } from "./device.ts";
 import type { Node } from "./node.ts";
 import { openRecorded } from "./recorded_netns.ts";
 
 /** A device that ADD takes, and what it is to be called in the pod. */
-export interface NamedDevice extends RdmaDevice {
+export interface NamedDevice extends FunctionDevice {
   readonly podName: string;
 }
 
@@ -36,13 +37,13 @@ export function choosePodNames(
   { atHome, inPod }: AcquiredDevices,
   template: string | undefined,
 ): { readonly atHome: NamedDevice[]; readonly inPod: NamedDevice[] } {
-  const keep = (device: RdmaDevice) => ({ ...device, podName: device.name });
+  const keep = (device: FunctionDevice) => ({ ...device, podName: device.name });
   if (!template) return { atHome: atHome.map(keep), inPod: inPod.map(keep) };
 
   const own = [...inPod, ...atHome].map(({ index }) => index);
   const others = pod.listRdmaDevices().filter(({ index }) => !own.includes(index)).map(({ name }) => name);
   const names = makeDeviceNames(template, call.environment.ifname, own.length, others);
-  const choose = (device: RdmaDevice) => {
+  const choose = (device: FunctionDevice) => {
     const named = { ...device, podName: names.shift()! };
     if (!others.includes(named.podName)) return named;
     onTaken(call, node, pod, named);

@@ -1,5 +1,6 @@
 import type { Call } from "../cni/dispatch.ts";
 import { isDigits } from "../text.ts";
+import { formatTime } from "../time.ts";
 
 /** Which attachment is meant: the runtime's key. */
 export interface Attachment {
@@ -76,7 +77,7 @@ export function formatRecord(record: AttachmentRecord): string {
     devices: record.devices,
     netns: record.netns,
     bootID: record.bootId,
-    createdAt: new Date(record.createdAt).toISOString(),
+    createdAt: formatTime(record.createdAt),
   });
 }
 

@@ -4,15 +4,16 @@ import { filesIn, PROJECT } from "./project.ts";
 
 /** For each layer the files it may import, all others being forbidden. Layers know themselves. */
 const ALLOWED: Record<string, RegExp> = {
-  "log.ts": /^$/,
+  "log.ts": /^time\.ts$/,
   "text.ts": /^$/,
+  "time.ts": /^$/,
   "version.ts": /^$/,
   "durable_file.ts": /^ffi\/access\.ts$/,
   netlink: /^netlink\//,
   ffi: /^ffi\//,
   kernel: /^((kernel|netlink|ffi)\/|text\.ts$)/,
   cni: /^(cni\/|log\.ts$|text\.ts$)/,
-  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|durable_file\.ts$|log\.ts$|text\.ts$)/,
+  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|durable_file\.ts$|log\.ts$|text\.ts$|time\.ts$)/,
   admin: /^(admin\/|plugin\/|cni\/|kernel\/|durable_file\.ts$|log\.ts$|version\.ts$|process\.ts$)/,
   "process.ts": /^(cni\/|ffi\/fd\.ts$|log\.ts$)/,
   "main.ts": /./,

@@ -256,7 +256,8 @@ class MemoryNetns implements Netns {
   }
 
   getUverbs(index: number): string | undefined {
-    return this.#find(`ask for the uverbs device of RDMA device ${index}`, index).uverbs;
+    return this.kernel.devices.find((device) => device.index === index && device.space === this.space)
+      ?.uverbs;
   }
 
   listResources(index: number): ResourceCount[] {

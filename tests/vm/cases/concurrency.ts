@@ -14,7 +14,10 @@ import {
 } from "../guest/attachment.ts";
 import {
   addNetns,
+  rdmaHome,
+  rdmaNames,
   setSimParameter,
+  sf,
   shOk,
   startBackground,
   startPlugin,
@@ -67,6 +70,19 @@ vmCase("concurrency: a changed uverbs number is reported", async () => {
     added.stderr,
     /level="warning".*had \/dev\/infiniband\/uverbs\d+ and has \/dev\/infiniband\/uverbs\d+/,
   );
+});
+
+vmCase("concurrency: a device that another program takes out of the pod while ADD is at work", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = sf(0); // which is never bound anew, so that no request is spent on its index
+  // The fourth request is the first that asks the pod for the device.
+  const delay = "strace -f --seccomp-bpf -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=3s:when=4";
+  const adding = attachment(deviceId, { wrapper: delay.split(" ") }).add();
+  await until("the device is in the pod", async () => (await rdmaNames("pod")).includes(rdmaDevice));
+  await rdmaHome(rdmaDevice, "pod");
+  assertError(await adding, 113, /Cannot find RDMA device .* in network namespace/);
+  assertNothingLeft();
+  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });
 
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
