@@ -83,7 +83,7 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
-    ...(config.prevResult ? { prevResult: JSON.parse(text, keepNumber).prevResult } : {}),
+    ...(config.prevResult ? { prevResult: asWritten(config.prevResult, raw, text) } : {}),
     ...(validAttachments ? { validAttachments } : {}),
   };
 }
@@ -202,6 +202,11 @@ function depthOf(json: string): number {
     else if ("]}".includes(char)) depth--;
   }
   return deepest;
+}
+
+/** What goes out again. Where all of the text would be written as it came, no number in it has changed. */
+function asWritten(prevResult: PrevResult, raw: object, text: string): PrevResult {
+  return JSON.stringify(raw) === text ? prevResult : JSON.parse(text, keepNumber).prevResult;
 }
 
 function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {

@@ -37,8 +37,8 @@ let symbols: Symbols | undefined;
 export function libc(): Symbols {
   if (symbols) return symbols;
   symbols = openLibrary("libc.so.6", SYMBOLS);
-  // Looked up now, since looking it up after a failed call would change what it tells.
-  void symbols.__errno_location;
+  // Made now, since to make it after a failed call would change what it tells.
+  symbols.__errno_location();
   return symbols;
 }
 

@@ -20,19 +20,20 @@ const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.Fore
  */
 export function openLibrary<D extends Declarations>(path: string, declarations: D): Functions<D> {
   const addresses = addressesIn(path, Object.keys(declarations));
-  const functions = {};
-  for (const [name, declaration] of Object.entries(declarations)) {
-    const get = () => {
-      const address = addresses[name] as Deno.PointerValue<typeof declaration>;
-      if (!address) throw new Error(`Cannot find function ${JSON.stringify(name)} in its library`);
-      const pointer = new Deno.UnsafeFnPointer(address, declaration);
-      const value = pointer.call.bind(pointer);
-      Object.defineProperty(functions, name, { enumerable: true, value });
-      return value;
+  const functions = Object.entries(declarations).map(([name, declaration]) => {
+    let pointer: Deno.UnsafeFnPointer<Deno.ForeignFunction> | undefined;
+    const call = (...args: never[]) => {
+      pointer ??= new Deno.UnsafeFnPointer(addressOf(name), declaration);
+      return pointer.call(...args);
     };
-    Object.defineProperty(functions, name, { enumerable: true, configurable: true, get });
-  }
-  return functions as Functions<D>;
+    return [name, call];
+  });
+  const addressOf = (name: string) => {
+    const address = addresses[name] as Deno.PointerObject<Deno.ForeignFunction> | null;
+    if (!address) throw new Error(`Cannot find function ${JSON.stringify(name)} in its library`);
+    return address;
+  };
+  return Object.fromEntries(functions);
 }
 
 function addressesIn(path: string, names: readonly string[]): Readonly<Record<string, Deno.PointerValue>> {
