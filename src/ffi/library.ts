@@ -21,19 +21,22 @@ const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.Fore
 export function openLibrary<D extends Declarations>(path: string, declarations: D): Functions<D> {
   const addresses = addressesIn(path, Object.keys(declarations));
   const functions = Object.entries(declarations).map(([name, declaration]) => {
-    let pointer: Deno.UnsafeFnPointer<Deno.ForeignFunction> | undefined;
-    const call = (...args: never[]) => {
-      pointer ??= new Deno.UnsafeFnPointer(addressOf(name), declaration);
-      return pointer.call(...args);
-    };
-    return [name, call];
+    return [name, functionAt(addresses[name] ?? null, name, declaration)];
   });
-  const addressOf = (name: string) => {
-    const address = addresses[name] as Deno.PointerObject<Deno.ForeignFunction> | null;
-    if (!address) throw new Error(`Cannot find function ${JSON.stringify(name)} in its library`);
-    return address;
-  };
   return Object.fromEntries(functions);
+}
+
+function functionAt(
+  address: Deno.PointerValue,
+  name: string,
+  declaration: Deno.ForeignFunction,
+): (...args: never[]) => unknown {
+  let pointer: Deno.UnsafeFnPointer<Deno.ForeignFunction> | undefined;
+  return (...args) => {
+    if (!address) throw new Error(`Cannot find function ${JSON.stringify(name)} in its library`);
+    pointer ??= new Deno.UnsafeFnPointer(address as Deno.PointerObject<Deno.ForeignFunction>, declaration);
+    return pointer.call(...args);
+  };
 }
 
 function addressesIn(path: string, names: readonly string[]): Readonly<Record<string, Deno.PointerValue>> {
