@@ -205,10 +205,14 @@ Deno.test("all that is wrong is told at once", () => {
   return assertRefused(text, 7, "deviceID: ", "; allowPF: ", "; logLevel: ");
 });
 
-Deno.test("numbers leave as they came", async () => {
-  const numbers = "[18446744073709551615,-9007199254740993,1e400,1.0,1E2,-0,0.1,12]";
-  const config = await parseConfig(
-    `{"cniVersion":"1.0.0","name":"net","prevResult":{"cniVersion":"1.0.0","mtu":${numbers}}}`,
-  );
-  assertEquals(formatResult(config), `{"cniVersion":"1.0.0","mtu":${numbers}}`);
-});
+for (
+  const number of ["18446744073709551615", "-9007199254740993", "1e400", "1.0", "1E2", "-0", "0.1", "12"]
+) {
+  Deno.test(`the number ${number} leaves as it came`, async () => {
+    const prevResult = `{"cniVersion":"1.0.0","mtu":${number}}`;
+    const compact = `{"cniVersion":"1.0.0","name":"net","prevResult":${prevResult}}`;
+    for (const text of [compact, ` ${compact}\n`]) {
+      assertEquals(formatResult(await parseConfig(text)), prevResult);
+    }
+  });
+}
