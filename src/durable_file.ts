@@ -1,7 +1,5 @@
 import { isAbsent } from "./ffi/access.ts";
 
-export { isAbsent };
-
 /**
  * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
  * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
@@ -40,6 +38,11 @@ export function ifPresent<T>(work: () => T): T | undefined {
     if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
     throw error;
   }
+}
+
+/** As {@linkcode ifPresent}, for a file that mostly is not there: then no error is made, which takes time. */
+export function ifRarelyPresent<T>(path: string, work: () => T): T | undefined {
+  return isAbsent(path) ? undefined : ifPresent(work);
 }
 
 /** The folder that a file is in. */

@@ -10,8 +10,8 @@ const F_OK = 0;
 const W_OK = 2;
 
 /**
- * Whether there is certainly nothing at a path, not even a link that leads nowhere. For what mostly is absent: this makes
- * no error, at a tenth of the cost. Where it cannot tell it says no; whoever opens the path learns more.
+ * Whether there is certainly nothing at a path, not even a link that leads nowhere, told without an error. Where it
+ * cannot tell it says no; whoever opens the path learns more.
  */
 export function isAbsent(path: string): boolean {
   // C would take what stands before the NUL for the path.

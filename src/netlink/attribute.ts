@@ -105,6 +105,7 @@ export function getU64(attributes: Attributes, type: number): bigint | undefined
   return sized(attributes, type, 8)?.getBigUint64(0, true);
 }
 
+/** Made when it is needed: VERSION decodes nothing. */
 let decoder: TextDecoder | undefined;
 
 /** The string of this type up to its NUL, or undefined when there is none. */

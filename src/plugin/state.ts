@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { ifPresent, isAbsent, temporaryPath, writeDurably } from "../durable_file.ts";
+import { ifPresent, ifRarelyPresent, temporaryPath, writeDurably } from "../durable_file.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -82,7 +82,7 @@ export class State {
     const path = `${this.folder}/${file}`;
     this.#io("remove", path, () => {
       const temporary = temporaryPath(path);
-      if (!isAbsent(temporary)) ifPresent(() => Deno.removeSync(temporary));
+      ifRarelyPresent(temporary, () => Deno.removeSync(temporary));
       ifPresent(() => Deno.removeSync(path));
     });
   }
@@ -123,8 +123,7 @@ export class State {
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
   #read(file: string): AttachmentRecord | undefined {
     const path = `${this.folder}/${file}`;
-    if (isAbsent(path)) return undefined;
-    const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
+    const found = this.#io("read", path, () => ifRarelyPresent(path, () => Deno.lstatSync(path)));
     if (!found) return undefined;
     const fault = (reason: string) =>
       new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);
