@@ -1,7 +1,7 @@
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
 import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
-import { DEVICE_INFO_PATH } from "./device_info_path.ts";
+import { deviceInfoPathForm } from "./device_info_path.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { isIdentifier } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -43,7 +43,7 @@ export interface NetworkConfig {
   /** What to do when such a name is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NameConflict;
   readonly rdmaQos?: RdmaQos;
-  /** The device information file that the runtime wants to have written, in the form of {@linkcode DEVICE_INFO_PATH}. */
+  /** The device information file that the runtime wants to have written, in the form of {@linkcode deviceInfoPathForm}. */
   readonly deviceInfoFile?: string;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
@@ -112,7 +112,7 @@ export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is Raw
     })),
     runtimeConfig: optional(hasShapeOf({
       deviceID: optional(isString),
-      CNIDeviceInfoFile: optional((value) => isString(value) && DEVICE_INFO_PATH.test(value)),
+      CNIDeviceInfoFile: optional((value) => isString(value) && deviceInfoPathForm().test(value)),
     })),
     prevResult: optional(hasShapeOf({
       cniVersion: optional(isString),

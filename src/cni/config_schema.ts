@@ -7,7 +7,7 @@ import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { LOG_LEVELS } from "../log.ts";
 import { NAME_CONFLICTS } from "./device_name.ts";
-import { DEVICE_INFO_PATH, DEVICE_INFO_PATH_RULE } from "./device_info_path.ts";
+import { DEVICE_INFO_PATH_RULE, deviceInfoPathForm } from "./device_info_path.ts";
 import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
 
 z.config(en());
@@ -30,7 +30,9 @@ const rdmaQoS = z.strictObject({ tos: byte, trafficClass: byte }).check(
   }),
 );
 
-const deviceInfoPath = z.string().check(z.regex(DEVICE_INFO_PATH, { error: DEVICE_INFO_PATH_RULE }));
+const deviceInfoPath = z.string().check(
+  z.regex(deviceInfoPathForm(), { error: DEVICE_INFO_PATH_RULE }),
+);
 
 export const configSchema = z.looseObject({
   cniVersion: optional(z.string()),

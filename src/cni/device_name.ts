@@ -9,8 +9,6 @@ export type NameConflict = typeof NAME_CONFLICTS[number];
 /** IB_DEVICE_NAME_MAX (uapi rdma/ib_user_verbs.h) is 64 with the zero at the end; the kernel cuts off what is longer. */
 const MAX_BYTES = 63;
 
-const PLACEHOLDER = /\{(ifname|index)\}/g;
-
 /**
  * Makes the names of an attachment's devices. `{ifname}` in the template stands for the interface, `{index}` for the
  * lowest number from 0 on that makes a name which is not taken.
@@ -27,7 +25,8 @@ export function makeDeviceNames(
   count: number,
   taken: readonly string[],
 ): string[] {
-  if (/[{}]/.test(template.replace(PLACEHOLDER, ""))) {
+  const placeholders = /\{(ifname|index)\}/g;
+  if (/[{}]/.test(template.replace(placeholders, ""))) {
     throw invalid(template, "it has a placeholder other than {ifname} and {index}");
   }
   const isCounted = template.includes("{index}");
@@ -41,7 +40,7 @@ export function makeDeviceNames(
   return Array.from({ length: count }, () => {
     for (let index = 0;; index++) {
       const name = template.replace(
-        PLACEHOLDER,
+        placeholders,
         (placeholder) => placeholder === "{index}" ? `${index}` : ifname,
       );
       assertName(template, name);

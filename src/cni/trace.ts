@@ -1,6 +1,3 @@
-/** W3C Trace Context, section "traceparent header": version, trace id, parent id, flags; later versions may have more. */
-const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
-
 /**
  * The trace that a call belongs to, for the runtime's own log to be searched with.
  *
@@ -9,6 +6,8 @@ const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a
  */
 export function parseTraceId(traceparent: string | undefined): string | undefined {
   if (traceparent === undefined) return undefined;
-  const [, version, traceId, more] = TRACEPARENT.exec(traceparent) ?? [];
+  // W3C Trace Context, "traceparent header": version, trace id, parent id, flags; later versions may have more.
+  const form = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+  const [, version, traceId, more] = form.exec(traceparent) ?? [];
   return version === "00" && more !== undefined ? undefined : traceId;
 }

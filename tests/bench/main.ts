@@ -12,9 +12,10 @@ import { formatTables } from "./table.ts";
 
 const USAGE = `Usage: deno task bench [--runs N] [--peer FILE] [--svg FILE] [--no-node] [--json]
 
-Measures what a call of the plugin costs on top of its runtime's own floor, an empty program compiled the same way:
-on this machine, and on the simulated node with few and with many RDMA devices and network links. The node's processor
-is emulated and slow, and machines differ: only ratios within one run mean something.
+Measures what a call of the plugin costs on top of its runtime's own floor, an empty program as "deno compile" makes it,
+with V8 as the runtime sets it: on this machine, and on the simulated node with few and with many RDMA devices and
+network links. The node's processor is emulated and slow, and machines differ: only ratios within one run mean
+something.
 
 Options:
   --runs N     timed runs of each candidate on the node, at least 30 (default: 30); four times as many here
@@ -60,7 +61,8 @@ function readOptions(args: string[]) {
 async function bench({ runs, peer, svg, withNode, json }: Options): Promise<void> {
   const { output: plugin, target } = parseBuildOptions([]);
   const empty = `${dirname(plugin)}/empty-program`;
-  await compile({ folder: fileURLToPath(new URL("empty", import.meta.url)), output: empty, target });
+  const folder = fileURLToPath(new URL("empty", import.meta.url));
+  await compile({ folder, output: empty, target, v8Flags: [] });
   const bytes = await Deno.readFile(plugin);
   const size = { executable: bytes.length, stub: bytes.length - appendedSize(bytes) };
   // A start takes a tenth of what it takes on the node, and is disturbed as much.
