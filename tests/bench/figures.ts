@@ -38,7 +38,7 @@ export function figures(size: Size, here: Starts[], node?: NodeMeasurements): Fi
   ];
 }
 
-function nodeFigures({ growth, moveMs, peakKb, atOnce }: NodeMeasurements): Figure[] {
+function nodeFigures({ growth, moveMs, peakKb, chargedKb, atOnce }: NodeMeasurements): Figure[] {
   const [few, many] = [growth[0], growth.at(-1)];
   if (!few || !many) return [];
   const commands = ["ADD", "DEL"].map((command) => ({ command, name: `${command} by deviceID` }));
@@ -54,6 +54,11 @@ function nodeFigures({ growth, moveMs, peakKb, atOnce }: NodeMeasurements): Figu
       {
         what: `${command}'s peak memory / empty program's`,
         found: median(peakKb[name]) / median(peakKb["empty program"]),
+        limit: 1.05,
+      },
+      {
+        what: `${command}'s peak charged to a cgroup / empty program's`,
+        found: median(chargedKb[name]) / median(chargedKb["empty program"]),
         limit: 1.05,
       },
     ]),

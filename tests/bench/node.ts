@@ -9,8 +9,10 @@ export interface NodeMeasurements {
   growth: GrowthStep[];
   /** Milliseconds that the order to move the device itself takes in the kernel, of ADD and DEL. */
   moveMs: Record<string, number[]>;
-  /** Largest resident memory. */
+  /** Largest resident memory, the pages that it shares with other programs included. */
   peakKb: Record<string, number[]>;
+  /** The most that was charged to a memory cgroup, the executable being in the page cache. */
+  chargedKb: Record<string, number[]>;
   atOnce: AtOnce[];
 }
 

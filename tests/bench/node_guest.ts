@@ -2,6 +2,7 @@
 // and, to compare with, another plugin. Prints what it does and, at the end, what it measured: see NodeLine.
 import { attachment, config, prevResult } from "../vm/guest/attachment.ts";
 import { growNode } from "../vm/guest/grow.ts";
+import { MemoryCgroup } from "../vm/guest/memory_cgroup.ts";
 import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../vm/guest/programs.ts";
 import {
   addNetns,
@@ -150,17 +151,22 @@ async function measureMoves(all: Calls): Promise<Record<string, number[]>> {
   return moves;
 }
 
-async function measureMemory(all: Calls): Promise<Record<string, number[]>> {
+async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb" | "chargedKb">> {
   say("memory");
   const report = "/run/peak";
-  const peaks: Record<string, number[]> = { [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] };
+  const none = () => ({ [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] });
+  const peakKb: Record<string, number[]> = none();
+  const chargedKb: Record<string, number[]> = none();
   for (let run = 0; run < MEMORY_RUNS; run++) {
-    for (const [name, kb] of Object.entries(peaks)) {
+    for (const [name, kb] of Object.entries(peakKb)) {
       await succeed(name, all[name]!, timeWrapper(report));
       kb.push(Number(await Deno.readTextFile(report)));
+      await using cgroup = await MemoryCgroup.create();
+      await succeed(name, all[name]!, cgroup.wrapper());
+      chargedKb[name]!.push(cgroup.peakKb());
     }
   }
-  return peaks;
+  return { peakKb, chargedKb };
 }
 
 /** Calls of as many pods as there are scalable functions, against as many empty programs. */
@@ -214,7 +220,7 @@ const all = Object.assign({ [EMPTY_PROGRAM]: emptyProgram }, ...calls);
 const measured: NodeMeasurements = {
   growth,
   moveMs: await measureMoves(all),
-  peakKb: await measureMemory(all),
+  ...await measureMemory(all),
   atOnce: await measureAtOnce(),
 };
 print({ measured });

@@ -6,40 +6,12 @@ import {
   assertResult,
   attachment,
 } from "../guest/attachment.ts";
-import { addNetns, INSTALLED_PLUGIN, netdevToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+import { addNetns, netdevToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+import { MemoryCgroup } from "../guest/memory_cgroup.ts";
 import { COMPILED_PLUGIN } from "../guest/programs.ts";
 
-const ROOT = "/sys/fs/cgroup";
 /** The limit of thick Multus' own DaemonSet, which its daemon shares with the plugins. */
 const MULTUS_MIB = 50;
-
-/** A memory cgroup for a while. */
-class MemoryCgroup implements AsyncDisposable {
-  readonly #path = `${ROOT}/plugins`;
-
-  static async create(limitMiB: number): Promise<MemoryCgroup> {
-    const cgroup = new MemoryCgroup();
-    await shOk(
-      `echo +memory >${ROOT}/cgroup.subtree_control && mkdir ${cgroup.#path} &&
-       echo ${limitMiB}M >${cgroup.#path}/memory.max`,
-    );
-    return cgroup;
-  }
-
-  /** Starts a program in it. */
-  wrapper(program = INSTALLED_PLUGIN): string[] {
-    return ["sh", "-c", `echo $$ >${this.#path}/cgroup.procs && exec ${program}`];
-  }
-
-  /** The most that was charged to it so far. */
-  peakMiB(): number {
-    return Math.round(Number(Deno.readTextFileSync(`${this.#path}/memory.peak`)) / 2 ** 20);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await shOk(`rmdir ${this.#path}`);
-  }
-}
 
 vmCase("memory: ADD, CHECK and DEL work in 24 MiB, the executable being in the page cache", async () => {
   const { deviceId, netdev } = vf(0);
@@ -51,7 +23,7 @@ vmCase("memory: ADD, CHECK and DEL work in 24 MiB, the executable being in the p
   assertQuiet(await pod.check());
   assertQuiet(await pod.del());
   assertNothingLeft();
-  return { peakMiB: cgroup.peakMiB() };
+  return { peakMiB: peakMiB(cgroup) };
 });
 
 vmCase("memory: two ADDs at once work in thick Multus' limit", async () => {
@@ -65,7 +37,7 @@ vmCase("memory: two ADDs at once work in thick Multus' limit", async () => {
   }));
   for (const added of await Promise.all(pods.map(({ call }) => call.add()))) assertResult(added);
   for (const { netns, rdmaDevice } of pods) await assertInPod([rdmaDevice], netns);
-  return { peakMiB: cgroup.peakMiB() };
+  return { peakMiB: peakMiB(cgroup) };
 });
 
 vmCase("memory: an ADD works in thick Multus' limit, the executable being on disk alone", async () => {
@@ -74,8 +46,13 @@ vmCase("memory: an ADD works in thick Multus' limit, the executable being on dis
   // The installed one is on a tmpfs here, whose pages cannot go; this one is on the host's disk.
   await shOk(`dd if=${COMPILED_PLUGIN} iflag=nocache count=0`);
   await using cgroup = await MemoryCgroup.create(MULTUS_MIB);
-  const added = await attachment(deviceId, { wrapper: cgroup.wrapper(COMPILED_PLUGIN) }).add();
+  // Its one argument, the installed plugin's path, means nothing to a CNI plugin.
+  const added = await attachment(deviceId, { wrapper: [...cgroup.wrapper(), COMPILED_PLUGIN] }).add();
   assertResult(added);
   await assertInPod([rdmaDevice]);
-  return { peakMiB: cgroup.peakMiB(), ms: added.ms };
+  return { peakMiB: peakMiB(cgroup), ms: added.ms };
 });
+
+function peakMiB(cgroup: MemoryCgroup): number {
+  return Math.round(cgroup.peakKb() / 1024);
+}

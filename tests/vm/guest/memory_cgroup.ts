@@ -1,0 +1,33 @@
+import { shOk } from "./sh.ts";
+
+const ROOT = "/sys/fs/cgroup";
+
+/** A memory cgroup for a while. */
+export class MemoryCgroup implements AsyncDisposable {
+  readonly #path = `${ROOT}/plugins`;
+
+  /** @param limitMiB none unless told */
+  static async create(limitMiB?: number): Promise<MemoryCgroup> {
+    const cgroup = new MemoryCgroup();
+    const limit = limitMiB === undefined ? "max" : `${limitMiB}M`;
+    await shOk(
+      `echo +memory >${ROOT}/cgroup.subtree_control && mkdir ${cgroup.#path} &&
+       echo ${limit} >${cgroup.#path}/memory.max`,
+    );
+    return cgroup;
+  }
+
+  /** Starts a program in it, to which the words after these belong. */
+  wrapper(): string[] {
+    return ["sh", "-c", `echo $$ >${this.#path}/cgroup.procs && exec "$0" "$@"`];
+  }
+
+  /** The most that was charged to it so far. */
+  peakKb(): number {
+    return Number(Deno.readTextFileSync(`${this.#path}/memory.peak`)) / 1024;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await shOk(`rmdir ${this.#path}`);
+  }
+}
