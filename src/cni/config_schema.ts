@@ -8,7 +8,7 @@ import en from "zod/v4/locales/en.js";
 import { LOG_LEVELS } from "../log.ts";
 import { NAME_CONFLICTS } from "./device_name.ts";
 import { DEVICE_INFO_PATH_RULE, deviceInfoPathForm } from "./device_info_path.ts";
-import { IDENTIFIER, IDENTIFIER_RULE } from "./identifier.ts";
+import { IDENTIFIER_RULE } from "./identifier.ts";
 
 z.config(en());
 
@@ -29,6 +29,9 @@ const rdmaQoS = z.strictObject({ tos: byte, trafficClass: byte }).check(
     error: 'must have "tos" or "trafficClass"',
   }),
 );
+
+/** What isIdentifier tells, in a form that the configuration's JSON schema can show. */
+export const IDENTIFIER = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 const deviceInfoPath = z.string().check(
   z.regex(deviceInfoPathForm(), { error: DEVICE_INFO_PATH_RULE }),

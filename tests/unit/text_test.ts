@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { IDENTIFIER, isIdentifier } from "../../src/cni/identifier.ts";
+import { IDENTIFIER } from "../../src/cni/config_schema.ts";
+import { isIdentifier } from "../../src/cni/identifier.ts";
 import { isAlphanumeric, isDigits } from "../../src/text.ts";
 import { assertEquals } from "../assert.ts";
 
