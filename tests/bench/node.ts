@@ -2,7 +2,7 @@ import { bundleGuest } from "../vm/guest/bundle.ts";
 import { bootNode, tail } from "../vm/node/boot.ts";
 import { prepareNode } from "../vm/node/prepare.ts";
 
-const TIMEOUT_MS = 45 * 60_000;
+const TIMEOUT_MS = 90 * 60_000;
 
 /** What the program on the simulated node measured, by name. */
 export interface NodeMeasurements {
@@ -34,7 +34,7 @@ export interface AtOnce {
   totalMs: number[];
   /** Of the one that took longest. */
   worstMs: number[];
-  /** How many failed, in all rounds together: a machine can be too slow for the lock's time limit. */
+  /** How many failed, in all runs together: a machine can be too slow for the lock's time limit. */
   failed: number;
 }
 

@@ -33,8 +33,7 @@ const STEPS: readonly (readonly [wanted: number, rounds: number])[] = [
   [MANY, runs],
   [FEW, Math.floor(runs / 2)],
 ];
-const AT_ONCE = { calls: 32, rounds: 3 };
-const MEMORY_RUNS = 10;
+const CALLS_AT_ONCE = 32;
 
 /** All of them beside the plugin: a file of the host takes longer to read. */
 const EMPTY_COPY = "/opt/cni/bin/empty-program";
@@ -157,7 +156,7 @@ async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb
   const none = () => ({ [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] });
   const peakKb: Record<string, number[]> = none();
   const chargedKb: Record<string, number[]> = none();
-  for (let run = 0; run < MEMORY_RUNS; run++) {
+  for (let run = 0; run < runs; run++) {
     for (const [name, kb] of Object.entries(peakKb)) {
       await succeed(name, all[name]!, timeWrapper(report));
       kb.push(Number(await Deno.readTextFile(report)));
@@ -171,10 +170,9 @@ async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb
 
 /** Calls of as many pods as there are scalable functions, against as many empty programs. */
 async function measureAtOnce(): Promise<AtOnce[]> {
-  const { calls, rounds } = AT_ONCE;
-  say(`${calls} calls at once`);
+  say(`${CALLS_AT_ONCE} calls at once, ${runs} runs`);
   await deleteNetns("pod");
-  await shOk(`rmmod rdma_sim && modprobe --dirname "$MODULES" rdma_sim sf_count=${calls}`);
+  await shOk(`rmmod rdma_sim && modprobe --dirname "$MODULES" rdma_sim sf_count=${CALLS_AT_ONCE}`);
   const pods: ReturnType<typeof attachment>[] = [];
   for (const [number, { deviceId }] of sfs().entries()) {
     await addNetns(`pod${number}`);
@@ -187,21 +185,23 @@ async function measureAtOnce(): Promise<AtOnce[]> {
   };
   const results = Object.keys(all).map((name): AtOnce => ({
     name,
-    calls,
+    calls: CALLS_AT_ONCE,
     totalMs: [],
     worstMs: [],
     failed: 0,
   }));
-  for (let round = 0; round < rounds; round++) {
+  for (let run = 0; run < runs; run++) {
     for (const result of results) {
       const begin = performance.now();
       const outcomes = await Promise.all(all[result.name]!.map((start) => start()));
       result.totalMs.push(performance.now() - begin);
       result.worstMs.push(Math.max(...outcomes.map(({ ms }) => ms)));
-      result.failed += outcomes.filter(({ code }) => code !== 0).length;
+      const failed = pods.filter((_, number) => outcomes[number]?.code !== 0);
+      result.failed += failed.length;
+      if (result.name !== "DEL") continue;
+      // A DEL may have given up waiting for the lock, and the runtime would try again.
+      for (const { del } of failed) await succeed("DEL", () => del());
     }
-    // A DEL may have given up waiting for the lock, as the runtime would try again.
-    for (const { del } of pods) await succeed("DEL", () => del());
   }
   return results;
 }
