@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
-import { minify, type MinifyOptions } from "terser";
+import type { MinifyOptions } from "terser";
 import { bundle } from "./bundle.ts";
+import { denoEnv, runChild } from "./child.ts";
 import { PROJECT } from "./project.ts";
 
 const ADMIN = { entry: "src/admin/main.ts", name: "admin.js" };
@@ -32,13 +33,13 @@ export async function writeScripts(folder: string, signal?: AbortSignal): Promis
     Deno.writeFileSync(join(folder, name), bytes);
   };
   const first = await bundle({ entry: `${PROJECT}deployment/start.ts`, format: "esm", signal });
-  write("main.js", await shorten(first.code, { module: true }));
+  write("main.js", await shorten(first.code, { module: true }, signal));
   write(COMPILED_FORM, "");
   const modules = new Set<string>();
   const unused = new Set(Object.keys(LATER));
   const addScript = async (entry: string, add: (script: string) => void) => {
     const part = await bundle({ entry: PROJECT + entry, format: "cjs", later: Object.keys(LATER), signal });
-    add(await toScript(part.code));
+    add(await toScript(part.code, signal));
     part.modules.forEach((module) => modules.add(module));
     unused.forEach((specifier) => part.code.includes(`import("${specifier}")`) && unused.delete(specifier));
   };
@@ -51,25 +52,31 @@ export async function writeScripts(folder: string, signal?: AbortSignal): Promis
 }
 
 /** What `start.ts` runs: see its `Main`. */
-async function toScript(code: string): Promise<string> {
+async function toScript(code: string, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
     code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
   }
   const script = `(function(load, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
-  return await shorten(script, { compress: { expression: true, passes: 3 } });
+  return await shorten(script, { compress: { expression: true, passes: 3 } }, signal);
 }
 
 /**
  * Less to read at each start; functions and classes keep their names, for stack traces. ASCII alone, since one other
  * character can make V8 keep the text with two bytes each.
+ *
+ * Done by a child process: Deno downloads the package before the first line of the program that imports it, and only
+ * a child can be given the certificates for that.
  */
-async function shorten(code: string, options: MinifyOptions): Promise<string> {
+async function shorten(code: string, more: MinifyOptions, signal?: AbortSignal): Promise<string> {
   const names = { keep_fnames: true, keep_classnames: true };
-  const { code: less } = await minify(code, {
-    ecma: 2020,
-    format: { ascii_only: true },
-    ...names,
-    ...options,
-  });
-  return less!;
+  const options: MinifyOptions = { ecma: 2020, format: { ascii_only: true }, ...names, ...more };
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = join(folder, "script.js");
+    Deno.writeTextFileSync(file, code);
+    const args = ["run", "--quiet", "--allow-all", "deployment/minify.ts", file, JSON.stringify(options)];
+    return await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }

@@ -1,0 +1,28 @@
+// The README's commands on a machine that has nothing but Node.js, npm and this project.
+import { assert, assertEquals } from "../assert.ts";
+import { PROJECT } from "./project.ts";
+
+const README = Deno.readTextFileSync(`${PROJECT}README.md`);
+const PROGRAMS = Array.from(README.matchAll(/^npx --yes deno@\S+ run -A (\S+)$/gm), ([, path]) => path!);
+
+interface Module {
+  /** `code` is missing when nothing but types is imported. */
+  dependencies?: { specifier: string; code?: object }[];
+}
+
+Deno.test("the README starts programs of this project", () => assertEquals(PROGRAMS.length, 3));
+
+for (const program of PROGRAMS) {
+  // Deno downloads packages before any line runs, and then it knows no certificate that only the system knows. So
+  // whatever needs a package is left to child processes, which are told.
+  Deno.test(`${program} imports no package that Deno would have to download first`, async () => {
+    const command = new Deno.Command(Deno.execPath(), { args: ["info", "--json", program], cwd: PROJECT });
+    const { modules }: { modules: Module[] } = JSON.parse(
+      new TextDecoder().decode((await command.output()).stdout),
+    );
+    const imports = modules.flatMap(({ dependencies = [] }) => dependencies).filter(({ code }) => code);
+    const foreign = imports.map(({ specifier }) => specifier).filter((name) => !/^(\.|node:)/.test(name));
+    assert(imports.length > foreign.length);
+    assertEquals(foreign, []);
+  });
+}
