@@ -58,11 +58,24 @@ function readOptions(args: string[]) {
   };
 }
 
-async function bench({ runs, peer, svg, withNode, json }: Options): Promise<void> {
+async function bench(options: Options): Promise<void> {
   const { output: plugin, target } = parseBuildOptions([]);
-  const empty = `${dirname(plugin)}/empty-program`;
   const folder = fileURLToPath(new URL("empty", import.meta.url));
-  await compile({ folder, output: empty, target, v8Flags: [] });
+  const temporary = await Deno.makeTempDir({ prefix: "rdma-cni-bench-" });
+  try {
+    const empty = `${temporary}/empty-program`;
+    await compile({ folder, output: empty, target, v8Flags: [] });
+    await compare(plugin, empty, options);
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+}
+
+async function compare(
+  plugin: string,
+  empty: string,
+  { runs, peer, svg, withNode, json }: Options,
+): Promise<void> {
   const bytes = await Deno.readFile(plugin);
   const size = { executable: bytes.length, stub: bytes.length - appendedSize(bytes) };
   // A start takes a tenth of what it takes on the node, and is disturbed as much.

@@ -51,11 +51,18 @@ export async function measureOnNode(
 ): Promise<NodeMeasurements> {
   const node = await prepareNode((line) => console.error(line));
   const program = await bundleGuest(node.directory, [new URL("node_guest.ts", import.meta.url)]);
+  // The guest sees the project, but not every other place.
+  const bring = async (file: string, name: string) => {
+    await Deno.copyFile(file, `${node.directory}/${name}`);
+    return `${node.directory}/${name}`;
+  };
+  const others = [await bring(empty, "empty-program"), String(runs)];
+  if (peer !== undefined) others.push(await bring(peer, "peer"));
   let measured: NodeMeasurements | undefined;
   const status = await bootNode(node, {
     command: [
       ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[node.directory, plugin, empty, String(runs), ...(peer === undefined ? [] : [peer])],
+      ...[node.directory, plugin, ...others],
     ],
     // PF and VFs alone: 8 devices at first
     kernelArguments: ["rdma_sim.sf_count=0"],

@@ -3,7 +3,7 @@ import type { Node } from "./prepare.ts";
 
 /** What to run on the simulated node, and how. */
 export interface Boot {
-  /** Program and arguments, seen from the guest, whose files are the host's. No quotation marks. */
+  /** Program and arguments. Paths are the host's, see {@linkcode inGuest}. No quotation marks. */
   command: string[];
   /** More words for the kernel command line, as in `ib_core.netns_mode=1`. */
   kernelArguments?: string[];
@@ -15,8 +15,30 @@ export interface Boot {
   onLine: (line: string) => void;
 }
 
+const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
 const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE_MS = 60_000;
+
+/**
+ * Starts virtiofsd with the host's files, and in /mnt the project and Deno: the guest has a /tmp, /run and /dev of its
+ * own, which would hide them if they are there, and other users may not look into every home. They are opened before
+ * they are mounted, since /mnt may be where they are.
+ */
+const SHARE = `
+exec 3<"$1" 4<"$2"
+shift 2
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/project
+: >/mnt/deno
+mount --no-canonicalize --rbind /proc/self/fd/3 /mnt/project
+mount --no-canonicalize --bind /proc/self/fd/4 /mnt/deno
+exec 3<&- 4<&- /usr/libexec/virtiofsd "$@"`;
+
+/** Where the guest has a file of the project, or Deno; others are where they are on the host. */
+function inGuest(path: string): string {
+  if (path === Deno.execPath()) return "/mnt/deno";
+  return path.startsWith(PROJECT) ? `/mnt/project/${path.slice(PROJECT.length)}` : path;
+}
 
 /**
  * Boots the simulated node, runs one program in it and powers it off. What kernel and program say otherwise
@@ -33,7 +55,8 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const processes: Deno.ChildProcess[] = [];
   let timer: number | undefined;
   try {
-    processes.push(start("/usr/libexec/virtiofsd", virtiofsdArguments(socket), "null"));
+    const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, Deno.execPath()];
+    processes.push(start("unshare", [...share, ...virtiofsdArguments(socket)], "null"));
     await untilExists(socket);
     const qemu = start("qemu-system-x86_64", qemuArguments(node, boot, socket, consoleLog), "piped");
     processes.push(qemu);
@@ -97,10 +120,10 @@ function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
     ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
     "no_timer_check", // on a busy machine the timer is late, which the kernel takes for a broken one
-    ...["root=root", "rootfstype=virtiofs", "ro", `init=${INIT}`],
+    ...["root=root", "rootfstype=virtiofs", "ro", `init=${inGuest(INIT)}`],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
-    ...[`MODULES=${node.kernel.moduleRoot}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
-    ...["--", ...boot.command],
+    ...[`MODULES=${inGuest(node.kernel.moduleRoot)}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
+    ...["--", ...boot.command.map(inGuest)],
   ];
   const unfit = words.find((word) => word.includes('"'));
   if (unfit !== undefined) throw new Error(`Cannot hand over to the guest: quotation mark in ${unfit}`);

@@ -64,8 +64,8 @@ async function isOlder(target: string, source: string): Promise<boolean> {
 }
 
 /**
- * Builds in a folder of its own, because make leaves its files beside the sources, and with the headers
- * mounted there, because the kernel's Makefile refuses paths with a space.
+ * Builds in a folder of its own, because make leaves its files beside the sources, and with that and the headers
+ * mounted in /mnt, because the kernel's Makefile refuses paths with a space.
  */
 async function buildSimModule(kernel: Kernel): Promise<void> {
   const build = await Deno.makeTempDir();
@@ -74,7 +74,8 @@ async function buildSimModule(kernel: Kernel): Promise<void> {
       await Deno.copyFile(`${SOURCES}sim/${name}`, `${build}/${name}`);
     }
     await Deno.mkdir(`${build}/kernel`);
-    const make = 'mount --bind "$0" kernel && make -C "kernel/$1" -f "$PWD/kernel/$2" M="$PWD" modules';
+    const mount = 'mount --bind "$0" kernel && mount --rbind . /mnt && cd /mnt';
+    const make = `${mount} && make -C "kernel/$1" -f "/mnt/kernel/$2" M=/mnt modules`;
     await run(
       "unshare",
       ["--mount", "sh", "-c", make, kernel.directory, kernel.headers, kernel.makefile],
