@@ -32,7 +32,8 @@ export async function bundle({ entry, format, later = [], signal }: BundleOption
     await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
     const output = join(folder, basename(entry).replace(/\.ts$/, ".js"));
     const { sources }: { sources: string[] } = JSON.parse(Deno.readTextFileSync(`${output}.map`));
-    return { code: Deno.readTextFileSync(output), modules: sources.map((source) => resolve(folder, source)) };
+    const modules = sources.map((source) => resolve(folder, decodeURIComponent(source))); // parts of URLs
+    return { code: Deno.readTextFileSync(output), modules };
   } catch (cause) {
     throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
   } finally {
