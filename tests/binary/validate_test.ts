@@ -1,5 +1,6 @@
 // validate on files and standard input: exit codes, output for people and for machines.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { PROJECT } from "../files/project.ts";
 import { start } from "./program.ts";
 
 const GOOD = JSON.stringify({
@@ -153,11 +154,11 @@ Deno.test("the README's and the examples' configurations are without problem", a
     const { code, stdout } = await start({ args: ["validate", "-"], stdin });
     assertEquals([code, stdout.startsWith("ok ")], [0, true], stdout);
   }
-  const folder = new URL("../../examples/", import.meta.url);
+  const folder = `${PROJECT}examples`;
   const files = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
     /\.(yaml|conflist)$/.test(name)
   );
-  const args = ["validate", "--strict", ...files.map((name) => new URL(name, folder).pathname)];
+  const args = ["validate", "--strict", ...files.map((name) => `${folder}/${name}`)];
   const { code, stdout } = await start({ args });
   assertEquals(code, 0, stdout);
   assertEquals(stdout.match(/, rdma; cniVersion /g)?.length, 4);

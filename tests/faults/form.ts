@@ -2,6 +2,7 @@
  * How long the tests of this folder try, and from where: `deno task test:faults [--long] [--seed N]`. The seed that is
  * printed leads to the same inputs again; an input that fails is shrunk to the smallest that does.
  */
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import fc from "fast-check";
 
@@ -13,7 +14,7 @@ const { values } = parseArgs({
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 if (!Number.isInteger(seed)) throw new Error(`Cannot start from seed "${values.seed}": want an integer`);
 
-const file = new URL(Deno.mainModule).pathname.replace(`${Deno.cwd()}/`, "");
+const file = fileURLToPath(Deno.mainModule).replace(`${Deno.cwd()}/`, "");
 fc.configureGlobal({ seed });
 console.log(`again: deno test -A ${file} -- ${values.long ? "--long " : ""}--seed ${seed}`);
 

@@ -4,12 +4,13 @@ import { ConfigMap, Pod } from "kubernetes-models/v1";
 import { PROJECT } from "./project.ts";
 import type { Manifest, Source } from "./manifests.ts";
 
+const MANIFESTS = new URL("manifests.ts", import.meta.url);
 const MODELS = [DaemonSet, ConfigMap, Pod];
 const TYPES: Record<string, string> = {
   DaemonSet: `import("kubernetes-models/apps/v1").IDaemonSet`,
   ConfigMap: `import("kubernetes-models/v1").IConfigMap`,
   Pod: `import("kubernetes-models/v1").IPod`,
-  NetworkAttachmentDefinition: `import("${PROJECT}tests/files/manifests.ts").NetworkAttachmentDefinition`,
+  NetworkAttachmentDefinition: `import("${MANIFESTS}").NetworkAttachmentDefinition`,
 };
 
 /**
