@@ -1,10 +1,11 @@
 import { isAbsent } from "./ffi/access.ts";
+import { withoutUmask } from "./ffi/umask.ts";
 
 /**
  * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
  * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
  *
- * @param mode its permissions, less the umask
+ * @param mode its permissions, which no umask reduces
  * @throws {Error} as Deno does when the folder is missing, full or not writable
  */
 export function writeDurably(path: string, text: string, mode: number): void {
@@ -59,7 +60,7 @@ function writeNew(path: string, text: string, mode: number): void {
 
 /** What a crash left in the file's place, or a link planted there, is removed and never written to (O_EXCL). */
 function createFile(path: string, mode: number): Deno.FsFile {
-  const create = () => Deno.openSync(path, { write: true, createNew: true, mode });
+  const create = () => withoutUmask(() => Deno.openSync(path, { write: true, createNew: true, mode }));
   try {
     return create();
   } catch (error) {

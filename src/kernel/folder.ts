@@ -1,4 +1,5 @@
 import { type Fd, openFolder as openFd, openForReading } from "../ffi/fd.ts";
+import { withoutUmask } from "../ffi/umask.ts";
 import { ENOENT, SyscallError } from "./error.ts";
 import type { OpenFolder } from "./kernel.ts";
 
@@ -36,7 +37,7 @@ function open(path: string, name: string, make: boolean): Fd {
 
 function makeFolder(path: string): void {
   try {
-    Deno.mkdirSync(path, { mode: 0o755 });
+    withoutUmask(() => Deno.mkdirSync(path, { mode: 0o755 }));
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }

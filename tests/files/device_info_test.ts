@@ -45,6 +45,19 @@ Deno.test("a file that the runtime filled gets the device's name, and keeps all 
   assertEquals([...Deno.readDirSync(node.path(FOLDER))].length, 1);
 });
 
+Deno.test("all can read the file and enter its folders, also under a runtime whose umask forbids that", async () => {
+  using node = new InfoNode();
+  const before = Deno.umask(0o077);
+  try {
+    await node.succeed("ADD", { config: CONFIG });
+  } finally {
+    Deno.umask(before);
+  }
+  const modes = ["/run/k8s.cni.cncf.io", FOLDER, PATH].map((path) => Deno.statSync(node.path(path)).mode!);
+  assertEquals(modes.map((mode) => (mode & 0o777).toString(8)), ["755", "755", "444"]);
+  assertEquals(Deno.umask(), before);
+});
+
 for (const spelling of [PATH, `/var${PATH}`, "/run/k8s.cni.cncf.io/devinfo/file"]) {
   Deno.test(`a file that is missing is made, in folders that are: ${spelling}`, async () => {
     using node = new InfoNode();

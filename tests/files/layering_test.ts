@@ -8,7 +8,7 @@ const ALLOWED: Record<string, RegExp> = {
   "text.ts": /^$/,
   "time.ts": /^$/,
   "version.ts": /^$/,
-  "durable_file.ts": /^ffi\/access\.ts$/,
+  "durable_file.ts": /^ffi\/(access|umask)\.ts$/,
   netlink: /^netlink\//,
   ffi: /^ffi\//,
   kernel: /^((kernel|netlink|ffi)\/|text\.ts$)/,
