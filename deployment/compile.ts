@@ -64,6 +64,7 @@ export async function compile(options: CompileOptions): Promise<void> {
       `compiled "${name}" with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`,
     );
     checkExecutable(name, await Deno.readFile(executable), size, target);
+    await Deno.chmod(executable, 0o755); // whatever the umask
     await accept?.(executable);
     signal?.throwIfAborted();
     await Deno.rename(executable, destination);

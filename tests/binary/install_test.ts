@@ -1,6 +1,6 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { assertFailed, call, type Outcome, PROGRAM, start } from "./program.ts";
+import { assertFailed, byUser, call, type Outcome, PROGRAM, start } from "./program.ts";
 
 /** More than enough for a page or two, far less than the runtime takes. */
 const WAITING_LIMIT_KB = 1024;
@@ -132,8 +132,7 @@ Deno.test("a copy that came out different does not become the plugin", async () 
 Deno.test("it refuses to install for a user other than root", async () => {
   await withFolder(async (folder) => {
     Deno.chmodSync(folder, 0o777);
-    const by = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
-    const { code, stderr } = await start({ args: ["install", "--cni-bin-dir", folder], by });
+    const { code, stderr } = await start({ args: ["install", "--cni-bin-dir", folder], by: byUser(1000) });
     assertEquals(code, 1);
     assertMatch(stderr, /Cannot install as user 1000.*\nRun this as root/);
     assertEquals(names(folder), []);

@@ -24,6 +24,18 @@ interface Start {
   by?: string[];
 }
 
+/**
+ * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the folders that lead
+ * to the project.
+ */
+export function byUser(id: number): string[] {
+  const script = `
+    mount -t tmpfs tmpfs /mnt
+    install -m 755 "$0" /mnt/rdma-cni
+    exec setpriv --reuid=${id} --regid=${id} --clear-groups /mnt/rdma-cni "$@"`;
+  return ["unshare", "--mount", "sh", "-euc", script];
+}
+
 /** Runs the executable to its end. */
 export async function start(
   { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
