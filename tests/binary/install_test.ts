@@ -7,6 +7,9 @@ const WAITING_LIMIT_KB = 1024;
 
 const UPGRADES = 50;
 
+/** Of what is started and left running. */
+const LIMIT_MS = 60_000;
+
 const PROJECT = new URL("../..", import.meta.url);
 
 Deno.test("installed it runs, knows that it is in place, and can be removed", async () => {
@@ -213,7 +216,11 @@ Deno.test("where memory may not be executed --wait waits in the program itself, 
     const child = spawn([...strace, ...args], "piped");
     const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
     let told = "";
-    while (!told.includes("warning:")) told += (await reader.read()).value ?? "";
+    while (!told.includes("warning:")) {
+      const { value, done } = await reader.read();
+      assert(!done, `it ended, having said: ${told}`);
+      told += value;
+    }
     assertMatch(told, /warning: waiting with all of this program in memory.*EACCES/);
     child.kill("SIGTERM");
     while (!(await reader.read()).done);
@@ -238,7 +245,10 @@ function install(folder: string, ...args: string[]): Promise<Outcome> {
 }
 
 function spawn([program, ...args]: string[], stderr: "null" | "piped" = "null"): Deno.ChildProcess {
-  return new Deno.Command(program!, { args, stdin: "null", stdout: "null", stderr }).spawn();
+  const child = new Deno.Command(program!, { args, stdin: "null", stdout: "null", stderr }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
+  child.status.finally(() => clearTimeout(timer));
+  return child;
 }
 
 async function untilWaiting(pid: number): Promise<void> {

@@ -4,6 +4,9 @@ import { CONFIG, ENVIRONMENT, type Variables } from "../fixtures/call.ts";
 
 export const PROGRAM = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
 
+/** Far longer than anything takes here. */
+const LIMIT_MS = 5 * 60_000;
+
 export interface Outcome {
   code: number;
   stdout: string;
@@ -36,7 +39,7 @@ export function byUser(id: number): string[] {
   return ["unshare", "--mount", "sh", "-euc", script];
 }
 
-/** Runs the executable to its end. */
+/** Runs the executable to its end, which it is brought to when it takes much too long. */
 export async function start(
   { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
 ): Promise<Outcome> {
@@ -50,7 +53,8 @@ export async function start(
     stderr: "piped",
   } as const;
   const child = new Deno.Command(first!, options).spawn();
-  const output = child.output();
+  const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
+  const output = child.output().finally(() => clearTimeout(timer));
   const writer = child.stdin.getWriter();
   const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
   // The program may end without having read all of it.

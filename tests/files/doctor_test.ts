@@ -43,6 +43,8 @@ Deno.test("networks: good files are one line, each fault of the others one", () 
 });
 
 const PLUGIN = "/opt/cni/bin/rdma";
+/** A program takes milliseconds to start, if it can. */
+const WAIT_MS = 10_000;
 
 function script(node: DoctorNode, text: string, mode = 0o755): string {
   node.write(PLUGIN, text);
@@ -86,7 +88,11 @@ Deno.test("plugin: one whose output another process keeps open is not waited for
 async function askInVain({ root }: DoctorNode, path: string): Promise<{ answer: Answer; pid: number }> {
   const timeUp = new AbortController();
   const answer = askVersion(path, timeUp.signal);
-  while (!(await Deno.readTextFile(`${root}/pid`).catch(() => "")).endsWith("\n")) await turn();
+  const deadline = performance.now() + WAIT_MS;
+  while (!(await Deno.readTextFile(`${root}/pid`).catch(() => "")).endsWith("\n")) {
+    if (performance.now() > deadline) throw new Error(`Waited ${WAIT_MS} ms in vain for ${path} to start`);
+    await turn();
+  }
   timeUp.abort();
   return { answer: await answer, pid: Number(Deno.readTextFileSync(`${root}/pid`)) };
 }

@@ -61,7 +61,7 @@ function endBy(signal: Deno.Signal, arch: keyof typeof WAITER, words: string[]) 
 
 /** Waits until the program has taken over from env, and sleeps. */
 async function untilWaiting(pid: number, folder: string): Promise<void> {
-  for (;;) {
+  for (let tries = 0; tries < 1000; tries++) {
     const [line, state] = await Promise.all([
       Deno.readTextFile(`/proc/${pid}/cmdline`),
       Deno.readTextFile(`/proc/${pid}/status`),
@@ -69,6 +69,8 @@ async function untilWaiting(pid: number, folder: string): Promise<void> {
     if (!line.startsWith("env\0") && line.includes(folder) && /^State:\tS/m.test(state)) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+  Deno.kill(pid, "SIGKILL");
+  throw new Error(`Waited in vain for process ${pid} to wait`);
 }
 
 async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
