@@ -171,6 +171,7 @@ Deno.test("the plugin knows its own namespace by any path", async () => {
 Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
   await using other = await TestNetns.create();
   homeNetns();
+  const folder = Deno.makeTempDirSync();
   const before = openFds();
   for (let i = 0; i < 50; i++) {
     using netns = kernel.openNetns(other.path);
@@ -179,10 +180,11 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
     assertThrows(() => kernel.openNetns("/etc/passwd"));
     assertThrows(() => new NetlinkSocket(31));
     if (!MACHINE_HAS_RDMA) assertThrows(() => netns.listRdmaDevices());
-    using _lock = kernel.tryLock("/tmp");
-    assertEquals(kernel.tryLock("/tmp"), undefined);
+    using _lock = kernel.tryLock(folder);
+    assertEquals(kernel.tryLock(folder), undefined);
   }
   assertEquals(openFds(), before);
+  Deno.removeSync(folder);
 });
 
 function openFds(): number {

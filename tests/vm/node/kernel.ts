@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { run } from "./packages.ts";
 
 /** A Debian kernel with its modules and headers, unpacked into a folder and not installed. */
@@ -34,7 +35,7 @@ export async function unpackKernel(directory: string, progress: (line: string) =
   progress("kernel: asking for the current version ...");
   await run("apt-get", ["update"]);
   const release = await currentRelease();
-  const downloads = await Deno.makeTempDir();
+  const downloads = await Deno.makeTempDir({ dir: dirname(directory) }); // /tmp may be too small
   try {
     progress(`kernel: downloading ${release} ...`);
     const version = release.slice(0, release.lastIndexOf("-")); // without the flavour "-amd64"

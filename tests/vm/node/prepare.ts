@@ -90,8 +90,9 @@ async function buildSimModule(kernel: Kernel): Promise<void> {
 
 /** Takes the libraries from Debian's packages: no module proxy is asked. */
 async function buildLibcniRunner(source: string, target: string): Promise<void> {
-  const cache = await Deno.makeTempDir();
-  const environment = ["GO111MODULE=off", "GOPATH=/usr/share/gocode", "CGO_ENABLED=0", `GOCACHE=${cache}`];
+  const cache = await Deno.makeTempDir({ dir: DIRECTORY }); // /tmp may be too small
+  const settings = ["GO111MODULE=off", "GOPATH=/usr/share/gocode", "CGO_ENABLED=0"];
+  const environment = [...settings, `GOCACHE=${cache}`, `GOTMPDIR=${cache}`];
   try {
     await run("env", [...environment, "go", "build", "-trimpath", "-o", target, source]);
   } finally {
