@@ -21,7 +21,6 @@ import {
   netnsPath,
   plugin,
   rdmaDevices,
-  rdmaHome,
   rdmaNames,
   rdmaToNetns,
   setSimParameter,
