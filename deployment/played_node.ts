@@ -29,10 +29,11 @@ const FILES = {
   [`${FUNCTION}/infiniband_verbs/uverbs1/ibdev`]: "mlx5_1\n",
 };
 
-/** Attributes of the kernel's answers by the command of nldev (uapi rdma/rdma_netlink.h). */
+/** The kernel's answers by the command of nldev (uapi rdma/rdma_netlink.h), or the type of a message of rtnetlink. */
 const ANSWERS: Readonly<Record<number, string>> = {
   1: "08000100 01000000 0b000200 6d6c7835 5f310000", // GET: index 1, name mlx5_1
   6: "05004200 00000000", // SYS_GET: mode exclusive
+  18: "00000100 02000000 00000000 00000000 09000300 6e657431 00000000", // RTM_GETLINK: Ethernet, index 2, name net1
   15: "0c004600 75766572 62733100", // GET_CHARDEV: uverbs1
 };
 const MOVE = 2; // SET

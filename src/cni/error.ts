@@ -24,6 +24,7 @@ export const ErrorCode = {
   deviceForbidden: 112,
   deviceMissing: 113,
   nameTaken: 114,
+  ipoibInPod: 115,
 
   kernelRefused: 120,
 } as const;

@@ -16,6 +16,9 @@ import type { Request } from "./message.ts";
 
 const RTM_GETLINK = 18;
 
+/** uapi linux/if_arp.h: what ib_ipoib gives its interfaces. */
+const ARPHRD_INFINIBAND = 32;
+
 /** sizeof(struct ifinfomsg): family u8, pad u8, type u16, index s32, flags u32, change u32. */
 export const IFINFOMSG_LENGTH = 16;
 
@@ -42,6 +45,8 @@ export interface Link {
   readonly index: number;
   readonly name: string;
   readonly parentDevice?: string;
+  /** An IPoIB interface. */
+  readonly isInfiniBand: boolean;
   /** For an SR-IOV physical function: its virtual functions' administrative addresses by VF number. */
   readonly vfMacs: ReadonlyMap<number, string>;
 }
@@ -74,10 +79,12 @@ export function decodeLink(payload: Uint8Array): Link {
   const name = getText(attributes, IFLA_IFNAME);
   if (!name) throw new DecodeError("Cannot decode link: name is missing");
   const parentDevice = getText(attributes, IFLA_PARENT_DEV_NAME);
+  const view = viewOf(payload);
   return {
-    index: viewOf(payload).getInt32(4, true),
+    index: view.getInt32(4, true),
     name,
     ...(parentDevice === undefined ? {} : { parentDevice }),
+    isInfiniBand: view.getUint16(2, true) === ARPHRD_INFINIBAND,
     vfMacs: getU32(attributes, IFLA_NUM_VF) ? decodeVfMacs(attributes) : new Map(),
   };
 }

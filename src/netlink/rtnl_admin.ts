@@ -22,13 +22,11 @@ const IFLA_VF_IB_PORT_GUID = 11;
 /** sizeof(struct ifla_vf_guid): vf u32, 4 bytes of padding, guid u64. */
 const IFLA_VF_GUID_LENGTH = 16;
 
-const ARPHRD_INFINIBAND = 32;
 const IFF_UP = 1;
 const IFF_LOWER_UP = 1 << 16;
 
 /** A network link with what only commands want to know of it. */
 export interface LinkDetails extends Link {
-  readonly isInfiniBand: boolean;
   /** It is switched on and has a carrier. */
   readonly isUp: boolean;
   readonly address?: string;
@@ -74,7 +72,6 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   }
   return {
     ...link,
-    isInfiniBand: view.getUint16(2, true) === ARPHRD_INFINIBAND,
     isUp: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
     ...(address === undefined ? {} : { address: formatMac(address) }),
     ...(permanentAddress === undefined ? {} : { permanentAddress: formatMac(permanentAddress) }),

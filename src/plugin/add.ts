@@ -13,6 +13,7 @@ import { requireExclusiveMode } from "./mode.ts";
 import { moveDevice } from "./move.ts";
 import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./naming.ts";
 import type { Node } from "./node.ts";
+import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
 import {
   type Attachment,
@@ -53,7 +54,10 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const { environment, config, log } = call;
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
-  const deviceId = resolveDeviceId(call, kernel, pod);
+  const links = getPodLinks(call, pod);
+  const deviceId = resolveDeviceId(call, kernel, () => links.get(environment.ifname));
+  // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
+  if (pod.inode !== kernel.hostNetns.inode) refuseIpoib(links, deviceId, pod);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
@@ -80,7 +84,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     setTrafficClass(config.rdmaQos, kernel, record);
   }
   const unnamed = giveNames(call, node, pod, kernel.hostNetns, atHome);
-  moveAll(node, log, atHome, pod);
+  moveAll(node, log, atHome, pod, links);
   const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
     record = withoutNames(record, kept);
@@ -166,7 +170,13 @@ function finish(
   deviceInfo?.write(names);
 }
 
-function moveAll({ kernel }: Node, log: Log, devices: readonly FunctionDevice[], pod: Netns): void {
+function moveAll(
+  { kernel }: Node,
+  log: Log,
+  devices: readonly FunctionDevice[],
+  pod: Netns,
+  links: PodLinks,
+): void {
   for (const device of devices) moveDevice(kernel, device, kernel.hostNetns, pod);
   for (const device of devices) {
     const { index, name, uverbs } = device;
@@ -179,6 +189,7 @@ function moveAll({ kernel }: Node, log: Log, devices: readonly FunctionDevice[],
         "if the device plugin gave the pod the former, the pod cannot open its device",
     );
   }
+  if (devices.length > 0) requirePodLinks(links, pod);
 }
 
 function vanished(device: RdmaDevice, pod: Netns): CniError {

@@ -36,7 +36,9 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
   const record = loadRecord(call, node);
   if (record) return checkDevices(record, pod);
   // An ADD that found no RDMA device left no record.
-  if (call.config.optional) getFunction(node, resolveDeviceId(call, node.kernel, pod));
+  if (call.config.optional) {
+    getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
+  }
   throw missing(
     `there is no record ${JSON.stringify(`${node.state.folder}/${node.state.fileOf(attachmentOf(call))}`)}`,
   );

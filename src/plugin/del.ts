@@ -26,7 +26,7 @@ export function del(call: Call, node: Node): void {
   }
   const { environment, config } = call;
   if (record) bringHome(node, log, file, record, environment.netns);
-  else if (config.deviceId) bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
+  else if (config.deviceId) bringHomeUnrecorded(call, node, file, config.deviceId);
   removeLeftover(call, node);
   forget(node, log, file);
 }

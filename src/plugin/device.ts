@@ -1,7 +1,7 @@
 import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { listInterfaces } from "../cni/result.ts";
-import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { isDigits } from "../text.ts";
 import type { DeviceIndexes } from "./device_indexes.ts";
 import type { Node } from "./node.ts";
@@ -26,9 +26,14 @@ export class NoRdmaDevice extends CniError {}
  * Which function an attachment means. In this order: what the runtime or the configuration says, the result's pciID,
  * the device below the interface in the pod, the VF with the interface's address.
  *
+ * @param getInterface looks up the interface in the pod
  * @throws {CniError} code 110 when nothing tells, or an address belongs to several VFs
  */
-export function resolveDeviceId({ environment, config, log }: Call, kernel: Kernel, pod: Netns): string {
+export function resolveDeviceId(
+  { environment, config, log }: Call,
+  kernel: Kernel,
+  getInterface: () => Link | undefined,
+): string {
   const interfaces = listInterfaces(config.prevResult, environment.netns, environment.ifname);
   const sources: readonly (readonly [name: string, find: () => string | undefined])[] = [
     ["deviceID", () => config.deviceId],
@@ -36,7 +41,7 @@ export function resolveDeviceId({ environment, config, log }: Call, kernel: Kern
       const [first] = interfaces;
       return first?.name === environment.ifname ? first.pciID ?? undefined : undefined;
     }],
-    ["the interface's parent device", () => pod.getLink(environment.ifname)?.parentDevice],
+    ["the interface's parent device", () => getInterface()?.parentDevice],
     ["the interface's MAC address", () => findByMac(kernel, interfaces.map((entry) => entry.mac ?? ""))],
   ];
   for (const [name, find] of sources) {

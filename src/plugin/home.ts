@@ -1,3 +1,4 @@
+import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import { EPROTONOSUPPORT, NetlinkError, SyscallError } from "../kernel/error.ts";
@@ -6,6 +7,7 @@ import { findNewerClaim, listNewerClaims } from "./claim.ts";
 import { isAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
+import { isIpoibOf } from "./pod_links.ts";
 import { restoreQos } from "./qos.ts";
 import type { AttachmentRecord, RecordedDevice } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
@@ -57,24 +59,29 @@ export function bringHome(
 }
 
 /**
- * Brings home what a namespace has of a function, when no record tells which devices were moved.
+ * Brings home what a namespace has of a function, when no record tells which devices were moved. A device whose IPoIB
+ * interface is the pod's is left there: ib-sriov-cni moved both, and brings them home after the interface was released.
  *
  * @throws {CniError} code 120 when a device is there but cannot be moved
  */
 export function bringHomeUnrecorded(
+  { environment, log }: Call,
   node: Node,
-  log: Log,
   file: string,
   deviceId: string,
-  netnsPath: string,
 ): void {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return;
   const record = { deviceId, devices: [], createdAt: 0 };
   const owner = findNewerClaim(node, file, record);
   if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
-  using netns = openIfThere(kernel, netnsPath);
-  if (netns) fetchDevices(kernel, log, record, netns);
+  using netns = openIfThere(kernel, environment.netns);
+  if (!netns) return;
+  const link = netns.getLink(environment.ifname);
+  if (link && isIpoibOf(link, deviceId)) {
+    return log.info(`Interface ${environment.ifname} is IPoIB on device ${deviceId}: not touched`);
+  }
+  fetchDevices(kernel, log, record, netns);
 }
 
 /** In shared mode, and without an RDMA subsystem, no device is in any namespace but the host's. */

@@ -12,7 +12,7 @@ function nodeOfSources(): TestNode {
     node.kernel.addFunction(id);
     node.kernel.addDevice(id, 10 + i);
   }
-  const link = { index: 2, name: "net1", parentDevice: SF, vfMacs: new Map() };
+  const link = { index: 2, name: "net1", parentDevice: SF, isInfiniBand: false, vfMacs: new Map() };
   node.pod.links.set("net1", link);
   node.kernel.virtualFunctions.push({ pf: "eth0", number: 3, mac: MAC, deviceId: "0000:01:00.4" });
   return node;

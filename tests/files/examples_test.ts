@@ -57,10 +57,14 @@ async function assertFaultless(text: string): Promise<void> {
 
 for (const network of networks) {
   const { metadata, spec } = network;
-  Deno.test(`validate finds no fault with network ${metadata.name}, in which the plugin is last`, async () => {
+  Deno.test(`validate finds no fault with network ${metadata.name}, in which one plugin moves the RDMA device`, async () => {
     const config = JSON.parse(spec.config);
     await assertFaultless(JSON.stringify(network));
-    assertEquals(config.plugins.at(-1).type, "rdma");
+    const { type, rdmaIsolation = false } = config.plugins.at(-1);
+    assertEquals(
+      [type, rdmaIsolation],
+      metadata.name === "ib-rdma-net" ? ["ib-sriov", true] : ["rdma", false],
+    );
     assertEquals(config.name, metadata.name);
   });
 

@@ -88,7 +88,7 @@ Deno.test("the list has each namespace once, also one that only an open file kee
 Deno.test("a link is looked up in the namespace that is asked", async () => {
   await using other = await TestNetns.create();
   using netns = kernel.openNetns(other.path);
-  assertEquals(netns.getLink("lo"), { index: 1, name: "lo", vfMacs: new Map() });
+  assertEquals(netns.getLink("lo"), { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
   for (const name of ["nonexistent", "", "lo\0", "a name of more than 15 bytes", "x".repeat(5000)]) {
     assertEquals(netns.getLink(name), undefined);
   }

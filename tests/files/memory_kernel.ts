@@ -75,6 +75,8 @@ export class MemoryKernel implements Kernel {
   sleptMs = 0;
   /** How often all devices of a namespace were listed. */
   listings = 0;
+  /** Names of the links that were looked up. */
+  readonly linkLookups: string[] = [];
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
   readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
@@ -90,7 +92,18 @@ export class MemoryKernel implements Kernel {
   endNetns(space: Space): void {
     for (const device of this.devices.filter((device) => device.space === space)) {
       if (this.isTaken(device.name, this.host, device)) device.name = `ibdev${device.index}`;
-      place(device, this.host);
+      this.place(device, this.host);
+    }
+  }
+
+  /** Puts a device into a namespace: its ToS is 0 then, and its IPoIB interfaces are gone, wherever they were. */
+  place(device: Device, space: Space): void {
+    device.space = space;
+    device.qos?.tos?.fill(0);
+    for (const { links } of [this.host, ...this.paths.values(), ...this.held.values()]) {
+      for (const [name, { isInfiniBand, parentDevice }] of links) {
+        if (isInfiniBand && parentDevice === device.deviceId) links.delete(name);
+      }
     }
   }
 
@@ -197,12 +210,6 @@ export class MemoryKernel implements Kernel {
   }
 }
 
-/** A move makes the connection manager's part of a device anew. */
-function place(device: Device, space: Space): void {
-  device.space = space;
-  device.qos?.tos?.fill(0);
-}
-
 class MemoryNetns implements Netns {
   readonly fd = 0;
   readonly inode: number;
@@ -244,7 +251,7 @@ class MemoryNetns implements Netns {
     if (this.kernel.isTaken(device.name, target, device)) {
       throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
     }
-    place(device, target);
+    this.kernel.place(device, target);
   }
 
   renameRdmaDevice(index: number, name: string): void {
@@ -265,6 +272,7 @@ class MemoryNetns implements Netns {
   }
 
   getLink(name: string): Link | undefined {
+    this.kernel.linkLookups.push(name);
     return this.space.links.get(name);
   }
 

@@ -41,7 +41,7 @@ export class TestNode implements Disposable {
     this.kernel.addFunction(VF);
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);
-    this.pod.links.set("net1", { index: 2, name: "net1", vfMacs: new Map() });
+    this.pod.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
   }
 
   /** A node on which ADD was done. */

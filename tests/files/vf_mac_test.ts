@@ -435,7 +435,7 @@ for (
   Deno.test(`set refuses ${name} and orders nothing`, () => {
     using node = new VfTestNode();
     node.kernel.addPf("eth1", 0);
-    node.kernel.host.links.set("lo", { index: 1, name: "lo", vfMacs: new Map() });
+    node.kernel.host.links.set("lo", { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
     node.kernel.vfs[1]!.mac = "02:00:00:00:00:09";
     const { vf = "0", address = MAC, ...more } = words as { vf?: string; address?: string };
     const error = node.refused(() => node.set(vf, address, more));

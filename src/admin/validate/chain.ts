@@ -38,13 +38,17 @@ export function judgePlace(plugins: readonly Raw[], position: number): Verdict[]
   );
 }
 
-/** ib-sriov can do this plugin's work, and then leaves nothing to do. */
-export function judgeIsolation(plugins: readonly Raw[]): Verdict[] {
-  const rival = plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
-  return rival
-    ? [problem(
-      '"ib-sriov" moves the RDMA device itself ("rdmaIsolation"), so "rdma" finds none',
-      "remove one of the two",
-    )]
-    : [];
+/** Whether ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
+export function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
+  return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
+}
+
+/** Why "rdma" cannot stand in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
+export function judgeIbSriov(plugins: readonly Raw[]): Verdict {
+  return isIsolatedByIbSriov(plugins)
+    ? problem('"ib-sriov" moves the RDMA device itself ("rdmaIsolation")', 'remove "rdma"')
+    : problem(
+      '"rdma" cannot move the RDMA device of an interface of "ib-sriov": the kernel would remove the interface',
+      'remove "rdma" and write "rdmaIsolation": true for "ib-sriov"',
+    );
 }

@@ -3,7 +3,7 @@ import type { ConfigSchema } from "../../cni/config_schema.ts";
 import { makeDeviceNames } from "../../cni/device_name.ts";
 import { type CniError, ErrorCode } from "../../cni/error.ts";
 import { problem, type Verdict, warning } from "../verdict.ts";
-import { judgeIsolation, judgePlace, typeOf } from "./chain.ts";
+import { isIsolatedByIbSriov, judgeIbSriov, judgePlace, typeOf } from "./chain.ts";
 import { type Attachment, judgeFunction } from "./function.ts";
 import { findUnknownKeys, type Shape } from "./keys.ts";
 import { isObject, type Raw } from "./raw.ts";
@@ -16,16 +16,21 @@ export function pluginsOf(network: Raw): Raw[] {
 }
 
 /**
- * What is wrong with a network configuration, a list of plugins or a single one, that uses this plugin.
+ * What is wrong with a network configuration, a list of plugins or a single one, that gives pods RDMA devices: by this
+ * plugin, or by ib-sriov in its place.
  *
  * @param attachment what Multus knows of the network besides; absent for a configuration in a file
- * @returns undefined when it does not use the plugin
+ * @returns undefined when it gives none
  */
 export async function judgeNetwork(network: Raw, attachment?: Attachment): Promise<Verdict[] | undefined> {
   const plugins = pluginsOf(network);
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
-  if (positions.length === 0) return undefined;
-  const typeless = plugins.flatMap((plugin, index) => typeOf(plugin) === "" ? [index] : []);
+  if (positions.length === 0) return isIsolatedByIbSriov(plugins) ? [] : undefined;
+  const typeless = plugins.flatMap((plugin, index) =>
+    typeOf(plugin) === "" ? [problem(`plugins[${index}] has no "type"`)] : []
+  );
+  // "rdma" has to go from there, so nothing else is said about it.
+  if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) return [...typeless, judgeIbSriov(plugins)];
   const { configSchema } = await import("../../cni/config_schema.ts");
   // The second is one too many; of more there is nothing else to say.
   const own = await Promise.all(
@@ -40,11 +45,7 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
       ),
     ]),
   );
-  return [
-    ...typeless.map((index) => problem(`plugins[${index}] has no "type"`)),
-    ...judgeIsolation(plugins),
-    ...own.flat(),
-  ];
+  return [...typeless, ...own.flat()];
 }
 
 function judgeKeys(plugin: Raw, shape: Shape): Verdict[] {

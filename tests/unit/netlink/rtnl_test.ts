@@ -48,8 +48,21 @@ Deno.test("a virtual function's link names the device below it", () => {
     index: 3,
     name: "eth1",
     parentDevice: "0000:01:10.0",
+    isInfiniBand: false,
     vfMacs: new Map(),
   });
+});
+
+Deno.test("an IPoIB interface is told by its link type", () => {
+  const infiniBand = FIXED.with(2, 32);
+  const name = encodeAttribute(IFNAME, text("ib0"));
+  assertEquals(decodeLink(join(infiniBand, name)).isInfiniBand, true);
+  assertEquals(decodeLink(join(FIXED.with(2, 1), name)).isInfiniBand, false);
+  assertEquals(
+    decodeLink(join(FIXED.with(2, 32).with(3, 1), name)).isInfiniBand,
+    false,
+    "the type has 16 bits",
+  );
 });
 
 Deno.test("a physical function's link has the address of each virtual function", () => {

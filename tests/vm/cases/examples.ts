@@ -3,7 +3,20 @@
 // capabilities and IPAM.
 import assert from "node:assert/strict";
 import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
-import { addNetns, type CompleteFunction, EXAMPLES, libcni, sf, shOk, vf, vmCase } from "../guest/harness.ts";
+import {
+  addNetns,
+  type CompleteFunction,
+  EXAMPLES,
+  ipoibOf,
+  libcni,
+  makeInfiniBand,
+  rdmaHome,
+  rdmaToNetns,
+  sf,
+  shOk,
+  vf,
+  vmCase,
+} from "../guest/harness.ts";
 import { parseAll } from "../../../src/admin/validate/yaml.ts";
 
 type Plugin = Record<string, unknown>;
@@ -27,7 +40,6 @@ const NETWORKS: {
   replace: (plugin: Plugin, of: CompleteFunction) => Plugin;
 }[] = [
   { file: "rdma_net_crd.yaml", of: () => vf(2), replace: (plugin) => ({ ...plugin, type: "host-device" }) },
-  { file: "ib_net_crd.yaml", of: () => vf(2), replace: (plugin) => ({ ...plugin, type: "host-device" }) },
   {
     file: "sf_net_crd.yaml",
     of: () => sf(1),
@@ -63,3 +75,27 @@ for (const { file, of, replace } of NETWORKS) {
     assert.deepEqual(records(), []);
   });
 }
+
+vmCase(
+  "examples: ib_net_crd.yaml, the RDMA device moved before the interface, as ib-sriov-cni does",
+  async () => {
+    const { deviceId } = vf(2);
+    const { rdmaDevice } = await makeInfiniBand(deviceId);
+    const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
+    const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
+    assert.deepEqual([rdmaIsolation, others], [true, []]);
+    await addNetns("pod");
+    await rdmaToNetns(rdmaDevice, "pod");
+    const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
+    const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
+    assertResult(await libcni({ command: "add", ...call }));
+    assert.match(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
+    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+    await assertInPod([rdmaDevice]);
+
+    const deleted = await libcni({ command: "del", ...call });
+    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+    await rdmaHome(rdmaDevice, "pod");
+    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  },
+);

@@ -2,6 +2,7 @@ import { type Home, readHome, resetNode } from "./reset.ts";
 import { shOk } from "./sh.ts";
 
 export * from "./functions.ts";
+export * from "./infiniband.ts";
 export * from "./netns.ts";
 export * from "./plugin.ts";
 export * from "./programs.ts";

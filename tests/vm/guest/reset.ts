@@ -9,6 +9,7 @@ import {
   unbind,
   vfs,
 } from "./functions.ts";
+import { removeInfiniBand } from "./infiniband.ts";
 import { netnsCount, netnsHolders, netnsNames } from "./netns.ts";
 import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
 import { endBackground, sh, shOk, until } from "./sh.ts";
@@ -39,6 +40,7 @@ export async function readHome(): Promise<Home> {
  */
 export async function resetNode(home: Home): Promise<void> {
   await endBackground();
+  await removeInfiniBand();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   const holders = await endHolders();
   const asBefore = Object.entries(home.parameters).every(([name, value]) =>

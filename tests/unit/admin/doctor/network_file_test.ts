@@ -28,6 +28,10 @@ Deno.test("a chain after an interface's plugin is good, with all keys that there
   assertEquals(await judge([{ type: "macvlan" }, { type: "tuning" }, RDMA, { type: "portmap" }]), []);
 });
 
+Deno.test("ib-sriov that isolates is good without the plugin", async () => {
+  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: true }]), []);
+});
+
 Deno.test("files that do not use the plugin are none of the doctor's business", async () => {
   assertEquals(await judge([SRIOV, { type: "tuning" }]), undefined);
   for (const text of ["{", "[]", "null", '{"type":"bridge"}', '{"plugins":7}', '{"plugins":[7,null]}']) {
@@ -43,6 +47,12 @@ for (
       judgeNetworkFile("/etc/cni/net.d/a.conf", '{"cniVersion":"1.0.0","name":"n","type":"rdma"}'),
       /not chained/,
       /in "plugins"/,
+    ],
+    [
+      "behind ib-sriov",
+      judge([{ type: "ib-sriov" }, RDMA]),
+      /would remove the interface/,
+      /^remove "rdma" and write "rdmaIsolation": true for "ib-sriov" in .*a\.conflist$/,
     ],
     ["before sriov", judge([RDMA, SRIOV]), /before "sriov"/, /behind "sriov" in .*a\.conflist/],
     [

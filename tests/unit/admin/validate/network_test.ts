@@ -28,11 +28,6 @@ for (
     ["behind one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
     ["with a resource instead", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA], WITH_RESOURCE],
     [
-      "with ib-sriov that does not isolate",
-      [{ type: "ib-sriov", rdmaIsolation: false }, RDMA],
-      WITH_RESOURCE,
-    ],
-    [
       "with others' keys in shared objects",
       [SRIOV, { ...RDMA, args: { cni: { ips: [] }, mesos: 1 }, capabilities: { ips: true }, "a.org/b": 1 }],
       WITH_RESOURCE,
@@ -42,6 +37,16 @@ for (
 ) {
   Deno.test(`no fault: the plugin ${what}`, async () =>
     assertEquals(await judge([...plugins], attachment), []));
+}
+
+Deno.test("no fault: ib-sriov that isolates, without the plugin", async () => {
+  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: true }, TUNING], WITH_RESOURCE), []);
+});
+
+for (const rdmaIsolation of [false, undefined, "true"]) {
+  Deno.test(`not this plugin's network: ib-sriov with rdmaIsolation ${rdmaIsolation}`, async () => {
+    assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation }], WITH_RESOURCE), undefined);
+  });
 }
 
 for (
@@ -72,7 +77,39 @@ for (
       WITH_RESOURCE,
       "problem",
       /moves the RDMA device itself/,
-      /remove one/,
+      /^remove "rdma"$/,
+    ],
+    [
+      "behind ib-sriov",
+      [{ type: "ib-sriov" }, RDMA],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and write "rdmaIsolation": true for "ib-sriov"$/,
+    ],
+    [
+      "behind ib-sriov that must not isolate",
+      [{ type: "ib-sriov", rdmaIsolation: false }, TUNING, RDMA],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /"rdmaIsolation": true/,
+    ],
+    [
+      "behind ib-sriov, with faults that go with it",
+      [{ type: "ib-sriov", ...A }, { ...RDMA, logfile: "", allowPF: 1 }],
+      WITHOUT_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and/,
+    ],
+    [
+      "before ib-sriov, where it must not be moved to the end",
+      [RDMA, { type: "ib-sriov" }],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and/,
     ],
     [
       "behind sriov that gets no function",

@@ -71,6 +71,11 @@ for (
       ["ok roce: sriov, rdma; cniVersion 0.1.0, without CHECK, GC, STATUS"],
     ],
     [
+      "a network in which ib-sriov takes the plugin's place",
+      attachment(list([{ type: "ib-sriov", rdmaIsolation: true }])),
+      ["ok nad: ib-sriov; cniVersion 1.0.0, without GC, STATUS"],
+    ],
+    [
       "several documents, of which some are networks",
       YAML,
       [
