@@ -3,6 +3,7 @@ import type { IContainer, IPodSpec, IVolume } from "kubernetes-models/v1";
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
+import { InstallNode, SCRIPT } from "./install_node.ts";
 import { buildFolder, buildWith, readManifests, type Source } from "./manifests.ts";
 
 const CONFINED = {
@@ -102,10 +103,80 @@ for (const { name, containers, sources } of BUILDS) {
     for (const { name, ...source } of pod.volumes ?? []) assertEquals(source, { hostPath: VOLUMES[name]! });
   });
 
-  Deno.test(`${name}: labels tell this version`, () => {
-    for (const labels of [daemonSet!.metadata!.labels, daemonSet!.spec!.template.metadata!.labels]) {
-      assertEquals(labels?.["app.kubernetes.io/version"], VERSION);
-    }
+  Deno.test(`${name}: no label has a version, which a kustomization's newTag would leave wrong`, () => {
+    const { metadata, spec } = daemonSet!;
+    const labels = { ...metadata!.labels, ...spec!.template.metadata!.labels, ...spec!.selector.matchLabels };
+    assertEquals(Object.entries(labels).filter((label) => label.join().includes(VERSION)), []);
+    assertEquals(labels["app.kubernetes.io/name"], "rdma-cni");
+  });
+
+  Deno.test(`${name}: it is looked at often whether the plugin is there, seldom whether each byte is right`, () => {
+    const { readinessProbe, livenessProbe } = pod.containers.find(({ name }) => name === "installed")!;
+    const { exec, periodSeconds, initialDelaySeconds, ...limits } = readinessProbe!;
+    // A young kubelet waits a random part of the period before it looks first.
+    assertEquals([exec!.command![0], periodSeconds! <= 10, initialDelaySeconds], [
+      "/usr/bin/test",
+      true,
+      undefined,
+    ]);
+    assertEquals(limits, { timeoutSeconds: 5, failureThreshold: 1 });
+    assertEquals(livenessProbe, {
+      exec: { command: ["/rdma-cni", "install", "--check"] },
+      periodSeconds: 600,
+      timeoutSeconds: 60,
+      failureThreshold: 2,
+    });
+  });
+}
+
+/** What the readiness probe says of a folder of plugins. */
+async function isReady(folder: string): Promise<boolean> {
+  const pod = (BUILDS[0]!.sources[0]!.manifest as IDaemonSet).spec!.template.spec!;
+  const [program, ...args] = pod.containers[0]!.readinessProbe!.exec!.command!.map((word) =>
+    word.replace("/host/opt/cni/bin", folder)
+  );
+  const { code, stderr } = await new Deno.Command(program!, { args }).output();
+  assertEquals([code <= 1, new TextDecoder().decode(stderr)], [true, ""]);
+  return code === 0;
+}
+
+for (
+  const [what, spoil] of [
+    ["nothing is installed", ({ folder }) => Deno.removeSync(folder, { recursive: true })],
+    ["the plugin is missing", ({ plugin }) => Deno.removeSync(plugin)],
+    ["the Go plugin was copied into its file", ({ plugin }) => Deno.copyFileSync("/usr/bin/true", plugin)],
+    [
+      "another program of another time took its place",
+      ({ plugin }) => {
+        Deno.copyFileSync("/usr/bin/true", `${plugin}.new`);
+        Deno.utimeSync(`${plugin}.new`, 1000, 1000);
+        Deno.renameSync(`${plugin}.new`, plugin);
+      },
+    ],
+    ["the link is missing", ({ current }) => Deno.removeSync(current)],
+    ["the link leads nowhere", ({ current }) => Deno.removeSync(Deno.realPathSync(current))],
+    ["both are missing", ({ plugin, current }) => (Deno.removeSync(plugin), Deno.removeSync(current))],
+    ["the program is not executable", ({ current }) => Deno.chmodSync(current, 0o644)],
+    [
+      "another version was installed besides, by something that knows no launcher",
+      ({ own, current }) => {
+        Deno.writeTextFileSync(`${own}/other`, SCRIPT, { mode: 0o755 });
+        Deno.utimeSync(`${own}/other`, 1000, 1000);
+        Deno.removeSync(current);
+        Deno.symlinkSync("other", current);
+      },
+    ],
+  ] as [string, (node: InstallNode) => void][]
+) {
+  Deno.test(`the readiness probe fails when ${what}, and passes after an installation`, async () => {
+    using node = new InstallNode();
+    node.install();
+    assertEquals(await isReady(node.folder), true);
+    spoil(node);
+    assertEquals(await isReady(node.folder), false);
+    Deno.mkdirSync(node.folder, { recursive: true });
+    node.install();
+    assertEquals(await isReady(node.folder), true);
   });
 }
 

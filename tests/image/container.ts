@@ -30,11 +30,15 @@ async function withInstalled(engine: Engine, work: (folder: string) => Promise<v
 export const containerCases: Cases = {
   "installs a plugin that the host can run": (engine) =>
     withInstalled(engine, async (folder) => {
-      const program = `${folder}/rdma`;
-      assertEquals((await start({ program, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
-      assertEquals((await call("VERSION", { program })).json.supportedVersions.at(-1), "1.1.0");
+      const plugin = `${folder}/rdma`;
+      assertEquals((await start({ program: plugin, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
+      assertEquals((await call("VERSION", { program: plugin })).json.supportedVersions.at(-1), "1.1.0");
       const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [[".rdma-cni", "rdma"], ["libmnl.so.0"]]);
+      const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [
+        [".rdma-cni", "rdma"],
+        ["current", "libmnl.so.0", program],
+      ]);
     }),
 
   "checks what is installed": (engine) =>
