@@ -1,5 +1,6 @@
 // What the DaemonSet may do on a node: as little as possible, each exception spelled out here.
-import type { IContainer, IPodSpec, IVolume } from "kubernetes-models/v1";
+import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
+import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-models/v1";
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
@@ -56,6 +57,11 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
     sources: await buildWith(["vf-mac-init"]),
   },
   {
+    name: "openshift",
+    containers: ["install", "installed"],
+    sources: (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
+  },
+  {
     name: "both, in the other order",
     containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
     sources: await buildWith(["vf-mac-init", "netns-mode-check"]),
@@ -94,13 +100,21 @@ for (const { name, containers, sources } of BUILDS) {
   Deno.test(`${name}: the pod has no account, no namespaces of the host and no folders but its own`, () => {
     const hostNetwork = containers.includes("vf-mac-init") ? true : undefined;
     assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: undefined, hostIPC: undefined });
-    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [false, undefined]);
+    const isOpenShift = name === "openshift";
+    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [
+      false,
+      isOpenShift ? "rdma-cni" : undefined,
+    ]);
     assertEquals(pod.securityContext, {
       runAsUser: 0,
       runAsGroup: 0,
       seccompProfile: { type: "RuntimeDefault" },
+      ...isOpenShift ? { seLinuxOptions: { type: "spc_t" } } : {},
     });
-    for (const { name, ...source } of pod.volumes ?? []) assertEquals(source, { hostPath: VOLUMES[name]! });
+    for (const { name, ...source } of pod.volumes ?? []) {
+      const hostPath = VOLUMES[name]!;
+      assertEquals(source, { hostPath: isOpenShift ? { ...hostPath, path: "/var/lib/cni/bin" } : hostPath });
+    }
   });
 
   Deno.test(`${name}: no label has a version, which a kustomization's newTag would leave wrong`, () => {
@@ -128,6 +142,20 @@ for (const { name, containers, sources } of BUILDS) {
     });
   });
 }
+
+Deno.test("openshift: the pod's account may use the security context constraint that it needs, and nothing else", async () => {
+  const built = (await buildWith(["openshift"])).map(({ manifest }) => manifest);
+  const [account, ...accounts] = built.filter(({ kind }) => kind === "ServiceAccount") as IServiceAccount[];
+  const [binding, ...bindings] = built.filter(({ kind }) => kind === "RoleBinding") as IRoleBinding[];
+  const { name, namespace } = account!.metadata!;
+  assertEquals([accounts, bindings, binding!.metadata!.namespace, binding!.roleRef.name, binding!.subjects], [
+    [],
+    [],
+    namespace,
+    "system:openshift:scc:privileged",
+    [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
+  ]);
+});
 
 /** What the readiness probe says of a folder of plugins. */
 async function isReady(folder: string): Promise<boolean> {
