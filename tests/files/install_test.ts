@@ -306,6 +306,25 @@ function withoutLibrary(): Uint8Array {
   return text;
 }
 
+Deno.test("the advice on a missing folder names those distributions whose folder is another one in the README", () => {
+  using node = new InstallNode();
+  Deno.removeSync(node.folder);
+  const { advice } = assertThrows(() => node.install(), CommandError);
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const [table] = /^\| distribution .*?\n\n/ms.exec(readme)!;
+  const rows = Array.from(
+    table.matchAll(/^\| (?!distribution|-)(.*?) +\| (.*?) +\|$/gm),
+    ([, who, where]) => [who!, where!],
+  );
+  assert(rows.length >= 8);
+  for (const [who, where] of rows as [string, string][]) {
+    const names = who.split(", ").map((name) => /^\w+/.exec(name)![0]);
+    if (where === "`/opt/cni/bin`") {
+      for (const name of names) assertEquals(advice!.includes(name), false, name);
+    } else if (where.startsWith("`")) assert(advice!.includes(names[0]!), names[0]);
+  }
+});
+
 Deno.test("--check says what is not so, and changes nothing", () => {
   using node = new InstallNode();
   assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there\n");
