@@ -54,14 +54,14 @@ async function ask(engine: Engine, property: string): Promise<string> {
   return (await engine.run("podman", ["inspect", `--format={{.State.${property}}}`, CONTAINER])).trim();
 }
 
-/** The exit code of a probe. */
-async function probe(engine: Engine, command: string[]): Promise<number> {
-  return (await start({
-    by: engine.command("podman", "exec", CONTAINER),
-    program: command[0]!,
-    args: command.slice(1),
-  }))
-    .code;
+/** Whether the readiness probe and the liveness probe succeed. */
+async function runProbes(engine: Engine): Promise<boolean[]> {
+  const outcomes: boolean[] = [];
+  for (const [program, ...args] of [READINESS, LIVENESS]) {
+    const by = engine.command("podman", "exec", CONTAINER);
+    outcomes.push((await start({ by, program: program!, args })).code === 0);
+  }
+  return outcomes;
 }
 
 async function installedVersion(folder: string): Promise<string> {
@@ -88,7 +88,7 @@ export const podCases: Cases = {
       folder = pod.folder;
       assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
       assertEquals(await ask(engine, "Running"), "true");
-      assertEquals([await probe(engine, READINESS), await probe(engine, LIVENESS)], [0, 0]);
+      assertEquals(await runProbes(engine), [true, true]);
       await engine.run("podman", ["stop", "--time=60", CONTAINER]);
       assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
     });
@@ -97,8 +97,14 @@ export const podCases: Cases = {
 
   "the manifest's pod is not ready when the Go plugin's installer copied over the plugin": (engine) =>
     withPod(engine, async ({ folder }) => {
+      const launcher = await Deno.readFile(`${folder}/rdma`);
+      const { mtime } = await Deno.stat(`${folder}/rdma`);
       await Deno.copyFile("/usr/bin/true", `${folder}/rdma`); // cp -f writes into the file that is there, too
-      assertEquals([await probe(engine, READINESS), await probe(engine, LIVENESS)], [1, 1]);
+      assertEquals(await runProbes(engine), [false, false]);
+      await Deno.writeFile(`${folder}/rdma`, launcher);
+      assertEquals(await runProbes(engine), [false, false]); // by its time alone
+      await Deno.utime(`${folder}/rdma`, mtime!, mtime!);
+      assertEquals(await runProbes(engine), [true, true]);
     }),
 
   "the manifest's pod replaces a plugin of another version": (engine) =>
