@@ -94,7 +94,7 @@ static void put_quoted(struct text *text, const char *path) {
     if (length == 0) {
       put(text, "\\ufffd");
       path++;
-    } else if (*path == '"' || *path == '\\' || (length == 1 && (*path < 0x20 || *path == 0x7f))) {
+    } else if (*path == '"' || *path == '\\' || (length == 1 && *path < 0x20)) {
       put(text, "\\u00");
       text->bytes[text->length++] = '0' + (*path >> 4);
       text->bytes[text->length++] = "0123456789abcdef"[*path & 15];
