@@ -95,6 +95,8 @@ export class InstallNode implements Disposable {
     assertMatch(error.message, words);
     assertMatch(error.advice!, advice);
     assertEquals(this.files(), before);
+    const own = ifPresent(() => this.ownFiles()) ?? [];
+    assertEquals(own.filter((name) => /^\.(rdma-cni|libmnl|current).*\.tmp$/.test(name)), []);
   }
 
   /** Names in the folder of plugins, hidden ones too, without the plugin's own folder. */

@@ -199,14 +199,29 @@ Deno.test("while another installation is at work, one waits, and then says so", 
   assertMatch(error.advice!, /fuser -v .*another installation/);
 });
 
+Deno.test("an installation and its removal wait until another one has ended", async () => {
+  using node = new InstallNode();
+  for (const work of [() => node.install(), () => node.uninstall({ force: true })]) {
+    const ended = `${node.temporary}/ended`;
+    const args = [node.folder, "sh", "-c", 'echo here; sleep 0.5; echo >"$0"', ended];
+    const other = new Deno.Command("flock", { args, stdout: "piped" }).spawn();
+    const reader = other.stdout.getReader();
+    await reader.read();
+    work();
+    Deno.removeSync(ended); // is there
+    await reader.cancel();
+    await other.status;
+  }
+});
+
 Deno.test("the copy is asked for its version with no input, no environment and in the root directory", () => {
   using node = new InstallNode();
   const seen = `${node.temporary}/seen`;
   node.writeExecutable(
-    `#!/bin/sh\necho "$(pwd) $(wc -c) $(env | grep -c ^HOME=)" >${seen}\necho rdma-cni ${VERSION}\n`,
+    `#!/bin/sh\necho "$(pwd) $(wc -c) $(env | grep -c ^HOME=)" >>${seen}\necho rdma-cni ${VERSION}\n`,
   );
   node.install();
-  assertEquals(Deno.readTextFileSync(seen), "/ 0 0\n");
+  assertEquals(Deno.readTextFileSync(seen), "/ 0 0\n/ 0 0\n"); // alone, and by the launcher
 });
 
 for (
