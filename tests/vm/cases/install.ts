@@ -36,12 +36,13 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   await addNetns("pod");
   const { deviceId } = vf(0);
   const versions = [await otherVersion("/run/other/rdma-cni"), COMPILED_PLUGIN];
+  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${FOLDER}`);
   let [upgrading, calls] = [true, 0];
   const upgrade = async () => {
     for (let count = 0; count < UPGRADES; count++) {
       const { code, stderr } = await sh(`${versions[count % 2]} install --cni-bin-dir ${FOLDER}`);
       assert.equal(code, 0, stderr);
-      assert.match(stderr, /\/current: (installed|replaced)$/m);
+      assert.match(stderr, /\/current: replaced$/m);
     }
   };
   const comeAndGo = async () => {
