@@ -40,8 +40,9 @@ export function install(
   if (!assertOwnFolder(folder) && !options.dryRun) makeOwnFolder(own);
   if (!options.dryRun) clean(folder);
   const program = putParts(folder, sources, options, tell);
-  if (options.dryRun) { for (const path of olderThan(program, own)) tell({ path, state: "removed" }); }
-  else retire(olderThan(program, own), tell);
+  const older = olderThan(program, own);
+  if (!options.dryRun) retire(older, tell);
+  else for (const path of older) tell({ path, state: "removed" });
   printOutcome(terminal, files, options);
 }
 
