@@ -5,7 +5,7 @@ import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
 import { InstallNode, SCRIPT } from "./install_node.ts";
-import { buildFolder, buildWith, readManifests, type Source } from "./manifests.ts";
+import { buildFolder, buildText, buildWith, readManifests, type Source } from "./manifests.ts";
 
 const CONFINED = {
   allowPrivilegeEscalation: false,
@@ -142,6 +142,14 @@ for (const { name, containers, sources } of BUILDS) {
     });
   });
 }
+
+Deno.test("a kustomization's newTag sets all that tells the version", async () => {
+  const [built] = await buildText(
+    "resources: [../../deployment]\nimages: [{ name: localhost/rdma-cni, newTag: 9.9.9 }]\n",
+  );
+  const text = JSON.stringify(built!.manifest);
+  assertEquals([text.includes(VERSION), text.match(/:9\.9\.9/g)!.length], [false, 2]);
+});
 
 Deno.test("openshift: the pod's account may use the security context constraint that it needs, and nothing else", async () => {
   const built = (await buildWith(["openshift"])).map(({ manifest }) => manifest);
