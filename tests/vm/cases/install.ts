@@ -90,15 +90,17 @@ vmCase("install: a copy by hand finds a libmnl that was copied by hand", async (
 });
 
 /**
- * Starts a plugin as thick Multus does from 4.1.0 on: in a chroot that has the host's files, the working directory
- * being outside of it.
+ * Starts a plugin as thick Multus does from 4.1.0 on: in a container that has the host's root at /hostroot, after a
+ * chroot to that alone, so that the working directory stays in the container. 155 is pivot_root, which perl lacks.
  */
 const AS_THICK_MULTUS = [
   "unshare",
   "--mount",
   "sh",
   "-c",
-  'mkdir -p /run/hostroot && mount --rbind / /run/hostroot && cd /tmp && exec perl -e \'chroot "/run/hostroot" or die; exec @ARGV; die\' "$@"',
+  `mkdir -p /run/container && mount -t tmpfs container /run/container && mkdir /run/container/hostroot &&
+   cd /run/container && exec perl -e 'syscall(155, my $new = ".", my $old = "hostroot") == 0 or die $!;
+     chdir "/"; chroot "/hostroot" or die $!; exec @ARGV; die $!' "$@"`,
   "sh",
 ];
 
