@@ -111,6 +111,32 @@ Deno.test("each part is on the disk before it has its name, and the name before 
   });
 });
 
+for (const [when, what] of ["library", "program", "link", "launcher"].entries()) {
+  Deno.test(`an upgrade that is killed as it puts the ${what} there leaves a plugin that works`, async () => {
+    await withFolder(async (folder) => {
+      await install(folder);
+      await Deno.writeTextFile(`${folder}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
+      const other = await otherVersion(folder);
+      const strace = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
+      const { code } = await start({
+        program: other,
+        args: ["install", "--cni-bin-dir", folder],
+        by: strace,
+      });
+      assertEquals(code, 137);
+      const program = `${folder}/rdma`;
+      assertEquals((await call("VERSION", { program })).code, 0);
+      const again = await start({ program: other, args: ["install", "--cni-bin-dir", folder] });
+      assertEquals(again.code, 0, again.stderr);
+      assertEquals((await call("VERSION", { program })).code, 0);
+      Deno.removeSync(other);
+      assertEquals(names(folder), [".rdma-cni", "rdma"]);
+      const installed = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+      assertEquals(names(`${folder}/.rdma-cni`), ["current", "libmnl.so.0", installed]);
+    });
+  });
+}
+
 Deno.test("the library is a copy of the one that the program uses", async () => {
   await withFolder(async (folder) => {
     await install(folder);
@@ -133,14 +159,7 @@ Deno.test("four installers at once do not disturb each other", async () => {
 Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, also one of the version that goes", async () => {
   await withFolder(async (folder) => {
     await install(folder);
-    const versions = [PROGRAM, `${folder}/.other`];
-    await Deno.copyFile(PROGRAM, versions[1]!);
-    {
-      // A byte of the ELF header that nobody reads (EI_PAD).
-      using file = await Deno.open(versions[1]!, { write: true });
-      await file.seek(12, Deno.SeekMode.Start);
-      await file.write(Uint8Array.of(1));
-    }
+    const versions = [PROGRAM, await otherVersion(folder)];
     const program = `${folder}/rdma`;
     let [upgrading, calls] = [true, 0];
     const upgrade = async () => {
@@ -332,6 +351,16 @@ function outcomeOf(folder: string, state: string): string {
   const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
   const parts = [".rdma-cni/libmnl.so.0", `.rdma-cni/${program}`, ".rdma-cni/current", "rdma"];
   return parts.map((part) => `${folder}/${part}: ${state}\n`).join("");
+}
+
+/** Makes a copy of the program that differs by a byte of the ELF header which nobody reads (EI_PAD). */
+async function otherVersion(folder: string): Promise<string> {
+  const path = `${folder}/.other`;
+  await Deno.copyFile(PROGRAM, path);
+  using file = await Deno.open(path, { write: true });
+  await file.seek(12, Deno.SeekMode.Start);
+  await file.write(Uint8Array.of(1));
+  return path;
 }
 
 function install(folder: string, ...args: string[]): Promise<Outcome> {
