@@ -25,12 +25,13 @@ import {
   vmCase,
   withLauncher,
 } from "../guest/harness.ts";
+import { LONG } from "../guest/options.ts";
 import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
 
 const FOLDER = "/opt/cni/bin";
-/** Each reads 97 MB several times, on an emulated processor. tests/binary makes as many, on a real one. */
-const UPGRADES = 50;
-const UPGRADES_LIMIT_MS = 15 * 60_000;
+/** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
+const UPGRADES = LONG ? 50 : 5;
+const UPGRADES_LIMIT_MS = (LONG ? 20 : 3) * 60_000;
 
 vmCase("install: upgrades while pods come and go, and no call fails", async () => {
   await addNetns("pod");
