@@ -3,7 +3,7 @@ import { ENOENT } from "./errno.ts";
 import { attempt, check, cString } from "./libc.ts";
 
 /** Instead of a folder: a relative path begins where the process is (uapi linux/fcntl.h). */
-export const AT_FDCWD = -100;
+const AT_FDCWD = -100;
 // The same header, and unistd.h.
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const F_OK = 0;

@@ -19,7 +19,6 @@ const SYMBOLS = {
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // int memfd_create(const char *name, unsigned int flags)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // int open(const char *path, int flags, mode_t mode)
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "isize" }, // ssize_t recvfrom(int, void *, size_t, int flags, struct sockaddr *, socklen_t *)
-  renameat2: { parameters: ["i32", "buffer", "i32", "buffer", "u32"], result: "i32" }, // int renameat2(int, const char *from, int, const char *to, unsigned int flags)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // ssize_t sendto(int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)

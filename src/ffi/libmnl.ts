@@ -31,7 +31,8 @@ let symbols: Symbols | undefined;
 let openedPath = "";
 
 /**
- * Opens libmnl on first use: the system's, else the copy that stands in a hidden folder beside the executable.
+ * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable stands in that folder
+ * itself, one that was copied by hand beside it.
  *
  * @throws {LibmnlMissing} when neither can be opened
  */
@@ -39,7 +40,7 @@ export function openLibmnl(): Symbols {
   if (symbols) return symbols;
   const causes: string[] = [];
   symbols = tryLibrary("libmnl.so.0", causes) ??
-    tryLibrary(Deno.execPath().replace(/[^/]*$/, ".rdma-cni/libmnl.so.0"), causes);
+    tryLibrary(Deno.execPath().replace(/(\/\.rdma-cni)?\/[^/]*$/, "/.rdma-cni/libmnl.so.0"), causes);
   if (symbols) return symbols;
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
 }

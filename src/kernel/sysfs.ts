@@ -75,10 +75,10 @@ export function readText(path: string): string | undefined {
 }
 
 /**
- * Errors that say nothing is there: also of a device that is being removed (ENODEV), of a name that no file can have,
- * and of a file of another kind.
+ * Errors that say nothing is there: also of a device that is being removed (ENODEV), of a process that has ended
+ * (ESRCH), of a name that no file can have, and of a file of another kind.
  */
-const ABSENT = ["ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
+const ABSENT = ["ENOENT", "ENOTDIR", "ENODEV", "ESRCH", "ENXIO", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
 
 function absentIsUndefined<T>(read: () => T): T | undefined {
   try {

@@ -14,7 +14,11 @@ const LONGEST_PAUSE_MS = 160;
  *
  * @throws {CniError} code 11 when another call has it for 30 seconds
  */
-export function takeLock(kernel: Kernel, folder: string, timeoutMs = TIMEOUT_MS): Disposable {
+export function takeLock(
+  kernel: Pick<Kernel, "tryLock" | "sleep">,
+  folder: string,
+  timeoutMs = TIMEOUT_MS,
+): Disposable {
   let pauseMs = FIRST_PAUSE_MS;
   for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += pauseMs) {
     const lock = kernel.tryLock(folder);

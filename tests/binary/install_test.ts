@@ -1,6 +1,7 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { assertFailed, byUser, call, type Outcome, PROGRAM, start } from "./program.ts";
+import { assertFailed, byUser, call, HeldCall, type Outcome, PROGRAM, start } from "./program.ts";
+import { Trace } from "./strace.ts";
 
 /** More than enough for a page or two, far less than the runtime takes. */
 const WAITING_LIMIT_KB = 1024;
@@ -16,15 +17,16 @@ Deno.test("installed it runs, knows that it is in place, and can be removed", as
   await withFolder(async (folder) => {
     const installed = await install(folder);
     assertEquals([installed.code, installed.stdout], [0, ""]);
-    assertEquals(installed.stderr, `${folder}/.rdma-cni/libmnl.so.0: installed\n${folder}/rdma: installed\n`);
+    assertEquals(installed.stderr, outcomeOf(folder, "installed"));
     assertEquals(
       (await install(folder, "--check")).stdout,
       `ok: ${folder} has this plugin and its library\n`,
     );
     const { stdout } = await new Deno.Command(`${folder}/rdma`, { args: ["--version"] }).output();
     assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d/);
-    const again = await start({ args: ["install", "--cni-bin-dir", folder], by: ["env", "-C", folder] });
-    assertMatch(again.stderr, /rdma: already there\n$/);
+    // By the installed program itself, which knows what people call it.
+    const again = await start({ program: `${folder}/rdma`, args: ["install", "--cni-bin-dir", folder] });
+    assertEquals(again.stderr, outcomeOf(folder, "already there"));
     assertEquals(await install(folder, "--uninstall"), {
       code: 0,
       stdout: "",
@@ -34,6 +36,109 @@ Deno.test("installed it runs, knows that it is in place, and can be removed", as
     assertEquals(names(folder), []);
   });
 });
+
+Deno.test("commands that the installed program shows are those of the launcher", async () => {
+  await withFolder(async (folder) => {
+    await install(folder);
+    const { stdout } = await start({ program: `${folder}/rdma`, args: ["doctor"] });
+    assertMatch(stdout, new RegExp(`-> ${folder}/rdma install --cni-bin-dir /opt/cni/bin\n`));
+    assertEquals(stdout.includes(`${folder}/.rdma-cni/rdma-cni-`), false, stdout);
+  });
+});
+
+Deno.test("a call by the launcher works in a working directory that was removed, a copy by hand does not", async () => {
+  await withFolder(async (folder) => {
+    await install(folder);
+    const by = ["/bin/sh", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$1"', `${folder}/gone`];
+    const { code, json } = await call("VERSION", { program: `${folder}/rdma`, by });
+    assertEquals([code, json?.supportedVersions.at(-1)], [0, "1.1.0"]);
+    assertEquals((await call("VERSION", { by })).code, 1);
+  });
+});
+
+for (const installer of ["install", "cp"] as const) {
+  Deno.test(`a node without libmnl: one that "${installer}" put there finds its own`, async () => {
+    await withFolder(async (folder) => {
+      const { stderr } = await install(folder);
+      const library = `${folder}/.rdma-cni/libmnl.so.0`;
+      assertMatch(stderr, /libmnl\.so\.0: installed/);
+      if (installer === "cp") {
+        Deno.copyFileSync(PROGRAM, `${folder}/other`); // a file that is run cannot be written to
+        Deno.renameSync(`${folder}/other`, `${folder}/rdma`);
+        for (const name of names(`${folder}/.rdma-cni`).filter((name) => !name.startsWith("libmnl"))) {
+          Deno.removeSync(`${folder}/.rdma-cni/${name}`);
+        }
+      }
+      const script =
+        "for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); " +
+        'do mount --bind /dev/null "$file"; done; exec "$0" doctor --json';
+      const env = { PATH: "/usr/bin:/bin" };
+      const { stdout } = await start({
+        env,
+        by: ["unshare", "--mount", "/bin/sh", "-c", script],
+        program: `${folder}/rdma`,
+      });
+      assertEquals(
+        JSON.parse(stdout).findings.some(({ text }: { text: string }) => text === `found: ${library}`),
+        true,
+        stdout,
+      );
+    });
+  });
+}
+
+Deno.test("each part is on the disk before it has its name, and the name before the next part", async () => {
+  await withFolder(async (folder) => {
+    using trace = new Trace();
+    const args = ["install", "--cni-bin-dir", folder];
+    await start({ args, by: [...trace.by("fsync", "rename", "renameat", "renameat2"), "--decode-fds=path"] });
+    const steps = trace.lines().filter((line) => line.includes(folder)).map((line) => {
+      const paths = line.matchAll(/[<"]([^<>"]*)[>"]/g);
+      const shown = Array.from(paths, ([, path]) => path!.replace(`${folder}/`, "").replace(folder, "."));
+      return [line.split("(")[0]!.replace(/at2?$/, ""), ...shown].join(" ")
+        .replace(/rdma-cni-[^/ ]*-[0-9a-f]{12}/g, "PROGRAM").replace(/\.[0-9a-f-]{36}\.tmp/g, ".tmp");
+    });
+    assertEquals(steps, [
+      "fsync .rdma-cni/.libmnl.so.0.tmp",
+      "rename .rdma-cni/.libmnl.so.0.tmp .rdma-cni/libmnl.so.0",
+      "fsync .rdma-cni",
+      "fsync .rdma-cni/.PROGRAM.tmp",
+      "rename .rdma-cni/.PROGRAM.tmp .rdma-cni/PROGRAM",
+      "fsync .rdma-cni",
+      "rename .rdma-cni/.current.tmp .rdma-cni/current",
+      "fsync .rdma-cni",
+      "fsync .rdma.tmp",
+      "rename .rdma.tmp rdma",
+      "fsync .",
+    ]);
+  });
+});
+
+for (const [when, what] of ["library", "program", "link", "launcher"].entries()) {
+  Deno.test(`an upgrade that is killed as it puts the ${what} there leaves a plugin that works`, async () => {
+    await withFolder(async (folder) => {
+      await install(folder);
+      await Deno.writeTextFile(`${folder}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
+      const other = await otherVersion(folder);
+      const strace = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
+      const { code } = await start({
+        program: other,
+        args: ["install", "--cni-bin-dir", folder],
+        by: strace,
+      });
+      assertEquals(code, 137);
+      const program = `${folder}/rdma`;
+      assertEquals((await call("VERSION", { program })).code, 0);
+      const again = await start({ program: other, args: ["install", "--cni-bin-dir", folder] });
+      assertEquals(again.code, 0, again.stderr);
+      assertEquals((await call("VERSION", { program })).code, 0);
+      Deno.removeSync(other);
+      assertEquals(names(folder), [".rdma-cni", "rdma"]);
+      const installed = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+      assertEquals(names(`${folder}/.rdma-cni`), ["current", "libmnl.so.0", installed]);
+    });
+  });
+}
 
 Deno.test("the library is a copy of the one that the program uses", async () => {
   await withFolder(async (folder) => {
@@ -50,47 +155,53 @@ Deno.test("four installers at once do not disturb each other", async () => {
     assertEquals(outcomes.map(({ code }) => code), [0, 0, 0, 0], outcomes.map(({ stderr }) => stderr).join());
     assertEquals((await install(folder, "--check")).code, 0);
     assertEquals(names(folder), [".rdma-cni", "rdma"]);
-    assertEquals(names(`${folder}/.rdma-cni`), ["libmnl.so.0"]);
+    assertEquals(names(`${folder}/.rdma-cni`).length, 3);
   });
 });
 
-Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, and nothing is left", async () => {
+Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, also one of the version that goes", async () => {
   await withFolder(async (folder) => {
     await install(folder);
-    const other = `${folder}/.other`;
-    await Deno.copyFile(PROGRAM, other);
-    {
-      // A byte of the ELF header that nobody reads (EI_PAD).
-      using file = await Deno.open(other, { write: true });
-      await file.seek(12, Deno.SeekMode.Start);
-      await file.write(Uint8Array.of(1));
-    }
+    const versions = [PROGRAM, await otherVersion(folder)];
+    const program = `${folder}/rdma`;
     let [upgrading, calls] = [true, 0];
     const upgrade = async () => {
-      for (let count = 0; count < UPGRADES; count++) {
+      for (let count = 1; count <= UPGRADES; count++) {
+        const old = await Deno.realPath(`${folder}/.rdma-cni/current`);
+        using held = new HeldCall(program);
+        await untilValue(() => Deno.readLinkSync(`/proc/${held.pid}/exe`) === old || undefined);
         const args = ["install", "--cni-bin-dir", folder];
-        const { code, stderr } = await new Deno.Command(count % 2 ? PROGRAM : other, { args }).output();
+        const installer = new Deno.Command(versions[count % 2]!, { args, stdout: "null", stderr: "piped" })
+          .spawn();
+        await untilValue(() =>
+          Deno.readLinkSync(`${folder}/.rdma-cni/current`) !== old.split("/").at(-1) || undefined
+        );
+        // Long enough for the installer to have found several times that the file is busy (ETXTBSY).
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        assertEquals(Deno.readLinkSync(`/proc/${held.pid}/exe`), old);
+        assertFailed(await held.end(), 8, "/run/netns/");
+        const { code, stderr } = await installer.output();
         assertEquals(code, 0);
-        assertMatch(new TextDecoder().decode(stderr), /rdma: replaced\n$/);
+        assertMatch(new TextDecoder().decode(stderr), new RegExp(`^${old}: removed\n$`, "m"));
       }
     };
     const callAgainAndAgain = async () => {
       for (; upgrading; calls++) {
-        const by = ["sh", "-c", `exec ${folder}/rdma`];
-        const { code, stdout, stderr } = await call("VERSION", { by });
+        const { code, stdout, stderr } = await call("VERSION", { program });
         assertEquals([code, stderr], [0, ""]);
         assertMatch(stdout, /"supportedVersions"/);
         // Its namespace is missing, so it gets as far as opening that. tests/vm has ADDs that succeed.
-        assertFailed(await call("ADD", { by }), 8, "/run/netns/");
+        assertFailed(await call("ADD", { program }), 8, "/run/netns/");
       }
     };
     await Promise.all([
       upgrade().finally(() => upgrading = false),
-      ...[1, 2, 3].map(callAgainAndAgain),
+      ...[1, 2].map(callAgainAndAgain),
     ]);
     assert(calls > UPGRADES, `only ${calls} calls were made`);
-    Deno.removeSync(other);
+    Deno.removeSync(versions[1]!);
     assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    assertEquals(names(`${folder}/.rdma-cni`).length, 3);
   });
 });
 
@@ -100,7 +211,7 @@ for (
       "a full disk",
       "size=20m",
       ":",
-      /Cannot install ".*\/rdma": No space left on device.*\nFree some space there.*as it was/,
+      /Cannot install ".*\/rdma-cni-[^"\/]+": No space left on device.*\nFree some space there.*as it was/,
     ],
     ["a read-only file system", "size=200m", "mount -o remount,ro .", /Read-only file system.*\n.*writable/],
     ["a file system that forbids programs", "size=200m,noexec", ":", /permission denied\n.*mounted noexec/],
@@ -127,8 +238,9 @@ Deno.test("a copy that came out different does not become the plugin", async () 
     const args = ["install", "--cni-bin-dir", folder];
     const { code, stderr } = await start({ args, by: ["strace", "-o", "/dev/null", "-e", inject] });
     assertEquals(code, 1, stderr);
-    assertMatch(stderr, /Cannot install "[^"]+\/rdma": its copy has another content/);
+    assertMatch(stderr, /Cannot install "[^"]+\/rdma-cni-[^"\/]+": its copy has another content/);
     assertEquals([await Deno.readTextFile(`${folder}/rdma`), names(folder)], ["old", [".rdma-cni", "rdma"]]);
+    assertEquals(names(`${folder}/.rdma-cni`), ["libmnl.so.0"]);
   });
 });
 
@@ -239,6 +351,23 @@ Deno.test("--check --wait waits when all is installed, and fails at once when no
     assertEquals((await child.status).code, 0);
   });
 });
+
+/** What is printed when all parts come to this. */
+function outcomeOf(folder: string, state: string): string {
+  const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+  const parts = [".rdma-cni/libmnl.so.0", `.rdma-cni/${program}`, ".rdma-cni/current", "rdma"];
+  return parts.map((part) => `${folder}/${part}: ${state}\n`).join("");
+}
+
+/** Makes a copy of the program that differs by a byte of the ELF header which nobody reads (EI_PAD). */
+async function otherVersion(folder: string): Promise<string> {
+  const path = `${folder}/.other`;
+  await Deno.copyFile(PROGRAM, path);
+  using file = await Deno.open(path, { write: true });
+  await file.seek(12, Deno.SeekMode.Start);
+  await file.write(Uint8Array.of(1));
+  return path;
+}
 
 function install(folder: string, ...args: string[]): Promise<Outcome> {
   return start({ args: ["install", "--cni-bin-dir", folder, ...args] });

@@ -59,10 +59,7 @@ export async function start(
   const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
   // The program may end without having read all of it.
   await writer.write(bytes).then(() => writer.close()).catch(() => {});
-  const { code, ...streams } = await output;
-  const decoder = new TextDecoder();
-  const [stdout, stderr] = [decoder.decode(streams.stdout), decoder.decode(streams.stderr)];
-  return { code, stdout, stderr, json: stdout.startsWith("{") ? JSON.parse(stdout) : undefined };
+  return outcomeOf(await output);
 }
 
 interface Call extends Omit<Start, "env" | "stdin"> {
@@ -78,6 +75,44 @@ export function call(command: string, { variables, config = {}, ...rest }: Call 
   const env = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   const stdin = typeof config === "string" ? config : JSON.stringify({ ...CONFIG, ...config });
   return start({ env: env as Record<string, string>, stdin, ...rest });
+}
+
+/** An ADD that waits for its configuration. */
+export class HeldCall implements Disposable {
+  readonly #child: Deno.ChildProcess;
+
+  constructor(program: string) {
+    const env = { ...ENVIRONMENT, CNI_COMMAND: "ADD" };
+    const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+    this.#child = new Deno.Command(program, { env, clearEnv: true, ...piped }).spawn();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Gives it the configuration and waits for its end. */
+  async end(): Promise<Outcome> {
+    const output = this.#child.output();
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(JSON.stringify(CONFIG)));
+    await writer.close();
+    return outcomeOf(await output);
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+  }
+}
+
+function outcomeOf({ code, ...streams }: Deno.CommandOutput): Outcome {
+  const decoder = new TextDecoder();
+  const [stdout, stderr] = [decoder.decode(streams.stdout), decoder.decode(streams.stderr)];
+  return { code, stdout, stderr, json: stdout.startsWith("{") ? JSON.parse(stdout) : undefined };
 }
 
 /** Asserts that a call failed with one JSON on standard output, and told it on standard error too. */

@@ -1,9 +1,11 @@
 // What the DaemonSet may do on a node: as little as possible, each exception spelled out here.
-import type { IContainer, IPodSpec, IVolume } from "kubernetes-models/v1";
+import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
+import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-models/v1";
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
-import { buildFolder, buildWith, readManifests, type Source } from "./manifests.ts";
+import { InstallNode, SCRIPT } from "./install_node.ts";
+import { buildFolder, buildText, buildWith, readManifests, type Source } from "./manifests.ts";
 
 const CONFINED = {
   allowPrivilegeEscalation: false,
@@ -55,6 +57,11 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
     sources: await buildWith(["vf-mac-init"]),
   },
   {
+    name: "openshift",
+    containers: ["install", "installed"],
+    sources: (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
+  },
+  {
     name: "both, in the other order",
     containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
     sources: await buildWith(["vf-mac-init", "netns-mode-check"]),
@@ -93,19 +100,119 @@ for (const { name, containers, sources } of BUILDS) {
   Deno.test(`${name}: the pod has no account, no namespaces of the host and no folders but its own`, () => {
     const hostNetwork = containers.includes("vf-mac-init") ? true : undefined;
     assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: undefined, hostIPC: undefined });
-    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [false, undefined]);
+    const isOpenShift = name === "openshift";
+    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [
+      false,
+      isOpenShift ? "rdma-cni" : undefined,
+    ]);
     assertEquals(pod.securityContext, {
       runAsUser: 0,
       runAsGroup: 0,
       seccompProfile: { type: "RuntimeDefault" },
+      ...isOpenShift ? { seLinuxOptions: { type: "spc_t" } } : {},
     });
-    for (const { name, ...source } of pod.volumes ?? []) assertEquals(source, { hostPath: VOLUMES[name]! });
+    for (const { name, ...source } of pod.volumes ?? []) {
+      const hostPath = VOLUMES[name]!;
+      assertEquals(source, { hostPath: isOpenShift ? { ...hostPath, path: "/var/lib/cni/bin" } : hostPath });
+    }
   });
 
-  Deno.test(`${name}: labels tell this version`, () => {
-    for (const labels of [daemonSet!.metadata!.labels, daemonSet!.spec!.template.metadata!.labels]) {
-      assertEquals(labels?.["app.kubernetes.io/version"], VERSION);
-    }
+  Deno.test(`${name}: no label has a version, which a kustomization's newTag would leave wrong`, () => {
+    const { metadata, spec } = daemonSet!;
+    const labels = { ...metadata!.labels, ...spec!.template.metadata!.labels, ...spec!.selector.matchLabels };
+    assertEquals(Object.entries(labels).filter((label) => label.join().includes(VERSION)), []);
+    assertEquals(labels["app.kubernetes.io/name"], "rdma-cni");
+  });
+
+  Deno.test(`${name}: it is looked at often whether the plugin is there, seldom whether each byte is right`, () => {
+    const { readinessProbe, livenessProbe } = pod.containers.find(({ name }) => name === "installed")!;
+    const { exec, periodSeconds, initialDelaySeconds, ...limits } = readinessProbe!;
+    // A young kubelet waits a random part of the period before it looks first.
+    assertEquals([exec!.command![0], periodSeconds! <= 10, initialDelaySeconds], [
+      "/usr/bin/test",
+      true,
+      undefined,
+    ]);
+    assertEquals(limits, { timeoutSeconds: 5, failureThreshold: 1 });
+    assertEquals(livenessProbe, {
+      exec: { command: ["/rdma-cni", "install", "--check"] },
+      periodSeconds: 600,
+      timeoutSeconds: 60,
+      failureThreshold: 2,
+    });
+  });
+}
+
+Deno.test("a kustomization's newTag sets all that tells the version", async () => {
+  const [built] = await buildText(
+    "resources: [../../deployment]\nimages: [{ name: localhost/rdma-cni, newTag: 9.9.9 }]\n",
+  );
+  const text = JSON.stringify(built!.manifest);
+  assertEquals([text.includes(VERSION), text.match(/:9\.9\.9/g)!.length], [false, 2]);
+});
+
+Deno.test("openshift: the pod's account may use the security context constraint that it needs, and nothing else", async () => {
+  const built = (await buildWith(["openshift"])).map(({ manifest }) => manifest);
+  const [account, ...accounts] = built.filter(({ kind }) => kind === "ServiceAccount") as IServiceAccount[];
+  const [binding, ...bindings] = built.filter(({ kind }) => kind === "RoleBinding") as IRoleBinding[];
+  const { name, namespace } = account!.metadata!;
+  assertEquals([accounts, bindings, binding!.metadata!.namespace, binding!.roleRef.name, binding!.subjects], [
+    [],
+    [],
+    namespace,
+    "system:openshift:scc:privileged",
+    [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
+  ]);
+});
+
+/** What the readiness probe says of a folder of plugins. */
+async function isReady(folder: string): Promise<boolean> {
+  const pod = (BUILDS[0]!.sources[0]!.manifest as IDaemonSet).spec!.template.spec!;
+  const [program, ...args] = pod.containers[0]!.readinessProbe!.exec!.command!.map((word) =>
+    word.replace("/host/opt/cni/bin", folder)
+  );
+  const { code, stderr } = await new Deno.Command(program!, { args }).output();
+  assertEquals([code <= 1, new TextDecoder().decode(stderr)], [true, ""]);
+  return code === 0;
+}
+
+for (
+  const [what, spoil] of [
+    ["nothing is installed", ({ folder }) => Deno.removeSync(folder, { recursive: true })],
+    ["the plugin is missing", ({ plugin }) => Deno.removeSync(plugin)],
+    ["the Go plugin was copied into its file", ({ plugin }) => Deno.copyFileSync("/usr/bin/true", plugin)],
+    [
+      "another program of another time took its place",
+      ({ plugin }) => {
+        Deno.copyFileSync("/usr/bin/true", `${plugin}.new`);
+        Deno.utimeSync(`${plugin}.new`, 1000, 1000);
+        Deno.renameSync(`${plugin}.new`, plugin);
+      },
+    ],
+    ["the link is missing", ({ current }) => Deno.removeSync(current)],
+    ["the link leads nowhere", ({ current }) => Deno.removeSync(Deno.realPathSync(current))],
+    ["both are missing", ({ plugin, current }) => (Deno.removeSync(plugin), Deno.removeSync(current))],
+    ["the program is not executable", ({ current }) => Deno.chmodSync(current, 0o644)],
+    [
+      "another version was installed besides, by something that knows no launcher",
+      ({ own, current }) => {
+        Deno.writeTextFileSync(`${own}/other`, SCRIPT, { mode: 0o755 });
+        Deno.utimeSync(`${own}/other`, 1000, 1000);
+        Deno.removeSync(current);
+        Deno.symlinkSync("other", current);
+      },
+    ],
+  ] as [string, (node: InstallNode) => void][]
+) {
+  Deno.test(`the readiness probe fails when ${what}, and passes after an installation`, async () => {
+    using node = new InstallNode();
+    node.install();
+    assertEquals(await isReady(node.folder), true);
+    spoil(node);
+    assertEquals(await isReady(node.folder), false);
+    Deno.mkdirSync(node.folder, { recursive: true });
+    node.install();
+    assertEquals(await isReady(node.folder), true);
   });
 }
 

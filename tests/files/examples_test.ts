@@ -100,6 +100,14 @@ for (const { metadata, spec } of pods) {
   });
 }
 
+for (const { metadata, spec } of pods) {
+  Deno.test(`pod ${metadata!.name} is deleted only when its DEL has run`, () => {
+    // With 0 the API server forgets the pod before its node has ended it.
+    const { terminationGracePeriodSeconds: seconds = 30 } = spec!;
+    assert(seconds >= 1, `${seconds}`);
+  });
+}
+
 Deno.test("there are networks, resources and pods", () => {
   assertEquals([networks, configMaps, pods].map((list) => list.length), [3, 3, 2]);
 });

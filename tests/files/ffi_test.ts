@@ -50,15 +50,6 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     assertEquals([length, answer[4]], [36n, 2]);
     return 0;
   },
-  renameat2: () => {
-    const folder = Deno.makeTempDirSync();
-    const [a, b] = [`${folder}/a`, `${folder}/b`];
-    for (const path of [a, b]) Deno.writeTextFileSync(path, path);
-    const result = libc().renameat2(-100, cString(a), -100, cString(b), 2); // RENAME_EXCHANGE
-    assertEquals([Deno.readTextFileSync(a), Deno.readTextFileSync(b)], [b, a]);
-    Deno.removeSync(folder, { recursive: true });
-    return result;
-  },
   sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
   setns: () => {
     using netns = openForReading(OWN_NETNS);

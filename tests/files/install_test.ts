@@ -1,125 +1,95 @@
 // `install` with files that stand for the program and its library, in temporary folders and on small file systems.
+import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/admin/error.ts";
-import { checkInstalled } from "../../src/admin/install/check.ts";
-import { install } from "../../src/admin/install/install.ts";
-import { uninstall } from "../../src/admin/install/uninstall.ts";
+import { lockFolder } from "../../src/admin/install/folder.ts";
+import { LAUNCHER } from "../../src/admin/install/launcher.ts";
+import { commandOf, isProgramName, programName } from "../../src/admin/install/layout.ts";
 import { WAITER } from "../../src/admin/install/waiter.ts";
-import { libc } from "../../src/ffi/libc.ts";
-import { State } from "../../src/plugin/state.ts";
 import { VERSION } from "../../src/version.ts";
-import { ifPresent } from "../../src/durable_file.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
+import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
 
-libc(); // stays open; opened within a test it would be taken for a leak of that test
+const ALL = (state: string) =>
+  [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current", "rdma"].map((name) =>
+    `${name}: ${state}\n`
+  ).join("");
 
-const SCRIPT = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # one\n`;
-const HOUR_MS = 3_600_000;
+const modeOf = (path: string) => (Deno.statSync(path).mode! & 0o7777).toString(8);
 
-/** A folder of plugins, the files to install, and what the command printed. */
-class InstallNode implements Disposable {
-  readonly temporary = Deno.makeTempDirSync();
-  readonly folder = `${this.temporary}/bin`;
-  readonly plugin = `${this.folder}/rdma`;
-  readonly libmnl = `${this.folder}/.rdma-cni/libmnl.so.0`;
-  readonly sources = {
-    executable: `${this.temporary}/rdma-cni`,
-    libmnl: `${this.temporary}/libmnl.so.0.2.0`,
-  };
-  readonly state = new State(`${this.temporary}/state`);
-  readonly terminal = new TestTerminal();
-
-  constructor() {
-    Deno.mkdirSync(this.folder);
-    Deno.writeTextFileSync(this.sources.libmnl, "library");
-    this.writeExecutable(SCRIPT);
-  }
-
-  writeExecutable(content: string | Uint8Array, mode = 0o755): void {
-    Deno.writeFileSync(
-      this.sources.executable,
-      typeof content === "string" ? new TextEncoder().encode(content) : content,
-    );
-    Deno.chmodSync(this.sources.executable, mode);
-  }
-
-  /** Returns what was printed for people. */
-  install(options = {}): string {
-    this.terminal.stderr = "";
-    install(this.terminal, this.folder, this.sources, options);
-    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
-  }
-
-  uninstall(options = {}): string {
-    this.terminal.stderr = "";
-    uninstall(this.terminal, this.folder, this.state, options);
-    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
-  }
-
-  /** Returns the line that was printed, without the folder. */
-  check(want: ExitCode): string {
-    this.terminal.stdout = "";
-    assertEquals(checkInstalled(this.terminal, this.folder, this.sources, {}), want, this.terminal.stdout);
-    return this.terminal.stdout.replaceAll(`${this.folder}/`, "");
-  }
-
-  /** Asserts that installing fails with these words, and that the folder of plugins is as it was. */
-  refuse(words: RegExp, advice: RegExp): void {
-    const before = this.files();
-    const error = assertThrows(() => this.install(), CommandError);
-    assertMatch(error.message, words);
-    assertMatch(error.advice!, advice);
-    assertEquals(this.files(), before);
-  }
-
-  /** Names in the folder of plugins, hidden ones too, without the plugin's own folder. */
-  files(): string[] {
-    const entries = ifPresent(() => [...Deno.readDirSync(this.folder)]) ?? [];
-    return entries.map(({ name }) => name).filter((name) => name !== ".rdma-cni").sort();
-  }
-
-  /** Makes a file in the folder of plugins that was written some time ago. */
-  age(name: string, ageMs: number): void {
-    const path = `${this.folder}/${name}`;
-    Deno.writeTextFileSync(path, "");
-    Deno.utimeSync(path, new Date(), new Date(Date.now() - ageMs));
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.temporary, { recursive: true });
-  }
-}
-
-const BOTH = (state: string) => `.rdma-cni/libmnl.so.0: ${state}\nrdma: ${state}\n`;
-
-Deno.test("install copies both files, with the permissions they need", () => {
+Deno.test("install puts launcher, program, link and library there, with the permissions they need", () => {
   using node = new InstallNode();
   node.writeExecutable(SCRIPT, 0o6777);
-  assertEquals(node.install(), BOTH("installed"));
-  assertEquals(Deno.readTextFileSync(node.plugin), SCRIPT);
-  assertEquals(Deno.readTextFileSync(node.libmnl), "library");
-  const modes = [node.plugin, node.libmnl, `${node.folder}/.rdma-cni`].map((path) =>
-    (Deno.statSync(path).mode! & 0o7777).toString(8)
-  );
-  assertEquals(modes, ["755", "644", "755"]);
+  assertEquals(node.install(), ALL("installed"));
+  assertEquals(Deno.readFileSync(node.plugin), LAUNCHER[Deno.build.arch]);
+  assertEquals(node.version(), `rdma-cni ${VERSION}\n`);
+  assertEquals([node.program(), Deno.readTextFileSync(node.libmnl)], [SCRIPT, "library"]);
+  const modes = [node.plugin, node.current, node.libmnl, node.own].map(modeOf);
+  assertEquals(modes, ["755", "755", "644", "755"]);
   assertEquals(node.files(), ["rdma"]);
+  const sha256 = createHash("sha256").update(SCRIPT).digest("hex");
+  const name = `rdma-cni-${VERSION}-${sha256.slice(0, 12)}`;
+  assertEquals([node.ownFiles(), Deno.readLinkSync(node.current)], [["current", "libmnl.so.0", name], name]);
 });
 
 Deno.test("install a second time changes nothing", () => {
   using node = new InstallNode();
   node.install();
-  const before = Deno.statSync(node.plugin).ino;
-  assertEquals(node.install(), BOTH("already there"));
-  assertEquals(Deno.statSync(node.plugin).ino, before);
+  const inodes = () => [node.plugin, node.current, node.libmnl].map((path) => Deno.lstatSync(path).ino);
+  const before = inodes();
+  assertEquals(node.install(), ALL("already there"));
+  assertEquals(inodes(), before);
 });
 
-Deno.test("install replaces what differs only", () => {
+Deno.test("an upgrade adds a program, exchanges the link and removes the older program", () => {
   using node = new InstallNode();
   node.install();
+  const [old] = node.ownFiles().filter(isProgramName);
   node.writeExecutable(SCRIPT.replace("one", "two")); // as long as before
-  assertEquals(node.install(), ".rdma-cni/libmnl.so.0: already there\nrdma: replaced\n");
-  assertMatch(Deno.readTextFileSync(node.plugin), /two/);
+  const before = Deno.statSync(node.plugin).mtime!;
+  // So that the times differ, whole seconds as they are.
+  Deno.utimeSync(`${node.own}/${old}`, 1000, 1000);
+  Deno.utimeSync(node.plugin, 1000, 1000);
+  assertEquals(
+    node.install(),
+    ".rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: installed\n.rdma-cni/current: replaced\n" +
+      "rdma: replaced\n.rdma-cni/PROGRAM: removed\n",
+  );
+  assertMatch(node.program(), /two/);
   assertEquals(node.files(), ["rdma"]);
+  assertEquals(node.ownFiles().filter(isProgramName), [Deno.readLinkSync(node.current)]);
+  assert(!node.ownFiles().includes(old!));
+  assert(Deno.statSync(node.plugin).mtime! >= before);
+});
+
+Deno.test("the launcher has the time of the program, which tells when something else is in its place", () => {
+  using node = new InstallNode();
+  node.install();
+  const timeOf = (path: string) =>
+    new Deno.Command("stat", { args: ["-L", "-c", "%.9Y", path] }).outputSync();
+  assertEquals(timeOf(node.plugin).stdout, timeOf(node.current).stdout);
+  Deno.utimeSync(node.plugin, 1000, 1000);
+  assertMatch(node.check(ExitCode.failed), /^failed: rdma was changed at 1970-01-01T00:16:40\.000Z, want 2/);
+  assertMatch(node.install(), /^rdma: replaced$/m);
+  assertEquals(timeOf(node.plugin).stdout, timeOf(node.current).stdout);
+});
+
+Deno.test("a program that somebody runs stays, and the next installation removes it", async () => {
+  using node = new InstallNode();
+  const sleeper = Deno.readFileSync("/usr/bin/sleep");
+  node.install();
+  const running = `${node.own}/${programName("0.0.1", "0123456789abcdef")}`;
+  Deno.writeFileSync(running, sleeper, { mode: 0o755 });
+  const child = new Deno.Command(running, { args: ["60"] }).spawn();
+  try {
+    assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: in use$/m);
+    assert(Deno.statSync(running).isFile);
+    assertEquals(Deno.readLinkSync(`/proc/${child.pid}/exe`), running);
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+  assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: removed$/m);
+  assertEquals(node.ownFiles().filter(isProgramName).length, 1);
 });
 
 Deno.test("a difference beyond the first megabyte counts", () => {
@@ -128,61 +98,130 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   node.writeExecutable(`${long}1`);
   node.install();
   node.writeExecutable(`${long}2`);
-  assertMatch(node.check(ExitCode.failed), /^failed: rdma has another content$/m);
-  assertMatch(node.install(), /rdma: replaced/);
-  assertEquals(Deno.readTextFileSync(node.plugin), `${long}2`);
+  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there$/m);
+  assertMatch(node.install(), /^\.rdma-cni\/current: replaced$/m);
+  assertEquals(node.program(), `${long}2`);
+  // Of the same name, as after a crash of the disk.
+  Deno.writeTextFileSync(node.current, `${long}3`);
+  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has another content$/m);
+  assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
+  assertEquals(node.program(), `${long}2`);
 });
 
-Deno.test("install from the plugin's own place leaves it alone", () => {
+Deno.test("an installed program installs itself where it is: nothing changes", () => {
   using node = new InstallNode();
-  Deno.copyFileSync(node.sources.executable, node.plugin);
-  node.sources.executable = node.plugin;
-  assertEquals(node.install(), ".rdma-cni/libmnl.so.0: installed\nrdma: already there\n");
+  node.install();
+  node.sources.executable = `${node.own}/${Deno.readLinkSync(node.current)}`;
+  node.sources.libmnl = node.libmnl;
+  assertEquals(node.install(), ALL("already there"));
 });
 
-Deno.test("a symbolic link in the plugin's place is replaced, and not followed", () => {
-  using node = new InstallNode();
-  const elsewhere = `${node.temporary}/elsewhere`;
-  Deno.writeTextFileSync(elsewhere, "other");
-  Deno.utimeSync(elsewhere, 0, 0);
-  Deno.symlinkSync(elsewhere, node.plugin);
-  assertMatch(node.install(), /^rdma: replaced$/m);
-  assert(Deno.lstatSync(node.plugin).isFile);
-  assertEquals(Deno.readTextFileSync(elsewhere), "other");
-  assertEquals(Deno.statSync(elsewhere).mtime, new Date(0));
-  assertEquals(node.files(), ["rdma"]);
+Deno.test("people start an installed program by its launcher, any other by its path", () => {
+  assertEquals(
+    commandOf(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
+    "/opt/cni/bin/rdma",
+  );
+  for (const path of ["/usr/bin/rdma-cni", "/opt/cni/bin/rdma", "/a/.rdma-cni/other", "/rdma-cni"]) {
+    assertEquals(commandOf(path), path);
+  }
 });
 
-Deno.test("--dry-run tells the same and changes nothing", () => {
+for (
+  const [what, put] of [
+    ["a copy of this program", (path) => Deno.writeTextFileSync(path, SCRIPT)],
+    ["the Go plugin", (path) => Deno.copyFileSync("/usr/bin/true", path)],
+    ["a symbolic link", (path) => Deno.symlinkSync("../elsewhere", path)],
+  ] as [string, (path: string) => void][]
+) {
+  Deno.test(`${what} in the plugin's place is replaced, and not followed`, () => {
+    using node = new InstallNode();
+    const elsewhere = `${node.temporary}/elsewhere`;
+    Deno.writeTextFileSync(elsewhere, "other");
+    Deno.utimeSync(elsewhere, 0, 0);
+    put(node.plugin);
+    assertMatch(node.install(), /^rdma: replaced$/m);
+    assert(Deno.lstatSync(node.plugin).isFile);
+    assertEquals(node.version(), `rdma-cni ${VERSION}\n`);
+    assertEquals(Deno.readTextFileSync(elsewhere), "other");
+    assertEquals(Deno.statSync(elsewhere).mtime, new Date(0));
+    assertEquals(node.files(), ["rdma"]);
+  });
+}
+
+Deno.test("--dry-run says the same and changes nothing", () => {
   using node = new InstallNode();
-  assertEquals(node.install({ dryRun: true }), BOTH("would be installed"));
+  assertEquals(node.install({ dryRun: true }), ALL("would be installed"));
   assertEquals([...Deno.readDirSync(node.folder)], []);
+  node.install();
+  assertEquals(node.install({ dryRun: true }), ALL("already there"));
+  node.writeExecutable(SCRIPT.replace("one", "two"));
+  assertEquals(
+    node.install({ dryRun: true }),
+    ".rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: would be installed\n" +
+      ".rdma-cni/current: would be replaced\nrdma: would be replaced\n.rdma-cni/PROGRAM: would be removed\n",
+  );
+  assertMatch(node.program(), /one/);
 });
 
-Deno.test("--json tells what became of each file", () => {
+Deno.test("--json says what became of each file", () => {
   using node = new InstallNode();
   node.install({ json: true });
-  assertEquals(JSON.parse(node.terminal.stdout), {
-    dryRun: false,
-    files: [{ path: node.libmnl, state: "installed" }, { path: node.plugin, state: "installed" }],
-  });
+  const { dryRun, files } = JSON.parse(node.terminal.stdout);
+  const program = `${node.own}/${Deno.readLinkSync(node.current)}`;
+  assertEquals([dryRun, files], [
+    false,
+    [node.libmnl, program, node.current, node.plugin].map((path) => ({ path, state: "installed" })),
+  ]);
 });
 
-Deno.test("leftovers of crashes are removed, those of installers that may still run are not", () => {
+Deno.test("what crashes left of copies is removed, what others made is not", () => {
   using node = new InstallNode();
   node.install();
-  const leftover = (of: string, random: string, ageMs: number) => {
-    const name = `.${of}.${random.repeat(36)}.tmp`;
-    node.age(name, ageMs);
-    return name;
-  };
-  leftover("rdma", "a", HOUR_MS);
-  leftover("rdma-cni/.libmnl.so.0", "a", HOUR_MS);
-  const kept = [leftover("rdma", "b", 0), leftover("other", "a", HOUR_MS), ".rdma.conf.tmp", "rdma"];
-  node.age(".rdma.conf.tmp", HOUR_MS);
+  const put = (path: string) => Deno.writeTextFileSync(`${node.folder}/${path}`, "");
+  const temporary = (of: string) => `.${of}.${crypto.randomUUID()}.tmp`;
+  put(temporary("rdma"));
+  put(`.rdma-cni/${temporary("libmnl.so.0")}`);
+  put(`.rdma-cni/${temporary(programName(VERSION, "0123456789abcdef"))}`);
+  Deno.symlinkSync("nowhere", `${node.own}/${temporary("current")}`);
+  const kept = [temporary("other"), ".rdma.conf.tmp", "rdma"];
+  for (const name of kept.slice(0, 2)) put(name);
+  const before = node.ownFiles().filter((name) => !name.endsWith(".tmp"));
   node.install();
   assertEquals(node.files(), kept.sort());
-  assertEquals([...Deno.readDirSync(`${node.folder}/.rdma-cni`)].map(({ name }) => name), ["libmnl.so.0"]);
+  assertEquals(node.ownFiles(), before);
+});
+
+Deno.test("while another installation is at work, one waits, and then says so", () => {
+  using node = new InstallNode();
+  using _other = lockFolder(KERNEL, node.folder);
+  const error = assertThrows(() => lockFolder(KERNEL, node.folder, 50), CommandError);
+  assertMatch(error.message, /Cannot lock "[^"]+\/bin": another process has held it for 0\.05 s/);
+  assertMatch(error.advice!, /fuser -v .*another installation/);
+});
+
+Deno.test("an installation and its removal wait until another one has ended", async () => {
+  using node = new InstallNode();
+  for (const work of [() => node.install(), () => node.uninstall({ force: true })]) {
+    const ended = `${node.temporary}/ended`;
+    const args = [node.folder, "sh", "-c", 'echo here; sleep 0.5; echo >"$0"', ended];
+    const other = new Deno.Command("flock", { args, stdout: "piped" }).spawn();
+    const reader = other.stdout.getReader();
+    await reader.read();
+    work();
+    Deno.removeSync(ended); // is there
+    await reader.cancel();
+    await other.status;
+  }
+});
+
+Deno.test("the copy is asked for its version with no input, no environment and in the root directory", () => {
+  using node = new InstallNode();
+  const seen = `${node.temporary}/seen`;
+  node.writeExecutable(
+    `#!/bin/sh\necho "$(pwd) $(wc -c) $(env | grep -c ^HOME=)" >>${seen}\necho rdma-cni ${VERSION}\n`,
+  );
+  node.install();
+  assertEquals(Deno.readTextFileSync(seen), "/ 0 0\n/ 0 0\n"); // alone, and by the launcher
 });
 
 for (
@@ -237,7 +276,7 @@ for (
     ],
     [
       "a program for another architecture",
-      (node) => node.writeExecutable(WAITER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
+      (node) => node.writeExecutable(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
       /built for another architecture/,
       /this machine's/,
     ],
@@ -263,7 +302,7 @@ for (
       "a program that is another version",
       (node) => node.writeExecutable("#!/bin/sh\necho rdma-cni 0.0.1\n"),
       /it answers "rdma-cni 0\.0\.1\\n" to --version/,
-      /Build it anew/,
+      /Build it again/,
     ],
   ] as [string, (node: InstallNode) => void, RegExp, RegExp][]
 ) {
@@ -282,6 +321,25 @@ function withoutLibrary(): Uint8Array {
   return text;
 }
 
+Deno.test("the advice on a missing folder names those distributions whose folder is another one in the README", () => {
+  using node = new InstallNode();
+  Deno.removeSync(node.folder);
+  const { advice } = assertThrows(() => node.install(), CommandError);
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const [table] = /^\| distribution .*?\n\n/ms.exec(readme)!;
+  const rows = Array.from(
+    table.matchAll(/^\| (?!distribution|-)(.*?) +\| (.*?) +\|$/gm),
+    ([, who, where]) => [who!, where!],
+  );
+  assert(rows.length >= 8);
+  for (const [who, where] of rows as [string, string][]) {
+    const names = who.split(", ").map((name) => /^\w+/.exec(name)![0]);
+    if (where === "`/opt/cni/bin`") {
+      for (const name of names) assertEquals(advice!.includes(name), false, name);
+    } else if (where.startsWith("`")) assert(advice!.includes(names[0]!), names[0]);
+  }
+});
+
 Deno.test("--check says what is not so, and changes nothing", () => {
   using node = new InstallNode();
   assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there\n");
@@ -293,6 +351,17 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     [() => Deno.chmodSync(node.plugin, 0o644), "rdma has mode 644, want 755"],
     [() => Deno.chownSync(node.plugin, 1000, 1000), "rdma belongs to user 1000, want root"],
     [() => Deno.writeTextFileSync(node.plugin, ""), "rdma has another content"],
+    [() => Deno.removeSync(node.current), ".rdma-cni/current is not there"],
+    [
+      () => (Deno.removeSync(node.current), Deno.symlinkSync("elsewhere", node.current)),
+      '.rdma-cni/current leads to "elsewhere", want "PROGRAM"',
+    ],
+    [
+      () => (Deno.removeSync(node.current), Deno.writeTextFileSync(node.current, "")),
+      ".rdma-cni/current is no symbolic link",
+    ],
+    [() => Deno.removeSync(Deno.realPathSync(node.current)), ".rdma-cni/PROGRAM is not there"],
+    [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has another content"],
     [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has another content"],
     [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is no regular file"],
     [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
@@ -324,15 +393,19 @@ function installed(): InstallNode {
   return node;
 }
 
-Deno.test("--uninstall removes the plugin, of another version too, and its library", () => {
+Deno.test("--uninstall removes the plugin, also a copy by hand of another version, and what belongs to it", () => {
   using node = installed();
-  Deno.writeTextFileSync(node.plugin, `older ${OWN}`);
-  assertEquals(node.uninstall({ dryRun: true }), "rdma: would be removed\n.rdma-cni: would be removed\n");
-  assertEquals(node.files(), ["rdma"]);
-  assertEquals(node.uninstall({ json: true }), "rdma: removed\n.rdma-cni: removed\n");
-  assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
-  assertEquals([...Deno.readDirSync(node.folder)], []);
-  assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");
+  for (const put of [() => {}, () => Deno.writeTextFileSync(node.plugin, `older ${OWN}`)]) {
+    put();
+    assertEquals(node.uninstall({ dryRun: true }), "rdma: would be removed\n.rdma-cni: would be removed\n");
+    assertEquals(node.files(), ["rdma"]);
+    node.terminal.stdout = "";
+    assertEquals(node.uninstall({ json: true }), "rdma: removed\n.rdma-cni: removed\n");
+    assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
+    assertEquals([...Deno.readDirSync(node.folder)], []);
+    assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");
+    node.install();
+  }
 });
 
 for (
@@ -343,6 +416,10 @@ for (
       (path) => Deno.writeTextFileSync(path, OWN.replace("rdma-cni --help", "cni --help")),
     ],
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
+    [
+      "a program that is as small as the launcher",
+      (path) => Deno.writeFileSync(path, WAITER[Deno.build.arch]),
+    ],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
     ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],
     ["a folder", (path) => Deno.mkdirSync(path)],
@@ -353,7 +430,7 @@ for (
     Deno.removeSync(node.plugin);
     put(node.plugin);
     const error = assertThrows(() => node.uninstall({ force: true }), CommandError);
-    assertMatch(error.message, /Cannot remove "[^"]+\/rdma": it is no copy of this program/);
+    assertMatch(error.message, /Cannot remove "[^"]+\/rdma": it is another program/);
     assertEquals(node.files(), ["rdma"]);
     assert(Deno.statSync(node.libmnl).isFile);
   });

@@ -1,15 +1,18 @@
 /** Kubernetes' own schemas, on manifests. */
 import { DaemonSet } from "kubernetes-models/apps/v1";
-import { ConfigMap, Pod } from "kubernetes-models/v1";
+import { RoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
+import { ConfigMap, Pod, ServiceAccount } from "kubernetes-models/v1";
 import { PROJECT } from "./project.ts";
 import type { Manifest, Source } from "./manifests.ts";
 
 const MANIFESTS = new URL("manifests.ts", import.meta.url);
-const MODELS = [DaemonSet, ConfigMap, Pod];
+const MODELS = [DaemonSet, ConfigMap, Pod, RoleBinding, ServiceAccount];
 const TYPES: Record<string, string> = {
   DaemonSet: `import("kubernetes-models/apps/v1").IDaemonSet`,
   ConfigMap: `import("kubernetes-models/v1").IConfigMap`,
   Pod: `import("kubernetes-models/v1").IPod`,
+  RoleBinding: `import("kubernetes-models/rbac.authorization.k8s.io/v1").IRoleBinding`,
+  ServiceAccount: `import("kubernetes-models/v1").IServiceAccount`,
   NetworkAttachmentDefinition: `import("${MANIFESTS}").NetworkAttachmentDefinition`,
 };
 

@@ -1,6 +1,7 @@
 /** What is handed to a cluster: the manifests of deployment/ and examples/, as they are and as kustomize builds them. */
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import type { IConfigMap, IPod } from "kubernetes-models/v1";
+import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
+import type { IConfigMap, IPod, IServiceAccount } from "kubernetes-models/v1";
 import { relative } from "node:path";
 import { parseAll } from "../../src/admin/validate/yaml.ts";
 import { filesIn, PROJECT } from "./project.ts";
@@ -13,7 +14,13 @@ export interface NetworkAttachmentDefinition {
   spec: { config: string };
 }
 
-export type Manifest = IDaemonSet | IPod | IConfigMap | NetworkAttachmentDefinition;
+export type Manifest =
+  | IDaemonSet
+  | IPod
+  | IConfigMap
+  | IServiceAccount
+  | IRoleBinding
+  | NetworkAttachmentDefinition;
 
 /** A manifest and where it is from. */
 export interface Source {

@@ -14,7 +14,9 @@ const sources = [
 
 Deno.test("there are manifests of every kind", () => {
   const kinds = new Set(sources.map(({ manifest }) => manifest.kind));
-  assertEquals([...kinds].sort(), ["ConfigMap", "DaemonSet", "NetworkAttachmentDefinition", "Pod"]);
+  assertEquals([...kinds].sort(), [
+    ...["ConfigMap", "DaemonSet", "NetworkAttachmentDefinition", "Pod", "RoleBinding", "ServiceAccount"],
+  ]);
 });
 
 for (const { from, manifest } of sources) {

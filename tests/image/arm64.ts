@@ -54,7 +54,7 @@ export const arm64Cases: Cases = {
     const folder = await Deno.makeTempDir({ dir: engine.folder });
     const args = ["install", "--dry-run", "--cni-bin-dir", folder];
     const { code, stderr } = await start({ ...await emulated(engine), args });
-    assertEquals([code, stderr.split("\n").length], [0, 3], stderr);
+    assertEquals([code, stderr.split("\n").length], [0, 5], stderr);
     assertEquals([...Deno.readDirSync(folder)], []);
   },
 };

@@ -30,11 +30,15 @@ async function withInstalled(engine: Engine, work: (folder: string) => Promise<v
 export const containerCases: Cases = {
   "installs a plugin that the host can run": (engine) =>
     withInstalled(engine, async (folder) => {
-      const program = `${folder}/rdma`;
-      assertEquals((await start({ program, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
-      assertEquals((await call("VERSION", { program })).json.supportedVersions.at(-1), "1.1.0");
+      const plugin = `${folder}/rdma`;
+      assertEquals((await start({ program: plugin, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
+      assertEquals((await call("VERSION", { program: plugin })).json.supportedVersions.at(-1), "1.1.0");
       const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [[".rdma-cni", "rdma"], ["libmnl.so.0"]]);
+      const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [
+        [".rdma-cni", "rdma"],
+        ["current", "libmnl.so.0", program],
+      ]);
     }),
 
   "checks what is installed": (engine) =>
@@ -53,4 +57,23 @@ export const containerCases: Cases = {
       const { stdout } = await runConfined(engine, folder, ["doctor", "--json"], options);
       assertStringIncludes(stdout, '"found: /host/opt/cni/bin/.rdma-cni/libmnl.so.0"');
     }),
+
+  "is given to nodes without a registry, and its program to people, by the commands of the READMEs": async (
+    engine,
+  ) => {
+    const text = (name: string) => Deno.readTextFile(new URL(`../../${name}`, import.meta.url));
+    const commands = (await text("README.md") + await text("examples/README.md"))
+      .match(/^\$ podman (save|create|cp) .*$/gm)!.map((line) =>
+        line.slice(2).replace("registry.example.com", "localhost")
+      );
+    assertEquals(commands.length, 3);
+    const folder = await Deno.makeTempDir({ dir: engine.folder });
+    for (const command of commands) await engine.run("sh", ["-c", command], folder);
+    const { stdout } = await start({ program: `${folder}/rdma-cni`, args: ["--version"] });
+    assertEquals(stdout, `rdma-cni ${VERSION}\n`);
+    // What "ctr images import" names the image by.
+    const list = new Deno.Command("tar", { args: ["-xOf", `${folder}/rdma-cni.tar`, "manifest.json"] });
+    const [{ RepoTags }] = JSON.parse(new TextDecoder().decode((await list.output()).stdout));
+    assertEquals(RepoTags, [IMAGE]);
+  },
 };

@@ -1,6 +1,8 @@
 // The manifest's pod, run by podman in place of a cluster's kubelet.
 import { fileURLToPath } from "node:url";
+import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { stubAtHand } from "../../deployment/runtime_stub.ts";
+import { parseAll } from "../../src/admin/validate/yaml.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { start } from "../binary/program.ts";
@@ -11,6 +13,15 @@ import type { Engine } from "./engine.ts";
 
 const MANIFEST = fileURLToPath(new URL("../../deployment/rdma-cni-daemonset.yaml", import.meta.url));
 const CONTAINER = "rdma-cni-pod-installed";
+
+/** The commands of its probes, which podman does not run by itself. */
+const { readinessProbe, livenessProbe } = (parseAll(Deno.readTextFileSync(MANIFEST)) as IDaemonSet[])[0]!
+  .spec!
+  .template.spec!.containers[0]!;
+const [READINESS, LIVENESS] = [readinessProbe, livenessProbe].map((probe) => probe!.exec!.command!) as [
+  string[],
+  string[],
+];
 
 interface Pod {
   manifest: string;
@@ -43,6 +54,16 @@ async function ask(engine: Engine, property: string): Promise<string> {
   return (await engine.run("podman", ["inspect", `--format={{.State.${property}}}`, CONTAINER])).trim();
 }
 
+/** Whether the readiness probe and the liveness probe succeed. */
+async function runProbes(engine: Engine): Promise<boolean[]> {
+  const outcomes: boolean[] = [];
+  for (const [program, ...args] of [READINESS, LIVENESS]) {
+    const by = engine.command("podman", "exec", CONTAINER);
+    outcomes.push((await start({ by, program: program!, args })).code === 0);
+  }
+  return outcomes;
+}
+
 async function installedVersion(folder: string): Promise<string> {
   return (await start({ program: `${folder}/rdma`, args: ["--version"] })).stdout;
 }
@@ -67,12 +88,24 @@ export const podCases: Cases = {
       folder = pod.folder;
       assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
       assertEquals(await ask(engine, "Running"), "true");
-      await engine.run("podman", ["exec", CONTAINER, "/rdma-cni", "install", "--check"]); // its readiness probe
+      assertEquals(await runProbes(engine), [true, true]);
       await engine.run("podman", ["stop", "--time=60", CONTAINER]);
       assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
     });
     assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
   },
+
+  "the manifest's pod is not ready when the Go plugin's installer copied over the plugin": (engine) =>
+    withPod(engine, async ({ folder }) => {
+      const launcher = await Deno.readFile(`${folder}/rdma`);
+      const { mtime } = await Deno.stat(`${folder}/rdma`);
+      await Deno.copyFile("/usr/bin/true", `${folder}/rdma`); // cp -f writes into the file that is there, too
+      assertEquals(await runProbes(engine), [false, false]);
+      await Deno.writeFile(`${folder}/rdma`, launcher);
+      assertEquals(await runProbes(engine), [false, false]); // by its time alone
+      await Deno.utime(`${folder}/rdma`, mtime!, mtime!);
+      assertEquals(await runProbes(engine), [true, true]);
+    }),
 
   "the manifest's pod replaces a plugin of another version": (engine) =>
     withPod(engine, async (pod) => {

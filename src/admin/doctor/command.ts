@@ -1,6 +1,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import type { Context } from "../context.ts";
 import { addExamples } from "../help.ts";
+import { commandOf } from "../install/layout.ts";
 import { printVerdicts } from "../report.ts";
 import { printJson } from "../terminal.ts";
 import { worstLevel } from "../verdict.ts";
@@ -21,7 +22,7 @@ export function addDoctorCommand(program: Command, { kernel, terminal, exit }: C
     .description("tell why RDMA works in this node's pods, or why not")
     .option("--json", "print the findings for machines")
     .action(async ({ json }) => {
-      const findings = await examineNode({ kernel, root: "", executable: Deno.execPath() });
+      const findings = await examineNode({ kernel, root: "", executable: commandOf(Deno.execPath()) });
       const level = worstLevel(findings);
       if (json) printJson(terminal, { level, findings });
       else {

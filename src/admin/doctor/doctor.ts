@@ -6,6 +6,7 @@ import { examineRelease } from "./kernel_version.ts";
 import { examineLibmnl } from "./libmnl.ts";
 import { examineMode } from "./mode.ts";
 import { examineModules } from "./modules.ts";
+import { examineMultus } from "./multus.ts";
 import { examineNetworks } from "./networks.ts";
 import type { Node } from "./node.ts";
 import { examineRecords } from "./records.ts";
@@ -26,6 +27,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     await examine("records", () => examineRecords(node)),
     await examine("networks", () => examineNetworks(root)),
     await examine("plugin", () => examineInstalledPlugin(node)),
+    await examine("multus", () => examineMultus(root)),
   ];
   return groups.flat();
 }

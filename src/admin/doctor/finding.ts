@@ -16,6 +16,7 @@ export const GROUPS = [
   "records",
   "networks",
   "plugin",
+  "multus",
 ] as const;
 
 export type Group = typeof GROUPS[number];

@@ -1,5 +1,7 @@
 import { VERSION } from "../../version.ts";
+import { recognize } from "../install/own_program.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
+import { findMultusDaemons } from "./multus.ts";
 import { type Node, quote } from "./node.ts";
 
 const FOLDER = "/opt/cni/bin";
@@ -14,10 +16,21 @@ export type Answer =
   | { readonly kind: "silent" }
   | { readonly kind: "text"; readonly text: string };
 
-/** Whether the plugin that runtimes start is this version. */
+/** What is installed, and who starts it. */
+export interface Installed {
+  readonly kind: ReturnType<typeof recognize>;
+  readonly hasThickMultus: boolean;
+}
+
+/** Whether the plugin that runtimes start is this version, started by the launcher. */
 export async function examineInstalledPlugin({ root, executable }: Node): Promise<Finding[]> {
-  const answer = await askVersion(`${root}${INSTALLED}`, AbortSignal.timeout(TIME_LIMIT_MS));
-  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${FOLDER}`)];
+  const path = `${root}${INSTALLED}`;
+  const answer = await askVersion(path, AbortSignal.timeout(TIME_LIMIT_MS));
+  const installed = {
+    kind: answer.kind === "text" ? recognize(path) : "other",
+    hasThickMultus: findMultusDaemons(root).length > 0,
+  } as const;
+  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${FOLDER}`, installed)];
 }
 
 /**
@@ -25,7 +38,7 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
  *
  * @param install the command that puts this program there
  */
-export function judgeAnswer(answer: Answer, install: string): Finding {
+export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMultus }: Installed): Finding {
   switch (answer.kind) {
     case "absent":
       return problem("plugin", `${INSTALLED} is not there: runtimes find no plugin "rdma"`, install);
@@ -39,9 +52,17 @@ export function judgeAnswer(answer: Answer, install: string): Finding {
       );
   }
   const [, version] = /^rdma-cni (\d\S*)$/m.exec(answer.text) ?? [];
-  if (version === VERSION) return ok("plugin", `${INSTALLED} is version ${version}`);
+  if (version === VERSION && kind === "launcher") return ok("plugin", `${INSTALLED} is version ${version}`);
+  if (version === VERSION) {
+    const text =
+      `${INSTALLED} is version ${version} without launcher: from 4.1.0 on thick Multus cannot start it`;
+    return (hasThickMultus ? problem : warning)("plugin", text, install);
+  }
   if (version !== undefined) {
     return warning("plugin", `${INSTALLED} is version ${version}, this program is ${VERSION}`, install);
+  }
+  if (kind === "launcher") {
+    return problem("plugin", `${INSTALLED} cannot start the program: ${firstLine(answer.text)}`, install);
   }
   return isGoPlugin(answer.text)
     ? warning("plugin", `${INSTALLED} is the Go plugin, not this one`, install)
@@ -58,7 +79,7 @@ function isGoPlugin(text: string): boolean {
 }
 
 function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!.slice(0, 100);
+  return text.split("\n", 1)[0]!.slice(0, 200);
 }
 
 /** Runs a program with `--version` and nothing else; it is killed when the time is up. */

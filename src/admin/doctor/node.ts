@@ -5,7 +5,7 @@ export interface Node {
   readonly kernel: AdminKernel;
   /** The folder that all files are looked for below; "" is the node's own root. */
   readonly root: string;
-  /** Path of this program, for the commands that mend something. */
+  /** What starts this program, for the commands that fix something. */
   readonly executable: string;
 }
 

@@ -1,8 +1,8 @@
 import { ExitCode } from "../error.ts";
 import { printJson, type Terminal } from "../terminal.ts";
-import { findDifference } from "./difference.ts";
 import { assertOwnFolder, assertPluginFolder } from "./folder.ts";
-import { copiesIn, type Sources } from "./layout.ts";
+import type { Sources } from "./layout.ts";
+import { partsIn } from "./parts.ts";
 
 /** `install --check`: one line on standard output and the exit code tell whether all is as `install` would leave it. */
 export function checkInstalled(
@@ -23,9 +23,8 @@ function findFault(folder: string, sources: Sources): string | undefined {
   try {
     assertPluginFolder(folder);
     assertOwnFolder(folder);
-    for (const copy of copiesIn(folder, sources)) {
-      const difference = findDifference(copy);
-      if (difference) return `${copy.target} ${difference.text}`;
+    for (const { path, difference } of partsIn(folder, sources)) {
+      if (difference) return `${path} ${difference.text}`;
     }
     return undefined;
   } catch (error) {

@@ -6,7 +6,7 @@ import { CommandError, ExitCode } from "../error.ts";
 import { addExamples } from "../help.ts";
 import { checkInstalled } from "./check.ts";
 import { install } from "./install.ts";
-import type { Sources } from "./layout.ts";
+import { commandOf, type Sources } from "./layout.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
@@ -14,8 +14,9 @@ import { waitForTermination } from "./wait.ts";
 const FOLDER = "/host/opt/cni/bin";
 
 const NOTES = `
-The plugin becomes DIR/rdma and libmnl, which not every node has, DIR/.rdma-cni/libmnl.so.0. Each is replaced at once,
-and only if it differs: calls in progress keep the old one. What is in the plugin's place is replaced, a symbolic link
+DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to, with libmnl, which not
+every node has, beside it. Each file is replaced at once, and only if it differs. Calls in progress keep the version they
+began with, which is removed when nobody runs it any more. What is in the place of DIR/rdma is replaced, a symbolic link
 too, which is not followed.
 
 Exit codes:
@@ -29,7 +30,9 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .description("install this program as the CNI plugin, check that it is, or remove it")
     .option("--cni-bin-dir <DIR>", "the runtime's folder of plugins", parseFolder, FOLDER)
     .option("--check", "change nothing: tell by exit code 0 or 1 and one line whether all is installed")
-    .addOption(new Option("--uninstall", "remove the plugin and its library").conflicts(["check", "wait"]))
+    .addOption(
+      new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
+    )
     .option("--force", "remove it also when pods need it for their DEL")
     .option("--wait", "when done stay until SIGTERM or SIGINT, in next to no memory")
     .option("--remove-on-exit", "with --wait: uninstall then")
@@ -39,17 +42,17 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
-      const remove = () => uninstall(terminal, folder, new State(STATE_FOLDER), options);
+      const remove = () => uninstall(terminal, kernel, folder, new State(STATE_FOLDER), options);
       if (options.uninstall) return remove();
 
       if (wait) blockTermination();
       const sources = ownSources(kernel);
-      if (!options.check) install(terminal, folder, sources, options);
+      if (!options.check) install(terminal, kernel, folder, sources, options);
       else if (checkInstalled(terminal, folder, sources, options) !== ExitCode.ok) {
         return exit(ExitCode.failed);
       }
       if (!wait || options.dryRun) return;
-      const removal = [sources.executable, "install", "--uninstall", "--cni-bin-dir", folder];
+      const removal = [commandOf(sources.executable), "install", "--uninstall", "--cni-bin-dir", folder];
       waitForTermination(terminal, removeOnExit ? [...removal, ...(force ? ["--force"] : [])] : []);
       if (removeOnExit) remove();
     });
@@ -57,7 +60,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
     ["install --wait", "in a container that has the node's folder at /host/opt/cni/bin"],
-    ["install --check", "as its readiness probe"],
+    ["install --check", "whether all is as it should be"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
 }

@@ -1,4 +1,7 @@
+import { CniError, ErrorCode } from "../../cni/error.ts";
 import { ifPresent } from "../../durable_file.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { takeLock } from "../../plugin/lock.ts";
 import { CommandError } from "../error.ts";
 import { ownFolderIn } from "./layout.ts";
 
@@ -10,9 +13,9 @@ export function assertPluginFolder(folder: string): void {
     `Cannot use the folder of plugins ${JSON.stringify(folder)}: ${
       found ? "it is no folder" : "it does not exist"
     }`,
-    'The runtime\'s configuration tells which folder it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
-      "/opt/cni/bin, but another one on K3s, RKE2, MicroK8s and OpenShift. Name it with --cni-bin-dir, as this program " +
-      "sees it.",
+    'The runtime\'s configuration says which folder it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
+      "/opt/cni/bin, but another one on K3s, MicroK8s, OpenShift, GKE and openSUSE. Name it with --cni-bin-dir, as this " +
+      "program sees it.",
   );
 }
 
@@ -40,4 +43,29 @@ export function assertOwnFolder(folder: string): boolean {
     `Cannot use ${JSON.stringify(path)}: ${fault}, want a folder of root's that nobody else can write to`,
     "Find out who made it, and remove it.",
   );
+}
+
+/** What a lock needs of the kernel. */
+export type Locks = Pick<Kernel, "tryLock" | "sleep">;
+
+/** An installation takes a second, where memory is scarce ten. */
+const LOCK_TIMEOUT_MS = 60_000;
+
+/**
+ * Keeps other installations, of whatever version, away from a folder of plugins: each would remove the other's program.
+ *
+ * @throws {CommandError} when another one has not ended after a minute
+ */
+export function lockFolder(kernel: Locks, folder: string, timeoutMs = LOCK_TIMEOUT_MS): Disposable {
+  try {
+    return takeLock(kernel, folder, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof CniError && error.code === ErrorCode.tryAgainLater)) throw error;
+    throw new CommandError(
+      `Cannot lock ${JSON.stringify(folder)}: another process has held it for ${timeoutMs / 1000} s`,
+      `"fuser -v ${folder}" names the process. It may be another installation.`,
+      undefined,
+      { cause: error },
+    );
+  }
 }

@@ -1,22 +1,28 @@
 import { ifPresent } from "../../durable_file.ts";
+import { isRunning } from "../../kernel/program_file.ts";
+import { sleep } from "../../kernel/sleep.ts";
 import { CommandError } from "../error.ts";
 import type { Terminal } from "../terminal.ts";
-import { findDifference } from "./difference.ts";
 import { toInstallError } from "./failure.ts";
-import { assertOwnFolder, assertPluginFolder } from "./folder.ts";
-import { copiesIn, type Copy, ownFolderIn, pluginIn, type Sources } from "./layout.ts";
+import { assertOwnFolder, assertPluginFolder, lockFolder, type Locks } from "./folder.ts";
+import { isProgramName, ownFolderIn, pluginIn, type Sources } from "./layout.ts";
 import { type FileOutcome, type Options, printOutcome, tellFile } from "./outcome.ts";
-import { place, removeLeftovers } from "./place.ts";
-import { assertRunnable } from "./runnable.ts";
+import { partsIn } from "./parts.ts";
+import { removeLeftovers } from "./place.ts";
+
+/** How often, and for how long, it is looked whether somebody still runs an older version. */
+const RETRY_MS = 100;
+const RETIREMENT_MS = 10_000;
 
 /**
- * `install`: copies this program, and the libmnl that it uses, into a folder of plugins. Files that are as they should
- * be are left alone.
+ * `install`: puts this program, the libmnl that it uses and the launcher into a folder of plugins. What is as it should
+ * be is left alone, and older versions are removed.
  *
- * @throws {CommandError} when it cannot be done; then each file is the old one or the new one, whole
+ * @throws {CommandError} when it cannot be done; then the plugin that was there works as before
  */
 export function install(
   terminal: Terminal,
+  kernel: Locks,
   folder: string,
   sources: Sources,
   options: Options,
@@ -24,26 +30,87 @@ export function install(
   assertRoot();
   assertPluginFolder(folder);
   assertNoFolder(pluginIn(folder));
-  if (!assertOwnFolder(folder) && !options.dryRun) makeOwnFolder(ownFolderIn(folder));
+  const own = ownFolderIn(folder);
   const files: FileOutcome[] = [];
-  for (const copy of copiesIn(folder, sources)) {
-    const file = { path: copy.target, state: bring(copy, copy.source === sources.executable, options) };
+  const tell = (file: FileOutcome) => {
     tellFile(terminal, file, options);
     files.push(file);
-  }
+  };
+  using _lock = options.dryRun ? undefined : lockFolder(kernel, folder);
+  if (!assertOwnFolder(folder) && !options.dryRun) makeOwnFolder(own);
+  if (!options.dryRun) clean(folder);
+  const program = putParts(folder, sources, options, tell);
+  const older = olderThan(program, own);
+  if (!options.dryRun) retire(older, tell);
+  else for (const path of older) tell({ path, state: "removed" });
   printOutcome(terminal, files, options);
 }
 
-function bring(copy: Copy, isProgram: boolean, { dryRun }: Options): FileOutcome["state"] {
+/** Returns the path of the program that is installed then. */
+function putParts(
+  folder: string,
+  sources: Sources,
+  { dryRun }: Options,
+  tell: (file: FileOutcome) => void,
+): string {
+  let program = "";
   try {
-    if (!dryRun) removeLeftovers(copy.target);
-    const difference = findDifference(copy);
-    if (!difference) return "already there";
-    if (!dryRun) place(copy, isProgram ? assertRunnable : undefined);
-    return difference.isAbsent ? "installed" : "replaced";
+    for (const { path, difference, place } of partsIn(folder, sources)) {
+      if (isProgramName(nameOf(path))) program = path;
+      if (difference && !dryRun) attempt("install", path, place);
+      tell({ path, state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced" });
+    }
   } catch (error) {
-    throw toInstallError("install", copy.target, error);
+    throw toInstallError("install", pluginIn(folder), error);
   }
+  return program;
+}
+
+function attempt(task: string, path: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw toInstallError(task, path, error);
+  }
+}
+
+/** The other programs that are installed. */
+function olderThan(program: string, own: string): string[] {
+  const entries = ifPresent(() => [...Deno.readDirSync(own)]) ?? [];
+  return entries.filter(({ name, isFile }) => isFile && isProgramName(name))
+    .map(({ name }) => `${own}/${name}`).filter((path) => path !== program).sort();
+}
+
+/**
+ * Removes programs that nobody runs any more. A call may be about to start one, since it has just read the link, and a
+ * program that `deno compile` made opens itself by its path once more when it starts. So it waits first. What still runs
+ * after a while is left to the next installation.
+ */
+function retire(programs: readonly string[], tell: (file: FileOutcome) => void): void {
+  let left = programs;
+  for (let waitedMs = 0; left.length > 0 && waitedMs < RETIREMENT_MS; waitedMs += RETRY_MS) {
+    sleep(RETRY_MS);
+    const running = left.filter(isRunning);
+    for (const path of left.filter((path) => !running.includes(path))) {
+      attempt("remove", path, () => Deno.removeSync(path));
+      tell({ path, state: "removed" });
+    }
+    left = running;
+  }
+  for (const path of left) tell({ path, state: "in use" });
+}
+
+/** Removes what crashes left. */
+function clean(folder: string): void {
+  const isOurs = (name: string) => name === "libmnl.so.0" || name === "current" || isProgramName(name);
+  attempt("clean", folder, () => {
+    removeLeftovers(folder, (name) => name === nameOf(pluginIn(folder)));
+    removeLeftovers(ownFolderIn(folder), isOurs);
+  });
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function assertRoot(): void {
@@ -65,11 +132,8 @@ function assertNoFolder(path: string): void {
 }
 
 function makeOwnFolder(path: string): void {
-  try {
+  attempt("make folder", path, () => {
     Deno.mkdirSync(path);
     Deno.chmodSync(path, 0o755); // whatever the umask
-  } catch (error) {
-    // Another installer was faster; what it made is as good.
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw toInstallError("make folder", path, error);
-  }
+  });
 }

@@ -10,7 +10,7 @@ export interface Options {
 /** What became of a file. */
 export interface FileOutcome {
   readonly path: string;
-  readonly state: "installed" | "replaced" | "already there" | "removed" | "not there";
+  readonly state: "installed" | "replaced" | "already there" | "removed" | "in use" | "not there";
 }
 
 /** Tells people what became of a file. */

@@ -9,9 +9,12 @@ export function assertRunnable(path: string): void {
   if (success && stdout === ANSWER) return;
   if (signal) throw cannotRun(`${signal} ended it`, "It may need more memory than the container has.");
   if (success) {
-    throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it anew.");
+    throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it again.");
   }
-  throw cannotRun(stderr.trim() || "it says nothing", "It needs the libraries of glibc and libgcc_s.");
+  throw cannotRun(
+    stderr.trim() || stdout.trim() || "it says nothing",
+    "It needs the libraries of glibc and libgcc_s.",
+  );
 }
 
 function askVersion(path: string) {

@@ -1,11 +1,11 @@
-import { ifPresent, syncFolder } from "../../durable_file.ts";
+import { folderOf, ifPresent, syncFolder } from "../../durable_file.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError } from "../error.ts";
 import type { Terminal } from "../terminal.ts";
 import { toInstallError } from "./failure.ts";
-import { assertPluginFolder } from "./folder.ts";
+import { assertPluginFolder, lockFolder, type Locks } from "./folder.ts";
 import { ownFolderIn, pluginIn } from "./layout.ts";
-import { isOwnProgram } from "./own_program.ts";
+import { recognize } from "./own_program.ts";
 import { type FileOutcome, type Options, printOutcome, tellFile } from "./outcome.ts";
 
 /** So many records are named. */
@@ -17,17 +17,19 @@ export interface UninstallOptions extends Options {
 }
 
 /**
- * `install --uninstall`: removes the plugin, of whatever version, and then the library beside it.
+ * `install --uninstall`: removes the plugin, of whatever version, and then what it starts.
  *
  * @throws {CommandError} when another program is in the plugin's place, or pods need it for their DEL
  */
 export function uninstall(
   terminal: Terminal,
+  kernel: Locks,
   folder: string,
   state: State,
   options: UninstallOptions,
 ): void {
   assertPluginFolder(folder);
+  using _lock = options.dryRun ? undefined : lockFolder(kernel, folder);
   const plugin = pluginIn(folder);
   if (isThere(plugin)) {
     assertOurs(plugin);
@@ -48,10 +50,12 @@ function isThere(path: string): boolean {
 }
 
 function assertOurs(plugin: string): void {
-  if (Deno.lstatSync(plugin).isFile && isOwnProgram(plugin)) return;
+  if (Deno.lstatSync(plugin).isFile && recognize(plugin) !== "other") return;
   throw new CommandError(
-    `Cannot remove ${JSON.stringify(plugin)}: it is no copy of this program`,
-    "If it shall go all the same, remove it by hand.",
+    `Cannot remove ${JSON.stringify(plugin)}: it is another program`,
+    `If it is to go all the same, remove it by hand. What this one has left is in ${
+      JSON.stringify(ownFolderIn(folderOf(plugin)))
+    }.`,
   );
 }
 

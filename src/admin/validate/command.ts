@@ -40,13 +40,19 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
   ]);
 }
 
+/** What people call a file of the command line. */
+function nameOf(file: string): string {
+  return file === "-" ? "standard input" : file;
+}
+
 function toLine({ file, network, text, ...verdict }: FileVerdict): Line {
-  return { ...verdict, about: file, text: network === undefined ? text : `${network}: ${text}` };
+  return { ...verdict, about: nameOf(file), text: network === undefined ? text : `${network}: ${text}` };
 }
 
 function summaryOf(files: readonly string[]): Summary {
-  return files.length === 1
-    ? { good: `${files[0]} is good.`, bad: `${files[0]} has` }
+  const [first, ...more] = files.map(nameOf);
+  return more.length === 0
+    ? { good: `${first} is good.`, bad: `${first} has` }
     : { good: `${files.length} files are good.`, bad: `${files.length} files have` };
 }
 
@@ -61,7 +67,8 @@ function readText(path: string): string {
     return readAll(file, FILE_LIMIT);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`Cannot check ${JSON.stringify(path)}: ${reason}`, undefined, ExitCode.usage, {
+    const name = path === "-" ? nameOf(path) : JSON.stringify(path);
+    throw new CommandError(`Cannot check ${name}: ${reason}`, undefined, ExitCode.usage, {
       cause: error,
     });
   }

@@ -5,6 +5,7 @@ import { rdmaCni } from "../guest/command.ts";
 import {
   addNetns,
   deleteNetns,
+  endBackground,
   holdNetns,
   type Outcome,
   outcome,
@@ -17,11 +18,13 @@ import {
   setNetnsMode,
   sh,
   shOk,
+  startBackground,
   unbind,
   until,
   vf,
   vfs,
   vmCase,
+  withLauncher,
 } from "../guest/harness.ts";
 import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
 
@@ -42,6 +45,11 @@ async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promi
   assert.equal(code, ["ok", "warning", "problem"].indexOf(level), stdout);
   assert.ok(findings.every(({ level, mend }) => (level === "ok") === (mend === undefined)), stdout);
   return findings;
+}
+
+/** A case on a node on which the plugin is installed, not copied by hand. */
+function doctorCase(name: string, run: () => Promise<unknown>): void {
+  vmCase(`doctor: ${name}`, () => withLauncher(run));
 }
 
 /** Those that are not ok. */
@@ -65,7 +73,7 @@ function textOf(findings: Finding[], group: string): string {
   return first!.text;
 }
 
-vmCase("doctor: a healthy node has no fault, and each group its facts", async () => {
+doctorCase("a healthy node has no fault, and each group its facts", async () => {
   await Deno.copyFile(`${EXAMPLES}/roce.conflist`, `${NET_D}/10-roce.conflist`);
   const findings = await doctor();
   assertFaults(findings, []);
@@ -88,7 +96,7 @@ vmCase("doctor: a healthy node has no fault, and each group its facts", async ()
   return stdout;
 });
 
-vmCase("doctor: a pod's devices are told with the pod, and its record fits", async () => {
+doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = vf(0);
   assertResult(await attachment(deviceId).add());
@@ -101,7 +109,7 @@ vmCase("doctor: a pod's devices are told with the pod, and its record fits", asy
   assertQuiet(await attachment(deviceId).del());
 });
 
-vmCase("doctor: a node in shared mode", async () => {
+doctorCase("a node in shared mode", async () => {
   await setNetnsMode("shared");
   await addNetns("pod");
   const findings = await doctor();
@@ -111,7 +119,7 @@ vmCase("doctor: a node in shared mode", async () => {
   assert.equal(textOf(findings, "devices"), `seen by every namespace: ${(await rdmaNames()).join(", ")}`);
 });
 
-vmCase("doctor: a node that is half configured", async () => {
+doctorCase("a node that is half configured", async () => {
   const { netdev } = pf();
   await shOk(`ip link set ${netdev} vf 1 mac 00:00:00:00:00:00`);
   rebind(vfs()[1]!.deviceId);
@@ -154,7 +162,7 @@ vmCase("doctor: a node that is half configured", async () => {
   return stdout;
 });
 
-vmCase("doctor: records whose pod is gone, has lost its device, or is of an earlier boot", async () => {
+doctorCase("records whose pod is gone, has lost its device, or is of an earlier boot", async () => {
   for (const [number, name] of ["gone", "lost", "reboot"].entries()) {
     await addNetns(name);
     const { deviceId } = vf(number);
@@ -174,7 +182,7 @@ vmCase("doctor: records whose pod is gone, has lost its device, or is of an earl
   ]);
 });
 
-vmCase("doctor: a namespace that has lost its path is found by its process", async () => {
+doctorCase("a namespace that has lost its path is found by its process", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = vf(0);
   assertResult(await attachment(deviceId).add());
@@ -190,7 +198,7 @@ vmCase("doctor: a namespace that has lost its path is found by its process", asy
   assertFaults(findings, [/^warning records: net-container1-net1: .*something keeps the namespace alive/]);
 });
 
-vmCase("doctor: nothing on the node is changed", async () => {
+doctorCase("nothing on the node is changed", async () => {
   const look = async () => [
     await rdmaDevices(),
     await shOk(
@@ -202,7 +210,7 @@ vmCase("doctor: nothing on the node is changed", async () => {
   assert.deepEqual(await look(), before);
 });
 
-vmCase("doctor: without rights it tells what it could not see", async () => {
+doctorCase("without rights it tells what it could not see", async () => {
   await addNetns("pod");
   await shOk("mkdir -p -m 700 /var/lib/cni/rdma");
   const powerless = "setpriv --reuid=65534 --regid=65534 --clear-groups";
@@ -214,7 +222,7 @@ vmCase("doctor: without rights it tells what it could not see", async () => {
   );
 });
 
-vmCase("doctor: a node without libmnl, until a copy is put beside the plugin", async () => {
+doctorCase("a node without libmnl, until a copy is put beside the plugin", async () => {
   const [unshare, ...rest] = WITHOUT_LIBMNL;
   const run = (words: string) =>
     outcome(new Deno.Command(unshare!, { args: [...rest, INSTALLED_PLUGIN, ...words.split(" ")] }));
@@ -225,9 +233,36 @@ vmCase("doctor: a node without libmnl, until a copy is put beside the plugin", a
     ["mode", "libmnl", "vfs", "devices", "records"],
   );
   const folder = "/opt/cni/bin/.rdma-cni";
-  await shOk(`mkdir -p ${folder} && cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
+  await shOk(`cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
   const withCopy = await doctor(run);
-  await shOk(`rm -r ${folder}`);
   assertFaults(withCopy, []);
   assert.equal(textOf(withCopy, "libmnl"), `found: ${folder}/libmnl.so.0`);
+});
+
+vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits are too low", async () => {
+  assertFaults(await doctor(), [/^warning plugin: .* without launcher: .* -> .*rdma install --cni-bin-dir/]);
+  await shOk("echo '+memory +cpu' >/sys/fs/cgroup/cgroup.subtree_control");
+  const group = "/sys/fs/cgroup/multus";
+  await shOk(`mkdir ${group} && cp /bin/sleep /run/multus-daemon`);
+  try {
+    await shOk(
+      `echo 50M >${group}/memory.max && echo 1 >${group}/memory.oom.group && echo 10000 100000 >${group}/cpu.max`,
+    );
+    await startBackground(
+      `echo $$ >${group}/cgroup.procs && echo here && exec /run/multus-daemon 600`,
+      "here",
+    );
+    await until(
+      "the daemon runs",
+      async () => (await sh("grep -qx multus-daemon /proc/[0-9]*/comm")).code === 0,
+    );
+    assertFaults(await doctor(), [
+      /^problem plugin: .* without launcher: .* thick Multus cannot start it -> /,
+      /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,
+      /^warning multus: .* 100m, want 500m or none/,
+    ]);
+  } finally {
+    await endBackground();
+    await shOk(`rm /run/multus-daemon && rmdir ${group}`);
+  }
 });

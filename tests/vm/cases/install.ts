@@ -7,27 +7,43 @@ import {
   assertQuiet,
   assertResult,
   attachment,
+  config,
 } from "../guest/attachment.ts";
-import { addNetns, type Outcome, sh, shOk, vf, vmCase } from "../guest/harness.ts";
+import {
+  addNetns,
+  installPlugin,
+  isInMove,
+  netdevToNetns,
+  type Outcome,
+  plugin,
+  setSimParameter,
+  sh,
+  shOk,
+  startPlugin,
+  until,
+  vf,
+  vmCase,
+  withLauncher,
+} from "../guest/harness.ts";
+import { LONG } from "../guest/options.ts";
 import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
 
 const FOLDER = "/opt/cni/bin";
-/** tests/binary makes 50, on a real processor. */
-const UPGRADES = 5;
-
-/** Each reads 97 MB several times, on an emulated processor. */
-const UPGRADES_LIMIT_MS = 3 * 60_000;
+/** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
+const UPGRADES = LONG ? 50 : 5;
+const UPGRADES_LIMIT_MS = (LONG ? 20 : 3) * 60_000;
 
 vmCase("install: upgrades while pods come and go, and no call fails", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);
   const versions = [await otherVersion("/run/other/rdma-cni"), COMPILED_PLUGIN];
+  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${FOLDER}`);
   let [upgrading, calls] = [true, 0];
   const upgrade = async () => {
     for (let count = 0; count < UPGRADES; count++) {
       const { code, stderr } = await sh(`${versions[count % 2]} install --cni-bin-dir ${FOLDER}`);
       assert.equal(code, 0, stderr);
-      assert.match(stderr, /rdma: replaced$/m);
+      assert.match(stderr, /\/current: replaced$/m);
     }
   };
   const comeAndGo = async () => {
@@ -42,7 +58,10 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   assert.ok(calls >= UPGRADES / 2, `only ${calls} calls were made`);
   assertNothingLeft();
   assert.deepEqual(names(), [".rdma-cni", "rdma"]);
-  await shOk(`rm -r ${FOLDER}/.rdma-cni /run/other`);
+  const own = [...Deno.readDirSync(`${FOLDER}/.rdma-cni`)].map(({ name }) => name).sort();
+  assert.deepEqual(own, ["current", "libmnl.so.0", Deno.readLinkSync(`${FOLDER}/.rdma-cni/current`)]);
+  await restoreCopy();
+  await shOk("rm -r /run/other");
   return { calls, msForAnUpgrade: ms };
 }, UPGRADES_LIMIT_MS);
 
@@ -56,8 +75,78 @@ vmCase("install: a node without libmnl works when the plugin was installed", asy
   await assertInPod([rdmaDevice]);
   assertQuiet(await attachment(deviceId, { wrapper }).del());
   assertNothingLeft();
+  await restoreCopy();
+});
+
+vmCase("install: a copy by hand finds a libmnl that was copied by hand", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  const wrapper = WITHOUT_LIBMNL;
+  await shOk(`install -D -m 644 /usr/lib/*/libmnl.so.0 ${FOLDER}/.rdma-cni/libmnl.so.0`);
+  assertResult(await attachment(deviceId, { wrapper }).add());
+  await assertInPod([rdmaDevice]);
+  assertQuiet(await attachment(deviceId, { wrapper }).del());
+  assertNothingLeft();
   await shOk(`rm -r ${FOLDER}/.rdma-cni`);
 });
+
+/**
+ * Starts a plugin as thick Multus does from 4.1.0 on: in a container that has the host's root at /hostroot, after a
+ * chroot to that alone, so that the working directory stays in the container. 155 is pivot_root, which perl lacks.
+ */
+const AS_THICK_MULTUS = [
+  "unshare",
+  "--mount",
+  "sh",
+  "-c",
+  `mkdir -p /run/container && mount -t tmpfs container /run/container && mkdir /run/container/hostroot &&
+   cd /run/container && exec perl -e 'syscall(155, my $new = ".", my $old = "hostroot") == 0 or die $!;
+     chdir "/"; chroot "/hostroot" or die $!; exec @ARGV; die $!' "$@"`,
+  "sh",
+];
+
+vmCase("install: under thick Multus ADD, CHECK and DEL work by the launcher, and not without", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice, netdev } = vf(0);
+  await netdevToNetns(netdev, "pod", "net1");
+  const pod = attachment(deviceId, { wrapper: AS_THICK_MULTUS });
+  await withLauncher(async () => {
+    assertResult(await pod.add());
+    await assertInPod([rdmaDevice]);
+    assertQuiet(await pod.check());
+    assertQuiet(await pod.del());
+    assertNothingLeft();
+  });
+  const call = { command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) };
+  const without = await plugin({ ...call, wrapper: AS_THICK_MULTUS });
+  assert.deepEqual([without.code, without.stdout], [1, ""]);
+  assert.match(without.stderr, /No such file or directory/);
+  await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
+});
+
+vmCase(
+  "install: SIGTERM and SIGKILL sent to what the runtime started end the call in its move, and DEL cleans up",
+  async () => {
+    await addNetns("pod");
+    const { deviceId } = vf(0);
+    await withLauncher(async () => {
+      for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+        setSimParameter("move_delay_ms", "2000");
+        const call = await startPlugin({
+          command: "ADD",
+          netns: "pod",
+          config: config({ deviceID: deviceId }),
+        });
+        await until("it is moving", () => isInMove(call.pid));
+        call.kill(signal);
+        assert.equal((await call.status).signal, signal);
+        setSimParameter("move_delay_ms", "0");
+        assertQuiet(await attachment(deviceId).del());
+        assertNothingLeft();
+      }
+    });
+  },
+);
 
 vmCase("install: --uninstall waits for the pods' DEL, unless it is forced", async () => {
   await addNetns("pod");
@@ -74,6 +163,12 @@ vmCase("install: --uninstall waits for the pods' DEL, unless it is forced", asyn
   await shOk("rmdir /run/bin");
   assertNothingLeft();
 });
+
+/** Brings back what cases begin with: a copy by hand. */
+async function restoreCopy(): Promise<void> {
+  await shOk(`rm -r ${FOLDER}/.rdma-cni ${FOLDER}/rdma`);
+  await installPlugin();
+}
 
 function assertCode({ code, stderr }: Outcome, want: number, words: RegExp): void {
   assert.equal(code, want, stderr);

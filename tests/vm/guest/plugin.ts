@@ -1,6 +1,7 @@
+import { LAUNCHER } from "../../../src/admin/install/launcher.ts";
 import { netnsPath } from "./netns.ts";
 import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LIBCNI_RUN } from "./programs.ts";
-import { type Outcome, outcome } from "./sh.ts";
+import { type Outcome, outcome, shOk } from "./sh.ts";
 
 /** A result or an error, as plugins print them. */
 export interface CniOutput {
@@ -37,12 +38,31 @@ export interface PluginCall {
   wrapper?: string[];
 }
 
-/** Puts the compiled plugin where a node has it. Does nothing if none was built. */
+/** What belongs to the plugin when it was installed. */
+const OWN_FOLDER = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
+
+/** Puts a copy of the compiled plugin where a node has it, as people do by hand. Does nothing if none was built. */
 export async function installPlugin(): Promise<void> {
   try {
     await Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Has the launcher start the plugin meanwhile, as "install" leaves it but for the library. */
+export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
+  const program = `${OWN_FOLDER}/rdma-cni-0.0.0-0123456789ab`;
+  await shOk(
+    `mkdir -p ${OWN_FOLDER} && mv ${INSTALLED_PLUGIN} ${program} && ln -s ${
+      program.split("/").at(-1)
+    } ${OWN_FOLDER}/current`,
+  );
+  try {
+    await Deno.writeFile(INSTALLED_PLUGIN, LAUNCHER[Deno.build.arch], { mode: 0o755 });
+    return await run();
+  } finally {
+    await shOk(`mv ${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_FOLDER}`);
   }
 }
 

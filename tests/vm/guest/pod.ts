@@ -10,12 +10,19 @@ export interface Pod {
   volumes?: { name: string; hostPath: { path: string; type: string } }[];
 }
 
+interface Probe {
+  exec: { command: string[] };
+}
+
 export interface Container {
   name: string;
+  /** Takes the place of the image's entry point. */
+  command?: string[];
   args: string[];
   securityContext: { capabilities: { add?: string[] } };
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
-  readinessProbe?: { exec: { command: string[] } };
+  readinessProbe?: Probe;
+  livenessProbe?: Probe;
 }
 
 /** The pod of the DaemonSet that kustomize builds of a folder of the project. */
@@ -37,7 +44,7 @@ export function containerOf({ initContainers = [], containers }: Pod, name: stri
  * AppArmor are missing here.
  */
 export async function runContainer(pod: Pod, container: Container): Promise<Outcome> {
-  const { args, securityContext, volumeMounts = [] } = container;
+  const { command = ["/rdma-cni"], args, securityContext, volumeMounts = [] } = container;
   const mounts = volumeMounts.flatMap(({ name, mountPath, readOnly = false }) => {
     const { path, type } = pod.volumes!.find((volume) => volume.name === name)!.hostPath;
     return [
@@ -56,8 +63,8 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
     "mount -t proc -o ro proc proc && mount -t sysfs -o ro sysfs sys",
     ...mounts,
     "mount -o remount,bind,ro /run/image",
-    `exec chroot . setpriv --no-new-privs --bounding-set=-all${capabilities.join("")} /rdma-cni ${
-      args.join(" ")
+    `exec chroot . setpriv --no-new-privs --bounding-set=-all${capabilities.join("")} ${
+      [...command, ...args].join(" ")
     }`,
   ];
   const namespaces = `--mount --pid --fork --ipc ${pod.hostNetwork ? "" : "--net"}`;

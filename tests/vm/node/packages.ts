@@ -20,6 +20,8 @@ const PACKAGES = [
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",
   "libelf1t64",
+  "gcc-14-x86-64-linux-gnu", // these two build the launcher
+  "gcc-14-aarch64-linux-gnu",
   "libmnl0", // of the plugin itself
   "containernetworking-plugins", // host-device and others, for chains
   "kustomize", // builds what is handed to a cluster

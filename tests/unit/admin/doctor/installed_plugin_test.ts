@@ -1,12 +1,37 @@
-import { type Answer, judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
+import { type Answer, type Installed, judgeAnswer } from "../../../../src/admin/doctor/installed_plugin.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../assert.ts";
+
+const BY_LAUNCHER: Installed = { kind: "launcher", hasThickMultus: true };
+const COPY: Installed = { kind: "program", hasThickMultus: false };
+const OTHER: Installed = { kind: "other", hasThickMultus: true };
 
 const text = (text: string): Answer => ({ kind: "text", text });
 
 for (
-  const [what, answer, level, words] of [
-    ["this version", text(`rdma-cni ${VERSION}\n`), "ok", new RegExp(`version ${VERSION}`)],
+  const [what, answer, level, words, installed = OTHER] of [
+    ["this version", text(`rdma-cni ${VERSION}\n`), "ok", new RegExp(`version ${VERSION}$`), BY_LAUNCHER],
+    [
+      "a copy without launcher",
+      text(`rdma-cni ${VERSION}\n`),
+      "warning",
+      /without launcher: .* Multus/,
+      COPY,
+    ],
+    [
+      "a copy without launcher under thick Multus",
+      text(`rdma-cni ${VERSION}\n`),
+      "problem",
+      /without launcher: from 4\.1\.0 on thick Multus cannot start it$/,
+      { ...COPY, hasThickMultus: true },
+    ],
+    [
+      "a launcher without program",
+      text('{"cniVersion":"1.1.0","code":5,"msg":"Cannot run \\"/a\\": ENOENT (2)"}\n'),
+      "problem",
+      /cannot start the program: .*Cannot run .*ENOENT/,
+      BY_LAUNCHER,
+    ],
     ["another version", text("rdma-cni 0.0.1\n"), "warning", /is version 0\.0\.1, this program is/],
     [
       "the Go plugin that tells its version",
@@ -30,10 +55,10 @@ for (
       /Exec format error/,
     ],
     ["one that hangs", { kind: "silent" }, "problem", /within 5 s/],
-  ] as const
+  ] as [string, Answer, string, RegExp, Installed?][]
 ) {
   Deno.test(`the installed plugin is ${what}: ${level}`, () => {
-    const found = judgeAnswer(answer, "install it");
+    const found = judgeAnswer(answer, "install it", installed);
     assertEquals([found.group, found.level, found.mend], [
       "plugin",
       level,

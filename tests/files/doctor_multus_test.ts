@@ -1,0 +1,157 @@
+// The doctor on thick Multus, in whose container plugins run: what its control group lets them have.
+import { examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
+import { examineMultus } from "../../src/admin/doctor/multus.ts";
+import { parseAll } from "../../src/admin/validate/yaml.ts";
+import { VERSION } from "../../src/version.ts";
+import { assertEquals, assertMatch } from "../assert.ts";
+import { run } from "../vm/node/packages.ts";
+import { assertFindings, DoctorNode } from "./doctor_node.ts";
+
+const MIB = 1024 * 1024;
+const GROUP = "/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope";
+
+/** A node with a shell, and Multus' daemon with the contents of its control group's files, relative to /sys/fs/cgroup. */
+function multusNode(cgroup: string, files: Record<string, string>): DoctorNode {
+  const node = new DoctorNode({
+    "/proc/1/comm": "systemd\n",
+    "/proc/self/comm": "multus-daemon\n", // no number
+    "/proc/77/comm": "multus-daemon\n",
+    "/proc/77/cgroup": cgroup,
+  });
+  for (const [path, text] of Object.entries(files)) node.write(`/sys/fs/cgroup${path}`, text);
+  return node;
+}
+
+const version2 = (memory: string, oomGroup: string, cpu: string) =>
+  multusNode(`0::${GROUP}\n`, {
+    [`${GROUP}/memory.max`]: `${memory}\n`,
+    [`${GROUP}/memory.oom.group`]: `${oomGroup}\n`,
+    [`${GROUP}/cpu.max`]: `${cpu}\n`,
+  });
+
+/** As cgroupfs names it: with a colon. */
+const PATH_1 = "/system.slice:cri-containerd:2";
+
+const version1 = (memory: string, quota: string) =>
+  multusNode(`9:memory:${PATH_1}\n8:cpu,cpuacct:${PATH_1}\n1:name=systemd:/other\n0::/other\n`, {
+    [`/memory${PATH_1}/memory.limit_in_bytes`]: `${memory}\n`,
+    [`/cpu${PATH_1}/cpu.cfs_quota_us`]: `${quota}\n`,
+    [`/cpu${PATH_1}/cpu.cfs_period_us`]: "100000\n",
+  });
+
+const PATCH =
+  /^kubectl -n kube-system patch daemonset kube-multus-ds --patch '\{.*"memory":"256Mi","cpu":null/;
+
+for (
+  const [what, makeNode, wanted] of [
+    ["none", () => new DoctorNode({ "/proc/1/comm": "systemd\n" }), [["ok", /^no thick Multus/]]],
+    [
+      "its own manifest's limits",
+      () => version2(`${50 * MIB}`, "0", "10000 100000"),
+      [["warning", /limit of 50 MiB, want 256/, PATCH], [
+        "warning",
+        /limit of 100m, want 500m or none/,
+        PATCH,
+      ]],
+    ],
+    [
+      "its own manifest's limits on a kubelet that groups OOM kills",
+      () => version2(`${50 * MIB}`, "1", "10000 100000"),
+      [
+        ["problem", /50 MiB, want 256: .*ends the daemon and all of them \(memory\.oom\.group\)$/, PATCH],
+        ["warning", /100m/, PATCH],
+      ],
+    ],
+    [
+      "a byte less than enough",
+      () => version2(`${256 * MIB - 1}`, "1", "49900 100000"),
+      [["problem", /limit of 255 MiB/], ["warning", /499m/]],
+    ],
+    [
+      "just enough",
+      () => version2(`${256 * MIB}`, "1", "50000 100000"),
+      [["ok", /^thick Multus has a memory limit of 256 MiB$/], [
+        "ok",
+        /^thick Multus has a CPU limit of 500m$/,
+      ]],
+    ],
+    [
+      "no limits",
+      () => version2("max", "1", "max 100000"),
+      [["ok", /has no memory limit$/], ["ok", /has no CPU limit$/]],
+    ],
+    [
+      "limits in cgroup version 1",
+      () => version1(`${50 * MIB}`, "10000"),
+      [["warning", /50 MiB/, PATCH], ["warning", /100m/, PATCH]],
+    ],
+    [
+      "no limits in cgroup version 1",
+      () => version1("9223372036854771712", "-1"),
+      [["ok", /no memory limit/], ["ok", /no CPU limit/]],
+    ],
+    [
+      "a control group that is not to be seen",
+      () => multusNode("0::/../../other\n", {}),
+      [["warning", /\(process 77\) cannot be seen/, /on the node itself/]],
+    ],
+    [
+      "a process that ends meanwhile",
+      () => new DoctorNode({ "/proc/77/comm": "multus-daemon\n" }),
+      [["warning", /cannot be seen/]],
+    ],
+  ] as [string, () => DoctorNode, Parameters<typeof assertFindings>[1]][]
+) {
+  Deno.test(`thick Multus: ${what}`, () => {
+    using node = makeNode();
+    assertFindings(examineMultus(node.root), wanted);
+  });
+}
+
+Deno.test("a copy without launcher is a problem where thick Multus runs, else a warning", async () => {
+  const copy = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # rdma-cni --help${"#".repeat(99)}d3n0l4nd${
+    "#".repeat(16)
+  }`;
+  for (
+    const [level, node] of [["problem", version2("max", "0", "max")], ["warning", new DoctorNode()]] as const
+  ) {
+    using _node = node;
+    node.write("/opt/cni/bin/rdma", copy);
+    Deno.chmodSync(`${node.root}/opt/cni/bin/rdma`, 0o755);
+    const install = /^\/usr\/local\/bin\/rdma-cni install --cni-bin-dir \/opt\/cni\/bin$/;
+    assertFindings(await examineInstalledPlugin(node), [[level, /without launcher/, install]]);
+  }
+});
+
+Deno.test("the patch gives Multus' container memory, and takes the CPU limit away", async () => {
+  using node = version2(`${50 * MIB}`, "0", "max");
+  const { mend } = examineMultus(node.root)[0]!;
+  const [, patch] = /--patch '([^']*)'$/.exec(mend!)!;
+  const resources = { requests: { cpu: "100m", memory: "50Mi" }, limits: { cpu: "100m", memory: "50Mi" } };
+  const daemonSet = {
+    apiVersion: "apps/v1",
+    kind: "DaemonSet",
+    metadata: { name: "kube-multus-ds" },
+    spec: {
+      template: { spec: { containers: [{ name: "other", resources }, { name: "kube-multus", resources }] } },
+    },
+  };
+  node.write("/k/daemonset.yaml", JSON.stringify(daemonSet));
+  const { spec } = JSON.parse(patch!);
+  // kubectl takes these from its command line.
+  const patches = [{ patch: JSON.stringify({ ...daemonSet, spec }) }];
+  node.write("/k/kustomization.yaml", JSON.stringify({ resources: ["daemonset.yaml"], patches }));
+  const [built] = parseAll(await run("kustomize", ["build", `${node.root}/k`])) as [typeof daemonSet];
+  const { containers } = built.spec.template.spec;
+  assertEquals(
+    containers.find(({ name }) => name === "kube-multus")!.resources,
+    {
+      requests: resources.requests,
+      limits: { memory: "256Mi" },
+    } as typeof resources,
+  );
+  assertEquals(containers.find(({ name }) => name === "other")!.resources, resources);
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  assertEquals(readme.includes(mend!.replace(" --patch ", " --patch \\\n  ")), true);
+  assertMatch(readme, /^## Memory\n\n.*thick Multus/m);
+});

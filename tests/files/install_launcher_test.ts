@@ -1,0 +1,317 @@
+// The launcher: the constants are what its source makes, for both architectures, and do as it says.
+import { LAUNCHER } from "../../src/admin/install/launcher.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { PROJECT } from "./project.ts";
+
+const SOURCE = `${PROJECT}src/admin/install/launcher.c`;
+const EMULATORS = { x86_64: "qemu-x86_64", aarch64: "qemu-aarch64" };
+
+type Arch = keyof typeof LAUNCHER;
+
+/** A folder with a launcher as "rdma". */
+class Place implements Disposable {
+  readonly folder: string;
+
+  constructor(readonly arch: Arch, name = "bin", readonly temporary = Deno.makeTempDirSync()) {
+    this.folder = `${temporary}/${name}`;
+    Deno.mkdirSync(`${this.folder}/.rdma-cni`, { recursive: true });
+    Deno.writeFileSync(`${this.folder}/rdma`, LAUNCHER[arch], { mode: 0o755 });
+  }
+
+  get current(): string {
+    return `${this.folder}/.rdma-cni/current`;
+  }
+
+  /** Puts a program behind the link. */
+  program(content: string | Uint8Array, { name = "rdma-cni-1", mode = 0o755 } = {}): void {
+    const path = `${this.folder}/.rdma-cni/${name}`;
+    Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
+    Deno.chmodSync(path, mode);
+    Deno.symlinkSync(name, this.current);
+  }
+
+  /** What starts the launcher here. */
+  command(program = `${this.folder}/rdma`): string[] {
+    return this.arch === Deno.build.arch ? [program] : [EMULATORS[this.arch], program];
+  }
+
+  async run(args: string[] = [], words: string[] = [...this.command(), ...args]) {
+    const [first, ...rest] = words;
+    const env = { WORD: "of the environment" };
+    const command = new Deno.Command(first!, { args: rest, env, clearEnv: true, stdin: "null" });
+    const { code, stdout, stderr } = await command.output();
+    const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
+    return { code, out, err };
+  }
+
+  /** Asserts that it fails with one CNI error. */
+  async fails(msg: RegExp, words?: string[]): Promise<void> {
+    const { code, out, err } = await this.run([], words);
+    assertEquals([code, err], [1, ""], out);
+    const { cniVersion, code: cniCode, msg: found, details, ...more } = JSON.parse(out);
+    assertEquals([cniVersion, cniCode, more, out.at(-1)], ["1.1.0", 5, {}, "\n"]);
+    assertMatch(found.replaceAll(this.temporary, ""), msg);
+    assert(details.length > 0);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+  }
+}
+
+const ECHO = '#!/bin/sh\necho "$0 $* $WORD"\nexit 3\n';
+
+for (const arch of ["x86_64", "aarch64"] as const) {
+  Deno.test(`the launcher for ${arch} is what its source makes`, async () => {
+    const flags = Deno.readTextFileSync(SOURCE).matchAll(/^ \* +FLAGS: (.*)$/gm);
+    const args = Array.from(flags, ([, line]) => line!.split(" ")).flat();
+    assert(args.length > 10);
+    const folder = await Deno.makeTempDir();
+    try {
+      const launcher = `${folder}/launcher`;
+      const gcc = new Deno.Command(`${arch}-linux-gnu-gcc-14`, { args: [...args, "-o", launcher, SOURCE] });
+      const { success, stderr } = await gcc.output();
+      assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
+      assertEquals(await Deno.readFile(launcher), LAUNCHER[arch]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+
+  Deno.test(`the launcher for ${arch} is small and static, and no memory can be both written and executed`, () => {
+    const bytes = LAUNCHER[arch];
+    assert(bytes.length < 3000, `${bytes.length}`);
+    // elf.h, Elf64_Phdr: p_type PT_LOAD 1, PT_GNU_STACK 0x6474e551; p_flags PF_X 1, PF_W 2, PF_R 4.
+    const view = new DataView(bytes.buffer);
+    const headers = [0, 1].map((number) => 64 + 56 * number).map((at) => [
+      view.getUint32(at, true),
+      view.getUint32(at + 4, true),
+    ]);
+    assertEquals([view.getUint16(56, true), headers], [2, [[1, 5], [0x6474e551, 6]]]);
+  });
+
+  Deno.test(`the launcher for ${arch} starts the program behind the link, with arguments and environment`, async () => {
+    using place = new Place(arch);
+    place.program(ECHO);
+    const { code, out } = await place.run(["two words", ""]);
+    assertEquals([code, out], [3, `${place.folder}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
+  });
+
+  Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
+    using place = new Place(arch);
+    await place.fails(/^Cannot run "\/bin\/\.rdma-cni\/current": ENOENT \(2\): it is missing/);
+  });
+}
+
+const here = (name?: string) => new Place(Deno.build.arch as Arch, name);
+
+Deno.test("the launcher is the same process as the program, which has the name it was called by", async () => {
+  using place = here();
+  place.program(Deno.readFileSync("/usr/bin/sleep"));
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    const child = new Deno.Command(`${place.folder}/rdma`, { args: ["60"] }).spawn();
+    await until(() => Deno.readLinkSync(`/proc/${child.pid}/exe`).endsWith("/rdma-cni-1"));
+    assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/comm`), "rdma-cni-1\n");
+    assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/cmdline`), `${place.folder}/rdma\x0060\0`);
+    assertEquals(Deno.readLinkSync(`/proc/${child.pid}/cwd`), "/");
+    child.kill(signal);
+    assertEquals((await child.status).signal, signal);
+  }
+});
+
+Deno.test("the launcher finds the program behind symbolic links, also from a relative path", async () => {
+  using place = here();
+  place.program(ECHO);
+  Deno.symlinkSync("bin/rdma", `${place.temporary}/rdma-cni`);
+  Deno.symlinkSync("rdma-cni", `${place.temporary}/again`);
+  for (const path of [`${place.temporary}/again`, "./again"]) {
+    const { code, out } = await place.run([], ["env", "-C", place.temporary, "WORD=x", path, "yes"]);
+    assertEquals([code, out], [3, `${place.folder}/.rdma-cni/rdma-cni-1 yes x\n`]);
+  }
+});
+
+Deno.test("the launcher takes a link that leads to another folder, and a file in the link's place", async () => {
+  using place = here();
+  Deno.writeTextFileSync(`${place.temporary}/elsewhere`, ECHO, { mode: 0o755 });
+  for (const target of ["../../elsewhere", `${place.temporary}/elsewhere`]) {
+    Deno.symlinkSync(target, place.current);
+    assertEquals((await place.run()).code, 3);
+    Deno.removeSync(place.current);
+  }
+  Deno.renameSync(`${place.temporary}/elsewhere`, place.current);
+  assertEquals((await place.run()).code, 3);
+});
+
+Deno.test("the launcher works in a working directory that was removed", async () => {
+  using place = here();
+  place.program("#!/bin/sh\npwd -P\n");
+  const script = 'mkdir "$0/gone" && cd "$0/gone" && rmdir "$0/gone" && exec "$0/bin/rdma"';
+  assertEquals(await place.run([], ["/bin/sh", "-c", script, place.temporary]), {
+    code: 0,
+    out: "/\n",
+    err: "",
+  });
+});
+
+Deno.test("the launcher works in a chroot whose root the working directory lies outside of", async () => {
+  using place = here();
+  place.program("#!/busybox sh\n/busybox pwd; echo $1\n");
+  Deno.copyFileSync("/bin/busybox", `${place.temporary}/busybox`);
+  Deno.mkdirSync(`${place.temporary}/proc`);
+  // perl's chroot does not change the directory, as Go's SysProcAttr.Chroot does not.
+  const script = 'mount -t proc proc "$0/proc" && cd /usr && ' +
+    `exec perl -e 'chroot shift or die; exec { "/bin/rdma" } "rdma", "here"; die' "$0"`;
+  const ended = await place.run([], ["unshare", "--mount", "/bin/sh", "-c", script, place.temporary]);
+  assertEquals(ended, { code: 0, out: "/\nhere\n", err: "" });
+});
+
+Deno.test("the launcher is found by its folder even when it was just replaced", async () => {
+  using place = here();
+  place.program(ECHO);
+  // Held by strace before its first system call, until its file has another name's.
+  const strace = ["strace", "-o", "/dev/null", "-e", "inject=readlinkat:delay_enter=300000:when=1"];
+  const ended = place.run([], [...strace, `${place.folder}/rdma`, "old"]);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  Deno.writeFileSync(`${place.folder}/new`, LAUNCHER[place.arch], { mode: 0o755 });
+  Deno.renameSync(`${place.folder}/new`, `${place.folder}/rdma`);
+  assertEquals((await ended).code, 3);
+});
+
+for (
+  const [errno, tries, code] of [["ENOENT", 1, 3], ["ETXTBSY", 1, 3], ["ENOENT", 2, 1], [
+    "EACCES",
+    1,
+    1,
+  ]] as const
+) {
+  Deno.test(`the launcher meets ${errno} ${tries} times: exit code ${code}`, async () => {
+    using place = here();
+    place.program(ECHO);
+    const inject = `inject=execve:error=${errno}:when=1..${tries}`; // strace's own is not among them
+    const ended = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.folder}/rdma`]);
+    assertEquals(ended.code, code, ended.out);
+    if (code === 1) assertMatch(JSON.parse(ended.out).msg, new RegExp(`rdma-cni-1": ${errno} `));
+  });
+}
+
+for (
+  const [what, prepare, msg] of [
+    [
+      "a link that leads nowhere",
+      (place) => Deno.symlinkSync("rdma-cni-1", place.current),
+      /^Cannot run "\/bin\/\.rdma-cni\/rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
+    ],
+    [
+      "a loader that is missing",
+      (place) => place.program("#!/nonexistent\n"),
+      /rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
+    ],
+    [
+      "a program that is not executable",
+      (place) => place.program(ECHO, { mode: 0o644 }),
+      /rdma-cni-1": EACCES \(13\): it is not executable, or its file system is mounted noexec$/,
+    ],
+    [
+      "a program for another architecture",
+      (place) => place.program(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
+      /rdma-cni-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
+    ],
+    ["an empty program", (place) => place.program(""), /ENOEXEC \(8\): it is for another/],
+    ["a folder", (place) => Deno.mkdirSync(place.current), /current": EACCES \(13\)/],
+    ["a circle of links", (place) => Deno.symlinkSync("current", place.current), /current": ELOOP \(40\)$/],
+    [
+      "a file in the folder's place",
+      (place) => {
+        Deno.removeSync(`${place.folder}/.rdma-cni`);
+        Deno.writeTextFileSync(`${place.folder}/.rdma-cni`, "");
+      },
+      /current": ENOTDIR \(20\)$/,
+    ],
+    [
+      "a link to a name that is too long",
+      (place) => Deno.symlinkSync("x".repeat(300), place.current),
+      /"\/bin\/\.rdma-cni\/x{255}": ENOENT|current": ENAMETOOLONG \(36\)$/,
+    ],
+  ] as [string, (place: Place) => void, RegExp][]
+) {
+  Deno.test(`the launcher meets ${what}, and says so`, async () => {
+    using place = here();
+    prepare(place);
+    await place.fails(msg);
+  });
+}
+
+Deno.test("the launcher cannot do without /proc, and says so", async () => {
+  using place = here();
+  place.program(ECHO);
+  const script = 'umount -l /proc && exec "$0"';
+  const words = ["unshare", "--mount", "/bin/sh", "-c", script, `${place.folder}/rdma`];
+  await place.fails(/^Cannot read "\/proc\/self\/exe": ENOENT \(2\)$/, words);
+});
+
+Deno.test("the launcher may have a root that it cannot enter, and says so", async () => {
+  using place = here();
+  place.program(ECHO);
+  const words = ["strace", "-o", "/dev/null", "-e", "inject=chdir:error=EACCES", `${place.folder}/rdma`];
+  await place.fails(/^Cannot change to "\/": EACCES \(13\)$/, words);
+});
+
+for (
+  const [name, shown] of [
+    ["a space, ü and 漢", "a space, ü and 漢"],
+    [`"quotes" and \\`, `"quotes" and \\`],
+    ["a\nb\tc\x7f\x1b", "a\nb\tc\x7f\x1b"],
+    ["😀" + "x".repeat(240), "😀" + "x".repeat(240)],
+  ] as const
+) {
+  Deno.test(`the launcher names a folder as it is: ${JSON.stringify(name)}`, async () => {
+    using place = here(name);
+    const { out } = await place.run();
+    assertEquals(
+      JSON.parse(out).msg.split(": ENOENT")[0],
+      `Cannot run "${place.temporary}/${shown}/.rdma-cni/current"`,
+    );
+  });
+}
+
+Deno.test("the launcher's error stays JSON where a folder's name is not UTF-8", async () => {
+  using place = here();
+  // Truncated, overlong, a surrogate, beyond Unicode, a lone continuation.
+  const script = String.raw`
+    name=$(printf 'a\303(\300\257\340\200\200\360\200\200\200\355\240\200\364\220\200\200\200z'); mkdir "$0/$name" && cp "$0/bin/rdma" "$0/$name/rdma"
+    exec "$0/$name/rdma"`;
+  const command = new Deno.Command("/bin/sh", { args: ["-c", script, place.temporary] });
+  const text = new TextDecoder("utf-8", { fatal: true }).decode((await command.output()).stdout);
+  const [, name] = /"[^"]*\/(a[^/]*z)\/\.rdma-cni\/current"/.exec(JSON.parse(text).msg)!;
+  assertEquals(name, `a\ufffd(${"\ufffd".repeat(17)}z`);
+});
+
+Deno.test("the launcher's error is whole when little of it can be written at a time", async () => {
+  using place = here();
+  // A pipe's reader may be slow and its writer be told that only one byte went through; strace plays that.
+  const inject = "inject=write:retval=1:when=1..3";
+  const { out } = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.folder}/rdma`]);
+  const whole = (await place.run()).out;
+  // What was told as written was not: the rest begins with the fourth character.
+  assertEquals(out, whole.slice(3));
+});
+
+Deno.test("a folder of any depth can be named: the longest path that Linux has", async () => {
+  using place = here();
+  const names = Array.from({ length: 16 }, () => "x".repeat(240));
+  const script = `cp bin/rdma . && for name in ${
+    names.join(" ")
+  }; do mkdir $name && mv rdma $name && cd $name || exit; done
+    exec ./rdma`;
+  const { code, out } = await place.run([], ["env", "-C", place.temporary, "/bin/sh", "-c", script]);
+  assertEquals(code, 1);
+  assertMatch(JSON.parse(out).msg, /^Cannot run ".*x\/\.rdma-cni\/current": ENOENT/);
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1000; tries++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`Waited in vain: ${holds}`);
+}

@@ -1,0 +1,111 @@
+/** `install` in a temporary folder, with files that stand for the program and its library. */
+import { checkInstalled } from "../../src/admin/install/check.ts";
+import { install } from "../../src/admin/install/install.ts";
+import { uninstall } from "../../src/admin/install/uninstall.ts";
+import { CommandError, type ExitCode } from "../../src/admin/error.ts";
+import { ifPresent } from "../../src/durable_file.ts";
+import { libc } from "../../src/ffi/libc.ts";
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { State } from "../../src/plugin/state.ts";
+import { VERSION } from "../../src/version.ts";
+import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
+
+/** A program that answers as this one does. */
+export const SCRIPT = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # one\n`;
+
+export const KERNEL = new LinuxKernel();
+
+/** A folder of plugins, the files to install, and what the command printed. */
+export class InstallNode implements Disposable {
+  readonly temporary = Deno.makeTempDirSync();
+  readonly folder = `${this.temporary}/bin`;
+  readonly plugin = `${this.folder}/rdma`;
+  readonly own = `${this.folder}/.rdma-cni`;
+  readonly libmnl = `${this.own}/libmnl.so.0`;
+  readonly current = `${this.own}/current`;
+  readonly sources = {
+    executable: `${this.temporary}/rdma-cni`,
+    libmnl: `${this.temporary}/libmnl.so.0.2.0`,
+  };
+  readonly state = new State(`${this.temporary}/state`);
+  readonly terminal = new TestTerminal();
+
+  constructor() {
+    Deno.mkdirSync(this.folder);
+    Deno.writeTextFileSync(this.sources.libmnl, "library");
+    this.writeExecutable(SCRIPT);
+  }
+
+  writeExecutable(content: string | Uint8Array, mode = 0o755): void {
+    Deno.writeFileSync(
+      this.sources.executable,
+      typeof content === "string" ? new TextEncoder().encode(content) : content,
+    );
+    Deno.chmodSync(this.sources.executable, mode);
+  }
+
+  /** Returns what was printed for people. */
+  install(options = {}): string {
+    this.terminal.stderr = "";
+    install(this.terminal, KERNEL, this.folder, this.sources, options);
+    return this.readable(this.terminal.stderr);
+  }
+
+  /** With names of programs cut short, and without the folder. */
+  readable(text: string): string {
+    return text.replaceAll(`${this.folder}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
+  }
+
+  uninstall(options = {}): string {
+    this.terminal.stderr = "";
+    uninstall(this.terminal, KERNEL, this.folder, this.state, options);
+    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
+  }
+
+  /** Returns the line that was printed, without the folder. */
+  check(want: ExitCode): string {
+    this.terminal.stdout = "";
+    assertEquals(checkInstalled(this.terminal, this.folder, this.sources, {}), want, this.terminal.stdout);
+    return this.readable(this.terminal.stdout);
+  }
+
+  /** What the installed plugin prints, with the program that the link leads to. */
+  version(): string {
+    const { stdout } = new Deno.Command(this.plugin, { args: ["--version"] }).outputSync();
+    return new TextDecoder().decode(stdout);
+  }
+
+  /** The content of the program that the link leads to. */
+  program(): string {
+    return Deno.readTextFileSync(this.current);
+  }
+
+  /** Names in the plugin's own folder. */
+  ownFiles(): string[] {
+    return [...Deno.readDirSync(this.own)].map(({ name }) => name).sort();
+  }
+
+  /** Asserts that installing fails with these words, and that the folder of plugins is as it was. */
+  refuse(words: RegExp, advice: RegExp): void {
+    const before = this.files();
+    const error = assertThrows(() => this.install(), CommandError);
+    assertMatch(error.message, words);
+    assertMatch(error.advice!, advice);
+    assertEquals(this.files(), before);
+    const own = ifPresent(() => this.ownFiles()) ?? [];
+    assertEquals(own.filter((name) => /^\.(rdma-cni|libmnl|current).*\.tmp$/.test(name)), []);
+  }
+
+  /** Names in the folder of plugins, hidden ones too, without the plugin's own folder. */
+  files(): string[] {
+    const entries = ifPresent(() => [...Deno.readDirSync(this.folder)]) ?? [];
+    return entries.map(({ name }) => name).filter((name) => name !== ".rdma-cni").sort();
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+  }
+}
