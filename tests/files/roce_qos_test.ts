@@ -90,6 +90,13 @@ for (
   });
 }
 
+Deno.test("a file that is not there is not made by writing", () => {
+  using root = new Root({ [`${TC}/1/other`]: "" });
+  const write = () => new LinuxRoceQos(root.path).write("trafficClass", "mlx5_3", 106);
+  assertStringIncludes(assertThrows(write, RoceQosError).advice, "MLNX_OFED");
+  assertEquals([...Deno.readDirSync(`${root.path}${TC}/1`)].map(({ name }) => name), ["other"]);
+});
+
 Deno.test("a group that was made goes again, one that was there stays", () => {
   using root = new Root({ "/kernel/config/rdma_cm/mlx5_4/ports/1/default_roce_tos": "0\n" });
   const qos = new LinuxRoceQos(root.path);

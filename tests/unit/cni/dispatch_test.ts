@@ -1,3 +1,6 @@
+import { parseConfig } from "../../../src/cni/config.ts";
+import type { Call } from "../../../src/cni/dispatch.ts";
+import type { Command } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
@@ -25,17 +28,25 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
   });
 }
 
-Deno.test("handlers get the call as it was understood", async () => {
-  await call("ADD", {
-    handlers: {
-      add: ({ environment, config, log }) => {
-        assertEquals(environment.ifname, "net1");
-        assertEquals(config.name, "net");
-        assertEquals(log.labels, { containerID: "container1", netns: "/run/netns/pod", ifname: "net1" });
-      },
-    },
-  }).then(({ code, json }) => assertEquals(code, 0, JSON.stringify(json)));
-});
+for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
+  Deno.test(`${command}'s handler gets the call as it was understood`, async () => {
+    const calls: Call[] = [];
+    const handler = (call: Call) => void calls.push(call);
+    await call(command, { handlers: { [command.toLowerCase()]: handler } });
+    assertEquals(calls.map(({ environment }) => environment), [{
+      command: command as Command,
+      containerId: "container1",
+      netns: "/run/netns/pod",
+      ifname: "net1",
+      netnsOverride: false,
+    }]);
+    assertEquals(calls.map(({ config }) => config), [
+      await parseConfig(JSON.stringify(CONFIG), command as Command),
+    ]);
+    const labels = { containerID: "container1", netns: "/run/netns/pod", ifname: "net1" };
+    assertEquals(calls.map(({ log }) => log.labels), [labels]);
+  });
+}
 
 Deno.test("VERSION reads no input and prints the versions", async () => {
   const { code, done, json } = await call("VERSION");
