@@ -163,16 +163,16 @@ function describe({ file, line, what, before, after, killedBy }: Outcome): strin
 }
 
 async function main(args: string[]): Promise<number> {
-  const text = { type: "string" } as const;
-  const files = { type: "string", multiple: true, default: ["src/*"] } as const;
-  const options = {
-    count: text,
-    seed: text,
-    files,
-    json: { type: "boolean" },
-    help: { type: "boolean" },
-  } as const;
-  const { values } = parseArgs({ args, options });
+  const { values } = parseArgs({
+    args,
+    options: {
+      count: { type: "string" },
+      seed: { type: "string" },
+      files: { type: "string", multiple: true },
+      json: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
   if (values.help) {
     console.log(USAGE);
     return 0;
@@ -185,12 +185,12 @@ async function main(args: string[]): Promise<number> {
 
   using copy = new Copy();
   const { sources, tests } = findTests(PROJECT);
-  const patterns = values.files.map(toExpression);
-  const chosenFiles = sources.filter((file) => patterns.some((pattern) => pattern.test(file)));
+  const patterns = values.files ?? ["src/*"];
+  const chosenFiles = sources.filter((file) => patterns.some((pattern) => toExpression(pattern).test(file)));
   const all = chosenFiles.flatMap((file) =>
     mutantsOf(copy.read(file)).map((mutant) => ({ ...mutant, file }))
   );
-  if (all.length === 0) throw new Error(`Cannot find anything to change in ${values.files.join(", ")}`);
+  if (all.length === 0) throw new Error(`Cannot find anything to change in ${patterns.join(", ")}`);
 
   const start = performance.now();
   const failure = await copy.test(tests.map(({ path }) => path), 600_000);
