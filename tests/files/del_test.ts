@@ -244,20 +244,24 @@ const changed = fc.array(fc.tuple(fc.nat(), fc.jsonValue()), { minLength: 1, max
   },
 );
 
-Deno.test("DEL does its work, and no other, whatever is wrong in the configuration's other keys", () => {
-  const property = fc.asyncProperty(changed, async (config) => {
-    using node = await TestNode.added();
-    node.kernel.addFunction("0000:3b:00.3");
-    node.kernel.addNetns("/run/netns/other");
-    const other = node.kernel.addDevice("0000:3b:00.3", 8);
-    const variables = { CNI_CONTAINERID: "container2", CNI_NETNS: "/run/netns/other" };
-    await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.3" } });
-    const kept = Deno.readTextFileSync(`${node.folder}/net-container2-net1`);
+for (const command of ["DEL", "GC"]) {
+  Deno.test(`${command} does its work, and no other, whatever is wrong in keys that it does not need`, () => {
+    const property = fc.asyncProperty(changed, async (config) => {
+      using node = await TestNode.added();
+      node.kernel.addFunction("0000:3b:00.3");
+      node.kernel.addNetns("/run/netns/other");
+      const other = node.kernel.addDevice("0000:3b:00.3", 8);
+      const variables = { CNI_CONTAINERID: "container2", CNI_NETNS: "/run/netns/other" };
+      await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.3" } });
+      const kept = Deno.readTextFileSync(`${node.folder}/net-container2-net1`);
 
-    await node.succeed("DEL", { config });
-    assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", "/run/netns/other"]);
-    assertEquals(node.files(), ["net-container2-net1"]);
-    assertEquals(Deno.readTextFileSync(`${node.folder}/net-container2-net1`), kept);
+      const valid = { "cni.dev/valid-attachments": [{ containerID: "container2", ifname: "net1" }] };
+      const CNI_ARGS = "IgnoreUnknown=no;rdmaDeviceName={/};Debug=maybe;=";
+      await node.succeed(command, { config: { ...config, ...valid }, variables: { CNI_ARGS } });
+      assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", "/run/netns/other"]);
+      assertEquals(node.files(), ["net-container2-net1"]);
+      assertEquals(Deno.readTextFileSync(`${node.folder}/net-container2-net1`), kept);
+    });
+    return fc.assert(property, { numRuns: 200 });
   });
-  return fc.assert(property, { numRuns: 200 });
-});
+}
