@@ -253,6 +253,15 @@ Deno.test("GC refuses a wrong list of attachments, but ignores the older list be
   assertEquals([validAttachments, ignoredKeys], [[], ["allowPF", '["cni.dev/attachments"]']]);
 });
 
+Deno.test("ADD reads 1,000 levels within each other, and any number side by side", async () => {
+  const nest = (depth: number) => `{"name":"net","a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+  const padding = " ".repeat(2000); // a short text is not counted
+  assertEquals((await parseConfig(nest(1000) + padding)).name, "net");
+  await assertRefused(nest(1001) + padding, 6, "ADD", "more than 1000 levels");
+  const flat = { name: "net", a: Array(3000).fill([{}]), b: '[{"\\'.repeat(3000) };
+  assertEquals((await parseConfig(JSON.stringify(flat))).name, "net");
+});
+
 Deno.test("DEL and GC read what is nested too deeply for the others", async () => {
   for (const depth of [1000, 9000, 200_000]) {
     const deep = "[".repeat(depth) + "]".repeat(depth);
