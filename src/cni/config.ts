@@ -72,8 +72,9 @@ export async function parseConfig(text: string, command: Command = "ADD"): Promi
   const raw = parseObject(text);
   const cniVersion = parseVersion(raw["cniVersion"]);
   const faults = findFaults(raw, SHAPE);
-  if (faults.some(({ key }) => !isCleanup || isNeeded(key, command, raw))) await assertValid(raw);
-  else for (const { holder, key } of faults) delete holder[key];
+  const ignored = isCleanup ? faults.filter(({ key }) => !isNeeded(key, command, raw)) : [];
+  if (ignored.length < faults.length) await assertValid(raw);
+  for (const { holder, key } of ignored) delete holder[key];
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
@@ -96,7 +97,9 @@ export async function parseConfig(text: string, command: Command = "ADD"): Promi
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult && !isCleanup ? { prevResult: asWritten(config.prevResult, raw, text) } : {}),
     ...(validAttachments ? { validAttachments } : {}),
-    ...(faults.length > 0 ? { ignoredKeys: faults.map(({ path, key }) => formatPath([...path, key])) } : {}),
+    ...(ignored.length > 0
+      ? { ignoredKeys: ignored.map(({ path, key }) => formatPath([...path, key])) }
+      : {}),
   };
 }
 
@@ -184,7 +187,7 @@ function findFaults(
   for (const [key, wanted] of Object.entries(shape)) {
     const value = holder[key];
     if (typeof wanted !== "function" && isObject(value)) findFaults(value, wanted, [...path, key], faults);
-    else if (!(typeof wanted === "function" ? wanted(value) : isAbsent(value))) {
+    else if (typeof wanted === "function" ? !wanted(value) : !isAbsent(value)) {
       faults.push({ holder, key, path });
     }
   }
