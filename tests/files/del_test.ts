@@ -55,7 +55,7 @@ Deno.test("DEL after the namespace has gone finds the device at home", async () 
 
 Deno.test("DEL waits for a device that a dying namespace is giving back", async () => {
   using node = await TestNode.added();
-  node.kernel.paths.delete(POD);
+  node.endPod();
   node.kernel.onSleep = () => {
     if (node.kernel.sleptMs === 400) node.kernel.endNetns(node.pod);
   };
@@ -66,7 +66,7 @@ Deno.test("DEL waits for a device that a dying namespace is giving back", async 
 
 Deno.test("DEL gives up waiting after 3 seconds and succeeds with a warning", async () => {
   using node = await TestNode.added();
-  node.kernel.paths.delete(POD);
+  node.endPod();
   const { lines } = await node.succeed("DEL");
   assertEquals(node.kernel.sleptMs, 3000);
   assertStringIncludes(lines.join(""), "cannot be found");
