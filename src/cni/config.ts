@@ -2,6 +2,7 @@ import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
 import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
 import { deviceInfoPathForm } from "./device_info_path.ts";
+import type { Command } from "./environment.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { isIdentifier } from "./identifier.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "./version.ts";
@@ -50,19 +51,30 @@ export interface NetworkConfig {
   readonly prevResult?: PrevResult;
   /** GC: the attachments that are still there. Absent when the runtime did not say. */
   readonly validAttachments?: readonly AttachmentKey[];
+  /** DEL and GC: paths of the keys that have a wrong value and were therefore taken for absent, if there are any. */
+  readonly ignoredKeys?: readonly string[];
 }
 
 /**
  * Reads a network configuration.
  *
+ * DEL and GC refuse only what they cannot do without. A runtime stops at the first plugin that fails, so a wrong key
+ * would keep the other plugins of the chain from cleaning up, and anyone who may write a pod's annotations can add keys.
+ *
  * @param text JSON as it came on standard input
- * @throws {CniError} code 6 when it is no JSON object or nested too deeply, 1 for an unknown version, 7 for everything
- *   else, with each wrong value named by its path
+ * @param command what the configuration is for
+ * @throws {CniError} code 6 when it is no JSON object or, but for DEL and GC, nested too deeply, 1 for an unknown
+ *   version, 7 for everything else, with each wrong value named by its path
  */
-export async function parseConfig(text: string): Promise<NetworkConfig> {
+export async function parseConfig(text: string, command: Command = "ADD"): Promise<NetworkConfig> {
+  const isCleanup = command === "DEL" || command === "GC";
+  if (!isCleanup) assertNotTooDeep(text);
   const raw = parseObject(text);
   const cniVersion = parseVersion(raw["cniVersion"]);
-  if (!isWellFormed(raw)) await assertValid(raw);
+  const faults = findFaults(raw, SHAPE);
+  const ignored = isCleanup ? faults.filter(({ key }) => !isNeeded(key, command, raw)) : [];
+  if (ignored.length < faults.length) await assertValid(raw);
+  for (const { holder, key } of ignored) delete holder[key];
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
@@ -83,8 +95,11 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
     ...(config.logFile ? { logFile: config.logFile } : {}),
-    ...(config.prevResult ? { prevResult: asWritten(config.prevResult, raw, text) } : {}),
+    ...(config.prevResult && !isCleanup ? { prevResult: asWritten(config.prevResult, raw, text) } : {}),
     ...(validAttachments ? { validAttachments } : {}),
+    ...(ignored.length > 0
+      ? { ignoredKeys: ignored.map(({ path, key }) => formatPath([...path, key])) }
+      : {}),
   };
 }
 
@@ -92,40 +107,13 @@ export async function parseConfig(text: string): Promise<NetworkConfig> {
  * Whether a configuration is certainly one that the schema accepts. It may say no to a good one, never yes to a bad
  * one; it is here because it takes a twentieth of the time that loading zod takes.
  */
-export function isWellFormed(raw: Readonly<Record<string, unknown>>): raw is RawConfig {
-  return hasShape({
-    cniVersion: optional(isString),
-    name: (value) => isString(value) && isIdentifier(value),
-    type: optional(isString),
-    deviceID: optional(isString),
-    allowPF: optional(isBoolean),
-    rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
-    optional: optional(isBoolean),
-    onSharedMode: optional((value) => value === "fail" || value === "skip"),
-    rdmaQoS: optional(isQos),
-    logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
-    logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
-    rdmaDeviceName: optional(isString),
-    rdmaDeviceNameConflict: optional((value) => (NAME_CONFLICTS as readonly unknown[]).includes(value)),
-    args: optional(hasShapeOf({
-      cni: optional(hasShapeOf({ debug: optional(isBoolean), rdmaDeviceName: optional(isString) })),
-    })),
-    runtimeConfig: optional(hasShapeOf({
-      deviceID: optional(isString),
-      CNIDeviceInfoFile: optional((value) => isString(value) && deviceInfoPathForm().test(value)),
-    })),
-    prevResult: optional(hasShapeOf({
-      cniVersion: optional(isString),
-      interfaces: optional(isArrayOf(isInterface)),
-    })),
-    "cni.dev/valid-attachments": optional(isArrayOf(isAttachment)),
-    "cni.dev/attachments": optional(isArrayOf(isAttachment)),
-  }, raw);
+export function isWellFormed(raw: Record<string, unknown>): raw is RawConfig {
+  return findFaults(raw, SHAPE).length === 0;
 }
 
 const FAULTS_SHOWN = 10;
 
-/** Levels of objects and lists within each other. Past some 4,000 the stack would not do for keeping prevResult. */
+/** Levels of objects and lists within each other. Past some 4,000 the stack would not do for passing prevResult on. */
 const DEPTH_LIMIT = 1000;
 
 type Check = (value: unknown) => boolean;
@@ -144,28 +132,88 @@ const isQos: Check = (value) => {
     return (key === "tos" || key === "trafficClass") && optional(isByte)(one);
   });
 };
-const isAttachment = hasShapeOf({ containerID: isString, ifname: isString });
-const isInterface = hasShapeOf({
+const isAttachment = isObjectOf({ containerID: isString, ifname: isString });
+const isInterface = isObjectOf({
   name: optional(isString),
   mac: optional(isString),
   sandbox: optional(isString),
   pciID: optional(isString),
 });
 
+/** What the values of keys must be; objects within each other may be absent. */
+interface Shape {
+  readonly [key: string]: Check | Shape;
+}
+
+/** Every key that the plugin reads. */
+const SHAPE: Shape = {
+  cniVersion: optional(isString),
+  name: (value) => isString(value) && isIdentifier(value),
+  type: optional(isString),
+  deviceID: optional(isString),
+  allowPF: optional(isBoolean),
+  rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
+  optional: optional(isBoolean),
+  onSharedMode: optional((value) => value === "fail" || value === "skip"),
+  rdmaQoS: optional(isQos),
+  logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
+  logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
+  rdmaDeviceName: optional(isString),
+  rdmaDeviceNameConflict: optional((value) => (NAME_CONFLICTS as readonly unknown[]).includes(value)),
+  args: { cni: { debug: optional(isBoolean), rdmaDeviceName: optional(isString) } },
+  runtimeConfig: {
+    deviceID: optional(isString),
+    CNIDeviceInfoFile: optional((value) => isString(value) && deviceInfoPathForm().test(value)),
+  },
+  prevResult: { cniVersion: optional(isString), interfaces: optional(isArrayOf(isInterface)) },
+  "cni.dev/valid-attachments": optional(isArrayOf(isAttachment)),
+  "cni.dev/attachments": optional(isArrayOf(isAttachment)),
+};
+
+/** A value that is not what it must be: `holder[key]`. */
+interface Fault {
+  readonly holder: Record<string, unknown>;
+  readonly key: string;
+  /** The keys on the way to the holder. */
+  readonly path: readonly string[];
+}
+
+function findFaults(
+  holder: Record<string, unknown>,
+  shape: Shape,
+  path: readonly string[] = [],
+  faults: Fault[] = [],
+): Fault[] {
+  for (const [key, wanted] of Object.entries(shape)) {
+    const value = holder[key];
+    if (typeof wanted !== "function" && isObject(value)) findFaults(value, wanted, [...path, key], faults);
+    else if (typeof wanted === "function" ? !wanted(value) : !isAbsent(value)) {
+      faults.push({ holder, key, path });
+    }
+  }
+  return faults;
+}
+
+/** The network's name is half of what tells an attachment; GC does not guess which attachments are still there. */
+function isNeeded(key: string, command: Command, raw: Readonly<Record<string, unknown>>): boolean {
+  const [newer, older] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+  return key === "name" || command === "GC" && key === (isAbsent(raw[newer]) ? older : newer);
+}
+
+function isAbsent(value: unknown): value is undefined | null {
+  return value === undefined || value === null;
+}
+
 function optional(check: Check): Check {
-  return (value) => value === undefined || value === null || check(value);
+  return (value) => isAbsent(value) || check(value);
 }
 
 function isArrayOf(check: Check): Check {
   return (value) => Array.isArray(value) && value.every(check);
 }
 
-function hasShapeOf(shape: Readonly<Record<string, Check>>): Check {
-  return (value) => isObject(value) && hasShape(shape, value);
-}
-
-function hasShape(shape: Readonly<Record<string, Check>>, value: Readonly<Record<string, unknown>>): boolean {
-  return Object.entries(shape).every(([key, check]) => check(value[key]));
+function isObjectOf(checks: Readonly<Record<string, Check>>): Check {
+  return (value) => isObject(value) && Object.entries(checks).every(([key, check]) => check(value[key]));
 }
 
 /** Whether a value of JSON is an object. */
@@ -173,12 +221,14 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function assertNotTooDeep(text: string): void {
   // A short text, as nearly all are, cannot open and close that many.
-  if (text.length > 2 * DEPTH_LIMIT && depthOf(text) > DEPTH_LIMIT) {
-    const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
-    throw new CniError(ErrorCode.undecodable, msg);
-  }
+  if (text.length <= 2 * DEPTH_LIMIT || depthOf(text) <= DEPTH_LIMIT) return;
+  const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
+  throw new CniError(ErrorCode.undecodable, msg);
+}
+
+function parseObject(text: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -54,9 +54,10 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
       printLine(process, JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
     }
-    const config = await parseConfig(process.readInput());
+    const config = await parseConfig(process.readInput(), environment.command);
     cniVersion = config.cniVersion;
     setUpLog(process, config);
+    warnOfIgnoredKeys(process.log, config);
     assertCommandExists(environment.command, config);
     assertForeignNetns(environment, handlers);
     run(process, handlers, { environment, config, log: process.log });
@@ -97,6 +98,14 @@ function setUpLog(process: Process, config: NetworkConfig): void {
   }
 }
 
+function warnOfIgnoredKeys(log: Log, { ignoredKeys }: NetworkConfig): void {
+  if (!ignoredKeys) return;
+  log.warning(
+    `Ignoring keys of the network configuration whose values are wrong: ${ignoredKeys.join(", ")}; ` +
+      '"rdma-cni validate" says what is wrong with them',
+  );
+}
+
 function assertCommandExists(command: Command, { cniVersion }: NetworkConfig): void {
   const since = SINCE[command];
   if (!since || isAtLeast(cniVersion, since)) return;
@@ -106,11 +115,12 @@ function assertCommandExists(command: Command, { cniVersion }: NetworkConfig): v
   );
 }
 
-/** Moving a device "into the pod" would be a reset of the host's device if the pod's namespace were the host's. */
+/**
+ * Moving a device "into the pod" would be a reset of the host's device if the pod's namespace were the host's. DEL goes
+ * by its record, so it is not held up.
+ */
 function assertForeignNetns({ command, netns, netnsOverride }: Environment, handlers: Handlers): void {
-  if ((command !== "ADD" && command !== "DEL") || !netns || netnsOverride || !handlers.isOwnNetns(netns)) {
-    return;
-  }
+  if (command !== "ADD" || netnsOverride || !handlers.isOwnNetns(netns)) return;
   throw new CniError(
     ErrorCode.invalidNetns,
     `Cannot ${command}: CNI_NETNS ${JSON.stringify(netns)} is the plugin's own network namespace`,

@@ -74,17 +74,16 @@ export function readText(path: string): string | undefined {
   return absentIsUndefined(() => Deno.readTextFileSync(path).trim());
 }
 
-/**
- * Errors that say nothing is there: also of a device that is being removed (ENODEV), of a process that has ended
- * (ESRCH), of a name that no file can have, and of a file of another kind.
- */
-const ABSENT = ["ENOENT", "ENOTDIR", "ENODEV", "ESRCH", "ENXIO", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
+/** Errors that say nothing is there: also of a name that no file can have, and of a file of another kind. */
+const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
 
 function absentIsUndefined<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
+    const { code = "", message } = error as Error & { code?: string };
+    // ESRCH, of a process that has ended, and ENXIO and ENODEV, of a device that is being removed, have no code in Deno.
+    if (ABSENT.includes(code) || /\(os error (3|6|19)\)/.test(message)) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import type { Call } from "../cni/dispatch.ts";
 import { CniError } from "../cni/error.ts";
 import type { Log } from "../log.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { removeLeftover } from "./device_info.ts";
 import { bringHome, bringHomeUnrecorded } from "./home.ts";
 import { takeLock } from "./lock.ts";
@@ -24,11 +25,19 @@ export function del(call: Call, node: Node): void {
   if (record && !isRecordOf(record, attachment)) {
     return log.info(`Record ${file} is another attachment's: not touched`);
   }
-  const { environment, config } = call;
-  if (record) bringHome(node, log, file, record, environment.netns);
-  else if (config.deviceId) bringHomeUnrecorded(call, node, file, config.deviceId);
+  const netns = podNetns(call, kernel);
+  const { deviceId } = call.config;
+  if (record) bringHome(node, log, file, record, netns);
+  else if (deviceId) bringHomeUnrecorded(call, node, file, deviceId, netns);
   removeLeftover(call, node);
   forget(node, log, file);
+}
+
+/** CNI_NETNS. The host's namespace is no pod's: then it is as if the runtime had not said which one is. */
+function podNetns({ environment: { netns }, log }: Call, kernel: Kernel): string {
+  if (!netns || !kernel.isHostNetns(netns)) return netns;
+  log.info(`CNI_NETNS ${JSON.stringify(netns)} is the host's network namespace: the record alone counts`);
+  return "";
 }
 
 function loadRecord(call: Call, { state }: Node, file: string): AttachmentRecord | undefined {

@@ -69,13 +69,14 @@ export function bringHomeUnrecorded(
   node: Node,
   file: string,
   deviceId: string,
+  netnsPath: string,
 ): void {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return;
   const record = { deviceId, devices: [], createdAt: 0 };
   const owner = findNewerClaim(node, file, record);
   if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
-  using netns = openIfThere(kernel, environment.netns);
+  using netns = openIfThere(kernel, netnsPath);
   if (!netns) return;
   const link = netns.getLink(environment.ifname);
   if (link && isIpoibOf(link, deviceId)) {

@@ -91,12 +91,16 @@ Deno.test("the plugin's own namespace, a missing one and what is none are code 8
   }
 });
 
+/** Starts a program whose kernel has no RDMA subsystem: where this machine's has one, it is made to say no. */
+const WITHOUT_RDMA = MACHINE_HAS_RDMA
+  ? ["/usr/bin/strace", "-f", "-o", "/dev/null", "--trace=socket", "--inject=socket:error=EPROTONOSUPPORT"]
+  : [];
+
 Deno.test("without RDMA, ADD and CHECK are code 100 and STATUS is code 50", async () => {
   await using pod = await TestNetns.create();
   for (const [command, code] of [["ADD", 100], ["CHECK", 100], ["STATUS", 50]] as const) {
-    const outcome = await call(command, { variables: { CNI_NETNS: pod.path } });
-    if (MACHINE_HAS_RDMA) assertEquals(outcome.json?.code === code, false);
-    else assertFailed(outcome, code, "the kernel has none");
+    const outcome = await call(command, { variables: { CNI_NETNS: pod.path }, by: WITHOUT_RDMA });
+    assertFailed(outcome, code, "the kernel has none");
   }
 });
 
@@ -108,4 +112,27 @@ Deno.test("DEL and GC of what was never added succeed and print nothing", async 
   }
   const { code, stdout } = await call("GC", { config: { "cni.dev/valid-attachments": [] } });
   assertEquals([code, stdout], [0, ""]);
+});
+
+Deno.test("DEL and GC of these tests do not touch the records of this machine's pods", async () => {
+  const file = `/var/lib/cni/rdma/net-${"0".repeat(64)}-net1`;
+  const existed = await Deno.stat("/var/lib/cni").then(() => true, () => false);
+  await Deno.mkdir("/var/lib/cni/rdma", { recursive: true, mode: 0o700 });
+  try {
+    await Deno.writeTextFile(file, "no record of this plugin", { createNew: true });
+    await call("GC", { config: { "cni.dev/valid-attachments": [] } });
+    await call("DEL", { variables: { CNI_CONTAINERID: "0".repeat(64) } });
+    assertEquals(await Deno.readTextFile(file), "no record of this plugin");
+  } finally {
+    await Deno.remove(existed ? file : "/var/lib/cni", { recursive: true });
+  }
+});
+
+Deno.test("DEL and GC succeed with wrong values in keys they do not need, and name them", async () => {
+  const config = { "cni.dev/valid-attachments": [], logLevel: "verbose", args: { cni: { debug: "yes" } } };
+  for (const command of ["DEL", "GC"]) {
+    const { code, stdout, stderr } = await call(command, { config });
+    assertEquals([code, stdout], [0, ""], stderr);
+    assertStringIncludes(stderr, "logLevel, args.cni.debug");
+  }
 });

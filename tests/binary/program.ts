@@ -69,12 +69,25 @@ interface Call extends Omit<Start, "env" | "stdin"> {
   config?: string | object;
 }
 
-/** Makes a call as a runtime does. */
-export function call(command: string, { variables, config = {}, ...rest }: Call = {}): Promise<Outcome> {
+/** Starts a program that sees an empty folder in the place of the one with this machine's records, if there is one. */
+const WITHOUT_RECORDS = [
+  ...["/usr/bin/unshare", "--mount", "/bin/sh", "-c"],
+  '{ [ ! -d /var/lib/cni ] || mount -t tmpfs none /var/lib/cni; } && exec "$0" "$@"',
+];
+
+/**
+ * Makes a call as a runtime does. What could take a device from a pod of this machine finds no record of one; the
+ * network is called "net", as one of the machine's own may be.
+ */
+export function call(
+  command: string,
+  { variables, config = {}, by = [], ...rest }: Call = {},
+): Promise<Outcome> {
+  const isolation = command === "DEL" || command === "GC" ? WITHOUT_RECORDS : [];
   const all: Variables = { ...ENVIRONMENT, CNI_COMMAND: command, ...variables };
   const env = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   const stdin = typeof config === "string" ? config : JSON.stringify({ ...CONFIG, ...config });
-  return start({ env: env as Record<string, string>, stdin, ...rest });
+  return start({ env: env as Record<string, string>, stdin, by: [...isolation, ...by], ...rest });
 }
 
 /** An ADD that waits for its configuration. */

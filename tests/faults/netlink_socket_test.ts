@@ -11,7 +11,7 @@ import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../fixtures/encode.ts";
 import { runs } from "./form.ts";
 import { FIXTURES, mutate, mutations } from "./mutation.ts";
-import { type Datagram, type Script, ScriptedKernel } from "./scripted_kernel.ts";
+import { type Datagram, type Script, ScriptedKernel } from "../fixtures/scripted_kernel.ts";
 
 Error.stackTraceLimit = 1;
 

@@ -209,6 +209,21 @@ Deno.test("a physical function's device moves with a warning of all that hangs o
   assertEquals(node.whereIs(device), POD);
 });
 
+Deno.test("the warning names what hangs on a physical function, if anything does", async () => {
+  for (
+    const [enabledVfs, told] of [[0, 'loses its RDMA device"'], [
+      1,
+      "on which hang 1 virtual functions",
+    ]] as const
+  ) {
+    using node = new TestNode();
+    node.kernel.addFunction("0000:01:00.0", { isPhysicalFunction: true, enabledVfs });
+    node.kernel.addDevice("0000:01:00.0", 0);
+    const { lines } = await node.succeed("ADD", { config: { deviceID: "0000:01:00.0" } });
+    assertStringIncludes(lines.join(""), told);
+  }
+});
+
 Deno.test("a physical function's device stays when allowPF is false: code 112", async () => {
   using node = new TestNode();
   node.kernel.addFunction("0000:01:00.0", { isPhysicalFunction: true });

@@ -4,6 +4,7 @@ import { PREV_RESULT } from "../fixtures/call.ts";
 import { FILE, POD, TestNode, VF } from "./node.ts";
 
 const EBUSY = 16;
+const EOPNOTSUPP = 95;
 
 Deno.test("ADD moves the device, records it and prints the result it got", async () => {
   using node = new TestNode();
@@ -168,8 +169,17 @@ Deno.test("a device with an SMI sub-device is refused, since the kernel would ne
   using node = new TestNode();
   const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" });
   delete child.uverbs;
-  await node.fail("ADD", 112);
+  const { json } = await node.fail("ADD", 112);
+  assertEquals(json.details, "remove it: rdma dev del smi0");
   assertEquals([node.whereIs(node.device), node.whereIs(child), ...node.files()], ["host", "host"]);
+});
+
+Deno.test("a device whose driver cannot let go is code 120 and stays, with the reason", async () => {
+  using node = new TestNode();
+  node.kernel.onMove = () => EOPNOTSUPP;
+  const { json } = await node.fail("ADD", 120);
+  assertStringIncludes(json.msg, "no disassociate_ucontext");
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
 });
 
 Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE keeps its device, unmoved", async () => {

@@ -1,8 +1,13 @@
+import fc from "fast-check";
 import { SyscallError } from "../../src/kernel/error.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { CONFIG } from "../fixtures/call.ts";
+import { placesIn } from "../fixtures/places.ts";
 import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
 
 const EBUSY = 16;
+const HOST = { CNI_NETNS: "/proc/1/ns/net" };
+
 Deno.test("DEL brings the device home, forgets it and prints nothing", async () => {
   using node = await TestNode.added();
   const { output } = await node.succeed("DEL");
@@ -50,7 +55,7 @@ Deno.test("DEL after the namespace has gone finds the device at home", async () 
 
 Deno.test("DEL waits for a device that a dying namespace is giving back", async () => {
   using node = await TestNode.added();
-  node.kernel.paths.delete(POD);
+  node.endPod();
   node.kernel.onSleep = () => {
     if (node.kernel.sleptMs === 400) node.kernel.endNetns(node.pod);
   };
@@ -61,7 +66,7 @@ Deno.test("DEL waits for a device that a dying namespace is giving back", async 
 
 Deno.test("DEL gives up waiting after 3 seconds and succeeds with a warning", async () => {
   using node = await TestNode.added();
-  node.kernel.paths.delete(POD);
+  node.endPod();
   const { lines } = await node.succeed("DEL");
   assertEquals(node.kernel.sleptMs, 3000);
   assertStringIncludes(lines.join(""), "cannot be found");
@@ -190,3 +195,73 @@ Deno.test("a DEL that cannot take the lock is code 11", async () => {
   await node.fail("DEL", 11);
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
 });
+
+Deno.test("DEL with the host's namespace for CNI_NETNS goes by the record", async () => {
+  using node = await TestNode.added();
+  const { lines } = await node.succeed("DEL", { variables: HOST });
+  assertStringIncludes(lines.join(""), "is the host's network namespace");
+  node.assertForgotten();
+  assertEquals(node.kernel.sleptMs, 0);
+});
+
+Deno.test("DEL with the host's namespace for CNI_NETNS finds the pod that a record does not name", async () => {
+  using node = await TestNode.added();
+  const { netns: _, ...unnamed } = node.record();
+  node.write(FILE, unnamed);
+  node.kernel.held.set(HELD, node.pod);
+  await node.succeed("DEL", { variables: HOST });
+  node.assertForgotten();
+});
+
+Deno.test("DEL with the host's namespace for CNI_NETNS and no record succeeds and moves nothing", async () => {
+  using node = await TestNode.added();
+  node.state.remove(FILE);
+  node.kernel.onMove = () => EBUSY;
+  await node.succeed("DEL", { variables: HOST });
+  node.assertForgotten(POD);
+});
+
+const GOOD = {
+  ...{ ...CONFIG, deviceID: VF, allowPF: true, optional: false, onSharedMode: "skip", rdmaDevices: "all" },
+  ...{ logFile: "/log", rdmaDeviceName: "rdma0", rdmaDeviceNameConflict: "keep", rdmaQoS: { tos: 96 } },
+  args: { cni: { debug: true, rdmaDeviceName: "rdma1" } },
+  runtimeConfig: { deviceID: VF, CNIDeviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a" },
+  "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
+};
+
+/** A good configuration with other values in any places but those of its name and version. */
+const changed = fc.array(fc.tuple(fc.nat(), fc.jsonValue()), { minLength: 1, maxLength: 5 }).map(
+  (changes) => {
+    const config: Record<string, unknown> = structuredClone(GOOD);
+    for (const [at, value] of changes) {
+      const places = placesIn(config).filter(({ holder, key }) =>
+        holder !== config || key !== "name" && key !== "cniVersion"
+      );
+      const { holder, key } = places[at % places.length]!;
+      holder[key] = value;
+    }
+    return config;
+  },
+);
+
+for (const command of ["DEL", "GC"]) {
+  Deno.test(`${command} does its work, and no other, whatever is wrong in keys that it does not need`, () => {
+    const property = fc.asyncProperty(changed, async (config) => {
+      using node = await TestNode.added();
+      node.kernel.addFunction("0000:3b:00.3");
+      node.kernel.addNetns("/run/netns/other");
+      const other = node.kernel.addDevice("0000:3b:00.3", 8);
+      const variables = { CNI_CONTAINERID: "container2", CNI_NETNS: "/run/netns/other" };
+      await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.3" } });
+      const kept = Deno.readTextFileSync(`${node.folder}/net-container2-net1`);
+
+      const valid = { "cni.dev/valid-attachments": [{ containerID: "container2", ifname: "net1" }] };
+      const CNI_ARGS = "IgnoreUnknown=no;rdmaDeviceName={/};Debug=maybe;=";
+      await node.succeed(command, { config: { ...config, ...valid }, variables: { CNI_ARGS } });
+      assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", "/run/netns/other"]);
+      assertEquals(node.files(), ["net-container2-net1"]);
+      assertEquals(Deno.readTextFileSync(`${node.folder}/net-container2-net1`), kept);
+    });
+    return fc.assert(property, { numRuns: 200 });
+  });
+}

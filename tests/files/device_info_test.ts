@@ -117,9 +117,9 @@ for (const text of ['{"type":"vdpa","version":"1.1.0","vdpa":{}}', "{}"]) {
 
 for (
   const [text, words] of [
-    ["", "JSON"],
+    ["", "Cannot read device information file"],
     ["[]", "it is no JSON object"],
-    ['{"type":"pci"}', '"pci" is no object'],
+    ['{"type":"pci"}', `Cannot use device information file "${PATH}": "pci" is no object`],
     ['{"type":"pci","pci":[]}', '"pci" is no object'],
     [" ".repeat(64 * 1024) + "{}", "it is longer than 65536 bytes"],
   ] as const

@@ -2,16 +2,18 @@
 import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
 import { decodeLink, listLinks } from "../../src/netlink/rtnl.ts";
 import { EPROTONOSUPPORT, NetlinkError, NetnsError, SyscallError } from "../../src/kernel/error.ts";
-import { libc } from "../../src/ffi/libc.ts";
+import { openForReading } from "../../src/ffi/fd.ts";
+import { check, libc } from "../../src/ffi/libc.ts";
 import { openLibmnl } from "../../src/ffi/libmnl.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
-import { homeNetns, listNetns, openNetns, within } from "../../src/kernel/netns.ts";
+import { homeNetns, listNetns, namesIn, nsfsInode, openNetns, within } from "../../src/kernel/netns.ts";
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { createHandlers } from "../../src/plugin/handlers.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import * as encode from "../fixtures/encode.ts";
+import { fail, replaceCall } from "../fixtures/system_calls.ts";
 import { inodeOf, TestNetns } from "../fixtures/test_netns.ts";
 
 const THREAD_NETNS = "/proc/thread-self/ns/net";
@@ -186,6 +188,77 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
   assertEquals(openFds(), before);
   Deno.removeSync(folder);
 });
+
+Deno.test("a thread that cannot come back from a namespace does nothing any more", async () => {
+  // A module of its own, since what happens to it is for good.
+  const netns: typeof import("../../src/kernel/netns.ts") = await import("../../src/kernel/netns.ts?stray");
+  await using other = await TestNetns.create();
+  using there = netns.openNetns(other.path);
+  const entered: number[] = [];
+  using _setns = replaceCall("setns", (fd) => entered.push(fd) === 1 ? 0 : fail(1));
+  let worked = 0;
+  const work = () => netns.within(there, () => ++worked);
+  assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
+  assertEquals([worked, entered], [1, [there.fd, netns.homeNetns().fd]]);
+  assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
+  assertThrows(() => netns.within(netns.homeNetns(), () => ++worked), SyscallError);
+  assertEquals([worked, entered.length], [1, 2]);
+});
+
+Deno.test("work in the namespace where the thread is enters none", () => {
+  using _setns = replaceCall("setns", () => fail(1));
+  assertEquals(within(homeNetns(), () => 7), 7);
+});
+
+Deno.test("a file that has the number of the own namespace on another file system is none", () => {
+  const { statSync } = Deno;
+  const own = statSync(THREAD_NETNS);
+  const answers = [own, { ...own, dev: own.dev + 1 }, { ...own, ino: own.ino! + 1 }];
+  try {
+    const found = answers.map((answer) => {
+      Deno.statSync = () => answer;
+      return kernel.isHostNetns("/some/path");
+    });
+    assertEquals(found, [true, false, false]);
+  } finally {
+    Deno.statSync = statSync;
+  }
+});
+
+Deno.test("an open file whose path reads like that of an unmounted namespace is none", () => {
+  using root = openForReading("/");
+  assertEquals(Deno.readLinkSync(`/proc/self/fd/${root.number}`), "/");
+  assertEquals(nsfsInode(`/proc/self/fd/${root.number}`), undefined);
+});
+
+Deno.test("a socket waits 30 seconds for the kernel, and asks for its reasons", () => {
+  const before = sockets();
+  using _socket = new NetlinkSocket(NETLINK_ROUTE);
+  const [fd] = sockets().filter((one) => !before.includes(one));
+  const option = (
+    level: number,
+    name: number,
+    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+  ) => {
+    const length = Uint32Array.of(value.byteLength);
+    check("read an option", (c) => c.getsockopt(Number(fd), level, name, value, length));
+    return [...value];
+  };
+  assertEquals(option(1, 20, new BigInt64Array(2)), [30n, 0n]); // SOL_SOCKET, SO_RCVTIMEO: struct timeval
+  assertEquals(option(270, 10, new Int32Array(1)), [1]); // SOL_NETLINK, NETLINK_CAP_ACK
+  assertEquals(option(270, 11, new Int32Array(1)), [1]); // SOL_NETLINK, NETLINK_EXT_ACK
+});
+
+/** The descriptors of this process that are sockets. */
+function sockets(): string[] {
+  return namesIn("/proc/self/fd").filter((fd) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false; // the descriptor that listed the folder
+    }
+  });
+}
 
 function openFds(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;

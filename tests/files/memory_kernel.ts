@@ -46,7 +46,10 @@ export interface Device {
 
 type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
 
-/** A kernel in memory that behaves as Linux 6.12 does in exclusive mode, until a test makes it fail. */
+/**
+ * A kernel in memory that behaves as Linux 6.12 does, until a test makes it fail: the table of facts in
+ * tests/fixtures/kernel_facts.ts is asked of both.
+ */
 export class MemoryKernel implements Kernel {
   bootId = "boot-1";
   mode: RdmaMode = "exclusive";
@@ -210,14 +213,22 @@ export class MemoryKernel implements Kernel {
   }
 }
 
+/** What the kernel tells of a device. */
+function shown({ index, name, parent }: Device): RdmaDevice {
+  return { index, name, ...(parent ? { parent } : {}) };
+}
+
 class MemoryNetns implements Netns {
   readonly fd = 0;
   readonly inode: number;
-  readonly cookie?: string;
 
   constructor(readonly kernel: MemoryKernel, readonly path: string, readonly space: Space) {
     this.inode = space.inode;
-    if (space.cookie !== undefined) this.cookie = space.cookie;
+  }
+
+  get cookie(): string | undefined {
+    this.kernel.assertRdma();
+    return this.space.cookie;
   }
 
   [Symbol.dispose](): void {
@@ -226,18 +237,17 @@ class MemoryNetns implements Netns {
 
   listRdmaDevices(): RdmaDevice[] {
     this.kernel.listings++;
-    return this.#visible();
+    return this.#visible().map(shown);
   }
 
-  #visible(): RdmaDevice[] {
+  #visible(): Device[] {
     this.kernel.assertRdma();
     const { mode, devices } = this.kernel;
-    return devices.filter(({ space }) => mode === "shared" || space === this.space)
-      .map(({ index, name, parent }) => ({ index, name, ...(parent ? { parent } : {}) }));
+    return devices.filter(({ space }) => mode === "shared" || space === this.space);
   }
 
   getRdmaDevice(index: number): RdmaDevice | undefined {
-    return this.#visible().find((device) => device.index === index);
+    return this.#visible().filter((device) => device.index === index).map(shown)[0];
   }
 
   moveRdmaDevice(index: number, to: Netns): void {
@@ -258,13 +268,12 @@ class MemoryNetns implements Netns {
     const what = `rename RDMA device ${index} to ${JSON.stringify(name)}`;
     const device = this.#find(what, index);
     this.kernel.onRename(device, name);
-    if (this.kernel.isTaken(name, this.space)) throw new NetlinkError(what, EEXIST);
+    if (this.kernel.isTaken(name, this.space, device)) throw new NetlinkError(what, EEXIST);
     device.name = name;
   }
 
   getUverbs(index: number): string | undefined {
-    return this.kernel.devices.find((device) => device.index === index && device.space === this.space)
-      ?.uverbs;
+    return this.#visible().find((device) => device.index === index)?.uverbs;
   }
 
   listResources(index: number): ResourceCount[] {
@@ -277,9 +286,7 @@ class MemoryNetns implements Netns {
   }
 
   #find(what: string, index: number): Device {
-    const device = this.kernel.devices.find((device) =>
-      device.index === index && device.space === this.space
-    );
+    const device = this.#visible().find((device) => device.index === index);
     if (!device) throw new NetlinkError(what, EINVAL);
     return device;
   }

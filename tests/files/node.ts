@@ -41,6 +41,7 @@ export class TestNode implements Disposable {
     this.kernel.addFunction(VF);
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);
+    this.kernel.held.set("/proc/7/ns/net", this.pod); // its processes
     this.pod.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
   }
 
@@ -107,9 +108,15 @@ export class TestNode implements Disposable {
 
   /** The pod's path goes; a process keeps the namespace. */
   losePath(): Space {
-    this.kernel.paths.delete(POD);
+    this.endPod();
     this.kernel.held.set(HELD, this.pod);
     return this.pod;
+  }
+
+  /** The pod's path goes and its processes end; the kernel has yet to take the namespace apart. */
+  endPod(): void {
+    this.kernel.paths.delete(POD);
+    this.kernel.held.clear();
   }
 
   /** No record is left, and the virtual function's device is there. */

@@ -48,7 +48,7 @@ for (
       what: "a driver without traffic class",
       files: { "/class/infiniband/mlx5_3/node_guid": "" },
       setting: "trafficClass",
-      words: `${TC}" is not there`,
+      words: `Cannot read the traffic class of RDMA device "mlx5_3": "`,
       advice: "MLNX_OFED",
     },
     {
@@ -89,6 +89,14 @@ for (
     assertStringIncludes(error.advice, advice);
   });
 }
+
+Deno.test("a file that is not there is not made by writing", () => {
+  using root = new Root({ [`${TC}/1/other`]: "" });
+  const write = () => new LinuxRoceQos(root.path).write("trafficClass", "mlx5_3", 106);
+  const error = assertThrows(write, RoceQosError, 'Cannot set the traffic class of RDMA device "mlx5_3": ');
+  assertStringIncludes(error.advice, "MLNX_OFED");
+  assertEquals([...Deno.readDirSync(`${root.path}${TC}/1`)].map(({ name }) => name), ["other"]);
+});
 
 Deno.test("a group that was made goes again, one that was there stays", () => {
   using root = new Root({ "/kernel/config/rdma_cm/mlx5_4/ports/1/default_roce_tos": "0\n" });

@@ -38,17 +38,32 @@ for (const umask of [0, 0o077]) {
 }
 
 for (
-  const [what, spoil] of [
-    ["that its group can write to", (folder: string) => Deno.chmodSync(folder, 0o770)],
-    ["that everybody can write to", (folder: string) => Deno.chmodSync(folder, 0o1777)],
-    ["of another user", (folder: string) => Deno.chownSync(folder, 65534, 65534)],
+  const [what, spoil, rights] of [
+    [
+      "that its group can write to",
+      (folder: string) => Deno.chmodSync(folder, 0o770),
+      `its owner is ${Deno.uid()} and its mode 0770`,
+    ],
+    [
+      "that everybody can write to",
+      (folder: string) => Deno.chmodSync(folder, 0o1777),
+      `its owner is ${Deno.uid()} and its mode 1777`,
+    ],
+    [
+      "of another user",
+      (folder: string) => Deno.chownSync(folder, 65534, 65534),
+      "its owner is 65534 and its mode 0700",
+    ],
   ] as const
 ) {
   Deno.test(`ADD uses no folder ${what}, writes nothing there and moves nothing; DEL goes on`, async () => {
     using node = await TestNode.added();
     spoil(node.folder);
     const { json } = await node.fail("ADD", 5, { variables: { CNI_CONTAINERID: "container2" } });
-    assertStringIncludes(json.msg, `Cannot use "${node.folder}": others can write there`);
+    assertStringIncludes(
+      json.msg,
+      `Cannot use "${node.folder}": others can write there: ${rights}, want 0 and 0700`,
+    );
     assertEquals(node.files(), [FILE]);
     await node.succeed("DEL");
     node.assertForgotten();

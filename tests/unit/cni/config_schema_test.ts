@@ -86,7 +86,7 @@ Deno.test("what the quick check lets through, the schema accepts", () => {
 Deno.test("of configurations with one odd value both refuse most, and the same ones", () => {
   const samples = fc.sample(broken, { numRuns: 2000, seed: 1 });
   const refused = samples.filter((raw) => !accepts(raw));
-  assert(refused.length > 200, `only ${refused.length} refused`);
+  assert(refused.length > samples.length / 2, `only ${refused.length} refused`);
   assert(refused.every((raw) => !isWellFormed(raw)));
   assert(samples.filter((raw) => accepts(raw) && !isWellFormed(raw)).length === 0);
 });

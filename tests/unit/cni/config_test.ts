@@ -1,4 +1,5 @@
 import { parseConfig } from "../../../src/cni/config.ts";
+import type { Command } from "../../../src/cni/environment.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import { formatResult } from "../../../src/cni/result.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
@@ -7,8 +8,13 @@ import { assertEquals, assertRejects, assertStringIncludes } from "../../assert.
 const MINIMUM = { cniVersion: "1.0.0", name: "net" };
 const parse = (keys: unknown) => parseConfig(JSON.stringify({ ...MINIMUM, ...keys as object }));
 
-async function assertRefused(text: string, code: number, ...parts: string[]): Promise<void> {
-  const error = await assertRejects(() => parseConfig(text), CniError);
+async function assertRefused(
+  text: string,
+  code: number,
+  command: Command = "ADD",
+  ...parts: string[]
+): Promise<void> {
+  const error = await assertRejects(() => parseConfig(text, command), CniError);
   assertEquals(error.code, code);
   for (const part of parts) assertStringIncludes(`${error.message} ${error.details}`, part);
 }
@@ -124,7 +130,9 @@ for (const version of CNI_VERSIONS) {
 for (const version of ["1.2.0", "0.0.1", "1.0", "v1.0.0", 1, {}, ["1.0.0"], true]) {
   Deno.test(`cniVersion ${JSON.stringify(version)} is code 1, with the known ones`, async () => {
     const text = JSON.stringify({ ...MINIMUM, cniVersion: version });
-    await assertRefused(text, 1, JSON.stringify(version), CNI_VERSIONS.join(", "));
+    for (const command of ["ADD", "DEL"] as const) {
+      await assertRefused(text, 1, command, JSON.stringify(version), CNI_VERSIONS.join(", "));
+    }
   });
 }
 
@@ -200,9 +208,75 @@ for (const [path, keys] of WRONG) {
   });
 }
 
+for (const [path, keys] of WRONG) {
+  if (path === "name") {
+    Deno.test(`${JSON.stringify(keys)} is code 7 for DEL and GC too`, async () => {
+      const text = JSON.stringify({ ...MINIMUM, ...keys });
+      for (const command of ["DEL", "GC"] as const) await assertRefused(text, 7, command, "name: ");
+    });
+    continue;
+  }
+
+  const ignored = path.replace(/(.)\[\d+\].*$/, "$1"); // of a list that has a wrong entry nothing is used
+  Deno.test(`${JSON.stringify(keys)}: DEL ignores ${ignored} and nothing else`, async () => {
+    const text = JSON.stringify({ ...MINIMUM, deviceID: "0000:3b:00.2", ...keys });
+    const { ignoredKeys, deviceId, ...config } = await parseConfig(text, "DEL");
+    assertEquals(ignoredKeys, [ignored.startsWith("rdmaQoS") ? "rdmaQoS" : ignored]);
+    assertEquals(deviceId, path === "deviceID" ? undefined : "0000:3b:00.2");
+    assertEquals(config, { ...MINIMUM, ...DEFAULTS } as typeof config);
+  });
+}
+
+Deno.test("DEL keeps what is right beside what is wrong", async () => {
+  const wrong = { args: { cni: { debug: "yes", rdmaDeviceName: "rdma0" } }, logFile: "/log", logLevel: 1 };
+  assertEquals(await parseConfig(JSON.stringify({ ...MINIMUM, ...wrong }), "DEL"), {
+    ...{ ...MINIMUM, cniVersion: "1.0.0" },
+    ...DEFAULTS,
+    rdmaDeviceName: "rdma0",
+    logFile: "/log",
+    ignoredKeys: ["logLevel", "args.cni.debug"],
+  });
+});
+
+Deno.test("GC refuses a wrong list of attachments, but ignores the older list beside a good one", async () => {
+  const [newer, older] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+  for (
+    const keys of [{ [newer]: [{}] }, { [newer]: {}, [older]: [] }, { [older]: 1 }, {
+      [newer]: null,
+      [older]: 1,
+    }]
+  ) {
+    await assertRefused(JSON.stringify({ ...MINIMUM, ...keys }), 7, "GC", "attachments");
+  }
+  const text = JSON.stringify({ ...MINIMUM, [newer]: [], [older]: [1], allowPF: 3 });
+  const { validAttachments, ignoredKeys } = await parseConfig(text, "GC");
+  assertEquals([validAttachments, ignoredKeys], [[], ["allowPF", '["cni.dev/attachments"]']]);
+});
+
+Deno.test("ADD reads 1,000 levels within each other, and any number side by side", async () => {
+  const nest = (depth: number) => `{"name":"net","a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+  const padding = " ".repeat(2000); // a short text is not counted
+  assertEquals((await parseConfig(nest(1000) + padding)).name, "net");
+  await assertRefused(nest(1001) + padding, 6, "ADD", "more than 1000 levels");
+  const flat = { name: "net", a: Array(3000).fill([{}]), b: '[{"\\'.repeat(3000) };
+  assertEquals((await parseConfig(JSON.stringify(flat))).name, "net");
+});
+
+Deno.test("DEL and GC read what is nested too deeply for the others", async () => {
+  for (const depth of [1000, 9000, 200_000]) {
+    const deep = "[".repeat(depth) + "]".repeat(depth);
+    const text = `{"name":"net","args":{"cni":{"a":${deep},"debug":${deep}}}}`;
+    await assertRefused(text, 6, "ADD", "levels deep");
+    for (const command of ["DEL", "GC"] as const) {
+      const { name, ignoredKeys } = await parseConfig(text, command);
+      assertEquals([name, ignoredKeys], ["net", ["args.cni.debug"]]);
+    }
+  }
+});
+
 Deno.test("all that is wrong is told at once", () => {
   const text = JSON.stringify({ ...MINIMUM, logLevel: "loud", allowPF: 1, deviceID: 2 });
-  return assertRefused(text, 7, "deviceID: ", "; allowPF: ", "; logLevel: ");
+  return assertRefused(text, 7, "ADD", "deviceID: ", "; allowPF: ", "; logLevel: ");
 });
 
 for (

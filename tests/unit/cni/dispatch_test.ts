@@ -1,3 +1,6 @@
+import { parseConfig } from "../../../src/cni/config.ts";
+import type { Call } from "../../../src/cni/dispatch.ts";
+import type { Command } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
@@ -25,17 +28,25 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
   });
 }
 
-Deno.test("handlers get the call as it was understood", async () => {
-  await call("ADD", {
-    handlers: {
-      add: ({ environment, config, log }) => {
-        assertEquals(environment.ifname, "net1");
-        assertEquals(config.name, "net");
-        assertEquals(log.labels, { containerID: "container1", netns: "/run/netns/pod", ifname: "net1" });
-      },
-    },
-  }).then(({ code, json }) => assertEquals(code, 0, JSON.stringify(json)));
-});
+for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
+  Deno.test(`${command}'s handler gets the call as it was understood`, async () => {
+    const calls: Call[] = [];
+    const handler = (call: Call) => void calls.push(call);
+    await call(command, { handlers: { [command.toLowerCase()]: handler } });
+    assertEquals(calls.map(({ environment }) => environment), [{
+      command: command as Command,
+      containerId: "container1",
+      netns: "/run/netns/pod",
+      ifname: "net1",
+      netnsOverride: false,
+    }]);
+    assertEquals(calls.map(({ config }) => config), [
+      await parseConfig(JSON.stringify(CONFIG), command as Command),
+    ]);
+    const labels = { containerID: "container1", netns: "/run/netns/pod", ifname: "net1" };
+    assertEquals(calls.map(({ log }) => log.labels), [labels]);
+  });
+}
 
 Deno.test("VERSION reads no input and prints the versions", async () => {
   const { code, done, json } = await call("VERSION");
@@ -64,25 +75,56 @@ for (const [command, refused, allowed] of GATES) {
   });
 }
 
-for (const command of ["ADD", "DEL"]) {
-  const own = { isOwnNetns: (path: string) => path === "/run/netns/pod" };
+const own = { isOwnNetns: (path: string) => path === "/run/netns/pod" };
 
-  Deno.test(`${command} in the plugin's own namespace is code 8, before any handler`, async () => {
-    const { code, json, done } = await call(command, { handlers: own });
-    assertEquals([code, json.code, done], [1, 8, ["input"]]);
-  });
+Deno.test("ADD in the plugin's own namespace is code 8, before any handler", async () => {
+  const { code, json, done } = await call("ADD", { handlers: own });
+  assertEquals([code, json.code, done], [1, 8, ["input"]]);
+});
 
-  Deno.test(`${command} in the plugin's own namespace goes with CNI_NETNS_OVERRIDE`, async () => {
-    const { code, done } = await call(command, { handlers: own, variables: { CNI_NETNS_OVERRIDE: "true" } });
+Deno.test("ADD in the plugin's own namespace goes with CNI_NETNS_OVERRIDE", async () => {
+  const { code, done } = await call("ADD", { handlers: own, variables: { CNI_NETNS_OVERRIDE: "true" } });
+  assertEquals([code, done.at(-1)], [0, "add"]);
+});
+
+Deno.test("whose namespace it is stops neither CHECK nor DEL", async () => {
+  for (const command of ["CHECK", "DEL"]) {
+    const { code, done } = await call(command, { handlers: own });
     assertEquals([code, done.at(-1)], [0, command.toLowerCase()]);
+  }
+});
+
+for (const command of ["DEL", "GC"]) {
+  Deno.test(`${command} runs whatever is wrong in keys it does not need, and warns of each by its path`, async () => {
+    const wrong = {
+      ...{ logLevel: "verbose", allowPF: 3, rdmaQoS: { tos: 96, tc: 96 }, prevResult: "none" },
+      args: { cni: { debug: "yes", rdmaDeviceName: 7 } },
+    };
+    const { code, done, lines } = await call(command, { config: { ...CONFIG, ...wrong } });
+    assertEquals([code, done.at(-1), lines.length], [0, command.toLowerCase(), 1]);
+    assertStringIncludes(lines[0]!, 'level="warning"');
+    for (
+      const path of [
+        "logLevel",
+        "allowPF",
+        "rdmaQoS",
+        "prevResult",
+        "args.cni.debug",
+        "args.cni.rdmaDeviceName",
+      ]
+    ) {
+      assertStringIncludes(lines[0]!, path);
+    }
   });
 }
 
-Deno.test("CHECK and DEL without CNI_NETNS do not ask whose namespace it is", async () => {
-  const handlers = { isOwnNetns: () => true };
-  assertEquals((await call("CHECK", { handlers })).code, 0);
-  assertEquals((await call("DEL", { handlers, variables: { CNI_NETNS: undefined } })).code, 0);
-});
+for (const command of ["ADD", "CHECK", "STATUS"]) {
+  Deno.test(`${command} reports a wrong key`, async () => {
+    const { json, done } = await call(command, { config: { ...CONFIG, args: { cni: { debug: "yes" } } } });
+    assertEquals([json.code, done], [7, ["input"]]);
+    assertStringIncludes(json.msg, "args.cni.debug: ");
+  });
+}
 
 Deno.test("an error of the environment comes before the input is read, in the newest version", async () => {
   const { code, json, done } = await call("ADD", { variables: { CNI_IFNAME: "", CNI_PATH: undefined } });

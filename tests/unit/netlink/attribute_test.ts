@@ -71,9 +71,14 @@ Deno.test("a number of another size is refused", () => {
 
 Deno.test("a string ends at its NUL, or with its bytes when there is none", () => {
   const attributes = decodeAttributes(
-    join(encodeAttribute(1, text("mlx5_0"), u8(65)), encodeAttribute(2, u8(65))),
+    join(
+      encodeAttribute(1, text("mlx5_0"), u8(65)),
+      encodeAttribute(2, u8(65)),
+      encodeAttribute(4, text(""), u8(65)),
+    ),
   );
   assertEquals(attribute.getText(attributes, 1), "mlx5_0");
+  assertEquals(attribute.getText(attributes, 4), "");
   assertEquals(attribute.getText(attributes, 2), "A");
   assertEquals(attribute.getText(attributes, 3), undefined);
 });

@@ -1,6 +1,6 @@
 import { type Attribute, type Attributes, decodeAttributes } from "../../../src/netlink/attribute.ts";
 import { decodeMessages } from "../../../src/netlink/message.ts";
-import { decodeRdmaNode } from "../../../src/netlink/nldev_admin.ts";
+import { decodeRdmaNode, setSharedMode } from "../../../src/netlink/nldev_admin.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
 import { decodeLinkDetails, setVfGuid, setVfMac } from "../../../src/netlink/rtnl_admin.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
@@ -92,6 +92,15 @@ Deno.test("an InfiniBand function's VFs have GUIDs, told by the number inside th
   const link = decodeLinkDetails(join(fixed, encodeAttribute(3, text("ib0")), list));
   assertEquals([link.isInfiniBand, [...link.vfGuids]], [true, [[9, GUID + 9n], [4, GUID + 4n]]]);
   assertEquals([link.address, link.permanentAddress], [undefined, undefined]);
+});
+
+Deno.test("the namespace mode is ordered by 1 for shared and 0 for exclusive", () => {
+  const orders = [true, false].map((shared) => {
+    const { type, attributes } = setSharedMode(shared);
+    return [type, attributes];
+  });
+  // RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_SYS_SET), RDMA_NLDEV_SYS_ATTR_NETNS_MODE
+  assertEquals(orders, [1, 0].map((mode) => [(5 << 10) + 7, [{ type: 66, value: Uint8Array.of(mode) }]]));
 });
 
 Deno.test("an RDMA device's node GUID is the number that people write", () => {

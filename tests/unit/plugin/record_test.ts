@@ -115,6 +115,11 @@ for (const [key, values] of Object.entries(WRONG)) {
   }
 }
 
+Deno.test("a record of no device has the keys of version 1.0 all the same", () => {
+  const { sandboxRdmaDevName, containerRdmaDevName } = JSON.parse(formatRecord({ ...RECORD, devices: [] }));
+  assertEquals([sandboxRdmaDevName, containerRdmaDevName], ["", ""]);
+});
+
 Deno.test("a device without index or name is refused", () => {
   for (const key of ["index", "hostName", "podName"]) {
     const device = { index: 1, hostName: "a", podName: "b", [key]: undefined };

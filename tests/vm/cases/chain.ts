@@ -1,7 +1,17 @@
 // A chain as a runtime runs it: host-device moves the VF's netdev, then ours its RDMA device, through the real libcni.
 import assert from "node:assert/strict";
-import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
-import { addNetns, EXAMPLES, libcni, shOk, vf, vmCase } from "../guest/harness.ts";
+import {
+  again,
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  records,
+} from "../guest/attachment.ts";
+import { addNetns, EXAMPLES, libcni, plugin, shOk, vf, vmCase } from "../guest/harness.ts";
 
 const CONFLIST = JSON.parse(Deno.readTextFileSync(`${EXAMPLES}/roce.conflist`));
 
@@ -46,4 +56,51 @@ vmCase("chain: CHECK through libcni fails once the device has another name", asy
   assert.match(checked.stdout + checked.stderr, /is called .*roce0.* by now/);
   assert.equal((await libcni({ command: "del", ...call })).code, 0);
   assertNothingLeft();
+});
+
+/** What a pod's author can write into an annotation, and what an administrator can get wrong after ADD. */
+const WRONG: { keys: Record<string, unknown>; code?: number }[] = [
+  { keys: { args: { cni: { debug: "yes" } } } },
+  { keys: { args: { cni: { rdmaDeviceName: 7 } } } },
+  { keys: { args: { cni: { deep: JSON.parse("[".repeat(2000) + "]".repeat(2000)) } } }, code: 6 },
+  { keys: { logLevel: "verbose" } },
+  { keys: { rdmaQoS: { tos: 96, tc: 96 } } },
+  { keys: { allowPF: 3 } },
+];
+
+vmCase(
+  "chain: whatever else is wrong in the configuration, DEL restores RDMA device and netdev",
+  async () => {
+    const { deviceId, netdev, rdmaDevice } = vf(0);
+    await addNetns("pod");
+    const call = { netns: "pod", capabilities: { deviceID: deviceId } };
+    for (const { keys } of WRONG) {
+      assertResult(await libcni({ command: "add", conflist: CONFLIST, ...call }));
+      await assertInPod([rdmaDevice]);
+      const plugins = CONFLIST.plugins.map((plugin: { type: string }) =>
+        plugin.type === "rdma" ? { ...plugin, ...keys } : plugin
+      );
+      const deleted = await libcni({ command: "del", conflist: { ...CONFLIST, plugins }, ...call });
+      assert.equal(deleted.code, 0, JSON.stringify(keys).slice(0, 80) + deleted.stdout + deleted.stderr);
+      assertNothingLeft();
+      assert.deepEqual([again({ deviceId }).netdev, again({ deviceId }).rdmaDevices], [netdev, [rdmaDevice]]);
+    }
+  },
+);
+
+vmCase("chain: a wrong configuration fails ADD, CHECK and STATUS, and DEL succeeds", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  for (const { keys, code = 7 } of [...WRONG, { keys: { prevResult: { interfaces: "net1" } } }]) {
+    const pod = attachment(deviceId, {
+      config: config({ cniVersion: "1.1.0", deviceID: deviceId, ...keys }),
+    });
+    assertError(await pod.add(), code, /network configuration/);
+    assertError(await pod.check(), code, /network configuration/);
+    assertQuiet(await pod.del());
+    assertNothingLeft();
+  }
+  const status = { command: "STATUS", config: config({ cniVersion: "1.1.0", logLevel: "verbose" }) };
+  assertError(await plugin(status), 7, /logLevel: /);
+  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });

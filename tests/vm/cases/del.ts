@@ -62,6 +62,28 @@ vmCase("del: without CNI_NETNS, deviceID and prevResult the record is enough", a
   assertHome(pod);
 });
 
+vmCase(
+  "del: CNI_NETNS is the host's namespace: the record counts, and without one nothing moves",
+  async () => {
+    const pod = await addedPod();
+    assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
+    await assertInPod([]);
+    assertHome(pod);
+
+    const before = await rdmaDevices();
+    assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
+    assert.deepEqual(await rdmaDevices(), before);
+
+    await rdmaToNetns(pod.rdmaDevice, "pod");
+    await holdNetns("pod");
+    const names = { sandboxRdmaDevName: pod.rdmaDevice, containerRdmaDevName: pod.rdmaDevice };
+    writeRecord(FILE, { version: "1.0", deviceID: pod.deviceId, ...names }); // names no namespace
+    assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
+    await assertInPod([]);
+    assertHome(pod);
+  },
+);
+
 vmCase("del: the namespace has ended", async () => {
   const pod = await addedPod();
   await deleteNetns("pod");

@@ -1,5 +1,5 @@
+import { KernelLog } from "./kernel_log.ts";
 import { type Home, readHome, resetNode } from "./reset.ts";
-import { shOk } from "./sh.ts";
 
 export * from "./functions.ts";
 export * from "./infiniband.ts";
@@ -32,14 +32,17 @@ const CASE_LIMIT_MS = 60_000;
 
 interface Case {
   name: string;
-  run: () => unknown;
+  run: (log: KernelLog) => unknown;
   limitMs: number;
 }
 
 const cases: Case[] = [];
 
-/** Declares a case. It fails if its function throws; what the function returns becomes the detail of the result. */
-export function vmCase(name: string, run: () => unknown, limitMs = CASE_LIMIT_MS): void {
+/**
+ * Declares a case. It fails if its function throws or the kernel warns; what the function returns becomes the detail of
+ * the result.
+ */
+export function vmCase(name: string, run: Case["run"], limitMs = CASE_LIMIT_MS): void {
   cases.push({ name, run, limitMs });
 }
 
@@ -53,29 +56,29 @@ export async function runCases(filter: string): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
   const home = await readHome();
   const chosen = cases.filter(({ name }) => name.includes(filter));
-  if (chosen.length > 0) {
-    chosen.push({ name: "rig: the kernel did not warn", run: noKernelWarning, limitMs: CASE_LIMIT_MS });
-  }
+  using log = new KernelLog();
   let failed = 0;
   for (const one of chosen) {
-    const result = await runCase(one, home);
+    const result = await runCase(one, home, log);
     if (!result.ok) failed++;
     writeLine(result);
   }
   writeLine({ count: chosen.length, failed, bootMs } satisfies CaseCount);
 }
 
-async function runCase({ name, run, limitMs }: Case, home: Home): Promise<CaseResult> {
+async function runCase({ name, run, limitMs }: Case, home: Home, log: KernelLog): Promise<CaseResult> {
   const start = performance.now();
   const elapsed = () => Math.round(performance.now() - start);
   try {
-    const detail = await withinLimit(run, limitMs);
+    const detail = await withinLimit(() => run(log), limitMs);
     const ms = elapsed();
     await resetNode(home);
+    await assertNoWarning(log);
     return { name, ok: true, ms, ...(detail === undefined ? {} : { detail }) };
   } catch (error) {
     const ms = elapsed();
-    const later = await resetNode(home).then(() => "", (failure) => `\nthen: ${failure}`);
+    const later = await resetNode(home).then(() => assertNoWarning(log))
+      .then(() => "", (failure) => `\nthen: ${failure}`);
     return {
       name,
       ok: false,
@@ -86,10 +89,9 @@ async function runCase({ name, run, limitMs }: Case, home: Home): Promise<CaseRe
 }
 
 /** A case that upset the kernel is not passed, whatever it saw itself. */
-async function noKernelWarning(): Promise<void> {
-  const log = await shOk("dmesg");
-  const start = log.search(/WARNING:|BUG:|Oops|blocked for more than/);
-  if (start >= 0) throw new Error(log.slice(start, start + 4000));
+async function assertNoWarning(log: KernelLog): Promise<void> {
+  const warning = await log.takeWarning();
+  if (warning !== undefined) throw new Error(`The kernel warned: ${warning}`);
 }
 
 async function withinLimit(run: () => unknown, limitMs: number): Promise<unknown> {

@@ -145,6 +145,19 @@ vmCase("rig: a program that uses a device is seen", async () => {
   assert.deepEqual([summary.ctx, summary.pd], [1, 1]);
 });
 
+vmCase("rig: a kernel's warning is seen, also when its own log has lost it", async (log) => {
+  await shOk("echo on >/proc/sys/kernel/printk_devkmsg; echo '<7>WARNING: made up' >/dev/kmsg");
+  const line = new TextEncoder().encode(`<7>${"x".repeat(900)}\n`);
+  const lost = async () => !(await shOk("dmesg")).includes("made up");
+  using kmsg = Deno.openSync("/dev/kmsg", { write: true });
+  await until("the kernel's log has lost it", async () => {
+    for (let i = 0; i < 50; i++) kmsg.writeSync(line);
+    return await lost();
+  });
+  assert.match(await log.takeWarning() ?? "", /^WARNING: made up/);
+  assert.equal(await log.takeWarning(), undefined);
+});
+
 vmCase("rig: libcni runs a chain", async () => {
   const { netdev, deviceId, mac } = vf(0);
   await addNetns("pod");

@@ -182,3 +182,13 @@ for (
     assertMatch(first!, pattern);
   });
 }
+
+Deno.test("the name in a configuration counts, and that of its attachment only where it has none", async () => {
+  for (
+    const [name, told] of [["-net", /name: /], ["", /^ok hpc\/nad/], [undefined, /^ok hpc\/nad/]] as const
+  ) {
+    const config = list([SRIOV, RDMA], { name });
+    const [line] = await judge(attachment(config, RESOURCE, { namespace: "hpc" }));
+    assertMatch(line!, told);
+  }
+});

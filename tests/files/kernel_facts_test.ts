@@ -1,0 +1,86 @@
+// The table of facts on the kernel in memory; what needs no RDMA also on this machine's kernel.
+import { libc } from "../../src/ffi/libc.ts";
+import { openLibmnl } from "../../src/ffi/libmnl.ts";
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { NETLINK_RDMA } from "../../src/netlink/constants.ts";
+import { assertEquals } from "../assert.ts";
+import { type FactNode, FACTS, FACTS_WITHOUT_RDMA } from "../fixtures/kernel_facts.ts";
+import { fail, replaceCall } from "../fixtures/system_calls.ts";
+import { TestNetns } from "../fixtures/test_netns.ts";
+import { MemoryKernel } from "./memory_kernel.ts";
+
+openLibmnl(); // opened within a test it would be taken for a leak of that test
+
+const EPROTONOSUPPORT = 93;
+
+function memoryNode(): FactNode & { kernel: MemoryKernel } {
+  const kernel = new MemoryKernel();
+  const functions = ["0000:3b:00.2", "0000:3b:00.3"] as const;
+  for (const [i, id] of functions.entries()) {
+    kernel.addFunction(id);
+    kernel.addDevice(id, 7 + i);
+  }
+  const path = (name: string) => `/run/netns/${name}`;
+  return {
+    kernel,
+    functions,
+    addNetns: (name) => {
+      kernel.addNetns(path(name));
+      return Promise.resolve(path(name));
+    },
+    enterNetns: (name) => {
+      kernel.held.set("/proc/42/ns/net", kernel.paths.get(path(name))!);
+      return Promise.resolve();
+    },
+    removePath: (name) => {
+      const space = kernel.paths.get(path(name))!;
+      kernel.paths.delete(path(name));
+      if (![...kernel.held.values()].includes(space)) kernel.endNetns(space);
+      return Promise.resolve();
+    },
+    setMode: (mode) => {
+      kernel.mode = mode;
+      return Promise.resolve();
+    },
+  };
+}
+
+for (const { name, ask, answer } of FACTS) {
+  Deno.test(`in memory: ${name}`, async () => {
+    const node = memoryNode();
+    assertEquals(await ask(node), answer);
+    assertEquals(node.kernel.open.size, 0);
+  });
+}
+
+for (const { name, ask, answer } of FACTS_WITHOUT_RDMA) {
+  Deno.test(`in memory: ${name}`, () => {
+    const kernel = new MemoryKernel();
+    kernel.hasRdma = false;
+    kernel.addNetns("/run/netns/pod").links.set("lo", {
+      index: 1,
+      name: "lo",
+      isInfiniBand: false,
+      vfMacs: new Map(),
+    });
+    assertEquals(ask(kernel, "/run/netns/pod"), answer);
+  });
+
+  Deno.test(`on this machine: ${name}`, async () => {
+    await using pod = await TestNetns.create();
+    // Where this machine's kernel has one, it says no as others do.
+    const { socket } = libc();
+    using _socket = replaceCall("socket", (family, type, protocol) => {
+      return hasRdma() && protocol === NETLINK_RDMA ? fail(EPROTONOSUPPORT) : socket(family, type, protocol);
+    });
+    assertEquals(ask(new LinuxKernel(), pod.path), answer);
+  });
+}
+
+function hasRdma(): boolean {
+  try {
+    return Deno.statSync("/sys/module/ib_core").isDirectory;
+  } catch {
+    return false;
+  }
+}

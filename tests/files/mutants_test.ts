@@ -1,0 +1,28 @@
+import { assertEquals } from "../assert.ts";
+import { apply, mutantsOf } from "../mutants/mutants_of.ts";
+
+const mutate = (source: string) => mutantsOf(source).map((mutant) => apply(source, mutant));
+
+for (
+  const [source, wanted] of [
+    ["if (a) b();", ["if (!(a)) b();", "if (a) ;"]],
+    ["const c = !a && b;", ["const c = !a;", "const c = a && b;", "const c = !a || b;"]],
+    ["const c = a === 1;", ["const c = a !== 1;", "const c = a === 2;", "const c = a === 0;"]],
+    ["const c = a < b ? d : e;", ["const c = !(a < b) ? d : e;", "const c = a <= b ? d : e;"]],
+    ["const f = () => true;", ["const f = () => undefined;", "const f = () => false;"]],
+    ["function f() { return a ?? b; }", ["function f() { return; }", "function f() { return a; }"]],
+    ['throw new Error("for people, that is");', [";"]],
+    ['const c = { "key": ["a", B] };', ['const c = { "key": ["", B] };', 'const c = { "key": ["a", ] };']],
+    ['import a from "a"; export * from "b"; type C = "c" | 1; interface D { readonly e: 1 }', []],
+    ["let c = a as 1;", []],
+  ] as const
+) {
+  Deno.test(`the mutants of ${source}`, () => assertEquals(mutate(source), [...wanted]));
+}
+
+Deno.test("a mutant knows its line", () => {
+  assertEquals(mutantsOf("let a;\n\na();").map(({ line, what }) => [line, what]), [[
+    3,
+    "a statement is dropped",
+  ]]);
+});

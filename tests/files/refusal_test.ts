@@ -1,0 +1,174 @@
+// What the kernel refuses: which errors mean that something is not there, while all others are errors. A device that
+// is taken for absent because memory or descriptors ran out would be lost.
+import { libc } from "../../src/ffi/libc.ts";
+import { openLibmnl } from "../../src/ffi/libmnl.ts";
+import { NetlinkError, NetnsError, SyscallError } from "../../src/kernel/error.ts";
+import { openFolder } from "../../src/kernel/folder.ts";
+import { getLink } from "../../src/kernel/link.ts";
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
+import { openNetns } from "../../src/kernel/netns.ts";
+import { getDevice, getUverbs } from "../../src/kernel/rdma.ts";
+import { exists, linkName, list, readText } from "../../src/kernel/sysfs.ts";
+import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { assertEquals, assertThrows } from "../assert.ts";
+import { encodeMessage, u32 } from "../fixtures/encode.ts";
+import { ScriptedKernel } from "../fixtures/scripted_kernel.ts";
+import { fail, replaceCall } from "../fixtures/system_calls.ts";
+import { Root } from "./root.ts";
+
+// Both stay open once they are; opened within a test they would be taken for leaks of that test.
+libc();
+openLibmnl();
+
+/** uapi asm-generic/errno-base.h and errno.h. */
+const ERRNO = {
+  ...{ EPERM: 1, ENOENT: 2, EIO: 5, ENXIO: 6, EBADF: 9, EAGAIN: 11, ENOMEM: 12, EACCES: 13, EBUSY: 16 },
+  ...{ ENODEV: 19, ENOTDIR: 20, EINVAL: 22, ENFILE: 23, EMFILE: 24, ENAMETOOLONG: 36, ENOLCK: 37, ELOOP: 40 },
+  ...{ EOPNOTSUPP: 95, ETIMEDOUT: 110 },
+} as const;
+
+type Name = keyof typeof ERRNO;
+
+/** Runs a check for each errno, and says which one it was. */
+function forEachErrno(check: (name: Name, errno: number) => void): void {
+  for (const [name, errno] of Object.entries(ERRNO)) check(name as Name, errno);
+}
+
+function openFds(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+Deno.test("a namespace is missing when its path leads nowhere; any other failure to open it is an error", () => {
+  const states: Partial<Record<Name, "missing" | "other">> = {
+    ...{ ENOENT: "missing", ENOTDIR: "missing", ENAMETOOLONG: "missing", ELOOP: "missing" },
+    ...{ ENXIO: "other", ENODEV: "other" },
+  };
+  forEachErrno((name, errno) => {
+    using _open = replaceCall("open", () => fail(errno));
+    const error = assertThrows(() => openNetns("/run/netns/pod"));
+    const wanted = states[name];
+    if (wanted) assertEquals(error instanceof NetnsError && error.state, wanted, name);
+    else assertEquals(error instanceof SyscallError && error.errno, errno, name);
+  });
+});
+
+Deno.test("a path is no namespace when it cannot be asked for its kind; any other failure to ask is an error", () => {
+  const before = openFds();
+  for (
+    const [errno, isOther] of [[25, true], [ERRNO.EINVAL, true], [ERRNO.EIO, false], [
+      ERRNO.EACCES,
+      false,
+    ]] as const
+  ) {
+    using _ioctl = replaceCall("ioctl", () => fail(errno));
+    const error = assertThrows(() => openNetns("/proc/self/ns/net"));
+    assertEquals(
+      [error instanceof NetnsError, error instanceof SyscallError],
+      [isOther, !isOther],
+      `${errno}`,
+    );
+  }
+  assertEquals(openFds(), before);
+});
+
+/** Asks a kernel that refuses each request with an errno. */
+function askRefusing<T>(errno: number, ask: (socket: NetlinkSocket) => T): T {
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  using _kernel = new ScriptedKernel((sequence) => {
+    const refusal = encodeMessage({ type: 2, flags: 0x100, sequence }, u32(-errno >>> 0), new Uint8Array(16));
+    return [{ port: 0, bytes: refusal }];
+  });
+  return ask(socket);
+}
+
+const QUESTIONS: [what: string, ask: (socket: NetlinkSocket) => unknown, absent: Name[]][] = [
+  ["an RDMA device", (socket) => getDevice(socket, 3), ["EINVAL"]],
+  ["a uverbs device", (socket) => getUverbs(socket, 3), ["ENOENT", "ENODEV", "EOPNOTSUPP", "EINVAL"]],
+  ["a link", (socket) => getLink(socket, "net1"), ["ENODEV"]],
+];
+
+for (const [what, ask, absent] of QUESTIONS) {
+  Deno.test(`${what} is absent when the kernel answers ${absent.join(", ")}; any other refusal is an error`, () => {
+    forEachErrno((name, errno) => {
+      if (absent.includes(name)) return assertEquals(askRefusing(errno, ask), undefined, name);
+      assertEquals(assertThrows(() => askRefusing(errno, ask), NetlinkError).errno, errno, name);
+    });
+  });
+}
+
+Deno.test("a lock is held by another when the kernel answers EAGAIN; any other failure is an error", () => {
+  const kernel = new LinuxKernel();
+  using root = new Root({});
+  const before = openFds();
+  forEachErrno((name, errno) => {
+    using _flock = replaceCall("flock", () => fail(errno));
+    if (name === "EAGAIN") return assertEquals(kernel.tryLock(root.path), undefined);
+    assertEquals(assertThrows(() => kernel.tryLock(root.path), SyscallError).errno, errno, name);
+  });
+  assertEquals(openFds(), before);
+});
+
+/** Until it is disposed of, one of Deno's functions is another. */
+function replaceDeno<Name extends "mkdirSync" | "readTextFileSync">(
+  name: Name,
+  value: typeof Deno[Name],
+): Disposable {
+  const real = Deno[name];
+  Deno[name] = value;
+  return { [Symbol.dispose]: () => void (Deno[name] = real) };
+}
+
+Deno.test("a folder that another maker was quicker to make is used", () => {
+  using root = new Root({});
+  const { mkdirSync } = Deno;
+  using _mkdir = replaceDeno("mkdirSync", (path, options) => {
+    mkdirSync(path, options); // the other's
+    mkdirSync(path, options);
+  });
+  using folder = openFolder(root.path, ["a", "b"], true);
+  Deno.writeTextFileSync(`${folder.path}/file`, "text");
+  assertEquals(root.read("/a/b/file"), "text");
+});
+
+Deno.test("a folder that cannot be made is an error with the kernel's reason", () => {
+  using root = new Root({});
+  using _mkdir = replaceDeno("mkdirSync", () => {
+    throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
+  });
+  assertThrows(() => openFolder(root.path, ["a"], true), Deno.errors.PermissionDenied);
+});
+
+Deno.test("what cannot be a file's name, or is of another kind, is absent in sysfs", () => {
+  using root = new Root({ "/file": "text" });
+  Deno.symlinkSync("loop", `${root.path}/loop`);
+  using _listener = Deno.listen({ transport: "unix", path: `${root.path}/socket` });
+  const long = "x".repeat(256);
+  const at = (name: string) => `${root.path}/${name}`;
+  for (const name of ["missing", "file/below", "loop", long]) { // ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG
+    assertEquals([exists(at(name)), readText(at(name)), list(at(name))], [false, undefined, []], name);
+  }
+  assertEquals(readText(root.path), undefined); // EISDIR
+  assertEquals(readText(at("socket")), undefined); // ENXIO
+  assertEquals(linkName(at("file")), undefined); // EINVAL
+});
+
+Deno.test("a device that is being removed is absent in sysfs; any other failure is an error", () => {
+  const failures: [error: Error, isAbsent: boolean][] = [
+    // As Deno throws them: with a code or without.
+    [new Error("No such device (os error 19): readfile '/sys/a'"), true],
+    [new Deno.errors.PermissionDenied("Permission denied (os error 13): readfile '/sys/a'"), false],
+    [
+      Object.assign(new Error("Too many open files (os error 24): readfile '/sys/a'"), { code: "EMFILE" }),
+      false,
+    ],
+    [new Error("Input/output error (os error 5): readfile '/sys/a'"), false],
+  ];
+  for (const [error, isAbsent] of failures) {
+    using _read = replaceDeno("readTextFileSync", () => {
+      throw error;
+    });
+    if (isAbsent) assertEquals(readText("/sys/a"), undefined);
+    else assertThrows(() => readText("/sys/a"), Error, error.message);
+  }
+});

@@ -1,0 +1,220 @@
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { apply, type Mutant, mutantsOf } from "./mutants_of.ts";
+import { findTests, type TestFile } from "./test_files.ts";
+
+const USAGE = `Usage: deno task mutants [--count N] [--seed N] [--files PATTERN]... [--json]
+
+Changes the source in many small ways, one at a time, and runs the unit and file tests on a copy, each time until the
+first failure. A change that no test notices survives: its line lacks a test, or says nothing. Takes about ten seconds
+for each that survives. Needs root: the tests see a file system that is read-only but for the copy.
+
+Options:
+  --count N        how many, chosen at random (default: 60)
+  --seed N         where the choice begins; the same seed gives the same ones
+  --files PATTERN  change these alone; * stands for any part of a path (default: src/*)
+  --json           print the outcome as JSON
+  --help           this text
+`;
+
+const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Nothing that a changed program does can reach beyond the folders that are named first. */
+const CONFINE = `
+for place in "$1" "$2"; do mount --bind "$place" "$place" || exit; done
+while read -r _ place _; do
+  case $place in "$1" | "$2" | /proc) ;; *) mount -o remount,bind,ro "$place" 2>/dev/null ;; esac
+done </proc/self/mounts
+if [ -w / ] || [ -w /sys ]; then echo "Cannot make the file system read-only" >&2; exit 1; fi
+cd "$1/project" && shift 2 && exec "$@"`;
+
+interface Candidate extends Mutant {
+  readonly file: string;
+}
+
+interface Outcome extends Candidate {
+  readonly before: string;
+  readonly after: string;
+  /** The test that failed, or what else ended the run; undefined when the mutant survived. */
+  readonly killedBy: string | undefined;
+}
+
+/** A copy of the project that is changed and tested. */
+class Copy implements Disposable {
+  readonly folder = Deno.makeTempDirSync();
+  readonly #project = `${this.folder}/project`;
+  readonly #denoFolder = JSON.parse(new TextDecoder().decode(run(Deno.execPath(), "info", "--json"))).denoDir;
+
+  constructor() {
+    Deno.mkdirSync(`${this.folder}/temporary`);
+    Deno.mkdirSync(this.#project);
+    const names = [...Deno.readDirSync(PROJECT)].map(({ name }) => name);
+    const copied = names.filter((name) => ![".git", "dist", "node_modules"].includes(name));
+    run("cp", "-r", ...copied.map((name) => PROJECT + name), this.#project);
+  }
+
+  read(file: string): string {
+    return Deno.readTextFileSync(`${this.#project}/${file}`);
+  }
+
+  write(file: string, text: string): void {
+    Deno.writeTextFileSync(`${this.#project}/${file}`, text);
+  }
+
+  /** Runs tests to the first failure. @returns what failed, or undefined when all passed */
+  async test(files: readonly string[], limitMs: number): Promise<string | undefined> {
+    if (files.length === 0) return undefined;
+    const child = new Deno.Command("nice", {
+      args: [
+        ...["-n", "19", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
+        ...["sh", "-c", CONFINE, "sh", this.folder, this.#denoFolder],
+        ...[Deno.execPath(), "test", "--allow-all", "--no-check", "--fail-fast", ...files],
+      ],
+      env: { TMPDIR: `${this.folder}/temporary`, NO_COLOR: "1" },
+      ...{ stdin: "null", stdout: "piped", stderr: "piped" },
+    }).spawn();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      child.kill("SIGKILL");
+    }, limitMs);
+    const { success, stdout, stderr } = await child.output();
+    clearTimeout(timer);
+    if (success) return undefined;
+    if (isLate) return "the time limit";
+    const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+    return / => \.\/(tests\S+)/.exec(text)?.[1] ?? text.trim().split("\n").slice(-12).join("\n");
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+function run(program: string, ...args: string[]): Uint8Array {
+  const { success, stdout, stderr } = new Deno.Command(program, { args }).outputSync();
+  if (!success) throw new Error(`Cannot run "${program}": ${new TextDecoder().decode(stderr).trim()}`);
+  return stdout;
+}
+
+/** Random numbers from 0 to below 1, always the same ones after the same seed (mulberry32). */
+function* randomNumbers(seed: number): Generator<number, never> {
+  for (let state = seed >>> 0;;) {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    yield ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+}
+
+function choose(candidates: readonly Candidate[], count: number, seed: number): Candidate[] {
+  const random = randomNumbers(seed);
+  return candidates.map((candidate) => ({ candidate, rank: random.next().value }))
+    .sort((a, b) => a.rank - b.rank).slice(0, count).map(({ candidate }) => candidate);
+}
+
+/** Which files a pattern means, * standing for any part of a path. */
+function toExpression(pattern: string): RegExp {
+  const parts = pattern.split(/\*+/).map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`);
+}
+
+/** Tries a mutant: first on the tests that are nearest to its module, then on all others that reach it. */
+async function tryMutant(
+  copy: Copy,
+  tests: readonly TestFile[],
+  mutant: Candidate,
+  limitMs: number,
+): Promise<Outcome> {
+  const { file, start, end } = mutant;
+  const source = copy.read(file);
+  const changed = apply(source, mutant);
+  const reaching = tests.filter(({ distances }) => distances.has(file));
+  const isNear = ({ distances }: TestFile) => distances.get(file)! <= 1;
+  copy.write(file, changed);
+  try {
+    const killedBy = await copy.test(reaching.filter(isNear).map(({ path }) => path), limitMs) ??
+      await copy.test(reaching.filter((test) => !isNear(test)).map(({ path }) => path), limitMs);
+    const after = changed.slice(0, changed.length - (source.length - end));
+    return {
+      ...mutant,
+      before: linesAt(source, start, end),
+      after: linesAt(changed, start, after.length),
+      killedBy,
+    };
+  } finally {
+    copy.write(file, source);
+  }
+}
+
+/** The whole lines from one position to another. */
+function linesAt(text: string, start: number, end: number): string {
+  const stop = text.indexOf("\n", end);
+  return text.slice(text.lastIndexOf("\n", start - 1) + 1, stop < 0 ? undefined : stop);
+}
+
+function describe({ file, line, what, before, after, killedBy }: Outcome): string {
+  const marked = (mark: string, lines: string) =>
+    lines.split("\n").map((one) => `\n    ${mark} ${one.trim()}`).join("");
+  const [outcome, by] = killedBy === undefined
+    ? ["SURVIVED", ""]
+    : ["killed  ", ` (${killedBy.split("\n")[0]})`];
+  return `${outcome} ${file}:${line} ${what}${by}${marked("-", before)}${marked("+", after)}`;
+}
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      count: { type: "string" },
+      seed: { type: "string" },
+      files: { type: "string", multiple: true },
+      json: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const count = Number(values.count ?? 60);
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+  if (!(count > 0) || !Number.isInteger(seed)) {
+    throw new Error("Cannot use --count or --seed: want whole numbers");
+  }
+
+  using copy = new Copy();
+  const { sources, tests } = findTests(PROJECT);
+  const patterns = values.files ?? ["src/*"];
+  const chosenFiles = sources.filter((file) => patterns.some((pattern) => toExpression(pattern).test(file)));
+  const all = chosenFiles.flatMap((file) =>
+    mutantsOf(copy.read(file)).map((mutant) => ({ ...mutant, file }))
+  );
+  if (all.length === 0) throw new Error(`Cannot find anything to change in ${patterns.join(", ")}`);
+
+  const start = performance.now();
+  const failure = await copy.test(tests.map(({ path }) => path), 600_000);
+  if (failure !== undefined) throw new Error(`Cannot judge mutants: a test fails without any: ${failure}`);
+  const limitMs = 3 * (performance.now() - start) + 10_000;
+
+  const outcomes: Outcome[] = [];
+  for (const mutant of choose(all, count, seed)) {
+    const outcome = await tryMutant(copy, tests, mutant, limitMs);
+    outcomes.push(outcome);
+    if (!values.json) console.log(describe(outcome));
+  }
+  const killed = outcomes.filter(({ killedBy }) => killedBy !== undefined).length;
+  if (values.json) console.log(JSON.stringify({ seed, all: all.length, killed, mutants: outcomes }));
+  else {
+    const percent = Math.round(100 * killed / outcomes.length);
+    console.log(
+      `\n${killed} of ${outcomes.length} killed (${percent} %), of ${all.length} possible; --seed ${seed}`,
+    );
+  }
+  return 0;
+}
+
+main(Deno.args).then((code) => Deno.exit(code), (error) => {
+  console.error(error instanceof Error ? error.message : error);
+  Deno.exit(1);
+});

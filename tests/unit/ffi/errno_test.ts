@@ -1,0 +1,31 @@
+import { constants } from "node:os";
+import * as errno from "../../../src/ffi/errno.ts";
+import * as kernel from "../../../src/kernel/error.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+
+const NUMBERS: [name: string, number: number][] = Object.entries(constants.errno);
+
+Deno.test("errors have the names that this system gives their numbers", () => {
+  for (const [, number] of NUMBERS) {
+    const [found] = /^[A-Z0-9]+(?= )/.exec(errno.formatErrno(number)) ?? [];
+    const names = NUMBERS.filter(([, other]) => other === number).map(([name]) => name); // EAGAIN is EWOULDBLOCK too
+    assert(found === undefined || names.includes(found), `${names} is called ${found}`);
+  }
+});
+
+Deno.test("the errors that are told apart have this system's numbers, and names", () => {
+  const compared = Object.entries({ ...kernel, ...errno }).filter(([name]) => /^E[A-Z]+$/.test(name));
+  assert(compared.length > 15);
+  for (const [name, number] of compared) {
+    assertEquals([name, number], NUMBERS.find(([other]) => other === name)!);
+    assertMatch(errno.formatErrno(number as number), new RegExp(`^${name} \\(${number}\\), `));
+  }
+});
+
+Deno.test("an error without name is told by its number", () => {
+  assertEquals(errno.formatErrno(4095), "errno 4095");
+  assertMatch(
+    new errno.SyscallError('open("/a")', 2).message,
+    /^Cannot open\("\/a"\): ENOENT \(2\), no such file/,
+  );
+});

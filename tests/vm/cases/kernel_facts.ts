@@ -1,0 +1,30 @@
+// The table of facts on the real kernel; tests/files/kernel_facts_test.ts asks the kernel in memory.
+import assert from "node:assert/strict";
+import { LinuxKernel } from "../../../src/kernel/linux.ts";
+import { type FactNode, FACTS } from "../../fixtures/kernel_facts.ts";
+import { addNetns, holdNetns, netnsCount, setNetnsMode, shOk, until, vf, vmCase } from "../guest/harness.ts";
+
+const kernel = new LinuxKernel();
+
+function realNode(): FactNode {
+  const held = new Set<string>();
+  return {
+    kernel,
+    functions: [vf(0).deviceId, vf(1).deviceId],
+    addNetns,
+    enterNetns: async (name) => {
+      await holdNetns(name);
+      held.add(name);
+    },
+    removePath: async (name) => {
+      const before = netnsCount();
+      await shOk(`ip netns del ${name}`);
+      if (!held.has(name)) await until(`namespace ${name} has ended`, () => netnsCount() < before);
+    },
+    setMode: setNetnsMode,
+  };
+}
+
+for (const { name, ask, answer } of FACTS) {
+  vmCase(`kernel: ${name}`, async () => assert.deepEqual(await ask(realNode()), answer));
+}
