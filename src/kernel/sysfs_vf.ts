@@ -1,5 +1,5 @@
 /** PCI functions and their drivers by sysfs, for commands. */
-import { SyscallError } from "./error.ts";
+import { EOPNOTSUPP, SyscallError } from "./error.ts";
 import { exists, isFileName, linkName, linkTarget, list, readText } from "./sysfs.ts";
 import type { FunctionDevices, Netdev, Representor } from "./vf_kernel.ts";
 
@@ -43,7 +43,7 @@ export function getFunctionDevices(deviceId: string, root = "/sys"): FunctionDev
 export function listRepresentors(pfDeviceId: string, root = "/sys"): Representor[] {
   const folder = `${functionFolder(pfDeviceId, root)}/net`;
   return list(folder).flatMap((name) => {
-    const [, vf] = /^(?:c\d+)?pf\d+vf(\d+)$/.exec(readText(`${folder}/${name}/phys_port_name`) ?? "") ?? [];
+    const [, vf] = /^(?:c\d+)?pf\d+vf(\d+)$/.exec(readPortName(`${folder}/${name}`)) ?? [];
     return vf === undefined ? [] : [{ name, vf: Number(vf), uppers: listUppers(`${folder}/${name}`) }];
   });
 }
@@ -90,6 +90,16 @@ function readNetdev(folder: string, name: string): Netdev[] {
   }];
 }
 
+/** The name of the port behind a netdev; "" when its driver knows of none, which is EOPNOTSUPP. */
+function readPortName(folder: string): string {
+  try {
+    return readText(`${folder}/phys_port_name`) ?? "";
+  } catch (error) {
+    if (errnoOf(error) === EOPNOTSUPP) return "";
+    throw error;
+  }
+}
+
 /** What is on top of a netdev has a link there (net/core/dev.c, netdev_adjacent_sysfs_add). */
 function listUppers(folder: string): string[] {
   const prefix = "upper_";
@@ -107,7 +117,13 @@ async function write(what: string, path: string, text: string): Promise<void> {
     using file = await Deno.open(path, { write: true });
     await file.write(new TextEncoder().encode(text));
   } catch (error) {
-    const [, errno] = /\(os error (\d+)\)/.exec((error as Error).message) ?? [];
-    throw errno === undefined ? error : new SyscallError(what, Number(errno));
+    const errno = errnoOf(error);
+    throw errno === undefined ? error : new SyscallError(what, errno);
   }
+}
+
+/** The errno in an error of Deno's. */
+function errnoOf(error: unknown): number | undefined {
+  const [, errno] = /\(os error (\d+)\)/.exec((error as Error).message) ?? [];
+  return errno === undefined ? undefined : Number(errno);
 }

@@ -17,8 +17,6 @@ import { getVfDeviceId } from "./sysfs.ts";
 import { getPfDeviceId } from "./sysfs_vf.ts";
 import type { LinkDetails, PhysicalFunction, RdmaNode } from "./vf_kernel.ts";
 
-const NO_MAC = "00:00:00:00:00:00";
-
 /** The links of a namespace. */
 export function listLinksIn(netns: Netns): LinkDetails[] {
   using socket = open(netns, NETLINK_ROUTE);
@@ -39,12 +37,13 @@ export function listPhysicalFunctions(host: Netns): PhysicalFunction[] {
   return listLinksIn(host).flatMap((link): PhysicalFunction[] => {
     const deviceId = getPfDeviceId(link.name);
     if (deviceId === undefined) return [];
-    const vfs = [...new Set([...link.vfMacs.keys(), ...link.vfGuids.keys()])].flatMap((number) => {
+    // The kernel shows a MAC address of each VF, on InfiniBand too (net/core/rtnetlink.c, rtnl_fill_vfinfo).
+    const vfs = [...link.vfMacs].flatMap(([number, mac]) => {
       const vf = getVfDeviceId(link.name, number);
       const guids = link.vfGuids.get(number);
-      if (vf === undefined) return [];
-      const mac = link.vfMacs.get(number) ?? NO_MAC;
-      return [{ number, deviceId: vf, mac, ...(guids === undefined ? {} : { guids }) }];
+      return vf === undefined
+        ? []
+        : [{ number, deviceId: vf, mac, ...(guids === undefined ? {} : { guids }) }];
     });
     return [{
       name: link.name,

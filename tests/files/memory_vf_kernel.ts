@@ -86,7 +86,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
       permanentAddress: address,
       ...more,
     });
-    this.host.links.set(name, { index: 1, name, vfMacs: new Map() });
+    this.host.links.set(name, { index: 1, name, parentDevice: deviceId, vfMacs: new Map() });
     this.addFunction(deviceId, { isPhysicalFunction: true, enabledVfs: vfCount });
     this.#addRdmaDevice(deviceId, 1n);
     for (let number = 0; number < vfCount; number++) {

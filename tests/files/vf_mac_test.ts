@@ -319,6 +319,17 @@ Deno.test("a function that is in use is refused, naming who has it", async () =>
   assertMatch((await node.refused(() => node.set(2))).message, /bound to "vfio-pci"/);
 });
 
+Deno.test("what kind of address a netdev has is told of the host's netdevs alone", () => {
+  using node = new VfTestNode(3);
+  const kinds = () => listVfs(node.kernel).map((vf) => [vf.hasRandomMac, vf.hasPermanentMac]);
+  node.kernel.vfs[1]!.netdev!.isRandom = false;
+  assertEquals(kinds(), [[true, false], [false, true], [true, false]]);
+  const pod = node.addPod();
+  for (const vf of node.kernel.vfs) vf.netdev!.space = pod;
+  delete node.kernel.vfs[2]!.netdev;
+  assertEquals(kinds(), Array(3).fill([false, false]));
+});
+
 Deno.test("a namespace that cannot be found is told as such, and still protects", async () => {
   using node = new VfTestNode();
   node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
