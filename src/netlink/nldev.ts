@@ -118,7 +118,7 @@ export function decodeDevice(payload: Uint8Array): RdmaDevice {
 export function decodeSharedMode(payload: Uint8Array): boolean {
   const mode = getU8(decodeAttributes(payload), RDMA_NLDEV_SYS_ATTR_NETNS_MODE);
   if (mode === undefined) {
-    throw new DecodeError("Cannot decode RDMA settings: the kernel tells no namespace mode");
+    throw new DecodeError("Cannot decode RDMA settings: no namespace mode in the answer");
   }
   return mode !== 0;
 }

@@ -5,7 +5,7 @@ import { Trace } from "./strace.ts";
 
 const EXIT_CODES: Record<string, number> = { ok: 0, warning: 1, problem: 2 };
 
-Deno.test("doctor tells that a kernel without RDMA subsystem is a problem, and how to load it", async () => {
+Deno.test("doctor reports a kernel without RDMA subsystem as a problem, with the command that loads it", async () => {
   using trace = new Trace();
   // Whatever this machine has: such a kernel does not know the family.
   const by = [...trace.by("socket"), "--inject=socket:error=EPROTONOSUPPORT"];

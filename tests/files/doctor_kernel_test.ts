@@ -6,7 +6,7 @@ import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const what = "ask for the RDMA namespace mode";
 
-Deno.test("a kernel that tells a namespace mode is good, whatever its version", () => {
+Deno.test("a kernel that has a namespace mode is good, whatever its version", () => {
   for (const release of ["4.18.0-553.el8.x86_64", "5.2.21", "6.12.118+deb13-amd64", "mainline"]) {
     using node = new DoctorNode({ "/proc/sys/kernel/osrelease": `${release}\n` });
     node.kernel.addPf("eth0", 1);
@@ -37,22 +37,22 @@ for (
   });
 }
 
-Deno.test("a kernel without RDMA subsystem is not judged: other groups tell that", () => {
+Deno.test("a kernel without RDMA subsystem is not judged: other groups report it", () => {
   using node = new DoctorNode();
   node.kernel.hasRdma = false;
   assertFindings(examineKernel(node), [["ok", /^6\.12\.1$/]]);
 });
 
-Deno.test("what older kernels do not tell is a warning each", () => {
+Deno.test("what older kernels lack is a warning", () => {
   using node = new DoctorNode();
   node.kernel.addPf("eth0", 1);
   node.kernel.host.links.set("eth0", { index: 2, name: "eth0", vfMacs: new Map() });
   assertFindings(examineKernel(node), [
-    ["warning", /^6\.12\.1 works, but it does not tell which device is below a network interface$/, /5\.14/],
+    ["warning", /^6\.12\.1 works, but it does not name the device below a network interface$/, /5\.14/],
   ]);
   Object.defineProperty(node.kernel.hostNetns, "cookie", { value: undefined });
   assertFindings(examineKernel(node), [[
     "warning",
-    /by numbers alone, .*, and it does not tell which device/,
+    /by numbers alone, .*, and it does not name the device/,
   ]]);
 });

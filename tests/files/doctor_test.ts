@@ -123,7 +123,7 @@ Deno.test("on a node whose files are missing every group has its finding", () =>
   });
 });
 
-Deno.test("a kernel that refuses everything keeps no other group from being told", () => {
+Deno.test("a kernel that refuses everything keeps no other group from being reported", () => {
   return withNode({ [`${NET_D}/1.conflist`]: GOOD }, async ({ root, executable }) => {
     const refusal = new SyscallError("ask the kernel", EIO);
     const kernel = new Proxy({} as DoctorNode["kernel"], {
@@ -132,13 +132,13 @@ Deno.test("a kernel that refuses everything keeps no other group from being told
       },
     });
     const findings = await examineNode({ kernel, root, executable });
-    const told = (group: string) => findings.filter((finding) => finding.group === group);
+    const of = (group: string) => findings.filter((finding) => finding.group === group);
     for (const group of ["mode", "libmnl", "vfs", "devices", "records"]) {
-      assertEquals(told(group).map(({ level, text }) => [level, text]), [["problem", refusal.message]]);
+      assertEquals(of(group).map(({ level, text }) => [level, text]), [["problem", refusal.message]]);
     }
     assertEquals([...new Set(findings.map(({ group }) => group))], [...GROUPS]);
-    assertFindings(told("networks"), [["ok", /1\.conflist/]]);
-    assertFindings(told("kernel"), [["ok", /^6\.12\.1$/]]);
+    assertFindings(of("networks"), [["ok", /1\.conflist/]]);
+    assertFindings(of("kernel"), [["ok", /^6\.12\.1$/]]);
   });
 });
 

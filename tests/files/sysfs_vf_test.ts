@@ -85,7 +85,7 @@ for (
   });
 }
 
-Deno.test("a netdev is up when it has a carrier, and tells what is on top of it", () => {
+Deno.test("a netdev is up when it has a carrier, and lists what is on top of it", () => {
   using sysfs = new TestSysfs();
   sysfs.netdev("eth1", "02:03:00:00:48:56", 0);
   const folder = `bus/pci/devices/${VF}/net/eth1`;

@@ -319,7 +319,7 @@ Deno.test("a function that is in use is refused, naming who has it", async () =>
   assertMatch((await node.refused(() => node.set(2))).message, /bound to "vfio-pci"/);
 });
 
-Deno.test("what kind of address a netdev has is told of the host's netdevs alone", () => {
+Deno.test("the kind of address is known of the host's netdevs alone", () => {
   using node = new VfTestNode(3);
   const kinds = () => listVfs(node.kernel).map((vf) => [vf.hasRandomMac, vf.hasPermanentMac]);
   node.kernel.vfs[1]!.netdev!.isRandom = false;
@@ -599,7 +599,7 @@ Deno.test("functions whose drivers do not start side by side are tried one after
   assert(listVfs(node.kernel).every(({ ready }) => ready));
 });
 
-Deno.test("a driver that does not let go is told, and the other functions get their addresses", async () => {
+Deno.test("a driver that does not let go is reported, and the other functions get their addresses", async () => {
   using node = new VfTestNode(2);
   node.kernel.onUnbind = (deviceId) => deviceId === node.id(0) ? EBUSY : undefined;
   assertEquals(await node.init(), ExitCode.partial);

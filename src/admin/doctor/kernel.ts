@@ -6,7 +6,7 @@ import type { Node } from "./node.ts";
 
 /**
  * Whether the kernel has what the plugin needs: RDMA namespaces. It is asked itself, since adapters' driver packages
- * bring them to kernels whose version would not tell. When it cannot be asked other groups say why.
+ * bring them to kernels whose version does not show that. When it cannot be asked, other groups say why.
  */
 export function examineKernel({ kernel, root }: Node): Finding[] {
   const release = getRelease(root);
@@ -33,10 +33,10 @@ function listLacks(kernel: Node["kernel"]): string[] {
   const link = pf && hostNetns.getLink(pf.name);
   return [
     ...(hostNetns.cookie === undefined
-      ? ["it tells namespaces apart by numbers alone, which are used again"]
+      ? ["it identifies namespaces by numbers alone, which it uses again"]
       : []),
     ...(link && link.parentDevice === undefined
-      ? ["it does not tell which device is below a network interface"]
+      ? ["it does not name the device below a network interface"]
       : []),
   ];
 }

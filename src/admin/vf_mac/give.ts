@@ -11,7 +11,7 @@ import { type Rebind, rebindAll } from "./rebind.ts";
 export type Address = { readonly mac: string } | { readonly guid: bigint };
 
 /** A virtual function and what it is to have. */
-export interface Gift {
+export interface Assignment {
   readonly pf: PhysicalFunction;
   readonly vf: VfStatus;
   readonly address: Address;
@@ -33,34 +33,34 @@ export function formatAddress(address: Address): string {
  */
 export async function give(
   kernel: AdminKernel,
-  gifts: readonly Gift[],
+  assignments: readonly Assignment[],
   timeoutMs: number | undefined,
-): Promise<Map<Gift, VfStatus | Error>> {
-  const outcomes = new Map<Gift, VfStatus | Error>();
-  const rebinds = new Map<Gift, Rebind>();
-  for (const gift of gifts) {
-    const refusal = order(kernel, gift);
-    if (refusal) outcomes.set(gift, refusal);
-    else if (timeoutMs !== undefined && !isForVirtualMachines(gift.vf.driver)) {
-      const { pf, vf, expectsRdma: rdmaDevice } = gift;
-      rebinds.set(gift, { vf, netdev: !pf.isInfiniBand || vf.netdev !== undefined, rdmaDevice });
+): Promise<Map<Assignment, VfStatus | Error>> {
+  const outcomes = new Map<Assignment, VfStatus | Error>();
+  const rebinds = new Map<Assignment, Rebind>();
+  for (const assignment of assignments) {
+    const refusal = order(kernel, assignment);
+    if (refusal) outcomes.set(assignment, refusal);
+    else if (timeoutMs !== undefined && !isForVirtualMachines(assignment.vf.driver)) {
+      const { pf, vf, expectsRdma: rdmaDevice } = assignment;
+      rebinds.set(assignment, { vf, netdev: !pf.isInfiniBand || vf.netdev !== undefined, rdmaDevice });
     }
   }
   const failures = await rebindAll(kernel, [...rebinds.values()], timeoutMs ?? 0);
 
   const pfs = kernel.listPhysicalFunctions();
-  const vfs = listVfs(kernel, pfs.filter(({ name }) => gifts.some(({ pf }) => pf.name === name)));
-  for (const gift of gifts) {
-    if (outcomes.has(gift)) continue;
-    const rebind = rebinds.get(gift);
+  const vfs = listVfs(kernel, pfs.filter(({ name }) => assignments.some(({ pf }) => pf.name === name)));
+  for (const assignment of assignments) {
+    if (outcomes.has(assignment)) continue;
+    const rebind = rebinds.get(assignment);
     const failure = rebind && failures.get(rebind);
-    outcomes.set(gift, failure ?? verify(gift, pfs, vfs, rebind !== undefined));
+    outcomes.set(assignment, failure ?? verify(assignment, pfs, vfs, rebind !== undefined));
   }
   return outcomes;
 }
 
 /** @returns the kernel's refusal */
-function order(kernel: AdminKernel, { pf, vf, address }: Gift): NetlinkError | undefined {
+function order(kernel: AdminKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
   try {
     if ("mac" in address) kernel.setVfMac(pf, vf.number, address.mac);
     else kernel.setVfGuid(pf, vf.number, address.guid);
@@ -72,7 +72,7 @@ function order(kernel: AdminKernel, { pf, vf, address }: Gift): NetlinkError | u
 }
 
 function verify(
-  { pf, vf, address }: Gift,
+  { pf, vf, address }: Assignment,
   pfs: readonly PhysicalFunction[],
   vfs: readonly VfStatus[],
   isRebound: boolean,

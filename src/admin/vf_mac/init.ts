@@ -6,7 +6,7 @@ import type { Terminal } from "../terminal.ts";
 import { awaitRdma } from "./await_rdma.ts";
 import { findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { nameOf } from "./format.ts";
-import { type Gift, give } from "./give.ts";
+import { type Assignment, give } from "./give.ts";
 import { lockPlugin } from "./hold.ts";
 import { refuseInUse } from "./in_use.ts";
 import { listVfs, NO_RDMA_DEVICE, type VfStatus } from "./list.ts";
@@ -158,11 +158,11 @@ class Init {
     }));
   }
 
-  /** @returns for each what was done, for people, or why it was not; those that the host has taken are left out */
+  /** @returns for each what was done, for people, or why it was not; those that are ready by now, or that the host uses, are left out */
   async #take(batch: readonly Step[]): Promise<Map<Step, string | Error>> {
     const { kernel } = this.node;
     const outcomes = new Map<Step, string | Error>();
-    const gifts = new Map<Gift, Step>();
+    const assignments = new Map<Assignment, Step>();
     let lock: Disposable;
     try {
       lock = lockPlugin(this.node);
@@ -173,16 +173,16 @@ class Init {
     const { vfs } = this.#look(); // a pod, or the host, may have got one since the plan was made
     for (const step of batch) {
       const vf = vfs.find(({ deviceId }) => deviceId === step.vf.deviceId);
-      if (vf?.usedByHost !== undefined && !this.forced.includes(vf.deviceId)) continue;
+      if (vf?.ready || (vf?.usedByHost !== undefined && !this.forced.includes(vf.deviceId))) continue;
       const fault = vf ? this.#findFault(step, vf) : new CommandError(`${nameOf(step.vf)} has gone`);
       if (fault || !vf) outcomes.set(step, fault!);
       else {
         const address = { mac: String(step.mac) };
-        gifts.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
+        assignments.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
       }
     }
-    for (const [gift, outcome] of await give(kernel, [...gifts.keys()], this.options.timeoutMs)) {
-      const step = gifts.get(gift)!;
+    for (const [assignment, outcome] of await give(kernel, [...assignments.keys()], this.options.timeoutMs)) {
+      const step = assignments.get(assignment)!;
       const words = (now: VfStatus) =>
         `${nameOf(now)} has ${step.mac}, node GUID ${now.nodeGuid ?? "none"} (before: ${step.need})`;
       outcomes.set(step, outcome instanceof Error ? outcome : words(outcome));

@@ -55,8 +55,10 @@ export async function setAddress(
   }
   using _signals = kernel.holdSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
-  const gift = { pf, vf, address, expectsRdma };
-  const now = (await give(kernel, [gift], options.rebind ? options.timeoutMs : undefined)).get(gift)!;
+  const assignment = { pf, vf, address, expectsRdma };
+  const now = (await give(kernel, [assignment], options.rebind ? options.timeoutMs : undefined)).get(
+    assignment,
+  )!;
   if (now instanceof Error) throw now;
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`

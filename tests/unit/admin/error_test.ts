@@ -1,7 +1,7 @@
 import { CommandError, ExitCode } from "../../../src/admin/error.ts";
 import { assert, assertEquals } from "../../assert.ts";
 
-Deno.test("a command's failure has a name of its own, its advice and cause, and exit code 1 unless told", () => {
+Deno.test("a command's failure has its own name, advice and cause, and exit code 1 by default", () => {
   const cause = new Error("why");
   const error = new CommandError("Cannot do it", "Do it otherwise", ExitCode.usage, { cause });
   assert(error instanceof Error);

@@ -140,7 +140,7 @@ Deno.test("mode 1 is shared", () => {
 });
 
 Deno.test("settings without a mode are refused", () => {
-  assertThrows(() => nldev.decodeSharedMode(new Uint8Array(0)), DecodeError, "no namespace mode");
+  assertThrows(() => nldev.decodeSharedMode(new Uint8Array(0)), DecodeError, "no namespace mode in");
 });
 
 Deno.test("the captured character device is uverbs3", () => {

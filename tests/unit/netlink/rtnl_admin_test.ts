@@ -57,14 +57,14 @@ for (
     ["port", requests.SET_VF_PORT_GUID],
   ] as const
 ) {
-  Deno.test(`a VF's ${kind} GUID is ordered as iproute2 does, in a request of its own`, () => {
+  Deno.test(`a VF's ${kind} GUID is ordered as iproute2 does, in a separate request`, () => {
     const [list, ...more] = setVfGuid(1, 3, kind, GUID).attributes;
     assertEquals(valuesOf(list!.nested![0]!.nested), vfInfo(captured));
     assertEquals([list!.nested!.length, more], [1, []]);
   });
 }
 
-Deno.test("addresses are asked for of all links and families, and tell their link", () => {
+Deno.test("addresses of all links and families are listed, each with its link", () => {
   assertEquals(listAddresses(), { type: 22, flags: 0x301, body: new Uint8Array(8), attributes: [] });
   const address = join(Uint8Array.of(2, 24, 0x80, 0), u32(7), encodeAttribute(1, u32(0x0100000a)));
   assertEquals(decodeAddressLink(address), 7);

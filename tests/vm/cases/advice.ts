@@ -20,7 +20,7 @@ vmCase("advice: without an RDMA subsystem all the modules that are named get loa
   }
 });
 
-vmCase("advice: a device that no record tells of comes home by the commands of the error", async () => {
+vmCase("advice: a device in no record comes back by the commands of the error", async () => {
   await addNetns("pod");
   await addNetns("other");
   const { deviceId, rdmaDevice } = vf(0);

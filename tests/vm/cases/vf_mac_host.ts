@@ -133,7 +133,7 @@ vfSimCase("a signal while drivers are bound side by side leaves none without dri
   assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
 });
 
-vfMacCase("what a crash leaves without driver is told, and bound by the next init", async (netdev) => {
+vfMacCase("what a crash leaves without driver is reported, and bound by the next init", async (netdev) => {
   await makeRandom(1);
   setSimParameter("refuse_binds", 1000);
   const child = new Deno.Command("/opt/cni/bin/rdma", {
@@ -196,10 +196,10 @@ vfMacCase("an adapter without RDMA is left as it is", async () => {
   }
 });
 
-vfMacCase("a pod with a MAC address of its own is as ready as others", async (netdev) => {
+vfMacCase("a pod with its own MAC address is as ready as others", async (netdev) => {
   await addNetns("pod");
   await netdevToNetns(vf(0).netdev, "pod", "net1");
-  // As sriov-cni does with "mac"; igb wants to trust a function that sets its address itself.
+  // As sriov-cni does with "mac"; igb must trust a function that sets its own address.
   await shOk(
     `ip link set ${netdev} vf 0 mac ${NEW_MAC} trust on && ip -n pod link set net1 address ${NEW_MAC}`,
   );
@@ -220,11 +220,11 @@ vfSimCase("on InfiniBand the node and the port GUID are set, each verified", asy
   const guid = "0203:00ff:fe00:7701";
   const { code, stderr } = await rdmaCni(`vf-mac set ibpf0 3 ${guid} --guid --no-rebind`);
   assert.equal(code, 0, stderr);
-  const told = (await shOk("dmesg")).match(/vf_sim: VF \d+ is told its .*/g);
+  const logged = (await shOk("dmesg")).match(/vf_sim: VF \d+ gets .*/g);
   const digits = guid.replaceAll(":", "");
   assert.deepEqual(
-    told?.slice(-2),
-    ["node", "port"].map((kind) => `vf_sim: VF 3 is told its ${kind} GUID ${digits}`),
+    logged?.slice(-2),
+    ["node", "port"].map((kind) => `vf_sim: VF 3 gets ${kind} GUID ${digits}`),
   );
   const { stdout } = await rdmaCni("vf-mac list ibpf0 --json");
   const [other, own] = JSON.parse(stdout).slice(2, 4);
@@ -240,7 +240,7 @@ vfSimCase("on InfiniBand the node and the port GUID are set, each verified", asy
   assert.ok(!table.includes("ee:ee"), table);
 
   assertRefused(await rdmaCni(`vf-mac set ibpf0 4 ${guid} --guid`), /VF 3 of ibpf0 has it/);
-  // The simulated RDMA device has a node GUID of its MAC address whatever the port is told.
+  // The simulated RDMA device has a node GUID of its MAC address, whatever GUID the port gets.
   const before = await nodeGuid(3);
   const set3 = (address: string) => rdmaCni(`vf-mac set ibpf0 3 ${address} --guid`);
   assertRefused(await set3("0203:00ff:fe00:7702"), new RegExp(`its RDMA device mlx5_\\d+ has ${before}`));

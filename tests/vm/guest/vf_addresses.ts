@@ -51,7 +51,7 @@ export function operState(netdev: string): string {
   return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
 }
 
-/** Administrative addresses as iproute2 tells them. */
+/** Administrative addresses as iproute2 shows them. */
 export async function adminMac(number: number): Promise<string> {
   const [link] = JSON.parse(await shOk(`ip -j link show ${pfNetdev}`));
   return link.vfinfo_list.find(({ vf }: { vf: number }) => vf === number).address;

@@ -61,7 +61,7 @@ static int set_vf_guid(struct net_device *netdev, int vf, u64 guid, int type)
 {
 	if (vf >= MAX_VFS)
 		return -EINVAL;
-	pr_info("vf_sim: VF %d is told its %s GUID %016llx\n", vf,
+	pr_info("vf_sim: VF %d gets %s GUID %016llx\n", vf,
 		type == IFLA_VF_IB_NODE_GUID ? "node" : "port", guid);
 	if (type == IFLA_VF_IB_NODE_GUID)
 		vf_guids[vf].node = guid;
@@ -231,7 +231,7 @@ static int set_vdpa(const char *value, const struct kernel_param *param)
 
 static const struct kernel_param_ops infiniband_ops = { .set = set_infiniband };
 module_param_cb(infiniband, &infiniband_ops, NULL, 0200);
-MODULE_PARM_DESC(infiniband, "whether there is ibpf0, which keeps the GUIDs of VFs that it is told (at once)");
+MODULE_PARM_DESC(infiniband, "whether there is ibpf0, which keeps the GUIDs that VFs get (at once)");
 
 static const struct kernel_param_ops representor_param_ops = { .set = set_representor };
 module_param_cb(representor, &representor_param_ops, NULL, 0200);
