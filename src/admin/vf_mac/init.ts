@@ -158,7 +158,10 @@ class Init {
     }));
   }
 
-  /** @returns for each what was done, for people, or why it was not; those that are ready by now, or that the host uses, are left out */
+  /**
+   * @returns for each what was done, for people, or why it was not; those that are ready by now, or that the host uses,
+   * are left out
+   */
   async #take(batch: readonly Step[]): Promise<Map<Step, string | Error>> {
     const { kernel } = this.node;
     const outcomes = new Map<Step, string | Error>();
