@@ -15,7 +15,7 @@ export function toCommandError(error: unknown): unknown {
   if (isWithoutRdma(error)) {
     return new CommandError(
       "Cannot reach the RDMA subsystem: the kernel has none",
-      `Load ib_core and the adapter's RDMA driver (modprobe ib_core mlx5_ib). ${(error as Error).message}`,
+      `Load ib_core and the adapter's RDMA driver (modprobe -a ib_core mlx5_ib). ${(error as Error).message}`,
       undefined,
       { cause: error },
     );

@@ -43,3 +43,8 @@ export function listVerbsDevices(root = ""): string[] {
   const names = list(folder).map((uverbs) => readText(`${folder}/${uverbs}/ibdev`));
   return names.filter((name) => name !== undefined);
 }
+
+/** The driver of the device below an RDMA device of the host's namespace; undefined where there is none. */
+export function getRdmaDriver(name: string, root = ""): string | undefined {
+  return linkName(`${root}/sys/class/infiniband/${name}/device/driver`);
+}

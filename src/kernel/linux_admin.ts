@@ -9,7 +9,14 @@ import { setMode } from "./rdma_admin.ts";
 import { holdSignals } from "./signals.ts";
 import * as sysfs from "./sysfs_vf.ts";
 import * as vf from "./vf.ts";
-import type { FunctionDevices, LinkDetails, PhysicalFunction, RdmaNode, VfKernel } from "./vf_kernel.ts";
+import type {
+  FunctionDevices,
+  LinkDetails,
+  PhysicalFunction,
+  RdmaNode,
+  Representor,
+  VfKernel,
+} from "./vf_kernel.ts";
 
 /** The kernel this process runs on, for the commands. A module of its own, so that CNI calls do not load it. */
 export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
@@ -41,6 +48,14 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
     return sysfs.getFunctionDevices(deviceId);
   }
 
+  listRepresentors(pf: PhysicalFunction): Representor[] {
+    return sysfs.listRepresentors(pf.deviceId);
+  }
+
+  listAddressedLinks(): ReadonlySet<number> {
+    return vf.listAddressedLinks(this.hostNetns);
+  }
+
   listLinksIn(netns: Netns): LinkDetails[] {
     return vf.listLinksIn(netns);
   }
@@ -57,12 +72,16 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
     vf.setVfGuid(this.hostNetns, pf, number, guid);
   }
 
-  unbindDriver(deviceId: string): void {
-    sysfs.unbindDriver(deviceId);
+  async unbindDriver(deviceId: string): Promise<void> {
+    await sysfs.unbindDriver(deviceId);
   }
 
-  bindDriver(deviceId: string, driver: string | undefined): void {
-    sysfs.bindDriver(deviceId, driver);
+  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
+    await sysfs.bindDriver(deviceId, driver);
+  }
+
+  async pause(milliseconds: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
 
   holdSignals(): ReturnType<VfKernel["holdSignals"]> {

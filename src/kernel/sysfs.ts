@@ -64,9 +64,14 @@ export function list(folder: string): string[] {
   return absentIsUndefined(() => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort()) ?? [];
 }
 
+/** What a link points at, or undefined when it is absent. */
+export function linkTarget(path: string): string | undefined {
+  return absentIsUndefined(() => Deno.readLinkSync(path));
+}
+
 /** The last part of what a link points at, or undefined when it is absent. */
 export function linkName(path: string): string | undefined {
-  return absentIsUndefined(() => Deno.readLinkSync(path).split("/").at(-1));
+  return linkTarget(path)?.split("/").at(-1);
 }
 
 /** A file's text without white space around it, or undefined when it is absent. */

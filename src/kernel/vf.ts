@@ -3,15 +3,19 @@ import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
 import { decodeRdmaNode } from "../netlink/nldev_admin.ts";
 import { listDevices } from "../netlink/nldev.ts";
 import { listLinks } from "../netlink/rtnl.ts";
-import { decodeLinkDetails, setVfGuid as vfGuid, setVfMac as vfMac } from "../netlink/rtnl_admin.ts";
+import {
+  decodeAddressLink,
+  decodeLinkDetails,
+  listAddresses,
+  setVfGuid as vfGuid,
+  setVfMac as vfMac,
+} from "../netlink/rtnl_admin.ts";
 import type { Netns } from "./kernel.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 import { within } from "./netns.ts";
 import { getVfDeviceId } from "./sysfs.ts";
 import { getPfDeviceId } from "./sysfs_vf.ts";
 import type { LinkDetails, PhysicalFunction, RdmaNode } from "./vf_kernel.ts";
-
-const NO_MAC = "00:00:00:00:00:00";
 
 /** The links of a namespace. */
 export function listLinksIn(netns: Netns): LinkDetails[] {
@@ -33,12 +37,13 @@ export function listPhysicalFunctions(host: Netns): PhysicalFunction[] {
   return listLinksIn(host).flatMap((link): PhysicalFunction[] => {
     const deviceId = getPfDeviceId(link.name);
     if (deviceId === undefined) return [];
-    const vfs = [...new Set([...link.vfMacs.keys(), ...link.vfGuids.keys()])].flatMap((number) => {
+    // The kernel shows a MAC address of each VF, on InfiniBand too (net/core/rtnetlink.c, rtnl_fill_vfinfo).
+    const vfs = [...link.vfMacs].flatMap(([number, mac]) => {
       const vf = getVfDeviceId(link.name, number);
-      const guid = link.vfGuids.get(number);
-      if (vf === undefined) return [];
-      const mac = link.vfMacs.get(number) ?? NO_MAC;
-      return [{ number, deviceId: vf, mac, ...(guid === undefined ? {} : { guid }) }];
+      const guids = link.vfGuids.get(number);
+      return vf === undefined
+        ? []
+        : [{ number, deviceId: vf, mac, ...(guids === undefined ? {} : { guids }) }];
     });
     return [{
       name: link.name,
@@ -64,7 +69,17 @@ export function setVfMac(host: Netns, pf: PhysicalFunction, number: number, mac:
 export function setVfGuid(host: Netns, pf: PhysicalFunction, number: number, guid: bigint): void {
   using socket = open(host, NETLINK_ROUTE);
   const digits = guid.toString(16).padStart(16, "0");
-  socket.request(`give VF ${number} of "${pf.name}" the GUID ${digits}`, vfGuid(pf.index, number, guid));
+  for (const kind of ["node", "port"] as const) {
+    const what = `give VF ${number} of "${pf.name}" the ${kind} GUID ${digits}`;
+    socket.request(what, vfGuid(pf.index, number, kind, guid));
+  }
+}
+
+/** Indexes of the links of a namespace that have an IP address. */
+export function listAddressedLinks(netns: Netns): Set<number> {
+  using socket = open(netns, NETLINK_ROUTE);
+  const addresses = socket.request("list IP addresses", listAddresses());
+  return new Set(addresses.map(({ payload }) => decodeAddressLink(payload)));
 }
 
 function open(netns: Netns, protocol: number): NetlinkSocket {

@@ -113,12 +113,12 @@ export function decodeDevice(payload: Uint8Array): RdmaDevice {
 /**
  * Reads the reply to {@linkcode getSystem}: true when devices are shared by all namespaces.
  *
- * @throws {DecodeError} when the mode is missing, as on kernels before 5.3
+ * @throws {DecodeError} when the mode is missing, as on kernels without RDMA namespaces
  */
 export function decodeSharedMode(payload: Uint8Array): boolean {
   const mode = getU8(decodeAttributes(payload), RDMA_NLDEV_SYS_ATTR_NETNS_MODE);
   if (mode === undefined) {
-    throw new DecodeError("Cannot decode RDMA settings: no namespace mode, which kernel 5.3 introduced");
+    throw new DecodeError("Cannot decode RDMA settings: no namespace mode in the answer");
   }
   return mode !== 0;
 }

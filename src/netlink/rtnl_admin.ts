@@ -1,6 +1,7 @@
 /** Requests about network links that only commands make: uapi linux/if_link.h, linux/if.h, linux/if_arp.h. */
 import { type Attribute, decodeAttributes, getBytes, getNested, nest, viewOf } from "./attribute.ts";
-import { NLM_F_ACK, NLM_F_REQUEST } from "./constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { DecodeError } from "./error.ts";
 import type { Request } from "./message.ts";
 import {
   decodeLink,
@@ -14,6 +15,10 @@ import {
 } from "./rtnl.ts";
 
 const RTM_SETLINK = 19;
+const RTM_GETADDR = 22;
+
+/** sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h). */
+const IFADDRMSG_LENGTH = 8;
 
 const IFLA_ADDRESS = 1;
 const IFLA_PERM_ADDRESS = 54;
@@ -32,8 +37,14 @@ export interface LinkDetails extends Link {
   readonly address?: string;
   /** The address the hardware came with (kernel 5.6). */
   readonly permanentAddress?: string;
-  /** For an InfiniBand physical function: its virtual functions' administrative node GUIDs by VF number. */
-  readonly vfGuids: ReadonlyMap<number, bigint>;
+  /** For an InfiniBand physical function: its virtual functions' administrative GUIDs by VF number. */
+  readonly vfGuids: ReadonlyMap<number, VfGuids>;
+}
+
+/** The administrative GUIDs of a virtual function; 0 where none was set. */
+export interface VfGuids {
+  readonly node: bigint;
+  readonly port: bigint;
 }
 
 /** Orders the administrative address of a virtual function, which its driver takes when it binds. */
@@ -44,12 +55,31 @@ export function setVfMac(pfIndex: number, vf: number, mac: Uint8Array): Request 
   return setVf(pfIndex, { type: IFLA_VF_MAC, value });
 }
 
-/** Orders node and port GUID of a virtual function of an InfiniBand port. */
-export function setVfGuid(pfIndex: number, vf: number, guid: bigint): Request {
+/**
+ * Orders the node or the port GUID of a virtual function of an InfiniBand port. One request for each: the kernel stops
+ * reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID beside it is lost without an error.
+ */
+export function setVfGuid(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
   const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
   viewOf(value).setUint32(0, vf, true);
   viewOf(value).setBigUint64(8, guid, true);
-  return setVf(pfIndex, { type: IFLA_VF_IB_NODE_GUID, value }, { type: IFLA_VF_IB_PORT_GUID, value });
+  return setVf(pfIndex, { type: kind === "node" ? IFLA_VF_IB_NODE_GUID : IFLA_VF_IB_PORT_GUID, value });
+}
+
+/** Asks for the IP addresses of all links, IPv4 and IPv6. */
+export function listAddresses(): Request {
+  return {
+    type: RTM_GETADDR,
+    flags: NLM_F_REQUEST | NLM_F_DUMP,
+    body: new Uint8Array(IFADDRMSG_LENGTH),
+    attributes: [],
+  };
+}
+
+/** Reads one RTM_NEWADDR: the index of the link that has the address. @throws {DecodeError} when it is cut off */
+export function decodeAddressLink(payload: Uint8Array): number {
+  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
+  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
 }
 
 /**
@@ -64,11 +94,13 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   const flags = view.getUint32(8, true);
   const address = getBytes(attributes, IFLA_ADDRESS);
   const permanentAddress = getBytes(attributes, IFLA_PERM_ADDRESS);
-  const vfGuids = new Map<number, bigint>();
+  const vfGuids = new Map<number, VfGuids>();
   for (const entry of getNested(attributes, IFLA_VFINFO_LIST).get(IFLA_VF_INFO) ?? []) {
-    const guid = getBytes(decodeAttributes(entry), IFLA_VF_IB_NODE_GUID);
-    if (guid?.length !== IFLA_VF_GUID_LENGTH) continue;
-    vfGuids.set(viewOf(guid).getUint32(0, true), viewOf(guid).getBigUint64(8, true));
+    const info = decodeAttributes(entry);
+    const [node, port] = [IFLA_VF_IB_NODE_GUID, IFLA_VF_IB_PORT_GUID].map((type) => getBytes(info, type));
+    if (node?.length !== IFLA_VF_GUID_LENGTH || port?.length !== IFLA_VF_GUID_LENGTH) continue;
+    const guids = { node: viewOf(node).getBigUint64(8, true), port: viewOf(port).getBigUint64(8, true) };
+    vfGuids.set(viewOf(node).getUint32(0, true), guids);
   }
   return {
     ...link,

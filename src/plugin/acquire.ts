@@ -94,6 +94,7 @@ function inUse(deviceId: string, holder: string): CniError {
   return new CniError(
     ErrorCode.deviceInUse,
     `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: it is in another network namespace`,
-    `${holder}; delete that pod, or bring the device home with "rdma dev set NAME netns PID" from there`,
+    `${holder}; delete that pod, or bring the device home by a process PID that is there: ip netns attach home 1; ` +
+      "nsenter -t PID --net rdma dev set NAME netns home; ip netns del home",
   );
 }

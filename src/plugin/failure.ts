@@ -36,7 +36,7 @@ export function toCniError(error: unknown): unknown {
     return new CniError(
       ErrorCode.rdmaUnavailable,
       "Cannot reach the RDMA subsystem: the kernel has none",
-      `load ib_core and the adapter's RDMA driver (modprobe ib_core mlx5_ib); ${error.message}`,
+      `load ib_core and the adapter's RDMA driver (modprobe -a ib_core mlx5_ib); ${error.message}`,
       { cause: error },
     );
   }

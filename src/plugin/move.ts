@@ -77,7 +77,9 @@ export function explainRefusal(errno: number, isShared: () => boolean): { reason
       }
       return {
         reason: "its driver cannot take it away from programs that use it (no disassociate_ucontext)",
-        advice: "use an adapter whose driver can, such as mlx5, or a newer kernel",
+        advice:
+          "use an adapter whose driver can, such as mlx5; bnxt_re, erdma and mana can since kernel 6.12, ionic since 7.2, " +
+          "those of AWS EFA, qedr, siw and cxgb4 never",
       };
     case EINVAL:
       return {

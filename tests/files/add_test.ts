@@ -205,7 +205,7 @@ Deno.test("without ib_core ADD is code 100", async () => {
   using node = new TestNode();
   node.kernel.hasRdma = false;
   const { json } = await node.fail("ADD", 100);
-  assertStringIncludes(json.details, "modprobe ib_core");
+  assertStringIncludes(json.details, "modprobe -a ib_core mlx5_ib");
 });
 
 Deno.test("a namespace that is not there is code 8", async () => {

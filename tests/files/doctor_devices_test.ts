@@ -118,6 +118,21 @@ Deno.test("devices: none at all", () => {
   assertFindings(examineDevices(node), [["problem", /there is no RDMA device/, /mlx5_ib/]]);
 });
 
+Deno.test("devices: one whose driver cannot let go of programs", () => {
+  const { node, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]] as const) {
+    node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
+  }
+  node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
+  assertFindings(examineDevices(node), [
+    ["ok", /^in the host's namespace: mlx5_3, efa_0$/],
+    ["ok", /mlx5_2/],
+    ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
+  ]);
+});
+
 Deno.test("mode: the commands that mend it name this program", () => {
   using node = new DoctorNode();
   node.kernel.mode = "shared";
@@ -137,7 +152,11 @@ Deno.test("mode: a kernel that knows none", async () => {
   node.kernel.getRdmaMode = () => {
     throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
   };
-  assertFindings(await examine("mode", () => examineMode(node)), [["problem", /EINVAL/, /5\.3 or newer/]]);
+  assertFindings(await examine("mode", () => examineMode(node)), [[
+    "problem",
+    /EINVAL/,
+    /kernel 5\.3 or newer, or .*MLNX_OFED/,
+  ]]);
 });
 
 Deno.test("mode: an initramfs with ib_core that is older than the file in modprobe.d", () => {

@@ -16,7 +16,12 @@ const FAILURES: { name: string; error: Error; code: number; advice: string }[] =
     code: 5,
     advice: "kernel log",
   },
-  { name: "no RDMA subsystem", error: new SyscallError("socket", 93), code: 100, advice: "modprobe ib_core" },
+  {
+    name: "no RDMA subsystem",
+    error: new SyscallError("socket", 93),
+    code: 100,
+    advice: "modprobe -a ib_core",
+  },
   { name: "a fault of the program", error: new TypeError("undefined"), code: 999, advice: "TypeError" },
 ];
 

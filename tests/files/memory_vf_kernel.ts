@@ -7,6 +7,8 @@ import type {
   LinkDetails,
   PhysicalFunction,
   RdmaNode,
+  Representor,
+  VfGuids,
   VfKernel,
 } from "../../src/kernel/vf_kernel.ts";
 import { MemoryKernel, type Space } from "./memory_kernel.ts";
@@ -18,8 +20,24 @@ interface MemoryVf {
   readonly number: number;
   readonly deviceId: string;
   mac: string;
-  guid: bigint;
-  netdev?: { readonly name: string; address: string; isRandom: boolean; space: Space };
+  guids: VfGuids;
+  netdev?: {
+    readonly name: string;
+    readonly index: number;
+    address: string;
+    isRandom: boolean;
+    isUp: boolean;
+    uppers: string[];
+    space: Space;
+  };
+}
+
+/** What goes on in a kernel after an order has been carried out. */
+interface Later {
+  readonly atMs: number;
+  readonly work: () => void;
+  /** Somebody waits for it; otherwise no time passes. */
+  readonly isAwaited: boolean;
 }
 
 /** A kernel in memory with an adapter whose virtual functions behave as those of mlx5 do. */
@@ -33,6 +51,15 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   onBind: (deviceId: string) => number | void = () => {};
   /** Which devices drivers make. */
   makes = { netdev: true, rdmaDevice: true };
+  /** How long a driver takes to start; several can at once. */
+  bindMs = 0;
+  /** How long after that it has its devices. */
+  devicesMs = 0;
+  /** Whether the driver of a function lets go. */
+  onUnbind: (deviceId: string) => number | void = () => {};
+  readonly addressed = new Set<number>();
+  readonly vdpaDevices = new Map<string, string>();
+  readonly representors: (Representor & { readonly pf: string })[] = [];
   /** The driver takes the administrative address or GUID. */
   takesMac = true;
   /** What the RDMA driver makes of an address. */
@@ -41,6 +68,8 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   signal: string | undefined;
   readonly #guids = new Map<number, bigint>();
   #nextIndex = 100;
+  readonly #later: Later[] = [];
+  #timer: number | undefined;
 
   /** An adapter's physical function with virtual functions, whose drivers are bound. */
   addPf(name: string, vfCount: number, more: Partial<PhysicalFunction> = {}): void {
@@ -57,11 +86,14 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
       permanentAddress: address,
       ...more,
     });
-    this.host.links.set(name, { index: 1, name, isInfiniBand: false, vfMacs: new Map() });
+    const link = { index: 1, name, parentDevice: deviceId, isInfiniBand: false, vfMacs: new Map() };
+    this.host.links.set(name, link);
     this.addFunction(deviceId, { isPhysicalFunction: true, enabledVfs: vfCount });
     this.#addRdmaDevice(deviceId, 1n);
     for (let number = 0; number < vfCount; number++) {
-      const vf = { pf: name, number, deviceId: `0000:${bus}:01.${number}`, mac: NO_MAC, guid: 0n };
+      const slot = (1 + (number >> 3)).toString(16).padStart(2, "0");
+      const deviceId = `0000:${bus}:${slot}.${number & 7}`;
+      const vf = { pf: name, number, deviceId, mac: NO_MAC, guids: { node: 0n, port: 0n } };
       this.vfs.push(vf);
       this.addFunction(vf.deviceId);
       this.#makeDevices(vf);
@@ -81,8 +113,8 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   listPhysicalFunctions(): PhysicalFunction[] {
     return this.pfs.map((pf) => ({
       ...pf,
-      vfs: this.vfs.filter((vf) => vf.pf === pf.name).map(({ number, deviceId, mac, guid }) => {
-        return { number, deviceId, mac, ...(pf.isInfiniBand ? { guid } : {}) };
+      vfs: this.vfs.filter((vf) => vf.pf === pf.name).map(({ number, deviceId, mac, guids }) => {
+        return { number, deviceId, mac, ...(pf.isInfiniBand ? { guids } : {}) };
       }),
     }));
   }
@@ -95,6 +127,9 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
       netdevs: netdev && isHere
         ? [{
           name: netdev.name,
+          index: netdev.index,
+          isUp: netdev.isUp,
+          uppers: netdev.uppers,
           address: netdev.address,
           isRandom: netdev.isRandom,
           isPermanent: !netdev.isRandom,
@@ -102,7 +137,16 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
         : [],
       isNetdevAway: netdev !== undefined && !isHere,
       isRdmaAway: own.length > 0 && own.every(({ space }) => space !== this.host),
+      vdpaDevices: [this.vdpaDevices.get(deviceId)].filter((name) => name !== undefined),
     };
+  }
+
+  listRepresentors({ name }: PhysicalFunction): Representor[] {
+    return this.representors.filter(({ pf }) => pf === name);
+  }
+
+  listAddressedLinks(): ReadonlySet<number> {
+    return this.addressed;
   }
 
   listLinksIn({ inode }: Netns): LinkDetails[] {
@@ -137,23 +181,54 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
     this.orders.push(`guid ${pf.name} ${number} ${guid.toString(16)}`);
     if (!pf.isInfiniBand) throw new NetlinkError("give a GUID", EOPNOTSUPP);
-    this.#vfOf(pf, number).guid = guid;
+    this.#vfOf(pf, number).guids = { node: guid, port: guid };
   }
 
-  unbindDriver(deviceId: string): void {
+  unbindDriver(deviceId: string): Promise<void> {
     this.orders.push(`unbind ${deviceId}`);
+    const errno = this.onUnbind(deviceId);
+    if (errno) return Promise.reject(new SyscallError(`unbind the driver of ${deviceId}`, errno));
     this.setDriver(deviceId, undefined);
     delete this.vf(deviceId).netdev;
     const rest = this.devices.filter((device) => device.deviceId !== deviceId);
     this.devices.splice(0, this.devices.length, ...rest);
+    return Promise.resolve();
   }
 
-  bindDriver(deviceId: string, driver: string | undefined): void {
+  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
     this.orders.push(`bind ${deviceId} ${driver ?? "any"}`);
     const errno = this.onBind(deviceId);
+    if (this.bindMs > 0) await this.pause(this.bindMs);
     if (errno) throw new SyscallError(`bind driver ${JSON.stringify(driver)}`, errno);
     this.setDriver(deviceId, driver ?? "mlx5_core");
-    this.#makeDevices(this.vf(deviceId));
+    this.after(this.devicesMs, () => this.#makeDevices(this.vf(deviceId)));
+  }
+
+  /** Time that passes for all that wait at once. */
+  pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#later.push({ atMs: this.sleptMs + milliseconds, work: resolve, isAwaited: true });
+      this.#timer ??= setTimeout(() => this.#advance(), 0);
+    });
+  }
+
+  /** Has something happen when time has passed. */
+  after(milliseconds: number, work: () => void): void {
+    if (milliseconds === 0) work();
+    else this.#later.push({ atMs: this.sleptMs + milliseconds, work, isAwaited: false });
+  }
+
+  /** Goes on to the next moment at which something happens. */
+  #advance(): void {
+    this.#timer = undefined;
+    const nextMs = Math.min(...this.#later.map(({ atMs }) => atMs));
+    this.sleptMs = Math.max(this.sleptMs, nextMs);
+    this.onSleep();
+    const due = this.#later.filter(({ atMs }) => atMs <= nextMs);
+    const rest = this.#later.filter(({ atMs }) => atMs > nextMs);
+    this.#later.splice(0, this.#later.length, ...rest);
+    for (const { work } of due) work();
+    if (rest.some(({ isAwaited }) => isAwaited)) this.#timer ??= setTimeout(() => this.#advance(), 0);
   }
 
   holdSignals(): Disposable & { caught(): Promise<string | undefined> } {
@@ -170,9 +245,11 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     const isRandom = vf.mac === NO_MAC || !this.takesMac;
     const address = isRandom ? `${RANDOM_MAC}${vf.number.toString(16).padStart(2, "0")}` : vf.mac;
     if (this.makes.netdev && !isInfiniBand) {
-      vf.netdev = { name: `${vf.pf}v${vf.number}`, address, isRandom, space: this.host };
+      const index = this.#nextIndex++;
+      const name = `${vf.pf}v${vf.number}`;
+      vf.netdev = { name, index, address, isRandom, isUp: false, uppers: [], space: this.host };
     }
-    const guid = isInfiniBand ? (this.takesMac ? vf.guid : 1n) : isRandom ? 0n : this.makeGuid(address);
+    const guid = isInfiniBand ? (this.takesMac ? vf.guids.node : 1n) : isRandom ? 0n : this.makeGuid(address);
     if (this.makes.rdmaDevice) this.#addRdmaDevice(vf.deviceId, guid);
   }
 

@@ -1,13 +1,16 @@
-import { bindDriver, getFunctionDevices, getPfDeviceId, unbindDriver } from "../../src/kernel/sysfs_vf.ts";
+import {
+  bindDriver,
+  getFunctionDevices,
+  getPfDeviceId,
+  listRepresentors,
+  unbindDriver,
+} from "../../src/kernel/sysfs_vf.ts";
 import { SyscallError } from "../../src/kernel/error.ts";
-import { libc } from "../../src/ffi/libc.ts";
-import { assertEquals, assertThrows } from "../assert.ts";
-
-// It stays open once it is; opened within a test it would be taken for a leak of that test.
-libc();
+import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 
 const PF = "0000:01:00.0";
 const VF = "0000:01:10.4";
+const NOTHING = { netdevs: [], isNetdevAway: false, isRdmaAway: false, vdpaDevices: [] };
 
 /** Below a temporary folder, what sysfs shows of a physical and a virtual function. */
 class TestSysfs implements Disposable {
@@ -38,6 +41,7 @@ class TestSysfs implements Disposable {
   netdev(name: string, address: string, type: number): void {
     this.write(`bus/pci/devices/${VF}/net/${name}/address`, `${address}\n`);
     this.write(`bus/pci/devices/${VF}/net/${name}/addr_assign_type`, `${type}\n`);
+    this.write(`bus/pci/devices/${VF}/net/${name}/ifindex`, "7\n");
   }
 
   [Symbol.dispose](): void {
@@ -67,21 +71,66 @@ for (
     using sysfs = new TestSysfs();
     sysfs.netdev("eth1", "02:03:00:00:48:56", type);
     assertEquals(getFunctionDevices(VF, sysfs.root), {
-      netdevs: [{ name: "eth1", address: "02:03:00:00:48:56", isRandom, isPermanent }],
-      isNetdevAway: false,
-      isRdmaAway: false,
+      ...NOTHING,
+      netdevs: [{
+        name: "eth1",
+        index: 7,
+        isUp: false,
+        uppers: [],
+        address: "02:03:00:00:48:56",
+        isRandom,
+        isPermanent,
+      }],
     });
   });
 }
 
+Deno.test("a netdev is up when it has a carrier, and lists what is on top of it", () => {
+  using sysfs = new TestSysfs();
+  sysfs.netdev("eth1", "02:03:00:00:48:56", 0);
+  const folder = `bus/pci/devices/${VF}/net/eth1`;
+  for (const name of ["upper_bond0", "upper_vlan7", "lower_x", "queues"]) {
+    Deno.mkdirSync(`${sysfs.root}/${folder}/${name}`);
+  }
+  const facts = (carrier: string) => {
+    sysfs.write(`${folder}/carrier`, carrier);
+    return getFunctionDevices(VF, sysfs.root).netdevs.map(({ isUp, uppers }) => [isUp, ...uppers]);
+  };
+  assertEquals([facts("1\n"), facts("0\n")], [[[true, "bond0", "vlan7"]], [[false, "bond0", "vlan7"]]]);
+});
+
+Deno.test("a function's vDPA devices are those below it", () => {
+  using sysfs = new TestSysfs();
+  Deno.mkdirSync(`${sysfs.root}/bus/vdpa/devices`, { recursive: true });
+  for (const [name, id] of [["vdpa0", VF], ["vdpa1", `${VF}0`], ["vdpa2", "0000:01:10.6"]]) {
+    const target = `../../../devices/pci0000:00/${id}/mlx5_core.vnet.2/${name}`;
+    Deno.symlinkSync(target, `${sysfs.root}/bus/vdpa/devices/${name}`);
+  }
+  assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, vdpaDevices: ["vdpa0"] });
+});
+
+Deno.test("representors are netdevs of the physical function that are named after a virtual function's port", () => {
+  using sysfs = new TestSysfs();
+  const names = { eth0: "p0", eth0_0: "pf0vf0", eth0_12: "c1pf0vf12", sf: "pf0sf3", host: "pf0", plain: "" };
+  for (const [name, port] of Object.entries(names)) {
+    sysfs.write(`bus/pci/devices/${PF}/net/${name}/phys_port_name`, `${port}\n`);
+  }
+  sysfs.write(`bus/pci/devices/${PF}/net/eth2/address`, "");
+  Deno.mkdirSync(`${sysfs.root}/bus/pci/devices/${PF}/net/eth0_12/upper_br0`);
+  assertEquals(listRepresentors(PF, sysfs.root), [
+    { name: "eth0_0", vf: 0, uppers: [] },
+    { name: "eth0_12", vf: 12, uppers: ["br0"] },
+  ]);
+});
+
 Deno.test("devices in another namespace leave an empty folder, missing ones leave none", () => {
   using sysfs = new TestSysfs();
   const folder = `${sysfs.root}/bus/pci/devices/${VF}`;
-  assertEquals(getFunctionDevices(VF, sysfs.root), { netdevs: [], isNetdevAway: false, isRdmaAway: false });
+  assertEquals(getFunctionDevices(VF, sysfs.root), NOTHING);
   Deno.mkdirSync(`${folder}/net`);
-  assertEquals(getFunctionDevices(VF, sysfs.root), { netdevs: [], isNetdevAway: true, isRdmaAway: false });
+  assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, isNetdevAway: true });
   Deno.mkdirSync(`${folder}/infiniband`);
-  assertEquals(getFunctionDevices(VF, sysfs.root), { netdevs: [], isNetdevAway: true, isRdmaAway: true });
+  assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, isNetdevAway: true, isRdmaAway: true });
   Deno.mkdirSync(`${folder}/infiniband/mlx5_3`);
   assertEquals(getFunctionDevices(VF, sysfs.root).isRdmaAway, false);
 });
@@ -92,11 +141,11 @@ Deno.test("a netdev that vanishes while it is read is none", () => {
   assertEquals(getFunctionDevices(VF, sysfs.root).netdevs, []);
 });
 
-Deno.test("drivers are bound and unbound by the function's address", () => {
+Deno.test("drivers are bound and unbound by the function's address", async () => {
   using sysfs = new TestSysfs();
-  unbindDriver(VF, sysfs.root);
-  bindDriver(VF, "igbvf", sysfs.root);
-  bindDriver(VF, undefined, sysfs.root);
+  await unbindDriver(VF, sysfs.root);
+  await bindDriver(VF, "igbvf", sysfs.root);
+  await bindDriver(VF, undefined, sysfs.root);
   const written = [
     `bus/pci/devices/${VF}/driver/unbind`,
     "bus/pci/drivers/igbvf/bind",
@@ -105,31 +154,48 @@ Deno.test("drivers are bound and unbound by the function's address", () => {
   assertEquals(written.map((path) => sysfs.read(path)), [VF, VF, VF]);
 });
 
-Deno.test("what is not there is not made, and the failure names driver and function", () => {
+Deno.test("neither a bind nor a failed one leaves a descriptor open", async () => {
   using sysfs = new TestSysfs();
-  const error = assertThrows(() => bindDriver(VF, "absent", sysfs.root), SyscallError);
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  await bindDriver(VF, "igbvf", sysfs.root);
+  const before = open();
+  for (let times = 0; times < 20; times++) {
+    await unbindDriver(VF, sysfs.root);
+    await bindDriver(VF, "igbvf", sysfs.root);
+    await assertRejects(() => bindDriver(VF, "absent", sysfs.root));
+  }
+  assertEquals(open(), before);
+});
+
+Deno.test("what is not there is not made, and the failure names driver and function", async () => {
+  using sysfs = new TestSysfs();
+  const error = await assertRejects(() => bindDriver(VF, "absent", sysfs.root), SyscallError);
   assertEquals(
     error.message,
     `Cannot bind driver "absent" to "${VF}": ENOENT (2), no such file or directory`,
   );
-  assertThrows(() => unbindDriver("0000:01:10.6", sysfs.root), SyscallError, 'driver of "0000:01:10.6"');
+  await assertRejects(
+    () => unbindDriver("0000:01:10.6", sysfs.root),
+    SyscallError,
+    'driver of "0000:01:10.6"',
+  );
 });
 
 for (const id of ["", "..", "0000:01:10", `../devices/${VF}`, `${VF}/..`, "0000:01:10.8", "mlx5_core.sf.1"]) {
-  Deno.test(`nothing is written for ${JSON.stringify(id)}, which is no PCI address`, () => {
+  Deno.test(`nothing is written for ${JSON.stringify(id)}, which is no PCI address`, async () => {
     using sysfs = new TestSysfs();
-    assertThrows(() => unbindDriver(id, sysfs.root), RangeError);
-    assertThrows(() => bindDriver(id, "igbvf", sysfs.root), RangeError);
-    assertThrows(() => bindDriver(id, undefined, sysfs.root), RangeError);
+    await assertRejects(() => unbindDriver(id, sysfs.root), RangeError);
+    await assertRejects(() => bindDriver(id, "igbvf", sysfs.root), RangeError);
+    await assertRejects(() => bindDriver(id, undefined, sysfs.root), RangeError);
     assertThrows(() => getFunctionDevices(id, sysfs.root), RangeError);
     assertEquals(sysfs.read("bus/pci/drivers_probe"), "");
   });
 }
 
 for (const driver of ["", "..", "../../drivers/igbvf", "igbvf/.."]) {
-  Deno.test(`nothing is written for ${JSON.stringify(driver)}, which is no driver`, () => {
+  Deno.test(`nothing is written for ${JSON.stringify(driver)}, which is no driver`, async () => {
     using sysfs = new TestSysfs();
-    assertThrows(() => bindDriver(VF, driver, sysfs.root), RangeError);
+    await assertRejects(() => bindDriver(VF, driver, sysfs.root), RangeError);
     assertEquals(sysfs.read("bus/pci/drivers/igbvf/bind"), "");
   });
 }

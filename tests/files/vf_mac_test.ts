@@ -1,13 +1,15 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import { CommandError, ExitCode } from "../../src/admin/error.ts";
+import { formatTable } from "../../src/admin/vf_mac/format.ts";
 import { initVfs } from "../../src/admin/vf_mac/init.ts";
 import { listVfs } from "../../src/admin/vf_mac/list.ts";
 import { deriveMac, NO_MAC } from "../../src/admin/vf_mac/mac.ts";
 import { setAddress, type SetOptions } from "../../src/admin/vf_mac/set.ts";
+import { WithoutRdma } from "../../src/admin/vf_mac/without_rdma.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
-import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../assert.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import type { Space } from "./memory_kernel.ts";
@@ -22,6 +24,7 @@ class VfTestNode implements Disposable {
   readonly folder = Deno.makeTempDirSync();
   readonly state = new State(`${this.folder}/rdma`);
   readonly terminal = new TestTerminal();
+  readonly withoutRdma = new WithoutRdma(`${this.folder}/run/without-rdma`);
 
   constructor(vfCount = 3) {
     this.kernel.addPf("eth0", vfCount);
@@ -37,9 +40,9 @@ class VfTestNode implements Disposable {
 
   init(
     names: string[] | undefined = undefined,
-    options: { force?: boolean; dryRun?: boolean } = {},
+    options: { force?: string[]; dryRun?: boolean; timeoutMs?: number } = {},
   ): Promise<ExitCode> {
-    const how = { force: false, dryRun: false, timeoutMs: 1000, ...options };
+    const how = { force: [], dryRun: false, timeoutMs: 1000, ...options };
     return initVfs(this, this.terminal, names, how);
   }
 
@@ -47,7 +50,7 @@ class VfTestNode implements Disposable {
     vf: string | number,
     address = MAC,
     options: Partial<SetOptions> & { pf?: string } = {},
-  ): ExitCode {
+  ): Promise<ExitCode> {
     const { pf = "eth0", ...more } = options;
     const how = { rebind: true, force: false, dryRun: false, timeoutMs: 1000, guid: false, ...more };
     return setAddress(this, this.terminal, { pf, vf: `${vf}`, address }, how);
@@ -63,8 +66,8 @@ class VfTestNode implements Disposable {
   }
 
   /** A call that must be refused, with nothing ordered. */
-  refused(work: () => unknown): CommandError {
-    const error = assertThrows(work, CommandError);
+  async refused(work: () => Promise<unknown>): Promise<CommandError> {
+    const error = await assertRejects(work, CommandError);
     assertEquals(this.kernel.orders, []);
     return error;
   }
@@ -117,9 +120,7 @@ Deno.test("init's dry run says on standard output what would be done, takes no l
   assertEquals(
     [node.terminal.stdout, node.kernel.orders, node.state.exists()],
     [
-      `VF 0 of eth0 (${node.id(0)}) would get ${
-        deriveMac("b8:59:9f:00:00:01", 0)
-      } (no administrative MAC address)\n`,
+      `VF 0 of eth0 (${node.id(0)}) would get ${deriveMac("b8:59:9f:00:00:01", 0)} (node GUID is zero)\n`,
       [],
       false,
     ],
@@ -144,25 +145,31 @@ Deno.test("a driver that makes a GUID of another address is found out", async ()
   );
 });
 
-Deno.test("a driver whose GUID stays zero is found out", () => {
+Deno.test("a driver whose GUID stays zero is found out", async () => {
   using node = new VfTestNode(1);
   node.kernel.makeGuid = () => 0n;
-  const { message } = assertThrows(() => node.set(0), CommandError);
+  const { message } = await assertRejects(() => node.set(0), CommandError);
   assertMatch(message, /node GUID is zero/);
 });
 
-Deno.test("a driver that does not take the address is found out, with the PF's state as a reason", () => {
+Deno.test("a driver that does not take the address is found out, with the PF's state as a reason", async () => {
   using node = new VfTestNode(1);
   node.kernel.takesMac = false;
-  assertMatch(assertThrows(() => node.set(0), CommandError).message, /its netdev has 8e:[0-9a-f:]+$/);
+  assertMatch(
+    (await assertRejects(() => node.set(0), CommandError)).message,
+    /its netdev has 8e:[0-9a-f:]+$/,
+  );
   node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
-  assertMatch(assertThrows(() => node.set(0), CommandError).message, /eth0 is down.*ip link set eth0 up/);
+  assertMatch(
+    (await assertRejects(() => node.set(0), CommandError)).message,
+    /eth0 is down.*ip link set eth0 up/,
+  );
 });
 
-Deno.test("set orders the address, the unbind and the bind of the function's own driver", () => {
+Deno.test("set orders the address, the unbind and the bind of the function's own driver", async () => {
   using node = new VfTestNode();
   node.kernel.setDriver(node.id(1), "other_driver");
-  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(await node.set(1), ExitCode.ok);
   assertEquals(node.kernel.orders, [
     `mac eth0 1 ${MAC}`,
     `unbind ${node.id(1)}`,
@@ -170,27 +177,27 @@ Deno.test("set orders the address, the unbind and the bind of the function's own
   ]);
 });
 
-Deno.test("a function without driver gets the one that the kernel finds", () => {
+Deno.test("a function without driver gets the one that the kernel finds", async () => {
   using node = new VfTestNode();
   node.kernel.unbindDriver(node.id(1));
   node.kernel.orders.length = 0;
-  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(await node.set(1), ExitCode.ok);
   assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`, `bind ${node.id(1)} any`]);
 });
 
-Deno.test("set of what is so already orders nothing", () => {
+Deno.test("set of what is so already orders nothing", async () => {
   using node = new VfTestNode();
-  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(await node.set(1), ExitCode.ok);
   node.kernel.orders.length = 0;
-  assertEquals(node.set(1), ExitCode.ok);
+  assertEquals(await node.set(1), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
   assertMatch(node.terminal.stderr, /VF 1 .* has MAC address 02:03:00:00:77:01 already\n$/);
 });
 
-Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", () => {
+Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {
   using node = new VfTestNode();
-  assertEquals(node.set(1, MAC, { dryRun: true }), ExitCode.ok);
-  assertEquals(node.set(1, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
+  assertEquals(await node.set(1, MAC, { dryRun: true }), ExitCode.ok);
+  assertEquals(await node.set(1, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
   const vf = `VF 1 of eth0 (${node.id(1)})`;
   assertEquals(
     [node.terminal.stdout, node.terminal.stderr, node.kernel.orders, node.state.exists()],
@@ -203,64 +210,85 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
   );
 });
 
-Deno.test("a physical function that ignores the order is found out", () => {
+Deno.test("a physical function that ignores the order is found out", async () => {
   using node = new VfTestNode();
   node.kernel.setVfMac = () => {};
-  const { message } = assertThrows(() => node.set(1, MAC, { rebind: false }), CommandError);
+  const { message } = await assertRejects(() => node.set(1, MAC, { rebind: false }), CommandError);
   assertMatch(message, /its administrative address is 00:00:00:00:00:00$/);
 });
 
-Deno.test("an RDMA device is expected of a function that had none, if its physical function has one", () => {
+Deno.test("an RDMA device is expected of a function that had none, if its physical function has one", async () => {
   using node = new VfTestNode();
   node.kernel.unbindDriver(node.id(1));
   node.kernel.makes = { netdev: true, rdmaDevice: false };
-  assertMatch(assertThrows(() => node.set(1), CommandError).message, /made no RDMA device within 1 s/);
+  assertMatch(
+    (await assertRejects(() => node.set(1), CommandError)).message,
+    /made no RDMA device within 1 s/,
+  );
   node.kernel.devices.length = 0;
-  assertEquals(node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
+  assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
   assertMatch(node.terminal.stderr, /none: it has no RDMA device/);
 });
 
-Deno.test("a random address that the kernel tells as administrative does not make a function ready", () => {
-  using node = new VfTestNode(1);
-  node.kernel.vfs[0]!.mac = node.kernel.vfs[0]!.netdev!.address;
-  assertEquals(listVfs(node.kernel)[0]!.reason, "random MAC address");
+Deno.test("a function is ready whose node GUID is not zero, whatever its MAC addresses are", async () => {
+  using node = await new VfTestNode(3).prepare();
+  const [own, none, random] = node.kernel.vfs;
+  // As sriov-cni does for a pod with its own MAC address.
+  Object.assign(own!, { mac: MAC });
+  own!.netdev!.address = MAC;
+  none!.mac = NO_MAC;
+  random!.netdev!.isRandom = true;
+  assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [true, true, true]);
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.kernel.orders, []);
 });
 
-Deno.test("set --no-rebind orders the address alone", () => {
+Deno.test("set of an address that the node GUID is not of binds the driver again", async () => {
+  using node = await new VfTestNode(1).prepare();
+  const [vf] = node.kernel.vfs;
+  vf!.mac = vf!.netdev!.address = MAC;
+  assertEquals(await node.set(0), ExitCode.ok);
+  assertEquals(listVfs(node.kernel)[0]!.nodeGuid, "0203:00ff:fe00:7701");
+});
+
+Deno.test("set --no-rebind orders the address alone", async () => {
   using node = new VfTestNode();
-  assertEquals(node.set(1, MAC, { rebind: false }), ExitCode.ok);
+  assertEquals(await node.set(1, MAC, { rebind: false }), ExitCode.ok);
   assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`]);
 });
 
-Deno.test("a bind that fails is tried once a second, until the time is over", () => {
+Deno.test("a bind that fails is tried once a second, until the time is over", async () => {
   using node = new VfTestNode();
   let refusals = 3;
   node.kernel.onBind = () => refusals-- > 0 ? EBUSY : undefined;
-  assertEquals(node.set(1, MAC, { timeoutMs: 10_000 }), ExitCode.ok);
+  assertEquals(await node.set(1, MAC, { timeoutMs: 10_000 }), ExitCode.ok);
   assertEquals(node.kernel.sleptMs, 3000);
 
   node.kernel.onBind = () => EBUSY;
-  const error = assertThrows(() => node.set(2, "02:03:00:00:77:02", { timeoutMs: 2000 }), CommandError);
+  const error = await assertRejects(
+    () => node.set(2, "02:03:00:00:77:02", { timeoutMs: 2000 }),
+    CommandError,
+  );
   assertMatch(error.message, /Cannot bring back VF 2 .* left without driver.*EBUSY \(16\).* for 2 s/);
   assertMatch(error.advice!, /echo .* > \/sys\/bus\/pci\/drivers\/mlx5_core\/bind/);
 });
 
-Deno.test("a driver that binds but makes no devices is taken away once more", () => {
+Deno.test("a driver that binds but makes no devices is taken away once more", async () => {
   using node = new VfTestNode(1);
   let binds = 0;
   node.kernel.onBind = () => {
     node.kernel.makes = { netdev: true, rdmaDevice: ++binds > 1 };
   };
-  assertEquals(node.set(0), ExitCode.ok);
+  assertEquals(await node.set(0), ExitCode.ok);
   assertEquals(binds, 2);
   node.kernel.onBind = () => {
     node.kernel.makes = { netdev: false, rdmaDevice: false };
   };
-  const error = assertThrows(() => node.set(0, "02:03:00:00:77:02"), CommandError);
+  const error = await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CommandError);
   assertMatch(error.message, /made no netdev and no RDMA device within 1 s, twice/);
 });
 
-Deno.test("devices that take their time are waited for", () => {
+Deno.test("devices that take their time are waited for", async () => {
   using node = new VfTestNode(1);
   node.kernel.makes = { netdev: true, rdmaDevice: false };
   node.kernel.onSleep = () => {
@@ -269,77 +297,97 @@ Deno.test("devices that take their time are waited for", () => {
     node.kernel.makes = { netdev: true, rdmaDevice: true };
     node.kernel.setDriver(node.id(0), undefined);
   };
-  assertEquals(node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
+  assertEquals(await node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
 });
 
-Deno.test("a function that is in use is refused, naming who has it", () => {
+Deno.test("a function that is in use is refused, naming who has it", async () => {
   using node = new VfTestNode();
   const pod = node.addPod();
   node.kernel.vfs[0]!.netdev!.space = pod;
   node.kernel.devices.find(({ deviceId }) => deviceId === node.id(1))!.space = pod;
   node.record(node.id(2));
   assertMatch(
-    node.refused(() => node.set(0)).message,
+    (await node.refused(() => node.set(0))).message,
     /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f0c3b9a7e\)/,
   );
   assertMatch(
-    node.refused(() => node.set(1)).message,
+    (await node.refused(() => node.set(1))).message,
     /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /,
   );
-  assertMatch(node.refused(() => node.set(2)).message, /container "c1" has it as "net1"/);
+  assertMatch((await node.refused(() => node.set(2))).message, /container "c1" has it as "net1"/);
   node.kernel.setDriver(node.id(2), "vfio-pci");
-  assertMatch(node.refused(() => node.set(2)).message, /bound to "vfio-pci"/);
+  assertMatch((await node.refused(() => node.set(2))).message, /bound to "vfio-pci"/);
 });
 
-Deno.test("a namespace that cannot be found is told as such, and still protects", () => {
+Deno.test("the kind of address is known of the host's netdevs alone", () => {
+  using node = new VfTestNode(3);
+  const kinds = () => listVfs(node.kernel).map((vf) => [vf.hasRandomMac, vf.hasPermanentMac]);
+  node.kernel.vfs[1]!.netdev!.isRandom = false;
+  assertEquals(kinds(), [[true, false], [false, true], [true, false]]);
+  const pod = node.addPod();
+  for (const vf of node.kernel.vfs) vf.netdev!.space = pod;
+  delete node.kernel.vfs[2]!.netdev;
+  assertEquals(kinds(), Array(3).fill([false, false]));
+});
+
+Deno.test("a namespace that cannot be found is told as such, and still protects", async () => {
   using node = new VfTestNode();
   node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
-  assertMatch(node.refused(() => node.set(0)).message, /is in a network namespace that cannot be found/);
-  assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
+  assertMatch(
+    (await node.refused(() => node.set(0))).message,
+    /is in a network namespace that cannot be found/,
+  );
+  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
 });
 
-Deno.test("a path that leads to another namespace by now does not tell where a device is", () => {
+Deno.test("a path that leads to another namespace by now does not tell where a device is", async () => {
   using node = new VfTestNode();
   const pod = node.addPod();
   node.kernel.vfs[0]!.netdev!.space = pod;
   node.kernel.paths.set(POD, { inode: 79, links: new Map() });
-  assertMatch(node.refused(() => node.set(0)).message, /is in a network namespace that cannot be found/);
+  assertMatch(
+    (await node.refused(() => node.set(0))).message,
+    /is in a network namespace that cannot be found/,
+  );
 });
 
-Deno.test("a namespace without path is found by a process in it, or by a file that is open", () => {
+Deno.test("a namespace without path is found by a process in it, or by a file that is open", async () => {
   using node = new VfTestNode();
   const held = { inode: 78, links: new Map() };
   node.kernel.vfs[0]!.netdev!.space = held;
   const process = { pid: 42, command: "sleep 9", onlyOpen: false };
   node.kernel.others.push({ inode: 78, paths: [], processes: [process] });
   node.kernel.held.set("/proc/42/ns/net", held);
-  assertMatch(node.refused(() => node.set(0)).message, /in network namespace 78 \(process 42 "sleep 9"\)$/);
+  assertMatch(
+    (await node.refused(() => node.set(0))).message,
+    /in network namespace 78 \(process 42 "sleep 9"\)$/,
+  );
   node.kernel.held.clear();
   node.kernel.held.set("/proc/42/fd/7", held);
   node.kernel.others[0] = { inode: 78, paths: [], processes: [{ ...process, onlyOpen: true }] };
-  assertMatch(node.refused(() => node.set(0)).message, /in network namespace 78 /);
+  assertMatch((await node.refused(() => node.set(0))).message, /in network namespace 78 /);
 });
 
-Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", () => {
+Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", async () => {
   using node = new VfTestNode();
   node.record(node.id(0), { bootId: "boot-0" });
-  assertEquals(node.set(0), ExitCode.ok);
+  assertEquals(await node.set(0), ExitCode.ok);
   const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
   Deno.writeTextFileSync(`${node.state.folder}/net-c1-net1`, formatRecord(go));
   node.kernel.bootedAtMs = 500;
   node.kernel.orders.length = 0;
   assertMatch(
-    node.refused(() => node.set(1, "02:03:00:00:77:02")).message,
+    (await node.refused(() => node.set(1, "02:03:00:00:77:02"))).message,
     /the record .* says that a pod has it/,
   );
   node.kernel.bootedAtMs = 1500;
-  assertEquals(node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
+  assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
 });
 
-Deno.test("--force on a function for virtual machines gives the address and leaves the driver", () => {
+Deno.test("--force on a function for virtual machines gives the address and leaves the driver", async () => {
   using node = new VfTestNode();
   node.kernel.setDriver(node.id(0), "vfio-pci");
-  assertEquals(node.set(0, MAC, { force: true }), ExitCode.ok);
+  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
   assertEquals(node.kernel.orders, [`mac eth0 0 ${MAC}`]);
 });
 
@@ -350,7 +398,7 @@ Deno.test("init does what it can and tells the rest by exit code partial", async
   assertMatch(node.terminal.stderr, /Cannot touch VF 0 .*netdev "eth0v0"/);
   assertMatch(node.terminal.stderr, /0 were ready, 2 were given an address, 1 could not be\n$/);
   assertEquals(await node.init(), ExitCode.failed);
-  assertEquals(await node.init(undefined, { force: true }), ExitCode.ok);
+  assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
 });
 
 Deno.test("init leaves functions of virtual machines alone and does not count them as failures", async () => {
@@ -361,24 +409,39 @@ Deno.test("init leaves functions of virtual machines alone and does not count th
   assertEquals(node.kernel.orders, []);
 });
 
-Deno.test("a pod that gets a function after the plan was made keeps it", async () => {
-  using node = new VfTestNode();
-  node.kernel.onBind = (deviceId) => {
-    if (deviceId === node.id(0)) node.record(node.id(1));
-  };
-  assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Cannot touch VF 1 .*container "c1"/);
-});
-
-Deno.test("a pod that gets a function's netdev after the plan was made keeps it", async () => {
-  using node = new VfTestNode();
-  const pod = node.addPod();
-  node.kernel.onBind = (deviceId) => {
-    if (deviceId === node.id(0)) node.kernel.vfs[1]!.netdev!.space = pod;
-  };
-  assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Cannot touch VF 1 .*netdev "eth0v1" is in \/run\/netns\/pod/);
-});
+for (
+  const { what, take, left } of [
+    {
+      what: "a pod that gets a function",
+      take: (node: VfTestNode) => node.record(node.id(17)),
+      left: /Cannot touch VF 17 .*container "c1"[^]*19 were given an address, 1 could not be/,
+    },
+    {
+      what: "a pod that gets a function's netdev",
+      take: (node: VfTestNode) => {
+        node.kernel.vfs[17]!.netdev!.space = node.addPod();
+      },
+      left: /Cannot touch VF 17 .*netdev "eth0v17" is in \/run\/netns\/pod[^]*19 were given .*, 1 could/,
+    },
+    {
+      what: "the host that begins to use a function",
+      take: (node: VfTestNode) => {
+        node.kernel.vfs[17]!.netdev!.isUp = true;
+      },
+      left: /VF 17 .* is left alone: .* the host uses it[^]*19 were given an address, 0 could not be/,
+    },
+  ]
+) {
+  Deno.test(`${what} after the plan was made keeps it`, async () => {
+    using node = new VfTestNode(20);
+    node.kernel.onBind = (deviceId) => {
+      if (deviceId === node.id(0)) take(node);
+    };
+    await node.init();
+    assertMatch(node.terminal.stderr, left);
+    assertEquals(node.kernel.orders.filter((order) => order.includes(node.id(17))), []);
+  });
+}
 
 Deno.test("a fault of the program itself ends init", async () => {
   using node = new VfTestNode();
@@ -388,24 +451,25 @@ Deno.test("a fault of the program itself ends init", async () => {
   await assertRejects(() => node.init(), TypeError, "a fault");
 });
 
-Deno.test("a signal ends init between two functions, and says how many are left", async () => {
-  using node = new VfTestNode();
+Deno.test("a signal ends init after the functions it is at, and says how many are left", async () => {
+  using node = new VfTestNode(20);
   node.kernel.onBind = () => {
     node.kernel.signal = "SIGTERM";
   };
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Stopped by SIGTERM: 2 virtual functions were not looked at/);
-  assertEquals(node.kernel.orders.length, 3);
+  assertMatch(node.terminal.stderr, /Stopped by SIGTERM: 4 virtual functions were not looked at/);
+  assertEquals(node.kernel.orders.filter((order) => order.startsWith("bind")).length, 16);
+  assertEquals(listVfs(node.kernel).map(({ driver }) => driver), Array(20).fill("mlx5_core"));
 });
 
 Deno.test("the plugin's lock is held while a function is changed, and waited for", async () => {
   using node = new VfTestNode();
   node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.folder));
   assertEquals(await node.init(), ExitCode.ok);
-  assertEquals(node.set(0), ExitCode.ok);
+  assertEquals(await node.set(0), ExitCode.ok);
   const lock = node.kernel.tryLock(node.state.folder)!;
   node.kernel.orders.length = 0;
-  assertThrows(() => node.set(0, "02:03:00:00:77:02"), CniError, "another call has held it for 30 s");
+  await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CniError, "another call has held it for 30 s");
   assertEquals(node.kernel.orders, []);
   lock[Symbol.dispose]();
 });
@@ -432,13 +496,13 @@ for (
     { name: "a PF without VFs", words: { pf: "eth1" }, reason: /no VFs switched on/ },
   ]
 ) {
-  Deno.test(`set refuses ${name} and orders nothing`, () => {
+  Deno.test(`set refuses ${name} and orders nothing`, async () => {
     using node = new VfTestNode();
     node.kernel.addPf("eth1", 0);
     node.kernel.host.links.set("lo", { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
     node.kernel.vfs[1]!.mac = "02:00:00:00:00:09";
     const { vf = "0", address = MAC, ...more } = words as { vf?: string; address?: string };
-    const error = node.refused(() => node.set(vf, address, more));
+    const error = await node.refused(() => node.set(vf, address, more));
     assertMatch(error.message, reason);
     assertEquals(error.exitCode, code);
   });
@@ -450,41 +514,41 @@ Deno.test("init refuses all when one name is wrong", async () => {
   assertEquals(node.kernel.orders, []);
 });
 
-Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", () => {
+Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", async () => {
   using node = new VfTestNode();
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
   const options = { pf: "ib0", guid: true };
-  assertEquals(node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
   assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
   const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
   assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
   assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
 });
 
-Deno.test("an InfiniBand function that does not take its GUID is found out", () => {
+Deno.test("an InfiniBand function that does not take its GUID is found out", async () => {
   using node = new VfTestNode();
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
   node.kernel.onBind = () => {
-    node.kernel.vfs[3]!.guid = 0x1234n;
+    node.kernel.vfs[3]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n };
   };
   const options = { pf: "ib0", guid: true };
-  const { message } = assertThrows(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
-  assertMatch(message, /its administrative GUID is 0000:0000:0000:1234/);
+  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
+  assertMatch(message, /its administrative port GUID is 0000:0000:0000:1234/);
 });
 
-Deno.test("an InfiniBand function whose RDMA device has another GUID is found out", () => {
+Deno.test("an InfiniBand function whose RDMA device has another GUID is found out", async () => {
   using node = new VfTestNode();
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
   node.kernel.takesMac = false;
   const options = { pf: "ib0", guid: true };
-  const { message } = assertThrows(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
+  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
   assertMatch(message, /its RDMA device mlx5_\d+ has 0000:0000:0000:0001/);
 });
 
 Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {
   using node = new VfTestNode(1);
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  assertMatch(node.refused(() => node.set(0, MAC, { pf: "ib0" })).message, /InfiniBand port/);
+  assertMatch((await node.refused(() => node.set(0, MAC, { pf: "ib0" }))).message, /InfiniBand port/);
   await assertRejects(() => node.init(["ib0"]), CommandError, "InfiniBand port");
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
@@ -497,13 +561,232 @@ Deno.test("without an RDMA subsystem the functions are listed as without RDMA de
 });
 
 Deno.test("a terminal sees a bar that grows", async () => {
-  using node = new VfTestNode(2);
+  using node = new VfTestNode(1);
+  node.kernel.addPf("eth1", 1);
   node.terminal.showsProgress = true;
   assertEquals(await node.init(), ExitCode.ok);
-  const bars = [...node.terminal.stderr.matchAll(/\[(#*)-*\] (\d)\/2 VF (\d)/g)].map(
+  const bars = [...node.terminal.stderr.matchAll(/\[(#*)-*\] (\d)\/2 VF 0 of eth(\d)/g)].map(
     ([, filled, done, vf]) => {
       return [filled!.length, done, vf];
     },
   );
   assertEquals(bars, [[0, "0", "0"], [15, "1", "1"]]);
+});
+
+Deno.test("64 functions are bound side by side: their waits overlap", async () => {
+  using node = new VfTestNode(64);
+  Object.assign(node.kernel, { bindMs: 1000, devicesMs: 2000 });
+  assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
+  assert(listVfs(node.kernel).every(({ ready }) => ready));
+  assert(node.kernel.sleptMs < 15_000, `${node.kernel.sleptMs} ms`); // one after the other: 192 s
+});
+
+Deno.test("functions whose drivers do not start side by side are tried one after the other", async () => {
+  using node = new VfTestNode(4);
+  node.kernel.bindMs = 100;
+  let binding = 0;
+  const bind = node.kernel.bindDriver.bind(node.kernel);
+  node.kernel.onBind = () => binding > 1 ? EBUSY : undefined;
+  node.kernel.bindDriver = async (deviceId, driver) => {
+    binding++;
+    try {
+      await bind(deviceId, driver);
+    } finally {
+      binding--;
+    }
+  };
+  assertEquals(await node.init(undefined, { timeoutMs: 2000 }), ExitCode.ok);
+  assert(listVfs(node.kernel).every(({ ready }) => ready));
+});
+
+Deno.test("a driver that does not let go is reported, and the other functions get their addresses", async () => {
+  using node = new VfTestNode(2);
+  node.kernel.onUnbind = (deviceId) => deviceId === node.id(0) ? EBUSY : undefined;
+  assertEquals(await node.init(), ExitCode.partial);
+  assertMatch(
+    node.terminal.stderr,
+    /Cannot unbind the driver of .*EBUSY[^]*1 were given an address, 1 could/,
+  );
+});
+
+Deno.test("an adapter without RDMA is left alone, with and without drivers", async () => {
+  using node = new VfTestNode(2);
+  node.kernel.devices.length = 0;
+  node.kernel.setDriver(node.id(1), undefined);
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals([node.kernel.orders, node.kernel.sleptMs], [[], 0]);
+  assertMatch(
+    node.terminal.stderr,
+    /^VF 0 .* left alone: no RDMA device\nVF 1 .* left alone: no driver is bound, and no function of its kind /,
+  );
+});
+
+Deno.test("a function without driver is bound if another adapter of its driver has an RDMA device", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.addPf("eth1", 0);
+  await node.kernel.unbindDriver(node.id(0));
+  node.kernel.devices.splice(0, 1); // eth0's own, as of two bonded ports
+  assertEquals(await node.init(["eth0"]), ExitCode.ok);
+  assertEquals(listVfs(node.kernel)[0]!.ready, true);
+});
+
+Deno.test("functions without RDMA device below an adapter that has one are waited for once in a boot", async () => {
+  using node = new VfTestNode(64);
+  node.kernel.devices.splice(1);
+  await node.kernel.unbindDriver(node.id(0));
+  node.kernel.makes = { netdev: true, rdmaDevice: false };
+  assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
+  assertEquals(node.kernel.sleptMs, 10_000);
+  assertMatch(node.terminal.stderr, /^VF 0 .* has .*, node GUID none \(before: no driver is bound\)$/m);
+  assertMatch(node.terminal.stderr, /^0 were ready, 1 were given an address, 0 could not be$/m);
+  node.kernel.orders.length = 0;
+  assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
+  assertEquals([node.kernel.sleptMs, node.kernel.orders], [10_000, []]);
+
+  assertEquals(Deno.statSync(node.withoutRdma.folder).mode! & 0o777, 0o700);
+  Deno.removeSync(node.withoutRdma.folder, { recursive: true });
+  assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
+  assertEquals(node.kernel.sleptMs, 20_000);
+});
+
+Deno.test("what is remembered is of one driver, and a link in its place is not written through", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.devices.splice(1);
+  Deno.mkdirSync(node.withoutRdma.folder, { recursive: true });
+  Deno.writeTextFileSync(`${node.folder}/victim`, "untouched");
+  Deno.symlinkSync(`${node.folder}/victim`, `${node.withoutRdma.folder}/${node.id(0)}`);
+  await node.init();
+  assertEquals(Deno.readTextFileSync(`${node.folder}/victim`), "untouched");
+  await node.init();
+  assertEquals(node.kernel.sleptMs, 1000);
+  node.kernel.setDriver(node.id(0), "other_driver");
+  await node.init();
+  assertEquals(node.kernel.sleptMs, 2000);
+});
+
+Deno.test("an RDMA device that comes late, with GUID zero, is waited for and gets its GUID", async () => {
+  using node = new VfTestNode(2);
+  const late = node.kernel.devices.splice(1);
+  node.kernel.after(500, () => node.kernel.devices.push(...late));
+  assertEquals(await node.init(), ExitCode.ok);
+  assertMatch(node.terminal.stderr, /^Waiting for the RDMA devices of 2 virtual functions$/m);
+  assert(listVfs(node.kernel).every(({ ready }) => ready));
+});
+
+for (
+  const { what, use, words } of [
+    {
+      what: "an IP address",
+      use: ({ kernel }: VfTestNode) => kernel.addressed.add(kernel.vfs[0]!.netdev!.index),
+      words: 'its netdev "eth0v0" has an IP address',
+    },
+    {
+      what: "a netdev that is up",
+      use: ({ kernel }: VfTestNode) => kernel.vfs[0]!.netdev!.isUp = true,
+      words: 'its netdev "eth0v0" is up and has a carrier',
+    },
+    {
+      what: "a bond",
+      use: ({ kernel }: VfTestNode) => kernel.vfs[0]!.netdev!.uppers.push("bond0"),
+      words: 'its netdev "eth0v0" is below "bond0"',
+    },
+    {
+      what: "open contexts",
+      use: ({ kernel }: VfTestNode) =>
+        Object.assign(kernel.devices[1]!, {
+          resources: [{ kind: "pd", count: 1n }, { kind: "ctx", count: 2n }],
+        }),
+      words: 'programs have its RDMA device "mlx5_102" open (2 contexts)',
+    },
+    {
+      what: "a vDPA device",
+      use: ({ kernel }: VfTestNode) => kernel.vdpaDevices.set(kernel.vfs[0]!.deviceId, "vdpa0"),
+      words: 'it has the vDPA device "vdpa0"',
+    },
+    {
+      what: "a representor in a bridge",
+      use: ({ kernel }: VfTestNode) =>
+        kernel.representors.push({ pf: "eth0", name: "eth0_0", vf: 0, uppers: ["br0"] }),
+      words: 'its representor "eth0_0" is in "br0"',
+    },
+  ]
+) {
+  Deno.test(`a function that the host uses is left alone and named: ${what}`, async () => {
+    using node = new VfTestNode(2);
+    use(node);
+    assertEquals(await node.init(), ExitCode.ok);
+    assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [true, false]);
+    const line = `VF 0 of eth0 (${
+      node.id(0)
+    }) is left alone: node GUID is zero, but the host uses it: ${words}\n`;
+    assertStringIncludes(node.terminal.stderr, line);
+    node.kernel.orders.length = 0;
+    const { message, advice } = await node.refused(() => node.set(0));
+    assertEquals(message, `Cannot touch VF 0 of eth0 (${node.id(0)}): the host uses it: ${words}`);
+    assertMatch(advice!, /from whatever uses it on the host.*vf-mac set --force/);
+    assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
+    assertEquals(listVfs(node.kernel)[0]!.ready, true);
+  });
+}
+
+Deno.test("what the kernel has on each RDMA device by itself, and a representor that nobody uses, are no use", async () => {
+  using node = new VfTestNode(1);
+  node.kernel.representors.push({ pf: "eth0", name: "eth0_0", vf: 0, uppers: [] });
+  node.kernel.representors.push({ pf: "eth0", name: "eth0_1", vf: 1, uppers: ["br0"] });
+  Object.assign(node.kernel.devices[1]!, {
+    resources: [{ kind: "pd", count: 1n }, { kind: "ctx", count: 0n }],
+  });
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(listVfs(node.kernel)[0]!.ready, true);
+});
+
+Deno.test("--force names functions of one physical function, which must be there", async () => {
+  using node = new VfTestNode(1);
+  await assertRejects(() => node.init(["eth0"], { force: ["1"] }), CommandError, "VFs 0 to 0");
+  await assertRejects(() => node.init(["eth0"], { force: ["eth1"] }), CommandError, "want its number");
+  assertEquals(node.kernel.orders, []);
+});
+
+Deno.test("on InfiniBand a GUID that is so already is not set again, and another function's is refused", async () => {
+  using node = new VfTestNode(0);
+  node.kernel.addPf("ib0", 2, { isInfiniBand: true });
+  const options = { pf: "ib0", guid: true };
+  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  node.kernel.orders.length = 0;
+  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701 already\n$/);
+  const { message } = await node.refused(() => node.set(1, "0203:00ff:fe00:7701", options));
+  assertMatch(message, /VF 0 of ib0 has it$/);
+  node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };
+  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(node.kernel.orders.length, 3);
+});
+
+Deno.test("no functions are a heading alone, InfiniBand's have GUIDs and no MAC address", () => {
+  using node = new VfTestNode(0);
+  assertEquals(
+    formatTable(listVfs(node.kernel)),
+    "PF  VF  PCI ADDRESS  DRIVER  NETDEV  ADMIN ADDRESS  EFFECTIVE ADDRESS  RDMA  NODE GUID  READY\n",
+  );
+  node.kernel.addPf("ib0", 2, { isInfiniBand: true });
+  const [one, other] = node.kernel.vfs;
+  const address = "80:00:02:08:fe:80:00:00:00:00:00:00:02:03:00:ff:fe:00:48:56";
+  const state = { isRandom: false, isUp: false, uppers: [], space: node.kernel.host };
+  Object.assign(one!, {
+    mac: "02:03:00:00:48:56",
+    guids: { node: 1n, port: 1n },
+    netdev: { name: "ib1", index: 9, address, ...state },
+  });
+  Object.assign(other!, { guids: { node: 2n, port: 3n } });
+  const vfs = listVfs(node.kernel);
+  assertEquals([vfs[0]!.adminMac, vfs[0]!.effectiveMac, vfs[0]!.portGuid], [
+    NO_MAC,
+    address,
+    "0203:00ff:fe00:4856",
+  ]);
+  const [, first, second] = formatTable(vfs).split("\n").map((line) => line.split(/ {2,}/).slice(4, 7));
+  assertEquals([first, second], [
+    ["ib1", "0000:0000:0000:0001", "0203:00ff:fe00:4856"],
+    ["-", "0000:0000:0000:0002, port 0000:0000:0000:0003", "-"],
+  ]);
 });

@@ -1,4 +1,4 @@
-import { listVerbsDevices } from "../../kernel/inventory.ts";
+import { getRdmaDriver, listVerbsDevices } from "../../kernel/inventory.ts";
 import { isRecorded } from "../../plugin/recorded_netns.ts";
 import { State, type StateEntry } from "../../plugin/state.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
@@ -26,6 +26,7 @@ export function examineDevices(node: Node): Finding[] {
   return [
     ok("devices", `${here}: ${atHome.join(", ") || "none"}`),
     ...away.map((namespace) => examineNamespace(namespace, records)),
+    ...examineDrivers(root, atHome),
     ...lost.map((name) =>
       warning(
         "devices",
@@ -34,6 +35,29 @@ export function examineDevices(node: Node): Finding[] {
       )
     ),
   ];
+}
+
+/**
+ * Those whose drivers cannot take a device away from programs, without which the kernel moves none: by the names of
+ * their PCI drivers. None of them has disassociate_ucontext, up to kernel 7.3.
+ */
+const IMMOVABLE: ReadonlyMap<string, string> = new Map([
+  ["efa", "AWS EFA"],
+  ["qede", "qedr"],
+  ["cxgb4", "cxgb4"],
+  ["bng_en", "bng_re"],
+]);
+
+function examineDrivers(root: string, names: readonly string[]): Finding[] {
+  return names.flatMap((name) => {
+    const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
+    if (kind === undefined) return [];
+    return [warning(
+      "devices",
+      `${name} cannot be moved into a pod: its driver (${kind}) cannot take it away from programs`,
+      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+    )];
+  });
 }
 
 function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {

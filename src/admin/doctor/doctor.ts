@@ -1,8 +1,7 @@
-import { getRelease } from "../../kernel/module.ts";
 import { examineDevices } from "./devices.ts";
 import { examine, type Finding } from "./finding.ts";
 import { examineInstalledPlugin } from "./installed_plugin.ts";
-import { examineRelease } from "./kernel_version.ts";
+import { examineKernel } from "./kernel.ts";
 import { examineLibmnl } from "./libmnl.ts";
 import { examineMode } from "./mode.ts";
 import { examineModules } from "./modules.ts";
@@ -17,7 +16,7 @@ import { examineVfs } from "./vfs.ts";
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
   const groups = [
-    await examine("kernel", () => examineRelease(getRelease(root))),
+    await examine("kernel", () => examineKernel(node)),
     await examine("modules", () => examineModules(root)),
     await examine("mode", () => examineMode(node)),
     await examine("libmnl", () => examineLibmnl(node)),

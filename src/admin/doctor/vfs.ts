@@ -18,7 +18,7 @@ export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
   const ready = ours.filter((vf) => vf.ready).length;
   const lacking = Map.groupBy(
     ours.filter((vf) => !vf.ready),
-    ({ pf, reason }) => JSON.stringify([pf, reason]),
+    ({ pf, reason, usedByHost }) => JSON.stringify([pf, reason, usedByHost]),
   );
   const findings = [...lacking.values()].map((alike) => judgeAlike(alike, program));
   if (ready > 0) return [ok("vfs", `${ready} of ${vfs.length} ready for RDMA CM`), ...findings];
@@ -26,7 +26,7 @@ export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
 }
 
 function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
-  const { pf, driver, rdmaDevice, rdmaNetns, reason } = alike[0]!;
+  const { pf, driver, rdmaDevice, rdmaNetns, reason, usedByHost } = alike[0]!;
   const text = `${pf}: VF ${alike.map(({ number }) => number).join(", ")}: ${reason}`;
   if (driver === undefined) {
     const addresses = alike.map(({ deviceId }) => deviceId).join(" ");
@@ -34,6 +34,11 @@ function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
   }
   if (rdmaDevice === undefined && rdmaNetns === undefined) {
     return warning("vfs", text, `load the RDMA module that goes with driver ${driver}`);
+  }
+  if (usedByHost !== undefined) {
+    // The host may well keep it: then it is none for pods.
+    const mend = `if it is meant for pods take it from the host, then ${program} vf-mac init ${pf}`;
+    return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, mend);
   }
   return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
 }

@@ -9,6 +9,7 @@ import { formatTable } from "./format.ts";
 import { initVfs } from "./init.ts";
 import { listVfs } from "./list.ts";
 import { setAddress } from "./set.ts";
+import { WithoutRdma } from "./without_rdma.ts";
 
 const TIMEOUT_S = 10;
 
@@ -22,9 +23,13 @@ Exit codes:
   2  the command line cannot be understood; nothing was done`;
 
 const INIT_NOTES = `
-A function needs an address when it was given none, when its own is a random one, or when the node GUID of its RDMA
-device is zero or does not fit. It keeps the address it was given or has by itself; else it gets one derived from that
-of the physical function, the same after each reboot. Functions that are ready, or for virtual machines, are left alone.
+A function needs an address when the node GUID of its RDMA device is zero, or when it has no driver although functions
+of its kind do RDMA. It keeps the address it was given or has by itself; else it gets one derived from that of the
+physical function, the same after each reboot.
+
+Left alone are functions that are ready, have no RDMA device, are for virtual machines, or that the host uses: whose
+netdev has an IP address, is up with a carrier, or is below a bond, bridge, team, VLAN or macvlan; whose RDMA device a
+program has open; which have a vDPA device, or a representor that is in a bridge.
 
 Exit codes:
   0  no function needs an address now
@@ -70,12 +75,13 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .argument("<MAC>", "unicast address, or with --guid a GUID of 16 hexadecimal digits")
     .option("--guid", "InfiniBand: set node and port GUID instead of a MAC address")
     .option("--no-rebind", "leave the driver alone: it takes the address at its next bind")
-    .option("--force", "also when a pod or a virtual machine uses the function")
+    .option("--force", "also when the host, a pod or a virtual machine uses the function")
     .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only say what would be done")
-    .action((pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
+    .action(async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
       const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
-      exit(setAddress({ kernel, state: new State(STATE_FOLDER) }, terminal, { pf, vf, address }, options));
+      const node = { kernel, state: new State(STATE_FOLDER) };
+      exit(await setAddress(node, terminal, { pf, vf, address }, options));
     });
   command.addHelpText("after", SET_NOTES);
   addExamples(command, [
@@ -90,19 +96,23 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     .description("give an address to every virtual function that needs one; the others are left alone")
     .argument("[PF...]", "netdevs of physical functions")
     .option("--all", "all physical functions of this node")
-    .option("--force", "also when a pod uses the function")
-    .option("--timeout <SECONDS>", "how long to wait for each driver's devices", parseSeconds, TIMEOUT_S)
+    .option("--force <VF...>", "also these virtual functions of the one PF, even if they are in use")
+    .option("--timeout <SECONDS>", "how long to wait for drivers' devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only say what would be done")
-    .action(async (names, { all = false, force = false, dryRun = false, timeout }, own) => {
+    .action(async (names, { all = false, force = [], dryRun = false, timeout }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
+      if (force.length > 0 && names.length !== 1) {
+        own.error("error: --force takes VFs of one physical function");
+      }
       const options = { force, dryRun, timeoutMs: timeout * 1000 };
-      const node = { kernel, state: new State(STATE_FOLDER) };
+      const node = { kernel, state: new State(STATE_FOLDER), withoutRdma: new WithoutRdma() };
       exit(await initVfs(node, terminal, all ? undefined : names, options));
     });
   command.addHelpText("after", INIT_NOTES);
   addExamples(command, [
     ["vf-mac init eth0", "those of one PF"],
     ["vf-mac init --all --dry-run", "what would be done on this node"],
+    ["vf-mac init eth0 --force 3", "those of one PF, and VF 3 of it even if it is in use"],
   ]);
 }
 

@@ -58,17 +58,37 @@ export function findVf(kernel: AdminKernel, pf: PhysicalFunction, number: string
   );
 }
 
-/** Who has an address already: a clause for people, or undefined. */
-export function findMacOwner(
-  mac: string,
+/** Who has a MAC address or GUID already: a clause for people, or undefined. */
+export function findOwner(
+  address: string,
   pfs: readonly PhysicalFunction[],
   vfs: readonly VfStatus[],
   except: VfStatus,
 ): string | undefined {
-  const pf = pfs.find(({ address, permanentAddress }) => address === mac || permanentAddress === mac);
+  const pf = pfs.find((one) => one.address === address || one.permanentAddress === address);
   if (pf) return `PF ${pf.name}`;
-  const vf = vfs.find(({ deviceId, adminMac, effectiveMac }) =>
-    deviceId !== except.deviceId && (adminMac === mac || effectiveMac === mac)
-  );
+  const vf = vfs.find((one) => one.deviceId !== except.deviceId && addressesOf(one).includes(address));
   return vf && `VF ${vf.number} of ${vf.pf}`;
+}
+
+function addressesOf(vf: VfStatus): (string | undefined)[] {
+  return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
+}
+
+/**
+ * Whether the drivers of a physical function's kind make RDMA devices on this node: it has one itself, or another one
+ * of its driver has, or a virtual function of theirs. Of two bonded ports only one has.
+ */
+export function hasRdmaFamily(
+  kernel: AdminKernel,
+  { deviceId }: PhysicalFunction,
+  pfs: readonly PhysicalFunction[],
+): boolean {
+  const driver = kernel.getBusDevice(deviceId)?.driver;
+  return pfs.filter((pf) => kernel.getBusDevice(pf.deviceId)?.driver === driver)
+    .flatMap((pf) => [pf.deviceId, ...pf.vfs.map((vf) => vf.deviceId)])
+    .some((id) => {
+      const bus = kernel.getBusDevice(id);
+      return bus !== undefined && bus.rdmaDevices.length + bus.uverbs.length > 0;
+    });
 }

@@ -2,7 +2,18 @@
 import type { VfStatus } from "./list.ts";
 
 const HEADINGS = [
-  ["PF", "VF", "PCI ADDRESS", "DRIVER", "NETDEV", "ADMIN MAC", "EFFECTIVE MAC", "RDMA", "NODE GUID", "READY"],
+  [
+    "PF",
+    "VF",
+    "PCI ADDRESS",
+    "DRIVER",
+    "NETDEV",
+    "ADMIN ADDRESS",
+    "EFFECTIVE ADDRESS",
+    "RDMA",
+    "NODE GUID",
+    "READY",
+  ],
 ] as const;
 
 /** A virtual function in a sentence: `VF 3 of eth0 (0000:01:10.6)`. */
@@ -20,8 +31,8 @@ export function formatTable(vfs: readonly VfStatus[]): string {
       vf.deviceId,
       vf.driver ?? "-",
       located(vf.netdev, vf.netdevNetns),
-      vf.adminMac,
-      vf.effectiveMac ?? "-",
+      adminAddress(vf),
+      vf.portGuid ?? vf.effectiveMac ?? "-",
       located(vf.rdmaDevice, vf.rdmaNetns),
       vf.nodeGuid ?? "-",
       vf.ready ? "yes" : `no: ${vf.reason}`,
@@ -32,6 +43,13 @@ export function formatTable(vfs: readonly VfStatus[]): string {
     row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd() + "\n"
   )
     .join("");
+}
+
+/** On InfiniBand the GUIDs: one if node and port have the same. */
+function adminAddress({ isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus): string {
+  if (!isInfiniBand) return adminMac;
+  if (adminNodeGuid === undefined) return "-";
+  return adminNodeGuid === adminPortGuid ? adminNodeGuid : `${adminNodeGuid}, port ${adminPortGuid}`;
 }
 
 function located(name: string | undefined, netns: string | undefined): string {

@@ -1,13 +1,23 @@
 import type { AdminKernel } from "../../kernel/admin_kernel.ts";
+import { NetlinkError } from "../../kernel/error.ts";
 import type { PhysicalFunction } from "../../kernel/vf_kernel.ts";
 import { CommandError } from "../error.ts";
 import { nameOf } from "./format.ts";
-import { formatGuid } from "./guid.ts";
+import { fitsMac, formatGuid } from "./guid.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "./list.ts";
-import { rebind } from "./rebind.ts";
+import { type Rebind, rebindAll } from "./rebind.ts";
 
 /** What a virtual function is to have: a MAC address, or on InfiniBand a GUID. */
 export type Address = { readonly mac: string } | { readonly guid: bigint };
+
+/** A virtual function and what it is to have. */
+export interface Assignment {
+  readonly pf: PhysicalFunction;
+  readonly vf: VfStatus;
+  readonly address: Address;
+  /** Its driver must make an RDMA device. */
+  readonly expectsRdma: boolean;
+}
 
 /** An address for people. */
 export function formatAddress(address: Address): string {
@@ -15,49 +25,67 @@ export function formatAddress(address: Address): string {
 }
 
 /**
- * Gives a virtual function its administrative address, has its driver take it, and verifies what came of it. A
- * function that is for virtual machines is not rebound: the machine takes the address when it starts.
+ * Gives virtual functions their administrative addresses, has their drivers take them, side by side, and verifies what
+ * came of it. A function that is for virtual machines is not rebound: the machine takes the address when it starts.
  *
- * @param timeoutMs see {@linkcode rebind}; undefined leaves the driver as it is
- * @returns the virtual function as it is now
- * @throws {CommandError} when the kernel refuses, the driver does not come back, or the address was not taken
+ * @param timeoutMs see {@linkcode rebindAll}; undefined leaves the drivers as they are
+ * @returns for each the virtual function as it is now, or what the kernel refused, or what its driver did not do
  */
-export function give(
+export async function give(
   kernel: AdminKernel,
-  pf: PhysicalFunction,
-  vf: VfStatus,
-  address: Address,
+  assignments: readonly Assignment[],
   timeoutMs: number | undefined,
-): VfStatus {
-  if ("mac" in address) kernel.setVfMac(pf, vf.number, address.mac);
-  else kernel.setVfGuid(pf, vf.number, address.guid);
-  const isRebound = timeoutMs !== undefined && !isForVirtualMachines(vf.driver);
-  if (isRebound) rebind(kernel, vf, expectedOf(kernel, pf, vf), timeoutMs);
+): Promise<Map<Assignment, VfStatus | Error>> {
+  const outcomes = new Map<Assignment, VfStatus | Error>();
+  const rebinds = new Map<Assignment, Rebind>();
+  for (const assignment of assignments) {
+    const refusal = order(kernel, assignment);
+    if (refusal) outcomes.set(assignment, refusal);
+    else if (timeoutMs !== undefined && !isForVirtualMachines(assignment.vf.driver)) {
+      const { pf, vf, expectsRdma: rdmaDevice } = assignment;
+      rebinds.set(assignment, { vf, netdev: !pf.isInfiniBand || vf.netdev !== undefined, rdmaDevice });
+    }
+  }
+  const failures = await rebindAll(kernel, [...rebinds.values()], timeoutMs ?? 0);
 
-  const current = kernel.listPhysicalFunctions().find(({ name }) => name === pf.name);
-  const now = current && listVfs(kernel, [onlyVf(current, vf.number)])[0];
+  const pfs = kernel.listPhysicalFunctions();
+  const vfs = listVfs(kernel, pfs.filter(({ name }) => assignments.some(({ pf }) => pf.name === name)));
+  for (const assignment of assignments) {
+    if (outcomes.has(assignment)) continue;
+    const rebind = rebinds.get(assignment);
+    const failure = rebind && failures.get(rebind);
+    outcomes.set(assignment, failure ?? verify(assignment, pfs, vfs, rebind !== undefined));
+  }
+  return outcomes;
+}
+
+/** @returns the kernel's refusal */
+function order(kernel: AdminKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
+  try {
+    if ("mac" in address) kernel.setVfMac(pf, vf.number, address.mac);
+    else kernel.setVfGuid(pf, vf.number, address.guid);
+    return undefined;
+  } catch (error) {
+    if (error instanceof NetlinkError) return error;
+    throw error;
+  }
+}
+
+function verify(
+  { pf, vf, address }: Assignment,
+  pfs: readonly PhysicalFunction[],
+  vfs: readonly VfStatus[],
+  isRebound: boolean,
+): VfStatus | CommandError {
+  const current = pfs.find(({ name }) => name === pf.name);
+  const now = vfs.find(({ deviceId }) => deviceId === vf.deviceId);
   const fault = !current || !now
     ? "it is not there any more"
     : "mac" in address
     ? findMacFault(current, now, address.mac, isRebound)
-    : findGuidFault(current, now, address.guid, isRebound);
-  if (fault !== undefined || !now) {
-    throw new CommandError(`Cannot make ${nameOf(vf)} take ${formatAddress(address)}: ${fault}`);
-  }
-  return now;
-}
-
-/** A driver makes an RDMA device if it made one before, or if that of the physical function does. */
-function expectedOf(kernel: AdminKernel, pf: PhysicalFunction, vf: VfStatus) {
-  const pfHasRdma = (kernel.getBusDevice(pf.deviceId)?.rdmaDevices.length ?? 0) > 0;
-  return {
-    netdev: !pf.isInfiniBand || vf.netdev !== undefined,
-    rdmaDevice: pfHasRdma || vf.rdmaDevice !== undefined,
-  };
-}
-
-function onlyVf(pf: PhysicalFunction, number: number): PhysicalFunction {
-  return { ...pf, vfs: pf.vfs.filter((vf) => vf.number === number) };
+    : findGuidFault(now, formatGuid(address.guid), isRebound);
+  if (fault === undefined && now) return now;
+  return new CommandError(`Cannot make ${nameOf(vf)} take ${formatAddress(address)}: ${fault}`);
 }
 
 function findMacFault(
@@ -75,18 +103,18 @@ function findMacFault(
         `(ip link set ${pf.name} up)`;
     return `its netdev has ${vf.effectiveMac}${cause}`;
   }
-  if (vf.rdmaDevice === undefined || vf.ready) return undefined;
-  return `${vf.reason} (${vf.rdmaDevice} has ${vf.nodeGuid})`;
+  if (hasGuidOf(vf, mac)) return undefined;
+  return `${vf.reason ?? "node GUID does not fit the MAC address"} (${vf.rdmaDevice} has ${vf.nodeGuid})`;
 }
 
-function findGuidFault(
-  pf: PhysicalFunction,
-  vf: VfStatus,
-  guid: bigint,
-  isRebound: boolean,
-): string | undefined {
-  const given = pf.vfs.find(({ number }) => number === vf.number)?.guid;
-  if (given !== undefined && given !== guid) return `its administrative GUID is ${formatGuid(given)}`;
-  if (!isRebound || vf.nodeGuid === undefined || vf.nodeGuid === formatGuid(guid)) return undefined;
-  return `its RDMA device ${vf.rdmaDevice} has ${vf.nodeGuid}`;
+/** Whether a function's node GUID can be that of an address; so it is if it has none. */
+export function hasGuidOf({ nodeGuid, driver }: VfStatus, mac: string): boolean {
+  return nodeGuid === undefined || fitsMac(BigInt(`0x${nodeGuid.replaceAll(":", "")}`), mac, driver);
+}
+
+function findGuidFault(vf: VfStatus, guid: string, isRebound: boolean): string | undefined {
+  const { adminNodeGuid = guid, adminPortGuid = guid, nodeGuid = guid } = vf; // not all drivers show them
+  if (adminNodeGuid !== guid) return `its administrative node GUID is ${adminNodeGuid}`;
+  if (adminPortGuid !== guid) return `its administrative port GUID is ${adminPortGuid}`;
+  return isRebound && nodeGuid !== guid ? `its RDMA device ${vf.rdmaDevice} has ${nodeGuid}` : undefined;
 }

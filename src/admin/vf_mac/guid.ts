@@ -23,6 +23,15 @@ export function formatGuid(guid: bigint): string {
   return guid.toString(16).padStart(16, "0").replaceAll(/(?<=.)(?=(....)+$)/g, ":");
 }
 
+/**
+ * The port GUID in the address of an IPoIB netdev: the last 8 of its 20 bytes, after flags, queue pair number and subnet
+ * prefix (RFC 4391, 9.1.1). Undefined for addresses of another kind.
+ */
+export function portGuidOf(address: string): bigint | undefined {
+  const bytes = address.split(":");
+  return bytes.length === 20 ? BigInt(`0x${bytes.slice(-8).join("")}`) : undefined;
+}
+
 /** The node GUID that mlx5 makes of a MAC address (mlx5_core, node_guid_gen_from_mac): ff fe in its middle. */
 export function guidOfMac(mac: string): bigint {
   const digits = mac.replaceAll(":", "");

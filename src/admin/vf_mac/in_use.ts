@@ -8,15 +8,18 @@ import { isForVirtualMachines, type VfStatus } from "./list.ts";
 export function refuseInUse(node: VfNode, vf: VfStatus): void {
   const user = describeUser(node, vf);
   if (user === undefined) return;
+  const advice = vf.usedByHost === undefined
+    ? "Delete the pod or stop the virtual machine first"
+    : "Take the function from whatever uses it on the host first";
   throw new CommandError(
     `Cannot touch ${nameOf(vf)}: ${user}`,
-    "Delete the pod or stop the virtual machine first; --force takes the function away from a pod.",
+    `${advice}; "rdma-cni vf-mac set --force" takes it away.`,
   );
 }
 
 /**
- * Who uses a virtual function, so that taking its driver away would hurt: somebody in another namespace, a virtual
- * machine, or an attachment that the plugin recorded in this boot.
+ * Who uses a virtual function, so that taking its driver away would hurt: the host itself, somebody in another
+ * namespace, a virtual machine, or an attachment that the plugin recorded in this boot.
  *
  * @returns a clause for people, or undefined when nobody does
  */
@@ -24,6 +27,7 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
   if (isForVirtualMachines(vf.driver)) {
     return `it is bound to ${JSON.stringify(vf.driver)}, so a virtual machine may have it`;
   }
+  if (vf.usedByHost !== undefined) return `the host uses it: ${vf.usedByHost}`;
   const away = [
     vf.netdevNetns === undefined ? [] : ["netdev", vf.netdev, vf.netdevNetns],
     vf.rdmaNetns === undefined ? [] : ["RDMA device", vf.rdmaDevice, vf.rdmaNetns],

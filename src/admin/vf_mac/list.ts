@@ -2,7 +2,8 @@ import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import type { BusDevice } from "../../kernel/kernel.ts";
 import type { FunctionDevices, PhysicalFunction, RdmaNode } from "../../kernel/vf_kernel.ts";
 import { isAway } from "../../plugin/device.ts";
-import { fitsMac, formatGuid } from "./guid.ts";
+import { formatGuid, portGuidOf } from "./guid.ts";
+import { describeHostUse } from "./host_use.ts";
 import { NO_MAC } from "./mac.ts";
 import { listRdmaNodes, Whereabouts } from "./whereabouts.ts";
 
@@ -17,10 +18,16 @@ export interface VfStatus {
   readonly netdev?: string;
   /** Where the netdev is if not on the host: a path, or words where there is none. */
   readonly netdevNetns?: string;
-  /** What the physical function gave it; all zeros when it gave nothing. */
+  readonly isInfiniBand: boolean;
+  /** What the physical function gave it; all zeros when it gave nothing, and on InfiniBand. */
   readonly adminMac: string;
-  /** What its netdev has. */
+  /** What the physical function gave it on InfiniBand, if its driver shows that; zero when it gave nothing. */
+  readonly adminNodeGuid?: string;
+  readonly adminPortGuid?: string;
+  /** What its netdev has: six bytes, on InfiniBand twenty. */
   readonly effectiveMac?: string;
+  /** Of its netdev on InfiniBand. */
+  readonly portGuid?: string;
   /** Its driver made up the effective address, which will be another one after a reboot. */
   readonly hasRandomMac: boolean;
   /** The effective address is the one that the hardware or the physical function gave. */
@@ -33,7 +40,9 @@ export interface VfStatus {
   readonly heldBy?: string;
   /** Of its first RDMA device, as `rdma dev` writes it. */
   readonly nodeGuid?: string;
-  /** The RDMA connection manager can use it. */
+  /** What the host itself does with it, a clause for people. */
+  readonly usedByHost?: string;
+  /** The RDMA connection manager can use it: it has RDMA devices, and none of them has node GUID zero. */
   readonly ready: boolean;
   /** Why it is not ready. */
   readonly reason?: string;
@@ -55,38 +64,54 @@ export function listVfs(
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
 ): VfStatus[] {
   const atHome = listRdmaNodes(kernel, kernel.hostNetns);
+  const addressed = kernel.listAddressedLinks();
   let whereabouts: Whereabouts | undefined;
   const search = () => whereabouts ??= new Whereabouts(kernel); // only when something is away
-  return pfs.flatMap((pf) =>
-    pf.vfs.map((vf) => {
+  return pfs.flatMap((pf) => {
+    const representors = kernel.listRepresentors(pf);
+    return pf.vfs.map((vf): VfStatus => {
       const bus = kernel.getBusDevice(vf.deviceId);
       const devices = kernel.getFunctionDevices(vf.deviceId);
-      const facts = {
+      const { here, away, netns, heldBy } = findNodes(bus, devices, atHome, search);
+      const representor = representors.find((one) => one.vf === vf.number);
+      const usedByHost = describeHostUse(kernel, { ...devices, rdmaNodes: here, representor }, addressed);
+      const nodes = [...here, ...away];
+      const [node] = nodes;
+      const reason = whyNotReady(bus?.driver, nodes, netns !== undefined);
+      return {
         pf: pf.name,
         number: vf.number,
         deviceId: vf.deviceId,
         ...(bus?.driver === undefined ? {} : { driver: bus.driver }),
-        adminMac: vf.mac,
+        ...addressFacts(pf, vf),
         ...netdevFacts(devices, vf.deviceId, search),
-      };
-      const { nodes, netns, heldBy } = findNodes(bus, devices, atHome, search);
-      const [node] = nodes;
-      const reason = whyNotReady(facts, pf, nodes, netns !== undefined);
-      return {
-        ...facts,
         ...(node ? { rdmaDevice: node.name, nodeGuid: formatGuid(node.nodeGuid) } : {}),
         ...(netns === undefined ? {} : { rdmaNetns: netns }),
         ...(heldBy === undefined ? {} : { heldBy }),
+        ...(usedByHost === undefined ? {} : { usedByHost }),
         ready: reason === undefined,
         ...(reason === undefined ? {} : { reason }),
       };
-    })
-  );
+    });
+  });
 }
 
 /** Whether a driver hands the function to virtual machines, which then decide what it does. */
 export function isForVirtualMachines(driver: string | undefined): boolean {
   return driver !== undefined && /vfio/.test(driver);
+}
+
+/** What the physical function gave; the kernel shows MAC addresses of InfiniBand functions too, which mean nothing. */
+function addressFacts({ isInfiniBand }: PhysicalFunction, { mac, guids }: PhysicalFunction["vfs"][number]) {
+  if (!isInfiniBand) return { isInfiniBand, adminMac: mac };
+  if (!guids) return { isInfiniBand, adminMac: NO_MAC };
+  const { node, port } = guids;
+  return {
+    isInfiniBand,
+    adminMac: NO_MAC,
+    adminNodeGuid: formatGuid(node),
+    adminPortGuid: formatGuid(port),
+  };
 }
 
 function netdevFacts(
@@ -97,7 +122,7 @@ function netdevFacts(
   if (netdev) {
     return {
       netdev: netdev.name,
-      effectiveMac: netdev.address,
+      ...effectiveFacts(netdev.address),
       hasRandomMac: netdev.isRandom,
       hasPermanentMac: netdev.isPermanent,
     };
@@ -112,43 +137,39 @@ function netdevFacts(
     netdev: name,
     netdevNetns: located.netns,
     ...(located.heldBy === undefined ? {} : { heldBy: located.heldBy }),
-    ...(address === undefined ? {} : { effectiveMac: address }),
+    ...(address === undefined ? {} : effectiveFacts(address)),
   };
 }
 
-/** The RDMA devices of a function, wherever they are, and where the first one is that is away. */
+function effectiveFacts(address: string) {
+  const portGuid = portGuidOf(address);
+  return { effectiveMac: address, ...(portGuid === undefined ? {} : { portGuid: formatGuid(portGuid) }) };
+}
+
+/** The RDMA devices of a function, and where the first one is that is away. */
 function findNodes(
   bus: BusDevice | undefined,
   { isRdmaAway }: FunctionDevices,
   atHome: readonly RdmaNode[],
   search: () => Whereabouts,
-): { nodes: RdmaNode[]; netns?: string; heldBy?: string } {
-  if (!bus) return { nodes: [] };
+): { here: RdmaNode[]; away: RdmaNode[]; netns?: string; heldBy?: string } {
+  if (!bus) return { here: [], away: [] };
   const here = atHome.filter(({ name }) => bus.rdmaDevices.includes(name));
-  if (!isRdmaAway && !isAway(bus)) return { nodes: here };
-  const away = search().rdmaNodesOf(bus.uverbs.map(({ name }) => name));
-  const { netns = UNKNOWN, heldBy } = away[0] ?? {};
-  const nodes = [...here, ...away.map(({ found }) => found)];
-  return { nodes, netns, ...(heldBy === undefined ? {} : { heldBy }) };
+  if (!isRdmaAway && !isAway(bus)) return { here, away: [] };
+  const located = search().rdmaNodesOf(bus.uverbs.map(({ name }) => name));
+  const { netns = UNKNOWN, heldBy } = located[0] ?? {};
+  const away = located.map(({ found }) => found);
+  return { here, away, netns, ...(heldBy === undefined ? {} : { heldBy }) };
 }
 
+/** MAC addresses are not asked about: a pod may have one of its own, which leaves the node GUID as it is. */
 function whyNotReady(
-  vf: Pick<VfStatus, "driver" | "adminMac" | "hasRandomMac">,
-  pf: PhysicalFunction,
+  driver: string | undefined,
   nodes: readonly RdmaNode[],
   isRdmaAway: boolean,
 ): string | undefined {
-  if (vf.driver === undefined) return "no driver is bound";
-  if (isForVirtualMachines(vf.driver)) return `bound to ${vf.driver}, for virtual machines`;
-  if (!pf.isInfiniBand) {
-    if (vf.adminMac === NO_MAC) return "no administrative MAC address";
-    if (vf.hasRandomMac) return "random MAC address";
-  }
+  if (driver === undefined) return "no driver is bound";
+  if (isForVirtualMachines(driver)) return `bound to ${driver}, for virtual machines`;
   if (nodes.length === 0 && !isRdmaAway) return NO_RDMA_DEVICE;
-  const guids = nodes.map(({ nodeGuid }) => nodeGuid);
-  if (guids.includes(0n)) return "node GUID is zero";
-  if (!pf.isInfiniBand && guids.some((guid) => !fitsMac(guid, vf.adminMac, vf.driver))) {
-    return "node GUID does not fit the MAC address";
-  }
-  return undefined;
+  return nodes.some(({ nodeGuid }) => nodeGuid === 0n) ? "node GUID is zero" : undefined;
 }

@@ -1,10 +1,10 @@
 import type { AdminKernel } from "../../kernel/admin_kernel.ts";
 import { CommandError, ExitCode } from "../error.ts";
 import type { Terminal } from "../terminal.ts";
-import { findMacOwner, findPf, findVf, type VfNode } from "./find.ts";
+import { findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { nameOf } from "./format.ts";
-import { type Address, formatAddress, give } from "./give.ts";
-import { parseGuid } from "./guid.ts";
+import { type Address, formatAddress, give, hasGuidOf } from "./give.ts";
+import { formatGuid, parseGuid } from "./guid.ts";
 import { lockPlugin } from "./hold.ts";
 import { refuseInUse } from "./in_use.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "./list.ts";
@@ -28,12 +28,12 @@ export interface SetOptions {
  * @param words names of the physical function, number of the virtual function, address
  * @throws {CommandError} when a word is wrong, the function is in use, another one has the address, or it is not taken
  */
-export function setAddress(
+export async function setAddress(
   node: VfNode,
   terminal: Terminal,
   words: { readonly pf: string; readonly vf: string; readonly address: string },
   options: SetOptions,
-): ExitCode {
+): Promise<ExitCode> {
   const { kernel } = node;
   const address = options.guid ? { guid: parseGuid(words.address) } : { mac: parseMac(words.address) };
   using _lock = options.dryRun ? undefined : lockPlugin(node);
@@ -54,7 +54,12 @@ export function setAddress(
     return ExitCode.ok;
   }
   using _signals = kernel.holdSignals();
-  const now = give(kernel, pf, vf, address, options.rebind ? options.timeoutMs : undefined);
+  const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
+  const assignment = { pf, vf, address, expectsRdma };
+  const now = (await give(kernel, [assignment], options.rebind ? options.timeoutMs : undefined)).get(
+    assignment,
+  )!;
+  if (now instanceof Error) throw now;
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
     : "; its driver takes it at the next bind";
@@ -62,15 +67,21 @@ export function setAddress(
   return ExitCode.ok;
 }
 
-/** Whether nothing is left to do. GUIDs are set anew each time, since the port's cannot be read. */
+/** Whether nothing is left to do. */
 function isSo(vf: VfStatus, address: Address): boolean {
-  return "mac" in address && vf.ready && vf.adminMac === address.mac && vf.effectiveMac === address.mac;
+  if (!vf.ready) return false;
+  if ("mac" in address) {
+    const { mac } = address;
+    return vf.adminMac === mac && vf.effectiveMac === mac && hasGuidOf(vf, mac);
+  }
+  const guid = formatGuid(address.guid);
+  return [vf.adminNodeGuid, vf.adminPortGuid, vf.nodeGuid].every((one) => one === guid);
 }
 
 function refuseOwned(kernel: AdminKernel, vf: VfStatus, address: Address): void {
-  if (!("mac" in address)) return;
   const pfs = kernel.listPhysicalFunctions();
-  const owner = findMacOwner(address.mac, pfs, listVfs(kernel, pfs), vf);
+  const text = "mac" in address ? address.mac : formatGuid(address.guid);
+  const owner = findOwner(text, pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
     `Cannot give ${nameOf(vf)} ${formatAddress(address)}: ${owner} has it`,

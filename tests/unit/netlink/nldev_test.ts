@@ -139,8 +139,8 @@ Deno.test("mode 1 is shared", () => {
   assertEquals(nldev.decodeSharedMode(encodeAttribute(NETNS_MODE, u8(1))), true);
 });
 
-Deno.test("settings without a mode are refused, naming the kernel that has one", () => {
-  assertThrows(() => nldev.decodeSharedMode(new Uint8Array(0)), DecodeError, "5.3");
+Deno.test("settings without a mode are refused", () => {
+  assertThrows(() => nldev.decodeSharedMode(new Uint8Array(0)), DecodeError, "no namespace mode in");
 });
 
 Deno.test("the captured character device is uverbs3", () => {

@@ -2,7 +2,13 @@ import { type Attribute, type Attributes, decodeAttributes } from "../../../src/
 import { decodeMessages } from "../../../src/netlink/message.ts";
 import { decodeRdmaNode, setSharedMode } from "../../../src/netlink/nldev_admin.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { decodeLinkDetails, setVfGuid, setVfMac } from "../../../src/netlink/rtnl_admin.ts";
+import {
+  decodeAddressLink,
+  decodeLinkDetails,
+  listAddresses,
+  setVfGuid,
+  setVfMac,
+} from "../../../src/netlink/rtnl_admin.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeAttribute, join, text, u32, u64 } from "../../fixtures/encode.ts";
 import { DEVICES, PF_LINK, VF_LINK } from "../../fixtures/replies.ts";
@@ -14,6 +20,7 @@ const RTM_SETLINK = 19;
 const VFINFO_LIST = 22;
 const VF_INFO = 1;
 const VF_NODE_GUID = 10;
+const VF_PORT_GUID = 11;
 
 /** The attributes for one VF in a captured request. */
 function vfInfo(captured: Uint8Array): Attributes {
@@ -44,12 +51,24 @@ Deno.test("a VF's address is ordered as iproute2 does", () => {
   assertEquals(valuesOf(info!.nested), vfInfo(requests.SET_VF_MAC));
 });
 
-Deno.test("a VF's node and port GUID are ordered as iproute2 does, both at once", () => {
-  const [list] = setVfGuid(1, 3, GUID).attributes;
-  assertEquals(
-    valuesOf(list!.nested![0]!.nested),
-    new Map([...vfInfo(requests.SET_VF_NODE_GUID), ...vfInfo(requests.SET_VF_PORT_GUID)]),
-  );
+for (
+  const [kind, captured] of [
+    ["node", requests.SET_VF_NODE_GUID],
+    ["port", requests.SET_VF_PORT_GUID],
+  ] as const
+) {
+  Deno.test(`a VF's ${kind} GUID is ordered as iproute2 does, in a separate request`, () => {
+    const [list, ...more] = setVfGuid(1, 3, kind, GUID).attributes;
+    assertEquals(valuesOf(list!.nested![0]!.nested), vfInfo(captured));
+    assertEquals([list!.nested!.length, more], [1, []]);
+  });
+}
+
+Deno.test("addresses of all links and families are listed, each with its link", () => {
+  assertEquals(listAddresses(), { type: 22, flags: 0x301, body: new Uint8Array(8), attributes: [] });
+  const address = join(Uint8Array.of(2, 24, 0x80, 0), u32(7), encodeAttribute(1, u32(0x0100000a)));
+  assertEquals(decodeAddressLink(address), 7);
+  assertThrows(() => decodeAddressLink(address.subarray(0, 7)), DecodeError, "7 bytes");
 });
 
 Deno.test("a physical function's link has its addresses and is up", () => {
@@ -81,16 +100,22 @@ Deno.test("a link that is switched off, or has no carrier, is not up", () => {
 });
 
 Deno.test("an InfiniBand function's VFs have GUIDs, told by the number inside the entry", () => {
-  const guid = (vf: number) => encodeAttribute(VF_NODE_GUID, u32(vf), u32(0), u64(GUID + BigInt(vf)));
+  const guid = (type: number, vf: number, value: bigint) =>
+    encodeAttribute(type, u32(vf), u32(0), u64(value));
+  const info = (vf: number) =>
+    encodeAttribute(
+      VF_INFO,
+      guid(VF_NODE_GUID, vf, GUID + BigInt(vf)),
+      guid(VF_PORT_GUID, vf, GUID + BigInt(2 * vf)),
+    );
   const fixed = new Uint8Array(16);
   fixed[2] = 32; // ARPHRD_INFINIBAND
-  const list = encodeAttribute(
-    VFINFO_LIST,
-    encodeAttribute(VF_INFO, guid(9)),
-    encodeAttribute(VF_INFO, guid(4)),
-  );
+  const list = encodeAttribute(VFINFO_LIST, info(9), info(4));
   const link = decodeLinkDetails(join(fixed, encodeAttribute(3, text("ib0")), list));
-  assertEquals([link.isInfiniBand, [...link.vfGuids]], [true, [[9, GUID + 9n], [4, GUID + 4n]]]);
+  assertEquals([link.isInfiniBand, [...link.vfGuids]], [
+    true,
+    [[9, { node: GUID + 9n, port: GUID + 18n }], [4, { node: GUID + 4n, port: GUID + 8n }]],
+  ]);
   assertEquals([link.address, link.permanentAddress], [undefined, undefined]);
 });
 

@@ -144,6 +144,15 @@ vmCase("netns-mode: a container is told by its control group", async () => {
   await until("the control group is gone", async () => (await sh(`rmdir ${group}`)).code === 0);
 });
 
+vmCase("netns-mode: a process that has ended and was not waited for keeps nothing", async () => {
+  // A shell would wait for it; what takes the shell's place does not.
+  const { pid } = await startBackground("true & echo started; exec sleep infinity", "started");
+  const children = async () => await shOk(`cat /proc/${pid}/task/${pid}/children`);
+  await until("it is a zombie", async () => / Z /.test(await shOk(`cat /proc/${await children()}/stat`)));
+  const { stdout } = await assertCode(0, rdmaCni("netns-mode get --json"));
+  assert.deepEqual([JSON.parse(stdout).changeable, JSON.parse(stdout).otherNetns], [true, []]);
+});
+
 vmCase("netns-mode: get --json tells whether it could be changed, as the kernel then says", async () => {
   const get = async () => JSON.parse((await assertCode(0, elsewhere("netns-mode get --json"))).stdout);
   assert.deepEqual(await get(), {

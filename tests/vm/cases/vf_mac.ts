@@ -7,7 +7,6 @@ import {
   bind,
   names,
   netdevToNetns,
-  type Outcome,
   pf,
   rdmaDevices,
   rdmaToNetns,
@@ -21,93 +20,23 @@ import {
   until,
   vf,
   vfs,
-  vmCase,
 } from "../guest/harness.ts";
-
-const NEW_MAC = "02:03:00:00:77:01";
-const NEW_GUID = "0203:00ff:fe00:7701";
-const NO_MAC = "00:00:00:00:00:00";
-/** What the rig gives the virtual functions. */
-const HOME_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5${number}`);
-
-/** A case that may change the administrative addresses, which nothing else would bring back. */
-function vfMacCase(name: string, run: (netdev: string) => Promise<void>): void {
-  vmCase(`vf-mac: ${name}`, async () => {
-    const { netdev } = pf();
-    try {
-      await run(netdev!);
-    } finally {
-      await shOk(`ip link set ${netdev} up`);
-      await until("the PF is up", () => operState(netdev!) === "up");
-      for (const [number, mac] of HOME_MACS.entries()) {
-        if (await adminMac(number) !== mac) await setAdminMac(number, mac);
-      }
-    }
-  });
-}
-
-interface Status {
-  number: number;
-  deviceId: string;
-  adminMac: string;
-  effectiveMac?: string;
-  nodeGuid?: string;
-  rdmaDevice?: string;
-  ready: boolean;
-  reason?: string;
-  [key: string]: unknown;
-}
-
-async function list(): Promise<Status[]> {
-  const { code, stdout, stderr } = await rdmaCni("vf-mac list --json");
-  assert.equal(code, 0, stderr);
-  return JSON.parse(stdout);
-}
-
-function operState(netdev: string): string {
-  return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
-}
-
-/** Administrative addresses as iproute2 tells them. */
-async function adminMac(number: number): Promise<string> {
-  const [link] = JSON.parse(await shOk(`ip -j link show ${pf().netdev}`));
-  return link.vfinfo_list.find(({ vf }: { vf: number }) => vf === number).address;
-}
-
-async function setAdminMac(number: number, mac: string): Promise<void> {
-  await shOk(`ip link set ${pf().netdev} vf ${number} mac ${mac}`);
-}
-
-/** A virtual function that was given no address before its driver bound, so that it has a random one. */
-async function makeRandom(number: number): Promise<void> {
-  const { deviceId } = vfs()[number]!;
-  unbind(deviceId);
-  await setAdminMac(number, NO_MAC);
-  bind(deviceId);
-}
-
-async function nodeGuid(number: number): Promise<string | undefined> {
-  const [name] = vfs()[number]!.rdmaDevices;
-  return (await rdmaDevices()).find((device) => device.name === name)?.nodeGuid;
-}
-
-async function indexes(): Promise<number[]> {
-  return (await rdmaDevices()).map(({ index }) => index).sort((a, b) => a - b);
-}
-
-/** Asserts that a command failed with words on standard error and nothing on standard output. */
-function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, wanted = 1): void {
-  assert.deepEqual([code, stdout], [wanted, ""], stderr);
-  assert.match(stderr.replaceAll("\n", " | "), words);
-}
-
-/** Asserts that a command leaves addresses and devices as they are. */
-async function assertUnchanged(run: () => Promise<void>): Promise<void> {
-  const state = async () => [await indexes(), await Promise.all(HOME_MACS.map((_, n) => adminMac(n))), vfs()];
-  const before = await state();
-  await run();
-  assert.deepEqual(await state(), before);
-}
+import {
+  adminMac,
+  assertRefused,
+  assertUnchanged,
+  HOME_MACS,
+  indexes,
+  list,
+  makeRandom,
+  NEW_GUID,
+  NEW_MAC,
+  NO_MAC,
+  nodeGuid,
+  operState,
+  setAdminMac,
+  vfMacCase,
+} from "../guest/vf_addresses.ts";
 
 vfMacCase("list tells what the kernel tells, in a table and as JSON", async (netdev) => {
   const { stdout, code } = await rdmaCni(`vf-mac list ${netdev}`);
@@ -135,6 +64,7 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
       number,
       deviceId,
       driver: "igbvf",
+      isInfiniBand: false,
       adminMac: mac,
       netdev: name,
       effectiveMac: mac,
@@ -160,8 +90,8 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
   assert.deepEqual(listed.map(({ ready, reason }) => ready || reason), [
     true,
     true,
-    "random MAC address",
-    "node GUID does not fit the MAC address",
+    "node GUID is zero",
+    true,
     "no driver is bound",
     "no RDMA device",
     true,
@@ -170,7 +100,7 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
   assert.deepEqual([listed[1]!["rdmaNetns"], listed[1]!.nodeGuid], ["/run/netns/pod", "0203:00ff:fe00:4851"]);
   const { stdout } = await rdmaCni(`vf-mac list ${netdev}`);
   assert.match(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
-  assert.match(stdout, / no: node GUID does not fit the MAC address$/m);
+  assert.match(stdout, / no: node GUID is zero$/m);
 });
 
 vfMacCase("set gives a function its address and, right afterwards, the node GUID", async (netdev) => {
@@ -211,31 +141,32 @@ vfMacCase("a dry run changes nothing and says what would be", async (netdev) => 
     );
     const init = await rdmaCni(`vf-mac init ${netdev} --dry-run`);
     assert.equal(init.code, 0, init.stderr);
-    assert.match(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(random MAC address\)\n$/);
+    assert.match(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\n$/);
   });
   assert.deepEqual(records(), []);
 });
 
 vfMacCase("init mends each function that needs it, and a second run changes nothing", async (netdev) => {
-  await setAdminMac(0, NO_MAC); // its netdev keeps the address, which is a permanent one
+  await setAdminMac(0, NO_MAC);
   await makeRandom(1);
   await makeRandom(2);
-  await setAdminMac(3, NEW_MAC); // its node GUID is of the former address
+  await setAdminMac(3, NEW_MAC); // its node GUID is of the former address, and not zero
   unbind(vf(4).deviceId);
-  const untouched = [5, 6].map((number) => vf(number).rdmaDevice);
+  const untouched = [0, 3, 5, 6].map((number) => vf(number).rdmaDevice);
   const { code, stdout, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
   assert.deepEqual([code, stdout], [0, ""], stderr);
   assert.ok(!stderr.includes("\x1b"), stderr);
-  assert.match(stderr, /2 were ready, 5 were given an address, 0 could not be\n$/);
+  assert.match(stderr, /4 were ready, 3 were given an address, 0 could not be\n$/);
   const listed = await list();
   assert.deepEqual(listed.filter(({ ready }) => !ready), []);
   const macs = listed.map(({ adminMac }) => adminMac);
-  assert.deepEqual([macs[0], ...macs.slice(3)], [HOME_MACS[0], NEW_MAC, ...HOME_MACS.slice(4)]);
+  assert.deepEqual([macs[0], ...macs.slice(3)], [NO_MAC, NEW_MAC, ...HOME_MACS.slice(4)]);
   const permanent = JSON.parse(await shOk(`ip -j link show ${netdev}`))[0].address.slice(9);
   assert.match(macs[1]!, new RegExp(`^.[26ae]:..:01:${permanent}$`));
   assert.match(macs[2]!, new RegExp(`^.[26ae]:..:02:${permanent}$`));
-  assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), macs);
-  assert.deepEqual([5, 6].map((number) => vf(number).rdmaDevice), untouched);
+  const effective = [HOME_MACS[0], macs[1], macs[2], ...HOME_MACS.slice(3)];
+  assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), effective);
+  assert.deepEqual([0, 3, 5, 6].map((number) => vf(number).rdmaDevice), untouched);
   await assertUnchanged(async () => {
     const second = await rdmaCni("vf-mac init --all");
     assert.equal(second.code, 0, second.stderr);
@@ -281,7 +212,7 @@ vfMacCase(
     assert.deepEqual(await rdmaDevices("pod"), before);
     assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
     assertRefused(await rdmaCni(`vf-mac init ${netdev}`), /0 were given an address, 1 could not be/, 1);
-    assert.equal((await rdmaCni(`vf-mac init ${netdev} --force`)).code, 0);
+    assert.equal((await rdmaCni(`vf-mac init ${netdev} --force 0`)).code, 0);
     assert.equal((await list())[0]!.ready, true);
   },
 );
@@ -351,7 +282,7 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   );
   await makeRandomUnbound(4);
   const refusals = Number(simParameter("refuse_binds"));
-  setSimParameter("refuse_binds", 2);
+  setSimParameter("refuse_binds", 3); // VF 3 at once and a second later, VF 4 at once
   assert.ok(refusals < 1000);
   assertRefused(
     await rdmaCni(`vf-mac init ${netdev} --timeout 1`),

@@ -13,8 +13,9 @@ export interface Node {
   holdContext: string;
 }
 
-/** Our kernel modules: one gives network functions RDMA devices, the other gives one of them an InfiniBand port. */
-const MODULES = ["rdma_sim", "ib_sim"];
+/** Our kernel modules: RDMA devices for network functions, one with an InfiniBand port, what hosts do with VFs. */
+const MODULES = ["rdma_sim", "ib_sim", "vf_sim"];
+
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const DIRECTORY = fileURLToPath(new URL("../../../dist/node", import.meta.url));
 

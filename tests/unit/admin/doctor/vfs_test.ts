@@ -8,6 +8,7 @@ function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
     number,
     deviceId: `0000:3b:00.${number + 2}`,
     driver: "mlx5_core",
+    isInfiniBand: false,
     adminMac: `02:03:00:00:48:5${number}`,
     hasRandomMac: false,
     hasPermanentMac: true,
@@ -17,7 +18,6 @@ function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
   };
 }
 
-const WITHOUT_MAC = { ready: false, reason: "no administrative MAC address" };
 const WITHOUT_GUID = { ready: false, reason: "node GUID is zero" };
 
 function lines(...vfs: VfStatus[]): string[] {
@@ -39,20 +39,23 @@ Deno.test("no VFs, and those of virtual machines, are nothing to complain of", (
 
 Deno.test("VFs that lack the same are one problem of their adapter, mended by vf-mac init", () => {
   assertEquals(
-    lines(
-      vf(0, WITHOUT_MAC),
-      vf(1),
-      vf(2, WITHOUT_GUID),
-      vf(3, WITHOUT_MAC),
-      vf(0, { ...WITHOUT_MAC, pf: "eth1" }),
-    ),
+    lines(vf(0, WITHOUT_GUID), vf(1), vf(3, WITHOUT_GUID), vf(0, { ...WITHOUT_GUID, pf: "eth1" })),
     [
-      "ok: 1 of 5 ready for RDMA CM",
-      "problem: eth0: VF 0, 3: no administrative MAC address, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
-      "problem: eth0: VF 2: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
-      "problem: eth1: VF 0: no administrative MAC address, so RDMA CM will not work in pods -> rdma vf-mac init eth1",
+      "ok: 1 of 4 ready for RDMA CM",
+      "problem: eth0: VF 0, 3: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
+      "problem: eth1: VF 0: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth1",
     ],
   );
+});
+
+Deno.test("a VF that lacks something and that the host uses is a warning with what the host does", () => {
+  const usedByHost = 'its netdev "eth3" has an IP address';
+  assertEquals(lines(vf(0, { ...WITHOUT_GUID, usedByHost }), vf(1, WITHOUT_GUID), vf(2, { usedByHost })), [
+    "ok: 1 of 3 ready for RDMA CM",
+    `warning: eth0: VF 0: node GUID is zero, but the host uses it: ${usedByHost} -> ` +
+    "if it is meant for pods take it from the host, then rdma vf-mac init eth0",
+    "problem: eth0: VF 1: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
+  ]);
 });
 
 Deno.test("a VF in a pod is judged like any other", () => {

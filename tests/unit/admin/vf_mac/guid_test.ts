@@ -1,5 +1,5 @@
 import { CommandError, ExitCode } from "../../../../src/admin/error.ts";
-import { fitsMac, formatGuid, guidOfMac, parseGuid } from "../../../../src/admin/vf_mac/guid.ts";
+import { fitsMac, formatGuid, guidOfMac, parseGuid, portGuidOf } from "../../../../src/admin/vf_mac/guid.ts";
 import { assertEquals, assertThrows } from "../../../assert.ts";
 
 const MAC = "02:03:00:00:48:56";
@@ -26,6 +26,11 @@ for (
     assertEquals(assertThrows(() => parseGuid(text), CommandError).exitCode, ExitCode.usage);
   });
 }
+
+Deno.test("the port GUID is the end of an IPoIB address; an Ethernet address has none", () => {
+  const address = "80:00:02:08:fe:80:00:00:00:00:00:00:02:03:00:ff:fe:00:48:56";
+  assertEquals([portGuidOf(address), portGuidOf(MAC)], [GUID, undefined]);
+});
 
 Deno.test("mlx5 puts ff fe into the middle of the address and inverts nothing", () => {
   assertEquals(guidOfMac(MAC), GUID);

@@ -1,6 +1,6 @@
 import type { VfStatus } from "../../../../src/admin/vf_mac/list.ts";
 import { deriveMac, NO_MAC } from "../../../../src/admin/vf_mac/mac.ts";
-import { chooseMac, findNeed, planSteps } from "../../../../src/admin/vf_mac/plan.ts";
+import { type Choice, chooseMac, findNeed, planSteps } from "../../../../src/admin/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/vf_kernel.ts";
 import { assertEquals } from "../../../assert.ts";
 
@@ -23,13 +23,18 @@ function vf(more: Partial<VfStatus> = {}): VfStatus {
     number: 0,
     deviceId: "0000:3b:00.2",
     driver: "mlx5_core",
+    isInfiniBand: false,
     adminMac: NO_MAC,
     hasRandomMac: false,
     hasPermanentMac: false,
     ready: false,
-    reason: "no administrative MAC address",
+    reason: "node GUID is zero",
     ...more,
   };
+}
+
+function only(...names: string[]): Choice {
+  return { names, rdmaPfs: names, forced: [] };
 }
 
 for (
@@ -73,11 +78,26 @@ for (
 
 Deno.test("what is ready, for virtual machines or without RDMA device needs nothing", () => {
   const { reason: _, ...ready } = vf({ ready: true });
-  assertEquals(findNeed(ready), undefined);
-  assertEquals(findNeed(vf({ driver: "vfio-pci" })), undefined);
-  assertEquals(findNeed(vf({ driver: "mlx5_vfio_pci" })), undefined);
-  assertEquals(findNeed(vf({ reason: "no RDMA device" })), undefined);
-  assertEquals(findNeed(vf()), "no administrative MAC address");
+  assertEquals(findNeed(ready, true), undefined);
+  assertEquals(findNeed(vf({ driver: "vfio-pci" }), true), undefined);
+  assertEquals(findNeed(vf({ driver: "mlx5_vfio_pci" }), true), undefined);
+  assertEquals(findNeed(vf({ reason: "no RDMA device" }), true), undefined);
+  assertEquals(findNeed(vf(), false), "node GUID is zero");
+});
+
+Deno.test("what has no driver needs one if functions of its kind do RDMA, else nothing", () => {
+  const { driver: _, ...unbound } = vf({ reason: "no driver is bound" });
+  assertEquals([true, false].map((isRdmaPf) => findNeed(unbound, isRdmaPf)), [
+    "no driver is bound",
+    undefined,
+  ]);
+});
+
+Deno.test("what the host uses is not in the plan unless forced", () => {
+  const vfs = [vf({ usedByHost: "its netdev is up" }), vf({ number: 1, deviceId: "0000:3b:00.3" })];
+  const numbers = (forced: string[]) =>
+    planSteps([PF], vfs, { names: ["eth0"], rdmaPfs: [], forced }).map(({ vf }) => vf.number);
+  assertEquals([numbers([]), numbers([vfs[0]!.deviceId])], [[1], [0, 1]]);
 });
 
 Deno.test("the plan has a step for each function in need, of the chosen physical functions", () => {
@@ -88,7 +108,7 @@ Deno.test("the plan has a step for each function in need, of the chosen physical
     vf({ number: 2, deviceId: "0000:3b:00.4" }),
     vf({ pf: "eth1", deviceId: "0000:3b:01.2" }),
   ];
-  const steps = planSteps([PF, other], vfs, ["eth0"]);
+  const steps = planSteps([PF, other], vfs, only("eth0"));
   assertEquals(steps.map(({ vf, mac }) => [vf.number, mac]), [
     [0, deriveMac("b8:59:9f:00:00:01", 0)],
     [2, deriveMac("b8:59:9f:00:00:01", 2)],
@@ -99,7 +119,7 @@ Deno.test("an address that another function has, or is planned to have, is an ob
   const derived = deriveMac("b8:59:9f:00:00:01", 0);
   const twin = { ...PF, name: "eth1" };
   const plan = (pfs: PhysicalFunction[], ...vfs: VfStatus[]) =>
-    planSteps(pfs, vfs, ["eth0", "eth1"]).map(({ mac }) => mac);
+    planSteps(pfs, vfs, only("eth0", "eth1")).map(({ mac }) => mac);
   assertEquals(plan([PF], vf(), vf({ number: 1, deviceId: "0000:3b:00.3", adminMac: derived })), [
     { obstacle: `VF 1 of eth0 has ${derived}` },
     derived,
@@ -113,8 +133,8 @@ Deno.test("an address that another function has, or is planned to have, is an ob
 
 Deno.test("without a permanent address nothing can be derived", () => {
   const { permanentAddress: _, ...old } = PF;
-  assertEquals(planSteps([old], [vf()], ["eth0"]).map(({ mac }) => mac), [
+  assertEquals(planSteps([old], [vf()], only("eth0")).map(({ mac }) => mac), [
     { obstacle: "the kernel tells no permanent address of eth0" },
   ]);
-  assertEquals(planSteps([old], [vf({ adminMac: ADMIN })], ["eth0"]).map(({ mac }) => mac), [ADMIN]);
+  assertEquals(planSteps([old], [vf({ adminMac: ADMIN })], only("eth0")).map(({ mac }) => mac), [ADMIN]);
 });

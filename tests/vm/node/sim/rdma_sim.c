@@ -491,10 +491,13 @@ static struct pci_dev *refused;
 
 static void refuse_bind(struct pci_dev *vf)
 {
-	if (refused || !refuse_binds || !vf->is_virtfn || pci_request_regions(vf, "rdma_sim"))
+	/* VFs can be bound side by side. */
+	if (!refuse_binds || !vf->is_virtfn || cmpxchg(&refused, NULL, vf))
 		return;
-	refused = vf;
-	refuse_binds--;
+	if (pci_request_regions(vf, "rdma_sim"))
+		refused = NULL;
+	else
+		refuse_binds--;
 }
 
 static void end_refusal(struct pci_dev *vf)

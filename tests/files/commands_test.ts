@@ -1,0 +1,186 @@
+// The commands that messages and READMEs show: each is known here, understood by a shell, and one of our own known to
+// the program. Cases of the virtual machine run what mends a node (doctor), what loads modules and what brings a device
+// home; a command that nobody knows fails a test, so that it gets one.
+import { createProgram } from "../../src/admin/command.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
+import { MemoryAdminKernel } from "./admin_kernel.ts";
+import { filesIn, PROJECT } from "./project.ts";
+
+/** Words that begin a command. */
+const BEGINNING = new RegExp(
+  "(?<![\\w/.`-])(?:(?:modprobe|mount|umount|nsenter|chown|chmod|fuser|lsns|lspci|ls|apt-get|dnf|zypper|mlxconfig|" +
+    "update-initramfs|dracut|mkinitcpio|rm|kill|echo|systemctl|crictl|crio|udevadm|rdma (?:dev|system|link)|" +
+    "ip (?:link|netns|addr))(?= |$)|umount(?=\\))|rdma-cni [a-z]|for vf in )",
+);
+/** What ends a command in a sentence. */
+const END = /^(?:$|["'`);,.]|: | or )/;
+
+/** Of one that begins with another the longer comes first. X stands for what a message fills in. */
+const KNOWN = [
+  "apt-get install libmnl0",
+  "chown root:root /var/lib/cni/rdma; chmod 700 /var/lib/cni/rdma",
+  "crictl info",
+  "crio config",
+  "dnf install libmnl",
+  "dracut -f",
+  "echo ADDRESS > /sys/bus/pci/drivers_probe",
+  "echo NUMBER > /sys/class/net/X/device/sriov_numvfs",
+  "echo X > /sys/bus/X/drivers_probe",
+  "echo X > /sys/bus/pci/devices/X/sriov_numvfs",
+  "echo X > /sys/bus/pci/X",
+  "for vf in X; do echo $vf > /sys/bus/pci/drivers_probe; done",
+  "fuser -v /var/lib/cni/rdma",
+  "fuser -v X",
+  "ip link set PF up",
+  "ip link set PF vf VF mac MAC",
+  "ip link set X up",
+  "ip netns attach home 1; nsenter -t PID --net rdma dev set NAME netns home; ip netns del home",
+  "ip netns del",
+  "kill X",
+  "ls -l X",
+  "lsns -t net",
+  "lspci -D",
+  "mkinitcpio -P",
+  "mlxconfig",
+  "mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8",
+  "modprobe -a ib_core mlx5_ib",
+  "modprobe X && echo X > /etc/modules-load.d/X.conf",
+  "modprobe ib_core",
+  "modprobe rdma_cm",
+  "mount -t configfs configfs /sys/kernel/config",
+  "nsenter -t X -m umount X",
+  "rdma dev",
+  "rdma dev add ... type SMI",
+  "rdma dev del NAME",
+  "rdma dev del X",
+  "rdma dev set NAME name NEWNAME",
+  "rdma dev set X name X",
+  "rdma-cni completion bash",
+  "rdma-cni doctor",
+  "rdma-cni install",
+  "rdma-cni netns-mode check --expect exclusive",
+  "rdma-cni netns-mode set X --persist",
+  "rdma-cni netns-mode set exclusive --persist",
+  "rdma-cni netns-mode set exclusive",
+  "rdma-cni netns-mode",
+  "rdma-cni validate -",
+  "rdma-cni validate FILE...",
+  "rdma-cni validate",
+  "rdma-cni vf-mac list",
+  "rdma-cni vf-mac set --force",
+  "rdma-cni vf-mac set --guid X VF GUID",
+  "rdma-cni vf-mac set --guid ib0 3 0203:00ff:fe00:4853",
+  "rdma link",
+  "rm X",
+  "systemctl --failed",
+  "systemctl edit rdma-cni-vf-mac.service",
+  "umount X",
+  "umount",
+  "update-initramfs -u",
+  "zypper install libmnl0",
+];
+
+/** Sentences that only look like commands. */
+const PROSE = ["mount it writable", "mount keeps it", "modprobe reads that file"];
+
+/** The texts in a source that are not comments; what is filled in is X, and parts that are joined stand together. */
+function literalsOf(source: string): string[] {
+  const code = source.replaceAll(/\/\*[^]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
+  const filled = fillIn(code);
+  const texts: string[] = [];
+  let end = 0;
+  for (
+    const { 0: text, index } of filled.matchAll(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g)
+  ) {
+    const isJoined = texts.length > 0 && /^\s*\+\s*$/.test(filled.slice(end, index));
+    texts.push((isJoined ? texts.pop()! : "") + text.slice(1, -1));
+    end = index + text.length;
+  }
+  return texts;
+}
+
+/** Puts X in place of each \${...}, whatever braces are within. */
+function fillIn(code: string): string {
+  const start = code.indexOf("${");
+  if (start < 0) return code;
+  let end = start + 2;
+  for (let depth = 1; depth > 0 && end < code.length; end++) {
+    if (code[end] === "{") depth++;
+    if (code[end] === "}") depth--;
+  }
+  return `${code.slice(0, start)}X${fillIn(code.slice(end))}`;
+}
+
+/** What is code in a running text, and what the sessions shown type or advise. */
+function spansOf(markdown: string): string[] {
+  const prose = markdown.replaceAll(/^```.*?^```$/gms, "");
+  const sessions = [...markdown.matchAll(/^ +-> (.*)$/gm)].map(([, line]) => line!);
+  return [...[...prose.matchAll(/`([^`\n]+)`/g)].map(([, span]) => span!), ...sessions];
+}
+
+function* commandsIn(text: string): Generator<string> {
+  for (let rest = text;;) {
+    const start = rest.search(BEGINNING);
+    if (start < 0) return;
+    rest = rest.slice(start);
+    const prose = PROSE.find((phrase) => rest.startsWith(phrase));
+    const known = KNOWN.find((one) => rest.startsWith(one) && END.test(rest.slice(one.length)));
+    if (known !== undefined) yield known;
+    else if (prose === undefined) yield rest;
+    rest = rest.slice((known ?? prose ?? rest).length);
+  }
+}
+
+const shown: { file: string; command: string }[] = [
+  ...filesIn("src", ".ts").map((file) => ({
+    file,
+    texts: literalsOf(Deno.readTextFileSync(PROJECT + file)),
+  })),
+  ...["README.md", "examples/README.md"].map((file) => {
+    return { file, texts: spansOf(Deno.readTextFileSync(PROJECT + file)) };
+  }),
+].flatMap(({ file, texts }) =>
+  texts.flatMap((text) => [...commandsIn(text)].map((command) => ({ file, command })))
+);
+
+Deno.test("no message and no README shows a command that is not checked here, nor is one checked for nothing", () => {
+  // In a session that is shown there stands a word where a message has X.
+  const patterns = KNOWN.map((known) => {
+    return new RegExp(`^${known.replaceAll(/[.*+?^$()|[\]{}\\]/g, "\\$&").replaceAll(/\bX\b/g, "\\S+")}$`);
+  });
+  const unknown = shown.filter(({ command }) => !patterns.some((pattern) => pattern.test(command)));
+  assertEquals(unknown, []);
+  assertEquals(KNOWN.filter((known) => !shown.some(({ command }) => command === known)), []);
+});
+
+for (const command of KNOWN) {
+  Deno.test(`a shell understands ${command}`, async () => {
+    const { success, stderr } = await new Deno.Command("sh", { args: ["-n", "-c", command] }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    // What follows the first module is its options, unless all are modules.
+    for (const [, words] of command.matchAll(/modprobe ([^;&>]*)/g)) {
+      const [first, ...more] = words!.trim().split(/\s+/);
+      assert(first === "-a" || more.length === 0, words);
+    }
+  });
+}
+
+for (const command of KNOWN.filter((known) => known.startsWith("rdma-cni "))) {
+  Deno.test(`the program knows ${command}`, () => {
+    const context = { kernel: new MemoryAdminKernel(), terminal: new TestTerminal(), exit: () => {} };
+    let own = createProgram("rdma-cni", context);
+    const words = command.split(" ").slice(1);
+    while (words.length > 0) {
+      const word = words.shift()!;
+      const below = own.commands.find((one) => one.name() === word) as typeof own | undefined;
+      const option = own.options.find(({ long }) => long === word);
+      if (below) own = below;
+      else if (option) words.splice(0, option.required ? 1 : 0); // its value
+      else {assert(
+          !word.startsWith("--") && own.registeredArguments.length > 0,
+          `${own.name()} takes no ${word}`,
+        );}
+    }
+  });
+}

@@ -1,0 +1,9 @@
+// What commands ask the kernel of the machine that runs the tests.
+import { LinuxAdminKernel } from "../../src/kernel/linux_admin.ts";
+import { assert } from "../assert.ts";
+
+Deno.test("the boot began when the kernel says it did", () => {
+  const [, seconds] = /^btime (\d+)$/m.exec(Deno.readTextFileSync("/proc/stat"))!;
+  const { bootedAtMs } = new LinuxAdminKernel();
+  assert(Math.abs(bootedAtMs - Number(seconds) * 1000) < 5000, `${bootedAtMs} instead of ${seconds} s`);
+});

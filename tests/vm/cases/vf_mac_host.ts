@@ -1,0 +1,275 @@
+// Virtual functions that the host uses, that cannot do RDMA, that take their time, or that are InfiniBand's.
+import assert from "node:assert/strict";
+import { rdmaCni } from "../guest/command.ts";
+import {
+  addNetns,
+  bind,
+  holdContext,
+  netdevToNetns,
+  pf,
+  rebind,
+  setSimParameter,
+  sh,
+  shOk,
+  simParameter,
+  unbind,
+  until,
+  vf,
+  vfs,
+  vmCase,
+} from "../guest/harness.ts";
+import { PROJECT } from "../guest/programs.ts";
+import {
+  assertRefused,
+  assertUnchanged,
+  HOME_MACS,
+  indexes,
+  list,
+  makeRandom,
+  NEW_MAC,
+  nodeGuid,
+  vfMacCase,
+} from "../guest/vf_addresses.ts";
+
+/** A case with the kernel module vf_sim at hand; see its source for the parameters. */
+function vfSimCase(
+  name: string,
+  run: (netdev: string, set: (parameter: string, value: number) => void) => Promise<void>,
+): void {
+  vfMacCase(name, async (netdev) => {
+    await shOk('modprobe --dirname "$MODULES" vf_sim');
+    try {
+      await run(netdev, (parameter, value) => {
+        Deno.writeTextFileSync(`/sys/module/vf_sim/parameters/${parameter}`, `${value}`);
+      });
+    } finally {
+      await sh("for link in br0 vlan7; do ip link del $link; done");
+      await shOk("rmmod vf_sim");
+    }
+  });
+}
+
+vfSimCase("what the host uses is left alone and named, and taken only if forced", async (netdev, set) => {
+  await shOk('modprobe --dirname "$MODULES" --all 8021q bridge');
+  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  const [address, up, bridged, vlan] = vfs().map(({ netdev }) => netdev!);
+  await shOk(`ip addr add 192.0.2.1/24 dev ${address}`);
+  await shOk(`ip link set ${up} addrgenmode none && ip link set ${up} up`);
+  await until("it has a carrier", () => Deno.readTextFileSync(`/sys/class/net/${up}/carrier`) === "1\n");
+  await shOk(`ip link add br0 type bridge && ip link set ${bridged} master br0`);
+  await shOk(`ip link add link ${vlan} name vlan7 type vlan id 7`);
+  await holdContext(vf(4).rdmaDevice);
+  set("vdpa", 5);
+  set("representor", 6);
+  await shOk("ip link set rep0 master br0");
+  const uses = [
+    `its netdev "${address}" has an IP address`,
+    `its netdev "${up}" is up and has a carrier`,
+    `its netdev "${bridged}" is below "br0"`,
+    `its netdev "${vlan}" is below "vlan7"`,
+    `programs have its RDMA device "${vf(4).rdmaDevice}" open (1 contexts)`,
+    'it has the vDPA device "vdpa0"',
+    'its representor "rep0" is in "br0"',
+  ];
+  await assertUnchanged(async () => {
+    const { code, stderr } = await rdmaCni("vf-mac init --all");
+    const lines = uses.map((use, number) =>
+      `VF ${number} of ${netdev} (${vfs()[number]!.deviceId}) is left alone: ` +
+      `node GUID is zero, but the host uses it: ${use}`
+    );
+    const counts = "0 were ready, 0 were given an address, 0 could not be";
+    assert.deepEqual([code, stderr.trimEnd().split("\n")], [0, [...lines, counts]]);
+    assert.deepEqual((await list()).map(({ usedByHost }) => usedByHost), uses);
+    for (const [number, use] of uses.entries()) {
+      const words = use.replaceAll(/[()]/g, "\\$&");
+      const outcome = await rdmaCni(`vf-mac set ${netdev} ${number} 02:03:00:00:77:0${number}`);
+      assertRefused(
+        outcome,
+        new RegExp(`Cannot touch VF ${number} .*: the host uses it: ${words} .*--force`),
+      );
+    }
+    assertRefused(await rdmaCni("vf-mac init --all --force 0"), /--force takes VFs of one physical/, 2);
+  });
+
+  const before = await indexes();
+  const { code, stderr } = await rdmaCni(`vf-mac init ${netdev} --force 0 3`);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /0 were ready, 2 were given an address, 0 could not be\n$/);
+  assert.deepEqual((await list()).map(({ ready }) => ready), [true, false, false, true, false, false, false]);
+  assert.equal((await indexes()).filter((index) => before.includes(index)).length, before.length - 2);
+
+  const { findings } = JSON.parse((await rdmaCni("doctor --json")).stdout);
+  const words = findings.filter(({ group, level }: { group: string; level: string }) =>
+    group === "vfs" && level === "warning"
+  ).map(({ text }: { text: string }) => text);
+  assert.equal(words.length, 5, JSON.stringify(findings));
+  assert.equal(words[0], `${netdev}: VF 1: node GUID is zero, but the host uses it: ${uses[1]}`);
+});
+
+vfSimCase("drivers that take their time are bound side by side", async (netdev, set) => {
+  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  set("bind_delay_ms", 3000);
+  const start = performance.now();
+  const { code, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
+  const ms = Math.round(performance.now() - start);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+  assert.ok(ms < 15_000, `7 binds of 3 s each took ${ms} ms`);
+});
+
+vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
+  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  set("bind_delay_ms", 2000);
+  const child = new Deno.Command("/opt/cni/bin/rdma", {
+    args: ["vf-mac", "init", netdev],
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const unbound = () => vfs().filter(({ netdev }) => netdev === undefined).length;
+  await until("all drivers are away", () => unbound() === HOME_MACS.length);
+  child.kill("SIGTERM");
+  const { code, stderr } = await child.output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+});
+
+vfMacCase("what a crash leaves without driver is reported, and bound by the next init", async (netdev) => {
+  await makeRandom(1);
+  setSimParameter("refuse_binds", 1000);
+  const child = new Deno.Command("/opt/cni/bin/rdma", {
+    args: ["vf-mac", "init", netdev],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await until("a bind is refused", () => Number(simParameter("refuse_binds")) < 1000);
+  child.kill("SIGKILL");
+  await child.status;
+  setSimParameter("refuse_binds", 0);
+  const { stdout } = await rdmaCni("doctor");
+  assert.match(stdout, /VF 1: no driver is bound\n +-> for vf in /);
+  const { code, stderr } = await rdmaCni("vf-mac init --all");
+  assert.equal(code, 0, stderr);
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+});
+
+vfMacCase("functions without RDMA are waited for once, and nothing is changed", async (netdev) => {
+  setSimParameter("no_rdma", true);
+  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  const init = async () => {
+    const start = performance.now();
+    const { code, stderr } = await rdmaCni("vf-mac init --all --timeout 4");
+    const [first, ...lines] = stderr.trimEnd().split("\n");
+    assert.equal(code, 0, stderr);
+    assert.equal(
+      stderr.match(new RegExp(`^VF . of ${netdev} .* left alone: no RDMA device$`, "mg"))?.length,
+      7,
+    );
+    assert.equal(lines.at(-1), "0 were ready, 0 were given an address, 0 could not be");
+    return { isWaiting: first === "Waiting for the RDMA devices of 7 virtual functions", start };
+  };
+  await assertUnchanged(async () => {
+    const { isWaiting, start } = await init();
+    const ms = Math.round(performance.now() - start);
+    assert.ok(isWaiting && ms >= 4000 && ms < 20_000, `one wait of 4 s took ${ms} ms`);
+    assert.equal((await init()).isWaiting, false);
+  });
+  assert.equal(await shOk("stat -c '%a %u' /run/rdma-cni/without-rdma"), "700 0");
+});
+
+vfMacCase("an adapter without RDMA is left as it is", async () => {
+  const { deviceId } = vfs()[0]!;
+  await shOk("rmmod rdma_sim");
+  try {
+    unbind(deviceId);
+    await shOk(`ip link set ${pf().netdev} vf 1 mac 00:00:00:00:00:00`);
+    rebind(vfs()[1]!.deviceId);
+    const look = async () => [vfs(), await shOk(`ip -j link show ${pf().netdev}`)];
+    const before = await look();
+    const { code, stderr } = await rdmaCni("vf-mac init --all");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^VF 0 .* no driver is bound, and no function of its kind has an RDMA device$/m);
+    assert.match(stderr, /^VF 1 .* left alone: no RDMA device$/m);
+    assert.deepEqual(await look(), before);
+  } finally {
+    bind(deviceId); // first, so that the devices are numbered in order again
+    await shOk('modprobe --dirname "$MODULES" rdma_sim');
+  }
+});
+
+vfMacCase("a pod with its own MAC address is as ready as others", async (netdev) => {
+  await addNetns("pod");
+  await netdevToNetns(vf(0).netdev, "pod", "net1");
+  // As sriov-cni does with "mac"; igb must trust a function that sets its own address.
+  await shOk(
+    `ip link set ${netdev} vf 0 mac ${NEW_MAC} trust on && ip -n pod link set net1 address ${NEW_MAC}`,
+  );
+  await shOk(`ip link set ${netdev} vf 0 trust off`);
+  await assertUnchanged(async () => {
+    const [own] = await list();
+    assert.deepEqual([own!.adminMac, own!.effectiveMac, own!.ready], [NEW_MAC, NEW_MAC, true]);
+    const { code, stderr } = await rdmaCni("vf-mac init --all");
+    assert.deepEqual([code, stderr], [0, "7 were ready, 0 were given an address, 0 could not be\n"]);
+    const doctor = await rdmaCni("doctor");
+    assert.equal(doctor.code, 0, doctor.stdout);
+    assert.match(doctor.stdout, /^ok +vfs +7 of 7 ready for RDMA CM$/m);
+  });
+});
+
+vfSimCase("on InfiniBand the node and the port GUID are set, each verified", async (netdev, set) => {
+  set("infiniband", 1);
+  const guid = "0203:00ff:fe00:7701";
+  const { code, stderr } = await rdmaCni(`vf-mac set ibpf0 3 ${guid} --guid --no-rebind`);
+  assert.equal(code, 0, stderr);
+  const logged = (await shOk("dmesg")).match(/vf_sim: VF \d+ gets .*/g);
+  const digits = guid.replaceAll(":", "");
+  assert.deepEqual(
+    logged?.slice(-2),
+    ["node", "port"].map((kind) => `vf_sim: VF 3 gets ${kind} GUID ${digits}`),
+  );
+  const { stdout } = await rdmaCni("vf-mac list ibpf0 --json");
+  const [other, own] = JSON.parse(stdout).slice(2, 4);
+  assert.deepEqual([own.isInfiniBand, own.adminMac, own.adminNodeGuid, own.adminPortGuid], [
+    true,
+    "00:00:00:00:00:00",
+    guid,
+    guid,
+  ]);
+  assert.equal(other.adminPortGuid, "0000:0000:0000:0000");
+  const table = (await rdmaCni("vf-mac list ibpf0")).stdout;
+  assert.match(table, new RegExp(`^ibpf0 +3 .* ${guid} `, "m"));
+  assert.ok(!table.includes("ee:ee"), table);
+
+  assertRefused(await rdmaCni(`vf-mac set ibpf0 4 ${guid} --guid`), /VF 3 of ibpf0 has it/);
+  // The simulated RDMA device has a node GUID of its MAC address, whatever GUID the port gets.
+  const before = await nodeGuid(3);
+  const set3 = (address: string) => rdmaCni(`vf-mac set ibpf0 3 ${address} --guid`);
+  assertRefused(await set3("0203:00ff:fe00:7702"), new RegExp(`its RDMA device mlx5_\\d+ has ${before}`));
+  assert.equal((await set3(before!)).code, 0);
+  assert.match((await set3(before!)).stderr, /has GUID .* already/);
+
+  // Ethernet's functions are dealt with all the same.
+  await makeRandom(1);
+  assert.equal((await rdmaCni("vf-mac init --all")).code, 0);
+  assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
+  assertRefused(await rdmaCni(`vf-mac set ${netdev} 3 ${guid} --guid`), /no InfiniBand port/);
+});
+
+vmCase("vf-mac: the README's rule of udev marks the netdevs of virtual functions and no others", async () => {
+  const readme = Deno.readTextFileSync(`${PROJECT}/README.md`);
+  const [, rule] = /^```udev\n(.*?)^```$/ms.exec(readme)!;
+  const file = "/etc/udev/rules.d/70-rdma-cni-vfs.rules";
+  await Deno.mkdir("/etc/udev/rules.d", { recursive: true });
+  await Deno.writeTextFile(file, rule!);
+  try {
+    await shOk(`udevadm verify ${file}`);
+    const isMarked = async (netdev: string) =>
+      /NM_UNMANAGED=1/.test(await shOk(`udevadm test --action=add /sys/class/net/${netdev} 2>&1`));
+    assert.deepEqual([await isMarked(vf(0).netdev), await isMarked(pf().netdev!), await isMarked("lo")], [
+      true,
+      false,
+      false,
+    ]);
+  } finally {
+    await Deno.remove(file);
+  }
+});

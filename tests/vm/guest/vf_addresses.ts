@@ -1,0 +1,93 @@
+// What the cases about addresses of virtual functions share.
+import assert from "node:assert/strict";
+import { rdmaCni } from "./command.ts";
+import { bind, type Outcome, pf, rdmaDevices, shOk, unbind, until, vfs, vmCase } from "./harness.ts";
+
+export const NEW_MAC = "02:03:00:00:77:01";
+export const NEW_GUID = "0203:00ff:fe00:7701";
+export const NO_MAC = "00:00:00:00:00:00";
+/** What the rig gives the virtual functions. */
+export const HOME_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5${number}`);
+
+/** The physical function's netdev, taken before a case gives that function others. */
+let pfNetdev = "";
+
+/** A case that may change the administrative addresses, which nothing else would bring back. */
+export function vfMacCase(name: string, run: (netdev: string) => Promise<void>): void {
+  vmCase(`vf-mac: ${name}`, async () => {
+    const netdev = pfNetdev = pf().netdev!;
+    try {
+      await run(netdev);
+    } finally {
+      await Deno.remove("/run/rdma-cni/without-rdma", { recursive: true }).catch(() => {});
+      await shOk(`ip link set ${netdev} up`);
+      await until("the PF is up", () => operState(netdev) === "up");
+      for (const [number, mac] of HOME_MACS.entries()) {
+        if (await adminMac(number) !== mac) await setAdminMac(number, mac);
+      }
+    }
+  });
+}
+
+export interface Status {
+  number: number;
+  deviceId: string;
+  adminMac: string;
+  effectiveMac?: string;
+  nodeGuid?: string;
+  rdmaDevice?: string;
+  ready: boolean;
+  reason?: string;
+  [key: string]: unknown;
+}
+
+export async function list(): Promise<Status[]> {
+  const { code, stdout, stderr } = await rdmaCni("vf-mac list --json");
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+export function operState(netdev: string): string {
+  return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
+}
+
+/** Administrative addresses as iproute2 shows them. */
+export async function adminMac(number: number): Promise<string> {
+  const [link] = JSON.parse(await shOk(`ip -j link show ${pfNetdev}`));
+  return link.vfinfo_list.find(({ vf }: { vf: number }) => vf === number).address;
+}
+
+export async function setAdminMac(number: number, mac: string): Promise<void> {
+  await shOk(`ip link set ${pfNetdev} vf ${number} mac ${mac}`);
+}
+
+/** A virtual function that was given no address before its driver bound, so that it has a random one. */
+export async function makeRandom(number: number): Promise<void> {
+  const { deviceId } = vfs()[number]!;
+  unbind(deviceId);
+  await setAdminMac(number, NO_MAC);
+  bind(deviceId);
+}
+
+export async function nodeGuid(number: number): Promise<string | undefined> {
+  const [name] = vfs()[number]!.rdmaDevices;
+  return (await rdmaDevices()).find((device) => device.name === name)?.nodeGuid;
+}
+
+export async function indexes(): Promise<number[]> {
+  return (await rdmaDevices()).map(({ index }) => index).sort((a, b) => a - b);
+}
+
+/** Asserts that a command failed with words on standard error and nothing on standard output. */
+export function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, wanted = 1): void {
+  assert.deepEqual([code, stdout], [wanted, ""], stderr);
+  assert.match(stderr.replaceAll("\n", " | "), words);
+}
+
+/** Asserts that a command leaves addresses and devices as they are. */
+export async function assertUnchanged(run: () => Promise<void>): Promise<void> {
+  const state = async () => [await indexes(), await Promise.all(HOME_MACS.map((_, n) => adminMac(n))), vfs()];
+  const before = await state();
+  await run();
+  assert.deepEqual(await state(), before);
+}
