@@ -15,6 +15,7 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
     const folder = `${root}/bus/${bus}/devices/${id}`;
     if (!exists(folder)) continue;
     const driver = linkName(`${folder}/driver`);
+    const rdmaDevices = list(`${folder}/infiniband`);
     const isPhysicalFunction = bus === "pci" && !exists(`${folder}/physfn`);
     return {
       id,
@@ -22,7 +23,8 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
       ...(driver === undefined ? {} : { driver }),
       isPhysicalFunction,
       enabledVfs: isPhysicalFunction && Number(readText(`${folder}/sriov_numvfs`)) || 0,
-      rdmaDevices: list(`${folder}/infiniband`),
+      rdmaDevices,
+      rdmaDeviceCount: Math.max(rdmaDevices.length, countFolders(`${folder}/infiniband`)),
       uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
         return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
       }),
@@ -62,6 +64,14 @@ export function exists(path: string): boolean {
 /** The names in a folder, sorted; none when it is absent. */
 export function list(folder: string): string[] {
   return absentIsUndefined(() => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort()) ?? [];
+}
+
+/**
+ * How many folders are in a folder of sysfs, those included that only other network namespaces show. Each is a link to
+ * the one above (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or given to another namespace.
+ */
+function countFolders(folder: string): number {
+  return (absentIsUndefined(() => Deno.statSync(folder).nlink) ?? 2) - 2;
 }
 
 /** The last part of what a link points at, or undefined when it is absent. */

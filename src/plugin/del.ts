@@ -9,7 +9,7 @@ import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } fro
 
 /**
  * Brings the attachment's RDMA devices home and forgets it. Succeeds whenever nothing of it is left, whatever the
- * reason; fails only when a device that is in the pod cannot be moved.
+ * reason; fails only when a device that is in the pod cannot be moved. The record stays while a device is out of reach.
  *
  * @throws {CniError}
  */
@@ -25,10 +25,12 @@ export function del(call: Call, node: Node): void {
     return log.info(`Record ${file} is another attachment's: not touched`);
   }
   const { environment, config } = call;
-  if (record) bringHome(node, log, file, record, environment.netns);
-  else if (config.deviceId) bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
+  const isDone = !record || bringHome(node, log, file, record, environment.netns);
+  if (!record && config.deviceId) {
+    bringHomeUnrecorded(node, log, file, config.deviceId, environment.netns);
+  }
   removeLeftover(call, node);
-  forget(node, log, file);
+  if (isDone) forget(node, log, file);
 }
 
 function loadRecord(call: Call, { state }: Node, file: string): AttachmentRecord | undefined {

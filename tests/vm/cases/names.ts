@@ -388,7 +388,7 @@ vmCase("names: nor does it rename one that a newer record owns at home", async (
   writeRecord("net-container2-net1", {
     ...record,
     containerID: "container2",
-    createdAt: new Date(Date.now() + 1000).toISOString(),
+    bootTimeUs: Number(record["bootTimeUs"]) + 1,
   });
   assertQuiet(await pod.del());
   assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);

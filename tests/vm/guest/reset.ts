@@ -4,6 +4,7 @@ import {
   type NetworkFunction,
   pf,
   setSimParameter,
+  setSlowness,
   sfs,
   simParameters,
   unbind,
@@ -39,6 +40,7 @@ export async function readHome(): Promise<Home> {
  */
 export async function resetNode(home: Home): Promise<void> {
   await endBackground();
+  setSlowness({});
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   const holders = await endHolders();
   const asBefore = Object.entries(home.parameters).every(([name, value]) =>

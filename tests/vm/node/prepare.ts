@@ -7,19 +7,19 @@ export interface Node {
   /** Folder of all that was prepared; git ignores it. */
   directory: string;
   kernel: Kernel;
-  /** The kernel module that gives network functions RDMA devices. */
-  simModule: string;
   /** Runs a chain of plugins through libcni: see libcni/main.go. */
   libcniRunner: string;
   /** Holds a context of an RDMA device: see sim/hold_context.c. */
   holdContext: string;
 }
 
+/** Our kernel modules: one gives network functions RDMA devices, the other makes the kernel slow to move them. */
+const MODULES = ["rdma_sim", "slow_client"];
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const DIRECTORY = fileURLToPath(new URL("../../../dist/node", import.meta.url));
 
 /**
- * Prepares the simulated node: Debian packages, a kernel, our kernel module and two small programs. What is
+ * Prepares the simulated node: Debian packages, a kernel, our kernel modules and two small programs. What is
  * there and not older than its sources is kept, so that a second call takes well under a second.
  *
  * @param progress takes one line for each step that takes time
@@ -32,14 +32,15 @@ export async function prepareNode(progress: (line: string) => void): Promise<Nod
   const node: Node = {
     directory: DIRECTORY,
     kernel,
-    simModule: `${kernel.extraModules}/rdma_sim.ko`,
     libcniRunner: `${DIRECTORY}/libcni-run`,
     holdContext: `${DIRECTORY}/hold_context`,
   };
-  const sim = `${SOURCES}sim/rdma_sim.c`;
-  if (await isOlder(node.simModule, sim)) {
-    progress("kernel module: building ...");
-    await buildSimModule(kernel);
+  const areOlder = MODULES.map((name) => {
+    return isOlder(`${kernel.extraModules}/${name}.ko`, `${SOURCES}sim/${name}.c`);
+  });
+  if ((await Promise.all(areOlder)).includes(true)) {
+    progress("kernel modules: building ...");
+    await buildModules(kernel);
   }
   const holdContext = `${SOURCES}sim/hold_context.c`;
   if (await isOlder(node.holdContext, holdContext)) {
@@ -67,10 +68,10 @@ async function isOlder(target: string, source: string): Promise<boolean> {
  * Builds in a folder of its own, because make leaves its files beside the sources, and with the headers
  * mounted there, because the kernel's Makefile refuses paths with a space.
  */
-async function buildSimModule(kernel: Kernel): Promise<void> {
+async function buildModules(kernel: Kernel): Promise<void> {
   const build = await Deno.makeTempDir();
   try {
-    for (const name of ["Kbuild", "rdma_sim.c"]) {
+    for (const name of ["Kbuild", ...MODULES.map((name) => `${name}.c`)]) {
       await Deno.copyFile(`${SOURCES}sim/${name}`, `${build}/${name}`);
     }
     await Deno.mkdir(`${build}/kernel`);
@@ -80,7 +81,9 @@ async function buildSimModule(kernel: Kernel): Promise<void> {
       ["--mount", "sh", "-c", make, kernel.directory, kernel.headers, kernel.makefile],
       build,
     );
-    await Deno.copyFile(`${build}/rdma_sim.ko`, `${kernel.extraModules}/rdma_sim.ko`);
+    for (const name of MODULES) {
+      await Deno.copyFile(`${build}/${name}.ko`, `${kernel.extraModules}/${name}.ko`);
+    }
   } finally {
     await Deno.remove(build, { recursive: true });
   }
