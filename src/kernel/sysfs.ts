@@ -16,6 +16,9 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
     if (!exists(folder)) continue;
     const driver = linkName(`${folder}/driver`);
     const rdmaDevices = list(`${folder}/infiniband`);
+    const uverbs = list(`${folder}/infiniband_verbs`).map((name) => {
+      return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
+    });
     const isPhysicalFunction = bus === "pci" && !exists(`${folder}/physfn`);
     return {
       id,
@@ -24,10 +27,8 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
       isPhysicalFunction,
       enabledVfs: isPhysicalFunction && Number(readText(`${folder}/sriov_numvfs`)) || 0,
       rdmaDevices,
-      rdmaDeviceCount: Math.max(rdmaDevices.length, countFolders(`${folder}/infiniband`)),
-      uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
-        return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
-      }),
+      rdmaDeviceCount: Math.max(rdmaDevices.length, uverbs.length, countFolders(`${folder}/infiniband`)),
+      uverbs,
     };
   }
   return undefined;

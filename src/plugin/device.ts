@@ -88,7 +88,7 @@ function isCertain({ bus, atHome }: RdmaFunction): boolean {
 }
 
 function isNone({ bus }: RdmaFunction): boolean {
-  return bus.rdmaDeviceCount === 0 && bus.uverbs.length === 0;
+  return bus.rdmaDeviceCount === 0;
 }
 
 function explainFailure(found: RdmaFunction): CniError {
@@ -160,7 +160,7 @@ export function countAway({ rdmaDeviceCount, rdmaDevices }: BusDevice): number {
  */
 export function areAllHome(kernel: Kernel, deviceId: string): boolean {
   const bus = kernel.getBusDevice(deviceId);
-  if (!bus || bus.rdmaDeviceCount === 0) return true;
+  if (!bus) return true;
   if (countAway(bus) > 0) return false;
   const names = kernel.hostNetns.listRdmaDevices().map(({ name }) => name);
   return bus.rdmaDevices.every((name) => names.includes(name));

@@ -79,6 +79,15 @@ Deno.test("a stale record of the Go plugin does not take the device of a pod tha
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
 });
 
+Deno.test("a record of the Go plugin does not come before one that names its namespace", async () => {
+  using node = new TestNode();
+  node.device.space = node.losePath();
+  node.write(FILE, node.record()); // of an earlier build, and older by the clock
+  node.write(GO_FILE, GO_RECORD);
+  await node.succeed("DEL");
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host", GO_FILE]);
+});
+
 Deno.test("of two records of the Go plugin neither takes a device from a namespace that nobody names", async () => {
   using node = new TestNode();
   node.kernel.held.set(HELD, node.pod);

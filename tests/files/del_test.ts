@@ -44,6 +44,9 @@ Deno.test("DEL after the namespace has gone finds the device at home", async () 
   using node = await TestNode.added();
   node.kernel.paths.delete(POD);
   node.kernel.endNetns(node.pod);
+  node.kernel.listNetns = () => {
+    throw new Error("searched all processes for a device that is home");
+  };
   await node.succeed("DEL");
   node.assertForgotten();
 });

@@ -91,6 +91,22 @@ Deno.test("an optional ADD goes without a device after half a second in which th
   assertEquals([node.kernel.sleptMs, ...node.files()], [500]);
 });
 
+Deno.test("ADD does not take a function of which the pod has one device and another namespace the other", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  node.kernel.addDevice(VF, 3).space = node.kernel.addNetns("/run/netns/other");
+  await node.fail("ADD", 111);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("a device that comes home with an SMI sub-device there is refused, since the kernel would never finish", async () => {
+  using node = new TestNode();
+  delete node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" }).uverbs;
+  moveHome(node, node.device, 100);
+  await node.fail("ADD", 112);
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
+});
+
 Deno.test("DEL waits for a device that the kernel is moving, and restores its name", async () => {
   using node = await TestNode.added();
   node.device.name = "rdma_net1";

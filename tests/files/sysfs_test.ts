@@ -94,6 +94,13 @@ Deno.test("an auxiliary device is no physical function, and may have nothing of 
   });
 });
 
+Deno.test("a device that only its uverbs device shows counts too", () => {
+  using sysfs = new TestSysfs();
+  sysfs.folder(`devices/pci0000:00/${PF}/${SF}/infiniband_verbs/uverbs4`, { ibdev: "mlx5_4\n" });
+  const { rdmaDevices, rdmaDeviceCount } = getBusDevice(SF, sysfs.root)!;
+  assertEquals([rdmaDevices, rdmaDeviceCount], [[], 1]);
+});
+
 Deno.test("a uverbs device that vanishes while it is read has no RDMA device", () => {
   using sysfs = new TestSysfs();
   sysfs.folder(`devices/pci0000:00/${VF}/infiniband_verbs/uverbs7`);
