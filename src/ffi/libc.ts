@@ -10,6 +10,7 @@ export { cString } from "./c_string.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // int clock_gettime(clockid_t, struct timespec *)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
   faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int faccessat(int, const char *path, int mode, int flags)
   fexecve: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int fexecve(int fd, char *const argv[], char *const envp[])

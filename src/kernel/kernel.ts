@@ -49,6 +49,11 @@ export interface BusDevice {
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host's namespace. */
   readonly rdmaDevices: readonly string[];
+  /**
+   * How many RDMA devices it has in all namespaces, those included that the kernel is moving from one to another. In mode
+   * shared a device counts once for each namespace.
+   */
+  readonly rdmaDeviceCount: number;
   /** Its character devices of class uverbs, each with its RDMA device; they show in whatever namespace that is. */
   readonly uverbs: readonly { readonly name: string; readonly rdmaDevice: string }[];
 }
@@ -88,6 +93,8 @@ export interface OpenFolder extends Disposable {
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another. */
   readonly bootId: string;
+  /** Microseconds since this boot began, which nobody can set (CLOCK_BOOTTIME); of two calls the later gets more. */
+  getBootTimeUs(): number;
   /** The namespace the plugin runs in, where devices are at home. */
   readonly hostNetns: Netns;
   /** @throws {NetnsError} when the path is missing or no network namespace */

@@ -2,6 +2,7 @@ import { assertWritable } from "../ffi/access.ts";
 import { openForReading } from "../ffi/fd.ts";
 import { check } from "../ffi/libc.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
+import { getBootTimeUs } from "./boot_time.ts";
 import { EAGAIN, SyscallError } from "./error.ts";
 import { openFolder } from "./folder.ts";
 import type {
@@ -31,6 +32,10 @@ export class LinuxKernel implements Kernel {
 
   get bootId(): string {
     return Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
+  }
+
+  getBootTimeUs(): number {
+    return getBootTimeUs();
   }
 
   get hostNetns(): LinuxNetns {

@@ -15,6 +15,10 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
     const folder = `${root}/bus/${bus}/devices/${id}`;
     if (!exists(folder)) continue;
     const driver = linkName(`${folder}/driver`);
+    const rdmaDevices = list(`${folder}/infiniband`);
+    const uverbs = list(`${folder}/infiniband_verbs`).map((name) => {
+      return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
+    });
     const isPhysicalFunction = bus === "pci" && !exists(`${folder}/physfn`);
     return {
       id,
@@ -22,10 +26,9 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
       ...(driver === undefined ? {} : { driver }),
       isPhysicalFunction,
       enabledVfs: isPhysicalFunction && Number(readText(`${folder}/sriov_numvfs`)) || 0,
-      rdmaDevices: list(`${folder}/infiniband`),
-      uverbs: list(`${folder}/infiniband_verbs`).map((name) => {
-        return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
-      }),
+      rdmaDevices,
+      rdmaDeviceCount: Math.max(rdmaDevices.length, uverbs.length, countFolders(`${folder}/infiniband`)),
+      uverbs,
     };
   }
   return undefined;
@@ -67,6 +70,14 @@ export function list(folder: string): string[] {
 /** What a link points at, or undefined when it is absent. */
 export function linkTarget(path: string): string | undefined {
   return absentIsUndefined(() => Deno.readLinkSync(path));
+}
+
+/**
+ * How many folders are in a folder of sysfs, those included that only other network namespaces show. Each is a link to
+ * the one above (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or given to another namespace.
+ */
+function countFolders(folder: string): number {
+  return (absentIsUndefined(() => Deno.statSync(folder).nlink) ?? 2) - 2;
 }
 
 /** The last part of what a link points at, or undefined when it is absent. */

@@ -1,13 +1,13 @@
 import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
-import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { type Claim, describeClaim, listClaims } from "./claim.ts";
-import { type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
-import { awaitReturn, bringHome } from "./home.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import { type Claim, describeClaim, isAlive, listClaims } from "./claim.ts";
+import { countAway, type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
+import { bringHome } from "./home.ts";
 import { refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
-import { openRecorded } from "./recorded_netns.ts";
+import { KERNEL_TIMEOUT_MS, poll } from "./poll.ts";
 
 /** A function's RDMA devices that ADD may take. */
 export interface AcquiredDevices {
@@ -31,36 +31,44 @@ export function acquireDevices(
   deviceId: string,
   pod: Netns,
 ): AcquiredDevices {
-  const { kernel } = node;
-  let found = getFunction(node, deviceId);
+  const found = getFunction(node, deviceId);
   checkPhysicalFunction(found, config.allowPf, node, log);
   refuseSubDevices(found.atHome, found.atHome);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
-  if (pod.inode === kernel.hostNetns.inode) return { atHome: [], inPod: found.atHome };
-  if (!found.isAway) return { atHome: found.atHome, inPod: [] };
+  if (pod.inode === node.kernel.hostNetns.inode) return { atHome: [], inPod: found.atHome };
+  if (countAway(found.bus) === 0) return { atHome: found.atHome, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
-  const inPod = listDevicesIn(pod, found.bus);
-  if (inPod.length > 0 && claims[0]) throw inUse(deviceId, describeClaim(claims[0]));
-  if (isElsewhere(found.bus, inPod)) {
+  const holder = claims.find((claim) => isAlive(node.kernel, claim));
+  if (holder) throw inUse(deviceId, describeClaim(holder));
+  const find = () => findDevices(node, deviceId, pod);
+  let acquired = find();
+  if (!acquired) {
     for (const claim of claims) evict(claim, node, log, deviceId);
-    if (!awaitReturn(kernel, deviceId)) throw inUse(deviceId, "no record of this plugin tells which");
-    found = getFunction(node, deviceId);
+    acquired = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
   }
-  return { atHome: found.atHome, inPod };
+  // A record of version 1.0 does not name its namespace: while the device is on the host, its pod has ended.
+  const unknown = claims.find(({ record }) => !record.netns);
+  if (!acquired || acquired.inPod.length > 0 && unknown) {
+    throw inUse(deviceId, unknown ? describeClaim(unknown) : "no record of this plugin tells which");
+  }
+  refuseSubDevices(acquired.atHome, acquired.atHome);
+  return acquired;
 }
 
-function isElsewhere(bus: BusDevice, inPod: readonly RdmaDevice[]): boolean {
-  const known = [...bus.rdmaDevices, ...inPod.map(({ name }) => name)];
-  return bus.uverbs.some(({ rdmaDevice }) => !known.includes(rdmaDevice));
+/** All RDMA devices that a function has, or undefined when one is neither on the host nor in the pod. */
+function findDevices(node: Node, deviceId: string, pod: Netns): AcquiredDevices | undefined {
+  const { bus, atHome } = getFunction(node, deviceId);
+  const away = countAway(bus);
+  const inPod = away > 0 ? listDevicesIn(pod, bus) : [];
+  return inPod.length === away ? { atHome, inPod } : undefined;
 }
 
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
 function evict({ file, record }: Claim, node: Node, log: Log, deviceId: string): void {
-  using live = record.netns && openRecorded(node.kernel, record.netns);
-  if (live || !record.netns) throw inUse(deviceId, describeClaim({ file, record }));
+  if (!record.netns) return;
   log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
-  bringHome(node, log, file, record, "");
+  if (!bringHome(node, log, file, record, "")) throw inUse(deviceId, describeClaim({ file, record }));
   node.state.remove(file);
 }
 

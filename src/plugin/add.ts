@@ -126,7 +126,7 @@ function newRecord(
   attachment: Attachment,
   deviceId: string,
   devices: readonly NamedDevice[],
-  { kernel: { bootId } }: Node,
+  { kernel }: Node,
   { path, inode, cookie }: Netns,
 ): OwnRecord {
   return {
@@ -134,7 +134,8 @@ function newRecord(
     deviceId,
     devices: devices.map(({ index, name, podName }) => ({ index, hostName: name, podName })),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
-    bootId,
+    bootId: kernel.bootId,
+    bootTimeUs: kernel.getBootTimeUs(),
     createdAt: Date.now(),
   };
 }
@@ -183,13 +184,17 @@ function moveAll(
     const after = pod.getUverbs(index);
     if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(device, pod);
     log.info(`RDMA device ${name} (index ${index}) moved to ${pod.path}`);
-    if (after === uverbs) continue;
-    log.warning(
-      `RDMA device ${name} had /dev/infiniband/${uverbs} and has /dev/infiniband/${after} since it was moved: ` +
-        "if the device plugin gave the pod the former, the pod cannot open its device",
-    );
+    if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(name, uverbs, after));
   }
   if (devices.length > 0) requirePodLinks(links, pod);
+}
+
+/** Without module ib_uverbs there are none, until one is asked for: then the kernel loads it (nldev.c, ib_get_client_nl_info). */
+function explainUverbs(name: string, before: string | undefined, after: string | undefined): string {
+  const now = after ? `/dev/infiniband/${after}` : "none";
+  if (!before) return `RDMA device ${name} had no uverbs device when it was moved and has ${now} now`;
+  return `RDMA device ${name} had /dev/infiniband/${before} and has ${now} since it was moved: ` +
+    "if the device plugin gave the pod the former, the pod cannot open its device";
 }
 
 function vanished(device: RdmaDevice, pod: Netns): CniError {
@@ -205,8 +210,7 @@ function vanished(device: RdmaDevice, pod: Netns): CniError {
 
 function undo({ environment, log }: Call, node: Node, file: string, record: AttachmentRecord): void {
   try {
-    bringHome(node, log, file, record, environment.netns);
-    node.state.remove(file);
+    if (bringHome(node, log, file, record, environment.netns)) node.state.remove(file);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);

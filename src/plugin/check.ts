@@ -61,19 +61,20 @@ function checkDevices(record: AttachmentRecord, pod: Netns): void {
       `the devices were moved to another namespace than the one that ${JSON.stringify(pod.path)} is now`,
     );
   }
-  const present = pod.listRdmaDevices();
-  const names = present.map(({ name }) => name).join(", ") || "none";
   for (const { index, podName, hostName } of record.devices) {
-    const device = present.find((candidate) =>
-      index === undefined ? candidate.name === podName : candidate.index === index
-    );
+    const device = index === undefined
+      ? pod.listRdmaDevices().find(({ name }) => name === podName)
+      : pod.getRdmaDevice(index);
     const more = [
       ...index === undefined ? [] : [`index ${index}`],
       ...podName === hostName ? [] : [`${JSON.stringify(hostName)} on the host`],
     ];
     const wanted = `RDMA device ${JSON.stringify(podName)}` +
       (more.length > 0 ? ` (${more.join(", ")})` : "");
-    if (!device) throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
+    if (!device) {
+      const names = pod.listRdmaDevices().map(({ name }) => name).join(", ") || "none";
+      throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
+    }
     if (device.name !== podName) throw missing(`${wanted} is called ${JSON.stringify(device.name)} by now`);
   }
 }

@@ -1,5 +1,7 @@
+import type { Kernel } from "../kernel/kernel.ts";
 import type { Node } from "./node.ts";
 import type { AttachmentRecord } from "./record.ts";
+import { openRecorded } from "./recorded_netns.ts";
 
 /** A record of this boot that says an attachment has a function. */
 export interface Claim {
@@ -26,14 +28,32 @@ export function listClaims(
 
 /** The claims of newer attachments: kubelet may delete an old pod after a new one got its function. */
 export function listNewerClaims(node: Node, file: string, record: AttachmentRecord): Claim[] {
-  return listClaims(node, file, record.deviceId).filter((claim) =>
-    claim.record.createdAt >= record.createdAt
-  );
+  return listClaims(node, file, record.deviceId).filter((claim) => isNewer(node.kernel, claim, record));
 }
 
 /** The claim of a newer attachment, if there is any. */
 export function findNewerClaim(node: Node, file: string, record: AttachmentRecord): Claim | undefined {
   return listNewerClaims(node, file, record)[0];
+}
+
+/**
+ * The clock can be set back, so it does not decide, unless both records are of earlier builds, which wrote no other time.
+ * Records of version 1.0 have neither a time nor a namespace: a claim whose namespace lives comes before them.
+ */
+function isNewer(kernel: Kernel, claim: Claim, record: AttachmentRecord): boolean {
+  const { record: other } = claim;
+  if (!other.netns) return false;
+  if (!record.netns) return isAlive(kernel, claim);
+  if (other.bootTimeUs === undefined && record.bootTimeUs === undefined) {
+    return other.createdAt >= record.createdAt;
+  }
+  return (other.bootTimeUs ?? 0) >= (record.bootTimeUs ?? 0);
+}
+
+/** Whether the path of a claim's namespace still leads there; of a record of version 1.0 nobody can tell. */
+export function isAlive(kernel: Kernel, { record: { netns: recorded } }: Claim): boolean {
+  using netns = recorded && openRecorded(kernel, recorded);
+  return netns !== undefined;
 }
 
 /** Who claims, and the namespace that it has. */

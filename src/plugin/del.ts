@@ -10,7 +10,7 @@ import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } fro
 
 /**
  * Brings the attachment's RDMA devices home and forgets it. Succeeds whenever nothing of it is left, whatever the
- * reason; fails only when a device that is in the pod cannot be moved.
+ * reason; fails only when a device that is in the pod cannot be moved. The record stays while a device is out of reach.
  *
  * @throws {CniError}
  */
@@ -27,10 +27,10 @@ export function del(call: Call, node: Node): void {
   }
   const netns = podNetns(call, kernel);
   const { deviceId } = call.config;
-  if (record) bringHome(node, log, file, record, netns);
-  else if (deviceId) bringHomeUnrecorded(call, node, file, deviceId, netns);
+  const isDone = !record || bringHome(node, log, file, record, netns);
+  if (!record && deviceId) bringHomeUnrecorded(call, node, file, deviceId, netns);
   removeLeftover(call, node);
-  forget(node, log, file);
+  if (isDone) forget(node, log, file);
 }
 
 /** CNI_NETNS. The host's namespace is no pod's: then it is as if the runtime had not said which one is. */

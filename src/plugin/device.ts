@@ -5,6 +5,10 @@ import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../kernel/kerne
 import { isDigits } from "../text.ts";
 import type { DeviceIndexes } from "./device_indexes.ts";
 import type { Node } from "./node.ts";
+import { KERNEL_TIMEOUT_MS, PAUSE_MS } from "./poll.ts";
+
+/** How long a function may be without RDMA device while its driver is bound anew. Pods that may go without wait for it. */
+const NONE_TIMEOUT_MS = 500;
 
 /** One of a function's RDMA devices, and the name of its uverbs device if it is known. */
 export interface FunctionDevice extends RdmaDevice {
@@ -15,8 +19,6 @@ export interface FunctionDevice extends RdmaDevice {
 export interface RdmaFunction {
   readonly bus: BusDevice;
   readonly atHome: readonly FunctionDevice[];
-  /** At least one of its devices is in another namespace. */
-  readonly isAway: boolean;
 }
 
 /** A function is there, and its driver has made no RDMA device. */
@@ -61,28 +63,58 @@ export function resolveDeviceId(
 }
 
 /**
- * Looks up the RDMA devices of a function.
+ * Looks up the RDMA devices of a function. Sysfs and netlink disagree while the kernel moves, makes or removes one; then
+ * both are asked again, for some seconds at most.
  *
- * @throws {CniError} code 110 with the cause when it has none; {@linkcode NoRdmaDevice} when its driver made none
+ * @throws {CniError} code 110 with the cause when it has none, {@linkcode NoRdmaDevice} when its driver made none; 11 when
+ *   it cannot be told
  */
-export function getFunction({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
+export function getFunction(node: Node, deviceId: string): RdmaFunction {
+  let found = lookUp(node, deviceId);
+  for (let waitedMs = 0; !isCertain(found); waitedMs += PAUSE_MS) {
+    if (waitedMs >= (isNone(found) ? NONE_TIMEOUT_MS : KERNEL_TIMEOUT_MS)) throw explainFailure(found);
+    node.kernel.sleep(PAUSE_MS);
+    found = lookUp(node, deviceId);
+  }
+  return found;
+}
+
+function lookUp({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  const atHome = findByName(kernel.hostNetns, bus, indexes);
-  const found = { bus, atHome, isAway: isAway(bus) };
-  if (atHome.length > 0 || found.isAway) return found;
-  if (!bus.driver) {
-    throw notFound(
-      deviceId,
-      "no driver is bound to it",
-      `bind it: echo ${deviceId} > /sys/bus/${bus.bus}/drivers_probe`,
+  return { bus, atHome: findByName(kernel.hostNetns, bus, indexes) };
+}
+
+/** It has RDMA devices, and netlink has those that sysfs shows. */
+function isCertain({ bus, atHome }: RdmaFunction): boolean {
+  return bus.rdmaDeviceCount > 0 && atHome.length === bus.rdmaDevices.length;
+}
+
+function isNone({ bus }: RdmaFunction): boolean {
+  return bus.rdmaDeviceCount === 0;
+}
+
+function explainFailure(found: RdmaFunction): CniError {
+  const { id, driver, bus, rdmaDevices } = found.bus;
+  if (!isNone(found)) {
+    const names = rdmaDevices.map((name) => JSON.stringify(name)).join(", ");
+    return new CniError(
+      ErrorCode.tryAgainLater,
+      `Cannot use the RDMA devices of ${JSON.stringify(id)}: sysfs shows ${
+        names || "none"
+      }, netlink disagrees`,
+      'the kernel is making or removing them; if this stays, compare "rdma dev" with ls /sys/class/infiniband',
     );
   }
-  throw new NoRdmaDevice(
+  if (!driver) {
+    const advice = `bind it: echo ${id} > /sys/bus/${bus}/drivers_probe`;
+    return notFound(id, "no driver is bound to it", advice);
+  }
+  return new NoRdmaDevice(
     ErrorCode.deviceNotFound,
-    `${cannotFind(deviceId)}: its driver ${JSON.stringify(bus.driver)} has made no RDMA device`,
+    `${cannotFind(id)}: its driver ${JSON.stringify(driver)} has made no RDMA device`,
     `load the driver's RDMA module (mlx5_ib for mlx5_core, irdma for iavf), or bind a driver that can do RDMA; ` +
       "functions given to virtual machines (vfio-pci) have none",
   );
@@ -122,9 +154,27 @@ function confirm(netns: Netns, index: number | undefined, name: string): RdmaDev
   return device?.name === name ? device : undefined;
 }
 
+/** How many of a function's RDMA devices are in other namespaces, or on their way, in mode exclusive. */
+export function countAway({ rdmaDeviceCount, rdmaDevices }: BusDevice): number {
+  return rdmaDeviceCount - rdmaDevices.length;
+}
+
 /**
- * Whether some of a function's RDMA devices are in another namespace. Class infiniband_verbs in sysfs shows all,
- * class infiniband only those of the namespace that sysfs was mounted in.
+ * Whether all RDMA devices that a function has are in the host namespace. A device that is on its way there can be in
+ * sysfs before netlink has it.
+ */
+export function areAllHome(kernel: Kernel, deviceId: string): boolean {
+  const bus = kernel.getBusDevice(deviceId);
+  if (!bus) return true;
+  if (countAway(bus) > 0) return false;
+  const names = kernel.hostNetns.listRdmaDevices().map(({ name }) => name);
+  return bus.rdmaDevices.every((name) => names.includes(name));
+}
+
+/**
+ * Whether some of a function's RDMA devices are in another namespace, in whatever mode. Class infiniband_verbs in sysfs
+ * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved, or
+ * that got another name meanwhile, deceives this: it is for people, not for decisions.
  */
 export function isAway(bus: BusDevice): boolean {
   return bus.uverbs.some(({ rdmaDevice }) => !bus.rdmaDevices.includes(rdmaDevice));

@@ -29,8 +29,8 @@ export function gc({ config, log }: Call, node: Node): void {
       log.info(`Attachment ${entry.file} is no longer valid`);
       // Read once more: what was done for another record may have changed this one.
       const { record, fault } = state.read(entry.file);
-      if (record) bringHome(node, log, entry.file, record, "");
-      else log.warning(fault?.message ?? `Record ${entry.file} has gone`);
+      if (record && !bringHome(node, log, entry.file, record, "")) continue;
+      if (!record) log.warning(fault?.message ?? `Record ${entry.file} has gone`);
       forget(node, log, entry.file);
     } catch (error) {
       const { message } = toCniError(error) as Error;

@@ -3,24 +3,26 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import { EPROTONOSUPPORT, NetlinkError, SyscallError } from "../kernel/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { findNewerClaim, listNewerClaims } from "./claim.ts";
-import { isAway, listDevicesIn } from "./device.ts";
+import { type Claim, findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claim.ts";
+import { areAllHome, countAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import type { Node } from "./node.ts";
 import { isIpoibOf } from "./pod_links.ts";
+import { KERNEL_TIMEOUT_MS, poll } from "./poll.ts";
 import { restoreQos } from "./qos.ts";
 import type { AttachmentRecord, RecordedDevice } from "./record.ts";
 import { openByPath, openIfThere, searchNetns } from "./recorded_netns.ts";
-
-/** The kernel gives devices of a dead namespace back by itself, usually within a second. */
-const RETURN_TIMEOUT_MS = 3000;
-const RETURN_POLL_MS = 20;
 
 /**
  * Brings the devices of a recorded attachment to the host's namespace and gives them their names back. Devices that
  * are home already, or gone, or that a newer attachment owns, are left alone.
  *
+ * A device that is in some other namespace, or that the kernel has not given back after some seconds, is out of reach.
+ * The runtime cannot help that, and a DEL that fails keeps the pod, and the plugins before this one in the chain, from
+ * being cleaned up. So nothing is thrown, but the record must stay, for the next DEL, ADD or GC that finds the device.
+ *
  * @param netnsPath CNI_NETNS; empty when the runtime does not say
+ * @returns whether nothing is left to do, so that the record can be removed
  * @throws {CniError} code 120 when a device is there but cannot be moved
  */
 export function bringHome(
@@ -29,33 +31,51 @@ export function bringHome(
   file: string,
   record: AttachmentRecord,
   netnsPath: string,
-): void {
+): boolean {
   const { kernel } = node;
-  if (!canBeAway(kernel, log)) return;
+  if (!canBeAway(kernel, log)) return true;
   if (record.bootId !== undefined && record.bootId !== kernel.bootId) {
-    return log.info(`Record ${file} is from before the last boot: its devices are home`);
+    log.info(`Record ${file} is from before the last boot: its devices are home`);
+    return true;
   }
   handOverNames(node, log, file, record);
   using byPath = openByPath(kernel, log, record, netnsPath);
-  // Only a namespace that is certainly the recorded one cannot be a newer attachment's.
-  const owner = byPath && record.netns ? undefined : findNewerClaim(node, file, record);
+  const owner = findOwner(node, file, record, byPath);
   if (owner) {
     log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
-    return restoreQos(node, log, file, record);
+    restoreQos(node, log, file, record);
+    return true;
   }
 
   using netns = byPath ?? searchNetns(kernel, log, record);
-  const fetched = netns ? fetchDevices(kernel, log, record, netns) : [];
-  if (
-    !areAll(record.devices, fetched) && !isHome(kernel, record.deviceId) &&
-    !findNewerClaim(node, file, record) && !awaitReturn(kernel, record.deviceId)
-  ) {
-    log.warning(
-      `Device ${record.deviceId} is in a network namespace that cannot be found; it comes home when that ends`,
-    );
-  }
-  restoreNames(node, log, file, record);
+  if (netns) fetchDevices(kernel, log, record, netns);
+  const { atHome, away } = awaitReturn(node, file, record);
+  restoreNames(node, log, file, record, atHome);
   restoreQos(node, log, file, record);
+  if (away.length === 0) return true;
+  log.warning(
+    `RDMA device ${
+      away.map(describeDevice).join(", ")
+    } of ${record.deviceId} is not in the host namespace, nor in ` +
+      `its pod's: record ${file} stays until it is back and DEL or GC is called again`,
+  );
+  return false;
+}
+
+/** The attachment that may have the devices in place of a recorded one whose namespace is not certain. */
+function findOwner(
+  node: Node,
+  file: string,
+  record: AttachmentRecord,
+  byPath: Netns | undefined,
+): Claim | undefined {
+  if (byPath) return record.netns ? undefined : findNewerClaim(node, file, record);
+  // Where neither record nor runtime names the namespace, every other record may be of the pod that has the devices.
+  return record.netns ? findNewerClaim(node, file, record) : listClaims(node, file, record.deviceId)[0];
+}
+
+function describeDevice({ index, podName }: RecordedDevice): string {
+  return index === undefined ? podName : `${podName} (index ${index})`;
 }
 
 /**
@@ -73,8 +93,9 @@ export function bringHomeUnrecorded(
 ): void {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return;
-  const record = { deviceId, devices: [], createdAt: 0 };
-  const owner = findNewerClaim(node, file, record);
+  const owner = listClaims(node, file, deviceId).find((claim) =>
+    !claim.record.netns || isAlive(kernel, claim)
+  );
   if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
   using netns = openIfThere(kernel, netnsPath);
   if (!netns) return;
@@ -82,7 +103,7 @@ export function bringHomeUnrecorded(
   if (link && isIpoibOf(link, deviceId)) {
     return log.info(`Interface ${environment.ifname} is IPoIB on device ${deviceId}: not touched`);
   }
-  fetchDevices(kernel, log, record, netns);
+  fetchDevices(kernel, log, { deviceId, devices: [], createdAt: 0 }, netns);
 }
 
 /** In shared mode, and without an RDMA subsystem, no device is in any namespace but the host's. */
@@ -97,18 +118,38 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
   return false;
 }
 
-/** @returns the devices that were there and are home now */
-function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): RdmaDevice[] {
-  if (netns.inode === kernel.hostNetns.inode) return [];
+/** Moves what a namespace has of a record's devices, and others of the function that are there. */
+function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
+  if (netns.inode === kernel.hostNetns.inode) return;
   const bus = kernel.getBusDevice(record.deviceId);
-  const present = netns.listRdmaDevices();
-  const devices = selectOwn(present, record, bus ? listDevicesIn(netns, bus, present) : []);
+  const present = listPresent(netns, record);
+  const recorded = present.filter((device) => record.devices.some((one) => isSame(one, device)));
+  const others = bus && countAway(bus) > recorded.length ? listDevicesIn(netns, bus, present) : [];
+  const devices = present.filter((device) => recorded.includes(device) || others.includes(device));
   refuseSubDevices(devices, [...present, ...listSubDevicesAtHome(kernel, bus)]);
   for (const device of devices) {
-    moveHome(kernel, device, netns);
-    log.info(`RDMA device ${device.name} (index ${device.index}) brought home from ${netns.path}`);
+    const what = `RDMA device ${device.name} (index ${device.index})`;
+    try {
+      moveHome(kernel, device, netns);
+      log.info(`${what} brought home from ${netns.path}`);
+    } catch (error) {
+      if (netns.getRdmaDevice(device.index)) throw error;
+      log.info(`${what} left ${netns.path} by itself: ${(error as Error).message}`);
+    }
   }
-  return devices;
+}
+
+/**
+ * The RDMA devices of a namespace. The kernel lists one after the other and counts them: one that leaves meanwhile can hide
+ * the next (nldev.c, nldev_get_dumpit), so recorded ones that the list lacks are asked for.
+ */
+function listPresent(netns: Netns, { devices }: AttachmentRecord): RdmaDevice[] {
+  const listed = netns.listRdmaDevices();
+  const missed = devices.flatMap(({ index }) => {
+    if (index === undefined || listed.some((device) => device.index === index)) return [];
+    return netns.getRdmaDevice(index) ?? [];
+  });
+  return [...listed, ...missed];
 }
 
 /**
@@ -131,52 +172,57 @@ function listSubDevicesAtHome(kernel: Kernel, bus: BusDevice | undefined): RdmaD
   return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
-/** Those that a record tells of, and those of the function. */
-function selectOwn(
-  present: readonly RdmaDevice[],
-  record: AttachmentRecord,
-  ofFunction: readonly RdmaDevice[],
-): RdmaDevice[] {
-  return present.filter((device) =>
-    ofFunction.includes(device) || record.devices.some((recorded) => isSame(recorded, device))
-  );
-}
-
 /** By index, which a device keeps on all its moves; by name in records that have no index. */
 function isSame({ index, podName }: RecordedDevice, device: RdmaDevice): boolean {
   return index === undefined ? podName === device.name : index === device.index;
 }
 
-/** Whether all devices of a record, and at least one, are among those given. */
-function areAll(recorded: readonly RecordedDevice[], devices: readonly RdmaDevice[]): boolean {
-  return recorded.length > 0 && recorded.every((one) => devices.some((device) => isSame(one, device)));
+/** Where the devices of a record are. */
+interface Whereabouts {
+  /** In the host namespace, in the record's order. */
+  readonly atHome: readonly (RdmaDevice | undefined)[];
+  /** In another namespace, or on their way. */
+  readonly away: readonly RecordedDevice[];
+}
+
+/** Waits some seconds for devices that a dying namespace still has, unless a newer attachment owns them by now. */
+function awaitReturn(node: Node, file: string, record: AttachmentRecord): Whereabouts {
+  let found = locate(node.kernel, record);
+  if (found.away.length === 0) return found;
+  if (findNewerClaim(node, file, record)) return { ...found, away: [] };
+  poll(node.kernel, KERNEL_TIMEOUT_MS, () => {
+    found = locate(node.kernel, record);
+    return found.away.length === 0 || undefined;
+  });
+  return found;
 }
 
 /**
- * Waits up to 3 seconds for devices that a dying namespace still has.
- *
- * @returns whether all devices of the function are home
+ * A device is in the host namespace if the kernel finds it there by its index; sysfs shows it late. An index that is not
+ * there is away, unless all devices that the function has are there: then the driver was bound anew, or unbound, and the
+ * index has gone for good.
  */
-export function awaitReturn(kernel: Kernel, deviceId: string): boolean {
-  for (let waitedMs = 0;; waitedMs += RETURN_POLL_MS) {
-    if (isHome(kernel, deviceId)) return true;
-    if (waitedMs >= RETURN_TIMEOUT_MS) return false;
-    kernel.sleep(RETURN_POLL_MS);
-  }
-}
-
-function isHome(kernel: Kernel, deviceId: string): boolean {
-  const bus = kernel.getBusDevice(deviceId);
-  return !bus || !isAway(bus);
+function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
+  const atHome = devices.map(({ index }) =>
+    index === undefined ? undefined : kernel.hostNetns.getRdmaDevice(index)
+  );
+  const away = devices.filter((_, at) => !atHome[at]);
+  return { atHome, away: away.length > 0 && areAllHome(kernel, deviceId) ? [] : away };
 }
 
 /** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */
-function restoreNames(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+function restoreNames(
+  node: Node,
+  log: Log,
+  file: string,
+  record: AttachmentRecord,
+  atHome: Whereabouts["atHome"],
+): void {
   const { hostNetns } = node.kernel;
-  for (const { index, podName, hostName } of record.devices) {
-    const device = index === undefined
+  for (const [at, { index, podName, hostName }] of record.devices.entries()) {
+    const device = index === undefined && podName !== hostName
       ? hostNetns.listRdmaDevices().find(({ name }) => name === podName)
-      : hostNetns.getRdmaDevice(index);
+      : atHome[at];
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, file, record)) continue;
     try {
       hostNetns.renameRdmaDevice(device.index, hostName);

@@ -42,7 +42,9 @@ export interface AttachmentRecord {
   readonly devices: readonly RecordedDevice[];
   readonly netns?: RecordedNetns;
   readonly bootId?: string;
-  /** Milliseconds since 1970. */
+  /** When it was made by the time of that boot, in microseconds; records of earlier builds lack it. */
+  readonly bootTimeUs?: number;
+  /** Milliseconds since 1970, for people: the clock may have been set since. */
   readonly createdAt: number;
 }
 
@@ -77,6 +79,7 @@ export function formatRecord(record: AttachmentRecord): string {
     devices: record.devices,
     netns: record.netns,
     bootID: record.bootId,
+    bootTimeUs: record.bootTimeUs,
     createdAt: formatTime(record.createdAt),
   });
 }
@@ -99,6 +102,9 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
     devices: parseDevices(raw),
     ...parseNetns(raw["netns"]),
     ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
+    ...(raw["bootTimeUs"] === undefined
+      ? {}
+      : { bootTimeUs: integer(raw, "bootTimeUs", Number.MAX_SAFE_INTEGER) }),
     createdAt: raw["createdAt"] === undefined
       ? modifiedAt
       : Date.parse(string(raw, "createdAt")) || modifiedAt,
@@ -182,10 +188,8 @@ function string(raw: Raw, key: string): string {
   throw new UnreadableRecord(`${JSON.stringify(key)} is no string`);
 }
 
-function integer(raw: Raw, key: string): number {
+function integer(raw: Raw, key: string, max = MAX_U32): number {
   const value = raw[key];
-  if (Number.isInteger(value) && 0 <= (value as number) && (value as number) <= MAX_U32) {
-    return value as number;
-  }
-  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer of 32 bits`);
+  if (Number.isInteger(value) && 0 <= (value as number) && (value as number) <= max) return value as number;
+  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer from 0 to ${max}`);
 }

@@ -1,7 +1,7 @@
 import type { Log } from "../log.ts";
 import { NetnsError } from "../kernel/error.ts";
-import type { BusDevice, Kernel, Netns } from "../kernel/kernel.ts";
-import { isAway, listDevicesIn } from "./device.ts";
+import type { Kernel, Netns } from "../kernel/kernel.ts";
+import { countAway, listDevicesIn } from "./device.ts";
 import type { AttachmentRecord, RecordedNetns } from "./record.ts";
 
 /** The namespace of a record, if its path still leads to it. */
@@ -39,7 +39,7 @@ export function openByPath(
 export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord): Netns | undefined {
   const { netns: recorded } = record;
   const bus = kernel.getBusDevice(record.deviceId);
-  if (!bus || !mayBeAway(kernel, bus, record)) return undefined;
+  if (!bus || countAway(bus) === 0) return undefined;
   for (const { path, inode } of kernel.listNetns()) {
     if (inode === kernel.hostNetns.inode || (recorded && inode !== recorded.inode)) continue;
     const netns = openIfThere(kernel, path);
@@ -51,14 +51,6 @@ export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord):
     netns[Symbol.dispose]();
   }
   return undefined;
-}
-
-/** Without uverbs devices, as when ib_uverbs is not loaded, a device can be away although {@linkcode isAway} says no. */
-function mayBeAway(kernel: Kernel, bus: BusDevice, { devices }: AttachmentRecord): boolean {
-  if (isAway(bus)) return true;
-  const atHome = kernel.hostNetns.listRdmaDevices().map(({ index }) => index);
-  return bus.rdmaDevices.length === 0 &&
-    devices.some(({ index }) => index !== undefined && !atHome.includes(index));
 }
 
 /** A namespace, or undefined when the path is empty or leads to none. */

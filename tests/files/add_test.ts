@@ -14,7 +14,8 @@ Deno.test("ADD moves the device, records it and prints the result it got", async
   assertEquals(node.whereIs(node.device), POD);
   assertEquals(node.files(), [FILE]);
   const record = parseRecord(Deno.readTextFileSync(`${node.folder}/${FILE}`), 0);
-  assertEquals(record, node.record({ createdAt: record.createdAt }));
+  assertEquals(record, node.record({ createdAt: record.createdAt, bootTimeUs: node.kernel.bootTimeUs }));
+  assertEquals(Math.abs(Date.now() - record.createdAt) < 60_000, true);
 });
 
 Deno.test("the record is there before the device moves", async () => {

@@ -39,6 +39,7 @@ const KNOWN = [
   "ip netns del",
   "kill X",
   "ls -l X",
+  "ls /sys/class/infiniband",
   "lsns -t net",
   "lspci -D",
   "mkinitcpio -P",
@@ -56,8 +57,10 @@ const KNOWN = [
   "rdma dev del X",
   "rdma dev set NAME name NEWNAME",
   "rdma dev set X name X",
+  "rdma dev set",
   "rdma-cni completion bash",
   "rdma-cni doctor",
+  "rdma-cni install --cni-bin-dir /opt/cni/bin",
   "rdma-cni install",
   "rdma-cni netns-mode check --expect exclusive",
   "rdma-cni netns-mode set X --persist",
@@ -82,7 +85,7 @@ const KNOWN = [
 ];
 
 /** Sentences that only look like commands. */
-const PROSE = ["mount it writable", "mount keeps it", "modprobe reads that file"];
+const PROSE = ["rdma-cni launcher", "mount it writable", "mount keeps it", "modprobe reads that file"];
 
 /** The texts in a source that are not comments; what is filled in is X, and parts that are joined stand together. */
 function literalsOf(source: string): string[] {

@@ -3,6 +3,8 @@ import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { FILE, POD, TestNode, VF } from "./node.ts";
 
 const EBUSY = 16;
+/** After every ADD of these tests. */
+const LATER = 2_000_000;
 const GO_RECORD = JSON.stringify({
   version: "1.0",
   deviceID: VF,
@@ -65,7 +67,7 @@ Deno.test("a late DEL does not touch the device of a newer attachment", async ()
   node.device.space = newer;
   const attachment = { network: "net", containerID: "container2", ifname: "net1" };
   const netns = { path: "/run/netns/newer", inode: newer.inode, cookie: newer.cookie! };
-  node.write("net-container2-net1", node.record({ attachment, netns, createdAt: Date.now() + 1000 }));
+  node.write("net-container2-net1", node.record({ attachment, netns, bootTimeUs: LATER }));
   node.device.name = "renamed";
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), "belongs to net-container2-net1 by now");
@@ -78,7 +80,7 @@ for (const where of ["pod", "host"] as const) {
     using node = await TestNode.added();
     Object.assign(node.device, { space: where === "pod" ? node.pod : node.kernel.host, name: "renamed" });
     const attachment = { network: "net", containerID: "container2", ifname: "net1" };
-    node.write("net-container2-net1", node.record({ attachment, createdAt: Date.now() + 1000 }));
+    node.write("net-container2-net1", node.record({ attachment, bootTimeUs: LATER }));
     await node.succeed("DEL");
     assertEquals([node.whereIs(node.device), node.device.name], ["host", "renamed"]);
     assertEquals(node.files(), ["net-container2-net1"]);
@@ -89,7 +91,7 @@ Deno.test("an older claim on the device does not hinder DEL", async () => {
   using node = await TestNode.added();
   node.losePath();
   const attachment = { network: "net", containerID: "container0", ifname: "net1" };
-  node.write("net-container0-net1", node.record({ attachment, createdAt: 1000 }));
+  node.write("net-container0-net1", node.record({ attachment, bootTimeUs: 1 }));
   await node.succeed("DEL");
   assertEquals(node.whereIs(node.device), "host");
 });
@@ -117,7 +119,7 @@ Deno.test("a late DEL whose own namespace lives does not wait for a device that 
   using node = await TestNode.added();
   const attachment = { network: "net", containerID: "container2", ifname: "net1" };
   node.device.space = node.kernel.addNetns("/run/netns/new");
-  node.write("net-container2-net1", node.record({ attachment, createdAt: Date.now() + 1000 }));
+  node.write("net-container2-net1", node.record({ attachment, bootTimeUs: LATER }));
   const { lines } = await node.succeed("DEL");
   assertEquals(lines.join("").includes("cannot be found"), false);
   assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/new", "net-container2-net1"]);
@@ -153,6 +155,15 @@ Deno.test("DEL brings home what the Go plugin moved and renamed, and removes its
   node.write(FILE, GO_RECORD);
   await node.succeed("DEL");
   assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+Deno.test("DEL of a record of the Go plugin lists the devices of each namespace once", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  node.write(FILE, GO_RECORD.replace("rdma0", "mlx5_2"));
+  await node.succeed("DEL");
+  assertEquals(node.kernel.listings, 2);
   node.assertForgotten();
 });
 

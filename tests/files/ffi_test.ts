@@ -50,6 +50,12 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     assertEquals([length, answer[4]], [36n, 2]);
     return 0;
   },
+  clock_gettime: () => {
+    const time = new BigInt64Array(2);
+    assertEquals(libc().clock_gettime(7, time), 0);
+    const uptime = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]);
+    return Math.trunc((Number(time[0]) + Number(time[1]) / 1e9 - uptime) / 10);
+  },
   sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
   setns: () => {
     using netns = openForReading(OWN_NETNS);

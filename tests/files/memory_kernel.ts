@@ -40,6 +40,8 @@ export interface Device {
   uverbs?: string;
   readonly parent?: string;
   readonly resources?: ResourceCount[];
+  /** What does not show the device at the moment, since the kernel is moving, making or removing it. */
+  hiddenFrom?: readonly ("sysfs" | "uverbs" | "netlink")[];
   /** A value for each port; what is absent the driver lacks. */
   readonly qos?: { trafficClass?: number[]; tos?: number[] };
 }
@@ -54,6 +56,9 @@ export class MemoryKernel implements Kernel {
   bootId = "boot-1";
   mode: RdmaMode = "exclusive";
   hasRdma = true;
+  /** Module ib_uverbs, which the kernel loads when somebody asks for a uverbs device. */
+  hasUverbs = true;
+  bootTimeUs = 1_000_000;
   readonly host: Space = { inode: 1, cookie: "1", links: new Map() };
   /** Paths to namespaces. One may come to lead elsewhere. */
   readonly paths = new Map<string, Space>([["/proc/1/ns/net", this.host]]);
@@ -80,6 +85,8 @@ export class MemoryKernel implements Kernel {
   listings = 0;
   /** Names of the links that were looked up. */
   readonly linkLookups: string[] = [];
+  /** Devices that the next list does not have, since another left while it was made. */
+  readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
   readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
@@ -152,6 +159,10 @@ export class MemoryKernel implements Kernel {
     for (const [path, { inode }] of this.held) yield { path, inode };
   }
 
+  getBootTimeUs(): number {
+    return ++this.bootTimeUs;
+  }
+
   getRdmaMode(): RdmaMode {
     this.assertRdma();
     return this.mode;
@@ -168,8 +179,11 @@ export class MemoryKernel implements Kernel {
     return {
       id,
       ...entry,
-      rdmaDevices: own.filter(({ space }) => space === this.host).map(({ name }) => name),
-      uverbs: own.flatMap(({ uverbs, name }) => uverbs ? [{ name: uverbs, rdmaDevice: name }] : []),
+      rdmaDevices: own.filter((device) => device.space === this.host && !isHidden(device, "sysfs"))
+        .map(({ name }) => name),
+      rdmaDeviceCount: own.length,
+      uverbs: own.filter((device) => this.hasUverbs && !isHidden(device, "uverbs"))
+        .flatMap(({ uverbs, name }) => uverbs ? [{ name: uverbs, rdmaDevice: name }] : []),
     };
   }
 
@@ -218,6 +232,10 @@ function shown({ index, name, parent }: Device): RdmaDevice {
   return { index, name, ...(parent ? { parent } : {}) };
 }
 
+function isHidden({ hiddenFrom }: Device, view: "sysfs" | "uverbs" | "netlink"): boolean {
+  return hiddenFrom?.includes(view) ?? false;
+}
+
 class MemoryNetns implements Netns {
   readonly fd = 0;
   readonly inode: number;
@@ -237,13 +255,17 @@ class MemoryNetns implements Netns {
 
   listRdmaDevices(): RdmaDevice[] {
     this.kernel.listings++;
-    return this.#visible().map(shown);
+    const missed = [...this.kernel.missedByList].map(({ index }) => index);
+    this.kernel.missedByList.clear();
+    return this.#visible().filter(({ index }) => !missed.includes(index)).map(shown);
   }
 
   #visible(): Device[] {
     this.kernel.assertRdma();
     const { mode, devices } = this.kernel;
-    return devices.filter(({ space }) => mode === "shared" || space === this.space);
+    return devices.filter((device) => {
+      return (mode === "shared" || device.space === this.space) && !isHidden(device, "netlink");
+    });
   }
 
   getRdmaDevice(index: number): RdmaDevice | undefined {
@@ -273,6 +295,7 @@ class MemoryNetns implements Netns {
   }
 
   getUverbs(index: number): string | undefined {
+    this.kernel.hasUverbs = true;
     return this.#visible().find((device) => device.index === index)?.uverbs;
   }
 

@@ -275,6 +275,19 @@ Deno.test("a record of a pod that also has another function's device does not te
   assertStringIncludes(json.msg, "no record tells of");
 });
 
+Deno.test("of two devices that both keep their names the record says so", async () => {
+  using node = new TestNode();
+  const second = node.kernel.addDevice(VF, 4);
+  node.kernel.addFunction(OTHER_VF);
+  for (const name of ["roce_0", "roce_1"]) {
+    node.kernel.addDevice(OTHER_VF, name === "roce_0" ? 8 : 9, { name });
+  }
+  await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{index}", rdmaDeviceNameConflict: "keep" } });
+  assertEquals(places(node, node.device, second), [`${POD} mlx5_2`, `${POD} mlx5_4`]);
+  assertEquals(namesInRecord(node), ["mlx5_2 mlx5_2", "mlx5_4 mlx5_4"]);
+  await node.succeed("CHECK");
+});
+
 Deno.test("a rename that the kernel refuses for another reason is code 120 and rolled back, also with keep", async () => {
   using node = new TestNode();
   const { NetlinkError } = await import("../../src/kernel/error.ts");
@@ -491,10 +504,10 @@ for (
 }
 
 for (const later of [0, 1]) {
-  Deno.test(`GC of two pods, the second ${later} ms younger, that had one device restores its first name`, async () => {
+  Deno.test(`GC of two pods, the second ${later} µs younger, that had one device restores its first name`, async () => {
     using node = await takenOver({ rdmaDeviceName: "roce0" });
-    const { createdAt } = node.state.read(FILE).record!;
-    node.write(SECOND, { ...node.state.read(SECOND).record!, createdAt: createdAt + later });
+    const { bootTimeUs = 0 } = node.state.read(FILE).record!;
+    node.write(SECOND, { ...node.state.read(SECOND).record!, bootTimeUs: bootTimeUs + later });
     await node.succeed("GC", GC);
     assertAsBefore(node);
   });

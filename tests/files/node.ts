@@ -106,6 +106,13 @@ export class TestNode implements Disposable {
     };
   }
 
+  /** Writes the record of another container, which claims the same function. @returns its file's name */
+  claim(containerID: string, more: Partial<AttachmentRecord> = {}): string {
+    const file = `net-${containerID}-net1`;
+    this.write(file, this.record({ attachment: { network: "net", containerID, ifname: "net1" }, ...more }));
+    return file;
+  }
+
   /** The pod's path goes; a process keeps the namespace. */
   losePath(): Space {
     this.endPod();

@@ -237,6 +237,19 @@ Deno.test("a newer attachment of the same function without this device leaves it
   assertEquals(node.device.qos, HOST);
 });
 
+Deno.test("a late DEL leaves the QoS of a device alone that a newer attachment has beside another", async () => {
+  using node = await addedNode();
+  node.kernel.paths.delete(POD);
+  node.kernel.endNetns(node.pod);
+  node.kernel.addNetns(POD, 7, "7");
+  const other = node.kernel.addDevice(VF, 1, { qos: structuredClone(HOST) });
+  await node.succeed("ADD", { variables: { CNI_CONTAINERID: "container2" } });
+  for (const device of [other, node.device]) device.space = node.kernel.host; // as before that ADD has moved them
+  node.device.qos!.tos![0] = 7;
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, { trafficClass: [106], tos: [7] });
+});
+
 Deno.test("GC of two attachments that had the device one after the other restores the host's", async () => {
   using node = await addedNode();
   node.kernel.paths.delete(POD);

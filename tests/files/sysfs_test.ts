@@ -63,6 +63,7 @@ Deno.test("a physical function has its driver and the number of its virtual func
     isPhysicalFunction: true,
     enabledVfs: 7,
     rdmaDevices: ["mlx5_0"],
+    rdmaDeviceCount: 1,
     uverbs: [{ name: "uverbs0", rdmaDevice: "mlx5_0" }],
   });
 });
@@ -75,6 +76,7 @@ Deno.test("a virtual function has all its RDMA devices, and no driver when none 
     isPhysicalFunction: false,
     enabledVfs: 0,
     rdmaDevices: ["mlx5_11", "mlx5_3"],
+    rdmaDeviceCount: 2,
     uverbs: [{ name: "uverbs11", rdmaDevice: "mlx5_11" }, { name: "uverbs3", rdmaDevice: "mlx5_3" }],
   });
 });
@@ -87,8 +89,16 @@ Deno.test("an auxiliary device is no physical function, and may have nothing of 
     isPhysicalFunction: false,
     enabledVfs: 0,
     rdmaDevices: [],
+    rdmaDeviceCount: 0,
     uverbs: [],
   });
+});
+
+Deno.test("a device that only its uverbs device shows counts too", () => {
+  using sysfs = new TestSysfs();
+  sysfs.folder(`devices/pci0000:00/${PF}/${SF}/infiniband_verbs/uverbs4`, { ibdev: "mlx5_4\n" });
+  const { rdmaDevices, rdmaDeviceCount } = getBusDevice(SF, sysfs.root)!;
+  assertEquals([rdmaDevices, rdmaDeviceCount], [[], 1]);
 });
 
 Deno.test("a uverbs device that vanishes while it is read has no RDMA device", () => {

@@ -1,6 +1,6 @@
 import { EPROTONOSUPPORT, SyscallError } from "../../kernel/error.ts";
 import type { Kernel, Netns } from "../../kernel/kernel.ts";
-import { isAway } from "../../plugin/device.ts";
+import { countAway } from "../../plugin/device.ts";
 import { openRecorded } from "../../plugin/recorded_netns.ts";
 import type { AttachmentRecord, RecordedDevice } from "../../plugin/record.ts";
 import { State, STATE_FOLDER, type StateEntry } from "../../plugin/state.ts";
@@ -64,12 +64,14 @@ function examineRecord(
   const bus = kernel.getBusDevice(deviceId);
   using netns = recorded && openRecorded(kernel, recorded);
   const isGone = recorded !== undefined && !netns;
-  if (isGone && !(bus && isAway(bus))) {
+  if (isGone && !(bus && countAway(bus) > 0)) {
     return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
   if (!bus) return lost(file, `${who} had ${deviceId}, which is on no bus`);
-  if (!recorded) return isAway(bus) ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
+  if (!recorded) {
+    return countAway(bus) > 0 ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
+  }
   if (!netns) {
     return warning(
       "records",

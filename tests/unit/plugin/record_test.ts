@@ -15,6 +15,7 @@ const RECORD: AttachmentRecord = {
   ],
   netns: { path: "/run/netns/pod", inode: 4026532001, cookie: "18446744073709551615" },
   bootId: "3f0c",
+  bootTimeUs: 8_640_000_000_001,
   createdAt: Date.UTC(2026, 1, 3, 4, 5, 6, 7),
 };
 
@@ -31,6 +32,12 @@ const raw = (): Record<string, unknown> => JSON.parse(formatRecord(RECORD));
 
 Deno.test("a record is read as it was written", () => {
   assertEquals(parseRecord(formatRecord(RECORD), 0), RECORD);
+});
+
+Deno.test("a record of an earlier build, which has no time of the boot, is read", () => {
+  const { bootTimeUs, ...record } = RECORD;
+  assertEquals(parse({ ...raw(), bootTimeUs: undefined }), record);
+  assertEquals(bootTimeUs! > 2 ** 32, true);
 });
 
 Deno.test("a record without cookie is read as it was written", () => {
@@ -101,6 +108,7 @@ const WRONG: Record<string, unknown[]> = {
     cookie: 7,
   }],
   bootID: [null, 7],
+  bootTimeUs: [null, "7", -1, 1.5, 1e300],
   createdAt: [null, 7],
   network: [null, 7],
   containerID: [undefined, 7],
@@ -130,7 +138,11 @@ Deno.test("a device without index or name is refused", () => {
 Deno.test("an index that the kernel would take for another one is refused", () => {
   for (const index of [-1, 2 ** 32, 2 ** 32 + 4, 1e300]) {
     const device = { index, hostName: "a", podName: "b" };
-    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, "no integer of 32 bits");
+    assertThrows(
+      () => parse({ ...raw(), devices: [device] }),
+      UnreadableRecord,
+      "no integer from 0 to 4294967295",
+    );
   }
 });
 

@@ -21,6 +21,7 @@ export interface CompleteFunction {
 const PCI = "/sys/bus/pci/devices";
 const AUXILIARY = "/sys/bus/auxiliary/devices";
 const PARAMETERS = "/sys/module/rdma_sim/parameters";
+const SLOW_CLIENT = "/sys/module/slow_client/parameters";
 
 /** The physical function. */
 export function pf(): NetworkFunction {
@@ -88,6 +89,12 @@ export function setSimParameter(name: string, value: string | number | boolean):
     `${PARAMETERS}/${name}`,
     typeof value === "boolean" ? (value ? "Y" : "N") : `${value}`,
   );
+}
+
+/** How long the kernel takes from now on with a device that it removes from a namespace, or adds to one. */
+export function setSlowness({ removeMs = 0, addMs = 0 }: { removeMs?: number; addMs?: number }): void {
+  Deno.writeTextFileSync(`${SLOW_CLIENT}/remove_ms`, `${removeMs}`);
+  Deno.writeTextFileSync(`${SLOW_CLIENT}/add_ms`, `${addMs}`);
 }
 
 /** The parameters that can be set, with their values. */

@@ -4,6 +4,7 @@ import {
   type NetworkFunction,
   pf,
   setSimParameter,
+  setSlowness,
   sfs,
   simParameters,
   unbind,
@@ -40,6 +41,7 @@ export async function readHome(): Promise<Home> {
  */
 export async function resetNode(home: Home): Promise<void> {
   await endBackground();
+  setSlowness({});
   await removeInfiniBand();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   const holders = await endHolders();

@@ -29,7 +29,8 @@ done
 mkdir -p /run/netns /etc/cni/net.d /opt/cni/bin /var/lib/cni
 echo node-1 >/proc/sys/kernel/hostname
 
-modprobe --dirname "$MODULES" --all configfs ib_core ib_uverbs rdma_ucm igb igbvf veth dummy
+# slow_client before ib_uverbs: see there.
+modprobe --dirname "$MODULES" --all configfs ib_core slow_client ib_uverbs rdma_ucm igb igbvf veth dummy
 mount -t configfs configfs /sys/kernel/config
 ip link set lo up
 

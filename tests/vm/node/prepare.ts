@@ -13,8 +13,11 @@ export interface Node {
   holdContext: string;
 }
 
-/** Our kernel modules: RDMA devices for network functions, one with an InfiniBand port, what hosts do with VFs. */
-const MODULES = ["rdma_sim", "ib_sim", "vf_sim"];
+/**
+ * Our kernel modules: RDMA devices for network functions, one with an InfiniBand port, what hosts do with VFs, and what
+ * makes the kernel slow to move devices.
+ */
+const MODULES = ["rdma_sim", "ib_sim", "vf_sim", "slow_client"];
 
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const DIRECTORY = fileURLToPath(new URL("../../../dist/node", import.meta.url));

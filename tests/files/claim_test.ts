@@ -1,0 +1,171 @@
+// Which of several records of one function counts, whatever the clock said when they were written.
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
+
+const GO_RECORD = JSON.stringify({
+  version: "1.0",
+  deviceID: VF,
+  sandboxRdmaDevName: "mlx5_2",
+  containerRdmaDevName: "mlx5_2",
+});
+const GO_FILE = "net-go-net1";
+const go = (netns = "") => ({ variables: { CNI_CONTAINERID: "go", CNI_NETNS: netns } });
+const second = (config: object = {}) => ({
+  variables: { CNI_CONTAINERID: "second", CNI_NETNS: "/run/netns/second" },
+  config,
+});
+const SECOND = "net-second-net1";
+
+/** A pod that got the function after the first one had ended without DEL, and after the clock was set back. */
+async function clockSetBack(): Promise<TestNode> {
+  const node = new TestNode();
+  await node.succeed("ADD", { config: { rdmaDeviceName: "roce0" } });
+  node.write(FILE, { ...node.state.read(FILE).record!, createdAt: Date.now() + 3_600_000 });
+  node.kernel.endNetns(node.pod);
+  node.kernel.paths.delete(POD);
+  node.kernel.addNetns("/run/netns/second");
+  await node.succeed("ADD", second({ rdmaDeviceName: "roce1" }));
+  return node;
+}
+
+Deno.test("a late DEL knows a newer attachment also when the clock was set back in between", async () => {
+  using node = await clockSetBack();
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), `belongs to ${SECOND} by now`);
+  assertEquals([node.whereIs(node.device), node.device.name], ["/run/netns/second", "roce1"]);
+  assertEquals([node.files(), node.kernel.sleptMs], [[SECOND], 0]);
+  await node.succeed("DEL", second());
+  assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+Deno.test("an older attachment does not count as newer when the clock was set back in between", async () => {
+  using node = await clockSetBack();
+  await node.succeed("DEL", second());
+  assertEquals([node.whereIs(node.device), node.device.name], ["host", "roce0"]);
+  await node.succeed("DEL");
+  assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+for (
+  const [what, own, other, isNewer] of [
+    ["the other is of this build", {}, { bootTimeUs: 1 }, true],
+    ["it is of this build itself", { bootTimeUs: 1 }, {}, false],
+    ["both are of earlier builds, the other is newer", {}, { createdAt: 1001 }, true],
+    ["both are of earlier builds, the other is older", {}, { createdAt: 999 }, false],
+  ] as const
+) {
+  Deno.test(`a record's device ${isNewer ? "belongs" : "does not belong"} to another when ${what}`, async () => {
+    using node = new TestNode();
+    node.device.space = node.losePath();
+    node.write(FILE, node.record(own));
+    node.claim("second", other);
+    await node.succeed("DEL");
+    assertEquals(node.whereIs(node.device), isNewer ? HELD : "host");
+    assertEquals(node.files(), [SECOND]);
+  });
+}
+
+Deno.test("a stale record of the Go plugin does not take the device of a pod that lives", async () => {
+  using node = new TestNode();
+  await node.succeed("ADD");
+  node.kernel.held.set(HELD, node.pod);
+  node.write(GO_FILE, GO_RECORD); // newer by its file's time
+  await node.succeed("DEL", go());
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+  node.write(GO_FILE, GO_RECORD);
+  await node.succeed("DEL", go(POD)); // the path may have been given to another pod
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+});
+
+Deno.test("a record of the Go plugin does not come before one that names its namespace", async () => {
+  using node = new TestNode();
+  node.device.space = node.losePath();
+  node.write(FILE, node.record()); // of an earlier build, and older by the clock
+  node.write(GO_FILE, GO_RECORD);
+  await node.succeed("DEL");
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host", GO_FILE]);
+});
+
+Deno.test("of two records of the Go plugin neither takes a device from a namespace that nobody names", async () => {
+  using node = new TestNode();
+  node.kernel.held.set(HELD, node.pod);
+  node.device.space = node.pod;
+  for (const [file, hour] of [[GO_FILE, 12], [SECOND, 11]] as const) {
+    node.write(file, GO_RECORD);
+    const time = new Date(Date.UTC(2026, 10, 26, hour));
+    Deno.utimeSync(`${node.folder}/${file}`, time, time);
+  }
+  await node.succeed("DEL", go());
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, SECOND]);
+  await node.succeed("DEL", { variables: { CNI_CONTAINERID: "second", CNI_NETNS: "" } });
+  node.assertForgotten();
+});
+
+Deno.test("a dead pod's record does not keep the Go plugin's pod from being deleted", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  node.write(GO_FILE, GO_RECORD);
+  const netns = { path: "/run/netns/dead", inode: 77, cookie: "77" };
+  const file = node.claim("dead", { netns, bootTimeUs: 1, createdAt: Date.now() + 3_600_000 });
+  await node.succeed("DEL", go(POD));
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host", file]);
+});
+
+Deno.test("a DEL without record leaves the device to a record that may be of a pod that lives, not to a dead one's", async () => {
+  for (
+    const [claim, left] of [
+      [(node: TestNode) => node.write(GO_FILE, GO_RECORD), POD],
+      [(node: TestNode) => node.claim("second"), POD],
+      [(node: TestNode) => node.claim("second", { netns: { path: "/run/netns/dead", inode: 77 } }), "host"],
+    ] as const
+  ) {
+    using node = new TestNode();
+    node.device.space = node.pod;
+    claim(node);
+    await node.succeed("DEL");
+    assertEquals(node.whereIs(node.device), left);
+  }
+});
+
+Deno.test("a stale record of the Go plugin does not keep ADD from a dead pod's device", async () => {
+  using node = await TestNode.added();
+  node.losePath();
+  node.write(GO_FILE, GO_RECORD);
+  node.kernel.addNetns("/run/netns/second");
+  await node.succeed("ADD", second());
+  assertEquals(node.whereIs(node.device), "/run/netns/second");
+  assertEquals(node.files(), [GO_FILE, SECOND]);
+});
+
+Deno.test("nor does it when its own pod has just ended", async () => {
+  using node = new TestNode();
+  const ending = node.kernel.addNetns("/run/netns/ending");
+  node.device.space = ending;
+  node.kernel.paths.delete("/run/netns/ending");
+  node.write(GO_FILE, GO_RECORD);
+  node.kernel.onSleep = () => node.kernel.endNetns(ending);
+  await node.succeed("ADD");
+  assertEquals(node.whereIs(node.device), POD);
+});
+
+for (const where of ["another", "the same"] as const) {
+  Deno.test(`a device that the Go plugin gave to ${where} pod is code 111 and names the record`, async () => {
+    using node = new TestNode();
+    node.device.space = where === "another" ? node.kernel.addNetns("/run/netns/go") : node.pod;
+    node.write(GO_FILE, GO_RECORD);
+    const { json } = await node.fail("ADD", 111);
+    assertStringIncludes(json.details, `attachment ${GO_FILE} has it`);
+    assertEquals(node.files(), [GO_FILE]);
+  });
+}
+
+Deno.test("a pod that lives has its function also when an older record of a dead one is there", async () => {
+  using node = await TestNode.added();
+  node.claim("dead", { netns: { path: "/run/netns/dead", inode: 77 }, bootTimeUs: 1 });
+  node.kernel.addNetns("/run/netns/second");
+  const { json } = await node.fail("ADD", 111, second());
+  assertStringIncludes(json.details, 'container "container1" has it');
+  assertEquals([node.whereIs(node.device), node.files().length], [POD, 2]);
+});

@@ -1,0 +1,292 @@
+// What ADD, DEL, CHECK and GC conclude of a device that they do not find: it may be on its way, out of reach or gone.
+import { SyscallError } from "../../src/kernel/error.ts";
+import { assertEquals, assertStringIncludes } from "../assert.ts";
+import type { Device } from "./memory_kernel.ts";
+import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
+
+const ENODEV = 19;
+const OTHER_VF = "0000:3b:00.3";
+const OPTIONAL = { config: { optional: true } };
+const GC = { config: { "cni.dev/valid-attachments": [] } };
+const HIDDEN = ["sysfs", "uverbs", "netlink"] as const;
+
+/** The device's namespace is ending, and the kernel has begun to give the device back, which takes it so long. */
+function moveHome(node: TestNode, device: Device, takesMs: number): void {
+  device.space = node.kernel.addNetns("/run/netns/dying");
+  node.kernel.paths.delete("/run/netns/dying");
+  arrive(node, device, takesMs);
+}
+
+function arrive(node: TestNode, device: Device, takesMs: number): void {
+  device.hiddenFrom = HIDDEN;
+  node.kernel.onSleep = () => {
+    if (node.kernel.sleptMs < takesMs) return;
+    delete device.hiddenFrom;
+    device.space = node.kernel.host;
+    node.kernel.onSleep = () => {};
+  };
+}
+
+Deno.test("an optional ADD waits for a device that the kernel is moving", async () => {
+  using node = new TestNode();
+  moveHome(node, node.device, 400);
+  await node.succeed("ADD", OPTIONAL);
+  assertEquals([node.whereIs(node.device), node.kernel.sleptMs], [POD, 400]);
+});
+
+Deno.test("an optional ADD does not go without a device that does not come", async () => {
+  using node = new TestNode();
+  moveHome(node, node.device, Infinity);
+  await node.fail("ADD", 111, OPTIONAL);
+  assertEquals([node.kernel.sleptMs, ...node.files()], [3000]);
+});
+
+Deno.test("ADD takes all devices of a function, also the one that the kernel is moving", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addDevice(VF, 3);
+  moveHome(node, other, 100);
+  await node.succeed("ADD");
+  assertEquals([node.device, other].map((device) => node.whereIs(device)), [POD, POD]);
+});
+
+for (const [what, config, code] of [["", {}, 11], ["an optional ", OPTIONAL.config, 11]] as const) {
+  Deno.test(`${what || "an "}ADD asks again for a device that sysfs has and netlink has not`, async () => {
+    using node = new TestNode();
+    node.device.hiddenFrom = ["netlink"];
+    node.kernel.onSleep = () => {
+      if (node.kernel.sleptMs === 200) delete node.device.hiddenFrom;
+    };
+    await node.succeed("ADD", { config });
+    assertEquals([node.whereIs(node.device), node.kernel.sleptMs], [POD, 200]);
+  });
+
+  Deno.test(`${what || "an "}ADD is to be tried again when sysfs and netlink never agree`, async () => {
+    using node = new TestNode();
+    node.device.hiddenFrom = ["netlink"];
+    const { json } = await node.fail("ADD", code, { config });
+    assertStringIncludes(json.msg, 'sysfs shows "mlx5_2", netlink disagrees');
+    assertEquals([node.kernel.sleptMs, ...node.files()], [3000]);
+  });
+}
+
+for (const driver of ["mlx5_core", undefined]) {
+  Deno.test(`an optional ADD gets the device that driver ${driver} makes a moment later`, async () => {
+    using node = new TestNode();
+    node.kernel.devices.length = 0;
+    const entry = node.kernel.bus.get(VF)!;
+    if (!driver) node.kernel.bus.set(VF, { ...entry, driver: undefined! });
+    node.kernel.onSleep = () => {
+      if (node.kernel.sleptMs === 300) node.kernel.addDevice(VF, 9);
+    };
+    await node.succeed("ADD", OPTIONAL);
+    assertEquals(node.kernel.devices.map((device) => node.whereIs(device)), [POD]);
+  });
+}
+
+Deno.test("an optional ADD goes without a device after half a second in which there was none", async () => {
+  using node = new TestNode();
+  node.kernel.devices.length = 0;
+  const { lines } = await node.succeed("ADD", OPTIONAL);
+  assertStringIncludes(lines.join(""), "goes without an RDMA device");
+  assertEquals([node.kernel.sleptMs, ...node.files()], [500]);
+});
+
+Deno.test("ADD does not take a function of which the pod has one device and another namespace the other", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  node.kernel.addDevice(VF, 3).space = node.kernel.addNetns("/run/netns/other");
+  await node.fail("ADD", 111);
+  assertEquals(node.files(), []);
+});
+
+Deno.test("a device that comes home with an SMI sub-device there is refused, since the kernel would never finish", async () => {
+  using node = new TestNode();
+  delete node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" }).uverbs;
+  moveHome(node, node.device, 100);
+  await node.fail("ADD", 112);
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
+});
+
+Deno.test("DEL waits for a device that the kernel is moving, and restores its name", async () => {
+  using node = await TestNode.added();
+  node.device.name = "rdma_net1";
+  node.kernel.paths.delete(POD);
+  arrive(node, node.device, 400);
+  await node.succeed("DEL");
+  assertEquals([node.device.name, node.kernel.sleptMs], ["mlx5_2", 400]);
+  node.assertForgotten();
+});
+
+for (const [later, parts] of [["DEL", {}], ["GC", GC]] as const) {
+  Deno.test(`the record of a device that is out of reach stays until ${later} finds the device at home`, async () => {
+    using node = await TestNode.added();
+    const other = node.kernel.addNetns("/run/netns/other");
+    Object.assign(node.device, { space: other, name: "rdma_net1" });
+    for (const [command, more] of [["DEL", {}], [later, parts]] as const) {
+      const { lines } = await node.succeed(command, more);
+      assertStringIncludes(lines.join(""), `nor in its pod's: record ${FILE} stays`);
+      assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/other", FILE]);
+    }
+    node.device.space = node.kernel.host;
+    await node.succeed(later, parts);
+    assertEquals(node.device.name, "mlx5_2");
+    node.assertForgotten();
+  });
+}
+
+Deno.test("of two devices the one that is out of reach keeps the record, and the other is restored", async () => {
+  using node = new TestNode();
+  const other = node.kernel.addDevice(VF, 3);
+  await node.succeed("ADD");
+  other.space = node.kernel.addNetns("/run/netns/other");
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), "RDMA device mlx5_3 (index 3) of");
+  assertEquals([node.whereIs(node.device), ...node.files()], ["host", FILE]);
+});
+
+Deno.test("DEL does not wait for an index that has gone with its driver", async () => {
+  using node = await TestNode.added();
+  node.kernel.devices.length = 0;
+  const renewed = node.kernel.addDevice(VF, 9, { name: "mlx5_2" });
+  await node.succeed("DEL");
+  assertEquals([node.whereIs(renewed), node.kernel.sleptMs, ...node.files()], ["host", 0]);
+});
+
+Deno.test("an index has not gone as long as netlink lacks a device that sysfs has", async () => {
+  using node = await TestNode.added();
+  node.kernel.paths.delete(POD);
+  Object.assign(node.device, {
+    space: node.kernel.host,
+    name: "rdma_net1",
+    hiddenFrom: ["uverbs", "netlink"],
+  });
+  node.kernel.onSleep = () => {
+    if (node.kernel.sleptMs === 200) delete node.device.hiddenFrom;
+  };
+  await node.succeed("DEL");
+  assertEquals([node.device.name, node.kernel.sleptMs], ["mlx5_2", 200]);
+  node.assertForgotten();
+});
+
+Deno.test("DEL succeeds when a device leaves the pod by itself before it can be moved", async () => {
+  using node = await TestNode.added();
+  node.kernel.onMove = (device) => {
+    device.space = node.kernel.host;
+    return ENODEV;
+  };
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), `left ${POD} by itself`);
+  node.assertForgotten();
+});
+
+Deno.test("an ADD whose device somebody took away while it was undone leaves the record for DEL", async () => {
+  using node = new TestNode();
+  const writeOutput = () => {
+    node.device.space = node.kernel.addNetns("/run/netns/other");
+    throw new Error("Broken pipe");
+  };
+  assertEquals((await node.call("ADD", { writeOutput })).code, 1);
+  assertEquals(node.files(), [FILE]);
+  node.device.space = node.kernel.host;
+  await node.succeed("DEL");
+  node.assertForgotten();
+});
+
+Deno.test("an ADD that cannot take a device from a dead pod is code 111 and leaves that pod's record", async () => {
+  using node = await TestNode.added();
+  node.kernel.paths.delete(POD);
+  node.kernel.held.clear(); // a socket alone keeps the namespace
+  node.kernel.addNetns("/run/netns/next");
+  const variables = { CNI_NETNS: "/run/netns/next", CNI_CONTAINERID: "container2" };
+  const { json } = await node.fail("ADD", 111, { variables });
+  assertStringIncludes(json.details, 'container "container1" has it');
+  assertEquals(node.files(), [FILE]);
+});
+
+// A list of all devices can lack one.
+
+Deno.test("DEL finds a device in the pod that the list of all has missed", async () => {
+  using node = await TestNode.added();
+  node.kernel.missedByList.add(node.device);
+  await node.succeed("DEL");
+  node.assertForgotten();
+  assertEquals(node.kernel.sleptMs, 0);
+});
+
+Deno.test("CHECK finds a device in the pod that the list of all has missed", async () => {
+  using node = await TestNode.added();
+  node.kernel.missedByList.add(node.device);
+  await node.succeed("CHECK");
+});
+
+for (const where of ["host", "pod"] as const) {
+  Deno.test(`ADD finds a device in the ${where} that the list of all has missed`, async () => {
+    using node = new TestNode();
+    if (where === "pod") node.device.space = node.pod;
+    else node.device.uverbs = "uverbs77"; // so that the index is not known
+    node.kernel.missedByList.add(node.device);
+    await node.succeed("ADD");
+    assertEquals([node.whereIs(node.device), node.kernel.sleptMs <= 20], [POD, true]);
+  });
+}
+
+// A namespace that cannot be opened is not a namespace that has gone.
+
+for (const [name, errno] of [["EIO", 5], ["EACCES", 13], ["EMFILE", 24]] as const) {
+  Deno.test(`DEL fails and keeps the record when the pod's namespace cannot be opened: ${name}`, async () => {
+    using node = await TestNode.added();
+    const open = node.kernel.openNetns.bind(node.kernel);
+    node.kernel.openNetns = (path) => {
+      throw new SyscallError(`open ${JSON.stringify(path)}`, errno);
+    };
+    const { json } = await node.fail("DEL", 5);
+    assertStringIncludes(json.msg, name);
+    assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+    node.kernel.openNetns = open;
+    await node.succeed("DEL");
+    node.assertForgotten();
+  });
+}
+
+Deno.test("DEL leaves the pod's other devices when it takes what the function has besides the recorded one", async () => {
+  using node = await TestNode.added();
+  const more = node.kernel.addDevice(VF, 3, { space: node.pod });
+  node.kernel.addFunction(OTHER_VF);
+  const other = node.kernel.addDevice(OTHER_VF, 8, { space: node.pod });
+  await node.succeed("DEL");
+  assertEquals([node.device, more, other].map((device) => node.whereIs(device)), ["host", "host", POD]);
+});
+
+Deno.test("without module ib_uverbs ADD does not warn of a device that got its uverbs device only now", async () => {
+  using node = new TestNode();
+  node.kernel.hasUverbs = false;
+  const { lines } = await node.succeed("ADD");
+  assertEquals(lines.filter((line) => /undefined|level="warning"/.test(line)), []);
+  assertStringIncludes(
+    lines.join(""),
+    "had no uverbs device when it was moved and has /dev/infiniband/uverbs2 now",
+  );
+  await node.succeed("DEL");
+  node.assertForgotten();
+});
+
+Deno.test("ADD warns of a device that has lost its uverbs device", async () => {
+  using node = new TestNode();
+  node.kernel.onMove = (device) => {
+    delete device.uverbs;
+  };
+  const { lines } = await node.succeed("ADD");
+  assertStringIncludes(
+    lines.join(""),
+    'level="warning" msg="RDMA device mlx5_2 had /dev/infiniband/uverbs2 and has none',
+  );
+});
+
+Deno.test("DEL finds the namespace that holds a device without uverbs device, which only its index tells", async () => {
+  using node = await TestNode.added();
+  node.kernel.hasUverbs = false;
+  node.losePath();
+  await node.succeed("DEL");
+  node.assertForgotten();
+  assertEquals(node.kernel.held.has(HELD), true);
+});

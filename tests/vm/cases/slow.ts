@@ -1,0 +1,250 @@
+// What the plugin concludes while the kernel is about to move or remove a device, which a client of ib_core makes slow.
+import assert from "node:assert/strict";
+import {
+  again,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  gc,
+  records,
+} from "../guest/attachment.ts";
+import {
+  addNetns,
+  bind,
+  names,
+  netnsCount,
+  netnsPath,
+  rdmaDevices,
+  rdmaHome,
+  rdmaNames,
+  rdmaToNetns,
+  rebind,
+  setSimParameter,
+  setSlowness,
+  shOk,
+  startBackground,
+  unbind,
+  until,
+  vf,
+  vmCase,
+} from "../guest/harness.ts";
+
+const FILE = "net-first-net1";
+
+const folderOf = (deviceId: string) => `/sys/bus/pci/devices/${deviceId}`;
+
+/** What the host's sysfs shows of a function's RDMA devices. */
+function shown(deviceId: string) {
+  const folder = folderOf(deviceId);
+  return {
+    devices: names(`${folder}/infiniband`).length,
+    uverbs: names(`${folder}/infiniband_verbs`).length,
+    // A folder has a link from itself, one from above, and one from each folder in it.
+    counted: Deno.statSync(`${folder}/infiniband`).nlink! - 2,
+  };
+}
+
+/** The first of two pods, with the device of VF 0 under another name. */
+async function firstPod(more: Record<string, unknown> = { rdmaDeviceName: "roce0" }) {
+  await addNetns("first");
+  await addNetns("second");
+  const function_ = vf(0);
+  const { deviceId } = function_;
+  const first = attachment(deviceId, {
+    netns: "first",
+    containerId: "first",
+    config: config({ deviceID: deviceId, ...more }),
+  });
+  assertResult(await first.add());
+  const second = attachment(deviceId, {
+    netns: "second",
+    containerId: "second",
+    config: config({ deviceID: deviceId, optional: true }),
+  });
+  return { ...function_, first, second };
+}
+
+/** The first pod's namespace ends, and the kernel is about to give its device back. */
+async function endFirst(deviceId: string, slowness: Parameters<typeof setSlowness>[0]): Promise<void> {
+  setSlowness(slowness);
+  await shOk("ip netns del first");
+  await until("the device is in neither class", () => {
+    const { devices, uverbs } = shown(deviceId);
+    return devices + uverbs === 0;
+  });
+}
+
+async function untilHome(left = 1): Promise<void> {
+  await until("the namespace is gone", () => netnsCount() === left);
+  setSlowness({});
+}
+
+vmCase(
+  "rig: a device that the kernel moves is in neither class of sysfs for a while, but is counted",
+  async () => {
+    const { deviceId, rdmaDevice } = vf(0);
+    const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
+    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 1, counted: 1 });
+    await addNetns("first");
+    await rdmaToNetns(rdmaDevice, "first");
+    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 1, counted: 1 });
+    await endFirst(deviceId, { removeMs: 1000, addMs: 1000 });
+    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 0, counted: 1 });
+    assert.ok(!(await rdmaNames()).includes(rdmaDevice));
+    await until("the device is in its class", () => shown(deviceId).devices === 1);
+    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
+    await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
+    assert.equal(shown(deviceId).uverbs, 0);
+    await untilHome();
+  },
+);
+
+vmCase("slow: an optional ADD waits for a device that the pod before is about to lose", async () => {
+  const pod = await firstPod({});
+  await endFirst(pod.deviceId, { removeMs: 2500 });
+  assertResult(await pod.second.add());
+  await assertInPod([pod.rdmaDevice], "second");
+  assert.deepEqual(records(), ["net-second-net1"]);
+  await untilHome(2);
+  assertQuiet(await pod.second.del());
+  assertNothingLeft();
+  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
+});
+
+vmCase("slow: so it does when no record tells of the device", async () => {
+  const pod = await firstPod({});
+  Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
+  await endFirst(pod.deviceId, { removeMs: 2500 });
+  assertResult(await pod.second.add());
+  await assertInPod([pod.rdmaDevice], "second");
+  await untilHome(2);
+});
+
+vmCase("slow: an optional ADD that waits in vain fails, and may be tried again", async () => {
+  const pod = await firstPod({});
+  await endFirst(pod.deviceId, { removeMs: 8000 });
+  const added = await pod.second.add();
+  assert.deepEqual([added.code, added.json?.code], [1, 111], added.stdout);
+  assert.deepEqual(records(), [FILE]);
+  await untilHome(2);
+  assertResult(await pod.second.add());
+  await assertInPod([pod.rdmaDevice], "second");
+});
+
+vmCase("slow: ADD takes all devices of a function of which one is on its way", async () => {
+  setSimParameter("devices_per_function", 2);
+  rebind(vf(0).deviceId);
+  const pod = await firstPod({});
+  const both = (await rdmaNames("first")).sort();
+  setSlowness({ removeMs: 1500 });
+  await shOk("ip netns del first");
+  await until("one device is home, the other not", () => {
+    const { devices, uverbs } = shown(pod.deviceId);
+    return devices === 1 && uverbs === 1;
+  });
+  assertResult(await pod.second.add());
+  await assertInPod(both, "second");
+  await untilHome(2);
+  assertQuiet(await pod.second.del());
+  assert.deepEqual(again(pod).rdmaDevices.sort(), both);
+});
+
+vmCase("slow: ADD takes a device that its driver is making", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = vf(0);
+  unbind(deviceId);
+  setSlowness({ addMs: 1500 });
+  await startBackground(`cd /sys/bus/pci; echo begin; echo ${deviceId} >drivers_probe`, "begin");
+  await until("the device is in its class", () => names(`${folderOf(deviceId)}/infiniband`).length === 1);
+  const added = await attachment(deviceId, { config: config({ deviceID: deviceId, optional: true }) }).add();
+  assertResult(added);
+  assert.doesNotMatch(added.stderr, /undefined/);
+  await assertInPod([rdmaDevice]);
+});
+
+vmCase("slow: DEL waits for the device and gives it its name back", async () => {
+  const pod = await firstPod();
+  await endFirst(pod.deviceId, { removeMs: 2500 });
+  assertQuiet(await pod.first.del());
+  assert.deepEqual(records(), []);
+  await untilHome(2);
+  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
+});
+
+for (const later of ["a repeated DEL", "GC"]) {
+  vmCase(
+    `slow: DEL keeps the record of a device that does not come, until ${later} finds it home`,
+    async () => {
+      const pod = await firstPod();
+      const repeat = async () => {
+        const outcome = later === "GC"
+          ? await gc({ "cni.dev/valid-attachments": [] })
+          : await pod.first.del();
+        assertQuiet(outcome);
+        return outcome;
+      };
+      await endFirst(pod.deviceId, { removeMs: 12_000 });
+      for (const outcome of [await pod.first.del(), await repeat()]) {
+        assertQuiet(outcome);
+        assert.match(outcome.stderr, /level="warning".*roce0.* not in the host namespace.*record .* stays/);
+        assert.deepEqual(records(), [FILE]);
+      }
+      await until("the namespace is gone", () => netnsCount() === 2, 20_000);
+      assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
+      await repeat();
+      assertNothingLeft();
+      assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
+    },
+  );
+}
+
+vmCase("slow: DEL keeps the record of a device that somebody took to another namespace", async () => {
+  const pod = await firstPod();
+  await shOk(`nsenter --net=${netnsPath("first")} rdma dev set roce0 netns second`);
+  const deleted = await pod.first.del();
+  assertQuiet(deleted);
+  assert.match(deleted.stderr, /level="warning".*roce0.* not in the host namespace/);
+  await assertInPod(["roce0"], "second");
+  assert.deepEqual(records(), [FILE]);
+  await rdmaHome("roce0", "second");
+  assertQuiet(await pod.first.del());
+  assertNothingLeft();
+  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
+});
+
+vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", async () => {
+  const pod = await firstPod({});
+  setSlowness({ removeMs: 1500 });
+  const { deviceId } = pod;
+  await startBackground(`cd ${folderOf(deviceId)}; echo begin; echo ${deviceId} >driver/unbind`, "begin");
+  await until("the kernel is about to remove the device", () => shown(deviceId).uverbs === 0);
+  assertQuiet(await pod.first.del());
+  assert.deepEqual(records(), []);
+  await until("the driver is unbound", () => !names(folderOf(pod.deviceId)).includes("driver"));
+  bind(pod.deviceId);
+  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
+});
+
+vmCase("slow: DEL finds a device in the pod that a list of all has missed", async () => {
+  const pod = await firstPod({});
+  // The kernel makes the list one device at a time and goes on by number: when the first leaves, the next is passed over.
+  const other = vf(1).rdmaDevice; // with a lower index than the pod's, which has to come after it
+  rebind(pod.deviceId);
+  await assertInPod([], "first");
+  const { rdmaDevice } = vf(0);
+  Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
+  assertResult(await pod.first.add());
+  await rdmaToNetns(other, "first");
+  const delay =
+    "strace -f --seccomp-bpf -o /dev/null -e trace=recvfrom -e inject=recvfrom:delay_enter=3s:when=2";
+  const deleting = pod.first.del({ wrapper: delay.split(" ") });
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await rdmaHome(other, "first");
+  assertQuiet(await deleting);
+  await assertInPod([], "first");
+  assert.deepEqual(records(), []);
+  assert.deepEqual(again(pod).rdmaDevices, [rdmaDevice]);
+});
