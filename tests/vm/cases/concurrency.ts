@@ -75,8 +75,8 @@ vmCase("concurrency: a changed uverbs number is reported", async () => {
 vmCase("concurrency: a device that another program takes out of the pod while ADD is at work", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = sf(0); // which is never bound anew, so that no request is spent on its index
-  // The fourth request is the first that asks the pod for the device.
-  const delay = "strace -f --seccomp-bpf -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=3s:when=4";
+  // The fifth request is the first that asks the pod for the device.
+  const delay = "strace -f --seccomp-bpf -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=3s:when=5";
   const adding = attachment(deviceId, { wrapper: delay.split(" ") }).add();
   await until("the device is in the pod", async () => (await rdmaNames("pod")).includes(rdmaDevice));
   await rdmaHome(rdmaDevice, "pod");
