@@ -1,15 +1,15 @@
 import { dirname, join } from "node:path";
 import { bundle } from "./bundle.ts";
 import { runChild } from "./child.ts";
-import { compile } from "./compile.ts";
+import { compile, V8_FLAGS } from "./compile.ts";
 import { PROJECT } from "./project.ts";
 import type { Runner } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
 
 /**
- * Has V8 compile what VERSION, ADD and DEL run of the program in a folder of scripts, and puts the compiled form beside
- * it. The V8 is that of an executable for `target`.
+ * Has V8 compile the program in a folder of scripts, all of its functions, and puts the compiled form beside it. The V8
+ * is that of an executable for `target`.
  *
  * @throws {Error}
  */
@@ -27,8 +27,8 @@ export async function compileAhead(
     Deno.mkdirSync(stage);
     const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
     Deno.writeTextFileSync(join(stage, "main.js"), code);
-    await compile({ folder: stage, output: recorder, target, signal });
-    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM, join(temporary, "node")];
+    await compile({ folder: stage, output: recorder, target, v8Flags: [...V8_FLAGS, "--no-lazy"], signal });
+    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
     await runChild(command, args, { cwd: folder, env, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });

@@ -3,13 +3,9 @@ import { fileURLToPath } from "node:url";
 const GUEST = new URL(".", import.meta.url);
 const CASES = new URL("../cases/", import.meta.url);
 
-/**
- * Makes the guest's program that runs the cases: every file of cases, then main.ts. See {@linkcode bundleGuest}. First
- * comes the one that wants devices whose indexes are those of the boot: each reset of the node makes new ones.
- */
+/** Makes the guest's program that runs the cases: every file of cases, then main.ts. See {@linkcode bundleGuest}. */
 export async function bundleCases(directory: string): Promise<string> {
   return await bundleGuest(directory, [
-    new URL("compiled_form.ts", CASES),
     new URL("rig_cases.ts", GUEST),
     ...await caseFiles(),
     new URL("main.ts", GUEST),
