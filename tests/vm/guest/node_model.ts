@@ -80,10 +80,7 @@ export class NodeModel {
   add(container: Container, device: Device): Expectation {
     const claims = this.#claims(container, device);
     const { where } = device;
-    if (where && where !== container && where.hasPath) {
-      const holder = claims.findIndex(([, record]) => record.container === where);
-      return { code: 111, apply: () => this.#forget(claims.slice(0, holder)) };
-    }
+    if (where && where !== container && where.hasPath) return { code: 111, apply: () => {} };
     return {
       apply: () => {
         if (where && where !== container) this.#forget(claims);
