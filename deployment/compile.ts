@@ -34,8 +34,9 @@ const OVERHEAD_LIMIT = 64 * 1024;
 /** The first module of what is compiled. */
 const MAIN = "main.js";
 
-/** V8 accepts a compiled form only with the flags that it was made with, of which `--no-lazy` is none. */
-export const V8_FLAGS = [
+/** A compiled form is only good with the flags that it was made with. */
+const V8_FLAGS = [
+  "--no-lazy", // the build has V8 compile all functions, not only those that run when the program is loaded
   "--single-threaded", // threads and setns do not go together
   "--no-enable-lazy-source-positions", // else the first throw compiles again the functions it passes
   "--no-icu-timezone-data", // nothing here asks for a time zone, and finding the machine's takes 0.6 MB at each start

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { bundle } from "./bundle.ts";
 import { runChild } from "./child.ts";
-import { compile, V8_FLAGS } from "./compile.ts";
+import { compile } from "./compile.ts";
 import { PROJECT } from "./project.ts";
 import type { Runner } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
@@ -27,7 +27,7 @@ export async function compileAhead(
     Deno.mkdirSync(stage);
     const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
     Deno.writeTextFileSync(join(stage, "main.js"), code);
-    await compile({ folder: stage, output: recorder, target, v8Flags: [...V8_FLAGS, "--no-lazy"], signal });
+    await compile({ folder: stage, output: recorder, target, signal });
     const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
     await runChild(command, args, { cwd: folder, env, signal });
   } finally {
