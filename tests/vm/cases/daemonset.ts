@@ -143,8 +143,9 @@ vfMacCase(
     const one = attachment(deviceId);
     assert.equal((await one.add()).code, 0);
     const { code, stderr } = await runContainer(pod, container);
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, /Cannot touch VF 3 .* its netdev is in a network namespace that cannot be found/);
+    // It sees neither the pod's namespace nor, therefore, the node GUID: what a pod has is none of its business.
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /\b0 were given an address, 0 could not be/);
     assert.equal(records().length, 1);
     assert.match(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
     assert.match(await shOk("nsenter --net=/run/netns/pod rdma dev"), new RegExp(rdmaDevice));
