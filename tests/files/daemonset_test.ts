@@ -143,7 +143,7 @@ for (const { name, containers, sources } of BUILDS) {
   });
 }
 
-Deno.test("a kustomization's newTag sets all that tells the version", async () => {
+Deno.test("a kustomization's newTag sets the version everywhere", async () => {
   const [built] = await buildText(
     "resources: [../../deployment]\nimages: [{ name: localhost/rdma-cni, newTag: 9.9.9 }]\n",
   );

@@ -61,7 +61,7 @@ Deno.test("an upgrade adds a program, exchanges the link and removes the older p
   assert(Deno.statSync(node.plugin).mtime! >= before);
 });
 
-Deno.test("the launcher has the time of the program, which tells when something else is in its place", () => {
+Deno.test("the launcher has the time of the program, which shows when something else is in its place", () => {
   using node = new InstallNode();
   node.install();
   const timeOf = (path: string) =>
