@@ -79,6 +79,19 @@ function supportedVersions(answer: string | undefined): boolean {
   }
 }
 
+/** @throws {Error} that says where it cannot be written */
+async function makeFolderIn(place: string): Promise<string> {
+  try {
+    await Deno.mkdir(place, { recursive: true });
+    return await Deno.makeTempDir({ dir: place, prefix: ".build-" });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : cause;
+    throw new Error(`Cannot build into "${place}": ${reason}; name a file elsewhere with --output`, {
+      cause,
+    });
+  }
+}
+
 /** Builds rdma-cni itself into `output`, and what tells of its contents beside it. */
 export async function build(
   { target, output }: Pick<BuildOptions, "target" | "output">,
@@ -89,9 +102,7 @@ export async function build(
     if (runner) await smokeRun(executable, runner);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
-  const place = dirname(resolve(output));
-  await Deno.mkdir(place, { recursive: true });
-  const temporary = await Deno.makeTempDir({ dir: place, prefix: ".build-" });
+  const temporary = await makeFolderIn(dirname(resolve(output)));
   let modules: string[];
   try {
     const folder = join(temporary, "scripts");

@@ -2,7 +2,6 @@
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import type { IConfigMap, IPod, IServiceAccount } from "kubernetes-models/v1";
-import { relative } from "node:path";
 import { parseAll } from "../../src/admin/validate/yaml.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
@@ -53,9 +52,9 @@ export async function buildWith(components: readonly string[]): Promise<Source[]
 export async function buildText(text: string): Promise<Source[]> {
   const folder = Deno.realPathSync(await Deno.makeTempDir());
   try {
-    // kustomize takes no absolute paths
-    const deployment = relative(folder, `${PROJECT}deployment`);
-    await Deno.writeTextFile(`${folder}/kustomization.yaml`, text.replaceAll(DEPLOYMENT, deployment));
+    // kustomize takes no absolute paths, and YAML not every path as it is
+    await Deno.symlink(`${PROJECT}deployment`, `${folder}/deployment`);
+    await Deno.writeTextFile(`${folder}/kustomization.yaml`, text.replaceAll(DEPLOYMENT, "deployment"));
     return toSources("a kustomization", await kustomize(folder));
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -72,8 +72,11 @@ async function missingPackages(): Promise<string[]> {
   return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
 }
 
+/** Longer than the image's build takes on a slow machine with a slow mirror. */
+const LIMIT_MS = 30 * 60_000;
+
 /**
- * Runs a program to its end.
+ * Runs a program to its end, at the latest after half an hour.
  *
  * @returns what it wrote to its standard output
  * @throws {Error} with the end of what it wrote, if it fails
@@ -84,6 +87,7 @@ export async function run(program: string, args: string[], cwd?: string): Promis
     ...(cwd === undefined ? {} : { cwd }),
     env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
     stdin: "null",
+    signal: AbortSignal.timeout(LIMIT_MS),
   });
   const { success, code, stdout, stderr } = await command.output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
