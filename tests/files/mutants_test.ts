@@ -11,6 +11,7 @@ for (
     ["const c = a < b ? d : e;", ["const c = !(a < b) ? d : e;", "const c = a <= b ? d : e;"]],
     ["const f = () => true;", ["const f = () => undefined;", "const f = () => false;"]],
     ["function f() { return a ?? b; }", ["function f() { return; }", "function f() { return a; }"]],
+    ["function f() { return undefined; }", []],
     ['throw new Error("for people, that is");', [";"]],
     ['const c = { "key": ["a", B] };', ['const c = { "key": ["", B] };', 'const c = { "key": ["a", ] };']],
     ['import a from "a"; export * from "b"; type C = "c" | 1; interface D { readonly e: 1 }', []],

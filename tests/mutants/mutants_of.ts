@@ -76,7 +76,9 @@ function mutate(node: ts.Node, replace: (node: ts.Node, text: string, what: stri
   }
   if (ts.isExpressionStatement(node)) replace(node, ";", "a statement is dropped");
   if (ts.isThrowStatement(node)) replace(node, ";", "an error is not thrown");
-  if (ts.isReturnStatement(node) && node.expression) replace(node, "return;", "nothing is returned");
+  if (ts.isReturnStatement(node) && node.expression && node.expression.getText() !== "undefined") {
+    replace(node, "return;", "nothing is returned");
+  }
   if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) {
     replace(node.body, "undefined", "nothing is returned");
   }
