@@ -13,6 +13,8 @@ interface Tier {
   needsExecutable: boolean;
   /** Its tests need root; or the files of tests that do. */
   needsRoot: boolean | string[];
+  /** It runs beside the others, since it takes as long as all of them and keeps one processor busy. */
+  isBeside?: boolean;
 }
 
 /** Network namespaces, files that belong to another user, and a program that is installed for root alone. */
@@ -32,7 +34,14 @@ const TIERS: Tier[] = [
   { name: "binary", flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true },
   { name: "faults", flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true },
   { name: "image", flags: ["--allow-all"], needsMachine: true, needsExecutable: false, needsRoot: true },
-  { name: "vm", flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true },
+  {
+    name: "vm",
+    flags: ["--allow-all"],
+    needsMachine: true,
+    needsExecutable: true,
+    needsRoot: true,
+    isBeside: true,
+  },
 ];
 
 const NAMES = TIERS.map(({ name }) => name).join(", ");
@@ -73,18 +82,20 @@ export function countCases(report: string): Counts {
 }
 
 /**
- * Runs one tier, its output passing straight through. Whatever keeps its tests from being counted counts as one
- * failure: a file that does not load, a process that dies, a folder without tests.
+ * Runs one tier. Whatever keeps its tests from being counted counts as one failure: a file that does not load, a process
+ * that dies, a folder without tests.
+ *
+ * @param output where its output goes: a file, or straight through
  */
-async function runTier({ name, flags, needsRoot }: Tier, reports: string): Promise<Counts> {
-  console.log(`\n== ${name}`);
+async function runTier({ name, flags, needsRoot }: Tier, reports: string, output?: string): Promise<Counts> {
   const report = `${reports}/${name}.xml`;
   const ignored = IS_ROOT || typeof needsRoot === "boolean" ? [] : [`--ignore=${needsRoot.join()}`];
-  const args = ["test", ...flags, ...ignored, `--junit-path=${report}`, `tests/${name}`];
+  const test = [Deno.execPath(), "test", ...flags, ...ignored, `--junit-path=${report}`, `tests/${name}`];
+  const args = ["-c", `exec "$@"${output ? ' >"$0" 2>&1' : ""}`, output ?? "", ...test];
   // Set here too, for a start without the task that sets it: a proxy's certificate is known to the system alone.
   const env = { DENO_TLS_CA_STORE: "system,mozilla" };
   const child = { args, env, cwd: PROJECT, stdin: "null", stdout: "inherit", stderr: "inherit" } as const;
-  const process = new Deno.Command(Deno.execPath(), child).spawn();
+  const process = new Deno.Command("sh", child).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), TIER_LIMIT_MS);
   const { success, code, signal } = await process.status;
   clearTimeout(timer);
@@ -135,11 +146,20 @@ async function runTiers(tiers: Tier[]): Promise<boolean> {
   const results: [string, Counts][] = [];
   try {
     const able = await prepareFor(tiers);
-    for (const tier of tiers) {
-      const counts = able.includes(tier)
-        ? await runTier(tier, reports)
-        : { passed: 0, failed: 1, ignored: 0 };
-      results.push([tier.name, counts]);
+    const run = async (tier: Tier, output?: string): Promise<Counts> =>
+      able.includes(tier) ? await runTier(tier, reports, output) : { passed: 0, failed: 1, ignored: 0 };
+    const beside = tiers.filter((tier) => tier.isBeside && tiers.length > 1).map((tier) => {
+      console.log(`\n== ${tier.name} (beside the others, its output at the end)`);
+      const output = `${reports}/${tier.name}.log`;
+      return { tier, output, counts: run(tier, output) };
+    });
+    for (const tier of tiers.filter((tier) => !beside.some((one) => one.tier === tier))) {
+      console.log(`\n== ${tier.name}`);
+      results.push([tier.name, await run(tier)]);
+    }
+    for (const { tier, output, counts } of beside) {
+      results.push([tier.name, await counts]);
+      console.log(`\n== ${tier.name}\n${await Deno.readTextFile(output).catch(() => "")}`);
     }
   } finally {
     await Deno.remove(reports, { recursive: true });
