@@ -408,9 +408,9 @@ vmCase("names: who asks for one pays two requests to the kernel for it, all othe
       Deno.readTextFileSync(trace).split("\n").filter((line) => line.includes("sendto(")).length
     );
   };
-  // The mode; the device; the move; the uverbs device that it has in the pod. DEL: the mode; what the pod has; the move;
-  // the device on the host.
-  assert.deepEqual(await count(attachment(deviceId)), [4, 4]);
+  // The mode; the interface in the pod, which has none; the device; the move; the uverbs device that it has in the pod.
+  // DEL: the mode; what the pod has; the move; the device on the host.
+  assert.deepEqual(await count(attachment(deviceId)), [5, 4]);
   // What the pod has, and the rename; DEL: the rename.
-  assert.deepEqual(await count(named(deviceId, "roce0")), [6, 5]);
+  assert.deepEqual(await count(named(deviceId, "roce0")), [7, 5]);
 });
