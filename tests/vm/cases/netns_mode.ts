@@ -145,8 +145,8 @@ vmCase("netns-mode: a container is told by its control group", async () => {
 });
 
 vmCase("netns-mode: a process that has ended and was not waited for keeps nothing", async () => {
-  // A shell would wait for it; what takes the shell's place does not.
-  const { pid } = await startBackground("true & echo started; exec sleep infinity", "started");
+  // A shell would wait for it; what takes the shell's place, which it does before the child ends, does not.
+  const { pid } = await startBackground("sleep 1 & echo started; exec sleep infinity", "started");
   const children = async () => await shOk(`cat /proc/${pid}/task/${pid}/children`);
   await until("it is a zombie", async () => / Z /.test(await shOk(`cat /proc/${await children()}/stat`)));
   const { stdout } = await assertCode(0, rdmaCni("netns-mode get --json"));
