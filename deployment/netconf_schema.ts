@@ -8,7 +8,7 @@ const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;
 
-/** What CNI's own keys are; those of this plugin are described in the README's table. */
+/** What CNI's own keys are; those of this plugin are described in the table of docs/configuration.md. */
 const STANDARD: Readonly<Record<string, string>> = {
   cniVersion: "version of the CNI specification that the configuration follows",
   name: "name of the network, unique on a node",
@@ -29,12 +29,12 @@ type Node = z.core.JSONSchema.BaseSchema;
 /**
  * The schema as text.
  *
- * @param readme has a table of keys, with columns "key", "default" and "meaning"
+ * @param reference has a table of keys, with columns "key", "default" and "meaning"
  * @throws {Error} that names a key without description
  */
-export function netconfSchema(readme: string): string {
+export function netconfSchema(reference: string): string {
   const { $schema, required: _, ...plugin } = withoutNull(z.toJSONSchema(configSchema)) as Node;
-  describe(plugin, new Map([...Object.entries(STANDARD).map(toRow), ...readRows(readme)]), "");
+  describe(plugin, new Map([...Object.entries(STANDARD).map(toRow), ...readRows(reference)]), "");
   const { cniVersion, name } = plugin.properties as Record<string, Node>;
   const schema = {
     $schema,
@@ -82,8 +82,8 @@ function toRow([key, description]: [string, string]): [string, Row] {
   return [key, { description }];
 }
 
-function readRows(readme: string): [string, Row][] {
-  const section = /^## Configuration reference\n(.*?)^## /ms.exec(readme)?.[1] ?? "";
+function readRows(reference: string): [string, Row][] {
+  const section = /^## Keys\n(.*?)^## /ms.exec(reference)?.[1] ?? "";
   const [header = [], , ...rows] = [...section.matchAll(/^\|(.*)\|$/gm)].map(([, row]) =>
     row!.split(/(?<!\\)\|/).map((cell) => cell.trim())
   );
@@ -116,7 +116,7 @@ function describe({ properties = {} }: Node, rows: ReadonlyMap<string, Row>, pre
     const row = rows.get(`${prefix}${key}`);
     if (!row && DESCRIBED.includes(prefix)) {
       throw new Error(
-        `Cannot describe "${prefix}${key}": the README's configuration reference has no row for it`,
+        `Cannot describe "${prefix}${key}": docs/configuration.md has no row for it`,
       );
     }
     Object.assign(schema, row);
@@ -125,5 +125,8 @@ function describe({ properties = {} }: Node, rows: ReadonlyMap<string, Row>, pre
 }
 
 if (import.meta.main) {
-  Deno.writeTextFileSync(SCHEMA_FILE, netconfSchema(Deno.readTextFileSync(`${PROJECT}README.md`)));
+  Deno.writeTextFileSync(
+    SCHEMA_FILE,
+    netconfSchema(Deno.readTextFileSync(`${PROJECT}docs/configuration.md`)),
+  );
 }

@@ -1,4 +1,4 @@
-// The program runs as root with the environment of whoever calls it. What that can change is in the README.
+// The program runs as root with the environment of whoever calls it. What that can change is in docs/security.md.
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { call, type Outcome, start } from "./program.ts";
@@ -108,7 +108,7 @@ function inert({ folder }: Trap): Record<string, string> {
   };
 }
 
-/** Those that have an effect, though none on what is done; the README tells which. */
+/** Those that have an effect, though none on what is done; docs/security.md says which. */
 function effective({ folder }: Trap): Record<string, string> {
   return {
     DENO_LOG: "trace",

@@ -1,6 +1,7 @@
 // validate on files and standard input: exit codes, output for people and for machines.
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { PROJECT } from "../files/project.ts";
+import { blockNamed, blocksNamed } from "../fixtures/documents.ts";
 import { byUser, start } from "./program.ts";
 
 const GOOD = JSON.stringify({
@@ -138,9 +139,8 @@ Deno.test("validate calls standard input so, also when it is too long to be read
   assertMatch(stderr, /^rdma-cni: Cannot check standard input: /);
 });
 
-Deno.test("the README shows what validate prints", async () => {
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const session = readme.match(/^```\n(\$ cat [^`]*\$ rdma-cni validate [^`]*)```$/m)![1]!;
+Deno.test("the documents show what validate prints", async () => {
+  const session = `${blockNamed("validate")}\n`;
   const [, name, text] = /^\$ cat (\S+)\n(.*?)^\$ /ms.exec(session)!;
   let seen = `$ cat ${name}\n${text}`;
   const commands = [...session.matchAll(/^\$ rdma-cni validate (.*)\n/gm)];
@@ -151,11 +151,8 @@ Deno.test("the README shows what validate prints", async () => {
   assertEquals(seen, session);
 });
 
-Deno.test("the README's and the examples' configurations are without problem", async () => {
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const configurations = [...readme.matchAll(/^```json\n(.*?)^```$/gms)].map(([, text]) => text!);
-  assert(configurations.length > 0);
-  for (const stdin of configurations) {
+Deno.test("the documents' and the examples' configurations are without problem", async () => {
+  for (const stdin of blocksNamed("configuration")) {
     const { code, stdout } = await start({ args: ["validate", "-"], stdin });
     assertEquals([code, stdout.startsWith("ok ")], [0, true], stdout);
   }

@@ -1,4 +1,4 @@
-// The commands that messages and READMEs show: each is known here, understood by a shell, and one of our own known to
+// The commands that messages and documents show: each is known here, understood by a shell, and one of our own known to
 // the program. Cases of the virtual machine run what mends a node (doctor), what loads modules and what brings a device
 // home; a command that nobody knows fails a test, so that it gets one.
 import { createProgram } from "../../src/admin/command.ts";
@@ -6,6 +6,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import { filesIn, PROJECT } from "./project.ts";
+import { PAGES } from "../fixtures/documents.ts";
 
 /** Words that begin a command. */
 const BEGINNING = new RegExp(
@@ -70,6 +71,7 @@ const KNOWN = [
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
+  "rdma-cni vf-mac init --all",
   "rdma-cni vf-mac list",
   "rdma-cni vf-mac set --force",
   "rdma-cni vf-mac set --guid X VF GUID",
@@ -140,14 +142,14 @@ const shown: { file: string; command: string }[] = [
     file,
     texts: literalsOf(Deno.readTextFileSync(PROJECT + file)),
   })),
-  ...["README.md", "examples/README.md"].map((file) => {
+  ...[...PAGES.keys(), "examples/README.md"].map((file) => {
     return { file, texts: spansOf(Deno.readTextFileSync(PROJECT + file)) };
   }),
 ].flatMap(({ file, texts }) =>
   texts.flatMap((text) => [...commandsIn(text)].map((command) => ({ file, command })))
 );
 
-Deno.test("no message and no README shows a command that is not checked here, nor is one checked for nothing", () => {
+Deno.test("no message and no document shows a command that is not checked here, nor is one checked for nothing", () => {
   // In a session that is shown there stands a word where a message has X.
   const patterns = KNOWN.map((known) => {
     return new RegExp(`^${known.replaceAll(/[.*+?^$()|[\]{}\\]/g, "\\$&").replaceAll(/\bX\b/g, "\\S+")}$`);

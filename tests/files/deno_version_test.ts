@@ -4,7 +4,7 @@ import { PROJECT } from "./project.ts";
 const stub = await Deno.readTextFile(`${PROJECT}deployment/runtime_stub.ts`);
 const pinned = /const PINNED_VERSION = "([\d.]+)"/.exec(stub)![1]!;
 
-for (const file of [".ci/run", "README.md"]) {
+for (const file of [".ci/run", "README.md", "CONTRIBUTING.md", "docs/development.md"]) {
   Deno.test(`${file} starts the Deno whose runtime stub is pinned`, async () => {
     const text = await Deno.readTextFile(`${PROJECT}${file}`);
     const versions = Array.from(text.matchAll(/\bdeno@(\d[\d.]*\d)/g), ([, version]) => version);

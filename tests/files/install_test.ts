@@ -8,6 +8,7 @@ import { WAITER } from "../../src/admin/install/waiter.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
+import { DOCUMENTS } from "../fixtures/documents.ts";
 
 const ALL = (state: string) =>
   [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current", "rdma"].map((name) =>
@@ -321,12 +322,11 @@ function withoutLibrary(): Uint8Array {
   return text;
 }
 
-Deno.test("the advice on a missing folder names those distributions whose folder is another one in the README", () => {
+Deno.test("the advice on a missing folder names those distributions whose folder is another one in the documents", () => {
   using node = new InstallNode();
   Deno.removeSync(node.folder);
   const { advice } = assertThrows(() => node.install(), CommandError);
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const [table] = /^\| distribution .*?\n\n/ms.exec(readme)!;
+  const [table] = /^\| distribution .*?\n\n/ms.exec(DOCUMENTS)!;
   const rows = Array.from(
     table.matchAll(/^\| (?!distribution|-)(.*?) +\| (.*?) +\|$/gm),
     ([, who, where]) => [who!, where!],

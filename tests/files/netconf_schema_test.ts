@@ -4,30 +4,30 @@ import { netconfSchema, SCHEMA_FILE } from "../../deployment/netconf_schema.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { PROJECT } from "./project.ts";
 
-const README = Deno.readTextFileSync(`${PROJECT}README.md`);
+const REFERENCE = Deno.readTextFileSync(`${PROJECT}docs/configuration.md`);
 const text = Deno.readTextFileSync(SCHEMA_FILE);
 const accepts = new Ajv2020({ strict: true, strictRequired: false, strictTypes: false }).compile(
   JSON.parse(text),
 );
 
-Deno.test('the JSON Schema is what "deno task schema" makes of the zod schema and the README', () => {
-  assertEquals(text, netconfSchema(README));
+Deno.test('the JSON Schema is what "deno task schema" makes of the zod schema and docs/configuration.md', () => {
+  assertEquals(text, netconfSchema(REFERENCE));
 });
 
 Deno.test("a key without description is named", () => {
-  const without = README.replace(/^\| `logLevel`.*\n/m, "");
+  const without = REFERENCE.replace(/^\| `logLevel`.*\n/m, "");
   assertThrows(() => netconfSchema(without), Error, 'Cannot describe "logLevel"');
   assertThrows(
-    () => netconfSchema(README.replace(/^\| `args\.cni\.debug`.*\n/m, "")),
+    () => netconfSchema(REFERENCE.replace(/^\| `args\.cni\.debug`.*\n/m, "")),
     Error,
     'Cannot describe "args.cni.debug"',
   );
 });
 
-Deno.test("descriptions and defaults are the README's", () => {
+Deno.test("descriptions and defaults are those of docs/configuration.md", () => {
   const { allowPF, logLevel } = JSON.parse(text).$defs.rdma.properties;
   assertEquals([allowPF.default, logLevel.default], [true, "info"]);
-  assertStringIncludes(README, `| ${logLevel.description} `);
+  assertStringIncludes(REFERENCE, `| ${logLevel.description} `);
 });
 
 const list = (plugin: object, more: object = {}) => ({

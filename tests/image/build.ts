@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { run } from "../vm/node/packages.ts";
 import { debianBase } from "./base.ts";
 import type { Engine } from "./engine.ts";
+import { blockNamed } from "../fixtures/documents.ts";
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -10,17 +11,11 @@ export const IMAGE = "localhost/rdma-cni:0.1.0";
 
 const PLATFORMS = "linux/amd64,linux/arm64";
 
-/** The README's command. */
-export const BUILD = `buildah build --platform ${PLATFORMS} --manifest ${IMAGE} .`;
+/** The documents' command. */
+export const BUILD = blockNamed("image");
 
-/** The README's command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
-export const BUILD_BEHIND_MIRROR = BUILD.replace(
-  /\.$/,
-  `\\
-  --build-arg BUILD_BASE=mirror.example.com/node:22-trixie-slim \\
-  --build-arg DEBIAN_BASE=mirror.example.com/debian:trixie-slim \\
-  --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .`,
-);
+/** Their command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
+export const BUILD_BEHIND_MIRROR = blockNamed("image-behind-mirror");
 
 const BASES = ["mirror.example.com/node:22-trixie-slim", "mirror.example.com/debian:trixie-slim"];
 

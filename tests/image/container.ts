@@ -4,6 +4,7 @@ import { call, type Outcome, start } from "../binary/program.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
+import { DOCUMENTS } from "../fixtures/documents.ts";
 
 /** The rights that the manifests give. */
 const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];
@@ -58,11 +59,11 @@ export const containerCases: Cases = {
       assertStringIncludes(stdout, '"found: /host/opt/cni/bin/.rdma-cni/libmnl.so.0"');
     }),
 
-  "is given to nodes without a registry, and its program to people, by the commands of the READMEs": async (
+  "is given to nodes without a registry, and its program to people, by the commands of the documents": async (
     engine,
   ) => {
-    const text = (name: string) => Deno.readTextFile(new URL(`../../${name}`, import.meta.url));
-    const commands = (await text("README.md") + await text("examples/README.md"))
+    const examples = await Deno.readTextFile(new URL("../../examples/README.md", import.meta.url));
+    const commands = (DOCUMENTS + examples)
       .match(/^\$ podman (save|create|cp) .*$/gm)!.map((line) =>
         line.slice(2).replace("registry.example.com", "localhost")
       );

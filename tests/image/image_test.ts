@@ -1,4 +1,4 @@
-// Builds the image for both architectures as the README tells, without a registry of images, and tries what comes out.
+// Builds the image for both architectures as the documents say, without a registry of images, and tries what comes out.
 import { arm64Cases } from "./arm64.ts";
 import { buildImages, prepareBases } from "./build.ts";
 import { containerCases } from "./container.ts";
@@ -10,7 +10,7 @@ Deno.test("the image", async (t) => {
   await using engine = await Engine.start();
   await prepareBases(engine);
   const built = await t.step(
-    "is built for both architectures by the README's command",
+    "is built for both architectures by the documents' command",
     () => buildImages(engine),
   );
   if (!built) return;

@@ -254,9 +254,8 @@ vfSimCase("on InfiniBand the node and the port GUID are set, each verified", asy
   assertRefused(await rdmaCni(`vf-mac set ${netdev} 3 ${guid} --guid`), /no InfiniBand port/);
 });
 
-vmCase("vf-mac: the README's rule of udev marks the netdevs of virtual functions and no others", async () => {
-  const readme = Deno.readTextFileSync(`${PROJECT}/README.md`);
-  const [, rule] = /^```udev\n(.*?)^```$/ms.exec(readme)!;
+vmCase("vf-mac: the documents' udev rule marks the netdevs of virtual functions and no others", async () => {
+  const [, rule] = /^```udev\n(.*?)^```$/ms.exec(Deno.readTextFileSync(`${PROJECT}/docs/commands.md`))!;
   const file = "/etc/udev/rules.d/70-rdma-cni-vfs.rules";
   await Deno.mkdir("/etc/udev/rules.d", { recursive: true });
   await Deno.writeTextFile(file, rule!);

@@ -10,7 +10,7 @@ const PACKAGES = [
   "zsh",
   "fish",
   "systemd", // systemd-analyze looks at the units
-  "udev", // tries the README's rule
+  "udev", // tries the documents' rule
   "strace", // for cases that look at system calls or stop a program at one
   "qemu-user", // runs what is for arm64
   "binutils-x86-64-linux-gnu", // these three assemble the program that waits, and start it with signals blocked

@@ -1,16 +1,20 @@
-// The README's commands on a machine that has nothing but Node.js, npm and this project.
+// The documents' commands on a machine that has nothing but Node.js, npm and this project.
 import { assert, assertEquals } from "../assert.ts";
+import { blockNamed } from "../fixtures/documents.ts";
 import { PROJECT } from "./project.ts";
 
-const README = Deno.readTextFileSync(`${PROJECT}README.md`);
-const PROGRAMS = Array.from(README.matchAll(/^npx --yes deno@\S+ run -A (\S+)$/gm), ([, path]) => path!);
+const PROGRAMS = ["demo", "all-tests", "build"].map((name) => {
+  const [, path] = /^npx --yes deno@\S+ run -A (\S+)$/.exec(blockNamed(name)) ?? [];
+  if (path === undefined) {
+    throw new Error(`Block "${name}" of the documents starts no program of this project`);
+  }
+  return path;
+});
 
 interface Module {
   /** `code` is missing when nothing but types is imported. */
   dependencies?: { specifier: string; code?: object }[];
 }
-
-Deno.test("the README starts programs of this project", () => assertEquals(PROGRAMS.length, 3));
 
 for (const program of PROGRAMS) {
   // Deno downloads packages before any line runs, and then it knows no certificate that only the system knows. So
