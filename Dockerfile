@@ -40,6 +40,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
 FROM scratch
 LABEL org.opencontainers.image.title="rdma-cni" \
       org.opencontainers.image.description="Installs rdma-cni, the CNI plugin that moves RDMA devices into pods" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="0.1.0"
 COPY --from=libraries /image /
 COPY --from=program /out /

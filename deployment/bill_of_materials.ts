@@ -13,6 +13,9 @@ export interface Shipped {
   packages: readonly Package[];
 }
 
+/** The project's own, as an SPDX identifier; its text is in LICENSE. */
+const LICENSE = "Apache-2.0";
+
 /** The V8 in the stub is the one that runs this build, since both are of the same Deno. */
 const V8 = { name: "v8", version: Deno.version.v8, license: "BSD-3-Clause" };
 
@@ -45,6 +48,7 @@ export function formatBillOfMaterials({ version, executable, target, packages }:
             name: "rdma-cni",
             version,
             purl: own,
+            licenses: [{ license: { id: LICENSE } }],
             hashes: [{ alg: "SHA-256", content: createHash("sha256").update(executable).digest("hex") }],
           },
         },
@@ -64,6 +68,7 @@ export function formatBillOfMaterials({ version, executable, target, packages }:
 export function formatLicenses({ version, target, packages }: Shipped): string {
   const text = (name: string) => Deno.readTextFileSync(`${PROJECT}deployment/licenses/${name}.txt`);
   const parts = [
+    { name: "rdma-cni", version, license: LICENSE, licenseText: Deno.readTextFileSync(`${PROJECT}LICENSE`) },
     { name: "deno", version: pinnedStub(target).version, license: "MIT", licenseText: text("deno") },
     { ...V8, licenseText: text("v8") },
     ...packages,

@@ -85,6 +85,7 @@ Deno.test("the bill of materials tells which executable it is of", async () => {
   assertEquals([bill.bomFormat, bill.specVersion, bill.version], ["CycloneDX", "1.6", 1]);
   const { name, version, hashes } = bill.metadata.component;
   assertEquals([name, version], ["rdma-cni", VERSION]);
+  assertEquals(bill.metadata.component.licenses, [{ license: { id: "Apache-2.0" } }]);
   assertEquals(hashes, [{ alg: "SHA-256", content: await sha256(Deno.readFileSync(PROGRAM)) }]);
 });
 
@@ -139,7 +140,9 @@ Deno.test("each component has its licence in the text for people, with the copyr
   const sections = text.split(/^== /m).slice(1);
   assertEquals(
     sections.map((section) => section.split("\n")[0]),
-    components.map(({ name, version, licenses }) => `${name} ${version}: ${licenses[0]!.license.id}`),
+    [bill.metadata.component, ...components].map(({ name, version, licenses }) =>
+      `${name} ${version}: ${licenses[0]!.license.id}`
+    ),
   );
   for (const section of sections) assertMatch(section, /^Copyright |copyright notice|Its author: \S/m);
 });

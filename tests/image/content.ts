@@ -67,7 +67,8 @@ export const contentCases: Cases = {
       assertEquals(bill.metadata.component.hashes, [{ alg: "SHA-256", content: program }]);
       const licenses = await Deno.readTextFile(`${root}/rdma-cni.licenses.txt`);
       const named = Array.from(licenses.matchAll(/^== (\S+)/gm), ([, name]) => name);
-      assertEquals(named, bill.components.map(({ name }: { name: string }) => name));
+      const components: { name: string }[] = [bill.metadata.component, ...bill.components];
+      assertEquals(named, components.map(({ name }) => name));
     }
   },
 
@@ -75,8 +76,10 @@ export const contentCases: Cases = {
     for (const wanted of ARCHITECTURES) {
       const { architecture, config } = (await engine.unpack(IMAGE, wanted)).config;
       assertEquals([architecture, config.Entrypoint, config.Cmd], [wanted, ["/rdma-cni"], ["install"]]);
-      const told = ["title", "version"].map((key) => config.Labels[`org.opencontainers.image.${key}`]);
-      assertEquals(told, ["rdma-cni", VERSION]);
+      const told = ["title", "version", "licenses"].map((key) =>
+        config.Labels[`org.opencontainers.image.${key}`]
+      );
+      assertEquals(told, ["rdma-cni", VERSION, "Apache-2.0"]);
     }
   },
 
