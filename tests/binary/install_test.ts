@@ -119,6 +119,7 @@ for (const [when, what] of ["library", "program", "link", "launcher"].entries())
     await withFolder(async (folder) => {
       await install(folder);
       await Deno.writeTextFile(`${folder}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
+      Deno.utimeSync(`${folder}/rdma`, 1, 1); // else two programs of one second leave it as it is
       const other = await otherVersion(folder);
       const strace = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
       const { code } = await start({
