@@ -1,14 +1,14 @@
-/** Exit codes of the commands. */
+/** Exit codes, the same for all commands. */
 export const ExitCode = {
   ok: 0,
-  /** The command could not do it, or what it checked is not so. */
+  /** The command could not do it, what it checked is not so, or there are problems. */
   failed: 1,
   /** The command line cannot be understood, or what it names not be read; nothing was done. */
   usage: 2,
+  /** Only a part could be done, or there are warnings but no problems. */
+  partial: 3,
   /** What was asked for holds after a reboot only. */
-  rebootNeeded: 3,
-  /** Some of several things could not be done. */
-  partial: 4,
+  rebootNeeded: 4,
 } as const;
 
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];

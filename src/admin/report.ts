@@ -16,13 +16,13 @@ export interface Summary {
 const COLORS: Readonly<Record<Level, number>> = { ok: 32, warning: 33, problem: 31 };
 const LEVEL_WIDTH = "problem".length;
 
-/** Prints verdicts for people: a line each, below it what mends it, and at the end how many faults there are. */
+/** Prints verdicts for people: a line each, below it what fixes it, and at the end how many faults there are. */
 export function printVerdicts({ out, hasColor }: Terminal, lines: readonly Line[], summary: Summary): void {
   const paint = (level: Level, text: string) => hasColor ? `\x1b[${COLORS[level]}m${text}\x1b[0m` : text;
   const width = lines.reduce((widest, { about }) => Math.max(widest, escape(about).length), 0);
-  for (const { about, level, text, mend } of lines) {
+  for (const { about, level, text, fix } of lines) {
     out(`${paint(level, level.padEnd(LEVEL_WIDTH))}  ${escape(about).padEnd(width)}  ${escape(text)}\n`);
-    if (mend !== undefined) out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${escape(mend)}\n`);
+    if (fix !== undefined) out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${escape(fix)}\n`);
   }
   out(`\n${paint(worstLevel(lines), escape(summarize(lines, summary)))}\n`);
 }

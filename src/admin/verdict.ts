@@ -1,3 +1,5 @@
+import { ExitCode } from "./error.ts";
+
 /** "problem": pods get no RDMA, or a running one has lost it. "warning": it may come to that, or something is left over. */
 export type Level = "ok" | "warning" | "problem";
 
@@ -5,8 +7,8 @@ export type Level = "ok" | "warning" | "problem";
 export interface Verdict {
   readonly level: Level;
   readonly text: string;
-  /** The command that mends it, or what else to do. */
-  readonly mend?: string;
+  /** The command that fixes it, or what else to do. */
+  readonly fix?: string;
 }
 
 /** The worst level among verdicts. */
@@ -15,15 +17,22 @@ export function worstLevel(verdicts: readonly Verdict[]): Level {
   return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
 }
 
+/** How a command ends whose worst verdict has this level. */
+export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = {
+  ok: ExitCode.ok,
+  warning: ExitCode.partial,
+  problem: ExitCode.failed,
+};
+
 export function ok(text: string): Verdict {
   return { level: "ok", text };
 }
 
-export function warning(text: string, mend: string): Verdict {
-  return { level: "warning", text, mend };
+export function warning(text: string, fix: string): Verdict {
+  return { level: "warning", text, fix };
 }
 
-/** @param mend left out where the text says it already */
-export function problem(text: string, mend?: string): Verdict {
-  return { level: "problem", text, ...(mend === undefined ? {} : { mend }) };
+/** @param fix left out where the text says it already */
+export function problem(text: string, fix?: string): Verdict {
+  return { level: "problem", text, ...(fix === undefined ? {} : { fix }) };
 }

@@ -43,7 +43,7 @@ export function gc({ config, log }: Call, node: Node): void {
     `Cannot collect ${failures.length} attachments of network ${JSON.stringify(network)}: ${
       failures.join("; ")
     }`,
-    "the others are done; run GC again when the cause is mended",
+    "the others are done; run GC again when the cause is fixed",
   );
 }
 

@@ -53,7 +53,7 @@ for (
       0,
       /^warning {2}a {2}roce: .*"mtu"\n {12}-> remove "mtu"\n\na has 1 warning\.\n$/,
     ],
-    ["a warning, with --strict", WITH_WARNING, ["--strict"], 1, /\na has 1 warning\.\n$/],
+    ["a warning, with --strict", WITH_WARNING, ["--strict"], 3, /\na has 1 warning\.\n$/],
     ["a good list, with --strict", GOOD, ["--strict"], 0, /^ok /],
     [
       "a problem",
@@ -62,10 +62,11 @@ for (
       1,
       /^problem {2}a {2}roce: "rdma" is not chained.*\n {12}-> .*\n\na has 1 problem\.\n$/,
     ],
+    ["a problem, with --strict", WITH_PROBLEM, ["--strict"], 1, /\na has 1 problem\.\n$/],
     ["broken JSON", "{", [], 1, /^problem {2}a {2}it is not JSON: .*\n\n/],
     ["broken YAML", "a: b: c", [], 1, /^problem {2}a {2}it is not YAML: .* at line 1, column \d+\n\n/],
     ["nothing", "", [], 0, /^warning {2}a {2}no network in it/],
-    ["nothing, with --strict", "", ["--strict"], 1, /^warning {2}a {2}no network in it/],
+    ["nothing, with --strict", "", ["--strict"], 3, /^warning {2}a {2}no network in it/],
   ] as const
 ) {
   Deno.test(`validate ends with ${code} on ${what}`, async () => {
@@ -122,7 +123,7 @@ Deno.test("validate --json prints the findings for machines", async () => {
     network: "roce",
     level: "warning",
     text: '"rdma" does not know the key "mtu"',
-    mend: 'remove "mtu"',
+    fix: 'remove "mtu"',
   });
   assertEquals(Object.keys(second), ["file", "level", "text"]);
 });

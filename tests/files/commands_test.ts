@@ -1,5 +1,5 @@
 // The commands that messages and documents show: each is known here, understood by a shell, and one of our own known to
-// the program. Cases of the virtual machine run what mends a node (doctor), what loads modules and what brings a device
+// the program. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what brings a device
 // home; a command that nobody knows fails a test, so that it gets one.
 import { createProgram } from "../../src/admin/command.ts";
 import { assert, assertEquals } from "../assert.ts";

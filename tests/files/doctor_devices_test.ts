@@ -133,7 +133,7 @@ Deno.test("devices: one whose driver cannot let go of programs", () => {
   ]);
 });
 
-Deno.test("mode: the commands that mend it name this program", () => {
+Deno.test("mode: the commands that fix it name this program", () => {
   using node = new DoctorNode();
   node.kernel.mode = "shared";
   assertFindings(examineMode(node), [
@@ -272,7 +272,7 @@ Deno.test("records: a device that came home under its pod's name gets its own ba
   node.record(FILE, { ...record, devices: [{ index: index!, hostName: hostName!, podName: "rdma0" }] });
   Object.assign(device, { space: node.kernel.host, name: "$(reboot)" });
   node.kernel.paths.delete(POD);
-  const wanted = (mend: RegExp) => [["warning", /stale: \/run\/netns\/pod has gone/, mend]] as const;
+  const wanted = (fix: RegExp) => [["warning", /stale: \/run\/netns\/pod has gone/, fix]] as const;
   assertFindings(examineRecords(node), wanted(/^rdma dev set '\$\(reboot\)' name mlx5_2; rm \S+$/));
   device.name = hostName!;
   assertFindings(examineRecords(node), wanted(/^rm \S+$/));

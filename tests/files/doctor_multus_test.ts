@@ -126,8 +126,8 @@ Deno.test("a copy without launcher is a problem where thick Multus runs, else a 
 
 Deno.test("the patch gives Multus' container memory, and takes the CPU limit away", async () => {
   using node = version2(`${50 * MIB}`, "0", "max");
-  const { mend } = examineMultus(node.root)[0]!;
-  const [, patch] = /--patch '([^']*)'$/.exec(mend!)!;
+  const { fix } = examineMultus(node.root)[0]!;
+  const [, patch] = /--patch '([^']*)'$/.exec(fix!)!;
   const resources = { requests: { cpu: "100m", memory: "50Mi" }, limits: { cpu: "100m", memory: "50Mi" } };
   const daemonSet = {
     apiVersion: "apps/v1",
@@ -152,5 +152,5 @@ Deno.test("the patch gives Multus' container memory, and takes the CPU limit awa
     } as typeof resources,
   );
   assertEquals(containers.find(({ name }) => name === "other")!.resources, resources);
-  assertEquals(blockNamed("multus-limits"), mend!.replace(" --patch ", " --patch \\\n  "));
+  assertEquals(blockNamed("multus-limits"), fix!.replace(" --patch ", " --patch \\\n  "));
 });

@@ -42,15 +42,15 @@ export class DoctorNode implements Node, Disposable {
   }
 }
 
-/** Asserts what was found: level and words of each line, and words of what mends it. */
+/** Asserts what was found: level and words of each line, and words of what fixes it. */
 export function assertFindings(
   findings: readonly Finding[],
-  wanted: readonly (readonly [level: Finding["level"], text: RegExp, mend?: RegExp])[],
+  wanted: readonly (readonly [level: Finding["level"], text: RegExp, fix?: RegExp])[],
 ): void {
   assertEquals(findings.map(({ level }) => level), wanted.map(([level]) => level), JSON.stringify(findings));
-  for (const [index, [, text, mend]] of wanted.entries()) {
+  for (const [index, [, text, fix]] of wanted.entries()) {
     assertMatch(findings[index]!.text, text);
-    assertEquals(findings[index]!.mend !== undefined, findings[index]!.level !== "ok");
-    if (mend) assertMatch(findings[index]!.mend!, mend);
+    assertEquals(findings[index]!.fix !== undefined, findings[index]!.level !== "ok");
+    if (fix) assertMatch(findings[index]!.fix!, fix);
   }
 }

@@ -173,10 +173,10 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
   assertStringIncludes(node.root.read(OPTIONS_FILE), "options ib_core netns_mode=1\n");
 });
 
-Deno.test("--persist works when the change is refused: exit code 3, and a reboot is asked for", () => {
+Deno.test("--persist works when the change is refused: exit code 4, and a reboot is asked for", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { persist: true, json: true }), 3);
+  assertEquals(node.set("exclusive", { persist: true, json: true }), 4);
   assertStringIncludes(node.terminal.stderr, "reboot this node");
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
@@ -273,7 +273,7 @@ Deno.test("--dry-run tells all and does nothing, with the exit code it would hav
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
   assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true, json: true }), 3);
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true, json: true }), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });

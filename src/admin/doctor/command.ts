@@ -4,17 +4,17 @@ import { addExamples } from "../help.ts";
 import { commandOf } from "../install/layout.ts";
 import { printVerdicts } from "../report.ts";
 import { printJson } from "../terminal.ts";
-import { worstLevel } from "../verdict.ts";
+import { EXIT_CODES, worstLevel } from "../verdict.ts";
 import { examineNode } from "./doctor.ts";
-import { EXIT_CODES } from "./finding.ts";
 
 const NOTES = `
-Each line is "ok", "warning" or "problem"; below the latter two stands what mends it. Nothing is changed.
+Each line is "ok", "warning" or "problem"; below the latter two stands what fixes it. Nothing is changed.
 
 Exit codes:
   0  all is well
-  1  there are warnings: something is left over, or will be missing
-  2  there are problems: pods get no RDMA, or one has lost it`;
+  1  there are problems: pods get no RDMA, or one has lost it
+  2  the command line cannot be understood; nothing was examined
+  3  there are warnings only: something is left over, or will be missing`;
 
 /** Adds `doctor`. */
 export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {

@@ -1,8 +1,8 @@
 import { SyscallError } from "../../kernel/error.ts";
 import { toCniError } from "../../plugin/failure.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import { CommandError, type ExitCode } from "../error.ts";
-import type { Level, Verdict } from "../verdict.ts";
+import { CommandError } from "../error.ts";
+import type { Verdict } from "../verdict.ts";
 
 /** What a finding is about, in the order in which they are printed. */
 export const GROUPS = [
@@ -30,16 +30,13 @@ export function ok(group: Group, text: string): Finding {
   return { group, level: "ok", text };
 }
 
-export function warning(group: Group, text: string, mend: string): Finding {
-  return { group, level: "warning", text, mend };
+export function warning(group: Group, text: string, fix: string): Finding {
+  return { group, level: "warning", text, fix };
 }
 
-export function problem(group: Group, text: string, mend: string): Finding {
-  return { group, level: "problem", text, mend };
+export function problem(group: Group, text: string, fix: string): Finding {
+  return { group, level: "problem", text, fix };
 }
-
-/** The doctor's exit codes: 0, 1 with warnings, 2 with problems. */
-export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = { ok: 0, warning: 1, problem: 2 };
 
 const EPERM = 1;
 const EACCES = 13;

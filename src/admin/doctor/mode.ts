@@ -47,7 +47,7 @@ export function examineInitramfs(
 /**
  * Judges the mode.
  *
- * @param program how this program is called, for the commands that mend something
+ * @param program how this program is called, for the commands that fix something
  */
 export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, program: string): Finding[] {
   const last = sources.at(-1);

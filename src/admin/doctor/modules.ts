@@ -59,14 +59,14 @@ function examineModule({ name, level, why }: Want, root: string): Finding {
       group: "modules",
       level,
       text: `${name} is not loaded: ${why}`,
-      mend: `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`,
+      fix: `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`,
     };
   }
   return {
     group: "modules",
     level,
     text: `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`,
-    mend:
+    fix:
       "install the package with the rest of this kernel's modules (linux-modules-extra, kernel-modules-extra)",
   };
 }

@@ -18,11 +18,11 @@ export async function judgeNetworkFile(file: string, text: string): Promise<Find
   }
   const verdicts = isObject(raw) ? await judgeNetwork(raw) : undefined;
   if (!verdicts) return undefined;
-  const findings = verdicts.map(({ level, text, mend }): Finding => ({
+  const findings = verdicts.map(({ level, text, fix }): Finding => ({
     group: "networks",
     level,
     text: `${file}: ${text}`,
-    mend: mend === undefined ? `correct ${file}` : `${mend} in ${file}`,
+    fix: fix === undefined ? `correct ${file}` : `${fix} in ${file}`,
   }));
   if (!("plugins" in (raw as object)) || file.endsWith(".conflist")) return findings;
   return [

@@ -10,7 +10,7 @@ export function examineVfs({ kernel, executable }: Node): Finding[] {
 /**
  * Judges virtual functions: a line for all that are ready, and one for all of an adapter that lack the same.
  *
- * @param program how this program is called, for the commands that mend something
+ * @param program how this program is called, for the commands that fix something
  */
 export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
   // What virtual machines have is no business of pods.
@@ -37,8 +37,8 @@ function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
   }
   if (usedByHost !== undefined) {
     // The host may well keep it: then it is none for pods.
-    const mend = `if it is meant for pods take it from the host, then ${program} vf-mac init ${pf}`;
-    return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, mend);
+    const fix = `if it is meant for pods take it from the host, then ${program} vf-mac init ${pf}`;
+    return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, fix);
   }
   return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
 }

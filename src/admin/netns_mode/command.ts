@@ -13,7 +13,8 @@ The kernel refuses while network namespaces other than the host's exist; they ar
 Exit codes:
   0  the mode holds; with --persist it also will
   1  it could not be set, or not be persisted
-  3  it could not be set now and is persisted: it needs a reboot`;
+  2  the command line cannot be understood; nothing was done
+  4  it could not be set now and is persisted: it needs a reboot`;
 
 /** Adds `netns-mode` and what stands below it. */
 export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }: Context): void {

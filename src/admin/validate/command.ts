@@ -5,7 +5,7 @@ import { CommandError, ExitCode } from "../error.ts";
 import { addExamples } from "../help.ts";
 import { type Line, printVerdicts, type Summary } from "../report.ts";
 import { printJson } from "../terminal.ts";
-import { worstLevel } from "../verdict.ts";
+import { EXIT_CODES, worstLevel } from "../verdict.ts";
 import { type FileVerdict, judgeFiles } from "./validate.ts";
 
 const NOTES = `
@@ -15,7 +15,8 @@ Multus, as YAML or JSON. Other objects of a cluster in it are left out. "-" is s
 Exit codes:
   0  no problem; with --strict no warning either
   1  problems: pods would get no RDMA
-  2  the command line cannot be understood, or a file not be read; nothing was checked`;
+  2  the command line cannot be understood, or a file not be read; nothing was checked
+  3  with --strict: warnings only`;
 
 /** Adds `validate`. */
 export function addValidateCommand(program: Command, { terminal, exit }: Context): void {
@@ -29,8 +30,7 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
       const level = worstLevel(findings);
       if (json) printJson(terminal, { level, findings });
       else printVerdicts(terminal, findings.map(toLine), summaryOf(files));
-      const isRefused = level === "problem" || (strict && level === "warning");
-      exit(isRefused ? ExitCode.failed : ExitCode.ok);
+      exit(level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level]);
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

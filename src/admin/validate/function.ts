@@ -36,19 +36,19 @@ export function judgeFunction(
 
 function compare(own: string | undefined, device: string, type: string): Verdict[] {
   if (own === device) return [];
-  const mend = `write "deviceID": "${device}" for "rdma"`;
+  const fix = `write "deviceID": "${device}" for "rdma"`;
   return own === undefined
-    ? [warning(`"${type}" has a "deviceID", "rdma" has none, and looks for it by the interface`, mend)]
-    : [problem(`"rdma" has "deviceID" "${own}", but "${type}" moves "${device}"`, mend)];
+    ? [warning(`"${type}" has a "deviceID", "rdma" has none, and looks for it by the interface`, fix)]
+    : [problem(`"rdma" has "deviceID" "${own}", but "${type}" moves "${device}"`, fix)];
 }
 
 function judgeWithoutResource(others: readonly Raw[]): Verdict[] {
   const nothing = 'it has neither a resource nor a "deviceID"';
-  const mend = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
+  const fix = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
   const inNeed = others.map(typeOf).find((type) => IN_NEED.includes(type));
   return inNeed === undefined
-    ? [warning(`${nothing}: "rdma" looks for its function by the interface`, mend)]
-    : [problem(`${nothing}: "${inNeed}" is given no function`, mend)];
+    ? [warning(`${nothing}: "rdma" looks for its function by the interface`, fix)]
+    : [problem(`${nothing}: "${inNeed}" is given no function`, fix)];
 }
 
 /** Of its own accord a runtime gives a plugin only the capabilities that it declares (CNI 1.1 SPEC.md, section 2). */

@@ -35,7 +35,7 @@ Exit codes:
   0  no function needs an address now
   1  none of those that need one could be given it
   2  the command line cannot be understood; nothing was done
-  4  some could not, or a signal came`;
+  3  some could not, or a signal came`;
 
 /** Adds `vf-mac` and what stands below it. */
 export function addVfMacCommand(program: Command, context: Context): void {

@@ -48,7 +48,7 @@ export interface VfStatus {
   readonly reason?: string;
 }
 
-/** The reason that no address can mend. */
+/** The reason that no address can fix. */
 export const NO_RDMA_DEVICE = "no RDMA device";
 
 const UNKNOWN = "a network namespace that cannot be found";

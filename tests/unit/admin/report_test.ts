@@ -18,7 +18,7 @@ function print(lines: readonly Line[], hasColor: boolean): string {
   return text;
 }
 
-Deno.test("people get a line a verdict, what mends it below, and the count", () => {
+Deno.test("people get a line a verdict, what fixes it below, and the count", () => {
   assertEquals(
     print(LINES, false),
     `\

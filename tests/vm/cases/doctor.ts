@@ -32,7 +32,7 @@ interface Finding {
   group: string;
   level: string;
   text: string;
-  mend?: string;
+  fix?: string;
 }
 
 const NET_D = "/etc/cni/net.d";
@@ -41,9 +41,11 @@ const NET_D = "/etc/cni/net.d";
 async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promise<Finding[]> {
   const { code, stdout, stderr } = await run("doctor --json");
   assert.equal(stderr, "");
-  const { level, findings }: { level: string; findings: Finding[] } = JSON.parse(stdout);
-  assert.equal(code, ["ok", "warning", "problem"].indexOf(level), stdout);
-  assert.ok(findings.every(({ level, mend }) => (level === "ok") === (mend === undefined)), stdout);
+  const { level, findings }: { level: "ok" | "warning" | "problem"; findings: Finding[] } = JSON.parse(
+    stdout,
+  );
+  assert.equal(code, { ok: 0, warning: 3, problem: 1 }[level], stdout);
+  assert.ok(findings.every(({ level, fix }) => (level === "ok") === (fix === undefined)), stdout);
   return findings;
 }
 
@@ -57,11 +59,9 @@ function faults(findings: Finding[]): Finding[] {
   return findings.filter(({ level }) => level !== "ok");
 }
 
-/** Asserts that the faults are these, each line given as `level group: text -> mend`, in this order. */
+/** Asserts that the faults are these, each line given as `level group: text -> fix`, in this order. */
 function assertFaults(findings: Finding[], wanted: RegExp[]): void {
-  const lines = faults(findings).map(({ level, group, text, mend }) =>
-    `${level} ${group}: ${text} -> ${mend}`
-  );
+  const lines = faults(findings).map(({ level, group, text, fix }) => `${level} ${group}: ${text} -> ${fix}`);
   assert.equal(lines.length, wanted.length, lines.join("\n"));
   for (const [index, words] of wanted.entries()) assert.match(lines[index]!, words);
 }
@@ -153,9 +153,9 @@ doctorCase("a node that is half configured", async () => {
   assert.deepEqual(records(), ["net-cut-net1", "net-go-net1"]);
   const { stdout } = await rdmaCni("doctor");
 
-  // What it says mends what it can; configurations are for people to correct.
-  for (const { group, mend = "" } of faults(findings)) {
-    if (group !== "networks") await shOk(mend.replace(/^unless .*: (?=umount)/, ""));
+  // What it says fixes what it can; configurations are for people to correct.
+  for (const { group, fix = "" } of faults(findings)) {
+    if (group !== "networks") await shOk(fix.replace(/^unless .*: (?=umount)/, ""));
   }
   await until("the device is home", async () => (await rdmaNames()).includes(away));
   assert.deepEqual([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
@@ -217,7 +217,7 @@ doctorCase("without rights it tells what it could not see", async () => {
   const findings = faults(await doctor((words) => sh(`${powerless} ${INSTALLED_PLUGIN} ${words}`)));
   assert.ok(findings.some(({ group }) => group === "devices"), JSON.stringify(findings));
   assert.ok(
-    findings.some(({ group, mend }) => group === "records" && mend?.includes("as root")),
+    findings.some(({ group, fix }) => group === "records" && fix?.includes("as root")),
     JSON.stringify(findings),
   );
 });

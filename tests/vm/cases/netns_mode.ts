@@ -190,13 +190,13 @@ vmCase(
 );
 
 vmCase(
-  "netns-mode: persisted while a namespace exists needs a reboot: exit code 3",
+  "netns-mode: persisted while a namespace exists needs a reboot: exit code 4",
   persisting(async () => {
     await addNetns("pod");
-    const dry = await assertCode(3, elsewhere("netns-mode set shared --persist --dry-run"));
+    const dry = await assertCode(4, elsewhere("netns-mode set shared --persist --dry-run"));
     assert.match(dry.stderr, /would persist it/);
     await assert.rejects(Deno.stat(OPTIONS_FILE));
-    const { stderr } = await assertCode(3, elsewhere("netns-mode set shared --persist"));
+    const { stderr } = await assertCode(4, elsewhere("netns-mode set shared --persist"));
     assert.match(stderr, /\/run\/netns\/pod.*persisted in .*reboot this node/s);
     assert.match(Deno.readTextFileSync(OPTIONS_FILE), /netns_mode=1/);
     assert.equal(await netnsMode(), "exclusive");

@@ -24,7 +24,7 @@ import {
 } from "../guest/harness.ts";
 import { WITHOUT_LIBMNL } from "../guest/programs.ts";
 
-vmCase("refusal: shared mode, by ADD and by STATUS, naming the command that mends it", async () => {
+vmCase("refusal: shared mode, by ADD and by STATUS, naming the command that fixes it", async () => {
   const { deviceId } = vf(0);
   await setNetnsMode("shared");
   await addNetns("pod");

@@ -146,7 +146,7 @@ vfMacCase("a dry run changes nothing and says what would be", async (netdev) => 
   assert.deepEqual(records(), []);
 });
 
-vfMacCase("init mends each function that needs it, and a second run changes nothing", async (netdev) => {
+vfMacCase("init fixes each function that needs it, and a second run changes nothing", async (netdev) => {
   await setAdminMac(0, NO_MAC);
   await makeRandom(1);
   await makeRandom(2);

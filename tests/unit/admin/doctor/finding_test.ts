@@ -1,12 +1,5 @@
-import {
-  examine,
-  EXIT_CODES,
-  type Finding,
-  ok,
-  problem,
-  warning,
-} from "../../../../src/admin/doctor/finding.ts";
-import { worstLevel } from "../../../../src/admin/verdict.ts";
+import { examine, type Finding, ok, problem, warning } from "../../../../src/admin/doctor/finding.ts";
+import { EXIT_CODES, worstLevel } from "../../../../src/admin/verdict.ts";
 import { LibmnlMissing, NetlinkError, NetnsError, SyscallError } from "../../../../src/kernel/error.ts";
 import { CommandError } from "../../../../src/admin/error.ts";
 import { CniError } from "../../../../src/cni/error.ts";
@@ -19,7 +12,7 @@ const C = problem("plugin", "c", "do c");
 Deno.test("the worst finding decides the level and the exit code", () => {
   const levels = [[], [A], [A, B], [B, C, A]].map((findings) => worstLevel(findings));
   assertEquals(levels, ["ok", "ok", "warning", "problem"]);
-  assertEquals(levels.map((level) => EXIT_CODES[level]), [0, 0, 1, 2]);
+  assertEquals(levels.map((level) => EXIT_CODES[level]), [0, 0, 3, 1]);
 });
 
 Deno.test("a group's findings are handed on", async () => {
@@ -30,7 +23,7 @@ Deno.test("a group's findings are handed on", async () => {
 const denied = new Deno.errors.PermissionDenied("Permission denied");
 
 for (
-  const [what, error, text, mend] of [
+  const [what, error, text, fix] of [
     [
       "no RDMA subsystem",
       new SyscallError("open a netlink socket", 93),
@@ -62,7 +55,7 @@ for (
       const [found, ...more]: readonly Finding[] = await examine("devices", work);
       assertEquals([found?.group, found?.level, more.length], ["devices", "problem", 0]);
       assertMatch(found!.text, text);
-      assertMatch(found!.mend!, mend);
+      assertMatch(found!.fix!, fix);
     }
   });
 }

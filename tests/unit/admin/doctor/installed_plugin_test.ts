@@ -59,7 +59,7 @@ for (
 ) {
   Deno.test(`the installed plugin is ${what}: ${level}`, () => {
     const found = judgeAnswer(answer, "install it", installed);
-    assertEquals([found.group, found.level, found.mend], [
+    assertEquals([found.group, found.level, found.fix], [
       "plugin",
       level,
       level === "ok" ? undefined : "install it",

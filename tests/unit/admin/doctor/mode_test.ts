@@ -12,7 +12,7 @@ const SHARED = {
 const UNSET = { sources: [] };
 
 for (
-  const [now, persisted, level, text, mend] of [
+  const [now, persisted, level, text, fix] of [
     ["exclusive", EXCLUSIVE, "ok", /after a reboot exclusive \(\/etc\/modprobe\.d\/a\.conf:2\)/, /^$/],
     [
       "exclusive",
@@ -31,6 +31,6 @@ for (
     const [found, ...more] = judgeMode(now, persisted, "rdma");
     assertEquals([found?.group, found?.level, more.length], ["mode", level, 0]);
     assertMatch(found!.text, text);
-    assertMatch(found!.mend ?? "", mend);
+    assertMatch(found!.fix ?? "", fix);
   });
 }

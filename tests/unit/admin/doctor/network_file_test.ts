@@ -40,7 +40,7 @@ Deno.test("files that do not use the plugin are none of the doctor's business", 
 });
 
 for (
-  const [what, found, text, mend] of [
+  const [what, found, text, fix] of [
     ["alone in a list", judge([RDMA]), /not chained/, /after one such as "sriov"/],
     [
       "alone in a file",
@@ -90,12 +90,12 @@ for (
     const [first, ...more] = await found ?? [];
     assertEquals([first?.level, more.length], ["problem", 0]);
     assertMatch(first!.text, text);
-    assertMatch(first!.mend!, mend);
+    assertMatch(first!.fix!, fix);
   });
 }
 
 for (
-  const [what, rdma, text, mend] of [
+  const [what, rdma, text, fix] of [
     ["with a near one", { deviceId: "x" }, /the key "deviceId"/, /write "deviceID" in/],
     ["below args.cni", { args: { cni: { Debug: true } } }, /"args\.cni\.Debug"/, /write "args\.cni\.debug"/],
     ["that is like no other", { mtu: 9000 }, /"mtu"/, /remove "mtu" in .*a\.conflist/],
@@ -105,6 +105,6 @@ for (
     const [first, ...more] = await judge([SRIOV, { ...RDMA, ...rdma }]) ?? [];
     assertEquals([first?.level, more.length], ["warning", 0]);
     assertMatch(first!.text, text);
-    assertMatch(first!.mend!, mend);
+    assertMatch(first!.fix!, fix);
   });
 }

@@ -21,9 +21,7 @@ function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
 const WITHOUT_GUID = { ready: false, reason: "node GUID is zero" };
 
 function lines(...vfs: VfStatus[]): string[] {
-  return judgeVfs(vfs, "rdma").map(({ level, text, mend }) =>
-    `${level}: ${text}${mend ? ` -> ${mend}` : ""}`
-  );
+  return judgeVfs(vfs, "rdma").map(({ level, text, fix }) => `${level}: ${text}${fix ? ` -> ${fix}` : ""}`);
 }
 
 Deno.test("VFs that are ready are counted", () => {
@@ -37,7 +35,7 @@ Deno.test("no VFs, and those of virtual machines, are nothing to complain of", (
   ]);
 });
 
-Deno.test("VFs that lack the same are one problem of their adapter, mended by vf-mac init", () => {
+Deno.test("VFs that lack the same are one problem of their adapter, fixed by vf-mac init", () => {
   assertEquals(
     lines(vf(0, WITHOUT_GUID), vf(1), vf(3, WITHOUT_GUID), vf(0, { ...WITHOUT_GUID, pf: "eth1" })),
     [

@@ -50,7 +50,7 @@ for (const rdmaIsolation of [false, undefined, "true"]) {
 }
 
 for (
-  const [what, plugins, attachment, level, text, mend] of [
+  const [what, plugins, attachment, level, text, fix] of [
     ["alone", [RDMA], WITH_RESOURCE, "problem", /not chained/, /after one such as "sriov"/],
     ["behind no interface", [TUNING, RDMA], WITH_RESOURCE, "problem", /not chained/, /./],
     ["before one", [RDMA, SRIOV], WITH_RESOURCE, "problem", /before "sriov"/, /behind "sriov"/],
@@ -191,7 +191,7 @@ for (
     const verdicts = await judge([...plugins], attachment);
     assertEquals(verdicts!.map((verdict) => verdict.level), [level], JSON.stringify(verdicts));
     assertMatch(verdicts![0]!.text, text);
-    assertMatch(verdicts![0]!.mend!, mend);
+    assertMatch(verdicts![0]!.fix!, fix);
   });
 }
 

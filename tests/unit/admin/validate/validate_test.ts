@@ -11,8 +11,8 @@ async function judge(text: string): Promise<string[]> {
 }
 
 function toLines(verdicts: Awaited<ReturnType<typeof judgeFiles>>): string[] {
-  return verdicts.map(({ network, level, text, mend }) =>
-    `${level} ${network ?? "-"}: ${text}${mend === undefined ? "" : ` -> ${mend}`}`
+  return verdicts.map(({ network, level, text, fix }) =>
+    `${level} ${network ?? "-"}: ${text}${fix === undefined ? "" : ` -> ${fix}`}`
   );
 }
 
