@@ -33,6 +33,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
 
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 
