@@ -1,4 +1,4 @@
-import { SyscallError } from "../../kernel/error.ts";
+import { EACCES, EPERM, SyscallError } from "../../kernel/error.ts";
 import { toCniError } from "../../plugin/failure.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { CommandError, type ExitCode } from "../error.ts";
@@ -40,9 +40,6 @@ export function problem(group: Group, text: string, mend: string): Finding {
 
 /** The doctor's exit codes: 0, 1 with warnings, 2 with problems. */
 export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = { ok: 0, warning: 1, problem: 2 };
-
-const EPERM = 1;
-const EACCES = 13;
 
 /** Examines one group. What keeps it from being examined is a finding, too, so that the others are still told. */
 export async function examine(
