@@ -2,25 +2,28 @@ import { isAbsent } from "./ffi/access.ts";
 import { withoutUmask } from "./ffi/umask.ts";
 
 /**
- * Puts a file in its place so that at any instant it is the old one or the new one, whole, also after a crash. A crash
- * may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
+ * Puts a file in its place by a rename, so that at any instant the old file or the new one is there, whole. A killed
+ * process may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
  *
  * @param mode its permissions, which no umask reduces
+ * @param options durable: the file survives a power loss too. Without it a power loss may leave the old file, the new
+ *   one or an empty one, which is enough for what means nothing after a reboot, and saves two commits of the file
+ *   system's journal
  * @throws {Error} as Deno does when the folder is missing, full or not writable
  */
-export function writeDurably(path: string, text: string, mode: number): void {
+export function replaceFile(path: string, text: string, mode: number, { durable = false } = {}): void {
   const temporary = temporaryPath(path);
   try {
-    writeNew(temporary, text, mode);
+    writeNew(temporary, text, mode, durable);
     Deno.renameSync(temporary, path);
   } catch (error) {
     ifPresent(() => Deno.removeSync(temporary));
     throw error;
   }
-  syncFolder(folderOf(path));
+  if (durable) syncFolder(folderOf(path));
 }
 
-/** Where {@linkcode writeDurably} writes before it renames. */
+/** Where {@linkcode replaceFile} writes before it renames. */
 export function temporaryPath(path: string): string {
   const folder = folderOf(path);
   return `${folder}/.${path.slice(folder.length + 1)}.tmp`;
@@ -51,11 +54,11 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-function writeNew(path: string, text: string, mode: number): void {
+function writeNew(path: string, text: string, mode: number, durable: boolean): void {
   using file = createFile(path, mode);
   const bytes = new TextEncoder().encode(text);
   for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-  file.syncSync();
+  if (durable) file.syncSync();
 }
 
 /** What a crash left in the file's place, or a link planted there, is removed and never written to (O_EXCL). */
@@ -70,7 +73,7 @@ function createFile(path: string, mode: number): Deno.FsFile {
   }
 }
 
-/** Makes sure that what was made, renamed or removed in a folder stays so, also after a crash. */
+/** Makes sure that what was made, renamed or removed in a folder stays so, also after a power loss. */
 export function syncFolder(path: string): void {
   using folder = Deno.openSync(path);
   folder.syncSync();

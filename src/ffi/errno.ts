@@ -1,45 +1,78 @@
-/** Errno values by number (uapi asm-generic/errno-base.h and errno.h): those this program can meet. */
-const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
-  1: ["EPERM", "operation not permitted"],
-  2: ["ENOENT", "no such file or directory"],
-  3: ["ESRCH", "no such process"],
-  4: ["EINTR", "interrupted"],
-  5: ["EIO", "input/output error"],
-  6: ["ENXIO", "no such device, or a pipe that nobody reads"],
-  9: ["EBADF", "bad file descriptor"],
-  11: ["EAGAIN", "no answer in time, or held by another process"],
-  12: ["ENOMEM", "out of memory"],
-  13: ["EACCES", "permission denied"],
-  16: ["EBUSY", "device or resource busy"],
-  17: ["EEXIST", "exists already"],
-  19: ["ENODEV", "no such device"],
-  20: ["ENOTDIR", "not a directory"],
-  22: ["EINVAL", "invalid argument"],
-  23: ["ENFILE", "too many open files in the system"],
-  24: ["EMFILE", "too many open files"],
-  25: ["ENOTTY", "operation not fitting the file"],
-  26: ["ETXTBSY", "a process runs it"],
-  28: ["ENOSPC", "no space left on device"],
-  30: ["EROFS", "read-only file system"],
-  34: ["ERANGE", "out of range"],
-  36: ["ENAMETOOLONG", "name too long"],
-  40: ["ELOOP", "symbolic link not followed"],
-  90: ["EMSGSIZE", "message too long"],
-  93: ["EPROTONOSUPPORT", "protocol not supported"],
-  95: ["EOPNOTSUPP", "operation not supported"],
-  105: ["ENOBUFS", "no buffer space"],
-  110: ["ETIMEDOUT", "timed out"],
-};
-
+/** The errno values that this program can meet (uapi asm-generic/errno-base.h and errno.h); all others import them. */
+export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
+export const ENOEXEC = 8;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const ENODEV = 19;
+export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
+export const ENOTTY = 25;
+export const ETXTBSY = 26;
+export const ENOSPC = 28;
+export const EROFS = 30;
+export const ERANGE = 34;
+export const ENAMETOOLONG = 36;
+export const ELOOP = 40;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
+export const EOPNOTSUPP = 95;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
+
+const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
+  [EPERM]: ["EPERM", "operation not permitted"],
+  [ENOENT]: ["ENOENT", "no such file or directory"],
+  [ESRCH]: ["ESRCH", "no such process"],
+  [EINTR]: ["EINTR", "interrupted"],
+  [EIO]: ["EIO", "input/output error"],
+  [ENXIO]: ["ENXIO", "no such device, or a pipe that nobody reads"],
+  [ENOEXEC]: ["ENOEXEC", "not a program of this machine"],
+  [EBADF]: ["EBADF", "bad file descriptor"],
+  [EAGAIN]: ["EAGAIN", "no answer in time, or held by another process"],
+  [ENOMEM]: ["ENOMEM", "out of memory"],
+  [EACCES]: ["EACCES", "permission denied"],
+  [EBUSY]: ["EBUSY", "device or resource busy"],
+  [EEXIST]: ["EEXIST", "exists already"],
+  [ENODEV]: ["ENODEV", "no such device"],
+  [ENOTDIR]: ["ENOTDIR", "not a directory"],
+  [EINVAL]: ["EINVAL", "invalid argument"],
+  [ENFILE]: ["ENFILE", "too many open files in the system"],
+  [EMFILE]: ["EMFILE", "too many open files"],
+  [ENOTTY]: ["ENOTTY", "operation not fitting the file"],
+  [ETXTBSY]: ["ETXTBSY", "a process runs it"],
+  [ENOSPC]: ["ENOSPC", "no space left on device"],
+  [EROFS]: ["EROFS", "read-only file system"],
+  [ERANGE]: ["ERANGE", "out of range"],
+  [ENAMETOOLONG]: ["ENAMETOOLONG", "name too long"],
+  [ELOOP]: ["ELOOP", "symbolic link not followed"],
+  [EMSGSIZE]: ["EMSGSIZE", "message too long"],
+  [EPROTONOSUPPORT]: ["EPROTONOSUPPORT", "protocol not supported"],
+  [EOPNOTSUPP]: ["EOPNOTSUPP", "operation not supported"],
+  [ENOBUFS]: ["ENOBUFS", "no buffer space"],
+  [ETIMEDOUT]: ["ETIMEDOUT", "timed out"],
+};
 
 /** An errno in words: `EINVAL (22), invalid argument`. */
 export function formatErrno(errno: number): string {
   const known = ERRNO[errno];
   return known ? `${known[0]} (${errno}), ${known[1]}` : `errno ${errno}`;
+}
+
+/** The errno that an error of the runtime ends with, or undefined when it has none. */
+export function errnoOf(error: unknown): number | undefined {
+  const [, errno] = /\(os error (\d+)\)/.exec((error as Error).message) ?? [];
+  return errno === undefined ? undefined : Number(errno);
 }
 
 /** A system call that failed; what the kernel says in a netlink *reply* is another class. */

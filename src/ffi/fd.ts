@@ -1,4 +1,4 @@
-import { ENOENT, SyscallError } from "./errno.ts";
+import { EIO, ENOENT, SyscallError } from "./errno.ts";
 import { check, cString, libc } from "./libc.ts";
 
 // uapi asm-generic/fcntl.h; the same on x86_64, but O_DIRECTORY and O_NOFOLLOW differ on arm64 (asm/fcntl.h).
@@ -17,9 +17,20 @@ export class Fd implements Disposable {
 
   constructor(readonly number: number) {}
 
-  /** Writes bytes in one call, so that with O_APPEND they stay together. @throws {SyscallError} */
+  /**
+   * Writes all bytes, in one call if the kernel takes them so, as it does but for a disk that fills up or a pipe: then
+   * they stay together in a file opened with O_APPEND. Otherwise the rest follows in further calls.
+   *
+   * @throws {SyscallError} when a call fails, EAGAIN for a full pipe; what was written before stays
+   */
   write(bytes: Uint8Array<ArrayBuffer>): void {
-    check(`write to descriptor ${this.number}`, (c) => c.write(this.number, bytes, BigInt(bytes.length)));
+    const call = `write to descriptor ${this.number}`;
+    for (let rest = bytes; rest.length > 0;) {
+      const written = check(call, (c) => c.write(this.number, rest, BigInt(rest.length)));
+      // write(2) leaves open what 0 means; trying again could go on for ever.
+      if (written === 0) throw new SyscallError(call, EIO);
+      rest = rest.subarray(written);
+    }
   }
 
   [Symbol.dispose](): void {

@@ -37,7 +37,7 @@ let symbols: Symbols | undefined;
 export function libc(): Symbols {
   if (symbols) return symbols;
   symbols = openLibrary("libc.so.6", SYMBOLS);
-  // Made now, since to make it after a failed call would change what it tells.
+  // Opened now, for attempt().
   symbols.__errno_location();
   return symbols;
 }
@@ -52,6 +52,8 @@ export function attempt(run: (c: Symbols) => number | bigint): number {
   for (;;) {
     const result = Number(run(c));
     if (result >= 0) return result;
+    // The one place that fetches errno, which each thread has for itself. It follows the failed call on the same thread
+    // with no other call between, since any may overwrite it: an await, a log line or the opening of a symbol.
     const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
     if (errno !== EINTR) return -errno;
   }

@@ -1,24 +1,30 @@
-import { EINVAL, ENOENT, formatErrno, SyscallError } from "../ffi/errno.ts";
-import { LibmnlMissing } from "../ffi/libmnl.ts";
-import { DecodeError } from "../netlink/error.ts";
+import { EEXIST, formatErrno } from "../ffi/errno.ts";
 
-export { DecodeError, EINVAL, ENOENT, LibmnlMissing, SyscallError };
-
-export const EPERM = 1;
-export const ENXIO = 6;
-export const EBADF = 9;
-export const EAGAIN = 11;
-export const EACCES = 13;
-export const EBUSY = 16;
-export const EEXIST = 17;
-export const ENODEV = 19;
-export const ENOTDIR = 20;
-export const ENOTTY = 25;
-export const EROFS = 30;
-export const ENAMETOOLONG = 36;
-export const ELOOP = 40;
-export const EPROTONOSUPPORT = 93;
-export const EOPNOTSUPP = 95;
+export {
+  EACCES,
+  EAGAIN,
+  EBADF,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  ELOOP,
+  ENAMETOOLONG,
+  ENODEV,
+  ENOENT,
+  ENOEXEC,
+  ENOTDIR,
+  ENOTTY,
+  ENXIO,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTONOSUPPORT,
+  EROFS,
+  errnoOf,
+  ESRCH,
+  SyscallError,
+} from "../ffi/errno.ts";
+export { LibmnlMissing } from "../ffi/libmnl.ts";
+export { DecodeError } from "../netlink/error.ts";
 
 /** The kernel took the request and said no. */
 export class NetlinkError extends Error {

@@ -17,11 +17,11 @@ export interface Netns extends Disposable {
   /** Its number on nsfs, which the kernel uses again once the namespace is gone. */
   readonly inode: number;
   /**
-   * SO_NETNS_COOKIE, decimal: never used twice before a reboot. Absent on kernels before 5.14.
+   * SO_NETNS_COOKIE, decimal: never used twice before a reboot. Undefined on kernels before 5.14.
    *
    * @throws {SyscallError} EPROTONOSUPPORT without ib_core
    */
-  readonly cookie?: string | undefined;
+  getCookie(): string | undefined;
 
   listRdmaDevices(): RdmaDevice[];
   /** The RDMA device of this index, or undefined when the namespace has none; asks for one, whatever there are. */
@@ -92,7 +92,7 @@ export interface OpenFolder extends Disposable {
 
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another. */
-  readonly bootId: string;
+  getBootId(): string;
   /** Microseconds since this boot began, which nobody can set (CLOCK_BOOTTIME); of two calls the later gets more. */
   getBootTimeUs(): number;
   /** The namespace the plugin runs in, where devices are at home. */

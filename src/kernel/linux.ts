@@ -28,10 +28,12 @@ const LOCK_NB = 4;
 
 /** The kernel this process runs on. */
 export class LinuxKernel implements Kernel {
+  readonly roceQos = new LinuxRoceQos();
   #hostNetns: LinuxNetns | undefined;
+  #bootId: string | undefined;
 
-  get bootId(): string {
-    return Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
+  getBootId(): string {
+    return this.#bootId ??= Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
   }
 
   getBootTimeUs(): number {
@@ -64,10 +66,6 @@ export class LinuxKernel implements Kernel {
 
   getBusDevice(id: string): ReturnType<Kernel["getBusDevice"]> {
     return getBusDevice(id);
-  }
-
-  get roceQos(): LinuxRoceQos {
-    return new LinuxRoceQos();
   }
 
   openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
@@ -116,8 +114,8 @@ class LinuxNetns implements Netns {
     this.#netns[Symbol.dispose]();
   }
 
-  get cookie(): string | undefined {
-    return this.socket(NETLINK_RDMA).netnsCookie;
+  getCookie(): string | undefined {
+    return this.socket(NETLINK_RDMA).getNetnsCookie();
   }
 
   socket(protocol: number): NetlinkSocket {

@@ -36,7 +36,7 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
     return findLibmnlFile();
   }
 
-  get bootedAtMs(): number {
+  getBootedAtMs(): number {
     return Date.now() - Deno.osUptime() * 1000;
   }
 

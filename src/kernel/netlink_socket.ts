@@ -62,7 +62,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   /** The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14 (net/core/sock.c). */
-  get netnsCookie(): string | undefined {
+  getNetnsCookie(): string | undefined {
     const cookie = new BigUint64Array(1);
     try {
       check("read the cookie of a network namespace", (c) => {

@@ -1,8 +1,6 @@
 /** Files that others run. */
-import { SyscallError } from "../ffi/errno.ts";
+import { ETXTBSY, SyscallError } from "../ffi/errno.ts";
 import { openForWriting } from "../ffi/fd.ts";
-
-const ETXTBSY = 26;
 
 /**
  * Whether a process runs a program, in whatever container that is: the kernel lets nobody write to it then.

@@ -1,5 +1,5 @@
 import { isDigits } from "../text.ts";
-import { RoceQosError } from "./error.ts";
+import { ENODEV, errnoOf, RoceQosError } from "./error.ts";
 import type { RoceQos, RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
 
@@ -84,7 +84,7 @@ export class LinuxRoceQos implements RoceQos {
     } catch (cause) {
       const { message } = cause as Error;
       // ENODEV, which Deno gives no name: RDMA CM has not taken the device.
-      const isAbsent = cause instanceof Deno.errors.NotFound || message.includes("(os error 19)");
+      const isAbsent = cause instanceof Deno.errors.NotFound || errnoOf(cause) === ENODEV;
       throw new RoceQosError(
         `Cannot ${verb} the ${place.setting} of RDMA device ${JSON.stringify(device)}: ${message}`,
         isAbsent ? place.advice : "see the kernel log",

@@ -1,4 +1,5 @@
 import { isAbsent } from "../ffi/access.ts";
+import { ENODEV, ENXIO, errnoOf, ESRCH } from "./error.ts";
 import type { BusDevice } from "./kernel.ts";
 
 const BUSES = ["pci", "auxiliary"] as const;
@@ -92,14 +93,15 @@ export function readText(path: string): string | undefined {
 
 /** Errors that say nothing is there: also of a name that no file can have, and of a file of another kind. */
 const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
+/** Those that have no code in Deno: of a process that has ended, and of a device that is being removed. */
+const ABSENT_UNNAMED = [ESRCH, ENXIO, ENODEV];
 
 function absentIsUndefined<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    const { code = "", message } = error as Error & { code?: string };
-    // ESRCH, of a process that has ended, and ENXIO and ENODEV, of a device that is being removed, have no code in Deno.
-    if (ABSENT.includes(code) || /\(os error (3|6|19)\)/.test(message)) return undefined;
+    const { code = "" } = error as { code?: string };
+    if (ABSENT.includes(code) || ABSENT_UNNAMED.includes(errnoOf(error) ?? 0)) return undefined;
     throw error;
   }
 }

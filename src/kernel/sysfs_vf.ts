@@ -1,5 +1,5 @@
 /** PCI functions and their drivers by sysfs, for commands. */
-import { EOPNOTSUPP, SyscallError } from "./error.ts";
+import { EOPNOTSUPP, errnoOf, SyscallError } from "./error.ts";
 import { exists, isFileName, linkName, linkTarget, list, readText } from "./sysfs.ts";
 import type { FunctionDevices, Netdev, Representor } from "./vf_kernel.ts";
 
@@ -120,10 +120,4 @@ async function write(what: string, path: string, text: string): Promise<void> {
     const errno = errnoOf(error);
     throw errno === undefined ? error : new SyscallError(what, errno);
   }
-}
-
-/** The errno in an error of Deno's. */
-function errnoOf(error: unknown): number | undefined {
-  const [, errno] = /\(os error (\d+)\)/.exec((error as Error).message) ?? [];
-  return errno === undefined ? undefined : Number(errno);
 }

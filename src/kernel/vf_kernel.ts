@@ -75,7 +75,7 @@ export interface RdmaNode {
 /** What the commands about virtual functions ask of the kernel and order it to do. Types only. */
 export interface VfKernel {
   /** When this boot began, in milliseconds since 1970. */
-  readonly bootedAtMs: number;
+  getBootedAtMs(): number;
   listPhysicalFunctions(): PhysicalFunction[];
   getFunctionDevices(deviceId: string): FunctionDevices;
   /** The representors of a physical function's virtual functions. */

@@ -127,14 +127,16 @@ function newRecord(
   deviceId: string,
   devices: readonly NamedDevice[],
   { kernel }: Node,
-  { path, inode, cookie }: Netns,
+  pod: Netns,
 ): OwnRecord {
+  const { path, inode } = pod;
+  const cookie = pod.getCookie();
   return {
     attachment,
     deviceId,
     devices: devices.map(({ index, name, podName }) => ({ index, hostName: name, podName })),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
-    bootId: kernel.bootId,
+    bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),
     createdAt: Date.now(),
   };

@@ -22,7 +22,8 @@ export function listClaims(
   return state.list().flatMap((entry) => {
     const { record } = entry;
     if (entry.file === file || record?.deviceId !== deviceId) return [];
-    return (record.bootId ?? kernel.bootId) === kernel.bootId ? [{ file: entry.file, record }] : [];
+    const isOfThisBoot = record.bootId === undefined || record.bootId === kernel.getBootId();
+    return isOfThisBoot ? [{ file: entry.file, record }] : [];
   });
 }
 

@@ -1,7 +1,7 @@
 import { isObject, keepNumber } from "../cni/config.ts";
 import type { Call } from "../cni/dispatch.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { folderOf, ifPresent, temporaryPath, writeDurably } from "../durable_file.ts";
+import { folderOf, ifPresent, replaceFile, temporaryPath } from "../durable_file.ts";
 import { ENOTDIR, SyscallError } from "../kernel/error.ts";
 import type { Kernel, OpenFolder } from "../kernel/kernel.ts";
 import type { Node } from "./node.ts";
@@ -53,7 +53,7 @@ export function openDeviceInfo(
     write: (devices) =>
       attempt("write", path, () => {
         pci["rdma-device"] = devices.join(",");
-        writeDurably(file, JSON.stringify(info), MODE);
+        replaceFile(file, JSON.stringify(info), MODE);
       }),
     [Symbol.dispose]: () => moved.dispose(),
   };

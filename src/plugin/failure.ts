@@ -3,6 +3,7 @@ import {
   DecodeError,
   EPERM,
   EPROTONOSUPPORT,
+  errnoOf,
   LibmnlMissing,
   NetlinkError,
   NetnsError,
@@ -53,7 +54,7 @@ export function toCniError(error: unknown): unknown {
 
 /** Whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
 function isFileError(error: unknown): error is Error {
-  return error instanceof Error && !(error instanceof CniError) && /\(os error \d+\)/.test(error.message);
+  return error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
 }
 
 function wrap(error: Error, code: ErrorCode, advice: string): CniError {

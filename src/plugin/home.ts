@@ -34,7 +34,7 @@ export function bringHome(
 ): boolean {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return true;
-  if (record.bootId !== undefined && record.bootId !== kernel.bootId) {
+  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
     log.info(`Record ${file} is from before the last boot: its devices are home`);
     return true;
   }

@@ -113,7 +113,7 @@ function describeHolder({ kernel, state }: Node, pod: Netns, name: string): stri
   const atHome = find(kernel.hostNetns);
   if (atHome !== undefined) return `RDMA device ${atHome} has it, in the host's network namespace`;
   for (const { file, record } of state.list()) {
-    if (!record?.netns || record.bootId !== kernel.bootId) continue;
+    if (!record?.netns || record.bootId !== kernel.getBootId()) continue;
     using netns = openRecorded(kernel, record.netns);
     const index = netns && find(netns);
     if (index !== undefined && record.devices.some((device) => device.index === index)) {

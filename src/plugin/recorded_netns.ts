@@ -12,10 +12,21 @@ export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | u
   return undefined;
 }
 
-/** Whether a namespace is the recorded one. Numbers are used again after a namespace has gone, cookies never. */
-export function isRecorded(netns: Pick<Netns, "inode" | "cookie">, recorded: RecordedNetns): boolean {
-  if (netns.cookie !== undefined && recorded.cookie !== undefined) return netns.cookie === recorded.cookie;
-  return netns.inode === recorded.inode;
+/** Whether an open namespace is the recorded one. */
+export function isRecorded(netns: Netns, recorded: RecordedNetns): boolean {
+  return isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, recorded);
+}
+
+/** What identifies a namespace; the kernel has no cookies before 5.14. */
+interface NetnsIdentity {
+  readonly inode: number;
+  readonly cookie?: string | undefined;
+}
+
+/** Inode numbers are used again after a namespace has gone, cookies never. */
+export function isSameNetns(one: NetnsIdentity, other: NetnsIdentity): boolean {
+  if (one.cookie !== undefined && other.cookie !== undefined) return one.cookie === other.cookie;
+  return one.inode === other.inode;
 }
 
 /** The namespace that the devices were moved to, by the runtime's path or else by the recorded one. */

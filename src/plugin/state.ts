@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { ifPresent, ifRarelyPresent, temporaryPath, writeDurably } from "../durable_file.ts";
+import { ifPresent, ifRarelyPresent, replaceFile, temporaryPath } from "../durable_file.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -68,13 +68,15 @@ export class State {
   }
 
   /**
-   * Writes a record so that at any instant the file holds the old record or the new one, whole, also after a crash.
+   * Writes a record so that at any instant the file holds the old record or the new one, whole. It does not wait for
+   * the disk: after a reboot all devices are in the host namespace and a record, whole or empty,
+   * means nothing.
    *
    * @throws {CniError} code 5
    */
   save(record: OwnRecord): void {
     const path = `${this.folder}/${this.fileOf(record.attachment)}`;
-    this.#io("write", path, () => writeDurably(path, formatRecord(record), 0o600));
+    this.#io("write", path, () => replaceFile(path, formatRecord(record), 0o600));
   }
 
   /** Forgets an attachment: its record and what a crash while writing it may have left. @throws {CniError} code 5 */

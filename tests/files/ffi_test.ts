@@ -6,6 +6,7 @@ import { check, cString, libc } from "../../src/ffi/libc.ts";
 import { encodeMessage, findLibmnl, openLibmnl } from "../../src/ffi/libmnl.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import * as reference from "../fixtures/encode.ts";
+import { replaceCall } from "../fixtures/system_calls.ts";
 
 const ROOT = cString("/");
 const OWN_NETNS = "/proc/thread-self/ns/net";
@@ -198,6 +199,30 @@ Deno.test("appending makes a file for its owner alone, and adds to one that is t
   assertEquals(errnoOf(() => openForAppending(`${folder}/link`)), 40);
   assertEquals(errnoOf(() => openForAppending(folder)), 21);
   Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("what the kernel takes only in part is written to its end, and what it never takes is an error", () => {
+  const path = Deno.makeTempFileSync();
+  const { write } = libc();
+  const lengths: bigint[] = [];
+  const writeUpTo = (limit: bigint) =>
+    replaceCall("write", (fd, bytes, length) => {
+      lengths.push(BigInt(length));
+      return write(fd, bytes, BigInt(length) < limit ? length : limit);
+    });
+  {
+    using file = openForAppending(path);
+    using _partly = writeUpTo(3n);
+    file.write(new TextEncoder().encode("a line\n"));
+  }
+  {
+    using file = openForAppending(path);
+    using _never = writeUpTo(0n);
+    assertEquals(errnoOf(() => file.write(new TextEncoder().encode("lost"))), 5);
+  }
+  assertEquals(Deno.readTextFileSync(path), "a line\n");
+  assertEquals(lengths, [7n, 4n, 1n, 4n]);
+  Deno.removeSync(path);
 });
 
 Deno.test("a pipe in a log file's place holds nobody up", () => {

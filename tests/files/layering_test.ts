@@ -51,6 +51,13 @@ Deno.test("every file belongs to a layer, and files import each other", () => {
   assert(sources.flatMap(importsOf).length > sources.length);
 });
 
+Deno.test("errno values stand in one file, and errno is fetched in one place", () => {
+  const having = (pattern: RegExp) =>
+    sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+  assertEquals(having(/\bE[A-Z]{2,} = \d+;|\(os error [\d(]/), ["ffi/errno.ts"]);
+  assertEquals(having(/\bUnsafePointerView\(\w+\.__errno_location/), ["ffi/libc.ts"]);
+});
+
 /** What every CNI call loads: modules of this program, and of packages. */
 function loadedByCalls(): { loaded: string[]; packages: string[] } {
   const loaded = new Set(["main.ts"]);

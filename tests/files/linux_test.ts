@@ -147,7 +147,22 @@ Deno.test("what can be written is told from what cannot", () => {
   assertThrows(() => kernel.assertWritable("/nonexistent"), SyscallError, "ENOENT");
 });
 
-Deno.test("the boot has an id", () => assertMatch(kernel.bootId, /^[0-9a-f-]{36}$/));
+Deno.test("the boot has an id, which is read once", () => {
+  const { readTextFileSync } = Deno;
+  const read: unknown[] = [];
+  Deno.readTextFileSync = (path) => {
+    read.push(path);
+    return readTextFileSync(path);
+  };
+  try {
+    const asked = new LinuxKernel();
+    assertMatch(asked.getBootId(), /^[0-9a-f-]{36}$/);
+    assertEquals(asked.getBootId(), asked.getBootId());
+  } finally {
+    Deno.readTextFileSync = readTextFileSync;
+  }
+  assertEquals(read, ["/proc/sys/kernel/random/boot_id"]);
+});
 
 Deno.test("a sleep blocks for at least its time", () => {
   const start = performance.now();
@@ -275,5 +290,5 @@ function exists(path: string): boolean {
 
 function cookieOf(netns: Parameters<typeof within>[0]): string | undefined {
   using socket = within(netns, () => new NetlinkSocket(NETLINK_ROUTE));
-  return socket.netnsCookie;
+  return socket.getNetnsCookie();
 }

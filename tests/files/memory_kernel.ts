@@ -91,6 +91,10 @@ export class MemoryKernel implements Kernel {
   readonly open = new Set<object>();
   readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
 
+  getBootId(): string {
+    return this.bootId;
+  }
+
   /** Makes a namespace at a path; with an inode of its own unless one is used again. */
   addNetns(path: string, inode = 4026532000 + this.paths.size, cookie = `${1000 + this.paths.size}`): Space {
     const space = { inode, ...(cookie === "" ? {} : { cookie }), links: new Map() };
@@ -244,7 +248,7 @@ class MemoryNetns implements Netns {
     this.inode = space.inode;
   }
 
-  get cookie(): string | undefined {
+  getCookie(): string | undefined {
     this.kernel.assertRdma();
     return this.space.cookie;
   }

@@ -71,6 +71,10 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   readonly #later: Later[] = [];
   #timer: number | undefined;
 
+  getBootedAtMs(): number {
+    return this.bootedAtMs;
+  }
+
   /** An adapter's physical function with virtual functions, whose drivers are bound. */
   addPf(name: string, vfCount: number, more: Partial<PhysicalFunction> = {}): void {
     const bus = (0x3b + this.pfs.length).toString(16);

@@ -113,23 +113,6 @@ Deno.test("a new record takes the old one's place at once: who has the old open 
   assertEquals(node.state.load(ATTACHMENT)?.createdAt, 2000);
 });
 
-Deno.test("a record is on the disk before it takes its name, and so is the name at the end", () => {
-  using node = new TestNode();
-  node.state.create();
-  const { syncSync } = Deno.FsFile.prototype;
-  const filesAtSync: string[][] = [];
-  Deno.FsFile.prototype.syncSync = function () {
-    filesAtSync.push(node.files());
-    syncSync.call(this);
-  };
-  try {
-    node.state.save({ ...node.record(), attachment: ATTACHMENT });
-  } finally {
-    Deno.FsFile.prototype.syncSync = syncSync;
-  }
-  assertEquals(filesAtSync, [[`.${FILE}.tmp`], [FILE]]);
-});
-
 Deno.test("what a crash left of the temporary file does not keep a record from being written", () => {
   using node = new TestNode();
   node.write(`.${FILE}.tmp`, "half a rec");

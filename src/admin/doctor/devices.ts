@@ -1,5 +1,5 @@
 import { getRdmaDriver, listVerbsDevices } from "../../kernel/inventory.ts";
-import { isRecorded } from "../../plugin/recorded_netns.ts";
+import { isSameNetns } from "../../plugin/recorded_netns.ts";
 import { State, type StateEntry } from "../../plugin/state.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./namespaces.ts";
@@ -62,7 +62,7 @@ function examineDrivers(root: string, names: readonly string[]): Finding[] {
 
 function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {
   const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
-  const entry = records.find(({ record }) => record?.netns && isRecorded(namespace, record.netns));
+  const entry = records.find(({ record }) => record?.netns && isSameNetns(namespace, record.netns));
   const { attachment } = entry?.record ?? {};
   if (attachment) {
     const { containerID, ifname, network } = attachment;

@@ -1,4 +1,4 @@
-import { SyscallError } from "../../kernel/error.ts";
+import { EACCES, EPERM, SyscallError } from "../../kernel/error.ts";
 import { toCniError } from "../../plugin/failure.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { CommandError } from "../error.ts";
@@ -37,9 +37,6 @@ export function warning(group: Group, text: string, fix: string): Finding {
 export function problem(group: Group, text: string, fix: string): Finding {
   return { group, level: "problem", text, fix };
 }
-
-const EPERM = 1;
-const EACCES = 13;
 
 /** Examines one group. What keeps it from being examined is a finding, too, so that the others are still told. */
 export async function examine(

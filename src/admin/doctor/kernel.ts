@@ -32,7 +32,7 @@ function listLacks(kernel: Node["kernel"]): string[] {
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
   return [
-    ...(hostNetns.cookie === undefined
+    ...(hostNetns.getCookie() === undefined
       ? ["it identifies namespaces by numbers alone, which it uses again"]
       : []),
     ...(link && link.parentDevice === undefined

@@ -21,7 +21,7 @@ export function listNamespaces(kernel: AdminKernel): Namespace[] {
     if (inode === kernel.hostNetns.inode || found.has(inode)) continue;
     using netns = openIfThere(kernel, path);
     if (!netns) continue; // it has ended meanwhile
-    const { cookie } = netns;
+    const cookie = netns.getCookie();
     const { processes = [] } = others.find((other) => other.inode === inode) ?? {};
     const devices = netns.listRdmaDevices();
     found.set(inode, { path, inode, ...(cookie === undefined ? {} : { cookie }), devices, processes });

@@ -47,7 +47,7 @@ function examineEntry(
   if (!record) return undefined; // deleted since the folder was listed
   const stale = (why: string, before: string[] = []) =>
     warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
-  if (record.bootId !== undefined && record.bootId !== kernel.bootId) {
+  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
     return stale("it is from before the last boot");
   }
   if (!canMove) return stale("no device can be in a pod without exclusive mode");

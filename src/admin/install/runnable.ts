@@ -1,3 +1,4 @@
+import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../kernel/error.ts";
 import { VERSION } from "../../version.ts";
 import { CommandError } from "../error.ts";
 
@@ -28,24 +29,22 @@ function askVersion(path: string) {
   }
 }
 
-/** The runtime tells the errno of execve at the end of its message: ENOENT is 2, ENOEXEC 8, EACCES 13. */
-function explain({ message }: Error): CommandError {
-  const errno = /os error (\d+)/.exec(message)?.[1];
-  switch (errno) {
-    case "2":
+function explain(error: Error): CommandError {
+  switch (errnoOf(error)) {
+    case ENOENT:
       return cannotRun(
         "its loader is missing",
         "It needs glibc, which systems with musl (Alpine, Talos) lack.",
       );
-    case "8":
+    case ENOEXEC:
       return cannotRun("it is built for another architecture", "Take the executable for this machine's.");
-    case "13":
+    case EACCES:
       return cannotRun(
         "permission denied",
         "The file system is mounted noexec, or a security module forbids it: runtimes could not run it either.",
       );
     default:
-      return cannotRun(message, "Runtimes could not run it either.");
+      return cannotRun(error.message, "Runtimes could not run it either.");
   }
 }
 

@@ -1,5 +1,5 @@
 /** Makes the mode last beyond the next load of ib_core. */
-import { writeDurably } from "../../durable_file.ts";
+import { replaceFile } from "../../durable_file.ts";
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { CommandError } from "../error.ts";
 import { formatModeOption } from "./module_options.ts";
@@ -70,7 +70,7 @@ function assertModule(root: string, release: string): void {
 function write(path: string, text: string): void {
   try {
     Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    writeDurably(path, text, 0o644);
+    replaceFile(path, text, 0o644, { durable: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CommandError(

@@ -39,7 +39,7 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
   }
   // A record without boot id is the Go plugin's; what it wrote before this boot means nothing any more.
   const claim = listClaims(node, "", vf.deviceId).find(({ record }) =>
-    record.bootId !== undefined || record.createdAt >= node.kernel.bootedAtMs
+    record.bootId !== undefined || record.createdAt >= node.kernel.getBootedAtMs()
   );
   if (!claim) return undefined;
   const path = `${node.state.folder}/${claim.file}`;

@@ -53,7 +53,7 @@ async function inParallel(works: readonly Promise<void>[]): Promise<void> {
 async function waitForAll(kernel: AdminKernel, all: readonly Attempt[], timeoutMs: number): Promise<void> {
   for (let waitedMs = 0;; waitedMs += POLL_MS) {
     if (waitedMs > 0 && waitedMs % BIND_RETRY_MS === 0) {
-      for (const one of all) if (!one.isBound) await one.bind();
+      for (const one of all) if (!one.isBound()) await one.bind();
     }
     if (waitedMs >= timeoutMs || all.every((one) => one.listMissing().length === 0)) return;
     await kernel.pause(POLL_MS);
@@ -69,13 +69,13 @@ class Attempt {
 
   constructor(readonly kernel: AdminKernel, readonly wanted: Rebind) {}
 
-  get isBound(): boolean {
+  isBound(): boolean {
     return this.kernel.getBusDevice(this.wanted.vf.deviceId)?.driver !== undefined;
   }
 
   async rebind(): Promise<void> {
     const { deviceId } = this.wanted.vf;
-    this.#refusal = this.isBound ? await attempt(this.kernel.unbindDriver(deviceId)) : undefined;
+    this.#refusal = this.isBound() ? await attempt(this.kernel.unbindDriver(deviceId)) : undefined;
     if (!this.#refusal) await this.bind();
   }
 
@@ -99,7 +99,7 @@ class Attempt {
 
   /** Its driver has started but not made all devices. */
   lacksDevices(): boolean {
-    return this.isBound && this.listMissing().length > 0;
+    return this.isBound() && this.listMissing().length > 0;
   }
 
   findFailure(timeoutMs: number): Error | undefined {

@@ -31,3 +31,9 @@ Deno.test("an error without name is told by its number", () => {
     /^Cannot open\("\/a"\): ENOENT \(2\), no such file/,
   );
 });
+
+Deno.test("the errno of an error of the runtime is found in its message, wherever the path says otherwise", () => {
+  const find = (text: string) => errno.errnoOf(new Error(text));
+  assertEquals(find("No such device (os error 19): open '/sys/a (os error 2)'"), 19);
+  assertEquals(find("closed"), undefined);
+});

@@ -13,7 +13,7 @@ export interface SystemCall {
 
 /** What the plugin asks the kernel for, but for memory and time. */
 const NAMES = [
-  ...["openat", "read", "write", "fsync", "rename", "unlink", "mkdir", "flock", "ftruncate"],
+  ...["openat", "read", "write", "rename", "unlink", "mkdir", "flock", "ftruncate"],
   ...["statx", "readlink", "getdents64", "faccessat2"],
   ...["socket", "setsockopt", "getsockopt", "sendto", "recvfrom", "setns", "ioctl"],
 ];

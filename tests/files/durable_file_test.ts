@@ -1,0 +1,44 @@
+// Which files wait for the disk.
+import { setMode } from "../../src/admin/netns_mode/set.ts";
+import { OPTIONS_FILE } from "../../src/admin/netns_mode/persist.ts";
+import { assertEquals } from "../assert.ts";
+import { TestTerminal } from "../fixtures/terminal.ts";
+import { MemoryAdminKernel } from "./admin_kernel.ts";
+import { TestNode } from "./node.ts";
+import { Root } from "./root.ts";
+
+/** What a folder has each time that work waits for the disk. */
+function filesAtSync(folder: string, work: () => void): string[][] {
+  const { syncSync } = Deno.FsFile.prototype;
+  const found: string[][] = [];
+  Deno.FsFile.prototype.syncSync = function () {
+    found.push([...Deno.readDirSync(folder)].map(({ name }) => name).sort());
+    syncSync.call(this);
+  };
+  try {
+    work();
+  } finally {
+    Deno.FsFile.prototype.syncSync = syncSync;
+  }
+  return found;
+}
+
+Deno.test("a record, which means nothing after a reboot, does not wait for the disk", () => {
+  using node = new TestNode();
+  node.state.create();
+  const attachment = { network: "net", containerID: "container1", ifname: "net1" };
+  assertEquals(filesAtSync(node.folder, () => node.state.save({ ...node.record(), attachment })), []);
+  assertEquals(node.state.load(attachment), node.record());
+});
+
+Deno.test("a persisted mode is on the disk before it takes its name, and so is the name at the end", () => {
+  using root = new Root({ "/etc/os-release": "ID=debian\n", "/etc/modprobe.d/other.conf": "" });
+  const machine = { root: root.path, release: "6.12.0", listImage: () => undefined };
+  const folder = `${root.path}/etc/modprobe.d`;
+  const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
+  const kernel = new MemoryAdminKernel();
+  const found = filesAtSync(folder, () => {
+    setMode(kernel, new TestTerminal(), "exclusive", { persist: true }, machine);
+  });
+  assertEquals(found, [[`.${name}.tmp`, "other.conf"], ["other.conf", name].sort()]);
+});
