@@ -40,7 +40,7 @@ export async function listSystemCalls(
     counts.set(name, ordinal);
     return [{ name, ordinal, text }];
   });
-  const start = calls.findIndex(({ text }) => /^read\(\d+, "\{/.test(text));
+  const start = calls.findIndex(({ text }) => /^read\(\d+, "\{\\"cniVersion\\"/.test(text));
   assert.ok(start >= 0, "The plugin does not read its input");
   return calls.slice(start);
 }
