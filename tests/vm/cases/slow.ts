@@ -67,6 +67,9 @@ async function firstPod(more: Record<string, unknown> = { rdmaDeviceName: "roce0
   return { ...function_, first, second };
 }
 
+/** Until the case lets go. */
+const FOR_EVER_MS = 300_000;
+
 /** The first pod's namespace ends, and the kernel is about to give its device back. */
 async function endFirst(deviceId: string, slowness: Parameters<typeof setSlowness>[0]): Promise<void> {
   setSlowness(slowness);
@@ -125,10 +128,11 @@ vmCase("slow: so it does when no record tells of the device", async () => {
 
 vmCase("slow: an optional ADD that waits in vain fails, and may be tried again", async () => {
   const pod = await firstPod({});
-  await endFirst(pod.deviceId, { removeMs: 8000 });
+  await endFirst(pod.deviceId, { removeMs: FOR_EVER_MS });
   const added = await pod.second.add();
   assert.deepEqual([added.code, added.json?.code], [1, 111], added.stdout);
   assert.deepEqual(records(), [FILE]);
+  setSlowness({});
   await untilHome(2);
   assertResult(await pod.second.add());
   await assertInPod([pod.rdmaDevice], "second");
@@ -186,12 +190,13 @@ for (const later of ["a repeated DEL", "GC"]) {
         assertQuiet(outcome);
         return outcome;
       };
-      await endFirst(pod.deviceId, { removeMs: 12_000 });
+      await endFirst(pod.deviceId, { removeMs: FOR_EVER_MS });
       for (const outcome of [await pod.first.del(), await repeat()]) {
         assertQuiet(outcome);
         assert.match(outcome.stderr, /level="warning".*roce0.* not in the host namespace.*record .* stays/);
         assert.deepEqual(records(), [FILE]);
       }
+      setSlowness({});
       await until("the namespace is gone", () => netnsCount() === 2, 20_000);
       assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
       await repeat();

@@ -91,7 +91,7 @@ export function setSimParameter(name: string, value: string | number | boolean):
   );
 }
 
-/** How long the kernel takes from now on with a device that it removes from a namespace, or adds to one. */
+/** How long the kernel takes with a device that it removes from a namespace, or adds to one, those under way included. */
 export function setSlowness({ removeMs = 0, addMs = 0 }: { removeMs?: number; addMs?: number }): void {
   Deno.writeTextFileSync(`${SLOW_CLIENT}/remove_ms`, `${removeMs}`);
   Deno.writeTextFileSync(`${SLOW_CLIENT}/add_ms`, `${addMs}`);
