@@ -207,7 +207,7 @@ vfMacCase(
     assertRefused(
       outcome,
       new RegExp(`RDMA device "${rdmaDevice}" is in /run/netns/pod`),
-      4,
+      3,
     );
     assert.deepEqual(await rdmaDevices("pod"), before);
     assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
@@ -287,7 +287,7 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   assertRefused(
     await rdmaCni(`vf-mac init ${netdev} --timeout 1`),
     /1 were given an address, 1 could not be/,
-    4,
+    3,
   );
   const listed = await list();
   assert.deepEqual([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
