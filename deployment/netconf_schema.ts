@@ -1,8 +1,8 @@
 /** Makes examples/netconf.schema.json, the JSON Schema of network configurations, for editors and other tools. */
 import { fileURLToPath } from "node:url";
 import * as z from "zod/mini";
-import { configSchema } from "../src/cni/config_schema.ts";
 import { CNI_VERSIONS } from "../src/cni/version.ts";
+import { configSchema } from "../src/plugin/config_schema.ts";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 

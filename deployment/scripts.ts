@@ -5,14 +5,14 @@ import { bundle } from "./bundle.ts";
 import { denoEnv, runChild } from "./child.ts";
 import { PROJECT } from "./project.ts";
 
-const ADMIN = { entry: "src/admin/main.ts", name: "admin.js" };
-const SCHEMA = { entry: "src/cni/config_schema.ts", name: "config_schema.js" };
+const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
+const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
 
 /** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
 const LATER = {
-  "./admin/main.ts": ADMIN,
+  "./cli/main.ts": CLI,
   "./config_schema.ts": SCHEMA,
-  "../../cni/config_schema.ts": SCHEMA,
+  "../../plugin/config_schema.ts": SCHEMA,
 };
 
 /** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */

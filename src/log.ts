@@ -1,5 +1,4 @@
 /** Lines for people who look for what went wrong. stdout belongs to the result, so they go to stderr and a file. */
-import { formatTime } from "./time.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 
@@ -42,7 +41,7 @@ export class Log {
 
   #write(level: LogLevel, msg: string): void {
     if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(this.level)) return;
-    const line = formatLine({ time: formatTime(Date.now()), level, msg, ...this.labels });
+    const line = formatLine({ time: new Date().toISOString(), level, msg, ...this.labels });
     for (const sink of this.#sinks) {
       try {
         sink(line);

@@ -1,11 +1,11 @@
 import { dispatch } from "./cni/dispatch.ts";
+import { currentProcess, writeError } from "./cni/stdio.ts";
 import { CNI_VERSIONS } from "./cni/version.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
 import { DeviceIndexes, INDEX_FOLDER } from "./plugin/device_indexes.ts";
-import { createHandlers } from "./plugin/handlers.ts";
+import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
 import { State, STATE_FOLDER } from "./plugin/state.ts";
-import { currentProcess, writeError } from "./process.ts";
 import { VERSION } from "./version.ts";
 
 const ABOUT = `rdma-cni ${VERSION}: moves the RDMA device of a pod's network function into the pod
@@ -17,13 +17,13 @@ People type "rdma-cni --help".
 async function main(): Promise<number> {
   const process = currentProcess();
   if (process.getEnv("CNI_COMMAND")) {
-    return await dispatch(process, createHandlers(thisNode()));
+    return await dispatch(process, createPlugin(thisNode()));
   }
   if (Deno.args.length === 0) {
     writeError(ABOUT);
     return 0;
   }
-  const { runFromTerminal } = await import("./admin/main.ts");
+  const { runFromTerminal } = await import("./cli/main.ts");
   return await runFromTerminal(Deno.args);
 }
 

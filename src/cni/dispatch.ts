@@ -1,8 +1,7 @@
-import type { Log } from "../log.ts";
-import { type NetworkConfig, parseConfig } from "./config.ts";
-import { type Command, type Environment, parseEnvironment } from "./environment.ts";
+import type { Log, LogLevel } from "../log.ts";
+import { type Command, type Environment, parseEnvironment, parseTraceId } from "./environment.ts";
 import { CniError, ErrorCode } from "./error.ts";
-import { parseTraceId } from "./trace.ts";
+import type { ChainedConfig } from "./result.ts";
 import { CNI_VERSIONS, type CniVersion, isAtLeast, NEWEST_CNI_VERSION, SINCE } from "./version.ts";
 
 /** The process around one call, as a value: tests run the whole protocol with maps and buffers. */
@@ -17,21 +16,31 @@ export interface Process {
   readonly log: Log;
 }
 
+/** What the protocol itself reads of a network configuration; a plugin's has more. */
+export interface Config extends ChainedConfig {
+  readonly logLevel: LogLevel;
+  readonly logFile?: string;
+  /** DEL and GC: paths of the keys that have a wrong value and were therefore taken for absent, if there are any. */
+  readonly ignoredKeys?: readonly string[];
+}
+
 /** One call, understood and checked. */
-export interface Call {
+export interface Call<C extends Config = Config> {
   readonly environment: Environment;
-  readonly config: NetworkConfig;
+  readonly config: C;
   readonly log: Log;
 }
 
-/** What the plugin does. Failures are thrown as {@linkcode CniError}. */
-export interface Handlers {
+/** A plugin. Failures are thrown as {@linkcode CniError}. */
+export interface Plugin<C extends Config> {
+  /** @param text JSON as it came on standard input */
+  parseConfig(text: string, command: Command): Promise<C>;
   /** @param print gives the result to the runtime; when it throws, nothing may be left done */
-  add(call: Call, print: (result: string) => void): void;
-  del(call: Call): void;
-  check(call: Call): void;
-  gc(call: Call): void;
-  status(call: Call): void;
+  add(call: Call<C>, print: (result: string) => void): void;
+  del(call: Call<C>): void;
+  check(call: Call<C>): void;
+  gc(call: Call<C>): void;
+  status(call: Call<C>): void;
   /** Whether a path leads to the namespace that this process is in; false when it cannot be opened. */
   isOwnNetns(path: string): boolean;
 }
@@ -41,7 +50,7 @@ export interface Handlers {
  *
  * @returns the exit code: 0, or 1 after an error was printed as JSON
  */
-export async function dispatch(process: Process, handlers: Handlers): Promise<number> {
+export async function dispatch<C extends Config>(process: Process, plugin: Plugin<C>): Promise<number> {
   let cniVersion: CniVersion = NEWEST_CNI_VERSION;
   const traceId = parseTraceId(process.getEnv("TRACEPARENT"));
   const trace = traceId === undefined ? {} : { traceID: traceId };
@@ -54,31 +63,31 @@ export async function dispatch(process: Process, handlers: Handlers): Promise<nu
       printLine(process, JSON.stringify({ cniVersion, supportedVersions: CNI_VERSIONS }));
       return 0;
     }
-    const config = await parseConfig(process.readInput(), environment.command);
+    const config = await plugin.parseConfig(process.readInput(), environment.command);
     cniVersion = config.cniVersion;
     setUpLog(process, config);
     warnOfIgnoredKeys(process.log, config);
     assertCommandExists(environment.command, config);
-    assertForeignNetns(environment, handlers);
-    run(process, handlers, { environment, config, log: process.log });
+    assertForeignNetns(environment, plugin);
+    run(process, plugin, { environment, config, log: process.log });
     return 0;
   } catch (error) {
     return report(process, cniVersion, error, traceId);
   }
 }
 
-function run(process: Process, handlers: Handlers, call: Call): void {
+function run<C extends Config>(process: Process, plugin: Plugin<C>, call: Call<C>): void {
   switch (call.environment.command) {
     case "ADD":
-      return handlers.add(call, (result) => printLine(process, result));
+      return plugin.add(call, (result) => printLine(process, result));
     case "DEL":
-      return handlers.del(call);
+      return plugin.del(call);
     case "CHECK":
-      return handlers.check(call);
+      return plugin.check(call);
     case "GC":
-      return handlers.gc(call);
+      return plugin.gc(call);
     case "STATUS":
-      return handlers.status(call);
+      return plugin.status(call);
   }
 }
 
@@ -87,7 +96,7 @@ function printLine(process: Process, json: string): void {
   process.writeOutput(`${json}\n`);
 }
 
-function setUpLog(process: Process, config: NetworkConfig): void {
+function setUpLog(process: Process, config: Config): void {
   const { log } = process;
   log.level = config.logLevel;
   if (!config.logFile) return;
@@ -98,7 +107,7 @@ function setUpLog(process: Process, config: NetworkConfig): void {
   }
 }
 
-function warnOfIgnoredKeys(log: Log, { ignoredKeys }: NetworkConfig): void {
+function warnOfIgnoredKeys(log: Log, { ignoredKeys }: Config): void {
   if (!ignoredKeys) return;
   log.warning(
     `Ignoring keys of the network configuration whose values are wrong: ${ignoredKeys.join(", ")}; ` +
@@ -106,7 +115,7 @@ function warnOfIgnoredKeys(log: Log, { ignoredKeys }: NetworkConfig): void {
   );
 }
 
-function assertCommandExists(command: Command, { cniVersion }: NetworkConfig): void {
+function assertCommandExists(command: Command, { cniVersion }: Config): void {
   const since = SINCE[command];
   if (!since || isAtLeast(cniVersion, since)) return;
   throw new CniError(
@@ -119,8 +128,11 @@ function assertCommandExists(command: Command, { cniVersion }: NetworkConfig): v
  * Moving a device "into the pod" would be a reset of the host's device if the pod's namespace were the host's. DEL goes
  * by its record, so it is not held up.
  */
-function assertForeignNetns({ command, netns, netnsOverride }: Environment, handlers: Handlers): void {
-  if (command !== "ADD" || netnsOverride || !handlers.isOwnNetns(netns)) return;
+function assertForeignNetns(
+  { command, netns, netnsOverride }: Environment,
+  plugin: Pick<Plugin<never>, "isOwnNetns">,
+): void {
+  if (command !== "ADD" || netnsOverride || !plugin.isOwnNetns(netns)) return;
   throw new CniError(
     ErrorCode.invalidNetns,
     `Cannot ${command}: CNI_NETNS ${JSON.stringify(netns)} is the plugin's own network namespace`,

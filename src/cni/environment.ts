@@ -1,5 +1,10 @@
 import { CniError, ErrorCode } from "./error.ts";
-import { IDENTIFIER_RULE, isIdentifier } from "./identifier.ts";
+
+/** The form of container IDs and network names (libcni's pkg/utils). */
+export const IDENTIFIER = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+export const IDENTIFIER_RULE =
+  "must start with a letter or digit and go on with letters, digits, '_', '.' and '-'";
 
 export const COMMANDS = ["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"] as const;
 
@@ -13,8 +18,8 @@ export interface Environment {
   readonly netns: string;
   /** Name of the interface in the pod. */
   readonly ifname: string;
-  /** How the devices are to be called in the pod: `rdmaDeviceName` of CNI_ARGS. */
-  readonly rdmaDeviceName?: string;
+  /** The pairs of CNI_ARGS. */
+  readonly args: ReadonlyMap<string, string>;
   /** The plugin may be run in the pod's own namespace. */
   readonly netnsOverride: boolean;
 }
@@ -56,20 +61,20 @@ export function parseEnvironment(get: (name: string) => string | undefined): Env
     const found = value && fault?.(value);
     if (found) throw invalid(`invalid ${name} ${JSON.stringify(value)}: ${found}`);
   }
-  const rdmaDeviceName = getArgument(get("CNI_ARGS") ?? "", "rdmaDeviceName");
   return {
     command,
     containerId: get("CNI_CONTAINERID") ?? "",
     netns: get("CNI_NETNS") ?? "",
     ifname: get("CNI_IFNAME") ?? "",
-    ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
+    args: parseArgs(get("CNI_ARGS") ?? ""),
     netnsOverride: ["TRUE", "1"].includes(get("CNI_NETNS_OVERRIDE")?.toUpperCase() ?? ""),
   };
 }
 
-/** The last value of a key among `K=V;K=V`. Other keys are for other plugins, and what is no pair is passed over. */
-function getArgument(args: string, key: string): string | undefined {
-  return args.split(";").findLast((pair) => pair.startsWith(`${key}=`))?.slice(key.length + 1);
+/** Pairs as in `K=V;K=V`. Of several with one key the last counts, and what is not a pair is ignored. */
+function parseArgs(args: string): Map<string, string> {
+  const pairs = args.split(";").map((pair) => /^([^=]+)=(.*)$/s.exec(pair)).filter((match) => match !== null);
+  return new Map(pairs.map(([, key, value]) => [key!, value!]));
 }
 
 function isCommand(text: string): text is Command {
@@ -77,7 +82,7 @@ function isCommand(text: string): text is Command {
 }
 
 function identifierFault(text: string): string | undefined {
-  return isIdentifier(text) ? undefined : IDENTIFIER_RULE;
+  return IDENTIFIER.test(text) ? undefined : IDENTIFIER_RULE;
 }
 
 function netnsFault(text: string): string | undefined {
@@ -99,4 +104,18 @@ function isSpace(char: string): boolean {
 
 function invalid(msg: string): CniError {
   return new CniError(ErrorCode.invalidEnvironment, msg);
+}
+
+/**
+ * The trace that a call belongs to, for the runtime's own log to be searched with.
+ *
+ * @param traceparent the variable TRACEPARENT, which libcni hands down since August 2026
+ * @returns 32 hexadecimal digits, or undefined when there is none or it is malformed
+ */
+export function parseTraceId(traceparent: string | undefined): string | undefined {
+  if (traceparent === undefined) return undefined;
+  // W3C Trace Context, "traceparent header": version, trace id, parent id, flags; later versions may have more.
+  const form = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+  const [, version, traceId, more] = form.exec(traceparent) ?? [];
+  return version === "00" && more !== undefined ? undefined : traceId;
 }

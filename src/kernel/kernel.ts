@@ -1,9 +1,10 @@
+import type { OpenFolder } from "../sys/files.ts";
 /**
  * What the plugin asks of the kernel and orders it to do, in the plugin's words. Types only: `linux.ts` is the real
  * kernel, the tests have one in memory.
  */
 import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
-import type { Link } from "../netlink/rtnl.ts";
+import type { Link, LinkDetails, VfGuids } from "../netlink/rtnl.ts";
 
 export type { Link, RdmaDevice, ResourceCount };
 
@@ -84,12 +85,6 @@ export interface RoceQos {
   removeGroup(device: string): void;
 }
 
-/** A folder held open, so that what its path leads to cannot change. */
-export interface OpenFolder extends Disposable {
-  /** Leads to it as long as it is open. */
-  readonly path: string;
-}
-
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another. */
   getBootId(): string;
@@ -122,4 +117,145 @@ export interface Kernel {
   /** @throws {SyscallError} when this process cannot write to the file or folder */
   assertWritable(path: string): void;
   sleep(milliseconds: number): void;
+}
+
+export type { LinkDetails, VfGuids };
+
+/** A netdev of the host's namespace that has virtual functions, or could have. */
+export interface PhysicalFunction {
+  /** Its netdev's name. */
+  readonly name: string;
+  /** Its netdev's index. */
+  readonly index: number;
+  /** Its PCI address. */
+  readonly deviceId: string;
+  readonly isInfiniBand: boolean;
+  /** It is switched on and has a carrier. */
+  readonly isUp: boolean;
+  readonly address?: string;
+  /** The address the hardware came with; absent before kernel 5.6. */
+  readonly permanentAddress?: string;
+  /** Its virtual functions that are switched on, by number. */
+  readonly vfs: readonly {
+    readonly number: number;
+    readonly deviceId: string;
+    /** The administrative address; all zeros when it was given none, and on InfiniBand, which has GUIDs instead. */
+    readonly mac: string;
+    /** The administrative GUIDs, of InfiniBand functions alone, and if the driver shows them. */
+    readonly guids?: VfGuids;
+  }[];
+}
+
+/** A netdev of the host's namespace. */
+export interface Netdev {
+  readonly name: string;
+  readonly index: number;
+  /** It is switched on and has a carrier. */
+  readonly isUp: boolean;
+  /** Netdevs of the same namespace that are on top of it: a bond, bridge or team that it is in, VLANs, macvlans. */
+  readonly uppers: readonly string[];
+  readonly address: string;
+  /** Its driver made the address up (addr_assign_type NET_ADDR_RANDOM), so it will be another one after a reboot. */
+  readonly isRandom: boolean;
+  /** The hardware or whoever configured it gave the address (NET_ADDR_PERM). */
+  readonly isPermanent: boolean;
+}
+
+/** What a PCI function's driver made, as far as the host's sysfs tells. */
+export interface FunctionDevices {
+  readonly netdevs: readonly Netdev[];
+  /** It has a netdev, but in another namespace. */
+  readonly isNetdevAway: boolean;
+  /** It has an RDMA device, but in another namespace. */
+  readonly isRdmaAway: boolean;
+  /** Names of the vDPA devices that were made of it. */
+  readonly vdpaDevices: readonly string[];
+}
+
+/** What stands for a virtual function on the side of the physical function, in switchdev mode. */
+export interface Representor {
+  /** The netdev's name. */
+  readonly name: string;
+  /** Number of the virtual function. */
+  readonly vf: number;
+  /** The bridge, or whatever else, that it is in. */
+  readonly uppers: readonly string[];
+}
+
+/** An RDMA device with its node GUID. */
+export interface RdmaNode {
+  readonly index: number;
+  readonly name: string;
+  /** As the number whose 16 hexadecimal digits people write. */
+  readonly nodeGuid: bigint;
+}
+
+/** What the commands about virtual functions ask of the kernel and order it to do. Types only. */
+export interface VfKernel {
+  /** When this boot began, in milliseconds since 1970. */
+  getBootedAtMs(): number;
+  listPhysicalFunctions(): PhysicalFunction[];
+  getFunctionDevices(deviceId: string): FunctionDevices;
+  /** The representors of a physical function's virtual functions. */
+  listRepresentors(pf: PhysicalFunction): Representor[];
+  /** Indexes of the host's links that have an IP address. */
+  listAddressedLinks(): ReadonlySet<number>;
+  /** The links of a namespace. */
+  listLinksIn(netns: Netns): LinkDetails[];
+  /** The RDMA devices of a namespace with their node GUIDs. */
+  listRdmaNodes(netns: Netns): RdmaNode[];
+  /** @throws {NetlinkError} when the driver refuses, or without CAP_NET_ADMIN */
+  setVfMac(pf: PhysicalFunction, number: number, mac: string): void;
+  /** Sets node and port GUID. @throws {NetlinkError} when the driver refuses, or the port is no InfiniBand port */
+  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void;
+  /** Takes the driver from a PCI function. Several functions can be worked on at once. @throws {SyscallError} */
+  unbindDriver(deviceId: string): Promise<void>;
+  /**
+   * Gives a driver to a PCI function; without name the one that the kernel finds. It comes back when the driver has
+   * started, which takes some a second or more. Several functions can be worked on at once.
+   *
+   * @throws {SyscallError} with the driver's errno when it does not start
+   */
+  bindDriver(deviceId: string, driver: string | undefined): Promise<void>;
+  /** Waits; what else was begun goes on meanwhile. */
+  pause(milliseconds: number): Promise<void>;
+  /** From now on until disposed of, signals that would end this process do not, and are told instead. */
+  holdSignals(): Disposable & { caught(): Promise<string | undefined> };
+}
+
+/** What the commands that people type ask of the kernel, on top of what the plugin does. Types only. */
+export interface AdminKernel extends Kernel, VfKernel {
+  /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
+  setRdmaMode(mode: RdmaMode): void;
+  /** The network namespaces besides the initial one, and what keeps each alive, as far as this process can see. */
+  listOtherNetns(): OtherNetnsList;
+  /** Where libmnl was found: its name alone when the system has it. @throws {LibmnlMissing} */
+  findLibmnl(): string;
+  /** The file that was found: an absolute path without links. @throws {LibmnlMissing} */
+  findLibmnlFile(): string;
+}
+
+export interface OtherNetnsList {
+  readonly namespaces: readonly OtherNetns[];
+  /** Every process of the machine could be looked at. Otherwise there may be namespaces that are not listed. */
+  readonly isComplete: boolean;
+}
+
+export interface OtherNetns {
+  /** Its number on nsfs. */
+  readonly inode: number;
+  /** Where it is mounted; below /proc/PID/root when only another mount namespace has it there. */
+  readonly paths: readonly string[];
+  /** Those in it, or with a file open that leads to it. */
+  readonly processes: readonly NetnsProcess[];
+}
+
+export interface NetnsProcess {
+  readonly pid: number;
+  /** Its command line; the kernel's name for it, in brackets, when it has none. */
+  readonly command: string;
+  /** The container that its control group is named after. */
+  readonly containerId?: string;
+  /** False: it, or a thread of it, is in the namespace. True: it only has a file open that leads there. */
+  readonly onlyOpen: boolean;
 }

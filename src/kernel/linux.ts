@@ -1,25 +1,36 @@
-import { assertWritable } from "../ffi/access.ts";
-import { openForReading } from "../ffi/fd.ts";
-import { check } from "../ffi/libc.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
-import { getBootTimeUs } from "./boot_time.ts";
-import { EAGAIN, SyscallError } from "./error.ts";
-import { openFolder } from "./folder.ts";
+import { findLibmnl, findLibmnlFile } from "../netlink/libmnl.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import { EAGAIN, SyscallError } from "../sys/errno.ts";
+import { openForReading } from "../sys/fd.ts";
+import { assertWritable, type OpenFolder, openFolder } from "../sys/files.ts";
+import { check } from "../sys/libc.ts";
+import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "../sys/netns.ts";
+import { holdSignals } from "../sys/signals.ts";
+import * as sysfs from "./functions.ts";
 import type {
+  AdminKernel,
+  FunctionDevices,
   Kernel,
   Link,
+  LinkDetails,
   Netns,
-  OpenFolder,
+  OtherNetnsList,
+  PhysicalFunction,
   RdmaDevice,
+  RdmaMode,
+  RdmaNode,
+  Representor,
   ResourceCount,
+  VfKernel,
   VirtualFunction,
 } from "./kernel.ts";
-import { getLink, listVirtualFunctions } from "./link.ts";
-import { NetlinkSocket } from "./netlink_socket.ts";
-import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "./netns.ts";
+import * as vf from "./links.ts";
+import { getLink, listVirtualFunctions } from "./links.ts";
+import { listOtherNetns } from "./processes.ts";
+import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
-import { LinuxRoceQos } from "./roce_qos.ts";
-import { sleep } from "./sleep.ts";
+import { setMode } from "./rdma.ts";
 import { getBusDevice } from "./sysfs.ts";
 
 /** uapi linux/file.h. */
@@ -154,4 +165,91 @@ class LinuxNetns implements Netns {
   getLink(name: string): Link | undefined {
     return getLink(this.socket(NETLINK_ROUTE), name);
   }
+}
+
+/** The kernel this process runs on, for the commands. A module of its own, so that CNI calls do not load it. */
+export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
+  setRdmaMode(mode: RdmaMode): void {
+    setMode(this.hostNetns.socket(NETLINK_RDMA), mode);
+  }
+
+  listOtherNetns(): OtherNetnsList {
+    return listOtherNetns();
+  }
+
+  findLibmnl(): string {
+    return findLibmnl();
+  }
+
+  findLibmnlFile(): string {
+    return findLibmnlFile();
+  }
+
+  getBootedAtMs(): number {
+    return Date.now() - Deno.osUptime() * 1000;
+  }
+
+  listPhysicalFunctions(): PhysicalFunction[] {
+    return vf.listPhysicalFunctions(this.hostNetns);
+  }
+
+  getFunctionDevices(deviceId: string): FunctionDevices {
+    return sysfs.getFunctionDevices(deviceId);
+  }
+
+  listRepresentors(pf: PhysicalFunction): Representor[] {
+    return sysfs.listRepresentors(pf.deviceId);
+  }
+
+  listAddressedLinks(): ReadonlySet<number> {
+    return vf.listAddressedLinks(this.hostNetns);
+  }
+
+  listLinksIn(netns: Netns): LinkDetails[] {
+    return vf.listLinksIn(netns);
+  }
+
+  listRdmaNodes(netns: Netns): RdmaNode[] {
+    return vf.listRdmaNodes(netns);
+  }
+
+  setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
+    vf.setVfMac(this.hostNetns, pf, number, mac);
+  }
+
+  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
+    vf.setVfGuid(this.hostNetns, pf, number, guid);
+  }
+
+  async unbindDriver(deviceId: string): Promise<void> {
+    await sysfs.unbindDriver(deviceId);
+  }
+
+  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
+    await sysfs.bindDriver(deviceId, driver);
+  }
+
+  async pause(milliseconds: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  }
+
+  holdSignals(): ReturnType<VfKernel["holdSignals"]> {
+    return holdSignals();
+  }
+}
+
+/** uapi linux/time.h: counts from the start of the kernel, also while the machine sleeps, and cannot be set. */
+const CLOCK_BOOTTIME = 7;
+
+/** Microseconds since the kernel started. */
+export function getBootTimeUs(): number {
+  const time = new BigInt64Array(2); // struct timespec: seconds, nanoseconds
+  check("read the time since boot", (c) => c.clock_gettime(CLOCK_BOOTTIME, time));
+  const [seconds = 0n, nanoseconds = 0n] = time;
+  return Number(seconds * 1_000_000n + nanoseconds / 1000n);
+}
+
+/** Lets this thread sleep: nothing else of the program runs meanwhile. */
+export function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

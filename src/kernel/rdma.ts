@@ -1,9 +1,12 @@
 /** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
+/** Changes to the RDMA subsystem that only commands make. */
+import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
-import { DecodeError, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, NetlinkError } from "./error.ts";
+import { setSharedMode } from "../netlink/nldev.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
 import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
-import type { NetlinkSocket } from "./netlink_socket.ts";
 
 /** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
@@ -65,4 +68,9 @@ function single(socket: NetlinkSocket, what: string, request: Request): Message 
   const [reply] = socket.request(what, request);
   if (!reply) throw new DecodeError(`Cannot ${what}: the kernel said that all is well but did not answer`);
   return reply;
+}
+
+/** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
+export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
+  socket.request(`set the RDMA namespace mode to ${mode}`, setSharedMode(mode === "shared"));
 }

@@ -1,5 +1,5 @@
-import { isAbsent } from "../ffi/access.ts";
-import { ENODEV, ENXIO, errnoOf, ESRCH } from "./error.ts";
+/** What sysfs tells of all network functions and RDMA devices of a node. */
+import { ENODEV, ENXIO, errnoOf, ESRCH } from "../sys/errno.ts";
 import type { BusDevice } from "./kernel.ts";
 
 const BUSES = ["pci", "auxiliary"] as const;
@@ -42,8 +42,8 @@ export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
 export function listPfNetdevs(root = "/sys"): string[] {
   const functions = `${root}/bus/pci/devices`;
   return list(functions).flatMap((id) => {
-    const file = `${functions}/${id}/sriov_numvfs`;
-    return isAbsent(file) || readText(file) === "0" ? [] : list(`${functions}/${id}/net`);
+    const vfs = readText(`${functions}/${id}/sriov_numvfs`) ?? "0";
+    return vfs === "0" ? [] : list(`${functions}/${id}/net`);
   });
 }
 
@@ -104,4 +104,52 @@ function absentIsUndefined<T>(read: () => T): T | undefined {
     if (ABSENT.includes(code) || ABSENT_UNNAMED.includes(errnoOf(error) ?? 0)) return undefined;
     throw error;
   }
+}
+
+/** A network controller on the PCI bus. */
+export interface NetworkFunction {
+  /** Its PCI address. */
+  readonly id: string;
+  readonly driver?: string;
+  /** Its network interfaces in the namespace that sysfs was mounted in. */
+  readonly netdevs: readonly string[];
+  readonly isVirtual: boolean;
+  /** How many virtual functions it could have; 0 without SR-IOV. */
+  readonly totalVfs: number;
+  readonly enabledVfs: number;
+  /** Names of its RDMA devices in the namespace that sysfs was mounted in. */
+  readonly rdmaDevices: readonly string[];
+}
+
+/** PCI base class 02 (uapi linux/pci_ids.h): Ethernet, InfiniBand and other network controllers. */
+const NETWORK_CLASS = "0x02";
+
+/** All network controllers on the PCI bus, by address. */
+export function listNetworkFunctions(root = ""): NetworkFunction[] {
+  const bus = `${root}/sys/bus/pci/devices`;
+  return list(bus).filter((id) => readText(`${bus}/${id}/class`)?.startsWith(NETWORK_CLASS)).map((id) => {
+    const folder = `${bus}/${id}`;
+    const driver = linkName(`${folder}/driver`);
+    return {
+      id,
+      ...(driver === undefined ? {} : { driver }),
+      netdevs: list(`${folder}/net`),
+      isVirtual: exists(`${folder}/physfn`),
+      totalVfs: Number(readText(`${folder}/sriov_totalvfs`) ?? 0),
+      enabledVfs: Number(readText(`${folder}/sriov_numvfs`) ?? 0),
+      rdmaDevices: list(`${folder}/infiniband`),
+    };
+  });
+}
+
+/** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
+export function listVerbsDevices(root = ""): string[] {
+  const folder = `${root}/sys/class/infiniband_verbs`;
+  const names = list(folder).map((uverbs) => readText(`${folder}/${uverbs}/ibdev`));
+  return names.filter((name) => name !== undefined);
+}
+
+/** The driver of the device below an RDMA device of the host's namespace; undefined where there is none. */
+export function getRdmaDriver(name: string, root = ""): string | undefined {
+  return linkName(`${root}/sys/class/infiniband/${name}/device/driver`);
 }

@@ -2,6 +2,7 @@
  * The RDMA devices' netlink family, NETLINK_RDMA with client RDMA_NL_NLDEV: uapi rdma/rdma_netlink.h,
  * drivers/infiniband/core/nldev.c. Its messages have no header of their own; attributes follow at once.
  */
+/** What only commands ask of, and tell, the RDMA devices' netlink family. */
 import {
   type Attribute,
   decodeAttributes,
@@ -12,6 +13,7 @@ import {
   getU8,
   text,
   u32,
+  u8,
 } from "./attribute.ts";
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
 import { DecodeError } from "./error.ts";
@@ -154,4 +156,25 @@ function request(command: number, attributes: readonly Attribute[], flags = 0): 
     body: new Uint8Array(0),
     attributes,
   };
+}
+
+const RDMA_NLDEV_CMD_SYS_SET = 7;
+
+const RDMA_NLDEV_ATTR_NODE_GUID = 6;
+
+/** Orders the namespace mode: whether devices are shared by all namespaces. Needs CAP_NET_ADMIN. */
+export function setSharedMode(shared: boolean): Request {
+  return order(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
+}
+
+/**
+ * Reads one reply to `listDevices` with the device's node GUID. The kernel sends it in the machine's byte order
+ * (drivers/infiniband/core/nldev.c, fill_dev_info), so the number is the one whose 16 digits people write.
+ *
+ * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
+ */
+export function decodeRdmaNode(payload: Uint8Array): RdmaDevice & { readonly nodeGuid: bigint } {
+  const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
+  if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
+  return { ...decodeDevice(payload), nodeGuid };
 }

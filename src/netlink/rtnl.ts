@@ -1,16 +1,19 @@
 /** Network links by route netlink: uapi linux/rtnetlink.h and linux/if_link.h. */
+/** Requests about network links that only commands make: uapi linux/if_link.h, linux/if.h, linux/if_arp.h. */
 import {
+  type Attribute,
   type Attributes,
   decodeAttributes,
   getBytes,
   getNested,
   getText,
   getU32,
+  nest,
   text,
   u32,
   viewOf,
 } from "./attribute.ts";
-import { NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
 import { DecodeError } from "./error.ts";
 import type { Request } from "./message.ts";
 
@@ -114,5 +117,113 @@ function request(attributes: Request["attributes"], flags = 0): Request {
     flags: NLM_F_REQUEST | flags,
     body: new Uint8Array(IFINFOMSG_LENGTH),
     attributes,
+  };
+}
+
+const RTM_SETLINK = 19;
+const RTM_GETADDR = 22;
+
+/** sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h). */
+const IFADDRMSG_LENGTH = 8;
+
+const IFLA_ADDRESS = 1;
+const IFLA_PERM_ADDRESS = 54;
+const IFLA_VF_IB_NODE_GUID = 10;
+const IFLA_VF_IB_PORT_GUID = 11;
+/** sizeof(struct ifla_vf_guid): vf u32, 4 bytes of padding, guid u64. */
+const IFLA_VF_GUID_LENGTH = 16;
+
+const IFF_UP = 1;
+const IFF_LOWER_UP = 1 << 16;
+
+/** A network link with what only commands want to know of it. */
+export interface LinkDetails extends Link {
+  /** It is switched on and has a carrier. */
+  readonly isUp: boolean;
+  readonly address?: string;
+  /** The address the hardware came with (kernel 5.6). */
+  readonly permanentAddress?: string;
+  /** For an InfiniBand physical function: its virtual functions' administrative GUIDs by VF number. */
+  readonly vfGuids: ReadonlyMap<number, VfGuids>;
+}
+
+/** The administrative GUIDs of a virtual function; 0 where none was set. */
+export interface VfGuids {
+  readonly node: bigint;
+  readonly port: bigint;
+}
+
+/** Orders the administrative address of a virtual function, which its driver takes when it binds. */
+export function setVfMac(pfIndex: number, vf: number, mac: Uint8Array): Request {
+  const value = new Uint8Array(IFLA_VF_MAC_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  value.set(mac, 4);
+  return setVf(pfIndex, { type: IFLA_VF_MAC, value });
+}
+
+/**
+ * Orders the node or the port GUID of a virtual function of an InfiniBand port. One request for each: the kernel stops
+ * reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID beside it is lost without an error.
+ */
+export function setVfGuid(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
+  const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  viewOf(value).setBigUint64(8, guid, true);
+  return setVf(pfIndex, { type: kind === "node" ? IFLA_VF_IB_NODE_GUID : IFLA_VF_IB_PORT_GUID, value });
+}
+
+/** Asks for the IP addresses of all links, IPv4 and IPv6. */
+export function listAddresses(): Request {
+  return {
+    type: RTM_GETADDR,
+    flags: NLM_F_REQUEST | NLM_F_DUMP,
+    body: new Uint8Array(IFADDRMSG_LENGTH),
+    attributes: [],
+  };
+}
+
+/** Reads one RTM_NEWADDR: the index of the link that has the address. @throws {DecodeError} when it is cut off */
+export function decodeAddressLink(payload: Uint8Array): number {
+  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
+  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
+}
+
+/**
+ * Reads one RTM_NEWLINK.
+ *
+ * @throws {DecodeError} as {@linkcode decodeLink} does
+ */
+export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
+  const link = decodeLink(payload);
+  const attributes = decodeAttributes(payload.subarray(IFINFOMSG_LENGTH));
+  const view = viewOf(payload);
+  const flags = view.getUint32(8, true);
+  const address = getBytes(attributes, IFLA_ADDRESS);
+  const permanentAddress = getBytes(attributes, IFLA_PERM_ADDRESS);
+  const vfGuids = new Map<number, VfGuids>();
+  for (const entry of getNested(attributes, IFLA_VFINFO_LIST).get(IFLA_VF_INFO) ?? []) {
+    const info = decodeAttributes(entry);
+    const [node, port] = [IFLA_VF_IB_NODE_GUID, IFLA_VF_IB_PORT_GUID].map((type) => getBytes(info, type));
+    if (node?.length !== IFLA_VF_GUID_LENGTH || port?.length !== IFLA_VF_GUID_LENGTH) continue;
+    const guids = { node: viewOf(node).getBigUint64(8, true), port: viewOf(port).getBigUint64(8, true) };
+    vfGuids.set(viewOf(node).getUint32(0, true), guids);
+  }
+  return {
+    ...link,
+    isUp: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
+    ...(address === undefined ? {} : { address: formatMac(address) }),
+    ...(permanentAddress === undefined ? {} : { permanentAddress: formatMac(permanentAddress) }),
+    vfGuids,
+  };
+}
+
+function setVf(pfIndex: number, ...attributes: Attribute[]): Request {
+  const body = new Uint8Array(IFINFOMSG_LENGTH);
+  viewOf(body).setInt32(4, pfIndex, true);
+  return {
+    type: RTM_SETLINK,
+    flags: NLM_F_REQUEST | NLM_F_ACK,
+    body,
+    attributes: [nest(IFLA_VFINFO_LIST, nest(IFLA_VF_INFO, ...attributes))],
   };
 }

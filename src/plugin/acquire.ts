@@ -1,13 +1,12 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call, RdmaSelection } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Log } from "../log.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { type Claim, describeClaim, isAlive, listClaims } from "./claim.ts";
+import type { Log } from "../log.ts";
+import { type Claim, describeClaim, isAlive, listClaims } from "./claims.ts";
 import { countAway, type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
-import { bringHome } from "./home.ts";
 import { refuseSubDevices } from "./move.ts";
-import type { Node } from "./node.ts";
-import { KERNEL_TIMEOUT_MS, poll } from "./poll.ts";
+import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
+import { bringHome } from "./restore.ts";
 
 /** A function's RDMA devices that ADD may take. */
 export interface AcquiredDevices {
@@ -104,5 +103,36 @@ function inUse(deviceId: string, holder: string): CniError {
     `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: it is in another network namespace`,
     `${holder}; delete that pod, or bring the device home by a process PID that is there: ip netns attach home 1; ` +
       "nsenter -t PID --net rdma dev set NAME netns home; ip netns del home",
+  );
+}
+
+/**
+ * Those of a function's RDMA devices that the configuration wants. Numbers count them from 1 in the order in which the
+ * driver made them; a driver that makes a device for each port does so in the order of the ports.
+ *
+ * @throws {CniError} code 110 when one that is wanted is not there
+ */
+export function selectDevices(
+  { atHome, inPod }: AcquiredDevices,
+  wanted: RdmaSelection,
+  deviceId: string,
+): AcquiredDevices {
+  if (wanted === "all") return { atHome, inPod };
+  const all = [...atHome, ...inPod].sort((a, b) => a.index - b.index);
+  const chosen = (wanted === "first" ? [1] : wanted).map((one) => {
+    const device = typeof one === "number" ? all[one - 1] : all.find(({ name }) => name === one);
+    return device ?? absent(one, all, deviceId);
+  });
+  const isChosen = (device: RdmaDevice) => chosen.includes(device);
+  return { atHome: atHome.filter(isChosen), inPod: inPod.filter(isChosen) };
+}
+
+function absent(wanted: string | number, all: readonly RdmaDevice[], deviceId: string): never {
+  throw new CniError(
+    ErrorCode.deviceNotFound,
+    `Cannot find RDMA device ${JSON.stringify(wanted)} among those of ${JSON.stringify(deviceId)}: it has ${
+      all.map(({ name }, at) => `${at + 1}: ${name}`).join(", ")
+    }`,
+    'correct "rdmaDevices" in the network configuration',
   );
 }

@@ -1,18 +1,16 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Log } from "../log.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { mayGoWithout } from "./absence.ts";
-import { acquireDevices } from "./acquire.ts";
+import type { Log } from "../log.ts";
+import { acquireDevices, selectDevices } from "./acquire.ts";
 import { type FunctionDevice, resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
-import { bringHome } from "./home.ts";
-import { takeLock } from "./lock.ts";
-import { requireExclusiveMode } from "./mode.ts";
+import { mayGoWithout } from "./errors.ts";
 import { moveDevice } from "./move.ts";
-import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./naming.ts";
-import type { Node } from "./node.ts";
+import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./names.ts";
+import { isRecorded } from "./namespaces.ts";
+import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
 import {
@@ -23,8 +21,7 @@ import {
   type OwnRecord,
   UnreadableRecord,
 } from "./record.ts";
-import { isRecorded } from "./recorded_netns.ts";
-import { selectDevices } from "./selection.ts";
+import { bringHome } from "./restore.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.

@@ -1,13 +1,12 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { mayGoWithout } from "./absence.ts";
 import { getFunction, resolveDeviceId } from "./device.ts";
-import { requireExclusiveMode } from "./mode.ts";
-import type { Node } from "./node.ts";
+import { mayGoWithout } from "./errors.ts";
+import { isRecorded } from "./namespaces.ts";
+import { type Node, requireExclusiveMode } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
-import { isRecorded } from "./recorded_netns.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the

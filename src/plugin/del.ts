@@ -1,12 +1,11 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError } from "../cni/error.ts";
-import type { Log } from "../log.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import type { Log } from "../log.ts";
 import { removeLeftover } from "./device_info.ts";
-import { bringHome, bringHomeUnrecorded } from "./home.ts";
-import { takeLock } from "./lock.ts";
-import type { Node } from "./node.ts";
+import { type Node, takeLock } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
+import { bringHome, bringHomeUnrecorded } from "./restore.ts";
 
 /**
  * Brings the attachment's RDMA devices home and forgets it. Succeeds whenever nothing of it is left, whatever the

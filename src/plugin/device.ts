@@ -1,11 +1,9 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { listInterfaces } from "../cni/result.ts";
 import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { isDigits } from "../text.ts";
 import type { DeviceIndexes } from "./device_indexes.ts";
-import type { Node } from "./node.ts";
-import { KERNEL_TIMEOUT_MS, PAUSE_MS } from "./poll.ts";
+import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "./node.ts";
 
 /** How long a function may be without RDMA device while its driver is bound anew. Pods that may go without wait for it. */
 const NONE_TIMEOUT_MS = 500;
@@ -144,8 +142,8 @@ function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): Funct
 }
 
 function numberOf(uverbs = ""): number | undefined {
-  const number = uverbs.slice("uverbs".length);
-  return isDigits(number) ? Number(number) : undefined;
+  const [, number] = /^uverbs(\d+)$/.exec(uverbs) ?? [];
+  return number === undefined ? undefined : Number(number);
 }
 
 /** The device of this index if it has this name. */

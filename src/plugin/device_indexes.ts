@@ -1,5 +1,3 @@
-import { isDigits } from "../text.ts";
-
 /** On a file system in memory: indexes mean nothing after the next boot. */
 export const INDEX_FOLDER = "/run/rdma-cni";
 
@@ -13,7 +11,7 @@ export class DeviceIndexes {
 
   get(name: string): number | undefined {
     const text = quietly(() => Deno.readTextFileSync(`${this.folder}/${name}`));
-    return text !== undefined && text.length <= 10 && isDigits(text) ? Number(text) : undefined;
+    return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
   }
 
   /** Writes a new file each time: what stands in its place, a link perhaps, is not written to. */

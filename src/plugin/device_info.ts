@@ -1,9 +1,8 @@
-import { isObject, keepNumber } from "../cni/config.ts";
-import type { Call } from "../cni/dispatch.ts";
+import { type Call, isObject, keepNumber } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { folderOf, ifPresent, replaceFile, temporaryPath } from "../durable_file.ts";
-import { ENOTDIR, SyscallError } from "../kernel/error.ts";
-import type { Kernel, OpenFolder } from "../kernel/kernel.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { folderOf, ifPresent, type OpenFolder, replaceFile, temporaryPath } from "../sys/files.ts";
+import { ENOTDIR, SyscallError } from "../sys/errno.ts";
 import type { Node } from "./node.ts";
 
 /** Far more than the keys of the specification take. */

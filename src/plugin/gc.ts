@@ -1,10 +1,9 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { forget } from "./del.ts";
-import { toCniError } from "./failure.ts";
-import { bringHome } from "./home.ts";
-import { takeLock } from "./lock.ts";
-import type { Node } from "./node.ts";
+import { toCniError } from "./errors.ts";
+import { type Node, takeLock } from "./node.ts";
+import { bringHome } from "./restore.ts";
 import type { StateEntry } from "./state.ts";
 
 /**

@@ -1,17 +1,8 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import {
-  EBADF,
-  EBUSY,
-  EEXIST,
-  EINVAL,
-  ENODEV,
-  EOPNOTSUPP,
-  EPERM,
-  isNameTaken,
-  NetlinkError,
-} from "../kernel/error.ts";
 import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { RIGHTS_ADVICE } from "./failure.ts";
+import { isNameTaken, NetlinkError } from "../netlink/error.ts";
+import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../sys/errno.ts";
+import { RIGHTS_ADVICE } from "./errors.ts";
 
 /**
  * Moves a device from a namespace into another one.

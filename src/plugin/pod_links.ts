@@ -1,5 +1,5 @@
 /** The network links of the pod, which a move of an RDMA device must leave alone. */
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Link, Netns } from "../kernel/kernel.ts";
 

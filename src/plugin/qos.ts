@@ -1,7 +1,7 @@
-import type { RdmaQos } from "../cni/config.ts";
-import type { Log } from "../log.ts";
 import type { Kernel, RoceQos, RoceQosSetting } from "../kernel/kernel.ts";
-import { type Claim, findNewerClaim } from "./claim.ts";
+import type { Log } from "../log.ts";
+import { type Claim, findNewerClaim } from "./claims.ts";
+import type { RdmaQos } from "./config.ts";
 import type { Node } from "./node.ts";
 import type { AttachmentRecord, OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
 

@@ -1,6 +1,4 @@
-import type { Call } from "../cni/dispatch.ts";
-import { isDigits } from "../text.ts";
-import { formatTime } from "../time.ts";
+import type { Call } from "./config.ts";
 
 /** Which attachment is meant: the runtime's key. */
 export interface Attachment {
@@ -80,7 +78,7 @@ export function formatRecord(record: AttachmentRecord): string {
     netns: record.netns,
     bootID: record.bootId,
     bootTimeUs: record.bootTimeUs,
-    createdAt: formatTime(record.createdAt),
+    createdAt: new Date(record.createdAt).toISOString(),
   });
 }
 
@@ -93,7 +91,7 @@ export function formatRecord(record: AttachmentRecord): string {
 export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
   const raw = parseJson(text);
   const version = string(raw, "version");
-  if (!(version.startsWith("1.") && isDigits(version.slice(2)))) {
+  if (!/^1\.\d+$/.test(version)) {
     throw new UnreadableRecord(`version is ${JSON.stringify(version)}, want "1.x"`);
   }
   return {

@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { ifPresent, ifRarelyPresent, replaceFile, temporaryPath } from "../durable_file.ts";
+import { ifPresent, replaceFile, temporaryPath } from "../sys/files.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -84,7 +84,7 @@ export class State {
     const path = `${this.folder}/${file}`;
     this.#io("remove", path, () => {
       const temporary = temporaryPath(path);
-      ifRarelyPresent(temporary, () => Deno.removeSync(temporary));
+      ifPresent(() => Deno.removeSync(temporary));
       ifPresent(() => Deno.removeSync(path));
     });
   }
@@ -125,7 +125,7 @@ export class State {
   /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
   #read(file: string): AttachmentRecord | undefined {
     const path = `${this.folder}/${file}`;
-    const found = this.#io("read", path, () => ifRarelyPresent(path, () => Deno.lstatSync(path)));
+    const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
     if (!found) return undefined;
     const fault = (reason: string) =>
       new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);

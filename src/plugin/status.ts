@@ -1,9 +1,7 @@
-import type { Call } from "../cni/dispatch.ts";
+import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { mayGoWithout } from "./absence.ts";
-import { toCniError } from "./failure.ts";
-import { requireExclusiveMode } from "./mode.ts";
-import type { Node } from "./node.ts";
+import { mayGoWithout, toCniError } from "./errors.ts";
+import { type Node, requireExclusiveMode } from "./node.ts";
 
 /**
  * Whether ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go

@@ -1,11 +1,11 @@
 // The commands and configurations in the documents.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import { parseConfig } from "../../src/cni/config.ts";
+import { parseConfig } from "../../src/plugin/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
-import { PROGRAM, start } from "./program.ts";
 import { checkTypes, validate } from "../files/kubernetes_schema.ts";
 import { buildFolder, buildText, MANIFEST_FILES } from "../files/manifests.ts";
 import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../fixtures/documents.ts";
+import { PROGRAM, start } from "./program.ts";
 
 const PROJECT = new URL("../..", import.meta.url);
 
@@ -171,7 +171,7 @@ Deno.test("the documents' and the examples' configurations are accepted", async 
 });
 
 Deno.test("every key of the configuration and every error code is in the documents", async () => {
-  const { configSchema } = await import("../../src/cni/config_schema.ts");
+  const { configSchema } = await import("../../src/plugin/config_schema.ts");
   const { ErrorCode } = await import("../../src/cni/error.ts");
   const standard = ["cniVersion", "name", "type", "args", "runtimeConfig", "prevResult"];
   for (const key of Object.keys(configSchema.shape)) {

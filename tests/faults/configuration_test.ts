@@ -1,14 +1,14 @@
 // Whatever the runtime sends, a configuration is read or refused with one of CNI's codes, and the result that came is
 // the result that goes.
 import fc from "fast-check";
-import { parseConfig } from "../../src/cni/config.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { formatResult } from "../../src/cni/result.ts";
+import { parseConfig } from "../../src/plugin/config.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { CONFIG } from "../fixtures/call.ts";
+import { placesIn } from "../fixtures/places.ts";
 import { runs } from "./form.ts";
 import { jsonText, objectText } from "./json.ts";
-import { placesIn } from "../fixtures/places.ts";
 
 const REFUSALS: number[] = [ErrorCode.undecodable, ErrorCode.incompatibleVersion, ErrorCode.invalidConfig];
 

@@ -1,9 +1,9 @@
 // Whatever stands in the environment, it is read or refused with code 4, and what is read makes no path but one name in
 // the state folder.
 import fc from "fast-check";
-import { parseConfig } from "../../src/cni/config.ts";
 import { COMMANDS, parseEnvironment } from "../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
+import { parseConfig } from "../../src/plugin/config.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assert } from "../assert.ts";
 import { runs } from "./form.ts";

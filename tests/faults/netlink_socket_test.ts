@@ -1,17 +1,18 @@
 // Whatever comes over a netlink socket, a request ends, and with the kernel's true answer or a typed error.
 import fc from "fast-check";
-import { getLink } from "../../src/kernel/link.ts";
-import { DecodeError, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
-import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
+import { getLink } from "../../src/kernel/links.ts";
 import * as rdma from "../../src/kernel/rdma.ts";
-import { check, libc } from "../../src/ffi/libc.ts";
-import { openLibmnl } from "../../src/ffi/libmnl.ts";
-import { Fd } from "../../src/ffi/fd.ts";
+import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
+import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
+import { Fd } from "../../src/sys/fd.ts";
+import { check, libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../fixtures/encode.ts";
+import { type Datagram, type Script, ScriptedKernel } from "../fixtures/scripted_kernel.ts";
 import { runs } from "./form.ts";
 import { FIXTURES, mutate, mutations } from "./mutation.ts";
-import { type Datagram, type Script, ScriptedKernel } from "../fixtures/scripted_kernel.ts";
 
 Error.stackTraceLimit = 1;
 

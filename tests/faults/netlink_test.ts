@@ -2,12 +2,10 @@
 import fc from "fast-check";
 import { decodeAttributes } from "../../src/netlink/attribute.ts";
 import { DecodeError } from "../../src/netlink/error.ts";
-import { decodeMessages } from "../../src/netlink/message.ts";
+import { decodeMessages, Reply } from "../../src/netlink/message.ts";
 import * as nldev from "../../src/netlink/nldev.ts";
-import { decodeRdmaNode } from "../../src/netlink/nldev_admin.ts";
-import { Reply } from "../../src/netlink/reply.ts";
-import { decodeLink, type Link } from "../../src/netlink/rtnl.ts";
-import { decodeLinkDetails } from "../../src/netlink/rtnl_admin.ts";
+import { decodeRdmaNode } from "../../src/netlink/nldev.ts";
+import { decodeLink, decodeLinkDetails, type Link } from "../../src/netlink/rtnl.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { encodeMessage } from "../fixtures/encode.ts";
 import * as replies from "../fixtures/replies.ts";

@@ -1,10 +1,10 @@
 // Whatever stands where sysfs should, looking something up ends with a value of the right form.
 import fc from "fast-check";
+import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/functions.ts";
 import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
-import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/sysfs_vf.ts";
-import { libc } from "../../src/ffi/libc.ts";
+import { folderOf, ifPresent } from "../../src/sys/files.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { folderOf, ifPresent } from "../../src/durable_file.ts";
 import { runs } from "./form.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak

@@ -1,6 +1,7 @@
-import type { AdminKernel, OtherNetns } from "../../src/kernel/admin_kernel.ts";
-import { EBUSY, LibmnlMissing, NetlinkError } from "../../src/kernel/error.ts";
-import type { RdmaMode } from "../../src/kernel/kernel.ts";
+import type { AdminKernel, OtherNetns, RdmaMode } from "../../src/kernel/kernel.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { LibmnlMissing } from "../../src/netlink/libmnl.ts";
+import { EBUSY } from "../../src/sys/errno.ts";
 import { MemoryVfKernel } from "./memory_vf_kernel.ts";
 
 /** A kernel in memory for the commands: it refuses to change the mode while another namespace exists. */

@@ -1,12 +1,12 @@
 // The commands that messages and documents show: each is known here, understood by a shell, and one of our own known to
 // the program. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what brings a device
 // home; a command that nobody knows fails a test, so that it gets one.
-import { createProgram } from "../../src/admin/command.ts";
+import { createProgram } from "../../src/cli/command.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { PAGES } from "../fixtures/documents.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import { filesIn, PROJECT } from "./project.ts";
-import { PAGES } from "../fixtures/documents.ts";
 
 /** Words that begin a command. */
 const BEGINNING = new RegExp(

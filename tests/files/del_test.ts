@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { SyscallError } from "../../src/kernel/error.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { CONFIG } from "../fixtures/call.ts";
 import { placesIn } from "../fixtures/places.ts";

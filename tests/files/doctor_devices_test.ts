@@ -1,10 +1,11 @@
-import { examineDevices } from "../../src/admin/doctor/devices.ts";
-import { examine } from "../../src/admin/doctor/finding.ts";
-import { examineInitramfs, examineMode } from "../../src/admin/doctor/mode.ts";
-import { examineRecords } from "../../src/admin/doctor/records.ts";
-import { EINVAL, NetlinkError } from "../../src/kernel/error.ts";
-import { readPersistedMode } from "../../src/admin/netns_mode/persisted.ts";
+import { examineDevices } from "../../src/cli/doctor/devices.ts";
+import { examine } from "../../src/cli/doctor/finding.ts";
+import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
+import { examineRecords } from "../../src/cli/doctor/records.ts";
+import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
 import type { AttachmentRecord } from "../../src/plugin/record.ts";
+import { EINVAL } from "../../src/sys/errno.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const POD = "/run/netns/pod";

@@ -1,7 +1,8 @@
 // What the doctor says of the kernel, which it asks instead of comparing versions.
-import { examineKernel } from "../../src/admin/doctor/kernel.ts";
-import { DecodeError, EINVAL, EOPNOTSUPP, NetlinkError } from "../../src/kernel/error.ts";
+import { examineKernel } from "../../src/cli/doctor/kernel.ts";
+import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
 import { decodeSharedMode } from "../../src/netlink/nldev.ts";
+import { EINVAL, EOPNOTSUPP } from "../../src/sys/errno.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const what = "ask for the RDMA namespace mode";

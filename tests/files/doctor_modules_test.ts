@@ -1,5 +1,5 @@
-import { examineModules } from "../../src/admin/doctor/modules.ts";
-import { getModuleState } from "../../src/kernel/module.ts";
+import { examineModules } from "../../src/cli/doctor/kernel.ts";
+import { getModuleState } from "../../src/kernel/modules.ts";
 import { assertEquals } from "../assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 

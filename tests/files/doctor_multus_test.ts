@@ -1,12 +1,11 @@
 // The doctor on thick Multus, in whose container plugins run: what its control group lets them have.
-import { examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
-import { examineMultus } from "../../src/admin/doctor/multus.ts";
-import { parseAll } from "../../src/admin/validate/yaml.ts";
+import { examineInstalledPlugin, examineMultus } from "../../src/cli/doctor/plugin.ts";
+import { parseAll } from "../../src/cli/validate/source.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../assert.ts";
+import { blockNamed } from "../fixtures/documents.ts";
 import { run } from "../vm/node/packages.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
-import { blockNamed } from "../fixtures/documents.ts";
 
 const MIB = 1024 * 1024;
 const GROUP = "/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope";

@@ -1,5 +1,4 @@
-import type { Finding } from "../../src/admin/doctor/finding.ts";
-import type { Node } from "../../src/admin/doctor/node.ts";
+import type { Finding, Node } from "../../src/cli/doctor/finding.ts";
 import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";

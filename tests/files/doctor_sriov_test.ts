@@ -1,5 +1,5 @@
-import { examineLibmnl } from "../../src/admin/doctor/libmnl.ts";
-import { examineSriov } from "../../src/admin/doctor/sriov.ts";
+import { examineSriov } from "../../src/cli/doctor/devices.ts";
+import { examineLibmnl } from "../../src/cli/doctor/kernel.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 function addPf(node: DoctorNode, id: string, enabled: number, more: Record<string, string> = {}): void {

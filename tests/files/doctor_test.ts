@@ -1,9 +1,9 @@
 // The parts of the doctor that look at files and programs, and all of it on nodes that have nothing.
-import { examineNode } from "../../src/admin/doctor/doctor.ts";
-import { GROUPS } from "../../src/admin/doctor/finding.ts";
-import { type Answer, askVersion, examineInstalledPlugin } from "../../src/admin/doctor/installed_plugin.ts";
-import { examineNetworks } from "../../src/admin/doctor/networks.ts";
-import { SyscallError } from "../../src/kernel/error.ts";
+import { examineNode } from "../../src/cli/doctor/command.ts";
+import { GROUPS } from "../../src/cli/doctor/finding.ts";
+import { examineNetworks } from "../../src/cli/doctor/networks.ts";
+import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 

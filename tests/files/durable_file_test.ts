@@ -1,6 +1,6 @@
 // Which files wait for the disk.
-import { setMode } from "../../src/admin/netns_mode/set.ts";
-import { OPTIONS_FILE } from "../../src/admin/netns_mode/persist.ts";
+import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
+import { setMode } from "../../src/cli/netns_mode/set.ts";
 import { assertEquals } from "../assert.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";

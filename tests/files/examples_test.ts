@@ -1,10 +1,10 @@
 // The examples fit each other, the plugin and those who read them.
 import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import * as z from "zod/mini";
-import { judgeFiles } from "../../src/admin/validate/validate.ts";
+import { judgeFiles } from "../../src/cli/validate/validate.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "./manifests.ts";
 import { run } from "../vm/node/packages.ts";
+import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "./manifests.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
 const RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName";

@@ -1,5 +1,5 @@
 // The exit codes in the documents.
-import { ExitCode } from "../../src/admin/error.ts";
+import { ExitCode } from "../../src/cli/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { PROJECT } from "./project.ts";
 

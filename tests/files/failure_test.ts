@@ -1,5 +1,7 @@
 // What the kernel layer throws, as a runtime gets to see it.
-import { DecodeError, LibmnlMissing, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
+import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
+import { LibmnlMissing } from "../../src/netlink/libmnl.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { TestNode } from "./node.ts";
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
-import { SyscallError } from "../../src/ffi/errno.ts";
-import { createMemoryFile } from "../../src/ffi/execute.ts";
-import { Fd, openForAppending, openForReading } from "../../src/ffi/fd.ts";
-import { check, cString, libc } from "../../src/ffi/libc.ts";
-import { encodeMessage, findLibmnl, openLibmnl } from "../../src/ffi/libmnl.ts";
+import { encodeMessage, findLibmnl, openLibmnl } from "../../src/netlink/libmnl.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
+import { Fd, openForAppending, openForReading } from "../../src/sys/fd.ts";
+import { check, cString, libc } from "../../src/sys/libc.ts";
+import { createMemoryFile } from "../../src/sys/signals.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import * as reference from "../fixtures/encode.ts";
 import { replaceCall } from "../fixtures/system_calls.ts";
@@ -263,12 +263,12 @@ function noop(): Uint8Array<ArrayBuffer> {
 
 /** Runs code that this process would not survive, with SIGUSR1 blocked in all threads; returns its exit code. */
 function runInChild(code: string): number {
-  const imports = ["execute", "fd", "libc"].map((name) => {
+  const imports = ["signals", "fd", "libc"].map((name) => {
     return `import * as ${name}Module from ${
-      JSON.stringify(new URL(`../../src/ffi/${name}.ts`, import.meta.url).href)
+      JSON.stringify(new URL(`../../src/sys/${name}.ts`, import.meta.url).href)
     };`;
   });
-  const names = "const { execute, openForReading, libc } = { ...executeModule, ...fdModule, ...libcModule };";
+  const names = "const { execute, openForReading, libc } = { ...signalsModule, ...fdModule, ...libcModule };";
   const args = ["--block-signal=USR1", Deno.execPath(), "eval", [...imports, names, code].join("\n")];
   return new Deno.Command("env", { args }).outputSync().code;
 }

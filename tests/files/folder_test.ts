@@ -1,6 +1,6 @@
-import { libc } from "../../src/ffi/libc.ts";
-import { SyscallError } from "../../src/kernel/error.ts";
-import { openFolder } from "../../src/kernel/folder.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
+import { openFolder } from "../../src/sys/files.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { Root } from "./root.ts";
 

@@ -1,5 +1,5 @@
 // Which programs of distributions are asked for the files of an initramfs.
-import { checkInitramfs } from "../../src/admin/netns_mode/initramfs.ts";
+import { checkInitramfs } from "../../src/cli/netns_mode/initramfs.ts";
 import { assertEquals } from "../assert.ts";
 import { Root } from "./root.ts";
 

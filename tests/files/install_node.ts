@@ -1,12 +1,11 @@
 /** `install` in a temporary folder, with files that stand for the program and its library. */
-import { checkInstalled } from "../../src/admin/install/check.ts";
-import { install } from "../../src/admin/install/install.ts";
-import { uninstall } from "../../src/admin/install/uninstall.ts";
-import { CommandError, type ExitCode } from "../../src/admin/error.ts";
-import { ifPresent } from "../../src/durable_file.ts";
-import { libc } from "../../src/ffi/libc.ts";
+import { CommandError, type ExitCode } from "../../src/cli/errors.ts";
+import { checkInstalled, install } from "../../src/cli/install/install.ts";
+import { uninstall } from "../../src/cli/install/uninstall.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { State } from "../../src/plugin/state.ts";
+import { ifPresent } from "../../src/sys/files.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";

@@ -1,14 +1,13 @@
 // `install` with files that stand for the program and its library, in temporary folders and on small file systems.
 import { createHash } from "node:crypto";
-import { CommandError, ExitCode } from "../../src/admin/error.ts";
-import { lockFolder } from "../../src/admin/install/folder.ts";
-import { LAUNCHER } from "../../src/admin/install/launcher.ts";
-import { commandOf, isProgramName, programName } from "../../src/admin/install/layout.ts";
-import { WAITER } from "../../src/admin/install/waiter.ts";
+import { CommandError, ExitCode } from "../../src/cli/errors.ts";
+import { LAUNCHER } from "../../src/cli/install/launcher.ts";
+import { commandOf, isProgramName, lockFolder, programName } from "../../src/cli/install/layout.ts";
+import { WAITER } from "../../src/cli/install/wait.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
 import { DOCUMENTS } from "../fixtures/documents.ts";
+import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
 
 const ALL = (state: string) =>
   [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current", "rdma"].map((name) =>

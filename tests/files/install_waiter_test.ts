@@ -1,5 +1,5 @@
 // The program that waits in the place of `install --wait`: the constants are what the sources make, and do as they say.
-import { WAITER } from "../../src/admin/install/waiter.ts";
+import { WAITER } from "../../src/cli/install/wait.ts";
 import { assertEquals } from "../assert.ts";
 import { PROJECT } from "./project.ts";
 
@@ -15,7 +15,7 @@ for (const arch of ["x86_64", "aarch64"] as const) {
 
   Deno.test(`the program that waits is what its source for ${arch} makes`, async () => {
     await withFolder(async (folder) => {
-      const source = `${PROJECT}src/admin/install/waiter_${arch}.s`;
+      const source = `${PROJECT}src/cli/install/waiter_${arch}.s`;
       await run(`${prefix}as`, source, "-o", `${folder}/waiter.o`);
       await run(`${prefix}objcopy`, "-O", "binary", `${folder}/waiter.o`, `${folder}/waiter`);
       assertEquals(await Deno.readFile(`${folder}/waiter`), WAITER[arch]);

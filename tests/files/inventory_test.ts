@@ -1,4 +1,4 @@
-import { listNetworkFunctions, listVerbsDevices } from "../../src/kernel/inventory.ts";
+import { listNetworkFunctions, listVerbsDevices } from "../../src/kernel/sysfs.ts";
 import { assertEquals } from "../assert.ts";
 import { Root } from "./root.ts";
 

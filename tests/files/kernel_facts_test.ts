@@ -1,8 +1,8 @@
 // The table of facts on the kernel in memory; what needs no RDMA also on this machine's kernel.
-import { libc } from "../../src/ffi/libc.ts";
-import { openLibmnl } from "../../src/ffi/libmnl.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { NETLINK_RDMA } from "../../src/netlink/constants.ts";
+import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../assert.ts";
 import { type FactNode, FACTS, FACTS_WITHOUT_RDMA } from "../fixtures/kernel_facts.ts";
 import { fail, replaceCall } from "../fixtures/system_calls.ts";

@@ -2,20 +2,16 @@
 import { assert, assertEquals } from "../assert.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
-/** For each layer the files it may import, all others being forbidden. Layers know themselves. */
+/** For each folder or file of src/ what it may import besides itself: floors, the lowest first. */
 const ALLOWED: Record<string, RegExp> = {
-  "log.ts": /^time\.ts$/,
-  "text.ts": /^$/,
-  "time.ts": /^$/,
   "version.ts": /^$/,
-  "durable_file.ts": /^ffi\/(access|umask)\.ts$/,
-  netlink: /^netlink\//,
-  ffi: /^ffi\//,
-  kernel: /^((kernel|netlink|ffi)\/|text\.ts$)/,
-  cni: /^(cni\/|log\.ts$|text\.ts$)/,
-  plugin: /^(plugin\/|cni\/|kernel\/(kernel|error)\.ts$|durable_file\.ts$|log\.ts$|text\.ts$|time\.ts$)/,
-  admin: /^(admin\/|plugin\/|cni\/|kernel\/|durable_file\.ts$|log\.ts$|version\.ts$|process\.ts$)/,
-  "process.ts": /^(cni\/|ffi\/fd\.ts$|log\.ts$)/,
+  "log.ts": /^$/,
+  sys: /^$/,
+  netlink: /^sys\//,
+  kernel: /^(netlink|sys)\//,
+  cni: /^(log\.ts$|sys\/fd\.ts$)/,
+  plugin: /^(cni\/|kernel\/(kernel|qos)\.ts$|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$)/,
+  cli: /^(plugin\/|cni\/|kernel\/|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$|version\.ts$)/,
   "main.ts": /./,
 };
 
@@ -38,9 +34,9 @@ for (const [layer, allowed] of Object.entries(ALLOWED)) {
     const own = sources.filter(({ path }) => path.split("/")[0] === layer);
     assert(own.length > 0);
     const wrong = own.flatMap((source) =>
-      importsOf(source).filter((target) => !allowed.test(target)).map((target) =>
-        `${source.path} -> ${target}`
-      )
+      importsOf(source).filter((target) => target.split("/")[0] !== layer && !allowed.test(target)).map((
+        target,
+      ) => `${source.path} -> ${target}`)
     );
     assertEquals(wrong, []);
   });
@@ -54,8 +50,8 @@ Deno.test("every file belongs to a layer, and files import each other", () => {
 Deno.test("errno values stand in one file, and errno is fetched in one place", () => {
   const having = (pattern: RegExp) =>
     sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
-  assertEquals(having(/\bE[A-Z]{2,} = \d+;|\(os error [\d(]/), ["ffi/errno.ts"]);
-  assertEquals(having(/\bUnsafePointerView\(\w+\.__errno_location/), ["ffi/libc.ts"]);
+  assertEquals(having(/\bE[A-Z]{2,} = \d+;|\(os error [\d(]/), ["sys/errno.ts"]);
+  assertEquals(having(/\bUnsafePointerView\(\w+\.__errno_location/), ["sys/libc.ts"]);
 });
 
 /** What every CNI call loads: modules of this program, and of packages. */
@@ -75,25 +71,20 @@ function loadedByCalls(): { loaded: string[]; packages: string[] } {
 
 Deno.test("a CNI call loads nothing of the commands, nor of their library", () => {
   const { loaded, packages } = loadedByCalls();
-  assertEquals(loaded.filter((path) => path.includes("admin")), []);
+  assertEquals(loaded.filter((path) => path.startsWith("cli/")), []);
   assertEquals(packages, []);
-});
-
-// V8 reads one through where it stands, which takes a call 0.2 MB though it needs none.
-Deno.test("a CNI call meets no regular expression outside the functions that use it", () => {
-  const { loaded } = loadedByCalls();
-  const outside = /^(?:export )?const [^=]*=\s*\//m;
-  const users = sources.filter(({ path, text }) => loaded.includes(path) && outside.test(text));
-  assertEquals(users.map(({ path }) => path), []);
-  assert(outside.test("const A = /a/;") && outside.test("export const A: RegExp =\n  /a/;"));
 });
 
 for (
   const { what, pattern, allowed } of [
-    { what: "Deno.dlopen and Deno.Unsafe*", pattern: /Deno\.(dlopen|Unsafe)/, allowed: /^ffi\// },
+    {
+      what: "Deno.dlopen and Deno.Unsafe*",
+      pattern: /Deno\.(dlopen|Unsafe)/,
+      allowed: /^(sys\/|netlink\/libmnl\.ts$)/,
+    },
     { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^main\.ts$/ },
-    { what: "Deno.Command", pattern: /Deno\.Command/, allowed: /^admin\// },
-    { what: "the environment", pattern: /Deno\.env/, allowed: /^process\.ts$/ },
+    { what: "Deno.Command", pattern: /Deno\.Command/, allowed: /^cli\// },
+    { what: "the environment", pattern: /Deno\.env/, allowed: /^cni\/stdio\.ts$/ },
   ]
 ) {
   Deno.test(`${what} is used in its place alone`, () => {
@@ -114,7 +105,16 @@ Deno.test("nothing uses the runtime's network, its workers or code made of text"
   );
 });
 
-Deno.test("the codec uses nothing of Deno", () => {
-  const users = sources.filter(({ path, text }) => path.startsWith("netlink/") && /Deno\./.test(text));
-  assertEquals(users.map(({ path }) => path), []);
+Deno.test("the import graph has no circle", () => {
+  const graph = new Map(sources.map((source) => [source.path, importsOf(source)]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" -> "));
+    if (way.includes(path) || done.has(path)) return;
+    for (const target of graph.get(path) ?? []) visit(target, [...way, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  assertEquals(circles, []);
 });

@@ -1,5 +1,5 @@
 // What commands ask the kernel of the machine that runs the tests.
-import { LinuxAdminKernel } from "../../src/kernel/linux_admin.ts";
+import { LinuxAdminKernel } from "../../src/kernel/linux.ts";
 import { assert } from "../assert.ts";
 
 Deno.test("the boot began when the kernel says it did", () => {

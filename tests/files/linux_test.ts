@@ -1,16 +1,25 @@
 // The kernel of the machine that runs the tests. It need not have RDMA.
-import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
-import { decodeLink, listLinks } from "../../src/netlink/rtnl.ts";
-import { EPROTONOSUPPORT, NetlinkError, NetnsError, SyscallError } from "../../src/kernel/error.ts";
-import { openForReading } from "../../src/ffi/fd.ts";
-import { check, libc } from "../../src/ffi/libc.ts";
-import { openLibmnl } from "../../src/ffi/libmnl.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
-import { homeNetns, listNetns, namesIn, nsfsInode, openNetns, within } from "../../src/kernel/netns.ts";
+import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { decodeLink, listLinks } from "../../src/netlink/rtnl.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
-import { createHandlers } from "../../src/plugin/handlers.ts";
+import { createPlugin } from "../../src/plugin/plugin.ts";
 import { State } from "../../src/plugin/state.ts";
+import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
+import { openForReading } from "../../src/sys/fd.ts";
+import { check, libc } from "../../src/sys/libc.ts";
+import {
+  homeNetns,
+  listNetns,
+  namesIn,
+  NetnsError,
+  nsfsInode,
+  openNetns,
+  within,
+} from "../../src/sys/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import * as encode from "../fixtures/encode.ts";
 import { fail, replaceCall } from "../fixtures/system_calls.ts";
@@ -172,7 +181,7 @@ Deno.test("a sleep blocks for at least its time", () => {
 
 Deno.test("the plugin knows its own namespace by any path", async () => {
   await using other = await TestNetns.create();
-  const { isOwnNetns } = createHandlers({
+  const { isOwnNetns } = createPlugin({
     kernel,
     state: new State("/nonexistent"),
     indexes: new DeviceIndexes("/nonexistent"),
@@ -206,7 +215,7 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
 
 Deno.test("a thread that cannot come back from a namespace does nothing any more", async () => {
   // A module of its own, since what happens to it is for good.
-  const netns: typeof import("../../src/kernel/netns.ts") = await import("../../src/kernel/netns.ts?stray");
+  const netns: typeof import("../../src/sys/netns.ts") = await import("../../src/sys/netns.ts?stray");
   await using other = await TestNetns.create();
   using there = netns.openNetns(other.path);
   const entered: number[] = [];

@@ -2,7 +2,7 @@
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import type { IConfigMap, IPod, IServiceAccount } from "kubernetes-models/v1";
-import { parseAll } from "../../src/admin/validate/yaml.ts";
+import { parseAll } from "../../src/cli/validate/source.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
 /** Multus' own kind (its deployments/multus-daemonset.yml, CustomResourceDefinition). */

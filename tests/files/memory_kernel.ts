@@ -1,25 +1,18 @@
-import { libc } from "../../src/ffi/libc.ts";
-import { openFolder } from "../../src/kernel/folder.ts";
-import {
-  EEXIST,
-  EINVAL,
-  EOPNOTSUPP,
-  EPROTONOSUPPORT,
-  NetlinkError,
-  NetnsError,
-  SyscallError,
-} from "../../src/kernel/error.ts";
 import type {
   BusDevice,
   Kernel,
   Link,
   Netns,
-  OpenFolder,
   RdmaDevice,
   RdmaMode,
   ResourceCount,
   VirtualFunction,
 } from "../../src/kernel/kernel.ts";
+import { type OpenFolder, openFolder } from "../../src/sys/files.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { EEXIST, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { NetnsError } from "../../src/sys/netns.ts";
 import { MemoryRoceQos } from "./memory_roce_qos.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test

@@ -1,5 +1,5 @@
-import { RoceQosError } from "../../src/kernel/error.ts";
 import type { RoceQos, RoceQosSetting } from "../../src/kernel/kernel.ts";
+import { RoceQosError } from "../../src/kernel/qos.ts";
 import type { Device, MemoryKernel } from "./memory_kernel.ts";
 
 /** RoCE QoS of the devices of a kernel in memory. */

@@ -1,16 +1,16 @@
-import { guidOfMac } from "../../src/admin/vf_mac/guid.ts";
-import { NO_MAC } from "../../src/admin/vf_mac/mac.ts";
-import { EOPNOTSUPP, NetlinkError, SyscallError } from "../../src/kernel/error.ts";
-import type { Netns } from "../../src/kernel/kernel.ts";
+import { guidOfMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
 import type {
   FunctionDevices,
   LinkDetails,
+  Netns,
   PhysicalFunction,
   RdmaNode,
   Representor,
   VfGuids,
   VfKernel,
-} from "../../src/kernel/vf_kernel.ts";
+} from "../../src/kernel/kernel.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { EOPNOTSUPP, SyscallError } from "../../src/sys/errno.ts";
 import { MemoryKernel, type Space } from "./memory_kernel.ts";
 
 const RANDOM_MAC = "8e:11:22:33:44:";

@@ -290,7 +290,7 @@ Deno.test("of two devices that both keep their names the record says so", async 
 
 Deno.test("a rename that the kernel refuses for another reason is code 120 and rolled back, also with keep", async () => {
   using node = new TestNode();
-  const { NetlinkError } = await import("../../src/kernel/error.ts");
+  const { NetlinkError } = await import("../../src/netlink/error.ts");
   node.kernel.onRename = () => {
     throw new NetlinkError("rename RDMA device 2", EBUSY);
   };

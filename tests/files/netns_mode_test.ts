@@ -1,13 +1,11 @@
 // netns-mode on a kernel in memory and files in a temporary folder.
-import { checkMode } from "../../src/admin/netns_mode/check.ts";
-import { getMode } from "../../src/admin/netns_mode/get.ts";
-import { OPTIONS_FILE } from "../../src/admin/netns_mode/persist.ts";
-import { setMode, type SetOptions } from "../../src/admin/netns_mode/set.ts";
-import type { CommandError } from "../../src/admin/error.ts";
-import { toCommandError } from "../../src/admin/failure.ts";
-import { EINVAL, EPERM, NetlinkError } from "../../src/kernel/error.ts";
-import type { OtherNetns } from "../../src/kernel/admin_kernel.ts";
-import type { RdmaMode } from "../../src/kernel/kernel.ts";
+import { type CommandError, toCommandError } from "../../src/cli/errors.ts";
+import { checkMode, getMode } from "../../src/cli/netns_mode/command.ts";
+import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
+import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
+import type { OtherNetns, RdmaMode } from "../../src/kernel/kernel.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { EINVAL, EPERM } from "../../src/sys/errno.ts";
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
 import { TestTerminal } from "../fixtures/terminal.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";

@@ -1,5 +1,5 @@
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
-import { createHandlers } from "../../src/plugin/handlers.ts";
+import { createPlugin } from "../../src/plugin/plugin.ts";
 import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
 import { assertEquals } from "../assert.ts";
@@ -62,7 +62,7 @@ export class TestNode implements Disposable {
     return call(command, {
       ...(variables ? { variables } : {}),
       config: { ...CONFIG, deviceID: VF, logLevel: "debug", ...config },
-      handlers: createHandlers(this),
+      handlers: createPlugin(this),
       ...(writeOutput ? { process: { writeOutput } } : {}),
     });
   }

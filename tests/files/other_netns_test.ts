@@ -1,5 +1,5 @@
 // Which namespaces there are, as this machine's /proc tells it.
-import { listOtherNetns } from "../../src/kernel/other_netns.ts";
+import { listOtherNetns } from "../../src/kernel/processes.ts";
 import { assertEquals } from "../assert.ts";
 import { TestNetns } from "../fixtures/test_netns.ts";
 

@@ -1,4 +1,4 @@
-import { readPersistedMode } from "../../src/admin/netns_mode/persisted.ts";
+import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { assertEquals } from "../assert.ts";
 import { Root } from "./root.ts";
 

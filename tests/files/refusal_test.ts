@@ -1,16 +1,17 @@
 // What the kernel refuses: which errors mean that something is not there, while all others are errors. A device that
 // is taken for absent because memory or descriptors ran out would be lost.
-import { libc } from "../../src/ffi/libc.ts";
-import { openLibmnl } from "../../src/ffi/libmnl.ts";
-import { NetlinkError, NetnsError, SyscallError } from "../../src/kernel/error.ts";
-import { openFolder } from "../../src/kernel/folder.ts";
-import { getLink } from "../../src/kernel/link.ts";
+import { getLink } from "../../src/kernel/links.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NetlinkSocket } from "../../src/kernel/netlink_socket.ts";
-import { openNetns } from "../../src/kernel/netns.ts";
 import { getDevice, getUverbs } from "../../src/kernel/rdma.ts";
 import { exists, linkName, list, readText } from "../../src/kernel/sysfs.ts";
 import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
+import { openFolder } from "../../src/sys/files.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { NetnsError, openNetns } from "../../src/sys/netns.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { encodeMessage, u32 } from "../fixtures/encode.ts";
 import { ScriptedKernel } from "../fixtures/scripted_kernel.ts";

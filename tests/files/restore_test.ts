@@ -1,5 +1,5 @@
 // What ADD, DEL, CHECK and GC conclude of a device that they do not find: it may be on its way, out of reach or gone.
-import { SyscallError } from "../../src/kernel/error.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import type { Device } from "./memory_kernel.ts";
 import { FILE, HELD, POD, TestNode, VF } from "./node.ts";

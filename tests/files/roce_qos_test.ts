@@ -1,6 +1,5 @@
 // The files of RoCE QoS in sysfs and configfs. What the kernel makes of them is for the virtual machine to tell.
-import { RoceQosError } from "../../src/kernel/error.ts";
-import { LinuxRoceQos } from "../../src/kernel/roce_qos.ts";
+import { LinuxRoceQos, RoceQosError } from "../../src/kernel/qos.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { Root } from "./root.ts";
 

@@ -1,4 +1,4 @@
-import { holdSignals } from "../../src/kernel/signals.ts";
+import { holdSignals } from "../../src/sys/signals.ts";
 import { assertEquals } from "../assert.ts";
 
 Deno.test("a signal does not end the process while signals are held, and is told", async () => {
@@ -11,7 +11,7 @@ Deno.test("a signal does not end the process while signals are held, and is told
 });
 
 Deno.test("a signal ends the process when they are held no more", async () => {
-  const module = new URL("../../src/kernel/signals.ts", import.meta.url).href;
+  const module = new URL("../../src/sys/signals.ts", import.meta.url).href;
   const code = `
     const { holdSignals } = await import(${JSON.stringify(module)});
     { using signals = holdSignals(); Deno.kill(Deno.pid, "SIGINT"); while (!await signals.caught()); }

@@ -1,5 +1,5 @@
 import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
-import { libc } from "../../src/ffi/libc.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../assert.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak

@@ -4,8 +4,8 @@ import {
   getPfDeviceId,
   listRepresentors,
   unbindDriver,
-} from "../../src/kernel/sysfs_vf.ts";
-import { SyscallError } from "../../src/kernel/error.ts";
+} from "../../src/kernel/functions.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 
 const PF = "0000:01:00.0";

@@ -1,11 +1,9 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
-import { CommandError, ExitCode } from "../../src/admin/error.ts";
-import { formatTable } from "../../src/admin/vf_mac/format.ts";
-import { initVfs } from "../../src/admin/vf_mac/init.ts";
-import { listVfs } from "../../src/admin/vf_mac/list.ts";
-import { deriveMac, NO_MAC } from "../../src/admin/vf_mac/mac.ts";
-import { setAddress, type SetOptions } from "../../src/admin/vf_mac/set.ts";
-import { WithoutRdma } from "../../src/admin/vf_mac/without_rdma.ts";
+import { CommandError, ExitCode } from "../../src/cli/errors.ts";
+import { initVfs, WithoutRdma } from "../../src/cli/vf_mac/init.ts";
+import { formatTable, listVfs } from "../../src/cli/vf_mac/list.ts";
+import { deriveMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
+import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";

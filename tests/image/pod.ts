@@ -1,8 +1,8 @@
 // The manifest's pod, run by podman in place of a cluster's kubelet.
-import { fileURLToPath } from "node:url";
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
+import { fileURLToPath } from "node:url";
 import { stubAtHand } from "../../deployment/runtime_stub.ts";
-import { parseAll } from "../../src/admin/validate/yaml.ts";
+import { parseAll } from "../../src/cli/validate/source.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { start } from "../binary/program.ts";

@@ -1,5 +1,4 @@
-import { parseConfig } from "../../../src/cni/config.ts";
-import type { Call } from "../../../src/cni/dispatch.ts";
+import { type Call, parseConfig } from "../../../src/plugin/config.ts";
 import type { Command } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
@@ -38,6 +37,7 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
       containerId: "container1",
       netns: "/run/netns/pod",
       ifname: "net1",
+      args: new Map(),
       netnsOverride: false,
     }]);
     assertEquals(calls.map(({ config }) => config), [

@@ -107,6 +107,7 @@ Deno.test("what is not set reads as empty", () => {
     containerId: "container1",
     netns: "",
     ifname: "net1",
+    args: new Map(),
     netnsOverride: false,
   });
 });
@@ -122,21 +123,21 @@ for (
   });
 }
 
-const ARGS: [args: string | undefined, name: string | undefined][] = [
-  [undefined, undefined],
-  ["", undefined],
-  ["rdmaDeviceName=rdma0", "rdma0"],
-  ["IgnoreUnknown=1;K8S_POD_NAME=a;rdmaDeviceName=rdma_{ifname};Debug=yes", "rdma_{ifname}"],
-  ["rdmaDeviceName=a=b", "a=b"],
-  ["rdmaDeviceName=first;rdmaDeviceName=last", "last"],
-  ["rdmaDeviceName=", undefined],
-  ["rdmaDeviceName", undefined],
-  ["RDMADEVICENAME=a;MyrdmaDeviceName=b; rdmaDeviceName=c", undefined],
-  ["=;;;=a;nonsense;rdmaDeviceName=d", "d"],
+const ARGS: [args: string | undefined, pairs: [key: string, value: string][]][] = [
+  [undefined, []],
+  ["", []],
+  ["rdmaDeviceName=rdma0", [["rdmaDeviceName", "rdma0"]]],
+  ["IgnoreUnknown=1;K8S_POD_NAME=a", [["IgnoreUnknown", "1"], ["K8S_POD_NAME", "a"]]],
+  ["a=b=c", [["a", "b=c"]]],
+  ["a=first;a=last", [["a", "last"]]],
+  ["a=", [["a", ""]]],
+  ["a", []],
+  ["a=\n;A=1; a=2", [["a", "\n"], ["A", "1"], [" a", "2"]]],
+  ["=;;;=a;nonsense;a=b", [["a", "b"]]],
 ];
 
-for (const [args, name] of ARGS) {
-  Deno.test(`CNI_ARGS ${JSON.stringify(args)} asks for the name ${JSON.stringify(name)}`, () => {
-    assertEquals(parse({ CNI_ARGS: args }).rdmaDeviceName, name);
+for (const [args, pairs] of ARGS) {
+  Deno.test(`CNI_ARGS ${JSON.stringify(args)} has ${pairs.length} pairs`, () => {
+    assertEquals([...parse({ CNI_ARGS: args }).args], pairs);
   });
 }

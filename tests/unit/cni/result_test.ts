@@ -1,7 +1,7 @@
-import type { NetworkConfig } from "../../../src/cni/config.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import { formatResult, listInterfaces, requirePrevResult } from "../../../src/cni/result.ts";
 import { isAtLeast, isCniVersion } from "../../../src/cni/version.ts";
+import type { NetworkConfig } from "../../../src/plugin/config.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 
 const CONFIG: NetworkConfig = {

@@ -1,4 +1,4 @@
-import { parseTraceId } from "../../../src/cni/trace.ts";
+import { parseTraceId } from "../../../src/cni/environment.ts";
 import { assertEquals } from "../../assert.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";

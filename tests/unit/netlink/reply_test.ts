@@ -1,5 +1,5 @@
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { Reply } from "../../../src/netlink/reply.ts";
+import { Reply } from "../../../src/netlink/message.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeMessage, join, u32 } from "../../fixtures/encode.ts";
 import { ACKNOWLEDGEMENT, DEVICES, SYSTEM } from "../../fixtures/replies.ts";

@@ -1,14 +1,14 @@
 import { type Attribute, type Attributes, decodeAttributes } from "../../../src/netlink/attribute.ts";
-import { decodeMessages } from "../../../src/netlink/message.ts";
-import { decodeRdmaNode, setSharedMode } from "../../../src/netlink/nldev_admin.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
+import { decodeMessages } from "../../../src/netlink/message.ts";
+import { decodeRdmaNode, setSharedMode } from "../../../src/netlink/nldev.ts";
 import {
   decodeAddressLink,
   decodeLinkDetails,
   listAddresses,
   setVfGuid,
   setVfMac,
-} from "../../../src/netlink/rtnl_admin.ts";
+} from "../../../src/netlink/rtnl.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeAttribute, join, text, u32, u64 } from "../../fixtures/encode.ts";
 import { DEVICES, PF_LINK, VF_LINK } from "../../fixtures/replies.ts";

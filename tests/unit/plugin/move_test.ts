@@ -1,5 +1,6 @@
-import * as errno from "../../../src/kernel/error.ts";
 import { explainRefusal } from "../../../src/plugin/move.ts";
+import { NetlinkError } from "../../../src/netlink/error.ts";
+import * as errno from "../../../src/sys/errno.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../assert.ts";
 
 const { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } = errno;
@@ -43,13 +44,13 @@ Deno.test("numbers of errors are the kernel's", () => {
 
 Deno.test("an errno nobody listed is told by its number", () => {
   assertStringIncludes(
-    new errno.NetlinkError("move RDMA device 3", 250).message,
+    new NetlinkError("move RDMA device 3", 250).message,
     "Cannot move RDMA device 3: errno 250",
   );
 });
 
 Deno.test("the kernel's words are quoted", () => {
-  const { message } = new errno.NetlinkError("move RDMA device 3", 17, 'name "a"\nis taken');
+  const { message } = new NetlinkError("move RDMA device 3", 17, 'name "a"\nis taken');
   assertEquals(
     message,
     'Cannot move RDMA device 3: EEXIST (17), exists already; the kernel says "name \\"a\\"\\nis taken"',

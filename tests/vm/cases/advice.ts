@@ -1,8 +1,7 @@
 // Commands that messages advise, run as they stand there. What the doctor advises is run in doctor.ts.
 import assert from "node:assert/strict";
-import { toCommandError } from "../../../src/admin/failure.ts";
-import type { CommandError } from "../../../src/admin/error.ts";
-import { SyscallError } from "../../../src/kernel/error.ts";
+import { type CommandError, toCommandError } from "../../../src/cli/errors.ts";
+import { SyscallError } from "../../../src/sys/errno.ts";
 import { assertError, attachment } from "../guest/attachment.ts";
 import { addNetns, holdNetns, names, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
 

@@ -2,6 +2,7 @@
 // that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes their place, keeping
 // capabilities and IPAM.
 import assert from "node:assert/strict";
+import { parseAll } from "../../../src/cli/validate/source.ts";
 import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
 import {
   addNetns,
@@ -17,7 +18,6 @@ import {
   vf,
   vmCase,
 } from "../guest/harness.ts";
-import { parseAll } from "../../../src/admin/validate/yaml.ts";
 
 type Plugin = Record<string, unknown>;
 type Document = { spec: { config: string }; metadata: { annotations: Record<string, string> } };

@@ -1,4 +1,4 @@
-import { LAUNCHER } from "../../../src/admin/install/launcher.ts";
+import { LAUNCHER } from "../../../src/cli/install/launcher.ts";
 import { netnsPath } from "./netns.ts";
 import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LIBCNI_RUN } from "./programs.ts";
 import { type Outcome, outcome, shOk } from "./sh.ts";

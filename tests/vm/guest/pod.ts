@@ -1,6 +1,6 @@
-import { type Outcome, sh, shOk } from "./sh.ts";
-import { parseAll } from "../../../src/admin/validate/yaml.ts";
+import { parseAll } from "../../../src/cli/validate/source.ts";
 import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
+import { type Outcome, sh, shOk } from "./sh.ts";
 
 /** A pod's specification, as far as a runtime acts on it here. */
 export interface Pod {

@@ -1,0 +1,64 @@
+import type { Command } from "@commander-js/extra-typings";
+import { addExamples } from "../help.ts";
+import { commandOf } from "../install/layout.ts";
+import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
+import { type Context, printJson } from "../terminal.ts";
+import { examineDevices, examineSriov, examineVfs } from "./devices.ts";
+import { examine, type Finding, type Node } from "./finding.ts";
+import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
+import { examineNetworks } from "./networks.ts";
+import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
+import { examineRecords } from "./records.ts";
+
+const NOTES = `
+Each line is "ok", "warning" or "problem"; below the latter two stands what fixes it. Nothing is changed.
+
+Exit codes:
+  0  all is well
+  1  there are problems: pods get no RDMA, or one has lost it
+  2  the command line cannot be understood; nothing was examined
+  3  there are warnings only: something is left over, or will be missing`;
+
+/** Adds `doctor`. */
+export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {
+  const command = program.command("doctor")
+    .description("tell why RDMA works in this node's pods, or why not")
+    .option("--json", "print the findings for machines")
+    .action(async ({ json }) => {
+      const findings = await examineNode({ kernel, root: "", executable: commandOf(Deno.execPath()) });
+      const level = worstLevel(findings);
+      if (json) printJson(terminal, { level, findings });
+      else {
+        const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
+        printVerdicts(terminal, lines, {
+          good: "This node is ready for RDMA in pods.",
+          bad: "This node has",
+        });
+      }
+      exit(EXIT_CODES[level]);
+    });
+  command.addHelpText("after", NOTES);
+  addExamples(command, [
+    ["doctor", "tell all about this node"],
+    [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "what is not in order, for machines"],
+  ]);
+}
+
+/** Examines a node, changing nothing: why RDMA works in pods, or why not. Never throws. */
+export async function examineNode(node: Node): Promise<Finding[]> {
+  const { root } = node;
+  const groups = [
+    await examine("kernel", () => examineKernel(node)),
+    await examine("modules", () => examineModules(root)),
+    await examine("mode", () => examineMode(node)),
+    await examine("libmnl", () => examineLibmnl(node)),
+    await examine("sriov", () => examineSriov(root)),
+    await examine("vfs", () => examineVfs(node)),
+    await examine("devices", () => examineDevices(node)),
+    await examine("records", () => examineRecords(node)),
+    await examine("networks", () => examineNetworks(root)),
+    await examine("plugin", () => examineInstalledPlugin(node)),
+    await examine("multus", () => examineMultus(root)),
+  ];
+  return groups.flat();
+}

@@ -1,0 +1,181 @@
+import {
+  getRdmaDriver,
+  list,
+  listNetworkFunctions,
+  listVerbsDevices,
+  type NetworkFunction,
+} from "../../kernel/sysfs.ts";
+import { isSameNetns } from "../../plugin/namespaces.ts";
+import { State, type StateEntry } from "../../plugin/state.ts";
+import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
+import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import { listNamespaces, type Namespace } from "./kernel.ts";
+import { stateFolder } from "./records.ts";
+
+/** The RDMA devices and the namespaces they are in, a line for each namespace. */
+export function examineDevices(node: Node): Finding[] {
+  const { kernel, root } = node;
+  const atHome = namesOf(kernel.hostNetns.listRdmaDevices());
+  const isShared = kernel.getRdmaMode() === "shared";
+  const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
+  const known = [...atHome, ...away.flatMap(({ devices }) => namesOf(devices))];
+  const lost = isShared ? [] : listVerbsDevices(root).filter((name) => !known.includes(name));
+  if (known.length + lost.length === 0) {
+    return [problem(
+      "devices",
+      "there is no RDMA device",
+      "load the RDMA module that goes with the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
+    )];
+  }
+  const here = isShared ? "seen by every namespace" : "in the host's namespace";
+  const records = new State(stateFolder(root)).list();
+  return [
+    ok("devices", `${here}: ${atHome.join(", ") || "none"}`),
+    ...away.map((namespace) => examineNamespace(namespace, records)),
+    ...examineDrivers(root, atHome),
+    ...lost.map((name) =>
+      warning(
+        "devices",
+        `${name} is in a namespace that no file and no process leads to`,
+        "it comes home when that namespace ends; if it does not, rebind its function or reboot",
+      )
+    ),
+  ];
+}
+
+/**
+ * Those whose drivers cannot take a device away from programs, without which the kernel moves none: by the names of
+ * their PCI drivers. None of them has disassociate_ucontext, up to kernel 7.3.
+ */
+const IMMOVABLE: ReadonlyMap<string, string> = new Map([
+  ["efa", "AWS EFA"],
+  ["qede", "qedr"],
+  ["cxgb4", "cxgb4"],
+  ["bng_en", "bng_re"],
+]);
+
+function examineDrivers(root: string, names: readonly string[]): Finding[] {
+  return names.flatMap((name) => {
+    const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
+    if (kind === undefined) return [];
+    return [warning(
+      "devices",
+      `${name} cannot be moved into a pod: its driver (${kind}) cannot take it away from programs`,
+      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+    )];
+  });
+}
+
+function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {
+  const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
+  const entry = records.find(({ record }) => record?.netns && isSameNetns(namespace, record.netns));
+  const { attachment } = entry?.record ?? {};
+  if (attachment) {
+    const { containerID, ifname, network } = attachment;
+    return ok("devices", `${text} (container ${containerID}, ${ifname}, network ${network})`);
+  }
+  return records.some(({ record }) => record && !record.netns && hasDevice(namespace, record))
+    ? ok("devices", `${text} (recorded by the Go plugin)`)
+    : warning(
+      "devices",
+      `${text}, which no record of the plugin tells of`,
+      `unless another program put them there, end the namespace, so that they come home: ${
+        endCommand(namespace)
+      }`,
+    );
+}
+
+function endCommand({ path, processes }: Namespace): string {
+  const kill = processes.length > 0 ? [`kill ${processes.map(({ pid }) => pid).join(" ")}`] : [];
+  return [...kill, ...unmountCommand(path)].join("; ");
+}
+
+/** A mount of another mount namespace can be undone only there; below /proc else nothing is mounted. */
+function unmountCommand(path: string): string[] {
+  const [, pid, inside] = /^\/proc\/(\d+)\/root(\/.+)$/.exec(path) ?? [];
+  if (pid !== undefined && inside !== undefined) return [`nsenter -t ${pid} -m umount ${quote(inside)}`];
+  return path.startsWith("/proc/") ? [] : [`umount ${quote(path)}`];
+}
+
+function hasDevice({ devices }: Namespace, record: NonNullable<StateEntry["record"]>): boolean {
+  return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
+}
+
+function namesOf(devices: readonly { readonly name: string }[]): string[] {
+  return devices.map(({ name }) => name);
+}
+
+/** Physical functions with their numbers of VFs. Only when no VF at all is there, and no scalable function, it is amiss. */
+export function examineSriov(root: string): Finding[] {
+  const physical = listNetworkFunctions(root).filter(({ totalVfs }) => totalVfs > 0);
+  const findings = physical.map((pf) => ok("sriov", describe(pf)));
+  if (physical.some(({ enabledVfs }) => enabledVfs > 0)) return findings;
+  const scalable = listScalableFunctions(root);
+  if (scalable.length > 0) {
+    return [...findings, ok("sriov", `no VFs, but scalable functions: ${scalable.join(", ")}`)];
+  }
+  const [pf] = [...physical].sort((a, b) => b.rdmaDevices.length - a.rdmaDevices.length);
+  if (pf) {
+    const command = `echo ${pf.totalVfs} > /sys/bus/pci/devices/${pf.id}/sriov_numvfs`;
+    return [
+      ...findings,
+      warning("sriov", "no VFs are switched on: pods can have physical functions only", command),
+    ];
+  }
+  return [warning(
+    "sriov",
+    "no network adapter can make VFs: pods can have physical functions only",
+    "switch SR-IOV on in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
+  )];
+}
+
+function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction): string {
+  const name = netdevs.length > 0 ? `${netdevs.join(", ")} (${id})` : id;
+  return `${name}, driver ${driver ?? "none"}: ${enabledVfs} of ${totalVfs} VFs`;
+}
+
+/** Devices of the auxiliary bus that are named as scalable functions are: `mlx5_core.sf.4`. */
+function listScalableFunctions(root: string): string[] {
+  return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
+}
+
+/** Whether the virtual functions have what RDMA connections need: driver, RDMA device, address and GUID. */
+export function examineVfs({ kernel, executable }: Node): Finding[] {
+  return judgeVfs(listVfs(kernel), quote(executable));
+}
+
+/**
+ * Judges virtual functions: a line for all that are ready, and one for all of an adapter that lack the same.
+ *
+ * @param program how this program is called, for the commands that fix something
+ */
+export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
+  // What virtual machines have is no business of pods.
+  const ours = vfs.filter(({ driver }) => !isForVirtualMachines(driver));
+  const ready = ours.filter((vf) => vf.ready).length;
+  const lacking = Map.groupBy(
+    ours.filter((vf) => !vf.ready),
+    ({ pf, reason, usedByHost }) => JSON.stringify([pf, reason, usedByHost]),
+  );
+  const findings = [...lacking.values()].map((alike) => judgeAlike(alike, program));
+  if (ready > 0) return [ok("vfs", `${ready} of ${vfs.length} ready for RDMA CM`), ...findings];
+  return findings.length > 0 ? findings : [ok("vfs", "none for pods")];
+}
+
+function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
+  const { pf, driver, rdmaDevice, rdmaNetns, reason, usedByHost } = alike[0]!;
+  const text = `${pf}: VF ${alike.map(({ number }) => number).join(", ")}: ${reason}`;
+  if (driver === undefined) {
+    const addresses = alike.map(({ deviceId }) => deviceId).join(" ");
+    return warning("vfs", text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
+  }
+  if (rdmaDevice === undefined && rdmaNetns === undefined) {
+    return warning("vfs", text, `load the RDMA module that goes with driver ${driver}`);
+  }
+  if (usedByHost !== undefined) {
+    // The host may well keep it: then it is none for pods.
+    const fix = `if it is meant for pods take it from the host, then ${program} vf-mac init ${pf}`;
+    return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, fix);
+  }
+  return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
+}

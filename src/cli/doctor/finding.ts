@@ -1,0 +1,87 @@
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { AdminKernel } from "../../kernel/kernel.ts";
+import { toCniError } from "../../plugin/errors.ts";
+import { EACCES, EPERM, SyscallError } from "../../sys/errno.ts";
+import { CommandError } from "../errors.ts";
+import type { Verdict } from "../report.ts";
+
+/** The node that is examined. */
+export interface Node {
+  readonly kernel: AdminKernel;
+  /** The folder that all files are looked for below; "" is the node's own root. */
+  readonly root: string;
+  /** What starts this program, for the commands that fix something. */
+  readonly executable: string;
+}
+
+/** A path as a word for the shell. */
+export function quote(path: string): string {
+  return /^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
+
+/** What a finding is about, in the order in which they are printed. */
+export const GROUPS = [
+  "kernel",
+  "modules",
+  "mode",
+  "libmnl",
+  "sriov",
+  "vfs",
+  "devices",
+  "records",
+  "networks",
+  "plugin",
+  "multus",
+] as const;
+
+export type Group = typeof GROUPS[number];
+
+/** One line of what the doctor found. */
+export interface Finding extends Verdict {
+  readonly group: Group;
+}
+
+export function ok(group: Group, text: string): Finding {
+  return { group, level: "ok", text };
+}
+
+export function warning(group: Group, text: string, fix: string): Finding {
+  return { group, level: "warning", text, fix };
+}
+
+export function problem(group: Group, text: string, fix: string): Finding {
+  return { group, level: "problem", text, fix };
+}
+
+/** Examines one group. What keeps it from being examined is a finding, too, so that the others are still told. */
+export async function examine(
+  group: Group,
+  work: () => readonly Finding[] | Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  try {
+    return await work();
+  } catch (error) {
+    return [unreadable(group, error)];
+  }
+}
+
+function unreadable(group: Group, error: unknown): Finding {
+  if (error instanceof CommandError) {
+    return problem(group, error.message, error.advice ?? "see the kernel log");
+  }
+  const known = toCniError(error);
+  const text = known instanceof Error ? known.message : String(known);
+  if (isPermission(error)) return problem(group, text, "run it as root, with all capabilities");
+  if (!(known instanceof CniError)) return problem(group, text, "repair what keeps it from being read");
+  if (known.code === ErrorCode.rdmaUnavailable) {
+    return problem(group, "cannot be asked for: the kernel has no RDMA subsystem", "modprobe ib_core");
+  }
+  return problem(group, text, known.details ?? "see the kernel log");
+}
+
+/** The refusal itself may be the cause of an error that tells what was refused. */
+function isPermission(error: unknown): boolean {
+  if (error instanceof Deno.errors.PermissionDenied) return true;
+  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
+  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
+}

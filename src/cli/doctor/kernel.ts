@@ -1,0 +1,219 @@
+import type { AdminKernel, NetnsProcess, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
+import { getModuleState, getRelease } from "../../kernel/modules.ts";
+import { exists, listNetworkFunctions } from "../../kernel/sysfs.ts";
+import { LibmnlMissing } from "../../netlink/libmnl.ts";
+import { openIfThere } from "../../plugin/namespaces.ts";
+import { CommandError } from "../errors.ts";
+import { NEWER_KERNEL, tellingOldKernel } from "../netns_mode/change.ts";
+import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
+import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
+import type { Level } from "../report.ts";
+import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+
+/**
+ * Whether the kernel has what the plugin needs: RDMA namespaces. It is asked itself, since adapters' driver packages
+ * bring them to kernels whose version does not show that. When it cannot be asked, other groups say why.
+ */
+export function examineKernel({ kernel, root }: Node): Finding[] {
+  const release = getRelease(root);
+  try {
+    tellingOldKernel(() => kernel.getRdmaMode());
+  } catch (error) {
+    if (!(error instanceof CommandError)) return [ok("kernel", release)];
+    return [problem("kernel", `${release}: its RDMA subsystem knows no network namespaces`, NEWER_KERNEL)];
+  }
+  const lacks = listLacks(kernel);
+  if (lacks.length === 0) return [ok("kernel", release)];
+  return [
+    warning(
+      "kernel",
+      `${release} works, but ${lacks.join(", and ")}`,
+      "install kernel 5.14 or newer, reboot",
+    ),
+  ];
+}
+
+function listLacks(kernel: Node["kernel"]): string[] {
+  const { hostNetns } = kernel;
+  const [pf] = kernel.listPhysicalFunctions();
+  const link = pf && hostNetns.getLink(pf.name);
+  return [
+    ...(hostNetns.getCookie() === undefined
+      ? ["it identifies namespaces by numbers alone, which it uses again"]
+      : []),
+    ...(link && link.parentDevice === undefined
+      ? ["it does not name the device below a network interface"]
+      : []),
+  ];
+}
+
+/** Which module makes RDMA devices of the functions that a network driver is bound to. */
+const RDMA_DRIVERS: ReadonlyMap<string, string> = new Map([
+  ["mlx5_core", "mlx5_ib"],
+  ["mlx4_core", "mlx4_ib"],
+  ["ice", "irdma"],
+  ["i40e", "irdma"],
+  ["iavf", "irdma"],
+  ["idpf", "irdma"],
+  ["bnxt_en", "bnxt_re"],
+  ["hns3", "hns_roce_hw_v2"],
+  ["hclge", "hns_roce_hw_v2"],
+  ["mana", "mana_ib"],
+  ["ionic", "ionic_rdma"],
+]);
+
+interface Want {
+  readonly name: string;
+  readonly level: Level;
+  readonly why: string;
+}
+
+const CORE: readonly Want[] = [
+  { name: "ib_core", level: "problem", why: "there is no RDMA subsystem without it" },
+  { name: "ib_uverbs", level: "problem", why: "programs in pods cannot use RDMA devices without it" },
+  { name: "rdma_ucm", level: "warning", why: "programs in pods cannot use RDMA CM without it" },
+];
+
+/** Whether ib_core, what programs need of it, and the modules for this node's adapters are there. */
+export function examineModules(root: string): Finding[] {
+  const findings = [...CORE, ...wantedDrivers(root)].map((want) => examineModule(want, root));
+  const present = findings.filter(({ level }) => level === "ok").map(({ text }) => text);
+  const absent = findings.filter(({ level }) => level !== "ok");
+  return present.length > 0 ? [ok("modules", present.join(", ")), ...absent] : absent;
+}
+
+function wantedDrivers(root: string): Want[] {
+  const bound = new Set(listNetworkFunctions(root).map(({ driver }) => driver ?? ""));
+  const wanted = new Map<string, string>();
+  for (const driver of bound) {
+    const name = RDMA_DRIVERS.get(driver);
+    if (name !== undefined) wanted.set(name, driver);
+  }
+  // An adapter that is not used for RDMA is no problem.
+  return Array.from(wanted, ([name, driver]) => {
+    return { name, level: "warning", why: `functions of driver ${driver} have no RDMA devices without it` };
+  });
+}
+
+function examineModule({ name, level, why }: Want, root: string): Finding {
+  const state = getModuleState(name, root);
+  if (state === "loaded" || state === "built in") return ok("modules", `${name} ${state}`);
+  if (state === "not loaded") {
+    return {
+      group: "modules",
+      level,
+      text: `${name} is not loaded: ${why}`,
+      fix: `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`,
+    };
+  }
+  return {
+    group: "modules",
+    level,
+    text: `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`,
+    fix:
+      "install the package with the rest of this kernel's modules (linux-modules-extra, kernel-modules-extra)",
+  };
+}
+
+/** Where the installed plugin finds a copy of its own. */
+const COPY = "/opt/cni/bin/.rdma-cni/libmnl.so.0";
+const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
+
+/** Whether the plugin will find libmnl: the system's, or the copy beside it. */
+export function examineLibmnl({ kernel, root }: Node): Finding[] {
+  try {
+    return [ok("libmnl", `found: ${kernel.findLibmnl()}`)];
+  } catch (error) {
+    if (!(error instanceof LibmnlMissing)) throw error;
+    return exists(`${root}${COPY}`)
+      ? [warning("libmnl", `the installed plugin has a copy, ${COPY}, but this program finds none`, INSTALL)]
+      : [problem("libmnl", error.message, INSTALL)];
+  }
+}
+
+/** The namespace mode now and after a reboot. */
+export function examineMode({ kernel, root, executable }: Node): Finding[] {
+  const persisted = readPersistedMode(root);
+  return [
+    ...judgeMode(tellingOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
+    ...examineInitramfs(root, persisted),
+  ];
+}
+
+/**
+ * Whether what modprobe.d says will count: an initramfs with ib_core has its own copy, from when it was made.
+ *
+ * @param listImage the files in an initramfs; the distribution's program for it unless told
+ */
+export function examineInitramfs(
+  root: string,
+  { mode, sources }: PersistedMode,
+  listImage?: ListImage,
+): Finding[] {
+  const file = sources.at(-1)?.file;
+  if (mode !== "exclusive" || !file?.startsWith("/etc/modprobe.d/")) return [];
+  const release = getRelease(root);
+  const { state, image, rebuild } = checkInitramfs(file, {
+    root,
+    release,
+    ...(listImage ? { listImage } : {}),
+  });
+  return state === "older"
+    ? [
+      warning(
+        "mode",
+        `${image} has ib_core and is older than ${file}: after a reboot the mode may be another`,
+        rebuild,
+      ),
+    ]
+    : [];
+}
+
+/**
+ * Judges the mode.
+ *
+ * @param program how this program is called, for the commands that fix something
+ */
+export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, program: string): Finding[] {
+  const last = sources.at(-1);
+  const persist = `${program} netns-mode set exclusive --persist`;
+  const why = last ? formatSource(last) : "nothing sets it, so the kernel's default holds";
+  const later = `after a reboot ${mode ?? "shared"} (${why})`;
+  if (now === "shared") {
+    return [problem(
+      "mode",
+      `shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`,
+      mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`,
+    )];
+  }
+  return mode === "exclusive"
+    ? [ok("mode", `exclusive now, ${later}`)]
+    : [warning("mode", `exclusive now, but ${later}`, persist)];
+}
+
+/** A network namespace other than the host's, and what it has. */
+export interface Namespace {
+  readonly path: string;
+  readonly inode: number;
+  readonly cookie?: string;
+  readonly devices: readonly RdmaDevice[];
+  /** Those in it, or with a file open that leads to it. */
+  readonly processes: readonly NetnsProcess[];
+}
+
+/** All network namespaces but the host's that a mount, a process or an open file leads to, each once. */
+export function listNamespaces(kernel: AdminKernel): Namespace[] {
+  const others = kernel.listOtherNetns().namespaces;
+  const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
+  const found = new Map<number, Namespace>();
+  for (const { inode, path } of [...mounts, ...kernel.listNetns()]) {
+    if (inode === kernel.hostNetns.inode || found.has(inode)) continue;
+    using netns = openIfThere(kernel, path);
+    if (!netns) continue; // it has ended meanwhile
+    const cookie = netns.getCookie();
+    const { processes = [] } = others.find((other) => other.inode === inode) ?? {};
+    const devices = netns.listRdmaDevices();
+    found.set(inode, { path, inode, ...(cookie === undefined ? {} : { cookie }), devices, processes });
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,231 @@
+import { list, readText } from "../../kernel/sysfs.ts";
+import { VERSION } from "../../version.ts";
+import { recognize } from "../install/uninstall.ts";
+import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+
+const FOLDER = "/opt/cni/bin";
+const INSTALLED = `${FOLDER}/rdma`;
+const TIME_LIMIT_MS = 5000;
+const OUTPUT_LIMIT = 4096;
+
+/** How a program answered to `--version`: not at all within the time limit, or with what it printed. */
+export type Answer =
+  | { readonly kind: "absent" }
+  | { readonly kind: "failed"; readonly reason: string }
+  | { readonly kind: "silent" }
+  | { readonly kind: "text"; readonly text: string };
+
+/** What is installed, and who starts it. */
+export interface Installed {
+  readonly kind: ReturnType<typeof recognize>;
+  readonly hasThickMultus: boolean;
+}
+
+/** Whether the plugin that runtimes start is this version, started by the launcher. */
+export async function examineInstalledPlugin({ root, executable }: Node): Promise<Finding[]> {
+  const path = `${root}${INSTALLED}`;
+  const answer = await askVersion(path, AbortSignal.timeout(TIME_LIMIT_MS));
+  const installed = {
+    kind: answer.kind === "text" ? recognize(path) : "other",
+    hasThickMultus: findMultusDaemons(root).length > 0,
+  } as const;
+  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${FOLDER}`, installed)];
+}
+
+/**
+ * Judges what the installed plugin answered.
+ *
+ * @param install the command that puts this program there
+ */
+export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMultus }: Installed): Finding {
+  switch (answer.kind) {
+    case "absent":
+      return problem("plugin", `${INSTALLED} is not there: runtimes find no plugin "rdma"`, install);
+    case "failed":
+      return problem("plugin", `${INSTALLED} cannot be run: ${answer.reason}`, install);
+    case "silent":
+      return problem(
+        "plugin",
+        `${INSTALLED} does not answer to --version within ${TIME_LIMIT_MS / 1000} s`,
+        install,
+      );
+  }
+  const [, version] = /^rdma-cni (\d\S*)$/m.exec(answer.text) ?? [];
+  if (version === VERSION && kind === "launcher") return ok("plugin", `${INSTALLED} is version ${version}`);
+  if (version === VERSION) {
+    const text =
+      `${INSTALLED} is version ${version} without launcher: from 4.1.0 on thick Multus cannot start it`;
+    return (hasThickMultus ? problem : warning)("plugin", text, install);
+  }
+  if (version !== undefined) {
+    return warning("plugin", `${INSTALLED} is version ${version}, this program is ${VERSION}`, install);
+  }
+  if (kind === "launcher") {
+    return problem("plugin", `${INSTALLED} cannot start the program: ${firstLine(answer.text)}`, install);
+  }
+  return isGoPlugin(answer.text)
+    ? warning("plugin", `${INSTALLED} is the Go plugin, not this one`, install)
+    : warning(
+      "plugin",
+      `${INSTALLED} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
+      install,
+    );
+}
+
+/** Early releases know no options and complain as every plugin does without CNI_COMMAND; later ones tell a version. */
+function isGoPlugin(text: string): boolean {
+  return /^rdma-cni version:/m.test(text) || /CNI_COMMAND/.test(text);
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}
+
+/** Runs a program with `--version` and nothing else; it is killed when the time is up. */
+export async function askVersion(path: string, timeUp: AbortSignal): Promise<Answer> {
+  let child: Deno.ChildProcess;
+  try {
+    const piped = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    child = new Deno.Command(path, { args: ["--version"], clearEnv: true, ...piped }).spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { kind: "absent" };
+    return { kind: "failed", reason: (error as Error).message };
+  }
+  timeUp.addEventListener("abort", () => kill(child));
+  const [stdout, stderr] = await Promise.all([
+    collect(child.stdout, timeUp),
+    collect(child.stderr, timeUp),
+    child.status,
+  ]);
+  return timeUp.aborted ? { kind: "silent" } : { kind: "text", text: stdout + stderr };
+}
+
+/** What comes until the end, until the time is up (another process may keep the pipe open), or until it is too much. */
+async function collect(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const write = (bytes: Uint8Array) => {
+    text += decoder.decode(bytes, { stream: true });
+    if (text.length > OUTPUT_LIMIT) throw new RangeError("too much");
+  };
+  await stream.pipeTo(new WritableStream({ write }), { signal: timeUp }).catch(() => {});
+  return text;
+}
+
+/** It may have ended, with another process keeping its output open. */
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+}
+
+/** The kernel's name for thick Multus' process, /usr/src/multus-cni/bin/multus-daemon. */
+const DAEMON = "multus-daemon";
+
+const MIB = 1024 * 1024;
+
+/** Enough for seven pods at once: measured with Multus 4.3, peak 245 MB. */
+const WANTED_MIB = 256;
+
+/** A call takes 30 ms without a quota, 39 under 500m, 102 under 200m, 293 under 100m. */
+const WANTED_MILLICPU = 500;
+
+/** Changes what Multus' own manifest says of its container. */
+const PATCH = "kubectl -n kube-system patch daemonset kube-multus-ds --patch " +
+  `'{"spec":{"template":{"spec":{"containers":[{"name":"kube-multus","resources":{"limits":{"memory":"${WANTED_MIB}Mi","cpu":null}}}]}}}}'`;
+
+/** What a container may take. */
+interface Limits {
+  /** Undefined without a limit. */
+  readonly memoryBytes: number | undefined;
+  /** One process that takes too much ends all of them. */
+  readonly endsAll: boolean;
+  /** Thousandths of a processor; undefined without a quota. */
+  readonly millicpu: number | undefined;
+}
+
+/** The processes of thick Multus, which runs plugins in its own container. Thin Multus has none. */
+export function findMultusDaemons(root: string): number[] {
+  const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger);
+  return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === DAEMON);
+}
+
+/** Whether thick Multus lets plugins have the memory and the processor time that they need. */
+export function examineMultus(root: string): Finding[] {
+  const [pid] = findMultusDaemons(root);
+  if (pid === undefined) return [ok("multus", "no thick Multus, in whose container plugins would run")];
+  const limits = readLimits(root, pid);
+  if (!limits) {
+    return [
+      warning(
+        "multus",
+        `the limits of thick Multus (process ${pid}) cannot be seen from here`,
+        "run it on the node itself",
+      ),
+    ];
+  }
+  return [judgeMemory(limits), judgeCpu(limits)];
+}
+
+function judgeMemory({ memoryBytes, endsAll }: Limits): Finding {
+  if (memoryBytes === undefined) return ok("multus", "thick Multus has no memory limit");
+  const limit = `thick Multus has a memory limit of ${Math.floor(memoryBytes / MIB)} MiB`;
+  if (memoryBytes >= WANTED_MIB * MIB) return ok("multus", limit);
+  const short = `${limit}, want ${WANTED_MIB}: plugins run in it, 20 MiB each`;
+  return endsAll
+    ? problem(
+      "multus",
+      `${short}, and one too many ends the daemon and all of them (memory.oom.group)`,
+      PATCH,
+    )
+    : warning("multus", short, PATCH);
+}
+
+function judgeCpu({ millicpu }: Limits): Finding {
+  if (millicpu === undefined) return ok("multus", "thick Multus has no CPU limit");
+  const limit = `thick Multus has a CPU limit of ${millicpu}m`;
+  return millicpu >= WANTED_MILLICPU ? ok("multus", limit) : warning(
+    "multus",
+    `${limit}, want ${WANTED_MILLICPU}m or none: a call takes up to ten times as long`,
+    PATCH,
+  );
+}
+
+/** Of the control group that a process is in; undefined when that cannot be seen. */
+function readLimits(root: string, pid: number): Limits | undefined {
+  const lines = (readText(`${root}/proc/${pid}/cgroup`) ?? "").matchAll(/^\d+:([^:]*):(.*)$/gm);
+  const paths = new Map(
+    Array.from(lines, ([, names, path]) => names!.split(",").map((name) => [name, path!] as const)).flat(),
+  );
+  const folder = `${root}/sys/fs/cgroup`;
+  return paths.has("memory")
+    ? readVersion1(`${folder}/memory${paths.get("memory")}`, `${folder}/cpu${paths.get("cpu")}`)
+    : readVersion2(`${folder}${paths.get("")}`);
+}
+
+/** Documentation/admin-guide/cgroup-v2.rst. */
+function readVersion2(folder: string): Limits | undefined {
+  const memory = readText(`${folder}/memory.max`);
+  if (memory === undefined) return undefined;
+  const [quota, period] = (readText(`${folder}/cpu.max`) ?? "max 100000").split(" ");
+  return {
+    memoryBytes: memory === "max" ? undefined : Number(memory),
+    endsAll: readText(`${folder}/memory.oom.group`) === "1",
+    millicpu: quota === "max" ? undefined : Math.round(1000 * Number(quota) / Number(period)),
+  };
+}
+
+/** Documentation/admin-guide/cgroup-v1/memory.rst: "no limit" is the largest number of pages; sched-bwc.rst. */
+function readVersion1(memory: string, cpu: string): Limits | undefined {
+  const bytes = Number(readText(`${memory}/memory.limit_in_bytes`));
+  if (Number.isNaN(bytes)) return undefined;
+  const quota = Number(readText(`${cpu}/cpu.cfs_quota_us`) ?? "-1");
+  const period = Number(readText(`${cpu}/cpu.cfs_period_us`) ?? "100000");
+  return {
+    memoryBytes: bytes > Number.MAX_SAFE_INTEGER ? undefined : bytes,
+    endsAll: false,
+    millicpu: quota < 0 ? undefined : Math.round(1000 * quota / period),
+  };
+}

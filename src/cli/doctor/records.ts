@@ -1,0 +1,112 @@
+import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import { countAway } from "../../plugin/device.ts";
+import { openRecorded } from "../../plugin/namespaces.ts";
+import type { AttachmentRecord, RecordedDevice } from "../../plugin/record.ts";
+import { State, STATE_FOLDER, type StateEntry } from "../../plugin/state.ts";
+import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
+import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+
+/** The state folder below a root. */
+export function stateFolder(root: string): string {
+  return `${root}${STATE_FOLDER}`;
+}
+
+/** Whether the records fit what the kernel has: a line for each that does not, and one for all that do. */
+export function examineRecords({ kernel, root }: Node): Finding[] {
+  const folder = stateFolder(root);
+  const canMove = isExclusive(kernel);
+  const entries = new State(folder).list();
+  const findings = entries.map((entry) => examineEntry(kernel, entry, `${folder}/${entry.file}`, canMove));
+  const faults = findings.filter((finding) => finding !== undefined);
+  const good = entries.length - faults.length;
+  if (good === 0 && faults.length > 0) return faults;
+  return [
+    ok("records", good === 0 ? "none" : `${good} in ${folder} that fit what the kernel has`),
+    ...faults,
+  ];
+}
+
+function isExclusive(kernel: Kernel): boolean {
+  try {
+    return kernel.getRdmaMode() === "exclusive";
+  } catch (error) {
+    if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return false;
+    throw error;
+  }
+}
+
+function examineEntry(
+  kernel: Kernel,
+  { file, record, fault }: StateEntry,
+  path: string,
+  canMove: boolean,
+): Finding | undefined {
+  const remove = `rm ${quote(path)}`;
+  if (fault) return warning("records", `${fault.message}; its pod's DEL goes by the deviceID alone`, remove);
+  if (!record) return undefined; // deleted since the folder was listed
+  const stale = (why: string, before: string[] = []) =>
+    warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
+  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
+    return stale("it is from before the last boot");
+  }
+  if (!canMove) return stale("no device can be in a pod without exclusive mode");
+  return examineRecord(kernel, file, record, stale);
+}
+
+function examineRecord(
+  kernel: Kernel,
+  file: string,
+  record: AttachmentRecord,
+  stale: (why: string, before?: string[]) => Finding,
+): Finding | undefined {
+  const { deviceId, netns: recorded } = record;
+  const bus = kernel.getBusDevice(deviceId);
+  using netns = recorded && openRecorded(kernel, recorded);
+  const isGone = recorded !== undefined && !netns;
+  if (isGone && !(bus && countAway(bus) > 0)) {
+    return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
+  }
+  const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
+  if (!bus) return lost(file, `${who} had ${deviceId}, which is on no bus`);
+  if (!recorded) {
+    return countAway(bus) > 0 ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
+  }
+  if (!netns) {
+    return warning(
+      "records",
+      `${file}: ${recorded.path} has gone, but something keeps the namespace alive with ${deviceId}'s devices in it`,
+      "end the processes that are in it (lsns -t net)",
+    );
+  }
+  const missing = listMissing(record, netns);
+  return missing.length === 0
+    ? undefined
+    : lost(file, `${missing.join(", ")} of ${deviceId} not in ${recorded.path}, where ${who} expects it`);
+}
+
+/** The commands that give devices which a pod left their names on the host back; only the record tells these. */
+function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): string[] {
+  const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
+  if (renamed.length === 0) return [];
+  const atHome = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
+  return renamed.flatMap(({ index = -1, hostName }) => {
+    const name = atHome.get(index) ?? hostName;
+    return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];
+  });
+}
+
+/** Which recorded devices a namespace does not have; by index, which a device keeps, if the record tells it. */
+function listMissing(record: AttachmentRecord, netns: Netns): string[] {
+  const present = netns.listRdmaDevices();
+  const isPresent = ({ index, podName }: RecordedDevice) =>
+    present.some((device) => index === undefined ? device.name === podName : device.index === index);
+  return record.devices.filter((device) => !isPresent(device)).map(({ podName }) => podName);
+}
+
+function lost(file: string, what: string): Finding {
+  return problem(
+    "records",
+    `${file}: ${what}`,
+    "delete the pod, so that it is made anew with its RDMA device",
+  );
+}

@@ -1,0 +1,143 @@
+import { createHash } from "node:crypto";
+import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../sys/errno.ts";
+import { ifPresent } from "../../sys/files.ts";
+import { VERSION } from "../../version.ts";
+import { CommandError } from "../errors.ts";
+import { absent, type Copy, type Difference, different, findDifference, place, placeLink } from "./files.ts";
+import { LAUNCHER } from "./launcher.ts";
+import { currentIn, isProgramName, ownFolderIn, pluginIn, programName, type Sources } from "./layout.ts";
+
+/** A file or link of what is installed. */
+export interface Part {
+  readonly path: string;
+  /** Undefined when it is as it should be. */
+  readonly difference: Difference | undefined;
+  /** Puts it in its place, at once. */
+  place(): void;
+}
+
+const CHUNK = 1024 * 1024;
+
+/**
+ * The parts in the order that leaves a working plugin there at any instant. Each is looked at when the caller has dealt
+ * with those before it.
+ *
+ * @throws {Error} as Deno does when a file cannot be read
+ */
+export function* partsIn(folder: string, { executable, libmnl }: Sources): Generator<Part> {
+  const own = ownFolderIn(folder);
+  yield partOf({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
+
+  const installed = installedProgram(folder);
+  // Bits that let others write, or run it as somebody else, stay behind.
+  const mode = (Deno.statSync(executable).mode ?? 0) & 0o755;
+  const found = installed && { source: executable, target: `${own}/${installed}`, mode };
+  const isCurrent = found && !findDifference(found);
+  const name = isCurrent ? installed! : programName(VERSION, hashOf(executable));
+  const program = { source: executable, target: `${own}/${name}`, mode };
+  yield {
+    path: program.target,
+    difference: isCurrent ? undefined : findDifference(program),
+    place: () => place({ ...program, mtime: wholeSecond() }, assertRunnable),
+  };
+
+  yield linkPart(currentIn(folder), name);
+
+  // It has the program's time. So a cheap probe sees whether something else was put in its place.
+  // In a dry run the program may be missing; then no launcher has the right time.
+  const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
+  const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(folder), mode: 0o755, mtime };
+  yield partOf(launcher, assertRunnable);
+}
+
+/** The name of the program that the link leads to; undefined when it leads nowhere, or elsewhere. */
+export function installedProgram(folder: string): string | undefined {
+  const path = currentIn(folder);
+  const name = ifPresent(() => Deno.lstatSync(path).isSymlink ? Deno.readLinkSync(path) : undefined);
+  return name !== undefined && isProgramName(name) ? name : undefined;
+}
+
+function partOf(copy: Copy, accept?: (path: string) => void): Part {
+  return { path: copy.target, difference: findDifference(copy), place: () => place(copy, accept) };
+}
+
+function linkPart(path: string, wanted: string): Part {
+  return { path, difference: findLinkDifference(path, wanted), place: () => placeLink(path, wanted) };
+}
+
+function findLinkDifference(path: string, wanted: string): Difference | undefined {
+  const found = ifPresent(() => Deno.lstatSync(path));
+  if (!found) return absent();
+  if (!found.isSymlink) return different("is no symbolic link");
+  const name = Deno.readLinkSync(path);
+  return name === wanted ? undefined : different(`leads to ${JSON.stringify(name)}, want "${wanted}"`);
+}
+
+/** Now, as a file system of any resolution keeps it. */
+function wholeSecond(): Date {
+  return new Date(Math.trunc(Date.now() / 1000) * 1000);
+}
+
+/** The SHA-256 of a file in hexadecimal digits. */
+function hashOf(path: string): string {
+  using file = Deno.openSync(path);
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(CHUNK);
+  for (let read = file.readSync(buffer); read !== null; read = file.readSync(buffer)) {
+    hash.update(buffer.subarray(0, read));
+  }
+  return hash.digest("hex");
+}
+
+const ANSWER = `rdma-cni ${VERSION}\n`;
+
+/** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} that says why not */
+export function assertRunnable(path: string): void {
+  const { success, signal, stdout, stderr } = askVersion(path);
+  if (success && stdout === ANSWER) return;
+  if (signal) throw cannotRun(`${signal} ended it`, "It may need more memory than the container has.");
+  if (success) {
+    throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it again.");
+  }
+  throw cannotRun(
+    stderr.trim() || stdout.trim() || "it says nothing",
+    "It needs the libraries of glibc and libgcc_s.",
+  );
+}
+
+function askVersion(path: string) {
+  try {
+    const options: Deno.CommandOptions = { args: ["--version"], clearEnv: true, cwd: "/", stdin: "null" };
+    const { success, signal, ...output } = new Deno.Command(path, options).outputSync();
+    const [stdout, stderr] = [output.stdout, output.stderr].map((bytes) => new TextDecoder().decode(bytes));
+    return { success, signal, stdout: stdout!, stderr: stderr! };
+  } catch (error) {
+    throw explain(error as Error);
+  }
+}
+
+function explain(error: Error): CommandError {
+  switch (errnoOf(error)) {
+    case ENOENT:
+      return cannotRun(
+        "its loader is missing",
+        "It needs glibc, which systems with musl (Alpine, Talos) lack.",
+      );
+    case ENOEXEC:
+      return cannotRun("it is built for another architecture", "Take the executable for this machine's.");
+    case EACCES:
+      return cannotRun(
+        "permission denied",
+        "The file system is mounted noexec, or a security module forbids it: runtimes could not run it either.",
+      );
+    default:
+      return cannotRun(error.message, "Runtimes could not run it either.");
+  }
+}
+
+function cannotRun(found: string, advice: string): CommandError {
+  return new CommandError(
+    `Cannot run the copy of this program: ${found}`,
+    `${advice} What was installed before is as it was.`,
+  );
+}

@@ -1,0 +1,120 @@
+import { Buffer } from "node:buffer";
+import type { State } from "../../plugin/state.ts";
+import { folderOf, ifPresent, syncFolder } from "../../sys/files.ts";
+import { CommandError } from "../errors.ts";
+import type { Terminal } from "../terminal.ts";
+import { toInstallError } from "./files.ts";
+import { type FileOutcome, type Options, printOutcome, tellFile } from "./install.ts";
+import { assertPluginFolder, lockFolder, type Locks, ownFolderIn, pluginIn } from "./layout.ts";
+
+/** So many records are named. */
+const NAMED = 3;
+
+export interface UninstallOptions extends Options {
+  /** Also when pods still need the plugin. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * `install --uninstall`: removes the plugin, of whatever version, and then what it starts.
+ *
+ * @throws {CommandError} when another program is in the plugin's place, or pods need it for their DEL
+ */
+export function uninstall(
+  terminal: Terminal,
+  kernel: Locks,
+  folder: string,
+  state: State,
+  options: UninstallOptions,
+): void {
+  assertPluginFolder(folder);
+  using _lock = options.dryRun ? undefined : lockFolder(kernel, folder);
+  const plugin = pluginIn(folder);
+  if (isThere(plugin)) {
+    assertOurs(plugin);
+    if (!options.force) assertUnneeded(plugin, state);
+  }
+  const files: FileOutcome[] = [plugin, ownFolderIn(folder)].map((path) => {
+    const file = { path, state: isThere(path) ? "removed" : "not there" } as const;
+    if (file.state === "removed" && !options.dryRun) remove(path);
+    tellFile(terminal, file, options);
+    return file;
+  });
+  if (!options.dryRun) syncFolder(folder);
+  printOutcome(terminal, files, options);
+}
+
+function isThere(path: string): boolean {
+  return ifPresent(() => Deno.lstatSync(path)) !== undefined;
+}
+
+function assertOurs(plugin: string): void {
+  if (Deno.lstatSync(plugin).isFile && recognize(plugin) !== "other") return;
+  throw new CommandError(
+    `Cannot remove ${JSON.stringify(plugin)}: it is another program`,
+    `If it is to go all the same, remove it by hand. What this one has left is in ${
+      JSON.stringify(ownFolderIn(folderOf(plugin)))
+    }.`,
+  );
+}
+
+/** A record is kept until the DEL of its pod, which needs the plugin. */
+function assertUnneeded(plugin: string, state: State): void {
+  const records = state.list().map(({ file }) => file);
+  if (records.length === 0) return;
+  const named = records.slice(0, NAMED).join(", ") + (records.length > NAMED ? ", ..." : "");
+  throw new CommandError(
+    `Cannot remove ${
+      JSON.stringify(plugin)
+    }: ${state.folder} has ${records.length} records of pods that need it ` +
+      `for their DEL: ${named}`,
+    "Drain the node first. With --force it is removed now, and these pods cannot be deleted until it is back.",
+  );
+}
+
+function remove(path: string): void {
+  try {
+    ifPresent(() => Deno.removeSync(path, { recursive: true }));
+  } catch (error) {
+    throw toInstallError("remove", path, error);
+  }
+}
+
+/** More than what `deno compile` appends to its runtime for this program. */
+const TAIL = 1024 * 1024;
+
+/** Words of `src/main.ts` that tell it from any other program. */
+const NAME = "rdma-cni --help";
+
+/** Words that every launcher has (launcher.c), and more bytes than any has. */
+const MARK = "rdma-cni launcher";
+const LAUNCHER_LIMIT = 16 * 1024;
+
+/**
+ * What a file is, as its bytes show: a launcher or this program, each of whatever version, or something else. Running it
+ * to ask would take trust in what it is.
+ *
+ * @throws {Error} as Deno does when it cannot be read
+ */
+export function recognize(path: string): "launcher" | "program" | "other" {
+  using file = Deno.openSync(path);
+  const { size } = file.statSync();
+  if (size <= LAUNCHER_LIMIT) {
+    const text = readFrom(file, 0, size);
+    if (text.startsWith("\x7fELF") && text.includes(MARK)) return "launcher";
+  }
+  const tail = readFrom(file, Math.max(0, size - TAIL), Math.min(size, TAIL));
+  // The program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
+  return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(NAME) ? "program" : "other";
+}
+
+function readFrom(file: Deno.FsFile, offset: number, size: number): string {
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(size);
+  for (let length = 0; length < size;) {
+    const read = file.readSync(bytes.subarray(length));
+    if (read === null) break;
+    length += read;
+  }
+  return Buffer.from(bytes).toString("latin1");
+}

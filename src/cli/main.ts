@@ -1,0 +1,36 @@
+import { currentProcess, writeError, writeText } from "../cni/stdio.ts";
+import { LinuxAdminKernel } from "../kernel/linux.ts";
+import { runCommand } from "./command.ts";
+import { CommandError } from "./errors.ts";
+
+/**
+ * Runs a command on this node, with this process's streams.
+ *
+ * @returns the exit code
+ */
+export async function runFromTerminal(args: readonly string[]): Promise<number> {
+  const { getEnv } = currentProcess();
+  const terminal = {
+    out: print,
+    err: writeError,
+    showsProgress: Deno.stderr.isTerminal(),
+    hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
+  };
+  return await runCommand(calledAs(), args, new LinuxAdminKernel(), terminal);
+}
+
+/** When what reads the output has ended, as head does, nobody misses the rest. */
+function print(text: string): void {
+  try {
+    writeText(text);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    throw new CommandError(`Cannot write to standard output: ${(error as Error).message}`);
+  }
+}
+
+/** The name that the program was called by, which a symbolic link may have given it. */
+function calledAs(): string {
+  const [path = ""] = Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1);
+  return path.split("/").at(-1) || "rdma-cni";
+}

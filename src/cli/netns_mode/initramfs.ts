@@ -1,0 +1,78 @@
+/** Whether ib_core is loaded from the initramfs, which has its own copy of modprobe.d, from when it was made. */
+import { ifPresent } from "../../sys/files.ts";
+import { below, readIfPresent } from "./persist.ts";
+
+export interface Initramfs {
+  /** "older": ib_core is in it, and it is older than the file; "unknown": that cannot be told. */
+  readonly state: "fine" | "older" | "unknown";
+  readonly image?: string;
+  /** The command that makes it anew on this distribution. */
+  readonly rebuild: string;
+}
+
+/** The files in an initramfs, or undefined when no program here can tell. */
+export type ListImage = (path: string) => string | undefined;
+
+/** What distributions have to list the files of an initramfs: Debian's, dracut's, Arch's. */
+const LISTERS = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
+
+/**
+ * Looks whether ib_core comes from an initramfs that was made before a modprobe.d file was written.
+ *
+ * @param file the modprobe.d file; undefined if it is just being written, so that every initramfs is older
+ * @param release the running kernel's, as uname tells it
+ */
+export function checkInitramfs(
+  file: string | undefined,
+  { root = "/", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
+): Initramfs {
+  const rebuild = rebuildCommand(readIfPresent(below(root, "/etc/os-release")) ?? "");
+  const image = candidates(root, release).find((path) => modified(below(root, path)) !== undefined);
+  if (image === undefined) return { state: "unknown", rebuild };
+  const path = below(root, image);
+  const written = file === undefined ? Infinity : modified(below(root, file)) ?? Infinity;
+  if (modified(path)! > written) return { state: "fine", image, rebuild };
+  const files = listImage(path);
+  if (files === undefined) return { state: "unknown", image, rebuild };
+  return { state: /\/ib_core\.ko(\.\w+)?\s*$/m.test(files) ? "older" : "fine", image, rebuild };
+}
+
+/** The command that rebuilds the initramfs, by ID and ID_LIKE of an os-release file, os-release(5). */
+export function rebuildCommand(osRelease: string): string {
+  const ids = [...osRelease.matchAll(/^ID(?:_LIKE)?=["']?([^"'\n]*)/gm)].flatMap(([, value]) =>
+    value!.split(" ")
+  );
+  const isOneOf = (...names: string[]) => names.some((name) => ids.includes(name));
+  if (isOneOf("debian", "ubuntu")) return "update-initramfs -u";
+  if (isOneOf("fedora", "rhel", "centos", "suse", "opensuse")) return "dracut -f";
+  if (isOneOf("arch")) return "mkinitcpio -P";
+  return "the distribution's command for it (update-initramfs -u, dracut -f or mkinitcpio -P)";
+}
+
+/** Where Debian, Fedora, SUSE, image-based Fedora and Arch have it. */
+function candidates(root: string, release: string): string[] {
+  const modules = `/usr/lib/modules/${release}`;
+  const pkgbase = readIfPresent(below(root, `${modules}/pkgbase`))?.trim();
+  return [
+    `/boot/initrd.img-${release}`,
+    `/boot/initramfs-${release}.img`,
+    `/boot/initrd-${release}`,
+    `${modules}/initramfs.img`,
+    ...(pkgbase ? [`/boot/initramfs-${pkgbase}.img`] : []),
+  ];
+}
+
+function modified(path: string): number | undefined {
+  return ifPresent(() => Deno.statSync(path))?.mtime?.getTime();
+}
+
+function list(path: string): string | undefined {
+  for (const program of LISTERS) {
+    const output = ifPresent(() => {
+      return new Deno.Command(program, { args: [path], stdin: "null", stdout: "piped", stderr: "null" })
+        .outputSync();
+    });
+    if (output?.success) return new TextDecoder().decode(output.stdout);
+  }
+  return undefined;
+}

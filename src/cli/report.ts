@@ -1,0 +1,79 @@
+import { ExitCode } from "./errors.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** "problem": pods get no RDMA, or a running one has lost it. "warning": it may come to that, or something is left over. */
+export type Level = "ok" | "warning" | "problem";
+
+/** What is said of one thing that was examined. */
+export interface Verdict {
+  readonly level: Level;
+  readonly text: string;
+  /** The command that fixes it, or what else to do. */
+  readonly fix?: string;
+}
+
+/** The worst level among verdicts. */
+export function worstLevel(verdicts: readonly Verdict[]): Level {
+  const has = (level: Level) => verdicts.some((verdict) => verdict.level === level);
+  return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
+}
+
+/** How a command ends whose worst verdict has this level. */
+export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = {
+  ok: ExitCode.ok,
+  warning: ExitCode.partial,
+  problem: ExitCode.failed,
+};
+
+export function ok(text: string): Verdict {
+  return { level: "ok", text };
+}
+
+export function warning(text: string, fix: string): Verdict {
+  return { level: "warning", text, fix };
+}
+
+/** @param fix left out where the text says it already */
+export function problem(text: string, fix?: string): Verdict {
+  return { level: "problem", text, ...(fix === undefined ? {} : { fix }) };
+}
+
+/** A verdict, and what it is about. */
+export interface Line extends Verdict {
+  readonly about: string;
+}
+
+/** The last line: a sentence, and how the one begins that ends in the number of faults. */
+export interface Summary {
+  readonly good: string;
+  readonly bad: string;
+}
+
+/** ECMA-48 SGR: green, yellow, red. */
+const COLORS: Readonly<Record<Level, number>> = { ok: 32, warning: 33, problem: 31 };
+const LEVEL_WIDTH = "problem".length;
+
+/** Prints verdicts for people: a line each, below it what fixes it, and at the end how many faults there are. */
+export function printVerdicts({ out, hasColor }: Terminal, lines: readonly Line[], summary: Summary): void {
+  const paint = (level: Level, text: string) => hasColor ? `\x1b[${COLORS[level]}m${text}\x1b[0m` : text;
+  const width = lines.reduce((widest, { about }) => Math.max(widest, escape(about).length), 0);
+  for (const { about, level, text, fix } of lines) {
+    out(`${paint(level, level.padEnd(LEVEL_WIDTH))}  ${escape(about).padEnd(width)}  ${escape(text)}\n`);
+    if (fix !== undefined) out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${escape(fix)}\n`);
+  }
+  out(`\n${paint(worstLevel(lines), escape(summarize(lines, summary)))}\n`);
+}
+
+/** What comes out of files can neither begin a line of its own nor talk to the terminal. */
+function escape(text: string): string {
+  return text.replaceAll("\n", "\\n")
+    .replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+function summarize(lines: readonly Line[], { good, bad }: Summary): string {
+  const counts = (["problem", "warning"] as const).flatMap((level) => {
+    const count = lines.filter((line) => line.level === level).length;
+    return count === 0 ? [] : [`${count} ${level}${count === 1 ? "" : "s"}`];
+  });
+  return counts.length === 0 ? good : `${bad} ${counts.join(" and ")}.`;
+}

@@ -1,0 +1,187 @@
+import { type CniError, ErrorCode } from "../../cni/error.ts";
+import { formatPath, isObject, parseConfig } from "../../plugin/config.ts";
+import type { ConfigSchema } from "../../plugin/config_schema.ts";
+import { makeDeviceNames } from "../../plugin/device_name.ts";
+import { problem, type Verdict, warning } from "../report.ts";
+import { findUnknownKeys, type Raw, type Shape } from "./keys.ts";
+
+/** The plugins of a network, in their order: those of a list, or the one that it is. Empty when there are none. */
+export function pluginsOf(network: Raw): Raw[] {
+  if (!("plugins" in network)) return [network];
+  const { plugins } = network;
+  return Array.isArray(plugins) ? plugins.map((plugin) => isObject(plugin) ? plugin : {}) : [];
+}
+
+/**
+ * What is wrong with a network configuration, a list of plugins or a single one, that gives pods RDMA devices: by this
+ * plugin, or by ib-sriov in its place.
+ *
+ * @param attachment what Multus knows of the network besides; absent for a configuration in a file
+ * @returns undefined when it gives none
+ */
+export async function judgeNetwork(network: Raw, attachment?: Attachment): Promise<Verdict[] | undefined> {
+  const plugins = pluginsOf(network);
+  const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
+  if (positions.length === 0) return isIsolatedByIbSriov(plugins) ? [] : undefined;
+  const typeless = plugins.flatMap((plugin, index) =>
+    typeOf(plugin) === "" ? [problem(`plugins[${index}] has no "type"`)] : []
+  );
+  // "rdma" has to go from there, so nothing else is said about it.
+  if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) return [...typeless, judgeIbSriov(plugins)];
+  const { configSchema } = await import("../../plugin/config_schema.ts");
+  // The second is one too many; of more there is nothing else to say.
+  const own = await Promise.all(
+    positions.slice(0, 2).map(async (position) => [
+      ...judgePlace(plugins, position),
+      ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
+      ...judgeKeys(plugins[position]!, configSchema.shape),
+      // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
+      ...await judgeValues(
+        { ...plugins[position], cniVersion: network["cniVersion"], name: network["name"] },
+        configSchema,
+      ),
+    ]),
+  );
+  return [...typeless, ...own.flat()];
+}
+
+function judgeKeys(plugin: Raw, shape: Shape): Verdict[] {
+  return findUnknownKeys(plugin, shape).map(({ key, nearest }) =>
+    warning(
+      `"rdma" does not know the key "${key}"`,
+      nearest === undefined ? `remove "${key}"` : `write "${nearest}"`,
+    )
+  );
+}
+
+/** What the plugin itself would say to what the runtime hands to it. */
+async function judgeValues(config: Raw, schema: ConfigSchema): Promise<Verdict[]> {
+  const issues = schema.safeParse(config).error?.issues ?? [];
+  const verdicts = issues.map(({ path, message }) => problem(`${formatPath(path)}: ${message}`));
+  try {
+    const { rdmaDeviceName } = await parseConfig(JSON.stringify(config));
+    if (rdmaDeviceName) makeDeviceNames(rdmaDeviceName, "net1", 1, []);
+  } catch (error) {
+    const { code, message, details } = error as CniError;
+    const isTold = code === ErrorCode.invalidConfig && verdicts.length > 0;
+    if (!isTold) verdicts.push(problem(details === undefined ? message : `${message} (${details})`));
+  }
+  return verdicts;
+}
+
+/** Plugins that move a function's interface into the pod; the RDMA device follows it. */
+const MOVERS = ["sriov", "ib-sriov", "host-device", "accelerated-bridge", "ovs"];
+/** Plugins that leave interfaces where they are (containernetworking/plugins, folder meta). */
+const MODIFIERS = ["bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"];
+
+export function typeOf({ type }: Raw): string {
+  return typeof type === "string" ? type : "";
+}
+
+/** Whether a plugin of type "rdma" stands where it has an interface to add to. */
+export function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
+  const types = plugins.map(typeOf);
+  const [before, after] = [types.slice(0, position), types.slice(position + 1)];
+  if (before.includes("rdma")) {
+    return [
+      problem('"rdma" stands there twice: the second finds no device left', 'remove the second "rdma"'),
+    ];
+  }
+  const hasInterface = before.some((type) => !MODIFIERS.includes(type));
+  const later = after.filter((type) => type !== "rdma" && !MODIFIERS.includes(type));
+  const needed = later.find((type) => MOVERS.includes(type)) ?? (hasInterface ? undefined : later[0]);
+  if (needed !== undefined) {
+    return [
+      problem(`"rdma" stands before "${needed}", whose interface it needs`, `move "rdma" behind "${needed}"`),
+    ];
+  }
+  if (!hasInterface) {
+    return [problem(
+      '"rdma" is not chained, and makes no interface itself',
+      'list it in "plugins", after one such as "sriov" or "host-device"',
+    )];
+  }
+  return later.map((type) =>
+    warning(`"rdma" stands before "${type}", which may move or make an interface`, 'move "rdma" to the end')
+  );
+}
+
+/** Whether ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
+export function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
+  return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
+}
+
+/** Why "rdma" cannot stand in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
+export function judgeIbSriov(plugins: readonly Raw[]): Verdict {
+  return isIsolatedByIbSriov(plugins)
+    ? problem('"ib-sriov" moves the RDMA device itself ("rdmaIsolation")', 'remove "rdma"')
+    : problem(
+      '"rdma" cannot move the RDMA device of an interface of "ib-sriov": the kernel would remove the interface',
+      'remove "rdma" and write "rdmaIsolation": true for "ib-sriov"',
+    );
+}
+
+/** What Multus knows of a network beside its configuration. */
+export interface Attachment {
+  /**
+   * It names a resource in an annotation. Then Multus gives the device that the pod has of it to every plugin of the
+   * chain, as "deviceID" and as the capability of that name (Multus 4, pkg/types/conf.go, addDeviceIDInConfList).
+   */
+  readonly hasResource: boolean;
+}
+
+export const RESOURCE_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName";
+
+/** Plugins that move no function without being told which. */
+const IN_NEED = ["sriov", "ib-sriov", "accelerated-bridge", "ovs"];
+
+/**
+ * Compares what the plugin is told with what the others in its chain are told.
+ *
+ * @param attachment absent for a configuration in a file: what its runtime adds is not known
+ */
+export function judgeFunction(
+  own: Raw,
+  others: readonly Raw[],
+  attachment: Attachment | undefined,
+): Verdict[] {
+  if (attachment?.hasResource) return [];
+  const told = others.find((plugin) => deviceOf(plugin) !== undefined);
+  if (told) return compare(deviceOf(own), deviceOf(told)!, typeOf(told));
+  if (deviceOf(own) !== undefined) return [];
+  return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
+}
+
+function compare(own: string | undefined, device: string, type: string): Verdict[] {
+  if (own === device) return [];
+  const fix = `write "deviceID": "${device}" for "rdma"`;
+  return own === undefined
+    ? [warning(`"${type}" has a "deviceID", "rdma" has none, and looks for it by the interface`, fix)]
+    : [problem(`"rdma" has "deviceID" "${own}", but "${type}" moves "${device}"`, fix)];
+}
+
+function judgeWithoutResource(others: readonly Raw[]): Verdict[] {
+  const nothing = 'it has neither a resource nor a "deviceID"';
+  const fix = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
+  const inNeed = others.map(typeOf).find((type) => IN_NEED.includes(type));
+  return inNeed === undefined
+    ? [warning(`${nothing}: "rdma" looks for its function by the interface`, fix)]
+    : [problem(`${nothing}: "${inNeed}" is given no function`, fix)];
+}
+
+/** Of its own accord a runtime gives a plugin only the capabilities that it declares (CNI 1.1 SPEC.md, section 2). */
+function judgeCapability(own: Raw, others: readonly Raw[]): Verdict[] {
+  const declaring = others.find(hasCapability);
+  return !declaring || hasCapability(own) ? [] : [warning(
+    `"${typeOf(declaring)}" is given the function by the capability "deviceID", "rdma" is not`,
+    'write "capabilities": { "deviceID": true } for "rdma"',
+  )];
+}
+
+function deviceOf({ deviceID }: Raw): string | undefined {
+  return typeof deviceID === "string" && deviceID !== "" ? deviceID : undefined;
+}
+
+function hasCapability({ capabilities }: Raw): boolean {
+  return isObject(capabilities) && capabilities["deviceID"] === true;
+}

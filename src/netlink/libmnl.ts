@@ -1,0 +1,125 @@
+/** libmnl, which lays out our requests: headers, attributes and their padding. */
+import { EMSGSIZE, SyscallError } from "../sys/errno.ts";
+import { type Declarations, type Functions, openLibrary } from "../sys/library.ts";
+
+const SYMBOLS = {
+  mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" }, // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
+  mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" }, // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
+  mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" }, // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
+  mnl_attr_nest_start_check: { parameters: ["buffer", "usize", "u16"], result: "pointer" }, // struct nlattr *mnl_attr_nest_start_check(struct nlmsghdr *, size_t buflen, uint16_t type)
+  mnl_attr_nest_end: { parameters: ["buffer", "pointer"], result: "void" }, // void mnl_attr_nest_end(struct nlmsghdr *, struct nlattr *start)
+} as const satisfies Declarations;
+
+type Symbols = Functions<typeof SYMBOLS>;
+
+/** Neither the system nor the plugin's own folder has a libmnl that can be used. */
+export class LibmnlMissing extends Error {
+  override readonly name = "LibmnlMissing";
+}
+
+/** Larger than any request of ours: a name of 64 bytes and a few numbers. */
+const BUFFER_LENGTH = 4096;
+
+/** An attribute as `src/netlink` has it; one that holds others has an empty value. */
+interface Attribute {
+  readonly type: number;
+  readonly value: Uint8Array<ArrayBuffer>;
+  readonly nested?: readonly Attribute[];
+}
+
+let symbols: Symbols | undefined;
+let openedPath = "";
+
+/**
+ * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable stands in that folder
+ * itself, one that was copied by hand beside it.
+ *
+ * @throws {LibmnlMissing} when neither can be opened
+ */
+export function openLibmnl(): Symbols {
+  if (symbols) return symbols;
+  const causes: string[] = [];
+  symbols = tryLibrary("libmnl.so.0", causes) ??
+    tryLibrary(Deno.execPath().replace(/(\/\.rdma-cni)?\/[^/]*$/, "/.rdma-cni/libmnl.so.0"), causes);
+  if (symbols) return symbols;
+  throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
+}
+
+function tryLibrary(path: string, causes: string[]): Symbols | undefined {
+  try {
+    const library = openLibrary(path, SYMBOLS);
+    openedPath = path;
+    return library;
+  } catch (cause) {
+    causes.push(cause instanceof Error ? cause.message : String(cause));
+    return undefined;
+  }
+}
+
+/**
+ * Where libmnl was found: the name alone for the system's, a path for the copy beside the executable.
+ *
+ * @throws {LibmnlMissing} when neither can be opened
+ */
+export function findLibmnl(): string {
+  openLibmnl();
+  return openedPath;
+}
+
+/**
+ * Writes a netlink message. The port is left 0: the kernel knows the socket.
+ *
+ * @param body the family's fixed structure between header and attributes, often empty
+ * @throws {LibmnlMissing}
+ * @throws {SyscallError} EMSGSIZE when it does not fit into 4096 bytes
+ */
+export function encodeMessage(
+  header: { readonly type: number; readonly flags: number; readonly sequence: number },
+  body: Uint8Array,
+  attributes: Iterable<Attribute>,
+): Uint8Array<ArrayBuffer> {
+  const mnl = openLibmnl();
+  const message = new Uint8Array(BUFFER_LENGTH);
+  const view = new DataView(message.buffer);
+  mnl.mnl_nlmsg_put_header(message);
+  view.setUint16(4, header.type, true);
+  view.setUint16(6, header.flags, true);
+  view.setUint32(8, header.sequence, true);
+  if (body.length > 0) {
+    mnl.mnl_nlmsg_put_extra_header(message, BigInt(body.length));
+    message.set(body, 16);
+  }
+  putAttributes(mnl, message, attributes);
+  return message.subarray(0, view.getUint32(0, true));
+}
+
+function putAttributes(
+  mnl: Symbols,
+  message: Uint8Array<ArrayBuffer>,
+  attributes: Iterable<Attribute>,
+): void {
+  const room = BigInt(BUFFER_LENGTH);
+  for (const { type, value, nested } of attributes) {
+    if (nested) {
+      const start = mnl.mnl_attr_nest_start_check(message, room, type);
+      if (start === null) throw new SyscallError(`put attribute ${type} into a request`, EMSGSIZE);
+      putAttributes(mnl, message, nested);
+      mnl.mnl_attr_nest_end(message, start);
+    } else if (!mnl.mnl_attr_put_check(message, room, type, BigInt(value.length), value)) {
+      throw new SyscallError(`put attribute ${type} of ${value.length} bytes into a request`, EMSGSIZE);
+    }
+  }
+}
+
+/**
+ * The file of the libmnl that this process uses, as the kernel tells it: an absolute path without links.
+ *
+ * @throws {LibmnlMissing} when none can be opened, or its file was removed since
+ */
+export function findLibmnlFile(): string {
+  const name = findLibmnl();
+  const maps = Deno.readTextFileSync("/proc/self/maps");
+  const [, path] = /^.* (\/.*\/libmnl\.so[^/\n]*)$/m.exec(maps) ?? [];
+  if (path !== undefined && !path.endsWith(" (deleted)")) return path;
+  throw new LibmnlMissing(`Cannot find the file of libmnl that was opened as ${JSON.stringify(name)}`);
+}

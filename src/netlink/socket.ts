@@ -1,0 +1,142 @@
+import { SyscallError } from "../sys/errno.ts";
+import { Fd } from "../sys/fd.ts";
+import { check } from "../sys/libc.ts";
+import { DecodeError, NetlinkError } from "./error.ts";
+import { encodeMessage } from "./libmnl.ts";
+import { type Message, Reply, type Request } from "./message.ts";
+
+// Sockets: linux/net.h, linux/socket.h, asm-generic/socket.h, linux/netlink.h.
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+const SO_NETNS_COOKIE = 71;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_TRUNC = 0x20;
+
+/** sizeof(struct sockaddr_nl): family u16, pad u16, port u32, groups u32. */
+const SOCKADDR_NL_LENGTH = 12;
+
+/** How long the kernel may take for one datagram; moving a device can take it a second or two. */
+const RECEIVE_TIMEOUT_S = 30n;
+/**
+ * Several times what one datagram can have: a list of VFs is one attribute, whose length has 16 bits. Pages that are
+ * not written to take no memory.
+ */
+const BUFFER_LENGTH = 256 * 1024;
+const DUMP_ATTEMPTS = 20;
+/** Far more than any answer has: a list of 10,000 devices counts 12 MB. */
+const ANSWER_LIMIT = 64 * 1024 * 1024;
+/** What a datagram counts besides its length, so that what is empty or from elsewhere comes to an end too. */
+const DATAGRAM_COST = 1024;
+
+/** A netlink socket. It belongs to the namespace that the thread was in when it was opened. */
+export class NetlinkSocket implements Disposable {
+  readonly #fd: Fd;
+  #sequence = 0;
+  readonly #buffer = new Uint8Array(BUFFER_LENGTH);
+
+  /**
+   * @param protocol NETLINK_ROUTE or NETLINK_RDMA
+   * @throws {SyscallError} EPROTONOSUPPORT when the kernel has no such family, as without ib_core
+   */
+  constructor(protocol: number) {
+    this.#fd = new Fd(check(`open a netlink socket (protocol ${protocol})`, (c) => {
+      return c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    }));
+    try {
+      this.#setOption(SOL_SOCKET, SO_RCVTIMEO, BigInt64Array.of(RECEIVE_TIMEOUT_S, 0n));
+      this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, Int32Array.of(1));
+      this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, Int32Array.of(1));
+    } catch (error) {
+      this.#fd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+
+  /** The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14 (net/core/sock.c). */
+  getNetnsCookie(): string | undefined {
+    const cookie = new BigUint64Array(1);
+    try {
+      check("read the cookie of a network namespace", (c) => {
+        return c.getsockopt(this.#fd.number, SOL_SOCKET, SO_NETNS_COOKIE, cookie, Uint32Array.of(8));
+      });
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+    return String(cookie[0]);
+  }
+
+  /**
+   * Sends a request and waits for all of the answer. A dump that the kernel marks as interrupted is asked for again.
+   *
+   * @param what the request in words, for errors: `list RDMA devices`
+   * @throws {NetlinkError} when the kernel refuses
+   * @throws {SyscallError} when the socket fails, or EAGAIN when no answer comes within 30 seconds
+   * @throws {DecodeError} when the answer cannot be read, or has no end
+   */
+  request(what: string, request: Request): Message[] {
+    for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+      const { outcome, interrupted, messages } = this.#exchange(what, request);
+      if (outcome && outcome.errno !== 0) throw new NetlinkError(what, outcome.errno, outcome.kernelText);
+      if (!interrupted) return messages;
+    }
+    throw new DecodeError(`Cannot ${what}: the list changed during each of ${DUMP_ATTEMPTS} attempts`);
+  }
+
+  #exchange(what: string, request: Request): Reply {
+    const sequence = ++this.#sequence;
+    const { type, flags, body, attributes } = request;
+    const bytes = encodeMessage({ type, flags, sequence }, body, attributes);
+    check(what, (c) => {
+      return c.sendto(this.#fd.number, bytes, BigInt(bytes.length), 0, kernelAddress(), SOCKADDR_NL_LENGTH);
+    });
+    const reply = new Reply(sequence, flags);
+    for (let room = ANSWER_LIMIT; !reply.outcome; room -= DATAGRAM_COST) {
+      const datagram = this.#receive(what);
+      if (datagram) reply.add(datagram);
+      room -= datagram?.length ?? 0;
+      if (room < 0) throw new DecodeError(`Cannot ${what}: the answer has no end`);
+    }
+    return reply;
+  }
+
+  /** One datagram, or undefined when it came from another process instead of the kernel. */
+  #receive(what: string): Uint8Array | undefined {
+    const sender = new Uint8Array(SOCKADDR_NL_LENGTH);
+    const senderLength = Uint32Array.of(SOCKADDR_NL_LENGTH);
+    const length = check(`${what} (receive the answer)`, (c) => {
+      const room = BigInt(this.#buffer.length);
+      return c.recvfrom(this.#fd.number, this.#buffer, room, MSG_TRUNC, sender, senderLength);
+    });
+    if (length > this.#buffer.length) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
+    const port = new DataView(sender.buffer).getUint32(4, true);
+    // Messages keep views on their bytes and the buffer is used again, so each datagram gets bytes of its own.
+    return port === 0 ? this.#buffer.slice(0, length) : undefined;
+  }
+
+  #setOption(
+    level: number,
+    option: number,
+    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+  ): void {
+    check(`set option ${option} of a netlink socket`, (c) => {
+      return c.setsockopt(this.#fd.number, level, option, value, value.byteLength);
+    });
+  }
+}
+
+/** The kernel's address: port 0. */
+function kernelAddress(): Uint8Array<ArrayBuffer> {
+  const address = new Uint8Array(SOCKADDR_NL_LENGTH);
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+  return address;
+}

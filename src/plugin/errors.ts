@@ -1,0 +1,69 @@
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { RoceQosError } from "../kernel/qos.ts";
+import { DecodeError, NetlinkError } from "../netlink/error.ts";
+import { LibmnlMissing } from "../netlink/libmnl.ts";
+import { EPERM, EPROTONOSUPPORT, errnoOf, SyscallError } from "../sys/errno.ts";
+import { NetnsError } from "../sys/netns.ts";
+import type { NetworkConfig } from "./config.ts";
+import { NoRdmaDevice } from "./device.ts";
+
+/** What to do about EPERM. */
+export const RIGHTS_ADVICE =
+  "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
+  "namespaces, both in the initial user namespace; rootless runtimes cannot";
+
+/**
+ * Turns what the kernel layer and Deno's files throw into what a runtime gets to see. Errors of any other kind stay as
+ * they are.
+ */
+export function toCniError(error: unknown): unknown {
+  if (error instanceof NetnsError) {
+    return wrap(error, ErrorCode.invalidNetns, "CNI_NETNS must lead to the pod's network namespace");
+  }
+  if (error instanceof LibmnlMissing) {
+    return wrap(error, ErrorCode.libmnlMissing, "install libmnl (package libmnl0 or libmnl) on this node");
+  }
+  if (error instanceof RoceQosError) return wrap(error, ErrorCode.qosUnavailable, error.advice);
+  if (error instanceof NetlinkError) {
+    return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
+  }
+  if (error instanceof SyscallError) {
+    if (error.errno === EPERM) return wrap(error, ErrorCode.kernelRefused, RIGHTS_ADVICE);
+    if (error.errno !== EPROTONOSUPPORT) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
+    return new CniError(
+      ErrorCode.rdmaUnavailable,
+      "Cannot reach the RDMA subsystem: the kernel has none",
+      `load ib_core and the adapter's RDMA driver (modprobe -a ib_core mlx5_ib); ${error.message}`,
+      { cause: error },
+    );
+  }
+  if (error instanceof DecodeError) {
+    return wrap(
+      error,
+      ErrorCode.kernelRefused,
+      "this version does not understand the kernel: please report it",
+    );
+  }
+  if (isFileError(error)) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
+  return error;
+}
+
+/** Whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
+function isFileError(error: unknown): error is Error {
+  return error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
+}
+
+function wrap(error: Error, code: ErrorCode, advice: string): CniError {
+  return new CniError(code, error.message, advice, { cause: error });
+}
+
+/**
+ * Whether the configuration lets a pod go without an RDMA device of its own for this reason: `optional` when the node
+ * or the function has none, `onSharedMode` "skip" when the kernel shows all of them to every namespace.
+ */
+export function mayGoWithout(error: unknown, { optional, onSharedMode }: NetworkConfig): boolean {
+  const known = toCniError(error);
+  if (!(known instanceof CniError)) return false;
+  if (known.code === ErrorCode.rdmaModeShared) return onSharedMode === "skip";
+  return optional && (known instanceof NoRdmaDevice || known.code === ErrorCode.rdmaUnavailable);
+}

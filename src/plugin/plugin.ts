@@ -1,0 +1,31 @@
+import type { Plugin } from "../cni/dispatch.ts";
+
+import { add } from "./add.ts";
+import { check } from "./check.ts";
+import { type NetworkConfig, parseConfig } from "./config.ts";
+import { del } from "./del.ts";
+import { toCniError } from "./errors.ts";
+import { gc } from "./gc.ts";
+import type { Node } from "./node.ts";
+import { status } from "./status.ts";
+
+/** The plugin as the CNI protocol wants it; its failures are CNI errors. */
+export function createPlugin(node: Node): Plugin<NetworkConfig> {
+  return {
+    parseConfig,
+    add: (call, print) => explained(() => add(call, print, node)),
+    del: (call) => explained(() => del(call, node)),
+    check: (call) => explained(() => check(call, node)),
+    gc: (call) => explained(() => gc(call, node)),
+    status: (call) => explained(() => status(call, node)),
+    isOwnNetns: (path) => node.kernel.isHostNetns(path),
+  };
+}
+
+function explained(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw toCniError(error);
+  }
+}

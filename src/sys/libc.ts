@@ -1,0 +1,76 @@
+/**
+ * The C library's calls this program needs. All are synchronous, so they run on the main thread and what setns()
+ * changes holds for the calls after it. `open` and `ioctl` are variadic in C; on Linux x86_64 and aarch64 a variadic
+ * call passes integers as any other call does.
+ */
+import { EINTR, SyscallError } from "./errno.ts";
+import { type Declarations, type Functions, openLibrary } from "./library.ts";
+
+const SYMBOLS = {
+  __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // int clock_gettime(clockid_t, struct timespec *)
+  close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
+  faccessat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int faccessat(int, const char *path, int mode, int flags)
+  fexecve: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int fexecve(int fd, char *const argv[], char *const envp[])
+  flock: { parameters: ["i32", "i32"], result: "i32" }, // int flock(int fd, int operation)
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int getsockopt(int, int level, int name, void *value, socklen_t *length)
+  ioctl: { parameters: ["i32", "usize"], result: "i32" }, // int ioctl(int fd, unsigned long request, ...)
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // int memfd_create(const char *name, unsigned int flags)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // int open(const char *path, int flags, mode_t mode)
+  recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "isize" }, // ssize_t recvfrom(int, void *, size_t, int flags, struct sockaddr *, socklen_t *)
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // ssize_t sendto(int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
+  setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)
+  sigprocmask: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int sigprocmask(int how, const sigset_t *set, sigset_t *oldset)
+  sigwait: { parameters: ["buffer", "buffer"], result: "i32" }, // int sigwait(const sigset_t *set, int *sig)
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // ssize_t write(int fd, const void *, size_t)
+} as const satisfies Declarations;
+
+type Symbols = Functions<typeof SYMBOLS>;
+
+let symbols: Symbols | undefined;
+
+/** The C library, opened on first use. */
+export function libc(): Symbols {
+  if (symbols) return symbols;
+  symbols = openLibrary("libc.so.6", SYMBOLS);
+  // Opened now, for attempt().
+  symbols.__errno_location();
+  return symbols;
+}
+
+/**
+ * Runs a call that reports failure as -1 and sets errno, again if a signal interrupted it.
+ *
+ * @returns the call's non-negative result, or its errno as a negative number
+ */
+export function attempt(run: (c: Symbols) => number | bigint): number {
+  const c = libc();
+  for (;;) {
+    const result = Number(run(c));
+    if (result >= 0) return result;
+    // The one place that fetches errno, which each thread has for itself. It follows the failed call on the same thread
+    // with no other call between, since any may overwrite it: an await, a log line or the opening of a symbol.
+    const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/**
+ * Runs a call as {@linkcode attempt} does.
+ *
+ * @param call how to name the call in an error, `open("/run/netns/a")`
+ * @returns the call's non-negative result
+ * @throws {SyscallError} with the errno of the failed call
+ */
+export function check(call: string, run: (c: Symbols) => number | bigint): number {
+  const result = attempt(run);
+  if (result < 0) throw new SyscallError(call, -result);
+  return result;
+}
+
+/** A text as C wants it: UTF-8 with a NUL at its end. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text + "\0");
+}

@@ -1,0 +1,187 @@
+import {
+  EINVAL,
+  ELOOP,
+  ENAMETOOLONG,
+  ENODEV,
+  ENOENT,
+  ENOTDIR,
+  ENOTTY,
+  ENXIO,
+  SyscallError,
+} from "./errno.ts";
+import { type Fd, openForReading } from "./fd.ts";
+import { check } from "./libc.ts";
+
+/** uapi linux/sched.h. */
+const CLONE_NEWNET = 0x40000000;
+/** uapi linux/nsfs.h, kernel 4.11: tells the kind of namespace behind a descriptor. */
+const NS_GET_NSTYPE = 0xb703n;
+/** What opening a path says behind which nothing is. */
+const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
+/** The calling thread's own namespace; /proc/self would name that of the process's first thread. */
+const OWN_NETNS = "/proc/thread-self/ns/net";
+
+/** A namespace held open by a descriptor; what it is, not yet what one can ask of it. */
+export interface OpenNetns extends Disposable {
+  readonly path: string;
+  readonly fd: number;
+  readonly device: number;
+  readonly inode: number;
+}
+
+/** A path does not lead to a network namespace. */
+export class NetnsError extends Error {
+  override readonly name = "NetnsError";
+
+  /** @param state "missing": nothing is there; "other": something is there that is no network namespace */
+  constructor(readonly path: string, readonly state: "missing" | "other", cause: unknown) {
+    const found = state === "missing" ? "it does not exist" : "it is no network namespace";
+    super(`Cannot open network namespace ${JSON.stringify(path)}: ${found}`, { cause });
+  }
+}
+
+/** The namespace of the calling thread, taken at the first call: the host's, as long as nothing was entered before. */
+let home: OpenNetns | undefined;
+/** Set when a thread that went into another namespace could not come back: from then on nothing may be done. */
+let stray: Error | undefined;
+
+/** The namespace the plugin was started in. */
+export function homeNetns(): OpenNetns {
+  return home ??= openNetns(OWN_NETNS);
+}
+
+/** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
+export function isHomeNetns(path: string): boolean {
+  try {
+    const { dev, ino } = Deno.statSync(path);
+    const { device, inode } = homeNetns();
+    return dev === device && ino === inode;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Opens a namespace by a path such as /run/netns/a or /proc/42/ns/net.
+ *
+ * @throws {NetnsError} when the path is missing or no network namespace
+ * @throws {SyscallError}
+ */
+export function openNetns(path: string): OpenNetns {
+  const fd = openAny(path);
+  try {
+    assertNetns(path, fd.number);
+    const { dev, ino } = Deno.statSync(`/proc/self/fd/${fd.number}`);
+    return {
+      path,
+      device: dev,
+      inode: ino ?? 0,
+      fd: fd.number,
+      [Symbol.dispose]: () => fd[Symbol.dispose](),
+    };
+  } catch (error) {
+    fd[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Does something inside a namespace: sockets opened there belong to it, and orders sent from there come from it. The
+ * work must be synchronous, since anything asynchronous may run on another thread, which stays outside.
+ *
+ * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or not be left again
+ */
+export function within<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
+  if (stray) throw stray;
+  const back = homeNetns();
+  if (netns.fd === back.fd) return work();
+  enter(netns);
+  try {
+    return work();
+  } finally {
+    try {
+      enter(back);
+    } catch (error) {
+      stray = error as Error;
+      // deno-lint-ignore no-unsafe-finally -- whatever the work gave is void: the thread is in the wrong namespace
+      throw error;
+    }
+  }
+}
+
+/**
+ * The namespaces that processes are in, then those that only an open file keeps alive; each number once.
+ * Processes that end while they are looked at are passed over.
+ */
+export function* listNetns(): Generator<{ readonly path: string; readonly inode: number }> {
+  const seen = new Set<number>();
+  const processes = [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) =>
+    /^\d+$/.test(name)
+  );
+  const paths = function* () {
+    for (const pid of processes) yield `/proc/${pid}/ns/net`;
+    for (const pid of processes) {
+      for (const fd of namesIn(`/proc/${pid}/fd`)) yield `/proc/${pid}/fd/${fd}`;
+    }
+  };
+  for (const path of paths()) {
+    const inode = nsfsInode(path);
+    if (inode === undefined || seen.has(inode)) continue;
+    seen.add(inode);
+    yield { path, inode };
+  }
+}
+
+function openAny(path: string): Fd {
+  try {
+    return openForReading(path);
+  } catch (error) {
+    const errno = error instanceof SyscallError ? error.errno : undefined;
+    if (errno !== undefined && LEADS_NOWHERE.includes(errno)) throw new NetnsError(path, "missing", error);
+    // A socket, or a device node without a device.
+    if (errno === ENXIO || errno === ENODEV) throw new NetnsError(path, "other", error);
+    throw error;
+  }
+}
+
+function assertNetns(path: string, fd: number): void {
+  try {
+    const kind = check(`ask what ${JSON.stringify(path)} is`, (c) => c.ioctl(fd, NS_GET_NSTYPE));
+    if (kind !== CLONE_NEWNET) throw new NetnsError(path, "other", undefined);
+  } catch (error) {
+    if (error instanceof SyscallError && (error.errno === ENOTTY || error.errno === EINVAL)) {
+      throw new NetnsError(path, "other", error);
+    }
+    throw error;
+  }
+}
+
+function enter(netns: { readonly path: string; readonly fd: number }): void {
+  check(`enter network namespace ${JSON.stringify(netns.path)}`, (c) => c.setns(netns.fd, CLONE_NEWNET));
+}
+
+/**
+ * The number of the namespace behind a link below /proc. The link reads `net:[NUMBER]`, but "/" if the file was opened
+ * by a path that has been unmounted since; the latter may be a namespace of another kind.
+ */
+export function nsfsInode(path: string): number | undefined {
+  try {
+    const target = Deno.readLinkSync(path);
+    const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
+    if (number !== undefined) return Number(number);
+    if (target !== "/") return undefined;
+    const { dev, ino } = Deno.statSync(path);
+    return dev === Deno.statSync(OWN_NETNS).dev ? ino ?? undefined : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a folder below /proc contains; nothing when its process has ended or may not be looked at. */
+export function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,64 @@
+import { examine, type Finding, ok, problem, warning } from "../../../../src/cli/doctor/finding.ts";
+import { CommandError } from "../../../../src/cli/errors.ts";
+import { EXIT_CODES, worstLevel } from "../../../../src/cli/report.ts";
+import { CniError } from "../../../../src/cni/error.ts";
+import { NetlinkError } from "../../../../src/netlink/error.ts";
+import { LibmnlMissing } from "../../../../src/netlink/libmnl.ts";
+import { SyscallError } from "../../../../src/sys/errno.ts";
+import { NetnsError } from "../../../../src/sys/netns.ts";
+import { assertEquals, assertMatch } from "../../../assert.ts";
+
+const A = ok("kernel", "a");
+const B = warning("mode", "b", "do b");
+const C = problem("plugin", "c", "do c");
+
+Deno.test("the worst finding decides the level and the exit code", () => {
+  const levels = [[], [A], [A, B], [B, C, A]].map((findings) => worstLevel(findings));
+  assertEquals(levels, ["ok", "ok", "warning", "problem"]);
+  assertEquals(levels.map((level) => EXIT_CODES[level]), [0, 0, 3, 1]);
+});
+
+Deno.test("a group's findings are handed on", async () => {
+  assertEquals(await examine("mode", () => [A, B]), [A, B]);
+  assertEquals(await examine("mode", () => Promise.resolve([C])), [C]);
+});
+
+const denied = new Deno.errors.PermissionDenied("Permission denied");
+
+for (
+  const [what, error, text, fix] of [
+    [
+      "no RDMA subsystem",
+      new SyscallError("open a netlink socket", 93),
+      /no RDMA subsystem/,
+      /^modprobe ib_core$/,
+    ],
+    ["a system call without rights", new SyscallError("enter a namespace", 1), /EPERM/, /as root/],
+    ["a file without rights", denied, /denied/, /as root/],
+    [
+      "a wrapped file without rights",
+      new CniError(5, "Cannot list x", "", { cause: denied }),
+      /list x/,
+      /as root/,
+    ],
+    ["the kernel's refusal", new NetlinkError("list", 22), /Cannot list/, /kernel log/],
+    ["a namespace", new NetnsError("/run/netns/a", "other", undefined), /no network namespace/, /./],
+    ["libmnl", new LibmnlMissing("Cannot open libmnl"), /libmnl/, /install/],
+    ["a command's failure", new CommandError("Cannot ask", "Upgrade it"), /ask/, /^Upgrade it$/],
+    ["anything else", new TypeError("odd"), /odd/, /repair/],
+    ["what is no error", "text", /text/, /repair/],
+  ] as const
+) {
+  Deno.test(`what keeps a group from being examined is a problem of it: ${what}`, async () => {
+    for (
+      const work of [() => {
+        throw error;
+      }, () => Promise.reject(error)]
+    ) {
+      const [found, ...more]: readonly Finding[] = await examine("devices", work);
+      assertEquals([found?.group, found?.level, more.length], ["devices", "problem", 0]);
+      assertMatch(found!.text, text);
+      assertMatch(found!.fix!, fix);
+    }
+  });
+}

@@ -1,0 +1,69 @@
+import { type Answer, type Installed, judgeAnswer } from "../../../../src/cli/doctor/plugin.ts";
+import { VERSION } from "../../../../src/version.ts";
+import { assertEquals, assertMatch } from "../../../assert.ts";
+
+const BY_LAUNCHER: Installed = { kind: "launcher", hasThickMultus: true };
+const COPY: Installed = { kind: "program", hasThickMultus: false };
+const OTHER: Installed = { kind: "other", hasThickMultus: true };
+
+const text = (text: string): Answer => ({ kind: "text", text });
+
+for (
+  const [what, answer, level, words, installed = OTHER] of [
+    ["this version", text(`rdma-cni ${VERSION}\n`), "ok", new RegExp(`version ${VERSION}$`), BY_LAUNCHER],
+    [
+      "a copy without launcher",
+      text(`rdma-cni ${VERSION}\n`),
+      "warning",
+      /without launcher: .* Multus/,
+      COPY,
+    ],
+    [
+      "a copy without launcher under thick Multus",
+      text(`rdma-cni ${VERSION}\n`),
+      "problem",
+      /without launcher: from 4\.1\.0 on thick Multus cannot start it$/,
+      { ...COPY, hasThickMultus: true },
+    ],
+    [
+      "a launcher without program",
+      text('{"cniVersion":"1.1.0","code":5,"msg":"Cannot run \\"/a\\": ENOENT (2)"}\n'),
+      "problem",
+      /cannot start the program: .*Cannot run .*ENOENT/,
+      BY_LAUNCHER,
+    ],
+    ["another version", text("rdma-cni 0.0.1\n"), "warning", /is version 0\.0\.1, this program is/],
+    [
+      "the Go plugin that tells its version",
+      text("rdma-cni version:v1.4.0, commit:1, date:2\n"),
+      "warning",
+      /Go plugin/,
+    ],
+    [
+      "the Go plugin that does not",
+      text('{"code":4,"msg":"required env variables [CNI_COMMAND] missing"}'),
+      "warning",
+      /Go plugin/,
+    ],
+    ["another program", text("rdma utility\nmore"), "warning", /it answers "rdma utility"$/],
+    ["a program that prints nothing", text(""), "warning", /it answers ""$/],
+    ["none", { kind: "absent" }, "problem", /not there/],
+    [
+      "one that cannot be run",
+      { kind: "failed", reason: "Exec format error" },
+      "problem",
+      /Exec format error/,
+    ],
+    ["one that hangs", { kind: "silent" }, "problem", /within 5 s/],
+  ] as [string, Answer, string, RegExp, Installed?][]
+) {
+  Deno.test(`the installed plugin is ${what}: ${level}`, () => {
+    const found = judgeAnswer(answer, "install it", installed);
+    assertEquals([found.group, found.level, found.fix], [
+      "plugin",
+      level,
+      level === "ok" ? undefined : "install it",
+    ]);
+    assertMatch(found.text, words);
+  });
+}

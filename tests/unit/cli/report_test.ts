@@ -1,0 +1,59 @@
+import { type Line, printVerdicts, problem, warning } from "../../../src/cli/report.ts";
+import { assertEquals } from "../../assert.ts";
+
+const SUMMARY = { good: "This node is ready.", bad: "This node has" };
+const LINES: Line[] = [
+  { about: "kernel", level: "ok", text: "6.12" },
+  { about: "mode", ...problem("shared", "change it") },
+  { about: "networks", ...warning("odd key", "remove it") },
+];
+
+function print(lines: readonly Line[], hasColor: boolean): string {
+  let text = "";
+  const out = (more: string) => {
+    text += more;
+  };
+  printVerdicts({ out, err: out, showsProgress: false, hasColor }, lines, SUMMARY);
+  return text;
+}
+
+Deno.test("people get a line a verdict, what fixes it below, and the count", () => {
+  assertEquals(
+    print(LINES, false),
+    `\
+ok       kernel    6.12
+problem  mode      shared
+                   -> change it
+warning  networks  odd key
+                   -> remove it
+
+This node has 1 problem and 1 warning.
+`,
+  );
+});
+
+Deno.test("on a terminal the levels have colours, and nothing else changes", () => {
+  const text = print(LINES, true);
+  // deno-lint-ignore no-control-regex -- that is what colours are made of
+  assertEquals(text.replaceAll(/\x1b\[\d+m/g, ""), print(LINES, false));
+  assertEquals(text.split("\n")[1], "\x1b[31mproblem\x1b[0m  mode      shared");
+});
+
+for (
+  const [lines, last] of [
+    [[LINES[0]!], "This node is ready."],
+    [[LINES[2]!, LINES[2]!], "This node has 2 warnings."],
+    [[LINES[1]!, LINES[1]!], "This node has 2 problems."],
+  ] as const
+) {
+  Deno.test(last, () => assertEquals(print(lines, false).trimEnd().split("\n").at(-1), last));
+}
+
+Deno.test("what came out of a file begins no line of its own, and sends nothing to the terminal", () => {
+  const evil = "a\n::error::b\x1b[2J\x85";
+  assertEquals(
+    print([{ about: evil, ...problem(evil, evil) }], false).replace(/\n\n.*/s, ""),
+    "problem  a\\n::error::b\\u001b[2J\\u0085  a\\n::error::b\\u001b[2J\\u0085\n" +
+      `${" ".repeat(39)}-> a\\n::error::b\\u001b[2J\\u0085`,
+  );
+});

@@ -1,0 +1,218 @@
+import { judgeNetwork } from "../../../../src/cli/validate/network.ts";
+import { assertEquals, assertMatch } from "../../../assert.ts";
+
+const RDMA = { type: "rdma" };
+const SRIOV = { type: "sriov" };
+const TUNING = { type: "tuning" };
+const HOST_DEVICE = { type: "host-device" };
+const IN_FILE = undefined;
+const WITH_RESOURCE = { hasResource: true };
+const WITHOUT_RESOURCE = { hasResource: false };
+const BY_CAPABILITY = { capabilities: { deviceID: true } };
+const [A, B] = [{ deviceID: "0000:3b:00.2" }, { deviceID: "0000:3b:00.3" }];
+
+function judge(plugins: unknown[], attachment: { hasResource: boolean } | undefined, more: object = {}) {
+  return judgeNetwork({ cniVersion: "1.0.0", name: "roce", plugins, ...more }, attachment);
+}
+
+for (
+  const [what, plugins, attachment] of [
+    ["behind a plugin that moves an interface", [SRIOV, RDMA], WITH_RESOURCE],
+    ["behind one that makes it, and one that tunes it", [{ type: "macvlan" }, TUNING, RDMA], WITH_RESOURCE],
+    ["before plugins that leave interfaces alone", [SRIOV, RDMA, TUNING, { type: "portmap" }], WITH_RESOURCE],
+    ["in a file, as Multus may find it", [SRIOV, RDMA], IN_FILE],
+    ["with the same deviceID as the plugin before", [{ ...SRIOV, ...A }, { ...RDMA, ...A }], IN_FILE],
+    ["with a deviceID of its own", [HOST_DEVICE, { ...RDMA, ...A }], WITHOUT_RESOURCE],
+    ["with other deviceIDs, which Multus replaces", [{ ...SRIOV, ...B }, { ...RDMA, ...A }], WITH_RESOURCE],
+    ["with the capability", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }], IN_FILE],
+    ["behind one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
+    ["with a resource instead", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA], WITH_RESOURCE],
+    [
+      "with others' keys in shared objects",
+      [SRIOV, { ...RDMA, args: { cni: { ips: [] }, mesos: 1 }, capabilities: { ips: true }, "a.org/b": 1 }],
+      WITH_RESOURCE,
+    ],
+    ["with the runtime's keys", [SRIOV, { ...RDMA, dns: {}, ipam: {} }], WITH_RESOURCE],
+  ] as const
+) {
+  Deno.test(`no fault: the plugin ${what}`, async () =>
+    assertEquals(await judge([...plugins], attachment), []));
+}
+
+Deno.test("no fault: ib-sriov that isolates, without the plugin", async () => {
+  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: true }, TUNING], WITH_RESOURCE), []);
+});
+
+for (const rdmaIsolation of [false, undefined, "true"]) {
+  Deno.test(`not this plugin's network: ib-sriov with rdmaIsolation ${rdmaIsolation}`, async () => {
+    assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation }], WITH_RESOURCE), undefined);
+  });
+}
+
+for (
+  const [what, plugins, attachment, level, text, fix] of [
+    ["alone", [RDMA], WITH_RESOURCE, "problem", /not chained/, /after one such as "sriov"/],
+    ["behind no interface", [TUNING, RDMA], WITH_RESOURCE, "problem", /not chained/, /./],
+    ["before one", [RDMA, SRIOV], WITH_RESOURCE, "problem", /before "sriov"/, /behind "sriov"/],
+    [
+      "between two that move",
+      [SRIOV, RDMA, HOST_DEVICE],
+      WITH_RESOURCE,
+      "problem",
+      /before "host-device"/,
+      /./,
+    ],
+    [
+      "before an unknown one",
+      [SRIOV, RDMA, { type: "x" }],
+      WITH_RESOURCE,
+      "warning",
+      /before "x"/,
+      /to the end/,
+    ],
+    ["twice", [SRIOV, RDMA, RDMA], WITH_RESOURCE, "problem", /twice/, /remove the second/],
+    [
+      "behind ib-sriov that isolates",
+      [{ type: "ib-sriov", rdmaIsolation: true }, RDMA],
+      WITH_RESOURCE,
+      "problem",
+      /moves the RDMA device itself/,
+      /^remove "rdma"$/,
+    ],
+    [
+      "behind ib-sriov",
+      [{ type: "ib-sriov" }, RDMA],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and write "rdmaIsolation": true for "ib-sriov"$/,
+    ],
+    [
+      "behind ib-sriov that must not isolate",
+      [{ type: "ib-sriov", rdmaIsolation: false }, TUNING, RDMA],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /"rdmaIsolation": true/,
+    ],
+    [
+      "behind ib-sriov, with faults that go with it",
+      [{ type: "ib-sriov", ...A }, { ...RDMA, logfile: "", allowPF: 1 }],
+      WITHOUT_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and/,
+    ],
+    [
+      "before ib-sriov, where it must not be moved to the end",
+      [RDMA, { type: "ib-sriov" }],
+      WITH_RESOURCE,
+      "problem",
+      /the kernel would remove the interface/,
+      /^remove "rdma" and/,
+    ],
+    [
+      "behind sriov that gets no function",
+      [SRIOV, RDMA],
+      WITHOUT_RESOURCE,
+      "problem",
+      /"sriov" is given no/,
+      /annot/,
+    ],
+    ["without function", [HOST_DEVICE, RDMA], WITHOUT_RESOURCE, "warning", /by the interface/, /annotation/],
+    [
+      "with a capability that Multus does not fill",
+      [HOST_DEVICE, { ...RDMA, ...BY_CAPABILITY }],
+      WITHOUT_RESOURCE,
+      "warning",
+      /neither a resource/,
+      /annotation/,
+    ],
+    [
+      "without the deviceID of the plugin before",
+      [{ ...SRIOV, ...A }, RDMA],
+      WITHOUT_RESOURCE,
+      "warning",
+      /"rdma" has none/,
+      /"deviceID": "0000:3b:00\.2"/,
+    ],
+    [
+      "with another deviceID",
+      [{ ...SRIOV, ...A }, { ...RDMA, ...B }],
+      IN_FILE,
+      "problem",
+      /00\.3", but "sriov" moves ".*00\.2"/,
+      /"0000:3b:00\.2"/,
+    ],
+    [
+      "without the capability of the plugin before",
+      [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA],
+      IN_FILE,
+      "warning",
+      /capability "deviceID"/,
+      /"capabilities": \{ "deviceID": true \}/,
+    ],
+    [
+      "with a key nearly right",
+      [SRIOV, { ...RDMA, logfile: "" }],
+      IN_FILE,
+      "warning",
+      /"logfile"/,
+      /"logFile"/,
+    ],
+    [
+      "with a shared key nearly right",
+      [SRIOV, { ...RDMA, args: { cni: { Debug: true } } }],
+      IN_FILE,
+      "warning",
+      /"args\.cni\.Debug"/,
+      /"args\.cni\.debug"/,
+    ],
+    [
+      "with args nearly right",
+      [SRIOV, { ...RDMA, args: { CNI: {} } }],
+      IN_FILE,
+      "warning",
+      /"args\.CNI"/,
+      /args\.cni/,
+    ],
+    [
+      "with a capability nearly right",
+      [SRIOV, { ...RDMA, capabilities: { deviceId: true } }],
+      IN_FILE,
+      "warning",
+      /"capabilities\.deviceId"/,
+      /"capabilities\.deviceID"/,
+    ],
+    ["with a key of its own", [SRIOV, { ...RDMA, mtu: 1 }], IN_FILE, "warning", /"mtu"/, /^remove "mtu"$/],
+  ] as const
+) {
+  Deno.test(`one ${level}: the plugin ${what}`, async () => {
+    const verdicts = await judge([...plugins], attachment);
+    assertEquals(verdicts!.map((verdict) => verdict.level), [level], JSON.stringify(verdicts));
+    assertMatch(verdicts![0]!.text, text);
+    assertMatch(verdicts![0]!.fix!, fix);
+  });
+}
+
+Deno.test("wrong values are one problem each, by their paths", async () => {
+  const plugin = { ...RDMA, allowPF: "no", logLevel: "loud", args: { cni: { debug: 1 } } };
+  const verdicts = await judge([SRIOV, plugin], WITH_RESOURCE, { name: "-a", cniVersion: "9.0.0" });
+  assertEquals(verdicts!.map(({ level, text }) => `${level} ${text.split(":")[0]}`), [
+    "problem name",
+    "problem allowPF",
+    "problem logLevel",
+    "problem args.cni.debug",
+    "problem Cannot use network configuration",
+  ]);
+  assertMatch(
+    verdicts!.at(-1)!.text,
+    /cniVersion "9\.0\.0" is not supported \(supported versions: 0\.1\.0, /,
+  );
+});
+
+Deno.test("name and version are the list's, whatever the plugin's own say", async () => {
+  assertEquals(await judge([SRIOV, { ...RDMA, name: "-a", cniVersion: "9.0.0" }], WITH_RESOURCE), []);
+  const verdicts = await judge([SRIOV, { ...RDMA, name: "roce" }], WITH_RESOURCE, { name: undefined });
+  assertMatch(verdicts![0]!.text, /^name: /);
+});

@@ -1,0 +1,98 @@
+// The quick check of a configuration against the schema, which is the authority.
+import fc from "fast-check";
+import { isWellFormed } from "../../../src/plugin/config.ts";
+import { configSchema } from "../../../src/plugin/config_schema.ts";
+import { assert } from "../../assert.ts";
+import { placesIn } from "../../fixtures/places.ts";
+
+const accepts = (raw: unknown) => configSchema.safeParse(raw).success;
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null, freq: 6 });
+const text = () => fc.string({ maxLength: 8 });
+const identifier = () => fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,8}$/);
+const attachments = () =>
+  maybe(fc.array(fc.record({ containerID: text(), ifname: text() }), { maxLength: 3 }));
+
+const byte = () => maybe(fc.nat({ max: 255 }));
+const qos = fc.record({ tos: byte(), trafficClass: byte() }, { requiredKeys: [] })
+  .filter(({ tos, trafficClass }) => typeof tos === "number" || typeof trafficClass === "number");
+const deviceInfoPath = fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/);
+
+const valid = fc.record({
+  cniVersion: maybe(text()),
+  name: identifier(),
+  type: maybe(text()),
+  deviceID: maybe(text()),
+  allowPF: maybe(fc.boolean()),
+  rdmaDevices: maybe(fc.oneof(
+    fc.constantFrom("all", "first"),
+    fc.array(fc.oneof(fc.string({ minLength: 1, maxLength: 8 }), fc.integer({ min: 1 })), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+  )),
+  optional: maybe(fc.boolean()),
+  onSharedMode: maybe(fc.constantFrom("fail", "skip")),
+  rdmaQoS: maybe(qos),
+  logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
+  logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
+  rdmaDeviceName: maybe(text()),
+  rdmaDeviceNameConflict: maybe(fc.constantFrom("fail", "keep")),
+  args: maybe(fc.record({
+    cni: maybe(
+      fc.record({ debug: maybe(fc.boolean()), rdmaDeviceName: maybe(text()) }, { requiredKeys: [] }),
+    ),
+  }, { requiredKeys: [] })),
+  runtimeConfig: maybe(
+    fc.record({ deviceID: maybe(text()), CNIDeviceInfoFile: maybe(deviceInfoPath) }, { requiredKeys: [] }),
+  ),
+  prevResult: maybe(fc.record({
+    cniVersion: maybe(text()),
+    interfaces: maybe(fc.array(
+      fc.record({ name: maybe(text()), mac: maybe(text()), sandbox: maybe(text()), pciID: maybe(text()) }, {
+        requiredKeys: [],
+      }),
+      { maxLength: 3 },
+    )),
+    ips: fc.jsonValue(),
+  }, { requiredKeys: [] })),
+  "cni.dev/valid-attachments": attachments(),
+  "cni.dev/attachments": attachments(),
+  unknown: fc.jsonValue(),
+}, { requiredKeys: ["name"] });
+
+/** A valid configuration in which some value, at any depth, is another. */
+const broken = fc.tuple(
+  valid,
+  fc.nat(),
+  fc.oneof(fc.jsonValue(), fc.constantFrom("/a\nb", "a\n", "\n", 256, { tos: 1, x: 1 })),
+)
+  .map(([config, at, value]) => {
+    const copy = structuredClone(config);
+    const places = placesIn(copy);
+    const place = places[at % places.length]!;
+    place.holder[place.key] = value;
+    return copy as Record<string, unknown>;
+  });
+
+Deno.test("what the schema accepts, the quick check recognises", () => {
+  fc.assert(fc.property(valid, (raw) => assert(accepts(raw) && isWellFormed(raw))), { numRuns: 1000 });
+});
+
+Deno.test("what the quick check lets through, the schema accepts", () => {
+  fc.assert(fc.property(broken, (raw) => assert(!isWellFormed(raw) || accepts(raw))), { numRuns: 5000 });
+});
+
+Deno.test("of configurations with one odd value both refuse most, and the same ones", () => {
+  const samples = fc.sample(broken, { numRuns: 2000, seed: 1 });
+  const refused = samples.filter((raw) => !accepts(raw));
+  assert(refused.length > samples.length / 2, `only ${refused.length} refused`);
+  assert(refused.every((raw) => !isWellFormed(raw)));
+  assert(samples.filter((raw) => accepts(raw) && !isWellFormed(raw)).length === 0);
+});
+
+Deno.test("a broken configuration is none for either", () => {
+  for (const raw of [{}, { name: 1 }, { name: "a\n" }, { name: "net", logFile: "/a\n" }]) {
+    assert(!isWellFormed(raw) && !accepts(raw), JSON.stringify(raw));
+  }
+});
