@@ -17,7 +17,7 @@ RUN dpkg --add-architecture "$TARGETARCH" && apt-get update && \
     mkdir /image && cp --archive --parents usr/lib*/ld-linux-* usr/lib/*/ld-linux-* \
       usr/lib/*/libc.so.6 usr/lib/*/libdl.so.2 usr/lib/*/libm.so.6 usr/lib/*/libpthread.so.0 usr/lib/*/librt.so.1 \
       usr/lib/*/libgcc_s.so.1 usr/lib/*/libmnl.so.0* usr/bin/test usr/share/doc/*/copyright /usr/share/common-licenses /image && \
-    for folder in /image/usr/lib*; do ln -s "usr/${folder##*/}" "/image/${folder##*/}"; done
+    for directory in /image/usr/lib*; do ln -s "usr/${directory##*/}" "/image/${directory##*/}"; done
 
 # BUILD_BASE has deno, or Node.js with npm; then all that is downloaded comes from the npm registry.
 FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS program

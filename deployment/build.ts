@@ -80,7 +80,7 @@ function supportedVersions(answer: string | undefined): boolean {
 }
 
 /** @throws {Error} that says where it cannot be written */
-async function makeFolderIn(place: string): Promise<string> {
+async function makeDirectoryIn(place: string): Promise<string> {
   try {
     await Deno.mkdir(place, { recursive: true });
     return await Deno.makeTempDir({ dir: place, prefix: ".build-" });
@@ -102,20 +102,20 @@ export async function build(
     if (runner) await smokeRun(executable, runner);
     else console.error(`smoke run: left out, this machine cannot run ${target}`);
   };
-  const temporary = await makeFolderIn(dirname(resolve(output)));
+  const temporary = await makeDirectoryIn(dirname(resolve(output)));
   let modules: string[];
   try {
-    const folder = join(temporary, "scripts");
-    await Deno.mkdir(folder);
-    modules = await writeScripts(folder, signal);
-    if (runner) await compileAhead(folder, target, runner, signal);
+    const directory = join(temporary, "scripts");
+    await Deno.mkdir(directory);
+    modules = await writeScripts(directory, signal);
+    if (runner) await compileAhead(directory, target, runner, signal);
     else {
       console.error(
         `compiling ahead: left out, this machine cannot run ${target}, so calls will take longer; ` +
           `with Debian's ${emulatorPackages(target)} it could`,
       );
     }
-    await compile({ folder, output, target, accept, signal });
+    await compile({ directory, output, target, accept, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

@@ -25,18 +25,18 @@ export interface Bundle {
  * @throws {Error} with what the bundler said
  */
 export async function bundle({ entry, format, later = [], signal }: BundleOptions): Promise<Bundle> {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    const args = ["bundle", "--quiet", "--sourcemap=external", "--format", format, "--outdir", folder];
+    const args = ["bundle", "--quiet", "--sourcemap=external", "--format", format, "--outdir", directory];
     args.push(...later.flatMap((specifier) => ["--external", specifier]), entry);
     await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
-    const output = join(folder, basename(entry).replace(/\.ts$/, ".js"));
+    const output = join(directory, basename(entry).replace(/\.ts$/, ".js"));
     const { sources }: { sources: string[] } = JSON.parse(Deno.readTextFileSync(`${output}.map`));
-    const modules = sources.map((source) => resolve(folder, decodeURIComponent(source))); // parts of URLs
+    const modules = sources.map((source) => resolve(directory, decodeURIComponent(source))); // parts of URLs
     return { code: Deno.readTextFileSync(output), modules };
   } catch (cause) {
     throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }

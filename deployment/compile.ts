@@ -13,7 +13,7 @@ import {
 
 export interface CompileOptions {
   /** Holds all that goes in; the first module is `main.js`. */
-  folder: string;
+  directory: string;
   /** The executable, replaced at once when everything has gone well. */
   output: string;
   target: Target;
@@ -28,7 +28,7 @@ export interface CompileOptions {
 /** Deno's own download of the stub has no time limit, and where packets are dropped it hangs. */
 const DOWNLOAD_LIMIT_MS = 60_000;
 
-/** What `deno compile` may append beyond the folder's files: trailer and metadata, but no forgotten package. */
+/** What `deno compile` may append beyond the directory's files: trailer and metadata, but no forgotten package. */
 const OVERHEAD_LIMIT = 64 * 1024;
 
 /** The first module of what is compiled. */
@@ -46,9 +46,9 @@ const V8_FLAGS = [
 /** The number by which an ELF header names the architecture (e_machine in elf.h). */
 const ELF_MACHINE: Record<Target, number> = { x86_64: 62, aarch64: 183 };
 
-/** Makes an executable of a folder's files, telling its progress on stderr. */
+/** Makes an executable of a directory's files, telling its progress on stderr. */
 export async function compile(options: CompileOptions): Promise<void> {
-  const { folder, output, target, v8Flags = V8_FLAGS, accept, signal } = options;
+  const { directory, output, target, v8Flags = V8_FLAGS, accept, signal } = options;
   assertPinnedDeno();
   const destination = resolve(output);
   await Deno.mkdir(dirname(destination), { recursive: true });
@@ -59,8 +59,8 @@ export async function compile(options: CompileOptions): Promise<void> {
     const name = basename(destination);
     const executable = join(temporary, name);
     const stage = join(temporary, "stage");
-    const size = copyFiles(folder, stage);
-    const stub = await compileWithSomeStub({ folder: stage, executable, target, v8Flags, signal });
+    const size = copyFiles(directory, stage);
+    const stub = await compileWithSomeStub({ directory: stage, executable, target, v8Flags, signal });
     console.error(
       `compiled "${name}" with the runtime stub of Deno ${Deno.version.deno} for ${target}, from ${stub}`,
     );
@@ -74,7 +74,7 @@ export async function compile(options: CompileOptions): Promise<void> {
   }
 }
 
-/** Copies a folder's files into a new one and returns their bytes. Times get embedded too, so all are the same. */
+/** Copies a directory's files into a new one and returns their bytes. Times get embedded too, so all are the same. */
 function copyFiles(from: string, to: string): number {
   Deno.mkdirSync(to);
   let size = 0;
@@ -87,12 +87,12 @@ function copyFiles(from: string, to: string): number {
   return size;
 }
 
-function namesIn(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+function namesIn(directory: string): string[] {
+  return [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
 }
 
 interface Job {
-  folder: string;
+  directory: string;
   executable: string;
   target: Target;
   v8Flags: readonly string[];
@@ -124,18 +124,18 @@ async function compileWithSomeStub(job: Job): Promise<string> {
 }
 
 /** Without a path `deno compile` downloads the stub itself. What came out is trusted only with the pinned stub in it. */
-async function compileWithStub({ folder, executable, target, v8Flags, signal }: Job, stub?: string) {
-  // The folder is all there is: no configuration, lock file or package of a folder above may get in. The code
+async function compileWithStub({ directory, executable, target, v8Flags, signal }: Job, stub?: string) {
+  // The directory is all there is: no configuration, lock file or package of a directory above may get in. The code
   // cache would be a file with a predictable name in /tmp, written as root.
   // All permissions, since the runtime lets nobody with fewer read /proc and /sys, and one denied is one fewer.
   const args = ["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-remote", "--no-check"];
   args.push("--no-code-cache", "--allow-all");
   if (v8Flags.length > 0) args.push(`--v8-flags=${v8Flags.join(",")}`);
   args.push("--target", `${target}-unknown-linux-gnu`, "--output", executable);
-  args.push(...namesIn(folder).flatMap((name) => name === MAIN ? [] : ["--include", name]), MAIN);
+  args.push(...namesIn(directory).flatMap((name) => name === MAIN ? [] : ["--include", name]), MAIN);
   const limits = [...(signal ? [signal] : []), ...(stub ? [] : [AbortSignal.timeout(DOWNLOAD_LIMIT_MS)])];
   const env = { ...denoEnv(), ...(stub ? { DENORT_BIN: stub } : {}) };
-  await runChild(Deno.execPath(), args, { cwd: folder, env, signal: AbortSignal.any(limits) });
+  await runChild(Deno.execPath(), args, { cwd: directory, env, signal: AbortSignal.any(limits) });
   assertPinnedStub(await Deno.readFile(executable), target);
 }
 

@@ -8,28 +8,28 @@ import type { Target } from "./runtime_stub.ts";
 import { COMPILED_FORM, PROGRAM } from "./scripts.ts";
 
 /**
- * Has V8 compile the program in a folder of scripts, all of its functions, and puts the compiled form beside it. The V8
+ * Has V8 compile the program in a directory of scripts, all of its functions, and puts the compiled form beside it. The V8
  * is that of an executable for `target`.
  *
  * @throws {Error}
  */
 export async function compileAhead(
-  folder: string,
+  directory: string,
   target: Target,
   { by, env }: Runner,
   signal?: AbortSignal,
 ): Promise<void> {
-  // Beside the folder, since programs in the system's temporary folder may not be allowed to run.
-  const temporary = await Deno.makeTempDir({ dir: dirname(folder) });
+  // Beside the directory, since programs in the system's temporary directory may not be allowed to run.
+  const temporary = await Deno.makeTempDir({ dir: dirname(directory) });
   try {
     const recorder = join(temporary, "record");
     const stage = join(temporary, "stage");
     Deno.mkdirSync(stage);
     const { code } = await bundle({ entry: `${PROJECT}deployment/record.ts`, format: "esm", signal });
     Deno.writeTextFileSync(join(stage, "main.js"), code);
-    await compile({ folder: stage, output: recorder, target, signal });
+    await compile({ directory: stage, output: recorder, target, signal });
     const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
-    await runChild(command, args, { cwd: folder, env, signal });
+    await runChild(command, args, { cwd: directory, env, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

@@ -28,44 +28,48 @@ const LICENSE_FILE = /^licen[cs]e(\.(md|txt))?$/i;
  */
 export function packagesOf(modules: readonly string[]): Package[] {
   const foreign = modules.filter((path) => !OWN.test(relative(PROJECT, path)));
-  const folders = new Set(foreign.map(packageFolder));
+  const directories = new Set(foreign.map(packageDirectory));
   const lock = JSON.parse(Deno.readTextFileSync(`${PROJECT}deno.lock`)).npm;
-  return [...folders].map((folder) => readPackage(folder, lock)).sort((a, b) => a.name < b.name ? -1 : 1);
+  return [...directories].map((directory) => readPackage(directory, lock)).sort((a, b) =>
+    a.name < b.name ? -1 : 1
+  );
 }
 
-/** Folders within a package can have a package.json too, but without name and version. */
-function packageFolder(module: string): string {
-  for (let folder = dirname(module); folder !== "/"; folder = dirname(folder)) {
-    const { name, version } = manifestIn(folder);
-    if (name && version) return folder;
+/** Directories within a package can have a package.json too, but without name and version. */
+function packageDirectory(module: string): string {
+  for (let directory = dirname(module); directory !== "/"; directory = dirname(directory)) {
+    const { name, version } = manifestIn(directory);
+    if (name && version) return directory;
   }
   throw new Error(`Cannot list what is shipped: "${module}" belongs to no package`);
 }
 
 // deno-lint-ignore no-explicit-any -- what a package writes into its package.json is checked where it is used
-function manifestIn(folder: string): any {
+function manifestIn(directory: string): any {
   try {
-    return JSON.parse(Deno.readTextFileSync(`${folder}/package.json`));
+    return JSON.parse(Deno.readTextFileSync(`${directory}/package.json`));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return {};
     throw error;
   }
 }
 
-function readPackage(folder: string, lock: Record<string, { integrity: string }>): Package {
-  const { name, version, license, author } = manifestIn(folder);
+function readPackage(directory: string, lock: Record<string, { integrity: string }>): Package {
+  const { name, version, license, author } = manifestIn(directory);
   const id = `${name}@${version}`;
   // A package with peers is locked once for each set of them.
   const locked = Object.entries(lock).find(([key]) => key === id || key.startsWith(`${id}_`))?.[1];
   if (!locked) throw new Error(`Cannot list what is shipped: "${id}" is not in deno.lock`);
   if (typeof license !== "string") throw new Error(`Cannot list what is shipped: "${id}" names no licence`);
-  const file = [...Deno.readDirSync(folder)].map(({ name }) => name).find((name) => LICENSE_FILE.test(name));
+  const file = [...Deno.readDirSync(directory)].map(({ name }) => name).find((name) =>
+    LICENSE_FILE.test(name)
+  );
   return {
     name,
     version,
     license,
     author: typeof author === "string" ? author : author?.name ?? "",
     integrity: locked.integrity,
-    ...(file ? { licenseText: Deno.readTextFileSync(`${folder}/${file}`) } : {}),
+    ...(file ? { licenseText: Deno.readTextFileSync(`${directory}/${file}`) } : {}),
   };
 }

@@ -6,7 +6,7 @@ export interface Runner {
   env: Record<string, string>;
 }
 
-/** The loader that an executable for the target names, below the folder with the target's libraries. */
+/** The loader that an executable for the target names, below the directory with the target's libraries. */
 const LOADER: Record<Target, string> = {
   x86_64: "lib64/ld-linux-x86-64.so.2",
   aarch64: "lib/ld-linux-aarch64.so.1",
@@ -22,8 +22,8 @@ const DEBIAN: Record<Target, string> = { x86_64: "amd64", aarch64: "arm64" };
 export function runnerFor(target: Target): Runner | undefined {
   if (Deno.build.os === "linux" && Deno.build.arch === target) return { by: [], env: {} };
   const libraries = Deno.env.get("QEMU_LD_PREFIX") ?? `/usr/${target}-linux-gnu`;
-  const folders = (Deno.env.get("PATH") ?? "").split(":");
-  const emulator = folders.map((folder) => `${folder}/qemu-${target}`).find(exists);
+  const directories = (Deno.env.get("PATH") ?? "").split(":");
+  const emulator = directories.map((directory) => `${directory}/qemu-${target}`).find(exists);
   if (!emulator || !exists(`${libraries}/${LOADER[target]}`)) return undefined;
   return { by: [emulator], env: { QEMU_LD_PREFIX: libraries } };
 }

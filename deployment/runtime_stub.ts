@@ -91,25 +91,25 @@ export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise
   const { npmPackage, integrity, program } = PINNED[target];
   const path = stubPath(target);
   await Deno.mkdir(dirname(path), { recursive: true });
-  const folder = await Deno.makeTempDir({ dir: dirname(path), prefix: ".npm-" });
+  const directory = await Deno.makeTempDir({ dir: dirname(path), prefix: ".npm-" });
   try {
     // The npm client is configured by its user (mirror, proxy, certificates), so it sees the whole environment.
-    const options = { cwd: folder, env: Deno.env.toObject(), signal };
-    await runChild("npm", ["pack", "--loglevel=error", "--pack-destination", folder, npmPackage], options);
-    const [tarball] = Array.from(Deno.readDirSync(folder), (entry) => `${folder}/${entry.name}`);
+    const options = { cwd: directory, env: Deno.env.toObject(), signal };
+    await runChild("npm", ["pack", "--loglevel=error", "--pack-destination", directory, npmPackage], options);
+    const [tarball] = Array.from(Deno.readDirSync(directory), (entry) => `${directory}/${entry.name}`);
     if (!tarball) throw new Error(`"npm pack" of "${npmPackage}" left no tarball`);
     expectDigest(npmPackage, `sha512-${digest("sha512", await Deno.readFile(tarball), "base64")}`, integrity);
 
     await runChild("tar", ["-xzf", tarball, program], options);
-    const bytes = await Deno.readFile(`${folder}/${program}`);
+    const bytes = await Deno.readFile(`${directory}/${program}`);
     assertPinnedStub(bytes, target);
 
     const stub = bytes.subarray(0, bytes.length - appendedSize(bytes));
-    await Deno.writeFile(`${folder}/stub`, stub, { mode: 0o755 });
-    await Deno.rename(`${folder}/stub`, path);
+    await Deno.writeFile(`${directory}/stub`, stub, { mode: 0o755 });
+    await Deno.rename(`${directory}/stub`, path);
     return path;
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 

@@ -22,15 +22,15 @@ export const COMPILED_FORM = "program.cache";
 export const PROGRAM = "program.js";
 
 /**
- * Writes what the executable is made of into a folder: `start.ts` and the scripts that it runs.
+ * Writes what the executable is made of into a directory: `start.ts` and the scripts that it runs.
  *
  * @returns absolute paths of the modules that are in it, packages' included
  * @throws {Error} with what the bundler said
  */
-export async function writeScripts(folder: string, signal?: AbortSignal): Promise<string[]> {
+export async function writeScripts(directory: string, signal?: AbortSignal): Promise<string[]> {
   const write = (name: string, content: string | Uint8Array) => {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    Deno.writeFileSync(join(folder, name), bytes);
+    Deno.writeFileSync(join(directory, name), bytes);
   };
   const first = await bundle({ entry: `${PROJECT}deployment/start.ts`, format: "esm", signal });
   write("main.js", await shorten(first.code, { module: true }, signal));
@@ -70,13 +70,13 @@ async function toScript(code: string, signal?: AbortSignal): Promise<string> {
 async function shorten(code: string, more: MinifyOptions, signal?: AbortSignal): Promise<string> {
   const names = { keep_fnames: true, keep_classnames: true };
   const options: MinifyOptions = { ecma: 2020, format: { ascii_only: true }, ...names, ...more };
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    const file = join(folder, "script.js");
+    const file = join(directory, "script.js");
     Deno.writeTextFileSync(file, code);
     const args = ["run", "--quiet", "--allow-all", "deployment/minify.ts", file, JSON.stringify(options)];
     return await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }

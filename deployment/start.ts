@@ -12,11 +12,11 @@ type Main = (
   require?: (name: string) => unknown,
 ) => object;
 
-const folder = import.meta.dirname!;
+const directory = import.meta.dirname!;
 // Its name has TMPDIR in it, and one that is not UTF-8 comes as another name, which is outside the executable.
-if (folder.includes("\ufffd")) throw new Error("Cannot start: TMPDIR is not UTF-8");
+if (directory.includes("\ufffd")) throw new Error("Cannot start: TMPDIR is not UTF-8");
 
-const place = (name: string) => `${folder}/${name}`;
+const place = (name: string) => `${directory}/${name}`;
 
 function read(name: string, source: string, cachedData?: Uint8Array): Main {
   return new Script(source, { filename: place(name), cachedData }).runInThisContext();

@@ -2,10 +2,10 @@ import { dispatch } from "./cni/dispatch.ts";
 import { currentProcess, writeError } from "./cni/stdio.ts";
 import { CNI_VERSIONS } from "./cni/version.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
-import { DeviceIndexes, INDEX_FOLDER } from "./plugin/device_indexes.ts";
+import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/device_indexes.ts";
 import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
-import { State, STATE_FOLDER } from "./plugin/state.ts";
+import { State, STATE_DIRECTORY } from "./plugin/state.ts";
 import { VERSION } from "./version.ts";
 
 const ABOUT = `rdma-cni ${VERSION}: moves the RDMA device of a pod's network function into the pod
@@ -30,8 +30,8 @@ async function main(): Promise<number> {
 function thisNode(): Node {
   return {
     kernel: new LinuxKernel(),
-    state: new State(STATE_FOLDER),
-    indexes: new DeviceIndexes(INDEX_FOLDER),
+    state: new State(STATE_DIRECTORY),
+    indexes: new DeviceIndexes(INDEX_DIRECTORY),
   };
 }
 

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build.ts";
-import { chooseTemporaryFolder } from "./temporary_folder.ts";
+import { chooseTemporaryDirectory } from "./temporary_directory.ts";
 import { installPackages } from "./vm/node/packages.ts";
 
 interface Tier {
@@ -83,7 +83,7 @@ export function countCases(report: string): Counts {
 
 /**
  * Runs one tier. Whatever keeps its tests from being counted counts as one failure: a file that does not load, a process
- * that dies, a folder without tests.
+ * that dies, a directory without tests.
  *
  * @param output where its output goes: a file, or straight through
  */
@@ -199,7 +199,7 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   try {
-    chooseTemporaryFolder(PROJECT, (line) => console.error(line));
+    chooseTemporaryDirectory(PROJECT, (line) => console.error(line));
     return await runTiers(permittedTiers(tiers)) ? 0 : 1;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

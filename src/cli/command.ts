@@ -83,7 +83,7 @@ const SHELLS = ["bash", "zsh", "fish"];
  * Adds `completion SHELL`, which prints a script, and the hidden `complete`, which that script asks. Both know the
  * commands that are there by now, so this comes last. Descriptions must be single lines.
  */
-export function addCompletionCommand(program: Command): void {
+function addCompletionCommand(program: Command): void {
   const completions = tab(program as unknown as PlainCommand, { completionCommandName: NAME });
   const command = program.commands.find((command) => command.name() === NAME)!;
   command.description(DESCRIPTION);

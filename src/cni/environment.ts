@@ -91,7 +91,7 @@ function netnsFault(text: string): string | undefined {
 
 function ifnameFault(text: string): string | undefined {
   if (new TextEncoder().encode(text).length > 15) return "must not be longer than 15 bytes";
-  if (text === "." || text === "..") return "must not be a folder";
+  if (text === "." || text === "..") return "must not be a directory";
   if ([...text].some((char) => "/:\0\ufffd".includes(char) || isSpace(char))) {
     return "must be UTF-8 and not contain '/', ':' or white space";
   }

@@ -13,19 +13,19 @@ const NET_ADDR_RANDOM = "1";
 /** The PCI address of a netdev that has virtual functions or could have, else undefined. */
 export function getPfDeviceId(netdev: string, root = "/sys"): string | undefined {
   if (!isFileName(netdev)) return undefined;
-  const folder = `${root}/class/net/${netdev}/device`;
-  return exists(`${folder}/sriov_totalvfs`) ? linkName(folder) : undefined;
+  const directory = `${root}/class/net/${netdev}/device`;
+  return exists(`${directory}/sriov_totalvfs`) ? linkName(directory) : undefined;
 }
 
 /**
- * What the driver of a PCI function made. A device in another namespace leaves the folder of its class, empty
+ * What the driver of a PCI function made. A device in another namespace leaves the directory of its class, empty
  * (drivers/base/core.c, get_device_parent and cleanup_glue_dir).
  */
 export function getFunctionDevices(deviceId: string, root = "/sys"): FunctionDevices {
-  const folder = functionFolder(deviceId, root);
-  const netdevs = list(`${folder}/net`).flatMap((name) => readNetdev(`${folder}/net/${name}`, name));
+  const directory = functionDirectory(deviceId, root);
+  const netdevs = list(`${directory}/net`).flatMap((name) => readNetdev(`${directory}/net/${name}`, name));
   const isAway = (className: string) =>
-    exists(`${folder}/${className}`) && list(`${folder}/${className}`).length === 0;
+    exists(`${directory}/${className}`) && list(`${directory}/${className}`).length === 0;
   return {
     netdevs,
     isNetdevAway: isAway("net"),
@@ -41,10 +41,10 @@ export function getFunctionDevices(deviceId: string, root = "/sys"): FunctionDev
  * the port of a virtual function, `pf0vf3` or `c1pf0vf3` (net/devlink/port.c, __devlink_port_phys_port_name_get).
  */
 export function listRepresentors(pfDeviceId: string, root = "/sys"): Representor[] {
-  const folder = `${functionFolder(pfDeviceId, root)}/net`;
-  return list(folder).flatMap((name) => {
-    const [, vf] = /^(?:c\d+)?pf\d+vf(\d+)$/.exec(readPortName(`${folder}/${name}`)) ?? [];
-    return vf === undefined ? [] : [{ name, vf: Number(vf), uppers: listUppers(`${folder}/${name}`) }];
+  const directory = `${functionDirectory(pfDeviceId, root)}/net`;
+  return list(directory).flatMap((name) => {
+    const [, vf] = /^(?:c\d+)?pf\d+vf(\d+)$/.exec(readPortName(`${directory}/${name}`)) ?? [];
+    return vf === undefined ? [] : [{ name, vf: Number(vf), uppers: listUppers(`${directory}/${name}`) }];
   });
 }
 
@@ -56,7 +56,7 @@ export function listRepresentors(pfDeviceId: string, root = "/sys"): Representor
  */
 export async function unbindDriver(deviceId: string, root = "/sys"): Promise<void> {
   const what = `unbind the driver of ${JSON.stringify(deviceId)}`;
-  await write(what, `${functionFolder(deviceId, root)}/driver/unbind`, deviceId);
+  await write(what, `${functionDirectory(deviceId, root)}/driver/unbind`, deviceId);
 }
 
 /** Gives a PCI function a driver, without name the one that the kernel finds; likewise. @throws {SyscallError} */
@@ -65,7 +65,7 @@ export async function bindDriver(
   driver: string | undefined,
   root = "/sys",
 ): Promise<void> {
-  functionFolder(deviceId, root);
+  functionDirectory(deviceId, root);
   const bus = `${root}/bus/pci`;
   if (driver === undefined) {
     return await write(`find a driver for ${JSON.stringify(deviceId)}`, `${bus}/drivers_probe`, deviceId);
@@ -75,15 +75,15 @@ export async function bindDriver(
   await write(what, `${bus}/drivers/${driver}/bind`, deviceId);
 }
 
-function readNetdev(folder: string, name: string): Netdev[] {
-  const address = readText(`${folder}/address`);
-  const type = readText(`${folder}/addr_assign_type`);
+function readNetdev(directory: string, name: string): Netdev[] {
+  const address = readText(`${directory}/address`);
+  const type = readText(`${directory}/addr_assign_type`);
   if (address === undefined) return [];
   return [{
     name,
-    index: Number(readText(`${folder}/ifindex`) ?? 0),
-    isUp: readText(`${folder}/carrier`) === "1", // it cannot be read while the netdev is switched off
-    uppers: listUppers(folder),
+    index: Number(readText(`${directory}/ifindex`) ?? 0),
+    isUp: readText(`${directory}/carrier`) === "1", // it cannot be read while the netdev is switched off
+    uppers: listUppers(directory),
     address,
     isRandom: type === NET_ADDR_RANDOM,
     isPermanent: type === NET_ADDR_PERM,
@@ -91,9 +91,9 @@ function readNetdev(folder: string, name: string): Netdev[] {
 }
 
 /** The name of the port behind a netdev; "" when its driver knows of none, which is EOPNOTSUPP. */
-function readPortName(folder: string): string {
+function readPortName(directory: string): string {
   try {
-    return readText(`${folder}/phys_port_name`) ?? "";
+    return readText(`${directory}/phys_port_name`) ?? "";
   } catch (error) {
     if (errnoOf(error) === EOPNOTSUPP) return "";
     throw error;
@@ -101,12 +101,12 @@ function readPortName(folder: string): string {
 }
 
 /** What is on top of a netdev has a link there (net/core/dev.c, netdev_adjacent_sysfs_add). */
-function listUppers(folder: string): string[] {
+function listUppers(directory: string): string[] {
   const prefix = "upper_";
-  return list(folder).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  return list(directory).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
 }
 
-function functionFolder(deviceId: string, root: string): string {
+function functionDirectory(deviceId: string, root: string): string {
   if (!PCI_ADDRESS.test(deviceId)) throw new RangeError(`${JSON.stringify(deviceId)} is no PCI address`);
   return `${root}/bus/pci/devices/${deviceId}`;
 }

@@ -1,4 +1,4 @@
-import type { OpenFolder } from "../sys/files.ts";
+import type { OpenDirectory } from "../sys/files.ts";
 /**
  * What the plugin asks of the kernel and orders it to do, in the plugin's words. Types only: `linux.ts` is the real
  * kernel, the tests have one in memory.
@@ -90,7 +90,7 @@ export interface Kernel {
   getBootId(): string;
   /** Microseconds since this boot began, which nobody can set (CLOCK_BOOTTIME); of two calls the later gets more. */
   getBootTimeUs(): number;
-  /** The namespace the plugin runs in, where devices are at home. */
+  /** The namespace the plugin runs in, where devices are on the host. */
   readonly hostNetns: Netns;
   /** @throws {NetnsError} when the path is missing or no network namespace */
   openNetns(path: string): Netns;
@@ -105,16 +105,16 @@ export interface Kernel {
   getBusDevice(id: string): BusDevice | undefined;
   readonly roceQos: RoceQos;
   /**
-   * Opens a folder below another, following no symbolic link.
+   * Opens a directory below another, following no symbolic link.
    *
-   * @param names of the folders on the way, and of the folder itself
+   * @param names of the directories on the way, and of the directory itself
    * @param make whether those that are missing are made, mode 0755
    * @throws {SyscallError} ENOTDIR for a symbolic link
    */
-  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder;
-  /** Takes the exclusive lock on a file or folder; undefined when another process has it. */
+  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory;
+  /** Takes the exclusive lock on a file or directory; undefined when another process has it. */
   tryLock(path: string): Disposable | undefined;
-  /** @throws {SyscallError} when this process cannot write to the file or folder */
+  /** @throws {SyscallError} when this process cannot write to the file or directory */
   assertWritable(path: string): void;
   sleep(milliseconds: number): void;
 }

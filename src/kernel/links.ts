@@ -1,23 +1,22 @@
 /** Network links by route netlink. */
 /** Physical and virtual functions by netlink. */
-import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
 import { NetlinkError } from "../netlink/error.ts";
-import { decodeRdmaNode, listDevices } from "../netlink/nldev.ts";
+import { decodeRdmaNode, devicesRequest } from "../netlink/nldev.ts";
 import {
+  addressesRequest,
   decodeAddressLink,
   decodeLink,
   decodeLinkDetails,
-  getLink as getLinkRequest,
-  getLinkWithVfs,
   type Link,
-  listAddresses,
-  listLinks,
-  setVfGuid as vfGuid,
-  setVfMac as vfMac,
+  linkRequest,
+  linksRequest,
+  linkWithVfsRequest,
+  vfGuidRequest,
+  vfMacRequest,
 } from "../netlink/rtnl.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
 import { ENODEV } from "../sys/errno.ts";
-import { within } from "../sys/netns.ts";
+import { inNetns } from "../sys/netns.ts";
 import { getPfDeviceId } from "./functions.ts";
 import type { LinkDetails, Netns, PhysicalFunction, RdmaNode, VirtualFunction } from "./kernel.ts";
 import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
@@ -29,7 +28,7 @@ const LONGEST_NAME = 15;
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   if (name.includes("\0") || new TextEncoder().encode(name).length > LONGEST_NAME) return undefined;
   try {
-    const [reply] = socket.request(`look up link ${JSON.stringify(name)}`, getLinkRequest(name));
+    const [reply] = socket.request(`look up link ${JSON.stringify(name)}`, linkRequest(name));
     return reply && decodeLink(reply.payload);
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
@@ -44,7 +43,7 @@ export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
 export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
   return listPfNetdevs().flatMap((pf) => {
     const what = `look up the virtual functions of ${JSON.stringify(pf)}`;
-    const vfMacs = socket.request(what, getLinkWithVfs(pf)).flatMap((
+    const vfMacs = socket.request(what, linkWithVfsRequest(pf)).flatMap((
       { payload },
     ) => [...decodeLink(payload).vfMacs]);
     return vfMacs.flatMap(([number, mac]) => {
@@ -57,13 +56,13 @@ export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
 /** The links of a namespace. */
 export function listLinksIn(netns: Netns): LinkDetails[] {
   using socket = open(netns, NETLINK_ROUTE);
-  return socket.request("list links", listLinks()).map(({ payload }) => decodeLinkDetails(payload));
+  return socket.request("list links", linksRequest()).map(({ payload }) => decodeLinkDetails(payload));
 }
 
 /** The RDMA devices of a namespace with their node GUIDs. */
 export function listRdmaNodes(netns: Netns): RdmaNode[] {
   using socket = open(netns, NETLINK_RDMA);
-  return socket.request("list RDMA devices", listDevices()).map(({ payload }) => decodeRdmaNode(payload));
+  return socket.request("list RDMA devices", devicesRequest()).map(({ payload }) => decodeRdmaNode(payload));
 }
 
 /**
@@ -99,7 +98,10 @@ export function listPhysicalFunctions(host: Netns): PhysicalFunction[] {
 export function setVfMac(host: Netns, pf: PhysicalFunction, number: number, mac: string): void {
   const bytes = Uint8Array.from(mac.split(":"), (part) => parseInt(part, 16));
   using socket = open(host, NETLINK_ROUTE);
-  socket.request(`give VF ${number} of "${pf.name}" the MAC address ${mac}`, vfMac(pf.index, number, bytes));
+  socket.request(
+    `give VF ${number} of "${pf.name}" the MAC address ${mac}`,
+    vfMacRequest(pf.index, number, bytes),
+  );
 }
 
 /** Sets node and port GUID of a virtual function of an InfiniBand port. */
@@ -108,17 +110,17 @@ export function setVfGuid(host: Netns, pf: PhysicalFunction, number: number, gui
   const digits = guid.toString(16).padStart(16, "0");
   for (const kind of ["node", "port"] as const) {
     const what = `give VF ${number} of "${pf.name}" the ${kind} GUID ${digits}`;
-    socket.request(what, vfGuid(pf.index, number, kind, guid));
+    socket.request(what, vfGuidRequest(pf.index, number, kind, guid));
   }
 }
 
 /** Indexes of the links of a namespace that have an IP address. */
 export function listAddressedLinks(netns: Netns): Set<number> {
   using socket = open(netns, NETLINK_ROUTE);
-  const addresses = socket.request("list IP addresses", listAddresses());
+  const addresses = socket.request("list IP addresses", addressesRequest());
   return new Set(addresses.map(({ payload }) => decodeAddressLink(payload)));
 }
 
 function open(netns: Netns, protocol: number): NetlinkSocket {
-  return within(netns, () => new NetlinkSocket(protocol));
+  return inNetns(netns, () => new NetlinkSocket(protocol));
 }

@@ -1,11 +1,10 @@
-import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
 import { findLibmnl, findLibmnlFile } from "../netlink/libmnl.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
 import { EAGAIN, SyscallError } from "../sys/errno.ts";
 import { openForReading } from "../sys/fd.ts";
-import { assertWritable, type OpenFolder, openFolder } from "../sys/files.ts";
+import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
-import { homeNetns, isHomeNetns, listNetns, type OpenNetns, openNetns, within } from "../sys/netns.ts";
+import { hostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { holdSignals } from "../sys/signals.ts";
 import * as sysfs from "./functions.ts";
 import type {
@@ -52,7 +51,7 @@ export class LinuxKernel implements Kernel {
   }
 
   get hostNetns(): LinuxNetns {
-    return this.#hostNetns ??= new LinuxNetns(homeNetns());
+    return this.#hostNetns ??= new LinuxNetns(hostNetns());
   }
 
   openNetns(path: string): Netns {
@@ -60,7 +59,7 @@ export class LinuxKernel implements Kernel {
   }
 
   isHostNetns(path: string): boolean {
-    return isHomeNetns(path);
+    return isHostNetns(path);
   }
 
   listNetns(): ReturnType<Kernel["listNetns"]> {
@@ -79,8 +78,8 @@ export class LinuxKernel implements Kernel {
     return getBusDevice(id);
   }
 
-  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
-    return openFolder(base, names, make);
+  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
+    return openDirectory(base, names, make);
   }
 
   tryLock(path: string): Disposable | undefined {
@@ -132,7 +131,7 @@ class LinuxNetns implements Netns {
   socket(protocol: number): NetlinkSocket {
     const open = this.#sockets.get(protocol);
     if (open) return open;
-    const socket = within(this.#netns, () => new NetlinkSocket(protocol));
+    const socket = inNetns(this.#netns, () => new NetlinkSocket(protocol));
     this.#sockets.set(protocol, socket);
     return socket;
   }
@@ -147,7 +146,7 @@ class LinuxNetns implements Netns {
 
   moveRdmaDevice(index: number, to: Netns): void {
     const socket = this.socket(NETLINK_RDMA);
-    within(this.#netns, () => rdma.moveDevice(socket, index, to.fd));
+    inNetns(this.#netns, () => rdma.moveDevice(socket, index, to.fd));
   }
 
   renameRdmaDevice(index: number, name: string): void {

@@ -15,10 +15,10 @@ export function getRelease(root = ""): string {
  * @param name with underscores, as the kernel spells it in sysfs
  */
 export function getModuleState(name: string, root = ""): ModuleState {
-  const folder = `${root}/sys/module/${name}`;
-  if (exists(`${folder}/initstate`)) return "loaded";
+  const directory = `${root}/sys/module/${name}`;
+  if (exists(`${directory}/initstate`)) return "loaded";
   const modules = `${root}/lib/modules/${getRelease(root)}`;
-  if (exists(folder) || isListed(`${modules}/modules.builtin`, name)) return "built in";
+  if (exists(directory) || isListed(`${modules}/modules.builtin`, name)) return "built in";
   return isListed(`${modules}/modules.dep`, name) ? "not loaded" : "missing";
 }
 

@@ -11,10 +11,10 @@ export class RoceQosError extends Error {
   }
 }
 
-/** Where a setting is kept: below the folder each port has one of its number, with the file. */
+/** Where a setting is kept: below the directory each port has one of its number, with the file. */
 interface Place {
   readonly setting: string;
-  readonly folder: (device: string) => string;
+  readonly directory: (device: string) => string;
   readonly file: string;
   readonly parse: (text: string) => number | undefined;
   /** What to do when it is not there. */
@@ -25,7 +25,7 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
   // Not of the mainline kernel, but of mlx5 in NVIDIA's driver packages (qos.c, traffic_class_show and _store).
   trafficClass: {
     setting: "traffic class",
-    folder: (device) => `class/infiniband/${asFileName(device)}/tc`,
+    directory: (device) => `class/infiniband/${asFileName(device)}/tc`,
     file: "traffic_class",
     parse: parseTrafficClass,
     advice:
@@ -35,7 +35,7 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
   // drivers/infiniband/core/cma_configfs.c, kernel 4.11.
   tos: {
     setting: "default ToS",
-    folder: (device) => `${groupOf(device)}/ports`,
+    directory: (device) => `${groupOf(device)}/ports`,
     file: "default_roce_tos",
     parse: (text) => /^\d+$/.test(text) ? Number(text) : undefined,
     advice:
@@ -85,10 +85,10 @@ export class LinuxRoceQos implements RoceQos {
     const place = PLACES[setting];
     try {
       using _group = setting === "tos" ? this.#ensureGroup(device) : undefined;
-      const folder = `${this.root}/${place.folder(device)}`;
-      const ports = list(folder).length;
-      if (ports === 0) throw new Deno.errors.NotFound(`${JSON.stringify(folder)} is not there`);
-      return Array.from({ length: ports }, (_, port) => work(`${folder}/${port + 1}/${place.file}`, port));
+      const directory = `${this.root}/${place.directory(device)}`;
+      const ports = list(directory).length;
+      if (ports === 0) throw new Deno.errors.NotFound(`${JSON.stringify(directory)} is not there`);
+      return Array.from({ length: ports }, (_, port) => work(`${directory}/${port + 1}/${place.file}`, port));
     } catch (cause) {
       const { message } = cause as Error;
       // ENODEV, which Deno gives no name: RDMA CM has not taken the device.
@@ -101,7 +101,7 @@ export class LinuxRoceQos implements RoceQos {
     }
   }
 
-  /** The kernel fills the group with a folder for each port; what is set there stays when the group goes. */
+  /** The kernel fills the group with a directory for each port; what is set there stays when the group goes. */
   #ensureGroup(device: string): Disposable | undefined {
     if (this.hasGroup(device)) return undefined;
     Deno.mkdirSync(`${this.root}/${groupOf(device)}`);

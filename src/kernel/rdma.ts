@@ -3,20 +3,20 @@
 import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
-import { setSharedMode } from "../netlink/nldev.ts";
+import { sharedModeRequest } from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
 import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
 
 /** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
-  const reply = single(socket, "ask for the RDMA namespace mode", nldev.getSystem());
+  const reply = single(socket, "ask for the RDMA namespace mode", nldev.systemRequest());
   return nldev.decodeSharedMode(reply.payload) ? "shared" : "exclusive";
 }
 
 /** The devices that the socket's namespace has; in shared mode all. */
 export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
-  return socket.request("list RDMA devices", nldev.listDevices()).map((message) =>
+  return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeDevice(message.payload)
   );
 }
@@ -24,7 +24,9 @@ export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
 /** A device by its index, or undefined: what the socket's namespace does not have is EINVAL (nldev.c, nldev_get_doit). */
 export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | undefined {
   try {
-    return nldev.decodeDevice(single(socket, `look up RDMA device ${index}`, nldev.getDevice(index)).payload);
+    return nldev.decodeDevice(
+      single(socket, `look up RDMA device ${index}`, nldev.deviceRequest(index)).payload,
+    );
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === EINVAL) return undefined;
     throw error;
@@ -36,12 +38,15 @@ export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | un
  * that of the sender, not of the socket); a move to where it is would reset the device.
  */
 export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number): void {
-  socket.request(`move RDMA device ${index}`, nldev.setDeviceNetns(index, netnsFd));
+  socket.request(`move RDMA device ${index}`, nldev.moveDeviceRequest(index, netnsFd));
 }
 
 /** Gives a device another name. */
 export function renameDevice(socket: NetlinkSocket, index: number, name: string): void {
-  socket.request(`rename RDMA device ${index} to ${JSON.stringify(name)}`, nldev.setDeviceName(index, name));
+  socket.request(
+    `rename RDMA device ${index} to ${JSON.stringify(name)}`,
+    nldev.renameDeviceRequest(index, name),
+  );
 }
 
 /** There is none, its client or the command is unknown, or the namespace has no such device (nldev.c, nldev_get_chardev). */
@@ -51,7 +56,7 @@ const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;
   try {
-    return nldev.decodeCharDevice(single(socket, what, nldev.getCharDevice(index, "uverbs")).payload);
+    return nldev.decodeCharDevice(single(socket, what, nldev.charDeviceRequest(index, "uverbs")).payload);
   } catch (error) {
     if (error instanceof NetlinkError && NO_CHAR_DEVICE.includes(error.errno)) return undefined;
     throw error;
@@ -61,7 +66,7 @@ export function getUverbs(socket: NetlinkSocket, index: number): string | undefi
 /** How many objects of each kind processes have on a device. */
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;
-  return nldev.decodeResources(single(socket, what, nldev.getResources(index)).payload);
+  return nldev.decodeResources(single(socket, what, nldev.resourcesRequest(index)).payload);
 }
 
 function single(socket: NetlinkSocket, what: string, request: Request): Message {
@@ -72,5 +77,5 @@ function single(socket: NetlinkSocket, what: string, request: Request): Message 
 
 /** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
 export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
-  socket.request(`set the RDMA namespace mode to ${mode}`, setSharedMode(mode === "shared"));
+  socket.request(`set the RDMA namespace mode to ${mode}`, sharedModeRequest(mode === "shared"));
 }

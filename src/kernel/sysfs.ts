@@ -8,27 +8,31 @@ const BUSES = ["pci", "auxiliary"] as const;
  * Looks a device up on the buses. Which bus it is on is decided by where it exists, not by the form of its name.
  *
  * @param id a PCI address (`0000:3b:00.2`) or an auxiliary device (`mlx5_core.sf.4`)
- * @returns undefined when no bus has it, or the id is no name that could stand in a folder
+ * @returns undefined when no bus has it, or the id is no name that could stand in a directory
  */
 export function getBusDevice(id: string, root = "/sys"): BusDevice | undefined {
   if (!isFileName(id)) return undefined;
   for (const bus of BUSES) {
-    const folder = `${root}/bus/${bus}/devices/${id}`;
-    if (!exists(folder)) continue;
-    const driver = linkName(`${folder}/driver`);
-    const rdmaDevices = list(`${folder}/infiniband`);
-    const uverbs = list(`${folder}/infiniband_verbs`).map((name) => {
-      return { name, rdmaDevice: readText(`${folder}/infiniband_verbs/${name}/ibdev`) ?? "" };
+    const directory = `${root}/bus/${bus}/devices/${id}`;
+    if (!exists(directory)) continue;
+    const driver = linkName(`${directory}/driver`);
+    const rdmaDevices = list(`${directory}/infiniband`);
+    const uverbs = list(`${directory}/infiniband_verbs`).map((name) => {
+      return { name, rdmaDevice: readText(`${directory}/infiniband_verbs/${name}/ibdev`) ?? "" };
     });
-    const isPhysicalFunction = bus === "pci" && !exists(`${folder}/physfn`);
+    const isPhysicalFunction = bus === "pci" && !exists(`${directory}/physfn`);
     return {
       id,
       bus,
       ...(driver === undefined ? {} : { driver }),
       isPhysicalFunction,
-      enabledVfs: isPhysicalFunction && Number(readText(`${folder}/sriov_numvfs`)) || 0,
+      enabledVfs: isPhysicalFunction && Number(readText(`${directory}/sriov_numvfs`)) || 0,
       rdmaDevices,
-      rdmaDeviceCount: Math.max(rdmaDevices.length, uverbs.length, countFolders(`${folder}/infiniband`)),
+      rdmaDeviceCount: Math.max(
+        rdmaDevices.length,
+        uverbs.length,
+        countDirectorys(`${directory}/infiniband`),
+      ),
       uverbs,
     };
   }
@@ -63,9 +67,9 @@ export function exists(path: string): boolean {
   return absentIsUndefined(() => Deno.statSync(path)) !== undefined;
 }
 
-/** The names in a folder, sorted; none when it is absent. */
-export function list(folder: string): string[] {
-  return absentIsUndefined(() => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort()) ?? [];
+/** The names in a directory, sorted; none when it is absent. */
+export function list(directory: string): string[] {
+  return absentIsUndefined(() => [...Deno.readDirSync(directory)].map((entry) => entry.name).sort()) ?? [];
 }
 
 /** What a link points at, or undefined when it is absent. */
@@ -74,11 +78,11 @@ export function linkTarget(path: string): string | undefined {
 }
 
 /**
- * How many folders are in a folder of sysfs, those included that only other network namespaces show. Each is a link to
+ * How many directories are in a directory of sysfs, those included that only other network namespaces show. Each is a link to
  * the one above (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or given to another namespace.
  */
-function countFolders(folder: string): number {
-  return (absentIsUndefined(() => Deno.statSync(folder).nlink) ?? 2) - 2;
+function countDirectorys(directory: string): number {
+  return (absentIsUndefined(() => Deno.statSync(directory).nlink) ?? 2) - 2;
 }
 
 /** The last part of what a link points at, or undefined when it is absent. */
@@ -128,24 +132,24 @@ const NETWORK_CLASS = "0x02";
 export function listNetworkFunctions(root = ""): NetworkFunction[] {
   const bus = `${root}/sys/bus/pci/devices`;
   return list(bus).filter((id) => readText(`${bus}/${id}/class`)?.startsWith(NETWORK_CLASS)).map((id) => {
-    const folder = `${bus}/${id}`;
-    const driver = linkName(`${folder}/driver`);
+    const directory = `${bus}/${id}`;
+    const driver = linkName(`${directory}/driver`);
     return {
       id,
       ...(driver === undefined ? {} : { driver }),
-      netdevs: list(`${folder}/net`),
-      isVirtual: exists(`${folder}/physfn`),
-      totalVfs: Number(readText(`${folder}/sriov_totalvfs`) ?? 0),
-      enabledVfs: Number(readText(`${folder}/sriov_numvfs`) ?? 0),
-      rdmaDevices: list(`${folder}/infiniband`),
+      netdevs: list(`${directory}/net`),
+      isVirtual: exists(`${directory}/physfn`),
+      totalVfs: Number(readText(`${directory}/sriov_totalvfs`) ?? 0),
+      enabledVfs: Number(readText(`${directory}/sriov_numvfs`) ?? 0),
+      rdmaDevices: list(`${directory}/infiniband`),
     };
   });
 }
 
 /** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
 export function listVerbsDevices(root = ""): string[] {
-  const folder = `${root}/sys/class/infiniband_verbs`;
-  const names = list(folder).map((uverbs) => readText(`${folder}/${uverbs}/ibdev`));
+  const directory = `${root}/sys/class/infiniband_verbs`;
+  const names = list(directory).map((uverbs) => readText(`${directory}/${uverbs}/ibdev`));
   return names.filter((name) => name !== undefined);
 }
 

@@ -6,8 +6,14 @@
  *   0        2        4                    4+n   padded
  *   | length | type   | value (n bytes) ...  | 0 |
  */
-import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_ALIGNTO } from "./constants.ts";
 import { DecodeError } from "./error.ts";
+
+/** Takes the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER off an attribute's type. */
+const NLA_TYPE_MASK = 0x3fff;
+/** Every structure and attribute starts on a multiple of this many bytes. */
+const NLMSG_ALIGNTO = 4;
+/** sizeof(struct nlattr). */
+const NLA_HDRLEN = 4;
 
 /** An attribute to send. One that holds others has these in `nested` and an empty value. */
 export interface Attribute {

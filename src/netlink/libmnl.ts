@@ -12,7 +12,7 @@ const SYMBOLS = {
 
 type Symbols = Functions<typeof SYMBOLS>;
 
-/** Neither the system nor the plugin's own folder has a libmnl that can be used. */
+/** Neither the system nor the plugin's own directory has a libmnl that can be used. */
 export class LibmnlMissing extends Error {
   override readonly name = "LibmnlMissing";
 }
@@ -31,7 +31,7 @@ let symbols: Symbols | undefined;
 let openedPath = "";
 
 /**
- * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable stands in that folder
+ * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable stands in that directory
  * itself, one that was copied by hand beside it.
  *
  * @throws {LibmnlMissing} when neither can be opened

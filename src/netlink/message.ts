@@ -5,18 +5,21 @@
  *   | length | type   | flags  | sequence | port   | payload ...
  */
 import { align, type Attribute, decodeAttributes, getText, viewOf } from "./attribute.ts";
-import {
-  NLM_F_ACK,
-  NLM_F_ACK_TLVS,
-  NLM_F_CAPPED,
-  NLM_F_DUMP,
-  NLM_F_DUMP_INTR,
-  NLMSG_DONE,
-  NLMSG_ERROR,
-  NLMSG_HDRLEN,
-  NLMSGERR_ATTR_MSG,
-} from "./constants.ts";
 import { DecodeError } from "./error.ts";
+
+export const NLM_F_REQUEST = 0x1;
+export const NLM_F_ACK = 0x4;
+export const NLM_F_DUMP_INTR = 0x10;
+export const NLM_F_DUMP = 0x300;
+/** In a reply of type NLMSG_ERROR: the original request was left out, all but its header. */
+const NLM_F_CAPPED = 0x100;
+/** In a reply of type NLMSG_ERROR: attributes NLMSGERR_ATTR_* follow. */
+const NLM_F_ACK_TLVS = 0x200;
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+const NLMSGERR_ATTR_MSG = 1;
+/** sizeof(struct nlmsghdr). */
+const NLMSG_HDRLEN = 16;
 
 /** A request: what stands in the header, the family's own fixed structure, and the attributes after it. */
 export interface Request {

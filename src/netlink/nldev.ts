@@ -15,17 +15,16 @@ import {
   u32,
   u8,
 } from "./attribute.ts";
-import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, type Request } from "./message.ts";
 import { DecodeError } from "./error.ts";
-import type { Request } from "./message.ts";
 
 const RDMA_NL_NLDEV = 5;
 
-export const RDMA_NLDEV_CMD_GET = 1;
+const RDMA_NLDEV_CMD_GET = 1;
 export const RDMA_NLDEV_CMD_SET = 2;
-export const RDMA_NLDEV_CMD_SYS_GET = 6;
-export const RDMA_NLDEV_CMD_RES_GET = 9;
-export const RDMA_NLDEV_CMD_GET_CHARDEV = 15;
+const RDMA_NLDEV_CMD_SYS_GET = 6;
+const RDMA_NLDEV_CMD_RES_GET = 9;
+const RDMA_NLDEV_CMD_GET_CHARDEV = 15;
 
 const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
 const RDMA_NLDEV_ATTR_DEV_NAME = 2;
@@ -53,17 +52,17 @@ export interface ResourceCount {
 }
 
 /** Asks for all devices that the socket's namespace may see. */
-export function listDevices(): Request {
+export function devicesRequest(): Request {
   return request(RDMA_NLDEV_CMD_GET, [], NLM_F_DUMP);
 }
 
 /** Asks for one device; the kernel refuses with EINVAL when the socket's namespace does not have it. */
-export function getDevice(index: number): Request {
+export function deviceRequest(index: number): Request {
   return request(RDMA_NLDEV_CMD_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
 /** Orders a device into the namespace behind an open file descriptor. The sending thread must be in the device's. */
-export function setDeviceNetns(index: number, netnsFd: number): Request {
+export function moveDeviceRequest(index: number, netnsFd: number): Request {
   return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     u32(RDMA_NLDEV_NET_NS_FD, netnsFd),
@@ -71,7 +70,7 @@ export function setDeviceNetns(index: number, netnsFd: number): Request {
 }
 
 /** Orders a new name. Never together with a namespace: kernels ignore the move then (nldev.c, nldev_set_doit). */
-export function setDeviceName(index: number, name: string): Request {
+export function renameDeviceRequest(index: number, name: string): Request {
   return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     text(RDMA_NLDEV_ATTR_DEV_NAME, name),
@@ -79,12 +78,12 @@ export function setDeviceName(index: number, name: string): Request {
 }
 
 /** Asks for the subsystem's settings, the namespace mode among them. */
-export function getSystem(): Request {
+export function systemRequest(): Request {
   return request(RDMA_NLDEV_CMD_SYS_GET, []);
 }
 
 /** Asks for the character device that a client ("uverbs", "umad") made for an RDMA device. */
-export function getCharDevice(index: number, client: string): Request {
+export function charDeviceRequest(index: number, client: string): Request {
   return request(RDMA_NLDEV_CMD_GET_CHARDEV, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     text(RDMA_NLDEV_ATTR_CHARDEV_TYPE, client),
@@ -92,12 +91,12 @@ export function getCharDevice(index: number, client: string): Request {
 }
 
 /** Asks how many objects processes have on a device. */
-export function getResources(index: number): Request {
+export function resourcesRequest(index: number): Request {
   return request(RDMA_NLDEV_CMD_RES_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
 /**
- * Reads one reply to {@linkcode listDevices} or {@linkcode getDevice}.
+ * Reads one reply to {@linkcode devicesRequest} or {@linkcode deviceRequest}.
  *
  * @throws {DecodeError} when the index or the name is missing, or a value has the wrong size
  */
@@ -113,7 +112,7 @@ export function decodeDevice(payload: Uint8Array): RdmaDevice {
 }
 
 /**
- * Reads the reply to {@linkcode getSystem}: true when devices are shared by all namespaces.
+ * Reads the reply to {@linkcode systemRequest}: true when devices are shared by all namespaces.
  *
  * @throws {DecodeError} when the mode is missing, as on kernels without RDMA namespaces
  */
@@ -125,12 +124,12 @@ export function decodeSharedMode(payload: Uint8Array): boolean {
   return mode !== 0;
 }
 
-/** Reads the reply to {@linkcode getCharDevice}: the name below /dev/infiniband, or undefined when there is none. */
+/** Reads the reply to {@linkcode charDeviceRequest}: the name below /dev/infiniband, or undefined when there is none. */
 export function decodeCharDevice(payload: Uint8Array): string | undefined {
   return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_CHARDEV_NAME);
 }
 
-/** Reads the reply to {@linkcode getResources}, one entry a kind, also those with none. */
+/** Reads the reply to {@linkcode resourcesRequest}, one entry a kind, also those with none. */
 export function decodeResources(payload: Uint8Array): ResourceCount[] {
   const summary = getBytes(decodeAttributes(payload), RDMA_NLDEV_ATTR_RES_SUMMARY);
   if (!summary) return [];
@@ -163,12 +162,12 @@ const RDMA_NLDEV_CMD_SYS_SET = 7;
 const RDMA_NLDEV_ATTR_NODE_GUID = 6;
 
 /** Orders the namespace mode: whether devices are shared by all namespaces. Needs CAP_NET_ADMIN. */
-export function setSharedMode(shared: boolean): Request {
+export function sharedModeRequest(shared: boolean): Request {
   return order(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
 }
 
 /**
- * Reads one reply to `listDevices` with the device's node GUID. The kernel sends it in the machine's byte order
+ * Reads one reply to `devicesRequest` with the device's node GUID. The kernel sends it in the machine's byte order
  * (drivers/infiniband/core/nldev.c, fill_dev_info), so the number is the one whose 16 digits people write.
  *
  * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size

@@ -13,9 +13,8 @@ import {
   u32,
   viewOf,
 } from "./attribute.ts";
-import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "./constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, type Request } from "./message.ts";
 import { DecodeError } from "./error.ts";
-import type { Request } from "./message.ts";
 
 const RTM_GETLINK = 18;
 
@@ -23,18 +22,18 @@ const RTM_GETLINK = 18;
 const ARPHRD_INFINIBAND = 32;
 
 /** sizeof(struct ifinfomsg): family u8, pad u8, type u16, index s32, flags u32, change u32. */
-export const IFINFOMSG_LENGTH = 16;
+const IFINFOMSG_LENGTH = 16;
 
 const IFLA_IFNAME = 3;
 const IFLA_NUM_VF = 21;
-export const IFLA_VFINFO_LIST = 22;
+const IFLA_VFINFO_LIST = 22;
 const IFLA_EXT_MASK = 29;
 const IFLA_PARENT_DEV_NAME = 56;
 
-export const IFLA_VF_INFO = 1;
-export const IFLA_VF_MAC = 1;
+const IFLA_VF_INFO = 1;
+const IFLA_VF_MAC = 1;
 /** sizeof(struct ifla_vf_mac): vf u32, then 32 bytes of address. */
-export const IFLA_VF_MAC_LENGTH = 36;
+const IFLA_VF_MAC_LENGTH = 36;
 const ETH_ALEN = 6;
 
 const RTEXT_FILTER_VF = 1;
@@ -55,17 +54,17 @@ export interface Link {
 }
 
 /** Asks for one link by its name. */
-export function getLink(name: string): Request {
+export function linkRequest(name: string): Request {
   return request([text(IFLA_IFNAME, name)]);
 }
 
 /** Asks for one link by its name, a physical function with its VFs. */
-export function getLinkWithVfs(name: string): Request {
+export function linkWithVfsRequest(name: string): Request {
   return request([text(IFLA_IFNAME, name), WITH_VFS]);
 }
 
 /** Asks for all links, physical functions with their VFs. */
-export function listLinks(): Request {
+export function linksRequest(): Request {
   return request([WITH_VFS], NLM_F_DUMP);
 }
 
@@ -107,7 +106,7 @@ function decodeVfMacs(attributes: Attributes): Map<number, string> {
 }
 
 /** An address as text, `02:03:00:00:48:56`. */
-export function formatMac(bytes: Uint8Array): string {
+function formatMac(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
@@ -154,7 +153,7 @@ export interface VfGuids {
 }
 
 /** Orders the administrative address of a virtual function, which its driver takes when it binds. */
-export function setVfMac(pfIndex: number, vf: number, mac: Uint8Array): Request {
+export function vfMacRequest(pfIndex: number, vf: number, mac: Uint8Array): Request {
   const value = new Uint8Array(IFLA_VF_MAC_LENGTH);
   viewOf(value).setUint32(0, vf, true);
   value.set(mac, 4);
@@ -165,7 +164,7 @@ export function setVfMac(pfIndex: number, vf: number, mac: Uint8Array): Request 
  * Orders the node or the port GUID of a virtual function of an InfiniBand port. One request for each: the kernel stops
  * reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID beside it is lost without an error.
  */
-export function setVfGuid(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
+export function vfGuidRequest(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
   const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
   viewOf(value).setUint32(0, vf, true);
   viewOf(value).setBigUint64(8, guid, true);
@@ -173,7 +172,7 @@ export function setVfGuid(pfIndex: number, vf: number, kind: keyof VfGuids, guid
 }
 
 /** Asks for the IP addresses of all links, IPv4 and IPv6. */
-export function listAddresses(): Request {
+export function addressesRequest(): Request {
   return {
     type: RTM_GETADDR,
     flags: NLM_F_REQUEST | NLM_F_DUMP,

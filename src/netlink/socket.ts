@@ -5,6 +5,9 @@ import { DecodeError, NetlinkError } from "./error.ts";
 import { encodeMessage } from "./libmnl.ts";
 import { type Message, Reply, type Request } from "./message.ts";
 
+export const NETLINK_ROUTE = 0;
+export const NETLINK_RDMA = 20;
+
 // Sockets: linux/net.h, linux/socket.h, asm-generic/socket.h, linux/netlink.h.
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;

@@ -6,18 +6,18 @@ import { type Claim, describeClaim, isAlive, listClaims } from "./claims.ts";
 import { countAway, type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
 import { refuseSubDevices } from "./move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
-import { bringHome } from "./restore.ts";
+import { restoreDevices } from "./restore.ts";
 
 /** A function's RDMA devices that ADD may take. */
 export interface AcquiredDevices {
-  readonly atHome: readonly FunctionDevice[];
+  readonly onHost: readonly FunctionDevice[];
   /** Devices that the pod has already. */
   readonly inPod: readonly RdmaDevice[];
 }
 
 /**
  * Finds the RDMA devices of a function and makes sure that no other pod has them. Devices that a dead pod left in a
- * namespace are brought home first.
+ * namespace are restored to the host first.
  *
  * @param file the name of this attachment's own record
  * @throws {CniError} 110 when there are none, 111 when another pod has one, 112 when it is a physical function's and
@@ -32,10 +32,10 @@ export function acquireDevices(
 ): AcquiredDevices {
   const found = getFunction(node, deviceId);
   checkPhysicalFunction(found, config.allowPf, node, log);
-  refuseSubDevices(found.atHome, found.atHome);
+  refuseSubDevices(found.onHost, found.onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
-  if (pod.inode === node.kernel.hostNetns.inode) return { atHome: [], inPod: found.atHome };
-  if (countAway(found.bus) === 0) return { atHome: found.atHome, inPod: [] };
+  if (pod.inode === node.kernel.hostNetns.inode) return { onHost: [], inPod: found.onHost };
+  if (countAway(found.bus) === 0) return { onHost: found.onHost, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
   const holder = claims.find((claim) => isAlive(node.kernel, claim));
@@ -51,28 +51,28 @@ export function acquireDevices(
   if (!acquired || acquired.inPod.length > 0 && unknown) {
     throw inUse(deviceId, unknown ? describeClaim(unknown) : "no record of this plugin tells which");
   }
-  refuseSubDevices(acquired.atHome, acquired.atHome);
+  refuseSubDevices(acquired.onHost, acquired.onHost);
   return acquired;
 }
 
 /** All RDMA devices that a function has, or undefined when one is neither on the host nor in the pod. */
 function findDevices(node: Node, deviceId: string, pod: Netns): AcquiredDevices | undefined {
-  const { bus, atHome } = getFunction(node, deviceId);
+  const { bus, onHost } = getFunction(node, deviceId);
   const away = countAway(bus);
   const inPod = away > 0 ? listDevicesIn(pod, bus) : [];
-  return inPod.length === away ? { atHome, inPod } : undefined;
+  return inPod.length === away ? { onHost, inPod } : undefined;
 }
 
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
 function evict({ file, record }: Claim, node: Node, log: Log, deviceId: string): void {
   if (!record.netns) return;
-  log.warning(`Pod of ${file} is gone but still has device ${deviceId}: bringing it home`);
-  if (!bringHome(node, log, file, record, "")) throw inUse(deviceId, describeClaim({ file, record }));
+  log.warning(`Pod of ${file} is gone but still has device ${deviceId}: restoring it`);
+  if (!restoreDevices(node, log, file, record, "")) throw inUse(deviceId, describeClaim({ file, record }));
   node.state.remove(file);
 }
 
 function checkPhysicalFunction(
-  { bus, atHome }: RdmaFunction,
+  { bus, onHost }: RdmaFunction,
   allowPf: boolean,
   { kernel }: Node,
   log: Log,
@@ -86,7 +86,7 @@ function checkPhysicalFunction(
       "pass the address of a virtual function as deviceID",
     );
   }
-  const users = atHome.flatMap(({ index, name }) =>
+  const users = onHost.flatMap(({ index, name }) =>
     kernel.hostNetns.listResources(index).filter(({ count }) => count > 0n)
       .map(({ kind, count }) => `${count} ${kind} on ${name}`)
   );
@@ -101,8 +101,8 @@ function inUse(deviceId: string, holder: string): CniError {
   return new CniError(
     ErrorCode.deviceInUse,
     `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: it is in another network namespace`,
-    `${holder}; delete that pod, or bring the device home by a process PID that is there: ip netns attach home 1; ` +
-      "nsenter -t PID --net rdma dev set NAME netns home; ip netns del home",
+    `${holder}; delete that pod, or return the device to the host by a process PID that is there: ip netns attach host 1; ` +
+      "nsenter -t PID --net rdma dev set NAME netns host; ip netns del host",
   );
 }
 
@@ -113,18 +113,18 @@ function inUse(deviceId: string, holder: string): CniError {
  * @throws {CniError} code 110 when one that is wanted is not there
  */
 export function selectDevices(
-  { atHome, inPod }: AcquiredDevices,
+  { onHost, inPod }: AcquiredDevices,
   wanted: RdmaSelection,
   deviceId: string,
 ): AcquiredDevices {
-  if (wanted === "all") return { atHome, inPod };
-  const all = [...atHome, ...inPod].sort((a, b) => a.index - b.index);
+  if (wanted === "all") return { onHost, inPod };
+  const all = [...onHost, ...inPod].sort((a, b) => a.index - b.index);
   const chosen = (wanted === "first" ? [1] : wanted).map((one) => {
     const device = typeof one === "number" ? all[one - 1] : all.find(({ name }) => name === one);
     return device ?? absent(one, all, deviceId);
   });
   const isChosen = (device: RdmaDevice) => chosen.includes(device);
-  return { atHome: atHome.filter(isChosen), inPod: inPod.filter(isChosen) };
+  return { onHost: onHost.filter(isChosen), inPod: inPod.filter(isChosen) };
 }
 
 function absent(wanted: string | number, all: readonly RdmaDevice[], deviceId: string): never {

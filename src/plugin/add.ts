@@ -21,7 +21,7 @@ import {
   type OwnRecord,
   UnreadableRecord,
 } from "./record.ts";
-import { bringHome } from "./restore.ts";
+import { restoreDevices } from "./restore.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
@@ -45,7 +45,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
 
 /**
  * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends;
- * when anything fails, printing included, the devices are brought home again.
+ * when anything fails, printing included, the devices are restored to the host again.
  */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
   const { environment, config, log } = call;
@@ -60,19 +60,19 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const file = state.fileOf(attachment);
 
   state.create();
-  using _lock = takeLock(kernel, state.folder);
+  using _lock = takeLock(kernel, state.directory);
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
     finish(call, node, earlier, pod, deviceInfo);
     return print();
   }
-  if (earlier) bringHome(node, log, file, earlier, environment.netns);
+  if (earlier) restoreDevices(node, log, file, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
   const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
-  const { atHome, inPod } = choosePodNames(call, node, pod, selected, template);
-  let record = newRecord(attachment, deviceId, [...inPod, ...atHome], node, pod);
+  const { onHost, inPod } = choosePodNames(call, node, pod, selected, template);
+  let record = newRecord(attachment, deviceId, [...inPod, ...onHost], node, pod);
   state.save(record);
   using rollback = new DisposableStack();
   rollback.defer(() => undo(call, node, file, record));
@@ -80,8 +80,8 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
   }
-  const unnamed = giveNames(call, node, pod, kernel.hostNetns, atHome);
-  moveAll(node, log, atHome, pod, links);
+  const unnamed = giveNames(call, node, pod, kernel.hostNetns, onHost);
+  moveAll(node, log, onHost, pod, links);
   const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
     record = withoutNames(record, kept);
@@ -209,7 +209,7 @@ function vanished(device: RdmaDevice, pod: Netns): CniError {
 
 function undo({ environment, log }: Call, node: Node, file: string, record: AttachmentRecord): void {
   try {
-    if (bringHome(node, log, file, record, environment.netns)) node.state.remove(file);
+    if (restoreDevices(node, log, file, record, environment.netns)) node.state.remove(file);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);

@@ -39,7 +39,9 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
   }
   throw missing(
-    `there is no record ${JSON.stringify(`${node.state.folder}/${node.state.fileOf(attachmentOf(call))}`)}`,
+    `there is no record ${
+      JSON.stringify(`${node.state.directory}/${node.state.fileOf(attachmentOf(call))}`)
+    }`,
   );
 }
 

@@ -5,10 +5,10 @@ import type { Log } from "../log.ts";
 import { removeLeftover } from "./device_info.ts";
 import { type Node, takeLock } from "./node.ts";
 import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
-import { bringHome, bringHomeUnrecorded } from "./restore.ts";
+import { restoreDevices, restoreUnrecorded } from "./restore.ts";
 
 /**
- * Brings the attachment's RDMA devices home and forgets it. Succeeds whenever nothing of it is left, whatever the
+ * Restores the attachment's RDMA devices to the host and removes its record. Succeeds whenever nothing of it is left, whatever the
  * reason; fails only when a device that is in the pod cannot be moved. The record stays while a device is out of reach.
  *
  * @throws {CniError}
@@ -16,8 +16,8 @@ import { bringHome, bringHomeUnrecorded } from "./restore.ts";
 export function del(call: Call, node: Node): void {
   const { log } = call;
   const { kernel, state } = node;
-  // Without a folder there was never an ADD, and a failing ADD may be why there is none.
-  using _lock = state.exists() ? takeLock(kernel, state.folder) : undefined;
+  // Without a directory there was never an ADD, and a failing ADD may be why there is none.
+  using _lock = state.exists() ? takeLock(kernel, state.directory) : undefined;
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
   const record = loadRecord(call, node, file);
@@ -26,10 +26,10 @@ export function del(call: Call, node: Node): void {
   }
   const netns = podNetns(call, kernel);
   const { deviceId } = call.config;
-  const isDone = !record || bringHome(node, log, file, record, netns);
-  if (!record && deviceId) bringHomeUnrecorded(call, node, file, deviceId, netns);
+  const isDone = !record || restoreDevices(node, log, file, record, netns);
+  if (!record && deviceId) restoreUnrecorded(call, node, file, deviceId, netns);
   removeLeftover(call, node);
-  if (isDone) forget(node, log, file);
+  if (isDone) removeRecord(node, log, file);
 }
 
 /** CNI_NETNS. The host's namespace is no pod's: then it is as if the runtime had not said which one is. */
@@ -53,14 +53,14 @@ function loadRecord(call: Call, { state }: Node, file: string): AttachmentRecord
 }
 
 /**
- * Removes a record whose devices are home. A failure is only logged: nothing is lost by it, while a failing DEL would
+ * Removes a record whose devices are on the host. A failure is only logged: nothing is lost by it, while a failing DEL would
  * keep the pod from going away; GC tries again.
  */
-export function forget({ state }: Node, log: Log, file: string): void {
+export function removeRecord({ state }: Node, log: Log, file: string): void {
   try {
     state.remove(file);
   } catch (error) {
     if (!(error instanceof CniError)) throw error;
-    log.warning(`${error.message}; the devices are home, so the record does no harm`);
+    log.warning(`${error.message}; the devices are on the host, so the record does no harm`);
   }
 }

@@ -16,7 +16,7 @@ export interface FunctionDevice extends RdmaDevice {
 /** A function and its RDMA devices, as far as the host's namespace shows them. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
-  readonly atHome: readonly FunctionDevice[];
+  readonly onHost: readonly FunctionDevice[];
 }
 
 /** A function is there, and its driver has made no RDMA device. */
@@ -82,12 +82,12 @@ function lookUp({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  return { bus, atHome: findByName(kernel.hostNetns, bus, indexes) };
+  return { bus, onHost: findByName(kernel.hostNetns, bus, indexes) };
 }
 
 /** It has RDMA devices, and netlink has those that sysfs shows. */
-function isCertain({ bus, atHome }: RdmaFunction): boolean {
-  return bus.rdmaDeviceCount > 0 && atHome.length === bus.rdmaDevices.length;
+function isCertain({ bus, onHost }: RdmaFunction): boolean {
+  return bus.rdmaDeviceCount > 0 && onHost.length === bus.rdmaDevices.length;
 }
 
 function isNone({ bus }: RdmaFunction): boolean {
@@ -161,7 +161,7 @@ export function countAway({ rdmaDeviceCount, rdmaDevices }: BusDevice): number {
  * Whether all RDMA devices that a function has are in the host namespace. A device that is on its way there can be in
  * sysfs before netlink has it.
  */
-export function areAllHome(kernel: Kernel, deviceId: string): boolean {
+export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) return true;
   if (countAway(bus) > 0) return false;

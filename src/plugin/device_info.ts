@@ -1,7 +1,7 @@
 import { type Call, isObject, keepNumber } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { folderOf, ifPresent, type OpenFolder, replaceFile, temporaryPath } from "../sys/files.ts";
+import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../sys/files.ts";
 import { ENOTDIR, SyscallError } from "../sys/errno.ts";
 import type { Node } from "./node.ts";
 
@@ -38,7 +38,7 @@ export function openDeviceInfo(
     return undefined;
   }
   using opened = new DisposableStack();
-  const file = `${opened.use(openFolder(kernel, path)).path}/${nameOf(path)}`;
+  const file = `${opened.use(openDirectory(kernel, path)).path}/${nameOf(path)}`;
   const found = readInfo(path, file);
   const info = found ?? { type: "pci", version: "1.1.0", pci: { "pci-address": deviceId } };
   if (info["type"] !== "pci") {
@@ -62,18 +62,18 @@ export function openDeviceInfo(
 export function removeLeftover({ config: { deviceInfoFile: path } }: Call, { kernel }: Node): void {
   if (path === undefined) return;
   try {
-    using folder = openFolder(kernel, path, false);
-    Deno.removeSync(temporaryPath(`${folder.path}/${nameOf(path)}`));
+    using directory = openDirectory(kernel, path, false);
+    Deno.removeSync(temporaryPath(`${directory.path}/${nameOf(path)}`));
   } catch {
     // It is not there, or does no harm.
   }
 }
 
-function openFolder(kernel: Kernel, path: string, make = true): OpenFolder {
-  const [, base = "", below = ""] = /^((?:\/var)?\/run)\/(.*)$/s.exec(folderOf(path)) ?? [];
-  return attempt("open the folder of", path, () => {
+function openDirectory(kernel: Kernel, path: string, make = true): OpenDirectory {
+  const [, base = "", below = ""] = /^((?:\/var)?\/run)\/(.*)$/s.exec(directoryOf(path)) ?? [];
+  return attempt("open the directory of", path, () => {
     try {
-      return kernel.openFolder(base, below.split("/"), make);
+      return kernel.openDirectory(base, below.split("/"), make);
     } catch (error) {
       throw error instanceof SyscallError && error.errno === ENOTDIR ? outside(path, error) : error;
     }
@@ -120,7 +120,7 @@ function outside(path: string, cause?: unknown): CniError {
     `Cannot use runtimeConfig.CNIDeviceInfoFile ${
       JSON.stringify(path)
     }: a symbolic link, or a file, is in the way`,
-    "it must be a file below /var/run/k8s.cni.cncf.io/devinfo, in folders that are none of them links",
+    "it must be a file below /var/run/k8s.cni.cncf.io/devinfo, in directories that are none of them links",
     { cause },
   );
 }

@@ -52,7 +52,7 @@ export function makeDeviceNames(
 }
 
 /**
- * The kernel renames to almost anything. But a name becomes a folder in sysfs, which "/" would break; "%" is what
+ * The kernel renames to almost anything. But a name becomes a directory in sysfs, which "/" would break; "%" is what
  * drivers have counted names made of ("mlx5_%d"); and scripts read names between white space.
  */
 function assertName(template: string, name: string): void {
@@ -61,7 +61,7 @@ function assertName(template: string, name: string): void {
   if (length > MAX_BYTES) {
     throw invalid(template, `${quoted} has ${length} bytes, and a device's name ${MAX_BYTES} at most`);
   }
-  if (name === "." || name === "..") throw invalid(template, `${quoted} is a folder's name`);
+  if (name === "." || name === "..") throw invalid(template, `${quoted} is a directory's name`);
   if (/[/%\s\p{Cc}\p{Cs}]/u.test(name)) {
     throw invalid(template, `${quoted} has '/', '%', white space or a control character in it`);
   }

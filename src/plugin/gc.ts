@@ -1,13 +1,13 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { forget } from "./del.ts";
+import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
 import { type Node, takeLock } from "./node.ts";
-import { bringHome } from "./restore.ts";
+import { restoreDevices } from "./restore.ts";
 import type { StateEntry } from "./state.ts";
 
 /**
- * Brings home and forgets what this network's attachments left that are no longer valid. Goes on after a failure.
+ * Restores and removes what this network's attachments left that are no longer valid. Goes on after a failure.
  *
  * @throws {CniError} code 120 with all failures
  */
@@ -16,7 +16,7 @@ export function gc({ config, log }: Call, node: Node): void {
   const { validAttachments, name: network } = config;
   if (!validAttachments) return log.warning('No "cni.dev/valid-attachments": nothing is collected');
   if (!state.exists()) return;
-  using _lock = takeLock(kernel, state.folder);
+  using _lock = takeLock(kernel, state.directory);
   state.removeLeftovers();
   const valid = new Set(
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
@@ -28,9 +28,9 @@ export function gc({ config, log }: Call, node: Node): void {
       log.info(`Attachment ${entry.file} is no longer valid`);
       // Read once more: what was done for another record may have changed this one.
       const { record, fault } = state.read(entry.file);
-      if (record && !bringHome(node, log, entry.file, record, "")) continue;
+      if (record && !restoreDevices(node, log, entry.file, record, "")) continue;
       if (!record) log.warning(fault?.message ?? `Record ${entry.file} has gone`);
-      forget(node, log, entry.file);
+      removeRecord(node, log, entry.file);
     } catch (error) {
       const { message } = toCniError(error) as Error;
       failures.push(`${entry.file}: ${message}`);

@@ -34,13 +34,13 @@ export function choosePodNames(
   call: Call,
   node: Node,
   pod: Netns,
-  { atHome, inPod }: AcquiredDevices,
+  { onHost, inPod }: AcquiredDevices,
   template: string | undefined,
-): { readonly atHome: NamedDevice[]; readonly inPod: NamedDevice[] } {
+): { readonly onHost: NamedDevice[]; readonly inPod: NamedDevice[] } {
   const keep = (device: FunctionDevice) => ({ ...device, podName: device.name });
-  if (!template) return { atHome: atHome.map(keep), inPod: inPod.map(keep) };
+  if (!template) return { onHost: onHost.map(keep), inPod: inPod.map(keep) };
 
-  const own = [...inPod, ...atHome].map(({ index }) => index);
+  const own = [...inPod, ...onHost].map(({ index }) => index);
   const others = pod.listRdmaDevices().filter(({ index }) => !own.includes(index)).map(({ name }) => name);
   const names = makeDeviceNames(template, call.environment.ifname, own.length, others);
   const choose = (device: FunctionDevice) => {
@@ -49,16 +49,16 @@ export function choosePodNames(
     onTaken(call, node, pod, named);
     return keep(device);
   };
-  return { inPod: inPod.map(choose), atHome: atHome.map(choose) };
+  return { inPod: inPod.map(choose), onHost: onHost.map(choose) };
 }
 
 /**
  * Gives devices the names that they are to have in the pod. Names are unique on the whole node (device.c,
  * ib_device_rename, up to kernel 6.12 at least). So it is the rename before the move that tells, and a refusal has
- * changed nothing. A kernel that keeps the names of each namespace apart may take in the pod what it refused at home;
+ * changed nothing. A kernel that keeps the names of each namespace apart may take in the pod what it refused on the host;
  * so for devices that may keep their name it is tried there once more.
  *
- * @param netns where the devices are, at home or in the pod
+ * @param netns where the devices are, on the host or in the pod
  * @returns those that keep their name, since another device has the one they were to get
  * @throws {CniError} code 114 when there are such and the configuration does not say "keep"
  */
@@ -110,8 +110,8 @@ function onTaken(
 /** Which device has a name, for people. */
 function describeHolder({ kernel, state }: Node, pod: Netns, name: string): string {
   const find = (netns: Netns) => netns.listRdmaDevices().find((device) => device.name === name)?.index;
-  const atHome = find(kernel.hostNetns);
-  if (atHome !== undefined) return `RDMA device ${atHome} has it, in the host's network namespace`;
+  const onHost = find(kernel.hostNetns);
+  if (onHost !== undefined) return `RDMA device ${onHost} has it, in the host's network namespace`;
   for (const { file, record } of state.list()) {
     if (!record?.netns || record.bootId !== kernel.getBootId()) continue;
     using netns = openRecorded(kernel, record.netns);

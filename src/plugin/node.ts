@@ -30,7 +30,7 @@ const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 160;
 
 /**
- * Takes the lock on the state folder itself, which needs no file and no space. Moves must not overlap: two at once can
+ * Takes the lock on the state directory itself, which needs no file and no space. Moves must not overlap: two at once can
  * swap the numbers of their uverbs devices, after the device plugin has handed those numbers to pods.
  * The kernel drops the lock when the process ends, however it ends.
  *
@@ -38,20 +38,20 @@ const LONGEST_PAUSE_MS = 160;
  */
 export function takeLock(
   kernel: Pick<Kernel, "tryLock" | "sleep">,
-  folder: string,
+  directory: string,
   timeoutMs = TIMEOUT_MS,
 ): Disposable {
   let pauseMs = FIRST_PAUSE_MS;
   for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += pauseMs) {
-    const lock = kernel.tryLock(folder);
+    const lock = kernel.tryLock(directory);
     if (lock) return lock;
     if (waitedMs > 0) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
     kernel.sleep(pauseMs);
   }
   throw new CniError(
     ErrorCode.tryAgainLater,
-    `Cannot lock ${JSON.stringify(folder)}: another call has held it for ${timeoutMs / 1000} s`,
-    `"fuser -v ${folder}" tells which process; the runtime will try again`,
+    `Cannot lock ${JSON.stringify(directory)}: another call has held it for ${timeoutMs / 1000} s`,
+    `"fuser -v ${directory}" tells which process; the runtime will try again`,
   );
 }
 

@@ -56,7 +56,7 @@ export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly st
 }
 
 /**
- * Gives devices that are home the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
+ * Gives devices that are on the host the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
  * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
  * would keep the pod from going away.
  */
@@ -70,7 +70,7 @@ export function restoreQos(node: Node, log: Log, file: string, record: Attachmen
     if (index === undefined || owner?.record.devices.some((device) => device.index === index)) continue;
     const device = hostNetns.getRdmaDevice(index);
     if (device) restoreDevice(roceQos, log, device.name, qos ?? {});
-    else log.warning(`RDMA device ${hostName} (index ${index}) is not home: its QoS is not restored`);
+    else log.warning(`RDMA device ${hostName} (index ${index}) is not on the host: its QoS is not restored`);
     // A crash may have left one that ADD had made.
     if (qos?.hadGroup === false) roceQos.removeGroup(hostName);
     if (qos?.hadGroup !== undefined && podName !== hostName) roceQos.removeGroup(podName);

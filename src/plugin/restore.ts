@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
 import { type Claim, findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
-import { areAllHome, countAway, listDevicesIn } from "./device.ts";
+import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
 import { moveDevice, refuseSubDevices } from "./move.ts";
 import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
@@ -15,7 +15,7 @@ import type { AttachmentRecord, RecordedDevice } from "./record.ts";
 
 /**
  * Brings the devices of a recorded attachment to the host's namespace and gives them their names back. Devices that
- * are home already, or gone, or that a newer attachment owns, are left alone.
+ * are on the host already, or gone, or that a newer attachment owns, are left alone.
  *
  * A device that is in some other namespace, or that the kernel has not given back after some seconds, is out of reach.
  * The runtime cannot help that, and a DEL that fails keeps the pod, and the plugins before this one in the chain, from
@@ -25,7 +25,7 @@ import type { AttachmentRecord, RecordedDevice } from "./record.ts";
  * @returns whether nothing is left to do, so that the record can be removed
  * @throws {CniError} code 120 when a device is there but cannot be moved
  */
-export function bringHome(
+export function restoreDevices(
   node: Node,
   log: Log,
   file: string,
@@ -35,7 +35,7 @@ export function bringHome(
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return true;
   if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
-    log.info(`Record ${file} is from before the last boot: its devices are home`);
+    log.info(`Record ${file} is from before the last boot: its devices are on the host`);
     return true;
   }
   handOverNames(node, log, file, record);
@@ -49,8 +49,8 @@ export function bringHome(
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, record, netns);
-  const { atHome, away } = awaitReturn(node, file, record);
-  restoreNames(node, log, file, record, atHome);
+  const { onHost, away } = awaitReturn(node, file, record);
+  restoreNames(node, log, file, record, onHost);
   restoreQos(node, log, file, record);
   if (away.length === 0) return true;
   log.warning(
@@ -79,12 +79,12 @@ function describeDevice({ index, podName }: RecordedDevice): string {
 }
 
 /**
- * Brings home what a namespace has of a function, when no record tells which devices were moved. A device whose IPoIB
- * interface is the pod's is left there: ib-sriov-cni moved both, and brings them home after the interface was released.
+ * Restores what a namespace has of a function, when no record tells which devices were moved. A device whose IPoIB
+ * interface is the pod's is left there: ib-sriov-cni moved both, and restores them after the interface was released.
  *
  * @throws {CniError} code 120 when a device is there but cannot be moved
  */
-export function bringHomeUnrecorded(
+export function restoreUnrecorded(
   { environment, log }: Call,
   node: Node,
   file: string,
@@ -126,12 +126,12 @@ function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns:
   const recorded = present.filter((device) => record.devices.some((one) => isSame(one, device)));
   const others = bus && countAway(bus) > recorded.length ? listDevicesIn(netns, bus, present) : [];
   const devices = present.filter((device) => recorded.includes(device) || others.includes(device));
-  refuseSubDevices(devices, [...present, ...listSubDevicesAtHome(kernel, bus)]);
+  refuseSubDevices(devices, [...present, ...listSubDevicesOnHost(kernel, bus)]);
   for (const device of devices) {
     const what = `RDMA device ${device.name} (index ${device.index})`;
     try {
-      moveHome(kernel, device, netns);
-      log.info(`${what} brought home from ${netns.path}`);
+      moveToHost(kernel, device, netns);
+      log.info(`${what} restored to the host from ${netns.path}`);
     } catch (error) {
       if (netns.getRdmaDevice(device.index)) throw error;
       log.info(`${what} left ${netns.path} by itself: ${(error as Error).message}`);
@@ -153,10 +153,10 @@ function listPresent(netns: Netns, { devices }: AttachmentRecord): RdmaDevice[] 
 }
 
 /**
- * A kernel that keeps the names of each namespace apart may have another device of that name at home. It gives a device
+ * A kernel that keeps the names of each namespace apart may have another device of that name on the host. It gives a device
  * of a namespace that ends another one then, and so does this.
  */
-function moveHome(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
+function moveToHost(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
   try {
     moveDevice(kernel, device, netns, kernel.hostNetns);
   } catch (error) {
@@ -167,7 +167,7 @@ function moveHome(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
-function listSubDevicesAtHome(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
+function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
   if (!bus || bus.rdmaDevices.length === 0) return [];
   return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
@@ -180,7 +180,7 @@ function isSame({ index, podName }: RecordedDevice, device: RdmaDevice): boolean
 /** Where the devices of a record are. */
 interface Whereabouts {
   /** In the host namespace, in the record's order. */
-  readonly atHome: readonly (RdmaDevice | undefined)[];
+  readonly onHost: readonly (RdmaDevice | undefined)[];
   /** In another namespace, or on their way. */
   readonly away: readonly RecordedDevice[];
 }
@@ -203,11 +203,11 @@ function awaitReturn(node: Node, file: string, record: AttachmentRecord): Wherea
  * index has gone for good.
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
-  const atHome = devices.map(({ index }) =>
+  const onHost = devices.map(({ index }) =>
     index === undefined ? undefined : kernel.hostNetns.getRdmaDevice(index)
   );
-  const away = devices.filter((_, at) => !atHome[at]);
-  return { atHome, away: away.length > 0 && areAllHome(kernel, deviceId) ? [] : away };
+  const away = devices.filter((_, at) => !onHost[at]);
+  return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
 }
 
 /** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */
@@ -216,13 +216,13 @@ function restoreNames(
   log: Log,
   file: string,
   record: AttachmentRecord,
-  atHome: Whereabouts["atHome"],
+  onHost: Whereabouts["onHost"],
 ): void {
   const { hostNetns } = node.kernel;
   for (const [at, { index, podName, hostName }] of record.devices.entries()) {
     const device = index === undefined && podName !== hostName
       ? hostNetns.listRdmaDevices().find(({ name }) => name === podName)
-      : atHome[at];
+      : onHost[at];
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, file, record)) continue;
     try {
       hostNetns.renameRdmaDevice(device.index, hostName);

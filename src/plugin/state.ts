@@ -10,12 +10,12 @@ import {
 } from "./record.ts";
 
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
-export const STATE_FOLDER = "/var/lib/cni/rdma";
+export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 
 /** Bytes, a hundred times what a record has. */
 const RECORD_LIMIT = 64 * 1024;
 
-/** A file of the state folder: its record, or why it has none. */
+/** A file of the state directory: its record, or why it has none. */
 export interface StateEntry {
   readonly file: string;
   readonly record?: AttachmentRecord;
@@ -23,11 +23,11 @@ export interface StateEntry {
 }
 
 /**
- * The attachment records, one file each. Whoever writes must hold the lock on the folder. Names that start with a dot
+ * The attachment records, one file each. Whoever writes must hold the lock on the directory. Names that start with a dot
  * are temporary; no network's name can.
  */
 export class State {
-  constructor(readonly folder: string) {}
+  constructor(readonly directory: string) {}
 
   /** The name the Go plugin gives the file of an attachment. */
   fileOf({ network, containerID, ifname }: Attachment): string {
@@ -35,26 +35,26 @@ export class State {
   }
 
   /**
-   * Makes the folder, for root alone, unless it is there.
+   * Makes the directory, for root alone, unless it is there.
    *
-   * @throws {CniError} code 5, also for a folder in which others could plant records
+   * @throws {CniError} code 5, also for a directory in which others could plant records
    */
   create(): void {
-    const { folder } = this;
-    const found = this.#io("find", folder, () => ifPresent(() => Deno.statSync(folder)));
+    const { directory } = this;
+    const found = this.#io("find", directory, () => ifPresent(() => Deno.statSync(directory)));
     if (!found?.isDirectory) {
-      return this.#io("create", folder, () => Deno.mkdirSync(folder, { recursive: true, mode: 0o700 }));
+      return this.#io("create", directory, () => Deno.mkdirSync(directory, { recursive: true, mode: 0o700 }));
     }
     const { uid, mode } = found;
     if (uid === Deno.uid() && (mode! & 0o022) === 0) return;
-    this.#io("use", folder, () => {
+    this.#io("use", directory, () => {
       const rights = (mode! & 0o7777).toString(8).padStart(4, "0");
       throw new Error(`others can write there: its owner is ${uid} and its mode ${rights}, want 0 and 0700`);
     });
   }
 
   exists(): boolean {
-    return ifPresent(() => Deno.lstatSync(this.folder)) !== undefined;
+    return ifPresent(() => Deno.lstatSync(this.directory)) !== undefined;
   }
 
   /**
@@ -75,13 +75,13 @@ export class State {
    * @throws {CniError} code 5
    */
   save(record: OwnRecord): void {
-    const path = `${this.folder}/${this.fileOf(record.attachment)}`;
+    const path = `${this.directory}/${this.fileOf(record.attachment)}`;
     this.#io("write", path, () => replaceFile(path, formatRecord(record), 0o600));
   }
 
   /** Forgets an attachment: its record and what a crash while writing it may have left. @throws {CniError} code 5 */
   remove(file: string): void {
-    const path = `${this.folder}/${file}`;
+    const path = `${this.directory}/${file}`;
     this.#io("remove", path, () => {
       const temporary = temporaryPath(path);
       ifPresent(() => Deno.removeSync(temporary));
@@ -95,7 +95,7 @@ export class State {
       .map((file) => this.read(file));
   }
 
-  /** One file of the folder. */
+  /** One file of the directory. */
   read(file: string): StateEntry {
     try {
       const record = this.#read(file);
@@ -107,24 +107,28 @@ export class State {
   }
 
   /**
-   * Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. A folder is none
+   * Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. A directory is none
    * of a writer's, and would fail to go if something is in it.
    */
   removeLeftovers(): void {
     for (const { name, isDirectory } of this.#entries()) {
       if (isDirectory || !(name.startsWith(".") && name.endsWith(".tmp"))) continue;
-      const path = `${this.folder}/${name}`;
+      const path = `${this.directory}/${name}`;
       this.#io("remove", path, () => ifPresent(() => Deno.removeSync(path)));
     }
   }
 
   #entries(): Deno.DirEntry[] {
-    return this.#io("list", this.folder, () => ifPresent(() => [...Deno.readDirSync(this.folder)]) ?? []);
+    return this.#io(
+      "list",
+      this.directory,
+      () => ifPresent(() => [...Deno.readDirSync(this.directory)]) ?? [],
+    );
   }
 
-  /** Follows no symbolic link: the folder is ours, what a link in it points at is not. */
+  /** Follows no symbolic link: the directory is ours, what a link in it points at is not. */
   #read(file: string): AttachmentRecord | undefined {
-    const path = `${this.folder}/${file}`;
+    const path = `${this.directory}/${file}`;
     const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
     if (!found) return undefined;
     const fault = (reason: string) =>
@@ -146,7 +150,7 @@ export class State {
       throw new CniError(
         ErrorCode.ioFailure,
         `Cannot ${verb} ${JSON.stringify(path)}: ${reason}`,
-        `the plugin keeps its records in ${this.folder}: it must be writable, for root alone, and have space left`,
+        `the plugin keeps its records in ${this.directory}: it must be writable, for root alone, and have space left`,
         { cause },
       );
     }

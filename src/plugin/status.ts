@@ -10,7 +10,7 @@ import { type Node, requireExclusiveMode } from "./node.ts";
  * @throws {CniError} code 50 with all that is in the way
  */
 export function status({ config }: Call, { kernel, state }: Node): void {
-  const faults = [() => requireExclusiveMode(kernel), () => kernel.assertWritable(existing(state.folder))]
+  const faults = [() => requireExclusiveMode(kernel), () => kernel.assertWritable(existing(state.directory))]
     .map((test) => faultOf(test))
     .filter((fault) => fault !== undefined)
     .filter((fault) => !mayGoWithout(fault, config));
@@ -33,13 +33,16 @@ function faultOf(test: () => void): CniError | undefined {
   }
 }
 
-/** The folder itself, or the nearest one above it that is there. */
-function existing(folder: string): string {
+/** The directory itself, or the nearest one above it that is there. */
+function existing(directory: string): string {
   try {
-    if (Deno.statSync(folder).isDirectory) return folder;
+    if (Deno.statSync(directory).isDirectory) return directory;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return existing(folder.replace(/\/[^/]+$/, "") || "/");
+    if (error instanceof Deno.errors.NotFound) return existing(directory.replace(/\/[^/]+$/, "") || "/");
     if (!(error instanceof Deno.errors.NotADirectory)) throw error;
   }
-  throw new CniError(ErrorCode.ioFailure, `Cannot write to ${JSON.stringify(folder)}: it is no folder`);
+  throw new CniError(
+    ErrorCode.ioFailure,
+    `Cannot write to ${JSON.stringify(directory)}: it is not a directory`,
+  );
 }

@@ -50,11 +50,11 @@ export function openForReading(path: string): Fd {
 }
 
 /**
- * Opens a folder. A symbolic link is refused.
+ * Opens a directory. A symbolic link is refused.
  *
- * @throws {SyscallError} ENOTDIR for a symbolic link, or what else is no folder
+ * @throws {SyscallError} ENOTDIR for a symbolic link, or what else is not a directory
  */
-export function openFolder(path: string): Fd {
+export function openDirectory(path: string): Fd {
   return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 

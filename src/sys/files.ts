@@ -1,8 +1,8 @@
 import { ENOENT, SyscallError } from "./errno.ts";
-import { type Fd, openFolder as openFd, openForReading } from "./fd.ts";
+import { type Fd, openDirectory as openFd, openForReading } from "./fd.ts";
 import { check, cString } from "./libc.ts";
 
-/** Instead of a folder: a relative path begins where the process is (uapi linux/fcntl.h). */
+/** Instead of a directory: a relative path begins where the process is (uapi linux/fcntl.h). */
 const AT_FDCWD = -100;
 /** unistd.h. */
 const W_OK = 2;
@@ -13,10 +13,10 @@ export function assertWritable(path: string): void {
 }
 
 /**
- * Runs work whose new files and folders get exactly the modes that it names, whatever umask the runtime has set. A
+ * Runs work whose new files and directories get exactly the modes that it names, whatever umask the runtime has set. A
  * chmod after the creation would do the same, but to whatever has the name by then.
  */
-export function withoutUmask<T>(work: () => T): T {
+function withoutUmask<T>(work: () => T): T {
   const before = Deno.umask(0);
   try {
     return work();
@@ -33,7 +33,7 @@ export function withoutUmask<T>(work: () => T): T {
  * @param options durable: the file survives a power loss too. Without it a power loss may leave the old file, the new
  *   one or an empty one, which is enough for what means nothing after a reboot, and saves two commits of the file
  *   system's journal
- * @throws {Error} as Deno does when the folder is missing, full or not writable
+ * @throws {Error} as Deno does when the directory is missing, full or not writable
  */
 export function replaceFile(path: string, text: string, mode: number, { durable = false } = {}): void {
   const temporary = temporaryPath(path);
@@ -44,13 +44,13 @@ export function replaceFile(path: string, text: string, mode: number, { durable 
     ifPresent(() => Deno.removeSync(temporary));
     throw error;
   }
-  if (durable) syncFolder(folderOf(path));
+  if (durable) syncDirectory(directoryOf(path));
 }
 
 /** Where {@linkcode replaceFile} writes before it renames. */
 export function temporaryPath(path: string): string {
-  const folder = folderOf(path);
-  return `${folder}/.${path.slice(folder.length + 1)}.tmp`;
+  const directory = directoryOf(path);
+  return `${directory}/.${path.slice(directory.length + 1)}.tmp`;
 }
 
 const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
@@ -68,8 +68,8 @@ export function ifPresent<T>(work: () => T): T | undefined {
   }
 }
 
-/** The folder that a file is in. */
-export function folderOf(path: string): string {
+/** The directory that a file is in. */
+export function directoryOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
@@ -92,34 +92,34 @@ function createFile(path: string, mode: number): Deno.FsFile {
   }
 }
 
-/** Makes sure that what was made, renamed or removed in a folder stays so, also after a power loss. */
-export function syncFolder(path: string): void {
-  using folder = Deno.openSync(path);
-  folder.syncSync();
+/** Makes sure that what was made, renamed or removed in a directory stays so, also after a power loss. */
+export function syncDirectory(path: string): void {
+  using directory = Deno.openSync(path);
+  directory.syncSync();
 }
 
-/** A folder held open, so that what its path leads to cannot change. */
-export interface OpenFolder extends Disposable {
+/** A directory held open, so that what its path leads to cannot change. */
+export interface OpenDirectory extends Disposable {
   /** Leads to it as long as it is open. */
   readonly path: string;
 }
 
 /**
- * Opens a folder below another, which is the system's own and may be a symbolic link; below it none is followed. Each
- * folder is looked up in the one that is open, so that nobody can exchange the path meanwhile.
+ * Opens a directory below another, which is the system's own and may be a symbolic link; below it none is followed. Each
+ * directory is looked up in the one that is open, so that nobody can exchange the path meanwhile.
  *
- * @param make whether folders that are missing are made
+ * @param make whether directories that are missing are made
  * @throws {SyscallError} ENOTDIR for a symbolic link
  */
-export function openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
-  let folder = openForReading(base);
+export function openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
+  let directory = openForReading(base);
   let path = base;
   for (const name of names) {
-    using parent = folder;
+    using parent = directory;
     path += `/${name}`;
-    folder = open(`${pathOf(parent)}/${name}`, path, make);
+    directory = open(`${pathOf(parent)}/${name}`, path, make);
   }
-  return { path: pathOf(folder), [Symbol.dispose]: () => folder[Symbol.dispose]() };
+  return { path: pathOf(directory), [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
 /** @param name the path in a message */
@@ -129,14 +129,14 @@ function open(path: string, name: string, make: boolean): Fd {
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     if (!make || error.errno !== ENOENT) {
-      throw new SyscallError(`open folder ${JSON.stringify(name)}`, error.errno);
+      throw new SyscallError(`open directory ${JSON.stringify(name)}`, error.errno);
     }
   }
-  makeFolder(path);
+  makeDirectory(path);
   return open(path, name, false);
 }
 
-function makeFolder(path: string): void {
+function makeDirectory(path: string): void {
   try {
     withoutUmask(() => Deno.mkdirSync(path, { mode: 0o755 }));
   } catch (error) {

@@ -14,7 +14,7 @@ export type Functions<D extends Declarations> = Deno.StaticForeignLibraryInterfa
 const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.ForeignStatic;
 
 /**
- * Opens a library, by name from the system's folders or by an absolute path.
+ * Opens a library, by name from the system's directories or by an absolute path.
  *
  * @throws {Error} with the loader's own words when it cannot be opened
  */

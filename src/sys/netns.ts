@@ -41,20 +41,20 @@ export class NetnsError extends Error {
 }
 
 /** The namespace of the calling thread, taken at the first call: the host's, as long as nothing was entered before. */
-let home: OpenNetns | undefined;
+let host: OpenNetns | undefined;
 /** Set when a thread that went into another namespace could not come back: from then on nothing may be done. */
 let stray: Error | undefined;
 
 /** The namespace the plugin was started in. */
-export function homeNetns(): OpenNetns {
-  return home ??= openNetns(OWN_NETNS);
+export function hostNetns(): OpenNetns {
+  return host ??= openNetns(OWN_NETNS);
 }
 
 /** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
-export function isHomeNetns(path: string): boolean {
+export function isHostNetns(path: string): boolean {
   try {
     const { dev, ino } = Deno.statSync(path);
-    const { device, inode } = homeNetns();
+    const { device, inode } = hostNetns();
     return dev === device && ino === inode;
   } catch {
     return false;
@@ -91,9 +91,9 @@ export function openNetns(path: string): OpenNetns {
  *
  * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or not be left again
  */
-export function within<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
+export function inNetns<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
   if (stray) throw stray;
-  const back = homeNetns();
+  const back = hostNetns();
   if (netns.fd === back.fd) return work();
   enter(netns);
   try {
@@ -177,10 +177,10 @@ export function nsfsInode(path: string): number | undefined {
   }
 }
 
-/** What a folder below /proc contains; nothing when its process has ended or may not be looked at. */
-export function namesIn(folder: string): string[] {
+/** What a directory below /proc contains; nothing when its process has ended or may not be looked at. */
+export function namesIn(directory: string): string[] {
   try {
-    return [...Deno.readDirSync(folder)].map((entry) => entry.name);
+    return [...Deno.readDirSync(directory)].map((entry) => entry.name);
   } catch {
     return [];
   }

@@ -23,10 +23,10 @@ const NETWORK = JSON.stringify({ cniVersion: "1.1.0", name: "bench", type: "rdma
  */
 export async function measureHere(plugin: string, empty: string, runs: number): Promise<Starts[]> {
   // In memory: on a disk, the page layout alone of copies of one file differs by milliseconds.
-  const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
+  const directory = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
   try {
-    const copies = [[plugin, `${folder}/rdma-cni`], [empty, `${folder}/empty`]] as const;
-    const all = candidates(`${folder}/rdma-cni`, `${folder}/empty`);
+    const copies = [[plugin, `${directory}/rdma-cni`], [empty, `${directory}/empty`]] as const;
+    const all = candidates(`${directory}/rdma-cni`, `${directory}/empty`);
     const timed = all.map((candidate) => ({ candidate, ms: [] as number[], peakKb: [] as number[] }));
     for (let run = 0; run < runs; run++) {
       if (run % RUNS_A_COPY === 0) {
@@ -35,7 +35,7 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
       }
       for (const { candidate, ms } of timed) ms.push(await start(candidate));
     }
-    const report = `${folder}/peak`;
+    const report = `${directory}/peak`;
     for (let run = 0; run < runs; run++) {
       for (const { candidate, peakKb } of timed) {
         await start(candidate, timeWrapper(report));
@@ -44,7 +44,7 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
     }
     return timed.map(({ candidate: { name }, ms, peakKb }) => ({ name, ms, peakKb }));
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 

@@ -60,11 +60,11 @@ function readOptions(args: string[]) {
 
 async function bench(options: Options): Promise<void> {
   const { output: plugin, target } = parseBuildOptions([]);
-  const folder = fileURLToPath(new URL("empty", import.meta.url));
+  const directory = fileURLToPath(new URL("empty", import.meta.url));
   const temporary = await Deno.makeTempDir({ prefix: "rdma-cni-bench-" });
   try {
     const empty = `${temporary}/empty-program`;
-    await compile({ folder, output: empty, target, v8Flags: [] });
+    await compile({ directory, output: empty, target, v8Flags: [] });
     await compare(plugin, empty, options);
   } finally {
     await Deno.remove(temporary, { recursive: true });

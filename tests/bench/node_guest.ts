@@ -1,4 +1,4 @@
-// Runs on the simulated node. Arguments: folder of the prepared node, compiled plugin, empty program, number of runs
+// Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, empty program, number of runs
 // and, to compare with, another plugin. Prints what it does and, at the end, what it measured: see NodeLine.
 import { attachment, config, prevResult } from "../vm/guest/attachment.ts";
 import { growNode } from "../vm/guest/grow.ts";

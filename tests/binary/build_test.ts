@@ -10,7 +10,7 @@ import { PROGRAM } from "./program.ts";
 
 /** A copy that is built with the stub of the executable under test. */
 class Copy extends ProjectCopy {
-  readonly stub = `${this.folder}/denort`;
+  readonly stub = `${this.directory}/denort`;
 
   constructor() {
     super();
@@ -25,12 +25,12 @@ class Copy extends ProjectCopy {
   }
 }
 
-Deno.test("the same sources make the same executable, in another folder, at another time, in another zone", async () => {
+Deno.test("the same sources make the same executable, in another directory, at another time, in another zone", async () => {
   using copy = new Copy();
   const { success, stderr, output } = await copy.build({
     TZ: "Asia/Tokyo",
     LANG: "de_DE.UTF-8",
-    HOME: copy.folder,
+    HOME: copy.directory,
   });
   assert(success, stderr);
   for (const file of ["", ".cdx.json", ".licenses.txt"]) {
@@ -90,13 +90,15 @@ Deno.test("the bill of materials tells which executable it is of", async () => {
 });
 
 Deno.test("the bill of materials lists the packages of which the bundle has modules, as they are locked", async () => {
-  const folder = Deno.makeTempDirSync();
-  const args = ["bundle", "--quiet", "--code-splitting", "--outdir", folder, "src/main.ts"];
+  const directory = Deno.makeTempDirSync();
+  const args = ["bundle", "--quiet", "--code-splitting", "--outdir", directory, "src/main.ts"];
   await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
   // The bundler writes above each module, as a comment, where it is from.
-  const code = [...Deno.readDirSync(folder)].map(({ name }) => Deno.readTextFileSync(`${folder}/${name}`))
+  const code = [...Deno.readDirSync(directory)].map(({ name }) =>
+    Deno.readTextFileSync(`${directory}/${name}`)
+  )
     .join("");
-  Deno.removeSync(folder, { recursive: true });
+  Deno.removeSync(directory, { recursive: true });
   const paths = code.matchAll(/^\/\/ .*\/npm\/[^/]+\/((?:@[^/]+\/)?[^/]+)\/(\d[^/]*)\//gm);
   const bundled = new Set(Array.from(paths, ([, name, version]) => `${name}@${version}`));
   assert(bundled.size > 0);

@@ -90,19 +90,19 @@ for (
 }
 
 Deno.test("installed under another name, or called by a link, it is the same and calls itself so", async () => {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
     for (const name of ["rdma", "rdma-link"]) {
-      await Deno.symlink(PROGRAM, `${folder}/${name}`);
+      await Deno.symlink(PROGRAM, `${directory}/${name}`);
       const run = (...args: string[]) =>
-        new Deno.Command(`${folder}/${name}`, { args, clearEnv: true }).output();
+        new Deno.Command(`${directory}/${name}`, { args, clearEnv: true }).output();
       const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
       assertEquals(decode((await run("--version")).stdout), `rdma-cni ${VERSION}\n`);
       assertStringIncludes(decode((await run("netns-mode", "--help")).stdout), `Usage: ${name} netns-mode`);
       assertEquals((await run("netns-mode", "frob")).code, 2);
     }
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 });
 

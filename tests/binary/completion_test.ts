@@ -4,14 +4,14 @@ import { PROGRAM, start } from "./program.ts";
 
 /** Runs a shell that finds the executable as rdma-cni. */
 async function shell(program: string, args: string[]): Promise<string> {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    await Deno.symlink(PROGRAM, `${folder}/rdma-cni`);
-    const env = { PATH: `${folder}:/usr/bin:/bin`, HOME: folder, TERM: "dumb", LC_ALL: "C.UTF-8" };
+    await Deno.symlink(PROGRAM, `${directory}/rdma-cni`);
+    const env = { PATH: `${directory}:/usr/bin:/bin`, HOME: directory, TERM: "dumb", LC_ALL: "C.UTF-8" };
     const command = new Deno.Command(program, { args, env, clearEnv: true, stdin: "null" });
     return new TextDecoder().decode((await command.output()).stdout);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 

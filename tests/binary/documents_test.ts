@@ -3,7 +3,7 @@ import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/plugin/config.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { checkTypes, validate } from "../files/kubernetes_schema.ts";
-import { buildFolder, buildText, MANIFEST_FILES } from "../files/manifests.ts";
+import { buildDirectory, buildText, MANIFEST_FILES } from "../files/manifests.ts";
 import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../fixtures/documents.ts";
 import { PROGRAM, start } from "./program.ts";
 
@@ -66,51 +66,51 @@ Deno.test("the documents' bench compares with the empty program, here without th
 });
 
 Deno.test("the documents' command installs an executable that runs", async () => {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
     for (const line of [blockNamed("install"), blockNamed("link")]) {
-      const command = line.replaceAll("/opt/cni/bin", folder).replaceAll("/usr/local/sbin", folder);
+      const command = line.replaceAll("/opt/cni/bin", directory).replaceAll("/usr/local/sbin", directory);
       const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
       assertEquals(code, 0);
     }
     for (const name of ["rdma", "rdma-cni"]) {
-      const { stdout } = await new Deno.Command(`${folder}/${name}`, { args: ["--version"] }).output();
+      const { stdout } = await new Deno.Command(`${directory}/${name}`, { args: ["--version"] }).output();
       assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
     }
-    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    const names = [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
     assertEquals(names, [".rdma-cni", "rdma", "rdma-cni"]);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 });
 
 Deno.test("the documents show what install prints", async () => {
   const session = `${blockNamed("install-session")}\n`;
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
     let seen = "";
     for (const [line, words] of session.matchAll(/^# rdma-cni (.*)\n/gm)) {
-      const args = words!.replaceAll("/opt/cni/bin", folder).split(" ");
+      const args = words!.replaceAll("/opt/cni/bin", directory).split(" ");
       const { stdout, stderr } = await start({ args });
-      seen += line + (stderr + stdout).replaceAll(folder, "/opt/cni/bin");
+      seen += line + (stderr + stdout).replaceAll(directory, "/opt/cni/bin");
     }
     const withoutHash = (text: string) => text.replaceAll(/-[0-9a-f]{12}:/g, "-HASH:");
     assertEquals(withoutHash(seen), withoutHash(session));
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 });
 
 Deno.test("the documents' command uninstalls what was installed", async () => {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    const { code } = await start({ args: ["install", "--cni-bin-dir", folder] });
-    assertEquals([code, [...Deno.readDirSync(folder)].length], [0, 2]);
-    const command = blockNamed("uninstall").replaceAll("/opt/cni/bin", folder);
+    const { code } = await start({ args: ["install", "--cni-bin-dir", directory] });
+    assertEquals([code, [...Deno.readDirSync(directory)].length], [0, 2]);
+    const command = blockNamed("uninstall").replaceAll("/opt/cni/bin", directory);
     const ended = await new Deno.Command("sh", { args: ["-c", command] }).output();
-    assertEquals([ended.code, [...Deno.readDirSync(folder)]], [0, []]);
+    assertEquals([ended.code, [...Deno.readDirSync(directory)]], [0, []]);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 });
 
@@ -120,7 +120,7 @@ Deno.test("what the documents hand to kubectl is valid, or is built of what is",
   assertEquals(commands.length, 9);
   for (const [, option, path] of commands) {
     if (option === "f") assertEquals(MANIFEST_FILES.includes(path!), true, path);
-    else for (const { manifest } of await buildFolder(path!)) validate(manifest);
+    else for (const { manifest } of await buildDirectory(path!)) validate(manifest);
   }
 });
 
@@ -144,15 +144,18 @@ for (const { name, unit, target } of UNITS) {
   Deno.test(`the documents' command has ${target} start ${unit}`, async () => {
     const root = await Deno.makeTempDir();
     try {
-      const folder = "/etc/systemd/system";
-      await Deno.mkdir(`${root}${folder}`, { recursive: true });
-      const command = blockNamed(name).replace(folder, `${root}${folder}`).replace(
+      const directory = "/etc/systemd/system";
+      await Deno.mkdir(`${root}${directory}`, { recursive: true });
+      const command = blockNamed(name).replace(directory, `${root}${directory}`).replace(
         "systemctl",
         `systemctl --root=${root}`,
       );
       const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
       assertEquals(code, 0);
-      assertEquals(await Deno.readLink(`${root}${folder}/${target}.wants/${unit}`), `${folder}/${unit}`);
+      assertEquals(
+        await Deno.readLink(`${root}${directory}/${target}.wants/${unit}`),
+        `${directory}/${unit}`,
+      );
     } finally {
       await Deno.remove(root, { recursive: true });
     }

@@ -9,44 +9,44 @@ const EMBEDDED = ["main.js", "program.js", "program.cache", "config_schema.js.br
   return `deno-compile-rdma-cni/${name}`;
 });
 
-/** A folder where an attacker waits for the program. */
+/** A directory where an attacker waits for the program. */
 class Trap implements Disposable {
-  readonly folder = Deno.makeTempDirSync();
+  readonly directory = Deno.makeTempDirSync();
 
   constructor() {
     for (
       const name of ["evil.cjs", "evil.mjs", "package.json", "deno.json", ...EMBEDDED]
     ) {
-      Deno.mkdirSync(`${this.folder}/${name}`.replace(/[^/]*$/, ""), { recursive: true });
-      Deno.writeTextFileSync(`${this.folder}/${name}`, 'console.log("evil")');
+      Deno.mkdirSync(`${this.directory}/${name}`.replace(/[^/]*$/, ""), { recursive: true });
+      Deno.writeTextFileSync(`${this.directory}/${name}`, 'console.log("evil")');
     }
   }
 
   files(): string[] {
-    return [...Deno.readDirSync(this.folder)].map(({ name }) => name).sort();
+    return [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort();
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSync(this.folder, { recursive: true });
+    Deno.removeSync(this.directory, { recursive: true });
   }
 }
 
 /** Variables of the runtime, of its libraries and of the C library that change nothing, each with a hostile value. */
-function inert({ folder }: Trap): Record<string, string> {
+function inert({ directory }: Trap): Record<string, string> {
   const proxy = "http://127.0.0.1:1";
   return {
-    DENO_AUDIT_PERMISSIONS: `${folder}/audit`,
+    DENO_AUDIT_PERMISSIONS: `${directory}/audit`,
     DENO_AUTH_TOKENS: "token@127.0.0.1:1",
     DENO_CACHE_LSC_ENDPOINT: `${proxy},token`,
-    DENO_CERT: `${folder}/certificate`,
-    DENO_COVERAGE_DIR: `${folder}/coverage`,
-    DENO_DIR: `${folder}/deno`,
+    DENO_CERT: `${directory}/certificate`,
+    DENO_COVERAGE_DIR: `${directory}/coverage`,
+    DENO_DIR: `${directory}/deno`,
     DENO_INTERNAL_RT_USE_FILE_FALLBACK: "1",
-    DENO_KV_DEFAULT_PATH: `${folder}/kv`,
+    DENO_KV_DEFAULT_PATH: `${directory}/kv`,
     DENO_LOG_STYLE: "always",
     DENO_NO_PACKAGE_JSON: "0",
     DENO_NO_UPDATE_CHECK: "0",
-    DENO_PERMISSION_BROKER_PATH: `${folder}/broker`,
+    DENO_PERMISSION_BROKER_PATH: `${directory}/broker`,
     DENO_SERVE_ADDRESS: "tcp:127.0.0.1:18080",
     DENO_TLS_CA_STORE: "nonsense",
     DENO_TOKIO_EVENT_INTERVAL: "1",
@@ -55,45 +55,45 @@ function inert({ folder }: Trap): Record<string, string> {
     DENO_TOKIO_METRICS: "1",
     DENO_TRACE_PERMISSIONS: "1",
     DENO_UNSTABLE_BARE_NODE_BUILTINS: "1",
-    DENO_UNSTABLE_CRON_SOCK: `unix:${folder}/cron`,
+    DENO_UNSTABLE_CRON_SOCK: `unix:${directory}/cron`,
     DENO_UNSTABLE_SLOPPY_IMPORTS: "1",
     DENO_USR2_MEMORY_TRIM: "1",
     DENO_V8_FLAGS: "--nonsense,--trace-gc,--allow-natives-syntax",
     NODE_CHANNEL_FD: "0",
     NODE_DEBUG: "*",
-    NODE_EXTRA_CA_CERTS: `${folder}/certificate`,
-    NODE_OPTIONS: `--require ${folder}/evil.cjs --import ${folder}/evil.mjs --inspect=127.0.0.1:9229`,
-    NODE_PATH: folder,
-    NODE_V8_COVERAGE: `${folder}/coverage`,
+    NODE_EXTRA_CA_CERTS: `${directory}/certificate`,
+    NODE_OPTIONS: `--require ${directory}/evil.cjs --import ${directory}/evil.mjs --inspect=127.0.0.1:9229`,
+    NODE_PATH: directory,
+    NODE_V8_COVERAGE: `${directory}/coverage`,
     NPM_CONFIG_REGISTRY: proxy,
-    NPM_CONFIG_USERCONFIG: `${folder}/npmrc`,
+    NPM_CONFIG_USERCONFIG: `${directory}/npmrc`,
     OTEL_DENO: "true",
     OTEL_DENO_CONSOLE: "capture",
     OTEL_DENO_VSOCK: "1:1",
-    OTEL_EXPORTER_OTLP_CERTIFICATE: `${folder}/certificate`,
+    OTEL_EXPORTER_OTLP_CERTIFICATE: `${directory}/certificate`,
     OTEL_EXPORTER_OTLP_ENDPOINT: proxy,
     OTEL_EXPORTER_OTLP_PROTOCOL: "nonsense",
-    ICU_DATA: `${folder}/icu`,
-    ICU_TIMEZONE_FILES_DIR: `${folder}/zones`,
-    JUPYTER_PATH: folder,
+    ICU_DATA: `${directory}/icu`,
+    ICU_TIMEZONE_FILES_DIR: `${directory}/zones`,
+    JUPYTER_PATH: directory,
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,
     ALL_PROXY: proxy,
-    OPENSSL_CONF: `${folder}/openssl.cnf`,
+    OPENSSL_CONF: `${directory}/openssl.cnf`,
     OPENSSL_ia32cap: "~0x0:~0x0",
-    SSL_CERT_DIR: folder,
-    SSL_CERT_FILE: `${folder}/certificate`,
+    SSL_CERT_DIR: directory,
+    SSL_CERT_FILE: `${directory}/certificate`,
     RUST_BACKTRACE: "full",
     RUST_LOG: "trace",
     RUST_MIN_STACK: "1",
     SIMDUTF_FORCE_IMPLEMENTATION: "fallback",
-    HOME: folder,
-    XDG_CACHE_HOME: folder,
-    XDG_DATA_HOME: folder,
-    TMPDIR: folder,
-    PATH: folder,
-    GCONV_PATH: folder,
-    LOCPATH: folder,
+    HOME: directory,
+    XDG_CACHE_HOME: directory,
+    XDG_DATA_HOME: directory,
+    TMPDIR: directory,
+    PATH: directory,
+    GCONV_PATH: directory,
+    LOCPATH: directory,
     LANG: "tr_TR.UTF-8",
     LC_ALL: "tr_TR.UTF-8",
     LC_MESSAGES: "tr_TR.UTF-8",
@@ -109,12 +109,12 @@ function inert({ folder }: Trap): Record<string, string> {
 }
 
 /** Those that have an effect, though none on what is done; docs/security.md says which. */
-function effective({ folder }: Trap): Record<string, string> {
+function effective({ directory }: Trap): Record<string, string> {
   return {
     DENO_LOG: "trace",
     DENO_USE_CGROUPS: "1",
-    SSLKEYLOGFILE: `${folder}/keys`,
-    TZ: `:${folder}/zone`,
+    SSLKEYLOGFILE: `${directory}/keys`,
+    TZ: `:${directory}/zone`,
   };
 }
 
@@ -140,21 +140,21 @@ for (const [name, run] of Object.entries(RUNS)) {
     const before = trap.files();
     const [clean, hostile] = [await traced(run, {}), await traced(run, effective(trap))];
     assertEquals(hostile.output, clean.output);
-    const places = hostile.files.filter((line) => line.includes(trap.folder)).map((line) =>
-      line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.folder.length)}`)
+    const places = hostile.files.filter((line) => line.includes(trap.directory)).map((line) =>
+      line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.directory.length)}`)
     );
     assertEquals(places.filter((place) => !["openat /keys", "openat /zone"].includes(place)), []);
     assertEquals(trap.files(), [...before, "keys"].sort());
-    assertEquals(Deno.statSync(`${trap.folder}/keys`).size, 0);
+    assertEquals(Deno.statSync(`${trap.directory}/keys`).size, 0);
   });
 }
 
 Deno.test("a TMPDIR that is not UTF-8 ends the program, which looks for none of its parts outside itself", async () => {
   using trap = new Trap();
-  const asRead = `${trap.folder}/\ufffd`;
+  const asRead = `${trap.directory}/\ufffd`;
   Deno.mkdirSync(asRead);
-  Deno.renameSync(`${trap.folder}/deno-compile-rdma-cni`, `${asRead}/deno-compile-rdma-cni`);
-  const by = ["/bin/bash", "-c", `TMPDIR=$(printf '${trap.folder}/\\377') exec "$0"`];
+  Deno.renameSync(`${trap.directory}/deno-compile-rdma-cni`, `${asRead}/deno-compile-rdma-cni`);
+  const by = ["/bin/bash", "-c", `TMPDIR=$(printf '${trap.directory}/\\377') exec "$0"`];
   const { code, stdout, stderr } = await call("VERSION", { by });
   assertEquals([code, stdout], [1, ""]);
   assertStringIncludes(stderr, "Cannot start: TMPDIR is not UTF-8");
@@ -162,13 +162,13 @@ Deno.test("a TMPDIR that is not UTF-8 ends the program, which looks for none of 
 
 Deno.test("a TMPDIR that leads through .. is the one variable of the runtime that names another program", async () => {
   using trap = new Trap();
-  const { stdout } = await call("VERSION", { variables: { TMPDIR: `${trap.folder}/missing/..` } });
+  const { stdout } = await call("VERSION", { variables: { TMPDIR: `${trap.directory}/missing/..` } });
   assertEquals(stdout, "evil\n");
 });
 
 Deno.test("the program asks for no variables but those that these tests set, and its own", async () => {
   using trap = new Trap();
-  const library = `${trap.folder}/getenv.so`;
+  const library = `${trap.directory}/getenv.so`;
   const source = fileURLToPath(new URL("getenv.c", import.meta.url));
   const args = ["-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source];
   assert((await new Deno.Command("gcc-14", { args }).output()).success);

@@ -14,43 +14,46 @@ const LIMIT_MS = 60_000;
 const PROJECT = new URL("../..", import.meta.url);
 
 Deno.test("installed it runs, knows that it is in place, and can be removed", async () => {
-  await withFolder(async (folder) => {
-    const installed = await install(folder);
+  await withDirectory(async (directory) => {
+    const installed = await install(directory);
     assertEquals([installed.code, installed.stdout], [0, ""]);
-    assertEquals(installed.stderr, outcomeOf(folder, "installed"));
+    assertEquals(installed.stderr, outcomeOf(directory, "installed"));
     assertEquals(
-      (await install(folder, "--check")).stdout,
-      `ok: ${folder} has this plugin and its library\n`,
+      (await install(directory, "--check")).stdout,
+      `ok: ${directory} has this plugin and its library\n`,
     );
-    const { stdout } = await new Deno.Command(`${folder}/rdma`, { args: ["--version"] }).output();
+    const { stdout } = await new Deno.Command(`${directory}/rdma`, { args: ["--version"] }).output();
     assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d/);
     // By the installed program itself, which knows what people call it.
-    const again = await start({ program: `${folder}/rdma`, args: ["install", "--cni-bin-dir", folder] });
-    assertEquals(again.stderr, outcomeOf(folder, "already there"));
-    assertEquals(await install(folder, "--uninstall"), {
+    const again = await start({
+      program: `${directory}/rdma`,
+      args: ["install", "--cni-bin-dir", directory],
+    });
+    assertEquals(again.stderr, outcomeOf(directory, "already there"));
+    assertEquals(await install(directory, "--uninstall"), {
       code: 0,
       stdout: "",
-      stderr: `${folder}/rdma: removed\n${folder}/.rdma-cni: removed\n`,
+      stderr: `${directory}/rdma: removed\n${directory}/.rdma-cni: removed\n`,
       json: undefined,
     });
-    assertEquals(names(folder), []);
+    assertEquals(names(directory), []);
   });
 });
 
 Deno.test("commands that the installed program shows are those of the launcher", async () => {
-  await withFolder(async (folder) => {
-    await install(folder);
-    const { stdout } = await start({ program: `${folder}/rdma`, args: ["doctor"] });
-    assertMatch(stdout, new RegExp(`-> ${folder}/rdma install --cni-bin-dir /opt/cni/bin\n`));
-    assertEquals(stdout.includes(`${folder}/.rdma-cni/rdma-cni-`), false, stdout);
+  await withDirectory(async (directory) => {
+    await install(directory);
+    const { stdout } = await start({ program: `${directory}/rdma`, args: ["doctor"] });
+    assertMatch(stdout, new RegExp(`-> ${directory}/rdma install --cni-bin-dir /opt/cni/bin\n`));
+    assertEquals(stdout.includes(`${directory}/.rdma-cni/rdma-cni-`), false, stdout);
   });
 });
 
 Deno.test("a call by the launcher works in a working directory that was removed, a copy by hand does not", async () => {
-  await withFolder(async (folder) => {
-    await install(folder);
-    const by = ["/bin/sh", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$1"', `${folder}/gone`];
-    const { code, json } = await call("VERSION", { program: `${folder}/rdma`, by });
+  await withDirectory(async (directory) => {
+    await install(directory);
+    const by = ["/bin/sh", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$1"', `${directory}/gone`];
+    const { code, json } = await call("VERSION", { program: `${directory}/rdma`, by });
     assertEquals([code, json?.supportedVersions.at(-1)], [0, "1.1.0"]);
     assertEquals((await call("VERSION", { by })).code, 1);
   });
@@ -58,15 +61,15 @@ Deno.test("a call by the launcher works in a working directory that was removed,
 
 for (const installer of ["install", "cp"] as const) {
   Deno.test(`a node without libmnl: one that "${installer}" put there finds its own`, async () => {
-    await withFolder(async (folder) => {
-      const { stderr } = await install(folder);
-      const library = `${folder}/.rdma-cni/libmnl.so.0`;
+    await withDirectory(async (directory) => {
+      const { stderr } = await install(directory);
+      const library = `${directory}/.rdma-cni/libmnl.so.0`;
       assertMatch(stderr, /libmnl\.so\.0: installed/);
       if (installer === "cp") {
-        Deno.copyFileSync(PROGRAM, `${folder}/other`); // a file that is run cannot be written to
-        Deno.renameSync(`${folder}/other`, `${folder}/rdma`);
-        for (const name of names(`${folder}/.rdma-cni`).filter((name) => !name.startsWith("libmnl"))) {
-          Deno.removeSync(`${folder}/.rdma-cni/${name}`);
+        Deno.copyFileSync(PROGRAM, `${directory}/other`); // a file that is run cannot be written to
+        Deno.renameSync(`${directory}/other`, `${directory}/rdma`);
+        for (const name of names(`${directory}/.rdma-cni`).filter((name) => !name.startsWith("libmnl"))) {
+          Deno.removeSync(`${directory}/.rdma-cni/${name}`);
         }
       }
       const script =
@@ -76,7 +79,7 @@ for (const installer of ["install", "cp"] as const) {
       const { stdout } = await start({
         env,
         by: ["unshare", "--mount", "/bin/sh", "-c", script],
-        program: `${folder}/rdma`,
+        program: `${directory}/rdma`,
       });
       assertEquals(
         JSON.parse(stdout).findings.some(({ text }: { text: string }) => text === `found: ${library}`),
@@ -88,13 +91,16 @@ for (const installer of ["install", "cp"] as const) {
 }
 
 Deno.test("each part is on the disk before it has its name, and the name before the next part", async () => {
-  await withFolder(async (folder) => {
+  await withDirectory(async (directory) => {
     using trace = new Trace();
-    const args = ["install", "--cni-bin-dir", folder];
+    const args = ["install", "--cni-bin-dir", directory];
     await start({ args, by: [...trace.by("fsync", "rename", "renameat", "renameat2"), "--decode-fds=path"] });
-    const steps = trace.lines().filter((line) => line.includes(folder)).map((line) => {
+    const steps = trace.lines().filter((line) => line.includes(directory)).map((line) => {
       const paths = line.matchAll(/[<"]([^<>"]*)[>"]/g);
-      const shown = Array.from(paths, ([, path]) => path!.replace(`${folder}/`, "").replace(folder, "."));
+      const shown = Array.from(
+        paths,
+        ([, path]) => path!.replace(`${directory}/`, "").replace(directory, "."),
+      );
       return [line.split("(")[0]!.replace(/at2?$/, ""), ...shown].join(" ")
         .replace(/rdma-cni-[^/ ]*-[0-9a-f]{12}/g, "PROGRAM").replace(/\.[0-9a-f-]{36}\.tmp/g, ".tmp");
     });
@@ -116,66 +122,66 @@ Deno.test("each part is on the disk before it has its name, and the name before 
 
 for (const [when, what] of ["library", "program", "link", "launcher"].entries()) {
   Deno.test(`an upgrade that is killed as it puts the ${what} there leaves a plugin that works`, async () => {
-    await withFolder(async (folder) => {
-      await install(folder);
-      await Deno.writeTextFile(`${folder}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
-      Deno.utimeSync(`${folder}/rdma`, 1, 1); // else two programs of one second leave it as it is
-      const other = await otherVersion(folder);
+    await withDirectory(async (directory) => {
+      await install(directory);
+      await Deno.writeTextFile(`${directory}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
+      Deno.utimeSync(`${directory}/rdma`, 1, 1); // else two programs of one second leave it as it is
+      const other = await otherVersion(directory);
       const strace = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
       const { code } = await start({
         program: other,
-        args: ["install", "--cni-bin-dir", folder],
+        args: ["install", "--cni-bin-dir", directory],
         by: strace,
       });
       assertEquals(code, 137);
-      const program = `${folder}/rdma`;
+      const program = `${directory}/rdma`;
       assertEquals((await call("VERSION", { program })).code, 0);
-      const again = await start({ program: other, args: ["install", "--cni-bin-dir", folder] });
+      const again = await start({ program: other, args: ["install", "--cni-bin-dir", directory] });
       assertEquals(again.code, 0, again.stderr);
       assertEquals((await call("VERSION", { program })).code, 0);
       Deno.removeSync(other);
-      assertEquals(names(folder), [".rdma-cni", "rdma"]);
-      const installed = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
-      assertEquals(names(`${folder}/.rdma-cni`), ["current", "libmnl.so.0", installed]);
+      assertEquals(names(directory), [".rdma-cni", "rdma"]);
+      const installed = Deno.readLinkSync(`${directory}/.rdma-cni/current`);
+      assertEquals(names(`${directory}/.rdma-cni`), ["current", "libmnl.so.0", installed]);
     });
   });
 }
 
 Deno.test("the library is a copy of the one that the program uses", async () => {
-  await withFolder(async (folder) => {
-    await install(folder);
+  await withDirectory(async (directory) => {
+    await install(directory);
     const { stdout } = await new Deno.Command("ldconfig", { args: ["-p"] }).output();
     const [, path] = /libmnl\.so\.0 .* => (\S+)/.exec(new TextDecoder().decode(stdout))!;
-    assertEquals(Deno.readFileSync(`${folder}/.rdma-cni/libmnl.so.0`), Deno.readFileSync(path!));
+    assertEquals(Deno.readFileSync(`${directory}/.rdma-cni/libmnl.so.0`), Deno.readFileSync(path!));
   });
 });
 
 Deno.test("four installers at once do not disturb each other", async () => {
-  await withFolder(async (folder) => {
-    const outcomes = await Promise.all([1, 2, 3, 4].map(() => install(folder)));
+  await withDirectory(async (directory) => {
+    const outcomes = await Promise.all([1, 2, 3, 4].map(() => install(directory)));
     assertEquals(outcomes.map(({ code }) => code), [0, 0, 0, 0], outcomes.map(({ stderr }) => stderr).join());
-    assertEquals((await install(folder, "--check")).code, 0);
-    assertEquals(names(folder), [".rdma-cni", "rdma"]);
-    assertEquals(names(`${folder}/.rdma-cni`).length, 3);
+    assertEquals((await install(directory, "--check")).code, 0);
+    assertEquals(names(directory), [".rdma-cni", "rdma"]);
+    assertEquals(names(`${directory}/.rdma-cni`).length, 3);
   });
 });
 
 Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, also one of the version that goes", async () => {
-  await withFolder(async (folder) => {
-    await install(folder);
-    const versions = [PROGRAM, await otherVersion(folder)];
-    const program = `${folder}/rdma`;
+  await withDirectory(async (directory) => {
+    await install(directory);
+    const versions = [PROGRAM, await otherVersion(directory)];
+    const program = `${directory}/rdma`;
     let [upgrading, calls] = [true, 0];
     const upgrade = async () => {
       for (let count = 1; count <= UPGRADES; count++) {
-        const old = await Deno.realPath(`${folder}/.rdma-cni/current`);
+        const old = await Deno.realPath(`${directory}/.rdma-cni/current`);
         using held = new HeldCall(program);
         await untilValue(() => Deno.readLinkSync(`/proc/${held.pid}/exe`) === old || undefined);
-        const args = ["install", "--cni-bin-dir", folder];
+        const args = ["install", "--cni-bin-dir", directory];
         const installer = new Deno.Command(versions[count % 2]!, { args, stdout: "null", stderr: "piped" })
           .spawn();
         await untilValue(() =>
-          Deno.readLinkSync(`${folder}/.rdma-cni/current`) !== old.split("/").at(-1) || undefined
+          Deno.readLinkSync(`${directory}/.rdma-cni/current`) !== old.split("/").at(-1) || undefined
         );
         // Long enough for the installer to have found several times that the file is busy (ETXTBSY).
         await new Promise((resolve) => setTimeout(resolve, 250));
@@ -201,8 +207,8 @@ Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, also
     ]);
     assert(calls > UPGRADES, `only ${calls} calls were made`);
     Deno.removeSync(versions[1]!);
-    assertEquals(names(folder), [".rdma-cni", "rdma"]);
-    assertEquals(names(`${folder}/.rdma-cni`).length, 3);
+    assertEquals(names(directory), [".rdma-cni", "rdma"]);
+    assertEquals(names(`${directory}/.rdma-cni`).length, 3);
   });
 });
 
@@ -219,10 +225,10 @@ for (
   ] as const
 ) {
   Deno.test(`${what} is told, and the plugin that was there stays`, async () => {
-    await withFolder(async (folder) => {
+    await withDirectory(async (directory) => {
       const script = `
-        mount -t tmpfs -o ${mount} tmpfs ${folder} && cd ${folder} && echo old >rdma && ${prepare} || exit 99
-        "$0" install --cni-bin-dir ${folder}; code=$?
+        mount -t tmpfs -o ${mount} tmpfs ${directory} && cd ${directory} && echo old >rdma && ${prepare} || exit 99
+        "$0" install --cni-bin-dir ${directory}; code=$?
         cat rdma; ls -A | grep -v -x .rdma-cni; exit $code`;
       const { code, stdout, stderr } = await start({ by: ["unshare", "--mount", "sh", "-c", script] });
       assertEquals([code, stdout], [1, "old\nrdma\n"], stderr);
@@ -232,44 +238,47 @@ for (
 }
 
 Deno.test("a copy that came out different does not become the plugin", async () => {
-  await withFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/rdma`, "old");
+  await withDirectory(async (directory) => {
+    await Deno.writeTextFile(`${directory}/rdma`, "old");
     // One of the 93 writes is left out, and reported as done.
     const inject = "inject=write:retval=1048576:when=40";
-    const args = ["install", "--cni-bin-dir", folder];
+    const args = ["install", "--cni-bin-dir", directory];
     const { code, stderr } = await start({ args, by: ["strace", "-o", "/dev/null", "-e", inject] });
     assertEquals(code, 1, stderr);
     assertMatch(stderr, /Cannot install "[^"]+\/rdma-cni-[^"\/]+": its copy has another content/);
-    assertEquals([await Deno.readTextFile(`${folder}/rdma`), names(folder)], ["old", [".rdma-cni", "rdma"]]);
-    assertEquals(names(`${folder}/.rdma-cni`), ["libmnl.so.0"]);
+    assertEquals([await Deno.readTextFile(`${directory}/rdma`), names(directory)], ["old", [
+      ".rdma-cni",
+      "rdma",
+    ]]);
+    assertEquals(names(`${directory}/.rdma-cni`), ["libmnl.so.0"]);
   });
 });
 
 Deno.test("it refuses to install for a user other than root", async () => {
-  await withFolder(async (folder) => {
-    Deno.chmodSync(folder, 0o777);
-    const { code, stderr } = await start({ args: ["install", "--cni-bin-dir", folder], by: byUser(1000) });
+  await withDirectory(async (directory) => {
+    Deno.chmodSync(directory, 0o777);
+    const { code, stderr } = await start({ args: ["install", "--cni-bin-dir", directory], by: byUser(1000) });
     assertEquals(code, 1);
     assertMatch(stderr, /Cannot install as user 1000.*\nRun this as root/);
-    assertEquals(names(folder), []);
+    assertEquals(names(directory), []);
   });
 });
 
 Deno.test("run from its sources it refuses to install Deno", async () => {
-  await withFolder(async (folder) => {
-    const args = ["run", "--allow-all", "src/main.ts", "install", "--cni-bin-dir", folder];
+  await withDirectory(async (directory) => {
+    const args = ["run", "--allow-all", "src/main.ts", "install", "--cni-bin-dir", directory];
     const options = { args, cwd: PROJECT, env: { DENO_TLS_CA_STORE: "system,mozilla" } };
     const { code, stderr } = await new Deno.Command(Deno.execPath(), options).output();
     assertEquals(code, 1);
     assertMatch(new TextDecoder().decode(stderr), /it is Deno itself.*\nCompile it first/);
-    assertEquals(names(folder), []);
+    assertEquals(names(directory), []);
   });
 });
 
 Deno.test("--wait stays in next to no memory, with nothing open, until SIGTERM or SIGINT", async () => {
-  await withFolder(async (folder) => {
+  await withDirectory(async (directory) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+      const child = spawn([PROGRAM, "install", "--cni-bin-dir", directory, "--wait"]);
       await untilWaiting(child.pid);
       const rollup = Deno.readTextFileSync(`/proc/${child.pid}/smaps_rollup`);
       const rssKb = Number(/^Rss: +(\d+) kB$/m.exec(rollup)![1]);
@@ -281,14 +290,14 @@ Deno.test("--wait stays in next to no memory, with nothing open, until SIGTERM o
       child.kill(signal);
       assertEquals((await child.status).code, 0);
     }
-    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    assertEquals(names(directory), [".rdma-cni", "rdma"]);
   });
 });
 
 Deno.test("--wait ends by SIGTERM as the first process of a container too", async () => {
-  await withFolder(async (folder) => {
+  await withDirectory(async (directory) => {
     const unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const child = spawn([...unshare, PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+    const child = spawn([...unshare, PROGRAM, "install", "--cni-bin-dir", directory, "--wait"]);
     const inner = await untilValue(() => childOf(child.pid));
     await untilWaiting(inner);
     Deno.kill(inner, "SIGTERM");
@@ -297,35 +306,35 @@ Deno.test("--wait ends by SIGTERM as the first process of a container too", asyn
 });
 
 Deno.test("a SIGTERM that comes before --wait waits is not lost, and comes after the installation", async () => {
-  await withFolder(async (folder) => {
+  await withDirectory(async (directory) => {
     // Held for a second after the installation, before the other program takes over.
     const strace = ["strace", "-D", "-o", "/dev/null", "-e", "inject=memfd_create:delay_enter=1000000"];
     const unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const child = spawn([...unshare, ...strace, PROGRAM, "install", "--cni-bin-dir", folder, "--wait"]);
+    const child = spawn([...unshare, ...strace, PROGRAM, "install", "--cni-bin-dir", directory, "--wait"]);
     const inner = await untilValue(() => childOf(child.pid));
-    await untilValue(() => names(folder).includes("rdma") || undefined);
+    await untilValue(() => names(directory).includes("rdma") || undefined);
     Deno.kill(inner, "SIGTERM");
     assertEquals((await child.status).code, 0);
-    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    assertEquals(names(directory), [".rdma-cni", "rdma"]);
   });
 });
 
 Deno.test("--wait --remove-on-exit removes the plugin when it is stopped", async () => {
-  await withFolder(async (folder) => {
-    const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--wait", "--remove-on-exit"]);
+  await withDirectory(async (directory) => {
+    const child = spawn([PROGRAM, "install", "--cni-bin-dir", directory, "--wait", "--remove-on-exit"]);
     await untilWaiting(child.pid);
-    assertEquals(names(folder), [".rdma-cni", "rdma"]);
+    assertEquals(names(directory), [".rdma-cni", "rdma"]);
     child.kill("SIGTERM");
     assertEquals((await child.status).code, 0);
-    assertEquals(names(folder), []);
+    assertEquals(names(directory), []);
   });
 });
 
 Deno.test("where memory may not be executed --wait waits in the program itself, and says so", async () => {
-  await withFolder(async (folder) => {
+  await withDirectory(async (directory) => {
     // What a kernel with the sysctl vm.memfd_noexec=2 answers.
     const strace = ["strace", "-D", "-o", "/dev/null", "-e", "inject=memfd_create:error=EACCES"];
-    const args = [PROGRAM, "install", "--cni-bin-dir", folder, "--wait", "--remove-on-exit"];
+    const args = [PROGRAM, "install", "--cni-bin-dir", directory, "--wait", "--remove-on-exit"];
     const child = spawn([...strace, ...args], "piped");
     const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
     let told = "";
@@ -338,15 +347,15 @@ Deno.test("where memory may not be executed --wait waits in the program itself, 
     child.kill("SIGTERM");
     while (!(await reader.read()).done);
     assertEquals((await child.status).code, 0);
-    assertEquals(names(folder), []);
+    assertEquals(names(directory), []);
   });
 });
 
 Deno.test("--check --wait waits when all is installed, and fails at once when not", async () => {
-  await withFolder(async (folder) => {
-    assertEquals((await install(folder, "--check", "--wait")).code, 1);
-    await install(folder);
-    const child = spawn([PROGRAM, "install", "--cni-bin-dir", folder, "--check", "--wait"]);
+  await withDirectory(async (directory) => {
+    assertEquals((await install(directory, "--check", "--wait")).code, 1);
+    await install(directory);
+    const child = spawn([PROGRAM, "install", "--cni-bin-dir", directory, "--check", "--wait"]);
     await untilWaiting(child.pid);
     child.kill("SIGTERM");
     assertEquals((await child.status).code, 0);
@@ -354,15 +363,15 @@ Deno.test("--check --wait waits when all is installed, and fails at once when no
 });
 
 /** What is printed when all parts come to this. */
-function outcomeOf(folder: string, state: string): string {
-  const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
+function outcomeOf(directory: string, state: string): string {
+  const program = Deno.readLinkSync(`${directory}/.rdma-cni/current`);
   const parts = [".rdma-cni/libmnl.so.0", `.rdma-cni/${program}`, ".rdma-cni/current", "rdma"];
-  return parts.map((part) => `${folder}/${part}: ${state}\n`).join("");
+  return parts.map((part) => `${directory}/${part}: ${state}\n`).join("");
 }
 
 /** Makes a copy of the program that differs by a byte of the ELF header which nobody reads (EI_PAD). */
-async function otherVersion(folder: string): Promise<string> {
-  const path = `${folder}/.other`;
+async function otherVersion(directory: string): Promise<string> {
+  const path = `${directory}/.other`;
   await Deno.copyFile(PROGRAM, path);
   using file = await Deno.open(path, { write: true });
   await file.seek(12, Deno.SeekMode.Start);
@@ -370,8 +379,8 @@ async function otherVersion(folder: string): Promise<string> {
   return path;
 }
 
-function install(folder: string, ...args: string[]): Promise<Outcome> {
-  return start({ args: ["install", "--cni-bin-dir", folder, ...args] });
+function install(directory: string, ...args: string[]): Promise<Outcome> {
+  return start({ args: ["install", "--cni-bin-dir", directory, ...args] });
 }
 
 function spawn([program, ...args]: string[], stderr: "null" | "piped" = "null"): Deno.ChildProcess {
@@ -403,15 +412,15 @@ async function untilValue<T>(find: () => T | undefined): Promise<T> {
   throw new Error(`Waited in vain: ${find}`);
 }
 
-function names(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+function names(directory: string): string[] {
+  return [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
 }
 
-async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
+async function withDirectory(work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir();
   try {
-    await work(folder);
+    await work(directory);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }

@@ -1,8 +1,8 @@
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { call } from "./program.ts";
 
-/** A folder that is removed at the end. */
-class Folder implements Disposable {
+/** A directory that is removed at the end. */
+class Directory implements Disposable {
   readonly path = Deno.makeTempDirSync();
 
   [Symbol.dispose](): void {
@@ -11,8 +11,8 @@ class Folder implements Disposable {
 }
 
 Deno.test("the log goes to standard error and the file, each line with its labels", async () => {
-  using folder = new Folder();
-  const logFile = `${folder.path}/rdma.log`;
+  using directory = new Directory();
+  const logFile = `${directory.path}/rdma.log`;
   for (let i = 0; i < 2; i++) {
     const { code, stdout } = await call("DEL", { config: { logFile } });
     assertEquals([code, stdout], [0, ""]);
@@ -26,19 +26,19 @@ Deno.test("the log goes to standard error and the file, each line with its label
 });
 
 Deno.test("a log file that is a symbolic link is not written, and the call succeeds", async () => {
-  using folder = new Folder();
-  Deno.writeTextFileSync(`${folder.path}/victim`, "untouched");
-  Deno.symlinkSync(`${folder.path}/victim`, `${folder.path}/rdma.log`);
-  const { code, stderr } = await call("DEL", { config: { logFile: `${folder.path}/rdma.log` } });
+  using directory = new Directory();
+  Deno.writeTextFileSync(`${directory.path}/victim`, "untouched");
+  Deno.symlinkSync(`${directory.path}/victim`, `${directory.path}/rdma.log`);
+  const { code, stderr } = await call("DEL", { config: { logFile: `${directory.path}/rdma.log` } });
   assertEquals(code, 0);
   assertStringIncludes(stderr, "Logging to standard error only");
   assertStringIncludes(stderr, "ELOOP");
-  assertEquals(Deno.readTextFileSync(`${folder.path}/victim`), "untouched");
+  assertEquals(Deno.readTextFileSync(`${directory.path}/victim`), "untouched");
 });
 
-Deno.test("a log file in a folder that is missing, or that is a folder, does not fail the call", async () => {
-  using folder = new Folder();
-  for (const logFile of [`${folder.path}/missing/rdma.log`, folder.path, "/dev/full"]) {
+Deno.test("a log file in a directory that is missing, or that is a directory, does not fail the call", async () => {
+  using directory = new Directory();
+  for (const logFile of [`${directory.path}/missing/rdma.log`, directory.path, "/dev/full"]) {
     assertEquals((await call("DEL", { config: { logFile } })).code, 0);
   }
 });

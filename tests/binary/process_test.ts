@@ -62,15 +62,15 @@ const CHANGES = [
 
 Deno.test("one call is one process and one thread, and touches nothing else", async () => {
   await using pod = await TestNetns.create();
-  const folder = Deno.makeTempDirSync();
-  const logFile = `${folder}/rdma.log`;
+  const directory = Deno.makeTempDirSync();
+  const logFile = `${directory}/rdma.log`;
   using trace = new Trace();
   const variables = { CNI_NETNS: pod.path };
-  // Without RDMA, whatever this machine has: then it ends before it would make the state folder.
+  // Without RDMA, whatever this machine has: then it ends before it would make the state directory.
   const by = [...trace.by(), "--inject=socket:error=EPROTONOSUPPORT"];
   const { json } = await call("ADD", { by, variables, config: { logFile, deviceID: "0000:ff:1f.7" } });
   assertEquals(json.code, 100);
-  Deno.removeSync(folder, { recursive: true });
+  Deno.removeSync(directory, { recursive: true });
 
   assertEquals(trace.calls("clone", "clone3", "fork", "vfork"), []);
   assertEquals(trace.calls("execve", "execveat").length, 1);
@@ -99,12 +99,12 @@ function quotedByStrace(path: string): string {
 
 Deno.test("each system call that changes something would be found", async () => {
   using trace = new Trace();
-  const folder = Deno.makeTempDirSync();
+  const directory = Deno.makeTempDirSync();
   const script =
-    `cd ${folder}; touch a; ln a b; ln -s a c; mkdir d; rmdir d; chmod 600 a; mv a e; rm b; mkfifo f
+    `cd ${directory}; touch a; ln a b; ln -s a c; mkdir d; rmdir d; chmod 600 a; mv a e; rm b; mkfifo f
     truncate -s 1 e; touch -r e e; chown 0 e`;
   await start({ program: "/bin/sh", args: ["-c", script], by: trace.by(), env: { PATH: "/usr/bin:/bin" } });
-  Deno.removeSync(folder, { recursive: true });
+  Deno.removeSync(directory, { recursive: true });
   const kinds = [
     "link",
     "symlink",
@@ -127,17 +127,17 @@ const NETWORK = {
   ADD: (by: string[], CNI_NETNS: string) => call("ADD", { by, variables: { CNI_NETNS } }),
   DEL: (by: string[], CNI_NETNS: string) => call("DEL", { by, variables: { CNI_NETNS } }),
   doctor: (by: string[]) => start({ by, args: ["doctor"] }),
-  install: (by: string[], _: string, folder: string) =>
-    start({ by, args: ["install", "--cni-bin-dir", folder] }),
+  install: (by: string[], _: string, directory: string) =>
+    start({ by, args: ["install", "--cni-bin-dir", directory] }),
 };
 
 for (const [name, run] of Object.entries(NETWORK)) {
   Deno.test(`${name} reaches for no network but the kernel's own netlink`, async () => {
     await using pod = await TestNetns.create();
     using trace = new Trace();
-    const folder = Deno.makeTempDirSync();
-    await run(trace.by("%network"), pod.path, folder);
-    Deno.removeSync(folder, { recursive: true });
+    const directory = Deno.makeTempDirSync();
+    await run(trace.by("%network"), pod.path, directory);
+    Deno.removeSync(directory, { recursive: true });
     assertEquals(trace.calls("socket").filter((line) => !line.includes("(AF_NETLINK, ")), []);
     const pairs = trace.calls("socketpair");
     assertEquals(pairs.filter((line) => !line.includes("(AF_UNIX, ")), []);

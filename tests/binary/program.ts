@@ -28,7 +28,7 @@ interface Start {
 }
 
 /**
- * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the folders that lead
+ * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the directories that lead
  * to the project.
  */
 export function byUser(id: number): string[] {
@@ -69,7 +69,7 @@ interface Call extends Omit<Start, "env" | "stdin"> {
   config?: string | object;
 }
 
-/** Starts a program that sees an empty folder in the place of the one with this machine's records, if there is one. */
+/** Starts a program that sees an empty directory in the place of the one with this machine's records, if there is one. */
 const WITHOUT_RECORDS = [
   ...["/usr/bin/unshare", "--mount", "/bin/sh", "-c"],
   '{ [ ! -d /var/lib/cni ] || mount -t tmpfs none /var/lib/cni; } && exec "$0" "$@"',

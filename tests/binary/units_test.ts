@@ -13,19 +13,19 @@ for (const unit of UNITS) {
   const text = Deno.readTextFileSync(`${PROJECT}${unit}`);
 
   Deno.test(`${name} is accepted by systemd-analyze verify`, async () => {
-    const folder = await Deno.makeTempDir();
+    const directory = await Deno.makeTempDir();
     try {
       // verify wants the program to be there, under a name without quotation marks and the like.
-      const program = `${folder}/rdma`;
+      const program = `${directory}/rdma`;
       await Deno.symlink(PROGRAM, program);
-      await Deno.writeTextFile(`${folder}/${name}`, text.replaceAll(INSTALLED, program));
+      await Deno.writeTextFile(`${directory}/${name}`, text.replaceAll(INSTALLED, program));
       const { code, stderr } = await new Deno.Command("systemd-analyze", {
-        args: ["verify", "--man=no", `${folder}/${name}`],
+        args: ["verify", "--man=no", `${directory}/${name}`],
         env: { LC_ALL: "C" },
       }).output();
       assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
     } finally {
-      await Deno.remove(folder, { recursive: true });
+      await Deno.remove(directory, { recursive: true });
     }
   });
 

@@ -25,14 +25,14 @@ spec:
 kind: Pod
 `;
 
-/** Runs validate in a folder with these files. */
+/** Runs validate in a directory with these files. */
 async function validate(files: Record<string, string>, ...args: string[]) {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
-    return await start({ args: ["validate", ...args], by: ["/usr/bin/env", "-C", folder] });
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${directory}/${name}`, text);
+    return await start({ args: ["validate", ...args], by: ["/usr/bin/env", "-C", directory] });
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 
@@ -80,7 +80,7 @@ for (
 for (
   const [what, path, reason] of [
     ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": No such file/],
-    ["a folder", ".", /Cannot check "\.": Is a directory/],
+    ["a directory", ".", /Cannot check "\.": Is a directory/],
     ["a file of 10 MB", "large.yaml", /Cannot check "large\.yaml": .*longer than 8388608 bytes/],
     ["a file that does not end", "/dev/zero", /Cannot check "\/dev\/zero": .*longer than/],
   ] as const
@@ -157,11 +157,11 @@ Deno.test("the documents' and the examples' configurations are without problem",
     const { code, stdout } = await start({ args: ["validate", "-"], stdin });
     assertEquals([code, stdout.startsWith("ok ")], [0, true], stdout);
   }
-  const folder = `${PROJECT}examples`;
-  const files = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+  const directory = `${PROJECT}examples`;
+  const files = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
     /\.(yaml|conflist)$/.test(name)
   );
-  const args = ["validate", "--strict", ...files.map((name) => `${folder}/${name}`)];
+  const args = ["validate", "--strict", ...files.map((name) => `${directory}/${name}`)];
   const { code, stdout } = await start({ args });
   assertEquals(code, 0, stdout);
   assertEquals(stdout.match(/(, rdma|: ib-sriov); cniVersion /g)?.length, 4);

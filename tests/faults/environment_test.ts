@@ -1,5 +1,5 @@
 // Whatever stands in the environment, it is read or refused with code 4, and what is read makes no path but one name in
-// the state folder.
+// the state directory.
 import fc from "fast-check";
 import { COMMANDS, parseEnvironment } from "../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
@@ -51,7 +51,7 @@ async function orRefused<T>(code: number, work: () => T): Promise<Awaited<T> | u
   }
 }
 
-Deno.test("variables are read or refused, and lead to one file in the state folder", async () => {
+Deno.test("variables are read or refused, and lead to one file in the state directory", async () => {
   const state = new State("/state");
   let read = 0;
   const variables = fc.record({

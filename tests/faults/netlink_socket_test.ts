@@ -216,7 +216,7 @@ function openSockets(): Set<string> {
     try {
       return Deno.readLinkSync(`/proc/self/fd/${name}`);
     } catch {
-      return ""; // the descriptor that listed the folder
+      return ""; // the descriptor that listed the directory
     }
   });
   return new Set(links.filter((link) => link.startsWith("socket:")));

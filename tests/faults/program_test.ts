@@ -21,9 +21,9 @@ async function hostileCall(
   by: string[] = [],
 ): Promise<Outcome> {
   await using pod = await TestNetns.create();
-  const folder = Deno.makeTempDirSync();
+  const directory = Deno.makeTempDirSync();
   try {
-    const report = `${folder}/report`;
+    const report = `${directory}/report`;
     const outcome = await call(command, {
       config,
       variables: { CNI_NETNS: pod.path, CNI_CONTAINERID: "hostile-input", ...variables },
@@ -33,7 +33,7 @@ async function hostileCall(
     assert(Number(memoryKb) < MEMORY_LIMIT_KB, `${memoryKb} KB`);
     return outcome;
   } finally {
-    Deno.removeSync(folder, { recursive: true });
+    Deno.removeSync(directory, { recursive: true });
   }
 }
 
@@ -120,27 +120,27 @@ for (const name of ["CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
   });
 }
 
-Deno.test("a folder for standard input is code 5", async () => {
+Deno.test("a directory for standard input is code 5", async () => {
   const by = ["/bin/sh", "-c", 'exec "$0" </'];
   assertFailed(await call("ADD", { by }), 5, "Cannot read standard input");
 });
 
 /** What a namespace's path can lead to instead. */
-const PATHS: Record<string, (folder: string) => string> = {
-  "a FIFO": (folder) => {
-    assert(new Deno.Command("mkfifo", { args: [`${folder}/fifo`] }).outputSync().success);
-    return `${folder}/fifo`;
+const PATHS: Record<string, (directory: string) => string> = {
+  "a FIFO": (directory) => {
+    assert(new Deno.Command("mkfifo", { args: [`${directory}/fifo`] }).outputSync().success);
+    return `${directory}/fifo`;
   },
-  "a socket": (folder) => {
-    using listener = Deno.listen({ transport: "unix", path: `${folder}/s` });
-    Deno.renameSync(listener.addr.path, `${folder}/socket`);
-    return `${folder}/socket`;
+  "a socket": (directory) => {
+    using listener = Deno.listen({ transport: "unix", path: `${directory}/s` });
+    Deno.renameSync(listener.addr.path, `${directory}/socket`);
+    return `${directory}/socket`;
   },
   "a device": () => "/dev/null",
-  "a folder": (folder) => folder,
-  "a link to itself": (folder) => {
-    Deno.symlinkSync(`${folder}/loop`, `${folder}/loop`);
-    return `${folder}/loop`;
+  "a directory": (directory) => directory,
+  "a link to itself": (directory) => {
+    Deno.symlinkSync(`${directory}/loop`, `${directory}/loop`);
+    return `${directory}/loop`;
   },
   "a namespace of another kind": () => "/proc/self/ns/mnt",
   "a name that no file can have": () => `/${"x".repeat(300)}`,
@@ -149,9 +149,9 @@ const PATHS: Record<string, (folder: string) => string> = {
 
 for (const [what, make] of Object.entries(PATHS)) {
   Deno.test(`with ${what} for the pod's namespace DEL succeeds, and ADD is code 8`, async () => {
-    const folder = Deno.makeTempDirSync();
+    const directory = Deno.makeTempDirSync();
     try {
-      const variables = { CNI_NETNS: make(folder) };
+      const variables = { CNI_NETNS: make(directory) };
       assertFailed(
         await hostileCall("ADD", network('"prevResult":{}'), variables),
         8,
@@ -160,21 +160,21 @@ for (const [what, make] of Object.entries(PATHS)) {
       const { code, stdout } = await hostileCall("DEL", network(), variables);
       assertEquals([code, stdout], [0, ""]);
     } finally {
-      Deno.removeSync(folder, { recursive: true });
+      Deno.removeSync(directory, { recursive: true });
     }
   });
 }
 
 Deno.test("a log file that cannot be one is told, and waited for by nobody", async () => {
-  const folder = Deno.makeTempDirSync();
+  const directory = Deno.makeTempDirSync();
   try {
-    const fifo = PATHS["a FIFO"]!(folder);
+    const fifo = PATHS["a FIFO"]!(directory);
     for (
       const path of [
         fifo,
-        `${folder}/a\0b`,
-        folder,
-        PATHS["a link to itself"]!(folder),
+        `${directory}/a\0b`,
+        directory,
+        PATHS["a link to itself"]!(directory),
         `/${"x".repeat(300)}`,
       ]
     ) {
@@ -182,9 +182,9 @@ Deno.test("a log file that cannot be one is told, and waited for by nobody", asy
       assertEquals(code, 0);
       assertStringIncludes(stderr, "Logging to standard error only");
     }
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["fifo", "loop"]);
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["fifo", "loop"]);
   } finally {
-    Deno.removeSync(folder, { recursive: true });
+    Deno.removeSync(directory, { recursive: true });
   }
 });
 

@@ -1,5 +1,5 @@
-// Whatever stands in the state folder, calls end with success or one of CNI's codes, DEL and GC cope with it and say so,
-// and nothing outside of the folder is followed, read or written.
+// Whatever stands in the state directory, calls end with success or one of CNI's codes, DEL and GC cope with it and say so,
+// and nothing outside of the directory is followed, read or written.
 import fc from "fast-check";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
@@ -14,7 +14,7 @@ const FILE = `net-${CONTAINER}-net1`;
 const VARIABLES = { CNI_CONTAINERID: CONTAINER };
 const INTERNAL = 999;
 
-/** A folder beside the state folder, with what must stay as it is. */
+/** A directory beside the state directory, with what must stay as it is. */
 class Outside {
   readonly path: string;
   readonly record: string;
@@ -22,18 +22,18 @@ class Outside {
   constructor(node: TestNode) {
     this.path = `${node.temporary}/outside`;
     this.record = formatRecord(recordIn(node));
-    Deno.mkdirSync(`${this.path}/folder`, { recursive: true });
+    Deno.mkdirSync(`${this.path}/directory`, { recursive: true });
     Deno.writeTextFileSync(`${this.path}/file`, this.record);
-    Deno.writeTextFileSync(`${this.path}/folder/file`, "kept");
+    Deno.writeTextFileSync(`${this.path}/directory/file`, "kept");
     run("mkfifo", `${this.path}/fifo`);
   }
 
   assertUntouched(): void {
-    const names = (folder: string) => [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
-    assertEquals(names(this.path), ["fifo", "file", "folder"]);
-    assertEquals(names(`${this.path}/folder`), ["file"]);
+    const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+    assertEquals(names(this.path), ["fifo", "file", "directory"]);
+    assertEquals(names(`${this.path}/directory`), ["file"]);
     assertEquals(Deno.readTextFileSync(`${this.path}/file`), this.record);
-    assertEquals(Deno.readTextFileSync(`${this.path}/folder/file`), "kept");
+    assertEquals(Deno.readTextFileSync(`${this.path}/directory/file`), "kept");
   }
 }
 
@@ -69,7 +69,7 @@ const THINGS: Record<string, Make> = {
     Deno.writeTextFileSync(path, '{"kind":"cniCacheV1","containerId":"a","ifName":"net1"}'),
   "an address manager's file": (path) => Deno.writeTextFileSync(path, `${CONTAINER}\r\nnet1`),
   "bytes that are no text": (path) => Deno.writeFileSync(path, Uint8Array.of(0xff, 0, 0xfe, 0x7b)),
-  "a folder": (path) => Deno.mkdirSync(path),
+  "a directory": (path) => Deno.mkdirSync(path),
   "a FIFO": (path) => run("mkfifo", path),
   "a socket": (path, _, node) => {
     using listener = Deno.listen({ transport: "unix", path: `${node.temporary}/socket` });
@@ -77,7 +77,7 @@ const THINGS: Record<string, Make> = {
   },
   "a device": (path) => run("mknod", path, "c", "1", "5"),
   "a link to a record": (path, outside) => Deno.symlinkSync(`${outside}/file`, path),
-  "a link to a folder": (path, outside) => Deno.symlinkSync(`${outside}/folder`, path),
+  "a link to a directory": (path, outside) => Deno.symlinkSync(`${outside}/directory`, path),
   "a link to a FIFO": (path, outside) => Deno.symlinkSync(`${outside}/fifo`, path),
   "a link to an endless file": (path) => Deno.symlinkSync("/dev/zero", path),
   "a link to nothing": (path, outside) => Deno.symlinkSync(`${outside}/nothing`, path),
@@ -90,8 +90,8 @@ for (const [what, make] of Object.entries(THINGS)) {
       using node = new TestNode();
       const outside = new Outside(node);
       await node.succeed("ADD", { variables: VARIABLES });
-      Deno.removeSync(`${node.folder}/${FILE}`);
-      make(`${node.folder}/${FILE}`, outside.path, node);
+      Deno.removeSync(`${node.directory}/${FILE}`);
+      make(`${node.directory}/${FILE}`, outside.path, node);
       const config = { "cni.dev/valid-attachments": [] };
       const { lines } = await node.succeed(command, { variables: VARIABLES, config });
       assertMatch(lines.join(""), /level="warning" msg="Cannot use record/);
@@ -105,16 +105,16 @@ for (const [what, make] of Object.entries(THINGS)) {
     using node = new TestNode();
     const outside = new Outside(node);
     node.state.create();
-    make(`${node.folder}/${FILE}`, outside.path, node);
+    make(`${node.directory}/${FILE}`, outside.path, node);
     const { json } = await node.fail("CHECK", 113, { variables: VARIABLES });
     assertStringIncludes(json.msg, "Cannot use record");
-    if (what === "a folder") {
+    if (what === "a directory") {
       await node.fail("ADD", 5, { variables: VARIABLES });
       assertEquals([node.whereIs(node.device), node.files()], ["host", [FILE]]);
     } else {
       await node.succeed("ADD", { variables: VARIABLES });
       assertEquals([node.whereIs(node.device), node.files()], [POD, [FILE]]);
-      assertEquals(Deno.lstatSync(`${node.folder}/${FILE}`).isFile, true);
+      assertEquals(Deno.lstatSync(`${node.directory}/${FILE}`).isFile, true);
     }
     outside.assertUntouched();
   });
@@ -142,7 +142,7 @@ Deno.test("DEL and GC cope with a record that cannot be read", async () => {
 Deno.test("a record of a later 1.x with keys that are new is used", async () => {
   using node = new TestNode();
   await node.succeed("ADD", { variables: VARIABLES });
-  const record = JSON.parse(Deno.readTextFileSync(`${node.folder}/${FILE}`));
+  const record = JSON.parse(Deno.readTextFileSync(`${node.directory}/${FILE}`));
   node.write(
     FILE,
     JSON.stringify({ ...record, version: "1.99", ["__proto__"]: { deviceID: "x" }, new: [[]] }),
@@ -151,10 +151,10 @@ Deno.test("a record of a later 1.x with keys that are new is used", async () => 
   node.assertForgotten();
 });
 
-Deno.test("GC goes on when a folder has the name of a temporary file, which it leaves", async () => {
+Deno.test("GC goes on when a directory has the name of a temporary file, which it leaves", async () => {
   using node = new TestNode();
   await node.succeed("ADD", { variables: VARIABLES });
-  Deno.mkdirSync(`${node.folder}/.net-a-net1.tmp/kept`, { recursive: true });
+  Deno.mkdirSync(`${node.directory}/.net-a-net1.tmp/kept`, { recursive: true });
   node.write(".net-b-net1.tmp", "half a rec");
   node.write(".net-c\nnet1.tmp", "");
   await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
@@ -162,16 +162,16 @@ Deno.test("GC goes on when a folder has the name of a temporary file, which it l
 });
 
 for (const what of ["a file", "a link to a file"]) {
-  Deno.test(`with ${what} for a state folder DEL and GC succeed, and ADD says what is wrong`, async () => {
+  Deno.test(`with ${what} for a state directory DEL and GC succeed, and ADD says what is wrong`, async () => {
     using node = new TestNode();
     const outside = new Outside(node);
-    if (what === "a file") Deno.writeTextFileSync(node.folder, "kept");
-    else Deno.symlinkSync(`${outside.path}/file`, node.folder);
+    if (what === "a file") Deno.writeTextFileSync(node.directory, "kept");
+    else Deno.symlinkSync(`${outside.path}/file`, node.directory);
     await node.succeed("DEL");
     await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
     const { json } = await node.fail("ADD", 5);
-    assertStringIncludes(json.msg, `Cannot create "${node.folder}"`);
-    if (what === "a file") assertEquals(Deno.readTextFileSync(node.folder), "kept");
+    assertStringIncludes(json.msg, `Cannot create "${node.directory}"`);
+    if (what === "a file") assertEquals(Deno.readTextFileSync(node.directory), "kept");
     outside.assertUntouched();
   });
 }
@@ -199,7 +199,7 @@ Deno.test("a record with any value in some place leads to success or to one of C
   const property = fc.asyncProperty(fc.nat(), odd, command, async (at, value, command) => {
     using node = new TestNode();
     await node.succeed("ADD", { variables: VARIABLES });
-    const record = JSON.parse(Deno.readTextFileSync(`${node.folder}/${FILE}`));
+    const record = JSON.parse(Deno.readTextFileSync(`${node.directory}/${FILE}`));
     const places = placesIn(record);
     const { holder, key } = places[at % places.length]!;
     holder[key] = value;
@@ -217,7 +217,7 @@ Deno.test("a record with any value in some place leads to success or to one of C
   return fc.assert(property, runs(300, 20_000));
 });
 
-Deno.test("any files in the state folder lead to success or to one of CNI's codes, and to nothing outside", () => {
+Deno.test("any files in the state directory lead to success or to one of CNI's codes, and to nothing outside", () => {
   const name = fc.oneof(
     fc.constantFrom(
       FILE,
@@ -241,7 +241,7 @@ Deno.test("any files in the state folder lead to success or to one of CNI's code
     using node = new TestNode();
     const outside = new Outside(node);
     node.state.create();
-    for (const [name, what] of files) THINGS[what]!(`${node.folder}/${name}`, outside.path, node);
+    for (const [name, what] of files) THINGS[what]!(`${node.directory}/${name}`, outside.path, node);
     for (const command of commands) {
       const config = command === "GC" ? { "cni.dev/valid-attachments": [] } : {};
       const { code, json } = await node.call(command, { variables: VARIABLES, config });

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/functions.ts";
 import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
-import { folderOf, ifPresent } from "../../src/sys/files.ts";
+import { directoryOf, ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { runs } from "./form.ts";
@@ -26,7 +26,7 @@ const FUNCTIONS = [
 ];
 const NETDEVS = ["eth0", "..", "a\nb", "é".repeat(200)];
 
-/** Folders and files that are looked at, each of which may be anything. */
+/** Directories and files that are looked at, each of which may be anything. */
 const PLACES = ["pci", "auxiliary"].flatMap((bus) =>
   [PF, VF].flatMap((id) =>
     ["", "/driver", "/physfn", "/sriov_numvfs", "/sriov_totalvfs", "/net", "/net/eth0", "/net/a\nb"]
@@ -65,16 +65,16 @@ const target = fc.constantFrom(
   "self",
 );
 
-type Thing = readonly ["folder"] | readonly ["file", string | Uint8Array] | readonly ["link", string];
+type Thing = readonly ["directory"] | readonly ["file", string | Uint8Array] | readonly ["link", string];
 
 const thing: fc.Arbitrary<Thing> = fc.oneof(
-  fc.constant(["folder"] as const),
+  fc.constant(["directory"] as const),
   content.map((text) => ["file", text] as const),
   target.map((path) => ["link", path] as const),
 );
 const tree = fc.array(fc.tuple(fc.constantFrom(...PLACES), thing), { maxLength: 25 });
 
-/** A temporary folder with such things in it, as far as they can stand there together. */
+/** A temporary directory with such things in it, as far as they can stand there together. */
 class Tree implements Disposable {
   readonly root = Deno.realPathSync(Deno.makeTempDirSync());
 
@@ -84,21 +84,21 @@ class Tree implements Disposable {
 
   put(path: string, [kind, what]: Thing): void {
     try {
-      if (!this.#isInside(folderOf(path))) return;
-      Deno.mkdirSync(kind === "folder" ? path : folderOf(path), { recursive: true });
+      if (!this.#isInside(directoryOf(path))) return;
+      Deno.mkdirSync(kind === "directory" ? path : directoryOf(path), { recursive: true });
       if (kind === "file") Deno.writeFileSync(path, bytesOf(what), { createNew: true });
       if (kind === "link") Deno.symlinkSync(what === "self" ? path : what, path);
     } catch {
-      // Something else is in its place, or in that of a folder above.
+      // Something else is in its place, or in that of a directory above.
     }
   }
 
-  /** Whether a folder is in the tree, or would be if it were made: links in the tree lead out of it. */
-  #isInside(folder: string): boolean {
+  /** Whether a directory is in the tree, or would be if it were made: links in the tree lead out of it. */
+  #isInside(directory: string): boolean {
     try {
-      return `${Deno.realPathSync(folder)}/`.startsWith(`${this.root}/`);
+      return `${Deno.realPathSync(directory)}/`.startsWith(`${this.root}/`);
     } catch {
-      return !ifPresent(() => Deno.lstatSync(folder)) && this.#isInside(folderOf(folder));
+      return !ifPresent(() => Deno.lstatSync(directory)) && this.#isInside(directoryOf(directory));
     }
   }
 
@@ -135,11 +135,11 @@ Deno.test("devices are found or not, whatever the tree of a bus holds", () => {
 });
 
 Deno.test("a huge file is read to its end and is no number and no name of a device", () => {
-  const folder = `bus/pci/devices/${VF}`;
+  const directory = `bus/pci/devices/${VF}`;
   const huge = new Uint8Array(16 * 1024 * 1024).fill(0x41);
   using tree = new Tree([
-    [`${folder}/sriov_numvfs`, ["file", huge]],
-    [`${folder}/infiniband_verbs/uverbs0/ibdev`, ["file", huge]],
+    [`${directory}/sriov_numvfs`, ["file", huge]],
+    [`${directory}/infiniband_verbs/uverbs0/ibdev`, ["file", huge]],
   ]);
   const { enabledVfs, uverbs } = getBusDevice(VF, tree.root)!;
   assertEquals([enabledVfs, uverbs.length, uverbs[0]!.rdmaDevice.length], [0, 1, huge.length]);

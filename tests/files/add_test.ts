@@ -13,7 +13,7 @@ Deno.test("ADD moves the device, records it and prints the result it got", async
   assertEquals(output, `${JSON.stringify(PREV_RESULT)}\n`);
   assertEquals(node.whereIs(node.device), POD);
   assertEquals(node.files(), [FILE]);
-  const record = parseRecord(Deno.readTextFileSync(`${node.folder}/${FILE}`), 0);
+  const record = parseRecord(Deno.readTextFileSync(`${node.directory}/${FILE}`), 0);
   assertEquals(record, node.record({ createdAt: record.createdAt, bootTimeUs: node.kernel.bootTimeUs }));
   assertEquals(Math.abs(Date.now() - record.createdAt) < 60_000, true);
 });
@@ -32,7 +32,7 @@ Deno.test("the lock is held while a device moves", async () => {
   using node = new TestNode();
   let held = false;
   node.kernel.onMove = () => {
-    held = node.kernel.locked.has(node.folder);
+    held = node.kernel.locked.has(node.directory);
   };
   await node.succeed("ADD");
   assertEquals(held, true);
@@ -45,7 +45,7 @@ Deno.test("all devices of a function move", async () => {
   assertEquals([node.device, other].map((device) => node.whereIs(device)), [POD, POD]);
 });
 
-Deno.test("when the second device cannot be moved, the first comes home and nothing is recorded", async () => {
+Deno.test("when the second device cannot be moved, the first returns to the host and nothing is recorded", async () => {
   using node = new TestNode();
   const other = node.kernel.addDevice(VF, 3);
   node.kernel.onMove = (device) => device === other ? EBUSY : undefined;
@@ -56,7 +56,7 @@ Deno.test("when the second device cannot be moved, the first comes home and noth
   assertEquals(node.files(), []);
 });
 
-Deno.test("when the result cannot be printed, the device comes home and nothing is recorded", async () => {
+Deno.test("when the result cannot be printed, the device returns to the host and nothing is recorded", async () => {
   using node = new TestNode();
   const writeOutput = () => {
     throw new Error("Broken pipe");
@@ -85,13 +85,13 @@ Deno.test("when the record cannot be written, no device moves", async () => {
   using node = new TestNode("file/rdma");
   Deno.writeTextFileSync(`${node.temporary}/file`, "");
   const { json } = await node.fail("ADD", 5);
-  assertStringIncludes(json.msg, node.folder);
+  assertStringIncludes(json.msg, node.directory);
   assertEquals(node.whereIs(node.device), "host");
 });
 
 Deno.test("when the record's file cannot be replaced, no device moves", async () => {
   using node = new TestNode();
-  Deno.mkdirSync(`${node.folder}/${FILE}`, { recursive: true });
+  Deno.mkdirSync(`${node.directory}/${FILE}`, { recursive: true });
   await node.fail("ADD", 5);
   assertEquals(node.whereIs(node.device), "host");
 });
@@ -237,7 +237,7 @@ Deno.test("an attachment whose file is another one's is code 7, and the other's 
 Deno.test("a lock that stays taken is code 11 after 30 seconds of the kernel's time", async () => {
   using node = new TestNode();
   node.state.create();
-  using _lock = node.kernel.tryLock(node.folder);
+  using _lock = node.kernel.tryLock(node.directory);
   await node.fail("ADD", 11);
   assertEquals(Math.round(node.kernel.sleptMs / 1000), 30);
   assertEquals(node.whereIs(node.device), "host");
@@ -246,7 +246,7 @@ Deno.test("a lock that stays taken is code 11 after 30 seconds of the kernel's t
 Deno.test("a lock that comes free is waited for, asking more and more rarely", async () => {
   using node = new TestNode();
   node.state.create();
-  const lock = node.kernel.tryLock(node.folder)!;
+  const lock = node.kernel.tryLock(node.directory)!;
   const waitedMs: number[] = [];
   node.kernel.onSleep = () => {
     waitedMs.push(node.kernel.sleptMs);

@@ -19,7 +19,7 @@ const BROKEN: { name: string; spoil: (node: TestNode) => void; told: string }[] 
     told: "there is no record",
   },
   {
-    name: "a device that went home",
+    name: "a device that returned to the host",
     spoil: ({ device, kernel }) => device.space = kernel.host,
     told: `RDMA device "mlx5_2" (index 2) is not in "${POD}", which has: none`,
   },
@@ -87,7 +87,7 @@ Deno.test("CHECK needs a result, a namespace and mode exclusive", async () => {
 Deno.test("CHECK needs no lock", async () => {
   using node = new TestNode();
   await node.succeed("ADD");
-  using _lock = node.kernel.tryLock(node.folder);
+  using _lock = node.kernel.tryLock(node.directory);
   await node.succeed("CHECK");
 });
 
@@ -97,22 +97,22 @@ Deno.test("STATUS is ready when the mode is exclusive and records can be written
   assertEquals(node.state.exists(), false);
 });
 
-Deno.test("STATUS asks about the folder itself when there is one, else about the nearest above it", async () => {
-  for (const folder of ["rdma", "cni/rdma"]) {
-    using node = new TestNode(folder);
+Deno.test("STATUS asks about the directory itself when there is one, else about the nearest above it", async () => {
+  for (const directory of ["rdma", "cni/rdma"]) {
+    using node = new TestNode(directory);
     const asked: string[] = [];
     node.kernel.assertWritable = (path) => void asked.push(path);
     await node.succeed("STATUS");
     node.state.create();
     await node.succeed("STATUS");
-    assertEquals(asked, [node.temporary, node.folder]);
+    assertEquals(asked, [node.temporary, node.directory]);
   }
 });
 
 for (
   const [name, change, told] of [
     ["mode shared", { mode: "shared" }, "mode shared"],
-    ["a read-only state folder", { writable: false }, "EROFS"],
+    ["a read-only state directory", { writable: false }, "EROFS"],
     ["no ib_core", { hasRdma: false }, "the kernel has none"],
   ] as const
 ) {

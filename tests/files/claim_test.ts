@@ -95,7 +95,7 @@ Deno.test("of two records of the Go plugin neither takes a device from a namespa
   for (const [file, hour] of [[GO_FILE, 12], [SECOND, 11]] as const) {
     node.write(file, GO_RECORD);
     const time = new Date(Date.UTC(2026, 10, 26, hour));
-    Deno.utimeSync(`${node.folder}/${file}`, time, time);
+    Deno.utimeSync(`${node.directory}/${file}`, time, time);
   }
   await node.succeed("DEL", go());
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, SECOND]);

@@ -36,7 +36,7 @@ const KNOWN = [
   "ip link set PF up",
   "ip link set PF vf VF mac MAC",
   "ip link set X up",
-  "ip netns attach home 1; nsenter -t PID --net rdma dev set NAME netns home; ip netns del home",
+  "ip netns attach host 1; nsenter -t PID --net rdma dev set NAME netns host; ip netns del host",
   "ip netns del",
   "kill X",
   "ls -l X",

@@ -5,7 +5,7 @@ import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
 import { InstallNode, SCRIPT } from "./install_node.ts";
-import { buildFolder, buildText, buildWith, readManifests, type Source } from "./manifests.ts";
+import { buildDirectory, buildText, buildWith, readManifests, type Source } from "./manifests.ts";
 
 const CONFINED = {
   allowPrivilegeEscalation: false,
@@ -69,7 +69,7 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
   {
     name: "examples/cluster",
     containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
-    sources: await buildFolder("examples/cluster"),
+    sources: await buildDirectory("examples/cluster"),
   },
 ];
 
@@ -97,7 +97,7 @@ for (const { name, containers, sources } of BUILDS) {
     });
   }
 
-  Deno.test(`${name}: the pod has no account, no namespaces of the host and no folders but its own`, () => {
+  Deno.test(`${name}: the pod has no account, no namespaces of the host and no directories but its own`, () => {
     const hostNetwork = containers.includes("vf-mac-init") ? true : undefined;
     assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: undefined, hostIPC: undefined });
     const isOpenShift = name === "openshift";
@@ -165,11 +165,11 @@ Deno.test("openshift: the pod's account may use the security context constraint 
   ]);
 });
 
-/** What the readiness probe says of a folder of plugins. */
-async function isReady(folder: string): Promise<boolean> {
+/** What the readiness probe says of a directory of plugins. */
+async function isReady(directory: string): Promise<boolean> {
   const pod = (BUILDS[0]!.sources[0]!.manifest as IDaemonSet).spec!.template.spec!;
   const [program, ...args] = pod.containers[0]!.readinessProbe!.exec!.command!.map((word) =>
-    word.replace("/host/opt/cni/bin", folder)
+    word.replace("/host/opt/cni/bin", directory)
   );
   const { code, stderr } = await new Deno.Command(program!, { args }).output();
   assertEquals([code <= 1, new TextDecoder().decode(stderr)], [true, ""]);
@@ -178,7 +178,7 @@ async function isReady(folder: string): Promise<boolean> {
 
 for (
   const [what, spoil] of [
-    ["nothing is installed", ({ folder }) => Deno.removeSync(folder, { recursive: true })],
+    ["nothing is installed", ({ directory }) => Deno.removeSync(directory, { recursive: true })],
     ["the plugin is missing", ({ plugin }) => Deno.removeSync(plugin)],
     ["the Go plugin was copied into its file", ({ plugin }) => Deno.copyFileSync("/usr/bin/true", plugin)],
     [
@@ -207,12 +207,12 @@ for (
   Deno.test(`the readiness probe fails when ${what}, and passes after an installation`, async () => {
     using node = new InstallNode();
     node.install();
-    assertEquals(await isReady(node.folder), true);
+    assertEquals(await isReady(node.directory), true);
     spoil(node);
-    assertEquals(await isReady(node.folder), false);
-    Deno.mkdirSync(node.folder, { recursive: true });
+    assertEquals(await isReady(node.directory), false);
+    Deno.mkdirSync(node.directory, { recursive: true });
     node.install();
-    assertEquals(await isReady(node.folder), true);
+    assertEquals(await isReady(node.directory), true);
   });
 }
 

@@ -24,22 +24,22 @@ for (
     }],
   ] as const
 ) {
-  Deno.test(`DEL whose record is ${name} brings the function's device home all the same`, async () => {
+  Deno.test(`DEL whose record is ${name} restores the function's device all the same`, async () => {
     using node = await TestNode.added();
-    spoil(`${node.folder}/${FILE}`);
+    spoil(`${node.directory}/${FILE}`);
     await node.succeed("DEL");
     node.assertForgotten();
   });
 }
 
-Deno.test("DEL whose record is a folder succeeds and leaves what is in it", async () => {
+Deno.test("DEL whose record is a directory succeeds and leaves what is in it", async () => {
   using node = await TestNode.added();
-  Deno.removeSync(`${node.folder}/${FILE}`);
-  Deno.mkdirSync(`${node.folder}/${FILE}`);
-  Deno.writeTextFileSync(`${node.folder}/${FILE}/kept`, "");
+  Deno.removeSync(`${node.directory}/${FILE}`);
+  Deno.mkdirSync(`${node.directory}/${FILE}`);
+  Deno.writeTextFileSync(`${node.directory}/${FILE}/kept`, "");
   await node.succeed("DEL");
   assertEquals(node.whereIs(node.device), "host");
-  assertEquals(Deno.statSync(`${node.folder}/${FILE}/kept`).isFile, true);
+  assertEquals(Deno.statSync(`${node.directory}/${FILE}/kept`).isFile, true);
 });
 
 Deno.test("a symbolic link instead of a record is removed, not what it leads to", async () => {
@@ -47,14 +47,14 @@ Deno.test("a symbolic link instead of a record is removed, not what it leads to"
   const precious = `${node.temporary}/precious`;
   Deno.writeTextFileSync(precious, JSON.stringify({ version: "1.0" }));
   node.state.create();
-  Deno.symlinkSync(precious, `${node.folder}/${FILE}`);
+  Deno.symlinkSync(precious, `${node.directory}/${FILE}`);
   await node.succeed("DEL");
   assertEquals([Deno.statSync(precious).isFile, ...node.files()], [true]);
 });
 
 Deno.test("DEL without a record and without deviceID has nothing to do", async () => {
   using node = await TestNode.added();
-  Deno.removeSync(`${node.folder}/${FILE}`);
+  Deno.removeSync(`${node.directory}/${FILE}`);
   await node.succeed("DEL", { config: { deviceID: "" } });
   assertEquals(node.whereIs(node.device), POD);
 });
@@ -97,7 +97,7 @@ Deno.test("an older claim on the device does not hinder DEL", async () => {
 });
 
 for (const place of ["host", "pod"] as const) {
-  Deno.test(`a device that got an SMI sub-device in the ${place} is not moved home, and keeps its record`, async () => {
+  Deno.test(`a device that got an SMI sub-device in the ${place} is not moved to the host, and keeps its record`, async () => {
     using node = await TestNode.added();
     const space = place === "pod" ? { space: node.pod } : {};
     const child = node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2", ...space });
@@ -149,7 +149,7 @@ Deno.test("in mode shared, and without ib_core, DEL forgets the record", async (
   }
 });
 
-Deno.test("DEL brings home what the Go plugin moved and renamed, and removes its record", async () => {
+Deno.test("DEL restores what the Go plugin moved and renamed, and removes its record", async () => {
   using node = new TestNode();
   Object.assign(node.device, { space: node.pod, name: "rdma0" });
   node.write(FILE, GO_RECORD);

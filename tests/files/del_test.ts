@@ -8,7 +8,7 @@ import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
 const EBUSY = 16;
 const HOST = { CNI_NETNS: "/proc/1/ns/net" };
 
-Deno.test("DEL brings the device home, forgets it and prints nothing", async () => {
+Deno.test("DEL brings the device, removes its record and prints nothing", async () => {
   using node = await TestNode.added();
   const { output } = await node.succeed("DEL");
   assertEquals(output, "");
@@ -27,7 +27,7 @@ Deno.test("DEL may be repeated", async () => {
   node.assertForgotten();
 });
 
-Deno.test("DEL where there was never an ADD makes no state folder", async () => {
+Deno.test("DEL where there was never an ADD makes no state directory", async () => {
   using node = new TestNode();
   await node.succeed("DEL");
   assertEquals(node.state.exists(), false);
@@ -45,12 +45,12 @@ Deno.test("DEL takes the recorded path when CNI_NETNS leads nowhere", async () =
   node.assertForgotten();
 });
 
-Deno.test("DEL after the namespace has gone finds the device at home", async () => {
+Deno.test("DEL after the namespace has gone finds the device on the host", async () => {
   using node = await TestNode.added();
   node.kernel.paths.delete(POD);
   node.kernel.endNetns(node.pod);
   node.kernel.listNetns = () => {
-    throw new Error("searched all processes for a device that is home");
+    throw new Error("searched all processes for a device that is on the host");
   };
   await node.succeed("DEL");
   node.assertForgotten();
@@ -126,7 +126,7 @@ Deno.test("without cookies, before kernel 5.14, the inode tells namespaces apart
   node.assertForgotten();
 });
 
-Deno.test("DEL leaves a device alone that is home already", async () => {
+Deno.test("DEL leaves a device alone that is on the host already", async () => {
   using node = await TestNode.added();
   node.device.space = node.kernel.host;
   await node.succeed("DEL");
@@ -163,7 +163,7 @@ Deno.test("DEL leaves a device its new name when the old one is taken", async ()
   node.assertForgotten();
 });
 
-Deno.test("DEL brings home what a driver made anew in the pod, though its index is another", async () => {
+Deno.test("DEL restores what a driver made anew in the pod, though its index is another", async () => {
   using node = await TestNode.added();
   node.kernel.devices.length = 0;
   const rebound = node.kernel.addDevice(VF, 11, { name: "mlx5_2", space: node.pod });
@@ -197,7 +197,7 @@ Deno.test("DEL fails when a device that is in the pod cannot be moved, and keeps
 
 Deno.test("a DEL that cannot take the lock is code 11", async () => {
   using node = await TestNode.added();
-  using _lock = node.kernel.tryLock(node.folder);
+  using _lock = node.kernel.tryLock(node.directory);
   await node.fail("DEL", 11);
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
 });
@@ -259,14 +259,14 @@ for (const command of ["DEL", "GC"]) {
       const other = node.kernel.addDevice("0000:3b:00.3", 8);
       const variables = { CNI_CONTAINERID: "container2", CNI_NETNS: "/run/netns/other" };
       await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.3" } });
-      const kept = Deno.readTextFileSync(`${node.folder}/net-container2-net1`);
+      const kept = Deno.readTextFileSync(`${node.directory}/net-container2-net1`);
 
       const valid = { "cni.dev/valid-attachments": [{ containerID: "container2", ifname: "net1" }] };
       const CNI_ARGS = "IgnoreUnknown=no;rdmaDeviceName={/};Debug=maybe;=";
       await node.succeed(command, { config: { ...config, ...valid }, variables: { CNI_ARGS } });
       assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", "/run/netns/other"]);
       assertEquals(node.files(), ["net-container2-net1"]);
-      assertEquals(Deno.readTextFileSync(`${node.folder}/net-container2-net1`), kept);
+      assertEquals(Deno.readTextFileSync(`${node.directory}/net-container2-net1`), kept);
     });
     return fc.assert(property, { numRuns: 200 });
   });

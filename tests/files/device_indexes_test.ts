@@ -21,7 +21,7 @@ async function countListings(node: TestNode): Promise<number> {
   return needed;
 }
 
-const path = (node: TestNode) => `${node.indexes.folder}/mlx5_2`;
+const path = (node: TestNode) => `${node.indexes.directory}/mlx5_2`;
 
 Deno.test("a device whose index is its uverbs device's number needs no list, and nothing is remembered", async () => {
   using node = new TestNode();
@@ -33,7 +33,7 @@ Deno.test("another index is found in the list once and remembered, readable for 
   using node = reboundNode();
   assertEquals([await countListings(node), await countListings(node)], [1, 0]);
   assertEquals(node.indexes.get("mlx5_2"), 11);
-  assertEquals(Deno.statSync(node.indexes.folder).mode! & 0o777, 0o700);
+  assertEquals(Deno.statSync(node.indexes.directory).mode! & 0o777, 0o700);
   assertEquals(Deno.statSync(path(node)).mode! & 0o777, 0o600);
 });
 
@@ -60,7 +60,7 @@ for (const text of ["", "x", "11\n", "-1", "1e3", "99999999999", "11".repeat(100
 
 Deno.test("where nothing can be remembered the list is asked for each time", async () => {
   using node = reboundNode();
-  Deno.writeTextFileSync(node.indexes.folder, "a file where the folder would be");
+  Deno.writeTextFileSync(node.indexes.directory, "a file where the directory would be");
   assertEquals([await countListings(node), await countListings(node)], [1, 1]);
 });
 
@@ -68,7 +68,7 @@ Deno.test("a link in an index's place is replaced, not written to", async () => 
   using node = reboundNode();
   const victim = `${node.temporary}/victim`;
   Deno.writeTextFileSync(victim, "untouched");
-  Deno.mkdirSync(node.indexes.folder);
+  Deno.mkdirSync(node.indexes.directory);
   Deno.symlinkSync(victim, path(node));
   assertEquals(await countListings(node), 1);
   assertEquals([Deno.readTextFileSync(victim), node.indexes.get("mlx5_2")], ["untouched", 11]);

@@ -2,15 +2,15 @@
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { POD, TestNode, VF } from "./node.ts";
 
-const FOLDER = "/run/k8s.cni.cncf.io/devinfo/cni";
-const PATH = `${FOLDER}/default-pod-net1`;
+const DIRECTORY = "/run/k8s.cni.cncf.io/devinfo/cni";
+const PATH = `${DIRECTORY}/default-pod-net1`;
 const CONFIG = { runtimeConfig: { CNIDeviceInfoFile: PATH } };
 
 /** A node with /run and a link /var/run to it. */
 class InfoNode extends TestNode {
   constructor(text?: string) {
     super();
-    Deno.mkdirSync(`${this.kernel.root}${text === undefined ? "/run" : FOLDER}`, { recursive: true });
+    Deno.mkdirSync(`${this.kernel.root}${text === undefined ? "/run" : DIRECTORY}`, { recursive: true });
     Deno.mkdirSync(`${this.kernel.root}/var`);
     Deno.symlinkSync("../run", `${this.kernel.root}/var/run`);
     if (text !== undefined) Deno.writeTextFileSync(this.path(), text);
@@ -42,10 +42,10 @@ Deno.test("a file that the runtime filled gets the device's name, and keeps all 
   await node.succeed("ADD", { config: CONFIG });
   assertEquals(node.text(), text.replace("mlx5_9", "mlx5_2"));
   assertEquals(Deno.statSync(node.path()).mode! & 0o777, 0o444);
-  assertEquals([...Deno.readDirSync(node.path(FOLDER))].length, 1);
+  assertEquals([...Deno.readDirSync(node.path(DIRECTORY))].length, 1);
 });
 
-Deno.test("all can read the file and enter its folders, also under a runtime whose umask forbids that", async () => {
+Deno.test("all can read the file and enter its directories, also under a runtime whose umask forbids that", async () => {
   using node = new InfoNode();
   const before = Deno.umask(0o077);
   try {
@@ -53,13 +53,13 @@ Deno.test("all can read the file and enter its folders, also under a runtime who
   } finally {
     Deno.umask(before);
   }
-  const modes = ["/run/k8s.cni.cncf.io", FOLDER, PATH].map((path) => Deno.statSync(node.path(path)).mode!);
+  const modes = ["/run/k8s.cni.cncf.io", DIRECTORY, PATH].map((path) => Deno.statSync(node.path(path)).mode!);
   assertEquals(modes.map((mode) => (mode & 0o777).toString(8)), ["755", "755", "444"]);
   assertEquals(Deno.umask(), before);
 });
 
 for (const spelling of [PATH, `/var${PATH}`, "/run/k8s.cni.cncf.io/devinfo/file"]) {
-  Deno.test(`a file that is missing is made, in folders that are: ${spelling}`, async () => {
+  Deno.test(`a file that is missing is made, in directories that are: ${spelling}`, async () => {
     using node = new InfoNode();
     await node.succeed("ADD", { config: { runtimeConfig: { CNIDeviceInfoFile: spelling } } });
     assertEquals(JSON.parse(node.text(spelling)), {
@@ -93,7 +93,7 @@ Deno.test("an ADD that is repeated writes the name of the time", async () => {
 
 Deno.test("it is written once the device is in the pod", async () => {
   using node = new InfoNode();
-  node.kernel.onMove = () => assertEquals([...Deno.readDirSync(node.path(FOLDER))], []);
+  node.kernel.onMove = () => assertEquals([...Deno.readDirSync(node.path(DIRECTORY))], []);
   await node.succeed("ADD", { config: CONFIG });
   node.text();
 });
@@ -131,13 +131,13 @@ for (
   });
 }
 
-Deno.test("a folder in the file's place is code 5", async () => {
+Deno.test("a directory in the file's place is code 5", async () => {
   using node = new InfoNode();
   Deno.mkdirSync(node.path(), { recursive: true });
   await node.refuse(5, "it is no regular file");
 });
 
-for (const place of [PATH, FOLDER, "/run/k8s.cni.cncf.io"]) {
+for (const place of [PATH, DIRECTORY, "/run/k8s.cni.cncf.io"]) {
   Deno.test(`a symbolic link at ${place} is code 7, and nothing is written where it leads`, async () => {
     using node = new InfoNode();
     const target = node.path("/elsewhere");
@@ -154,13 +154,13 @@ for (const place of [PATH, FOLDER, "/run/k8s.cni.cncf.io"]) {
 Deno.test("without /run it is code 5", async () => {
   using node = new InfoNode();
   Deno.removeSync(node.path("/run"));
-  await node.refuse(5, "Cannot open the folder of device information file");
+  await node.refuse(5, "Cannot open the directory of device information file");
 });
 
-Deno.test("when the file cannot be written, the device comes home", async () => {
+Deno.test("when the file cannot be written, the device returns to the host", async () => {
   using node = new InfoNode();
   node.kernel.onMove = () =>
-    Deno.mkdirSync(node.path(`${FOLDER}/.default-pod-net1.tmp/x`), { recursive: true });
+    Deno.mkdirSync(node.path(`${DIRECTORY}/.default-pod-net1.tmp/x`), { recursive: true });
   const { json } = await node.fail("ADD", 5, { config: CONFIG });
   assertStringIncludes(json.msg, `Cannot write device information file "${PATH}"`);
   node.assertForgotten();
@@ -176,13 +176,13 @@ Deno.test("DEL leaves the file to the runtime, and removes what a killed ADD lef
   using node = new InfoNode();
   await node.succeed("ADD", { config: CONFIG });
   const text = node.text();
-  Deno.writeTextFileSync(node.path(`${FOLDER}/.default-pod-net1.tmp`), "half");
+  Deno.writeTextFileSync(node.path(`${DIRECTORY}/.default-pod-net1.tmp`), "half");
   await node.succeed("DEL", { config: CONFIG });
-  assertEquals([...Deno.readDirSync(node.path(FOLDER))].length, 1);
+  assertEquals([...Deno.readDirSync(node.path(DIRECTORY))].length, 1);
   assertEquals(node.text(), text);
 });
 
-Deno.test("DEL makes no folder, and follows no link", async () => {
+Deno.test("DEL makes no directory, and follows no link", async () => {
   using node = new InfoNode();
   await node.succeed("DEL", { config: CONFIG });
   assertEquals([...Deno.readDirSync(node.path("/run"))], []);

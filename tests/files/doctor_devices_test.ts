@@ -12,7 +12,7 @@ const POD = "/run/netns/pod";
 const VF = "0000:3b:00.2";
 const FILE = "net-container1-net1";
 
-/** A node with a function whose RDMA device is in a pod, and a second one at home. */
+/** A node with a function whose RDMA device is in a pod, and a second one on the host. */
 function createNode() {
   const node = new DoctorNode();
   const pod = node.kernel.addNetns(POD);
@@ -43,7 +43,7 @@ const GO_RECORD = JSON.stringify({
   containerRdmaDevName: "mlx5_2",
 });
 
-Deno.test("devices: those at home, and those in a pod with the container that the record tells", () => {
+Deno.test("devices: those on the host, and those in a pod with the container that the record tells", () => {
   const { node, record } = createNode();
   using _ = node;
   node.record(FILE, record);
@@ -63,7 +63,7 @@ Deno.test("devices: one in a namespace that no record tells of, found by a proce
   node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
   assertFindings(examineDevices(node), [
     ["ok", /host's/],
-    ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they come home: kill 42 43$/],
+    ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
   ]);
 });
 
@@ -237,7 +237,7 @@ Deno.test("records: any, while no device can be in a pod", () => {
   assertFindings(examineRecords(node), wanted);
 });
 
-Deno.test("records: the namespace has gone and the device is home", () => {
+Deno.test("records: the namespace has gone and the device is on the host", () => {
   const { node, device, record } = createNode();
   using _ = node;
   node.record(FILE, record);
@@ -266,7 +266,7 @@ Deno.test("records: the pod has lost its device", () => {
   ]]);
 });
 
-Deno.test("records: a device that came home under its pod's name gets its own back before the record goes", () => {
+Deno.test("records: a device that returned to the host under its pod's name gets its own back before the record goes", () => {
   const { node, device, record } = createNode();
   using _ = node;
   const [{ index, hostName } = {}] = record.devices;

@@ -4,13 +4,13 @@ import { assertEquals, assertMatch } from "../assert.ts";
 import { MemoryAdminKernel } from "./admin_kernel.ts";
 import { Root } from "./root.ts";
 
-/** A node for the doctor: a kernel in memory, and a folder that stands for "/". */
+/** A node for the doctor: a kernel in memory, and a directory that stands for "/". */
 export class DoctorNode implements Node, Disposable {
   readonly kernel = new MemoryAdminKernel();
   readonly executable = "/usr/local/bin/rdma-cni";
   readonly files: Root;
 
-  /** @param files absolute path -> content; a path that ends in "/" is a folder */
+  /** @param files absolute path -> content; a path that ends in "/" is a directory */
   constructor(files: Record<string, string> = {}) {
     this.files = new Root({ "/proc/sys/kernel/osrelease": "6.12.1\n" });
     for (const [path, text] of Object.entries(files)) this.write(path, text);

@@ -3,11 +3,11 @@ import { examineLibmnl } from "../../src/cli/doctor/kernel.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 function addPf(node: DoctorNode, id: string, enabled: number, more: Record<string, string> = {}): void {
-  const folder = `/sys/bus/pci/devices/${id}`;
-  node.write(`${folder}/class`, "0x020000\n");
-  node.write(`${folder}/sriov_totalvfs`, "8\n");
-  node.write(`${folder}/sriov_numvfs`, `${enabled}\n`);
-  for (const [path, text] of Object.entries(more)) node.write(`${folder}/${path}`, text);
+  const directory = `/sys/bus/pci/devices/${id}`;
+  node.write(`${directory}/class`, "0x020000\n");
+  node.write(`${directory}/sriov_totalvfs`, "8\n");
+  node.write(`${directory}/sriov_numvfs`, `${enabled}\n`);
+  for (const [path, text] of Object.entries(more)) node.write(`${directory}/${path}`, text);
 }
 
 Deno.test("each physical function is told with its VFs", () => {

@@ -14,7 +14,7 @@ const GOOD = JSON.stringify({
   plugins: [{ type: "sriov" }, { type: "rdma" }],
 });
 
-Deno.test("networks: no folder, no file that uses the plugin", () => {
+Deno.test("networks: no directory, no file that uses the plugin", () => {
   return withNode({}, async (node) => {
     const none = [["ok", /^none in \/etc\/cni\/net\.d uses "rdma"$/]] as const;
     assertFindings(await examineNetworks(node.root), none);

@@ -7,12 +7,12 @@ import { MemoryAdminKernel } from "./admin_kernel.ts";
 import { TestNode } from "./node.ts";
 import { Root } from "./root.ts";
 
-/** What a folder has each time that work waits for the disk. */
-function filesAtSync(folder: string, work: () => void): string[][] {
+/** What a directory has each time that work waits for the disk. */
+function filesAtSync(directory: string, work: () => void): string[][] {
   const { syncSync } = Deno.FsFile.prototype;
   const found: string[][] = [];
   Deno.FsFile.prototype.syncSync = function () {
-    found.push([...Deno.readDirSync(folder)].map(({ name }) => name).sort());
+    found.push([...Deno.readDirSync(directory)].map(({ name }) => name).sort());
     syncSync.call(this);
   };
   try {
@@ -27,17 +27,17 @@ Deno.test("a record, which means nothing after a reboot, does not wait for the d
   using node = new TestNode();
   node.state.create();
   const attachment = { network: "net", containerID: "container1", ifname: "net1" };
-  assertEquals(filesAtSync(node.folder, () => node.state.save({ ...node.record(), attachment })), []);
+  assertEquals(filesAtSync(node.directory, () => node.state.save({ ...node.record(), attachment })), []);
   assertEquals(node.state.load(attachment), node.record());
 });
 
 Deno.test("a persisted mode is on the disk before it takes its name, and so is the name at the end", () => {
   using root = new Root({ "/etc/os-release": "ID=debian\n", "/etc/modprobe.d/other.conf": "" });
   const machine = { root: root.path, release: "6.12.0", listImage: () => undefined };
-  const folder = `${root.path}/etc/modprobe.d`;
+  const directory = `${root.path}/etc/modprobe.d`;
   const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
   const kernel = new MemoryAdminKernel();
-  const found = filesAtSync(folder, () => {
+  const found = filesAtSync(directory, () => {
     setMode(kernel, new TestTerminal(), "exclusive", { persist: true }, machine);
   });
   assertEquals(found, [[`.${name}.tmp`, "other.conf"], ["other.conf", name].sort()]);

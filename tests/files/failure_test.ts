@@ -9,7 +9,7 @@ const FAILURES: { name: string; error: Error; code: number; advice: string }[] =
   { name: "a missing libmnl", error: new LibmnlMissing("Cannot open libmnl"), code: 102, advice: "libmnl0" },
   { name: "a refusal by netlink", error: new NetlinkError("ask", 1), code: 120, advice: "kernel log" },
   { name: "a system call that failed", error: new SyscallError("socket", 24), code: 5, advice: "kernel log" },
-  { name: "a file that cannot be read", error: readingAFolder(), code: 5, advice: "kernel log" },
+  { name: "a file that cannot be read", error: readingADirectory(), code: 5, advice: "kernel log" },
   { name: "a missing capability", error: new SyscallError("setns", 1), code: 120, advice: "CAP_SYS_ADMIN" },
   { name: "an answer without sense", error: new DecodeError("Cannot decode"), code: 120, advice: "report" },
   {
@@ -27,7 +27,7 @@ const FAILURES: { name: string; error: Error; code: number; advice: string }[] =
   { name: "a fault of the program", error: new TypeError("undefined"), code: 999, advice: "TypeError" },
 ];
 
-function readingAFolder(): Error {
+function readingADirectory(): Error {
   return assertThrows(() => Deno.readTextFileSync("/"), Deno.errors.IsADirectory);
 }
 

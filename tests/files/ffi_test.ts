@@ -24,8 +24,8 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   fexecve: () =>
     runInChild(`execute(openForReading("/bin/sh"), ["sh", "-c", 'test "$#$2" = "2b c"', "-", "a", "b c"])`),
   flock: () => {
-    using folder = openForReading("/");
-    return libc().flock(folder.number, 1);
+    using directory = openForReading("/");
+    return libc().flock(directory.number, 1);
   },
   getsockopt: (socket) => {
     const [value, length] = [new Int32Array(1), Uint32Array.of(4)];
@@ -187,18 +187,18 @@ Deno.test("a call that a signal interrupts is made again", () => {
 });
 
 Deno.test("appending makes a file for its owner alone, and adds to one that is there", () => {
-  const folder = Deno.makeTempDirSync();
-  const path = `${folder}/log`;
+  const directory = Deno.makeTempDirSync();
+  const path = `${directory}/log`;
   for (const word of ["one", "two"]) {
     using file = openForAppending(path);
     file.write(new TextEncoder().encode(word));
   }
   assertEquals(Deno.readTextFileSync(path), "onetwo");
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
-  Deno.symlinkSync(path, `${folder}/link`);
-  assertEquals(errnoOf(() => openForAppending(`${folder}/link`)), 40);
-  assertEquals(errnoOf(() => openForAppending(folder)), 21);
-  Deno.removeSync(folder, { recursive: true });
+  Deno.symlinkSync(path, `${directory}/link`);
+  assertEquals(errnoOf(() => openForAppending(`${directory}/link`)), 40);
+  assertEquals(errnoOf(() => openForAppending(directory)), 21);
+  Deno.removeSync(directory, { recursive: true });
 });
 
 Deno.test("what the kernel takes only in part is written to its end, and what it never takes is an error", () => {
@@ -226,11 +226,11 @@ Deno.test("what the kernel takes only in part is written to its end, and what it
 });
 
 Deno.test("a pipe in a log file's place holds nobody up", () => {
-  const folder = Deno.makeTempDirSync();
-  new Deno.Command("mkfifo", { args: [`${folder}/log`] }).outputSync();
-  assertEquals(errnoOf(() => openForAppending(`${folder}/log`)), 6);
-  using _reader = Deno.openSync(`${folder}/log`, { read: true, write: true });
-  using file = openForAppending(`${folder}/log`);
+  const directory = Deno.makeTempDirSync();
+  new Deno.Command("mkfifo", { args: [`${directory}/log`] }).outputSync();
+  assertEquals(errnoOf(() => openForAppending(`${directory}/log`)), 6);
+  using _reader = Deno.openSync(`${directory}/log`, { read: true, write: true });
+  using file = openForAppending(`${directory}/log`);
   const line = new Uint8Array(4096);
   assertEquals(
     errnoOf(() => {
@@ -238,7 +238,7 @@ Deno.test("a pipe in a log file's place holds nobody up", () => {
     }),
     11,
   );
-  Deno.removeSync(folder, { recursive: true });
+  Deno.removeSync(directory, { recursive: true });
 });
 
 Deno.test("descriptors are not inherited by programs", () => {

@@ -33,7 +33,7 @@ const gc = (containers: string[], more: object = {}) => ({
   variables: { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined, CNI_NETNS: undefined },
 });
 
-Deno.test("GC brings home and forgets what is no longer valid, and leaves the rest", async () => {
+Deno.test("GC Restores and removes what is no longer valid, and leaves the rest", async () => {
   const { node, devices } = await nodeWith("net:a", "net:b", "net:c", "other:d");
   using _node = node;
   const { output } = await node.succeed("GC", gc(["b"]));
@@ -129,7 +129,7 @@ Deno.test("GC goes on after a failure and tells all of them", async () => {
   assertEquals(node.whereIs(devices[1]!), "host");
 });
 
-Deno.test("GC on a node without records makes no state folder", async () => {
+Deno.test("GC on a node without records makes no state directory", async () => {
   using node = new TestNode();
   await node.succeed("GC", gc([]));
   assertEquals(node.state.exists(), false);
@@ -138,7 +138,7 @@ Deno.test("GC on a node without records makes no state folder", async () => {
 Deno.test("a GC that cannot take the lock is code 11", async () => {
   const { node } = await nodeWith("net:a");
   using _node = node;
-  using _lock = node.kernel.tryLock(node.folder);
+  using _lock = node.kernel.tryLock(node.directory);
   await node.fail("GC", 11, gc([]));
   assertEquals(node.files(), ["net-a-net1"]);
 });

@@ -8,30 +8,30 @@ const EMULATORS = { x86_64: "qemu-x86_64", aarch64: "qemu-aarch64" };
 
 type Arch = keyof typeof LAUNCHER;
 
-/** A folder with a launcher as "rdma". */
+/** A directory with a launcher as "rdma". */
 class Place implements Disposable {
-  readonly folder: string;
+  readonly directory: string;
 
   constructor(readonly arch: Arch, name = "bin", readonly temporary = Deno.makeTempDirSync()) {
-    this.folder = `${temporary}/${name}`;
-    Deno.mkdirSync(`${this.folder}/.rdma-cni`, { recursive: true });
-    Deno.writeFileSync(`${this.folder}/rdma`, LAUNCHER[arch], { mode: 0o755 });
+    this.directory = `${temporary}/${name}`;
+    Deno.mkdirSync(`${this.directory}/.rdma-cni`, { recursive: true });
+    Deno.writeFileSync(`${this.directory}/rdma`, LAUNCHER[arch], { mode: 0o755 });
   }
 
   get current(): string {
-    return `${this.folder}/.rdma-cni/current`;
+    return `${this.directory}/.rdma-cni/current`;
   }
 
   /** Puts a program behind the link. */
   program(content: string | Uint8Array, { name = "rdma-cni-1", mode = 0o755 } = {}): void {
-    const path = `${this.folder}/.rdma-cni/${name}`;
+    const path = `${this.directory}/.rdma-cni/${name}`;
     Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
     Deno.chmodSync(path, mode);
     Deno.symlinkSync(name, this.current);
   }
 
   /** What starts the launcher here. */
-  command(program = `${this.folder}/rdma`): string[] {
+  command(program = `${this.directory}/rdma`): string[] {
     return this.arch === Deno.build.arch ? [program] : [EMULATORS[this.arch], program];
   }
 
@@ -66,15 +66,15 @@ for (const arch of ["x86_64", "aarch64"] as const) {
     const flags = Deno.readTextFileSync(SOURCE).matchAll(/^ \* +FLAGS: (.*)$/gm);
     const args = Array.from(flags, ([, line]) => line!.split(" ")).flat();
     assert(args.length > 10);
-    const folder = await Deno.makeTempDir();
+    const directory = await Deno.makeTempDir();
     try {
-      const launcher = `${folder}/launcher`;
+      const launcher = `${directory}/launcher`;
       const gcc = new Deno.Command(`${arch}-linux-gnu-gcc-14`, { args: [...args, "-o", launcher, SOURCE] });
       const { success, stderr } = await gcc.output();
       assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
       assertEquals(await Deno.readFile(launcher), LAUNCHER[arch]);
     } finally {
-      await Deno.remove(folder, { recursive: true });
+      await Deno.remove(directory, { recursive: true });
     }
   });
 
@@ -94,7 +94,7 @@ for (const arch of ["x86_64", "aarch64"] as const) {
     using place = new Place(arch);
     place.program(ECHO);
     const { code, out } = await place.run(["two words", ""]);
-    assertEquals([code, out], [3, `${place.folder}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
+    assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
   });
 
   Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
@@ -109,10 +109,10 @@ Deno.test("the launcher is the same process as the program, which has the name i
   using place = here();
   place.program(Deno.readFileSync("/usr/bin/sleep"));
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    const child = new Deno.Command(`${place.folder}/rdma`, { args: ["60"] }).spawn();
+    const child = new Deno.Command(`${place.directory}/rdma`, { args: ["60"] }).spawn();
     await until(() => Deno.readLinkSync(`/proc/${child.pid}/exe`).endsWith("/rdma-cni-1"));
     assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/comm`), "rdma-cni-1\n");
-    assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/cmdline`), `${place.folder}/rdma\x0060\0`);
+    assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/cmdline`), `${place.directory}/rdma\x0060\0`);
     assertEquals(Deno.readLinkSync(`/proc/${child.pid}/cwd`), "/");
     child.kill(signal);
     assertEquals((await child.status).signal, signal);
@@ -126,11 +126,11 @@ Deno.test("the launcher finds the program behind symbolic links, also from a rel
   Deno.symlinkSync("rdma-cni", `${place.temporary}/again`);
   for (const path of [`${place.temporary}/again`, "./again"]) {
     const { code, out } = await place.run([], ["env", "-C", place.temporary, "WORD=x", path, "yes"]);
-    assertEquals([code, out], [3, `${place.folder}/.rdma-cni/rdma-cni-1 yes x\n`]);
+    assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 yes x\n`]);
   }
 });
 
-Deno.test("the launcher takes a link that leads to another folder, and a file in the link's place", async () => {
+Deno.test("the launcher takes a link that leads to another directory, and a file in the link's place", async () => {
   using place = here();
   Deno.writeTextFileSync(`${place.temporary}/elsewhere`, ECHO, { mode: 0o755 });
   for (const target of ["../../elsewhere", `${place.temporary}/elsewhere`]) {
@@ -165,15 +165,15 @@ Deno.test("the launcher works in a chroot whose root the working directory lies 
   assertEquals(ended, { code: 0, out: "/\nhere\n", err: "" });
 });
 
-Deno.test("the launcher is found by its folder even when it was just replaced", async () => {
+Deno.test("the launcher is found by its directory even when it was just replaced", async () => {
   using place = here();
   place.program(ECHO);
   // Held by strace before its first system call, until its file has another name's.
   const strace = ["strace", "-o", "/dev/null", "-e", "inject=readlinkat:delay_enter=300000:when=1"];
-  const ended = place.run([], [...strace, `${place.folder}/rdma`, "old"]);
+  const ended = place.run([], [...strace, `${place.directory}/rdma`, "old"]);
   await new Promise((resolve) => setTimeout(resolve, 100));
-  Deno.writeFileSync(`${place.folder}/new`, LAUNCHER[place.arch], { mode: 0o755 });
-  Deno.renameSync(`${place.folder}/new`, `${place.folder}/rdma`);
+  Deno.writeFileSync(`${place.directory}/new`, LAUNCHER[place.arch], { mode: 0o755 });
+  Deno.renameSync(`${place.directory}/new`, `${place.directory}/rdma`);
   assertEquals((await ended).code, 3);
 });
 
@@ -188,7 +188,7 @@ for (
     using place = here();
     place.program(ECHO);
     const inject = `inject=execve:error=${errno}:when=1..${tries}`; // strace's own is not among them
-    const ended = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.folder}/rdma`]);
+    const ended = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.directory}/rdma`]);
     assertEquals(ended.code, code, ended.out);
     if (code === 1) assertMatch(JSON.parse(ended.out).msg, new RegExp(`rdma-cni-1": ${errno} `));
   });
@@ -217,13 +217,13 @@ for (
       /rdma-cni-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
     ],
     ["an empty program", (place) => place.program(""), /ENOEXEC \(8\): it is for another/],
-    ["a folder", (place) => Deno.mkdirSync(place.current), /current": EACCES \(13\)/],
+    ["a directory", (place) => Deno.mkdirSync(place.current), /current": EACCES \(13\)/],
     ["a circle of links", (place) => Deno.symlinkSync("current", place.current), /current": ELOOP \(40\)$/],
     [
-      "a file in the folder's place",
+      "a file in the directory's place",
       (place) => {
-        Deno.removeSync(`${place.folder}/.rdma-cni`);
-        Deno.writeTextFileSync(`${place.folder}/.rdma-cni`, "");
+        Deno.removeSync(`${place.directory}/.rdma-cni`);
+        Deno.writeTextFileSync(`${place.directory}/.rdma-cni`, "");
       },
       /current": ENOTDIR \(20\)$/,
     ],
@@ -245,14 +245,14 @@ Deno.test("the launcher cannot do without /proc, and says so", async () => {
   using place = here();
   place.program(ECHO);
   const script = 'umount -l /proc && exec "$0"';
-  const words = ["unshare", "--mount", "/bin/sh", "-c", script, `${place.folder}/rdma`];
+  const words = ["unshare", "--mount", "/bin/sh", "-c", script, `${place.directory}/rdma`];
   await place.fails(/^Cannot read "\/proc\/self\/exe": ENOENT \(2\)$/, words);
 });
 
 Deno.test("the launcher may have a root that it cannot enter, and says so", async () => {
   using place = here();
   place.program(ECHO);
-  const words = ["strace", "-o", "/dev/null", "-e", "inject=chdir:error=EACCES", `${place.folder}/rdma`];
+  const words = ["strace", "-o", "/dev/null", "-e", "inject=chdir:error=EACCES", `${place.directory}/rdma`];
   await place.fails(/^Cannot change to "\/": EACCES \(13\)$/, words);
 });
 
@@ -264,7 +264,7 @@ for (
     ["😀" + "x".repeat(240), "😀" + "x".repeat(240)],
   ] as const
 ) {
-  Deno.test(`the launcher names a folder as it is: ${JSON.stringify(name)}`, async () => {
+  Deno.test(`the launcher names a directory as it is: ${JSON.stringify(name)}`, async () => {
     using place = here(name);
     const { out } = await place.run();
     assertEquals(
@@ -274,7 +274,7 @@ for (
   });
 }
 
-Deno.test("the launcher's error stays JSON where a folder's name is not UTF-8", async () => {
+Deno.test("the launcher's error stays JSON where a directory's name is not UTF-8", async () => {
   using place = here();
   // Truncated, overlong, a surrogate, beyond Unicode, a lone continuation.
   const script = String.raw`
@@ -290,13 +290,13 @@ Deno.test("the launcher's error is whole when little of it can be written at a t
   using place = here();
   // A pipe's reader may be slow and its writer be told that only one byte went through; strace plays that.
   const inject = "inject=write:retval=1:when=1..3";
-  const { out } = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.folder}/rdma`]);
+  const { out } = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.directory}/rdma`]);
   const whole = (await place.run()).out;
   // What was told as written was not: the rest begins with the fourth character.
   assertEquals(out, whole.slice(3));
 });
 
-Deno.test("a folder of any depth can be named: the longest path that Linux has", async () => {
+Deno.test("a directory of any depth can be named: the longest path that Linux has", async () => {
   using place = here();
   const names = Array.from({ length: 16 }, () => "x".repeat(240));
   const script = `cp bin/rdma . && for name in ${

@@ -1,4 +1,4 @@
-/** `install` in a temporary folder, with files that stand for the program and its library. */
+/** `install` in a temporary directory, with files that stand for the program and its library. */
 import { CommandError, type ExitCode } from "../../src/cli/errors.ts";
 import { checkInstalled, install } from "../../src/cli/install/install.ts";
 import { uninstall } from "../../src/cli/install/uninstall.ts";
@@ -17,12 +17,12 @@ export const SCRIPT = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # one\n`;
 
 export const KERNEL = new LinuxKernel();
 
-/** A folder of plugins, the files to install, and what the command printed. */
+/** A directory of plugins, the files to install, and what the command printed. */
 export class InstallNode implements Disposable {
   readonly temporary = Deno.makeTempDirSync();
-  readonly folder = `${this.temporary}/bin`;
-  readonly plugin = `${this.folder}/rdma`;
-  readonly own = `${this.folder}/.rdma-cni`;
+  readonly directory = `${this.temporary}/bin`;
+  readonly plugin = `${this.directory}/rdma`;
+  readonly own = `${this.directory}/.rdma-cni`;
   readonly libmnl = `${this.own}/libmnl.so.0`;
   readonly current = `${this.own}/current`;
   readonly sources = {
@@ -33,7 +33,7 @@ export class InstallNode implements Disposable {
   readonly terminal = new TestTerminal();
 
   constructor() {
-    Deno.mkdirSync(this.folder);
+    Deno.mkdirSync(this.directory);
     Deno.writeTextFileSync(this.sources.libmnl, "library");
     this.writeExecutable(SCRIPT);
   }
@@ -49,25 +49,25 @@ export class InstallNode implements Disposable {
   /** Returns what was printed for people. */
   install(options = {}): string {
     this.terminal.stderr = "";
-    install(this.terminal, KERNEL, this.folder, this.sources, options);
+    install(this.terminal, KERNEL, this.directory, this.sources, options);
     return this.readable(this.terminal.stderr);
   }
 
-  /** With names of programs cut short, and without the folder. */
+  /** With names of programs cut short, and without the directory. */
   readable(text: string): string {
-    return text.replaceAll(`${this.folder}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
+    return text.replaceAll(`${this.directory}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
   }
 
   uninstall(options = {}): string {
     this.terminal.stderr = "";
-    uninstall(this.terminal, KERNEL, this.folder, this.state, options);
-    return this.terminal.stderr.replaceAll(`${this.folder}/`, "");
+    uninstall(this.terminal, KERNEL, this.directory, this.state, options);
+    return this.terminal.stderr.replaceAll(`${this.directory}/`, "");
   }
 
-  /** Returns the line that was printed, without the folder. */
+  /** Returns the line that was printed, without the directory. */
   check(want: ExitCode): string {
     this.terminal.stdout = "";
-    assertEquals(checkInstalled(this.terminal, this.folder, this.sources, {}), want, this.terminal.stdout);
+    assertEquals(checkInstalled(this.terminal, this.directory, this.sources, {}), want, this.terminal.stdout);
     return this.readable(this.terminal.stdout);
   }
 
@@ -82,12 +82,12 @@ export class InstallNode implements Disposable {
     return Deno.readTextFileSync(this.current);
   }
 
-  /** Names in the plugin's own folder. */
+  /** Names in the plugin's own directory. */
   ownFiles(): string[] {
     return [...Deno.readDirSync(this.own)].map(({ name }) => name).sort();
   }
 
-  /** Asserts that installing fails with these words, and that the folder of plugins is as it was. */
+  /** Asserts that installing fails with these words, and that the directory of plugins is as it was. */
   refuse(words: RegExp, advice: RegExp): void {
     const before = this.files();
     const error = assertThrows(() => this.install(), CommandError);
@@ -98,9 +98,9 @@ export class InstallNode implements Disposable {
     assertEquals(own.filter((name) => /^\.(rdma-cni|libmnl|current).*\.tmp$/.test(name)), []);
   }
 
-  /** Names in the folder of plugins, hidden ones too, without the plugin's own folder. */
+  /** Names in the directory of plugins, hidden ones too, without the plugin's own directory. */
   files(): string[] {
-    const entries = ifPresent(() => [...Deno.readDirSync(this.folder)]) ?? [];
+    const entries = ifPresent(() => [...Deno.readDirSync(this.directory)]) ?? [];
     return entries.map(({ name }) => name).filter((name) => name !== ".rdma-cni").sort();
   }
 

@@ -1,8 +1,8 @@
-// `install` with files that stand for the program and its library, in temporary folders and on small file systems.
+// `install` with files that stand for the program and its library, in temporary directories and on small file systems.
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
-import { commandOf, isProgramName, lockFolder, programName } from "../../src/cli/install/layout.ts";
+import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
 import { WAITER } from "../../src/cli/install/wait.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
@@ -151,7 +151,7 @@ for (
 Deno.test("--dry-run says the same and changes nothing", () => {
   using node = new InstallNode();
   assertEquals(node.install({ dryRun: true }), ALL("would be installed"));
-  assertEquals([...Deno.readDirSync(node.folder)], []);
+  assertEquals([...Deno.readDirSync(node.directory)], []);
   node.install();
   assertEquals(node.install({ dryRun: true }), ALL("already there"));
   node.writeExecutable(SCRIPT.replace("one", "two"));
@@ -177,7 +177,7 @@ Deno.test("--json says what became of each file", () => {
 Deno.test("what crashes left of copies is removed, what others made is not", () => {
   using node = new InstallNode();
   node.install();
-  const put = (path: string) => Deno.writeTextFileSync(`${node.folder}/${path}`, "");
+  const put = (path: string) => Deno.writeTextFileSync(`${node.directory}/${path}`, "");
   const temporary = (of: string) => `.${of}.${crypto.randomUUID()}.tmp`;
   put(temporary("rdma"));
   put(`.rdma-cni/${temporary("libmnl.so.0")}`);
@@ -193,8 +193,8 @@ Deno.test("what crashes left of copies is removed, what others made is not", () 
 
 Deno.test("while another installation is at work, one waits, and then says so", () => {
   using node = new InstallNode();
-  using _other = lockFolder(KERNEL, node.folder);
-  const error = assertThrows(() => lockFolder(KERNEL, node.folder, 50), CommandError);
+  using _other = lockDirectory(KERNEL, node.directory);
+  const error = assertThrows(() => lockDirectory(KERNEL, node.directory, 50), CommandError);
   assertMatch(error.message, /Cannot lock "[^"]+\/bin": another process has held it for 0\.05 s/);
   assertMatch(error.advice!, /fuser -v .*another installation/);
 });
@@ -203,7 +203,7 @@ Deno.test("an installation and its removal wait until another one has ended", as
   using node = new InstallNode();
   for (const work of [() => node.install(), () => node.uninstall({ force: true })]) {
     const ended = `${node.temporary}/ended`;
-    const args = [node.folder, "sh", "-c", 'echo here; sleep 0.5; echo >"$0"', ended];
+    const args = [node.directory, "sh", "-c", 'echo here; sleep 0.5; echo >"$0"', ended];
     const other = new Deno.Command("flock", { args, stdout: "piped" }).spawn();
     const reader = other.stdout.getReader();
     await reader.read();
@@ -227,49 +227,49 @@ Deno.test("the copy is asked for its version with no input, no environment and i
 for (
   const [what, prepare, words, advice] of [
     [
-      "a missing folder",
-      (node) => Deno.removeSync(node.folder),
+      "a missing directory",
+      (node) => Deno.removeSync(node.directory),
       /"[^"]+\/bin": it does not exist/,
       /bin_dir.*OpenShift/,
     ],
     [
-      "a file in the folder's place",
-      (node) => (Deno.removeSync(node.folder), Deno.writeTextFileSync(node.folder, "")),
-      /it is no folder/,
+      "a file in the directory's place",
+      (node) => (Deno.removeSync(node.directory), Deno.writeTextFileSync(node.directory, "")),
+      /it is not a directory/,
       /bin_dir/,
     ],
     [
-      "a folder in the plugin's place",
+      "a directory in the plugin's place",
       (node) => Deno.mkdirSync(node.plugin),
-      /Cannot install "[^"]+\/rdma": a folder of that name is there/,
+      /Cannot install "[^"]+\/rdma": a directory of that name is there/,
       /move it away/,
     ],
     [
-      "a link in the own folder's place",
-      (node) => Deno.symlinkSync("/tmp", `${node.folder}/.rdma-cni`),
+      "a link in the own directory's place",
+      (node) => Deno.symlinkSync("/tmp", `${node.directory}/.rdma-cni`),
       /\.rdma-cni": it is a symbolic link, want/,
       /who made it/,
     ],
     [
-      "a file in the own folder's place",
-      (node) => Deno.writeTextFileSync(`${node.folder}/.rdma-cni`, ""),
-      /\.rdma-cni": it is no folder, want/,
+      "a file in the own directory's place",
+      (node) => Deno.writeTextFileSync(`${node.directory}/.rdma-cni`, ""),
+      /\.rdma-cni": it is not a directory, want/,
       /who made it/,
     ],
     [
-      "an own folder of another user",
+      "an own directory of another user",
       (node) => {
-        Deno.mkdirSync(`${node.folder}/.rdma-cni`);
-        Deno.chownSync(`${node.folder}/.rdma-cni`, 1000, 1000);
+        Deno.mkdirSync(`${node.directory}/.rdma-cni`);
+        Deno.chownSync(`${node.directory}/.rdma-cni`, 1000, 1000);
       },
       /it belongs to user 1000, want/,
       /who made it/,
     ],
     [
-      "an own folder that others may write to",
+      "an own directory that others may write to",
       (node) => {
-        Deno.mkdirSync(`${node.folder}/.rdma-cni`);
-        Deno.chmodSync(`${node.folder}/.rdma-cni`, 0o777);
+        Deno.mkdirSync(`${node.directory}/.rdma-cni`);
+        Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o777);
       },
       /others may write to it, want/,
       /who made it/,
@@ -321,9 +321,9 @@ function withoutLibrary(): Uint8Array {
   return text;
 }
 
-Deno.test("the advice on a missing folder names those distributions whose folder is another one in the documents", () => {
+Deno.test("the advice on a missing directory names those distributions whose directory is another one in the documents", () => {
   using node = new InstallNode();
-  Deno.removeSync(node.folder);
+  Deno.removeSync(node.directory);
   const { advice } = assertThrows(() => node.install(), CommandError);
   const [table] = /^\| distribution .*?\n\n/ms.exec(DOCUMENTS)!;
   const rows = Array.from(
@@ -344,7 +344,7 @@ Deno.test("--check says what is not so, and changes nothing", () => {
   assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there\n");
   assertEquals(node.files(), []);
   node.install();
-  assertEquals(node.check(ExitCode.ok), `ok: ${node.folder} has this plugin and its library\n`);
+  assertEquals(node.check(ExitCode.ok), `ok: ${node.directory} has this plugin and its library\n`);
   const faults: [spoil: () => void, words: string][] = [
     [() => Deno.removeSync(node.plugin), "rdma is not there"],
     [() => Deno.chmodSync(node.plugin, 0o644), "rdma has mode 644, want 755"],
@@ -373,12 +373,12 @@ Deno.test("--check says what is not so, and changes nothing", () => {
   }
 });
 
-Deno.test("--check of a folder that is missing, or that others may write to, fails", () => {
+Deno.test("--check of a directory that is missing, or that others may write to, fails", () => {
   using node = new InstallNode();
   node.install();
-  Deno.chmodSync(`${node.folder}/.rdma-cni`, 0o775);
+  Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o775);
   assertMatch(node.check(ExitCode.failed), /others may write to it/);
-  Deno.removeSync(node.folder, { recursive: true });
+  Deno.removeSync(node.directory, { recursive: true });
   assertMatch(node.check(ExitCode.failed), /does not exist/);
 });
 
@@ -401,7 +401,7 @@ Deno.test("--uninstall removes the plugin, also a copy by hand of another versio
     node.terminal.stdout = "";
     assertEquals(node.uninstall({ json: true }), "rdma: removed\n.rdma-cni: removed\n");
     assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
-    assertEquals([...Deno.readDirSync(node.folder)], []);
+    assertEquals([...Deno.readDirSync(node.directory)], []);
     assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");
     node.install();
   }
@@ -421,7 +421,7 @@ for (
     ],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
     ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],
-    ["a folder", (path) => Deno.mkdirSync(path)],
+    ["a directory", (path) => Deno.mkdirSync(path)],
   ] as [string, (path: string) => void][]
 ) {
   Deno.test(`--uninstall refuses ${what}, also with --force`, () => {
@@ -439,7 +439,7 @@ Deno.test("--uninstall refuses while pods need the plugin for their DEL, unless 
   using node = installed();
   node.state.create();
   for (const name of ["net-1-net1", "net-2-net1", "net-3-net1", "net-4-net1", ".net-5-net1.tmp"]) {
-    Deno.writeTextFileSync(`${node.state.folder}/${name}`, "");
+    Deno.writeTextFileSync(`${node.state.directory}/${name}`, "");
   }
   const error = assertThrows(() => node.uninstall({ dryRun: true }), CommandError);
   assertMatch(error.message, /has 4 records .*: net-1-net1, net-2-net1, net-3-net1, \.\.\.$/);

@@ -14,11 +14,11 @@ for (const arch of ["x86_64", "aarch64"] as const) {
   const by = arch === Deno.build.arch ? [] : [emulator];
 
   Deno.test(`the program that waits is what its source for ${arch} makes`, async () => {
-    await withFolder(async (folder) => {
+    await withDirectory(async (directory) => {
       const source = `${PROJECT}src/cli/install/waiter_${arch}.s`;
-      await run(`${prefix}as`, source, "-o", `${folder}/waiter.o`);
-      await run(`${prefix}objcopy`, "-O", "binary", `${folder}/waiter.o`, `${folder}/waiter`);
-      assertEquals(await Deno.readFile(`${folder}/waiter`), WAITER[arch]);
+      await run(`${prefix}as`, source, "-o", `${directory}/waiter.o`);
+      await run(`${prefix}objcopy`, "-O", "binary", `${directory}/waiter.o`, `${directory}/waiter`);
+      assertEquals(await Deno.readFile(`${directory}/waiter`), WAITER[arch]);
     });
   });
 
@@ -40,19 +40,19 @@ for (const arch of ["x86_64", "aarch64"] as const) {
 
 /** Starts the program with SIGTERM and SIGINT blocked, interrupts it, and sends it the signal. */
 function endBy(signal: Deno.Signal, arch: keyof typeof WAITER, words: string[]) {
-  return withFolder(async (folder) => {
-    await Deno.writeFile(`${folder}/waiter`, WAITER[arch], { mode: 0o755 });
-    const command = words.map((word) => word === "WAITER" ? `${folder}/waiter` : word);
+  return withDirectory(async (directory) => {
+    await Deno.writeFile(`${directory}/waiter`, WAITER[arch], { mode: 0o755 });
+    const command = words.map((word) => word === "WAITER" ? `${directory}/waiter` : word);
     const child = new Deno.Command("env", {
       args: ["--block-signal=TERM,INT", ...command],
       env: { WORD: "of the environment" },
       stdin: "null",
       stdout: "piped",
     }).spawn();
-    await untilWaiting(child.pid, folder);
+    await untilWaiting(child.pid, directory);
     child.kill("SIGSTOP");
     child.kill("SIGCONT");
-    await untilWaiting(child.pid, folder);
+    await untilWaiting(child.pid, directory);
     child.kill(signal);
     const { code, stdout } = await child.output();
     return { code, stdout: new TextDecoder().decode(stdout) };
@@ -60,25 +60,25 @@ function endBy(signal: Deno.Signal, arch: keyof typeof WAITER, words: string[]) 
 }
 
 /** Waits until the program has taken over from env, and sleeps. */
-async function untilWaiting(pid: number, folder: string): Promise<void> {
+async function untilWaiting(pid: number, directory: string): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
     const [line, state] = await Promise.all([
       Deno.readTextFile(`/proc/${pid}/cmdline`),
       Deno.readTextFile(`/proc/${pid}/status`),
     ]);
-    if (!line.startsWith("env\0") && line.includes(folder) && /^State:\tS/m.test(state)) return;
+    if (!line.startsWith("env\0") && line.includes(directory) && /^State:\tS/m.test(state)) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   Deno.kill(pid, "SIGKILL");
   throw new Error(`Waited in vain for process ${pid} to wait`);
 }
 
-async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await Deno.makeTempDir();
+async function withDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await Deno.makeTempDir();
   try {
-    return await work(folder);
+    return await work(directory);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 

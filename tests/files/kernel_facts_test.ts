@@ -1,6 +1,6 @@
 // The table of facts on the kernel in memory; what needs no RDMA also on this machine's kernel.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NETLINK_RDMA } from "../../src/netlink/constants.ts";
+import { NETLINK_RDMA } from "../../src/netlink/socket.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../assert.ts";

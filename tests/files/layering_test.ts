@@ -1,8 +1,8 @@
-// What the folders of src/ may know of each other, and of Deno.
+// What the directories of src/ may know of each other, and of Deno.
 import { assert, assertEquals } from "../assert.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
-/** For each folder or file of src/ what it may import besides itself: floors, the lowest first. */
+/** For each directory or file of src/ what it may import besides itself: floors, the lowest first. */
 const ALLOWED: Record<string, RegExp> = {
   "version.ts": /^$/,
   "log.ts": /^$/,

@@ -1,10 +1,9 @@
 // The kernel of the machine that runs the tests. It need not have RDMA.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
-import { decodeLink, listLinks } from "../../src/netlink/rtnl.ts";
-import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { createPlugin } from "../../src/plugin/plugin.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -12,13 +11,13 @@ import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { openForReading } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
 import {
-  homeNetns,
+  hostNetns,
+  inNetns,
   listNetns,
   namesIn,
   NetnsError,
   nsfsInode,
   openNetns,
-  within,
 } from "../../src/sys/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import * as encode from "../fixtures/encode.ts";
@@ -29,7 +28,7 @@ const THREAD_NETNS = "/proc/thread-self/ns/net";
 const MACHINE_HAS_RDMA = exists("/sys/module/ib_core");
 const kernel = new LinuxKernel();
 
-// Both stay open once they are; opened within a test they would be taken for leaks of that test.
+// Both stay open once they are; opened inNetns a test they would be taken for leaks of that test.
 libc();
 openLibmnl();
 
@@ -39,32 +38,32 @@ Deno.test("an open namespace tells its inode, and a socket in it a cookie that n
   assertEquals([netns.path, netns.inode], [other.path, other.inode]);
   const cookie = cookieOf(netns);
   assertMatch(cookie!, /^\d+$/);
-  assert(cookie !== cookieOf(homeNetns()));
+  assert(cookie !== cookieOf(hostNetns()));
   using again = openNetns(other.path);
   assertEquals(cookieOf(again), cookie);
 });
 
-Deno.test("work within a namespace is done there, and only there", async () => {
+Deno.test("work inNetns a namespace is done there, and only there", async () => {
   await using other = await TestNetns.create();
   using netns = openNetns(other.path);
-  const home = inodeOf(THREAD_NETNS);
-  assertEquals(within(netns, () => inodeOf(THREAD_NETNS)), other.inode);
-  assertEquals(inodeOf(THREAD_NETNS), home);
+  const before = inodeOf(THREAD_NETNS);
+  assertEquals(inNetns(netns, () => inodeOf(THREAD_NETNS)), other.inode);
+  assertEquals(inodeOf(THREAD_NETNS), before);
 });
 
 Deno.test("work that throws comes back from the namespace too", async () => {
   await using other = await TestNetns.create();
   using netns = openNetns(other.path);
-  const home = inodeOf(THREAD_NETNS);
+  const before = inodeOf(THREAD_NETNS);
   assertThrows(
     () =>
-      within(netns, () => {
+      inNetns(netns, () => {
         throw new RangeError("inside");
       }),
     RangeError,
     "inside",
   );
-  assertEquals(inodeOf(THREAD_NETNS), home);
+  assertEquals(inodeOf(THREAD_NETNS), before);
 });
 
 for (
@@ -89,7 +88,7 @@ Deno.test("the list has each namespace once, also one that only an open file kee
   const listed = [...listNetns()];
   const inodes = listed.map(({ inode }) => inode);
   assertEquals(new Set(inodes).size, inodes.length);
-  for (const inode of [homeNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
+  for (const inode of [hostNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
   const { path } = listed.find(({ inode }) => inode === kept.inode)!;
   assertMatch(path, /^\/proc\/\d+\/fd\/\d+$/);
   using opened = openNetns(path);
@@ -107,16 +106,16 @@ Deno.test("a link is looked up in the namespace that is asked", async () => {
 
 Deno.test("the links are those that sysfs shows", () => {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
-  const links = socket.request("list links", listLinks()).map(({ payload }) => decodeLink(payload).name);
-  const folders = [...Deno.readDirSync("/sys/class/net")].filter(({ isSymlink }) => isSymlink);
-  assertEquals(links.sort(), folders.map(({ name }) => name).sort());
+  const links = socket.request("list links", linksRequest()).map(({ payload }) => decodeLink(payload).name);
+  const directories = [...Deno.readDirSync("/sys/class/net")].filter(({ isSymlink }) => isSymlink);
+  assertEquals(links.sort(), directories.map(({ name }) => name).sort());
 });
 
 Deno.test("a socket answers one request after the other", () => {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
-  const first = socket.request("list links", listLinks());
+  const first = socket.request("list links", linksRequest());
   const copy = first.map(({ payload }) => payload.slice());
-  const second = socket.request("list links", listLinks());
+  const second = socket.request("list links", linksRequest());
   assertEquals(first.map(({ payload }) => payload), copy);
   assertEquals(second.length, first.length);
   assertEquals([first[0]!.sequence, second[0]!.sequence], [1, 2]);
@@ -125,7 +124,7 @@ Deno.test("a socket answers one request after the other", () => {
 Deno.test("a refusal has the kernel's errno and words", async () => {
   await using other = await TestNetns.create();
   using netns = openNetns(other.path);
-  using socket = within(netns, () => new NetlinkSocket(NETLINK_ROUTE));
+  using socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
   const attributes = [{ type: 3, value: encode.text("lo") }, { type: 4, value: encode.u8(1) }]; // an MTU of 8 bits
   const setLink = { type: 19, flags: 5, body: new Uint8Array(16), attributes };
   const error = assertThrows(() => socket.request("set the MTU", setLink), NetlinkError);
@@ -139,16 +138,16 @@ Deno.test("the RDMA subsystem answers if the machine has one, else it is EPROTON
 });
 
 Deno.test("a lock excludes another one until it is disposed of", () => {
-  const folder = Deno.makeTempDirSync();
+  const directory = Deno.makeTempDirSync();
   {
-    using lock = kernel.tryLock(folder);
+    using lock = kernel.tryLock(directory);
     assert(lock !== undefined);
-    assertEquals(kernel.tryLock(folder), undefined);
+    assertEquals(kernel.tryLock(directory), undefined);
   }
-  using again = kernel.tryLock(folder);
+  using again = kernel.tryLock(directory);
   assert(again !== undefined);
-  Deno.removeSync(folder);
-  assertThrows(() => kernel.tryLock(folder), SyscallError, "ENOENT");
+  Deno.removeSync(directory);
+  assertThrows(() => kernel.tryLock(directory), SyscallError, "ENOENT");
 });
 
 Deno.test("what can be written is told from what cannot", () => {
@@ -196,8 +195,8 @@ Deno.test("the plugin knows its own namespace by any path", async () => {
 
 Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
   await using other = await TestNetns.create();
-  homeNetns();
-  const folder = Deno.makeTempDirSync();
+  hostNetns();
+  const directory = Deno.makeTempDirSync();
   const before = openFds();
   for (let i = 0; i < 50; i++) {
     using netns = kernel.openNetns(other.path);
@@ -206,11 +205,11 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
     assertThrows(() => kernel.openNetns("/etc/passwd"));
     assertThrows(() => new NetlinkSocket(31));
     if (!MACHINE_HAS_RDMA) assertThrows(() => netns.listRdmaDevices());
-    using _lock = kernel.tryLock(folder);
-    assertEquals(kernel.tryLock(folder), undefined);
+    using _lock = kernel.tryLock(directory);
+    assertEquals(kernel.tryLock(directory), undefined);
   }
   assertEquals(openFds(), before);
-  Deno.removeSync(folder);
+  Deno.removeSync(directory);
 });
 
 Deno.test("a thread that cannot come back from a namespace does nothing any more", async () => {
@@ -221,17 +220,17 @@ Deno.test("a thread that cannot come back from a namespace does nothing any more
   const entered: number[] = [];
   using _setns = replaceCall("setns", (fd) => entered.push(fd) === 1 ? 0 : fail(1));
   let worked = 0;
-  const work = () => netns.within(there, () => ++worked);
+  const work = () => netns.inNetns(there, () => ++worked);
   assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertEquals([worked, entered], [1, [there.fd, netns.homeNetns().fd]]);
+  assertEquals([worked, entered], [1, [there.fd, netns.hostNetns().fd]]);
   assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertThrows(() => netns.within(netns.homeNetns(), () => ++worked), SyscallError);
+  assertThrows(() => netns.inNetns(netns.hostNetns(), () => ++worked), SyscallError);
   assertEquals([worked, entered.length], [1, 2]);
 });
 
 Deno.test("work in the namespace where the thread is enters none", () => {
   using _setns = replaceCall("setns", () => fail(1));
-  assertEquals(within(homeNetns(), () => 7), 7);
+  assertEquals(inNetns(hostNetns(), () => 7), 7);
 });
 
 Deno.test("a file that has the number of the own namespace on another file system is none", () => {
@@ -279,7 +278,7 @@ function sockets(): string[] {
     try {
       return Deno.readLinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
     } catch {
-      return false; // the descriptor that listed the folder
+      return false; // the descriptor that listed the directory
     }
   });
 }
@@ -297,7 +296,7 @@ function exists(path: string): boolean {
   }
 }
 
-function cookieOf(netns: Parameters<typeof within>[0]): string | undefined {
-  using socket = within(netns, () => new NetlinkSocket(NETLINK_ROUTE));
+function cookieOf(netns: Parameters<typeof inNetns>[0]): string | undefined {
+  using socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
   return socket.getNetnsCookie();
 }

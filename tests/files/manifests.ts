@@ -29,7 +29,7 @@ export interface Source {
 
 const DEPLOYMENT = "../../deployment";
 
-/** The YAML files of both folders, except kustomize's own: what kustomizations are made of is seen in what they build. */
+/** The YAML files of both directories, except kustomize's own: what kustomizations are made of is seen in what they build. */
 export const MANIFEST_FILES = [...filesIn("deployment", ".yaml"), ...filesIn("examples", ".yaml")]
   .filter((path) => !/\/(kustomization|patch)\.yaml$/.test(path));
 
@@ -37,9 +37,9 @@ export function readManifests(path: string): Source[] {
   return toSources(path, Deno.readTextFileSync(`${PROJECT}${path}`));
 }
 
-/** What `kubectl apply -k` of a folder would apply. @throws {Error} with kustomize's words, which refuses unknown keys */
-export async function buildFolder(folder: string): Promise<Source[]> {
-  return toSources(`${folder} (built)`, await kustomize(`${PROJECT}${folder}`));
+/** What `kubectl apply -k` of a directory would apply. @throws {Error} with kustomize's words, which refuses unknown keys */
+export async function buildDirectory(directory: string): Promise<Source[]> {
+  return toSources(`${directory} (built)`, await kustomize(`${PROJECT}${directory}`));
 }
 
 /** What deployment/ builds with these components. */
@@ -48,23 +48,23 @@ export async function buildWith(components: readonly string[]): Promise<Source[]
   return await buildText(`resources: [${DEPLOYMENT}]\ncomponents: [${paths.join(", ")}]\n`);
 }
 
-/** What a kustomization.yaml two folders below the project's builds, as those of users are. */
+/** What a kustomization.yaml two directories below the project's builds, as those of users are. */
 export async function buildText(text: string): Promise<Source[]> {
-  const folder = Deno.realPathSync(await Deno.makeTempDir());
+  const directory = Deno.realPathSync(await Deno.makeTempDir());
   try {
     // kustomize takes no absolute paths, and YAML not every path as it is
-    await Deno.symlink(`${PROJECT}deployment`, `${folder}/deployment`);
-    await Deno.writeTextFile(`${folder}/kustomization.yaml`, text.replaceAll(DEPLOYMENT, "deployment"));
-    return toSources("a kustomization", await kustomize(folder));
+    await Deno.symlink(`${PROJECT}deployment`, `${directory}/deployment`);
+    await Deno.writeTextFile(`${directory}/kustomization.yaml`, text.replaceAll(DEPLOYMENT, "deployment"));
+    return toSources("a kustomization", await kustomize(directory));
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 
-async function kustomize(folder: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("kustomize", { args: ["build", folder] })
+async function kustomize(directory: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("kustomize", { args: ["build", directory] })
     .output();
-  if (!success) throw new Error(`kustomize build ${folder}: ${new TextDecoder().decode(stderr)}`);
+  if (!success) throw new Error(`kustomize build ${directory}: ${new TextDecoder().decode(stderr)}`);
   return new TextDecoder().decode(stdout);
 }
 

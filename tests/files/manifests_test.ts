@@ -1,14 +1,14 @@
 // Every manifest against Kubernetes' own schemas, and every file of examples/ and deployment/ against being forgotten.
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { checkTypes, validate } from "./kubernetes_schema.ts";
-import { buildFolder, buildWith, type Manifest, MANIFEST_FILES, readManifests } from "./manifests.ts";
+import { buildDirectory, buildWith, type Manifest, MANIFEST_FILES, readManifests } from "./manifests.ts";
 import { filesIn } from "./project.ts";
 
 const COMPONENTS = [...new Set(filesIn("deployment/components", "").map((path) => path.split("/")[2]!))];
 const sources = [
   ...MANIFEST_FILES.flatMap(readManifests),
-  ...await buildFolder("deployment"),
-  ...await buildFolder("examples/cluster"),
+  ...await buildDirectory("deployment"),
+  ...await buildDirectory("examples/cluster"),
   ...(await Promise.all(COMPONENTS.map((name) => buildWith([name])))).flat(),
 ];
 
@@ -42,7 +42,7 @@ Deno.test("a wrong value and an unknown key are found", async () => {
 const CHECKED = [
   ...MANIFEST_FILES, // here
   ...["deployment", "examples/cluster", ...COMPONENTS.map((name) => `deployment/components/${name}`)]
-    .map((folder) => `${folder}/kustomization.yaml`), // here: they are built
+    .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
   ...COMPONENTS.map((name) => `deployment/components/${name}/patch.yaml`),
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   ...filesIn("deployment", ".ts"), // deno check

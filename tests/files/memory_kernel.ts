@@ -8,7 +8,7 @@ import type {
   ResourceCount,
   VirtualFunction,
 } from "../../src/kernel/kernel.ts";
-import { type OpenFolder, openFolder } from "../../src/sys/files.ts";
+import { type OpenDirectory, openDirectory } from "../../src/sys/files.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { EEXIST, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { libc } from "../../src/sys/libc.ts";
@@ -62,7 +62,7 @@ export class MemoryKernel implements Kernel {
   readonly virtualFunctions: VirtualFunction[] = [];
   readonly locked = new Set<string>();
   readonly roceQos = new MemoryRoceQos(this);
-  /** The folder that stands for "/". */
+  /** The directory that stands for "/". */
   root = "/nonexistent";
   writable = true;
   /** Runs before each move; a number is the errno that the kernel refuses with. */
@@ -184,14 +184,14 @@ export class MemoryKernel implements Kernel {
     };
   }
 
-  openFolder(base: string, names: readonly string[], make: boolean): OpenFolder {
-    const folder = openFolder(`${this.root}${base}`, names, make);
-    this.open.add(folder);
+  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
+    const directory = openDirectory(`${this.root}${base}`, names, make);
+    this.open.add(directory);
     return {
-      path: folder.path,
+      path: directory.path,
       [Symbol.dispose]: () => {
-        folder[Symbol.dispose]();
-        this.open.delete(folder);
+        directory[Symbol.dispose]();
+        this.open.delete(directory);
       },
     };
   }

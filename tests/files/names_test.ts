@@ -1,4 +1,4 @@
-// The names that devices get in a pod, and that they get back at home.
+// The names that devices get in a pod, and that they get back on the host.
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { PREV_RESULT } from "../fixtures/call.ts";
 import type { Device } from "./memory_kernel.ts";
@@ -40,7 +40,7 @@ function other(config: object = {}, { pod = POD, containerID = "container1" } = 
   };
 }
 
-/** Asserts that nothing is recorded and the device is at home under its own name. */
+/** Asserts that nothing is recorded and the device is on the host under its own name. */
 function assertAsBefore(node: TestNode): void {
   node.assertForgotten();
   assertEquals(node.device.name, "mlx5_2");
@@ -413,22 +413,25 @@ Deno.test("an ADD that was killed before it recorded the name that a device kept
 for (
   const [what, change] of [
     ["the pod renamed it", ({ device }) => device.name = "roce0"],
-    ["it came home when the namespace ended", ({ kernel, pod }) => {
+    ["it returned to the host when the namespace ended", ({ kernel, pod }) => {
       kernel.endNetns(pod);
       kernel.paths.delete(POD);
     }],
-    ["it came home and udev renamed it", ({ kernel, pod, device }) => {
+    ["it returned to the host and udev renamed it", ({ kernel, pod, device }) => {
       kernel.endNetns(pod);
       kernel.paths.delete(POD);
       device.name = "rocep59s0v0";
     }],
-    ["it came home as ibdev2, since the host had a device of its name", ({ kernel, pod, device }) => {
-      kernel.namesPerNetns = true;
-      kernel.addDevice(OTHER_VF, 3, { name: device.name });
-      kernel.endNetns(pod);
-      kernel.paths.delete(POD);
-      assertEquals(device.name, "ibdev2");
-    }],
+    [
+      "it returned to the host as ibdev2, since the host had a device of its name",
+      ({ kernel, pod, device }) => {
+        kernel.namesPerNetns = true;
+        kernel.addDevice(OTHER_VF, 3, { name: device.name });
+        kernel.endNetns(pod);
+        kernel.paths.delete(POD);
+        assertEquals(device.name, "ibdev2");
+      },
+    ],
   ] as [string, (node: TestNode) => void][]
 ) {
   Deno.test(`DEL gives a device its name back although ${what}`, async () => {
@@ -463,7 +466,7 @@ Deno.test("of two attachments each gets its own name back, in whatever order the
 
 // Pods that ended without DEL, and whose function a new pod got.
 
-/** The first pod has ended, so its device is at home under the pod's name, and a second one got it. */
+/** The first pod has ended, so its device is on the host under the pod's name, and a second one got it. */
 async function takenOver(config: object): Promise<TestNode> {
   const node = await namedNode();
   node.kernel.endNetns(node.pod);
@@ -515,13 +518,13 @@ for (const later of [0, 1]) {
 
 Deno.test("a late DEL that cannot tell the newer record the first name succeeds and says so", async () => {
   using node = await takenOver({ rdmaDeviceName: "roce0" });
-  Deno.mkdirSync(`${node.folder}/.${SECOND}.tmp/full`, { recursive: true });
+  Deno.mkdirSync(`${node.directory}/.${SECOND}.tmp/full`, { recursive: true });
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), "its devices keep the names that net-container1-net1 gave them");
   assertEquals(places(node, node.device), ["/run/netns/two roce0"]);
 });
 
-Deno.test("a pod that takes a function whose device came home under a pod's name finds it by that", async () => {
+Deno.test("a pod that takes a function whose device returned to the host under a pod's name finds it by that", async () => {
   using node = await namedNode();
   node.kernel.endNetns(node.pod);
   node.kernel.paths.delete(POD);
@@ -574,7 +577,7 @@ Deno.test("where names are each namespace's own, a name that the pod has is refu
   assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
 });
 
-Deno.test("where names are each namespace's own, a device whose name the host has by then comes home as ibdev", async () => {
+Deno.test("where names are each namespace's own, a device whose name the host has by then returns to the host as ibdev", async () => {
   using node = await TestNode.added();
   node.kernel.namesPerNetns = true;
   addOther(node, "mlx5_2");

@@ -1,4 +1,4 @@
-// netns-mode on a kernel in memory and files in a temporary folder.
+// netns-mode on a kernel in memory and files in a temporary directory.
 import { type CommandError, toCommandError } from "../../src/cli/errors.ts";
 import { checkMode, getMode } from "../../src/cli/netns_mode/command.ts";
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";

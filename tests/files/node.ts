@@ -22,20 +22,20 @@ interface CallParts {
 
 /**
  * A node with one virtual function, which has one RDMA device, and a pod. Its records are real files in a temporary
- * folder. When disposed of it makes sure that no namespace and no lock was left open.
+ * directory. When disposed of it makes sure that no namespace and no lock was left open.
  */
 export class TestNode implements Disposable {
   readonly kernel = new MemoryKernel();
   readonly temporary = Deno.makeTempDirSync();
-  readonly folder: string;
+  readonly directory: string;
   readonly state: State;
   readonly indexes: DeviceIndexes;
   readonly device: Device;
   readonly pod: Space;
 
-  constructor(folder = "rdma") {
-    this.folder = `${this.temporary}/${folder}`;
-    this.state = new State(this.folder);
+  constructor(directory = "rdma") {
+    this.directory = `${this.temporary}/${directory}`;
+    this.state = new State(this.directory);
     this.indexes = new DeviceIndexes(`${this.temporary}/indexes`);
     this.kernel.root = `${this.temporary}/root`;
     this.kernel.addFunction(VF);
@@ -83,14 +83,14 @@ export class TestNode implements Disposable {
 
   /** Names of the files that are there. */
   files(): string[] {
-    return this.state.exists() ? [...Deno.readDirSync(this.folder)].map(({ name }) => name).sort() : [];
+    return this.state.exists() ? [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort() : [];
   }
 
-  /** Writes a file into the state folder, a record or any text. */
+  /** Writes a file into the state directory, a record or any text. */
   write(file: string, content: string | AttachmentRecord): void {
     this.state.create();
     const text = typeof content === "string" ? content : formatRecord(content);
-    Deno.writeTextFileSync(`${this.folder}/${file}`, text);
+    Deno.writeTextFileSync(`${this.directory}/${file}`, text);
   }
 
   /** The record of the call that tests make unless they say otherwise, as ADD writes it. */

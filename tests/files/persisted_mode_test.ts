@@ -13,16 +13,16 @@ Deno.test("persisted mode: a file, with its line", () => {
   assertEquals(readPersistedMode(root.path), { mode: "exclusive", sources });
 });
 
-for (const folder of ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"]) {
-  Deno.test(`persisted mode: ${folder}/modprobe.d is read`, () => {
-    using root = new Root({ [`${folder}/modprobe.d/a.conf`]: "options ib_core netns_mode=0" });
+for (const directory of ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"]) {
+  Deno.test(`persisted mode: ${directory}/modprobe.d is read`, () => {
+    using root = new Root({ [`${directory}/modprobe.d/a.conf`]: "options ib_core netns_mode=0" });
     assertEquals(readPersistedMode(root.path).sources.map(({ file }) => file), [
-      `${folder}/modprobe.d/a.conf`,
+      `${directory}/modprobe.d/a.conf`,
     ]);
   });
 }
 
-Deno.test("persisted mode: by name the last file counts, whatever its folder", () => {
+Deno.test("persisted mode: by name the last file counts, whatever its directory", () => {
   using root = new Root({
     "/etc/modprobe.d/b.conf": "options ib_core netns_mode=0",
     "/usr/lib/modprobe.d/c.conf": "options ib_core netns_mode=1",
@@ -37,7 +37,7 @@ Deno.test("persisted mode: by name the last file counts, whatever its folder", (
   ]);
 });
 
-Deno.test("persisted mode: a file hides those of its name in less important folders", () => {
+Deno.test("persisted mode: a file hides those of its name in less important directories", () => {
   using root = new Root({
     "/lib/modprobe.d/a.conf": "options ib_core netns_mode=1",
     "/usr/lib/modprobe.d/a.conf": "options ib_core netns_mode=1",
@@ -57,7 +57,7 @@ Deno.test("persisted mode: the kernel command line overrules the files", () => {
   assertEquals([mode, sources.at(-1)], ["shared", { file: "/proc/cmdline", line: 1, mode: "shared" }]);
 });
 
-Deno.test("persisted mode: folders, hidden files and files of other names are passed over", () => {
+Deno.test("persisted mode: directories, hidden files and files of other names are passed over", () => {
   const text = "options ib_core netns_mode=0";
   using root = new Root({
     "/etc/modprobe.d/sub.conf/a.conf": text,

@@ -7,7 +7,7 @@ import { FILE, POD, TestNode, VF } from "./node.ts";
 const CONFIG = { rdmaQoS: { tos: 104, trafficClass: 106 } };
 const HOST = { trafficClass: [-1], tos: [32] };
 const IN_POD = { trafficClass: [106], tos: [104] };
-/** What a device has that came home without anybody restoring its QoS. */
+/** What a device has that returned to the host without anybody restoring its QoS. */
 const LEFT = { trafficClass: [106], tos: [0] };
 
 /** A node whose device has QoS. */
@@ -140,7 +140,7 @@ Deno.test("GC restores too", async () => {
   node.assertForgotten();
 });
 
-Deno.test("a device that came home by itself gets its QoS back by DEL", async () => {
+Deno.test("a device that returned to the host by itself gets its QoS back by DEL", async () => {
   using node = await addedNode();
   node.kernel.paths.delete(POD);
   node.kernel.endNetns(node.pod);

@@ -4,12 +4,11 @@ import { getLink } from "../../src/kernel/links.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { getDevice, getUverbs } from "../../src/kernel/rdma.ts";
 import { exists, linkName, list, readText } from "../../src/kernel/sysfs.ts";
-import { NETLINK_ROUTE } from "../../src/netlink/constants.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
-import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { openFolder } from "../../src/sys/files.ts";
+import { openDirectory } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { NetnsError, openNetns } from "../../src/sys/netns.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
@@ -120,24 +119,24 @@ function replaceDeno<Name extends "mkdirSync" | "readTextFileSync">(
   return { [Symbol.dispose]: () => void (Deno[name] = real) };
 }
 
-Deno.test("a folder that another maker was quicker to make is used", () => {
+Deno.test("a directory that another maker was quicker to make is used", () => {
   using root = new Root({});
   const { mkdirSync } = Deno;
   using _mkdir = replaceDeno("mkdirSync", (path, options) => {
     mkdirSync(path, options); // the other's
     mkdirSync(path, options);
   });
-  using folder = openFolder(root.path, ["a", "b"], true);
-  Deno.writeTextFileSync(`${folder.path}/file`, "text");
+  using directory = openDirectory(root.path, ["a", "b"], true);
+  Deno.writeTextFileSync(`${directory.path}/file`, "text");
   assertEquals(root.read("/a/b/file"), "text");
 });
 
-Deno.test("a folder that cannot be made is an error with the kernel's reason", () => {
+Deno.test("a directory that cannot be made is an error with the kernel's reason", () => {
   using root = new Root({});
   using _mkdir = replaceDeno("mkdirSync", () => {
     throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
   });
-  assertThrows(() => openFolder(root.path, ["a"], true), Deno.errors.PermissionDenied);
+  assertThrows(() => openDirectory(root.path, ["a"], true), Deno.errors.PermissionDenied);
 });
 
 Deno.test("what cannot be a file's name, or is of another kind, is absent in sysfs", () => {

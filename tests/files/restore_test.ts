@@ -11,7 +11,7 @@ const GC = { config: { "cni.dev/valid-attachments": [] } };
 const HIDDEN = ["sysfs", "uverbs", "netlink"] as const;
 
 /** The device's namespace is ending, and the kernel has begun to give the device back, which takes it so long. */
-function moveHome(node: TestNode, device: Device, takesMs: number): void {
+function moveToHost(node: TestNode, device: Device, takesMs: number): void {
   device.space = node.kernel.addNetns("/run/netns/dying");
   node.kernel.paths.delete("/run/netns/dying");
   arrive(node, device, takesMs);
@@ -29,14 +29,14 @@ function arrive(node: TestNode, device: Device, takesMs: number): void {
 
 Deno.test("an optional ADD waits for a device that the kernel is moving", async () => {
   using node = new TestNode();
-  moveHome(node, node.device, 400);
+  moveToHost(node, node.device, 400);
   await node.succeed("ADD", OPTIONAL);
   assertEquals([node.whereIs(node.device), node.kernel.sleptMs], [POD, 400]);
 });
 
 Deno.test("an optional ADD does not go without a device that does not come", async () => {
   using node = new TestNode();
-  moveHome(node, node.device, Infinity);
+  moveToHost(node, node.device, Infinity);
   await node.fail("ADD", 111, OPTIONAL);
   assertEquals([node.kernel.sleptMs, ...node.files()], [3000]);
 });
@@ -44,7 +44,7 @@ Deno.test("an optional ADD does not go without a device that does not come", asy
 Deno.test("ADD takes all devices of a function, also the one that the kernel is moving", async () => {
   using node = new TestNode();
   const other = node.kernel.addDevice(VF, 3);
-  moveHome(node, other, 100);
+  moveToHost(node, other, 100);
   await node.succeed("ADD");
   assertEquals([node.device, other].map((device) => node.whereIs(device)), [POD, POD]);
 });
@@ -99,10 +99,10 @@ Deno.test("ADD does not take a function of which the pod has one device and anot
   assertEquals(node.files(), []);
 });
 
-Deno.test("a device that comes home with an SMI sub-device there is refused, since the kernel would never finish", async () => {
+Deno.test("a device that returns to the host with an SMI sub-device there is refused, since the kernel would never finish", async () => {
   using node = new TestNode();
   delete node.kernel.addDevice(VF, 9, { name: "smi0", parent: "mlx5_2" }).uverbs;
-  moveHome(node, node.device, 100);
+  moveToHost(node, node.device, 100);
   await node.fail("ADD", 112);
   assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
 });
@@ -118,7 +118,7 @@ Deno.test("DEL waits for a device that the kernel is moving, and restores its na
 });
 
 for (const [later, parts] of [["DEL", {}], ["GC", GC]] as const) {
-  Deno.test(`the record of a device that is out of reach stays until ${later} finds the device at home`, async () => {
+  Deno.test(`the record of a device that is out of reach stays until ${later} finds the device on the host`, async () => {
     using node = await TestNode.added();
     const other = node.kernel.addNetns("/run/netns/other");
     Object.assign(node.device, { space: other, name: "rdma_net1" });

@@ -1,4 +1,4 @@
-/** A folder that stands for "/", with files in it. */
+/** A directory that stands for "/", with files in it. */
 export class Root implements Disposable {
   readonly path: string = Deno.makeTempDirSync();
 

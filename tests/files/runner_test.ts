@@ -9,20 +9,20 @@ const FOREIGN: Record<Target, { target: Target; loader: string }> = {
 const own = Deno.build.arch as Target;
 const { target, loader } = FOREIGN[own];
 
-/** What is found with files in a folder, in which programs are looked for and the target's libraries. */
-function runnerWith(files: string[]): { folder: string; runner: ReturnType<typeof runnerFor> } {
-  const folder = Deno.makeTempDirSync();
+/** What is found with files in a directory, in which programs are looked for and the target's libraries. */
+function runnerWith(files: string[]): { directory: string; runner: ReturnType<typeof runnerFor> } {
+  const directory = Deno.makeTempDirSync();
   const before = { PATH: Deno.env.get("PATH"), QEMU_LD_PREFIX: Deno.env.get("QEMU_LD_PREFIX") };
   try {
     for (const file of files) {
-      Deno.mkdirSync(`${folder}/${file}`.replace(/[^/]*$/, ""), { recursive: true });
-      Deno.writeTextFileSync(`${folder}/${file}`, "");
+      Deno.mkdirSync(`${directory}/${file}`.replace(/[^/]*$/, ""), { recursive: true });
+      Deno.writeTextFileSync(`${directory}/${file}`, "");
     }
-    Deno.env.set("PATH", `/nowhere:${folder}`);
-    Deno.env.set("QEMU_LD_PREFIX", folder);
-    return { folder, runner: runnerFor(target) };
+    Deno.env.set("PATH", `/nowhere:${directory}`);
+    Deno.env.set("QEMU_LD_PREFIX", directory);
+    return { directory, runner: runnerFor(target) };
   } finally {
-    Deno.removeSync(folder, { recursive: true });
+    Deno.removeSync(directory, { recursive: true });
     for (const [name, value] of Object.entries(before)) {
       if (value === undefined) Deno.env.delete(name);
       else Deno.env.set(name, value);
@@ -35,8 +35,8 @@ Deno.test("an executable for this machine's architecture is run as it is", () =>
 });
 
 Deno.test("one for another architecture is run by qemu, with the libraries that it names", () => {
-  const { folder, runner } = runnerWith([`qemu-${target}`, loader]);
-  assertEquals(runner, { by: [`${folder}/qemu-${target}`], env: { QEMU_LD_PREFIX: folder } });
+  const { directory, runner } = runnerWith([`qemu-${target}`, loader]);
+  assertEquals(runner, { by: [`${directory}/qemu-${target}`], env: { QEMU_LD_PREFIX: directory } });
 });
 
 for (const [missing, file] of [["libraries", `qemu-${target}`], ["qemu", loader]] as const) {

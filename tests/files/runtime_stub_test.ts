@@ -3,19 +3,19 @@ import { appendedSize, assertPinnedStub, pinnedStub } from "../../deployment/run
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { PROJECT } from "./project.ts";
 
-/** A folder of deployment alone, so that what earlier builds kept is out of sight. */
+/** A directory of deployment alone, so that what earlier builds kept is out of sight. */
 async function withCopy(
-  work: (module: typeof import("../../deployment/runtime_stub.ts"), folder: string) => Promise<void>,
+  work: (module: typeof import("../../deployment/runtime_stub.ts"), directory: string) => Promise<void>,
 ): Promise<void> {
-  const folder = await Deno.makeTempDir();
+  const directory = await Deno.makeTempDir();
   try {
-    await Deno.mkdir(`${folder}/deployment`);
+    await Deno.mkdir(`${directory}/deployment`);
     for (const name of ["runtime_stub.ts", "child.ts"]) {
-      await Deno.copyFile(`${PROJECT}deployment/${name}`, `${folder}/deployment/${name}`);
+      await Deno.copyFile(`${PROJECT}deployment/${name}`, `${directory}/deployment/${name}`);
     }
-    await work(await import(`file://${folder}/deployment/runtime_stub.ts`), folder);
+    await work(await import(`file://${directory}/deployment/runtime_stub.ts`), directory);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 
@@ -43,8 +43,8 @@ Deno.test("an executable with another stub is not trusted, and the message has b
 });
 
 Deno.test("a kept stub that has changed is passed over", () =>
-  withCopy(async ({ stubAtHand, stubPath }, folder) => {
-    await Deno.mkdir(`${folder}/dist/runtime`, { recursive: true });
+  withCopy(async ({ stubAtHand, stubPath }, directory) => {
+    await Deno.mkdir(`${directory}/dist/runtime`, { recursive: true });
     await Deno.writeTextFile(stubPath("x86_64"), "another stub");
     const given = Deno.env.get("DENORT_BIN");
     Deno.env.delete("DENORT_BIN");
@@ -56,13 +56,13 @@ Deno.test("a kept stub that has changed is passed over", () =>
   }));
 
 Deno.test("a package that is not the pinned one is not even unpacked, and nothing is kept of it", () =>
-  withCopy(async ({ stubFromNpm }, folder) => {
-    const programs = `${folder}/programs`;
+  withCopy(async ({ stubFromNpm }, directory) => {
+    const programs = `${directory}/programs`;
     await Deno.mkdir(programs);
     await Deno.writeTextFile(`${programs}/npm`, '#!/bin/sh\necho tarball >"$4/package.tgz"\n', {
       mode: 0o755,
     });
-    await Deno.writeTextFile(`${programs}/tar`, `#!/bin/sh\n: >"${folder}/unpacked"\n`, { mode: 0o755 });
+    await Deno.writeTextFile(`${programs}/tar`, `#!/bin/sh\n: >"${directory}/unpacked"\n`, { mode: 0o755 });
     const path = Deno.env.get("PATH");
     // These alone: where they cannot be executed, the machine's npm must not take their place.
     Deno.env.set("PATH", programs);
@@ -71,8 +71,8 @@ Deno.test("a package that is not the pinned one is not even unpacked, and nothin
     } finally {
       Deno.env.set("PATH", path!);
     }
-    assertEquals([...Deno.readDirSync(`${folder}/dist/runtime`)], []);
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), [
+    assertEquals([...Deno.readDirSync(`${directory}/dist/runtime`)], []);
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
       "deployment",
       "dist",
       "programs",

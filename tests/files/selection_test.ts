@@ -24,7 +24,7 @@ const SELECTIONS: [rdmaDevices: unknown, moved: string[]][] = [
 ];
 
 for (const [rdmaDevices, moved] of SELECTIONS) {
-  Deno.test(`rdmaDevices ${JSON.stringify(rdmaDevices)} moves ${moved}, and DEL brings them home`, async () => {
+  Deno.test(`rdmaDevices ${JSON.stringify(rdmaDevices)} moves ${moved}, and DEL restores them`, async () => {
     using node = nodeOfThree();
     const config = { rdmaDevices };
     await node.succeed("ADD", { config });

@@ -5,12 +5,12 @@ import { FILE, TestNode } from "./node.ts";
 
 const ATTACHMENT = { network: "net", containerID: "container1", ifname: "net1" };
 
-Deno.test("a record is a file that root alone can read, in a folder that root alone can enter", () => {
+Deno.test("a record is a file that root alone can read, in a directory that root alone can enter", () => {
   using node = new TestNode();
   node.state.create();
   node.state.save({ ...node.record(), attachment: ATTACHMENT });
-  assertEquals(Deno.statSync(node.folder).mode! & 0o777, 0o700);
-  assertEquals(Deno.statSync(`${node.folder}/${FILE}`).mode! & 0o777, 0o600);
+  assertEquals(Deno.statSync(node.directory).mode! & 0o777, 0o700);
+  assertEquals(Deno.statSync(`${node.directory}/${FILE}`).mode! & 0o777, 0o600);
   assertEquals(node.files(), [FILE]);
   assertEquals(node.state.load(ATTACHMENT), node.record());
 });
@@ -27,10 +27,10 @@ for (const umask of [0, 0o077]) {
       Deno.umask(before);
     }
     const modes = [
-      node.folder,
-      `${node.folder}/${FILE}`,
-      node.indexes.folder,
-      `${node.indexes.folder}/mlx5_2`,
+      node.directory,
+      `${node.directory}/${FILE}`,
+      node.indexes.directory,
+      `${node.indexes.directory}/mlx5_2`,
     ]
       .map((path) => (Deno.statSync(path).mode! & 0o777).toString(8));
     assertEquals(modes, ["700", "600", "700", "600"]);
@@ -41,28 +41,28 @@ for (
   const [what, spoil, rights] of [
     [
       "that its group can write to",
-      (folder: string) => Deno.chmodSync(folder, 0o770),
+      (directory: string) => Deno.chmodSync(directory, 0o770),
       `its owner is ${Deno.uid()} and its mode 0770`,
     ],
     [
       "that everybody can write to",
-      (folder: string) => Deno.chmodSync(folder, 0o1777),
+      (directory: string) => Deno.chmodSync(directory, 0o1777),
       `its owner is ${Deno.uid()} and its mode 1777`,
     ],
     [
       "of another user",
-      (folder: string) => Deno.chownSync(folder, 65534, 65534),
+      (directory: string) => Deno.chownSync(directory, 65534, 65534),
       "its owner is 65534 and its mode 0700",
     ],
   ] as const
 ) {
-  Deno.test(`ADD uses no folder ${what}, writes nothing there and moves nothing; DEL goes on`, async () => {
+  Deno.test(`ADD uses no directory ${what}, writes nothing there and moves nothing; DEL goes on`, async () => {
     using node = await TestNode.added();
-    spoil(node.folder);
+    spoil(node.directory);
     const { json } = await node.fail("ADD", 5, { variables: { CNI_CONTAINERID: "container2" } });
     assertStringIncludes(
       json.msg,
-      `Cannot use "${node.folder}": others can write there: ${rights}, want 0 and 0700`,
+      `Cannot use "${node.directory}": others can write there: ${rights}, want 0 and 0700`,
     );
     assertEquals(node.files(), [FILE]);
     await node.succeed("DEL");
@@ -70,12 +70,12 @@ for (
   });
 }
 
-Deno.test("a folder of another user that a link leads to is not used either", async () => {
+Deno.test("a directory of another user that a link leads to is not used either", async () => {
   using node = new TestNode();
   const elsewhere = `${node.temporary}/elsewhere`;
   Deno.mkdirSync(elsewhere);
   Deno.chownSync(elsewhere, 65534, 65534);
-  Deno.symlinkSync(elsewhere, node.folder);
+  Deno.symlinkSync(elsewhere, node.directory);
   await node.fail("ADD", 5);
   assertEquals([...Deno.readDirSync(elsewhere)], []);
   node.assertForgotten();
@@ -84,7 +84,7 @@ Deno.test("a folder of another user that a link leads to is not used either", as
 Deno.test("records are kept where a link of root's leads", async () => {
   using node = new TestNode();
   Deno.mkdirSync(`${node.temporary}/elsewhere`, { mode: 0o755 });
-  Deno.symlinkSync("elsewhere", node.folder);
+  Deno.symlinkSync("elsewhere", node.directory);
   await node.succeed("ADD");
   assertEquals(node.files(), [FILE]);
   await node.succeed("DEL");
@@ -95,17 +95,17 @@ Deno.test("a symbolic link in a record's place is replaced, not written to", () 
   const victim = `${node.temporary}/victim`;
   Deno.writeTextFileSync(victim, "untouched");
   node.state.create();
-  Deno.symlinkSync(victim, `${node.folder}/${FILE}`);
+  Deno.symlinkSync(victim, `${node.directory}/${FILE}`);
   node.state.save({ ...node.record(), attachment: ATTACHMENT });
   assertEquals(Deno.readTextFileSync(victim), "untouched");
-  assertEquals(Deno.lstatSync(`${node.folder}/${FILE}`).isFile, true);
+  assertEquals(Deno.lstatSync(`${node.directory}/${FILE}`).isFile, true);
 });
 
 Deno.test("a new record takes the old one's place at once: who has the old open reads the old", () => {
   using node = new TestNode();
   node.state.create();
   node.state.save({ ...node.record(), attachment: ATTACHMENT });
-  using old = Deno.openSync(`${node.folder}/${FILE}`);
+  using old = Deno.openSync(`${node.directory}/${FILE}`);
   node.state.save({ ...node.record({ createdAt: 2000 }), attachment: ATTACHMENT });
   const buffer = new Uint8Array(4096);
   const text = new TextDecoder().decode(buffer.subarray(0, old.readSync(buffer)!));
@@ -125,11 +125,11 @@ Deno.test("a symbolic link in the temporary file's place is not followed", () =>
   const victim = `${node.temporary}/victim`;
   Deno.writeTextFileSync(victim, "untouched");
   node.state.create();
-  Deno.symlinkSync(victim, `${node.folder}/.${FILE}.tmp`);
+  Deno.symlinkSync(victim, `${node.directory}/.${FILE}.tmp`);
   node.state.save({ ...node.record(), attachment: ATTACHMENT });
   assertEquals(Deno.readTextFileSync(victim), "untouched");
   assertEquals(node.files(), [FILE]);
-  assertEquals(Deno.lstatSync(`${node.folder}/${FILE}`).isFile, true);
+  assertEquals(Deno.lstatSync(`${node.directory}/${FILE}`).isFile, true);
 });
 
 Deno.test("removing a record also removes what a crash left, and may be repeated", () => {
@@ -154,7 +154,7 @@ Deno.test("a name too long for a file is never there, and cannot be written: cod
 Deno.test("a symbolic link to a record is none", () => {
   using node = new TestNode();
   node.write(".elsewhere", node.record());
-  Deno.symlinkSync(".elsewhere", `${node.folder}/${FILE}`);
+  Deno.symlinkSync(".elsewhere", `${node.directory}/${FILE}`);
   assertThrows(() => node.state.load(ATTACHMENT), UnreadableRecord, "no regular file");
 });
 
@@ -163,21 +163,21 @@ Deno.test("the list has every file, records and those that are none, but no hidd
   node.write(FILE, node.record());
   node.write("broken", "{");
   node.write(".hidden", "");
-  Deno.mkdirSync(`${node.folder}/folder`);
-  Deno.symlinkSync("/etc/hostname", `${node.folder}/link`);
+  Deno.mkdirSync(`${node.directory}/directory`);
+  Deno.symlinkSync("/etc/hostname", `${node.directory}/link`);
   const entries = node.state.list();
   assertEquals(
     entries.map(({ file, record, fault }) => [file, record?.deviceId, fault instanceof UnreadableRecord]),
     [
       ["broken", undefined, true],
-      ["folder", undefined, true],
+      ["directory", undefined, true],
       ["link", undefined, true],
       [FILE, "0000:3b:00.2", false],
     ],
   );
 });
 
-Deno.test("a folder that is not there has no records", () => {
+Deno.test("a directory that is not there has no records", () => {
   using node = new TestNode();
   assertEquals(node.state.list(), []);
   assertEquals(node.state.load(ATTACHMENT), undefined);
@@ -188,7 +188,7 @@ Deno.test("a folder that is not there has no records", () => {
 Deno.test("errors name the path and what to do", () => {
   using node = new TestNode("file/rdma");
   Deno.writeTextFileSync(`${node.temporary}/file`, "");
-  const error = assertThrows(() => node.state.create(), CniError, `Cannot create "${node.folder}"`);
+  const error = assertThrows(() => node.state.create(), CniError, `Cannot create "${node.directory}"`);
   assertEquals(error.code, 5);
   assertStringIncludes(error.details!, "must be writable");
 });

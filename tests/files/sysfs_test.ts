@@ -8,23 +8,23 @@ const PF = "0000:01:00.0";
 const VF = "0000:01:10.4";
 const SF = "mlx5_core.sf.4";
 
-/** Below a temporary folder, what sysfs shows of an adapter with a virtual and a scalable function. */
+/** Below a temporary directory, what sysfs shows of an adapter with a virtual and a scalable function. */
 class TestSysfs implements Disposable {
   readonly root = Deno.makeTempDirSync();
 
   constructor() {
     const devices = "devices/pci0000:00";
-    this.folder(`${devices}/${PF}`, { sriov_numvfs: "7\n" });
-    this.folder(`${devices}/${PF}/infiniband/mlx5_0`);
-    this.folder(`${devices}/${PF}/infiniband_verbs/uverbs0`, { ibdev: "mlx5_0\n" });
-    this.folder(`${devices}/${VF}/infiniband/mlx5_3`);
-    this.folder(`${devices}/${VF}/infiniband/mlx5_11`);
-    this.folder(`${devices}/${VF}/infiniband_verbs/uverbs3`, { ibdev: "mlx5_3\n" });
-    this.folder(`${devices}/${VF}/infiniband_verbs/uverbs11`, { ibdev: "mlx5_11\n" });
-    this.folder(`${devices}/${PF}/${SF}`);
+    this.directory(`${devices}/${PF}`, { sriov_numvfs: "7\n" });
+    this.directory(`${devices}/${PF}/infiniband/mlx5_0`);
+    this.directory(`${devices}/${PF}/infiniband_verbs/uverbs0`, { ibdev: "mlx5_0\n" });
+    this.directory(`${devices}/${VF}/infiniband/mlx5_3`);
+    this.directory(`${devices}/${VF}/infiniband/mlx5_11`);
+    this.directory(`${devices}/${VF}/infiniband_verbs/uverbs3`, { ibdev: "mlx5_3\n" });
+    this.directory(`${devices}/${VF}/infiniband_verbs/uverbs11`, { ibdev: "mlx5_11\n" });
+    this.directory(`${devices}/${PF}/${SF}`);
     for (const bus of ["pci", "auxiliary"]) {
-      this.folder(`bus/${bus}/devices`);
-      this.folder(`bus/${bus}/drivers/mlx5_core`);
+      this.directory(`bus/${bus}/devices`);
+      this.directory(`bus/${bus}/drivers/mlx5_core`);
     }
     this.link(`bus/pci/devices/${PF}`, `../../../${devices}/${PF}`);
     this.link(`bus/pci/devices/${VF}`, `../../../${devices}/${VF}`);
@@ -32,13 +32,13 @@ class TestSysfs implements Disposable {
     this.link(`${devices}/${VF}/physfn`, `../${PF}`);
     this.link(`${devices}/${PF}/virtfn2`, `../${VF}`);
     this.link(`${devices}/${PF}/driver`, "../../../bus/pci/drivers/mlx5_core");
-    this.folder(`${devices}/${PF}/net/eth0`);
-    this.folder(`${devices}/${VF}/net/eth2`);
-    this.folder("class/net/eth0");
+    this.directory(`${devices}/${PF}/net/eth0`);
+    this.directory(`${devices}/${VF}/net/eth2`);
+    this.directory("class/net/eth0");
     this.link("class/net/eth0/device", `../../../${devices}/${PF}`);
   }
 
-  folder(path: string, files: Record<string, string> = {}): void {
+  directory(path: string, files: Record<string, string> = {}): void {
     Deno.mkdirSync(`${this.root}/${path}`, { recursive: true });
     for (const [name, text] of Object.entries(files)) {
       Deno.writeTextFileSync(`${this.root}/${path}/${name}`, text);
@@ -96,14 +96,14 @@ Deno.test("an auxiliary device is no physical function, and may have nothing of 
 
 Deno.test("a device that only its uverbs device shows counts too", () => {
   using sysfs = new TestSysfs();
-  sysfs.folder(`devices/pci0000:00/${PF}/${SF}/infiniband_verbs/uverbs4`, { ibdev: "mlx5_4\n" });
+  sysfs.directory(`devices/pci0000:00/${PF}/${SF}/infiniband_verbs/uverbs4`, { ibdev: "mlx5_4\n" });
   const { rdmaDevices, rdmaDeviceCount } = getBusDevice(SF, sysfs.root)!;
   assertEquals([rdmaDevices, rdmaDeviceCount], [[], 1]);
 });
 
 Deno.test("a uverbs device that vanishes while it is read has no RDMA device", () => {
   using sysfs = new TestSysfs();
-  sysfs.folder(`devices/pci0000:00/${VF}/infiniband_verbs/uverbs7`);
+  sysfs.directory(`devices/pci0000:00/${VF}/infiniband_verbs/uverbs7`);
   const { uverbs } = getBusDevice(VF, sysfs.root)!;
   assertEquals(uverbs.find(({ name }) => name === "uverbs7"), { name: "uverbs7", rdmaDevice: "" });
 });
@@ -122,8 +122,8 @@ Deno.test("a machine without these buses has no device", () => {
 Deno.test("physical functions' netdevs are those whose function has virtual functions now", () => {
   using sysfs = new TestSysfs();
   const idle = "devices/pci0000:00/0000:02:00.0";
-  sysfs.folder(idle, { sriov_numvfs: "0\n" });
-  sysfs.folder(`${idle}/net/eth1`);
+  sysfs.directory(idle, { sriov_numvfs: "0\n" });
+  sysfs.directory(`${idle}/net/eth1`);
   sysfs.link("bus/pci/devices/0000:02:00.0", `../../../${idle}`);
   assertEquals(listPfNetdevs(sysfs.root), ["eth0"]);
 });

@@ -12,7 +12,7 @@ const PF = "0000:01:00.0";
 const VF = "0000:01:10.4";
 const NOTHING = { netdevs: [], isNetdevAway: false, isRdmaAway: false, vdpaDevices: [] };
 
-/** Below a temporary folder, what sysfs shows of a physical and a virtual function. */
+/** Below a temporary directory, what sysfs shows of a physical and a virtual function. */
 class TestSysfs implements Disposable {
   readonly root = Deno.makeTempDirSync();
 
@@ -88,12 +88,12 @@ for (
 Deno.test("a netdev is up when it has a carrier, and lists what is on top of it", () => {
   using sysfs = new TestSysfs();
   sysfs.netdev("eth1", "02:03:00:00:48:56", 0);
-  const folder = `bus/pci/devices/${VF}/net/eth1`;
+  const directory = `bus/pci/devices/${VF}/net/eth1`;
   for (const name of ["upper_bond0", "upper_vlan7", "lower_x", "queues"]) {
-    Deno.mkdirSync(`${sysfs.root}/${folder}/${name}`);
+    Deno.mkdirSync(`${sysfs.root}/${directory}/${name}`);
   }
   const facts = (carrier: string) => {
-    sysfs.write(`${folder}/carrier`, carrier);
+    sysfs.write(`${directory}/carrier`, carrier);
     return getFunctionDevices(VF, sysfs.root).netdevs.map(({ isUp, uppers }) => [isUp, ...uppers]);
   };
   assertEquals([facts("1\n"), facts("0\n")], [[[true, "bond0", "vlan7"]], [[false, "bond0", "vlan7"]]]);
@@ -123,15 +123,15 @@ Deno.test("representors are netdevs of the physical function that are named afte
   ]);
 });
 
-Deno.test("devices in another namespace leave an empty folder, missing ones leave none", () => {
+Deno.test("devices in another namespace leave an empty directory, missing ones leave none", () => {
   using sysfs = new TestSysfs();
-  const folder = `${sysfs.root}/bus/pci/devices/${VF}`;
+  const directory = `${sysfs.root}/bus/pci/devices/${VF}`;
   assertEquals(getFunctionDevices(VF, sysfs.root), NOTHING);
-  Deno.mkdirSync(`${folder}/net`);
+  Deno.mkdirSync(`${directory}/net`);
   assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, isNetdevAway: true });
-  Deno.mkdirSync(`${folder}/infiniband`);
+  Deno.mkdirSync(`${directory}/infiniband`);
   assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, isNetdevAway: true, isRdmaAway: true });
-  Deno.mkdirSync(`${folder}/infiniband/mlx5_3`);
+  Deno.mkdirSync(`${directory}/infiniband/mlx5_3`);
   assertEquals(getFunctionDevices(VF, sysfs.root).isRdmaAway, false);
 });
 

@@ -19,10 +19,10 @@ const POD = "/run/netns/pod";
 /** A node with adapters; its records are real files. Makes sure that nothing was left open. */
 class VfTestNode implements Disposable {
   readonly kernel = new MemoryAdminKernel();
-  readonly folder = Deno.makeTempDirSync();
-  readonly state = new State(`${this.folder}/rdma`);
+  readonly directory = Deno.makeTempDirSync();
+  readonly state = new State(`${this.directory}/rdma`);
   readonly terminal = new TestTerminal();
-  readonly withoutRdma = new WithoutRdma(`${this.folder}/run/without-rdma`);
+  readonly withoutRdma = new WithoutRdma(`${this.directory}/run/without-rdma`);
 
   constructor(vfCount = 3) {
     this.kernel.addPf("eth0", vfCount);
@@ -78,11 +78,11 @@ class VfTestNode implements Disposable {
     this.state.create();
     const attachment = { network: "net", containerID: "c1", ifname: "net1" };
     const record = { attachment, deviceId, devices: [], bootId: "boot-1", createdAt: 1000, ...more };
-    Deno.writeTextFileSync(`${this.state.folder}/net-c1-net1`, formatRecord(record));
+    Deno.writeTextFileSync(`${this.state.directory}/net-c1-net1`, formatRecord(record));
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSync(this.folder, { recursive: true });
+    Deno.removeSync(this.directory, { recursive: true });
     assertEquals(this.kernel.open.size, 0, "a namespace, a lock or the signals were left");
   }
 }
@@ -371,7 +371,7 @@ Deno.test("records of an earlier boot protect nothing, the Go plugin's among the
   node.record(node.id(0), { bootId: "boot-0" });
   assertEquals(await node.set(0), ExitCode.ok);
   const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
-  Deno.writeTextFileSync(`${node.state.folder}/net-c1-net1`, formatRecord(go));
+  Deno.writeTextFileSync(`${node.state.directory}/net-c1-net1`, formatRecord(go));
   node.kernel.bootedAtMs = 500;
   node.kernel.orders.length = 0;
   assertMatch(
@@ -462,10 +462,10 @@ Deno.test("a signal ends init after the functions it is at, and says how many ar
 
 Deno.test("the plugin's lock is held while a function is changed, and waited for", async () => {
   using node = new VfTestNode();
-  node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.folder));
+  node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.directory));
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(await node.set(0), ExitCode.ok);
-  const lock = node.kernel.tryLock(node.state.folder)!;
+  const lock = node.kernel.tryLock(node.state.directory)!;
   node.kernel.orders.length = 0;
   await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CniError, "another call has held it for 30 s");
   assertEquals(node.kernel.orders, []);
@@ -641,8 +641,8 @@ Deno.test("functions without RDMA device below an adapter that has one are waite
   assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
   assertEquals([node.kernel.sleptMs, node.kernel.orders], [10_000, []]);
 
-  assertEquals(Deno.statSync(node.withoutRdma.folder).mode! & 0o777, 0o700);
-  Deno.removeSync(node.withoutRdma.folder, { recursive: true });
+  assertEquals(Deno.statSync(node.withoutRdma.directory).mode! & 0o777, 0o700);
+  Deno.removeSync(node.withoutRdma.directory, { recursive: true });
   assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
   assertEquals(node.kernel.sleptMs, 20_000);
 });
@@ -650,11 +650,11 @@ Deno.test("functions without RDMA device below an adapter that has one are waite
 Deno.test("what is remembered is of one driver, and a link in its place is not written through", async () => {
   using node = new VfTestNode(1);
   node.kernel.devices.splice(1);
-  Deno.mkdirSync(node.withoutRdma.folder, { recursive: true });
-  Deno.writeTextFileSync(`${node.folder}/victim`, "untouched");
-  Deno.symlinkSync(`${node.folder}/victim`, `${node.withoutRdma.folder}/${node.id(0)}`);
+  Deno.mkdirSync(node.withoutRdma.directory, { recursive: true });
+  Deno.writeTextFileSync(`${node.directory}/victim`, "untouched");
+  Deno.symlinkSync(`${node.directory}/victim`, `${node.withoutRdma.directory}/${node.id(0)}`);
   await node.init();
-  assertEquals(Deno.readTextFileSync(`${node.folder}/victim`), "untouched");
+  assertEquals(Deno.readTextFileSync(`${node.directory}/victim`), "untouched");
   await node.init();
   assertEquals(node.kernel.sleptMs, 1000);
   node.kernel.setDriver(node.id(0), "other_driver");

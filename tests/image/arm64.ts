@@ -39,22 +39,22 @@ export const arm64Cases: Cases = {
 
   // The flag that refuses links has another value there than on x86_64.
   "arm64: follows no link to a log file": async (engine) => {
-    const folder = await Deno.makeTempDir({ dir: engine.folder });
-    await Deno.symlink("target", `${folder}/log`);
+    const directory = await Deno.makeTempDir({ dir: engine.directory });
+    await Deno.symlink("target", `${directory}/log`);
     const { stderr } = await call("ADD", {
       ...await emulated(engine),
-      config: { logFile: `${folder}/log`, deviceID: "0000:01:10.0" },
+      config: { logFile: `${directory}/log`, deviceID: "0000:01:10.0" },
     });
     assertMatch(stderr, /symbolic link not followed/);
-    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["log"]);
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name), ["log"]);
   },
 
   // More than the dry run needs a kernel that runs programs of that architecture: the copy is tried before it is used.
   "arm64: tells what install would do": async (engine) => {
-    const folder = await Deno.makeTempDir({ dir: engine.folder });
-    const args = ["install", "--dry-run", "--cni-bin-dir", folder];
+    const directory = await Deno.makeTempDir({ dir: engine.directory });
+    const args = ["install", "--dry-run", "--cni-bin-dir", directory];
     const { code, stderr } = await start({ ...await emulated(engine), args });
     assertEquals([code, stderr.split("\n").length], [0, 5], stderr);
-    assertEquals([...Deno.readDirSync(folder)], []);
+    assertEquals([...Deno.readDirSync(directory)], []);
   },
 };

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { run } from "../vm/node/packages.ts";
 
-const FOLDER = fileURLToPath(new URL("../../dist/image", import.meta.url));
+const DIRECTORY = fileURLToPath(new URL("../../dist/image", import.meta.url));
 
 // Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would bring
 // hundreds of others.
@@ -27,41 +27,41 @@ export async function debianBase(progress: (line: string) => void): Promise<stri
     0,
     16,
   );
-  const tar = `${FOLDER}/debian-${key}.tar`;
+  const tar = `${DIRECTORY}/debian-${key}.tar`;
   if (await Deno.stat(tar).then(() => true, () => false)) return tar;
 
   progress("image: making a Debian to build it with ...");
-  await Deno.mkdir(FOLDER, { recursive: true });
-  const folder = await Deno.makeTempDir({ dir: FOLDER });
+  await Deno.mkdir(DIRECTORY, { recursive: true });
+  const directory = await Deno.makeTempDir({ dir: DIRECTORY });
   try {
-    await Deno.writeTextFile(`${folder}/apt.conf`, options.join("\n"));
-    const args = ["--variant=minbase", `--include=${INCLUDE.join(",")}`, `--aptopt=${folder}/apt.conf`];
-    await run("npm", ["pack", "--silent", "--pack-destination", folder, NPM]);
+    await Deno.writeTextFile(`${directory}/apt.conf`, options.join("\n"));
+    const args = ["--variant=minbase", `--include=${INCLUDE.join(",")}`, `--aptopt=${directory}/apt.conf`];
+    await run("npm", ["pack", "--silent", "--pack-destination", directory, NPM]);
     const hook =
-      `cd "$1/usr/lib" && mkdir node_modules && tar -xzf "${folder}/${NPM.replace("@", "-")}.tgz" && ` +
+      `cd "$1/usr/lib" && mkdir node_modules && tar -xzf "${directory}/${NPM.replace("@", "-")}.tgz" && ` +
       `mv package node_modules/npm && ln -s ../lib/node_modules/npm/bin/npm-cli.js ../bin/npm && ` +
       `ln -s ../lib/node_modules/npm/bin/npx-cli.js ../bin/npx`;
     await run("mmdebstrap", [
       ...args,
       `--customize-hook=${hook}`,
       "trixie",
-      `${folder}/debian.tar`,
+      `${directory}/debian.tar`,
       ...sources,
     ]);
-    await Deno.rename(`${folder}/debian.tar`, tar);
+    await Deno.rename(`${directory}/debian.tar`, tar);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
   return tar;
 }
 
-/** The files that name this machine's mirrors, less those that name folders of its own. */
+/** The files that name this machine's mirrors, less those that name directories of its own. */
 async function aptSources(): Promise<string[]> {
-  const folder = "/etc/apt/sources.list.d";
-  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+  const directory = "/etc/apt/sources.list.d";
+  const names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
     /\.(list|sources)$/.test(name)
   );
-  const paths = ["/etc/apt/sources.list", ...names.sort().map((name) => `${folder}/${name}`)];
+  const paths = ["/etc/apt/sources.list", ...names.sort().map((name) => `${directory}/${name}`)];
   const wanted: string[] = [];
   for (const path of paths) {
     const text = await Deno.readTextFile(path).catch(() => "");

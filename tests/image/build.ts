@@ -26,7 +26,7 @@ export async function prepareBases(engine: Engine): Promise<void> {
   const base = await debianBase((line) => console.error(line));
   const id = (await engine.run("podman", ["import", "--quiet", base])).trim();
   for (const name of BASES) await engine.run("podman", ["tag", id, name]);
-  await Deno.writeTextFile(`${engine.folder}/.npmrc`, await npmrc());
+  await Deno.writeTextFile(`${engine.directory}/.npmrc`, await npmrc());
 }
 
 /** Runs the command for companies, with the times that make images comparable. */

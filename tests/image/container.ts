@@ -9,53 +9,53 @@ import { DOCUMENTS } from "../fixtures/documents.ts";
 /** The rights that the manifests give. */
 const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];
 
-/** Runs the image's program, in a container that is removed then; a folder of the host's is at /host/opt/cni/bin. */
+/** Runs the image's program, in a container that is removed then; a directory of the host's is at /host/opt/cni/bin. */
 function runConfined(
   engine: Engine,
-  folder: string,
+  directory: string,
   args: string[],
   options: string[] = [],
 ): Promise<Outcome> {
-  const volume = `--volume=${folder}:/host/opt/cni/bin`;
+  const volume = `--volume=${directory}:/host/opt/cni/bin`;
   const by = engine.command("podman", "run", "--rm", ...CONFINED, volume, ...options);
   return start({ by, program: IMAGE, args });
 }
 
-async function withInstalled(engine: Engine, work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ dir: engine.folder });
-  const { code, stderr } = await runConfined(engine, folder, ["install"]);
+async function withInstalled(engine: Engine, work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir({ dir: engine.directory });
+  const { code, stderr } = await runConfined(engine, directory, ["install"]);
   assertEquals(code, 0, stderr);
-  await work(folder);
+  await work(directory);
 }
 
 export const containerCases: Cases = {
   "installs a plugin that the host can run": (engine) =>
-    withInstalled(engine, async (folder) => {
-      const plugin = `${folder}/rdma`;
+    withInstalled(engine, async (directory) => {
+      const plugin = `${directory}/rdma`;
       assertEquals((await start({ program: plugin, args: ["--version"] })).stdout, `rdma-cni ${VERSION}\n`);
       assertEquals((await call("VERSION", { program: plugin })).json.supportedVersions.at(-1), "1.1.0");
       const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-      const program = Deno.readLinkSync(`${folder}/.rdma-cni/current`);
-      assertEquals([names(folder), names(`${folder}/.rdma-cni`)], [
+      const program = Deno.readLinkSync(`${directory}/.rdma-cni/current`);
+      assertEquals([names(directory), names(`${directory}/.rdma-cni`)], [
         [".rdma-cni", "rdma"],
         ["current", "libmnl.so.0", program],
       ]);
     }),
 
   "checks what is installed": (engine) =>
-    withInstalled(engine, async (folder) => {
-      assertEquals((await runConfined(engine, folder, ["install", "--check"])).code, 0);
-      await Deno.remove(`${folder}/.rdma-cni/libmnl.so.0`);
-      const { code, stdout } = await runConfined(engine, folder, ["install", "--check"]);
+    withInstalled(engine, async (directory) => {
+      assertEquals((await runConfined(engine, directory, ["install", "--check"])).code, 0);
+      await Deno.remove(`${directory}/.rdma-cni/libmnl.so.0`);
+      const { code, stdout } = await runConfined(engine, directory, ["install", "--check"]);
       assertEquals(code, 1);
       assertMatch(stdout, /^failed: .*libmnl\.so\.0/);
     }),
 
   "installs a libmnl that is used where the system has none": (engine) =>
-    withInstalled(engine, async (folder) => {
+    withInstalled(engine, async (directory) => {
       const system = "/usr/lib/x86_64-linux-gnu/libmnl.so.0.2.0";
       const options = [`--volume=/dev/null:${system}`, "--entrypoint=/host/opt/cni/bin/rdma"];
-      const { stdout } = await runConfined(engine, folder, ["doctor", "--json"], options);
+      const { stdout } = await runConfined(engine, directory, ["doctor", "--json"], options);
       assertStringIncludes(stdout, '"found: /host/opt/cni/bin/.rdma-cni/libmnl.so.0"');
     }),
 
@@ -68,12 +68,12 @@ export const containerCases: Cases = {
         line.slice(2).replace("registry.example.com", "localhost")
       );
     assertEquals(commands.length, 3);
-    const folder = await Deno.makeTempDir({ dir: engine.folder });
-    for (const command of commands) await engine.run("sh", ["-c", command], folder);
-    const { stdout } = await start({ program: `${folder}/rdma-cni`, args: ["--version"] });
+    const directory = await Deno.makeTempDir({ dir: engine.directory });
+    for (const command of commands) await engine.run("sh", ["-c", command], directory);
+    const { stdout } = await start({ program: `${directory}/rdma-cni`, args: ["--version"] });
     assertEquals(stdout, `rdma-cni ${VERSION}\n`);
     // What "ctr images import" names the image by.
-    const list = new Deno.Command("tar", { args: ["-xOf", `${folder}/rdma-cni.tar`, "manifest.json"] });
+    const list = new Deno.Command("tar", { args: ["-xOf", `${directory}/rdma-cni.tar`, "manifest.json"] });
     const [{ RepoTags }] = JSON.parse(new TextDecoder().decode((await list.output()).stdout));
     assertEquals(RepoTags, [IMAGE]);
   },

@@ -25,12 +25,12 @@ interface Entry {
   size: number;
 }
 
-/** All below a folder that is no folder. */
-function entriesIn(folder: string, below = ""): Entry[] {
-  return [...Deno.readDirSync(`${folder}/${below}`)].flatMap(({ name, isDirectory }) => {
+/** All below a directory that is not a directory. */
+function entriesIn(directory: string, below = ""): Entry[] {
+  return [...Deno.readDirSync(`${directory}/${below}`)].flatMap(({ name, isDirectory }) => {
     const path = `${below}${name}`;
-    if (isDirectory) return entriesIn(folder, `${path}/`);
-    const { mode, size } = Deno.lstatSync(`${folder}/${path}`);
+    if (isDirectory) return entriesIn(directory, `${path}/`);
+    const { mode, size } = Deno.lstatSync(`${directory}/${path}`);
     return [{ path, mode: mode!, size }];
   });
 }

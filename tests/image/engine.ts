@@ -2,7 +2,7 @@ import { run } from "../vm/node/packages.ts";
 
 /** What an image consists of. */
 export interface Unpacked {
-  /** The folder with its files. */
+  /** The directory with its files. */
   root: string;
   /** The name by which buildah knows it. */
   container: string;
@@ -15,26 +15,26 @@ export interface Unpacked {
 
 /** buildah and podman with a store of their own, so that nothing of this machine's images is seen or changed. */
 export class Engine implements AsyncDisposable {
-  private constructor(readonly folder: string) {}
+  private constructor(readonly directory: string) {}
 
-  /** @throws {Error} when its folder cannot be written */
+  /** @throws {Error} when its directory cannot be written */
   static async start(): Promise<Engine> {
-    const folder = await Deno.makeTempDir({ prefix: "rdma-cni-image-" });
-    await Deno.writeTextFile(`${folder}/storage.conf`, storageConf(folder));
-    await Deno.writeTextFile(`${folder}/containers.conf`, await containersConf(folder));
-    return new Engine(folder);
+    const directory = await Deno.makeTempDir({ prefix: "rdma-cni-image-" });
+    await Deno.writeTextFile(`${directory}/storage.conf`, storageConf(directory));
+    await Deno.writeTextFile(`${directory}/containers.conf`, await containersConf(directory));
+    return new Engine(directory);
   }
 
   /** A command line that runs a program, such as buildah, with this engine's settings. */
   command(program: string, ...args: string[]): string[] {
     const variables = {
-      CONTAINERS_CONF: `${this.folder}/containers.conf`,
-      CONTAINERS_STORAGE_CONF: `${this.folder}/storage.conf`,
+      CONTAINERS_CONF: `${this.directory}/containers.conf`,
+      CONTAINERS_STORAGE_CONF: `${this.directory}/storage.conf`,
       BUILDAH_ISOLATION: "chroot", // needs no more rights than a container has
       PODMAN_IGNORE_CGROUPSV1_WARNING: "1",
       PATH: Deno.env.get("PATH") ?? "",
-      HOME: this.folder,
-      TMPDIR: this.folder,
+      HOME: this.directory,
+      TMPDIR: this.directory,
     };
     const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
     return ["env", ...settings, program, ...args];
@@ -43,7 +43,7 @@ export class Engine implements AsyncDisposable {
   /**
    * Runs a program to its end.
    *
-   * @param cwd the folder it is run in
+   * @param cwd the directory it is run in
    * @returns its standard output
    * @throws {Error} with the end of what it wrote, if it fails
    */
@@ -64,16 +64,16 @@ export class Engine implements AsyncDisposable {
   /** Ends what runs and removes all that was made. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run("podman", ["system", "reset", "--force"]);
-    await Deno.remove(this.folder, { recursive: true });
+    await Deno.remove(this.directory, { recursive: true });
   }
 }
 
 /** Without a driver the best one is taken that this machine's file system allows. */
-function storageConf(folder: string): string {
-  return `[storage]\ndriver = ""\ngraphroot = "${folder}/store"\nrunroot = "${folder}/run"\n`;
+function storageConf(directory: string): string {
+  return `[storage]\ndriver = ""\ngraphroot = "${directory}/store"\nrunroot = "${directory}/run"\n`;
 }
 
-async function containersConf(folder: string): Promise<string> {
+async function containersConf(directory: string): Promise<string> {
   // The defaults are higher than what a machine without CAP_SYS_RESOURCE may set.
   const limits = await Deno.readTextFile("/proc/self/limits");
   const hard = (name: string) => new RegExp(`^${name} +\\S+ +(\\d+)`, "m").exec(limits)?.[1] ?? "1024";
@@ -85,6 +85,6 @@ netns = "host"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 runtime = "runc"
-tmp_dir = "${folder}/tmp"
+tmp_dir = "${directory}/tmp"
 `;
 }

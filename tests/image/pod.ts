@@ -25,17 +25,17 @@ const [READINESS, LIVENESS] = [readinessProbe, livenessProbe].map((probe) => pro
 
 interface Pod {
   manifest: string;
-  /** Stands for the node's folder of plugins. */
-  folder: string;
+  /** Stands for the node's directory of plugins. */
+  directory: string;
 }
 
 /** Plays the manifest, and takes its pod down at the end. */
 async function withPod(engine: Engine, work: (pod: Pod) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ dir: engine.folder });
-  const pod = { folder, manifest: `${folder}.yaml` };
+  const directory = await Deno.makeTempDir({ dir: engine.directory });
+  const pod = { directory, manifest: `${directory}.yaml` };
   const text = await Deno.readTextFile(MANIFEST);
   assertStringIncludes(text, `image: ${IMAGE}\n`);
-  await Deno.writeTextFile(pod.manifest, text.replace("path: /opt/cni/bin\n", `path: ${folder}\n`));
+  await Deno.writeTextFile(pod.manifest, text.replace("path: /opt/cni/bin\n", `path: ${directory}\n`));
   try {
     await play(engine, pod);
     await work(pod);
@@ -64,8 +64,8 @@ async function runProbes(engine: Engine): Promise<boolean[]> {
   return outcomes;
 }
 
-async function installedVersion(folder: string): Promise<string> {
-  return (await start({ program: `${folder}/rdma`, args: ["--version"] })).stdout;
+async function installedVersion(directory: string): Promise<string> {
+  return (await start({ program: `${directory}/rdma`, args: ["--version"] })).stdout;
 }
 
 /** Gives the image's name to one whose program is of another version. */
@@ -83,27 +83,27 @@ async function makeOtherVersion(engine: Engine, version: string): Promise<void> 
 
 export const podCases: Cases = {
   "the manifest's pod installs, waits, and ends by itself when it is told to": async (engine) => {
-    let folder = "";
+    let directory = "";
     await withPod(engine, async (pod) => {
-      folder = pod.folder;
-      assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
+      directory = pod.directory;
+      assertEquals(await installedVersion(directory), `rdma-cni ${VERSION}\n`);
       assertEquals(await ask(engine, "Running"), "true");
       assertEquals(await runProbes(engine), [true, true]);
       await engine.run("podman", ["stop", "--time=60", CONTAINER]);
       assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
     });
-    assertEquals(await installedVersion(folder), `rdma-cni ${VERSION}\n`);
+    assertEquals(await installedVersion(directory), `rdma-cni ${VERSION}\n`);
   },
 
   "the manifest's pod is not ready when the Go plugin's installer copied over the plugin": (engine) =>
-    withPod(engine, async ({ folder }) => {
-      const launcher = await Deno.readFile(`${folder}/rdma`);
-      const { mtime } = await Deno.stat(`${folder}/rdma`);
-      await Deno.copyFile("/usr/bin/true", `${folder}/rdma`); // cp -f writes into the file that is there, too
+    withPod(engine, async ({ directory }) => {
+      const launcher = await Deno.readFile(`${directory}/rdma`);
+      const { mtime } = await Deno.stat(`${directory}/rdma`);
+      await Deno.copyFile("/usr/bin/true", `${directory}/rdma`); // cp -f writes into the file that is there, too
       assertEquals(await runProbes(engine), [false, false]);
-      await Deno.writeFile(`${folder}/rdma`, launcher);
+      await Deno.writeFile(`${directory}/rdma`, launcher);
       assertEquals(await runProbes(engine), [false, false]); // by its time alone
-      await Deno.utime(`${folder}/rdma`, mtime!, mtime!);
+      await Deno.utime(`${directory}/rdma`, mtime!, mtime!);
       assertEquals(await runProbes(engine), [true, true]);
     }),
 
@@ -111,7 +111,7 @@ export const podCases: Cases = {
     withPod(engine, async (pod) => {
       await makeOtherVersion(engine, "9.9.9");
       await play(engine, pod);
-      assertEquals(await installedVersion(pod.folder), "rdma-cni 9.9.9\n");
+      assertEquals(await installedVersion(pod.directory), "rdma-cni 9.9.9\n");
       assertEquals(await ask(engine, "Running"), "true");
     }),
 };

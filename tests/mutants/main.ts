@@ -19,7 +19,7 @@ Options:
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Nothing that a changed program does can reach beyond the folders that are named first. */
+/** Nothing that a changed program does can reach beyond the directories that are named first. */
 const CONFINE = `
 for place in "$1" "$2"; do mount --bind "$place" "$place" || exit; done
 while read -r _ place _; do
@@ -41,12 +41,13 @@ interface Outcome extends Candidate {
 
 /** A copy of the project that is changed and tested. */
 class Copy implements Disposable {
-  readonly folder = Deno.makeTempDirSync();
-  readonly #project = `${this.folder}/project`;
-  readonly #denoFolder = JSON.parse(new TextDecoder().decode(run(Deno.execPath(), "info", "--json"))).denoDir;
+  readonly directory = Deno.makeTempDirSync();
+  readonly #project = `${this.directory}/project`;
+  readonly #denoDirectory =
+    JSON.parse(new TextDecoder().decode(run(Deno.execPath(), "info", "--json"))).denoDir;
 
   constructor() {
-    Deno.mkdirSync(`${this.folder}/temporary`);
+    Deno.mkdirSync(`${this.directory}/temporary`);
     Deno.mkdirSync(this.#project);
     const names = [...Deno.readDirSync(PROJECT)].map(({ name }) => name);
     const copied = names.filter((name) => ![".git", "dist", "node_modules"].includes(name));
@@ -67,10 +68,10 @@ class Copy implements Disposable {
     const child = new Deno.Command("nice", {
       args: [
         ...["-n", "19", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
-        ...["sh", "-c", CONFINE, "sh", this.folder, this.#denoFolder],
+        ...["sh", "-c", CONFINE, "sh", this.directory, this.#denoDirectory],
         ...[Deno.execPath(), "test", "--allow-all", "--no-check", "--fail-fast", ...files],
       ],
-      env: { TMPDIR: `${this.folder}/temporary`, NO_COLOR: "1" },
+      env: { TMPDIR: `${this.directory}/temporary`, NO_COLOR: "1" },
       ...{ stdin: "null", stdout: "piped", stderr: "piped" },
     }).spawn();
     let isLate = false;
@@ -87,7 +88,7 @@ class Copy implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSync(this.folder, { recursive: true });
+    Deno.removeSync(this.directory, { recursive: true });
   }
 }
 

@@ -9,7 +9,7 @@ export interface TestFile {
 /** The sources of the project, and the test files that need nothing but them. Paths are relative to the project. */
 export function findTests(project: string): { sources: string[]; tests: TestFile[] } {
   const imports = new Map(
-    ["src", "tests"].flatMap((folder) => filesIn(project, folder)).map((path) => {
+    ["src", "tests"].flatMap((directory) => filesIn(project, directory)).map((path) => {
       return [path, importsOf(path, Deno.readTextFileSync(`${project}/${path}`))];
     }),
   );
@@ -21,9 +21,9 @@ export function findTests(project: string): { sources: string[]; tests: TestFile
   };
 }
 
-function filesIn(project: string, folder: string): string[] {
-  return [...Deno.readDirSync(`${project}/${folder}`)].flatMap(({ name, isDirectory }) => {
-    const path = `${folder}/${name}`;
+function filesIn(project: string, directory: string): string[] {
+  return [...Deno.readDirSync(`${project}/${directory}`)].flatMap(({ name, isDirectory }) => {
+    const path = `${directory}/${name}`;
     return isDirectory ? filesIn(project, path) : /(?<!\.d)\.ts$/.test(name) ? [path] : [];
   });
 }

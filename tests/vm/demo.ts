@@ -1,4 +1,4 @@
-// Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and comes home.
+// Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
 import { fileURLToPath } from "node:url";
 import { build, parseBuildOptions } from "../../deployment/build.ts";
 import { bootNode } from "./node/boot.ts";

@@ -8,5 +8,5 @@ Deno.test("the demo shows an ADD, a CHECK and a DEL", async () => {
     .output();
   const [shown, progress] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   assert.equal(code, 0, `${shown}${progress}`);
-  assert.match(shown!, /The RDMA device went into the pod and came home\.\n$/);
+  assert.match(shown!, /The RDMA device went into the pod and returned to the host\.\n$/);
 });

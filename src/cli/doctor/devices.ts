@@ -10,15 +10,15 @@ import { State, type StateEntry } from "../../plugin/state.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./kernel.ts";
-import { stateFolder } from "./records.ts";
+import { stateDirectory } from "./records.ts";
 
 /** The RDMA devices and the namespaces they are in, a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {
   const { kernel, root } = node;
-  const atHome = namesOf(kernel.hostNetns.listRdmaDevices());
+  const onHost = namesOf(kernel.hostNetns.listRdmaDevices());
   const isShared = kernel.getRdmaMode() === "shared";
   const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
-  const known = [...atHome, ...away.flatMap(({ devices }) => namesOf(devices))];
+  const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
   const lost = isShared ? [] : listVerbsDevices(root).filter((name) => !known.includes(name));
   if (known.length + lost.length === 0) {
     return [problem(
@@ -28,16 +28,16 @@ export function examineDevices(node: Node): Finding[] {
     )];
   }
   const here = isShared ? "seen by every namespace" : "in the host's namespace";
-  const records = new State(stateFolder(root)).list();
+  const records = new State(stateDirectory(root)).list();
   return [
-    ok("devices", `${here}: ${atHome.join(", ") || "none"}`),
+    ok("devices", `${here}: ${onHost.join(", ") || "none"}`),
     ...away.map((namespace) => examineNamespace(namespace, records)),
-    ...examineDrivers(root, atHome),
+    ...examineDrivers(root, onHost),
     ...lost.map((name) =>
       warning(
         "devices",
         `${name} is in a namespace that no file and no process leads to`,
-        "it comes home when that namespace ends; if it does not, rebind its function or reboot",
+        "it returns to the host when that namespace ends; if it does not, rebind its function or reboot",
       )
     ),
   ];
@@ -79,7 +79,7 @@ function examineNamespace(namespace: Namespace, records: readonly StateEntry[]):
     : warning(
       "devices",
       `${text}, which no record of the plugin tells of`,
-      `unless another program put them there, end the namespace, so that they come home: ${
+      `unless another program put them there, end the namespace, so that they return to the host: ${
         endCommand(namespace)
       }`,
     );

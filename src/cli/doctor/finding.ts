@@ -8,7 +8,7 @@ import type { Verdict } from "../report.ts";
 /** The node that is examined. */
 export interface Node {
   readonly kernel: AdminKernel;
-  /** The folder that all files are looked for below; "" is the node's own root. */
+  /** The directory that all files are looked for below; "" is the node's own root. */
   readonly root: string;
   /** What starts this program, for the commands that fix something. */
   readonly executable: string;

@@ -3,8 +3,8 @@ import { VERSION } from "../../version.ts";
 import { recognize } from "../install/uninstall.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
-const FOLDER = "/opt/cni/bin";
-const INSTALLED = `${FOLDER}/rdma`;
+const DIRECTORY = "/opt/cni/bin";
+const INSTALLED = `${DIRECTORY}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
@@ -29,7 +29,7 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
     kind: answer.kind === "text" ? recognize(path) : "other",
     hasThickMultus: findMultusDaemons(root).length > 0,
   } as const;
-  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${FOLDER}`, installed)];
+  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${DIRECTORY}`, installed)];
 }
 
 /**
@@ -147,7 +147,7 @@ interface Limits {
 }
 
 /** The processes of thick Multus, which runs plugins in its own container. Thin Multus has none. */
-export function findMultusDaemons(root: string): number[] {
+function findMultusDaemons(root: string): number[] {
   const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger);
   return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === DAEMON);
 }
@@ -199,20 +199,20 @@ function readLimits(root: string, pid: number): Limits | undefined {
   const paths = new Map(
     Array.from(lines, ([, names, path]) => names!.split(",").map((name) => [name, path!] as const)).flat(),
   );
-  const folder = `${root}/sys/fs/cgroup`;
+  const directory = `${root}/sys/fs/cgroup`;
   return paths.has("memory")
-    ? readVersion1(`${folder}/memory${paths.get("memory")}`, `${folder}/cpu${paths.get("cpu")}`)
-    : readVersion2(`${folder}${paths.get("")}`);
+    ? readVersion1(`${directory}/memory${paths.get("memory")}`, `${directory}/cpu${paths.get("cpu")}`)
+    : readVersion2(`${directory}${paths.get("")}`);
 }
 
 /** Documentation/admin-guide/cgroup-v2.rst. */
-function readVersion2(folder: string): Limits | undefined {
-  const memory = readText(`${folder}/memory.max`);
+function readVersion2(directory: string): Limits | undefined {
+  const memory = readText(`${directory}/memory.max`);
   if (memory === undefined) return undefined;
-  const [quota, period] = (readText(`${folder}/cpu.max`) ?? "max 100000").split(" ");
+  const [quota, period] = (readText(`${directory}/cpu.max`) ?? "max 100000").split(" ");
   return {
     memoryBytes: memory === "max" ? undefined : Number(memory),
-    endsAll: readText(`${folder}/memory.oom.group`) === "1",
+    endsAll: readText(`${directory}/memory.oom.group`) === "1",
     millicpu: quota === "max" ? undefined : Math.round(1000 * Number(quota) / Number(period)),
   };
 }

@@ -2,26 +2,26 @@ import type { Kernel, Netns } from "../../kernel/kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { openRecorded } from "../../plugin/namespaces.ts";
 import type { AttachmentRecord, RecordedDevice } from "../../plugin/record.ts";
-import { State, STATE_FOLDER, type StateEntry } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY, type StateEntry } from "../../plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
-/** The state folder below a root. */
-export function stateFolder(root: string): string {
-  return `${root}${STATE_FOLDER}`;
+/** The state directory below a root. */
+export function stateDirectory(root: string): string {
+  return `${root}${STATE_DIRECTORY}`;
 }
 
 /** Whether the records fit what the kernel has: a line for each that does not, and one for all that do. */
 export function examineRecords({ kernel, root }: Node): Finding[] {
-  const folder = stateFolder(root);
+  const directory = stateDirectory(root);
   const canMove = isExclusive(kernel);
-  const entries = new State(folder).list();
-  const findings = entries.map((entry) => examineEntry(kernel, entry, `${folder}/${entry.file}`, canMove));
+  const entries = new State(directory).list();
+  const findings = entries.map((entry) => examineEntry(kernel, entry, `${directory}/${entry.file}`, canMove));
   const faults = findings.filter((finding) => finding !== undefined);
   const good = entries.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
   return [
-    ok("records", good === 0 ? "none" : `${good} in ${folder} that fit what the kernel has`),
+    ok("records", good === 0 ? "none" : `${good} in ${directory} that fit what the kernel has`),
     ...faults,
   ];
 }
@@ -43,7 +43,7 @@ function examineEntry(
 ): Finding | undefined {
   const remove = `rm ${quote(path)}`;
   if (fault) return warning("records", `${fault.message}; its pod's DEL goes by the deviceID alone`, remove);
-  if (!record) return undefined; // deleted since the folder was listed
+  if (!record) return undefined; // deleted since the directory was listed
   const stale = (why: string, before: string[] = []) =>
     warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
   if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
@@ -88,9 +88,9 @@ function examineRecord(
 function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): string[] {
   const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
   if (renamed.length === 0) return [];
-  const atHome = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
+  const onHost = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
   return renamed.flatMap(({ index = -1, hostName }) => {
-    const name = atHome.get(index) ?? hostName;
+    const name = onHost.get(index) ?? hostName;
     return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];
   });
 }

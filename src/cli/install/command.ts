@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import { State, STATE_FOLDER } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
@@ -9,8 +9,8 @@ import { commandOf, type Sources } from "./layout.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
-/** The node's folder, where a container that installs mounts it. */
-const FOLDER = "/host/opt/cni/bin";
+/** The node's directory, where a container that installs mounts it. */
+const DIRECTORY = "/host/opt/cni/bin";
 
 const NOTES = `
 DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to, with libmnl, which not
@@ -27,7 +27,7 @@ Exit codes:
 export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("install")
     .description("install this program as the CNI plugin, check that it is, or remove it")
-    .option("--cni-bin-dir <DIR>", "the runtime's folder of plugins", parseFolder, FOLDER)
+    .option("--cni-bin-dir <DIR>", "the runtime's directory of plugins", parseDirectory, DIRECTORY)
     .option("--check", "change nothing: tell by exit code 0 or 1 and one line whether all is installed")
     .addOption(
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
@@ -37,28 +37,28 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option("--remove-on-exit", "with --wait: uninstall then")
     .option("--dry-run", "only say what would be done, and do not wait")
     .option("--json", "print what was done for machines")
-    .action(({ cniBinDir: folder, ...options }, own) => {
+    .action(({ cniBinDir: directory, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
-      const remove = () => uninstall(terminal, kernel, folder, new State(STATE_FOLDER), options);
+      const remove = () => uninstall(terminal, kernel, directory, new State(STATE_DIRECTORY), options);
       if (options.uninstall) return remove();
 
       if (wait) blockTermination();
       const sources = ownSources(kernel);
-      if (!options.check) install(terminal, kernel, folder, sources, options);
-      else if (checkInstalled(terminal, folder, sources, options) !== ExitCode.ok) {
+      if (!options.check) install(terminal, kernel, directory, sources, options);
+      else if (checkInstalled(terminal, directory, sources, options) !== ExitCode.ok) {
         return exit(ExitCode.failed);
       }
       if (!wait || options.dryRun) return;
-      const removal = [commandOf(sources.executable), "install", "--uninstall", "--cni-bin-dir", folder];
+      const removal = [commandOf(sources.executable), "install", "--uninstall", "--cni-bin-dir", directory];
       waitForTermination(terminal, removeOnExit ? [...removal, ...(force ? ["--force"] : [])] : []);
       if (removeOnExit) remove();
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
-    ["install --wait", "in a container that has the node's folder at /host/opt/cni/bin"],
+    ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
     ["install --check", "whether all is as it should be"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
@@ -75,8 +75,8 @@ function ownSources(kernel: Context["kernel"]): Sources {
   );
 }
 
-/** Another spelling of a folder could lead elsewhere in a container than on the node. */
-function parseFolder(path: string): string {
+/** Another spelling of a directory could lead elsewhere in a container than on the node. */
+function parseDirectory(path: string): string {
   if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
   throw new InvalidArgumentError("Want an absolute path.");
 }

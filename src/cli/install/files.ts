@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { folderOf, ifPresent, syncFolder } from "../../sys/files.ts";
+import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
 /** A file that is to be somewhere. */
@@ -37,8 +37,8 @@ export function placeLink(path: string, target: string): void {
 }
 
 function putInPlace(target: string, make: (temporary: string) => void): void {
-  const folder = folderOf(target);
-  const temporary = `${folder}/.${target.slice(folder.length + 1)}.${crypto.randomUUID()}.tmp`;
+  const directory = directoryOf(target);
+  const temporary = `${directory}/.${target.slice(directory.length + 1)}.${crypto.randomUUID()}.tmp`;
   try {
     make(temporary);
     Deno.renameSync(temporary, target);
@@ -46,18 +46,18 @@ function putInPlace(target: string, make: (temporary: string) => void): void {
     ifPresent(() => Deno.removeSync(temporary));
     throw error;
   }
-  syncFolder(folder);
+  syncDirectory(directory);
 }
 
 /**
- * Removes what crashes left of copies into a folder.
+ * Removes what crashes left of copies into a directory.
  *
  * @param isOurs which names the copies were to have
  */
-export function removeLeftovers(folder: string, isOurs: (name: string) => boolean): void {
-  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+export function removeLeftovers(directory: string, isOurs: (name: string) => boolean): void {
+  for (const { name, isDirectory } of Deno.readDirSync(directory)) {
     const [, of] = /^\.(.*)\.[0-9a-f-]{36}\.tmp$/.exec(name) ?? [];
-    if (!isDirectory && of !== undefined && isOurs(of)) Deno.removeSync(`${folder}/${name}`);
+    if (!isDirectory && of !== undefined && isOurs(of)) Deno.removeSync(`${directory}/${name}`);
   }
 }
 
@@ -157,7 +157,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   EPERM: "This needs root, and files that are not immutable (lsattr).",
   ENOSPC: "Free some space there: a copy of the plugin takes 100 MB. What was installed before is as it was.",
   EDQUOT: "Free some space there: a copy of the plugin takes 100 MB. What was installed before is as it was.",
-  EROFS: "The folder is mounted read-only: mount it writable, or give another with --cni-bin-dir.",
+  EROFS: "The directory is mounted read-only: mount it writable, or give another with --cni-bin-dir.",
 };
 
 /** Tells what could not be done with a file, and what to do about it. Errors that tell so already stay as they are. */

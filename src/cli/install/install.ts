@@ -5,12 +5,12 @@ import { CommandError, ExitCode } from "../errors.ts";
 import { printJson, type Terminal } from "../terminal.ts";
 import { removeLeftovers, toInstallError } from "./files.ts";
 import {
-  assertOwnFolder,
-  assertPluginFolder,
+  assertOwnDirectory,
+  assertPluginDirectory,
   isProgramName,
-  lockFolder,
+  lockDirectory,
   type Locks,
-  ownFolderIn,
+  ownDirectoryIn,
   pluginIn,
   type Sources,
 } from "./layout.ts";
@@ -47,23 +47,23 @@ export function printOutcome(
 /** `install --check`: one line on standard output and the exit code tell whether all is as `install` would leave it. */
 export function checkInstalled(
   terminal: Terminal,
-  folder: string,
+  directory: string,
   sources: Sources,
   { json = false }: { readonly json?: boolean | undefined },
 ): ExitCode {
-  const fault = findFault(folder, sources);
+  const fault = findFault(directory, sources);
   const ok = fault === undefined;
-  const reason = fault ?? `${folder} has this plugin and its library`;
+  const reason = fault ?? `${directory} has this plugin and its library`;
   if (json) printJson(terminal, { ok, reason });
   else terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 
-function findFault(folder: string, sources: Sources): string | undefined {
+function findFault(directory: string, sources: Sources): string | undefined {
   try {
-    assertPluginFolder(folder);
-    assertOwnFolder(folder);
-    for (const { path, difference } of partsIn(folder, sources)) {
+    assertPluginDirectory(directory);
+    assertOwnDirectory(directory);
+    for (const { path, difference } of partsIn(directory, sources)) {
       if (difference) return `${path} ${difference.text}`;
     }
     return undefined;
@@ -77,7 +77,7 @@ const RETRY_MS = 100;
 const RETIREMENT_MS = 10_000;
 
 /**
- * `install`: puts this program, the libmnl that it uses and the launcher into a folder of plugins. What is as it should
+ * `install`: puts this program, the libmnl that it uses and the launcher into a directory of plugins. What is as it should
  * be is left alone, and older versions are removed.
  *
  * @throws {CommandError} when it cannot be done; then the plugin that was there works as before
@@ -85,23 +85,23 @@ const RETIREMENT_MS = 10_000;
 export function install(
   terminal: Terminal,
   kernel: Locks,
-  folder: string,
+  directory: string,
   sources: Sources,
   options: Options,
 ): void {
   assertRoot();
-  assertPluginFolder(folder);
-  assertNoFolder(pluginIn(folder));
-  const own = ownFolderIn(folder);
+  assertPluginDirectory(directory);
+  assertNoDirectory(pluginIn(directory));
+  const own = ownDirectoryIn(directory);
   const files: FileOutcome[] = [];
   const tell = (file: FileOutcome) => {
     tellFile(terminal, file, options);
     files.push(file);
   };
-  using _lock = options.dryRun ? undefined : lockFolder(kernel, folder);
-  if (!assertOwnFolder(folder) && !options.dryRun) makeOwnFolder(own);
-  if (!options.dryRun) clean(folder);
-  const program = putParts(folder, sources, options, tell);
+  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
+  if (!assertOwnDirectory(directory) && !options.dryRun) makeOwnDirectory(own);
+  if (!options.dryRun) clean(directory);
+  const program = putParts(directory, sources, options, tell);
   const older = olderThan(program, own);
   if (!options.dryRun) retire(older, tell);
   else for (const path of older) tell({ path, state: "removed" });
@@ -110,20 +110,20 @@ export function install(
 
 /** Returns the path of the program that is installed then. */
 function putParts(
-  folder: string,
+  directory: string,
   sources: Sources,
   { dryRun }: Options,
   tell: (file: FileOutcome) => void,
 ): string {
   let program = "";
   try {
-    for (const { path, difference, place } of partsIn(folder, sources)) {
+    for (const { path, difference, place } of partsIn(directory, sources)) {
       if (isProgramName(nameOf(path))) program = path;
       if (difference && !dryRun) attempt("install", path, place);
       tell({ path, state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced" });
     }
   } catch (error) {
-    throw toInstallError("install", pluginIn(folder), error);
+    throw toInstallError("install", pluginIn(directory), error);
   }
   return program;
 }
@@ -163,11 +163,11 @@ function retire(programs: readonly string[], tell: (file: FileOutcome) => void):
 }
 
 /** Removes what crashes left. */
-function clean(folder: string): void {
+function clean(directory: string): void {
   const isOurs = (name: string) => name === "libmnl.so.0" || name === "current" || isProgramName(name);
-  attempt("clean", folder, () => {
-    removeLeftovers(folder, (name) => name === nameOf(pluginIn(folder)));
-    removeLeftovers(ownFolderIn(folder), isOurs);
+  attempt("clean", directory, () => {
+    removeLeftovers(directory, (name) => name === nameOf(pluginIn(directory)));
+    removeLeftovers(ownDirectoryIn(directory), isOurs);
   });
 }
 
@@ -184,17 +184,17 @@ function assertRoot(): void {
   );
 }
 
-/** A file or a link in the plugin's place can be replaced at once; a folder cannot. */
-function assertNoFolder(path: string): void {
+/** A file or a link in the plugin's place can be replaced at once; a directory cannot. */
+function assertNoDirectory(path: string): void {
   if (!ifPresent(() => Deno.lstatSync(path))?.isDirectory) return;
   throw new CommandError(
-    `Cannot install ${JSON.stringify(path)}: a folder of that name is there`,
+    `Cannot install ${JSON.stringify(path)}: a directory of that name is there`,
     "Look at what is in it, then move it away.",
   );
 }
 
-function makeOwnFolder(path: string): void {
-  attempt("make folder", path, () => {
+function makeOwnDirectory(path: string): void {
+  attempt("make directory", path, () => {
     Deno.mkdirSync(path);
     Deno.chmodSync(path, 0o755); // whatever the umask
   });

@@ -22,18 +22,18 @@ export interface Sources {
 }
 
 /** Where the plugin is, named by its CNI type. */
-export function pluginIn(folder: string): string {
-  return `${folder}/rdma`;
+export function pluginIn(directory: string): string {
+  return `${directory}/rdma`;
 }
 
 /** Where the launcher looks for the program, and the program for what its node lacks. */
-export function ownFolderIn(folder: string): string {
-  return `${folder}/.rdma-cni`;
+export function ownDirectoryIn(directory: string): string {
+  return `${directory}/.rdma-cni`;
 }
 
 /** The link to the installed version. */
-export function currentIn(folder: string): string {
-  return `${ownFolderIn(folder)}/current`;
+export function currentIn(directory: string): string {
+  return `${ownDirectoryIn(directory)}/current`;
 }
 
 /** Hexadecimal digits of a program's SHA-256 in its name: enough to tell builds of one version apart. */
@@ -51,38 +51,38 @@ export function isProgramName(name: string): boolean {
 
 /** What people type to start a program: an installed one is started by its launcher. */
 export function commandOf(executable: string): string {
-  const [, folder, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
-  return folder !== undefined && isProgramName(name!) ? pluginIn(folder) : executable;
+  const [, directory, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
+  return directory !== undefined && isProgramName(name!) ? pluginIn(directory) : executable;
 }
 
-/** Makes sure that the folder of plugins is one. It is never made: a wrong one would help nobody. @throws {CommandError} */
-export function assertPluginFolder(folder: string): void {
-  const found = ifPresent(() => Deno.statSync(folder));
+/** Makes sure that the directory of plugins is one. It is never made: a wrong one would help nobody. @throws {CommandError} */
+export function assertPluginDirectory(directory: string): void {
+  const found = ifPresent(() => Deno.statSync(directory));
   if (found?.isDirectory) return;
   throw new CommandError(
-    `Cannot use the folder of plugins ${JSON.stringify(folder)}: ${
-      found ? "it is no folder" : "it does not exist"
+    `Cannot use the directory of plugins ${JSON.stringify(directory)}: ${
+      found ? "it is not a directory" : "it does not exist"
     }`,
-    'The runtime\'s configuration says which folder it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
+    'The runtime\'s configuration says which directory it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
       "/opt/cni/bin, but another one on K3s, MicroK8s, OpenShift, GKE and openSUSE. Name it with --cni-bin-dir, as this " +
       "program sees it.",
   );
 }
 
 /**
- * Makes sure that the plugin's own folder, if it is there, is root's alone: the plugin takes a library from it.
+ * Makes sure that the plugin's own directory, if it is there, is root's alone: the plugin takes a library from it.
  *
  * @returns whether it is there
  * @throws {CommandError} that says what is wrong with it
  */
-export function assertOwnFolder(folder: string): boolean {
-  const path = ownFolderIn(folder);
+export function assertOwnDirectory(directory: string): boolean {
+  const path = ownDirectoryIn(directory);
   const found = ifPresent(() => Deno.lstatSync(path));
   if (!found) return false;
   const fault = found.isSymlink
     ? "it is a symbolic link"
     : !found.isDirectory
-    ? "it is no folder"
+    ? "it is not a directory"
     : found.uid !== 0
     ? `it belongs to user ${found.uid}`
     : (found.mode ?? 0) & 0o022
@@ -90,7 +90,7 @@ export function assertOwnFolder(folder: string): boolean {
     : undefined;
   if (fault === undefined) return true;
   throw new CommandError(
-    `Cannot use ${JSON.stringify(path)}: ${fault}, want a folder of root's that nobody else can write to`,
+    `Cannot use ${JSON.stringify(path)}: ${fault}, want a directory of root's that nobody else can write to`,
     "Find out who made it, and remove it.",
   );
 }
@@ -102,18 +102,18 @@ export type Locks = Pick<Kernel, "tryLock" | "sleep">;
 const LOCK_TIMEOUT_MS = 60_000;
 
 /**
- * Keeps other installations, of whatever version, away from a folder of plugins: each would remove the other's program.
+ * Keeps other installations, of whatever version, away from a directory of plugins: each would remove the other's program.
  *
  * @throws {CommandError} when another one has not ended after a minute
  */
-export function lockFolder(kernel: Locks, folder: string, timeoutMs = LOCK_TIMEOUT_MS): Disposable {
+export function lockDirectory(kernel: Locks, directory: string, timeoutMs = LOCK_TIMEOUT_MS): Disposable {
   try {
-    return takeLock(kernel, folder, timeoutMs);
+    return takeLock(kernel, directory, timeoutMs);
   } catch (error) {
     if (!(error instanceof CniError && error.code === ErrorCode.tryAgainLater)) throw error;
     throw new CommandError(
-      `Cannot lock ${JSON.stringify(folder)}: another process has held it for ${timeoutMs / 1000} s`,
-      `"fuser -v ${folder}" names the process. It may be another installation.`,
+      `Cannot lock ${JSON.stringify(directory)}: another process has held it for ${timeoutMs / 1000} s`,
+      `"fuser -v ${directory}" names the process. It may be another installation.`,
       undefined,
       { cause: error },
     );

@@ -5,7 +5,7 @@ import { VERSION } from "../../version.ts";
 import { CommandError } from "../errors.ts";
 import { absent, type Copy, type Difference, different, findDifference, place, placeLink } from "./files.ts";
 import { LAUNCHER } from "./launcher.ts";
-import { currentIn, isProgramName, ownFolderIn, pluginIn, programName, type Sources } from "./layout.ts";
+import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
 
 /** A file or link of what is installed. */
 export interface Part {
@@ -24,11 +24,11 @@ const CHUNK = 1024 * 1024;
  *
  * @throws {Error} as Deno does when a file cannot be read
  */
-export function* partsIn(folder: string, { executable, libmnl }: Sources): Generator<Part> {
-  const own = ownFolderIn(folder);
+export function* partsIn(directory: string, { executable, libmnl }: Sources): Generator<Part> {
+  const own = ownDirectoryIn(directory);
   yield partOf({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
 
-  const installed = installedProgram(folder);
+  const installed = installedProgram(directory);
   // Bits that let others write, or run it as somebody else, stay behind.
   const mode = (Deno.statSync(executable).mode ?? 0) & 0o755;
   const found = installed && { source: executable, target: `${own}/${installed}`, mode };
@@ -41,18 +41,18 @@ export function* partsIn(folder: string, { executable, libmnl }: Sources): Gener
     place: () => place({ ...program, mtime: wholeSecond() }, assertRunnable),
   };
 
-  yield linkPart(currentIn(folder), name);
+  yield linkPart(currentIn(directory), name);
 
   // It has the program's time. So a cheap probe sees whether something else was put in its place.
   // In a dry run the program may be missing; then no launcher has the right time.
   const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
-  const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(folder), mode: 0o755, mtime };
+  const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(directory), mode: 0o755, mtime };
   yield partOf(launcher, assertRunnable);
 }
 
 /** The name of the program that the link leads to; undefined when it leads nowhere, or elsewhere. */
-export function installedProgram(folder: string): string | undefined {
-  const path = currentIn(folder);
+function installedProgram(directory: string): string | undefined {
+  const path = currentIn(directory);
   const name = ifPresent(() => Deno.lstatSync(path).isSymlink ? Deno.readLinkSync(path) : undefined);
   return name !== undefined && isProgramName(name) ? name : undefined;
 }
@@ -92,7 +92,7 @@ function hashOf(path: string): string {
 const ANSWER = `rdma-cni ${VERSION}\n`;
 
 /** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} that says why not */
-export function assertRunnable(path: string): void {
+function assertRunnable(path: string): void {
   const { success, signal, stdout, stderr } = askVersion(path);
   if (success && stdout === ANSWER) return;
   if (signal) throw cannotRun(`${signal} ended it`, "It may need more memory than the container has.");

@@ -1,11 +1,11 @@
 import { Buffer } from "node:buffer";
 import type { State } from "../../plugin/state.ts";
-import { folderOf, ifPresent, syncFolder } from "../../sys/files.ts";
+import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
 import { toInstallError } from "./files.ts";
 import { type FileOutcome, type Options, printOutcome, tellFile } from "./install.ts";
-import { assertPluginFolder, lockFolder, type Locks, ownFolderIn, pluginIn } from "./layout.ts";
+import { assertPluginDirectory, lockDirectory, type Locks, ownDirectoryIn, pluginIn } from "./layout.ts";
 
 /** So many records are named. */
 const NAMED = 3;
@@ -23,24 +23,24 @@ export interface UninstallOptions extends Options {
 export function uninstall(
   terminal: Terminal,
   kernel: Locks,
-  folder: string,
+  directory: string,
   state: State,
   options: UninstallOptions,
 ): void {
-  assertPluginFolder(folder);
-  using _lock = options.dryRun ? undefined : lockFolder(kernel, folder);
-  const plugin = pluginIn(folder);
+  assertPluginDirectory(directory);
+  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
+  const plugin = pluginIn(directory);
   if (isThere(plugin)) {
     assertOurs(plugin);
     if (!options.force) assertUnneeded(plugin, state);
   }
-  const files: FileOutcome[] = [plugin, ownFolderIn(folder)].map((path) => {
+  const files: FileOutcome[] = [plugin, ownDirectoryIn(directory)].map((path) => {
     const file = { path, state: isThere(path) ? "removed" : "not there" } as const;
     if (file.state === "removed" && !options.dryRun) remove(path);
     tellFile(terminal, file, options);
     return file;
   });
-  if (!options.dryRun) syncFolder(folder);
+  if (!options.dryRun) syncDirectory(directory);
   printOutcome(terminal, files, options);
 }
 
@@ -53,7 +53,7 @@ function assertOurs(plugin: string): void {
   throw new CommandError(
     `Cannot remove ${JSON.stringify(plugin)}: it is another program`,
     `If it is to go all the same, remove it by hand. What this one has left is in ${
-      JSON.stringify(ownFolderIn(folderOf(plugin)))
+      JSON.stringify(ownDirectoryIn(directoryOf(plugin)))
     }.`,
   );
 }
@@ -66,7 +66,7 @@ function assertUnneeded(plugin: string, state: State): void {
   throw new CommandError(
     `Cannot remove ${
       JSON.stringify(plugin)
-    }: ${state.folder} has ${records.length} records of pods that need it ` +
+    }: ${state.directory} has ${records.length} records of pods that need it ` +
       `for their DEL: ${named}`,
     "Drain the node first. With --force it is removed now, and these pods cannot be deleted until it is back.",
   );

@@ -5,7 +5,7 @@ import type { RdmaMode } from "../../kernel/kernel.ts";
 import { ifPresent, replaceFile } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
-/** The file that is ours; modprobe reads those of all folders by name. */
+/** The file that is ours; modprobe reads those of all directories by name. */
 export const OPTIONS_FILE = "/etc/modprobe.d/rdma-cni.conf";
 
 const OWN_NAME = nameOf(OPTIONS_FILE);
@@ -75,7 +75,7 @@ function write(path: string, text: string): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CommandError(
       `Cannot persist the RDMA namespace mode: Cannot write ${JSON.stringify(path)}: ${reason}`,
-      "The folder must be writable and have space left; on an image-based system put the file into the image.",
+      "The directory must be writable and have space left; on an image-based system put the file into the image.",
       undefined,
       { cause },
     );
@@ -83,7 +83,7 @@ function write(path: string, text: string): void {
 }
 
 /** Where modprobe looks, the most important first: a file hides those of the same name further down (libkmod). */
-const MODPROBE_FOLDERS = [
+const MODPROBE_DIRECTORYS = [
   "/etc/modprobe.d",
   "/run/modprobe.d",
   "/usr/local/lib/modprobe.d",
@@ -110,7 +110,7 @@ export interface PersistedMode {
 /**
  * Reads what sets the mode at the next load of ib_core: files of modprobe.d, by name, then the kernel command line.
  *
- * @param root the folder that stands for "/"; paths in the result are without it
+ * @param root the directory that stands for "/"; paths in the result are without it
  * @throws {Error} when a file is there and cannot be read
  */
 export function readPersistedMode(root = "/"): PersistedMode {
@@ -137,13 +137,15 @@ export function readIfPresent(path: string): string | undefined {
   return ifPresent(() => Deno.readTextFileSync(path));
 }
 
-/** The files that count, in the order in which modprobe reads them: by name, in whatever folder they are. */
+/** The files that count, in the order in which modprobe reads them: by name, in whatever directory they are. */
 function modprobeFiles(root: string): string[] {
   const byName = new Map<string, string>();
-  for (const folder of MODPROBE_FOLDERS) {
-    for (const { name, isDirectory } of ifPresent(() => [...Deno.readDirSync(below(root, folder))]) ?? []) {
+  for (const directory of MODPROBE_DIRECTORYS) {
+    for (
+      const { name, isDirectory } of ifPresent(() => [...Deno.readDirSync(below(root, directory))]) ?? []
+    ) {
       if (!isDirectory && name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) {
-        byName.set(name, `${folder}/${name}`);
+        byName.set(name, `${directory}/${name}`);
       }
     }
   }

@@ -119,7 +119,7 @@ export function toLines(
 }
 
 /** The same, for machines: `mode` is the one that holds now, null without ib_core. */
-export function toJson(
+function toJson(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): object {
   const isChanged = change?.state === "changed" && !dryRun;
@@ -137,7 +137,7 @@ export function toJson(
 }
 
 /** Places with what they say: `/etc/modprobe.d/a.conf:1 (shared)`. */
-export function formatSources(sources: readonly ModeSource[]): string {
+function formatSources(sources: readonly ModeSource[]): string {
   return sources.map((source) => `${formatSource(source)} (${source.mode})`).join(", ");
 }
 

@@ -71,7 +71,7 @@ async function judgeValues(config: Raw, schema: ConfigSchema): Promise<Verdict[]
 
 /** Plugins that move a function's interface into the pod; the RDMA device follows it. */
 const MOVERS = ["sriov", "ib-sriov", "host-device", "accelerated-bridge", "ovs"];
-/** Plugins that leave interfaces where they are (containernetworking/plugins, folder meta). */
+/** Plugins that leave interfaces where they are (containernetworking/plugins, directory meta). */
 const MODIFIERS = ["bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"];
 
 export function typeOf({ type }: Raw): string {
@@ -79,7 +79,7 @@ export function typeOf({ type }: Raw): string {
 }
 
 /** Whether a plugin of type "rdma" stands where it has an interface to add to. */
-export function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
+function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   const types = plugins.map(typeOf);
   const [before, after] = [types.slice(0, position), types.slice(position + 1)];
   if (before.includes("rdma")) {
@@ -107,12 +107,12 @@ export function judgePlace(plugins: readonly Raw[], position: number): Verdict[]
 }
 
 /** Whether ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
-export function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
+function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
   return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
 }
 
 /** Why "rdma" cannot stand in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
-export function judgeIbSriov(plugins: readonly Raw[]): Verdict {
+function judgeIbSriov(plugins: readonly Raw[]): Verdict {
   return isIsolatedByIbSriov(plugins)
     ? problem('"ib-sriov" moves the RDMA device itself ("rdmaIsolation")', 'remove "rdma"')
     : problem(
@@ -140,7 +140,7 @@ const IN_NEED = ["sriov", "ib-sriov", "accelerated-bridge", "ovs"];
  *
  * @param attachment absent for a configuration in a file: what its runtime adds is not known
  */
-export function judgeFunction(
+function judgeFunction(
   own: Raw,
   others: readonly Raw[],
   attachment: Attachment | undefined,

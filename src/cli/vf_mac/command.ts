@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
-import { State, STATE_FOLDER } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { type Context, printJson } from "../terminal.ts";
@@ -77,7 +77,7 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--dry-run", "only say what would be done")
     .action(async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
       const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
-      const node = { kernel, state: new State(STATE_FOLDER) };
+      const node = { kernel, state: new State(STATE_DIRECTORY) };
       exit(await setAddress(node, terminal, { pf, vf, address }, options));
     });
   command.addHelpText("after", SET_NOTES);
@@ -102,7 +102,7 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
         own.error("error: --force takes VFs of one physical function");
       }
       const options = { force, dryRun, timeoutMs: timeout * 1000 };
-      const node = { kernel, state: new State(STATE_FOLDER), withoutRdma: new WithoutRdma() };
+      const node = { kernel, state: new State(STATE_DIRECTORY), withoutRdma: new WithoutRdma() };
       exit(await initVfs(node, terminal, all ? undefined : names, options));
     });
   command.addHelpText("after", INIT_NOTES);

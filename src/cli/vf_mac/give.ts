@@ -122,9 +122,9 @@ function findGuidFault(vf: VfStatus, guid: string, isRebound: boolean): string |
 /**
  * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half done.
  *
- * @throws {CniError} when a call of the plugin has it for 30 seconds, or the folder cannot be made
+ * @throws {CniError} when a call of the plugin has it for 30 seconds, or the directory cannot be made
  */
 export function lockPlugin({ kernel, state }: VfNode): Disposable {
   state.create();
-  return takeLock(kernel, state.folder);
+  return takeLock(kernel, state.directory);
 }

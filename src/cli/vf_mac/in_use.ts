@@ -41,7 +41,7 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
     record.bootId !== undefined || record.createdAt >= node.kernel.getBootedAtMs()
   );
   if (!claim) return undefined;
-  const path = `${node.state.folder}/${claim.file}`;
+  const path = `${node.state.directory}/${claim.file}`;
   const { attachment } = claim.record;
   if (!attachment) return `the record ${path} says that a pod has it`;
   return `container ${JSON.stringify(attachment.containerID)} has it as ${

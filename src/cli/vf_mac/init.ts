@@ -235,7 +235,7 @@ function explain(thrown: Error): string {
 }
 
 /** On a file system in memory, so that it ends with the boot. */
-export const WITHOUT_RDMA_FOLDER = "/run/rdma-cni/without-rdma";
+const WITHOUT_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
 
 /**
  * Virtual functions whose drivers were waited for in vain to make an RDMA device, until the next boot: a file each,
@@ -243,7 +243,7 @@ export const WITHOUT_RDMA_FOLDER = "/run/rdma-cni/without-rdma";
  * removed at any time; and if it cannot be written, the next run waits too.
  */
 export class WithoutRdma {
-  constructor(readonly folder: string = WITHOUT_RDMA_FOLDER) {}
+  constructor(readonly directory: string = WITHOUT_RDMA_DIRECTORY) {}
 
   has({ deviceId, driver }: VfStatus): boolean {
     return driver !== undefined && quietly(() => Deno.readTextFileSync(this.#path(deviceId))) === driver;
@@ -254,13 +254,13 @@ export class WithoutRdma {
     const path = this.#path(deviceId);
     quietly(() => Deno.removeSync(path));
     quietly(() => {
-      Deno.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      Deno.mkdirSync(this.directory, { recursive: true, mode: 0o700 });
       Deno.writeTextFileSync(path, driver, { createNew: true, mode: 0o600 });
     });
   }
 
   #path(deviceId: string): string {
-    return `${this.folder}/${deviceId}`;
+    return `${this.directory}/${deviceId}`;
   }
 }
 

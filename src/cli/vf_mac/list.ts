@@ -67,7 +67,7 @@ export function listVfs(
   kernel: AdminKernel,
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
 ): VfStatus[] {
-  const atHome = listRdmaNodes(kernel, kernel.hostNetns);
+  const onHost = listRdmaNodes(kernel, kernel.hostNetns);
   const addressed = kernel.listAddressedLinks();
   let whereabouts: Whereabouts | undefined;
   const search = () => whereabouts ??= new Whereabouts(kernel); // only when something is away
@@ -76,7 +76,7 @@ export function listVfs(
     return pf.vfs.map((vf): VfStatus => {
       const bus = kernel.getBusDevice(vf.deviceId);
       const devices = kernel.getFunctionDevices(vf.deviceId);
-      const { here, away, netns, heldBy } = findNodes(bus, devices, atHome, search);
+      const { here, away, netns, heldBy } = findNodes(bus, devices, onHost, search);
       const representor = representors.find((one) => one.vf === vf.number);
       const usedByHost = describeHostUse(kernel, { ...devices, rdmaNodes: here, representor }, addressed);
       const nodes = [...here, ...away];
@@ -154,11 +154,11 @@ function effectiveFacts(address: string) {
 function findNodes(
   bus: BusDevice | undefined,
   { isRdmaAway }: FunctionDevices,
-  atHome: readonly RdmaNode[],
+  onHost: readonly RdmaNode[],
   search: () => Whereabouts,
 ): { here: RdmaNode[]; away: RdmaNode[]; netns?: string; heldBy?: string } {
   if (!bus) return { here: [], away: [] };
-  const here = atHome.filter(({ name }) => bus.rdmaDevices.includes(name));
+  const here = onHost.filter(({ name }) => bus.rdmaDevices.includes(name));
   if (!isRdmaAway && !isAway(bus)) return { here, away: [] };
   const located = search().rdmaNodesOf(bus.uverbs.map(({ name }) => name));
   const { netns = UNKNOWN, heldBy } = located[0] ?? {};

@@ -1,7 +1,6 @@
 import { decodeAttributes } from "../../../src/netlink/attribute.ts";
-import { NLM_F_ACK } from "../../../src/netlink/constants.ts";
+import { decodeMessages, NLM_F_ACK, type Request } from "../../../src/netlink/message.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { decodeMessages, type Request } from "../../../src/netlink/message.ts";
 import * as nldev from "../../../src/netlink/nldev.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeAttribute, encodeMessage, join, text, u32, u64, u8 } from "../../fixtures/encode.ts";
@@ -31,31 +30,36 @@ interface Golden {
 
 const GOLDEN: Golden[] = [
   // iproute2 asks for an acknowledgement always; what has an answer needs none.
-  { name: "list devices", captured: requests.LIST_DEVICES, ours: nldev.listDevices(), moreFlags: NLM_F_ACK },
-  { name: "move a device", captured: requests.SET_NETNS, ours: nldev.setDeviceNetns(1, 4) },
-  { name: "rename a device", captured: requests.SET_NAME, ours: nldev.setDeviceName(2, "renamed0") },
+  {
+    name: "list devices",
+    captured: requests.LIST_DEVICES,
+    ours: nldev.devicesRequest(),
+    moreFlags: NLM_F_ACK,
+  },
+  { name: "move a device", captured: requests.SET_NETNS, ours: nldev.moveDeviceRequest(1, 4) },
+  { name: "rename a device", captured: requests.SET_NAME, ours: nldev.renameDeviceRequest(2, "renamed0") },
   {
     name: "ask for one device",
     captured: requests.GET_DEVICE,
-    ours: nldev.getDevice(1),
+    ours: nldev.deviceRequest(1),
     moreFlags: NLM_F_ACK,
   },
   {
     name: "ask for the settings",
     captured: requests.GET_SYSTEM,
-    ours: nldev.getSystem(),
+    ours: nldev.systemRequest(),
     moreFlags: NLM_F_ACK,
   },
   {
     name: "ask for a uverbs device",
     captured: requests.GET_CHARDEV,
-    ours: nldev.getCharDevice(3, "uverbs"),
+    ours: nldev.charDeviceRequest(3, "uverbs"),
     moreFlags: NLM_F_ACK,
   },
   {
     name: "ask for resources",
     captured: requests.GET_RESOURCES,
-    ours: nldev.getResources(1),
+    ours: nldev.resourcesRequest(1),
     moreFlags: NLM_F_ACK,
     moreAttribute: DRIVER_DETAILS,
   },

@@ -1,13 +1,13 @@
 import { type Attribute, type Attributes, decodeAttributes } from "../../../src/netlink/attribute.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
 import { decodeMessages } from "../../../src/netlink/message.ts";
-import { decodeRdmaNode, setSharedMode } from "../../../src/netlink/nldev.ts";
+import { decodeRdmaNode, sharedModeRequest } from "../../../src/netlink/nldev.ts";
 import {
+  addressesRequest,
   decodeAddressLink,
   decodeLinkDetails,
-  listAddresses,
-  setVfGuid,
-  setVfMac,
+  vfGuidRequest,
+  vfMacRequest,
 } from "../../../src/netlink/rtnl.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeAttribute, join, text, u32, u64 } from "../../fixtures/encode.ts";
@@ -33,7 +33,7 @@ function valuesOf(attributes: readonly Attribute[] | undefined): Attributes {
 }
 
 Deno.test("a VF's address is ordered as iproute2 does", () => {
-  const { type, flags, body, attributes } = setVfMac(1, 3, MAC);
+  const { type, flags, body, attributes } = vfMacRequest(1, 3, MAC);
   const [captured] = decodeMessages(requests.SET_VF_MAC);
   assertEquals({ type, flags, body }, {
     type: RTM_SETLINK,
@@ -58,14 +58,14 @@ for (
   ] as const
 ) {
   Deno.test(`a VF's ${kind} GUID is ordered as iproute2 does, in a separate request`, () => {
-    const [list, ...more] = setVfGuid(1, 3, kind, GUID).attributes;
+    const [list, ...more] = vfGuidRequest(1, 3, kind, GUID).attributes;
     assertEquals(valuesOf(list!.nested![0]!.nested), vfInfo(captured));
     assertEquals([list!.nested!.length, more], [1, []]);
   });
 }
 
 Deno.test("addresses of all links and families are listed, each with its link", () => {
-  assertEquals(listAddresses(), { type: 22, flags: 0x301, body: new Uint8Array(8), attributes: [] });
+  assertEquals(addressesRequest(), { type: 22, flags: 0x301, body: new Uint8Array(8), attributes: [] });
   const address = join(Uint8Array.of(2, 24, 0x80, 0), u32(7), encodeAttribute(1, u32(0x0100000a)));
   assertEquals(decodeAddressLink(address), 7);
   assertThrows(() => decodeAddressLink(address.subarray(0, 7)), DecodeError, "7 bytes");
@@ -121,7 +121,7 @@ Deno.test("an InfiniBand function's VFs have GUIDs, told by the number inside th
 
 Deno.test("the namespace mode is ordered by 1 for shared and 0 for exclusive", () => {
   const orders = [true, false].map((shared) => {
-    const { type, attributes } = setSharedMode(shared);
+    const { type, attributes } = sharedModeRequest(shared);
     return [type, attributes];
   });
   // RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_SYS_SET), RDMA_NLDEV_SYS_ATTR_NETNS_MODE

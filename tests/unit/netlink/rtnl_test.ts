@@ -1,8 +1,7 @@
 import { decodeAttributes } from "../../../src/netlink/attribute.ts";
-import { NLM_F_ACK } from "../../../src/netlink/constants.ts";
+import { decodeMessages, NLM_F_ACK } from "../../../src/netlink/message.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { decodeMessages } from "../../../src/netlink/message.ts";
-import { decodeLink, getLink, getLinkWithVfs, listLinks } from "../../../src/netlink/rtnl.ts";
+import { decodeLink, linkRequest, linksRequest, linkWithVfsRequest } from "../../../src/netlink/rtnl.ts";
 import { assertEquals, assertThrows } from "../../assert.ts";
 import { encodeAttribute, join, text, u32, u8 } from "../../fixtures/encode.ts";
 import { PF_LINK, VF_LINK } from "../../fixtures/replies.ts";
@@ -19,13 +18,13 @@ const FIXED = new Uint8Array(16);
 
 for (
   const { name, captured, ours } of [
-    { name: "look up a link", captured: requests.GET_LINK, ours: getLink("net1") },
+    { name: "look up a link", captured: requests.GET_LINK, ours: linkRequest("net1") },
     {
       name: "look up a link with its VFs",
       captured: requests.GET_LINK_WITH_VFS,
-      ours: getLinkWithVfs("lo"),
+      ours: linkWithVfsRequest("lo"),
     },
-    { name: "list links", captured: requests.LIST_LINKS, ours: listLinks() },
+    { name: "list links", captured: requests.LIST_LINKS, ours: linksRequest() },
   ]
 ) {
   Deno.test(`the request to ${name} says what the captured one says`, () => {

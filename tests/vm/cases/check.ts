@@ -6,15 +6,15 @@ import {
   attachment,
   config,
   prevResult,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
   writeRecord,
 } from "../guest/attachment.ts";
 import {
   addNetns,
   deleteNetns,
+  hostRdmaDevices,
   netdevToNetns,
   netnsPath,
-  rdmaHome,
   rebind,
   shOk,
   vf,
@@ -38,13 +38,13 @@ vmCase("check: the record is missing or unreadable", async () => {
   const pod = await addedPod();
   writeRecord("net-container1-net1", "");
   assertError(await pod.check(), 113, /it is empty/);
-  Deno.removeSync(`${STATE_FOLDER}/net-container1-net1`);
+  Deno.removeSync(`${STATE_DIRECTORY}/net-container1-net1`);
   assertError(await pod.check(), 113, /there is no record/);
 });
 
 vmCase("check: the device has left the pod", async () => {
   const pod = await addedPod();
-  await rdmaHome(pod.rdmaDevice, "pod");
+  await hostRdmaDevices(pod.rdmaDevice, "pod");
   assertError(await pod.check(), 113, /is not in "\/run\/netns\/pod", which has: none/);
 });
 

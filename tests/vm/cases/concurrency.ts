@@ -10,11 +10,11 @@ import {
   attachment,
   config,
   records,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import {
   addNetns,
-  rdmaHome,
+  hostRdmaDevices,
   rdmaNames,
   setSimParameter,
   sf,
@@ -79,7 +79,7 @@ vmCase("concurrency: a device that another program takes out of the pod while AD
   const delay = "strace -f --seccomp-bpf -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=3s:when=5";
   const adding = attachment(deviceId, { wrapper: delay.split(" ") }).add();
   await until("the device is in the pod", async () => (await rdmaNames("pod")).includes(rdmaDevice));
-  await rdmaHome(rdmaDevice, "pod");
+  await hostRdmaDevices(rdmaDevice, "pod");
   assertError(await adding, 113, /Cannot find RDMA device .* in network namespace/);
   assertNothingLeft();
   assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
@@ -87,9 +87,9 @@ vmCase("concurrency: a device that another program takes out of the pod while AD
 
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
   await addNetns("pod");
-  await shOk(`mkdir -p ${STATE_FOLDER}`);
+  await shOk(`mkdir -p ${STATE_DIRECTORY}`);
   await startBackground(
-    `exec flock --no-fork ${STATE_FOLDER} sh -c "echo locked; exec sleep infinity"`,
+    `exec flock --no-fork ${STATE_DIRECTORY} sh -c "echo locked; exec sleep infinity"`,
     "locked",
   );
   assertError(await attachment(vf(0).deviceId).add(), 11, /Cannot lock .*held it for 30 s/);

@@ -11,13 +11,13 @@ import {
   prevResult,
   readRecord,
   records,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import { addNetns, plugin, rdmaDevices, shOk, vf, vmCase } from "../guest/harness.ts";
 
 for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {
   vmCase(
-    `contract: ADD and DEL of ${cniVersion} move the device in and home, the result goes through`,
+    `contract: ADD and DEL of ${cniVersion} move the device in and back, the result goes through`,
     async () => {
       const { deviceId, rdmaDevice } = vf(0);
       await addNetns("pod");
@@ -72,7 +72,7 @@ vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, f
   ]);
   assert.deepEqual(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
   assert.equal((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
-  assert.equal(await shOk(`stat -c %a ${STATE_FOLDER} ${STATE_FOLDER}/*`), "700\n600");
+  assert.equal(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
 });
 
 vmCase("contract: a second ADD changes nothing, a second DEL neither", async () => {

@@ -17,9 +17,9 @@ import {
 } from "../guest/harness.ts";
 import { type Container, containerOf, daemonSetPod, type Pod, runContainer } from "../guest/pod.ts";
 
-const OWN_FOLDER = "/opt/cni/bin/.rdma-cni";
+const OWN_DIRECTORY = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";
-const HOME_MAC = "02:03:00:00:48:53";
+const HOST_MAC = "02:03:00:00:48:53";
 
 let built: Promise<Pod> | undefined;
 const builtPod = () => built ??= daemonSetPod("examples/cluster");
@@ -61,17 +61,17 @@ vmCase("daemonset: install and its probes need no capability, and the probes see
   try {
     const { code, stderr } = await runContainer(pod, containerOf(pod, "install"));
     assert.equal(code, 0, stderr);
-    await shOk(`test -x ${INSTALLED_PLUGIN} && test -f ${OWN_FOLDER}/libmnl.so.0`);
+    await shOk(`test -x ${INSTALLED_PLUGIN} && test -f ${OWN_DIRECTORY}/libmnl.so.0`);
     assert.deepEqual(await codesOfProbes(), [0, 0], "installed");
     await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
     assert.deepEqual(await codesOfProbes(), [1, 1], "another program");
   } finally {
-    await shOk(`rm -rf ${OWN_FOLDER} ${INSTALLED_PLUGIN}`);
+    await shOk(`rm -rf ${OWN_DIRECTORY} ${INSTALLED_PLUGIN}`);
     await installPlugin();
   }
 });
 
-vmCase("daemonset: what stays on the node cannot change the node's folder", async () => {
+vmCase("daemonset: what stays on the node cannot change the node's directory", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
   const args = ["install", "--uninstall"];
   const { code, stderr } = await runContainer(pod, { ...containerOf(pod, "installed"), args });
@@ -90,7 +90,7 @@ function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promis
       const pod = await builtPod();
       await run(pod, containerOf(pod, "vf-mac-init"));
     } finally {
-      await shOk(`ip link set ${netdev} vf 3 mac ${HOME_MAC}`);
+      await shOk(`ip link set ${netdev} vf 3 mac ${HOST_MAC}`);
     }
   });
 }
@@ -118,7 +118,7 @@ interface Lack {
 const LACKS: Lack[] = [
   { what: "NET_ADMIN", container: { securityContext: { capabilities: {} } }, code: 1, words: /EPERM/ },
   { what: "a writable /sys/bus/pci", volume: "pci", code: 1, words: /EROFS/ },
-  { what: "the state folder", volume: "state", code: 1, words: /"\/var\/lib\/cni/ },
+  { what: "the state directory", volume: "state", code: 1, words: /"\/var\/lib\/cni/ },
   { what: "the host's network", pod: { hostNetwork: false }, code: 0, words: /^0 were ready, 0 were given/ },
 ];
 

@@ -16,10 +16,10 @@ import {
   addNetns,
   deleteNetns,
   holdNetns,
+  hostRdmaDevices,
   netnsPath,
   pf,
   rdmaDevices,
-  rdmaHome,
   rdmaToNetns,
   rebind,
   setSimParameter,
@@ -42,7 +42,7 @@ async function addedPod() {
   return { ...function_, ...one, index };
 }
 
-function assertHome(function_: { deviceId: string; rdmaDevice: string }): void {
+function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
   assertNothingLeft();
   assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
@@ -52,14 +52,14 @@ vmCase("del: CNI_NETNS empty, and no prevResult", async () => {
   const { deviceId } = pod;
   assertQuiet(await pod.del({ netns: "", config: config({ deviceID: deviceId, prevResult: undefined }) }));
   await assertInPod([]);
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: without CNI_NETNS, deviceID and prevResult the record is enough", async () => {
   const pod = await addedPod();
   const bare = { cniVersion: "1.0.0", name: "net", type: "rdma" };
   assertQuiet(await pod.del({ config: bare, environment: { CNI_NETNS: undefined } }));
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase(
@@ -68,7 +68,7 @@ vmCase(
     const pod = await addedPod();
     assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
     await assertInPod([]);
-    assertHome(pod);
+    assertOnHost(pod);
 
     const before = await rdmaDevices();
     assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
@@ -80,7 +80,7 @@ vmCase(
     writeRecord(FILE, { version: "1.0", deviceID: pod.deviceId, ...names }); // names no namespace
     assertQuiet(await pod.del({ netns: "/proc/1/ns/net" }));
     await assertInPod([]);
-    assertHome(pod);
+    assertOnHost(pod);
   },
 );
 
@@ -88,14 +88,14 @@ vmCase("del: the namespace has ended", async () => {
   const pod = await addedPod();
   await deleteNetns("pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
-vmCase("del: the namespace is ending, its device comes home meanwhile", async () => {
+vmCase("del: the namespace is ending, its device returns to the host meanwhile", async () => {
   const pod = await addedPod();
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the path has gone, but a process keeps the namespace alive", async () => {
@@ -103,7 +103,7 @@ vmCase("del: the path has gone, but a process keeps the namespace alive", async 
   await holdNetns("pod");
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the path has gone, but an open file keeps the namespace alive", async () => {
@@ -111,7 +111,7 @@ vmCase("del: the path has gone, but an open file keeps the namespace alive", asy
   await startBackground(`exec 9<${netnsPath("pod")}; echo open; exec sleep infinity`, "open");
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the path is no namespace any more", async () => {
@@ -119,7 +119,7 @@ vmCase("del: the path is no namespace any more", async () => {
   await holdNetns("pod");
   await shOk("umount /run/netns/pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the path leads to another namespace by now", async () => {
@@ -134,32 +134,32 @@ vmCase("del: the path leads to another namespace by now", async () => {
   assert.deepEqual(await rdmaDevices("pod"), stranger);
 });
 
-/** As assertHome, while VF 1 is in a pod. */
+/** As assertOnHost, while VF 1 is in a pod. */
 function assertHome1(function_: { deviceId: string; rdmaDevice: string }): void {
   assert.deepEqual(records(), []);
   assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
-vmCase("del: the device is home already", async () => {
+vmCase("del: the device is on the host already", async () => {
   const pod = await addedPod();
-  await rdmaHome(pod.rdmaDevice, "pod");
+  await hostRdmaDevices(pod.rdmaDevice, "pod");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the device was renamed in the pod", async () => {
   const pod = await addedPod();
   await shOk(`nsenter --net=${netnsPath("pod")} rdma dev set ${pod.rdmaDevice} name roce0`);
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
-vmCase("del: the device came home and was renamed there", async () => {
+vmCase("del: the device returned to the host and was renamed there", async () => {
   const pod = await addedPod();
-  await rdmaHome(pod.rdmaDevice, "pod");
+  await hostRdmaDevices(pod.rdmaDevice, "pod");
   await shOk(`rdma dev set ${pod.rdmaDevice} name rocep1s0v0`);
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: the device was renamed and its old name is taken", async () => {
@@ -175,7 +175,7 @@ vmCase("del: the device was renamed and its old name is taken", async () => {
   await shOk(`rdma dev set ${pod.rdmaDevice} name ${other} && rdma dev set roce0 name ${pod.rdmaDevice}`);
 });
 
-vmCase("del: the driver was rebound, the new device is home", async () => {
+vmCase("del: the driver was rebound, the new device is on the host", async () => {
   const pod = await addedPod();
   rebind(pod.deviceId);
   const [{ index } = { index: 0 }] = (await rdmaDevices()).filter(({ name }) =>
@@ -207,13 +207,13 @@ for (
     ["is of another form", { version: "1.1", deviceID: 7 }],
   ] as const
 ) {
-  vmCase(`del: the record ${what}: the configured device comes home from the pod`, async () => {
+  vmCase(`del: the record ${what}: the configured device returns to the host from the pod`, async () => {
     const pod = await addedPod();
     if (content === undefined) Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
     else writeRecord(FILE, content);
     assertQuiet(await pod.del());
     await assertInPod([]);
-    assertHome(pod);
+    assertOnHost(pod);
   });
 }
 
@@ -228,17 +228,17 @@ vmCase("del: without a record no other function's device is taken from the pod",
 });
 
 vmCase(
-  "del: a record that is a symbolic link is not followed, one that is a folder not emptied",
+  "del: a record that is a symbolic link is not followed, one that is a directory not emptied",
   async () => {
     const pod = await addedPod();
     Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
     Deno.writeTextFileSync("/tmp/precious", "kept");
     Deno.symlinkSync("/tmp/precious", `/var/lib/cni/rdma/${FILE}`);
     assertQuiet(await pod.del());
-    assertHome(pod);
+    assertOnHost(pod);
     assert.equal(Deno.readTextFileSync("/tmp/precious"), "kept");
 
-    Deno.mkdirSync(`/var/lib/cni/rdma/${FILE}/folder`, { recursive: true });
+    Deno.mkdirSync(`/var/lib/cni/rdma/${FILE}/directory`, { recursive: true });
     const deleted = await pod.del();
     assertQuiet(deleted);
     assert.match(deleted.stderr, /level="warning".*no regular file/);
@@ -261,7 +261,7 @@ vmCase("del: a newer attachment has the function: it is not touched", async () =
   await assertInPod([pod.rdmaDevice], "new");
   assert.deepEqual(records(), ["net-container2-net1"]);
   assertQuiet(await newer.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("del: a record from before the last boot is forgotten, its numbers mean nothing now", async () => {
@@ -278,7 +278,7 @@ vmCase("del: a record from before the last boot is forgotten, its numbers mean n
 });
 
 vmCase(
-  "del: fails only when a device that is there cannot be brought home, and keeps the record",
+  "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
   async () => {
     const pod = await addedPod();
     const wrapper = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
@@ -287,12 +287,12 @@ vmCase(
     assert.deepEqual(records(), [FILE]);
     await assertInPod([pod.rdmaDevice]);
     assertQuiet(await pod.del());
-    assertHome(pod);
+    assertOnHost(pod);
   },
 );
 
 vmCase(
-  "del: the Go plugin's record, with the device in the pod, home already, and after the namespace",
+  "del: the Go plugin's record, with the device in the pod, on the host already, and after the namespace",
   async () => {
     const { deviceId, rdmaDevice } = vf(0);
     const record = {
@@ -307,25 +307,25 @@ vmCase(
     writeRecord(FILE, record);
     assertQuiet(await bare.del());
     await assertInPod([]);
-    assertHome({ deviceId, rdmaDevice });
+    assertOnHost({ deviceId, rdmaDevice });
 
     writeRecord(FILE, record);
     assertQuiet(await bare.del());
-    assertHome({ deviceId, rdmaDevice });
+    assertOnHost({ deviceId, rdmaDevice });
 
     await rdmaToNetns(rdmaDevice, "pod");
     writeRecord(FILE, record);
     await holdNetns("pod");
     await shOk("ip netns del pod");
     assertQuiet(await bare.del({ netns: "" }));
-    assertHome({ deviceId, rdmaDevice });
+    assertOnHost({ deviceId, rdmaDevice });
   },
 );
 
-vmCase("del: a device that takes its time comes home all the same", async () => {
+vmCase("del: a device that takes its time returns to the host all the same", async () => {
   const pod = await addedPod();
   setSimParameter("move_delay_ms", 1500);
   assertQuiet(await pod.del());
   setSimParameter("move_delay_ms", 0);
-  assertHome(pod);
+  assertOnHost(pod);
 });

@@ -81,7 +81,7 @@ vmCase("device: the parent of a scalable function's interface is used", async ()
   await assertInPod([rdmaDevice]);
   assert.equal(readRecord("net-container1-net1")["deviceID"], deviceId);
   assertQuiet(await plugin({ command: "DEL", netns: "pod", config: config() }));
-  // The rig takes the interface home by ending the namespace.
+  // The rig returns the interface by ending the namespace.
 });
 
 vmCase(

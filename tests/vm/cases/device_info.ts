@@ -11,8 +11,8 @@ import {
 } from "../guest/attachment.ts";
 import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../guest/harness.ts";
 
-const FOLDER = "/var/run/k8s.cni.cncf.io/devinfo/cni";
-const PATH = `${FOLDER}/default-pod1-net1`;
+const DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo/cni";
+const PATH = `${DIRECTORY}/default-pod1-net1`;
 
 function withFile(deviceId: string, path = PATH) {
   const runtimeConfig = { CNIDeviceInfoFile: path };
@@ -27,7 +27,7 @@ vmCase("device info: the file that Multus filled gets the device's name by way o
     version: "1.1.0",
     pci: { "pci-address": deviceId, "pf-pci-address": "0000:01:00.0" },
   };
-  Deno.mkdirSync(FOLDER, { recursive: true });
+  Deno.mkdirSync(DIRECTORY, { recursive: true });
   Deno.writeTextFileSync(PATH, JSON.stringify(info), { mode: 0o444 });
   const plugins = [
     { type: "host-device", capabilities: { deviceID: true } },
@@ -47,7 +47,7 @@ vmCase("device info: the file that Multus filled gets the device's name by way o
   assertNothingLeft();
 });
 
-vmCase("device info: a file that is missing is made, with its folders", async () => {
+vmCase("device info: a file that is missing is made, with its directories", async () => {
   const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
   assertResult(await withFile(deviceId).add());
@@ -56,7 +56,7 @@ vmCase("device info: a file that is missing is made, with its folders", async ()
     version: "1.1.0",
     pci: { "pci-address": deviceId, "rdma-device": rdmaDevice },
   });
-  assert.equal(await shOk(`stat -c '%a %U' ${FOLDER} ${PATH}`), "755 root\n444 root");
+  assert.equal(await shOk(`stat -c '%a %U' ${DIRECTORY} ${PATH}`), "755 root\n444 root");
   assertQuiet(await withFile(deviceId).del());
   assertNothingLeft();
 });
@@ -73,7 +73,7 @@ vmCase("device info: a scalable function has none", async () => {
 vmCase("device info: what leads elsewhere is code 7 before anything moves", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");
-  for (const path of ["/etc/passwd", `${FOLDER}/../../../passwd`, `${FOLDER}/`]) {
+  for (const path of ["/etc/passwd", `${DIRECTORY}/../../../passwd`, `${DIRECTORY}/`]) {
     assertError(
       await withFile(deviceId, path).add(),
       7,
@@ -90,16 +90,16 @@ vmCase("device info: what leads elsewhere is code 7 before anything moves", asyn
   assertQuiet(await withFile(deviceId).del());
 });
 
-vmCase("device info: a full folder is code 5, and the device comes home", async () => {
+vmCase("device info: a full directory is code 5, and the device returns to the host", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");
-  Deno.mkdirSync(FOLDER, { recursive: true });
-  await shOk(`mount -t tmpfs -o size=4k,nr_inodes=2 full ${FOLDER} && echo full >${FOLDER}/other`);
+  Deno.mkdirSync(DIRECTORY, { recursive: true });
+  await shOk(`mount -t tmpfs -o size=4k,nr_inodes=2 full ${DIRECTORY} && echo full >${DIRECTORY}/other`);
   try {
     assertError(await withFile(deviceId).add(), 5, /Cannot write device information file.*No space left/);
-    assert.equal(await shOk(`ls -A ${FOLDER}`), "other");
+    assert.equal(await shOk(`ls -A ${DIRECTORY}`), "other");
     assertNothingLeft();
   } finally {
-    await shOk(`umount ${FOLDER}`);
+    await shOk(`umount ${DIRECTORY}`);
   }
 });

@@ -7,11 +7,11 @@ import {
   deleteNetns,
   endBackground,
   holdNetns,
+  hostRdmaDevices,
   type Outcome,
   outcome,
   pf,
   rdmaDevices,
-  rdmaHome,
   rdmaNames,
   rdmaToNetns,
   rebind,
@@ -157,7 +157,7 @@ doctorCase("a node that is half configured", async () => {
   for (const { group, fix = "" } of faults(findings)) {
     if (group !== "networks") await shOk(fix.replace(/^unless .*: (?=umount)/, ""));
   }
-  await until("the device is home", async () => (await rdmaNames()).includes(away));
+  await until("the device is on the host", async () => (await rdmaNames()).includes(away));
   assert.deepEqual([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
   return stdout;
 });
@@ -171,7 +171,7 @@ doctorCase("records whose pod is gone, has lost its device, or is of an earlier 
   }
   await deleteNetns("gone");
   const [lost] = await rdmaNames("lost");
-  await rdmaHome(lost!, "lost");
+  await hostRdmaDevices(lost!, "lost");
   const file = "/var/lib/cni/rdma/net-reboot-net1";
   const record = JSON.parse(await Deno.readTextFile(file));
   await Deno.writeTextFile(file, JSON.stringify({ ...record, bootID: "another" }));
@@ -232,11 +232,11 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
     faults(without).map(({ group }) => group),
     ["mode", "libmnl", "vfs", "devices", "records"],
   );
-  const folder = "/opt/cni/bin/.rdma-cni";
-  await shOk(`cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
+  const directory = "/opt/cni/bin/.rdma-cni";
+  await shOk(`cp /usr/lib/*/libmnl.so.0 ${directory}/libmnl.so.0`);
   const withCopy = await doctor(run);
   assertFaults(withCopy, []);
-  assert.equal(textOf(withCopy, "libmnl"), `found: ${folder}/libmnl.so.0`);
+  assert.equal(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
 });
 
 vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits are too low", async () => {

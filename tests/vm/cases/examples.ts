@@ -8,10 +8,10 @@ import {
   addNetns,
   type CompleteFunction,
   EXAMPLES,
+  hostRdmaDevices,
   ipoibOf,
   libcni,
   makeInfiniBand,
-  rdmaHome,
   rdmaToNetns,
   sf,
   shOk,
@@ -95,7 +95,7 @@ vmCase(
 
     const deleted = await libcni({ command: "del", ...call });
     assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
-    await rdmaHome(rdmaDevice, "pod");
+    await hostRdmaDevices(rdmaDevice, "pod");
     assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
   },
 );

@@ -40,7 +40,7 @@ async function during<T>(
   return { code, work: outcome };
 }
 
-vmCase("faults: DEL while ADD is at work waits for it and brings the device home", async () => {
+vmCase("faults: DEL while ADD is at work waits for it and restores the device", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);
   const { code, work: deleted } = await during("ADD", deviceId, () => attachment(deviceId).del());

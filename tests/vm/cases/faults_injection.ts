@@ -10,7 +10,7 @@ import {
   attachment,
   gc,
   records,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../guest/harness.ts";
 import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../guest/injection.ts";
@@ -43,7 +43,7 @@ class Victim {
   /** An ADD that must succeed, on a node where there was none before. */
   async add(): Promise<void> {
     assertResult(await this.run("ADD"));
-    assert.deepEqual(this.atHome(), []);
+    assert.deepEqual(this.onHost(), []);
   }
 
   /** A DEL that must succeed and leave nothing. */
@@ -54,18 +54,18 @@ class Victim {
 
   async run(command: "ADD" | "DEL", wrapper: string[] = []) {
     if (command === "DEL") return await this.#attachment.del({ wrapper });
-    const exists = names(dirname(STATE_FOLDER)).includes(basename(STATE_FOLDER));
-    if (exists && records().length === 0) Deno.removeSync(STATE_FOLDER);
+    const exists = names(dirname(STATE_DIRECTORY)).includes(basename(STATE_DIRECTORY));
+    if (exists && records().length === 0) Deno.removeSync(STATE_DIRECTORY);
     return await this.#attachment.add({ wrapper });
   }
 
-  /** Which of its devices are at home. */
-  atHome(): readonly string[] {
+  /** Which of its devices are on the host. */
+  onHost(): readonly string[] {
     return again({ deviceId: this.#deviceId }).rdmaDevices;
   }
 
   assertNothingLeft(): void {
-    assert.deepEqual({ atHome: this.atHome(), records: records() }, { atHome: this.#devices, records: [] });
+    assert.deepEqual({ onHost: this.onHost(), records: records() }, { onHost: this.#devices, records: [] });
   }
 }
 
@@ -123,7 +123,7 @@ for (
     : [["", ERRORS] as const]
 ) {
   vmCase(
-    `faults: a system call of ADD or DEL fails${what}: a clear error or success, and DEL brings all home`,
+    `faults: a system call of ADD or DEL fails${what}: a clear error or success, and DEL restores all`,
     async () => {
       const victim = await Victim.create();
       const { add, del, all } = await listPoints(victim);
@@ -160,8 +160,8 @@ async function refused(
   if (command === "DEL") await victim.add();
   const { code, json, stdout, stderr } = await victim.run(command, failAt(call, error));
   assertHit(call);
-  if (code === 0 && command === "ADD") assert.deepEqual(victim.atHome(), [], "ADD succeeded");
-  if (code === 0 && command === "DEL") assert.equal(victim.atHome().length, 2, "DEL succeeded");
+  if (code === 0 && command === "ADD") assert.deepEqual(victim.onHost(), [], "ADD succeeded");
+  if (code === 0 && command === "DEL") assert.equal(victim.onHost().length, 2, "DEL succeeded");
   if (code !== 0) {
     assert.equal(code, 1, stderr);
     assert.ok(json?.msg && json.code !== undefined && json.code !== 999, stdout);

@@ -7,7 +7,7 @@ import {
   attachment,
   config,
   records,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import {
   addNetns,
@@ -30,9 +30,9 @@ for (const command of ["ADD", "DEL"] as const) {
     const { deviceId } = vf(0);
     if (command === "DEL") assertResult(await attachment(deviceId).add());
     const before = records();
-    await shOk(`mkdir -p ${STATE_FOLDER}`);
+    await shOk(`mkdir -p ${STATE_DIRECTORY}`);
     const holder = await startBackground(
-      `exec flock --no-fork ${STATE_FOLDER} sh -c "echo locked; exec sleep infinity"`,
+      `exec flock --no-fork ${STATE_DIRECTORY} sh -c "echo locked; exec sleep infinity"`,
       "locked",
     );
     Deno.writeTextFileSync(TRACE, "");

@@ -6,14 +6,14 @@ import {
   assertResult,
   attachment,
   config,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import { addNetns, vf, vmCase } from "../guest/harness.ts";
 
 const TRACE = "/run/trace";
 
 vmCase(
-  "footprint: an ADD and a DEL write to the state folder and the log file alone, and start nothing",
+  "footprint: an ADD and a DEL write to the state directory and the log file alone, and start nothing",
   async () => {
     await addNetns("pod");
     const { deviceId } = vf(0);
@@ -35,7 +35,7 @@ vmCase(
         /open(at)?\(.*(O_WRONLY|O_RDWR|O_CREAT)|\d+ +(rename|mkdir|unlink|link|symlink|chmod|fchmod|truncate|ftruncate)(at|at2)?\(/,
       )
         .filter((line) => !/= -1 /.test(line) && !/"\/run\/plugin.log"|"\/dev\/null"/.test(line));
-      for (const line of written) assert.ok(line.includes(`"${STATE_FOLDER}`), line);
+      for (const line of written) assert.ok(line.includes(`"${STATE_DIRECTORY}`), line);
       assert.ok(written.length > 0, "the record itself is seen");
     }
     assertNothingLeft();

@@ -1,4 +1,4 @@
-// GC brings home and forgets what this network has left, and nothing else.
+// GC Restores and removes what this network has left, and nothing else.
 import assert from "node:assert/strict";
 import {
   assertError,

@@ -28,7 +28,7 @@ import {
 import { LONG } from "../guest/options.ts";
 import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
 
-const FOLDER = "/opt/cni/bin";
+const DIRECTORY = "/opt/cni/bin";
 /** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
 const UPGRADES = LONG ? 50 : 5;
 const UPGRADES_LIMIT_MS = (LONG ? 20 : 3) * 60_000;
@@ -37,11 +37,11 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   await addNetns("pod");
   const { deviceId } = vf(0);
   const versions = [await otherVersion("/run/other/rdma-cni"), COMPILED_PLUGIN];
-  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${FOLDER}`);
+  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${DIRECTORY}`);
   let [upgrading, calls] = [true, 0];
   const upgrade = async () => {
     for (let count = 0; count < UPGRADES; count++) {
-      const { code, stderr } = await sh(`${versions[count % 2]} install --cni-bin-dir ${FOLDER}`);
+      const { code, stderr } = await sh(`${versions[count % 2]} install --cni-bin-dir ${DIRECTORY}`);
       assert.equal(code, 0, stderr);
       assert.match(stderr, /\/current: replaced$/m);
     }
@@ -58,8 +58,8 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   assert.ok(calls >= UPGRADES / 2, `only ${calls} calls were made`);
   assertNothingLeft();
   assert.deepEqual(names(), [".rdma-cni", "rdma"]);
-  const own = [...Deno.readDirSync(`${FOLDER}/.rdma-cni`)].map(({ name }) => name).sort();
-  assert.deepEqual(own, ["current", "libmnl.so.0", Deno.readLinkSync(`${FOLDER}/.rdma-cni/current`)]);
+  const own = [...Deno.readDirSync(`${DIRECTORY}/.rdma-cni`)].map(({ name }) => name).sort();
+  assert.deepEqual(own, ["current", "libmnl.so.0", Deno.readLinkSync(`${DIRECTORY}/.rdma-cni/current`)]);
   await restoreCopy();
   await shOk("rm -r /run/other");
   return { calls, msForAnUpgrade: ms };
@@ -70,7 +70,7 @@ vmCase("install: a node without libmnl works when the plugin was installed", asy
   const { deviceId, rdmaDevice } = vf(0);
   const wrapper = WITHOUT_LIBMNL;
   assertError(await attachment(deviceId, { wrapper }).add(), 102, /Cannot open libmnl/);
-  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${FOLDER}`);
+  await shOk(`${COMPILED_PLUGIN} install --cni-bin-dir ${DIRECTORY}`);
   assertResult(await attachment(deviceId, { wrapper }).add());
   await assertInPod([rdmaDevice]);
   assertQuiet(await attachment(deviceId, { wrapper }).del());
@@ -82,12 +82,12 @@ vmCase("install: a copy by hand finds a libmnl that was copied by hand", async (
   await addNetns("pod");
   const { deviceId, rdmaDevice } = vf(0);
   const wrapper = WITHOUT_LIBMNL;
-  await shOk(`install -D -m 644 /usr/lib/*/libmnl.so.0 ${FOLDER}/.rdma-cni/libmnl.so.0`);
+  await shOk(`install -D -m 644 /usr/lib/*/libmnl.so.0 ${DIRECTORY}/.rdma-cni/libmnl.so.0`);
   assertResult(await attachment(deviceId, { wrapper }).add());
   await assertInPod([rdmaDevice]);
   assertQuiet(await attachment(deviceId, { wrapper }).del());
   assertNothingLeft();
-  await shOk(`rm -r ${FOLDER}/.rdma-cni`);
+  await shOk(`rm -r ${DIRECTORY}/.rdma-cni`);
 });
 
 /**
@@ -166,7 +166,7 @@ vmCase("install: --uninstall waits for the pods' DEL, unless it is forced", asyn
 
 /** Brings back what cases begin with: a copy by hand. */
 async function restoreCopy(): Promise<void> {
-  await shOk(`rm -r ${FOLDER}/.rdma-cni ${FOLDER}/rdma`);
+  await shOk(`rm -r ${DIRECTORY}/.rdma-cni ${DIRECTORY}/rdma`);
   await installPlugin();
 }
 
@@ -184,5 +184,6 @@ async function otherVersion(path: string): Promise<string> {
 
 /** The plugin and what belongs to it, with what installers may have left. */
 function names(): string[] {
-  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) => /^\.?rdma/.test(name)).sort();
+  return [...Deno.readDirSync(DIRECTORY)].map(({ name }) => name).filter((name) => /^\.?rdma/.test(name))
+    .sort();
 }

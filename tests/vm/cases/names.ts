@@ -19,12 +19,12 @@ import {
   addNetns,
   type CniOutcome,
   deleteNetns,
+  hostRdmaDevices,
   netdevToNetns,
   netnsPath,
   pf,
   plugin,
   rdmaDevices,
-  rdmaHome,
   rdmaNames,
   rdmaToNetns,
   rebind,
@@ -59,8 +59,8 @@ async function namedPod() {
   return { ...function_, ...one };
 }
 
-/** Asserts that a function's device is home under its own name, and no record is left. */
-function assertHome(function_: { deviceId: string; rdmaDevice: string }): void {
+/** Asserts that a function's device is on the host under its own name, and no record is left. */
+function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
   assertNothingLeft();
   assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
@@ -109,8 +109,8 @@ vmCase("names: by interface, and of a scalable function", async () => {
   for (const { add } of calls) assertResult(await add());
   await assertInPod(["rdma_net1", "rdma_net2"]);
   for (const { del } of calls) assertQuiet(await del());
-  assertHome(first);
-  assertHome(second);
+  assertOnHost(first);
+  assertOnHost(second);
 });
 
 vmCase("names: CNI_ARGS goes before args.cni, and that before the configuration", async () => {
@@ -130,7 +130,7 @@ vmCase("names: CNI_ARGS goes before args.cni, and that before the configuration"
     assertResult(await call.add());
     await assertInPod([name]);
     assertQuiet(await call.del());
-    assertHome(function_);
+    assertOnHost(function_);
   }
 });
 
@@ -167,7 +167,7 @@ vmCase("names: one that no device can have is code 7; the longest there can be i
   assertResult(await one.add());
   await assertInPod([longest]);
   assertQuiet(await one.del());
-  assertHome(function_);
+  assertOnHost(function_);
 });
 
 vmCase("names: one that is taken is refused, tells who has it, and nothing has changed", async () => {
@@ -198,9 +198,9 @@ vmCase("names: one that is taken is refused, tells who has it, and nothing has c
     /is taken: container "container2" has it as "net7" on network "net", in \/run\/netns\/other/,
   );
   await refused(foreign.rdmaDevice, /is taken: a device has it that no record tells of/);
-  await rdmaHome(foreign.rdmaDevice, "stranger");
+  await hostRdmaDevices(foreign.rdmaDevice, "stranger");
   assertQuiet(await holder.del());
-  assertHome(function_);
+  assertOnHost(function_);
 });
 
 vmCase("names: one that is taken in the same pod", async () => {
@@ -211,7 +211,7 @@ vmCase("names: one that is taken in the same pod", async () => {
   await assertInPod(["roce0"]);
   assert.deepEqual(again(second).rdmaDevices, [second.rdmaDevice]);
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("names: of two devices the second's name is taken, so the first gets its own back", async () => {
@@ -244,7 +244,7 @@ vmCase("names: one that is taken is warned of when the device may keep its own",
   assert.deepEqual([device!.hostName, device!.podName], [rdmaDevice, rdmaDevice]);
   assertQuiet(await one.check());
   assertQuiet(await one.del());
-  assertHome(function_);
+  assertOnHost(function_);
 });
 
 vmCase("names: a move that the kernel refuses gives the old name back", async () => {
@@ -254,7 +254,7 @@ vmCase("names: a move that the kernel refuses gives the old name back", async ()
   rebind(deviceId);
   const function_ = vf(0);
   assertError(await named(deviceId, "roce0").add(), 120, /cannot take it away/);
-  assertHome(function_);
+  assertOnHost(function_);
 });
 
 /** More requests than a call sends. */
@@ -270,8 +270,8 @@ const STRACE_LIMIT_MS = 400_000;
 
 /** Where the function's device is, and under which name. */
 async function place({ deviceId }: { deviceId: string }): Promise<string> {
-  const [atHome] = again({ deviceId }).rdmaDevices;
-  return atHome ? `host ${atHome}` : `pod ${(await rdmaNames("pod")).join()}`;
+  const [onHost] = again({ deviceId }).rdmaDevices;
+  return onHost ? `host ${onHost}` : `pod ${(await rdmaNames("pod")).join()}`;
 }
 
 vmCase(
@@ -287,7 +287,7 @@ vmCase(
       assert.equal(added.code, 137, added.stderr);
       seen.set(await place(function_), n);
       assertQuiet(await one.del());
-      assertHome(function_);
+      assertOnHost(function_);
     }
     assert.deepEqual([...seen.keys()], [`host ${function_.rdmaDevice}`, "host roce0", "pod roce0"]);
     assertQuiet(await one.del());
@@ -297,7 +297,7 @@ vmCase(
     assertResult(await one.add());
     await assertInPod(["roce0"]);
     assertQuiet(await one.del());
-    assertHome(function_);
+    assertOnHost(function_);
   },
   STRACE_LIMIT_MS,
 );
@@ -314,10 +314,10 @@ vmCase("names: DEL killed at any request to the kernel: the next DEL restores", 
     assert.equal(deleted.code, 137, deleted.stderr);
     seen.add(await place(function_));
     assertQuiet(await one.del());
-    assertHome(function_);
+    assertOnHost(function_);
   }
   assert.deepEqual([...seen], ["pod roce0", "host roce0"]);
-  assertHome(function_);
+  assertOnHost(function_);
 }, STRACE_LIMIT_MS);
 
 vmCase("names: CHECK tells both names of a device that the pod renamed, DEL restores", async () => {
@@ -335,20 +335,23 @@ vmCase("names: CHECK tells both names of a device that the pod renamed, DEL rest
   assert.deepEqual(records(), []);
 });
 
-vmCase("names: the namespace has ended, and the device came home under the pod's name", async () => {
-  const pod = await namedPod();
-  await deleteNetns("pod");
-  assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
-  assertQuiet(await pod.del());
-  assertHome(pod);
-});
+vmCase(
+  "names: the namespace has ended, and the device returned to the host under the pod's name",
+  async () => {
+    const pod = await namedPod();
+    await deleteNetns("pod");
+    assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
+    assertQuiet(await pod.del());
+    assertOnHost(pod);
+  },
+);
 
-vmCase("names: the device came home and was renamed there, as udev does", async () => {
+vmCase("names: the device returned to the host and was renamed there, as udev does", async () => {
   const pod = await namedPod();
-  await rdmaHome("roce0", "pod");
+  await hostRdmaDevices("roce0", "pod");
   await shOk("rdma dev set roce0 name rocep1s0v0");
   assertQuiet(await pod.del());
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("names: GC restores what a pod that is gone has left", async () => {
@@ -361,7 +364,7 @@ vmCase("names: GC restores what a pod that is gone has left", async () => {
       environment: { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined },
     }),
   );
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase(
@@ -377,11 +380,11 @@ vmCase(
     await assertInPod(["roce1"], "new");
     assert.deepEqual(records(), ["net-container2-net1"]);
     assertQuiet(await newer.del());
-    assertHome(pod);
+    assertOnHost(pod);
   },
 );
 
-vmCase("names: nor does it rename one that a newer record owns at home", async () => {
+vmCase("names: nor does it rename one that a newer record owns on the host", async () => {
   const pod = await namedPod();
   const record = readRecord(FILE);
   await deleteNetns("pod");
@@ -393,7 +396,7 @@ vmCase("names: nor does it rename one that a newer record owns at home", async (
   assertQuiet(await pod.del());
   assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
   assertQuiet(await pod.del({ containerId: "container2" }));
-  assertHome(pod);
+  assertOnHost(pod);
 });
 
 vmCase("names: who asks for one pays two requests to the kernel for it, all others none", async () => {

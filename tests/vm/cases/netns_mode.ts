@@ -214,7 +214,7 @@ vmCase(
 );
 
 vmCase(
-  "netns-mode: a folder that cannot be written fails, though the mode is set",
+  "netns-mode: a directory that cannot be written fails, though the mode is set",
   persisting(async () => {
     const before = "mount -t tmpfs -o ro tmpfs /etc/modprobe.d && exec";
     const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));

@@ -119,7 +119,7 @@ vmCase(
 );
 
 vmCase(
-  "qos: a device that came home with its namespace's end, under another name, is restored by GC",
+  "qos: a device that returned to the host with its namespace's end, under another name, is restored by GC",
   async () => {
     const { deviceId, rdmaDevice } = await preparedVf();
     await addNetns("pod");

@@ -9,7 +9,7 @@ import {
   attachment,
   config,
   records,
-  STATE_FOLDER,
+  STATE_DIRECTORY,
 } from "../guest/attachment.ts";
 import {
   addNetns,
@@ -53,7 +53,7 @@ vmCase("refusal: a device whose driver cannot let go", async () => {
   assertQuiet(await attachment(deviceId).del());
 });
 
-vmCase("refusal: of two devices the second cannot let go, so the first comes home", async () => {
+vmCase("refusal: of two devices the second cannot let go, so the first returns to the host", async () => {
   const { deviceId } = vf(0);
   setSimParameter("devices_per_function", 2);
   setSimParameter("immovable", 2);
@@ -117,17 +117,17 @@ vmCase("refusal: a function that the same pod has as another interface", async (
   await assertInPod([rdmaDevice]);
 });
 
-vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", async () => {
+vmCase("refusal: a state directory that cannot be written, by ADD and by STATUS", async () => {
   await addNetns("pod");
   const { deviceId } = vf(0);
-  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700,ro tmpfs ${STATE_FOLDER}`);
+  await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700,ro tmpfs ${STATE_DIRECTORY}`);
   try {
     assertError(await attachment(deviceId).add(), 5, /Cannot write .*read-only.*must be writable/i);
     const status = await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) });
     assertError(status, 50, /EROFS \(30\)/);
     assertQuiet(await attachment(deviceId).del());
   } finally {
-    await shOk(`umount ${STATE_FOLDER}`);
+    await shOk(`umount ${STATE_DIRECTORY}`);
   }
   assertNothingLeft();
 });
@@ -135,10 +135,10 @@ vmCase("refusal: a state folder that cannot be written, by ADD and by STATUS", a
 vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works", async () => {
   await addNetns("pod");
   const [before, after] = [vf(0), vf(1)];
-  await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700,size=64k tmpfs ${STATE_FOLDER}`);
+  await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700,size=64k tmpfs ${STATE_DIRECTORY}`);
   try {
     assertResult(await attachment(before.deviceId).add());
-    await shOk(`! dd if=/dev/zero of=${STATE_FOLDER}/.filler bs=4k`);
+    await shOk(`! dd if=/dev/zero of=${STATE_DIRECTORY}/.filler bs=4k`);
     const added = await attachment(after.deviceId, { ifname: "net2" }).add();
     assertError(added, 5, /Cannot write .*net-container1-net2": No space left.*have space left/);
     await assertInPod([before.rdmaDevice]);
@@ -146,30 +146,30 @@ vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works
     assertQuiet(await attachment(before.deviceId).del());
     assert.deepEqual(records(), [".filler"]);
   } finally {
-    await shOk(`umount ${STATE_FOLDER}`);
+    await shOk(`umount ${STATE_DIRECTORY}`);
   }
   assertNothingLeft();
 });
 
 vmCase(
-  "refusal: a state folder that became read-only: DEL brings the device home, and the record goes later",
+  "refusal: a state directory that became read-only: DEL restores the device, and the record goes later",
   async () => {
     await addNetns("pod");
     const { deviceId } = vf(0);
-    await shOk(`mkdir -p ${STATE_FOLDER} && mount -t tmpfs -o mode=700 tmpfs ${STATE_FOLDER}`);
+    await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700 tmpfs ${STATE_DIRECTORY}`);
     try {
       assertResult(await attachment(deviceId).add());
-      await shOk(`mount -o remount,ro ${STATE_FOLDER}`);
+      await shOk(`mount -o remount,ro ${STATE_DIRECTORY}`);
       const deleted = await attachment(deviceId).del();
       assertQuiet(deleted);
       assert.match(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
       await assertInPod([]);
       assert.deepEqual(records(), ["net-container1-net1"]);
-      await shOk(`mount -o remount,rw ${STATE_FOLDER}`);
+      await shOk(`mount -o remount,rw ${STATE_DIRECTORY}`);
       assertQuiet(await attachment(deviceId).del());
       assert.deepEqual(records(), []);
     } finally {
-      await shOk(`umount ${STATE_FOLDER}`);
+      await shOk(`umount ${STATE_DIRECTORY}`);
     }
     assertNothingLeft();
   },
@@ -192,9 +192,9 @@ vmCase("refusal: a node without libmnl, until a copy is put beside the plugin", 
   assertError(status, 50, /Cannot open libmnl/);
   assertNothingLeft();
 
-  const folder = "/opt/cni/bin/.rdma-cni";
-  await shOk(`mkdir -p ${folder} && cp /usr/lib/*/libmnl.so.0 ${folder}/libmnl.so.0`);
+  const directory = "/opt/cni/bin/.rdma-cni";
+  await shOk(`mkdir -p ${directory} && cp /usr/lib/*/libmnl.so.0 ${directory}/libmnl.so.0`);
   assertResult(await attachment(deviceId, { wrapper }).add());
   await assertInPod([rdmaDevice]);
-  await shOk(`rm -r ${folder}`);
+  await shOk(`rm -r ${directory}`);
 });

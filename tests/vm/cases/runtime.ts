@@ -103,7 +103,7 @@ runtimeCase("a pod whose ADD fails is told why, and nothing of it is left", asyn
 });
 
 runtimeCase(
-  "an ADD that kubelet waits for no longer is killed, and its DEL brings all home",
+  "an ADD that kubelet waits for no longer is killed, and its DEL restores all",
   async () => {
     const before = vfs();
     const containerd = await Containerd.start();
@@ -151,7 +151,7 @@ runtimeCase(
     const successor = await Containerd.start();
     // containerd calls no DEL for a sandbox whose ADD it saw no end of: the kernel takes its namespace apart.
     await removeSandboxes(successor);
-    await until("the netdev is home", () => again({ deviceId }).netdev !== undefined);
+    await until("the netdev is on the host", () => again({ deviceId }).netdev !== undefined);
     assert.equal(records().length, 1);
     const next = await successor.runSandbox("next", 0);
     await assertInPod([rdmaDevice], await successor.netns(next));

@@ -31,7 +31,7 @@ const NOISE = { calls: 30, bytes: 200 };
 interface Work {
   /** System calls. */
   calls: number;
-  /** Read from files, folders and sockets. */
+  /** Read from files, directories and sockets. */
   bytes: number;
 }
 

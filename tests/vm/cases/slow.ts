@@ -14,11 +14,11 @@ import {
 import {
   addNetns,
   bind,
+  hostRdmaDevices,
   names,
   netnsCount,
   netnsPath,
   rdmaDevices,
-  rdmaHome,
   rdmaNames,
   rdmaToNetns,
   rebind,
@@ -34,16 +34,16 @@ import {
 
 const FILE = "net-first-net1";
 
-const folderOf = (deviceId: string) => `/sys/bus/pci/devices/${deviceId}`;
+const directoryOf = (deviceId: string) => `/sys/bus/pci/devices/${deviceId}`;
 
 /** What the host's sysfs shows of a function's RDMA devices. */
 function shown(deviceId: string) {
-  const folder = folderOf(deviceId);
+  const directory = directoryOf(deviceId);
   return {
-    devices: names(`${folder}/infiniband`).length,
-    uverbs: names(`${folder}/infiniband_verbs`).length,
-    // A folder has a link from itself, one from above, and one from each folder in it.
-    counted: Deno.statSync(`${folder}/infiniband`).nlink! - 2,
+    devices: names(`${directory}/infiniband`).length,
+    uverbs: names(`${directory}/infiniband_verbs`).length,
+    // A directory has a link from itself, one from above, and one from each directory in it.
+    counted: Deno.statSync(`${directory}/infiniband`).nlink! - 2,
   };
 }
 
@@ -80,7 +80,7 @@ async function endFirst(deviceId: string, slowness: Parameters<typeof setSlownes
   });
 }
 
-async function untilHome(left = 1): Promise<void> {
+async function untilOnHost(left = 1): Promise<void> {
   await until("the namespace is gone", () => netnsCount() === left);
   setSlowness({});
 }
@@ -101,7 +101,7 @@ vmCase(
     assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
     await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
     assert.equal(shown(deviceId).uverbs, 0);
-    await untilHome();
+    await untilOnHost();
   },
 );
 
@@ -111,7 +111,7 @@ vmCase("slow: an optional ADD waits for a device that the pod before is about to
   assertResult(await pod.second.add());
   await assertInPod([pod.rdmaDevice], "second");
   assert.deepEqual(records(), ["net-second-net1"]);
-  await untilHome(2);
+  await untilOnHost(2);
   assertQuiet(await pod.second.del());
   assertNothingLeft();
   assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
@@ -123,7 +123,7 @@ vmCase("slow: so it does when no record tells of the device", async () => {
   await endFirst(pod.deviceId, { removeMs: 2500 });
   assertResult(await pod.second.add());
   await assertInPod([pod.rdmaDevice], "second");
-  await untilHome(2);
+  await untilOnHost(2);
 });
 
 vmCase("slow: an optional ADD that waits in vain fails, and may be tried again", async () => {
@@ -133,7 +133,7 @@ vmCase("slow: an optional ADD that waits in vain fails, and may be tried again",
   assert.deepEqual([added.code, added.json?.code], [1, 111], added.stdout);
   assert.deepEqual(records(), [FILE]);
   setSlowness({});
-  await untilHome(2);
+  await untilOnHost(2);
   assertResult(await pod.second.add());
   await assertInPod([pod.rdmaDevice], "second");
 });
@@ -145,13 +145,13 @@ vmCase("slow: ADD takes all devices of a function of which one is on its way", a
   const both = (await rdmaNames("first")).sort();
   setSlowness({ removeMs: 1500 });
   await shOk("ip netns del first");
-  await until("one device is home, the other not", () => {
+  await until("one device is on the host, the other not", () => {
     const { devices, uverbs } = shown(pod.deviceId);
     return devices === 1 && uverbs === 1;
   });
   assertResult(await pod.second.add());
   await assertInPod(both, "second");
-  await untilHome(2);
+  await untilOnHost(2);
   assertQuiet(await pod.second.del());
   assert.deepEqual(again(pod).rdmaDevices.sort(), both);
 });
@@ -162,7 +162,7 @@ vmCase("slow: ADD takes a device that its driver is making", async () => {
   unbind(deviceId);
   setSlowness({ addMs: 1500 });
   await startBackground(`cd /sys/bus/pci; echo begin; echo ${deviceId} >drivers_probe`, "begin");
-  await until("the device is in its class", () => names(`${folderOf(deviceId)}/infiniband`).length === 1);
+  await until("the device is in its class", () => names(`${directoryOf(deviceId)}/infiniband`).length === 1);
   const added = await attachment(deviceId, { config: config({ deviceID: deviceId, optional: true }) }).add();
   assertResult(added);
   assert.doesNotMatch(added.stderr, /undefined/);
@@ -174,13 +174,13 @@ vmCase("slow: DEL waits for the device and gives it its name back", async () => 
   await endFirst(pod.deviceId, { removeMs: 2500 });
   assertQuiet(await pod.first.del());
   assert.deepEqual(records(), []);
-  await untilHome(2);
+  await untilOnHost(2);
   assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
 });
 
 for (const later of ["a repeated DEL", "GC"]) {
   vmCase(
-    `slow: DEL keeps the record of a device that does not come, until ${later} finds it home`,
+    `slow: DEL keeps the record of a device that does not come, until ${later} finds it on the host`,
     async () => {
       const pod = await firstPod();
       const repeat = async () => {
@@ -214,7 +214,7 @@ vmCase("slow: DEL keeps the record of a device that somebody took to another nam
   assert.match(deleted.stderr, /level="warning".*roce0.* not in the host namespace/);
   await assertInPod(["roce0"], "second");
   assert.deepEqual(records(), [FILE]);
-  await rdmaHome("roce0", "second");
+  await hostRdmaDevices("roce0", "second");
   assertQuiet(await pod.first.del());
   assertNothingLeft();
   assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
@@ -225,7 +225,7 @@ vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", asy
   setSlowness({ removeMs: 1500 });
   const { deviceId } = pod;
   const unbinding = `cd ${
-    folderOf(deviceId)
+    directoryOf(deviceId)
   }; echo begin; echo ${deviceId} >driver/unbind; echo >/run/unbound`;
   await startBackground(unbinding, "begin");
   await until("the kernel is about to remove the device", () => shown(deviceId).uverbs === 0);
@@ -250,7 +250,7 @@ vmCase("slow: DEL finds a device in the pod that a list of all has missed", asyn
     "strace -f --seccomp-bpf -o /dev/null -e trace=recvfrom -e inject=recvfrom:delay_enter=3s:when=2";
   const deleting = pod.first.del({ wrapper: delay.split(" ") });
   await new Promise((resolve) => setTimeout(resolve, 3000));
-  await rdmaHome(other, "first");
+  await hostRdmaDevices(other, "first");
   assertQuiet(await deleting);
   await assertInPod([], "first");
   assert.deepEqual(records(), []);

@@ -1,6 +1,6 @@
 // What people type about the addresses of virtual functions.
 import assert from "node:assert/strict";
-import { again, attachment, records, STATE_FOLDER, writeRecord } from "../guest/attachment.ts";
+import { again, attachment, records, STATE_DIRECTORY, writeRecord } from "../guest/attachment.ts";
 import { rdmaCni } from "../guest/command.ts";
 import {
   addNetns,
@@ -25,7 +25,7 @@ import {
   adminMac,
   assertRefused,
   assertUnchanged,
-  HOME_MACS,
+  HOST_MACS,
   indexes,
   list,
   makeRandom,
@@ -125,7 +125,7 @@ vfMacCase("set --no-rebind leaves the driver alone", async (netdev) => {
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --no-rebind`);
   assert.equal(code, 0, stderr);
   assert.match(stderr, /takes it at the next bind/);
-  assert.deepEqual([await adminMac(3), vf(3).mac, await indexes()], [NEW_MAC, HOME_MACS[3], before]);
+  assert.deepEqual([await adminMac(3), vf(3).mac, await indexes()], [NEW_MAC, HOST_MACS[3], before]);
   rebind(vf(3).deviceId);
   assert.equal(await nodeGuid(3), NEW_GUID);
 });
@@ -160,11 +160,11 @@ vfMacCase("init fixes each function that needs it, and a second run changes noth
   const listed = await list();
   assert.deepEqual(listed.filter(({ ready }) => !ready), []);
   const macs = listed.map(({ adminMac }) => adminMac);
-  assert.deepEqual([macs[0], ...macs.slice(3)], [NO_MAC, NEW_MAC, ...HOME_MACS.slice(4)]);
+  assert.deepEqual([macs[0], ...macs.slice(3)], [NO_MAC, NEW_MAC, ...HOST_MACS.slice(4)]);
   const permanent = JSON.parse(await shOk(`ip -j link show ${netdev}`))[0].address.slice(9);
   assert.match(macs[1]!, new RegExp(`^.[26ae]:..:01:${permanent}$`));
   assert.match(macs[2]!, new RegExp(`^.[26ae]:..:02:${permanent}$`));
-  const effective = [HOME_MACS[0], macs[1], macs[2], ...HOME_MACS.slice(3)];
+  const effective = [HOST_MACS[0], macs[1], macs[2], ...HOST_MACS.slice(3)];
   assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), effective);
   assert.deepEqual([0, 3, 5, 6].map((number) => vf(number).rdmaDevice), untouched);
   await assertUnchanged(async () => {
@@ -222,7 +222,7 @@ vfMacCase("a function that a record of the plugin names is refused", async (netd
   const { deviceId } = vf(0);
   assert.equal((await attachment(deviceId).add()).code, 0);
   const [file] = records();
-  const record = JSON.parse(Deno.readTextFileSync(`${STATE_FOLDER}/${file}`));
+  const record = JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));
   assert.equal((await attachment(deviceId).del()).code, 0);
   writeRecord(file!, record);
   const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
@@ -251,7 +251,7 @@ vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
     const init = await rdmaCni(`vf-mac init ${netdev}`);
     assert.equal(init.code, 0, init.stderr);
     assert.match(init.stderr, /VF 0 of .* is left alone: bound to vfio-pci/);
-    assert.equal(await adminMac(0), HOME_MACS[0]);
+    assert.equal(await adminMac(0), HOST_MACS[0]);
     assert.equal((await rdmaCni(`${set} --force`)).code, 0);
     assert.deepEqual([driver(), await adminMac(0)], ["vfio-pci", NEW_MAC]);
   } finally {
@@ -334,7 +334,7 @@ vfMacCase("addresses that are malformed or that somebody has are refused", async
     [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
     [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
     [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
-    [`set ${netdev} 3 ${HOME_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
+    [`set ${netdev} 3 ${HOST_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
     [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
     [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /no InfiniBand port/],
   ]);
@@ -368,9 +368,12 @@ vfMacCase("init draws a bar on a terminal", async (netdev) => {
 });
 
 vfMacCase("a call of the plugin that holds the lock is waited for", async (netdev) => {
-  Deno.mkdirSync(STATE_FOLDER, { recursive: true });
+  Deno.mkdirSync(STATE_DIRECTORY, { recursive: true });
   const released = "/tmp/released";
-  await startBackground(`exec flock ${STATE_FOLDER} sh -c "echo held; sleep 2; touch ${released}"`, "held");
+  await startBackground(
+    `exec flock ${STATE_DIRECTORY} sh -c "echo held; sleep 2; touch ${released}"`,
+    "held",
+  );
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
   assert.equal(code, 0, stderr);
   Deno.removeSync(released); // which is not there if it did not wait
@@ -384,8 +387,8 @@ vfMacCase("a signal does not leave a function without driver", async (netdev) =>
     stdout: "null",
     stderr: "null",
   }).spawn();
-  const folder = `/sys/bus/pci/devices/${deviceId}`;
-  await until("the driver is away", () => !names(folder).includes("driver"));
+  const directory = `/sys/bus/pci/devices/${deviceId}`;
+  await until("the driver is away", () => !names(directory).includes("driver"));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) child.kill(signal);
   setSimParameter("refuse_binds", 0);
   assert.equal((await child.status).code, 0);

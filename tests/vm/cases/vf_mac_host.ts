@@ -22,7 +22,7 @@ import { PROJECT } from "../guest/programs.ts";
 import {
   assertRefused,
   assertUnchanged,
-  HOME_MACS,
+  HOST_MACS,
   indexes,
   list,
   makeRandom,
@@ -51,7 +51,7 @@ function vfSimCase(
 
 vfSimCase("what the host uses is left alone and named, and taken only if forced", async (netdev, set) => {
   await shOk('modprobe --dirname "$MODULES" --all 8021q bridge');
-  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  for (const number of HOST_MACS.keys()) await makeRandom(number);
   const [address, up, bridged, vlan] = vfs().map(({ netdev }) => netdev!);
   await shOk(`ip addr add 192.0.2.1/24 dev ${address}`);
   await shOk(`ip link set ${up} addrgenmode none && ip link set ${up} up`);
@@ -107,18 +107,18 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
 });
 
 vfSimCase("drivers that take their time are bound side by side", async (netdev, set) => {
-  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  for (const number of HOST_MACS.keys()) await makeRandom(number);
   set("bind_delay_ms", 3000);
   const start = performance.now();
   const { code, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
   const ms = Math.round(performance.now() - start);
   assert.equal(code, 0, stderr);
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
   assert.ok(ms < 15_000, `7 binds of 3 s each took ${ms} ms`);
 });
 
 vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
-  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  for (const number of HOST_MACS.keys()) await makeRandom(number);
   set("bind_delay_ms", 2000);
   const child = new Deno.Command("/opt/cni/bin/rdma", {
     args: ["vf-mac", "init", netdev],
@@ -126,11 +126,11 @@ vfSimCase("a signal while drivers are bound side by side leaves none without dri
     stderr: "piped",
   }).spawn();
   const unbound = () => vfs().filter(({ netdev }) => netdev === undefined).length;
-  await until("all drivers are away", () => unbound() === HOME_MACS.length);
+  await until("all drivers are away", () => unbound() === HOST_MACS.length);
   child.kill("SIGTERM");
   const { code, stderr } = await child.output();
   assert.equal(code, 0, new TextDecoder().decode(stderr));
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
 });
 
 vfMacCase("what a crash leaves without driver is reported, and bound by the next init", async (netdev) => {
@@ -149,12 +149,12 @@ vfMacCase("what a crash leaves without driver is reported, and bound by the next
   assert.match(stdout, /VF 1: no driver is bound\n +-> for vf in /);
   const { code, stderr } = await rdmaCni("vf-mac init --all");
   assert.equal(code, 0, stderr);
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOME_MACS.map(() => true));
+  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
 });
 
 vfMacCase("functions without RDMA are waited for once, and nothing is changed", async (netdev) => {
   setSimParameter("no_rdma", true);
-  for (const number of HOME_MACS.keys()) await makeRandom(number);
+  for (const number of HOST_MACS.keys()) await makeRandom(number);
   const init = async () => {
     const start = performance.now();
     const { code, stderr } = await rdmaCni("vf-mac init --all --timeout 4");

@@ -4,7 +4,7 @@ import { netnsPath } from "./netns.ts";
 import { type CniOutcome, plugin, type PluginCall } from "./plugin.ts";
 import { rdmaNames } from "./rdma.ts";
 
-export const STATE_FOLDER = "/var/lib/cni/rdma";
+export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 
 /** The configuration that a runtime hands to the plugin; its network is "net". */
 export function config(more: Record<string, unknown> = {}): Record<string, unknown> {
@@ -44,21 +44,21 @@ export async function gc(
   return await plugin({ command: "GC", config, environment, ...change });
 }
 
-/** The files of the state folder, those that are hidden included. */
+/** The files of the state directory, those that are hidden included. */
 export function records(): string[] {
-  return names(STATE_FOLDER).sort();
+  return names(STATE_DIRECTORY).sort();
 }
 
 /** A record as JSON. */
 export function readRecord(file: string): Record<string, unknown> {
-  return JSON.parse(Deno.readTextFileSync(`${STATE_FOLDER}/${file}`));
+  return JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));
 }
 
-/** Writes a record, or anything else, into the state folder. */
+/** Writes a record, or anything else, into the state directory. */
 export function writeRecord(file: string, content: unknown): void {
-  Deno.mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 });
+  Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
   Deno.writeTextFileSync(
-    `${STATE_FOLDER}/${file}`,
+    `${STATE_DIRECTORY}/${file}`,
     typeof content === "string" ? content : JSON.stringify(content),
   );
 }
@@ -81,10 +81,10 @@ export function assertError(outcome: CniOutcome, code: number, words: RegExp): v
   assert.match(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
 }
 
-/** Asserts that all devices of all functions are home, and no record is left. */
+/** Asserts that all devices of all functions are on the host, and no record is left. */
 export function assertNothingLeft(): void {
   const away = [pf(), ...vfs(), ...sfs()].filter(({ rdmaDevices }) => rdmaDevices.length === 0);
-  assert.deepEqual(away, [], "functions whose RDMA device is not home");
+  assert.deepEqual(away, [], "functions whose RDMA device is not on the host");
   assert.deepEqual(records(), [], "records left");
 }
 

@@ -4,12 +4,12 @@ import { IMAGE, makeImage } from "./oci_image.ts";
 import { shOk, startBackground, until } from "./sh.ts";
 
 /** All that containerd keeps; it outlives a case, so that the image is made but once. */
-const FOLDER = "/run/containerd-test";
-const SOCKET = `${FOLDER}/containerd.sock`;
-const CONFIGURATION = `${FOLDER}/config.toml`;
-const NETWORKS = `${FOLDER}/net.d`;
+const DIRECTORY = "/run/containerd-test";
+const SOCKET = `${DIRECTORY}/containerd.sock`;
+const CONFIGURATION = `${DIRECTORY}/config.toml`;
+const NETWORKS = `${DIRECTORY}/net.d`;
 /** Why it did not do as asked. */
-const LOG = `${FOLDER}/containerd.log`;
+const LOG = `${DIRECTORY}/containerd.log`;
 const PLUGINS = "/opt/cni/bin";
 const START_MS = 30_000;
 
@@ -31,7 +31,7 @@ export class Containerd {
 
   /** Starts it; the pods that it had before it was killed, it has again. At the end of a case it is killed. */
   static async start(): Promise<Containerd> {
-    const isNew = names(FOLDER).length === 0;
+    const isNew = names(DIRECTORY).length === 0;
     if (isNew) await prepare();
     const process = await startBackground(
       `echo started; exec containerd --config ${CONFIGURATION} >>${LOG} 2>&1`,
@@ -118,12 +118,12 @@ function handler(vfNumber: number): string {
 }
 
 async function prepare(): Promise<void> {
-  await Deno.mkdir(FOLDER);
-  await shOk(`ln -s /usr/lib/cni/* ${PLUGINS}`); // it looks in one folder only
+  await Deno.mkdir(DIRECTORY);
+  await shOk(`ln -s /usr/lib/cni/* ${PLUGINS}`); // it looks in one directory only
   for (const [number, { deviceId }] of vfs().entries()) {
-    const folder = `${NETWORKS}/${handler(number)}`;
-    await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeTextFile(`${folder}/roce.conflist`, JSON.stringify(network(deviceId)));
+    const directory = `${NETWORKS}/${handler(number)}`;
+    await Deno.mkdir(directory, { recursive: true });
+    await Deno.writeTextFile(`${directory}/roce.conflist`, JSON.stringify(network(deviceId)));
   }
   await Deno.writeTextFile(CONFIGURATION, configuration(vfs().map((_, number) => handler(number))));
 }
@@ -146,8 +146,8 @@ cni_conf_dir = "${NETWORKS}/${name}"
 `);
   return `
 version = 2
-root = "${FOLDER}/root"
-state = "${FOLDER}/state"
+root = "${DIRECTORY}/root"
+state = "${DIRECTORY}/state"
 [grpc]
 address = "${SOCKET}"
 [${cri}]
@@ -160,7 +160,7 @@ ${runtimes.join("")}`;
 }
 
 async function importImage(cri: CriClient): Promise<void> {
-  const archive = `${FOLDER}/image.tar`;
+  const archive = `${DIRECTORY}/image.tar`;
   await makeImage(archive);
   await shOk(`ctr --address ${SOCKET} --namespace k8s.io images import ${archive}`);
   await until("containerd has the image", async () => {

@@ -70,7 +70,7 @@ show "cat /var/lib/cni/rdma/roce-demo-net1; echo"
 heading "CHECK: all is as ADD left it"
 call CHECK
 
-heading "DEL: $device comes home"
+heading "DEL: $device returns to the host"
 call DEL
 show "rdma dev | grep $device"
 show "ip netns exec pod rdma dev"
@@ -78,4 +78,4 @@ expect "$device on the host" "$(on_host)" 1
 expect "$device in the pod" "$(in_pod)" 0
 expect "the number of records" "$(ls /var/lib/cni/rdma | wc -l)" 0
 
-printf '\nThe RDMA device went into the pod and came home.\n'
+printf '\nThe RDMA device went into the pod and returned to the host.\n'

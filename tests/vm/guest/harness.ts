@@ -1,5 +1,5 @@
 import { KernelLog } from "./kernel_log.ts";
-import { type Home, readHome, resetNode } from "./reset.ts";
+import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
 export * from "./functions.ts";
 export * from "./infiniband.ts";
@@ -54,30 +54,34 @@ export function vmCase(name: string, run: Case["run"], limitMs = CASE_LIMIT_MS):
  */
 export async function runCases(filter: string): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
-  const home = await readHome();
+  const baseline = await readBaseline();
   const chosen = cases.filter(({ name }) => name.includes(filter));
   using log = new KernelLog();
   let failed = 0;
   for (const one of chosen) {
-    const result = await runCase(one, home, log);
+    const result = await runCase(one, baseline, log);
     if (!result.ok) failed++;
     writeLine(result);
   }
   writeLine({ count: chosen.length, failed, bootMs } satisfies CaseCount);
 }
 
-async function runCase({ name, run, limitMs }: Case, home: Home, log: KernelLog): Promise<CaseResult> {
+async function runCase(
+  { name, run, limitMs }: Case,
+  baseline: Baseline,
+  log: KernelLog,
+): Promise<CaseResult> {
   const start = performance.now();
   const elapsed = () => Math.round(performance.now() - start);
   try {
     const detail = await withinLimit(() => run(log), limitMs);
     const ms = elapsed();
-    await resetNode(home);
+    await resetNode(baseline);
     await assertNoWarning(log);
     return { name, ok: true, ms, ...(detail === undefined ? {} : { detail }) };
   } catch (error) {
     const ms = elapsed();
-    const later = await resetNode(home).then(() => assertNoWarning(log))
+    const later = await resetNode(baseline).then(() => assertNoWarning(log))
       .then(() => "", (failure) => `\nthen: ${failure}`);
     return {
       name,

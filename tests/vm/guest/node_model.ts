@@ -14,7 +14,7 @@ export interface Container {
 /** A function's RDMA device. */
 export interface Device {
   readonly deviceId: string;
-  /** Where it is; undefined: at home. */
+  /** Where it is; undefined: on the host. */
   where?: Container;
   /** How often its driver was bound anew, each time making another device. */
   generation: number;

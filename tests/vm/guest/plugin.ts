@@ -39,7 +39,7 @@ export interface PluginCall {
 }
 
 /** What belongs to the plugin when it was installed. */
-const OWN_FOLDER = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
+const OWN_DIRECTORY = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
 
 /** Puts a copy of the compiled plugin where a node has it, as people do by hand. Does nothing if none was built. */
 export async function installPlugin(): Promise<void> {
@@ -52,17 +52,17 @@ export async function installPlugin(): Promise<void> {
 
 /** Has the launcher start the plugin meanwhile, as "install" leaves it but for the library. */
 export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
-  const program = `${OWN_FOLDER}/rdma-cni-0.0.0-0123456789ab`;
+  const program = `${OWN_DIRECTORY}/rdma-cni-0.0.0-0123456789ab`;
   await shOk(
-    `mkdir -p ${OWN_FOLDER} && mv ${INSTALLED_PLUGIN} ${program} && ln -s ${
+    `mkdir -p ${OWN_DIRECTORY} && mv ${INSTALLED_PLUGIN} ${program} && ln -s ${
       program.split("/").at(-1)
-    } ${OWN_FOLDER}/current`,
+    } ${OWN_DIRECTORY}/current`,
   );
   try {
     await Deno.writeFile(INSTALLED_PLUGIN, LAUNCHER[Deno.build.arch], { mode: 0o755 });
     return await run();
   } finally {
-    await shOk(`mv ${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_FOLDER}`);
+    await shOk(`mv ${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_DIRECTORY}`);
   }
 }
 

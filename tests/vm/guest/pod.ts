@@ -25,9 +25,9 @@ export interface Container {
   livenessProbe?: Probe;
 }
 
-/** The pod of the DaemonSet that kustomize builds of a folder of the project. */
-export async function daemonSetPod(folder: string): Promise<Pod> {
-  const [daemonSet] = parseAll(await shOk(`kustomize build '${PROJECT}/${folder}'`));
+/** The pod of the DaemonSet that kustomize builds of a directory of the project. */
+export async function daemonSetPod(directory: string): Promise<Pod> {
+  const [daemonSet] = parseAll(await shOk(`kustomize build '${PROJECT}/${directory}'`));
   return (daemonSet as { spec: { template: { spec: Pod } } }).spec.template.spec;
 }
 

@@ -1,4 +1,4 @@
-/** Folder of what the host side prepared, and the compiled plugin: the first two arguments. */
+/** Directory of what the host side prepared, and the compiled plugin: the first two arguments. */
 const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
 
 /** The compiled plugin as the build left it. */

@@ -39,7 +39,7 @@ export async function rdmaToNetns(device: string, netns: string): Promise<void> 
 }
 
 /** Moves an RDMA device of another network namespace to the initial one. */
-export async function rdmaHome(device: string, netns: string): Promise<void> {
+export async function hostRdmaDevices(device: string, netns: string): Promise<void> {
   // rdma knows namespaces by name only, and the initial one has none.
   await shOk(
     `ip netns attach initial $$ && nsenter --net=${netnsPath(netns)} rdma dev set ${device} netns initial;

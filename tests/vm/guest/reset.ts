@@ -16,7 +16,7 @@ import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
 import { endBackground, sh, shOk, until } from "./sh.ts";
 
 /** What a node is like when nothing has happened to it. */
-export interface Home {
+export interface Baseline {
   functions: NetworkFunction[];
   netdevs: string[];
   parameters: Record<string, string>;
@@ -24,7 +24,7 @@ export interface Home {
 }
 
 /** Takes down what the node is like now. */
-export async function readHome(): Promise<Home> {
+export async function readBaseline(): Promise<Baseline> {
   return {
     functions: [pf(), ...vfs(), ...sfs()],
     netdevs: names("/sys/class/net").sort(),
@@ -34,33 +34,33 @@ export async function readHome(): Promise<Home> {
 }
 
 /**
- * Brings the node back to what it was: no processes, namespaces, files and netdevs of cases, all devices home
+ * Brings the node back to what it was: no processes, namespaces, files and netdevs of cases, all devices on the host
  * under their names and with their addresses.
  *
  * @throws {Error} if it does not become so, or if a process had to be killed that the case left behind
  */
-export async function resetNode(home: Home): Promise<void> {
+export async function resetNode(baseline: Baseline): Promise<void> {
   await endBackground();
   setSlowness({});
   await removeInfiniBand();
   for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
   const holders = await endHolders();
-  const asBefore = Object.entries(home.parameters).every(([name, value]) =>
+  const asBefore = Object.entries(baseline.parameters).every(([name, value]) =>
     simParameters().get(name) === value
   );
-  for (const [name, value] of Object.entries(home.parameters)) setSimParameter(name, value);
+  for (const [name, value] of Object.entries(baseline.parameters)) setSimParameter(name, value);
   // What a bind under other parameters made cannot be seen from outside.
   if (!asBefore) { for (const { deviceId } of vfs()) unbind(deviceId); }
-  if (await netnsMode() !== home.mode) await setNetnsMode(home.mode);
+  if (await netnsMode() !== baseline.mode) await setNetnsMode(baseline.mode);
   for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
-  await resetFunctions(home);
-  await removeNetdevs(home);
+  await resetFunctions(baseline);
+  await removeNetdevs(baseline);
   for (const directory of ["/var/lib/cni", "/etc/cni/net.d", "/run/k8s.cni.cncf.io"]) {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
   if (holders.length > 0) throw new Error(`Namespaces were held by ${JSON.stringify(holders)}`);
-  const now = JSON.stringify(await readHome());
-  const then = JSON.stringify(home);
+  const now = JSON.stringify(await readBaseline());
+  const then = JSON.stringify(baseline);
   if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
 }
 
@@ -79,8 +79,8 @@ async function endHolders(): Promise<{ pid: number; command: string }[]> {
 }
 
 /** VFs that are not as they were get new devices; PF and scalable functions can only have been renamed. */
-async function resetFunctions(home: Home): Promise<void> {
-  const wanted = new Map(home.functions.map((one) => [one.deviceId, one]));
+async function resetFunctions(baseline: Baseline): Promise<void> {
+  const wanted = new Map(baseline.functions.map((one) => [one.deviceId, one]));
   const physical = pf();
   for (const now of [physical, ...sfs()]) {
     const then = wanted.get(now.deviceId);
@@ -104,8 +104,8 @@ async function rename(now: NetworkFunction, then: NetworkFunction): Promise<void
 }
 
 /** Some go with others, as the ends of a veth pair do, so that not every order can succeed. */
-async function removeNetdevs(home: Home): Promise<void> {
-  const foreign = names("/sys/class/net").filter((name) => !home.netdevs.includes(name));
+async function removeNetdevs(baseline: Baseline): Promise<void> {
+  const foreign = names("/sys/class/net").filter((name) => !baseline.netdevs.includes(name));
   const orders = [
     ...foreign.map((name) => `link del ${name}`),
     ...vfs().flatMap(({ netdev }) => [`addr flush dev ${netdev}`, `link set ${netdev} down`]),

@@ -5,11 +5,11 @@ import {
   deleteNetns,
   holdContext,
   holdNetns,
+  hostRdmaDevices,
   libcni,
   netnsCount,
   pf,
   rdmaDevices,
-  rdmaHome,
   rdmaNames,
   rdmaToNetns,
   rebind,
@@ -55,11 +55,11 @@ vmCase("rig: a device moves to a namespace and back, and keeps its index", async
   assert.deepEqual(await rdmaDevices("pod"), [before]);
   assert.ok(!(await rdmaNames()).includes(rdmaDevice));
   assert.deepEqual(vfs()[0]!.rdmaDevices, []);
-  await rdmaHome(rdmaDevice, "pod");
+  await hostRdmaDevices(rdmaDevice, "pod");
   assert.deepEqual((await rdmaDevices()).find(({ name }) => name === rdmaDevice), before);
 });
 
-vmCase("rig: a device comes home when its namespace ends", async () => {
+vmCase("rig: a device returns to the host when its namespace ends", async () => {
   const { rdmaDevice } = vf(1);
   await addNetns("pod");
   await rdmaToNetns(rdmaDevice, "pod");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { attachment, config, readRecord, records, STATE_FOLDER } from "./attachment.ts";
+import { attachment, config, readRecord, records, STATE_DIRECTORY } from "./attachment.ts";
 import {
   addNetns,
   deleteNetns,
@@ -69,14 +69,14 @@ export class SoakNode {
     }
     for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
     await until("only the initial network namespace is left", () => netnsCount() === 1);
-    for (const name of records()) Deno.removeSync(`${STATE_FOLDER}/${name}`);
+    for (const name of records()) Deno.removeSync(`${STATE_DIRECTORY}/${name}`);
   }
 }
 
 /** Everything is where the model says, and nothing else is anywhere. */
 export async function assertAsModel(model: NodeModel): Promise<void> {
   const found = await whereabouts(model);
-  const wanted = model.devices.map(({ deviceId, where }) => ({ deviceId, where: where?.id ?? "home" }));
+  const wanted = model.devices.map(({ deviceId, where }) => ({ deviceId, where: where?.id ?? "host" }));
   assert.deepEqual(found.map(({ deviceId, where }) => ({ deviceId, where })), wanted);
   assert.deepEqual(records(), [...model.records.keys()].sort());
   for (const [file, { device, container, generation }] of model.records) {
@@ -94,7 +94,7 @@ async function whereabouts(model: NodeModel) {
     id,
     path: hasPath ? netnsPath(netns) : `/proc/${holder!.pid}/ns/net`,
   }));
-  const all = [{ id: "home", path: "/proc/1/ns/net" }, ...spaces];
+  const all = [{ id: "host", path: "/proc/1/ns/net" }, ...spaces];
   const output = await shOk(
     all.map(({ path }) => `nsenter --net=${path} rdma -j dev show && echo =`).join("\n"),
   );
@@ -113,6 +113,6 @@ async function whereabouts(model: NodeModel) {
 /** The names of a function's RDMA devices, in whatever namespace they are. */
 function rdmaNamesOf(deviceId: string): string[] {
   const bus = deviceId.includes(":") ? "pci" : "auxiliary";
-  const folder = `/sys/bus/${bus}/devices/${deviceId}/infiniband_verbs`;
-  return names(folder).map((uverbs) => Deno.readTextFileSync(`${folder}/${uverbs}/ibdev`).trim());
+  const directory = `/sys/bus/${bus}/devices/${deviceId}/infiniband_verbs`;
+  return names(directory).map((uverbs) => Deno.readTextFileSync(`${directory}/${uverbs}/ibdev`).trim());
 }

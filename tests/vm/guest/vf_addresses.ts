@@ -7,7 +7,7 @@ export const NEW_MAC = "02:03:00:00:77:01";
 export const NEW_GUID = "0203:00ff:fe00:7701";
 export const NO_MAC = "00:00:00:00:00:00";
 /** What the rig gives the virtual functions. */
-export const HOME_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5${number}`);
+export const HOST_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5${number}`);
 
 /** The physical function's netdev, taken before a case gives that function others. */
 let pfNetdev = "";
@@ -22,7 +22,7 @@ export function vfMacCase(name: string, run: (netdev: string) => Promise<void>):
       await Deno.remove("/run/rdma-cni/without-rdma", { recursive: true }).catch(() => {});
       await shOk(`ip link set ${netdev} up`);
       await until("the PF is up", () => operState(netdev) === "up");
-      for (const [number, mac] of HOME_MACS.entries()) {
+      for (const [number, mac] of HOST_MACS.entries()) {
         if (await adminMac(number) !== mac) await setAdminMac(number, mac);
       }
     }
@@ -86,7 +86,7 @@ export function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, 
 
 /** Asserts that a command leaves addresses and devices as they are. */
 export async function assertUnchanged(run: () => Promise<void>): Promise<void> {
-  const state = async () => [await indexes(), await Promise.all(HOME_MACS.map((_, n) => adminMac(n))), vfs()];
+  const state = async () => [await indexes(), await Promise.all(HOST_MACS.map((_, n) => adminMac(n))), vfs()];
   const before = await state();
   await run();
   assert.deepEqual(await state(), before);

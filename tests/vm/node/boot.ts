@@ -42,7 +42,7 @@ function inGuest(path: string): string {
 
 /**
  * Boots the simulated node, runs one program in it and powers it off. What kernel and program say otherwise
- * is kept in `console.log` of the node's folder.
+ * is kept in `console.log` of the node's directory.
  *
  * @returns the exit status of the program; 137 if it ran into its time limit
  * @throws {Error} with the end of the console log, if the machine ends without telling a status

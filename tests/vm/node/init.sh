@@ -3,7 +3,7 @@
 # program given as arguments and powers off. The program's standard output, and at the end its exit status,
 # go to the second serial port; all else goes to the console, where kernel messages come too.
 #
-# Environment, from the kernel command line: MODULES (folder for modprobe), TIME_LIMIT_S.
+# Environment, from the kernel command line: MODULES (directory for modprobe), TIME_LIMIT_S.
 # Module parameters (ib_core.netns_mode=0, rdma_sim.extra=8) are read from that line by modprobe itself.
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 NO_COLOR=1
@@ -19,7 +19,7 @@ mount -t debugfs debugfs /sys/kernel/debug
 for directory in dev/shm run tmp; do mount -t tmpfs tmpfs "/$directory"; done
 stty -F /dev/ttyS1 raw
 
-# Nothing reaches the host: what is written below these folders is kept in memory.
+# Nothing reaches the host: what is written below these directories is kept in memory.
 modprobe --dirname "$MODULES" overlay
 for directory in etc opt root var; do
   mkdir -p "/run/overlay/$directory/upper" "/run/overlay/$directory/work"

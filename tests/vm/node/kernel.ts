@@ -1,26 +1,26 @@
 import { dirname } from "node:path";
 import { run } from "./packages.ts";
 
-/** A Debian kernel with its modules and headers, unpacked into a folder and not installed. */
+/** A Debian kernel with its modules and headers, unpacked into a directory and not installed. */
 export interface Kernel {
   /** What `uname -r` says in the guest. */
   release: string;
   /** The compressed kernel that QEMU boots. */
   image: string;
-  /** Folder that `modprobe -d` and `depmod -b` take. */
+  /** Directory that `modprobe -d` and `depmod -b` take. */
   moduleRoot: string;
   /** Where the module tree takes modules of our own. */
   extraModules: string;
-  /** The folder with all of it. */
+  /** The directory with all of it. */
   directory: string;
-  /** For `make -C`, below that folder. */
+  /** For `make -C`, below that directory. */
   headers: string;
-  /** For `make -f`, below that folder. */
+  /** For `make -f`, below that directory. */
   makefile: string;
 }
 
 /**
- * Makes the current Debian kernel available in a folder. A kernel that is already there is kept, however
+ * Makes the current Debian kernel available in a directory. A kernel that is already there is kept, however
  * old.
  *
  * @throws {Error} if the packages cannot be downloaded or unpacked

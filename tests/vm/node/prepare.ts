@@ -4,7 +4,7 @@ import { type Kernel, unpackKernel } from "./kernel.ts";
 
 /** Everything that a boot of the simulated node needs, prepared. */
 export interface Node {
-  /** Folder of all that was prepared; git ignores it. */
+  /** Directory of all that was prepared; git ignores it. */
   directory: string;
   kernel: Kernel;
   /** Runs a chain of plugins through libcni: see libcni/main.go. */
@@ -69,7 +69,7 @@ async function isOlder(target: string, source: string): Promise<boolean> {
 }
 
 /**
- * Builds in a folder of its own, because make leaves its files beside the sources, and with that and the headers
+ * Builds in a directory of its own, because make leaves its files beside the sources, and with that and the headers
  * mounted in /mnt, because the kernel's Makefile refuses paths with a space.
  */
 async function buildModules(kernel: Kernel): Promise<void> {

@@ -740,7 +740,7 @@ static struct ib_client slow_client = {
  *
  * Nothing else in user space tells when a deleted namespace is really gone. As
  * a subsystem this module is called after ib_core, a pernet device, so that the
- * RDMA devices are home by the time the count falls.
+ * RDMA devices are on the host by the time the count falls.
  */
 
 static atomic_t netns_count = ATOMIC_INIT(0);

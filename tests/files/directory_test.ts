@@ -1,5 +1,5 @@
 import { SyscallError } from "../../src/sys/errno.ts";
-import { openFolder } from "../../src/sys/files.ts";
+import { openDirectory } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { Root } from "./root.ts";
@@ -8,17 +8,17 @@ libc(); // opened once for the process: a test would be blamed for the leak
 
 const openFds = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
-Deno.test("missing folders are made, and what is there is used", () => {
+Deno.test("missing directories are made, and what is there is used", () => {
   using root = new Root({ "/a/kept": "text" });
-  using folder = openFolder(root.path, ["a", "b", "c"], true);
-  Deno.writeTextFileSync(`${folder.path}/file`, "new");
+  using directory = openDirectory(root.path, ["a", "b", "c"], true);
+  Deno.writeTextFileSync(`${directory.path}/file`, "new");
   assertEquals([root.read("/a/b/c/file"), root.read("/a/kept")], ["new", "text"]);
   assertEquals(Deno.statSync(`${root.path}/a/b`).mode! & 0o777, 0o755);
 });
 
-Deno.test("missing folders are not made unless that is wanted", () => {
+Deno.test("missing directories are not made unless that is wanted", () => {
   using root = new Root({ "/a/kept": "text" });
-  const error = assertThrows(() => openFolder(root.path, ["a", "b"], false), SyscallError, "/a/b");
+  const error = assertThrows(() => openDirectory(root.path, ["a", "b"], false), SyscallError, "/a/b");
   assertEquals([error.errno, [...Deno.readDirSync(`${root.path}/a`)].length], [2, 1]);
 });
 
@@ -26,34 +26,34 @@ Deno.test("the base may be a link, nothing below it", () => {
   using root = new Root({ "/real/a/file": "text" });
   Deno.symlinkSync("real", `${root.path}/base`);
   Deno.symlinkSync("a", `${root.path}/real/link`);
-  using folder = openFolder(`${root.path}/base`, ["a"], true);
-  assertEquals(Deno.readTextFileSync(`${folder.path}/file`), "text");
+  using directory = openDirectory(`${root.path}/base`, ["a"], true);
+  assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "text");
   for (const names of [["link"], ["link", "b"], ["a", "file"]]) {
-    const error = assertThrows(() => openFolder(`${root.path}/base`, names, true), SyscallError, "/base/");
+    const error = assertThrows(() => openDirectory(`${root.path}/base`, names, true), SyscallError, "/base/");
     assertEquals(error.errno, 20);
   }
   assertEquals([...Deno.readDirSync(`${root.path}/real/a`)].map(({ name }) => name), ["file"]);
 });
 
-Deno.test("a folder that is exchanged for a link while it is open is still the one that was opened", () => {
+Deno.test("a directory that is exchanged for a link while it is open is still the one that was opened", () => {
   using root = new Root({ "/a/b/file": "own", "/elsewhere/file": "foreign" });
-  using folder = openFolder(root.path, ["a", "b"], true);
+  using directory = openDirectory(root.path, ["a", "b"], true);
   Deno.renameSync(`${root.path}/a/b`, `${root.path}/a/c`);
   Deno.symlinkSync("../elsewhere", `${root.path}/a/b`);
-  assertEquals(Deno.readTextFileSync(`${folder.path}/file`), "own");
+  assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "own");
 });
 
-Deno.test("each folder is looked up in the one before it: the whole may be longer than a path can be", () => {
+Deno.test("each directory is looked up in the one before it: the whole may be longer than a path can be", () => {
   using root = new Root({});
-  using folder = openFolder(root.path, Array(20).fill("x".repeat(250)), true);
-  Deno.writeTextFileSync(`${folder.path}/file`, "text");
+  using directory = openDirectory(root.path, Array(20).fill("x".repeat(250)), true);
+  Deno.writeTextFileSync(`${directory.path}/file`, "text");
 });
 
 Deno.test("no descriptor is left open, whether it succeeds or not", () => {
   using root = new Root({ "/a/file": "" });
   const before = openFds();
-  openFolder(root.path, ["a", "b"], true)[Symbol.dispose]();
-  assertThrows(() => openFolder(root.path, ["a", "file", "b"], true), SyscallError);
-  assertThrows(() => openFolder(`${root.path}/missing`, ["a"], true), SyscallError, "missing");
+  openDirectory(root.path, ["a", "b"], true)[Symbol.dispose]();
+  assertThrows(() => openDirectory(root.path, ["a", "file", "b"], true), SyscallError);
+  assertThrows(() => openDirectory(`${root.path}/missing`, ["a"], true), SyscallError, "missing");
   assertEquals(openFds(), before);
 });
