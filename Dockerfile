@@ -35,7 +35,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
     if [ -e /run/secrets/ca ]; then export DENO_CERT=/run/secrets/ca NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     case $TARGETARCH in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) target=$TARGETARCH ;; esac; \
     deno=$(command -v deno || echo "npx --yes deno@$DENO_VERSION"); \
-    $deno run --allow-all deployment/build.ts --target "$target" --output /out/rdma-cni
+    $deno run --allow-all deployment/build/build.ts --target "$target" --output /out/rdma-cni
 
 FROM scratch
 LABEL org.opencontainers.image.title="rdma-cni" \

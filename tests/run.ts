@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build, parseBuildOptions } from "../deployment/build.ts";
-import { chooseTemporaryDirectory } from "./temporary_directory.ts";
-import { installPackages } from "./vm/node/packages.ts";
+import { build, parseBuildOptions } from "../deployment/build/build.ts";
+import { installPackages } from "./rig/vm/node/packages.ts";
+import { chooseTemporaryDirectory } from "./support/temporary_directory.ts";
 
 interface Tier {
   name: string;

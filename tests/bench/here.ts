@@ -1,5 +1,5 @@
+import { timeWrapper } from "../support/gnu_time.ts";
 import { copyAnew, RUNS_A_COPY } from "./copies.ts";
-import { timeWrapper } from "./gnu_time.ts";
 
 /** What starting a program again and again gave on this machine. */
 export interface Starts {

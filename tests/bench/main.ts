@@ -1,9 +1,9 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { parseBuildOptions } from "../../deployment/build.ts";
-import { compile } from "../../deployment/compile.ts";
-import { appendedSize } from "../../deployment/runtime_stub.ts";
+import { parseBuildOptions } from "../../deployment/build/build.ts";
+import { compile } from "../../deployment/build/compile.ts";
+import { appendedSize } from "../../deployment/build/runtime_stub.ts";
 import { figures } from "./figures.ts";
 import { growthSvg } from "./growth_svg.ts";
 import { measureHere } from "./here.ts";

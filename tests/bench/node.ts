@@ -1,6 +1,6 @@
-import { bundleGuest } from "../vm/guest/bundle.ts";
-import { bootNode, tail } from "../vm/node/boot.ts";
-import { prepareNode } from "../vm/node/prepare.ts";
+import { bundleGuest } from "../rig/vm/guest/bundle.ts";
+import { bootNode, tail } from "../rig/vm/node/boot.ts";
+import { prepareNode } from "../rig/vm/node/prepare.ts";
 
 const TIMEOUT_MS = 90 * 60_000;
 

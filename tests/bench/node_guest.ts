@@ -1,9 +1,7 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, empty program, number of runs
 // and, to compare with, another plugin. Prints what it does and, at the end, what it measured: see NodeLine.
-import { attachment, config, prevResult } from "../vm/guest/attachment.ts";
-import { growNode } from "../vm/guest/grow.ts";
-import { MemoryCgroup } from "../vm/guest/memory_cgroup.ts";
-import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../vm/guest/programs.ts";
+import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
+import { growNode } from "../rig/vm/guest/grow.ts";
 import {
   addNetns,
   type CniOutcome,
@@ -17,9 +15,11 @@ import {
   sfs,
   shOk,
   vf,
-} from "../vm/guest/harness.ts";
+} from "../rig/vm/guest/harness.ts";
+import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
+import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../rig/vm/guest/programs.ts";
+import { timeWrapper } from "../support/gnu_time.ts";
 import { copyAnew, RUNS_A_COPY } from "./copies.ts";
-import { timeWrapper } from "./gnu_time.ts";
 import type { AtOnce, GrowthStep, NodeLine, NodeMeasurements } from "./node.ts";
 
 const [, , EMPTY = "", RUNS = "", PEER] = Deno.args;

@@ -1,12 +1,11 @@
 // What the build makes, made once more from a copy of the project.
 import { Buffer } from "node:buffer";
-import { appendedSize } from "../../deployment/runtime_stub.ts";
+import { appendedSize } from "../../deployment/build/runtime_stub.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { PROJECT } from "../files/project.ts";
-import { assertRunsCompiledForm } from "../fixtures/compiled_form.ts";
-import { ProjectCopy } from "../fixtures/project_copy.ts";
-import { PROGRAM } from "./program.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assertRunsCompiledForm } from "../support/compiled_form.ts";
+import { PROGRAM } from "../support/program.ts";
+import { PROJECT, ProjectCopy } from "../support/project.ts";
 
 /** A copy that is built with the stub of the executable under test. */
 class Copy extends ProjectCopy {

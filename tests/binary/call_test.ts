@@ -1,9 +1,9 @@
 // Calls that a machine without RDMA can answer. The pod is a namespace of its own.
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { TestNetns } from "../fixtures/test_netns.ts";
-import { assertFailed, call, start } from "./program.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assertFailed, call, start } from "../support/program.ts";
+import { TestNetns } from "../support/test_netns.ts";
 
 const MACHINE_HAS_RDMA = await Deno.stat("/sys/module/ib_core").then(() => true, () => false);
 

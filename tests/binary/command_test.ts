@@ -1,7 +1,7 @@
 // The commands that people type, as far as a machine without RDMA can run them.
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { PROGRAM, start } from "./program.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { PROGRAM, start } from "../support/program.ts";
 
 const COMMANDS = [
   "",

@@ -1,6 +1,6 @@
 // The completion scripts, in the shells they are for.
-import { assertEquals, assertMatch } from "../assert.ts";
-import { PROGRAM, start } from "./program.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { PROGRAM, start } from "../support/program.ts";
 
 /** Runs a shell that finds the executable as rdma-cni. */
 async function shell(program: string, args: string[]): Promise<string> {

@@ -1,6 +1,6 @@
 // How the doctor tells what it finds on this machine. What it finds on nodes with RDMA: tests/vm/cases.
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { PROGRAM, start } from "./program.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { PROGRAM, start } from "../support/program.ts";
 import { Trace } from "./strace.ts";
 
 const EXIT_CODES: Record<string, number> = { ok: 0, warning: 3, problem: 1 };

@@ -1,11 +1,10 @@
 // The commands and configurations in the documents.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/plugin/config.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
-import { checkTypes, validate } from "../files/kubernetes_schema.ts";
-import { buildDirectory, buildText, MANIFEST_FILES } from "../files/manifests.ts";
-import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../fixtures/documents.ts";
-import { PROGRAM, start } from "./program.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../support/documents.ts";
+import { buildDirectory, buildText, checkTypes, MANIFEST_FILES, validate } from "../support/manifests.ts";
+import { PROGRAM, start } from "../support/program.ts";
 
 const PROJECT = new URL("../..", import.meta.url);
 

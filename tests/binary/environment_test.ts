@@ -1,7 +1,7 @@
 // The program runs as root with the environment of whoever calls it. What that can change is in docs/security.md.
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { call, type Outcome, start } from "./program.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { call, type Outcome, start } from "../support/program.ts";
 import { Trace } from "./strace.ts";
 
 /** What the program reads of itself, where the runtime makes believe that it is. */

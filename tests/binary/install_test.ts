@@ -1,6 +1,6 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { assertFailed, byUser, call, HeldCall, type Outcome, PROGRAM, start } from "./program.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { assertFailed, byUser, call, HeldCall, type Outcome, PROGRAM, start } from "../support/program.ts";
 import { Trace } from "./strace.ts";
 
 /** More than enough for a page or two, far less than the runtime takes. */

@@ -1,5 +1,5 @@
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { call } from "./program.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { call } from "../support/program.ts";
 
 /** A directory that is removed at the end. */
 class Directory implements Disposable {

@@ -1,6 +1,6 @@
 // What the build does to the program's names.
-import { assertEquals } from "../assert.ts";
-import { PROGRAM } from "./program.ts";
+import { assertEquals } from "../support/assert.ts";
+import { PROGRAM } from "../support/program.ts";
 
 /** More than the program; before it comes the runtime. */
 const TAIL = 1024 * 1024;

@@ -1,7 +1,7 @@
 // What the executable does to the machine around it, and what that can do to the executable.
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { TestNetns } from "../fixtures/test_netns.ts";
-import { call, PROGRAM, start } from "./program.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { call, PROGRAM, start } from "../support/program.ts";
+import { TestNetns } from "../support/test_netns.ts";
 import { Trace } from "./strace.ts";
 
 for (

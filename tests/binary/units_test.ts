@@ -1,7 +1,7 @@
 // The systemd units of deployment/, by systemd itself.
-import { assert, assertEquals } from "../assert.ts";
-import { filesIn, PROJECT } from "../files/project.ts";
-import { PROGRAM, start } from "./program.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { PROGRAM, start } from "../support/program.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
 
 const INSTALLED = "/opt/cni/bin/rdma";
 const UNITS = filesIn("deployment", ".service");

@@ -1,8 +1,8 @@
 // validate on files and standard input: exit codes, output for people and for machines.
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { PROJECT } from "../files/project.ts";
-import { blockNamed, blocksNamed } from "../fixtures/documents.ts";
-import { byUser, start } from "./program.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { blockNamed, blocksNamed } from "../support/documents.ts";
+import { byUser, start } from "../support/program.ts";
+import { PROJECT } from "../support/project.ts";
 
 const GOOD = JSON.stringify({
   cniVersion: "1.1.0",

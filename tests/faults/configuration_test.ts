@@ -4,9 +4,9 @@ import fc from "fast-check";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { formatResult } from "../../src/cni/result.ts";
 import { parseConfig } from "../../src/plugin/config.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { CONFIG } from "../fixtures/call.ts";
-import { placesIn } from "../fixtures/places.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { CONFIG } from "../support/call.ts";
+import { placesIn } from "../support/places.ts";
 import { runs } from "./form.ts";
 import { jsonText, objectText } from "./json.ts";
 

@@ -5,7 +5,7 @@ import { COMMANDS, parseEnvironment } from "../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { parseConfig } from "../../src/plugin/config.ts";
 import { State } from "../../src/plugin/state.ts";
-import { assert } from "../assert.ts";
+import { assert } from "../support/assert.ts";
 import { runs } from "./form.ts";
 
 const HOSTILE = [

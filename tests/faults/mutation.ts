@@ -1,7 +1,7 @@
 /** Netlink datagrams as the kernel sent them, and what can become of their bytes. */
 import fc from "fast-check";
-import { join } from "../fixtures/encode.ts";
-import * as replies from "../fixtures/replies.ts";
+import { join } from "../support/encode.ts";
+import * as replies from "../support/replies.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

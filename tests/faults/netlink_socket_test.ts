@@ -8,9 +8,9 @@ import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { Fd } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
-import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../fixtures/encode.ts";
-import { type Datagram, type Script, ScriptedKernel } from "../fixtures/scripted_kernel.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../support/encode.ts";
+import { type Datagram, type Script, ScriptedKernel } from "../support/scripted_kernel.ts";
 import { runs } from "./form.ts";
 import { FIXTURES, mutate, mutations } from "./mutation.ts";
 

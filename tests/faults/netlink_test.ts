@@ -6,9 +6,9 @@ import { decodeMessages, Reply } from "../../src/netlink/message.ts";
 import * as nldev from "../../src/netlink/nldev.ts";
 import { decodeRdmaNode } from "../../src/netlink/nldev.ts";
 import { decodeLink, decodeLinkDetails, type Link } from "../../src/netlink/rtnl.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { encodeMessage } from "../fixtures/encode.ts";
-import * as replies from "../fixtures/replies.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { encodeMessage } from "../support/encode.ts";
+import * as replies from "../support/replies.ts";
 import { runs } from "./form.ts";
 import { FIXTURES, mutate, mutations } from "./mutation.ts";
 

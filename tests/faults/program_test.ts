@@ -1,9 +1,9 @@
 // Hostile input on the executable: it ends with one JSON or none, in little memory, and without waiting for anyone.
 import fc from "fast-check";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { timeWrapper } from "../bench/gnu_time.ts";
-import { assertFailed, call, type Outcome } from "../binary/program.ts";
-import { TestNetns } from "../fixtures/test_netns.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { timeWrapper } from "../support/gnu_time.ts";
+import { assertFailed, call, type Outcome } from "../support/program.ts";
+import { TestNetns } from "../support/test_netns.ts";
 import { runs } from "./form.ts";
 import { jsonText } from "./json.ts";
 

@@ -2,9 +2,9 @@
 // and nothing outside of the directory is followed, read or written.
 import fc from "fast-check";
 import { formatRecord } from "../../src/plugin/record.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { POD, TestNode } from "../files/node.ts";
-import { placesIn } from "../fixtures/places.ts";
+import { POD, TestNode } from "../rig/memory/node.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { placesIn } from "../support/places.ts";
 import { runs } from "./form.ts";
 import { jsonText } from "./json.ts";
 

@@ -4,7 +4,7 @@ import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/functions.ts
 import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
 import { directoryOf, ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { runs } from "./form.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak

@@ -1,7 +1,7 @@
 // Pods that the configuration lets go without an RDMA device of their own.
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { PREV_RESULT } from "../fixtures/call.ts";
-import { TestNode, VF } from "./node.ts";
+import { TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { PREV_RESULT } from "../support/call.ts";
 
 const OPTIONAL = { config: { optional: true } };
 const SKIP = { config: { onSharedMode: "skip" } };

@@ -1,6 +1,6 @@
 // Which function an attachment means, and whether it may have it.
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { POD, TestNode, VF } from "./node.ts";
+import { POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 
 const SF = "mlx5_core.sf.4";
 const MAC = "02:03:00:00:48:ab";

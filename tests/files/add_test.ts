@@ -1,7 +1,7 @@
 import { parseRecord } from "../../src/plugin/record.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { PREV_RESULT } from "../fixtures/call.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { PREV_RESULT } from "../support/call.ts";
 
 const EBUSY = 16;
 const EOPNOTSUPP = 95;

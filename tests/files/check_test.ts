@@ -1,6 +1,6 @@
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { PREV_RESULT } from "../fixtures/call.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { PREV_RESULT } from "../support/call.ts";
 
 Deno.test("CHECK after ADD succeeds and prints nothing", async () => {
   using node = new TestNode();

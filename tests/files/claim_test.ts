@@ -1,6 +1,6 @@
 // Which of several records of one function counts, whatever the clock said when they were written.
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
+import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const GO_RECORD = JSON.stringify({
   version: "1.0",

@@ -2,11 +2,11 @@
 // the program. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what brings a device
 // home; a command that nobody knows fails a test, so that it gets one.
 import { createProgram } from "../../src/cli/command.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { PAGES } from "../fixtures/documents.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
-import { MemoryAdminKernel } from "./admin_kernel.ts";
-import { filesIn, PROJECT } from "./project.ts";
+import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { PAGES } from "../support/documents.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
 /** Words that begin a command. */
 const BEGINNING = new RegExp(

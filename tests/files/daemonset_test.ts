@@ -1,11 +1,11 @@
 // What the DaemonSet may do on a node: as little as possible, each exception spelled out here.
+import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-models/v1";
-import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import { assertEquals } from "../assert.ts";
 import { VERSION } from "../../src/version.ts";
+import { assertEquals } from "../support/assert.ts";
+import { buildDirectory, buildText, buildWith, readManifests, type Source } from "../support/manifests.ts";
 import { InstallNode, SCRIPT } from "./install_node.ts";
-import { buildDirectory, buildText, buildWith, readManifests, type Source } from "./manifests.ts";
 
 const CONFINED = {
   allowPrivilegeEscalation: false,
@@ -44,7 +44,7 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
   {
     name: "the plain manifest",
     containers: ["install", "installed"],
-    sources: readManifests("deployment/rdma-cni-daemonset.yaml"),
+    sources: readManifests("deployment/kubernetes/daemonset.yaml"),
   },
   {
     name: "netns-mode-check",
@@ -145,7 +145,7 @@ for (const { name, containers, sources } of BUILDS) {
 
 Deno.test("a kustomization's newTag sets the version everywhere", async () => {
   const [built] = await buildText(
-    "resources: [../../deployment]\nimages: [{ name: localhost/rdma-cni, newTag: 9.9.9 }]\n",
+    "resources: [../../deployment/kubernetes]\nimages: [{ name: localhost/rdma-cni, newTag: 9.9.9 }]\n",
   );
   const text = JSON.stringify(built!.manifest);
   assertEquals([text.includes(VERSION), text.match(/:9\.9\.9/g)!.length], [false, 2]);

@@ -1,6 +1,6 @@
 // DEL by what the record says, and without one.
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const EBUSY = 16;
 /** After every ADD of these tests. */

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { CONFIG } from "../fixtures/call.ts";
-import { placesIn } from "../fixtures/places.ts";
-import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
+import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { CONFIG } from "../support/call.ts";
+import { placesIn } from "../support/places.ts";
 
 const EBUSY = 16;
 const HOST = { CNI_NETNS: "/proc/1/ns/net" };

@@ -1,7 +1,7 @@
-import { assert, assertEquals } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
-const stub = await Deno.readTextFile(`${PROJECT}deployment/runtime_stub.ts`);
+const stub = await Deno.readTextFile(`${PROJECT}deployment/build/runtime_stub.ts`);
 const pinned = /const PINNED_VERSION = "([\d.]+)"/.exec(stub)![1]!;
 
 for (const file of [".ci/run", "README.md", "CONTRIBUTING.md", "docs/development.md"]) {

@@ -1,6 +1,6 @@
 // The device of a function is found whatever its index, and listing all devices is done as rarely as can be.
-import { assertEquals } from "../assert.ts";
-import { POD, TestNode, VF } from "./node.ts";
+import { POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals } from "../support/assert.ts";
 
 /** A node whose device was made anew: its index is not the number of its uverbs device any more. */
 function reboundNode(): TestNode {

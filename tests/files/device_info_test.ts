@@ -1,6 +1,6 @@
 // The device information file of the network plumbing working group: what ADD writes into it, and where it does not.
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { POD, TestNode, VF } from "./node.ts";
+import { POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const DIRECTORY = "/run/k8s.cni.cncf.io/devinfo/cni";
 const PATH = `${DIRECTORY}/default-pod-net1`;

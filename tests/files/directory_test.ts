@@ -1,7 +1,7 @@
 import { SyscallError } from "../../src/sys/errno.ts";
 import { openDirectory } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
-import { assertEquals, assertThrows } from "../assert.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak

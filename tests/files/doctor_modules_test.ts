@@ -1,6 +1,6 @@
 import { examineModules } from "../../src/cli/doctor/kernel.ts";
 import { getModuleState } from "../../src/kernel/modules.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const LIB = "/lib/modules/6.12.1";

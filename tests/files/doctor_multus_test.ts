@@ -2,9 +2,9 @@
 import { examineInstalledPlugin, examineMultus } from "../../src/cli/doctor/plugin.ts";
 import { parseAll } from "../../src/cli/validate/source.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals } from "../assert.ts";
-import { blockNamed } from "../fixtures/documents.ts";
-import { run } from "../vm/node/packages.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { assertEquals } from "../support/assert.ts";
+import { blockNamed } from "../support/documents.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import type { Finding, Node } from "../../src/cli/doctor/finding.ts";
 import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
-import { MemoryAdminKernel } from "./admin_kernel.ts";
+import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 /** A node for the doctor: a kernel in memory, and a directory that stands for "/". */

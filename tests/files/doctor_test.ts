@@ -4,7 +4,7 @@ import { GROUPS } from "../../src/cli/doctor/finding.ts";
 import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
+import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const NET_D = "/etc/cni/net.d";

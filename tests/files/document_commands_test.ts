@@ -1,7 +1,7 @@
 // The documents' commands on a machine that has nothing but Node.js, npm and this project.
-import { assert, assertEquals } from "../assert.ts";
-import { blockNamed } from "../fixtures/documents.ts";
-import { PROJECT } from "./project.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { blockNamed } from "../support/documents.ts";
+import { PROJECT } from "../support/project.ts";
 
 const PROGRAMS = ["demo", "all-tests", "build"].map((name) => {
   const [, path] = /^npx --yes deno@\S+ run -A (\S+)$/.exec(blockNamed(name)) ?? [];

@@ -1,7 +1,7 @@
 // Links within the documents lead to files and headings that are there.
-import { assertEquals } from "../assert.ts";
-import { PAGES } from "../fixtures/documents.ts";
-import { PROJECT } from "./project.ts";
+import { assertEquals } from "../support/assert.ts";
+import { PAGES } from "../support/documents.ts";
+import { PROJECT } from "../support/project.ts";
 
 const EXAMPLES = "examples/README.md";
 const TEXTS = new Map([...PAGES, [EXAMPLES, Deno.readTextFileSync(PROJECT + EXAMPLES)]]);

@@ -1,10 +1,10 @@
 // Which files wait for the disk.
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
 import { setMode } from "../../src/cli/netns_mode/set.ts";
-import { assertEquals } from "../assert.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
-import { MemoryAdminKernel } from "./admin_kernel.ts";
-import { TestNode } from "./node.ts";
+import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { TestNode } from "../rig/memory/node.ts";
+import { assertEquals } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
 import { Root } from "./root.ts";
 
 /** What a directory has each time that work waits for the disk. */

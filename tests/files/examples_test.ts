@@ -2,10 +2,10 @@
 import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import * as z from "zod/mini";
 import { judgeFiles } from "../../src/cli/validate/validate.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { run } from "../vm/node/packages.ts";
-import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "./manifests.ts";
-import { filesIn, PROJECT } from "./project.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "../support/manifests.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
 
 const RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName";
 const NETWORKS = "k8s.v1.cni.cncf.io/networks";

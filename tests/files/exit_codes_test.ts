@@ -1,7 +1,7 @@
 // The exit codes in the documents.
 import { ExitCode } from "../../src/cli/errors.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
 /** The codes of each table in docs/commands.md. */
 const TABLES = Deno.readTextFileSync(`${PROJECT}docs/commands.md`)

@@ -2,8 +2,8 @@
 import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../src/netlink/libmnl.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
-import { TestNode } from "./node.ts";
+import { TestNode } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
 const FAILURES: { name: string; error: Error; code: number; advice: string }[] = [
   { name: "a missing libmnl", error: new LibmnlMissing("Cannot open libmnl"), code: 102, advice: "libmnl0" },

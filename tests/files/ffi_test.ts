@@ -4,9 +4,9 @@ import { SyscallError } from "../../src/sys/errno.ts";
 import { Fd, openForAppending, openForReading } from "../../src/sys/fd.ts";
 import { check, cString, libc } from "../../src/sys/libc.ts";
 import { createMemoryFile } from "../../src/sys/signals.ts";
-import { assert, assertEquals, assertThrows } from "../assert.ts";
-import * as reference from "../fixtures/encode.ts";
-import { replaceCall } from "../fixtures/system_calls.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import * as reference from "../support/encode.ts";
+import { replaceCall } from "../support/system_calls.ts";
 
 const ROOT = cString("/");
 const OWN_NETNS = "/proc/thread-self/ns/net";

@@ -1,6 +1,6 @@
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { type Device } from "./memory_kernel.ts";
-import { TestNode } from "./node.ts";
+import type { Device } from "../rig/memory/kernel.ts";
+import { TestNode } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const VALID = "cni.dev/valid-attachments";
 const EBUSY = 16;

@@ -1,6 +1,6 @@
 // Which programs of distributions are asked for the files of an initramfs.
 import { checkInitramfs } from "../../src/cli/netns_mode/initramfs.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 const RELEASE = "6.12.1";

@@ -1,7 +1,7 @@
 // The launcher: the constants are what its source makes, for both architectures, and do as it says.
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
 const SOURCE = `${PROJECT}src/cli/install/launcher.c`;
 const EMULATORS = { x86_64: "qemu-x86_64", aarch64: "qemu-aarch64" };

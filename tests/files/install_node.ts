@@ -7,8 +7,8 @@ import { State } from "../../src/plugin/state.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
+import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 

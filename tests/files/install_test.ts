@@ -5,8 +5,8 @@ import { LAUNCHER } from "../../src/cli/install/launcher.ts";
 import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
 import { WAITER } from "../../src/cli/install/wait.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { DOCUMENTS } from "../fixtures/documents.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { DOCUMENTS } from "../support/documents.ts";
 import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
 
 const ALL = (state: string) =>

@@ -1,7 +1,7 @@
 // The program that waits in the place of `install --wait`: the constants are what the sources make, and do as they say.
 import { WAITER } from "../../src/cli/install/wait.ts";
-import { assertEquals } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { assertEquals } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
 const TOOLS = {
   x86_64: { prefix: "x86_64-linux-gnu-", emulator: "qemu-x86_64" },

@@ -1,5 +1,5 @@
 import { listNetworkFunctions, listVerbsDevices } from "../../src/kernel/sysfs.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 const BUS = "/sys/bus/pci/devices";

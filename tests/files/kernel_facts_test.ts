@@ -1,13 +1,13 @@
 // The table of facts on the kernel in memory; what needs no RDMA also on this machine's kernel.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NETLINK_RDMA } from "../../src/netlink/socket.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { NETLINK_RDMA } from "../../src/netlink/socket.ts";
 import { libc } from "../../src/sys/libc.ts";
-import { assertEquals } from "../assert.ts";
-import { type FactNode, FACTS, FACTS_WITHOUT_RDMA } from "../fixtures/kernel_facts.ts";
-import { fail, replaceCall } from "../fixtures/system_calls.ts";
-import { TestNetns } from "../fixtures/test_netns.ts";
-import { MemoryKernel } from "./memory_kernel.ts";
+import { MemoryKernel } from "../rig/memory/kernel.ts";
+import { assertEquals } from "../support/assert.ts";
+import { type FactNode, FACTS, FACTS_WITHOUT_RDMA } from "../support/kernel_facts.ts";
+import { fail, replaceCall } from "../support/system_calls.ts";
+import { TestNetns } from "../support/test_netns.ts";
 
 openLibmnl(); // opened within a test it would be taken for a leak of that test
 

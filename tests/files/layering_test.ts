@@ -1,6 +1,6 @@
 // What the directories of src/ may know of each other, and of Deno.
-import { assert, assertEquals } from "../assert.ts";
-import { filesIn, PROJECT } from "./project.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
 
 /** For each directory or file of src/ what it may import besides itself: floors, the lowest first. */
 const ALLOWED: Record<string, RegExp> = {

@@ -1,6 +1,6 @@
 // What commands ask the kernel of the machine that runs the tests.
 import { LinuxAdminKernel } from "../../src/kernel/linux.ts";
-import { assert } from "../assert.ts";
+import { assert } from "../support/assert.ts";
 
 Deno.test("the boot began when the kernel says it did", () => {
   const [, seconds] = /^btime (\d+)$/m.exec(Deno.readTextFileSync("/proc/stat"))!;

@@ -1,9 +1,9 @@
 // The kernel of the machine that runs the tests. It need not have RDMA.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { createPlugin } from "../../src/plugin/plugin.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -19,10 +19,10 @@ import {
   nsfsInode,
   openNetns,
 } from "../../src/sys/netns.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import * as encode from "../fixtures/encode.ts";
-import { fail, replaceCall } from "../fixtures/system_calls.ts";
-import { inodeOf, TestNetns } from "../fixtures/test_netns.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import * as encode from "../support/encode.ts";
+import { fail, replaceCall } from "../support/system_calls.ts";
+import { inodeOf, TestNetns } from "../support/test_netns.ts";
 
 const THREAD_NETNS = "/proc/thread-self/ns/net";
 const MACHINE_HAS_RDMA = exists("/sys/module/ib_core");

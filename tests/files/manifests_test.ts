@@ -1,13 +1,22 @@
 // Every manifest against Kubernetes' own schemas, and every file of examples/ and deployment/ against being forgotten.
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
-import { checkTypes, validate } from "./kubernetes_schema.ts";
-import { buildDirectory, buildWith, type Manifest, MANIFEST_FILES, readManifests } from "./manifests.ts";
-import { filesIn } from "./project.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
+import {
+  buildDirectory,
+  buildWith,
+  checkTypes,
+  type Manifest,
+  MANIFEST_FILES,
+  readManifests,
+  validate,
+} from "../support/manifests.ts";
+import { filesIn } from "../support/project.ts";
 
-const COMPONENTS = [...new Set(filesIn("deployment/components", "").map((path) => path.split("/")[2]!))];
+const COMPONENTS = [
+  ...new Set(filesIn("deployment/kubernetes/components", "").map((path) => path.split("/")[3]!)),
+];
 const sources = [
   ...MANIFEST_FILES.flatMap(readManifests),
-  ...await buildDirectory("deployment"),
+  ...await buildDirectory("deployment/kubernetes"),
   ...await buildDirectory("examples/cluster"),
   ...(await Promise.all(COMPONENTS.map((name) => buildWith([name])))).flat(),
 ];
@@ -29,7 +38,7 @@ Deno.test("no manifest has a key that its kind does not know", async () => {
 });
 
 Deno.test("a wrong value and an unknown key are found", async () => {
-  const [daemonSet] = readManifests("deployment/rdma-cni-daemonset.yaml");
+  const [daemonSet] = readManifests("deployment/kubernetes/daemonset.yaml");
   const text = JSON.stringify(daemonSet!.manifest);
   const wrong = JSON.parse(text.replace('"maxUnavailable":"10%"', '"maxUnavailable":true')) as Manifest;
   assertThrows(() => validate(wrong), Error, "maxUnavailable");
@@ -41,13 +50,17 @@ Deno.test("a wrong value and an unknown key are found", async () => {
 /** Which test looks at which files. */
 const CHECKED = [
   ...MANIFEST_FILES, // here
-  ...["deployment", "examples/cluster", ...COMPONENTS.map((name) => `deployment/components/${name}`)]
+  ...[
+    "deployment/kubernetes",
+    "examples/cluster",
+    ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}`),
+  ]
     .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
-  ...COMPONENTS.map((name) => `deployment/components/${name}/patch.yaml`),
+  ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
-  ...filesIn("deployment/licenses", ".txt"), // tests/binary/build_test.ts
+  ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
   "examples/perftest/Dockerfile",
   "examples/README.md",

@@ -1,5 +1,5 @@
-import { assertEquals } from "../assert.ts";
 import { apply, mutantsOf } from "../mutants/mutants_of.ts";
+import { assertEquals } from "../support/assert.ts";
 
 const mutate = (source: string) => mutantsOf(source).map((mutant) => apply(source, mutant));
 

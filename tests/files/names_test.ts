@@ -1,8 +1,8 @@
 // The names that devices get in a pod, and that they get back on the host.
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { PREV_RESULT } from "../fixtures/call.ts";
-import type { Device } from "./memory_kernel.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import type { Device } from "../rig/memory/kernel.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { PREV_RESULT } from "../support/call.ts";
 
 const EBUSY = 16;
 const OTHER_VF = "0000:3b:00.3";

@@ -1,8 +1,8 @@
 // The JSON Schema among the examples: where it comes from, and what it says.
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { netconfSchema, SCHEMA_FILE } from "../../deployment/netconf_schema.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { netconfSchema, SCHEMA_FILE } from "../../deployment/build/netconf_schema.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
 const REFERENCE = Deno.readTextFileSync(`${PROJECT}docs/configuration.md`);
 const text = Deno.readTextFileSync(SCHEMA_FILE);

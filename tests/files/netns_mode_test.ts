@@ -6,9 +6,9 @@ import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
 import type { OtherNetns, RdmaMode } from "../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { EINVAL, EPERM } from "../../src/sys/errno.ts";
-import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
-import { MemoryAdminKernel } from "./admin_kernel.ts";
+import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
 import { Root } from "./root.ts";
 
 const RELEASE = "6.12.0";

@@ -1,7 +1,7 @@
 // Which namespaces there are, as this machine's /proc tells it.
 import { listOtherNetns } from "../../src/kernel/processes.ts";
-import { assertEquals } from "../assert.ts";
-import { TestNetns } from "../fixtures/test_netns.ts";
+import { assertEquals } from "../support/assert.ts";
+import { TestNetns } from "../support/test_netns.ts";
 
 Deno.test("a namespace with a process in it is listed, with the process; this one is not", async () => {
   await using netns = await TestNetns.create();

@@ -1,5 +1,5 @@
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 Deno.test("persisted mode: nothing says anything", () => {

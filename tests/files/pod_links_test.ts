@@ -1,7 +1,7 @@
 // Interfaces of the pod and the moves of RDMA devices. Cases on a real kernel: tests/vm/cases/infiniband.ts.
 import type { Link } from "../../src/kernel/kernel.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 
 const PF = "0000:3b:00.0";
 

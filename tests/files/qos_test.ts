@@ -1,8 +1,8 @@
 // RoCE QoS by the configuration key rdmaQoS: what ADD gives the devices, and that the host gets back what it had.
 import type { RecordedQos } from "../../src/plugin/record.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import type { Device } from "./memory_kernel.ts";
-import { FILE, POD, TestNode, VF } from "./node.ts";
+import type { Device } from "../rig/memory/kernel.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const CONFIG = { rdmaQoS: { tos: 104, trafficClass: 106 } };
 const HOST = { trafficClass: [-1], tos: [32] };

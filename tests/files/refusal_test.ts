@@ -4,17 +4,17 @@ import { getLink } from "../../src/kernel/links.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { getDevice, getUverbs } from "../../src/kernel/rdma.ts";
 import { exists, linkName, list, readText } from "../../src/kernel/sysfs.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { openDirectory } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { NetnsError, openNetns } from "../../src/sys/netns.ts";
-import { assertEquals, assertThrows } from "../assert.ts";
-import { encodeMessage, u32 } from "../fixtures/encode.ts";
-import { ScriptedKernel } from "../fixtures/scripted_kernel.ts";
-import { fail, replaceCall } from "../fixtures/system_calls.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
+import { encodeMessage, u32 } from "../support/encode.ts";
+import { ScriptedKernel } from "../support/scripted_kernel.ts";
+import { fail, replaceCall } from "../support/system_calls.ts";
 import { Root } from "./root.ts";
 
 // Both stay open once they are; opened within a test they would be taken for leaks of that test.

@@ -1,8 +1,8 @@
 // What ADD, DEL, CHECK and GC conclude of a device that they do not find: it may be on its way, out of reach or gone.
 import { SyscallError } from "../../src/sys/errno.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import type { Device } from "./memory_kernel.ts";
-import { FILE, HELD, POD, TestNode, VF } from "./node.ts";
+import type { Device } from "../rig/memory/kernel.ts";
+import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const ENODEV = 19;
 const OTHER_VF = "0000:3b:00.3";

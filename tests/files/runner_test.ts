@@ -1,6 +1,6 @@
-import { runnerFor } from "../../deployment/runner.ts";
-import type { Target } from "../../deployment/runtime_stub.ts";
-import { assertEquals } from "../assert.ts";
+import { runnerFor } from "../../deployment/build/runner.ts";
+import type { Target } from "../../deployment/build/runtime_stub.ts";
+import { assertEquals } from "../support/assert.ts";
 
 const FOREIGN: Record<Target, { target: Target; loader: string }> = {
   x86_64: { target: "aarch64", loader: "lib/ld-linux-aarch64.so.1" },

@@ -1,19 +1,19 @@
 // The runtime stub is what its hash says, or it is not used.
-import { appendedSize, assertPinnedStub, pinnedStub } from "../../deployment/runtime_stub.ts";
-import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { PROJECT } from "./project.ts";
+import { appendedSize, assertPinnedStub, pinnedStub } from "../../deployment/build/runtime_stub.ts";
+import { assertEquals, assertRejects, assertThrows } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 
 /** A directory of deployment alone, so that what earlier builds kept is out of sight. */
 async function withCopy(
-  work: (module: typeof import("../../deployment/runtime_stub.ts"), directory: string) => Promise<void>,
+  work: (module: typeof import("../../deployment/build/runtime_stub.ts"), directory: string) => Promise<void>,
 ): Promise<void> {
   const directory = await Deno.makeTempDir();
   try {
-    await Deno.mkdir(`${directory}/deployment`);
+    await Deno.mkdir(`${directory}/deployment/build`, { recursive: true });
     for (const name of ["runtime_stub.ts", "child.ts"]) {
-      await Deno.copyFile(`${PROJECT}deployment/${name}`, `${directory}/deployment/${name}`);
+      await Deno.copyFile(`${PROJECT}deployment/build/${name}`, `${directory}/deployment/build/${name}`);
     }
-    await work(await import(`file://${directory}/deployment/runtime_stub.ts`), directory);
+    await work(await import(`file://${directory}/deployment/build/runtime_stub.ts`), directory);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }

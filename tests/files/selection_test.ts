@@ -1,5 +1,5 @@
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { POD, TestNode, VF } from "./node.ts";
+import { POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 /** A node whose virtual function has the devices mlx5_2, mlx5_3 and mlx5_4. */
 function nodeOfThree(): TestNode {

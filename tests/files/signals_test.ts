@@ -1,5 +1,5 @@
 import { holdSignals } from "../../src/sys/signals.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 
 Deno.test("a signal does not end the process while signals are held, and is told", async () => {
   using signals = holdSignals();

@@ -1,7 +1,7 @@
 import { CniError } from "../../src/cni/error.ts";
 import { UnreadableRecord } from "../../src/plugin/record.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
-import { FILE, TestNode } from "./node.ts";
+import { FILE, TestNode } from "../rig/memory/node.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
 const ATTACHMENT = { network: "net", containerID: "container1", ifname: "net1" };
 

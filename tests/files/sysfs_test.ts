@@ -1,6 +1,6 @@
 import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
 import { libc } from "../../src/sys/libc.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak
 

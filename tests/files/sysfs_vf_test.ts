@@ -6,7 +6,7 @@ import {
   unbindDriver,
 } from "../../src/kernel/functions.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { assertEquals, assertRejects, assertThrows } from "../support/assert.ts";
 
 const PF = "0000:01:00.0";
 const VF = "0000:01:10.4";

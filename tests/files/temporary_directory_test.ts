@@ -1,6 +1,6 @@
 // Where tests keep their temporary files.
-import { assertEquals, assertMatch } from "../assert.ts";
-import { faultOf } from "../temporary_directory.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { faultOf } from "../support/temporary_directory.ts";
 
 Deno.test("programs in the directory for temporary files may run, else set TMPDIR", () => {
   const directory = Deno.makeTempDirSync();

@@ -7,10 +7,10 @@ import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
-import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../assert.ts";
-import { TestTerminal } from "../fixtures/terminal.ts";
-import { MemoryAdminKernel } from "./admin_kernel.ts";
-import type { Space } from "./memory_kernel.ts";
+import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import type { Space } from "../rig/memory/kernel.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
 const MAC = "02:03:00:00:77:01";
 const EBUSY = 16;

@@ -1,8 +1,8 @@
 // The image for arm64, its program run by an emulator of that processor with the image's own libraries.
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
-import { assertFailed, call, start } from "../binary/program.ts";
-import { assertRunsCompiledForm } from "../fixtures/compiled_form.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { assertRunsCompiledForm } from "../support/compiled_form.ts";
+import { assertFailed, call, start } from "../support/program.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";

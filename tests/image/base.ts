@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { run } from "../vm/node/packages.ts";
+import { run } from "../rig/vm/node/packages.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../dist/image", import.meta.url));
 

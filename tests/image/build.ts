@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
-import { run } from "../vm/node/packages.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { blockNamed } from "../support/documents.ts";
 import { debianBase } from "./base.ts";
 import type { Engine } from "./engine.ts";
-import { blockNamed } from "../fixtures/documents.ts";
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -1,10 +1,10 @@
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { call, type Outcome, start } from "../binary/program.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { DOCUMENTS } from "../support/documents.ts";
+import { call, type Outcome, start } from "../support/program.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
-import { DOCUMENTS } from "../fixtures/documents.ts";
 
 /** The rights that the manifests give. */
 const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { ARCHITECTURES, buildImages, IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";

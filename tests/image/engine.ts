@@ -1,4 +1,4 @@
-import { run } from "../vm/node/packages.ts";
+import { run } from "../rig/vm/node/packages.ts";
 
 /** What an image consists of. */
 export interface Unpacked {

@@ -1,17 +1,17 @@
 // The manifest's pod, run by podman in place of a cluster's kubelet.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { fileURLToPath } from "node:url";
-import { stubAtHand } from "../../deployment/runtime_stub.ts";
+import { stubAtHand } from "../../deployment/build/runtime_stub.ts";
 import { parseAll } from "../../src/cli/validate/source.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { start } from "../binary/program.ts";
-import { ProjectCopy } from "../fixtures/project_copy.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { start } from "../support/program.ts";
+import { ProjectCopy } from "../support/project.ts";
 import { IMAGE } from "./build.ts";
 import type { Cases } from "./cases.ts";
 import type { Engine } from "./engine.ts";
 
-const MANIFEST = fileURLToPath(new URL("../../deployment/rdma-cni-daemonset.yaml", import.meta.url));
+const MANIFEST = fileURLToPath(new URL("../../deployment/kubernetes/daemonset.yaml", import.meta.url));
 const CONTAINER = "rdma-cni-pod-installed";
 
 /** The commands of its probes, which podman does not run by itself. */

@@ -1,5 +1,5 @@
 import { Log, LOG_LEVELS } from "../../src/log.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 
 function logged(work: (log: Log) => void): string[] {
   const lines: string[] = [];

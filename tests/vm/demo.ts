@@ -1,10 +1,10 @@
 // Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
 import { fileURLToPath } from "node:url";
-import { build, parseBuildOptions } from "../../deployment/build.ts";
-import { bootNode } from "./node/boot.ts";
-import { prepareNode } from "./node/prepare.ts";
+import { build, parseBuildOptions } from "../../deployment/build/build.ts";
+import { bootNode } from "../rig/vm/node/boot.ts";
+import { prepareNode } from "../rig/vm/node/prepare.ts";
 
-const STEPS = fileURLToPath(new URL("guest/demo.sh", import.meta.url));
+const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
 
 const options = parseBuildOptions([]);

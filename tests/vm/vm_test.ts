@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import type { CaseCount, CaseResult } from "./guest/harness.ts";
-import { bundleCases } from "./guest/bundle.ts";
-import { bootNode, tail } from "./node/boot.ts";
-import { prepareNode } from "./node/prepare.ts";
+import { bundleGuest } from "../rig/vm/guest/bundle.ts";
+import type { CaseCount, CaseResult } from "../rig/vm/guest/harness.ts";
+import { bootNode, tail } from "../rig/vm/node/boot.ts";
+import { prepareNode } from "../rig/vm/node/prepare.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
 const {
@@ -21,9 +21,17 @@ const {
 });
 const TIMEOUT_MS = (long ? 240 : 40) * 60_000;
 
+/** Every file of cases, and last what runs them. */
+function modules(): URL[] {
+  const cases = new URL("cases/", import.meta.url);
+  const names = [...Deno.readDirSync(cases)].map(({ name }) => name).filter((name) => name.endsWith(".ts"))
+    .sort();
+  return [...names.map((name) => new URL(name, cases)), new URL("guest_main.ts", import.meta.url)];
+}
+
 Deno.test("the plugin on a simulated node", async (t) => {
   const node = await prepareNode((line) => console.error(line));
-  const program = await bundleCases(node.directory);
+  const program = await bundleGuest(node.directory, modules());
   console.error(`node: seed ${seed}`);
   let count: CaseCount | undefined;
   let seen = 0;

@@ -1,5 +1,5 @@
 import { CommandError, ExitCode } from "../../../src/cli/errors.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 Deno.test("a command's failure has its own name, advice and cause, and exit code 1 by default", () => {
   const cause = new Error("why");

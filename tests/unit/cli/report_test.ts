@@ -1,5 +1,5 @@
 import { type Line, printVerdicts, problem, warning } from "../../../src/cli/report.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 const SUMMARY = { good: "This node is ready.", bad: "This node has" };
 const LINES: Line[] = [

@@ -1,9 +1,9 @@
-import { type Call, parseConfig } from "../../../src/plugin/config.ts";
 import type { Command } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
-import { call, CONFIG } from "../../fixtures/call.ts";
+import { type Call, parseConfig } from "../../../src/plugin/config.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { call, CONFIG } from "../../support/call.ts";
 
 for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
   Deno.test(`${command} reads the input once, then runs its handler alone`, async () => {

@@ -1,7 +1,7 @@
 import { type Command, COMMANDS, parseEnvironment } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { ENVIRONMENT, type Variables } from "../../fixtures/call.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { ENVIRONMENT, type Variables } from "../../support/call.ts";
 
 const parse = (variables: Variables) =>
   parseEnvironment((name) => ({ ...ENVIRONMENT, ...variables } as Variables)[name]);

@@ -1,5 +1,5 @@
 import { parseTraceId } from "../../../src/cni/environment.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";

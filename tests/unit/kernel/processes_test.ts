@@ -1,5 +1,5 @@
 import { parseContainerId, parseNetnsMounts } from "../../../src/kernel/processes.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 const ID = "0123456789abcdef".repeat(4);
 

@@ -1,7 +1,7 @@
 import * as attribute from "../../../src/netlink/attribute.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeAttribute, join, text, u16, u32, u64, u8 } from "../../fixtures/encode.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeAttribute, join, text, u16, u32, u64, u8 } from "../../support/encode.ts";
 
 const { decodeAttributes } = attribute;
 

@@ -1,8 +1,8 @@
 import { DecodeError } from "../../../src/netlink/error.ts";
 import { decodeDone, decodeError, decodeMessages, type Outcome } from "../../../src/netlink/message.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../../fixtures/encode.ts";
-import * as replies from "../../fixtures/replies.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../../support/encode.ts";
+import * as replies from "../../support/replies.ts";
 
 const CAPPED = 0x100;
 const ACK_TLVS = 0x200;

@@ -1,11 +1,11 @@
 import { decodeAttributes } from "../../../src/netlink/attribute.ts";
-import { decodeMessages, NLM_F_ACK, type Request } from "../../../src/netlink/message.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
+import { decodeMessages, NLM_F_ACK, type Request } from "../../../src/netlink/message.ts";
 import * as nldev from "../../../src/netlink/nldev.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeAttribute, encodeMessage, join, text, u32, u64, u8 } from "../../fixtures/encode.ts";
-import * as replies from "../../fixtures/replies.ts";
-import * as requests from "../../fixtures/requests.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeAttribute, encodeMessage, join, text, u32, u64, u8 } from "../../support/encode.ts";
+import * as replies from "../../support/replies.ts";
+import * as requests from "../../support/requests.ts";
 
 // uapi rdma/rdma_netlink.h
 const DEV_INDEX = 1;

@@ -1,8 +1,8 @@
 import { DecodeError } from "../../../src/netlink/error.ts";
 import { Reply } from "../../../src/netlink/message.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeMessage, join, u32 } from "../../fixtures/encode.ts";
-import { ACKNOWLEDGEMENT, DEVICES, SYSTEM } from "../../fixtures/replies.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeMessage, join, u32 } from "../../support/encode.ts";
+import { ACKNOWLEDGEMENT, DEVICES, SYSTEM } from "../../support/replies.ts";
 
 const MULTI = 2;
 const DUMP_INTR = 0x10;

@@ -9,10 +9,10 @@ import {
   vfGuidRequest,
   vfMacRequest,
 } from "../../../src/netlink/rtnl.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeAttribute, join, text, u32, u64 } from "../../fixtures/encode.ts";
-import { DEVICES, PF_LINK, VF_LINK } from "../../fixtures/replies.ts";
-import * as requests from "../../fixtures/requests.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeAttribute, join, text, u32, u64 } from "../../support/encode.ts";
+import { DEVICES, PF_LINK, VF_LINK } from "../../support/replies.ts";
+import * as requests from "../../support/requests.ts";
 
 const MAC = Uint8Array.of(2, 3, 0, 0, 0x77, 1);
 const GUID = 0x020300fffe007701n;

@@ -1,11 +1,11 @@
 import { decodeAttributes } from "../../../src/netlink/attribute.ts";
-import { decodeMessages, NLM_F_ACK } from "../../../src/netlink/message.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
+import { decodeMessages, NLM_F_ACK } from "../../../src/netlink/message.ts";
 import { decodeLink, linkRequest, linksRequest, linkWithVfsRequest } from "../../../src/netlink/rtnl.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { encodeAttribute, join, text, u32, u8 } from "../../fixtures/encode.ts";
-import { PF_LINK, VF_LINK } from "../../fixtures/replies.ts";
-import * as requests from "../../fixtures/requests.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { encodeAttribute, join, text, u32, u8 } from "../../support/encode.ts";
+import { PF_LINK, VF_LINK } from "../../support/replies.ts";
+import * as requests from "../../support/requests.ts";
 
 // uapi linux/if_link.h
 const IFNAME = 3;

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { isWellFormed } from "../../../src/plugin/config.ts";
 import { configSchema } from "../../../src/plugin/config_schema.ts";
-import { assert } from "../../assert.ts";
-import { placesIn } from "../../fixtures/places.ts";
+import { assert } from "../../support/assert.ts";
+import { placesIn } from "../../support/places.ts";
 
 const accepts = (raw: unknown) => configSchema.safeParse(raw).success;
 

@@ -3,7 +3,7 @@ import { CniError } from "../../../src/cni/error.ts";
 import { formatResult } from "../../../src/cni/result.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
 import { parseConfig } from "../../../src/plugin/config.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../assert.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 
 const MINIMUM = { cniVersion: "1.0.0", name: "net" };
 const parse = (keys: unknown) => parseConfig(JSON.stringify({ ...MINIMUM, ...keys as object }));

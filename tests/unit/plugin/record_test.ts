@@ -4,7 +4,7 @@ import {
   parseRecord,
   UnreadableRecord,
 } from "../../../src/plugin/record.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const RECORD: AttachmentRecord = {
   attachment: { network: "net", containerID: "container1", ifname: "net1" },

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import * as errno from "../../../src/sys/errno.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 
 const NUMBERS: [name: string, number: number][] = Object.entries(constants.errno);
 

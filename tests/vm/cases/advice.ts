@@ -2,8 +2,17 @@
 import assert from "node:assert/strict";
 import { type CommandError, toCommandError } from "../../../src/cli/errors.ts";
 import { SyscallError } from "../../../src/sys/errno.ts";
-import { assertError, attachment } from "../guest/attachment.ts";
-import { addNetns, holdNetns, names, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+import { assertError, attachment } from "../../rig/vm/guest/attachment.ts";
+import {
+  addNetns,
+  holdNetns,
+  names,
+  rdmaNames,
+  rdmaToNetns,
+  shOk,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
 
 const EPROTONOSUPPORT = 93;
 

@@ -10,8 +10,8 @@ import {
   attachment,
   config,
   records,
-} from "../guest/attachment.ts";
-import { addNetns, EXAMPLES, libcni, plugin, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, EXAMPLES, libcni, plugin, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const CONFLIST = JSON.parse(Deno.readTextFileSync(`${EXAMPLES}/roce.conflist`));
 

@@ -8,7 +8,7 @@ import {
   prevResult,
   STATE_DIRECTORY,
   writeRecord,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   deleteNetns,
@@ -19,7 +19,7 @@ import {
   shOk,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 /** A pod with interface net1 and the RDMA device of VF 0. */
 async function addedPod() {

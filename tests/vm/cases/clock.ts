@@ -10,8 +10,8 @@ import {
   config,
   records,
   writeRecord,
-} from "../guest/attachment.ts";
-import { addNetns, deleteNetns, holdNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, deleteNetns, holdNetns, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const HOUR_S = 3600;
 

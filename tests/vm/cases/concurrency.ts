@@ -11,7 +11,7 @@ import {
   config,
   records,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   hostRdmaDevices,
@@ -24,7 +24,7 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 

@@ -12,8 +12,8 @@ import {
   readRecord,
   records,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
-import { addNetns, plugin, rdmaDevices, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, plugin, rdmaDevices, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {
   vmCase(

@@ -1,6 +1,6 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
 import assert from "node:assert/strict";
-import { attachment, records } from "../guest/attachment.ts";
+import { attachment, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   INSTALLED_PLUGIN,
@@ -14,8 +14,8 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
-import { type Container, containerOf, daemonSetPod, type Pod, runContainer } from "../guest/pod.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { type Container, containerOf, daemonSetPod, type Pod, runContainer } from "../../rig/vm/guest/pod.ts";
 
 const OWN_DIRECTORY = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";

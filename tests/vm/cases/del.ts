@@ -11,7 +11,7 @@ import {
   readRecord,
   records,
   writeRecord,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   deleteNetns,
@@ -27,7 +27,7 @@ import {
   startBackground,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 

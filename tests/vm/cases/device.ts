@@ -11,7 +11,7 @@ import {
   config,
   prevResult,
   readRecord,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   type CniOutcome,
@@ -29,7 +29,7 @@ import {
   vf,
   vfs,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const ABSENT = "0000:7f:1f.7";
 

@@ -8,8 +8,8 @@ import {
   assertResult,
   attachment,
   config,
-} from "../guest/attachment.ts";
-import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 const PATH = `${DIRECTORY}/default-pod1-net1`;

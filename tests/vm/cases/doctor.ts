@@ -1,7 +1,14 @@
 // What the doctor finds on nodes in good and in bad health, by what it prints for machines.
 import assert from "node:assert/strict";
-import { assertQuiet, assertResult, attachment, config, records, writeRecord } from "../guest/attachment.ts";
-import { rdmaCni } from "../guest/command.ts";
+import {
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  records,
+  writeRecord,
+} from "../../rig/vm/guest/attachment.ts";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   deleteNetns,
@@ -25,8 +32,8 @@ import {
   vfs,
   vmCase,
   withLauncher,
-} from "../guest/harness.ts";
-import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 
 interface Finding {
   group: string;

@@ -3,7 +3,13 @@
 // capabilities and IPAM.
 import assert from "node:assert/strict";
 import { parseAll } from "../../../src/cli/validate/source.ts";
-import { again, assertInPod, assertNothingLeft, assertResult, records } from "../guest/attachment.ts";
+import {
+  again,
+  assertInPod,
+  assertNothingLeft,
+  assertResult,
+  records,
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   type CompleteFunction,
@@ -17,7 +23,7 @@ import {
   shOk,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 type Plugin = Record<string, unknown>;
 type Document = { spec: { config: string }; metadata: { annotations: Record<string, string> } };

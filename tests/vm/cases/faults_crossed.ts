@@ -9,7 +9,7 @@ import {
   config,
   gc,
   records,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   deleteNetns,
@@ -22,7 +22,7 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 

@@ -11,10 +11,10 @@ import {
   gc,
   records,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
-import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../guest/harness.ts";
-import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../guest/injection.ts";
-import { LONG, SEED } from "../guest/options.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../../rig/vm/guest/injection.ts";
+import { LONG, SEED } from "../../rig/vm/guest/options.ts";
 
 const LIMIT_MS = (LONG ? 120 : 15) * 60_000;
 const ERRORS = ["ENOSPC", "EIO", "EINTR", "ENOMEM", "EACCES", "EBUSY"];

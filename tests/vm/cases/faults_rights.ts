@@ -10,8 +10,16 @@ import {
   config,
   gc,
   records,
-} from "../guest/attachment.ts";
-import { addNetns, netnsPath, plugin, shOk, startBackground, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import {
+  addNetns,
+  netnsPath,
+  plugin,
+  shOk,
+  startBackground,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
 
 const NEEDED = ["net_admin", "sys_admin"];
 

@@ -1,12 +1,12 @@
 // Random steps of a node's life, several at once, against a model of what must be true after each of them. A sequence
 // that fails is shrunk to a short one.
 import fc from "fast-check";
-import { assertNothingLeft, assertQuiet, gc } from "../guest/attachment.ts";
-import { sfs, vfs, vmCase } from "../guest/harness.ts";
-import { NodeModel } from "../guest/node_model.ts";
-import { LONG, SEED } from "../guest/options.ts";
-import { SoakNode } from "../guest/soak_node.ts";
-import { AtOnce, End, Release, Start, type Step } from "../guest/soak_steps.ts";
+import { assertNothingLeft, assertQuiet, gc } from "../../rig/vm/guest/attachment.ts";
+import { sfs, vfs, vmCase } from "../../rig/vm/guest/harness.ts";
+import { NodeModel } from "../../rig/vm/guest/node_model.ts";
+import { LONG, SEED } from "../../rig/vm/guest/options.ts";
+import { SoakNode } from "../../rig/vm/guest/soak_node.ts";
+import { AtOnce, End, Release, Start, type Step } from "../../rig/vm/guest/soak_steps.ts";
 
 /** In the long form 2,000 steps, as several cases that can be run one by one. */
 const CASES = LONG ? 10 : 1;

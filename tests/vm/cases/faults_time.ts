@@ -8,7 +8,7 @@ import {
   config,
   records,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   isInMove,
@@ -19,7 +19,7 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 const TRACE = "/run/trace";

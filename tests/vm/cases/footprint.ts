@@ -7,8 +7,8 @@ import {
   attachment,
   config,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
-import { addNetns, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const TRACE = "/run/trace";
 

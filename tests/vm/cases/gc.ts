@@ -11,8 +11,8 @@ import {
   gc,
   records,
   writeRecord,
-} from "../guest/attachment.ts";
-import { addNetns, holdNetns, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, holdNetns, rdmaNames, rdmaToNetns, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 

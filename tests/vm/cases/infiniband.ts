@@ -10,7 +10,7 @@ import {
   config,
   prevResult,
   records,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   ipoibOf,
@@ -29,7 +29,7 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 interface PodLink {
   ifindex: number;

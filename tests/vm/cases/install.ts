@@ -8,7 +8,7 @@ import {
   assertResult,
   attachment,
   config,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   installPlugin,
@@ -24,9 +24,9 @@ import {
   vf,
   vmCase,
   withLauncher,
-} from "../guest/harness.ts";
-import { LONG } from "../guest/options.ts";
-import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../guest/programs.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { LONG } from "../../rig/vm/guest/options.ts";
+import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 
 const DIRECTORY = "/opt/cni/bin";
 /** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */

@@ -1,8 +1,17 @@
 // The table of facts on the real kernel; tests/files/kernel_facts_test.ts asks the kernel in memory.
 import assert from "node:assert/strict";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
-import { type FactNode, FACTS } from "../../fixtures/kernel_facts.ts";
-import { addNetns, holdNetns, netnsCount, setNetnsMode, shOk, until, vf, vmCase } from "../guest/harness.ts";
+import {
+  addNetns,
+  holdNetns,
+  netnsCount,
+  setNetnsMode,
+  shOk,
+  until,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
+import { type FactNode, FACTS } from "../../support/kernel_facts.ts";
 
 const kernel = new LinuxKernel();
 

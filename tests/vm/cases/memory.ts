@@ -6,10 +6,10 @@ import {
   assertQuiet,
   assertResult,
   attachment,
-} from "../guest/attachment.ts";
-import { addNetns, netdevToNetns, shOk, vf, vmCase, withLauncher } from "../guest/harness.ts";
-import { MemoryCgroup } from "../guest/memory_cgroup.ts";
-import { COMPILED_PLUGIN } from "../guest/programs.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, netdevToNetns, shOk, vf, vmCase, withLauncher } from "../../rig/vm/guest/harness.ts";
+import { MemoryCgroup } from "../../rig/vm/guest/memory_cgroup.ts";
+import { COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 
 /** The limit of thick Multus' own DaemonSet, which its daemon shares with the plugins. */
 const MULTUS_MIB = 50;

@@ -14,7 +14,7 @@ import {
   readRecord,
   records,
   writeRecord,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   type CniOutcome,
@@ -34,7 +34,7 @@ import {
   vf,
   vfs,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 const KEEP = { rdmaDeviceNameConflict: "keep" };

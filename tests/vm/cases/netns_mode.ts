@@ -1,5 +1,6 @@
 // netns-mode on the real kernel: both ways, refused with each kind of holder, persisted, checked.
 import assert from "node:assert/strict";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   deleteNetns,
@@ -13,9 +14,8 @@ import {
   startBackground,
   until,
   vmCase,
-} from "../guest/harness.ts";
-import { rdmaCni } from "../guest/command.ts";
-import { DEPLOYMENT, INSTALLED_PLUGIN } from "../guest/programs.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { DEPLOYMENT, INSTALLED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 
 const OPTIONS_FILE = "/etc/modprobe.d/rdma-cni.conf";
 

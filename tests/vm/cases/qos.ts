@@ -11,7 +11,7 @@ import {
   config,
   readRecord,
   records,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   type CompleteFunction,
@@ -24,7 +24,7 @@ import {
   shOk,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const CONFIGFS = "/sys/kernel/config";
 const FILE = "net-container1-net1";

@@ -10,7 +10,7 @@ import {
   config,
   records,
   STATE_DIRECTORY,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   plugin,
@@ -21,8 +21,8 @@ import {
   vf,
   vfs,
   vmCase,
-} from "../guest/harness.ts";
-import { WITHOUT_LIBMNL } from "../guest/programs.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 
 vmCase("refusal: shared mode, by ADD and by STATUS, naming the command that fixes it", async () => {
   const { deviceId } = vf(0);

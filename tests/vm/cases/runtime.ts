@@ -9,7 +9,8 @@ import {
   assertResult,
   attachment,
   records,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { Containerd } from "../../rig/vm/guest/containerd.ts";
 import {
   addNetns,
   names,
@@ -22,8 +23,7 @@ import {
   vf,
   vfs,
   vmCase,
-} from "../guest/harness.ts";
-import { Containerd } from "../guest/containerd.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 /** A container runtime is many programs, each slow to start on an emulated processor. */
 function runtimeCase(name: string, run: () => unknown): void {

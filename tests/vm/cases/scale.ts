@@ -8,8 +8,8 @@ import {
   attachment,
   config,
   prevResult,
-} from "../guest/attachment.ts";
-import { growNode } from "../guest/grow.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { growNode } from "../../rig/vm/guest/grow.ts";
 import {
   addNetns,
   netdevToNetns,
@@ -21,7 +21,7 @@ import {
   shOk,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const MANY = 256;
 const TRACE = "/run/trace";

@@ -11,8 +11,8 @@ import {
   config,
   prevResult,
   records,
-} from "../guest/attachment.ts";
-import { addNetns, rebind, setNetnsMode, setSimParameter, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, rebind, setNetnsMode, setSimParameter, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 /** An attachment of a VF with keys of the configuration of its own. */
 function attachmentWith(deviceId: string, more: Record<string, unknown>) {

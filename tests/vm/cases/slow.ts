@@ -10,7 +10,7 @@ import {
   config,
   gc,
   records,
-} from "../guest/attachment.ts";
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   bind,
@@ -30,7 +30,7 @@ import {
   until,
   vf,
   vmCase,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-first-net1";
 

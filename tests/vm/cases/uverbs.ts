@@ -6,8 +6,8 @@ import {
   assertQuiet,
   assertResult,
   attachment,
-} from "../guest/attachment.ts";
-import { addNetns, names, shOk, vf, vmCase } from "../guest/harness.ts";
+} from "../../rig/vm/guest/attachment.ts";
+import { addNetns, names, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const MODPROBE = "/run/modprobe";
 const HELPER = "/proc/sys/kernel/modprobe";

@@ -1,7 +1,7 @@
 // What people type about the addresses of virtual functions.
 import assert from "node:assert/strict";
-import { again, attachment, records, STATE_DIRECTORY, writeRecord } from "../guest/attachment.ts";
-import { rdmaCni } from "../guest/command.ts";
+import { again, attachment, records, STATE_DIRECTORY, writeRecord } from "../../rig/vm/guest/attachment.ts";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   bind,
@@ -20,7 +20,7 @@ import {
   until,
   vf,
   vfs,
-} from "../guest/harness.ts";
+} from "../../rig/vm/guest/harness.ts";
 import {
   adminMac,
   assertRefused,
@@ -36,7 +36,7 @@ import {
   operState,
   setAdminMac,
   vfMacCase,
-} from "../guest/vf_addresses.ts";
+} from "../../rig/vm/guest/vf_addresses.ts";
 
 vfMacCase("list tells what the kernel tells, in a table and as JSON", async (netdev) => {
   const { stdout, code } = await rdmaCni(`vf-mac list ${netdev}`);

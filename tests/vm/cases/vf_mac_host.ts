@@ -1,6 +1,6 @@
 // Virtual functions that the host uses, that cannot do RDMA, that take their time, or that are InfiniBand's.
 import assert from "node:assert/strict";
-import { rdmaCni } from "../guest/command.ts";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   bind,
@@ -17,8 +17,8 @@ import {
   vf,
   vfs,
   vmCase,
-} from "../guest/harness.ts";
-import { PROJECT } from "../guest/programs.ts";
+} from "../../rig/vm/guest/harness.ts";
+import { PROJECT } from "../../rig/vm/guest/programs.ts";
 import {
   assertRefused,
   assertUnchanged,
@@ -29,7 +29,7 @@ import {
   NEW_MAC,
   nodeGuid,
   vfMacCase,
-} from "../guest/vf_addresses.ts";
+} from "../../rig/vm/guest/vf_addresses.ts";
 
 /** A case with the kernel module vf_sim at hand; see its source for the parameters. */
 function vfSimCase(

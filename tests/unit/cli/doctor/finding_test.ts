@@ -6,7 +6,7 @@ import { NetlinkError } from "../../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../../src/netlink/libmnl.ts";
 import { SyscallError } from "../../../../src/sys/errno.ts";
 import { NetnsError } from "../../../../src/sys/netns.ts";
-import { assertEquals, assertMatch } from "../../../assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const A = ok("kernel", "a");
 const B = warning("mode", "b", "do b");

@@ -1,6 +1,6 @@
 import { type Answer, type Installed, judgeAnswer } from "../../../../src/cli/doctor/plugin.ts";
 import { VERSION } from "../../../../src/version.ts";
-import { assertEquals, assertMatch } from "../../../assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const BY_LAUNCHER: Installed = { kind: "launcher", hasThickMultus: true };
 const COPY: Installed = { kind: "program", hasThickMultus: false };

@@ -1,5 +1,5 @@
 import { judgeMode } from "../../../../src/cli/doctor/kernel.ts";
-import { assertEquals, assertMatch } from "../../../assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const EXCLUSIVE = {
   mode: "exclusive",

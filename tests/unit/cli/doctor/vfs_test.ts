@@ -1,6 +1,6 @@
 import { judgeVfs } from "../../../../src/cli/doctor/devices.ts";
 import type { VfStatus } from "../../../../src/cli/vf_mac/list.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
   return {

@@ -1,5 +1,5 @@
 import { rebuildCommand } from "../../../../src/cli/netns_mode/initramfs.ts";
-import { assertEquals, assertStringIncludes } from "../../../assert.ts";
+import { assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 
 for (
   const [osRelease, command] of [

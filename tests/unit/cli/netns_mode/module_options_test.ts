@@ -3,7 +3,7 @@ import {
   parseKernelCommandLine,
   parseModprobeFile,
 } from "../../../../src/cli/netns_mode/persist.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 for (
   const [text, modes] of [

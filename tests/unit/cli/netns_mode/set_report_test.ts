@@ -1,6 +1,6 @@
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
 import { toLines } from "../../../../src/cli/netns_mode/set.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 const REFUSED = {
   mode: "exclusive",

@@ -1,6 +1,6 @@
 import { findUnknownKeys } from "../../../../src/cli/validate/keys.ts";
 import { configSchema } from "../../../../src/plugin/config_schema.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 const find = (config: Record<string, unknown>) => findUnknownKeys(config, configSchema._zod.def.shape);
 

@@ -1,5 +1,5 @@
 import { findNearest } from "../../../../src/cli/validate/keys.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 const WORDS = ["deviceID", "allowPF", "logLevel", "logFile"];
 

@@ -1,5 +1,5 @@
 import { judgeNetwork } from "../../../../src/cli/validate/network.ts";
-import { assertEquals, assertMatch } from "../../../assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const RDMA = { type: "rdma" };
 const SRIOV = { type: "sriov" };

@@ -1,5 +1,5 @@
 import { judgeFiles } from "../../../../src/cli/validate/validate.ts";
-import { assertEquals, assertMatch } from "../../../assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const RDMA = { type: "rdma" };
 const SRIOV = { type: "sriov" };

@@ -1,6 +1,6 @@
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
 import { fitsMac, formatGuid, guidOfMac, parseGuid, portGuidOf } from "../../../../src/cli/vf_mac/mac.ts";
-import { assertEquals, assertThrows } from "../../../assert.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const MAC = "02:03:00:00:48:56";
 const GUID = 0x020300fffe004856n;

@@ -2,7 +2,7 @@ import type { VfStatus } from "../../../../src/cli/vf_mac/list.ts";
 import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
 import { type Choice, chooseMac, findNeed, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/kernel.ts";
-import { assertEquals } from "../../../assert.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 const PF: PhysicalFunction = {
   name: "eth0",

@@ -1,0 +1,126 @@
+import { basename, join, resolve } from "node:path";
+import { brotliCompressSync } from "node:zlib";
+import type { MinifyOptions } from "terser";
+import { denoEnv, PROJECT, runChild } from "./child.ts";
+
+export interface BundleOptions {
+  /** The first module. */
+  entry: string;
+  /** How the bundle is to be loaded: as a module, or by what wants its exports in `module.exports`. */
+  format: "esm" | "cjs";
+  /** Imports that stay as they are written. */
+  later?: readonly string[];
+  signal?: AbortSignal | undefined;
+}
+
+/** A module and all that it imports, in one text. */
+export interface Bundle {
+  code: string;
+  /** Absolute paths of the modules that are in it, packages' included; what the bundler could leave out is not there. */
+  modules: string[];
+}
+
+/**
+ * Makes one text of a module and what it imports.
+ *
+ * @throws {Error} with what the bundler said
+ */
+export async function bundle({ entry, format, later = [], signal }: BundleOptions): Promise<Bundle> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const args = ["bundle", "--quiet", "--sourcemap=external", "--format", format, "--outdir", directory];
+    args.push(...later.flatMap((specifier) => ["--external", specifier]), entry);
+    await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+    const output = join(directory, basename(entry).replace(/\.ts$/, ".js"));
+    const { sources }: { sources: string[] } = JSON.parse(Deno.readTextFileSync(`${output}.map`));
+    const modules = sources.map((source) => resolve(directory, decodeURIComponent(source))); // parts of URLs
+    return { code: Deno.readTextFileSync(output), modules };
+  } catch (cause) {
+    throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
+const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
+
+/** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
+const LATER = {
+  "./cli/main.ts": CLI,
+  "./config_schema.ts": SCHEMA,
+  "../../plugin/config_schema.ts": SCHEMA,
+};
+
+/** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */
+export const COMPILED_FORM = "program.cache";
+
+/** The file that holds the program. */
+export const PROGRAM = "program.js";
+
+/**
+ * Writes what the executable is made of into a directory: `start.ts` and the scripts that it runs.
+ *
+ * @returns absolute paths of the modules that are in it, packages' included
+ * @throws {Error} with what the bundler said
+ */
+export async function writeScripts(directory: string, signal?: AbortSignal): Promise<string[]> {
+  const write = (name: string, content: string | Uint8Array) => {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    Deno.writeFileSync(join(directory, name), bytes);
+  };
+  const first = await bundle({ entry: `${PROJECT}deployment/build/start.ts`, format: "esm", signal });
+  write("main.js", await shorten(first.code, { module: true }, signal));
+  write(COMPILED_FORM, "");
+  const modules = new Set<string>();
+  const unused = new Set(Object.keys(LATER));
+  const addScript = async (entry: string, add: (script: string) => void) => {
+    const part = await bundle({ entry: PROJECT + entry, format: "cjs", later: Object.keys(LATER), signal });
+    add(await toScript(part.code, signal));
+    part.modules.forEach((module) => modules.add(module));
+    unused.forEach((specifier) => part.code.includes(`import("${specifier}")`) && unused.delete(specifier));
+  };
+  await addScript("src/main.ts", (script) => write(PROGRAM, script));
+  for (const { entry, name } of new Set(Object.values(LATER))) {
+    await addScript(entry, (script) => write(`${name}.br`, brotliCompressSync(script)));
+  }
+  if (unused.size > 0) throw new Error(`Cannot build: nothing imports ${[...unused].join(", ")} later`);
+  return [...modules].sort();
+}
+
+/** What `start.ts` runs: see its `Main`. */
+async function toScript(code: string, signal?: AbortSignal): Promise<string> {
+  for (const [specifier, { name }] of Object.entries(LATER)) {
+    code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
+  }
+  const script = `(function(load, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
+  return await shorten(script, { compress: { expression: true, passes: 3 } }, signal);
+}
+
+/**
+ * Less to read at each start; functions and classes keep their names, for stack traces. ASCII alone, since one other
+ * character can make V8 keep the text with two bytes each.
+ *
+ * Done by a child process: Deno downloads the package before the first line of the program that imports it, and only
+ * a child can be given the certificates for that.
+ */
+async function shorten(code: string, more: MinifyOptions, signal?: AbortSignal): Promise<string> {
+  const names = { keep_fnames: true, keep_classnames: true };
+  const options: MinifyOptions = { ecma: 2020, format: { ascii_only: true }, ...names, ...more };
+  const directory = await Deno.makeTempDir();
+  try {
+    const file = join(directory, "script.js");
+    Deno.writeTextFileSync(file, code);
+    const args = [
+      "run",
+      "--quiet",
+      "--allow-all",
+      "deployment/build/minify.ts",
+      file,
+      JSON.stringify(options),
+    ];
+    return await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}

@@ -1,0 +1,313 @@
+import type {
+  BusDevice,
+  Kernel,
+  Link,
+  Netns,
+  RdmaDevice,
+  RdmaMode,
+  ResourceCount,
+  VirtualFunction,
+} from "../../../src/kernel/kernel.ts";
+import { NetlinkError } from "../../../src/netlink/error.ts";
+import { EEXIST, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";
+import { type OpenDirectory, openDirectory } from "../../../src/sys/files.ts";
+import { libc } from "../../../src/sys/libc.ts";
+import { NetnsError } from "../../../src/sys/netns.ts";
+import { MemoryRoceQos } from "./roce_qos.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
+
+/** A network namespace, whatever leads to it. */
+export interface Space {
+  readonly inode: number;
+  readonly cookie?: string;
+  readonly links: Map<string, Link>;
+}
+
+/** An RDMA device and where it is. */
+export interface Device {
+  readonly index: number;
+  name: string;
+  space: Space;
+  readonly deviceId: string;
+  uverbs?: string;
+  readonly parent?: string;
+  readonly resources?: ResourceCount[];
+  /** What does not show the device at the moment, since the kernel is moving, making or removing it. */
+  hiddenFrom?: readonly ("sysfs" | "uverbs" | "netlink")[];
+  /** A value for each port; what is absent the driver lacks. */
+  readonly qos?: { trafficClass?: number[]; tos?: number[] };
+}
+
+type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
+
+/**
+ * A kernel in memory that behaves as Linux 6.12 does, until a test makes it fail: the table of facts in
+ * tests/support/kernel_facts.ts is asked of both.
+ */
+export class MemoryKernel implements Kernel {
+  bootId = "boot-1";
+  mode: RdmaMode = "exclusive";
+  hasRdma = true;
+  /** Module ib_uverbs, which the kernel loads when somebody asks for a uverbs device. */
+  hasUverbs = true;
+  bootTimeUs = 1_000_000;
+  readonly host: Space = { inode: 1, cookie: "1", links: new Map() };
+  /** Paths to namespaces. One may come to lead elsewhere. */
+  readonly paths = new Map<string, Space>([["/proc/1/ns/net", this.host]]);
+  /** Namespaces that processes hold, by their paths below /proc. */
+  readonly held = new Map<string, Space>();
+  readonly devices: Device[] = [];
+  readonly bus = new Map<string, BusEntry>();
+  readonly virtualFunctions: VirtualFunction[] = [];
+  readonly locked = new Set<string>();
+  readonly roceQos = new MemoryRoceQos(this);
+  /** The directory that stands for "/". */
+  root = "/nonexistent";
+  writable = true;
+  /** Runs before each move; a number is the errno that the kernel refuses with. */
+  onMove: (device: Device) => number | void = () => {};
+  /** Runs before each rename. */
+  onRename: (device: Device, name: string) => void = () => {};
+  /** Names are unique in each namespace only, as a series of patches of July 2026 has it. No test saw such a kernel. */
+  namesPerNetns = false;
+  /** Runs at each sleep; no time passes otherwise. */
+  onSleep: () => void = () => {};
+  sleptMs = 0;
+  /** How often all devices of a namespace were listed. */
+  listings = 0;
+  /** Names of the links that were looked up. */
+  readonly linkLookups: string[] = [];
+  /** Devices that the next list does not have, since another left while it was made. */
+  readonly missedByList = new Set<Device>();
+  /** Namespaces and locks that were opened and not disposed of. */
+  readonly open = new Set<object>();
+  readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
+
+  getBootId(): string {
+    return this.bootId;
+  }
+
+  /** Makes a namespace at a path; with an inode of its own unless one is used again. */
+  addNetns(path: string, inode = 4026532000 + this.paths.size, cookie = `${1000 + this.paths.size}`): Space {
+    const space = { inode, ...(cookie === "" ? {} : { cookie }), links: new Map() };
+    this.paths.set(path, space);
+    return space;
+  }
+
+  /** What the kernel does when the last holder of a namespace has gone. */
+  endNetns(space: Space): void {
+    for (const device of this.devices.filter((device) => device.space === space)) {
+      if (this.isTaken(device.name, this.host, device)) device.name = `ibdev${device.index}`;
+      this.place(device, this.host);
+    }
+  }
+
+  /** Puts a device into a namespace: its ToS is 0 then, and its IPoIB interfaces are gone, wherever they were. */
+  place(device: Device, space: Space): void {
+    device.space = space;
+    device.qos?.tos?.fill(0);
+    for (const { links } of [this.host, ...this.paths.values(), ...this.held.values()]) {
+      for (const [name, { isInfiniBand, parentDevice }] of links) {
+        if (isInfiniBand && parentDevice === device.deviceId) links.delete(name);
+      }
+    }
+  }
+
+  /** Whether a name cannot be given in a namespace. */
+  isTaken(name: string, space: Space, except?: Device): boolean {
+    return this.devices.some((other) =>
+      other !== except && other.name === name && (!this.namesPerNetns || other.space === space)
+    );
+  }
+
+  addFunction(deviceId: string, entry: Partial<BusEntry> = {}): void {
+    const bus = deviceId.startsWith("0000:") ? "pci" : "auxiliary";
+    this.bus.set(deviceId, { bus, driver: "mlx5_core", isPhysicalFunction: false, enabledVfs: 0, ...entry });
+  }
+
+  addDevice(deviceId: string, index: number, more: Partial<Device> = {}): Device {
+    const device = {
+      index,
+      name: `mlx5_${index}`,
+      space: this.host,
+      deviceId,
+      uverbs: `uverbs${index}`,
+      ...more,
+    };
+    this.devices.push(device);
+    return device;
+  }
+
+  openNetns(path: string): Netns {
+    const space = this.paths.get(path) ?? this.held.get(path);
+    if (!space) throw new NetnsError(path, "missing", undefined);
+    const netns = new MemoryNetns(this, path, space);
+    this.open.add(netns);
+    return netns;
+  }
+
+  isHostNetns(path: string): boolean {
+    return this.paths.get(path) === this.host;
+  }
+
+  *listNetns(): Generator<{ path: string; inode: number }> {
+    yield { path: "/proc/1/ns/net", inode: this.host.inode };
+    for (const [path, { inode }] of this.held) yield { path, inode };
+  }
+
+  getBootTimeUs(): number {
+    return ++this.bootTimeUs;
+  }
+
+  getRdmaMode(): RdmaMode {
+    this.assertRdma();
+    return this.mode;
+  }
+
+  listVirtualFunctions(): VirtualFunction[] {
+    return this.virtualFunctions;
+  }
+
+  getBusDevice(id: string): BusDevice | undefined {
+    const entry = this.bus.get(id);
+    if (!entry) return undefined;
+    const own = this.devices.filter(({ deviceId }) => deviceId === id);
+    return {
+      id,
+      ...entry,
+      rdmaDevices: own.filter((device) => device.space === this.host && !isHidden(device, "sysfs"))
+        .map(({ name }) => name),
+      rdmaDeviceCount: own.length,
+      uverbs: own.filter((device) => this.hasUverbs && !isHidden(device, "uverbs"))
+        .flatMap(({ uverbs, name }) => uverbs ? [{ name: uverbs, rdmaDevice: name }] : []),
+    };
+  }
+
+  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
+    const directory = openDirectory(`${this.root}${base}`, names, make);
+    this.open.add(directory);
+    return {
+      path: directory.path,
+      [Symbol.dispose]: () => {
+        directory[Symbol.dispose]();
+        this.open.delete(directory);
+      },
+    };
+  }
+
+  tryLock(path: string): Disposable | undefined {
+    Deno.statSync(path);
+    if (this.locked.has(path)) return undefined;
+    const lock = {
+      [Symbol.dispose]: () => {
+        this.locked.delete(path);
+        this.open.delete(lock);
+      },
+    };
+    this.locked.add(path);
+    this.open.add(lock);
+    return lock;
+  }
+
+  assertWritable(path: string): void {
+    if (!this.writable) throw new SyscallError(`write to ${JSON.stringify(path)}`, 30);
+  }
+
+  sleep(milliseconds: number): void {
+    this.sleptMs += milliseconds;
+    this.onSleep();
+  }
+
+  assertRdma(): void {
+    if (!this.hasRdma) throw new SyscallError("open a netlink socket (protocol 20)", EPROTONOSUPPORT);
+  }
+}
+
+/** What the kernel tells of a device. */
+function shown({ index, name, parent }: Device): RdmaDevice {
+  return { index, name, ...(parent ? { parent } : {}) };
+}
+
+function isHidden({ hiddenFrom }: Device, view: "sysfs" | "uverbs" | "netlink"): boolean {
+  return hiddenFrom?.includes(view) ?? false;
+}
+
+class MemoryNetns implements Netns {
+  readonly fd = 0;
+  readonly inode: number;
+
+  constructor(readonly kernel: MemoryKernel, readonly path: string, readonly space: Space) {
+    this.inode = space.inode;
+  }
+
+  getCookie(): string | undefined {
+    this.kernel.assertRdma();
+    return this.space.cookie;
+  }
+
+  [Symbol.dispose](): void {
+    this.kernel.open.delete(this);
+  }
+
+  listRdmaDevices(): RdmaDevice[] {
+    this.kernel.listings++;
+    const missed = [...this.kernel.missedByList].map(({ index }) => index);
+    this.kernel.missedByList.clear();
+    return this.#visible().filter(({ index }) => !missed.includes(index)).map(shown);
+  }
+
+  #visible(): Device[] {
+    this.kernel.assertRdma();
+    const { mode, devices } = this.kernel;
+    return devices.filter((device) => {
+      return (mode === "shared" || device.space === this.space) && !isHidden(device, "netlink");
+    });
+  }
+
+  getRdmaDevice(index: number): RdmaDevice | undefined {
+    return this.#visible().filter((device) => device.index === index).map(shown)[0];
+  }
+
+  moveRdmaDevice(index: number, to: Netns): void {
+    const device = this.#find(`move RDMA device ${index}`, index);
+    const target = (to as MemoryNetns).space;
+    if (target === this.space) {
+      throw new Error(`Device ${device.name} is there already: the kernel would reset it`);
+    }
+    const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
+    if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
+    if (this.kernel.isTaken(device.name, target, device)) {
+      throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
+    }
+    this.kernel.place(device, target);
+  }
+
+  renameRdmaDevice(index: number, name: string): void {
+    const what = `rename RDMA device ${index} to ${JSON.stringify(name)}`;
+    const device = this.#find(what, index);
+    this.kernel.onRename(device, name);
+    if (this.kernel.isTaken(name, this.space, device)) throw new NetlinkError(what, EEXIST);
+    device.name = name;
+  }
+
+  getUverbs(index: number): string | undefined {
+    this.kernel.hasUverbs = true;
+    return this.#visible().find((device) => device.index === index)?.uverbs;
+  }
+
+  listResources(index: number): ResourceCount[] {
+    return this.#find("ask for resources", index).resources ?? [];
+  }
+
+  getLink(name: string): Link | undefined {
+    this.kernel.linkLookups.push(name);
+    return this.space.links.get(name);
+  }
+
+  #find(what: string, index: number): Device {
+    const device = this.#visible().find((device) => device.index === index);
+    if (!device) throw new NetlinkError(what, EINVAL);
+    return device;
+  }
+}

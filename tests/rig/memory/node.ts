@@ -1,0 +1,140 @@
+import { DeviceIndexes } from "../../../src/plugin/device_indexes.ts";
+import { createPlugin } from "../../../src/plugin/plugin.ts";
+import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record.ts";
+import { State } from "../../../src/plugin/state.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { call, CONFIG, type Outcome, type Variables } from "../../support/call.ts";
+import { type Device, MemoryKernel, type Space } from "./kernel.ts";
+
+export const POD = "/run/netns/pod";
+export const VF = "0000:3b:00.2";
+/** Where a namespace is found that lost its path. */
+export const HELD = "/proc/42/ns/net";
+/** The record's file of the call that tests make unless they say otherwise. */
+export const FILE = "net-container1-net1";
+
+interface CallParts {
+  variables?: Variables;
+  /** Keys of the configuration besides those of every call. */
+  config?: object;
+  writeOutput?: (text: string) => void;
+}
+
+/**
+ * A node with one virtual function, which has one RDMA device, and a pod. Its records are real files in a temporary
+ * directory. When disposed of it makes sure that no namespace and no lock was left open.
+ */
+export class TestNode implements Disposable {
+  readonly kernel = new MemoryKernel();
+  readonly temporary = Deno.makeTempDirSync();
+  readonly directory: string;
+  readonly state: State;
+  readonly indexes: DeviceIndexes;
+  readonly device: Device;
+  readonly pod: Space;
+
+  constructor(directory = "rdma") {
+    this.directory = `${this.temporary}/${directory}`;
+    this.state = new State(this.directory);
+    this.indexes = new DeviceIndexes(`${this.temporary}/indexes`);
+    this.kernel.root = `${this.temporary}/root`;
+    this.kernel.addFunction(VF);
+    this.device = this.kernel.addDevice(VF, 2);
+    this.pod = this.kernel.addNetns(POD);
+    this.kernel.held.set("/proc/7/ns/net", this.pod); // its processes
+    this.pod.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
+  }
+
+  /** A node on which ADD was done. */
+  static async added(): Promise<TestNode> {
+    const node = new TestNode();
+    await node.succeed("ADD");
+    return node;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+    assertEquals(this.kernel.open.size, 0, "a namespace or a lock was left open");
+  }
+
+  /** Makes a call; the configuration names the virtual function. */
+  call(command: string, { variables, config, writeOutput }: CallParts = {}): Promise<Outcome> {
+    return call(command, {
+      ...(variables ? { variables } : {}),
+      config: { ...CONFIG, deviceID: VF, logLevel: "debug", ...config },
+      handlers: createPlugin(this),
+      ...(writeOutput ? { process: { writeOutput } } : {}),
+    });
+  }
+
+  /** Makes a call that must succeed. */
+  async succeed(command: string, parts?: CallParts): Promise<Outcome> {
+    const outcome = await this.call(command, parts);
+    assertEquals(outcome.code, 0, outcome.lines.join(""));
+    return outcome;
+  }
+
+  /** Makes a call that must fail with a code. */
+  async fail(command: string, code: number, parts?: CallParts): Promise<Outcome> {
+    const outcome = await this.call(command, parts);
+    assertEquals(outcome.json?.code, code, outcome.lines.join(""));
+    return outcome;
+  }
+
+  /** Names of the files that are there. */
+  files(): string[] {
+    return this.state.exists() ? [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort() : [];
+  }
+
+  /** Writes a file into the state directory, a record or any text. */
+  write(file: string, content: string | AttachmentRecord): void {
+    this.state.create();
+    const text = typeof content === "string" ? content : formatRecord(content);
+    Deno.writeTextFileSync(`${this.directory}/${file}`, text);
+  }
+
+  /** The record of the call that tests make unless they say otherwise, as ADD writes it. */
+  record(more: Partial<AttachmentRecord> = {}): AttachmentRecord {
+    return {
+      attachment: { network: "net", containerID: "container1", ifname: "net1" },
+      deviceId: VF,
+      devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
+      netns: { path: POD, inode: this.pod.inode, ...(this.pod.cookie ? { cookie: this.pod.cookie } : {}) },
+      bootId: "boot-1",
+      createdAt: 1000,
+      ...more,
+    };
+  }
+
+  /** Writes the record of another container, which claims the same function. @returns its file's name */
+  claim(containerID: string, more: Partial<AttachmentRecord> = {}): string {
+    const file = `net-${containerID}-net1`;
+    this.write(file, this.record({ attachment: { network: "net", containerID, ifname: "net1" }, ...more }));
+    return file;
+  }
+
+  /** The pod's path goes; a process keeps the namespace. */
+  losePath(): Space {
+    this.endPod();
+    this.kernel.held.set(HELD, this.pod);
+    return this.pod;
+  }
+
+  /** The pod's path goes and its processes end; the kernel has yet to take the namespace apart. */
+  endPod(): void {
+    this.kernel.paths.delete(POD);
+    this.kernel.held.clear();
+  }
+
+  /** No record is left, and the virtual function's device is there. */
+  assertForgotten(where = "host"): void {
+    assertEquals({ where: this.whereIs(this.device), files: this.files() }, { where, files: [] });
+  }
+
+  /** Where a device is, for assertions: "host", or the path of its namespace. */
+  whereIs(device: Device): string {
+    if (device.space === this.kernel.host) return "host";
+    const all = [...this.kernel.paths, ...this.kernel.held];
+    return all.find(([, space]) => space === device.space)?.[0] ?? "nowhere";
+  }
+}

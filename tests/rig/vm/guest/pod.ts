@@ -1,0 +1,72 @@
+import { parseAll } from "../../../../src/cli/validate/source.ts";
+import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
+import { type Outcome, sh, shOk } from "./sh.ts";
+
+/** A pod's specification, as far as a runtime acts on it here. */
+export interface Pod {
+  hostNetwork?: boolean;
+  initContainers?: Container[];
+  containers: Container[];
+  volumes?: { name: string; hostPath: { path: string; type: string } }[];
+}
+
+interface Probe {
+  exec: { command: string[] };
+}
+
+export interface Container {
+  name: string;
+  /** Takes the place of the image's entry point. */
+  command?: string[];
+  args: string[];
+  securityContext: { capabilities: { add?: string[] } };
+  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
+  readinessProbe?: Probe;
+  livenessProbe?: Probe;
+}
+
+/** The pod of the DaemonSet that kustomize builds of a directory of the project. */
+export async function daemonSetPod(directory: string): Promise<Pod> {
+  const [daemonSet] = parseAll(await shOk(`kustomize build '${PROJECT}/${directory}'`));
+  return (daemonSet as { spec: { template: { spec: Pod } } }).spec.template.spec;
+}
+
+/** One of the pod's containers. @throws {Error} if it has none of that name */
+export function containerOf({ initContainers = [], containers }: Pod, name: string): Container {
+  const found = [...initContainers, ...containers].find((one) => one.name === name);
+  if (!found) throw new Error(`The pod has no container ${name}`);
+  return found;
+}
+
+/**
+ * Runs a container as a runtime does: in namespaces of its own, in a read-only root with the executable as
+ * entrypoint, /sys read-only, the volumes where they are wanted, and no capability but those it asks for. Seccomp and
+ * AppArmor are missing here.
+ */
+export async function runContainer(pod: Pod, container: Container): Promise<Outcome> {
+  const { command = ["/rdma-cni"], args, securityContext, volumeMounts = [] } = container;
+  const mounts = volumeMounts.flatMap(({ name, mountPath, readOnly = false }) => {
+    const { path, type } = pod.volumes!.find((volume) => volume.name === name)!.hostPath;
+    return [
+      ...(type === "DirectoryOrCreate" ? [`mkdir -p ${path}`] : []),
+      `[ -d .${mountPath} ] || mkdir -p .${mountPath}`,
+      `mount --bind ${path} .${mountPath}`,
+      ...(readOnly ? [`mount -o remount,bind,ro .${mountPath}`] : []),
+    ];
+  });
+  const capabilities = (securityContext.capabilities.add ?? []).map((name) => `,+${name.toLowerCase()}`);
+  const script = [
+    "mkdir -p /run/image && mount -t tmpfs image /run/image && cd /run/image",
+    "mkdir proc sys dev usr && ln -s usr/bin usr/lib usr/lib64 usr/sbin . && mount --bind /usr usr",
+    "touch dev/null && mount --bind /dev/null dev/null",
+    `touch rdma-cni && mount --bind '${COMPILED_PLUGIN}' rdma-cni`,
+    "mount -t proc -o ro proc proc && mount -t sysfs -o ro sysfs sys",
+    ...mounts,
+    "mount -o remount,bind,ro /run/image",
+    `exec chroot . setpriv --no-new-privs --bounding-set=-all${capabilities.join("")} ${
+      [...command, ...args].join(" ")
+    }`,
+  ];
+  const namespaces = `--mount --pid --fork --ipc ${pod.hostNetwork ? "" : "--net"}`;
+  return await sh(`unshare ${namespaces} sh -euc '${script.join("\n").replaceAll("'", "'\\''")}'`);
+}

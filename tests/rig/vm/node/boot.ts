@@ -1,0 +1,164 @@
+import { fileURLToPath } from "node:url";
+import type { Node } from "./prepare.ts";
+
+/** What to run on the simulated node, and how. */
+export interface Boot {
+  /** Program and arguments. Paths are the host's, see {@linkcode inGuest}. No quotation marks. */
+  command: string[];
+  /** More words for the kernel command line, as in `ib_core.netns_mode=1`. */
+  kernelArguments?: string[];
+  /** Memory of the guest; 2048 unless told. */
+  memoryMiB?: number;
+  /** How long the program may run; the machine itself gets a minute more to start and end. */
+  timeoutMs: number;
+  /** Takes each line that the program writes to its standard output, as it comes. */
+  onLine: (line: string) => void;
+}
+
+const PROJECT = fileURLToPath(new URL("../../../..", import.meta.url));
+const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
+const MACHINE_MS = 60_000;
+
+/**
+ * Starts virtiofsd with the host's files, and in /mnt the project and Deno: the guest has a /tmp, /run and /dev of its
+ * own, which would hide them if they are there, and other users may not look into every home. They are opened before
+ * they are mounted, since /mnt may be where they are.
+ */
+const SHARE = `
+exec 3<"$1" 4<"$2"
+shift 2
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/project
+: >/mnt/deno
+mount --no-canonicalize --rbind /proc/self/fd/3 /mnt/project
+mount --no-canonicalize --bind /proc/self/fd/4 /mnt/deno
+exec 3<&- 4<&- /usr/libexec/virtiofsd "$@"`;
+
+/** Where the guest has a file of the project, or Deno; others are where they are on the host. */
+function inGuest(path: string): string {
+  if (path === Deno.execPath()) return "/mnt/deno";
+  return path.startsWith(PROJECT) ? `/mnt/project/${path.slice(PROJECT.length)}` : path;
+}
+
+/**
+ * Boots the simulated node, runs one program in it and powers it off. What kernel and program say otherwise
+ * is kept in `console.log` of the node's directory.
+ *
+ * @returns the exit status of the program; 137 if it ran into its time limit
+ * @throws {Error} with the end of the console log, if the machine ends without telling a status
+ */
+export async function bootNode(node: Node, boot: Boot): Promise<number> {
+  const directory = await Deno.makeTempDir();
+  const socket = `${directory}/root.sock`;
+  const consoleLog = `${directory}/console.log`;
+  await Deno.writeTextFile(consoleLog, "");
+  const processes: Deno.ChildProcess[] = [];
+  let timer: number | undefined;
+  try {
+    const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, Deno.execPath()];
+    processes.push(start("unshare", [...share, ...virtiofsdArguments(socket)], "null"));
+    await untilExists(socket);
+    const qemu = start("qemu-system-x86_64", qemuArguments(node, boot, socket, consoleLog), "piped");
+    processes.push(qemu);
+    timer = setTimeout(() => kill(qemu), boot.timeoutMs + MACHINE_MS);
+
+    let status: number | undefined;
+    for await (const line of lines(qemu.stdout)) {
+      const end = /^exit-status (\d+)$/.exec(line);
+      if (end) status = Number(end[1]);
+      else boot.onLine(line);
+    }
+    if (status !== undefined) return status;
+    throw new Error(`The simulated node ended without a status; its last words:\n${await tail(consoleLog)}`);
+  } finally {
+    clearTimeout(timer);
+    processes.forEach(kill);
+    await Promise.all(processes.map((process) => process.status));
+    await Deno.copyFile(consoleLog, `${node.directory}/console.log`); // at the end, as boots may overlap
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** The last lines of a log, which tell why a machine ended. */
+export async function tail(path: string): Promise<string> {
+  return (await Deno.readTextFile(path)).trimEnd().split("\n").slice(-40).join("\n");
+}
+
+function virtiofsdArguments(socket: string): string[] {
+  return [
+    `--socket-path=${socket}`,
+    "--shared-dir=/",
+    "--readonly",
+    "--sandbox=none",
+    "--cache=always",
+    "--log-level=error",
+  ];
+}
+
+function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: string): string[] {
+  const memory = `${boot.memoryMiB ?? 2048}M`;
+  return [
+    ...["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2", "-m", memory],
+    ...["-device", "intel-iommu"], // vfio-pci wants one
+    // V8 switches memory protection keys so often that their emulation doubles the time a program takes to start
+    ...["-cpu", "max,-pku"],
+    ...["-display", "none", "-nodefaults", "-no-reboot"],
+    ...["-serial", `file:${consoleLog}`, "-serial", "stdio"],
+    // virtiofs wants memory that virtiofsd can map
+    ...["-object", `memory-backend-memfd,id=memory,size=${memory},share=on`, "-numa", "node,memdev=memory"],
+    ...["-chardev", `socket,id=root,path=${rootSocket}`],
+    ...["-device", "vhost-user-fs-pci,chardev=root,tag=root"],
+    // the NIC: a PF of 7 VFs, on a network that leads nowhere
+    ...["-netdev", "user,id=network,restrict=on"],
+    ...["-device", "pcie-root-port,id=slot1,slot=1", "-device", "igb,bus=slot1,netdev=network"],
+    ...["-kernel", node.kernel.image, "-append", kernelCommandLine(node, boot)],
+  ];
+}
+
+/** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
+function kernelCommandLine(node: Node, boot: Boot): string {
+  const words = [
+    ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
+    "no_timer_check", // on a busy machine the timer is late, which the kernel takes for a broken one
+    ...["root=root", "rootfstype=virtiofs", "ro", `init=${inGuest(INIT)}`],
+    ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
+    ...[`MODULES=${inGuest(node.kernel.moduleRoot)}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
+    ...["--", ...boot.command.map(inGuest)],
+  ];
+  const unfit = words.find((word) => word.includes('"'));
+  if (unfit !== undefined) throw new Error(`Cannot hand over to the guest: quotation mark in ${unfit}`);
+  return words.map((word) => /\s/.test(word) ? `"${word}"` : word).join(" ");
+}
+
+/** Starts a program that the kernel kills if this process dies without having done so. */
+function start(program: string, args: string[], stdout: "piped" | "null"): Deno.ChildProcess {
+  const guard = ["--pdeathsig", "KILL", "--", program];
+  return new Deno.Command("setpriv", { args: [...guard, ...args], stdin: "null", stdout }).spawn();
+}
+
+function kill(process: Deno.ChildProcess): void {
+  try {
+    process.kill("SIGKILL");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has ended
+  }
+}
+
+async function untilExists(path: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (performance.now() < deadline) {
+    if (await Deno.lstat(path).then(() => true, () => false)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`Cannot start virtiofsd: no socket after 10 s`);
+}
+
+async function* lines(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop()!;
+    yield* parts;
+  }
+  if (rest !== "") yield rest;
+}

@@ -1,0 +1,139 @@
+import { fileURLToPath } from "node:url";
+import { assertEquals } from "./assert.ts";
+import { CONFIG, ENVIRONMENT, type Variables } from "./call.ts";
+
+export const PROGRAM = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
+
+/** Far longer than anything takes here. */
+const LIMIT_MS = 5 * 60_000;
+
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+  /** Standard output, when it begins like JSON: then it must be one JSON and nothing more. */
+  // deno-lint-ignore no-explicit-any -- tests look into results and errors of every kind
+  json: any;
+}
+
+interface Start {
+  /** The whole environment; nothing of the tests' own comes with it. */
+  env?: Record<string, string>;
+  stdin?: string | Uint8Array;
+  args?: string[];
+  /** The executable, if it is not the one that was built here. */
+  program?: string;
+  /** A program, with its arguments, that starts the executable: all that follows is appended. */
+  by?: string[];
+}
+
+/**
+ * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the directories that lead
+ * to the project.
+ */
+export function byUser(id: number): string[] {
+  const script = `
+    mount -t tmpfs tmpfs /mnt
+    install -m 755 "$0" /mnt/rdma-cni
+    exec setpriv --reuid=${id} --regid=${id} --clear-groups /mnt/rdma-cni "$@"`;
+  return ["unshare", "--mount", "sh", "-euc", script];
+}
+
+/** Runs the executable to its end, which it is brought to when it takes much too long. */
+export async function start(
+  { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
+): Promise<Outcome> {
+  const [first, ...rest] = [...by, program, ...args];
+  const options = {
+    args: rest,
+    env,
+    clearEnv: true,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  } as const;
+  const child = new Deno.Command(first!, options).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
+  const output = child.output().finally(() => clearTimeout(timer));
+  const writer = child.stdin.getWriter();
+  const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
+  // The program may end without having read all of it.
+  await writer.write(bytes).then(() => writer.close()).catch(() => {});
+  return outcomeOf(await output);
+}
+
+interface Call extends Omit<Start, "env" | "stdin"> {
+  /** CNI_* and other variables besides, or instead of, those of every call; undefined leaves one out. */
+  variables?: Variables;
+  /** Text as it is; an object as keys besides those of every configuration. */
+  config?: string | object;
+}
+
+/** Starts a program that sees an empty directory in the place of the one with this machine's records, if there is one. */
+const WITHOUT_RECORDS = [
+  ...["/usr/bin/unshare", "--mount", "/bin/sh", "-c"],
+  '{ [ ! -d /var/lib/cni ] || mount -t tmpfs none /var/lib/cni; } && exec "$0" "$@"',
+];
+
+/**
+ * Makes a call as a runtime does. What could take a device from a pod of this machine finds no record of one; the
+ * network is called "net", as one of the machine's own may be.
+ */
+export function call(
+  command: string,
+  { variables, config = {}, by = [], ...rest }: Call = {},
+): Promise<Outcome> {
+  const isolation = command === "DEL" || command === "GC" ? WITHOUT_RECORDS : [];
+  const all: Variables = { ...ENVIRONMENT, CNI_COMMAND: command, ...variables };
+  const env = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const stdin = typeof config === "string" ? config : JSON.stringify({ ...CONFIG, ...config });
+  return start({ env: env as Record<string, string>, stdin, by: [...isolation, ...by], ...rest });
+}
+
+/** An ADD that waits for its configuration. */
+export class HeldCall implements Disposable {
+  readonly #child: Deno.ChildProcess;
+
+  constructor(program: string) {
+    const env = { ...ENVIRONMENT, CNI_COMMAND: "ADD" };
+    const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+    this.#child = new Deno.Command(program, { env, clearEnv: true, ...piped }).spawn();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Gives it the configuration and waits for its end. */
+  async end(): Promise<Outcome> {
+    const output = this.#child.output();
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(JSON.stringify(CONFIG)));
+    await writer.close();
+    return outcomeOf(await output);
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+  }
+}
+
+function outcomeOf({ code, ...streams }: Deno.CommandOutput): Outcome {
+  const decoder = new TextDecoder();
+  const [stdout, stderr] = [decoder.decode(streams.stdout), decoder.decode(streams.stderr)];
+  return { code, stdout, stderr, json: stdout.startsWith("{") ? JSON.parse(stdout) : undefined };
+}
+
+/** Asserts that a call failed with one JSON on standard output, and told it on standard error too. */
+export function assertFailed({ code, json, stderr }: Outcome, wanted: number, part = ""): void {
+  assertEquals(
+    [code, json.code, json.msg.includes(part)],
+    [1, wanted, true],
+    `${JSON.stringify(json)}\n${stderr}`,
+  );
+  assertEquals(stderr.includes('level="error"'), true, stderr);
+}
