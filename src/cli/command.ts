@@ -12,6 +12,7 @@ import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /**
  * Runs a command line.
@@ -68,7 +69,7 @@ export function createProgram(name: string, context: Context): Command {
 }
 
 function report(terminal: Terminal, name: string, error: unknown): ExitCode {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   terminal.err(`${name}: ${message}\n`);
   if (!(error instanceof CommandError)) return ExitCode.failed;
   if (error.advice) terminal.err(`${error.advice}\n`);

@@ -3,6 +3,7 @@ import { type Command, type Environment, parseEnvironment, parseTraceId } from "
 import { CniError, ErrorCode } from "./error.ts";
 import type { ChainedConfig } from "./result.ts";
 import { CNI_VERSIONS, type CniVersion, isAtLeast, NEWEST_CNI_VERSION, SINCE } from "./version.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /** The process around one call, as a value: tests run the whole protocol with maps and buffers. */
 export interface Process {
@@ -162,8 +163,4 @@ function report(
     process.log.error(`Cannot write the error to standard output: ${messageOf(cause)}`);
   }
   return 1;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

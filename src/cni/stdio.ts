@@ -2,6 +2,7 @@ import { Log } from "../log.ts";
 import { openForAppending } from "../sys/fd.ts";
 import type { Process } from "./dispatch.ts";
 import { CniError, ErrorCode } from "./error.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /**
  * More than any runtime sends: etcd refuses networks of 1.5 MB. A larger input is a fault, and must not take the node's
@@ -88,7 +89,7 @@ function io<T>(what: string, consequence: string, work: () => T): T {
   } catch (cause) {
     throw new CniError(
       ErrorCode.ioFailure,
-      `Cannot ${what}: ${cause instanceof Error ? cause.message : cause}`,
+      `Cannot ${what}: ${messageOf(cause)}`,
       `the runtime that called the plugin has ended or given up; ${consequence}`,
       { cause },
     );

@@ -1,5 +1,5 @@
 /** libmnl, which lays out our requests: headers, attributes and their padding. */
-import { EMSGSIZE, SyscallError } from "../sys/errno.ts";
+import { EMSGSIZE, messageOf, SyscallError } from "../sys/errno.ts";
 import { type Declarations, type Functions, openLibrary } from "../sys/library.ts";
 
 const SYMBOLS = {
@@ -51,7 +51,7 @@ function tryLibrary(path: string, causes: string[]): Symbols | undefined {
     openedPath = path;
     return library;
   } catch (cause) {
-    causes.push(cause instanceof Error ? cause.message : String(cause));
+    causes.push(messageOf(cause));
     return undefined;
   }
 }

@@ -22,6 +22,7 @@ import {
   UnreadableRecord,
 } from "./record.ts";
 import { restoreDevices } from "./restore.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /**
  * Moves the RDMA devices of the attachment's function into the pod's namespace and prints the result it was given.
@@ -211,7 +212,7 @@ function undo({ environment, log }: Call, node: Node, file: string, record: Atta
   try {
     if (restoreDevices(node, log, file, record, environment.netns)) node.state.remove(file);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);
   }
 }

@@ -7,6 +7,7 @@ import { LOG_LEVELS } from "../log.ts";
 import type { RawConfig } from "./config_schema.ts";
 import { deviceInfoPathForm } from "./device_info_path.ts";
 import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /** A container's interface on a network: what the runtime adds and deletes. */
 export interface AttachmentKey {
@@ -226,7 +227,7 @@ function parseObject(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new CniError(ErrorCode.undecodable, `Cannot read network configuration: not JSON`, reason, {
       cause,
     });

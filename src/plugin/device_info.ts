@@ -2,7 +2,7 @@ import { type Call, isObject, keepNumber } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../sys/files.ts";
-import { ENOTDIR, SyscallError } from "../sys/errno.ts";
+import { ENOTDIR, messageOf, SyscallError } from "../sys/errno.ts";
 import type { Node } from "./node.ts";
 
 /** Far more than the keys of the specification take. */
@@ -102,7 +102,7 @@ function attempt<T>(verb: string, path: string, work: () => T): T {
     return work();
   } catch (error) {
     if (error instanceof CniError) throw error;
-    throw failure(verb, path, error instanceof Error ? error.message : String(error));
+    throw failure(verb, path, messageOf(error));
   }
 }
 

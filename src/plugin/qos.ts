@@ -4,6 +4,7 @@ import { type Claim, findNewerClaim } from "./claims.ts";
 import type { RdmaQos } from "./config.ts";
 import type { Node } from "./node.ts";
 import type { AttachmentRecord, OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
+import { messageOf } from "../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
 
@@ -102,8 +103,4 @@ function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[],
   } catch (error) {
     log.warning(`${messageOf(error)}; the device keeps the QoS of the pod`);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -8,6 +8,7 @@ import {
   parseRecord,
   UnreadableRecord,
 } from "./record.ts";
+import { messageOf } from "../sys/errno.ts";
 
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";
@@ -138,7 +139,7 @@ export class State {
     try {
       return parseRecord(Deno.readTextFileSync(path), found.mtime?.getTime() ?? 0);
     } catch (error) {
-      throw fault(error instanceof Error ? error.message : String(error));
+      throw fault(messageOf(error));
     }
   }
 
@@ -146,7 +147,7 @@ export class State {
     try {
       return work();
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw new CniError(
         ErrorCode.ioFailure,
         `Cannot ${verb} ${JSON.stringify(path)}: ${reason}`,

@@ -75,6 +75,11 @@ export function errnoOf(error: unknown): number | undefined {
   return errno === undefined ? undefined : Number(errno);
 }
 
+/** What an error says, also if it is not an Error. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** A system call that failed; what the kernel says in a netlink *reply* is another class. */
 export class SyscallError extends Error {
   override readonly name = "SyscallError";

@@ -1,3 +1,4 @@
+import { messageOf } from "./errno.ts";
 /**
  * Shared libraries whose functions are made on first use. Deno.dlopen compiles a fast path for each function it is given,
  * which takes 0.1 to 0.4 ms, more than 1 ms and 1 MB for the first; so it is asked for addresses alone. A function that
@@ -43,7 +44,7 @@ function addressesIn(path: string, names: readonly string[]): Readonly<Record<st
   try {
     return Deno.dlopen(path, Object.fromEntries(names.map((name) => [name, ADDRESS]))).symbols;
   } catch (cause) {
-    const words = cause instanceof Error ? cause.message : String(cause);
+    const words = messageOf(cause);
     throw new Error(words.replace(/^(Could not open library: )+/, ""), { cause });
   }
 }

@@ -9,7 +9,7 @@ const ALLOWED: Record<string, RegExp> = {
   sys: /^$/,
   netlink: /^sys\//,
   kernel: /^(netlink|sys)\//,
-  cni: /^(log\.ts$|sys\/fd\.ts$)/,
+  cni: /^(sys\/|log\.ts$)/,
   plugin: /^(cni\/|kernel\/(kernel|qos)\.ts$|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$)/,
   cli: /^(plugin\/|cni\/|kernel\/|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$|version\.ts$)/,
   "main.ts": /./,

@@ -1,7 +1,7 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { AdminKernel } from "../../kernel/kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
-import { EACCES, EPERM, SyscallError } from "../../sys/errno.ts";
+import { EACCES, EPERM, messageOf, SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import type { Verdict } from "../report.ts";
 
@@ -70,7 +70,7 @@ function unreadable(group: Group, error: unknown): Finding {
     return problem(group, error.message, error.advice ?? "see the kernel log");
   }
   const known = toCniError(error);
-  const text = known instanceof Error ? known.message : String(known);
+  const text = messageOf(known);
   if (isPermission(error)) return problem(group, text, "run it as root, with all capabilities");
   if (!(known instanceof CniError)) return problem(group, text, "repair what keeps it from being read");
   if (known.code === ErrorCode.rdmaUnavailable) {

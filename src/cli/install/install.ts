@@ -15,6 +15,7 @@ import {
   type Sources,
 } from "./layout.ts";
 import { partsIn } from "./parts.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 /** How a command goes about it. */
 export interface Options {
@@ -68,7 +69,7 @@ function findFault(directory: string, sources: Sources): string | undefined {
     }
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 

@@ -4,6 +4,7 @@
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { ifPresent, replaceFile } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 /** The file that is ours; modprobe reads those of all directories by name. */
 export const OPTIONS_FILE = "/etc/modprobe.d/rdma-cni.conf";
@@ -72,7 +73,7 @@ function write(path: string, text: string): void {
     Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
     replaceFile(path, text, 0o644, { durable: true });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new CommandError(
       `Cannot persist the RDMA namespace mode: Cannot write ${JSON.stringify(path)}: ${reason}`,
       "The directory must be writable and have space left; on an image-based system put the file into the image.",

@@ -5,6 +5,7 @@ import { addExamples } from "../help.ts";
 import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
 import { type Context, printJson } from "../terminal.ts";
 import { type FileVerdict, judgeFiles } from "./validate.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 const NOTES = `
 A file holds one network configuration, or a list of plugins (.conflist), as JSON; or NetworkAttachmentDefinitions of
@@ -64,7 +65,7 @@ function readText(path: string): string {
     using file = Deno.openSync(path);
     return readAll(file, FILE_LIMIT);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const name = path === "-" ? nameOf(path) : JSON.stringify(path);
     throw new CommandError(`Cannot check ${name}: ${reason}`, undefined, ExitCode.usage, {
       cause: error,
