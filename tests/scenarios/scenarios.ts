@@ -1,0 +1,8 @@
+import { ADD } from "./add.ts";
+import { CHECK } from "./check.ts";
+import { DEL } from "./del.ts";
+import { GC } from "./gc.ts";
+import { NAMES } from "./names.ts";
+import type { Scenario } from "./scenario.ts";
+
+export const SCENARIOS: readonly Scenario[] = [...ADD, ...DEL, ...NAMES, ...GC, ...CHECK];
