@@ -24,7 +24,7 @@ const inPod = (more: object = {}) => ({ name: "net1", sandbox: podPath("pod"), .
 const SOURCES: {
   name: string;
   of: (rig: Rig) => NodeFunction;
-  config: (rig: Rig, of: NodeFunction) => object;
+  config: (rig: Rig, of: NodeFunction) => Async<object>;
 }[] = [
   {
     name: "runtimeConfig.deviceID, before deviceID",
@@ -285,8 +285,11 @@ export const ADD: Scenario[] = [
       ) {
         const change = { config: { rdmaDevices } };
         await pod.add(change);
-        await pod.assertAt(...names.map((name) => `${moved.includes(name) ? "pod" : "host"} ${name}`));
+        const places = names.map((name) => `${moved.includes(name) ? "pod" : "host"} ${name}`);
+        await pod.assertAt(...places);
         await pod.check(change);
+        await pod.add(change);
+        await pod.assertAt(...places);
         await pod.del(change);
         await pod.assertAt(...names.map((name) => `host ${name}`));
         await assertNothingLeft(rig);
@@ -359,6 +362,10 @@ export const ADD: Scenario[] = [
       assertWarning(added, /goes without an RDMA device/);
       assert.deepEqual(records(rig), []);
       await pod.check();
+      const checked = await pod.call("CHECK", {
+        config: { optional: undefined, onSharedMode: undefined, ...other },
+      });
+      assert.ok([code, 113].includes(checked.json.code), checked.output);
       await pod.del();
       assert.deepEqual([await placesOf(rig, pod.function_), records(rig)], [before, []]);
     },

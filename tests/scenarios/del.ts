@@ -161,11 +161,12 @@ export const DEL: Scenario[] = [
   })),
 
   {
-    name: "del: CNI_NETNS is the host's namespace and there is no record: nothing moves",
+    name: "del: there is no record, and the call names no namespace or no function: nothing moves",
     run: async (rig) => {
       const pod = await addedPod(rig);
       removeRecord(rig);
-      await pod.del({ netns: HOST });
+      assert.match((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
+      await pod.del({ config: { deviceID: undefined } });
       await pod.assertAt(`pod ${pod.device}`);
       assert.deepEqual(records(rig), []);
     },

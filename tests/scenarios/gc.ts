@@ -15,6 +15,7 @@ import {
 } from "./scenario.ts";
 
 const VALID = "cni.dev/valid-attachments";
+const OLDER = "cni.dev/attachments";
 /** A container ID as runtimes make them, which cannot be a part of a network's name. */
 const HEX = "0123456789abcdef".repeat(4);
 
@@ -48,7 +49,7 @@ export const GC: Scenario[] = [
       const pod = await addTo(rig, "pod", 0);
       const { log } = assertQuiet(await gc(rig, {}));
       assert.match(log, /nothing is collected/);
-      assertQuiet(await gc(rig, { "cni.dev/attachments": [{ containerID: "pod", ifname: "net1" }] }));
+      assertQuiet(await gc(rig, { [VALID]: null, [OLDER]: [{ containerID: "pod", ifname: "net1" }] }));
       assert.deepEqual(records(rig), ["net-pod-net1"]);
       await pod.assertAt(`pod ${pod.device}`);
       assertQuiet(await gc(rig, { [VALID]: [] }));
@@ -111,8 +112,9 @@ export const GC: Scenario[] = [
     },
   },
   {
-    name: "gc: without records it makes no directory",
+    name: "gc: where there was never an ADD neither it nor DEL makes a directory",
     run: async (rig) => {
+      await new Attachment(rig, rig.vf(0)).del();
       assertQuiet(await gc(rig, { [VALID]: [] }));
       assert.throws(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
     },

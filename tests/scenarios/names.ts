@@ -104,6 +104,7 @@ export const NAMES: Scenario[] = [
         assert.deepEqual(recorded, [{ index, hostName: pod.device, podName }]);
         await pod.check();
         await pod.add();
+        assert.deepEqual(readRecord(rig, `net-container1-net${i + 1}`).devices, recorded);
       }
       assert.deepEqual(await rig.listDevices(), after);
       await first!.del();
@@ -209,6 +210,8 @@ export const NAMES: Scenario[] = [
         const { json, log } = await named(rig, 0, name).fail("ADD", 114, words);
         assert.equal(/EEXIST \(17\)/.test(json.details), isKernels);
         assert.match(json.details, /"rdmaDeviceNameConflict"/);
+        const what = `Cannot rename RDMA device "${rig.vf(0).rdmaDevices[0]}": the name "${name}" is taken: `;
+        assert.ok(json.msg.startsWith(what), json.msg);
         assert.doesNotMatch(log, /moved to/);
         assert.deepEqual([await rig.listDevices(), records(rig)], before);
       }
@@ -221,6 +224,7 @@ export const NAMES: Scenario[] = [
       const [{ hostName, podName }] = readRecord(rig).devices;
       assert.deepEqual([hostName, podName], [pod.device, pod.device]);
       await pod.check();
+      await pod.add();
       await pod.del();
       assert.deepEqual([await rig.listDevices(), records(rig)], before);
     },
