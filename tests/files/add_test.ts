@@ -37,17 +37,6 @@ Deno.test("the lock is held while a device moves", async () => {
   assertEquals(held, true);
 });
 
-Deno.test("when the second device cannot be moved, the first returns to the host and nothing is recorded", async () => {
-  using node = new TestNode();
-  const other = node.kernel.addDevice(VF, 3);
-  node.kernel.onMove = (device) => device === other ? EBUSY : undefined;
-  const { json } = await node.fail("ADD", 120);
-  assertStringIncludes(json.msg, 'RDMA device "mlx5_3"');
-  assertStringIncludes(json.details, "EBUSY");
-  assertEquals([node.device, other].map((device) => node.whereIs(device)), ["host", "host"]);
-  assertEquals(node.files(), []);
-});
-
 Deno.test("when the result cannot be printed, the device returns to the host and nothing is recorded", async () => {
   using node = new TestNode();
   const writeOutput = () => {
@@ -147,22 +136,6 @@ Deno.test("without ib_core ADD is code 100", async () => {
   node.kernel.hasRdma = false;
   const { json } = await node.fail("ADD", 100);
   assertStringIncludes(json.details, "modprobe -a ib_core mlx5_ib");
-});
-
-Deno.test("a namespace that is not there is code 8", async () => {
-  using node = new TestNode();
-  await node.fail("ADD", 8, { variables: { CNI_NETNS: "/run/netns/missing" } });
-});
-
-Deno.test("ADD in the host's own namespace is code 8", async () => {
-  using node = new TestNode();
-  await node.fail("ADD", 8, { variables: { CNI_NETNS: "/proc/1/ns/net" } });
-});
-
-Deno.test("without a result before it ADD is code 7", async () => {
-  using node = new TestNode();
-  await node.fail("ADD", 7, { config: { prevResult: null } });
-  assertEquals(node.whereIs(node.device), "host");
 });
 
 Deno.test("an attachment whose file is another one's is code 7, and the other's record stays", async () => {

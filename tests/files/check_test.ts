@@ -1,13 +1,6 @@
 import { TestNode } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
-Deno.test("CHECK needs mode exclusive", async () => {
-  using node = new TestNode();
-  await node.succeed("ADD");
-  node.kernel.mode = "shared";
-  await node.fail("CHECK", 101);
-});
-
 Deno.test("CHECK needs no lock", async () => {
   using node = new TestNode();
   await node.succeed("ADD");
@@ -35,7 +28,6 @@ Deno.test("STATUS asks about the directory itself when there is one, else about 
 
 for (
   const [name, change, told] of [
-    ["mode shared", { mode: "shared" }, "mode shared"],
     ["a read-only state directory", { writable: false }, "EROFS"],
     ["no ib_core", { hasRdma: false }, "the kernel has none"],
   ] as const

@@ -34,8 +34,8 @@ export interface Rig {
   unbind(of: NodeFunction): Async<void>;
   /** Takes the driver from a virtual function and gives it back, which makes new devices: one unless told. */
   rebind(of: NodeFunction, deviceCount?: number): Async<void>;
-  /** Rebinds a virtual function to a driver that cannot take a device away from its users. */
-  makeImmovable(of: NodeFunction): Async<void>;
+  /** Rebinds a virtual function to a driver that cannot take the last of its new devices away from its users. */
+  makeImmovable(of: NodeFunction, deviceCount?: number): Async<void>;
   /** Makes an SMI sub-device, from the host unless told; it appears on the host. */
   addSubdevice(name: string, parent: string, netns?: string): Async<void>;
   removeSubdevice(name: string): Async<void>;

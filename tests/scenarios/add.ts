@@ -77,7 +77,19 @@ const SOURCES: {
 ];
 
 /** What ADD refuses, leaving everything as it is. */
-const REFUSED: { name: string; config: (rig: Rig) => Async<object>; code?: number; words: RegExp }[] = [
+interface Refused {
+  name: string;
+  /** A virtual function that is prepared for it, instead of no deviceID at all. */
+  prepare?: (rig: Rig, of: NodeFunction) => Async<void>;
+  config?: (rig: Rig) => Async<object>;
+  netns?: string;
+  code?: number;
+  words: RegExp;
+}
+
+const none = () => {};
+
+const REFUSED: Refused[] = [
   {
     name: "an address that two virtual functions have",
     config: async (rig) => {
@@ -99,36 +111,46 @@ const REFUSED: { name: string; config: (rig: Rig) => Async<object>; code?: numbe
   { name: "a path for a function", config: () => ({ deviceID: "../../../etc" }), words: /no such/ },
   {
     name: "a function without driver",
-    config: async (rig) => {
-      const of = rig.vf(1);
-      await rig.unbind(of);
-      return { deviceID: of.deviceId };
-    },
+    prepare: (rig, of) => rig.unbind(of),
     words: /no driver is bound to it/,
   },
   {
     name: "a function whose driver makes no RDMA device",
-    config: async (rig) => {
-      const of = rig.vf(1);
-      await rig.rebind(of, 0);
-      return { deviceID: of.deviceId };
-    },
+    prepare: (rig, of) => rig.rebind(of, 0),
     words: /driver "igbvf" has made no RDMA device/,
   },
-  {
-    name: "a function that a driver cannot take from its users",
-    config: async (rig) => {
-      await rig.makeImmovable(rig.vf(1));
-      return { deviceID: rig.vf(1).deviceId };
-    },
+  ...[1, 2].map((count) => ({
+    name: `a function the last of whose ${count} devices the driver cannot take from its users`,
+    prepare: (rig: Rig, of: NodeFunction) => rig.makeImmovable(of, count),
     code: 120,
-    words: /no disassociate_ucontext/,
-  },
+    words: /cannot take it away.*disassociate_ucontext.*EOPNOTSUPP \(95\)/,
+  })),
   {
     name: "a physical function when allowPF is false",
     config: (rig) => ({ deviceID: rig.pf().deviceId, allowPF: false }),
     code: 112,
     words: /"allowPF" is false/,
+  },
+  {
+    name: "a call that is not chained",
+    prepare: none,
+    config: () => ({ prevResult: undefined }),
+    code: 7,
+    words: /no prevResult.*after one such as "sriov"/,
+  },
+  {
+    name: "a namespace that is missing",
+    prepare: none,
+    netns: "absent",
+    code: 8,
+    words: /"\/run\/netns\/absent": it does not exist/,
+  },
+  {
+    name: "the plugin's own namespace",
+    prepare: none,
+    netns: HOST,
+    code: 8,
+    words: /is the plugin's own network namespace/,
   },
 ];
 
@@ -156,15 +178,34 @@ export const ADD: Scenario[] = [
       await assertNothingLeft(rig, pod);
     },
   })),
-  ...REFUSED.map(({ name, config, code = 110, words }) => ({
+  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words }) => ({
     name: `add: ${name} is refused`,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
-      const call = { config: { deviceID: undefined, ...await config(rig) } };
-      await new Attachment(rig, rig.vf(0), call).fail("ADD", code, words);
+      const function_ = rig.vf(1);
+      await prepare?.(rig, function_);
+      const deviceID = prepare ? function_.deviceId : undefined;
+      const pod = new Attachment(rig, function_, { netns, config: { deviceID, ...await config?.(rig) } });
+      const before = await rig.listDevices();
+      await pod.fail("ADD", code, words);
+      assert.deepEqual(await rig.listDevices(), before);
       await assertNothingLeft(rig);
+      await pod.del();
     },
   })),
+  {
+    name: "add: mode shared is refused by ADD, CHECK and STATUS, naming the command that fixes it",
+    run: async (rig) => {
+      await rig.setMode("shared");
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(0));
+      await pod.fail("ADD", 101, /mode shared, want exclusive.*netns-mode set exclusive/);
+      await pod.fail("STATUS", 50, /mode shared.*netns-mode set exclusive/);
+      await pod.fail("CHECK", 101, /mode shared/);
+      await pod.del();
+      assert.deepEqual(records(rig), []);
+    },
+  },
 
   {
     name: "add: a second one changes nothing, a second DEL neither",
@@ -217,6 +258,8 @@ export const ADD: Scenario[] = [
       const words = /container "container1" has it as "net1" on network "net", in \/run\/netns\/pod/;
       await pod.fail("ADD", 111, words, { netns: "other", containerId: "container2" });
       await pod.fail("ADD", 111, words, { ifname: "net2" });
+      await pod.del({ netns: "other", containerId: "container2" });
+      await pod.del({ ifname: "net2" });
       await pod.assertAt(`pod ${pod.device}`);
       assert.deepEqual(records(rig), [FILE]);
       await pod.check();

@@ -147,9 +147,10 @@ export class MemoryRig implements Rig, Disposable {
     }
   }
 
-  makeImmovable(of: NodeFunction): void {
-    this.rebind(of);
-    this.#kernel.onMove = ({ deviceId }) => deviceId === of.deviceId ? EOPNOTSUPP : undefined;
+  makeImmovable(of: NodeFunction, deviceCount = 1): void {
+    this.rebind(of, deviceCount);
+    const last = this.#devicesOf(of.deviceId).at(-1);
+    this.#kernel.onMove = (device) => device === last ? EOPNOTSUPP : undefined;
   }
 
   addSubdevice(name: string, parent: string): void {

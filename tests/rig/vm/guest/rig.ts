@@ -83,9 +83,9 @@ export class VmRig implements Rig {
     functions.rebind(deviceId);
   }
 
-  makeImmovable(of: NodeFunction): void {
-    functions.setSimParameter("immovable", 1);
-    this.rebind(of);
+  makeImmovable(of: NodeFunction, deviceCount = 1): void {
+    functions.setSimParameter("immovable", deviceCount);
+    this.rebind(of, deviceCount);
   }
 
   async addSubdevice(name: string, parent: string, netns?: string): Promise<void> {
