@@ -76,8 +76,6 @@ export class MemoryKernel implements Kernel {
   sleptMs = 0;
   /** How often all devices of a namespace were listed. */
   listings = 0;
-  /** Names of the links that were looked up. */
-  readonly linkLookups: string[] = [];
   /** Devices that the next list does not have, since another left while it was made. */
   readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
@@ -301,7 +299,6 @@ class MemoryNetns implements Netns {
   }
 
   getLink(name: string): Link | undefined {
-    this.kernel.linkLookups.push(name);
     return this.space.links.get(name);
   }
 

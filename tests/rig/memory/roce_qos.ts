@@ -6,20 +6,16 @@ import type { Device, MemoryKernel } from "./kernel.ts";
 export class MemoryRoceQos implements RoceQos {
   /** Names of the devices that configfs has a group for. */
   readonly groups = new Set<string>();
-  /** What was asked, in order. */
-  readonly asked: string[] = [];
   /** Runs before each write; true refuses. */
   onWrite: (setting: RoceQosSetting, device: Device) => boolean | void = () => {};
 
   constructor(readonly kernel: MemoryKernel) {}
 
   read(setting: RoceQosSetting, name: string): number[] {
-    this.asked.push(`read ${setting} ${name}`);
     return [...this.#values(setting, this.#find(setting, name))];
   }
 
   write(setting: RoceQosSetting, name: string, value: number | readonly number[]): void {
-    this.asked.push(`write ${setting} ${name}`);
     const device = this.#find(setting, name);
     const values = this.#values(setting, device);
     if (this.onWrite(setting, device)) throw failure(setting, name, "it is refused");
@@ -29,12 +25,10 @@ export class MemoryRoceQos implements RoceQos {
   }
 
   hasGroup(name: string): boolean {
-    this.asked.push(`group ${name}`);
     return this.groups.has(name);
   }
 
   removeGroup(name: string): void {
-    this.asked.push(`remove ${name}`);
     this.groups.delete(name);
   }
 
