@@ -8,15 +8,10 @@ import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "./node.ts";
 /** How long a function may be without RDMA device while its driver is bound anew. Pods that may go without wait for it. */
 const NONE_TIMEOUT_MS = 500;
 
-/** One of a function's RDMA devices, and the name of its uverbs device if it is known. */
-export interface FunctionDevice extends RdmaDevice {
-  readonly uverbs?: string | undefined;
-}
-
-/** A function and its RDMA devices, as far as the host's namespace shows them. */
+/** A function and those of its RDMA devices that are in the host namespace. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
-  readonly onHost: readonly FunctionDevice[];
+  readonly onHost: readonly RdmaDevice[];
 }
 
 /** A function is there, and its driver has made no RDMA device. */
@@ -124,25 +119,26 @@ function explainFailure(found: RdmaFunction): CniError {
  * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
  * more there are, and the index is remembered.
  */
-function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): FunctionDevice[] {
-  const named = bus.rdmaDevices.map((name) => {
-    return { name, uverbs: bus.uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name };
-  });
-  const found = named.flatMap(({ name, uverbs }) => {
-    const device = confirm(netns, numberOf(uverbs), name) ?? confirm(netns, indexes.get(name), name);
-    return device ? { ...device, uverbs } : [];
-  });
-  if (found.length === named.length) return found;
+function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaDevice[] {
+  const found = bus.rdmaDevices.flatMap((name) =>
+    confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, indexes.get(name), name) ?? []
+  );
+  if (found.length === bus.rdmaDevices.length) return found;
   const all = netns.listRdmaDevices();
-  return named.flatMap(({ name, uverbs }) => {
+  return bus.rdmaDevices.flatMap((name) => {
     const device = all.find((listed) => listed.name === name);
-    if (device && device.index !== numberOf(uverbs)) indexes.set(name, device.index);
-    return device ? { ...device, uverbs } : [];
+    if (device && device.index !== uverbsNumber(bus, name)) indexes.set(name, device.index);
+    return device ?? [];
   });
 }
 
-function numberOf(uverbs = ""): number | undefined {
-  const [, number] = /^uverbs(\d+)$/.exec(uverbs) ?? [];
+/** The name of the uverbs device of an RDMA device, as sysfs shows it. */
+export function uverbsOf(bus: BusDevice, name: string): string | undefined {
+  return bus.uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name;
+}
+
+function uverbsNumber(bus: BusDevice, name: string): number | undefined {
+  const [, number] = /^uverbs(\d+)$/.exec(uverbsOf(bus, name) ?? "") ?? [];
   return number === undefined ? undefined : Number(number);
 }
 

@@ -1,3 +1,4 @@
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Call } from "./config.ts";
 
 /** Which attachment is meant: the runtime's key. */
@@ -58,6 +59,12 @@ export function attachmentOf({ environment, config }: Call): Attachment {
 export function isRecordOf({ attachment: owner }: AttachmentRecord, attachment: Attachment): boolean {
   return !owner || owner.network === attachment.network && owner.containerID === attachment.containerID &&
       owner.ifname === attachment.ifname;
+}
+
+/** A recorded device in a namespace: by its index, which it keeps on all its moves, or by name where none is recorded. */
+export function getRecordedDevice(netns: Netns, { index, podName }: RecordedDevice): RdmaDevice | undefined {
+  if (index !== undefined) return netns.getRdmaDevice(index);
+  return netns.listRdmaDevices().find(({ name }) => name === podName);
 }
 
 /** A record that is there but cannot be used. */

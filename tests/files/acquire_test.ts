@@ -161,7 +161,7 @@ Deno.test("a function in a namespace without record is code 111 after waiting fo
   using node = new TestNode();
   node.device.space = node.kernel.addNetns("/run/netns/foreign");
   const { json } = await node.fail("ADD", 111);
-  assertStringIncludes(json.details, "no record of this plugin tells which");
+  assertStringIncludes(json.details, "no record of this plugin names the pod");
   assertEquals(node.whereIs(node.device), "/run/netns/foreign");
 });
 

@@ -158,15 +158,6 @@ Deno.test("DEL restores what the Go plugin moved and renamed, and removes its re
   node.assertForgotten();
 });
 
-Deno.test("DEL of a record of the Go plugin lists the devices of each namespace once", async () => {
-  using node = new TestNode();
-  node.device.space = node.pod;
-  node.write(FILE, GO_RECORD.replace("rdma0", "mlx5_2"));
-  await node.succeed("DEL");
-  assertEquals(node.kernel.listings, 2);
-  node.assertForgotten();
-});
-
 Deno.test("DEL finds what the Go plugin moved in a namespace that lost its path", async () => {
   using node = new TestNode();
   node.device.space = node.losePath();

@@ -15,7 +15,7 @@ const places = (node: TestNode, ...devices: Device[]) =>
   devices.map((device) => `${node.whereIs(device)} ${device.name}`);
 
 const namesInRecord = (node: TestNode, file = FILE) =>
-  node.state.list().find((entry) => entry.file === file)?.record?.devices
+  node.recorded(file).devices
     .map(({ hostName, podName }) => `${hostName} ${podName}`);
 
 /** The node on which ADD gave the device a name. */
@@ -509,8 +509,8 @@ for (
 for (const later of [0, 1]) {
   Deno.test(`GC of two pods, the second ${later} µs younger, that had one device restores its first name`, async () => {
     using node = await takenOver({ rdmaDeviceName: "roce0" });
-    const { bootTimeUs = 0 } = node.state.read(FILE).record!;
-    node.write(SECOND, { ...node.state.read(SECOND).record!, bootTimeUs: bootTimeUs + later });
+    const { bootTimeUs = 0 } = node.recorded(FILE);
+    node.write(SECOND, { ...node.recorded(SECOND), bootTimeUs: bootTimeUs + later });
     await node.succeed("GC", GC);
     assertAsBefore(node);
   });

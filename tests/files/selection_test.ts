@@ -52,7 +52,7 @@ Deno.test("a device that a killed ADD left in the pod counts among the function'
   node.device.space = node.pod;
   await node.succeed("ADD", { config: { rdmaDevices: ["mlx5_2", 2] } });
   assertEquals(inPod(node), ["mlx5_2", "mlx5_3"]);
-  const recorded = node.state.load(node.record().attachment!)?.devices.map(({ hostName }) => hostName);
+  const recorded = node.recorded().devices.map(({ hostName }) => hostName);
   assertEquals(recorded, ["mlx5_2", "mlx5_3"]);
 });
 

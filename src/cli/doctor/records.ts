@@ -1,8 +1,14 @@
 import type { Kernel, Netns } from "../../kernel/kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { openRecorded } from "../../plugin/namespaces.ts";
-import type { AttachmentRecord, RecordedDevice } from "../../plugin/record.ts";
-import { State, STATE_DIRECTORY, type StateEntry } from "../../plugin/state.ts";
+import { type AttachmentRecord, getRecordedDevice } from "../../plugin/record.ts";
+import {
+  isRecord,
+  State,
+  STATE_DIRECTORY,
+  type StoredRecord,
+  type UnreadableFile,
+} from "../../plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
@@ -15,7 +21,7 @@ export function stateDirectory(root: string): string {
 export function examineRecords({ kernel, root }: Node): Finding[] {
   const directory = stateDirectory(root);
   const canMove = isExclusive(kernel);
-  const entries = new State(directory).list();
+  const entries = new State(directory).listFiles();
   const findings = entries.map((entry) => examineEntry(kernel, entry, `${directory}/${entry.file}`, canMove));
   const faults = findings.filter((finding) => finding !== undefined);
   const good = entries.length - faults.length;
@@ -37,29 +43,29 @@ function isExclusive(kernel: Kernel): boolean {
 
 function examineEntry(
   kernel: Kernel,
-  { file, record, fault }: StateEntry,
+  found: StoredRecord | UnreadableFile,
   path: string,
   canMove: boolean,
 ): Finding | undefined {
   const remove = `rm ${quote(path)}`;
-  if (fault) return warning("records", `${fault.message}; its pod's DEL goes by the deviceID alone`, remove);
-  if (!record) return undefined; // deleted since the directory was listed
+  if (!isRecord(found)) {
+    return warning("records", `${found.fault}; its pod's DEL goes by the deviceID alone`, remove);
+  }
   const stale = (why: string, before: string[] = []) =>
-    warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
-  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
+    warning("records", `${found.file} is stale: ${why}`, [...before, remove].join("; "));
+  if (found.bootId !== undefined && found.bootId !== kernel.getBootId()) {
     return stale("it is from before the last boot");
   }
   if (!canMove) return stale("no device can be in a pod without exclusive mode");
-  return examineRecord(kernel, file, record, stale);
+  return examineRecord(kernel, found, stale);
 }
 
 function examineRecord(
   kernel: Kernel,
-  file: string,
-  record: AttachmentRecord,
+  record: StoredRecord,
   stale: (why: string, before?: string[]) => Finding,
 ): Finding | undefined {
-  const { deviceId, netns: recorded } = record;
+  const { file, deviceId, netns: recorded } = record;
   const bus = kernel.getBusDevice(deviceId);
   using netns = recorded && openRecorded(kernel, recorded);
   const isGone = recorded !== undefined && !netns;
@@ -97,10 +103,7 @@ function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): stri
 
 /** Which recorded devices a namespace does not have; by index, which a device keeps, if the record tells it. */
 function listMissing(record: AttachmentRecord, netns: Netns): string[] {
-  const present = netns.listRdmaDevices();
-  const isPresent = ({ index, podName }: RecordedDevice) =>
-    present.some((device) => index === undefined ? device.name === podName : device.index === index);
-  return record.devices.filter((device) => !isPresent(device)).map(({ podName }) => podName);
+  return record.devices.filter((device) => !getRecordedDevice(netns, device)).map(({ podName }) => podName);
 }
 
 function lost(file: string, what: string): Finding {
