@@ -39,7 +39,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
     attach(call, () => print(result), node, pod, template);
   } catch (error) {
     if (!mayGoWithout(error, config)) throw error;
-    log.warning(`The pod goes without an RDMA device of its own: ${(error as Error).message}`);
+    log.warning(`The pod gets no RDMA device: ${messageOf(error)}`);
     print(result);
   }
 }

@@ -80,6 +80,6 @@ function missing(what: string): CniError {
   return new CniError(
     ErrorCode.deviceMissing,
     `Check failed: ${what}`,
-    "delete the pod, so that it is made anew with its RDMA device",
+    "delete the pod, so that a new one gets its RDMA device",
   );
 }

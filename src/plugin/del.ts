@@ -33,7 +33,7 @@ export function del(call: Call, node: Node): void {
   if (isDone) removeRecord(node, log, file);
 }
 
-/** CNI_NETNS. The host's namespace is no pod's: then it is as if the runtime had not said which one is. */
+/** CNI_NETNS, or "" when it is the host namespace: that is never a pod's, so only the record counts then. */
 function podNetns({ environment: { netns }, log }: Call, kernel: Kernel): string {
   if (!netns || !kernel.isHostNetns(netns)) return netns;
   log.info(`CNI_NETNS ${JSON.stringify(netns)} is the host's network namespace: the record alone counts`);

@@ -5,7 +5,7 @@ import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../kernel/kerne
 import type { DeviceIndexes } from "./device_indexes.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "./node.ts";
 
-/** How long a function may be without RDMA device while its driver is bound anew. Pods that may go without wait for it. */
+/** How long a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
 const NONE_TIMEOUT_MS = 500;
 
 /** A function and those of its RDMA devices that are in the host namespace. */
@@ -22,7 +22,7 @@ export class NoRdmaDevice extends CniError {}
  * the device below the interface in the pod, the VF with the interface's address.
  *
  * @param getInterface looks up the interface in the pod
- * @throws {CniError} code 110 when nothing tells, or an address belongs to several VFs
+ * @throws {CniError} code 110 when none of these names one, or an address belongs to several VFs
  */
 export function resolveDeviceId(
   { environment, config, log }: Call,
@@ -115,7 +115,7 @@ function explainFailure(found: RdmaFunction): CniError {
 
 /**
  * A function's devices in a namespace by the names that sysfs gives them. The kernel looks devices up by index only.
- * After a boot a device's index is the number of its uverbs device too. That ends when its driver is bound anew: indexes
+ * After a boot a device's index is the number of its uverbs device too. That ends when its driver is rebound: indexes
  * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
  * more there are, and the index is remembered.
  */
@@ -201,7 +201,7 @@ function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined 
       throw new CniError(
         ErrorCode.deviceNotFound,
         `Cannot tell which device has MAC address "${mac}": ${names.join(", ")} have it`,
-        "give each virtual function an address of its own, or pass the deviceID",
+        "give each virtual function a different address, or pass the deviceID",
       );
     }
   }

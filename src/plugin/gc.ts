@@ -7,7 +7,8 @@ import { restoreDevices } from "./restore.ts";
 import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
 
 /**
- * Restores the devices of this network's attachments that are no longer valid, and removes their records. Goes on after a failure.
+ * Restores the devices of this network's attachments that are no longer valid, and removes their records. A failure
+ * does not stop it.
  *
  * @throws {CniError} code 120 with all failures
  */
@@ -50,7 +51,7 @@ export function gc({ config, log }: Call, node: Node): void {
 
 /**
  * Whether a record is of this network. Where it does not say (1.0, or unreadable) its file's name must, and that can
- * be split in one way only if the container id has the form that container runtimes give it.
+ * be split in only one way if the container ID has the form that container runtimes give it.
  */
 function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {
   if (isRecord(found) && found.attachment) return found.attachment.network === network;

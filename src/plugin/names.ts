@@ -114,6 +114,6 @@ function describeHolder({ kernel, state }: Node, pod: Netns, name: string): stri
   }
   const inPod = find(pod);
   return inPod === undefined
-    ? "a device has it that no record tells of, in another network namespace"
+    ? "a device in another network namespace that is in no record has it"
     : `RDMA device ${inPod} has it, in ${pod.path}`;
 }

@@ -58,7 +58,7 @@ export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly st
 }
 
 /**
- * Gives devices that are on the host the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
+ * Restores the QoS that devices had on the host. Those whose driver was rebound have its defaults already. When
  * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
  * would keep the pod from going away.
  */

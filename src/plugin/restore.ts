@@ -15,7 +15,7 @@ import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from ".
 import type { StoredRecord } from "./state.ts";
 
 /**
- * Brings the devices of a recorded attachment to the host's namespace and gives them their names back. Devices that
+ * Restores the devices of a recorded attachment to the host namespace, under their names there. Devices that
  * are on the host already, or gone, or that a newer attachment owns, are left alone.
  *
  * A device that is in some other namespace, or that the kernel has not given back after some seconds, is out of reach.
@@ -78,7 +78,7 @@ function describeDevice({ index, podName }: RecordedDevice): string {
 }
 
 /**
- * Restores what a namespace has of a function, when no record tells which devices were moved. A device whose IPoIB
+ * Restores what a namespace has of a function when there is no record of what was moved. A device whose IPoIB
  * interface is the pod's is left there: ib-sriov-cni moved both, and restores them after the interface was released.
  *
  * @throws {CniError} code 120 when a device is there but cannot be moved
@@ -188,7 +188,7 @@ function awaitReturn(node: Node, record: StoredRecord): Whereabouts {
 
 /**
  * A device is in the host namespace if the kernel finds it there by its index; sysfs shows it late. An index that is not
- * there is away, unless all devices that the function has are there: then the driver was bound anew, or unbound, and the
+ * there is away, unless all devices that the function has are there: then the driver was rebound, or unbound, and the
  * index has gone for good.
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {

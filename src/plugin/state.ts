@@ -38,7 +38,7 @@ export function isRecord(found: StoredRecord | UnreadableFile): found is StoredR
 export class State {
   constructor(readonly directory: string) {}
 
-  /** The name the Go plugin gives the file of an attachment. */
+  /** The name of an attachment's file, the same as the Go plugin's. */
   fileOf({ network, containerID, ifname }: Attachment): string {
     return `${network}-${containerID}-${ifname}`;
   }

@@ -212,7 +212,7 @@ const TAKEN: Taken[] = [
     take: (node) => {
       addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/stranger");
     },
-    told: "a device has it that no record tells of, in another network namespace",
+    told: "a device in another network namespace that is in no record has it",
   },
 ];
 
@@ -261,7 +261,7 @@ Deno.test("a record from before the last boot does not tell who has a name", asy
   const devices = [{ index: 3, hostName: "mlx5_3", podName: "rdma_net1" }];
   node.write("net-two-net1", node.record({ deviceId: OTHER_VF, netns, devices, bootId: "boot-0" }));
   const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "no record tells of");
+  assertStringIncludes(json.msg, "in no record");
 });
 
 Deno.test("a record of a pod that also has another function's device does not tell who has its name", async () => {
@@ -272,7 +272,7 @@ Deno.test("a record of a pod that also has another function's device does not te
   const variables = { CNI_NETNS: "/run/netns/two", CNI_CONTAINERID: "two" };
   await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.4" } });
   const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "no record tells of");
+  assertStringIncludes(json.msg, "in no record");
 });
 
 Deno.test("of two devices that both keep their names the record says so", async () => {

@@ -110,6 +110,6 @@ function lost(file: string, what: string): Finding {
   return problem(
     "records",
     `${file}: ${what}`,
-    "delete the pod, so that it is made anew with its RDMA device",
+    "delete the pod, so that a new one gets its RDMA device",
   );
 }

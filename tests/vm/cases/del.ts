@@ -241,7 +241,7 @@ vmCase(
     Deno.mkdirSync(`/var/lib/cni/rdma/${FILE}/directory`, { recursive: true });
     const deleted = await pod.del();
     assertQuiet(deleted);
-    assert.match(deleted.stderr, /level="warning".*no regular file/);
+    assert.match(deleted.stderr, /level="warning".*not a regular file/);
     assert.deepEqual(records(), [FILE]);
   },
 );

@@ -197,7 +197,10 @@ vmCase("names: one that is taken is refused, tells who has it, and nothing has c
     "roce0",
     /is taken: container "container2" has it as "net7" on network "net", in \/run\/netns\/other/,
   );
-  await refused(foreign.rdmaDevice, /is taken: a device has it that no record tells of/);
+  await refused(
+    foreign.rdmaDevice,
+    /is taken: a device in another network namespace that is in no record has it/,
+  );
   await hostRdmaDevices(foreign.rdmaDevice, "stranger");
   assertQuiet(await holder.del());
   assertOnHost(function_);
