@@ -69,7 +69,7 @@ function findAvailable(
   checkPhysicalFunction(bus, onHost, config.allowPf, node, log);
   refuseSubDevices(onHost, onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
-  if (pod.inode === node.kernel.hostNetns.inode) return { bus, onHost: [], inPod: onHost };
+  if (pod.inode === node.kernel.getHostNetns().inode) return { bus, onHost: [], inPod: onHost };
   if (countAway(bus) === 0) return { bus, onHost, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
@@ -123,7 +123,7 @@ function checkPhysicalFunction(
     );
   }
   const users = onHost.flatMap(({ index, name }) =>
-    kernel.hostNetns.listResources(index).filter(({ count }) => count > 0n)
+    kernel.getHostNetns().listResources(index).filter(({ count }) => count > 0n)
       .map(({ kind, count }) => `${count} ${kind} on ${name}`)
   );
   const hanging = [...(bus.enabledVfs > 0 ? [`${bus.enabledVfs} virtual functions`] : []), ...users];

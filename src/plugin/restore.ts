@@ -123,7 +123,7 @@ function fetchDevices(
   deviceId: string,
   recorded: readonly RecordedDevice[],
 ): void {
-  if (netns.inode === kernel.hostNetns.inode) return;
+  if (netns.inode === kernel.getHostNetns().inode) return;
   const bus = kernel.getBusDevice(deviceId);
   const listed = netns.listRdmaDevices();
   // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
@@ -152,18 +152,18 @@ function fetchDevices(
  */
 function moveToHost(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
   try {
-    moveDevice(kernel, device, netns, kernel.hostNetns);
+    moveDevice(kernel, device, netns, kernel.getHostNetns());
   } catch (error) {
     if (!(error instanceof CniError) || error.code !== ErrorCode.nameTaken) throw error;
     netns.renameRdmaDevice(device.index, `ibdev${device.index}`);
-    moveDevice(kernel, device, netns, kernel.hostNetns);
+    moveDevice(kernel, device, netns, kernel.getHostNetns());
   }
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
 function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
   if (!bus || bus.rdmaDevices.length === 0) return [];
-  return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
+  return kernel.getHostNetns().listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
 /** Where the devices of a record are. */
@@ -193,7 +193,7 @@ function awaitReturn(node: Node, record: StoredRecord): Whereabouts {
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
   const onHost = devices.map(({ index }) =>
-    index === undefined ? undefined : kernel.hostNetns.getRdmaDevice(index)
+    index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index)
   );
   const away = devices.filter((_, at) => !onHost[at]);
   return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
@@ -206,7 +206,7 @@ function restoreNames(
   record: StoredRecord,
   onHost: Whereabouts["onHost"],
 ): void {
-  const { hostNetns } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
   for (const [at, recorded] of record.devices.entries()) {
     const { index, podName, hostName } = recorded;
     const device = index === undefined && podName !== hostName
