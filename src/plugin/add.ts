@@ -1,15 +1,16 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { acquireDevices, selectDevices } from "./acquire.ts";
-import { type FunctionDevice, resolveDeviceId } from "./device.ts";
+import { acquireDevices, type PlannedDevice } from "./acquire.ts";
+import { resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { mayGoWithout } from "./errors.ts";
 import { moveDevice } from "./move.ts";
-import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./names.ts";
+import { planNames, readNameTemplate, renameDevices } from "./names.ts";
 import { isRecorded } from "./namespaces.ts";
+import { isRecord, type StoredRecord } from "./state.ts";
 import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
@@ -19,7 +20,6 @@ import {
   type AttachmentRecord,
   isRecordOf,
   type OwnRecord,
-  UnreadableRecord,
 } from "./record.ts";
 import { restoreDevices } from "./restore.ts";
 import { messageOf } from "../sys/errno.ts";
@@ -39,7 +39,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
     attach(call, () => print(result), node, pod, template);
   } catch (error) {
     if (!mayGoWithout(error, config)) throw error;
-    log.warning(`The pod goes without an RDMA device of its own: ${(error as Error).message}`);
+    log.warning(`The pod gets no RDMA device: ${messageOf(error)}`);
     print(result);
   }
 }
@@ -55,7 +55,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const links = getPodLinks(call, pod);
   const deviceId = resolveDeviceId(call, kernel, () => links.get(environment.ifname));
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
-  if (pod.inode !== kernel.hostNetns.inode) refuseIpoib(links, deviceId, pod);
+  if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
@@ -68,22 +68,22 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     finish(call, node, earlier, pod, deviceInfo);
     return print();
   }
-  if (earlier) restoreDevices(node, log, file, earlier, environment.netns);
+  if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
-  const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
-  const { onHost, inPod } = choosePodNames(call, node, pod, selected, template);
-  let record = newRecord(attachment, deviceId, [...inPod, ...onHost], node, pod);
+  const devices = planNames(call, node, pod, acquired, template);
+  let record = newRecord(attachment, deviceId, devices, node, pod);
   state.save(record);
   using rollback = new DisposableStack();
-  rollback.defer(() => undo(call, node, file, record));
+  rollback.defer(() => undo(call, node, { file, ...record }));
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
   }
-  const unnamed = giveNames(call, node, pod, kernel.hostNetns, onHost);
+  const [onHost, inPod] = [devices.filter(isOnHost), devices.filter((device) => !isOnHost(device))];
+  const unnamed = renameDevices(call, node, pod, kernel.getHostNetns(), onHost);
   moveAll(node, log, onHost, pod, links);
-  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
+  const kept = renameDevices(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
     record = withoutNames(record, kept);
     state.save(record);
@@ -98,20 +98,23 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
  *
  * @throws {CniError} code 7 when the file is another attachment's
  */
-function loadEarlier(call: Call, { state }: Node): AttachmentRecord | undefined {
+function loadEarlier(call: Call, { state }: Node): StoredRecord | undefined {
   const attachment = attachmentOf(call);
-  try {
-    const earlier = state.load(attachment);
-    if (!earlier || isRecordOf(earlier, attachment)) return earlier;
-    throw belongsToOther(state.fileOf(attachment), earlier);
-  } catch (error) {
-    if (!(error instanceof UnreadableRecord)) throw error;
-    call.log.warning(`${error.message}: it is replaced`);
+  const found = state.load(attachment);
+  if (!found) return undefined;
+  if (!isRecord(found)) {
+    call.log.warning(`${found.fault}: it is replaced`);
     return undefined;
   }
+  if (isRecordOf(found, attachment)) return found;
+  throw belongsToOther(found);
 }
 
-function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): CniError {
+function isOnHost({ location }: PlannedDevice): boolean {
+  return location === "host";
+}
+
+function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
   return new CniError(
     ErrorCode.invalidConfig,
     `Cannot record attachment ${file}: the file belongs to network ${JSON.stringify(owner?.network)}, ` +
@@ -123,7 +126,7 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
 function newRecord(
   attachment: Attachment,
   deviceId: string,
-  devices: readonly NamedDevice[],
+  devices: readonly PlannedDevice[],
   { kernel }: Node,
   pod: Netns,
 ): OwnRecord {
@@ -132,7 +135,7 @@ function newRecord(
   return {
     attachment,
     deviceId,
-    devices: devices.map(({ index, name, podName }) => ({ index, hostName: name, podName })),
+    devices: devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),
@@ -141,7 +144,7 @@ function newRecord(
 }
 
 /** The record of devices of which some have kept the names that they have on the host. */
-function withoutNames(record: OwnRecord, kept: readonly NamedDevice[]): OwnRecord {
+function withoutNames(record: OwnRecord, kept: readonly PlannedDevice[]): OwnRecord {
   const devices = record.devices.map((device) =>
     kept.some(({ index }) => index === device.index) ? { ...device, podName: device.hostName } : device
   );
@@ -174,15 +177,17 @@ function finish(
 function moveAll(
   { kernel }: Node,
   log: Log,
-  devices: readonly FunctionDevice[],
+  devices: readonly PlannedDevice[],
   pod: Netns,
   links: PodLinks,
 ): void {
-  for (const device of devices) moveDevice(kernel, device, kernel.hostNetns, pod);
   for (const device of devices) {
-    const { index, name, uverbs } = device;
+    moveDevice(kernel, { index: device.index, name: device.hostName }, kernel.getHostNetns(), pod);
+  }
+  for (const device of devices) {
+    const { index, hostName: name, uverbs } = device;
     const after = pod.getUverbs(index);
-    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(device, pod);
+    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(name, pod);
     log.info(`RDMA device ${name} (index ${index}) moved to ${pod.path}`);
     if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(name, uverbs, after));
   }
@@ -197,22 +202,20 @@ function explainUverbs(name: string, before: string | undefined, after: string |
     "if the device plugin gave the pod the former, the pod cannot open its device";
 }
 
-function vanished(device: RdmaDevice, pod: Netns): CniError {
+function vanished(name: string, pod: Netns): CniError {
   return new CniError(
     ErrorCode.deviceMissing,
-    `Cannot find RDMA device ${JSON.stringify(device.name)} in network namespace ${
-      JSON.stringify(pod.path)
-    } ` +
+    `Cannot find RDMA device ${JSON.stringify(name)} in network namespace ${JSON.stringify(pod.path)} ` +
       "after the kernel moved it there",
     "its driver was rebound meanwhile, or another program moved it: try again",
   );
 }
 
-function undo({ environment, log }: Call, node: Node, file: string, record: AttachmentRecord): void {
+function undo({ environment, log }: Call, node: Node, record: StoredRecord): void {
   try {
-    if (restoreDevices(node, log, file, record, environment.netns)) node.state.remove(file);
+    if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
   } catch (error) {
     const reason = messageOf(error);
-    log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);
+    log.error(`Rolling back failed, the record ${record.file} stays for DEL: ${reason}`);
   }
 }

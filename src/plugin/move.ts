@@ -53,7 +53,7 @@ export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly R
  * What an errno of RDMA_NLDEV_CMD_SET with a namespace means (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
  * ib_device_set_netns_put and rdma_dev_change_netns).
  *
- * @param isShared asks for the mode, which tells the two causes of EOPNOTSUPP apart
+ * @param isShared asks for the mode, which distinguishes the two causes of EOPNOTSUPP
  */
 export function explainRefusal(errno: number, isShared: () => boolean): { reason: string; advice: string } {
   switch (errno) {

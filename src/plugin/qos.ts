@@ -1,9 +1,10 @@
 import type { Kernel, RoceQos, RoceQosSetting } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { type Claim, findNewerClaim } from "./claims.ts";
+import { findNewerClaim } from "./claims.ts";
 import type { RdmaQos } from "./config.ts";
 import type { Node } from "./node.ts";
-import type { AttachmentRecord, OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
+import type { StoredRecord } from "./state.ts";
+import type { OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
 import { messageOf } from "../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
@@ -57,18 +58,19 @@ export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly st
 }
 
 /**
- * Gives devices that are on the host the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
+ * Restores the QoS that devices had on the host. Those whose driver was rebound have its defaults already. When
  * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
  * would keep the pod from going away.
  */
-export function restoreQos(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
   const touched = record.devices.filter(({ qos }) => qos);
   if (touched.length === 0) return;
-  const { roceQos, hostNetns } = node.kernel;
-  const owner = findNewerClaim(node, file, record);
+  const { roceQos } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
+  const owner = findNewerClaim(node, record);
   if (owner) handOver(node, log, touched, owner);
   for (const { index, hostName, podName, qos } of touched) {
-    if (index === undefined || owner?.record.devices.some((device) => device.index === index)) continue;
+    if (index === undefined || owner?.devices.some((device) => device.index === index)) continue;
     const device = hostNetns.getRdmaDevice(index);
     if (device) restoreDevice(roceQos, log, device.name, qos ?? {});
     else log.warning(`RDMA device ${hostName} (index ${index}) is not on the host: its QoS is not restored`);
@@ -92,7 +94,7 @@ function restoreDevice(roceQos: RoceQos, log: Log, name: string, qos: RecordedQo
 }
 
 /** What the host had before both attachments goes into the record of the newer one. */
-function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], { record }: Claim): void {
+function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], record: StoredRecord): void {
   const { attachment } = record;
   if (!attachment) return;
   try {

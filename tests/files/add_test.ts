@@ -111,7 +111,7 @@ Deno.test("an ADD in a new namespace at the old path records the new one", async
   const renewed = node.kernel.addNetns(POD, node.pod.inode, "77");
   node.device.space = renewed;
   await node.succeed("ADD");
-  assertEquals(node.state.load(node.record().attachment!)?.netns?.cookie, "77");
+  assertEquals(node.recorded().netns?.cookie, "77");
 });
 
 Deno.test("an unreadable record is replaced", async () => {
@@ -144,7 +144,7 @@ Deno.test("an attachment whose file is another one's is code 7, and the other's 
   node.write("net-container1-x-net1", other);
   await node.fail("ADD", 7, { variables: { CNI_CONTAINERID: "container1-x" } });
   assertEquals(node.whereIs(node.device), "host");
-  assertEquals(node.state.load(other.attachment!), other);
+  assertEquals(node.recorded("net-container1-x-net1"), other);
 });
 
 Deno.test("a lock that stays taken is code 11 after 30 seconds of the kernel's time", async () => {

@@ -20,7 +20,7 @@ const SECOND = "net-second-net1";
 async function clockSetBack(): Promise<TestNode> {
   const node = new TestNode();
   await node.succeed("ADD", { config: { rdmaDeviceName: "roce0" } });
-  node.write(FILE, { ...node.state.read(FILE).record!, createdAt: Date.now() + 3_600_000 });
+  node.write(FILE, { ...node.recorded(), createdAt: Date.now() + 3_600_000 });
   node.kernel.endNetns(node.pod);
   node.kernel.paths.delete(POD);
   node.kernel.addNetns("/run/netns/second");

@@ -211,7 +211,7 @@ Deno.test("records: unreadable ones, beside one that fits", () => {
     ["ok", /^1 in /],
     ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
     ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
-    ["warning", /no regular file/, /^rm \S+\/link$/],
+    ["warning", /not a regular file/, /^rm \S+\/link$/],
   ]);
 });
 

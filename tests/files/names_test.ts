@@ -14,7 +14,7 @@ const places = (node: TestNode, ...devices: Device[]) =>
   devices.map((device) => `${node.whereIs(device)} ${device.name}`);
 
 const namesInRecord = (node: TestNode) =>
-  node.state.read(FILE).record?.devices.map(({ hostName, podName }) => `${hostName} ${podName}`);
+  node.recorded().devices.map(({ hostName, podName }) => `${hostName} ${podName}`);
 
 /** The node on which ADD gave the device a name. */
 async function namedNode(): Promise<TestNode> {
@@ -59,7 +59,7 @@ Deno.test("a record from before the last boot does not tell who has a name", asy
   const devices = [{ index: 3, hostName: "mlx5_3", podName: "rdma_net1" }];
   node.write("net-two-net1", node.record({ deviceId: OTHER_VF, netns, devices, bootId: "boot-0" }));
   const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "no record tells of");
+  assertStringIncludes(json.msg, "in no record");
 });
 
 Deno.test("a record of a pod that also has another function's device does not tell who has its name", async () => {
@@ -70,7 +70,7 @@ Deno.test("a record of a pod that also has another function's device does not te
   const variables = { CNI_NETNS: "/run/netns/two", CNI_CONTAINERID: "two" };
   await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.4" } });
   const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "no record tells of");
+  assertStringIncludes(json.msg, "in no record");
 });
 
 Deno.test("of two devices that both keep their names the record says so", async () => {
@@ -242,8 +242,8 @@ for (
 for (const later of [0, 1]) {
   Deno.test(`GC of two pods, the second ${later} µs younger, that had one device restores its first name`, async () => {
     using node = await takenOver({ rdmaDeviceName: "roce0" });
-    const { bootTimeUs = 0 } = node.state.read(FILE).record!;
-    node.write(SECOND, { ...node.state.read(SECOND).record!, bootTimeUs: bootTimeUs + later });
+    const { bootTimeUs = 0 } = node.recorded(FILE);
+    node.write(SECOND, { ...node.recorded(SECOND), bootTimeUs: bootTimeUs + later });
     await node.succeed("GC", GC);
     assertAsBefore(node);
   });

@@ -54,7 +54,7 @@ Deno.test("an IPoIB interface that names no parent, as that of a partition, coun
   using node = new TestNode();
   const link = addIpoib(node.pod.links, "net1");
   const { json } = await node.fail("ADD", 115);
-  assertStringIncludes(json.msg, "whose device the kernel does not tell");
+  assertStringIncludes(json.msg, "the kernel does not say of which device");
   assertUntouched(node, "net1", link);
 });
 

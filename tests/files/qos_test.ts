@@ -23,8 +23,7 @@ async function addedNode(qos?: Device["qos"]): Promise<TestNode> {
   return node;
 }
 
-const recorded = (node: TestNode) =>
-  node.state.load(node.record().attachment!)?.devices.map(({ qos }) => qos);
+const recorded = (node: TestNode) => node.recorded().devices.map(({ qos }) => qos);
 const brokenPipe = () => {
   throw new Error("Broken pipe");
 };

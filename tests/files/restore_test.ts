@@ -87,7 +87,7 @@ Deno.test("an optional ADD goes without a device after half a second in which th
   using node = new TestNode();
   node.kernel.devices.length = 0;
   const { lines } = await node.succeed("ADD", OPTIONAL);
-  assertStringIncludes(lines.join(""), "goes without an RDMA device");
+  assertStringIncludes(lines.join(""), "gets no RDMA device");
   assertEquals([node.kernel.sleptMs, ...node.files()], [500]);
 });
 

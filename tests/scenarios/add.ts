@@ -272,7 +272,7 @@ export const ADD: Scenario[] = [
       await rig.addNetns("stranger");
       const pod = new Attachment(rig, rig.vf(1));
       await rig.moveDevice(pod.device, "host", "stranger");
-      await pod.fail("ADD", 111, /in another network namespace.*no record of this plugin tells which/);
+      await pod.fail("ADD", 111, /in another network namespace.*no record of this plugin names the pod/);
       await pod.assertAt(`stranger ${pod.device}`);
       assert.deepEqual(records(rig), []);
     },
@@ -402,7 +402,7 @@ export const ADD: Scenario[] = [
       });
       const added = await pod.add();
       assertWarning(added, words);
-      assertWarning(added, /goes without an RDMA device/);
+      assertWarning(added, /gets no RDMA device/);
       assert.deepEqual(records(rig), []);
       await pod.check();
       const checked = await pod.call("CHECK", {

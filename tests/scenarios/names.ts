@@ -77,7 +77,7 @@ const TAKEN: Taken[] = [
       await rig.moveDevice(name!, "host", "stranger");
       return [name!];
     },
-    words: /is taken: a device has it that no record tells of, in another network namespace/,
+    words: /is taken: a device in another network namespace that is in no record has it/,
     isKernels: true,
   },
 ];

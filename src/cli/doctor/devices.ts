@@ -6,7 +6,7 @@ import {
   type NetworkFunction,
 } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
-import { State, type StateEntry } from "../../plugin/state.ts";
+import { State, type StoredRecord } from "../../plugin/state.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./kernel.ts";
@@ -15,7 +15,7 @@ import { stateDirectory } from "./records.ts";
 /** The RDMA devices and the namespaces they are in, a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {
   const { kernel, root } = node;
-  const onHost = namesOf(kernel.hostNetns.listRdmaDevices());
+  const onHost = namesOf(kernel.getHostNetns().listRdmaDevices());
   const isShared = kernel.getRdmaMode() === "shared";
   const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
@@ -66,15 +66,14 @@ function examineDrivers(root: string, names: readonly string[]): Finding[] {
   });
 }
 
-function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {
+function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Finding {
   const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
-  const entry = records.find(({ record }) => record?.netns && isSameNetns(namespace, record.netns));
-  const { attachment } = entry?.record ?? {};
+  const { attachment } = records.find(({ netns }) => netns && isSameNetns(namespace, netns)) ?? {};
   if (attachment) {
     const { containerID, ifname, network } = attachment;
     return ok("devices", `${text} (container ${containerID}, ${ifname}, network ${network})`);
   }
-  return records.some(({ record }) => record && !record.netns && hasDevice(namespace, record))
+  return records.some((record) => !record.netns && hasDevice(namespace, record))
     ? ok("devices", `${text} (recorded by the Go plugin)`)
     : warning(
       "devices",
@@ -97,7 +96,7 @@ function unmountCommand(path: string): string[] {
   return path.startsWith("/proc/") ? [] : [`umount ${quote(path)}`];
 }
 
-function hasDevice({ devices }: Namespace, record: NonNullable<StateEntry["record"]>): boolean {
+function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {
   return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
 }
 

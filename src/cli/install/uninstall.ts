@@ -60,7 +60,7 @@ function assertOurs(plugin: string): void {
 
 /** A record is kept until the DEL of its pod, which needs the plugin. */
 function assertUnneeded(plugin: string, state: State): void {
-  const records = state.list().map(({ file }) => file);
+  const records = state.listFiles().map(({ file }) => file);
   if (records.length === 0) return;
   const named = records.slice(0, NAMED).join(", ") + (records.length > NAMED ? ", ..." : "");
   throw new CommandError(
