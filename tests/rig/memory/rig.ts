@@ -1,7 +1,7 @@
 import { EOPNOTSUPP, EPERM } from "../../../src/sys/errno.ts";
 import type { NodeFunction, PlacedDevice, Rig, RigCall, RigOutcome } from "../rig.ts";
 import type { Device, Space } from "./kernel.ts";
-import { TestNode } from "./node.ts";
+import { POD, TestNode } from "./node.ts";
 
 const PF = "0000:3b:00.0";
 const MAC = "02:00:00:00:01:";
@@ -18,8 +18,10 @@ export class MemoryRig implements Rig, Disposable {
 
   constructor() {
     const { paths, held, devices, bus, virtualFunctions } = this.#kernel;
-    for (const one of [devices, bus, paths, held]) "clear" in one ? one.clear() : one.splice(0);
-    paths.set("/proc/1/ns/net", this.#kernel.host);
+    devices.length = 0;
+    bus.clear();
+    held.clear();
+    paths.delete(POD);
     this.#kernel.addFunction(PF, { isPhysicalFunction: true, enabledVfs: 7 });
     this.#kernel.addDevice(PF, 1, { resources: [] });
     for (let number = 0; number < 7; number++) {
