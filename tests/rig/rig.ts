@@ -21,6 +21,13 @@ export interface Rig {
   removePath(name: string): Async<void>;
   /** Removes the path and waits until the kernel has taken the namespace apart. */
   endNetns(name: string): Async<void>;
+  /**
+   * Removes the path of a namespace that nothing holds, and waits until the kernel has taken its devices away. They come
+   * to the host soon, or when `finishEnd` is called.
+   */
+  beginEnd(name: string, comes: "soon" | "never"): Async<void>;
+  /** Waits until all namespaces without a path have ended, which may take as long as it likes no more. */
+  finishEnd(): Async<void>;
   /** Moves the netdev of a function into a namespace. */
   addInterface(of: NodeFunction, netns: string, name: string): Async<void>;
   removeInterface(netns: string, name: string): Async<void>;

@@ -15,6 +15,7 @@ export class MemoryRig implements Rig, Disposable {
   readonly #vfs: string[] = [];
   readonly #sfs = ["mlx5_core.sf.4", "mlx5_core.sf.5"];
   #nextIndex = 50;
+  #finish: () => void = () => {};
 
   constructor() {
     const { paths, held, devices, bus, virtualFunctions } = this.#kernel;
@@ -101,6 +102,27 @@ export class MemoryRig implements Rig, Disposable {
   endNetns(name: string): void {
     this.#kernel.endNetns(this.#space(name));
     this.#kernel.paths.delete(path(name));
+  }
+
+  beginEnd(name: string, comes: "soon" | "never"): void {
+    const space = this.#space(name);
+    this.#kernel.paths.delete(path(name));
+    const devices = this.#kernel.devices.filter((device) => device.space === space);
+    for (const device of devices) device.hiddenFrom = ["sysfs", "uverbs", "netlink"];
+    this.#finish = () => {
+      for (const device of devices) delete device.hiddenFrom;
+      this.#kernel.endNetns(space);
+      this.#kernel.onSleep = () => {};
+      this.#finish = () => {};
+    };
+    const dueMs = this.#kernel.sleptMs + 400;
+    this.#kernel.onSleep = () => {
+      if (comes === "soon" && this.#kernel.sleptMs >= dueMs) this.#finish();
+    };
+  }
+
+  finishEnd(): void {
+    this.#finish();
   }
 
   addInterface({ deviceId }: NodeFunction, netns: string, name: string): void {

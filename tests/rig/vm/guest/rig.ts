@@ -4,7 +4,10 @@ import * as functions from "./functions.ts";
 import * as netns from "./netns.ts";
 import { plugin } from "./plugin.ts";
 import * as rdma from "./rdma.ts";
-import { shOk } from "./sh.ts";
+import { shOk, until } from "./sh.ts";
+
+/** Until the scenario lets go. */
+const FOR_EVER_MS = 300_000;
 
 /** The simulated node as scenarios use it. What they change the harness undoes. */
 export class VmRig implements Rig {
@@ -50,6 +53,21 @@ export class VmRig implements Rig {
 
   endNetns(name: string): Promise<void> {
     return netns.deleteNetns(name);
+  }
+
+  async beginEnd(name: string, comes: "soon" | "never"): Promise<void> {
+    const inside = (await this.listDevices()).filter(({ place }) => place === name);
+    functions.setSlowness({ removeMs: comes === "soon" ? 2500 : FOR_EVER_MS });
+    await this.removePath(name);
+    await until(
+      "the devices are in no class",
+      () => inside.every(({ deviceId }) => functions.deviceNames(deviceId).length === 0),
+    );
+  }
+
+  async finishEnd(): Promise<void> {
+    functions.setSlowness({});
+    await until("the namespace is gone", () => netns.netnsCount() === netns.netnsNames().length + 1, 20_000);
   }
 
   async addInterface({ deviceId }: NodeFunction, to: string, name: string): Promise<void> {
