@@ -266,7 +266,7 @@ export const DEL: Scenario[] = [
     },
   },
   {
-    name: "del: a record from before the last boot is forgotten, its numbers mean nothing now",
+    name: "del: a record from before the last boot is removed, its numbers mean nothing now",
     run: async (rig) => {
       const pod = await addedPod(rig);
       const stale = { ...readRecord(rig), bootID: "0b8bbb7e-0000-4000-8000-000000000000" };
