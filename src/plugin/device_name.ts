@@ -57,7 +57,7 @@ export function makeDeviceNames(
  */
 function assertName(template: string, name: string): void {
   const quoted = JSON.stringify(name);
-  const length = new TextEncoder().encode(name).length;
+  const length = lengthOf(name);
   if (length > MAX_BYTES) {
     throw invalid(template, `${quoted} has ${length} bytes, and a device's name ${MAX_BYTES} at most`);
   }
@@ -65,6 +65,15 @@ function assertName(template: string, name: string): void {
   if (/[/%\s\p{Cc}\p{Cs}]/u.test(name)) {
     throw invalid(template, `${quoted} has '/', '%', white space or a control character in it`);
   }
+}
+
+/** Whether the kernel takes a text for a device's name as it is. */
+export function isDeviceName(text: string): boolean {
+  return text !== "" && lengthOf(text) <= MAX_BYTES;
+}
+
+function lengthOf(name: string): number {
+  return new TextEncoder().encode(name).length;
 }
 
 function invalid(template: string, fault: string): CniError {

@@ -1,8 +1,9 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { isNameTaken, type NetlinkError } from "../netlink/error.ts";
-import type { PlannedDevice } from "./acquire.ts";
+import { isNameTaken, NetlinkError } from "../netlink/error.ts";
+import type { PlannedDevice } from "./device.ts";
+import { moveDevice, moveUnderFreeName } from "./move.ts";
 import { describeClaim } from "./claims.ts";
 import { makeDeviceNames } from "./device_name.ts";
 import { openRecorded } from "./namespaces.ts";
@@ -44,36 +45,46 @@ export function planNames(
 }
 
 /**
- * Gives devices the names that they are to have in the pod. Names are unique on the whole node (device.c,
- * ib_device_rename, up to kernel 6.12 at least), so a rename before the move finds out, and a refusal has changed
- * nothing. A kernel that keeps the names of each namespace apart may accept in the pod what it refused on the host, so
- * devices that may keep their name are tried there once more.
+ * Moves a device into the pod under the name planned for it. Where that is taken, and the configuration says so, the
+ * device keeps its own. A name that nobody asked for never makes ADD fail: where the pod has a device of that name, which
+ * Linux 7.3 allows, the device gets a free one like it.
  *
- * @param netns where the devices are, the host namespace or the pod's
- * @returns those that keep their name, since another device has the one they were to get
- * @throws {CniError} code 114 when there are such and the configuration does not say "keep"
+ * @returns its name in the pod
+ * @throws {CniError} code 114 when the name asked for is taken, 120 when the kernel refuses the move
  */
-export function renameDevices(
-  call: Call,
-  node: Node,
-  pod: Netns,
-  netns: Netns,
-  devices: readonly PlannedDevice[],
-): PlannedDevice[] {
-  const kept: PlannedDevice[] = [];
-  for (const device of devices) {
-    const { index, hostName, podName } = device;
-    if (podName === hostName) continue;
+export function moveToPod(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { kernel } = node;
+  const { index, hostName, podName } = device;
+  const onHost = { index, name: hostName };
+  if (podName !== hostName) {
     try {
-      netns.renameRdmaDevice(index, podName);
-      call.log.info(`RDMA device ${hostName} (index ${index}) is called ${podName} from now on`);
+      moveDevice(kernel, onHost, kernel.getHostNetns(), pod, podName);
+      return podName;
     } catch (error) {
-      if (!isNameTaken(error)) throw error;
-      if (netns === pod || !mayKeep(call)) onTaken(call, node, pod, device, error);
-      kept.push(device);
+      if (!(error instanceof CniError && error.code === ErrorCode.nameTaken)) throw error;
+      onTaken(call, node, pod, device, error);
     }
   }
-  return kept;
+  return moveUnderFreeName(kernel, onHost, kernel.getHostNetns(), pod, hostName);
+}
+
+/**
+ * Gives a device that is in the pod already the name planned for it.
+ *
+ * @returns its name then
+ * @throws {CniError} code 114 when that is taken and the configuration does not say "keep"
+ */
+export function renameInPod(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { index, hostName, podName } = device;
+  if (podName === hostName) return hostName;
+  try {
+    pod.renameRdmaDevice(index, podName);
+    return podName;
+  } catch (error) {
+    if (!isNameTaken(error)) throw error;
+    onTaken(call, node, pod, device, error);
+    return hostName;
+  }
 }
 
 function mayKeep({ config }: Call): boolean {
@@ -85,7 +96,7 @@ function onTaken(
   node: Node,
   pod: Netns,
   { index, hostName, podName }: PlannedDevice,
-  cause?: NetlinkError,
+  cause?: Error,
 ) {
   const taken = `the name ${JSON.stringify(podName)} is taken: ${describeHolder(node, pod, podName)}`;
   if (mayKeep(call)) {
@@ -94,25 +105,33 @@ function onTaken(
   throw new CniError(
     ErrorCode.nameTaken,
     `Cannot rename RDMA device ${JSON.stringify(hostName)}: ${taken}`,
-    'ask for another name, or set "rdmaDeviceNameConflict" to "keep"' + (cause ? `; ${cause.message}` : ""),
+    'ask for another name, or set "rdmaDeviceNameConflict" to "keep"' + kernelWords(cause),
     { cause },
   );
+}
+
+function kernelWords(cause: Error | undefined): string {
+  const refusal = cause instanceof CniError ? cause.cause : cause;
+  return refusal instanceof NetlinkError ? `; ${refusal.message}` : "";
 }
 
 /** Which device has a name, for people. */
 function describeHolder({ kernel, state }: Node, pod: Netns, name: string): string {
   const find = (netns: Netns) => netns.listRdmaDevices().find((device) => device.name === name)?.index;
+  const inPod = find(pod);
   const onHost = find(kernel.getHostNetns());
-  if (onHost !== undefined) return `RDMA device ${onHost} has it, in the host's network namespace`;
+  if (inPod === undefined && onHost !== undefined) {
+    return `RDMA device ${onHost} has it, in the host's network namespace`;
+  }
   for (const record of state.list()) {
     if (!record.netns || record.bootId !== kernel.getBootId()) continue;
     using netns = openRecorded(kernel, record.netns);
+    if (inPod !== undefined && netns?.inode !== pod.inode) continue;
     const index = netns && find(netns);
     if (index !== undefined && record.devices.some((device) => device.index === index)) {
       return describeClaim(record);
     }
   }
-  const inPod = find(pod);
   return inPod === undefined
     ? "a device in another network namespace that is in no record has it"
     : `RDMA device ${inPod} has it, in ${pod.path}`;

@@ -19,12 +19,12 @@ const SECOND = "net-second-net1";
 /** A pod that got the function after the first one had ended without DEL, and after the clock was set back. */
 async function clockSetBack(): Promise<TestNode> {
   const node = new TestNode();
-  await node.succeed("ADD", { config: { rdmaDeviceName: "roce0" } });
+  await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_70" } });
   node.write(FILE, { ...node.recorded(), createdAt: Date.now() + 3_600_000 });
   node.kernel.endNetns(node.pod);
   node.kernel.paths.delete(POD);
   node.kernel.addNetns("/run/netns/second");
-  await node.succeed("ADD", second({ rdmaDeviceName: "roce1" }));
+  await node.succeed("ADD", second({ rdmaDeviceName: "mlx5_71" }));
   return node;
 }
 
@@ -32,7 +32,7 @@ Deno.test("a late DEL knows a newer attachment also when the clock was set back 
   using node = await clockSetBack();
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), `belongs to ${SECOND} by now`);
-  assertEquals([node.whereIs(node.device), node.device.name], ["/run/netns/second", "roce1"]);
+  assertEquals([node.whereIs(node.device), node.device.name], ["/run/netns/second", "mlx5_71"]);
   assertEquals([node.files(), node.kernel.sleptMs], [[SECOND], 0]);
   await node.succeed("DEL", second());
   assertEquals(node.device.name, "mlx5_2");
@@ -42,7 +42,7 @@ Deno.test("a late DEL knows a newer attachment also when the clock was set back 
 Deno.test("an older attachment does not count as newer when the clock was set back in between", async () => {
   using node = await clockSetBack();
   await node.succeed("DEL", second());
-  assertEquals([node.whereIs(node.device), node.device.name], ["host", "roce0"]);
+  assertEquals([node.whereIs(node.device), node.device.name], ["host", "mlx5_70"]);
   await node.succeed("DEL");
   assertEquals(node.device.name, "mlx5_2");
   node.assertForgotten();

@@ -153,13 +153,13 @@ Deno.test("DEL leaves a device its new name when the recorded one is longer than
   node.assertForgotten();
 });
 
-Deno.test("DEL leaves a device its new name when the old one is taken", async () => {
+Deno.test("DEL gives a device a free name like the old one when that is taken", async () => {
   using node = await TestNode.added();
   node.device.name = "rdma_net1";
   node.kernel.addDevice("0000:3b:00.3", 8, { name: "mlx5_2" });
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), "keeps its name");
-  assertEquals(node.device.name, "rdma_net1");
+  assertEquals(node.device.name, "mlx5_0");
   node.assertForgotten();
 });
 
