@@ -2,7 +2,6 @@
 import type { Device } from "../rig/memory/kernel.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { PREV_RESULT } from "../support/call.ts";
 
 const EBUSY = 16;
 const OTHER_VF = "0000:3b:00.3";
@@ -15,8 +14,7 @@ const places = (node: TestNode, ...devices: Device[]) =>
   devices.map((device) => `${node.whereIs(device)} ${device.name}`);
 
 const namesInRecord = (node: TestNode, file = FILE) =>
-  node.recorded(file).devices
-    .map(({ hostName, podName }) => `${hostName} ${podName}`);
+  node.recorded(file).devices.map(({ hostName, podName }) => `${hostName} ${podName}`);
 
 /** The node on which ADD gave the device a name. */
 async function namedNode(): Promise<TestNode> {
@@ -32,30 +30,11 @@ function addOther(node: TestNode, name = "mlx5_3"): Device {
   return node.kernel.addDevice(OTHER_VF, 3, { name });
 }
 
-/** The attachment of the other function to the same pod or another one. */
-function other(config: object = {}, { pod = POD, containerID = "container1" } = {}): Parts {
-  return {
-    variables: { CNI_IFNAME: "net2", CNI_NETNS: pod, CNI_CONTAINERID: containerID },
-    config: { deviceID: OTHER_VF, ...config },
-  };
-}
-
 /** Asserts that nothing is recorded and the device is on the host under its own name. */
 function assertAsBefore(node: TestNode): void {
   node.assertForgotten();
   assertEquals(node.device.name, "mlx5_2");
 }
-
-Deno.test("ADD gives the device the name and records both, CHECK accepts it, DEL gives the old one back", async () => {
-  using node = new TestNode();
-  const { json } = await node.succeed("ADD", NAMED);
-  assertEquals(json, PREV_RESULT);
-  assertEquals(places(node, node.device), [`${POD} rdma_net1`]);
-  assertEquals(namesInRecord(node), ["mlx5_2 rdma_net1"]);
-  await node.succeed("CHECK");
-  await node.succeed("DEL");
-  assertAsBefore(node);
-});
 
 Deno.test("who does not ask for a name pays no rename and no list", async () => {
   using node = new TestNode();
@@ -66,192 +45,11 @@ Deno.test("who does not ask for a name pays no rename and no list", async () => 
   assertEquals(node.kernel.listings, 0);
 });
 
-const LEVELS = { top: "of_config", args: "of_args", env: "of_cni_args" };
-
-for (
-  const [given, name] of [
-    [["top"], "of_config"],
-    [["args"], "of_args"],
-    [["env"], "of_cni_args"],
-    [["top", "args"], "of_args"],
-    [["top", "env"], "of_cni_args"],
-    [["args", "env"], "of_cni_args"],
-    [["top", "args", "env"], "of_cni_args"],
-  ] as const
-) {
-  Deno.test(`of the names given by ${given.join(", ")} ${name} counts`, async () => {
-    using node = new TestNode();
-    const get = (level: keyof typeof LEVELS) =>
-      (given as readonly string[]).includes(level) ? LEVELS[level] : "";
-    await node.succeed("ADD", {
-      variables: { CNI_ARGS: `IgnoreUnknown=1;rdmaDeviceName=${get("env")};K8S_POD_NAME=pod` },
-      config: { rdmaDeviceName: get("top"), args: { cni: { rdmaDeviceName: get("args") } } },
-    });
-    assertEquals(node.device.name, name);
-  });
-}
-
-Deno.test("a name that no device can have is code 7, and changes nothing", async () => {
-  for (const rdmaDeviceName of ["a b", "mlx5_{port}", "x".repeat(64)]) {
-    using node = new TestNode();
-    await node.fail("ADD", 7, { config: { rdmaDeviceName } });
-    assertAsBefore(node);
-    assertEquals(node.state.exists(), false);
-  }
-});
-
-Deno.test("such a name hinders neither DEL nor CHECK of a pod that was started before", async () => {
-  using node = await namedNode();
-  const config = { rdmaDeviceName: "a b" };
-  await node.succeed("CHECK", { config });
-  await node.succeed("DEL", { config });
-  assertAsBefore(node);
-});
-
-Deno.test("several devices of a function need {index} and are counted by it", async () => {
-  using node = new TestNode();
-  const second = node.kernel.addDevice(VF, 4);
-  await node.fail("ADD", 7, NAMED);
-  await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{index}" } });
-  assertEquals(places(node, node.device, second), [`${POD} roce_0`, `${POD} roce_1`]);
-  await node.succeed("CHECK");
-  await node.succeed("DEL");
-  assertEquals(places(node, node.device, second), ["host mlx5_2", "host mlx5_4"]);
-});
-
-Deno.test("{index} counts within the pod, over all its attachments, and numbers that are free again are used", async () => {
-  using node = new TestNode();
-  const device = addOther(node);
-  const config = { rdmaDeviceName: "roce_{index}" };
-  await node.succeed("ADD", { config });
-  await node.succeed("ADD", other(config));
-  assertEquals(places(node, node.device, device), [`${POD} roce_0`, `${POD} roce_1`]);
-  await node.succeed("DEL", { config });
-  await node.succeed("ADD", { config });
-  assertEquals(places(node, node.device, device), [`${POD} roce_0`, `${POD} roce_1`]);
-});
-
-Deno.test("a repeated ADD leaves name and record as they are", async () => {
-  using node = await namedNode();
-  const record = node.state.list();
-  node.kernel.onMove = () => EBUSY;
-  await node.succeed("ADD", NAMED);
-  assertEquals(node.state.list(), record);
-  assertEquals(places(node, node.device), [`${POD} rdma_net1`]);
-});
-
-Deno.test("a device that is in the pod without a record gets its name there", async () => {
-  using node = new TestNode();
-  node.device.space = node.pod;
-  await node.succeed("ADD", NAMED);
-  assertEquals(places(node, node.device), [`${POD} rdma_net1`]);
-  await node.succeed("DEL");
-  assertAsBefore(node);
-});
-
 Deno.test("a device that is in the pod and called so already keeps its number", async () => {
   using node = new TestNode();
   Object.assign(node.device, { space: node.pod, name: "roce_0" });
   await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{index}" } });
   assertEquals(places(node, node.device), [`${POD} roce_0`]);
-});
-
-Deno.test("where the host is the pod by CNI_NETNS_OVERRIDE the device is renamed there, and back", async () => {
-  using node = new TestNode();
-  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
-  await node.succeed("ADD", { ...NAMED, variables });
-  assertEquals(places(node, node.device), ["host rdma_net1"]);
-  await node.succeed("DEL", { variables });
-  assertAsBefore(node);
-});
-
-// Names that are taken.
-
-interface Taken {
-  name: string;
-  /** Makes some device have the name. */
-  take: (node: TestNode) => void | Promise<unknown>;
-  told: string;
-}
-
-const TAKEN: Taken[] = [
-  {
-    name: "the host",
-    take: (node) => void addOther(node, "rdma_net1"),
-    told: "RDMA device 3 has it, in the host's network namespace",
-  },
-  {
-    name: "another pod",
-    take: async (node) => {
-      addOther(node);
-      node.kernel.addNetns("/run/netns/two");
-      await node.succeed(
-        "ADD",
-        other({ rdmaDeviceName: "rdma_net1" }, { pod: "/run/netns/two", containerID: "two" }),
-      );
-    },
-    told: 'container "two" has it as "net2" on network "net", in /run/netns/two',
-  },
-  {
-    name: "the same pod",
-    take: async (node) => {
-      addOther(node);
-      await node.succeed("ADD", other({ rdmaDeviceName: "rdma_net1" }));
-    },
-    told: `container "container1" has it as "net2" on network "net", in ${POD}`,
-  },
-  {
-    name: "the same pod, without a record",
-    take: (node) => {
-      addOther(node, "rdma_net1").space = node.pod;
-    },
-    told: `RDMA device 3 has it, in ${POD}`,
-  },
-  {
-    name: "a namespace without a record",
-    take: (node) => {
-      addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/stranger");
-    },
-    told: "a device in another network namespace that is in no record has it",
-  },
-];
-
-for (const { name, take, told } of TAKEN) {
-  Deno.test(`a name that ${name} has is code 114, tells who has it, and moves nothing`, async () => {
-    using node = new TestNode();
-    await take(node);
-    const files = node.files();
-    node.kernel.onMove = () => {
-      throw new Error("moved");
-    };
-    const { json } = await node.fail("ADD", 114, NAMED);
-    assertEquals(json.msg, `Cannot rename RDMA device "mlx5_2": the name "rdma_net1" is taken: ${told}`);
-    assertStringIncludes(json.details, '"rdmaDeviceNameConflict"');
-    assertEquals([...places(node, node.device), ...node.files()], ["host mlx5_2", ...files]);
-  });
-
-  Deno.test(`a name that ${name} has is warned of when the device may keep its own, which is recorded`, async () => {
-    using node = new TestNode();
-    await take(node);
-    const config = { ...NAMED.config, rdmaDeviceNameConflict: "keep" };
-    const { lines, json } = await node.succeed("ADD", { config });
-    assertEquals(json, PREV_RESULT);
-    const warnings = lines.filter((line) => line.includes('level="warning"'));
-    assertEquals(warnings.length, 1);
-    assertStringIncludes(JSON.parse(/msg=("(?:[^"\\]|\\.)*")/.exec(warnings[0]!)![1]!), told);
-    assertEquals([...places(node, node.device), ...namesInRecord(node)!], [`${POD} mlx5_2`, "mlx5_2 mlx5_2"]);
-    await node.succeed("CHECK", { config });
-    await node.succeed("ADD", { config });
-    await node.succeed("DEL", { config });
-    assertEquals(places(node, node.device), ["host mlx5_2"]);
-  });
-}
-
-Deno.test("the kernel's words about a taken name are in the details", async () => {
-  using node = new TestNode();
-  addOther(node, "rdma_net1");
-  const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.details, 'Cannot rename RDMA device 2 to "rdma_net1": EEXIST (17)');
 });
 
 Deno.test("a record from before the last boot does not tell who has a name", async () => {
@@ -392,62 +190,6 @@ for (const [orders, where] of [`${POD} rdma_net1`, `${POD} mlx5_2`].entries()) {
   }
 }
 
-// What happens between ADD and DEL.
-
-for (
-  const [what, change] of [
-    ["the pod renamed it", ({ device }) => device.name = "roce0"],
-    ["it returned to the host when the namespace ended", ({ kernel, pod }) => {
-      kernel.endNetns(pod);
-      kernel.paths.delete(POD);
-    }],
-    ["it returned to the host and udev renamed it", ({ kernel, pod, device }) => {
-      kernel.endNetns(pod);
-      kernel.paths.delete(POD);
-      device.name = "rocep59s0v0";
-    }],
-    [
-      "it returned to the host as ibdev2, since the host had a device of its name",
-      ({ kernel, pod, device }) => {
-        kernel.namesPerNetns = true;
-        kernel.addDevice(OTHER_VF, 3, { name: device.name });
-        kernel.endNetns(pod);
-        kernel.paths.delete(POD);
-        assertEquals(device.name, "ibdev2");
-      },
-    ],
-  ] as [string, (node: TestNode) => void][]
-) {
-  Deno.test(`DEL gives a device its name back although ${what}`, async () => {
-    using node = await namedNode();
-    change(node);
-    await node.succeed("DEL");
-    assertAsBefore(node);
-  });
-}
-
-Deno.test("CHECK tells both names of a device that the pod lost or renamed", async () => {
-  using node = await namedNode();
-  const device = 'RDMA device "rdma_net1" (index 2, "mlx5_2" on the host)';
-  node.device.name = "roce0";
-  assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${device} is called "roce0" by now`);
-  node.device.space = node.kernel.host;
-  assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${device} is not in "${POD}"`);
-});
-
-Deno.test("of two attachments each gets its own name back, in whatever order they are deleted", async () => {
-  for (const order of [[{}, other()], [other(), {}]]) {
-    using node = new TestNode();
-    const device = addOther(node);
-    const config = { rdmaDeviceName: "roce_{index}" };
-    await node.succeed("ADD", { config });
-    await node.succeed("ADD", other(config));
-    for (const parts of order) await node.succeed("DEL", parts);
-    assertEquals(places(node, node.device, device), ["host mlx5_2", "host mlx5_3"]);
-    assertEquals(node.files(), []);
-  }
-});
-
 // Pods that ended without DEL, and whose function a new pod got.
 
 /** A name as the driver makes them: then ADD does not look whether an earlier pod left it. */
@@ -471,21 +213,12 @@ const second = (parts: Parts = {}) => ({
 });
 
 for (
-  const [what, config, name] of [
-    ["asked for the same name", DRIVER_LIKE, "mlx5_70"],
-    ["asked for another name", { rdmaDeviceName: "roce0" }, "roce0"],
-    ["asked for none", {}, "mlx5_70"],
+  const [what, config] of [
+    ["asked for the same name", DRIVER_LIKE],
+    ["asked for another name", { rdmaDeviceName: "roce0" }],
+    ["asked for none", {}],
   ] as const
 ) {
-  Deno.test(`a late DEL does not rename a device of a newer pod that ${what}, which restores its first name`, async () => {
-    using node = await takenOver(config);
-    await node.succeed("DEL");
-    assertEquals([...places(node, node.device), ...node.files()], [`/run/netns/two ${name}`, SECOND]);
-    await node.succeed("CHECK", second({ config: { prevResult: { interfaces: [] } } }));
-    await node.succeed("DEL", second());
-    assertAsBefore(node);
-  });
-
   Deno.test(`a DEL that comes later than that of a newer pod that ${what} restores the first name`, async () => {
     using node = await takenOver(config);
     await node.succeed("DEL", second());
@@ -547,7 +280,10 @@ Deno.test("an index that was remembered by a name counts only for the device tha
   assertEquals([node.indexes.get("mlx5_2"), ...places(node, device)], [11, "host mlx5_2"]);
   device.name = "roce0";
   stranger.name = "mlx5_2";
-  await node.succeed("ADD", other({ rdmaDeviceName: "rdma_net2" }));
+  await node.succeed("ADD", {
+    variables: { CNI_IFNAME: "net2" },
+    config: { deviceID: OTHER_VF, rdmaDeviceName: "rdma_net2" },
+  });
   assertEquals(places(node, device, stranger), ["host roce0", `${POD} rdma_net2`]);
 });
 

@@ -130,13 +130,3 @@ Deno.test("interfaces that the pod did not have before the move are not missed",
   await node.succeed("ADD", { config: interfacesOf("net1", "net2") });
   assertEquals(node.whereIs(node.device), POD);
 });
-
-Deno.test("an ADD looks up one link, before and after the move; one that moves nothing does so once", async () => {
-  using node = new TestNode();
-  await node.succeed("ADD");
-  assertEquals(node.kernel.linkLookups, ["net1", "net1"]);
-  using other = new TestNode();
-  other.device.space = other.pod;
-  await other.succeed("ADD");
-  assertEquals(other.kernel.linkLookups, ["net1"]);
-});

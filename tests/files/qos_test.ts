@@ -55,20 +55,12 @@ Deno.test("one setting alone leaves the other as it is", async () => {
   assertEquals([node.device.qos, recorded(node)], [{ trafficClass: [0] }, [{ trafficClass: [7] }]]);
   await node.succeed("DEL");
   assertEquals(node.device.qos, { trafficClass: [7] });
-  assertEquals(node.kernel.roceQos.asked.filter((what) => /tos|group|remove/.test(what)), []);
 
   using later = nodeWithQos({ tos: [32] });
   await later.succeed("ADD", { config: { rdmaQoS: { tos: 104 } } });
   assertEquals(later.device.qos, { tos: [104] });
   await later.succeed("DEL");
   assertEquals(later.device.qos, { tos: [32] });
-});
-
-Deno.test("who asks for no QoS has none asked for", async () => {
-  using node = await TestNode.added();
-  await node.succeed("CHECK");
-  await node.succeed("DEL");
-  assertEquals(node.kernel.roceQos.asked, []);
 });
 
 for (const setting of ["trafficClass", "tos"] as const) {

@@ -1,17 +1,87 @@
-import type { NodeKernel, OtherNetns, RdmaMode } from "../../../src/kernel/kernel.ts";
+import { guidOfMac, NO_MAC } from "../../../src/cli/vf_mac/mac.ts";
+import type {
+  FunctionDevices,
+  LinkDetails,
+  Netns,
+  NodeKernel,
+  OtherNetns,
+  PhysicalFunction,
+  RdmaMode,
+  RdmaNode,
+  Representor,
+  VfGuids,
+} from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
-import { EBUSY } from "../../../src/sys/errno.ts";
-import { MemoryVfKernel } from "./vf_kernel.ts";
+import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
+import { MemoryKernel, type Space } from "./kernel.ts";
 
-/** A kernel in memory for the commands: it refuses to change the mode while another namespace exists. */
-export class MemoryNodeKernel extends MemoryVfKernel implements NodeKernel {
+const RANDOM_MAC = "8e:11:22:33:44:";
+
+interface MemoryVf {
+  readonly pf: string;
+  readonly number: number;
+  readonly deviceId: string;
+  mac: string;
+  guids: VfGuids;
+  netdev?: {
+    readonly name: string;
+    readonly index: number;
+    address: string;
+    isRandom: boolean;
+    isUp: boolean;
+    uppers: string[];
+    space: Space;
+  };
+}
+
+/** What goes on in a kernel after an order has been carried out. */
+interface Later {
+  readonly atMs: number;
+  readonly work: () => void;
+  /** Somebody waits for it; otherwise no time passes. */
+  readonly isAwaited: boolean;
+}
+
+/**
+ * A kernel in memory for the commands. It refuses to change the mode while another namespace exists, and the virtual
+ * functions of its adapters behave as those of mlx5 do.
+ */
+export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   others: OtherNetns[] = [];
   isComplete = true;
   /** Where libmnl is found, if it is. */
   libmnl: string | undefined = "libmnl.so.0";
   /** What the kernel refuses any change of the mode with, if it does. */
   refusal: Error | undefined;
+  bootedAtMs = 0;
+  readonly pfs: Omit<PhysicalFunction, "vfs">[] = [];
+  readonly vfs: MemoryVf[] = [];
+  /** What was ordered, in order. */
+  readonly orders: string[] = [];
+  /** Runs before each bind; a number is the errno that the driver fails with. */
+  onBind: (deviceId: string) => number | void = () => {};
+  /** Which devices drivers make. */
+  makes = { netdev: true, rdmaDevice: true };
+  /** How long a driver takes to start; several can at once. */
+  bindMs = 0;
+  /** How long after that it has its devices. */
+  devicesMs = 0;
+  /** Whether the driver of a function lets go. */
+  onUnbind: (deviceId: string) => number | void = () => {};
+  readonly addressed = new Set<number>();
+  readonly vdpaDevices = new Map<string, string>();
+  readonly representors: (Representor & { readonly pf: string })[] = [];
+  /** The driver takes the administrative address or GUID. */
+  takesMac = true;
+  /** What the RDMA driver makes of an address. */
+  makeGuid: (mac: string) => bigint = guidOfMac;
+  /** A signal that comes while something is done. */
+  signal: string | undefined;
+  readonly #guids = new Map<number, bigint>();
+  #nextIndex = 100;
+  readonly #later: Later[] = [];
+  #timer: number | undefined;
 
   setRdmaMode(mode: RdmaMode): void {
     this.assertRdma();
@@ -28,5 +98,201 @@ export class MemoryNodeKernel extends MemoryVfKernel implements NodeKernel {
   findLibmnl(): string {
     if (this.libmnl === undefined) throw new LibmnlMissing("Cannot open libmnl: it is not there");
     return this.libmnl;
+  }
+
+  getBootedAtMs(): number {
+    return this.bootedAtMs;
+  }
+
+  /** An adapter's physical function with virtual functions, whose drivers are bound. */
+  addPf(name: string, vfCount: number, more: Partial<PhysicalFunction> = {}): void {
+    const bus = (0x3b + this.pfs.length).toString(16);
+    const address = `b8:59:9f:00:00:0${this.pfs.length + 1}`;
+    const deviceId = `0000:${bus}:00.0`;
+    this.pfs.push({
+      name,
+      index: 2 + this.pfs.length,
+      deviceId,
+      isInfiniBand: false,
+      isUp: true,
+      address,
+      permanentAddress: address,
+      ...more,
+    });
+    const link = { index: 1, name, parentDevice: deviceId, isInfiniBand: false, vfMacs: new Map() };
+    this.host.links.set(name, link);
+    this.addFunction(deviceId, { isPhysicalFunction: true, enabledVfs: vfCount });
+    this.#addRdmaDevice(deviceId, 1n);
+    for (let number = 0; number < vfCount; number++) {
+      const slot = (1 + (number >> 3)).toString(16).padStart(2, "0");
+      const deviceId = `0000:${bus}:${slot}.${number & 7}`;
+      const vf = { pf: name, number, deviceId, mac: NO_MAC, guids: { node: 0n, port: 0n } };
+      this.vfs.push(vf);
+      this.addFunction(vf.deviceId);
+      this.#makeDevices(vf);
+    }
+  }
+
+  vf(deviceId: string): MemoryVf {
+    return this.vfs.find((vf) => vf.deviceId === deviceId)!;
+  }
+
+  /** Gives a function a driver that binds without a word, or none. */
+  setDriver(deviceId: string, driver: string | undefined): void {
+    const { driver: _, ...entry } = this.bus.get(deviceId)!;
+    this.bus.set(deviceId, driver === undefined ? entry : { ...entry, driver });
+  }
+
+  listPhysicalFunctions(): PhysicalFunction[] {
+    return this.pfs.map((pf) => ({
+      ...pf,
+      vfs: this.vfs.filter((vf) => vf.pf === pf.name).map(({ number, deviceId, mac, guids }) => {
+        return { number, deviceId, mac, ...(pf.isInfiniBand ? { guids } : {}) };
+      }),
+    }));
+  }
+
+  getFunctionDevices(deviceId: string): FunctionDevices {
+    const { netdev } = this.vf(deviceId);
+    const own = this.devices.filter((device) => device.deviceId === deviceId);
+    const isHere = netdev?.space === this.host;
+    return {
+      netdevs: netdev && isHere
+        ? [{
+          name: netdev.name,
+          index: netdev.index,
+          isUp: netdev.isUp,
+          uppers: netdev.uppers,
+          address: netdev.address,
+          isRandom: netdev.isRandom,
+          isPermanent: !netdev.isRandom,
+        }]
+        : [],
+      isNetdevAway: netdev !== undefined && !isHere,
+      isRdmaAway: own.length > 0 && own.every(({ space }) => space !== this.host),
+      vdpaDevices: [this.vdpaDevices.get(deviceId)].filter((name) => name !== undefined),
+    };
+  }
+
+  listRepresentors({ name }: PhysicalFunction): Representor[] {
+    return this.representors.filter(({ pf }) => pf === name);
+  }
+
+  listAddressedLinks(): ReadonlySet<number> {
+    return this.addressed;
+  }
+
+  listLinks({ inode }: Netns): LinkDetails[] {
+    return this.vfs.flatMap(({ netdev, deviceId }) =>
+      netdev?.space.inode === inode
+        ? [{
+          index: 9,
+          name: netdev.name,
+          parentDevice: deviceId,
+          vfMacs: new Map(),
+          vfGuids: new Map(),
+          isInfiniBand: false,
+          isUp: true,
+          address: netdev.address,
+        }]
+        : []
+    );
+  }
+
+  listRdmaNodes(netns: Netns): RdmaNode[] {
+    return netns.listRdmaDevices().map((device) => ({
+      ...device,
+      nodeGuid: this.#guids.get(device.index) ?? 0n,
+    }));
+  }
+
+  setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
+    this.orders.push(`mac ${pf.name} ${number} ${mac}`);
+    this.#vfOf(pf, number).mac = mac;
+  }
+
+  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
+    this.orders.push(`guid ${pf.name} ${number} ${guid.toString(16)}`);
+    if (!pf.isInfiniBand) throw new NetlinkError("give a GUID", EOPNOTSUPP);
+    this.#vfOf(pf, number).guids = { node: guid, port: guid };
+  }
+
+  unbindDriver(deviceId: string): Promise<void> {
+    this.orders.push(`unbind ${deviceId}`);
+    const errno = this.onUnbind(deviceId);
+    if (errno) return Promise.reject(new SyscallError(`unbind the driver of ${deviceId}`, errno));
+    this.setDriver(deviceId, undefined);
+    delete this.vf(deviceId).netdev;
+    const rest = this.devices.filter((device) => device.deviceId !== deviceId);
+    this.devices.splice(0, this.devices.length, ...rest);
+    return Promise.resolve();
+  }
+
+  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
+    this.orders.push(`bind ${deviceId} ${driver ?? "any"}`);
+    const errno = this.onBind(deviceId);
+    if (this.bindMs > 0) await this.delay(this.bindMs);
+    if (errno) throw new SyscallError(`bind driver ${JSON.stringify(driver)}`, errno);
+    this.setDriver(deviceId, driver ?? "mlx5_core");
+    this.after(this.devicesMs, () => this.#makeDevices(this.vf(deviceId)));
+  }
+
+  /** Time that passes for all that wait at once. */
+  delay(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#later.push({ atMs: this.sleptMs + milliseconds, work: resolve, isAwaited: true });
+      this.#timer ??= setTimeout(() => this.#advance(), 0);
+    });
+  }
+
+  /** Has something happen when time has passed. */
+  after(milliseconds: number, work: () => void): void {
+    if (milliseconds === 0) work();
+    else this.#later.push({ atMs: this.sleptMs + milliseconds, work, isAwaited: false });
+  }
+
+  /** Goes on to the next moment at which something happens. */
+  #advance(): void {
+    this.#timer = undefined;
+    const nextMs = Math.min(...this.#later.map(({ atMs }) => atMs));
+    this.sleptMs = Math.max(this.sleptMs, nextMs);
+    this.onSleep();
+    const due = this.#later.filter(({ atMs }) => atMs <= nextMs);
+    const rest = this.#later.filter(({ atMs }) => atMs > nextMs);
+    this.#later.splice(0, this.#later.length, ...rest);
+    for (const { work } of due) work();
+    if (rest.some(({ isAwaited }) => isAwaited)) this.#timer ??= setTimeout(() => this.#advance(), 0);
+  }
+
+  catchSignals(): Disposable & { caught(): Promise<string | undefined> } {
+    const held = {
+      caught: () => Promise.resolve(this.signal),
+      [Symbol.dispose]: () => void this.open.delete(held),
+    };
+    this.open.add(held);
+    return held;
+  }
+
+  #makeDevices(vf: MemoryVf): void {
+    const isInfiniBand = this.pfs.some(({ name, isInfiniBand }) => name === vf.pf && isInfiniBand);
+    const isRandom = vf.mac === NO_MAC || !this.takesMac;
+    const address = isRandom ? `${RANDOM_MAC}${vf.number.toString(16).padStart(2, "0")}` : vf.mac;
+    if (this.makes.netdev && !isInfiniBand) {
+      const index = this.#nextIndex++;
+      const name = `${vf.pf}v${vf.number}`;
+      vf.netdev = { name, index, address, isRandom, isUp: false, uppers: [], space: this.host };
+    }
+    const guid = isInfiniBand ? (this.takesMac ? vf.guids.node : 1n) : isRandom ? 0n : this.makeGuid(address);
+    if (this.makes.rdmaDevice) this.#addRdmaDevice(vf.deviceId, guid);
+  }
+
+  #addRdmaDevice(deviceId: string, guid: bigint): void {
+    const index = this.#nextIndex++;
+    this.addDevice(deviceId, index);
+    this.#guids.set(index, guid);
+  }
+
+  #vfOf(pf: PhysicalFunction, number: number): MemoryVf {
+    return this.vfs.find((vf) => vf.pf === pf.name && vf.number === number)!;
   }
 }
