@@ -83,7 +83,8 @@ function isValid(value: unknown, rule: Rule): boolean {
     case "string":
       return typeof value === "string" && (!rule.form || rule.form.pattern.test(value));
     case "integer":
-      return isInteger(value) && value >= rule.min && value <= (rule.max ?? Infinity);
+      return Number.isSafeInteger(value) && Number(value) >= rule.min &&
+        Number(value) <= (rule.max ?? Infinity);
     case "enum":
       return (rule.values as readonly unknown[]).includes(value);
     case "list":
@@ -94,7 +95,7 @@ function isValid(value: unknown, rule: Rule): boolean {
     case "object":
       return isObject(value) &&
         Object.entries(rule.keys).every(([name, key]) => isValidAt(value[name], key)) &&
-        (!rule.closed || hasOnly(value, Object.keys(rule.keys)));
+        (!rule.closed || isClosed(value, Object.keys(rule.keys)));
   }
 }
 
@@ -102,7 +103,7 @@ function isValidAt(value: unknown, key: Key): boolean {
   return isAbsent(value) ? !key.required : isValid(value, key);
 }
 
-function hasOnly(value: Record<string, unknown>, names: readonly string[]): boolean {
+function isClosed(value: Record<string, unknown>, names: readonly string[]): boolean {
   return Object.keys(value).every((name) => names.includes(name)) &&
     names.some((name) => !isAbsent(value[name]));
 }
@@ -129,8 +130,4 @@ export function isAbsent(value: unknown): value is undefined | null {
 /** Whether a value of JSON is an object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isInteger(value: unknown): value is number {
-  return Number.isSafeInteger(value);
 }
