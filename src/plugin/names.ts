@@ -5,9 +5,11 @@ import { isNameTaken, NetlinkError } from "../netlink/error.ts";
 import type { PlannedDevice } from "./device.ts";
 import { moveDevice, moveUnderFreeName } from "./move.ts";
 import { describeClaim } from "./claims.ts";
-import { makeDeviceNames } from "./device_name.ts";
 import { openRecorded } from "./namespaces.ts";
 import type { Node } from "./node.ts";
+
+/** IB_DEVICE_NAME_MAX (uapi rdma/ib_user_verbs.h) is 64 with the zero at the end; the kernel cuts off what is longer. */
+const MAX_BYTES = 63;
 
 /**
  * What names the call asks for, if it does: CNI_ARGS, which the runtime sets, goes before the configuration.
@@ -135,4 +137,79 @@ function describeHolder({ kernel, state }: Node, pod: Netns, name: string): stri
   return inPod === undefined
     ? "a device in another network namespace that is in no record has it"
     : `RDMA device ${inPod} has it, in ${pod.path}`;
+}
+
+/**
+ * Makes the names of an attachment's devices. `{ifname}` in the template stands for the interface, `{index}` for the
+ * lowest number from 0 on that makes a name which is not taken.
+ *
+ * @param count how many devices there are
+ * @param taken the names of the other devices in the pod
+ * @returns one name a device; without `{index}` it can be one that is taken
+ * @throws {CniError} code 7 when the template has another placeholder, several devices would get one name, or a name
+ *   comes out that no device can have
+ */
+export function makeDeviceNames(
+  template: string,
+  ifname: string,
+  count: number,
+  taken: readonly string[],
+): string[] {
+  const placeholders = /\{(ifname|index)\}/g;
+  if (/[{}]/.test(template.replace(placeholders, ""))) {
+    throw invalid(template, "it has a placeholder other than {ifname} and {index}");
+  }
+  const isCounted = template.includes("{index}");
+  if (count > 1 && !isCounted) {
+    throw invalid(
+      template,
+      `the function has ${count} RDMA devices, and without {index} all get the same name`,
+    );
+  }
+  const known = new Set(taken);
+  return Array.from({ length: count }, () => {
+    for (let index = 0;; index++) {
+      const name = template.replace(
+        placeholders,
+        (placeholder) => placeholder === "{index}" ? `${index}` : ifname,
+      );
+      assertName(template, name);
+      if (isCounted && known.has(name)) continue;
+      known.add(name);
+      return name;
+    }
+  });
+}
+
+/**
+ * The kernel renames to almost anything. But a name becomes a directory in sysfs, which "/" would break; "%" is what
+ * drivers have counted names made of ("mlx5_%d"); and scripts read names between white space.
+ */
+function assertName(template: string, name: string): void {
+  const quoted = JSON.stringify(name);
+  const length = lengthOf(name);
+  if (length > MAX_BYTES) {
+    throw invalid(template, `${quoted} has ${length} bytes, and a device's name ${MAX_BYTES} at most`);
+  }
+  if (name === "." || name === "..") throw invalid(template, `${quoted} is a directory's name`);
+  if (/[/%\s\p{Cc}\p{Cs}]/u.test(name)) {
+    throw invalid(template, `${quoted} has '/', '%', white space or a control character in it`);
+  }
+}
+
+/** Whether the kernel takes a text for a device's name as it is. */
+export function isDeviceName(text: string): boolean {
+  return text !== "" && lengthOf(text) <= MAX_BYTES;
+}
+
+function lengthOf(name: string): number {
+  return new TextEncoder().encode(name).length;
+}
+
+function invalid(template: string, fault: string): CniError {
+  return new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot name RDMA devices by "rdmaDeviceName" ${JSON.stringify(template)}: ${fault}`,
+    'correct "rdmaDeviceName" in CNI_ARGS, in "args.cni" or in the network configuration, which count in this order',
+  );
 }

@@ -6,7 +6,7 @@ import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
 import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
 import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
-import { isDeviceName } from "./device_name.ts";
+import { isDeviceName } from "./names.ts";
 import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
 import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
