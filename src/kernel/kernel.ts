@@ -27,8 +27,14 @@ export interface Netns extends Disposable {
   listRdmaDevices(): RdmaDevice[];
   /** The RDMA device of this index, or undefined when the namespace has none; asks for one, whatever there are. */
   getRdmaDevice(index: number): RdmaDevice | undefined;
-  /** @throws {NetlinkError} with the kernel's reason */
-  moveRdmaDevice(index: number, to: Netns): void;
+  /**
+   * Moves a device to another namespace.
+   *
+   * @param name its name there
+   * @throws {NetlinkError} EEXIST when the name, or without one the device's own, is taken: by a device there, up to
+   *   Linux 7.2 by any on the node
+   */
+  moveRdmaDevice(index: number, to: Netns, name?: string): void;
   /** @throws {NetlinkError} EEXIST when the name is taken */
   renameRdmaDevice(index: number, name: string): void;
   /** The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none or is not here. */
@@ -103,6 +109,8 @@ export interface Kernel {
   listVirtualFunctions(): VirtualFunction[];
   /** What stands on the buses under this id, or undefined. */
   getBusDevice(id: string): BusDevice | undefined;
+  /** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
+  listDeviceNames(): string[];
   readonly roceQos: RoceQos;
   /**
    * Opens a directory below another, following no symbolic link.

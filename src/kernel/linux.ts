@@ -29,7 +29,7 @@ import * as links from "./links.ts";
 import { listOtherNetns } from "./processes.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
-import { getBusDevice } from "./sysfs.ts";
+import { getBusDevice, listVerbsDevices } from "./sysfs.ts";
 
 /** uapi linux/file.h. */
 const LOCK_EX = 2;
@@ -80,6 +80,10 @@ export class LinuxKernel implements Kernel {
 
   getBusDevice(id: string): BusDevice | undefined {
     return getBusDevice(id);
+  }
+
+  listDeviceNames(): string[] {
+    return listVerbsDevices();
   }
 
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
@@ -149,9 +153,9 @@ class LinuxNetns implements Netns {
     return rdma.getDevice(this.socket(NETLINK_RDMA), index);
   }
 
-  moveRdmaDevice(index: number, to: Netns): void {
+  moveRdmaDevice(index: number, to: Netns, name?: string): void {
     const socket = this.socket(NETLINK_RDMA);
-    inNetns(this.#netns, () => rdma.moveDevice(socket, index, to.fd));
+    inNetns(this.#netns, () => rdma.moveDevice(socket, index, to.fd, name));
   }
 
   renameRdmaDevice(index: number, name: string): void {

@@ -45,9 +45,17 @@ export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | un
 
 /**
  * Moves a device. The calling thread must be in the device's namespace (device.c, rdma_dev_change_netns, compares with
- * that of the sender, not of the socket); a move to where it is would reset the device.
+ * that of the sender, not of the socket); up to Linux 7.2 a move to where the device is resets it.
+ *
+ * @param name its name there. Linux 7.3 moves and renames at once; older kernels only rename, so a device that has not
+ *   left is moved by a second message
  */
-export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number): void {
+export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number, name?: string): void {
+  if (name !== undefined) {
+    const what = `move RDMA device ${index} under the name ${JSON.stringify(name)}`;
+    socket.request(what, nldev.moveDeviceRequest(index, netnsFd, name));
+    if (!getDevice(socket, index)) return;
+  }
   socket.request(`move RDMA device ${index}`, nldev.moveDeviceRequest(index, netnsFd));
 }
 

@@ -3,22 +3,11 @@ import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { describeClaim, isAlive, listClaims } from "./claims.ts";
 import type { Call, RdmaSelection } from "./config.ts";
-import { countAway, getFunction, listDevicesIn, uverbsOf } from "./device.ts";
+import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device.ts";
 import { refuseSubDevices } from "./move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
 import type { StoredRecord } from "./state.ts";
-
-/** An RDMA device that ADD takes: where it is, and what it is called there and then in the pod. */
-export interface PlannedDevice {
-  readonly index: number;
-  /** Its name now: that on the host, unless the pod has it already. */
-  readonly hostName: string;
-  readonly podName: string;
-  readonly location: "host" | "pod";
-  /** Its uverbs device, of a device on the host, if it has one. */
-  readonly uverbs?: string | undefined;
-}
 
 /** The RDMA devices of a function, none of which another pod has. */
 interface Available {
@@ -70,13 +59,13 @@ function findAvailable(
   refuseSubDevices(onHost, onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
   if (pod.inode === node.kernel.getHostNetns().inode) return { bus, onHost: [], inPod: onHost };
-  if (countAway(bus) === 0) return { bus, onHost, inPod: [] };
+  if (countAway(bus) === 0 && !mayBeMisnamed(onHost)) return { bus, onHost, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
   const holder = claims.find((claim) => isAlive(node.kernel, claim));
   if (holder) throw inUse(deviceId, describeClaim(holder));
   const find = () => findDevices(node, deviceId, pod);
-  let available = find();
+  let available = countAway(bus) === 0 ? undefined : find();
   if (!available) {
     for (const claim of claims) evict(claim, node, log);
     available = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
@@ -88,6 +77,18 @@ function findAvailable(
   }
   refuseSubDevices(available.onHost, available.onHost);
   return available;
+}
+
+/** Names as the drivers make them that have devices which can be moved. */
+const DRIVER_NAME = /^(mlx[45]_|hns_|mana_|erdma_|ionic_|bnxt_re|irdma)\d+$/;
+
+/**
+ * Whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
+ * pod's name, or as `ibdevN` when the host has that. Where udev renames devices this holds for all; then the records are
+ * read, which takes a millisecond.
+ */
+function mayBeMisnamed(onHost: readonly RdmaDevice[]): boolean {
+  return onHost.some(({ name }) => !DRIVER_NAME.test(name));
 }
 
 /** All RDMA devices that a function has, or undefined when one is neither on the host nor in the pod. */

@@ -3,12 +3,11 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { acquireDevices, type PlannedDevice } from "./acquire.ts";
-import { resolveDeviceId } from "./device.ts";
+import { acquireDevices } from "./acquire.ts";
+import { type PlannedDevice, resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { mayGoWithout } from "./errors.ts";
-import { moveDevice } from "./move.ts";
-import { planNames, readNameTemplate, renameDevices } from "./names.ts";
+import { moveToPod, planNames, readNameTemplate, renameInPod } from "./names.ts";
 import { isRecorded } from "./namespaces.ts";
 import { isRecord, type StoredRecord } from "./state.ts";
 import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
@@ -80,12 +79,10 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
   }
-  const [onHost, inPod] = [devices.filter(isOnHost), devices.filter((device) => !isOnHost(device))];
-  const unnamed = renameDevices(call, node, pod, kernel.getHostNetns(), onHost);
-  moveAll(node, log, onHost, pod, links);
-  const kept = renameDevices(call, node, pod, pod, [...inPod, ...unnamed]);
-  if (kept.length > 0) {
-    record = withoutNames(record, kept);
+  const names = new Map(devices.map((device) => [device.index, place(call, node, pod, device)]));
+  verify(devices.filter(isOnHost), log, pod, links);
+  if (devices.some(({ index, podName }) => names.get(index) !== podName)) {
+    record = withNames(record, names);
     state.save(record);
   }
   finish(call, node, record, pod, deviceInfo);
@@ -143,11 +140,9 @@ function newRecord(
   };
 }
 
-/** The record of devices of which some have kept the names that they have on the host. */
-function withoutNames(record: OwnRecord, kept: readonly PlannedDevice[]): OwnRecord {
-  const devices = record.devices.map((device) =>
-    kept.some(({ index }) => index === device.index) ? { ...device, podName: device.hostName } : device
-  );
+/** The record of devices of which some got another name than planned. */
+function withNames(record: OwnRecord, names: ReadonlyMap<number, string>): OwnRecord {
+  const devices = record.devices.map((device) => ({ ...device, podName: names.get(device.index!)! }));
   return { ...record, devices };
 }
 
@@ -169,27 +164,31 @@ function finish(
   deviceInfo: DeviceInfoFile | undefined,
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
-  const names = devices.flatMap(({ index }) => pod.getRdmaDevice(index!)?.name ?? []);
-  if (config.rdmaQos) setTos(config.rdmaQos, kernel, names);
-  deviceInfo?.write(names);
+  const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
+  deviceInfo?.write(inPod.map(({ name }) => name));
 }
 
-function moveAll(
-  { kernel }: Node,
-  log: Log,
-  devices: readonly PlannedDevice[],
-  pod: Netns,
-  links: PodLinks,
-): void {
-  for (const device of devices) {
-    moveDevice(kernel, { index: device.index, name: device.hostName }, kernel.getHostNetns(), pod);
+/** Puts a device into the pod, under the name planned for it if it can be had. @returns the name it got */
+function place(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { index, hostName } = device;
+  const name = isOnHost(device) ? moveToPod(call, node, pod, device) : renameInPod(call, node, pod, device);
+  const moved = isOnHost(device) ? ` moved to ${pod.path}` : "";
+  const renamed = name === hostName ? "" : ` is called ${name} from now on`;
+  if (moved || renamed) {
+    call.log.info(
+      `RDMA device ${hostName} (index ${index})${[moved, renamed].filter((part) => part).join(" and")}`,
+    );
   }
-  for (const device of devices) {
-    const { index, hostName: name, uverbs } = device;
+  return name;
+}
+
+/** Makes sure that the devices that were moved are in the pod, and that the pod still has its interfaces. */
+function verify(devices: readonly PlannedDevice[], log: Log, pod: Netns, links: PodLinks): void {
+  for (const { index, hostName, uverbs } of devices) {
     const after = pod.getUverbs(index);
-    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(name, pod);
-    log.info(`RDMA device ${name} (index ${index}) moved to ${pod.path}`);
-    if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(name, uverbs, after));
+    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(hostName, pod);
+    if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(hostName, uverbs, after));
   }
   if (devices.length > 0) requirePodLinks(links, pod);
 }

@@ -8,6 +8,17 @@ import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "./node.ts";
 /** How long a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
 const NONE_TIMEOUT_MS = 500;
 
+/** An RDMA device that ADD takes: where it is, and what it is called there and then in the pod. */
+export interface PlannedDevice {
+  readonly index: number;
+  /** Its name now: that on the host, unless the pod has it already. */
+  readonly hostName: string;
+  readonly podName: string;
+  readonly location: "host" | "pod";
+  /** Its uverbs device, of a device on the host, if it has one. */
+  readonly uverbs?: string | undefined;
+}
+
 /** A function and those of its RDMA devices that are in the host namespace. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
@@ -167,11 +178,11 @@ export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
 
 /**
  * Whether some of a function's RDMA devices are in another namespace, in whatever mode. Class infiniband_verbs in sysfs
- * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved, or
- * that got another name meanwhile, deceives this: it is for people, not for decisions.
+ * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved
+ * deceives this: it is for people, not for decisions.
  */
 export function isAway(bus: BusDevice): boolean {
-  return bus.uverbs.some(({ rdmaDevice }) => !bus.rdmaDevices.includes(rdmaDevice));
+  return bus.uverbs.length > bus.rdmaDevices.length;
 }
 
 /**

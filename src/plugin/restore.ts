@@ -1,12 +1,13 @@
 import type { Call } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
+import { CniError } from "../cni/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
 import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
 import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
-import { moveDevice, refuseSubDevices } from "./move.ts";
+import { isDeviceName } from "./names.ts";
+import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
 import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { isIpoibOf } from "./pod_links.ts";
@@ -137,8 +138,9 @@ function fetchDevices(
   for (const device of devices) {
     const what = `RDMA device ${device.name} (index ${device.index})`;
     try {
-      moveToHost(kernel, device, netns);
-      log.info(`${what} restored to the host from ${netns.path}`);
+      const hostName = hostNameOf(device, recorded);
+      const name = moveUnderFreeName(kernel, device, netns, kernel.getHostNetns(), hostName);
+      log.info(`${what} restored to the host from ${netns.path} as ${name}`);
     } catch (error) {
       if (netns.getRdmaDevice(device.index)) throw error;
       log.info(`${what} left ${netns.path} by itself: ${messageOf(error)}`);
@@ -146,24 +148,20 @@ function fetchDevices(
   }
 }
 
-/**
- * A kernel that keeps the names of each namespace apart may have another device of that name on the host. It gives a device
- * of a namespace that ends another one then, and so does this.
- */
-function moveToHost(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
-  try {
-    moveDevice(kernel, device, netns, kernel.getHostNetns());
-  } catch (error) {
-    if (!(error instanceof CniError) || error.code !== ErrorCode.nameTaken) throw error;
-    netns.renameRdmaDevice(device.index, `ibdev${device.index}`);
-    moveDevice(kernel, device, netns, kernel.getHostNetns());
-  }
+/** The name that a device had on the host, if it is recorded and one that a device can have. */
+function hostNameOf({ index, name }: RdmaDevice, recorded: readonly RecordedDevice[]): string {
+  const { hostName = "" } = recorded.find((device) => device.index === index || device.podName === name) ??
+    {};
+  return isDeviceName(hostName) ? hostName : name;
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
 function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
   if (!bus || bus.rdmaDevices.length === 0) return [];
-  return kernel.getHostNetns().listRdmaDevices().filter(({ parent }) => parent !== undefined);
+  const isOfFunction = ({ name }: RdmaDevice) => bus.rdmaDevices.includes(name);
+  return kernel.getHostNetns().listRdmaDevices().filter((device) =>
+    device.parent !== undefined && isOfFunction(device)
+  );
 }
 
 /** Where the devices of a record are. */
@@ -199,7 +197,10 @@ function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Wherea
   return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
 }
 
-/** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */
+/**
+ * A device may have another name on the host: the pod or udev renamed it, or its namespace ended. It gets its old one
+ * back; where that is taken, a name that its pod or the kernel gave it is replaced by a free one.
+ */
 function restoreNames(
   node: Node,
   log: Log,
@@ -213,12 +214,15 @@ function restoreNames(
       ? getRecordedDevice(hostNetns, recorded)
       : onHost[at];
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, record)) continue;
+    const what = `RDMA device ${device.name} (index ${device.index})`;
+    const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
     try {
-      hostNetns.renameRdmaDevice(device.index, hostName);
-      log.info(`RDMA device ${device.name} (index ${device.index}) is called ${hostName} again`);
+      const name = isMisnamed ? renameToFreeName(hostNetns, device, hostName) : hostName;
+      if (!isMisnamed) hostNetns.renameRdmaDevice(device.index, hostName);
+      log.info(`${what} is called ${name}${name === hostName ? " again" : `: ${hostName} is taken`}`);
     } catch (error) {
       if (!(error instanceof NetlinkError || error instanceof SyscallError)) throw error;
-      log.warning(`RDMA device ${device.name} (index ${device.index}) keeps its name: ${error.message}`);
+      log.warning(`${what} keeps its name: ${error.message}`);
     }
   }
 }
@@ -233,7 +237,9 @@ function handOverNames(node: Node, log: Log, record: StoredRecord): void {
   for (const newer of listNewerClaims(node, record)) {
     if (!newer.attachment) continue;
     const devices = newer.devices.map((device) => {
-      const own = renamed.find(({ index, podName }) => index === device.index && podName === device.hostName);
+      const own = renamed.find(({ index, podName }) =>
+        index === device.index && (podName === device.hostName || KERNEL_NAME.test(device.hostName))
+      );
       return own ? { ...device, hostName: own.hostName } : device;
     });
     if (devices.every((device, i) => device === newer.devices[i])) continue;

@@ -13,8 +13,8 @@ type Parts = Parameters<TestNode["call"]>[1];
 const places = (node: TestNode, ...devices: Device[]) =>
   devices.map((device) => `${node.whereIs(device)} ${device.name}`);
 
-const namesInRecord = (node: TestNode) =>
-  node.recorded().devices.map(({ hostName, podName }) => `${hostName} ${podName}`);
+const namesInRecord = (node: TestNode, file = FILE) =>
+  node.recorded(file).devices.map(({ hostName, podName }) => `${hostName} ${podName}`);
 
 /** The node on which ADD gave the device a name. */
 async function namedNode(): Promise<TestNode> {
@@ -176,7 +176,7 @@ for (const [orders, where] of ["host mlx5_2", "host rdma_net1"].entries()) {
   });
 }
 
-for (const [orders, where] of [`${POD} rdma_net1`, "host rdma_net1"].entries()) {
+for (const [orders, where] of [`${POD} rdma_net1`, `${POD} mlx5_2`].entries()) {
   for (const [command, parts] of [["DEL", {}], ["GC", GC]] as const) {
     Deno.test(`a ${command} that was killed with the device as "${where}" is made good by the next one`, async () => {
       using node = await namedNode();
@@ -190,27 +190,15 @@ for (const [orders, where] of [`${POD} rdma_net1`, "host rdma_net1"].entries()) 
   }
 }
 
-Deno.test("an ADD that was killed before it recorded the name that a device kept is made good", async () => {
-  using node = new TestNode();
-  addOther(node, "rdma_net1");
-  const config = { ...NAMED.config, rdmaDeviceNameConflict: "keep" };
-  const revive = killAfter(node, 2);
-  await node.call("ADD", { config });
-  assertEquals([...places(node, node.device), ...namesInRecord(node)!], [
-    `${POD} mlx5_2`,
-    "mlx5_2 rdma_net1",
-  ]);
-  revive();
-  await node.succeed("ADD", { config });
-  assertEquals(namesInRecord(node), ["mlx5_2 mlx5_2"]);
-  await node.succeed("CHECK");
-});
-
 // Pods that ended without DEL, and whose function a new pod got.
+
+/** A name as the driver makes them: then ADD does not look whether an earlier pod left it. */
+const DRIVER_LIKE = { rdmaDeviceName: "mlx5_70" };
 
 /** The first pod has ended, so its device is on the host under the pod's name, and a second one got it. */
 async function takenOver(config: object): Promise<TestNode> {
-  const node = await namedNode();
+  const node = new TestNode();
+  await node.succeed("ADD", { config: DRIVER_LIKE });
   node.kernel.endNetns(node.pod);
   node.kernel.paths.delete(POD);
   node.kernel.addNetns("/run/netns/two");
@@ -226,7 +214,7 @@ const second = (parts: Parts = {}) => ({
 
 for (
   const [what, config] of [
-    ["asked for the same name", NAMED.config],
+    ["asked for the same name", DRIVER_LIKE],
     ["asked for another name", { rdmaDeviceName: "roce0" }],
     ["asked for none", {}],
   ] as const
@@ -257,16 +245,30 @@ Deno.test("a late DEL that cannot tell the newer record the first name succeeds 
   assertEquals(places(node, node.device), ["/run/netns/two roce0"]);
 });
 
-Deno.test("a pod that takes a function whose device returned to the host under a pod's name finds it by that", async () => {
-  using node = await namedNode();
-  node.kernel.endNetns(node.pod);
-  node.kernel.paths.delete(POD);
-  node.indexes.set("rdma_net1", 7);
-  node.indexes.set("mlx5_2", 8);
-  node.kernel.addNetns("/run/netns/two");
-  await node.succeed("ADD", second({ config: { rdmaDeviceName: "roce0" } }));
-  assertEquals(places(node, node.device), ["/run/netns/two roce0"]);
-});
+for (
+  const [what, namesPerNetns, nameOnHost] of [
+    ["the pod's name", false, "rdma_net1"],
+    ["the kernel's, since the host has a device of the pod's", true, "ibdev2"],
+  ] as const
+) {
+  for (const config of [{}, { rdmaDeviceName: "roce0" }]) {
+    const { rdmaDeviceName = "mlx5_2" } = config as { rdmaDeviceName?: string };
+    Deno.test(`an ADD of ${rdmaDeviceName} that meets a device under ${what} gives its own back first`, async () => {
+      using node = await namedNode();
+      node.kernel.namesPerNetns = namesPerNetns;
+      if (namesPerNetns) addOther(node, "rdma_net1");
+      node.kernel.endNetns(node.pod);
+      node.kernel.paths.delete(POD);
+      assertEquals(places(node, node.device), [`host ${nameOnHost}`]);
+      node.kernel.addNetns("/run/netns/two");
+      await node.succeed("ADD", second({ config }));
+      assertEquals(places(node, node.device), [`/run/netns/two ${rdmaDeviceName}`]);
+      assertEquals([node.files(), namesInRecord(node, SECOND)], [[SECOND], [`mlx5_2 ${rdmaDeviceName}`]]);
+      await node.succeed("DEL", second());
+      assertAsBefore(node);
+    });
+  }
+}
 
 Deno.test("an index that was remembered by a name counts only for the device that has the name", async () => {
   using node = new TestNode();
@@ -285,60 +287,92 @@ Deno.test("an index that was remembered by a name counts only for the device tha
   assertEquals(places(node, device, stranger), ["host roce0", `${POD} rdma_net2`]);
 });
 
-// Kernels that keep the names of each namespace apart. They do not exist yet: these tests show what would be done.
+// Linux 7.3 keeps the names of each namespace apart.
 
-Deno.test("where names are each namespace's own, a name that the host has is given in the pod to who may keep his", async () => {
-  using node = new TestNode();
+/** A node of Linux 7.3, on which another function has a device of that name, on the host or in the pod. */
+function nodeWithNamespacedNames(name: string, where: "host" | "pod"): { node: TestNode; other: Device } {
+  const node = new TestNode();
   node.kernel.namesPerNetns = true;
-  const device = addOther(node, "mlx5_0");
-  const config = { rdmaDeviceName: "mlx5_{index}", rdmaDeviceNameConflict: "keep" };
-  await node.succeed("ADD", { config });
-  assertEquals(places(node, node.device, device), [`${POD} mlx5_0`, "host mlx5_0"]);
+  const other = addOther(node, name);
+  if (where === "pod") other.space = node.pod;
+  return { node, other };
+}
+
+for (const config of [{ rdmaDeviceName: "mlx5_{index}" }, { rdmaDeviceName: "mlx5_0" }]) {
+  Deno.test(`names per namespace: a pod gets ${config.rdmaDeviceName} although the host has an mlx5_0`, async () => {
+    const { node, other } = nodeWithNamespacedNames("mlx5_0", "host");
+    using _ = node;
+    await node.succeed("ADD", { config });
+    assertEquals(places(node, node.device, other), [`${POD} mlx5_0`, "host mlx5_0"]);
+    assertEquals(namesInRecord(node), ["mlx5_2 mlx5_0"]);
+    await node.succeed("CHECK");
+    await node.succeed("DEL");
+    assertAsBefore(node);
+  });
+}
+
+Deno.test("names per namespace: {index} counts in the pod", async () => {
+  const { node } = nodeWithNamespacedNames("mlx5_0", "pod");
+  using _ = node;
+  await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
+  assertEquals(places(node, node.device), [`${POD} mlx5_1`]);
+});
+
+Deno.test("names per namespace: a name that the pod has is refused before anything is done", async () => {
+  const { node } = nodeWithNamespacedNames("rdma_net1", "pod");
+  using _ = node;
+  node.kernel.onMove = () => {
+    throw new Error("moved");
+  };
+  await node.fail("ADD", 114, NAMED);
+  assertAsBefore(node);
+  node.kernel.onMove = () => {};
+  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
+  assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
+});
+
+Deno.test("names per namespace: a name that nobody asked for and the pod has becomes a free one", async () => {
+  const { node, other } = nodeWithNamespacedNames("mlx5_2", "pod");
+  using _ = node;
+  const { lines } = await node.succeed("ADD");
+  assertEquals(places(node, node.device, other), [`${POD} mlx5_0`, `${POD} mlx5_2`]);
   assertEquals(namesInRecord(node), ["mlx5_2 mlx5_0"]);
+  assertStringIncludes(lines.join(""), "is called mlx5_0 from now on");
   await node.succeed("CHECK");
   await node.succeed("DEL");
   assertAsBefore(node);
 });
 
-Deno.test("where names are each namespace's own, a name that the pod has is refused before anything is done", async () => {
-  using node = new TestNode();
-  node.kernel.namesPerNetns = true;
-  addOther(node, "rdma_net1").space = node.pod;
-  node.kernel.onRename = () => {
-    throw new Error("renamed");
-  };
-  await node.fail("ADD", 114, NAMED);
-  assertAsBefore(node);
-  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
-  assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
-});
-
-Deno.test("where names are each namespace's own, a device whose name the host has by then returns to the host as ibdev", async () => {
+Deno.test("names per namespace: a device whose name the host has by then gets a free one like it", async () => {
   using node = await TestNode.added();
   node.kernel.namesPerNetns = true;
-  addOther(node, "mlx5_2");
+  const taken = addOther(node, "mlx5_2");
   const { lines } = await node.succeed("DEL");
-  assertEquals(places(node, node.device), ["host ibdev2"]);
-  assertStringIncludes(lines.join(""), "keeps its name");
+  assertEquals(places(node, node.device, taken), ["host mlx5_0", "host mlx5_2"]);
+  assertStringIncludes(lines.join(""), "as mlx5_0");
   node.assertForgotten();
 });
 
-Deno.test("where names are each namespace's own, DEL gives a device its name back that returned to the host as ibdev", async () => {
-  using node = await namedNode();
-  node.kernel.namesPerNetns = true;
-  addOther(node, node.device.name);
-  node.kernel.endNetns(node.pod);
-  node.kernel.paths.delete(POD);
-  assertEquals(node.device.name, "ibdev2");
-  await node.succeed("DEL");
-  assertAsBefore(node);
-});
+for (const command of ["DEL", "GC"]) {
+  Deno.test(`names per namespace: ${command} finds a device as ibdev2 and gives it a free name`, async () => {
+    using node = await TestNode.added();
+    node.kernel.namesPerNetns = true;
+    addOther(node, "mlx5_2");
+    node.kernel.endNetns(node.pod);
+    node.kernel.paths.delete(POD);
+    assertEquals(places(node, node.device), ["host ibdev2"]);
+    await node.succeed(command, command === "GC" ? GC : {});
+    assertEquals(places(node, node.device), ["host mlx5_0"]);
+    node.assertForgotten();
+  });
+}
 
-Deno.test("where names are each namespace's own, a pod that has a device of the name is explained", async () => {
-  using node = new TestNode();
-  node.kernel.namesPerNetns = true;
-  addOther(node, "mlx5_2").space = node.pod;
-  const { json } = await node.fail("ADD", 114);
-  assertStringIncludes(json.msg, "the namespace has a device of that name");
-  assertAsBefore(node);
+Deno.test("names per namespace: two devices of one function, one in the pod, are told apart", async () => {
+  const { node } = nodeWithNamespacedNames("mlx5_7", "pod");
+  using _ = node;
+  const second = node.kernel.addDevice(node.device.deviceId, 9, { name: "mlx5_9" });
+  await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
+  assertEquals(places(node, node.device, second), [`${POD} mlx5_0`, `${POD} mlx5_1`]);
+  await node.succeed("DEL");
+  assertEquals(places(node, node.device, second), ["host mlx5_2", "host mlx5_9"]);
 });

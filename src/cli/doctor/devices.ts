@@ -19,7 +19,7 @@ export function examineDevices(node: Node): Finding[] {
   const isShared = kernel.getRdmaMode() === "shared";
   const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
-  const lost = isShared ? [] : listVerbsDevices(root).filter((name) => !known.includes(name));
+  const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
     return [problem(
       "devices",
@@ -63,6 +63,16 @@ function examineDrivers(root: string, names: readonly string[]): Finding[] {
       `${name} cannot be moved into a pod: its driver (${kind}) cannot take it away from programs`,
       "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
     )];
+  });
+}
+
+/** What a list has more than another; Linux 7.3 allows a name once in each namespace. */
+function without(names: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return names.filter((name) => {
+    const at = left.indexOf(name);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
   });
 }
 

@@ -188,6 +188,10 @@ export class MemoryKernel implements Kernel {
     };
   }
 
+  listDeviceNames(): string[] {
+    return this.devices.filter(({ uverbs }) => uverbs && this.hasUverbs).map(({ name }) => name);
+  }
+
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
     const directory = openDirectory(`${this.root}${base}`, names, make);
     this.open.add(directory);
@@ -273,7 +277,8 @@ class MemoryNetns implements Netns {
     return this.#visible().filter((device) => device.index === index).map(shown)[0];
   }
 
-  moveRdmaDevice(index: number, to: Netns): void {
+  moveRdmaDevice(index: number, to: Netns, name?: string): void {
+    if (name !== undefined && !this.kernel.namesPerNetns) this.renameRdmaDevice(index, name);
     const device = this.#find(`move RDMA device ${index}`, index);
     const target = (to as MemoryNetns).space;
     if (target === this.space) {
@@ -281,9 +286,10 @@ class MemoryNetns implements Netns {
     }
     const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
     if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
-    if (this.kernel.isTaken(device.name, target, device)) {
+    if (this.kernel.isTaken(name ?? device.name, target, device)) {
       throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
     }
+    if (name !== undefined) device.name = name;
     this.kernel.place(device, target);
   }
 
