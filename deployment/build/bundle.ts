@@ -1,12 +1,14 @@
+/** Makes the scripts that the executable is made of from the sources. */
 import { basename, join, resolve } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import type { MinifyOptions } from "terser";
+import { messageOf } from "../../src/sys/errno.ts";
 import { denoEnv, PROJECT, runChild } from "./child.ts";
 
-export interface BundleOptions {
+interface BundleOptions {
   /** The first module. */
   entry: string;
-  /** How the bundle is to be loaded: as a module, or by what wants its exports in `module.exports`. */
+  /** How it will be loaded: as a module, or by code that finds its exports in `module.exports`. */
   format: "esm" | "cjs";
   /** Imports that stay as they are written. */
   later?: readonly string[];
@@ -14,9 +16,9 @@ export interface BundleOptions {
 }
 
 /** A module and all that it imports, in one text. */
-export interface Bundle {
+interface Bundle {
   code: string;
-  /** Absolute paths of the modules that are in it, packages' included; what the bundler could leave out is not there. */
+  /** Absolute paths of the modules that are in it, packages' included, without those that the bundler could leave out. */
   modules: string[];
 }
 
@@ -36,7 +38,7 @@ export async function bundle({ entry, format, later = [], signal }: BundleOption
     const modules = sources.map((source) => resolve(directory, decodeURIComponent(source))); // parts of URLs
     return { code: Deno.readTextFileSync(output), modules };
   } catch (cause) {
-    throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`Cannot bundle "${entry}": ${messageOf(cause)}`, { cause });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -45,7 +47,7 @@ export async function bundle({ entry, format, later = [], signal }: BundleOption
 const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
 const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
 
-/** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
+/** The parts of the program that are loaded when they are needed, by the specifiers of their `import()`. */
 const LATER = {
   "./cli/main.ts": CLI,
   "./config_schema.ts": SCHEMA,
@@ -88,7 +90,7 @@ export async function writeScripts(directory: string, signal?: AbortSignal): Pro
   return [...modules].sort();
 }
 
-/** What `start.ts` runs: see its `Main`. */
+/** What `start.ts` runs: a function of its type `Main`. */
 async function toScript(code: string, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
     code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
