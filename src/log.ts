@@ -7,7 +7,7 @@ export type LogLevel = typeof LOG_LEVELS[number];
 /** Takes one whole line, its newline included. */
 export type Sink = (line: string) => void;
 
-/** A logger. Whatever happens to a line, logging never throws: it must not fail the call it tells about. */
+/** A logger. Whatever happens to a line, logging never throws: a log line must not fail the call that it is about. */
 export class Log {
   level: LogLevel = "info";
   /** Put at the end of each line: which container, namespace and interface it is about. */
@@ -52,7 +52,7 @@ export class Log {
   }
 }
 
-/** `key="value"` pairs in one line; values quoted as JSON, so that nothing a pod chose can start a line of its own. */
+/** `key="value"` pairs in one line; values quoted as JSON, so that nothing a pod chose can start another line. */
 function formatLine(fields: Readonly<Record<string, string>>): string {
   return Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(" ") + "\n";
 }

@@ -8,6 +8,9 @@ import type { Node } from "./plugin/node.ts";
 import { State, STATE_DIRECTORY } from "./plugin/state.ts";
 import { VERSION } from "./version.ts";
 
+/** What is exported stays in the executable, where `install --uninstall` looks for it. */
+export { EXECUTABLE_MARKER } from "./version.ts";
+
 const ABOUT = `rdma-cni ${VERSION}: moves the RDMA device of a pod's network function into the pod
 CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}
 Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.

@@ -1,41 +1,28 @@
-/** Makes examples/netconf.schema.json, the JSON Schema of network configurations, for editors and other tools. */
+/**
+ * Writes what is generated from the table of the configuration's keys: examples/netconf.schema.json, the JSON Schema of
+ * network configurations for editors and other tools, and the table in docs/configuration.md.
+ */
 import { fileURLToPath } from "node:url";
 import * as z from "zod/mini";
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
-import { configSchema } from "../../src/plugin/config_schema.ts";
+import { KEYS } from "../../src/plugin/config_keys.ts";
+import { makeConfigSchema } from "../../src/plugin/config_schema.ts";
+import type { Keys, Rule } from "../../src/plugin/rules.ts";
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
 export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;
+export const REFERENCE_FILE = `${PROJECT}docs/configuration.md`;
 
-/** What CNI's own keys are; those of this plugin are described in the table of docs/configuration.md. */
-const STANDARD: Readonly<Record<string, string>> = {
-  cniVersion: "version of the CNI specification that the configuration follows",
-  name: "name of the network, unique on a node",
-  type: "name of the plugin's executable",
-  args: "arguments for plugins, grouped by whose convention they follow",
-  "args.cni": "arguments by the conventions of CNI",
-  runtimeConfig: "what the runtime passes for the capabilities that the plugin declares",
-  prevResult: "result of the plugin before this one; the runtime adds it",
-  "cni.dev/valid-attachments": "attachments that are still there; the runtime adds them for GC",
-  "cni.dev/attachments": "the same, from older runtimes",
-};
-
-/** Objects of which each key has to be described. */
-const DESCRIBED = ["", "args.cni.", "runtimeConfig."];
-
-type Node = z.core.JSONSchema.BaseSchema;
-
-/**
- * The schema as text.
- *
- * @param reference has a table of keys, with columns "key", "default" and "meaning"
- * @throws {Error} that names a key without description
- */
-export function netconfSchema(reference: string): string {
-  const { $schema, required: _, ...plugin } = withoutNull(z.toJSONSchema(configSchema)) as Node;
-  describe(plugin, new Map([...Object.entries(STANDARD).map(toRow), ...readRows(reference)]), "");
-  const { cniVersion, name } = plugin.properties as Record<string, Node>;
+/** The JSON Schema, as text. */
+export function netconfSchema(): string {
+  // Null stands for an absent key, which nobody has to write.
+  const { $schema, required: _, ...plugin } = z.toJSONSchema(makeConfigSchema(z.optional), {
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.description) jsonSchema.description = withoutMarks(jsonSchema.description);
+    },
+  });
+  const { cniVersion, name } = plugin.properties as Record<string, object>;
   const schema = {
     $schema,
     title: "CNI network configuration with the plugin rdma",
@@ -58,75 +45,58 @@ export function netconfSchema(reference: string): string {
   return JSON.stringify(schema, null, 2) + "\n";
 }
 
-/** Null stands for an absent key, which nobody has to write. */
-function withoutNull(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNull);
-  if (typeof value !== "object" || value === null) return value;
-  const { anyOf, ...rest } = value as Node;
-  const others = anyOf?.filter((one) => (one as Node).type !== "null");
-  if (others?.length === 1) return withoutNull({ ...rest, ...others[0] as Node });
-  const entries = Object.entries({ ...rest, ...(others ? { anyOf: others } : {}) });
-  return Object.fromEntries(entries.map(([key, inner]) => {
-    if (key !== "type" || !Array.isArray(inner)) return [key, withoutNull(inner)];
-    const types = inner.filter((type) => type !== "null");
-    return [key, types.length === 1 ? types[0] : types];
-  }));
+/** Text without Markdown's links and marks of code. */
+function withoutMarks(markdown: string): string {
+  return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replaceAll("`", "");
 }
 
-interface Row {
-  readonly description: string;
-  readonly default?: unknown;
+const TABLE = /(<!-- keys: written by "deno task schema" -->\n\n).*?(\n\n<!-- end of keys -->)/s;
+
+/**
+ * A document with the table of this plugin's keys between its two markers.
+ *
+ * @throws {Error} when it has no such markers
+ */
+export function withKeyTable(document: string): string {
+  if (!TABLE.test(document)) {
+    throw new Error("Cannot write the table of keys: the document has no place for it");
+  }
+  return document.replace(TABLE, (_, before, after) => `${before}${formatTable(KEYS)}${after}`);
 }
 
-function toRow([key, description]: [string, string]): [string, Row] {
-  return [key, { description }];
-}
-
-function readRows(reference: string): [string, Row][] {
-  const section = /^## Keys\n(.*?)^## /ms.exec(reference)?.[1] ?? "";
-  const [header = [], , ...rows] = [...section.matchAll(/^\|(.*)\|$/gm)].map(([, row]) =>
-    row!.split(/(?<!\\)\|/).map((cell) => cell.trim())
+/** As `deno fmt` does. */
+function formatTable(keys: Keys): string {
+  const rows = [["key", "type", "default", "since", "meaning"], ...rowsOf(keys)];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const [head, ...body] = rows.map((row) =>
+    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
   );
-  const column = (name: string) => header.indexOf(name);
-  return rows.flatMap((cells) => {
-    const fallback = plain(cells[column("default")]!);
-    const row = {
-      description: plain(cells[column("meaning")]!),
-      ...(fallback === "" ? {} : { default: toValue(fallback) }),
-    };
-    return [...cells[column("key")]!.matchAll(/`([^`]+)`/g)].map(([, key]): [string, Row] => [key!, row]);
+  return [head, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...body].join("\n");
+}
+
+function rowsOf(keys: Keys, prefix = ""): string[][] {
+  return Object.entries(keys).flatMap(([name, key]) => {
+    const inner = key.type === "object" ? rowsOf(key.keys, `${prefix}${name}.`) : [];
+    if (key.since === undefined) return inner;
+    const fallback = key.default === undefined ? "" : `\`${key.default}\``;
+    return [[`\`${prefix}${name}\``, typeOf(key), fallback, key.since, key.description ?? ""], ...inner];
   });
 }
 
-/** Markdown without its marks. */
-function plain(cell: string): string {
-  return cell.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/[`*\\]/g, "");
-}
-
-function toValue(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-function describe({ properties = {} }: Node, rows: ReadonlyMap<string, Row>, prefix: string): void {
-  for (const [key, schema] of Object.entries(properties) as [string, Node][]) {
-    const row = rows.get(`${prefix}${key}`);
-    if (!row && DESCRIBED.includes(prefix)) {
-      throw new Error(
-        `Cannot describe "${prefix}${key}": docs/configuration.md has no row for it`,
-      );
-    }
-    Object.assign(schema, row);
-    describe(schema, rows, `${prefix}${key}.`);
+function typeOf(rule: Rule): string {
+  switch (rule.type) {
+    case "integer":
+      return `${rule.min} to ${rule.max}`;
+    case "enum":
+      return rule.values.map((value) => `\`${value}\``).join(", ");
+    case "either":
+      return rule.options.map(typeOf).join(", or a ");
+    default:
+      return rule.type;
   }
 }
 
 if (import.meta.main) {
-  Deno.writeTextFileSync(
-    SCHEMA_FILE,
-    netconfSchema(Deno.readTextFileSync(`${PROJECT}docs/configuration.md`)),
-  );
+  Deno.writeTextFileSync(SCHEMA_FILE, netconfSchema());
+  Deno.writeTextFileSync(REFERENCE_FILE, withKeyTable(Deno.readTextFileSync(REFERENCE_FILE)));
 }

@@ -36,7 +36,7 @@ export interface Call<C extends Config = Config> {
 export interface Plugin<C extends Config> {
   /** @param text JSON as it came on standard input */
   parseConfig(text: string, command: Command): Promise<C>;
-  /** @param print gives the result to the runtime; when it throws, nothing may be left done */
+  /** @param print writes the result for the runtime; when it throws, the handler must undo what it did */
   add(call: Call<C>, print: (result: string) => void): void;
   del(call: Call<C>): void;
   check(call: Call<C>): void;

@@ -47,7 +47,7 @@ export function listInterfaces(result: Result | undefined, netns: string, ifname
 }
 
 /**
- * The result this plugin gives: the one it got, unchanged. Before 1.0.0 a result need not name its version, but what
+ * The result of this plugin: the one it got, unchanged. Before 1.0.0 a result need not name its version, but what
  * reads it later takes a missing one for 0.1.0, so then it is added.
  */
 export function formatResult(config: ChainedConfig): string {

@@ -1,12 +1,10 @@
 /** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
-/** Changes to the RDMA subsystem that only commands make. */
 import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
-import { sharedModeRequest } from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
-import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
+import type { RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
 
 /** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
@@ -14,10 +12,22 @@ export function getMode(socket: NetlinkSocket): RdmaMode {
   return nldev.decodeSharedMode(reply.payload) ? "shared" : "exclusive";
 }
 
+/** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
+export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
+  socket.request(`set the RDMA namespace mode to ${mode}`, nldev.sharedModeRequest(mode === "shared"));
+}
+
 /** The devices that the socket's namespace has; in shared mode all. */
 export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
   return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeDevice(message.payload)
+  );
+}
+
+/** The same with their node GUIDs. */
+export function listNodes(socket: NetlinkSocket): RdmaNode[] {
+  return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
+    nldev.decodeRdmaNode(message.payload)
   );
 }
 
@@ -35,9 +45,17 @@ export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | un
 
 /**
  * Moves a device. The calling thread must be in the device's namespace (device.c, rdma_dev_change_netns, compares with
- * that of the sender, not of the socket); a move to where it is would reset the device.
+ * that of the sender, not of the socket); up to Linux 7.2 a move to where the device is resets it.
+ *
+ * @param name its name there. Linux 7.3 moves and renames at once; older kernels only rename, so a device that has not
+ *   left is moved by a second message
  */
-export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number): void {
+export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number, name?: string): void {
+  if (name !== undefined) {
+    const what = `move RDMA device ${index} under the name ${JSON.stringify(name)}`;
+    socket.request(what, nldev.moveDeviceRequest(index, netnsFd, name));
+    if (!getDevice(socket, index)) return;
+  }
   socket.request(`move RDMA device ${index}`, nldev.moveDeviceRequest(index, netnsFd));
 }
 
@@ -73,9 +91,4 @@ function single(socket: NetlinkSocket, what: string, request: Request): Message 
   const [reply] = socket.request(what, request);
   if (!reply) throw new DecodeError(`Cannot ${what}: the kernel said that all is well but did not answer`);
   return reply;
-}
-
-/** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
-export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
-  socket.request(`set the RDMA namespace mode to ${mode}`, sharedModeRequest(mode === "shared"));
 }

@@ -45,6 +45,11 @@ export interface RdmaDevice {
   readonly parent?: string;
 }
 
+/** An RDMA device with its node GUID, as the number whose 16 hexadecimal digits people write. */
+export interface RdmaNode extends RdmaDevice {
+  readonly nodeGuid: bigint;
+}
+
 /** How many objects of a kind ("pd", "qp", "ctx" ...) exist on a device. */
 export interface ResourceCount {
   readonly kind: string;
@@ -61,15 +66,21 @@ export function deviceRequest(index: number): Request {
   return request(RDMA_NLDEV_CMD_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
-/** Orders a device into the namespace behind an open file descriptor. The sending thread must be in the device's. */
-export function moveDeviceRequest(index: number, netnsFd: number): Request {
+/**
+ * Moves a device to the namespace behind an open file descriptor. The sending thread must be in the device's namespace.
+ *
+ * @param name its name there. Kernels before 7.3 rename the device where it is and ignore the namespace (nldev.c,
+ *   nldev_set_doit)
+ */
+export function moveDeviceRequest(index: number, netnsFd: number, name?: string): Request {
   return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    ...(name === undefined ? [] : [text(RDMA_NLDEV_ATTR_DEV_NAME, name)]),
     u32(RDMA_NLDEV_NET_NS_FD, netnsFd),
   ]);
 }
 
-/** Orders a new name. Never together with a namespace: kernels ignore the move then (nldev.c, nldev_set_doit). */
+/** Renames a device. */
 export function renameDeviceRequest(index: number, name: string): Request {
   return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
@@ -172,7 +183,7 @@ export function sharedModeRequest(shared: boolean): Request {
  *
  * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
  */
-export function decodeRdmaNode(payload: Uint8Array): RdmaDevice & { readonly nodeGuid: bigint } {
+export function decodeRdmaNode(payload: Uint8Array): RdmaNode {
   const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
   if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
   return { ...decodeDevice(payload), nodeGuid };

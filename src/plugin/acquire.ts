@@ -1,78 +1,115 @@
-import type { Call, RdmaSelection } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { type Claim, describeClaim, isAlive, listClaims } from "./claims.ts";
-import { countAway, type FunctionDevice, getFunction, listDevicesIn, type RdmaFunction } from "./device.ts";
+import { describeClaim, isAlive, listClaims } from "./claims.ts";
+import type { Call, RdmaSelection } from "./config.ts";
+import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device.ts";
 import { refuseSubDevices } from "./move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
+import type { StoredRecord } from "./state.ts";
 
-/** A function's RDMA devices that ADD may take. */
-export interface AcquiredDevices {
-  readonly onHost: readonly FunctionDevice[];
-  /** Devices that the pod has already. */
+/** The RDMA devices of a function, none of which another pod has. */
+interface Available {
+  readonly bus: BusDevice;
+  readonly onHost: readonly RdmaDevice[];
   readonly inPod: readonly RdmaDevice[];
 }
 
 /**
- * Finds the RDMA devices of a function and makes sure that no other pod has them. Devices that a dead pod left in a
- * namespace are restored to the host first.
+ * Finds the RDMA devices of a function that the configuration selects and makes sure that no other pod has one of the
+ * function. Devices that a dead pod left in a namespace are restored to the host first.
  *
  * @param file the name of this attachment's own record
- * @throws {CniError} 110 when there are none, 111 when another pod has one, 112 when it is a physical function's and
+ * @returns the devices, those that the pod has already first, by the names that they have
+ * @throws {CniError} 110 when one is not there, 111 when another pod has one, 112 when it is a physical function's and
  *   the configuration forbids that
  */
 export function acquireDevices(
+  call: Call,
+  node: Node,
+  file: string,
+  deviceId: string,
+  pod: Netns,
+): PlannedDevice[] {
+  const available = findAvailable(call, node, file, deviceId, pod);
+  const selected = selectDevices(available, call.config.rdmaDevices, deviceId);
+  return [
+    ...selected.inPod.map((device) => planned(device, "pod")),
+    ...selected.onHost.map((device) => ({
+      ...planned(device, "host"),
+      uverbs: uverbsOf(available.bus, device.name),
+    })),
+  ];
+}
+
+function planned({ index, name }: RdmaDevice, location: PlannedDevice["location"]): PlannedDevice {
+  return { index, hostName: name, podName: name, location };
+}
+
+function findAvailable(
   { config, log }: Call,
   node: Node,
   file: string,
   deviceId: string,
   pod: Netns,
-): AcquiredDevices {
-  const found = getFunction(node, deviceId);
-  checkPhysicalFunction(found, config.allowPf, node, log);
-  refuseSubDevices(found.onHost, found.onHost);
+): Available {
+  const { bus, onHost } = getFunction(node, deviceId);
+  checkPhysicalFunction(bus, onHost, config.allowPf, node, log);
+  refuseSubDevices(onHost, onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
-  if (pod.inode === node.kernel.hostNetns.inode) return { onHost: [], inPod: found.onHost };
-  if (countAway(found.bus) === 0) return { onHost: found.onHost, inPod: [] };
+  if (pod.inode === node.kernel.getHostNetns().inode) return { bus, onHost: [], inPod: onHost };
+  if (countAway(bus) === 0 && !mayBeMisnamed(onHost)) return { bus, onHost, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
   const holder = claims.find((claim) => isAlive(node.kernel, claim));
   if (holder) throw inUse(deviceId, describeClaim(holder));
   const find = () => findDevices(node, deviceId, pod);
-  let acquired = find();
-  if (!acquired) {
-    for (const claim of claims) evict(claim, node, log, deviceId);
-    acquired = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
+  let available = countAway(bus) === 0 ? undefined : find();
+  if (!available) {
+    for (const claim of claims) evict(claim, node, log);
+    available = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
   }
   // A record of version 1.0 does not name its namespace: while the device is on the host, its pod has ended.
-  const unknown = claims.find(({ record }) => !record.netns);
-  if (!acquired || acquired.inPod.length > 0 && unknown) {
-    throw inUse(deviceId, unknown ? describeClaim(unknown) : "no record of this plugin tells which");
+  const unknown = claims.find(({ netns }) => !netns);
+  if (!available || available.inPod.length > 0 && unknown) {
+    throw inUse(deviceId, unknown ? describeClaim(unknown) : "no record of this plugin names the pod");
   }
-  refuseSubDevices(acquired.onHost, acquired.onHost);
-  return acquired;
+  refuseSubDevices(available.onHost, available.onHost);
+  return available;
+}
+
+/** Names as the drivers make them that have devices which can be moved. */
+const DRIVER_NAME = /^(mlx[45]_|hns_|mana_|erdma_|ionic_|bnxt_re|irdma)\d+$/;
+
+/**
+ * Whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
+ * pod's name, or as `ibdevN` when the host has that. Where udev renames devices this holds for all; then the records are
+ * read, which takes a millisecond.
+ */
+function mayBeMisnamed(onHost: readonly RdmaDevice[]): boolean {
+  return onHost.some(({ name }) => !DRIVER_NAME.test(name));
 }
 
 /** All RDMA devices that a function has, or undefined when one is neither on the host nor in the pod. */
-function findDevices(node: Node, deviceId: string, pod: Netns): AcquiredDevices | undefined {
+function findDevices(node: Node, deviceId: string, pod: Netns): Available | undefined {
   const { bus, onHost } = getFunction(node, deviceId);
   const away = countAway(bus);
   const inPod = away > 0 ? listDevicesIn(pod, bus) : [];
-  return inPod.length === away ? { onHost, inPod } : undefined;
+  return inPod.length === away ? { bus, onHost, inPod } : undefined;
 }
 
 /** Takes a function from an attachment whose namespace has lost its path: the pod is gone and no DEL came. */
-function evict({ file, record }: Claim, node: Node, log: Log, deviceId: string): void {
-  if (!record.netns) return;
-  log.warning(`Pod of ${file} is gone but still has device ${deviceId}: restoring it`);
-  if (!restoreDevices(node, log, file, record, "")) throw inUse(deviceId, describeClaim({ file, record }));
-  node.state.remove(file);
+function evict(claim: StoredRecord, node: Node, log: Log): void {
+  if (!claim.netns) return;
+  log.warning(`Pod of ${claim.file} is gone but still has device ${claim.deviceId}: restoring it`);
+  if (!restoreDevices(node, log, claim, "")) throw inUse(claim.deviceId, describeClaim(claim));
+  node.state.remove(claim.file);
 }
 
 function checkPhysicalFunction(
-  { bus, onHost }: RdmaFunction,
+  bus: BusDevice,
+  onHost: readonly RdmaDevice[],
   allowPf: boolean,
   { kernel }: Node,
   log: Log,
@@ -87,7 +124,7 @@ function checkPhysicalFunction(
     );
   }
   const users = onHost.flatMap(({ index, name }) =>
-    kernel.hostNetns.listResources(index).filter(({ count }) => count > 0n)
+    kernel.getHostNetns().listResources(index).filter(({ count }) => count > 0n)
       .map(({ kind, count }) => `${count} ${kind} on ${name}`)
   );
   const hanging = [...(bus.enabledVfs > 0 ? [`${bus.enabledVfs} virtual functions`] : []), ...users];
@@ -107,24 +144,18 @@ function inUse(deviceId: string, holder: string): CniError {
 }
 
 /**
- * Those of a function's RDMA devices that the configuration wants. Numbers count them from 1 in the order in which the
- * driver made them; a driver that makes a device for each port does so in the order of the ports.
- *
- * @throws {CniError} code 110 when one that is wanted is not there
+ * Those of a function's RDMA devices that the configuration selects. Numbers count them from 1 in the order in which
+ * the driver made them; a driver that makes a device for each port does so in the order of the ports.
  */
-export function selectDevices(
-  { onHost, inPod }: AcquiredDevices,
-  wanted: RdmaSelection,
-  deviceId: string,
-): AcquiredDevices {
-  if (wanted === "all") return { onHost, inPod };
+function selectDevices({ onHost, inPod }: Available, selection: RdmaSelection, deviceId: string) {
+  if (selection === "all") return { onHost, inPod };
   const all = [...onHost, ...inPod].sort((a, b) => a.index - b.index);
-  const chosen = (wanted === "first" ? [1] : wanted).map((one) => {
+  const selected = (selection === "first" ? [1] : selection).map((one) => {
     const device = typeof one === "number" ? all[one - 1] : all.find(({ name }) => name === one);
     return device ?? absent(one, all, deviceId);
   });
-  const isChosen = (device: RdmaDevice) => chosen.includes(device);
-  return { onHost: onHost.filter(isChosen), inPod: inPod.filter(isChosen) };
+  const isSelected = (device: RdmaDevice) => selected.includes(device);
+  return { onHost: onHost.filter(isSelected), inPod: inPod.filter(isSelected) };
 }
 
 function absent(wanted: string | number, all: readonly RdmaDevice[], deviceId: string): never {

@@ -1,15 +1,15 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { acquireDevices, selectDevices } from "./acquire.ts";
-import { type FunctionDevice, resolveDeviceId } from "./device.ts";
+import { acquireDevices } from "./acquire.ts";
+import { type PlannedDevice, resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { mayGoWithout } from "./errors.ts";
-import { moveDevice } from "./move.ts";
-import { choosePodNames, giveNames, type NamedDevice, readNameTemplate } from "./names.ts";
+import { moveToPod, planNames, readNameTemplate, renameInPod } from "./names.ts";
 import { isRecorded } from "./namespaces.ts";
+import { isRecord, type StoredRecord } from "./state.ts";
 import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
@@ -19,7 +19,6 @@ import {
   type AttachmentRecord,
   isRecordOf,
   type OwnRecord,
-  UnreadableRecord,
 } from "./record.ts";
 import { restoreDevices } from "./restore.ts";
 import { messageOf } from "../sys/errno.ts";
@@ -39,7 +38,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
     attach(call, () => print(result), node, pod, template);
   } catch (error) {
     if (!mayGoWithout(error, config)) throw error;
-    log.warning(`The pod goes without an RDMA device of its own: ${(error as Error).message}`);
+    log.warning(`The pod gets no RDMA device: ${messageOf(error)}`);
     print(result);
   }
 }
@@ -55,7 +54,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const links = getPodLinks(call, pod);
   const deviceId = resolveDeviceId(call, kernel, () => links.get(environment.ifname));
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
-  if (pod.inode !== kernel.hostNetns.inode) refuseIpoib(links, deviceId, pod);
+  if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
@@ -68,24 +67,22 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     finish(call, node, earlier, pod, deviceInfo);
     return print();
   }
-  if (earlier) restoreDevices(node, log, file, earlier, environment.netns);
+  if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
   const acquired = acquireDevices(call, node, file, deviceId, pod);
-  const selected = selectDevices(acquired, config.rdmaDevices, deviceId);
-  const { onHost, inPod } = choosePodNames(call, node, pod, selected, template);
-  let record = newRecord(attachment, deviceId, [...inPod, ...onHost], node, pod);
+  const devices = planNames(call, node, pod, acquired, template);
+  let record = newRecord(attachment, deviceId, devices, node, pod);
   state.save(record);
   using rollback = new DisposableStack();
-  rollback.defer(() => undo(call, node, file, record));
+  rollback.defer(() => undo(call, node, { file, ...record }));
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
   }
-  const unnamed = giveNames(call, node, pod, kernel.hostNetns, onHost);
-  moveAll(node, log, onHost, pod, links);
-  const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
-  if (kept.length > 0) {
-    record = withoutNames(record, kept);
+  const names = new Map(devices.map((device) => [device.index, place(call, node, pod, device)]));
+  verify(devices.filter(isOnHost), log, pod, links);
+  if (devices.some(({ index, podName }) => names.get(index) !== podName)) {
+    record = withNames(record, names);
     state.save(record);
   }
   finish(call, node, record, pod, deviceInfo);
@@ -98,20 +95,23 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
  *
  * @throws {CniError} code 7 when the file is another attachment's
  */
-function loadEarlier(call: Call, { state }: Node): AttachmentRecord | undefined {
+function loadEarlier(call: Call, { state }: Node): StoredRecord | undefined {
   const attachment = attachmentOf(call);
-  try {
-    const earlier = state.load(attachment);
-    if (!earlier || isRecordOf(earlier, attachment)) return earlier;
-    throw belongsToOther(state.fileOf(attachment), earlier);
-  } catch (error) {
-    if (!(error instanceof UnreadableRecord)) throw error;
-    call.log.warning(`${error.message}: it is replaced`);
+  const found = state.load(attachment);
+  if (!found) return undefined;
+  if (!isRecord(found)) {
+    call.log.warning(`${found.fault}: it is replaced`);
     return undefined;
   }
+  if (isRecordOf(found, attachment)) return found;
+  throw belongsToOther(found);
 }
 
-function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): CniError {
+function isOnHost({ location }: PlannedDevice): boolean {
+  return location === "host";
+}
+
+function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
   return new CniError(
     ErrorCode.invalidConfig,
     `Cannot record attachment ${file}: the file belongs to network ${JSON.stringify(owner?.network)}, ` +
@@ -123,7 +123,7 @@ function belongsToOther(file: string, { attachment: owner }: AttachmentRecord): 
 function newRecord(
   attachment: Attachment,
   deviceId: string,
-  devices: readonly NamedDevice[],
+  devices: readonly PlannedDevice[],
   { kernel }: Node,
   pod: Netns,
 ): OwnRecord {
@@ -132,7 +132,7 @@ function newRecord(
   return {
     attachment,
     deviceId,
-    devices: devices.map(({ index, name, podName }) => ({ index, hostName: name, podName })),
+    devices: devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),
@@ -140,11 +140,9 @@ function newRecord(
   };
 }
 
-/** The record of devices of which some have kept the names that they have on the host. */
-function withoutNames(record: OwnRecord, kept: readonly NamedDevice[]): OwnRecord {
-  const devices = record.devices.map((device) =>
-    kept.some(({ index }) => index === device.index) ? { ...device, podName: device.hostName } : device
-  );
+/** The record of devices of which some got another name than planned. */
+function withNames(record: OwnRecord, names: ReadonlyMap<number, string>): OwnRecord {
+  const devices = record.devices.map((device) => ({ ...device, podName: names.get(device.index!)! }));
   return { ...record, devices };
 }
 
@@ -166,25 +164,31 @@ function finish(
   deviceInfo: DeviceInfoFile | undefined,
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
-  const names = devices.flatMap(({ index }) => pod.getRdmaDevice(index!)?.name ?? []);
-  if (config.rdmaQos) setTos(config.rdmaQos, kernel, names);
-  deviceInfo?.write(names);
+  const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
+  deviceInfo?.write(inPod.map(({ name }) => name));
 }
 
-function moveAll(
-  { kernel }: Node,
-  log: Log,
-  devices: readonly FunctionDevice[],
-  pod: Netns,
-  links: PodLinks,
-): void {
-  for (const device of devices) moveDevice(kernel, device, kernel.hostNetns, pod);
-  for (const device of devices) {
-    const { index, name, uverbs } = device;
+/** Puts a device into the pod, under the name planned for it if it can be had. @returns the name it got */
+function place(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { index, hostName } = device;
+  const name = isOnHost(device) ? moveToPod(call, node, pod, device) : renameInPod(call, node, pod, device);
+  const moved = isOnHost(device) ? ` moved to ${pod.path}` : "";
+  const renamed = name === hostName ? "" : ` is called ${name} from now on`;
+  if (moved || renamed) {
+    call.log.info(
+      `RDMA device ${hostName} (index ${index})${[moved, renamed].filter((part) => part).join(" and")}`,
+    );
+  }
+  return name;
+}
+
+/** Makes sure that the devices that were moved are in the pod, and that the pod still has its interfaces. */
+function verify(devices: readonly PlannedDevice[], log: Log, pod: Netns, links: PodLinks): void {
+  for (const { index, hostName, uverbs } of devices) {
     const after = pod.getUverbs(index);
-    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(device, pod);
-    log.info(`RDMA device ${name} (index ${index}) moved to ${pod.path}`);
-    if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(name, uverbs, after));
+    if (after === undefined && !pod.getRdmaDevice(index)) throw vanished(hostName, pod);
+    if (after !== uverbs) log[uverbs ? "warning" : "info"](explainUverbs(hostName, uverbs, after));
   }
   if (devices.length > 0) requirePodLinks(links, pod);
 }
@@ -197,22 +201,20 @@ function explainUverbs(name: string, before: string | undefined, after: string |
     "if the device plugin gave the pod the former, the pod cannot open its device";
 }
 
-function vanished(device: RdmaDevice, pod: Netns): CniError {
+function vanished(name: string, pod: Netns): CniError {
   return new CniError(
     ErrorCode.deviceMissing,
-    `Cannot find RDMA device ${JSON.stringify(device.name)} in network namespace ${
-      JSON.stringify(pod.path)
-    } ` +
+    `Cannot find RDMA device ${JSON.stringify(name)} in network namespace ${JSON.stringify(pod.path)} ` +
       "after the kernel moved it there",
     "its driver was rebound meanwhile, or another program moved it: try again",
   );
 }
 
-function undo({ environment, log }: Call, node: Node, file: string, record: AttachmentRecord): void {
+function undo({ environment, log }: Call, node: Node, record: StoredRecord): void {
   try {
-    if (restoreDevices(node, log, file, record, environment.netns)) node.state.remove(file);
+    if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
   } catch (error) {
     const reason = messageOf(error);
-    log.error(`Rolling back failed, the record ${file} stays for DEL: ${reason}`);
+    log.error(`Rolling back failed, the record ${record.file} stays for DEL: ${reason}`);
   }
 }

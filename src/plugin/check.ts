@@ -6,7 +6,8 @@ import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
 import { isRecorded } from "./namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
+import { isRecord } from "./state.ts";
+import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the
@@ -47,13 +48,9 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
 
 function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
   const attachment = attachmentOf(call);
-  try {
-    const record = state.load(attachment);
-    return record && isRecordOf(record, attachment) ? record : undefined;
-  } catch (error) {
-    if (!(error instanceof UnreadableRecord)) throw error;
-    throw missing(error.message);
-  }
+  const found = state.load(attachment);
+  if (found && !isRecord(found)) throw missing(found.fault);
+  return found && isRecordOf(found, attachment) ? found : undefined;
 }
 
 function checkDevices(record: AttachmentRecord, pod: Netns): void {
@@ -62,10 +59,9 @@ function checkDevices(record: AttachmentRecord, pod: Netns): void {
       `the devices were moved to another namespace than the one that ${JSON.stringify(pod.path)} is now`,
     );
   }
-  for (const { index, podName, hostName } of record.devices) {
-    const device = index === undefined
-      ? pod.listRdmaDevices().find(({ name }) => name === podName)
-      : pod.getRdmaDevice(index);
+  for (const recorded of record.devices) {
+    const { index, podName, hostName } = recorded;
+    const device = getRecordedDevice(pod, recorded);
     const more = [
       ...index === undefined ? [] : [`index ${index}`],
       ...podName === hostName ? [] : [`${JSON.stringify(hostName)} on the host`],
@@ -84,6 +80,6 @@ function missing(what: string): CniError {
   return new CniError(
     ErrorCode.deviceMissing,
     `Check failed: ${what}`,
-    "delete the pod, so that it is made anew with its RDMA device",
+    "delete the pod, so that a new one gets its RDMA device",
   );
 }

@@ -1,12 +1,10 @@
 import type { Call as CniCall, Config } from "../cni/dispatch.ts";
 import type { Result } from "../cni/result.ts";
-import { type Command, IDENTIFIER } from "../cni/environment.ts";
+import type { Command } from "../cni/environment.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../cni/version.ts";
-import { LOG_LEVELS } from "../log.ts";
-import type { RawConfig } from "./config_schema.ts";
-import { deviceInfoPathForm } from "./device_info_path.ts";
-import { NAME_CONFLICTS, type NameConflict } from "./device_name.ts";
+import { KEYS, type RawConfig } from "./config_keys.ts";
+import { cutLists, findFaults, isAbsent, isObject } from "./rules.ts";
 import { messageOf } from "../sys/errno.ts";
 
 /** A container's interface on a network: what the runtime adds and deletes. */
@@ -38,9 +36,9 @@ export interface NetworkConfig extends Config {
   /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`. */
   readonly rdmaDeviceName?: string;
   /** What to do when such a name is taken; absent means to fail. */
-  readonly rdmaDeviceNameConflict?: NameConflict;
+  readonly rdmaDeviceNameConflict?: NonNullable<RawConfig["rdmaDeviceNameConflict"]>;
   readonly rdmaQos?: RdmaQos;
-  /** The device information file that the runtime wants to have written, in the form of {@linkcode deviceInfoPathForm}. */
+  /** The device information file that the runtime asks for, below the directory of such files. */
   readonly deviceInfoFile?: string;
   /** GC: the attachments that are still there. Absent when the runtime did not say. */
   readonly validAttachments?: readonly AttachmentKey[];
@@ -61,11 +59,24 @@ export type Call = CniCall<NetworkConfig>;
  *   version, 7 for everything else, with each wrong value named by its path
  */
 export async function parseConfig(text: string, command: Command = "ADD"): Promise<NetworkConfig> {
-  const isCleanup = command === "DEL" || command === "GC";
-  if (!isCleanup) assertNotTooDeep(text);
   const raw = parseObject(text);
+  const config = await readConfig(raw, command);
+  return config.prevResult ? { ...config, prevResult: asWritten(config.prevResult, raw, text) } : config;
+}
+
+/**
+ * The same for a configuration that is parsed already. Keys that are ignored are deleted from it.
+ *
+ * @throws {CniError} as parseConfig
+ */
+export async function readConfig(
+  raw: Record<string, unknown>,
+  command: Command = "ADD",
+): Promise<NetworkConfig> {
+  const isCleanup = command === "DEL" || command === "GC";
+  if (!isCleanup) assertNotTooDeep(raw);
   const cniVersion = parseVersion(raw["cniVersion"]);
-  const faults = findFaults(raw, SHAPE);
+  const faults = findFaults(raw, KEYS);
   const ignored = isCleanup ? faults.filter(({ key }) => !isNeeded(key, command, raw)) : [];
   if (ignored.length < faults.length) await assertValid(raw);
   for (const { holder, key } of ignored) delete holder[key];
@@ -79,17 +90,17 @@ export async function parseConfig(text: string, command: Command = "ADD"): Promi
     cniVersion,
     name: config.name,
     ...(deviceId ? { deviceId } : {}),
-    allowPf: config.allowPF ?? true,
-    rdmaDevices: config.rdmaDevices ?? "all",
-    optional: config.optional ?? false,
-    onSharedMode: config.onSharedMode ?? "fail",
+    allowPf: config.allowPF ?? KEYS.allowPF.default,
+    rdmaDevices: config.rdmaDevices ?? KEYS.rdmaDevices.default,
+    optional: config.optional ?? KEYS.optional.default,
+    onSharedMode: config.onSharedMode ?? KEYS.onSharedMode.default,
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
     ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
-    logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? "info",
+    logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? KEYS.logLevel.default,
     ...(config.logFile ? { logFile: config.logFile } : {}),
-    ...(config.prevResult && !isCleanup ? { prevResult: asWritten(config.prevResult, raw, text) } : {}),
+    ...(config.prevResult && !isCleanup ? { prevResult: config.prevResult } : {}),
     ...(validAttachments ? { validAttachments } : {}),
     ...(ignored.length > 0
       ? { ignoredKeys: ignored.map(({ path, key }) => formatPath([...path, key])) }
@@ -97,96 +108,10 @@ export async function parseConfig(text: string, command: Command = "ADD"): Promi
   };
 }
 
-/**
- * Whether a configuration is certainly one that the schema accepts. It may say no to a good one, never yes to a bad
- * one; it is here because it takes a twentieth of the time that loading zod takes.
- */
-export function isWellFormed(raw: Record<string, unknown>): raw is RawConfig {
-  return findFaults(raw, SHAPE).length === 0;
-}
-
 const FAULTS_SHOWN = 10;
 
 /** Levels of objects and lists within each other. Past some 4,000 the stack would not do for passing prevResult on. */
 const DEPTH_LIMIT = 1000;
-
-type Check = (value: unknown) => boolean;
-
-const isString = (value: unknown): value is string => typeof value === "string";
-const isBoolean: Check = (value) => typeof value === "boolean";
-const isDeviceList: Check = (value) =>
-  Array.isArray(value) && value.length > 0 &&
-  value.every((one) => isString(one) ? one !== "" : Number.isSafeInteger(one) && one > 0);
-const isByte = (value: unknown): value is number => {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
-};
-const isQos: Check = (value) => {
-  if (!isObject(value) || !Object.values(value).some(isByte)) return false;
-  return Object.entries(value).every(([key, one]) => {
-    return (key === "tos" || key === "trafficClass") && optional(isByte)(one);
-  });
-};
-const isAttachment = isObjectOf({ containerID: isString, ifname: isString });
-const isInterface = isObjectOf({
-  name: optional(isString),
-  mac: optional(isString),
-  sandbox: optional(isString),
-  pciID: optional(isString),
-});
-
-/** What the values of keys must be; objects within each other may be absent. */
-interface Shape {
-  readonly [key: string]: Check | Shape;
-}
-
-/** Every key that the plugin reads. */
-const SHAPE: Shape = {
-  cniVersion: optional(isString),
-  name: (value) => isString(value) && IDENTIFIER.test(value),
-  type: optional(isString),
-  deviceID: optional(isString),
-  allowPF: optional(isBoolean),
-  rdmaDevices: optional((value) => value === "all" || value === "first" || isDeviceList(value)),
-  optional: optional(isBoolean),
-  onSharedMode: optional((value) => value === "fail" || value === "skip"),
-  rdmaQoS: optional(isQos),
-  logLevel: optional((value) => (LOG_LEVELS as readonly unknown[]).includes(value)),
-  logFile: optional((value) => isString(value) && (value === "" || /^\/[^\n]*$/.test(value))),
-  rdmaDeviceName: optional(isString),
-  rdmaDeviceNameConflict: optional((value) => (NAME_CONFLICTS as readonly unknown[]).includes(value)),
-  args: { cni: { debug: optional(isBoolean), rdmaDeviceName: optional(isString) } },
-  runtimeConfig: {
-    deviceID: optional(isString),
-    CNIDeviceInfoFile: optional((value) => isString(value) && deviceInfoPathForm().test(value)),
-  },
-  prevResult: { cniVersion: optional(isString), interfaces: optional(isArrayOf(isInterface)) },
-  "cni.dev/valid-attachments": optional(isArrayOf(isAttachment)),
-  "cni.dev/attachments": optional(isArrayOf(isAttachment)),
-};
-
-/** A value that is not what it must be: `holder[key]`. */
-interface Fault {
-  readonly holder: Record<string, unknown>;
-  readonly key: string;
-  /** The keys on the way to the holder. */
-  readonly path: readonly string[];
-}
-
-function findFaults(
-  holder: Record<string, unknown>,
-  shape: Shape,
-  path: readonly string[] = [],
-  faults: Fault[] = [],
-): Fault[] {
-  for (const [key, wanted] of Object.entries(shape)) {
-    const value = holder[key];
-    if (typeof wanted !== "function" && isObject(value)) findFaults(value, wanted, [...path, key], faults);
-    else if (typeof wanted === "function" ? !wanted(value) : !isAbsent(value)) {
-      faults.push({ holder, key, path });
-    }
-  }
-  return faults;
-}
 
 /** The network's name is half of what tells an attachment; GC does not guess which attachments are still there. */
 function isNeeded(key: string, command: Command, raw: Readonly<Record<string, unknown>>): boolean {
@@ -194,32 +119,17 @@ function isNeeded(key: string, command: Command, raw: Readonly<Record<string, un
   return key === "name" || command === "GC" && key === (isAbsent(raw[newer]) ? older : newer);
 }
 
-function isAbsent(value: unknown): value is undefined | null {
-  return value === undefined || value === null;
-}
-
-function optional(check: Check): Check {
-  return (value) => isAbsent(value) || check(value);
-}
-
-function isArrayOf(check: Check): Check {
-  return (value) => Array.isArray(value) && value.every(check);
-}
-
-function isObjectOf(checks: Readonly<Record<string, Check>>): Check {
-  return (value) => isObject(value) && Object.entries(checks).every(([key, check]) => check(value[key]));
-}
-
-/** Whether a value of JSON is an object. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function assertNotTooDeep(text: string): void {
-  // A short text, as nearly all are, cannot open and close that many.
-  if (text.length <= 2 * DEPTH_LIMIT || depthOf(text) <= DEPTH_LIMIT) return;
-  const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
-  throw new CniError(ErrorCode.undecodable, msg);
+function assertNotTooDeep(raw: Record<string, unknown>): void {
+  let level: object[] = [raw];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === DEPTH_LIMIT) {
+      const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
+      throw new CniError(ErrorCode.undecodable, msg);
+    }
+    level = level.flatMap((holder) => Object.values(holder)).filter((value) =>
+      typeof value === "object" && value !== null
+    );
+  }
 }
 
 function parseObject(text: string): Record<string, unknown> {
@@ -236,25 +146,13 @@ function parseObject(text: string): Record<string, unknown> {
   throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");
 }
 
-function depthOf(json: string): number {
-  let [depth, deepest, inString] = [0, 0, false];
-  for (let i = 0; i < json.length; i++) {
-    const char = json[i]!;
-    if (char === '"') inString = !inString;
-    else if (inString) i += Number(char === "\\");
-    else if ("[{".includes(char)) deepest = Math.max(deepest, ++depth);
-    else if ("]}".includes(char)) depth--;
-  }
-  return deepest;
-}
-
 /** What goes out again. Where all of the text would be written as it came, no number in it has changed. */
 function asWritten(prevResult: Result, raw: object, text: string): Result {
   return JSON.stringify(raw) === text ? prevResult : JSON.parse(text, keepNumber).prevResult;
 }
 
 function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
-  return { ...(isByte(tos) ? { tos } : {}), ...(isByte(trafficClass) ? { trafficClass } : {}) };
+  return { ...(isAbsent(tos) ? {} : { tos }), ...(isAbsent(trafficClass) ? {} : { trafficClass }) };
 }
 
 /**
@@ -269,8 +167,8 @@ export function keepNumber(_key: string, value: unknown, context?: { source?: st
 }
 
 function parseVersion(value: unknown): CniVersion {
-  if (value === undefined || value === null || value === "") return "0.1.0";
-  if (isString(value) && isCniVersion(value)) return value;
+  if (isAbsent(value) || value === "") return "0.1.0";
+  if (typeof value === "string" && isCniVersion(value)) return value;
   throw new CniError(
     ErrorCode.incompatibleVersion,
     `Cannot use network configuration: cniVersion ${JSON.stringify(value)} is not supported`,
@@ -279,38 +177,27 @@ function parseVersion(value: unknown): CniVersion {
 }
 
 async function assertValid(raw: Record<string, unknown>): Promise<void> {
-  const { configSchema } = await import("./config_schema.ts");
-  const { error } = configSchema.safeParse(withFewFaults(raw));
-  if (!error) return;
-  const faults = error.issues.slice(0, FAULTS_SHOWN).map(({ path, message }) =>
-    `${formatPath(path)}: ${message}`
-  );
+  const faults = await explainFaults(raw);
+  if (faults.length === 0) return;
   throw new CniError(
     ErrorCode.invalidConfig,
-    `Cannot use network configuration: ${faults.join("; ")}`,
+    `Cannot use network configuration: ${faults.slice(0, FAULTS_SHOWN).join("; ")}`,
     "correct these keys in the network configuration",
   );
 }
 
-/** zod keeps every fault of a list, of which there can be a million: after the first, those shown are enough. */
-function withFewFaults(raw: Record<string, unknown>): Record<string, unknown> {
-  const cut = (list: unknown, check: Check) => {
-    const first = Array.isArray(list) ? list.findIndex((entry) => !check(entry)) : -1;
-    return first < 0 ? list : (list as unknown[]).slice(0, first + FAULTS_SHOWN);
-  };
-  const { prevResult } = raw;
-  return {
-    ...raw,
-    prevResult: isObject(prevResult)
-      ? { ...prevResult, interfaces: cut(prevResult["interfaces"], isInterface) }
-      : prevResult,
-    "cni.dev/valid-attachments": cut(raw["cni.dev/valid-attachments"], isAttachment),
-    "cni.dev/attachments": cut(raw["cni.dev/attachments"], isAttachment),
-  };
+/**
+ * What is wrong with the values of a configuration, each with its path. zod would name every fault of a list, of which
+ * there can be a million; of each list the first few are named.
+ */
+export async function explainFaults(raw: Record<string, unknown>): Promise<string[]> {
+  const { configSchema } = await import("./config_schema.ts");
+  const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_SHOWN));
+  return error?.issues.map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
 }
 
 /** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */
-export function formatPath(path: readonly PropertyKey[]): string {
+function formatPath(path: readonly PropertyKey[]): string {
   const parts = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;
     const name = String(key);

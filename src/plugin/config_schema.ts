@@ -1,76 +1,65 @@
 /**
- * The network configuration as a zod schema: the authority on what is allowed, and the source of the types. Loading
- * zod takes longer than all the rest of a call, so a good configuration is recognised by `config.ts` alone and this
- * module is loaded only to say what is wrong with a bad one. A test holds both against each other.
+ * The network configuration as a zod schema, made of the table of its keys. Loading zod takes longer than all the rest
+ * of a call, so this module is loaded only to say what is wrong with a configuration, and for the JSON Schema.
  */
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
-import { IDENTIFIER, IDENTIFIER_RULE } from "../cni/environment.ts";
-import { LOG_LEVELS } from "../log.ts";
-import { DEVICE_INFO_PATH_RULE, deviceInfoPathForm } from "./device_info_path.ts";
-import { NAME_CONFLICTS } from "./device_name.ts";
+import { KEYS } from "./config_keys.ts";
+import { isAbsent, type Key, type ObjectRule, type Rule } from "./rules.ts";
 
 z.config(en());
 
-/** Go's decoders take null for absent, so runtimes may send it. */
-function optional<T extends z.core.$ZodType>(schema: T) {
-  return z.nullish(schema);
+/** How a schema is made optional. */
+type Optional = (schema: z.ZodMiniType) => z.ZodMiniType;
+
+/**
+ * Makes the schema.
+ *
+ * @param optional also allows null, unless another is given
+ */
+export function makeConfigSchema(optional: Optional = z.nullish): z.ZodMiniType {
+  return toObject({ type: "object", keys: KEYS }, optional);
 }
 
-const attachments = optional(z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })));
+function toSchema(rule: Rule, optional: Optional): z.ZodMiniType {
+  switch (rule.type) {
+    case "boolean":
+      return z.boolean();
+    case "string":
+      return rule.form ? z.string().check(z.regex(rule.form.pattern, { error: rule.form.text })) : z.string();
+    case "integer":
+      return z.int().check(z.gte(rule.min), ...rule.max === undefined ? [] : [z.lte(rule.max)]);
+    case "enum":
+      return z.enum(rule.values);
+    case "list": {
+      const list = z.array(toSchema(rule.items, optional));
+      return rule.minItems === undefined ? list : list.check(z.minLength(rule.minItems));
+    }
+    case "either":
+      return z.union(rule.options.map((option) => toSchema(option, optional)), { error: rule.text });
+    case "object":
+      return toObject(rule, optional);
+  }
+}
 
-const deviceList = z.array(
-  z.union([z.string().check(z.minLength(1)), z.int().check(z.positive())]),
-).check(z.minLength(1));
-const byte = optional(z.int().check(z.gte(0), z.lte(255)));
+function toObject({ keys, closed }: ObjectRule, optional: Optional): z.ZodMiniType {
+  const names = Object.keys(keys);
+  const shape = Object.fromEntries(names.map((name) => [name, toKey(keys[name]!, optional)]));
+  if (!closed) return z.looseObject(shape);
+  const error = `must have ${names.map((name) => `"${name}"`).join(" or ")}`;
+  return z.strictObject(shape).check(
+    z.refine((value) => names.some((name) => !isAbsent(value[name])), { error }),
+  );
+}
 
-const rdmaQoS = z.strictObject({ tos: byte, trafficClass: byte }).check(
-  z.refine((value) => (value.tos ?? value.trafficClass ?? undefined) !== undefined, {
-    error: 'must have "tos" or "trafficClass"',
-  }),
-);
+function toKey(key: Key, optional: Optional): z.ZodMiniType {
+  const schema = toSchema(key, optional);
+  const { description, default: fallback } = key;
+  return (key.required ? schema : optional(schema)).register(z.globalRegistry, {
+    ...(description === undefined ? {} : { description }),
+    ...(fallback === undefined ? {} : { default: fallback }),
+  });
+}
 
-const deviceInfoPath = z.string().check(
-  z.regex(deviceInfoPathForm(), { error: DEVICE_INFO_PATH_RULE }),
-);
-
-export const configSchema = z.looseObject({
-  cniVersion: optional(z.string()),
-  name: z.string().check(z.regex(IDENTIFIER, { error: IDENTIFIER_RULE })),
-  type: optional(z.string()),
-  deviceID: optional(z.string()),
-  allowPF: optional(z.boolean()),
-  rdmaDevices: optional(z.union([z.enum(["all", "first"]), deviceList], {
-    error: 'must be "all", "first", or a list of names and of numbers from 1',
-  })),
-  optional: optional(z.boolean()),
-  onSharedMode: optional(z.enum(["fail", "skip"])),
-  rdmaQoS: optional(rdmaQoS),
-  logLevel: optional(z.enum(LOG_LEVELS)),
-  logFile: optional(z.string().check(z.regex(/^(\/[^\n]*)?$/, { error: "must be an absolute path" }))),
-  rdmaDeviceName: optional(z.string()),
-  rdmaDeviceNameConflict: optional(z.enum(NAME_CONFLICTS)),
-  args: optional(z.looseObject({
-    cni: optional(z.looseObject({ debug: optional(z.boolean()), rdmaDeviceName: optional(z.string()) })),
-  })),
-  runtimeConfig: optional(z.looseObject({
-    deviceID: optional(z.string()),
-    CNIDeviceInfoFile: optional(deviceInfoPath),
-  })),
-  prevResult: optional(z.looseObject({
-    cniVersion: optional(z.string()),
-    interfaces: optional(z.array(z.looseObject({
-      name: optional(z.string()),
-      mac: optional(z.string()),
-      sandbox: optional(z.string()),
-      pciID: optional(z.string()),
-    }))),
-  })),
-  "cni.dev/valid-attachments": attachments,
-  "cni.dev/attachments": attachments,
-});
-
-export type ConfigSchema = typeof configSchema;
-
-/** A configuration as it comes, checked. */
-export type RawConfig = z.infer<ConfigSchema>;
+/** The schema of what runtimes send. */
+export const configSchema = makeConfigSchema();

@@ -4,7 +4,8 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { removeLeftover } from "./device_info.ts";
 import { type Node, takeLock } from "./node.ts";
-import { attachmentOf, type AttachmentRecord, isRecordOf, UnreadableRecord } from "./record.ts";
+import { attachmentOf, isRecordOf } from "./record.ts";
+import { isRecord, type StoredRecord } from "./state.ts";
 import { restoreDevices, restoreUnrecorded } from "./restore.ts";
 
 /**
@@ -20,36 +21,32 @@ export function del(call: Call, node: Node): void {
   using _lock = state.exists() ? takeLock(kernel, state.directory) : undefined;
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
-  const record = loadRecord(call, node, file);
+  const record = loadRecord(call, node);
   if (record && !isRecordOf(record, attachment)) {
     return log.info(`Record ${file} is another attachment's: not touched`);
   }
   const netns = podNetns(call, kernel);
   const { deviceId } = call.config;
-  const isDone = !record || restoreDevices(node, log, file, record, netns);
+  const isDone = !record || restoreDevices(node, log, record, netns);
   if (!record && deviceId) restoreUnrecorded(call, node, file, deviceId, netns);
   removeLeftover(call, node);
   if (isDone) removeRecord(node, log, file);
 }
 
-/** CNI_NETNS. The host's namespace is no pod's: then it is as if the runtime had not said which one is. */
+/** CNI_NETNS, or "" when it is the host namespace: that is never a pod's, so only the record counts then. */
 function podNetns({ environment: { netns }, log }: Call, kernel: Kernel): string {
   if (!netns || !kernel.isHostNetns(netns)) return netns;
   log.info(`CNI_NETNS ${JSON.stringify(netns)} is the host's network namespace: the record alone counts`);
   return "";
 }
 
-function loadRecord(call: Call, { state }: Node, file: string): AttachmentRecord | undefined {
-  const { log } = call;
-  try {
-    const record = state.load(attachmentOf(call));
-    if (!record) log.info(`There is no record ${file}`);
-    return record;
-  } catch (error) {
-    if (!(error instanceof UnreadableRecord)) throw error;
-    log.warning(error.message);
-    return undefined;
-  }
+function loadRecord(call: Call, { state }: Node): StoredRecord | undefined {
+  const attachment = attachmentOf(call);
+  const found = state.load(attachment);
+  if (!found) call.log.info(`There is no record ${state.fileOf(attachment)}`);
+  else if (isRecord(found)) return found;
+  else call.log.warning(found.fault);
+  return undefined;
 }
 
 /**

@@ -5,18 +5,24 @@ import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../kernel/kerne
 import type { DeviceIndexes } from "./device_indexes.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "./node.ts";
 
-/** How long a function may be without RDMA device while its driver is bound anew. Pods that may go without wait for it. */
+/** How long a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
 const NONE_TIMEOUT_MS = 500;
 
-/** One of a function's RDMA devices, and the name of its uverbs device if it is known. */
-export interface FunctionDevice extends RdmaDevice {
+/** An RDMA device that ADD takes: where it is, and what it is called there and then in the pod. */
+export interface PlannedDevice {
+  readonly index: number;
+  /** Its name now: that on the host, unless the pod has it already. */
+  readonly hostName: string;
+  readonly podName: string;
+  readonly location: "host" | "pod";
+  /** Its uverbs device, of a device on the host, if it has one. */
   readonly uverbs?: string | undefined;
 }
 
-/** A function and its RDMA devices, as far as the host's namespace shows them. */
+/** A function and those of its RDMA devices that are in the host namespace. */
 export interface RdmaFunction {
   readonly bus: BusDevice;
-  readonly onHost: readonly FunctionDevice[];
+  readonly onHost: readonly RdmaDevice[];
 }
 
 /** A function is there, and its driver has made no RDMA device. */
@@ -27,7 +33,7 @@ export class NoRdmaDevice extends CniError {}
  * the device below the interface in the pod, the VF with the interface's address.
  *
  * @param getInterface looks up the interface in the pod
- * @throws {CniError} code 110 when nothing tells, or an address belongs to several VFs
+ * @throws {CniError} code 110 when none of these names one, or an address belongs to several VFs
  */
 export function resolveDeviceId(
   { environment, config, log }: Call,
@@ -82,7 +88,7 @@ function lookUp({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  return { bus, onHost: findByName(kernel.hostNetns, bus, indexes) };
+  return { bus, onHost: findByName(kernel.getHostNetns(), bus, indexes) };
 }
 
 /** It has RDMA devices, and netlink has those that sysfs shows. */
@@ -120,29 +126,30 @@ function explainFailure(found: RdmaFunction): CniError {
 
 /**
  * A function's devices in a namespace by the names that sysfs gives them. The kernel looks devices up by index only.
- * After a boot a device's index is the number of its uverbs device too. That ends when its driver is bound anew: indexes
+ * After a boot a device's index is the number of its uverbs device too. That ends when its driver is rebound: indexes
  * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
  * more there are, and the index is remembered.
  */
-function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): FunctionDevice[] {
-  const named = bus.rdmaDevices.map((name) => {
-    return { name, uverbs: bus.uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name };
-  });
-  const found = named.flatMap(({ name, uverbs }) => {
-    const device = confirm(netns, numberOf(uverbs), name) ?? confirm(netns, indexes.get(name), name);
-    return device ? { ...device, uverbs } : [];
-  });
-  if (found.length === named.length) return found;
+function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaDevice[] {
+  const found = bus.rdmaDevices.flatMap((name) =>
+    confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, indexes.get(name), name) ?? []
+  );
+  if (found.length === bus.rdmaDevices.length) return found;
   const all = netns.listRdmaDevices();
-  return named.flatMap(({ name, uverbs }) => {
+  return bus.rdmaDevices.flatMap((name) => {
     const device = all.find((listed) => listed.name === name);
-    if (device && device.index !== numberOf(uverbs)) indexes.set(name, device.index);
-    return device ? { ...device, uverbs } : [];
+    if (device && device.index !== uverbsNumber(bus, name)) indexes.set(name, device.index);
+    return device ?? [];
   });
 }
 
-function numberOf(uverbs = ""): number | undefined {
-  const [, number] = /^uverbs(\d+)$/.exec(uverbs) ?? [];
+/** The name of the uverbs device of an RDMA device, as sysfs shows it. */
+export function uverbsOf(bus: BusDevice, name: string): string | undefined {
+  return bus.uverbs.find(({ rdmaDevice }) => rdmaDevice === name)?.name;
+}
+
+function uverbsNumber(bus: BusDevice, name: string): number | undefined {
+  const [, number] = /^uverbs(\d+)$/.exec(uverbsOf(bus, name) ?? "") ?? [];
   return number === undefined ? undefined : Number(number);
 }
 
@@ -165,17 +172,17 @@ export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) return true;
   if (countAway(bus) > 0) return false;
-  const names = kernel.hostNetns.listRdmaDevices().map(({ name }) => name);
+  const names = kernel.getHostNetns().listRdmaDevices().map(({ name }) => name);
   return bus.rdmaDevices.every((name) => names.includes(name));
 }
 
 /**
  * Whether some of a function's RDMA devices are in another namespace, in whatever mode. Class infiniband_verbs in sysfs
- * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved, or
- * that got another name meanwhile, deceives this: it is for people, not for decisions.
+ * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved
+ * deceives this: it is for people, not for decisions.
  */
 export function isAway(bus: BusDevice): boolean {
-  return bus.uverbs.some(({ rdmaDevice }) => !bus.rdmaDevices.includes(rdmaDevice));
+  return bus.uverbs.length > bus.rdmaDevices.length;
 }
 
 /**
@@ -205,7 +212,7 @@ function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined 
       throw new CniError(
         ErrorCode.deviceNotFound,
         `Cannot tell which device has MAC address "${mac}": ${names.join(", ")} have it`,
-        "give each virtual function an address of its own, or pass the deviceID",
+        "give each virtual function a different address, or pass the deviceID",
       );
     }
   }

@@ -1,9 +1,10 @@
-import { type Call, isObject, keepNumber } from "./config.ts";
+import { type Call, keepNumber } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../sys/files.ts";
 import { ENOTDIR, messageOf, SyscallError } from "../sys/errno.ts";
 import type { Node } from "./node.ts";
+import { isObject } from "./rules.ts";
 
 /** Far more than the keys of the specification take. */
 const SIZE_LIMIT = 64 * 1024;
@@ -46,7 +47,7 @@ export function openDeviceInfo(
     return undefined;
   }
   const pci = info["pci"];
-  if (!isObject(pci)) throw failure("use", path, '"pci" is no object');
+  if (!isObject(pci)) throw failure("use", path, '"pci" is not an object');
   const moved = opened.move();
   return {
     write: (devices) =>
@@ -89,10 +90,10 @@ function readInfo(path: string, file: string): Json | undefined {
     const found = ifPresent(() => Deno.lstatSync(file));
     if (!found) return undefined;
     if (found.isSymlink) throw outside(path);
-    if (!found.isFile) throw failure("read", path, "it is no regular file");
+    if (!found.isFile) throw failure("read", path, "it is not a regular file");
     if (found.size > SIZE_LIMIT) throw failure("read", path, `it is longer than ${SIZE_LIMIT} bytes`);
     const info = JSON.parse(Deno.readTextFileSync(file), keepNumber);
-    if (!isObject(info)) throw failure("read", path, "it is no JSON object");
+    if (!isObject(info)) throw failure("read", path, "it is not a JSON object");
     return info;
   });
 }

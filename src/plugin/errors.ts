@@ -58,7 +58,7 @@ function wrap(error: Error, code: ErrorCode, advice: string): CniError {
 }
 
 /**
- * Whether the configuration lets a pod go without an RDMA device of its own for this reason: `optional` when the node
+ * Whether the configuration lets a pod do without an RDMA device for this reason: `optional` when the node
  * or the function has none, `onSharedMode` "skip" when the kernel shows all of them to every namespace.
  */
 export function mayGoWithout(error: unknown, { optional, onSharedMode }: NetworkConfig): boolean {

@@ -4,10 +4,11 @@ import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
 import { type Node, takeLock } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
-import type { StateEntry } from "./state.ts";
+import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
 
 /**
- * Restores and removes what this network's attachments left that are no longer valid. Goes on after a failure.
+ * Restores the devices of this network's attachments that are no longer valid, and removes their records. A failure
+ * does not stop it.
  *
  * @throws {CniError} code 120 with all failures
  */
@@ -22,18 +23,20 @@ export function gc({ config, log }: Call, node: Node): void {
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
   );
   const failures: string[] = [];
-  for (const entry of state.list()) {
-    if (valid.has(entry.file) || !belongsTo(network, entry)) continue;
+  for (const listed of state.listFiles()) {
+    const { file } = listed;
+    if (valid.has(file) || !belongsTo(network, listed)) continue;
     try {
-      log.info(`Attachment ${entry.file} is no longer valid`);
+      log.info(`Attachment ${file} is no longer valid`);
       // Read once more: what was done for another record may have changed this one.
-      const { record, fault } = state.read(entry.file);
-      if (record && !restoreDevices(node, log, entry.file, record, "")) continue;
-      if (!record) log.warning(fault?.message ?? `Record ${entry.file} has gone`);
-      removeRecord(node, log, entry.file);
+      const found = state.read(file);
+      if (!found) continue;
+      if (!isRecord(found)) log.warning(found.fault);
+      else if (!restoreDevices(node, log, found, "")) continue;
+      removeRecord(node, log, file);
     } catch (error) {
       const { message } = toCniError(error) as Error;
-      failures.push(`${entry.file}: ${message}`);
+      failures.push(`${file}: ${message}`);
     }
   }
   if (failures.length === 0) return;
@@ -48,9 +51,9 @@ export function gc({ config, log }: Call, node: Node): void {
 
 /**
  * Whether a record is of this network. Where it does not say (1.0, or unreadable) its file's name must, and that can
- * be split in one way only if the container id has the form that container runtimes give it.
+ * be split in only one way if the container ID has the form that container runtimes give it.
  */
-function belongsTo(network: string, { file, record }: StateEntry): boolean {
-  if (record?.attachment) return record.attachment.network === network;
-  return file.startsWith(`${network}-`) && /^[0-9a-f]{64}-/.test(file.slice(network.length + 1));
+function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {
+  if (isRecord(found) && found.attachment) return found.attachment.network === network;
+  return found.file.startsWith(`${network}-`) && /^[0-9a-f]{64}-/.test(found.file.slice(network.length + 1));
 }

@@ -4,15 +4,24 @@ import { isNameTaken, NetlinkError } from "../netlink/error.ts";
 import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../sys/errno.ts";
 import { RIGHTS_ADVICE } from "./errors.ts";
 
+/** What the kernel calls a device whose name the namespace has that it must go to (device.c, rdma_dev_exit_net). */
+export const KERNEL_NAME = /^ibdev\d+$/;
+
 /**
  * Moves a device from a namespace into another one.
  *
- * @throws {CniError} code 120, or 114 when the namespace has a device of that name, with the reason, what to do and the
- *   kernel's own words
+ * @param name its name there; its own when it keeps that
+ * @throws {CniError} code 120, or 114 when the name is taken, with the reason, what to do and the kernel's own words
  */
-export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: Netns): void {
+export function moveDevice(
+  kernel: Kernel,
+  device: RdmaDevice,
+  from: Netns,
+  to: Netns,
+  name = device.name,
+): void {
   try {
-    from.moveRdmaDevice(device.index, to);
+    from.moveRdmaDevice(device.index, to, name === device.name ? undefined : name);
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     const { reason, advice } = explainRefusal(error.errno, () => kernel.getRdmaMode() === "shared");
@@ -24,6 +33,45 @@ export function moveDevice(kernel: Kernel, device: RdmaDevice, from: Netns, to: 
       `${advice}; ${error.message}`,
       { cause: error },
     );
+  }
+}
+
+/**
+ * Moves a device under a name, or where that is taken under the first free one like it.
+ *
+ * @returns the name it has now
+ * @throws {CniError} code 120
+ */
+export function moveUnderFreeName(
+  kernel: Kernel,
+  device: RdmaDevice,
+  from: Netns,
+  to: Netns,
+  name: string,
+): string {
+  return withFreeName(name, (free) => moveDevice(kernel, device, from, to, free));
+}
+
+/** Renames a device to a name, or where that is taken to the first free one like it. @returns the name it has now */
+export function renameToFreeName(netns: Netns, { index }: RdmaDevice, name: string): string {
+  return withFreeName(name, (free) => netns.renameRdmaDevice(index, free));
+}
+
+/** More than a node has devices. */
+const NAMES_TRIED = 4096;
+
+/** Names as drivers make them: `mlx5_0`, `mlx5_1` ... */
+function withFreeName(name: string, use: (name: string) => void): string {
+  const stem = /\d$/.test(name) ? name.replace(/\d+$/, "") : `${name}_`;
+  for (let number = -1;; number++) {
+    const free = number < 0 ? name : `${stem}${number}`;
+    try {
+      use(free);
+      return free;
+    } catch (error) {
+      const isTaken = isNameTaken(error) || error instanceof CniError && error.code === ErrorCode.nameTaken;
+      if (!isTaken || number === NAMES_TRIED) throw error;
+    }
   }
 }
 
@@ -53,7 +101,7 @@ export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly R
  * What an errno of RDMA_NLDEV_CMD_SET with a namespace means (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
  * ib_device_set_netns_put and rdma_dev_change_netns).
  *
- * @param isShared asks for the mode, which tells the two causes of EOPNOTSUPP apart
+ * @param isShared asks for the mode, which distinguishes the two causes of EOPNOTSUPP
  */
 export function explainRefusal(errno: number, isShared: () => boolean): { reason: string; advice: string } {
   switch (errno) {

@@ -1,18 +1,15 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { isNameTaken, type NetlinkError } from "../netlink/error.ts";
-import type { AcquiredDevices } from "./acquire.ts";
+import { isNameTaken, NetlinkError } from "../netlink/error.ts";
+import type { PlannedDevice } from "./device.ts";
+import { moveDevice, moveUnderFreeName } from "./move.ts";
 import { describeClaim } from "./claims.ts";
-import type { FunctionDevice } from "./device.ts";
-import { makeDeviceNames } from "./device_name.ts";
 import { openRecorded } from "./namespaces.ts";
 import type { Node } from "./node.ts";
 
-/** A device that ADD takes, and what it is to be called in the pod. */
-export interface NamedDevice extends FunctionDevice {
-  readonly podName: string;
-}
+/** IB_DEVICE_NAME_MAX (uapi rdma/ib_user_verbs.h) is 64 with the zero at the end; the kernel cuts off what is longer. */
+const MAX_BYTES = 63;
 
 /**
  * What names the call asks for, if it does: CNI_ARGS, which the runtime sets, goes before the configuration.
@@ -26,62 +23,70 @@ export function readNameTemplate({ environment, config }: Call): string | undefi
 }
 
 /**
- * What devices are to be called in the pod. They keep their names unless there is a template for others.
+ * Plans what devices are to be called in the pod. They keep their names unless there is a template for others.
  *
  * @throws {CniError} code 7 when several devices would get one name, 114 when another device in the pod has one
  */
-export function choosePodNames(
+export function planNames(
   call: Call,
   node: Node,
   pod: Netns,
-  { onHost, inPod }: AcquiredDevices,
+  devices: readonly PlannedDevice[],
   template: string | undefined,
-): { readonly onHost: NamedDevice[]; readonly inPod: NamedDevice[] } {
-  const keep = (device: FunctionDevice) => ({ ...device, podName: device.name });
-  if (!template) return { onHost: onHost.map(keep), inPod: inPod.map(keep) };
-
-  const own = [...inPod, ...onHost].map(({ index }) => index);
+): PlannedDevice[] {
+  if (!template) return [...devices];
+  const own = devices.map(({ index }) => index);
   const others = pod.listRdmaDevices().filter(({ index }) => !own.includes(index)).map(({ name }) => name);
-  const names = makeDeviceNames(template, call.environment.ifname, own.length, others);
-  const choose = (device: FunctionDevice) => {
-    const named = { ...device, podName: names.shift()! };
+  const names = makeDeviceNames(template, call.environment.ifname, devices.length, others);
+  return devices.map((device, at) => {
+    const named = { ...device, podName: names[at]! };
     if (!others.includes(named.podName)) return named;
     onTaken(call, node, pod, named);
-    return keep(device);
-  };
-  return { inPod: inPod.map(choose), onHost: onHost.map(choose) };
+    return device;
+  });
 }
 
 /**
- * Gives devices the names that they are to have in the pod. Names are unique on the whole node (device.c,
- * ib_device_rename, up to kernel 6.12 at least). So it is the rename before the move that tells, and a refusal has
- * changed nothing. A kernel that keeps the names of each namespace apart may take in the pod what it refused on the host;
- * so for devices that may keep their name it is tried there once more.
+ * Moves a device into the pod under the name planned for it. Where that is taken, and the configuration says so, the
+ * device keeps its own. A name that nobody asked for never makes ADD fail: where the pod has a device of that name, which
+ * Linux 7.3 allows, the device gets a free one like it.
  *
- * @param netns where the devices are, on the host or in the pod
- * @returns those that keep their name, since another device has the one they were to get
- * @throws {CniError} code 114 when there are such and the configuration does not say "keep"
+ * @returns its name in the pod
+ * @throws {CniError} code 114 when the name asked for is taken, 120 when the kernel refuses the move
  */
-export function giveNames(
-  call: Call,
-  node: Node,
-  pod: Netns,
-  netns: Netns,
-  devices: readonly NamedDevice[],
-): NamedDevice[] {
-  return devices.filter((device) => {
-    const { index, name, podName } = device;
-    if (podName === name) return false;
+export function moveToPod(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { kernel } = node;
+  const { index, hostName, podName } = device;
+  const onHost = { index, name: hostName };
+  if (podName !== hostName) {
     try {
-      netns.renameRdmaDevice(index, podName);
-      call.log.info(`RDMA device ${name} (index ${index}) is called ${podName} from now on`);
-      return false;
+      moveDevice(kernel, onHost, kernel.getHostNetns(), pod, podName);
+      return podName;
     } catch (error) {
-      if (!isNameTaken(error)) throw error;
-      if (netns === pod || !mayKeep(call)) onTaken(call, node, pod, device, error);
-      return true;
+      if (!(error instanceof CniError && error.code === ErrorCode.nameTaken)) throw error;
+      onTaken(call, node, pod, device, error);
     }
-  });
+  }
+  return moveUnderFreeName(kernel, onHost, kernel.getHostNetns(), pod, hostName);
+}
+
+/**
+ * Gives a device that is in the pod already the name planned for it.
+ *
+ * @returns its name then
+ * @throws {CniError} code 114 when that is taken and the configuration does not say "keep"
+ */
+export function renameInPod(call: Call, node: Node, pod: Netns, device: PlannedDevice): string {
+  const { index, hostName, podName } = device;
+  if (podName === hostName) return hostName;
+  try {
+    pod.renameRdmaDevice(index, podName);
+    return podName;
+  } catch (error) {
+    if (!isNameTaken(error)) throw error;
+    onTaken(call, node, pod, device, error);
+    return hostName;
+  }
 }
 
 function mayKeep({ config }: Call): boolean {
@@ -92,36 +97,119 @@ function onTaken(
   call: Call,
   node: Node,
   pod: Netns,
-  { index, name, podName }: NamedDevice,
-  cause?: NetlinkError,
+  { index, hostName, podName }: PlannedDevice,
+  cause?: Error,
 ) {
   const taken = `the name ${JSON.stringify(podName)} is taken: ${describeHolder(node, pod, podName)}`;
   if (mayKeep(call)) {
-    return call.log.warning(`RDMA device ${name} (index ${index}) keeps its name, since ${taken}`);
+    return call.log.warning(`RDMA device ${hostName} (index ${index}) keeps its name, since ${taken}`);
   }
   throw new CniError(
     ErrorCode.nameTaken,
-    `Cannot rename RDMA device ${JSON.stringify(name)}: ${taken}`,
-    'ask for another name, or set "rdmaDeviceNameConflict" to "keep"' + (cause ? `; ${cause.message}` : ""),
+    `Cannot rename RDMA device ${JSON.stringify(hostName)}: ${taken}`,
+    'ask for another name, or set "rdmaDeviceNameConflict" to "keep"' + kernelWords(cause),
     { cause },
   );
+}
+
+function kernelWords(cause: Error | undefined): string {
+  const refusal = cause instanceof CniError ? cause.cause : cause;
+  return refusal instanceof NetlinkError ? `; ${refusal.message}` : "";
 }
 
 /** Which device has a name, for people. */
 function describeHolder({ kernel, state }: Node, pod: Netns, name: string): string {
   const find = (netns: Netns) => netns.listRdmaDevices().find((device) => device.name === name)?.index;
-  const onHost = find(kernel.hostNetns);
-  if (onHost !== undefined) return `RDMA device ${onHost} has it, in the host's network namespace`;
-  for (const { file, record } of state.list()) {
-    if (!record?.netns || record.bootId !== kernel.getBootId()) continue;
+  const inPod = find(pod);
+  const onHost = find(kernel.getHostNetns());
+  if (inPod === undefined && onHost !== undefined) {
+    return `RDMA device ${onHost} has it, in the host's network namespace`;
+  }
+  for (const record of state.list()) {
+    if (!record.netns || record.bootId !== kernel.getBootId()) continue;
     using netns = openRecorded(kernel, record.netns);
+    if (inPod !== undefined && netns?.inode !== pod.inode) continue;
     const index = netns && find(netns);
     if (index !== undefined && record.devices.some((device) => device.index === index)) {
-      return describeClaim({ file, record });
+      return describeClaim(record);
     }
   }
-  const inPod = find(pod);
   return inPod === undefined
-    ? "a device has it that no record tells of, in another network namespace"
+    ? "a device in another network namespace that is in no record has it"
     : `RDMA device ${inPod} has it, in ${pod.path}`;
+}
+
+/**
+ * Makes the names of an attachment's devices. `{ifname}` in the template stands for the interface, `{index}` for the
+ * lowest number from 0 on that makes a name which is not taken.
+ *
+ * @param count how many devices there are
+ * @param taken the names of the other devices in the pod
+ * @returns one name a device; without `{index}` it can be one that is taken
+ * @throws {CniError} code 7 when the template has another placeholder, several devices would get one name, or a name
+ *   comes out that no device can have
+ */
+export function makeDeviceNames(
+  template: string,
+  ifname: string,
+  count: number,
+  taken: readonly string[],
+): string[] {
+  const placeholders = /\{(ifname|index)\}/g;
+  if (/[{}]/.test(template.replace(placeholders, ""))) {
+    throw invalid(template, "it has a placeholder other than {ifname} and {index}");
+  }
+  const isCounted = template.includes("{index}");
+  if (count > 1 && !isCounted) {
+    throw invalid(
+      template,
+      `the function has ${count} RDMA devices, and without {index} all get the same name`,
+    );
+  }
+  const known = new Set(taken);
+  return Array.from({ length: count }, () => {
+    for (let index = 0;; index++) {
+      const name = template.replace(
+        placeholders,
+        (placeholder) => placeholder === "{index}" ? `${index}` : ifname,
+      );
+      assertName(template, name);
+      if (isCounted && known.has(name)) continue;
+      known.add(name);
+      return name;
+    }
+  });
+}
+
+/**
+ * The kernel renames to almost anything. But a name becomes a directory in sysfs, which "/" would break; "%" is what
+ * drivers have counted names made of ("mlx5_%d"); and scripts read names between white space.
+ */
+function assertName(template: string, name: string): void {
+  const quoted = JSON.stringify(name);
+  const length = lengthOf(name);
+  if (length > MAX_BYTES) {
+    throw invalid(template, `${quoted} has ${length} bytes, and a device's name ${MAX_BYTES} at most`);
+  }
+  if (name === "." || name === "..") throw invalid(template, `${quoted} is a directory's name`);
+  if (/[/%\s\p{Cc}\p{Cs}]/u.test(name)) {
+    throw invalid(template, `${quoted} has '/', '%', white space or a control character in it`);
+  }
+}
+
+/** Whether the kernel takes a text for a device's name as it is. */
+export function isDeviceName(text: string): boolean {
+  return text !== "" && lengthOf(text) <= MAX_BYTES;
+}
+
+function lengthOf(name: string): number {
+  return new TextEncoder().encode(name).length;
+}
+
+function invalid(template: string, fault: string): CniError {
+  return new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot name RDMA devices by "rdmaDeviceName" ${JSON.stringify(template)}: ${fault}`,
+    'correct "rdmaDeviceName" in CNI_ARGS, in "args.cni" or in the network configuration, which count in this order',
+  );
 }

@@ -51,7 +51,7 @@ export function takeLock(
   throw new CniError(
     ErrorCode.tryAgainLater,
     `Cannot lock ${JSON.stringify(directory)}: another call has held it for ${timeoutMs / 1000} s`,
-    `"fuser -v ${directory}" tells which process; the runtime will try again`,
+    `"fuser -v ${directory}" shows the process; the runtime will try again`,
   );
 }
 

@@ -9,7 +9,7 @@ import { gc } from "./gc.ts";
 import type { Node } from "./node.ts";
 import { status } from "./status.ts";
 
-/** The plugin as the CNI protocol wants it; its failures are CNI errors. */
+/** The plugin for the CNI protocol; its failures are CNI errors. */
 export function createPlugin(node: Node): Plugin<NetworkConfig> {
   return {
     parseConfig,

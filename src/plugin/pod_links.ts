@@ -33,7 +33,7 @@ export function refuseIpoib(links: PodLinks, deviceId: string, pod: Netns): void
   for (const [name, link] of links) {
     if (!isIpoibOf(link, deviceId)) continue;
     const owner = link.parentDevice === undefined
-      ? "an IPoIB interface, whose device the kernel does not tell"
+      ? "an IPoIB interface (the kernel does not say of which device)"
       : "its IPoIB interface";
     throw new CniError(
       ErrorCode.ipoibInPod,

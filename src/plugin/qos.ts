@@ -1,9 +1,10 @@
-import type { Kernel, RoceQos, RoceQosSetting } from "../kernel/kernel.ts";
+import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { type Claim, findNewerClaim } from "./claims.ts";
+import { findNewerClaim } from "./claims.ts";
 import type { RdmaQos } from "./config.ts";
 import type { Node } from "./node.ts";
-import type { AttachmentRecord, OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
+import type { StoredRecord } from "./state.ts";
+import type { OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
 import { messageOf } from "../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
@@ -17,16 +18,20 @@ const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
  */
 export function recordQos(
   wanted: RdmaQos,
-  { kernel: { roceQos }, state }: Node,
+  { kernel, state }: Node,
   record: OwnRecord,
 ): OwnRecord {
   if (wanted.tos !== undefined) {
-    record = withQos(record, ({ hostName }) => ({ hadGroup: roceQos.hasGroup(hostName) }));
+    record = withQos(record, ({ hostName }) => ({ hadGroup: kernel.roceQos.hasGroup(hostName) }));
     state.save(record);
   }
   const settings = SETTINGS.filter((setting) => wanted[setting] !== undefined);
-  record = withQos(record, ({ hostName, qos }) => {
-    const values = settings.map((setting) => [setting, roceQos.read(setting, hostName)]);
+  record = withQos(record, ({ index, hostName, qos }) => {
+    const device = { index: index!, name: hostName };
+    const values = settings.map((setting) => [
+      setting,
+      withName(kernel, kernel.getHostNetns(), setting, device, (name) => kernel.roceQos.read(setting, name)),
+    ]);
     return { ...qos, ...Object.fromEntries(values) };
   });
   state.save(record);
@@ -51,26 +56,54 @@ export function setTrafficClass(
   for (const { hostName } of devices) roceQos.write("trafficClass", hostName, trafficClass);
 }
 
-/** Gives devices their default ToS, which is 0 after each move. @throws {RoceQosError} */
-export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly string[]): void {
-  if (tos !== undefined) { for (const name of names) roceQos.write("tos", name, tos); }
+/** Sets the default ToS of devices in a namespace, which is 0 after each move. @throws {RoceQosError} */
+export function setTos({ tos }: RdmaQos, kernel: Kernel, netns: Netns, devices: readonly RdmaDevice[]): void {
+  if (tos === undefined) return;
+  for (const device of devices) {
+    withName(kernel, netns, "tos", device, (name) => kernel.roceQos.write("tos", name, tos));
+  }
 }
 
 /**
- * Gives devices that are on the host the QoS that they had on the host. Those whose driver was bound anew have begun afresh. When
+ * Does something with a device by its name. configfs has the ToS by name alone, and of several devices that have it in
+ * different namespaces, as Linux 7.3 allows, takes the first (cma.c, cma_enum_devices_by_ibdev). So where there are
+ * several, the device gets a name that no other has for that moment.
+ */
+function withName<T>(
+  kernel: Kernel,
+  netns: Netns,
+  setting: RoceQosSetting,
+  { index, name }: RdmaDevice,
+  work: (name: string) => T,
+): T {
+  if (setting !== "tos" || kernel.listDeviceNames().filter((other) => other === name).length <= 1) {
+    return work(name);
+  }
+  const unique = `rdma-cni-${index}`;
+  netns.renameRdmaDevice(index, unique);
+  try {
+    return work(unique);
+  } finally {
+    netns.renameRdmaDevice(index, name);
+  }
+}
+
+/**
+ * Restores the QoS that devices had on the host. Those whose driver was rebound have its defaults already. When
  * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
  * would keep the pod from going away.
  */
-export function restoreQos(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
   const touched = record.devices.filter(({ qos }) => qos);
   if (touched.length === 0) return;
-  const { roceQos, hostNetns } = node.kernel;
-  const owner = findNewerClaim(node, file, record);
+  const { roceQos } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
+  const owner = findNewerClaim(node, record);
   if (owner) handOver(node, log, touched, owner);
   for (const { index, hostName, podName, qos } of touched) {
-    if (index === undefined || owner?.record.devices.some((device) => device.index === index)) continue;
+    if (index === undefined || owner?.devices.some((device) => device.index === index)) continue;
     const device = hostNetns.getRdmaDevice(index);
-    if (device) restoreDevice(roceQos, log, device.name, qos ?? {});
+    if (device) restoreDevice(node.kernel, log, device, qos ?? {});
     else log.warning(`RDMA device ${hostName} (index ${index}) is not on the host: its QoS is not restored`);
     // A crash may have left one that ADD had made.
     if (qos?.hadGroup === false) roceQos.removeGroup(hostName);
@@ -78,13 +111,19 @@ export function restoreQos(node: Node, log: Log, file: string, record: Attachmen
   }
 }
 
-function restoreDevice(roceQos: RoceQos, log: Log, name: string, qos: RecordedQos): void {
+function restoreDevice(kernel: Kernel, log: Log, device: RdmaDevice, qos: RecordedQos): void {
   for (const setting of SETTINGS) {
     const values = qos[setting];
     if (!values) continue;
     try {
-      roceQos.write(setting, name, values);
-      log.info(`RDMA device ${name} has ${setting} ${values} again`);
+      withName(
+        kernel,
+        kernel.getHostNetns(),
+        setting,
+        device,
+        (name) => kernel.roceQos.write(setting, name, values),
+      );
+      log.info(`RDMA device ${device.name} has ${setting} ${values} again`);
     } catch (error) {
       log.warning(`${messageOf(error)}; it keeps that of the pod`);
     }
@@ -92,7 +131,7 @@ function restoreDevice(roceQos: RoceQos, log: Log, name: string, qos: RecordedQo
 }
 
 /** What the host had before both attachments goes into the record of the newer one. */
-function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], { record }: Claim): void {
+function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], record: StoredRecord): void {
   const { attachment } = record;
   if (!attachment) return;
   try {

@@ -1,3 +1,4 @@
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Call } from "./config.ts";
 
 /** Which attachment is meant: the runtime's key. */
@@ -60,6 +61,12 @@ export function isRecordOf({ attachment: owner }: AttachmentRecord, attachment: 
       owner.ifname === attachment.ifname;
 }
 
+/** A recorded device in a namespace: by its index, which it keeps on all its moves, or by name where none is recorded. */
+export function getRecordedDevice(netns: Netns, { index, podName }: RecordedDevice): RdmaDevice | undefined {
+  if (index !== undefined) return netns.getRdmaDevice(index);
+  return netns.listRdmaDevices().find(({ name }) => name === podName);
+}
+
 /** A record that is there but cannot be used. */
 export class UnreadableRecord extends Error {
   override readonly name = "UnreadableRecord";
@@ -86,7 +93,7 @@ export function formatRecord(record: AttachmentRecord): string {
  * Reads a record of version 1.0 or any later 1.x.
  *
  * @param modifiedAt when the file was written, for records that do not say when they were made
- * @throws {UnreadableRecord} when it is no JSON, of another major version, or a key has the wrong type
+ * @throws {UnreadableRecord} when it is not JSON, of another major version, or a key has the wrong type
  */
 export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
   const raw = parseJson(text);
@@ -139,7 +146,7 @@ function parseDevices(raw: Raw): RecordedDevice[] {
   if (devices === undefined) {
     return [{ hostName: string(raw, "sandboxRdmaDevName"), podName: string(raw, "containerRdmaDevName") }];
   }
-  if (!Array.isArray(devices)) throw new UnreadableRecord('"devices" is no array');
+  if (!Array.isArray(devices)) throw new UnreadableRecord('"devices" is not an array');
   return devices.map((entry) => {
     const device = object(entry, "devices");
     return {
@@ -165,7 +172,7 @@ function parseQos(value: unknown): { qos?: RecordedQos } {
 
 function integers(value: unknown): number[] {
   if (Array.isArray(value) && value.every(Number.isSafeInteger)) return value;
-  throw new UnreadableRecord('"qos" has something else than lists of integers');
+  throw new UnreadableRecord('"qos" has values other than lists of integers');
 }
 
 function parseNetns(value: unknown): { netns?: RecordedNetns } {
@@ -177,17 +184,17 @@ function parseNetns(value: unknown): { netns?: RecordedNetns } {
 
 function object(value: unknown, key: string): Raw {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Raw;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is no object`);
+  throw new UnreadableRecord(`${JSON.stringify(key)} is not an object`);
 }
 
 function string(raw: Raw, key: string): string {
   const value = raw[key];
   if (typeof value === "string") return value;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is no string`);
+  throw new UnreadableRecord(`${JSON.stringify(key)} is not a string`);
 }
 
 function integer(raw: Raw, key: string, max = MAX_U32): number {
   const value = raw[key];
   if (Number.isInteger(value) && 0 <= (value as number) && (value as number) <= max) return value as number;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is no integer from 0 to ${max}`);
+  throw new UnreadableRecord(`${JSON.stringify(key)} is not an integer from 0 to ${max}`);
 }

@@ -1,20 +1,22 @@
 import type { Call } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
+import { CniError } from "../cni/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
-import { type Claim, findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
+import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
+import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
 import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
-import { moveDevice, refuseSubDevices } from "./move.ts";
+import { isDeviceName } from "./names.ts";
+import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
 import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { isIpoibOf } from "./pod_links.ts";
 import { restoreQos } from "./qos.ts";
-import type { AttachmentRecord, RecordedDevice } from "./record.ts";
+import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record.ts";
+import type { StoredRecord } from "./state.ts";
 
 /**
- * Brings the devices of a recorded attachment to the host's namespace and gives them their names back. Devices that
+ * Restores the devices of a recorded attachment to the host namespace, under their names there. Devices that
  * are on the host already, or gone, or that a newer attachment owns, are left alone.
  *
  * A device that is in some other namespace, or that the kernel has not given back after some seconds, is out of reach.
@@ -28,36 +30,35 @@ import type { AttachmentRecord, RecordedDevice } from "./record.ts";
 export function restoreDevices(
   node: Node,
   log: Log,
-  file: string,
-  record: AttachmentRecord,
+  record: StoredRecord,
   netnsPath: string,
 ): boolean {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return true;
   if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
-    log.info(`Record ${file} is from before the last boot: its devices are on the host`);
+    log.info(`Record ${record.file} is from before the last boot: its devices are on the host`);
     return true;
   }
-  handOverNames(node, log, file, record);
+  handOverNames(node, log, record);
   using byPath = openByPath(kernel, log, record, netnsPath);
-  const owner = findOwner(node, file, record, byPath);
+  const owner = findOwner(node, record, byPath);
   if (owner) {
     log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
-    restoreQos(node, log, file, record);
+    restoreQos(node, log, record);
     return true;
   }
 
   using netns = byPath ?? searchNetns(kernel, log, record);
-  if (netns) fetchDevices(kernel, log, record, netns);
-  const { onHost, away } = awaitReturn(node, file, record);
-  restoreNames(node, log, file, record, onHost);
-  restoreQos(node, log, file, record);
+  if (netns) fetchDevices(kernel, log, netns, record.deviceId, record.devices);
+  const { onHost, away } = awaitReturn(node, record);
+  restoreNames(node, log, record, onHost);
+  restoreQos(node, log, record);
   if (away.length === 0) return true;
   log.warning(
     `RDMA device ${
       away.map(describeDevice).join(", ")
     } of ${record.deviceId} is not in the host namespace, nor in ` +
-      `its pod's: record ${file} stays until it is back and DEL or GC is called again`,
+      `its pod's: record ${record.file} stays until it is back and DEL or GC is called again`,
   );
   return false;
 }
@@ -65,13 +66,12 @@ export function restoreDevices(
 /** The attachment that may have the devices in place of a recorded one whose namespace is not certain. */
 function findOwner(
   node: Node,
-  file: string,
-  record: AttachmentRecord,
+  record: StoredRecord,
   byPath: Netns | undefined,
-): Claim | undefined {
-  if (byPath) return record.netns ? undefined : findNewerClaim(node, file, record);
+): StoredRecord | undefined {
+  if (byPath) return record.netns ? undefined : findNewerClaim(node, record);
   // Where neither record nor runtime names the namespace, every other record may be of the pod that has the devices.
-  return record.netns ? findNewerClaim(node, file, record) : listClaims(node, file, record.deviceId)[0];
+  return record.netns ? findNewerClaim(node, record) : listClaims(node, record.file, record.deviceId)[0];
 }
 
 function describeDevice({ index, podName }: RecordedDevice): string {
@@ -79,7 +79,7 @@ function describeDevice({ index, podName }: RecordedDevice): string {
 }
 
 /**
- * Restores what a namespace has of a function, when no record tells which devices were moved. A device whose IPoIB
+ * Restores what a namespace has of a function when there is no record of what was moved. A device whose IPoIB
  * interface is the pod's is left there: ib-sriov-cni moved both, and restores them after the interface was released.
  *
  * @throws {CniError} code 120 when a device is there but cannot be moved
@@ -93,9 +93,7 @@ export function restoreUnrecorded(
 ): void {
   const { kernel } = node;
   if (!canBeAway(kernel, log)) return;
-  const owner = listClaims(node, file, deviceId).find((claim) =>
-    !claim.record.netns || isAlive(kernel, claim)
-  );
+  const owner = listClaims(node, file, deviceId).find((claim) => !claim.netns || isAlive(kernel, claim));
   if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
   using netns = openIfThere(kernel, netnsPath);
   if (!netns) return;
@@ -103,7 +101,7 @@ export function restoreUnrecorded(
   if (link && isIpoibOf(link, deviceId)) {
     return log.info(`Interface ${environment.ifname} is IPoIB on device ${deviceId}: not touched`);
   }
-  fetchDevices(kernel, log, { deviceId, devices: [], createdAt: 0 }, netns);
+  fetchDevices(kernel, log, netns, deviceId, []);
 }
 
 /** In shared mode, and without an RDMA subsystem, no device is in any namespace but the host's. */
@@ -118,63 +116,52 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
   return false;
 }
 
-/** Moves what a namespace has of a record's devices, and others of the function that are there. */
-function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
-  if (netns.inode === kernel.hostNetns.inode) return;
-  const bus = kernel.getBusDevice(record.deviceId);
-  const present = listPresent(netns, record);
-  const recorded = present.filter((device) => record.devices.some((one) => isSame(one, device)));
-  const others = bus && countAway(bus) > recorded.length ? listDevicesIn(netns, bus, present) : [];
-  const devices = present.filter((device) => recorded.includes(device) || others.includes(device));
-  refuseSubDevices(devices, [...present, ...listSubDevicesOnHost(kernel, bus)]);
+/** Moves to the host what a namespace has of the recorded devices, and others of the function that are there. */
+function fetchDevices(
+  kernel: Kernel,
+  log: Log,
+  netns: Netns,
+  deviceId: string,
+  recorded: readonly RecordedDevice[],
+): void {
+  if (netns.inode === kernel.getHostNetns().inode) return;
+  const bus = kernel.getBusDevice(deviceId);
+  const listed = netns.listRdmaDevices();
+  // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
+  // nldev_get_dumpit), so each recorded device is asked for.
+  const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? []);
+  if (bus && countAway(bus) > devices.length) {
+    const isKnown = ({ index }: RdmaDevice) => devices.some((device) => device.index === index);
+    devices.push(...listDevicesIn(netns, bus, listed).filter((device) => !isKnown(device)));
+  }
+  refuseSubDevices(devices, [...listed, ...listSubDevicesOnHost(kernel, bus)]);
   for (const device of devices) {
     const what = `RDMA device ${device.name} (index ${device.index})`;
     try {
-      moveToHost(kernel, device, netns);
-      log.info(`${what} restored to the host from ${netns.path}`);
+      const hostName = hostNameOf(device, recorded);
+      const name = moveUnderFreeName(kernel, device, netns, kernel.getHostNetns(), hostName);
+      log.info(`${what} restored to the host from ${netns.path} as ${name}`);
     } catch (error) {
       if (netns.getRdmaDevice(device.index)) throw error;
-      log.info(`${what} left ${netns.path} by itself: ${(error as Error).message}`);
+      log.info(`${what} left ${netns.path} by itself: ${messageOf(error)}`);
     }
   }
 }
 
-/**
- * The RDMA devices of a namespace. The kernel lists one after the other and counts them: one that leaves meanwhile can hide
- * the next (nldev.c, nldev_get_dumpit), so recorded ones that the list lacks are asked for.
- */
-function listPresent(netns: Netns, { devices }: AttachmentRecord): RdmaDevice[] {
-  const listed = netns.listRdmaDevices();
-  const missed = devices.flatMap(({ index }) => {
-    if (index === undefined || listed.some((device) => device.index === index)) return [];
-    return netns.getRdmaDevice(index) ?? [];
-  });
-  return [...listed, ...missed];
-}
-
-/**
- * A kernel that keeps the names of each namespace apart may have another device of that name on the host. It gives a device
- * of a namespace that ends another one then, and so does this.
- */
-function moveToHost(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
-  try {
-    moveDevice(kernel, device, netns, kernel.hostNetns);
-  } catch (error) {
-    if (!(error instanceof CniError) || error.code !== ErrorCode.nameTaken) throw error;
-    netns.renameRdmaDevice(device.index, `ibdev${device.index}`);
-    moveDevice(kernel, device, netns, kernel.hostNetns);
-  }
+/** The name that a device had on the host, if it is recorded and one that a device can have. */
+function hostNameOf({ index, name }: RdmaDevice, recorded: readonly RecordedDevice[]): string {
+  const { hostName = "" } = recorded.find((device) => device.index === index || device.podName === name) ??
+    {};
+  return isDeviceName(hostName) ? hostName : name;
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
 function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
   if (!bus || bus.rdmaDevices.length === 0) return [];
-  return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
-}
-
-/** By index, which a device keeps on all its moves; by name in records that have no index. */
-function isSame({ index, podName }: RecordedDevice, device: RdmaDevice): boolean {
-  return index === undefined ? podName === device.name : index === device.index;
+  const isOfFunction = ({ name }: RdmaDevice) => bus.rdmaDevices.includes(name);
+  return kernel.getHostNetns().listRdmaDevices().filter((device) =>
+    device.parent !== undefined && isOfFunction(device)
+  );
 }
 
 /** Where the devices of a record are. */
@@ -186,10 +173,10 @@ interface Whereabouts {
 }
 
 /** Waits some seconds for devices that a dying namespace still has, unless a newer attachment owns them by now. */
-function awaitReturn(node: Node, file: string, record: AttachmentRecord): Whereabouts {
+function awaitReturn(node: Node, record: StoredRecord): Whereabouts {
   let found = locate(node.kernel, record);
   if (found.away.length === 0) return found;
-  if (findNewerClaim(node, file, record)) return { ...found, away: [] };
+  if (findNewerClaim(node, record)) return { ...found, away: [] };
   poll(node.kernel, KERNEL_TIMEOUT_MS, () => {
     found = locate(node.kernel, record);
     return found.away.length === 0 || undefined;
@@ -199,37 +186,43 @@ function awaitReturn(node: Node, file: string, record: AttachmentRecord): Wherea
 
 /**
  * A device is in the host namespace if the kernel finds it there by its index; sysfs shows it late. An index that is not
- * there is away, unless all devices that the function has are there: then the driver was bound anew, or unbound, and the
+ * there is away, unless all devices that the function has are there: then the driver was rebound, or unbound, and the
  * index has gone for good.
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
   const onHost = devices.map(({ index }) =>
-    index === undefined ? undefined : kernel.hostNetns.getRdmaDevice(index)
+    index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index)
   );
   const away = devices.filter((_, at) => !onHost[at]);
   return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
 }
 
-/** A device may have another name: the pod or udev renamed it. It gets its old one back unless that is taken. */
+/**
+ * A device may have another name on the host: the pod or udev renamed it, or its namespace ended. It gets its old one
+ * back; where that is taken, a name that its pod or the kernel gave it is replaced by a free one.
+ */
 function restoreNames(
   node: Node,
   log: Log,
-  file: string,
-  record: AttachmentRecord,
+  record: StoredRecord,
   onHost: Whereabouts["onHost"],
 ): void {
-  const { hostNetns } = node.kernel;
-  for (const [at, { index, podName, hostName }] of record.devices.entries()) {
+  const hostNetns = node.kernel.getHostNetns();
+  for (const [at, recorded] of record.devices.entries()) {
+    const { index, podName, hostName } = recorded;
     const device = index === undefined && podName !== hostName
-      ? hostNetns.listRdmaDevices().find(({ name }) => name === podName)
+      ? getRecordedDevice(hostNetns, recorded)
       : onHost[at];
-    if (!device || !hostName || device.name === hostName || findNewerClaim(node, file, record)) continue;
+    if (!device || !hostName || device.name === hostName || findNewerClaim(node, record)) continue;
+    const what = `RDMA device ${device.name} (index ${device.index})`;
+    const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
     try {
-      hostNetns.renameRdmaDevice(device.index, hostName);
-      log.info(`RDMA device ${device.name} (index ${device.index}) is called ${hostName} again`);
+      const name = isMisnamed ? renameToFreeName(hostNetns, device, hostName) : hostName;
+      if (!isMisnamed) hostNetns.renameRdmaDevice(device.index, hostName);
+      log.info(`${what} is called ${name}${name === hostName ? " again" : `: ${hostName} is taken`}`);
     } catch (error) {
       if (!(error instanceof NetlinkError || error instanceof SyscallError)) throw error;
-      log.warning(`RDMA device ${device.name} (index ${device.index}) keeps its name: ${error.message}`);
+      log.warning(`${what} keeps its name: ${error.message}`);
     }
   }
 }
@@ -238,13 +231,15 @@ function restoreNames(
  * A newer attachment that found a device under the name it had in this pod has recorded that as the host's. It is told
  * the right one, since from now on nobody else knows it.
  */
-function handOverNames(node: Node, log: Log, file: string, record: AttachmentRecord): void {
+function handOverNames(node: Node, log: Log, record: StoredRecord): void {
   const renamed = record.devices.filter(({ hostName, podName }) => hostName !== podName);
   if (renamed.length === 0) return;
-  for (const { record: newer } of listNewerClaims(node, file, record)) {
+  for (const newer of listNewerClaims(node, record)) {
     if (!newer.attachment) continue;
     const devices = newer.devices.map((device) => {
-      const own = renamed.find(({ index, podName }) => index === device.index && podName === device.hostName);
+      const own = renamed.find(({ index, podName }) =>
+        index === device.index && (podName === device.hostName || KERNEL_NAME.test(device.hostName))
+      );
       return own ? { ...device, hostName: own.hostName } : device;
     });
     if (devices.every((device, i) => device === newer.devices[i])) continue;
@@ -252,7 +247,7 @@ function handOverNames(node: Node, log: Log, file: string, record: AttachmentRec
       node.state.save({ ...newer, attachment: newer.attachment, devices });
     } catch (error) {
       if (!(error instanceof CniError)) throw error;
-      log.warning(`${error.message}; its devices keep the names that ${file} gave them`);
+      log.warning(`${error.message}; its devices keep the names that ${record.file} gave them`);
     }
   }
 }

@@ -6,7 +6,6 @@ import {
   formatRecord,
   type OwnRecord,
   parseRecord,
-  UnreadableRecord,
 } from "./record.ts";
 import { messageOf } from "../sys/errno.ts";
 
@@ -16,11 +15,20 @@ export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 /** Bytes, a hundred times what a record has. */
 const RECORD_LIMIT = 64 * 1024;
 
-/** A file of the state directory: its record, or why it has none. */
-export interface StateEntry {
+/** A record and the name of its file. */
+export interface StoredRecord extends AttachmentRecord {
   readonly file: string;
-  readonly record?: AttachmentRecord;
-  readonly fault?: UnreadableRecord;
+}
+
+/** A file that has no record that can be used, and why. */
+export interface UnreadableFile {
+  readonly file: string;
+  readonly fault: string;
+}
+
+/** Whether a file of the state directory has a record. */
+export function isRecord(found: StoredRecord | UnreadableFile): found is StoredRecord {
+  return !("fault" in found);
 }
 
 /**
@@ -30,7 +38,7 @@ export interface StateEntry {
 export class State {
   constructor(readonly directory: string) {}
 
-  /** The name the Go plugin gives the file of an attachment. */
+  /** The name of an attachment's file, the same as the Go plugin's. */
   fileOf({ network, containerID, ifname }: Attachment): string {
     return `${network}-${containerID}-${ifname}`;
   }
@@ -59,13 +67,13 @@ export class State {
   }
 
   /**
-   * The record in the file of an attachment, or undefined when there is none. It may be another attachment's whose parts
-   * join to the same name: {@linkcode isRecordOf} tells.
+   * The file of an attachment, or undefined when there is none. It may be another attachment's whose parts join to the
+   * same name: {@linkcode isRecordOf} tells them apart.
    *
-   * @throws {UnreadableRecord}
+   * @throws {CniError} code 5
    */
-  load(attachment: Attachment): AttachmentRecord | undefined {
-    return this.#read(this.fileOf(attachment));
+  load(attachment: Attachment): StoredRecord | UnreadableFile | undefined {
+    return this.read(this.fileOf(attachment));
   }
 
   /**
@@ -80,7 +88,7 @@ export class State {
     this.#io("write", path, () => replaceFile(path, formatRecord(record), 0o600));
   }
 
-  /** Forgets an attachment: its record and what a crash while writing it may have left. @throws {CniError} code 5 */
+  /** Removes a record and what a crash while writing it may have left. @throws {CniError} code 5 */
   remove(file: string): void {
     const path = `${this.directory}/${file}`;
     this.#io("remove", path, () => {
@@ -90,20 +98,39 @@ export class State {
     });
   }
 
-  /** All records. Files that are none are told with the reason; temporary files are passed over. */
-  list(): StateEntry[] {
-    return this.#entries().map(({ name }) => name).filter((file) => !file.startsWith(".")).sort()
-      .map((file) => this.read(file));
+  /** All records that can be used. @throws {CniError} code 5 */
+  list(): StoredRecord[] {
+    return this.listFiles().filter(isRecord);
   }
 
-  /** One file of the directory. */
-  read(file: string): StateEntry {
+  /** All files, but for temporary ones. @throws {CniError} code 5 */
+  listFiles(): (StoredRecord | UnreadableFile)[] {
+    const files = this.#entries().map(({ name }) => name).filter((name) => !name.startsWith("."));
+    return files.sort().flatMap((file) => this.read(file) ?? []);
+  }
+
+  /**
+   * One file of the directory, or undefined when it is not there. No symbolic link is followed: the directory is ours,
+   * what a link in it points at is not.
+   *
+   * @throws {CniError} code 5
+   */
+  read(file: string): StoredRecord | UnreadableFile | undefined {
+    const path = `${this.directory}/${file}`;
+    const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
+    if (!found) return undefined;
+    const unreadable = (reason: string) => ({
+      file,
+      fault: `Cannot use record ${JSON.stringify(path)}: ${reason}`,
+    });
+    if (!found.isFile) return unreadable("it is not a regular file");
+    if (found.size > RECORD_LIMIT) {
+      return unreadable(`it has ${found.size} bytes, want at most ${RECORD_LIMIT}`);
+    }
     try {
-      const record = this.#read(file);
-      return record ? { file, record } : { file };
+      return { file, ...parseRecord(Deno.readTextFileSync(path), found.mtime?.getTime() ?? 0) };
     } catch (error) {
-      if (error instanceof UnreadableRecord) return { file, fault: error };
-      throw error;
+      return unreadable(messageOf(error));
     }
   }
 
@@ -125,22 +152,6 @@ export class State {
       this.directory,
       () => ifPresent(() => [...Deno.readDirSync(this.directory)]) ?? [],
     );
-  }
-
-  /** Follows no symbolic link: the directory is ours, what a link in it points at is not. */
-  #read(file: string): AttachmentRecord | undefined {
-    const path = `${this.directory}/${file}`;
-    const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
-    if (!found) return undefined;
-    const fault = (reason: string) =>
-      new UnreadableRecord(`Cannot use record ${JSON.stringify(path)}: ${reason}`);
-    if (!found.isFile) throw fault("it is no regular file");
-    if (found.size > RECORD_LIMIT) throw fault(`it has ${found.size} bytes, want at most ${RECORD_LIMIT}`);
-    try {
-      return parseRecord(Deno.readTextFileSync(path), found.mtime?.getTime() ?? 0);
-    } catch (error) {
-      throw fault(messageOf(error));
-    }
   }
 
   #io<T>(verb: string, path: string, work: () => T): T {

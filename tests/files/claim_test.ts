@@ -16,38 +16,6 @@ const second = (config: object = {}) => ({
 });
 const SECOND = "net-second-net1";
 
-/** A pod that got the function after the first one had ended without DEL, and after the clock was set back. */
-async function clockSetBack(): Promise<TestNode> {
-  const node = new TestNode();
-  await node.succeed("ADD", { config: { rdmaDeviceName: "roce0" } });
-  node.write(FILE, { ...node.state.read(FILE).record!, createdAt: Date.now() + 3_600_000 });
-  node.kernel.endNetns(node.pod);
-  node.kernel.paths.delete(POD);
-  node.kernel.addNetns("/run/netns/second");
-  await node.succeed("ADD", second({ rdmaDeviceName: "roce1" }));
-  return node;
-}
-
-Deno.test("a late DEL knows a newer attachment also when the clock was set back in between", async () => {
-  using node = await clockSetBack();
-  const { lines } = await node.succeed("DEL");
-  assertStringIncludes(lines.join(""), `belongs to ${SECOND} by now`);
-  assertEquals([node.whereIs(node.device), node.device.name], ["/run/netns/second", "roce1"]);
-  assertEquals([node.files(), node.kernel.sleptMs], [[SECOND], 0]);
-  await node.succeed("DEL", second());
-  assertEquals(node.device.name, "mlx5_2");
-  node.assertForgotten();
-});
-
-Deno.test("an older attachment does not count as newer when the clock was set back in between", async () => {
-  using node = await clockSetBack();
-  await node.succeed("DEL", second());
-  assertEquals([node.whereIs(node.device), node.device.name], ["host", "roce0"]);
-  await node.succeed("DEL");
-  assertEquals(node.device.name, "mlx5_2");
-  node.assertForgotten();
-});
-
 for (
   const [what, own, other, isNewer] of [
     ["the other is of this build", {}, { bootTimeUs: 1 }, true],
@@ -66,18 +34,6 @@ for (
     assertEquals(node.files(), [SECOND]);
   });
 }
-
-Deno.test("a stale record of the Go plugin does not take the device of a pod that lives", async () => {
-  using node = new TestNode();
-  await node.succeed("ADD");
-  node.kernel.held.set(HELD, node.pod);
-  node.write(GO_FILE, GO_RECORD); // newer by its file's time
-  await node.succeed("DEL", go());
-  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
-  node.write(GO_FILE, GO_RECORD);
-  await node.succeed("DEL", go(POD)); // the path may have been given to another pod
-  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
-});
 
 Deno.test("a record of the Go plugin does not come before one that names its namespace", async () => {
   using node = new TestNode();

@@ -118,9 +118,9 @@ for (const text of ['{"type":"vdpa","version":"1.1.0","vdpa":{}}', "{}"]) {
 for (
   const [text, words] of [
     ["", "Cannot read device information file"],
-    ["[]", "it is no JSON object"],
-    ['{"type":"pci"}', `Cannot use device information file "${PATH}": "pci" is no object`],
-    ['{"type":"pci","pci":[]}', '"pci" is no object'],
+    ["[]", "it is not a JSON object"],
+    ['{"type":"pci"}', `Cannot use device information file "${PATH}": "pci" is not an object`],
+    ['{"type":"pci","pci":[]}', '"pci" is not an object'],
     [" ".repeat(64 * 1024) + "{}", "it is longer than 65536 bytes"],
   ] as const
 ) {
@@ -134,7 +134,7 @@ for (
 Deno.test("a directory in the file's place is code 5", async () => {
   using node = new InfoNode();
   Deno.mkdirSync(node.path(), { recursive: true });
-  await node.refuse(5, "it is no regular file");
+  await node.refuse(5, "it is not a regular file");
 });
 
 for (const place of [PATH, DIRECTORY, "/run/k8s.cni.cncf.io"]) {

@@ -84,6 +84,21 @@ Deno.test("devices: a namespace that nothing leads to is told by the device's uv
   ]]);
 });
 
+Deno.test("devices: one in a namespace that nothing leads to, with the name of one on the host", () => {
+  const { node, device } = createNode();
+  using _ = node;
+  node.kernel.namesPerNetns = true;
+  device.name = "mlx5_3";
+  node.write("/sys/class/infiniband_verbs/uverbs2/ibdev", "mlx5_3\n");
+  node.write("/sys/class/infiniband_verbs/uverbs3/ibdev", "mlx5_3\n");
+  node.kernel.held.clear();
+  node.kernel.paths.delete(POD);
+  assertFindings(examineDevices(node), [["ok", /: mlx5_3$/], [
+    "warning",
+    /^mlx5_3 is in a namespace that no file/,
+  ]]);
+});
+
 Deno.test("devices: one in a mounted namespace that no record tells of", () => {
   const { node } = createNode();
   using _ = node;
@@ -211,7 +226,7 @@ Deno.test("records: unreadable ones, beside one that fits", () => {
     ["ok", /^1 in /],
     ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
     ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
-    ["warning", /no regular file/, /^rm \S+\/link$/],
+    ["warning", /not a regular file/, /^rm \S+\/link$/],
   ]);
 });
 

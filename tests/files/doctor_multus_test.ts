@@ -1,7 +1,7 @@
 // The doctor on thick Multus, in whose container plugins run: what its control group lets them have.
 import { examineInstalledPlugin, examineMultus } from "../../src/cli/doctor/plugin.ts";
 import { parseAll } from "../../src/cli/validate/source.ts";
-import { VERSION } from "../../src/version.ts";
+import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assertEquals } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
@@ -109,7 +109,7 @@ for (
 }
 
 Deno.test("a copy without launcher is a problem where thick Multus runs, else a warning", async () => {
-  const copy = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # rdma-cni --help${"#".repeat(99)}d3n0l4nd${
+  const copy = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # ${EXECUTABLE_MARKER}${"#".repeat(99)}d3n0l4nd${
     "#".repeat(16)
   }`;
   for (

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
 import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
-import { VERSION } from "../../src/version.ts";
+import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
 import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
@@ -382,8 +382,8 @@ Deno.test("--check of a directory that is missing, or that others may write to, 
   assertMatch(node.check(ExitCode.failed), /does not exist/);
 });
 
-/** What tells our executable from others: words of it, and the runtime's mark 24 bytes before its end. */
-const OWN = `${SCRIPT}# People type "rdma-cni --help".${"#".repeat(100)}d3n0l4nd${"#".repeat(16)}`;
+/** What tells our executable from others: its marker, and the runtime's mark 24 bytes before its end. */
+const OWN = `${SCRIPT}# ${EXECUTABLE_MARKER} ${"#".repeat(100)}d3n0l4nd${"#".repeat(16)}`;
 
 function installed(): InstallNode {
   const node = new InstallNode();
@@ -412,7 +412,7 @@ for (
     ["another program", (path) => Deno.writeTextFileSync(path, SCRIPT)],
     [
       "another program of the same runtime",
-      (path) => Deno.writeTextFileSync(path, OWN.replace("rdma-cni --help", "cni --help")),
+      (path) => Deno.writeTextFileSync(path, OWN.replace(EXECUTABLE_MARKER, "rdma-cni --help")),
     ],
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
     [

@@ -1,4 +1,4 @@
-// What the directories of src/ may know of each other, and of Deno.
+// What the directories of src/ may know of each other, and of Deno; and the tiers of tests of each other.
 import { assert, assertEquals } from "../support/assert.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
@@ -15,14 +15,23 @@ const ALLOWED: Record<string, RegExp> = {
   "main.ts": /./,
 };
 
-const sources = await Promise.all(
-  filesIn("src", ".ts").map(async (path) => ({
-    path: path.replace(/^src\//, ""),
-    text: await Deno.readTextFile(`${PROJECT}${path}`),
-  })),
-);
+interface Source {
+  /** From the directory on. */
+  path: string;
+  text: string;
+}
 
-function importsOf({ path, text }: { path: string; text: string }): string[] {
+const read = (directory: string): Promise<Source[]> =>
+  Promise.all(
+    filesIn(directory, ".ts").map(async (path) => ({
+      path: path.slice(directory.length + 1),
+      text: await Deno.readTextFile(`${PROJECT}${path}`),
+    })),
+  );
+
+const sources = await read("src");
+
+function importsOf({ path, text }: Source): string[] {
   const specifiers = text.matchAll(/(?:from|import\(|import)\s*"([^"]+)"/g);
   return Array.from(specifiers, ([, specifier]) => specifier!)
     .filter((specifier) => specifier.startsWith("."))
@@ -117,4 +126,26 @@ Deno.test("the import graph has no circle", () => {
   };
   for (const path of graph.keys()) visit(path, []);
   assertEquals(circles, []);
+});
+
+/** What the tiers of tests share, and what each of it may import besides itself. */
+const SHARED: Record<string, RegExp> = {
+  support: /^$/,
+  rig: /^support\//,
+  scenarios: /^(support|rig)\//,
+};
+
+Deno.test("no tier of tests imports from another, and what they share from none", async () => {
+  const tests = (await read("tests")).filter(({ path }) => path.includes("/"));
+  const wrong = tests.flatMap((test) => {
+    const [tier] = test.path.split("/") as [string];
+    const allowed = SHARED[tier] ?? /^(support|rig|scenarios)\//;
+    const targets = importsOf({ ...test, path: `tests/${test.path}` })
+      .filter((target) => target.startsWith("tests/")).map((target) => target.slice("tests/".length));
+    return targets.filter((target) => target.split("/")[0] !== tier && !allowed.test(target))
+      .map((target) => `${test.path} -> ${target}`);
+  });
+  assertEquals(wrong, []);
+  const tiers = new Set(tests.map(({ path }) => path.split("/")[0]!));
+  assertEquals(Object.keys(SHARED).filter((name) => !tiers.has(name)), []);
 });

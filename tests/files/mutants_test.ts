@@ -1,4 +1,4 @@
-import { apply, mutantsOf } from "../mutants/mutants_of.ts";
+import { apply, mutantsOf } from "../support/mutants_of.ts";
 import { assertEquals } from "../support/assert.ts";
 
 const mutate = (source: string) => mutantsOf(source).map((mutant) => apply(source, mutant));

@@ -1,33 +1,55 @@
-// The JSON Schema among the examples: where it comes from, and what it says.
+// What is generated from the table of the configuration's keys: that it is up to date, and what it says.
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { netconfSchema, SCHEMA_FILE } from "../../deployment/build/netconf_schema.ts";
+import {
+  netconfSchema,
+  REFERENCE_FILE,
+  SCHEMA_FILE,
+  withKeyTable,
+} from "../../deployment/build/netconf_schema.ts";
+import { KEYS } from "../../src/plugin/config_keys.ts";
+import type { Keys } from "../../src/plugin/rules.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 
-const REFERENCE = Deno.readTextFileSync(`${PROJECT}docs/configuration.md`);
+const REFERENCE = Deno.readTextFileSync(REFERENCE_FILE);
 const text = Deno.readTextFileSync(SCHEMA_FILE);
 const accepts = new Ajv2020({ strict: true, strictRequired: false, strictTypes: false }).compile(
   JSON.parse(text),
 );
 
-Deno.test('the JSON Schema is what "deno task schema" makes of the zod schema and docs/configuration.md', () => {
-  assertEquals(text, netconfSchema(REFERENCE));
+Deno.test('the JSON Schema and the table in docs/configuration.md are what "deno task schema" writes', () => {
+  assertEquals(text, netconfSchema());
+  assertEquals(REFERENCE, withKeyTable(REFERENCE));
 });
 
-Deno.test("a key without description is named", () => {
-  const without = REFERENCE.replace(/^\| `logLevel`.*\n/m, "");
-  assertThrows(() => netconfSchema(without), Error, 'Cannot describe "logLevel"');
-  assertThrows(
-    () => netconfSchema(REFERENCE.replace(/^\| `args\.cni\.debug`.*\n/m, "")),
-    Error,
-    'Cannot describe "args.cni.debug"',
-  );
+Deno.test("a document without a place for the table is refused", () => {
+  assertThrows(() => withKeyTable(REFERENCE.replace("<!-- end of keys -->", "")), Error, "no place for it");
 });
 
-Deno.test("descriptions and defaults are those of docs/configuration.md", () => {
-  const { allowPF, logLevel } = JSON.parse(text).$defs.rdma.properties;
+Deno.test("every key that people write is described, and the plugin's own are in the table", () => {
+  const undescribed: string[] = [];
+  const standard: string[] = [];
+  const visit = (keys: Keys, prefix: string) => {
+    for (const [name, key] of Object.entries(keys)) {
+      if (!key.description) undescribed.push(prefix + name);
+      if (!key.since) standard.push(prefix + name);
+      if (key.type === "object" && name !== "prevResult") visit(key.keys, `${prefix}${name}.`);
+    }
+  };
+  visit(KEYS, "");
+  assertEquals(undescribed, []);
+  assertEquals(standard, [
+    ...["cniVersion", "name", "type", "args", "args.cni", "runtimeConfig", "prevResult"],
+    ...["cni.dev/valid-attachments", "cni.dev/attachments"],
+  ]);
+});
+
+Deno.test("both have descriptions and defaults; those of the JSON Schema are plain text", () => {
+  const { allowPF, logLevel, rdmaQoS } = JSON.parse(text).$defs.rdma.properties;
   assertEquals([allowPF.default, logLevel.default], [true, "info"]);
   assertStringIncludes(REFERENCE, `| ${logLevel.description} `);
+  assertEquals(rdmaQoS.description, "RoCE QoS of the devices in the pod: trafficClass, tos, or both");
+  assertStringIncludes(REFERENCE, "| [RoCE QoS](#roce-qos) of the devices");
 });
 
 const list = (plugin: object, more: object = {}) => ({

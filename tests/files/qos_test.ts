@@ -23,8 +23,7 @@ async function addedNode(qos?: Device["qos"]): Promise<TestNode> {
   return node;
 }
 
-const recorded = (node: TestNode) =>
-  node.state.load(node.record().attachment!)?.devices.map(({ qos }) => qos);
+const recorded = (node: TestNode) => node.recorded().devices.map(({ qos }) => qos);
 const brokenPipe = () => {
   throw new Error("Broken pipe");
 };
@@ -56,20 +55,12 @@ Deno.test("one setting alone leaves the other as it is", async () => {
   assertEquals([node.device.qos, recorded(node)], [{ trafficClass: [0] }, [{ trafficClass: [7] }]]);
   await node.succeed("DEL");
   assertEquals(node.device.qos, { trafficClass: [7] });
-  assertEquals(node.kernel.roceQos.asked.filter((what) => /tos|group|remove/.test(what)), []);
 
   using later = nodeWithQos({ tos: [32] });
   await later.succeed("ADD", { config: { rdmaQoS: { tos: 104 } } });
   assertEquals(later.device.qos, { tos: [104] });
   await later.succeed("DEL");
   assertEquals(later.device.qos, { tos: [32] });
-});
-
-Deno.test("who asks for no QoS has none asked for", async () => {
-  using node = await TestNode.added();
-  await node.succeed("CHECK");
-  await node.succeed("DEL");
-  assertEquals(node.kernel.roceQos.asked, []);
 });
 
 for (const setting of ["trafficClass", "tos"] as const) {
@@ -155,8 +146,30 @@ Deno.test("a device that has another name by now gets its QoS back", async () =>
   node.device.name = "roce0";
   node.kernel.addDevice("0000:3b:00.7", 7, { name: "mlx5_2" });
   await node.succeed("DEL");
-  assertEquals([node.device.name, node.device.qos], ["roce0", HOST]);
+  assertEquals([node.device.name, node.device.qos], ["mlx5_0", HOST]);
   node.assertForgotten();
+});
+
+Deno.test("names per namespace: the ToS of another device of the same name is left alone", async () => {
+  using node = new TestNode();
+  node.kernel.namesPerNetns = true;
+  node.kernel.devices.splice(0);
+  const stranger = node.kernel.addNetns("/run/netns/stranger");
+  const other = node.kernel.addDevice("0000:3b:00.7", 7, {
+    name: "mlx5_2",
+    qos: { tos: [7] },
+    space: stranger,
+  });
+  const device = node.kernel.addDevice(VF, 2, { qos: { tos: [3] } });
+  await node.succeed("ADD", { config: { rdmaQoS: { tos: 96 } } });
+  assertEquals([device.qos, other.qos, device.name], [{ tos: [96] }, { tos: [7] }, "mlx5_2"]);
+  await node.succeed("DEL");
+  assertEquals([device.qos, other.qos, device.name, other.name], [
+    { tos: [3] },
+    { tos: [7] },
+    "mlx5_2",
+    "mlx5_2",
+  ]);
 });
 
 Deno.test("DEL succeeds for a device that is gone, and says that its QoS is not restored", async () => {

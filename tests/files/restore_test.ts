@@ -7,7 +7,6 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 const ENODEV = 19;
 const OTHER_VF = "0000:3b:00.3";
 const OPTIONAL = { config: { optional: true } };
-const GC = { config: { "cni.dev/valid-attachments": [] } };
 const HIDDEN = ["sysfs", "uverbs", "netlink"] as const;
 
 /** The device's namespace is ending, and the kernel has begun to give the device back, which takes it so long. */
@@ -26,13 +25,6 @@ function arrive(node: TestNode, device: Device, takesMs: number): void {
     node.kernel.onSleep = () => {};
   };
 }
-
-Deno.test("an optional ADD waits for a device that the kernel is moving", async () => {
-  using node = new TestNode();
-  moveToHost(node, node.device, 400);
-  await node.succeed("ADD", OPTIONAL);
-  assertEquals([node.whereIs(node.device), node.kernel.sleptMs], [POD, 400]);
-});
 
 Deno.test("an optional ADD does not go without a device that does not come", async () => {
   using node = new TestNode();
@@ -87,7 +79,7 @@ Deno.test("an optional ADD goes without a device after half a second in which th
   using node = new TestNode();
   node.kernel.devices.length = 0;
   const { lines } = await node.succeed("ADD", OPTIONAL);
-  assertStringIncludes(lines.join(""), "goes without an RDMA device");
+  assertStringIncludes(lines.join(""), "gets no RDMA device");
   assertEquals([node.kernel.sleptMs, ...node.files()], [500]);
 });
 
@@ -106,33 +98,6 @@ Deno.test("a device that returns to the host with an SMI sub-device there is ref
   await node.fail("ADD", 112);
   assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
 });
-
-Deno.test("DEL waits for a device that the kernel is moving, and restores its name", async () => {
-  using node = await TestNode.added();
-  node.device.name = "rdma_net1";
-  node.kernel.paths.delete(POD);
-  arrive(node, node.device, 400);
-  await node.succeed("DEL");
-  assertEquals([node.device.name, node.kernel.sleptMs], ["mlx5_2", 400]);
-  node.assertForgotten();
-});
-
-for (const [later, parts] of [["DEL", {}], ["GC", GC]] as const) {
-  Deno.test(`the record of a device that is out of reach stays until ${later} finds the device on the host`, async () => {
-    using node = await TestNode.added();
-    const other = node.kernel.addNetns("/run/netns/other");
-    Object.assign(node.device, { space: other, name: "rdma_net1" });
-    for (const [command, more] of [["DEL", {}], [later, parts]] as const) {
-      const { lines } = await node.succeed(command, more);
-      assertStringIncludes(lines.join(""), `nor in its pod's: record ${FILE} stays`);
-      assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/other", FILE]);
-    }
-    node.device.space = node.kernel.host;
-    await node.succeed(later, parts);
-    assertEquals(node.device.name, "mlx5_2");
-    node.assertForgotten();
-  });
-}
 
 Deno.test("of two devices the one that is out of reach keeps the record, and the other is restored", async () => {
   using node = new TestNode();

@@ -1,5 +1,5 @@
 import { CniError } from "../../src/cni/error.ts";
-import { UnreadableRecord } from "../../src/plugin/record.ts";
+import { isRecord } from "../../src/plugin/state.ts";
 import { FILE, TestNode } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
@@ -12,7 +12,7 @@ Deno.test("a record is a file that root alone can read, in a directory that root
   assertEquals(Deno.statSync(node.directory).mode! & 0o777, 0o700);
   assertEquals(Deno.statSync(`${node.directory}/${FILE}`).mode! & 0o777, 0o600);
   assertEquals(node.files(), [FILE]);
-  assertEquals(node.state.load(ATTACHMENT), node.record());
+  assertEquals(node.state.load(ATTACHMENT), { file: FILE, ...node.record() });
 });
 
 for (const umask of [0, 0o077]) {
@@ -110,7 +110,7 @@ Deno.test("a new record takes the old one's place at once: who has the old open 
   const buffer = new Uint8Array(4096);
   const text = new TextDecoder().decode(buffer.subarray(0, old.readSync(buffer)!));
   assertStringIncludes(text, new Date(1000).toISOString());
-  assertEquals(node.state.load(ATTACHMENT)?.createdAt, 2000);
+  assertEquals(node.recorded().createdAt, 2000);
 });
 
 Deno.test("what a crash left of the temporary file does not keep a record from being written", () => {
@@ -155,7 +155,10 @@ Deno.test("a symbolic link to a record is none", () => {
   using node = new TestNode();
   node.write(".elsewhere", node.record());
   Deno.symlinkSync(".elsewhere", `${node.directory}/${FILE}`);
-  assertThrows(() => node.state.load(ATTACHMENT), UnreadableRecord, "no regular file");
+  assertEquals(node.state.load(ATTACHMENT), {
+    file: FILE,
+    fault: `Cannot use record "${node.directory}/${FILE}": it is not a regular file`,
+  });
 });
 
 Deno.test("the list has every file, records and those that are none, but no hidden ones", () => {
@@ -165,16 +168,13 @@ Deno.test("the list has every file, records and those that are none, but no hidd
   node.write(".hidden", "");
   Deno.mkdirSync(`${node.directory}/directory`);
   Deno.symlinkSync("/etc/hostname", `${node.directory}/link`);
-  const entries = node.state.list();
-  assertEquals(
-    entries.map(({ file, record, fault }) => [file, record?.deviceId, fault instanceof UnreadableRecord]),
-    [
-      ["broken", undefined, true],
-      ["directory", undefined, true],
-      ["link", undefined, true],
-      [FILE, "0000:3b:00.2", false],
-    ],
-  );
+  assertEquals(node.state.listFiles().map((found) => [found.file, isRecord(found)]), [
+    ["broken", false],
+    ["directory", false],
+    ["link", false],
+    [FILE, true],
+  ]);
+  assertEquals(node.state.list(), [{ file: FILE, ...node.record() }]);
 });
 
 Deno.test("a directory that is not there has no records", () => {

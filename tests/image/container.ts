@@ -67,7 +67,6 @@ export const containerCases: Cases = {
       .match(/^\$ podman (save|create|cp) .*$/gm)!.map((line) =>
         line.slice(2).replace("registry.example.com", "localhost")
       );
-    assertEquals(commands.length, 3);
     const directory = await Deno.makeTempDir({ dir: engine.directory });
     for (const command of commands) await engine.run("sh", ["-c", command], directory);
     const { stdout } = await start({ program: `${directory}/rdma-cni`, args: ["--version"] });

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { apply, type Mutant, mutantsOf } from "./mutants_of.ts";
+import { apply, type Mutant, mutantsOf } from "../support/mutants_of.ts";
 import { findTests, type TestFile } from "./test_files.ts";
 
 const USAGE = `Usage: deno task mutants [--count N] [--seed N] [--files PATTERN]... [--json]

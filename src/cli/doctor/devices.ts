@@ -6,7 +6,7 @@ import {
   type NetworkFunction,
 } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
-import { State, type StateEntry } from "../../plugin/state.ts";
+import { State, type StoredRecord } from "../../plugin/state.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./kernel.ts";
@@ -15,11 +15,11 @@ import { stateDirectory } from "./records.ts";
 /** The RDMA devices and the namespaces they are in, a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {
   const { kernel, root } = node;
-  const onHost = namesOf(kernel.hostNetns.listRdmaDevices());
+  const onHost = namesOf(kernel.getHostNetns().listRdmaDevices());
   const isShared = kernel.getRdmaMode() === "shared";
   const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
-  const lost = isShared ? [] : listVerbsDevices(root).filter((name) => !known.includes(name));
+  const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
     return [problem(
       "devices",
@@ -66,15 +66,24 @@ function examineDrivers(root: string, names: readonly string[]): Finding[] {
   });
 }
 
-function examineNamespace(namespace: Namespace, records: readonly StateEntry[]): Finding {
+/** What a list has more than another; Linux 7.3 allows a name once in each namespace. */
+function without(names: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return names.filter((name) => {
+    const at = left.indexOf(name);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
+
+function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Finding {
   const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
-  const entry = records.find(({ record }) => record?.netns && isSameNetns(namespace, record.netns));
-  const { attachment } = entry?.record ?? {};
+  const { attachment } = records.find(({ netns }) => netns && isSameNetns(namespace, netns)) ?? {};
   if (attachment) {
     const { containerID, ifname, network } = attachment;
     return ok("devices", `${text} (container ${containerID}, ${ifname}, network ${network})`);
   }
-  return records.some(({ record }) => record && !record.netns && hasDevice(namespace, record))
+  return records.some((record) => !record.netns && hasDevice(namespace, record))
     ? ok("devices", `${text} (recorded by the Go plugin)`)
     : warning(
       "devices",
@@ -97,7 +106,7 @@ function unmountCommand(path: string): string[] {
   return path.startsWith("/proc/") ? [] : [`umount ${quote(path)}`];
 }
 
-function hasDevice({ devices }: Namespace, record: NonNullable<StateEntry["record"]>): boolean {
+function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {
   return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
 }
 

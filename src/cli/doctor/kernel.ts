@@ -1,4 +1,4 @@
-import type { AdminKernel, NetnsProcess, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
+import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { exists, listNetworkFunctions } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
@@ -34,7 +34,7 @@ export function examineKernel({ kernel, root }: Node): Finding[] {
 }
 
 function listLacks(kernel: Node["kernel"]): string[] {
-  const { hostNetns } = kernel;
+  const hostNetns = kernel.getHostNetns();
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
   return [
@@ -202,12 +202,12 @@ export interface Namespace {
 }
 
 /** All network namespaces but the host's that a mount, a process or an open file leads to, each once. */
-export function listNamespaces(kernel: AdminKernel): Namespace[] {
+export function listNamespaces(kernel: NodeKernel): Namespace[] {
   const others = kernel.listOtherNetns().namespaces;
   const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
   const found = new Map<number, Namespace>();
   for (const { inode, path } of [...mounts, ...kernel.listNetns()]) {
-    if (inode === kernel.hostNetns.inode || found.has(inode)) continue;
+    if (inode === kernel.getHostNetns().inode || found.has(inode)) continue;
     using netns = openIfThere(kernel, path);
     if (!netns) continue; // it has ended meanwhile
     const cookie = netns.getCookie();

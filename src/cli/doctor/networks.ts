@@ -1,6 +1,6 @@
 import { list } from "../../kernel/sysfs.ts";
 import { judgeNetwork } from "../validate/network.ts";
-import { isObject } from "../../plugin/config.ts";
+import { isObject } from "../../plugin/rules.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 
 const DIRECTORY = "/etc/cni/net.d";

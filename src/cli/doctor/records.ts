@@ -1,8 +1,14 @@
 import type { Kernel, Netns } from "../../kernel/kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { openRecorded } from "../../plugin/namespaces.ts";
-import type { AttachmentRecord, RecordedDevice } from "../../plugin/record.ts";
-import { State, STATE_DIRECTORY, type StateEntry } from "../../plugin/state.ts";
+import { type AttachmentRecord, getRecordedDevice } from "../../plugin/record.ts";
+import {
+  isRecord,
+  State,
+  STATE_DIRECTORY,
+  type StoredRecord,
+  type UnreadableFile,
+} from "../../plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
@@ -15,7 +21,7 @@ export function stateDirectory(root: string): string {
 export function examineRecords({ kernel, root }: Node): Finding[] {
   const directory = stateDirectory(root);
   const canMove = isExclusive(kernel);
-  const entries = new State(directory).list();
+  const entries = new State(directory).listFiles();
   const findings = entries.map((entry) => examineEntry(kernel, entry, `${directory}/${entry.file}`, canMove));
   const faults = findings.filter((finding) => finding !== undefined);
   const good = entries.length - faults.length;
@@ -37,29 +43,29 @@ function isExclusive(kernel: Kernel): boolean {
 
 function examineEntry(
   kernel: Kernel,
-  { file, record, fault }: StateEntry,
+  found: StoredRecord | UnreadableFile,
   path: string,
   canMove: boolean,
 ): Finding | undefined {
   const remove = `rm ${quote(path)}`;
-  if (fault) return warning("records", `${fault.message}; its pod's DEL goes by the deviceID alone`, remove);
-  if (!record) return undefined; // deleted since the directory was listed
+  if (!isRecord(found)) {
+    return warning("records", `${found.fault}; its pod's DEL goes by the deviceID alone`, remove);
+  }
   const stale = (why: string, before: string[] = []) =>
-    warning("records", `${file} is stale: ${why}`, [...before, remove].join("; "));
-  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
+    warning("records", `${found.file} is stale: ${why}`, [...before, remove].join("; "));
+  if (found.bootId !== undefined && found.bootId !== kernel.getBootId()) {
     return stale("it is from before the last boot");
   }
   if (!canMove) return stale("no device can be in a pod without exclusive mode");
-  return examineRecord(kernel, file, record, stale);
+  return examineRecord(kernel, found, stale);
 }
 
 function examineRecord(
   kernel: Kernel,
-  file: string,
-  record: AttachmentRecord,
+  record: StoredRecord,
   stale: (why: string, before?: string[]) => Finding,
 ): Finding | undefined {
-  const { deviceId, netns: recorded } = record;
+  const { file, deviceId, netns: recorded } = record;
   const bus = kernel.getBusDevice(deviceId);
   using netns = recorded && openRecorded(kernel, recorded);
   const isGone = recorded !== undefined && !netns;
@@ -85,10 +91,10 @@ function examineRecord(
 }
 
 /** The commands that give devices which a pod left their names on the host back; only the record tells these. */
-function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): string[] {
+function listRenames(kernel: Kernel, { devices }: AttachmentRecord): string[] {
   const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
   if (renamed.length === 0) return [];
-  const onHost = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
+  const onHost = new Map(kernel.getHostNetns().listRdmaDevices().map(({ index, name }) => [index, name]));
   return renamed.flatMap(({ index = -1, hostName }) => {
     const name = onHost.get(index) ?? hostName;
     return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];
@@ -97,16 +103,13 @@ function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): stri
 
 /** Which recorded devices a namespace does not have; by index, which a device keeps, if the record tells it. */
 function listMissing(record: AttachmentRecord, netns: Netns): string[] {
-  const present = netns.listRdmaDevices();
-  const isPresent = ({ index, podName }: RecordedDevice) =>
-    present.some((device) => index === undefined ? device.name === podName : device.index === index);
-  return record.devices.filter((device) => !isPresent(device)).map(({ podName }) => podName);
+  return record.devices.filter((device) => !getRecordedDevice(netns, device)).map(({ podName }) => podName);
 }
 
 function lost(file: string, what: string): Finding {
   return problem(
     "records",
     `${file}: ${what}`,
-    "delete the pod, so that it is made anew with its RDMA device",
+    "delete the pod, so that a new one gets its RDMA device",
   );
 }

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { State } from "../../plugin/state.ts";
 import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
+import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
 import { toInstallError } from "./files.ts";
@@ -60,7 +61,7 @@ function assertOurs(plugin: string): void {
 
 /** A record is kept until the DEL of its pod, which needs the plugin. */
 function assertUnneeded(plugin: string, state: State): void {
-  const records = state.list().map(({ file }) => file);
+  const records = state.listFiles().map(({ file }) => file);
   if (records.length === 0) return;
   const named = records.slice(0, NAMED).join(", ") + (records.length > NAMED ? ", ..." : "");
   throw new CommandError(
@@ -83,9 +84,6 @@ function remove(path: string): void {
 /** More than what `deno compile` appends to its runtime for this program. */
 const TAIL = 1024 * 1024;
 
-/** Words of `src/main.ts` that tell it from any other program. */
-const NAME = "rdma-cni --help";
-
 /** Words that every launcher has (launcher.c), and more bytes than any has. */
 const MARK = "rdma-cni launcher";
 const LAUNCHER_LIMIT = 16 * 1024;
@@ -104,8 +102,8 @@ export function recognize(path: string): "launcher" | "program" | "other" {
     if (text.startsWith("\x7fELF") && text.includes(MARK)) return "launcher";
   }
   const tail = readFrom(file, Math.max(0, size - TAIL), Math.min(size, TAIL));
-  // The program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
-  return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(NAME) ? "program" : "other";
+  // The marker in the program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
+  return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(EXECUTABLE_MARKER) ? "program" : "other";
 }
 
 function readFrom(file: Deno.FsFile, offset: number, size: number): string {

@@ -1,9 +1,9 @@
-import { type CniError, ErrorCode } from "../../cni/error.ts";
-import { formatPath, isObject, parseConfig } from "../../plugin/config.ts";
-import type { ConfigSchema } from "../../plugin/config_schema.ts";
-import { makeDeviceNames } from "../../plugin/device_name.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import { explainFaults, readConfig } from "../../plugin/config.ts";
+import { makeDeviceNames } from "../../plugin/names.ts";
+import { isObject } from "../../plugin/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
-import { findUnknownKeys, type Raw, type Shape } from "./keys.ts";
+import { findUnknownKeys, type Raw } from "./keys.ts";
 
 /** The plugins of a network, in their order: those of a list, or the one that it is. Empty when there are none. */
 export function pluginsOf(network: Raw): Raw[] {
@@ -28,25 +28,25 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
   );
   // "rdma" has to go from there, so nothing else is said about it.
   if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) return [...typeless, judgeIbSriov(plugins)];
-  const { configSchema } = await import("../../plugin/config_schema.ts");
   // The second is one too many; of more there is nothing else to say.
   const own = await Promise.all(
     positions.slice(0, 2).map(async (position) => [
       ...judgePlace(plugins, position),
       ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
-      ...judgeKeys(plugins[position]!, configSchema.shape),
+      ...judgeKeys(plugins[position]!),
       // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
-      ...await judgeValues(
-        { ...plugins[position], cniVersion: network["cniVersion"], name: network["name"] },
-        configSchema,
-      ),
+      ...await judgeValues({
+        ...plugins[position],
+        cniVersion: network["cniVersion"],
+        name: network["name"],
+      }),
     ]),
   );
   return [...typeless, ...own.flat()];
 }
 
-function judgeKeys(plugin: Raw, shape: Shape): Verdict[] {
-  return findUnknownKeys(plugin, shape).map(({ key, nearest }) =>
+function judgeKeys(plugin: Raw): Verdict[] {
+  return findUnknownKeys(plugin).map(({ key, nearest }) =>
     warning(
       `"rdma" does not know the key "${key}"`,
       nearest === undefined ? `remove "${key}"` : `write "${nearest}"`,
@@ -55,14 +55,14 @@ function judgeKeys(plugin: Raw, shape: Shape): Verdict[] {
 }
 
 /** What the plugin itself would say to what the runtime hands to it. */
-async function judgeValues(config: Raw, schema: ConfigSchema): Promise<Verdict[]> {
-  const issues = schema.safeParse(config).error?.issues ?? [];
-  const verdicts = issues.map(({ path, message }) => problem(`${formatPath(path)}: ${message}`));
+async function judgeValues(config: Raw): Promise<Verdict[]> {
+  const verdicts = (await explainFaults(config)).map((fault) => problem(fault));
   try {
-    const { rdmaDeviceName } = await parseConfig(JSON.stringify(config));
+    const { rdmaDeviceName } = await readConfig(config);
     if (rdmaDeviceName) makeDeviceNames(rdmaDeviceName, "net1", 1, []);
   } catch (error) {
-    const { code, message, details } = error as CniError;
+    if (!(error instanceof CniError)) throw error;
+    const { code, message, details } = error;
     const isTold = code === ErrorCode.invalidConfig && verdicts.length > 0;
     if (!isTold) verdicts.push(problem(details === undefined ? message : `${message} (${details})`));
   }

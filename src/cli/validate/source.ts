@@ -1,6 +1,6 @@
 // @ts-types="./yaml.d.ts" -- the package brings no types of its own
 import { parseAll } from "deno-std/yaml/parse.js";
-import { isObject } from "../../plugin/config.ts";
+import { isObject } from "../../plugin/rules.ts";
 import { problem, type Verdict } from "../report.ts";
 import type { Raw } from "./keys.ts";
 import { type Attachment, RESOURCE_ANNOTATION } from "./network.ts";
@@ -35,26 +35,23 @@ function readAttachment({ metadata, spec }: Raw): Source {
   const network = [namespace, name].filter(isFilled).join("/") || "(without name)";
   const attachment = { hasResource: isObject(annotations) && isFilled(annotations[RESOURCE_ANNOTATION]) };
   const { config: text } = isObject(spec) ? spec : {};
-  try {
-    const found = parseConfigText(text);
-    const config = isFilled(found["name"]) ? found : { ...found, name };
-    return { network, config, fault: faultOf(config), attachment };
-  } catch (error) {
-    return { network, config: {}, fault: problem(`spec.config ${(error as Error).message}`) };
-  }
+  const found = parseConfigText(text);
+  if (typeof found === "string") return { network, config: {}, fault: problem(`spec.config ${found}`) };
+  const config = isFilled(found["name"]) ? found : { ...found, name };
+  return { network, config, fault: faultOf(config), attachment };
 }
 
-function parseConfigText(text: unknown): Raw {
-  if (text === undefined || text === "") throw new Error("is missing");
-  if (typeof text !== "string") throw new Error("is no string: it has to be JSON, written as text");
+/** @returns what is wrong with a text that is not a configuration */
+function parseConfigText(text: unknown): Raw | string {
+  if (text === undefined || text === "") return "is missing";
+  if (typeof text !== "string") return "is no string: it has to be JSON, written as text";
   let config: unknown;
   try {
     config = JSON.parse(text);
-  } catch (cause) {
-    throw new Error(`is not JSON: ${(cause as Error).message}`, { cause });
+  } catch (error) {
+    return `is not JSON: ${(error as Error).message}`;
   }
-  if (isObject(config)) return config;
-  throw new Error("is no JSON object");
+  return isObject(config) ? config : "is no JSON object";
 }
 
 function faultOf({ plugins, type }: Raw): Verdict | undefined {
@@ -85,8 +82,10 @@ export function parseDocuments(text: string): Documents {
   try {
     return { format, documents: format === "JSON" ? [JSON.parse(text)] : parseAll(text) };
   } catch (cause) {
+    // A RangeError is the stack's, with YAML that is nested too deeply.
+    if (!(cause instanceof SyntaxError || cause instanceof RangeError)) throw cause;
     // Below the first line the YAML parser draws where it is.
-    const [reason = ""] = (cause as Error).message.split(":\n");
+    const [reason = ""] = cause.message.split(":\n");
     throw new SyntaxError(`it is not ${format}: ${reason}`, { cause });
   }
 }

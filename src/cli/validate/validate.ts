@@ -1,7 +1,9 @@
 import { type CniVersion, isAtLeast, SINCE } from "../../cni/version.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { CommandError } from "../errors.ts";
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { findNearest, type Raw } from "./keys.ts";
-import { isObject } from "../../plugin/config.ts";
+import { isObject } from "../../plugin/rules.ts";
 import { judgeNetwork, pluginsOf, typeOf } from "./network.ts";
 import { type Documents, parseDocuments, readSource, type Source } from "./source.ts";
 
@@ -21,10 +23,17 @@ export interface FileVerdict extends TextVerdict {
   readonly file: string;
 }
 
-/** Judges the networks in files, configurations and NetworkAttachmentDefinitions, as far as they use this plugin. */
+/**
+ * Judges the networks in files, configurations and NetworkAttachmentDefinitions, as far as they use this plugin.
+ *
+ * @throws {CommandError} when this program fails at it
+ */
 export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdict[]> {
   const judged = await Promise.all(
-    files.map(async ({ file, text }) => ({ file, verdicts: await judgeText(text) })),
+    files.map(async ({ file, text }) => ({
+      file,
+      verdicts: await judgeText(text).catch((error) => fail(file, error)),
+    })),
   );
   const nothing = 'no network in it uses "rdma"';
   // What was given for a check and has nothing to be checked should not pass for good.
@@ -36,12 +45,24 @@ export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdic
   );
 }
 
+/** What no file should bring about is no verdict on it. */
+function fail(file: string, cause: unknown): never {
+  const stack = cause instanceof Error ? `\n${cause.stack}` : "";
+  throw new CommandError(
+    `Cannot check ${JSON.stringify(file)}: ${messageOf(cause)}`,
+    `This is a fault of rdma-cni: please report it.${stack}`,
+    undefined,
+    { cause },
+  );
+}
+
 async function judgeText(text: string): Promise<TextVerdict[]> {
   let parsed: Documents;
   try {
     parsed = parseDocuments(text);
   } catch (error) {
-    return [problem((error as Error).message)];
+    if (error instanceof SyntaxError) return [problem(error.message)];
+    throw error;
   }
   const { format, documents } = parsed;
   const sources = documents.flatMap(itemsOf).filter(isObject).flatMap((one) => readSource(one, format) ?? []);

@@ -37,12 +37,12 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
     return `${what} is in ${netns}${vf.heldBy === undefined ? "" : ` (${vf.heldBy})`}`;
   }
   // A record without boot id is the Go plugin's; what it wrote before this boot means nothing any more.
-  const claim = listClaims(node, "", vf.deviceId).find(({ record }) =>
+  const claim = listClaims(node, "", vf.deviceId).find((record) =>
     record.bootId !== undefined || record.createdAt >= node.kernel.getBootedAtMs()
   );
   if (!claim) return undefined;
   const path = `${node.state.directory}/${claim.file}`;
-  const { attachment } = claim.record;
+  const { attachment } = claim;
   if (!attachment) return `the record ${path} says that a pod has it`;
   return `container ${JSON.stringify(attachment.containerID)} has it as ${
     JSON.stringify(attachment.ifname)

@@ -6,14 +6,16 @@ import type {
   RdmaDevice,
   RdmaMode,
   ResourceCount,
+  RoceQos,
+  RoceQosSetting,
   VirtualFunction,
 } from "../../../src/kernel/kernel.ts";
+import { RoceQosError } from "../../../src/kernel/qos.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { EEXIST, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";
 import { type OpenDirectory, openDirectory } from "../../../src/sys/files.ts";
 import { libc } from "../../../src/sys/libc.ts";
 import { NetnsError } from "../../../src/sys/netns.ts";
-import { MemoryRoceQos } from "./roce_qos.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 
@@ -76,13 +78,11 @@ export class MemoryKernel implements Kernel {
   sleptMs = 0;
   /** How often all devices of a namespace were listed. */
   listings = 0;
-  /** Names of the links that were looked up. */
-  readonly linkLookups: string[] = [];
   /** Devices that the next list does not have, since another left while it was made. */
   readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
-  readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
+  readonly #hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
 
   getBootId(): string {
     return this.bootId;
@@ -139,6 +139,10 @@ export class MemoryKernel implements Kernel {
     return device;
   }
 
+  getHostNetns(): Netns {
+    return this.#hostNetns;
+  }
+
   openNetns(path: string): Netns {
     const space = this.paths.get(path) ?? this.held.get(path);
     if (!space) throw new NetnsError(path, "missing", undefined);
@@ -182,6 +186,10 @@ export class MemoryKernel implements Kernel {
       uverbs: own.filter((device) => this.hasUverbs && !isHidden(device, "uverbs"))
         .flatMap(({ uverbs, name }) => uverbs ? [{ name: uverbs, rdmaDevice: name }] : []),
     };
+  }
+
+  listDeviceNames(): string[] {
+    return this.devices.filter(({ uverbs }) => uverbs && this.hasUverbs).map(({ name }) => name);
   }
 
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
@@ -269,7 +277,8 @@ class MemoryNetns implements Netns {
     return this.#visible().filter((device) => device.index === index).map(shown)[0];
   }
 
-  moveRdmaDevice(index: number, to: Netns): void {
+  moveRdmaDevice(index: number, to: Netns, name?: string): void {
+    if (name !== undefined && !this.kernel.namesPerNetns) this.renameRdmaDevice(index, name);
     const device = this.#find(`move RDMA device ${index}`, index);
     const target = (to as MemoryNetns).space;
     if (target === this.space) {
@@ -277,9 +286,10 @@ class MemoryNetns implements Netns {
     }
     const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
     if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
-    if (this.kernel.isTaken(device.name, target, device)) {
+    if (this.kernel.isTaken(name ?? device.name, target, device)) {
       throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
     }
+    if (name !== undefined) device.name = name;
     this.kernel.place(device, target);
   }
 
@@ -301,7 +311,6 @@ class MemoryNetns implements Netns {
   }
 
   getLink(name: string): Link | undefined {
-    this.kernel.linkLookups.push(name);
     return this.space.links.get(name);
   }
 
@@ -310,4 +319,54 @@ class MemoryNetns implements Netns {
     if (!device) throw new NetlinkError(what, EINVAL);
     return device;
   }
+}
+
+/** RoCE QoS of the devices of a kernel in memory. */
+class MemoryRoceQos implements RoceQos {
+  /** Names of the devices that configfs has a group for. */
+  readonly groups = new Set<string>();
+  /** Runs before each write; true refuses. */
+  onWrite: (setting: RoceQosSetting, device: Device) => boolean | void = () => {};
+
+  constructor(readonly kernel: MemoryKernel) {}
+
+  read(setting: RoceQosSetting, name: string): number[] {
+    return [...this.#values(setting, this.#find(setting, name))];
+  }
+
+  write(setting: RoceQosSetting, name: string, value: number | readonly number[]): void {
+    const device = this.#find(setting, name);
+    const values = this.#values(setting, device);
+    if (this.onWrite(setting, device)) throw qosFailure(setting, name, "it is refused");
+    for (const port of values.keys()) {
+      values[port] = typeof value === "number" ? value : value[port] ?? values[port]!;
+    }
+  }
+
+  hasGroup(name: string): boolean {
+    return this.groups.has(name);
+  }
+
+  removeGroup(name: string): void {
+    this.groups.delete(name);
+  }
+
+  #find(setting: RoceQosSetting, name: string): Device {
+    const { devices, host } = this.kernel;
+    const found = devices.find((device) =>
+      device.name === name && (setting === "tos" || device.space === host)
+    );
+    if (!found) throw qosFailure(setting, name, "there is no such device");
+    return found;
+  }
+
+  #values(setting: RoceQosSetting, { qos, name }: Device): number[] {
+    const values = qos?.[setting];
+    if (!values) throw qosFailure(setting, name, "it is not there");
+    return values;
+  }
+}
+
+function qosFailure(setting: RoceQosSetting, name: string, reason: string): RoceQosError {
+  return new RoceQosError(`Cannot use the ${setting} of ${name}: ${reason}`, `take ${setting} out`, {});
 }

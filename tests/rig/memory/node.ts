@@ -1,8 +1,8 @@
 import { DeviceIndexes } from "../../../src/plugin/device_indexes.ts";
 import { createPlugin } from "../../../src/plugin/plugin.ts";
 import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record.ts";
-import { State } from "../../../src/plugin/state.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { isRecord, State } from "../../../src/plugin/state.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { call, CONFIG, type Outcome, type Variables } from "../../support/call.ts";
 import { type Device, MemoryKernel, type Space } from "./kernel.ts";
 
@@ -104,6 +104,14 @@ export class TestNode implements Disposable {
       createdAt: 1000,
       ...more,
     };
+  }
+
+  /** The record that a file has now. */
+  recorded(file = "net-container1-net1"): AttachmentRecord {
+    const found = this.state.read(file);
+    assert(found && isRecord(found), JSON.stringify(found));
+    const { file: _, ...record } = found;
+    return record;
   }
 
   /** Writes the record of another container, which claims the same function. @returns its file's name */

@@ -141,7 +141,7 @@ Deno.test("an index that the kernel would take for another one is refused", () =
     assertThrows(
       () => parse({ ...raw(), devices: [device] }),
       UnreadableRecord,
-      "no integer from 0 to 4294967295",
+      "not an integer from 0 to 4294967295",
     );
   }
 });
@@ -149,5 +149,7 @@ Deno.test("an index that the kernel would take for another one is refused", () =
 Deno.test("an empty file, a cut one and what is no object are refused", () => {
   assertThrows(() => parseRecord("", 0), UnreadableRecord, "it is empty");
   assertThrows(() => parseRecord(formatRecord(RECORD).slice(0, -1), 0), UnreadableRecord, "it is not JSON");
-  for (const value of [null, [], "1.1", 7]) assertThrows(() => parse(value), UnreadableRecord, "no object");
+  for (const value of [null, [], "1.1", 7]) {
+    assertThrows(() => parse(value), UnreadableRecord, "not an object");
+  }
 });

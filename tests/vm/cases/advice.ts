@@ -35,7 +35,7 @@ vmCase("advice: a device in no record comes back by the commands of the error", 
   await rdmaToNetns(rdmaDevice, "other");
   const holder = await holdNetns("other");
   const refused = await attachment(deviceId).add();
-  assertError(refused, 111, /no record of this plugin tells which/);
+  assertError(refused, 111, /no record of this plugin names the pod/);
   const [, commands] = /that is there: (.*)$/.exec(`${refused.json!["details"]}`)!;
   await shOk(commands!.replace("PID", `${holder.pid}`).replace("NAME", rdmaDevice));
   assert.ok((await rdmaNames()).includes(rdmaDevice));

@@ -75,47 +75,17 @@ vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, f
   assert.equal(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
 });
 
-vmCase("contract: a second ADD changes nothing, a second DEL neither", async () => {
+vmCase("contract: the trace of a call is in its log and its error", async () => {
   await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
-  const one = attachment(deviceId);
-  assertResult(await one.add());
-  const record = readRecord("net-container1-net1");
-  assertResult(await one.add());
-  assert.deepEqual(readRecord("net-container1-net1"), record);
-  await assertInPod([rdmaDevice]);
-  assertQuiet(await one.del());
-  assertQuiet(await one.del());
-  assertNothingLeft();
-});
-
-vmCase("contract: a device that is in the pod already is recorded where it is", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
-  await shOk(`rdma dev set ${rdmaDevice} netns pod`);
-  assertResult(await attachment(deviceId).add());
-  await assertInPod([rdmaDevice]);
+  const environment = { TRACEPARENT: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" };
+  const { deviceId } = vf(0);
+  const added = await attachment(deviceId).add({ environment });
+  assertResult(added);
+  assert.match(added.stderr, /moved to .*traceID="4bf92f3577b34da6a3ce929d0e0e4736"$/m);
+  const refused = await attachment(deviceId).add({ environment, containerId: "container2" });
+  assertError(refused, 111, /; trace 4bf92f3577b34da6a3ce929d0e0e4736$/);
   assertQuiet(await attachment(deviceId).del());
-  assertNothingLeft();
 });
-
-vmCase(
-  "contract: with CNI_NETNS_OVERRIDE the host may be the pod, and its device is left as it is",
-  async () => {
-    const { deviceId } = vf(0);
-    const before = await rdmaDevices();
-    const host = attachment(deviceId, {
-      netns: "/proc/1/ns/net",
-      environment: { CNI_NETNS_OVERRIDE: "true" },
-    });
-    const added = await host.add();
-    assertResult(added);
-    assert.doesNotMatch(added.stderr, /moved to/);
-    assertQuiet(await host.del());
-    assert.deepEqual(await rdmaDevices(), before);
-    assertNothingLeft();
-  },
-);
 
 vmCase("contract: STATUS is quiet on a node that is set up", async () => {
   assertQuiet(await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) }));

@@ -3,12 +3,10 @@ import assert from "node:assert/strict";
 import {
   again,
   assertInPod,
-  assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
   config,
-  gc,
   records,
 } from "../../rig/vm/guest/attachment.ts";
 import {
@@ -17,7 +15,6 @@ import {
   hostRdmaDevices,
   names,
   netnsCount,
-  netnsPath,
   rdmaDevices,
   rdmaNames,
   rdmaToNetns,
@@ -67,9 +64,6 @@ async function firstPod(more: Record<string, unknown> = { rdmaDeviceName: "roce0
   return { ...function_, first, second };
 }
 
-/** Until the case lets go. */
-const FOR_EVER_MS = 300_000;
-
 /** The first pod's namespace ends, and the kernel is about to give its device back. */
 async function endFirst(deviceId: string, slowness: Parameters<typeof setSlowness>[0]): Promise<void> {
   setSlowness(slowness);
@@ -105,39 +99,6 @@ vmCase(
   },
 );
 
-vmCase("slow: an optional ADD waits for a device that the pod before is about to lose", async () => {
-  const pod = await firstPod({});
-  await endFirst(pod.deviceId, { removeMs: 2500 });
-  assertResult(await pod.second.add());
-  await assertInPod([pod.rdmaDevice], "second");
-  assert.deepEqual(records(), ["net-second-net1"]);
-  await untilOnHost(2);
-  assertQuiet(await pod.second.del());
-  assertNothingLeft();
-  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
-});
-
-vmCase("slow: so it does when no record tells of the device", async () => {
-  const pod = await firstPod({});
-  Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
-  await endFirst(pod.deviceId, { removeMs: 2500 });
-  assertResult(await pod.second.add());
-  await assertInPod([pod.rdmaDevice], "second");
-  await untilOnHost(2);
-});
-
-vmCase("slow: an optional ADD that waits in vain fails, and may be tried again", async () => {
-  const pod = await firstPod({});
-  await endFirst(pod.deviceId, { removeMs: FOR_EVER_MS });
-  const added = await pod.second.add();
-  assert.deepEqual([added.code, added.json?.code], [1, 111], added.stdout);
-  assert.deepEqual(records(), [FILE]);
-  setSlowness({});
-  await untilOnHost(2);
-  assertResult(await pod.second.add());
-  await assertInPod([pod.rdmaDevice], "second");
-});
-
 vmCase("slow: ADD takes all devices of a function of which one is on its way", async () => {
   setSimParameter("devices_per_function", 2);
   rebind(vf(0).deviceId);
@@ -167,57 +128,6 @@ vmCase("slow: ADD takes a device that its driver is making", async () => {
   assertResult(added);
   assert.doesNotMatch(added.stderr, /undefined/);
   await assertInPod([rdmaDevice]);
-});
-
-vmCase("slow: DEL waits for the device and gives it its name back", async () => {
-  const pod = await firstPod();
-  await endFirst(pod.deviceId, { removeMs: 2500 });
-  assertQuiet(await pod.first.del());
-  assert.deepEqual(records(), []);
-  await untilOnHost(2);
-  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
-});
-
-for (const later of ["a repeated DEL", "GC"]) {
-  vmCase(
-    `slow: DEL keeps the record of a device that does not come, until ${later} finds it on the host`,
-    async () => {
-      const pod = await firstPod();
-      const repeat = async () => {
-        const outcome = later === "GC"
-          ? await gc({ "cni.dev/valid-attachments": [] })
-          : await pod.first.del();
-        assertQuiet(outcome);
-        return outcome;
-      };
-      await endFirst(pod.deviceId, { removeMs: FOR_EVER_MS });
-      for (const outcome of [await pod.first.del(), await repeat()]) {
-        assertQuiet(outcome);
-        assert.match(outcome.stderr, /level="warning".*roce0.* not in the host namespace.*record .* stays/);
-        assert.deepEqual(records(), [FILE]);
-      }
-      setSlowness({});
-      await until("the namespace is gone", () => netnsCount() === 2, 20_000);
-      assert.deepEqual(again(pod).rdmaDevices, ["roce0"]);
-      await repeat();
-      assertNothingLeft();
-      assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
-    },
-  );
-}
-
-vmCase("slow: DEL keeps the record of a device that somebody took to another namespace", async () => {
-  const pod = await firstPod();
-  await shOk(`nsenter --net=${netnsPath("first")} rdma dev set roce0 netns second`);
-  const deleted = await pod.first.del();
-  assertQuiet(deleted);
-  assert.match(deleted.stderr, /level="warning".*roce0.* not in the host namespace/);
-  await assertInPod(["roce0"], "second");
-  assert.deepEqual(records(), [FILE]);
-  await hostRdmaDevices("roce0", "second");
-  assertQuiet(await pod.first.del());
-  assertNothingLeft();
-  assert.deepEqual(again(pod).rdmaDevices, [pod.rdmaDevice]);
 });
 
 vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", async () => {

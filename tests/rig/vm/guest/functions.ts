@@ -115,6 +115,14 @@ function readFunction(bus: string, deviceId: string): NetworkFunction {
   };
 }
 
+/** Names of a function's RDMA devices, wherever they are; sub-devices are missing. */
+export function deviceNames(deviceId: string): string[] {
+  return [PCI, AUXILIARY].flatMap((bus) => {
+    const directory = `${bus}/${deviceId}/infiniband_verbs`;
+    return names(directory).map((uverbs) => Deno.readTextFileSync(`${directory}/${uverbs}/ibdev`).trim());
+  }).sort(byNumber);
+}
+
 /** What a directory contains; nothing, if there is none. */
 export function names(directory: string): string[] {
   try {

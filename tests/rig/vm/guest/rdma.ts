@@ -64,6 +64,7 @@ export async function holdContext(device: string): Promise<Deno.ChildProcess> {
   return await startBackground(`exec '${HOLD_CONTEXT}' /dev/infiniband/${uverbs.split("/").at(-2)}`, "held");
 }
 
-function inNetns(netns: string | undefined, command: string): string {
+/** A command of the shell, to be run in a network namespace, the initial one unless told. */
+export function inNetns(netns: string | undefined, command: string): string {
   return netns === undefined ? command : `nsenter --net=${netnsPath(netns)} ${command}`;
 }

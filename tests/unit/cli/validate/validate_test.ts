@@ -146,6 +146,11 @@ for (
     ["a key that stands twice", "kind: Pod\nkind: Pod\n", /^problem -: it is not YAML: .*duplicate.*line 2/i],
     ["YAML nested too deep", "a: " + "[".repeat(100_000), /^problem -: it is not YAML: /],
     [
+      "JSON nested too deep",
+      list([SRIOV, { ...RDMA, "example.org/a": 0 }]).replace("0}", "[".repeat(9000) + "]".repeat(9000) + "}"),
+      /^problem roce: .*nested more than 1000 levels deep$/,
+    ],
+    [
       "a configuration in YAML",
       "name: roce\nplugins: []",
       /^problem roce: it is YAML; .* -> write it as JSON/,

@@ -1,5 +1,5 @@
 import { CniError } from "../../../src/cni/error.ts";
-import { makeDeviceNames } from "../../../src/plugin/device_name.ts";
+import { makeDeviceNames } from "../../../src/plugin/names.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const one = (template: string, ifname = "net1") => makeDeviceNames(template, ifname, 1, [])[0];

@@ -3,14 +3,17 @@ import type {
   FunctionDevices,
   LinkDetails,
   Netns,
+  NodeKernel,
+  OtherNetns,
   PhysicalFunction,
+  RdmaMode,
   RdmaNode,
   Representor,
   VfGuids,
-  VfKernel,
 } from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
-import { EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
+import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
+import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
 import { MemoryKernel, type Space } from "./kernel.ts";
 
 const RANDOM_MAC = "8e:11:22:33:44:";
@@ -40,8 +43,17 @@ interface Later {
   readonly isAwaited: boolean;
 }
 
-/** A kernel in memory with an adapter whose virtual functions behave as those of mlx5 do. */
-export class MemoryVfKernel extends MemoryKernel implements VfKernel {
+/**
+ * A kernel in memory for the commands. It refuses to change the mode while another namespace exists, and the virtual
+ * functions of its adapters behave as those of mlx5 do.
+ */
+export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
+  others: OtherNetns[] = [];
+  isComplete = true;
+  /** Where libmnl is found, if it is. */
+  libmnl: string | undefined = "libmnl.so.0";
+  /** What the kernel refuses any change of the mode with, if it does. */
+  refusal: Error | undefined;
   bootedAtMs = 0;
   readonly pfs: Omit<PhysicalFunction, "vfs">[] = [];
   readonly vfs: MemoryVf[] = [];
@@ -70,6 +82,23 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   #nextIndex = 100;
   readonly #later: Later[] = [];
   #timer: number | undefined;
+
+  setRdmaMode(mode: RdmaMode): void {
+    this.assertRdma();
+    if (this.refusal) throw this.refusal;
+    if (mode === this.mode) return;
+    if (this.others.length > 0) throw new NetlinkError(`set the RDMA namespace mode to ${mode}`, EBUSY);
+    this.mode = mode;
+  }
+
+  listOtherNetns() {
+    return { namespaces: this.others, isComplete: this.isComplete };
+  }
+
+  findLibmnl(): string {
+    if (this.libmnl === undefined) throw new LibmnlMissing("Cannot open libmnl: it is not there");
+    return this.libmnl;
+  }
 
   getBootedAtMs(): number {
     return this.bootedAtMs;
@@ -153,7 +182,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     return this.addressed;
   }
 
-  listLinksIn({ inode }: Netns): LinkDetails[] {
+  listLinks({ inode }: Netns): LinkDetails[] {
     return this.vfs.flatMap(({ netdev, deviceId }) =>
       netdev?.space.inode === inode
         ? [{
@@ -202,14 +231,14 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
     this.orders.push(`bind ${deviceId} ${driver ?? "any"}`);
     const errno = this.onBind(deviceId);
-    if (this.bindMs > 0) await this.pause(this.bindMs);
+    if (this.bindMs > 0) await this.delay(this.bindMs);
     if (errno) throw new SyscallError(`bind driver ${JSON.stringify(driver)}`, errno);
     this.setDriver(deviceId, driver ?? "mlx5_core");
     this.after(this.devicesMs, () => this.#makeDevices(this.vf(deviceId)));
   }
 
   /** Time that passes for all that wait at once. */
-  pause(milliseconds: number): Promise<void> {
+  delay(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       this.#later.push({ atMs: this.sleptMs + milliseconds, work: resolve, isAwaited: true });
       this.#timer ??= setTimeout(() => this.#advance(), 0);
@@ -235,7 +264,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     if (rest.some(({ isAwaited }) => isAwaited)) this.#timer ??= setTimeout(() => this.#advance(), 0);
   }
 
-  holdSignals(): Disposable & { caught(): Promise<string | undefined> } {
+  catchSignals(): Disposable & { caught(): Promise<string | undefined> } {
     const held = {
       caught: () => Promise.resolve(this.signal),
       [Symbol.dispose]: () => void this.open.delete(held),

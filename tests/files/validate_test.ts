@@ -1,0 +1,28 @@
+// validate as a command: what it does when the program itself fails.
+import { runCommand } from "../../src/cli/command.ts";
+import { configSchema } from "../../src/plugin/config_schema.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
+import { TestTerminal } from "../support/terminal.ts";
+
+for (const options of [[], ["--json"], ["--strict"]]) {
+  Deno.test(`a fault of this program is not shown as one of the file: validate ${options}`, async () => {
+    const terminal = new TestTerminal();
+    const { safeParse } = configSchema;
+    configSchema.safeParse = () => {
+      throw new TypeError("injected");
+    };
+    try {
+      const args = ["validate", ...options, `${PROJECT}examples/roce.conflist`];
+      assertEquals(await runCommand("rdma-cni", args, new MemoryNodeKernel(), terminal), 1);
+    } finally {
+      configSchema.safeParse = safeParse;
+    }
+    assertEquals(terminal.stdout, "");
+    const [message, advice, ...stack] = terminal.stderr.split("\n");
+    assertMatch(message!, /^rdma-cni: Cannot check "[^"]*examples\/roce\.conflist": injected$/);
+    assertEquals(advice, "This is a fault of rdma-cni: please report it.");
+    assertMatch(stack.join("\n"), /^TypeError: injected\n.* at explainFaults /s);
+  });
+}

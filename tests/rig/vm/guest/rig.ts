@@ -1,0 +1,132 @@
+import type { NodeFunction, PlacedDevice, Rig, RigCall, RigOutcome } from "../../rig.ts";
+import { STATE_DIRECTORY } from "./attachment.ts";
+import * as functions from "./functions.ts";
+import * as netns from "./netns.ts";
+import { plugin } from "./plugin.ts";
+import * as rdma from "./rdma.ts";
+import { shOk, until } from "./sh.ts";
+
+/** Until the scenario lets go. */
+const FOR_EVER_MS = 300_000;
+
+/** The simulated node as scenarios use it. What they change the harness undoes. */
+export class VmRig implements Rig {
+  readonly directory = STATE_DIRECTORY;
+
+  pf(): NodeFunction {
+    return functions.pf();
+  }
+
+  vf(number: number): NodeFunction {
+    return functions.vfs()[number]!;
+  }
+
+  sf(number: number): NodeFunction {
+    return functions.sfs()[number]!;
+  }
+
+  async listDevices(): Promise<PlacedDevice[]> {
+    const places = new Map<string, { place: string; index: number }>();
+    for (const place of ["host", ...netns.netnsNames()]) {
+      for (const { name, index } of await rdma.rdmaDevices(place === "host" ? undefined : place)) {
+        places.set(name, { place, index });
+      }
+    }
+    return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId }) =>
+      functions.deviceNames(deviceId).map((name) => {
+        return { deviceId, name, place: "away", index: undefined, ...places.get(name) };
+      })
+    );
+  }
+
+  async addNetns(name: string): Promise<void> {
+    await netns.addNetns(name);
+  }
+
+  async holdNetns(name: string): Promise<void> {
+    await netns.holdNetns(name);
+  }
+
+  async removePath(name: string): Promise<void> {
+    await shOk(`ip netns del ${name}`);
+  }
+
+  endNetns(name: string): Promise<void> {
+    return netns.deleteNetns(name);
+  }
+
+  async beginEnd(name: string, comes: "soon" | "never"): Promise<void> {
+    const inside = (await this.listDevices()).filter(({ place }) => place === name);
+    functions.setSlowness({ removeMs: comes === "soon" ? 2500 : FOR_EVER_MS });
+    await this.removePath(name);
+    await until(
+      "the devices are in no class",
+      () => inside.every(({ deviceId }) => functions.deviceNames(deviceId).length === 0),
+    );
+  }
+
+  async finishEnd(): Promise<void> {
+    functions.setSlowness({});
+    await until("the namespace is gone", () => netns.netnsCount() === netns.netnsNames().length + 1, 20_000);
+  }
+
+  async addInterface({ deviceId }: NodeFunction, to: string, name: string): Promise<void> {
+    const found = [...functions.vfs(), ...functions.sfs()].find((one) => one.deviceId === deviceId);
+    await netns.netdevToNetns(found!.netdev!, to, name);
+  }
+
+  async removeInterface(netns: string, name: string): Promise<void> {
+    await shOk(`ip -n ${netns} link set ${name} down && ip -n ${netns} link set ${name} name other`);
+  }
+
+  async setMac(number: number, mac: string): Promise<void> {
+    await shOk(`ip link set ${functions.pf().netdev} vf ${number} mac ${mac}`);
+  }
+
+  moveDevice(name: string, from: string, to: string): Promise<void> {
+    return to === "host" ? rdma.hostRdmaDevices(name, from) : rdma.rdmaToNetns(name, to);
+  }
+
+  async renameDevice(name: string, place: string, newName: string): Promise<void> {
+    await shOk(rdma.inNetns(place === "host" ? undefined : place, `rdma dev set ${name} name ${newName}`));
+  }
+
+  unbind({ deviceId }: NodeFunction): void {
+    functions.unbind(deviceId);
+  }
+
+  rebind({ deviceId }: NodeFunction, deviceCount = 1): void {
+    if (deviceCount === 0) functions.setSimParameter("no_rdma", true);
+    if (deviceCount > 1) functions.setSimParameter("devices_per_function", deviceCount);
+    functions.rebind(deviceId);
+  }
+
+  makeImmovable(of: NodeFunction, deviceCount = 1): void {
+    functions.setSimParameter("immovable", deviceCount);
+    this.rebind(of, deviceCount);
+  }
+
+  async addSubdevice(name: string, parent: string, netns?: string): Promise<void> {
+    await shOk(rdma.inNetns(netns, `rdma dev add ${name} type SMI parent ${parent}`));
+  }
+
+  async removeSubdevice(name: string): Promise<void> {
+    await shOk(`rdma dev del ${name}`);
+  }
+
+  async useDevice(name: string): Promise<void> {
+    await rdma.holdContext(name);
+  }
+
+  setMode(mode: "exclusive" | "shared"): Promise<void> {
+    return rdma.setNetnsMode(mode);
+  }
+
+  async call({ isPowerless = false, ...call }: RigCall): Promise<RigOutcome> {
+    const wrapper = isPowerless
+      ? ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+      : [];
+    const { code, stdout, json, stderr } = await plugin({ ...call, wrapper } as Parameters<typeof plugin>[0]);
+    return { code, output: stdout, json, log: stderr };
+  }
+}

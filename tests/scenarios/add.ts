@@ -1,0 +1,416 @@
+// Which devices ADD moves, how it finds them, and what it refuses.
+import assert from "node:assert/strict";
+import type { Async, NodeFunction, Rig } from "../rig/rig.ts";
+import {
+  addedPod,
+  assertNothingLeft,
+  assertWarning,
+  Attachment,
+  FILE,
+  HOST,
+  interfaces,
+  placesOf,
+  podPath,
+  readRecord,
+  records,
+  type Scenario,
+} from "./scenario.ts";
+
+const ABSENT = "0000:7f:1f.7";
+
+const inPod = (more: object = {}) => ({ name: "net1", sandbox: podPath("pod"), ...more });
+
+/** What tells the function, while each source that comes later tells another one or none. */
+const SOURCES: {
+  name: string;
+  of: (rig: Rig) => NodeFunction;
+  config: (rig: Rig, of: NodeFunction) => Async<object>;
+}[] = [
+  {
+    name: "runtimeConfig.deviceID, before deviceID",
+    of: (rig) => rig.vf(1),
+    config: (_, { deviceId }) => ({ runtimeConfig: { deviceID: deviceId }, deviceID: ABSENT }),
+  },
+  {
+    name: "deviceID, before the result's pciID",
+    of: (rig) => rig.vf(1),
+    config: (_, { deviceId }) => ({ deviceID: deviceId, ...interfaces(inPod({ pciID: ABSENT })) }),
+  },
+  {
+    name: "pciID of the interface in the pod, not another's, before the interface's parent",
+    of: (rig) => rig.vf(2),
+    config: async (rig, { deviceId }) => {
+      await rig.addInterface(rig.vf(1), "pod", "net1");
+      const others = [{ name: "net1", pciID: ABSENT }, inPod({ name: "net2", pciID: ABSENT })];
+      return interfaces(...others, inPod({ pciID: deviceId }));
+    },
+  },
+  {
+    name: "the parent of the interface in the pod, before a MAC address",
+    of: (rig) => rig.vf(3),
+    config: async (rig, of) => {
+      await rig.addInterface(of, "pod", "net1");
+      await rig.setMac(4, "02:aa:00:00:00:04");
+      return interfaces({ name: "host0", pciID: ABSENT }, inPod({ mac: "02:aa:00:00:00:04" }));
+    },
+  },
+  {
+    name: "the parent of a scalable function's interface",
+    of: (rig) => rig.sf(0),
+    config: async (rig, of) => {
+      await rig.addInterface(of, "pod", "net1");
+      return interfaces(inPod());
+    },
+  },
+  {
+    name: "the administrative address, in any case and among any number of interfaces",
+    of: (rig) => rig.vf(4),
+    config: async (rig) => {
+      await rig.setMac(4, "02:aa:00:00:00:04");
+      return interfaces(
+        { name: "cni0", mac: "02:aa:00:00:00:01" },
+        inPod({ mac: "02:AA:00:00:00:04" }),
+        inPod({ name: "lo", mac: "00:00:00:00:00:00" }),
+      );
+    },
+  },
+];
+
+/** What ADD refuses, leaving everything as it is. */
+interface Refused {
+  name: string;
+  /** A virtual function that is prepared for it, instead of no deviceID at all. */
+  prepare?: (rig: Rig, of: NodeFunction) => Async<void>;
+  config?: (rig: Rig) => Async<object>;
+  netns?: string;
+  code?: number;
+  words: RegExp;
+}
+
+const none = () => {};
+
+const REFUSED: Refused[] = [
+  {
+    name: "an address that two virtual functions have",
+    config: async (rig) => {
+      for (const number of [5, 6]) await rig.setMac(number, "02:aa:00:00:00:05");
+      return interfaces(inPod({ mac: "02:aa:00:00:00:05" }));
+    },
+    words: /VF 5 of .*VF 6 of /,
+  },
+  {
+    name: "an address that no function has",
+    config: () => interfaces(inPod({ mac: "02:aa:bb:cc:dd:ee" })),
+    words: /no deviceID.*annotation.*k8s.v1.cni.cncf.io\/resourceName/,
+  },
+  {
+    name: "a function that is on no bus",
+    config: () => ({ deviceID: ABSENT }),
+    words: /"0000:7f:1f.7": there is no such device/,
+  },
+  { name: "a path for a function", config: () => ({ deviceID: "../../../etc" }), words: /no such/ },
+  {
+    name: "a function without driver",
+    prepare: (rig, of) => rig.unbind(of),
+    words: /no driver is bound to it/,
+  },
+  {
+    name: "a function whose driver makes no RDMA device",
+    prepare: (rig, of) => rig.rebind(of, 0),
+    words: /driver "igbvf" has made no RDMA device/,
+  },
+  ...[1, 2].map((count) => ({
+    name: `a function the last of whose ${count} devices the driver cannot take from its users`,
+    prepare: (rig: Rig, of: NodeFunction) => rig.makeImmovable(of, count),
+    code: 120,
+    words: /cannot take it away.*disassociate_ucontext.*EOPNOTSUPP \(95\)/,
+  })),
+  {
+    name: "a physical function when allowPF is false",
+    config: (rig) => ({ deviceID: rig.pf().deviceId, allowPF: false }),
+    code: 112,
+    words: /"allowPF" is false/,
+  },
+  {
+    name: "a call that is not chained",
+    prepare: none,
+    config: () => ({ prevResult: undefined }),
+    code: 7,
+    words: /no prevResult.*after one such as "sriov"/,
+  },
+  {
+    name: "a namespace that is missing",
+    prepare: none,
+    netns: "absent",
+    code: 8,
+    words: /"\/run\/netns\/absent": it does not exist/,
+  },
+  {
+    name: "the plugin's own namespace",
+    prepare: none,
+    netns: HOST,
+    code: 8,
+    words: /is the plugin's own network namespace/,
+  },
+];
+
+/** A virtual function with three devices. */
+async function ofThree(rig: Rig, config: object = {}): Promise<{ pod: Attachment; names: string[] }> {
+  await rig.addNetns("pod");
+  await rig.rebind(rig.vf(2), 3);
+  const pod = new Attachment(rig, rig.vf(2), { config });
+  return { pod, names: [...pod.function_.rdmaDevices] };
+}
+
+export const ADD: Scenario[] = [
+  ...SOURCES.map(({ name, of, config }) => ({
+    name: `add: the function is told by ${name}`,
+    run: async (rig: Rig) => {
+      await rig.addNetns("pod");
+      const function_ = of(rig);
+      const pod = new Attachment(rig, function_, {
+        config: { deviceID: undefined, ...await config(rig, function_) },
+      });
+      await pod.add();
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.equal(readRecord(rig).deviceID, function_.deviceId);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words }) => ({
+    name: `add: ${name} is refused`,
+    run: async (rig: Rig) => {
+      await rig.addNetns("pod");
+      const function_ = rig.vf(1);
+      await prepare?.(rig, function_);
+      const deviceID = prepare ? function_.deviceId : undefined;
+      const pod = new Attachment(rig, function_, { netns, config: { deviceID, ...await config?.(rig) } });
+      const before = await rig.listDevices();
+      await pod.fail("ADD", code, words);
+      assert.deepEqual(await rig.listDevices(), before);
+      await assertNothingLeft(rig);
+      await pod.del();
+    },
+  })),
+  {
+    name: "add: mode shared is refused by ADD, CHECK and STATUS, naming the command that fixes it",
+    run: async (rig) => {
+      await rig.setMode("shared");
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(0));
+      await pod.fail("ADD", 101, /mode shared, want exclusive.*netns-mode set exclusive/);
+      await pod.fail("STATUS", 50, /mode shared.*netns-mode set exclusive/);
+      await pod.fail("CHECK", 101, /mode shared/);
+      await pod.del();
+      assert.deepEqual(records(rig), []);
+    },
+  },
+
+  {
+    name: "add: a second one changes nothing, a second DEL neither",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      const record = readRecord(rig);
+      assert.match((await pod.add()).log, /in the pod already/);
+      assert.deepEqual(readRecord(rig), record);
+      await pod.assertAt(`pod ${pod.device}`);
+      await pod.check();
+      for (let i = 0; i < 2; i++) await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+  ...[{}, { rdmaDeviceName: "roce0" }].map((config) => ({
+    name: `add: a device that is in the pod already is recorded there, with ${JSON.stringify(config)}`,
+    run: async (rig: Rig) => {
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(0), { config });
+      await rig.moveDevice(pod.device, "host", "pod");
+      await pod.add();
+      const podName = config.rdmaDeviceName ?? pod.device;
+      await pod.assertAt(`pod ${podName}`);
+      const [{ hostName, ...recorded }] = readRecord(rig).devices;
+      assert.deepEqual([hostName, recorded.podName], [pod.device, podName]);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+  ...[{}, { rdmaDeviceName: "roce0" }].map((config) => ({
+    name: `add: with CNI_NETNS_OVERRIDE the host may be the pod, with ${JSON.stringify(config)}`,
+    run: async (rig: Rig) => {
+      const before = await rig.listDevices();
+      const pod = new Attachment(rig, rig.vf(0), {
+        ...{ netns: HOST, environment: { CNI_NETNS_OVERRIDE: "true" }, config },
+      });
+      assert.doesNotMatch((await pod.add()).log, /moved to/);
+      await pod.assertAt(`host ${config.rdmaDeviceName ?? pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+      await pod.del();
+      assert.deepEqual(await rig.listDevices(), before);
+      assert.deepEqual(records(rig), []);
+    },
+  })),
+  {
+    name: "add: a function that a pod has is not given to another, nor to the same one twice",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await rig.addNetns("other");
+      const words = /container "container1" has it as "net1" on network "net", in \/run\/netns\/pod/;
+      await pod.fail("ADD", 111, words, { netns: "other", containerId: "container2" });
+      await pod.fail("ADD", 111, words, { ifname: "net2" });
+      await pod.del({ netns: "other", containerId: "container2" });
+      await pod.del({ ifname: "net2" });
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+      await pod.check();
+    },
+  },
+  {
+    name: "add: a function in another namespace that nobody recorded is refused",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      await rig.addNetns("stranger");
+      const pod = new Attachment(rig, rig.vf(1));
+      await rig.moveDevice(pod.device, "host", "stranger");
+      await pod.fail("ADD", 111, /in another network namespace.*no record of this plugin names the pod/);
+      await pod.assertAt(`stranger ${pod.device}`);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "add: a device with an SMI sub-device is refused, since the kernel would wait for ever",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(0));
+      const words = /has sub-devices.*rdma dev del smi1/;
+      await rig.addSubdevice("smi1", pod.device);
+      await pod.fail("ADD", 112, words);
+      await assertNothingLeft(rig, pod);
+      await rig.removeSubdevice("smi1");
+      await pod.add();
+      await rig.addSubdevice("smi1", pod.device, "pod");
+      await pod.fail("DEL", 112, words);
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+      await rig.removeSubdevice("smi1");
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+  {
+    name: "add: a physical function's device moves, with a warning that names what hangs on it",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.pf());
+      await rig.useDevice(pod.device);
+      assertWarning(await pod.add(), /physical function.*7 virtual functions.*1 ctx on mlx5_/);
+      await pod.assertAt(`pod ${pod.device}`);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+
+  {
+    name: "add: all devices of a function move together, or those that rdmaDevices chooses",
+    run: async (rig) => {
+      const { pod, names } = await ofThree(rig);
+      const [first, second, third] = names;
+      for (
+        const [rdmaDevices, moved] of [
+          [undefined, names],
+          ["all", names],
+          ["first", [first]],
+          [[2], [second]],
+          [[third], [third]],
+          [[3, first], [first, third]],
+          [[1, first], [first]],
+        ] as const
+      ) {
+        const change = { config: { rdmaDevices } };
+        await pod.add(change);
+        const places = names.map((name) => `${moved.includes(name) ? "pod" : "host"} ${name}`);
+        await pod.assertAt(...places);
+        await pod.check(change);
+        await pod.add(change);
+        await pod.assertAt(...places);
+        await pod.del(change);
+        await pod.assertAt(...names.map((name) => `host ${name}`));
+        await assertNothingLeft(rig);
+      }
+    },
+  },
+  ...["mlx5_99", 4].map((wanted) => ({
+    name: `add: ${wanted} among rdmaDevices is refused where it is none of three`,
+    run: async (rig: Rig) => {
+      const { pod } = await ofThree(rig, { rdmaDevices: [1, wanted] });
+      const words = new RegExp(`${wanted}"? among those of ".*it has 1: \\w+, 2: \\w+, 3: \\w+`);
+      await pod.fail("ADD", 110, words);
+      await assertNothingLeft(rig);
+    },
+  })),
+  {
+    name: "add: a device that a killed call left in the pod counts among the function's",
+    run: async (rig) => {
+      const { pod, names } = await ofThree(rig);
+      await rig.moveDevice(names[0]!, "host", "pod");
+      await pod.add({ config: { rdmaDevices: [names[0], 2] } });
+      await pod.assertAt(`pod ${names[0]}`, `pod ${names[1]}`, `host ${names[2]}`);
+      assert.deepEqual(
+        readRecord(rig).devices.map((one: { hostName: string }) => one.hostName),
+        names.slice(0, 2),
+      );
+    },
+  },
+  {
+    name: "add: another pod gets none of a function's devices, chosen or not",
+    run: async (rig) => {
+      const { pod, names } = await ofThree(rig);
+      await pod.add({ config: { rdmaDevices: "first" } });
+      await rig.addNetns("other");
+      const change = { netns: "other", containerId: "container2", config: { rdmaDevices: [2] } };
+      await pod.fail("ADD", 111, /container "container1" has it/, change);
+      await pod.assertAt(`pod ${names[0]}`, `host ${names[1]}`, `host ${names[2]}`);
+    },
+  },
+
+  ...[
+    {
+      what: "an optional device that the driver does not make",
+      prepare: (rig: Rig) => rig.rebind(rig.vf(1), 0),
+      allowed: { optional: true },
+      other: { onSharedMode: "skip" },
+      code: 110,
+      words: /has made no RDMA device/,
+    },
+    {
+      what: "a device in mode shared, when the configuration says so",
+      prepare: (rig: Rig) => rig.setMode("shared"),
+      allowed: { onSharedMode: "skip" },
+      other: { optional: true },
+      code: 101,
+      words: /mode shared/,
+    },
+  ].map(({ what, prepare, allowed, other, code, words }) => ({
+    name: `add: a pod goes without ${what}`,
+    run: async (rig: Rig) => {
+      await prepare(rig);
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(1), { config: allowed });
+      const before = await placesOf(rig, pod.function_);
+      await pod.fail("ADD", code, words, {
+        config: { optional: undefined, onSharedMode: undefined, ...other },
+      });
+      const added = await pod.add();
+      assertWarning(added, words);
+      assertWarning(added, /gets no RDMA device/);
+      assert.deepEqual(records(rig), []);
+      await pod.check();
+      const checked = await pod.call("CHECK", {
+        config: { optional: undefined, onSharedMode: undefined, ...other },
+      });
+      assert.ok([code, 113].includes(checked.json.code), checked.output);
+      await pod.del();
+      assert.deepEqual([await placesOf(rig, pod.function_), records(rig)], [before, []]);
+    },
+  })),
+];

@@ -1,0 +1,355 @@
+// DEL succeeds and loses nothing, whatever happened to pod, namespace, device or record since ADD.
+import assert from "node:assert/strict";
+import type { Async, Rig } from "../rig/rig.ts";
+import {
+  addedPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertWarning,
+  Attachment,
+  type Change,
+  FILE,
+  gc,
+  goRecord,
+  HOST,
+  namedPod,
+  placesOf,
+  readRecord,
+  records,
+  removeRecord,
+  type Scenario,
+  writeRecord,
+} from "./scenario.ts";
+
+/** After ADD something happens; DEL, called somehow, leaves the node as it was before ADD. */
+interface Restored {
+  name: string;
+  /** What the device is called in the pod, if not as on the host. */
+  podName?: "roce0";
+  happens?: (rig: Rig, pod: Attachment) => Async<void>;
+  del?: Change;
+}
+
+const INVALID = { rdmaDeviceName: "a b" };
+
+const RESTORED: Restored[] = [
+  {
+    name: "CNI_NETNS is empty, and there is no prevResult",
+    del: { netns: "", config: { prevResult: undefined } },
+  },
+  {
+    name: "without CNI_NETNS, deviceID and prevResult the record is enough",
+    del: { netns: undefined, config: { deviceID: undefined, prevResult: undefined } },
+  },
+  { name: "CNI_NETNS leads nowhere", del: { netns: "missing" } },
+  { name: "CNI_NETNS is the host's namespace", del: { netns: HOST } },
+  {
+    name: "CNI_NETNS is the host's namespace, and the record names none",
+    happens: async (rig, pod) => {
+      await rig.holdNetns("pod");
+      writeRecord(rig, FILE, goRecord(pod.function_, pod.device));
+    },
+    del: { netns: HOST },
+  },
+  { name: "the namespace has ended", happens: (rig) => rig.endNetns("pod") },
+  {
+    name: "the namespace is ending, its device returns to the host meanwhile",
+    happens: (rig) => rig.removePath("pod"),
+  },
+  { name: "the path has gone, but a process keeps the namespace alive", happens: loseNetns },
+  {
+    name: "the device is on the host already",
+    happens: (rig, { device }) => rig.moveDevice(device, "pod", "host"),
+  },
+  {
+    name: "the device was renamed in the pod",
+    happens: (rig, { device }) => rig.renameDevice(device, "pod", "roce0"),
+  },
+  {
+    name: "the device returned to the host and was renamed there",
+    happens: async (rig, { device }) => {
+      await rig.moveDevice(device, "pod", "host");
+      await rig.renameDevice(device, "host", "rocep1s0v0");
+    },
+  },
+  {
+    name: "the driver was rebound, the new device is on the host",
+    happens: (rig, pod) => rig.rebind(pod.function_),
+  },
+  {
+    name: "the driver was rebound, and the new device is in the pod",
+    happens: async (rig, pod) => {
+      await rig.rebind(pod.function_);
+      await rig.moveDevice(pod.device, "host", "pod");
+    },
+  },
+  { name: "the record is missing", happens: (rig) => removeRecord(rig) },
+  { name: "the record is empty", happens: (rig) => writeRecord(rig, FILE, "") },
+  { name: "the record is cut off", happens: (rig) => writeRecord(rig, FILE, '{"version":"1.1","devi') },
+  {
+    name: "the record is of a newer major version",
+    happens: (rig) => writeRecord(rig, FILE, { version: "2.0", deviceID: "x" }),
+  },
+  {
+    name: "the record is of another form",
+    happens: (rig) => writeRecord(rig, FILE, { version: "1.1", deviceID: 7 }),
+  },
+  {
+    name: "the pod's device has a name, and the configuration now one that no device can have",
+    podName: "roce0",
+    happens: async (_, pod) => void await pod.check({ config: INVALID }),
+    del: { config: INVALID },
+  },
+  {
+    name: "the pod renamed the device that had a name",
+    podName: "roce0",
+    happens: (rig) => rig.renameDevice("roce0", "pod", "mine"),
+  },
+  {
+    name: "the device returned to the host under the pod's name",
+    podName: "roce0",
+    happens: async (rig, pod) => {
+      await rig.endNetns("pod");
+      await pod.assertAt("host roce0");
+    },
+  },
+  {
+    name: "the device that had a name returned to the host and was renamed there, as udev does",
+    podName: "roce0",
+    happens: async (rig) => {
+      await rig.moveDevice("roce0", "pod", "host");
+      await rig.renameDevice("roce0", "host", "rocep1s0v0");
+    },
+  },
+];
+
+async function loseNetns(rig: Rig): Promise<void> {
+  await rig.holdNetns("pod");
+  await rig.removePath("pod");
+}
+
+/** The Go plugin's record, wherever the device is, and without deviceID in the configuration. */
+const GO: (Restored & { place: "pod" | "host" })[] = [
+  { name: "in the pod", place: "pod" },
+  { name: "in the pod and renamed", place: "pod", podName: "roce0" },
+  { name: "on the host already", place: "host" },
+  { name: "in a namespace that lost its path", place: "pod", happens: loseNetns, del: { netns: "" } },
+];
+
+export const DEL: Scenario[] = [
+  ...RESTORED.map(({ name, podName, happens, del }) => ({
+    name: `del: ${name}`,
+    run: async (rig: Rig) => {
+      const pod = podName ? await namedPod(rig) : await addedPod(rig);
+      await happens?.(rig, pod);
+      await pod.del(del);
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+
+  ...GO.map(({ name, place, podName, happens, del }) => ({
+    name: `del: the Go plugin's record, with the device ${name}`,
+    run: async (rig: Rig) => {
+      await rig.addNetns("pod");
+      const pod = new Attachment(rig, rig.vf(0), { config: { deviceID: undefined } });
+      if (place === "pod") await rig.moveDevice(pod.device, "host", "pod");
+      if (podName) await rig.renameDevice(pod.device, "pod", podName);
+      await happens?.(rig, pod);
+      writeRecord(rig, FILE, goRecord(pod.function_, pod.device, podName));
+      await pod.del(del);
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+
+  {
+    name: "del: there is no record, and the call names no namespace or no function: nothing moves",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      removeRecord(rig);
+      assert.match((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
+      await pod.del({ config: { deviceID: undefined } });
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "del: the path leads to another namespace by now",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await loseNetns(rig);
+      await rig.addNetns("pod");
+      const stranger = new Attachment(rig, rig.vf(1));
+      await rig.moveDevice(stranger.device, "host", "pod");
+      await pod.del();
+      await pod.assertAt(`host ${pod.device}`);
+      await stranger.assertAt(`pod ${stranger.device}`);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "del: the device was renamed and its old name is taken, so it gets a free one like it",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await rig.renameDevice(pod.device, "pod", "roce0");
+      await rig.renameDevice(rig.vf(1).rdmaDevices[0]!, "host", pod.device);
+      assertWarning(await pod.del(), /keeps its name.*EEXIST/);
+      await assertNothingLeft(rig);
+      const [place] = await placesOf(rig, pod.function_);
+      assert.match(place!, /^host mlx5_\d+$/);
+      assert.notEqual(place, `host ${pod.device}`);
+    },
+  },
+  {
+    name: "del: the driver is unbound and no device is left",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await rig.unbind(pod.function_);
+      await pod.del();
+      await pod.assertAt();
+      await assertNothingLeft(rig);
+    },
+  },
+  ...[true, false].map((hasRecord) => ({
+    name: `del: ${hasRecord ? "with" : "without"} a record no other function's device is taken from the pod`,
+    run: async (rig: Rig) => {
+      const pod = await addedPod(rig);
+      const other = new Attachment(rig, rig.vf(1));
+      await rig.moveDevice(other.device, "host", "pod");
+      if (!hasRecord) removeRecord(rig);
+      await pod.del();
+      await pod.assertAt(`host ${pod.device}`);
+      await other.assertAt(`pod ${other.device}`);
+      assert.deepEqual(records(rig), []);
+    },
+  })),
+  {
+    name: "del: a record that is a symbolic link is not followed, one that is a directory not emptied",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      const precious = `${rig.directory}/../precious`;
+      Deno.renameSync(`${rig.directory}/${FILE}`, precious); // a good record
+      Deno.symlinkSync(precious, `${rig.directory}/${FILE}`);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+      assert.ok(Deno.lstatSync(precious).isFile);
+
+      Deno.mkdirSync(`${rig.directory}/${FILE}/directory`, { recursive: true });
+      assertWarning(await pod.del(), /not a regular file/);
+      assert.deepEqual(records(rig), [FILE]);
+      assert.ok(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
+    },
+  },
+  {
+    name: "del: the record is a directory: the device returns to the host all the same",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      removeRecord(rig);
+      Deno.mkdirSync(`${rig.directory}/${FILE}/directory`, { recursive: true });
+      await pod.del();
+      await pod.assertAt(`host ${pod.device}`);
+      assert.ok(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
+    },
+  },
+  {
+    name: "del: a newer attachment has the function: it is not touched",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      const old = readRecord(rig);
+      await loseNetns(rig);
+      await rig.addNetns("new");
+      const newer = new Attachment(rig, pod.function_, { netns: "new", containerId: "container2" });
+      assertWarning(await newer.add(), /Pod of net-container1-net1 is gone but still has device/);
+      await newer.assertAt(`new ${pod.device}`);
+      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      writeRecord(rig, FILE, old); // as if the old pod's DEL were late
+      assert.match((await pod.del()).log, /belongs to net-container2-net1 by now/);
+      await newer.assertAt(`new ${pod.device}`);
+      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      await newer.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+  {
+    name: "del: a late one without a record does not touch the device of another attachment",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await pod.del({ containerId: "earlier" });
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+    },
+  },
+  {
+    name: "del: a record from before the last boot is forgotten, its numbers mean nothing now",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      const stale = { ...readRecord(rig), bootID: "0b8bbb7e-0000-4000-8000-000000000000" };
+      writeRecord(rig, "net-old-net1", { ...stale, containerID: "old" });
+      await pod.del({ containerId: "old" });
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+      writeRecord(rig, FILE, stale);
+      await pod.del();
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
+    run: async (rig) => {
+      const pod = await addedPod(rig);
+      await pod.fail("DEL", 120, /Cannot move/, { isPowerless: true });
+      await pod.assertAt(`pod ${pod.device}`);
+      assert.deepEqual(records(rig), [FILE]);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+  {
+    name: "del: GC restores the name that a pod that is gone had changed",
+    run: async (rig) => {
+      const pod = await namedPod(rig);
+      await rig.endNetns("pod");
+      assertQuiet(await gc(rig, { "cni.dev/valid-attachments": [] }));
+      await assertNothingLeft(rig, pod);
+    },
+  },
+
+  ...[
+    ["asked for the same name", { rdmaDeviceName: "roce0" }, "roce0"],
+    ["asked for another name", { rdmaDeviceName: "roce1" }, "roce1"],
+    ["asked for none", {}, undefined],
+  ].map(([what, config, name]) => ({
+    name:
+      `del: a late one does not rename a device of a newer pod that ${what}, whose DEL restores the first name`,
+    run: async (rig: Rig) => {
+      const pod = await namedPod(rig);
+      await rig.endNetns("pod");
+      await rig.addNetns("new");
+      const newer = new Attachment(rig, pod.function_, {
+        ...{ netns: "new", containerId: "container2", config: config as object },
+      });
+      await newer.add();
+      await pod.del();
+      await pod.assertAt(`new ${name ?? pod.device}`);
+      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      await newer.check();
+      await newer.del();
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+  ...["pod", "host"].map((place) => ({
+    name: `del: a newer record that owns a device in the ${place} does not keep DEL from restoring it`,
+    run: async (rig: Rig) => {
+      const pod = await namedPod(rig);
+      const record = readRecord(rig);
+      if (place === "host") await rig.endNetns("pod");
+      const newer = { ...record, containerID: "container2", bootTimeUs: record.bootTimeUs + 1 };
+      writeRecord(rig, "net-container2-net1", newer);
+      await pod.del();
+      await pod.assertAt(`host ${place === "pod" ? pod.device : "roce0"}`);
+      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      await pod.del({ containerId: "container2" });
+      await assertNothingLeft(rig, pod);
+    },
+  })),
+];

@@ -1,0 +1,268 @@
+// Names that RDMA devices get in a pod, and their old ones that they get back, on a kernel whose names are unique on the
+// whole node.
+import assert from "node:assert/strict";
+import type { Async, Rig } from "../rig/rig.ts";
+import {
+  assertNothingLeft,
+  Attachment,
+  namedPod,
+  namesIn,
+  readRecord,
+  records,
+  type Scenario,
+} from "./scenario.ts";
+
+/** The attachment of a virtual function whose device shall have a name. */
+function named(
+  rig: Rig,
+  number: number,
+  rdmaDeviceName: string,
+  more: object = {},
+  call: object = {},
+): Attachment {
+  return new Attachment(rig, rig.vf(number), { config: { rdmaDeviceName, ...more }, ...call });
+}
+
+/** Somebody has names that a pod asks for, which is said so. */
+interface Taken {
+  by: string;
+  /** @returns the names */
+  take: (rig: Rig) => Async<string[]>;
+  words: RegExp;
+  /** The kernel refused it, rather than that the plugin knew. */
+  isKernels: boolean;
+}
+
+const TAKEN: Taken[] = [
+  {
+    by: "the host",
+    take: (rig) => [rig.vf(3).rdmaDevices[0]!, rig.pf().rdmaDevices[0]!],
+    words: /is taken: RDMA device \d+ has it, in the host's network namespace/,
+    isKernels: true,
+  },
+  {
+    by: "another pod",
+    take: async (rig) => {
+      await rig.addNetns("other");
+      await named(rig, 1, "roce0", {}, { netns: "other", containerId: "container2", ifname: "net7" }).add();
+      return ["roce0"];
+    },
+    words: /is taken: container "container2" has it as "net7" on network "net", in \/run\/netns\/other/,
+    isKernels: true,
+  },
+  {
+    by: "the same pod",
+    take: async (rig) => {
+      await named(rig, 1, "roce0", {}, { ifname: "net2" }).add();
+      return ["roce0"];
+    },
+    words: /is taken: container "container1" has it as "net2" on network "net", in \/run\/netns\/pod/,
+    isKernels: false,
+  },
+  {
+    by: "the same pod, without a record",
+    take: async (rig) => {
+      const [name] = rig.vf(1).rdmaDevices;
+      await rig.moveDevice(name!, "host", "pod");
+      return [name!];
+    },
+    words: /is taken: RDMA device \d+ has it, in \/run\/netns\/pod/,
+    isKernels: false,
+  },
+  {
+    by: "a namespace without a record",
+    take: async (rig) => {
+      await rig.addNetns("stranger");
+      const [name] = rig.vf(1).rdmaDevices;
+      await rig.moveDevice(name!, "host", "stranger");
+      return [name!];
+    },
+    words: /is taken: a device in another network namespace that is in no record has it/,
+    isKernels: true,
+  },
+];
+
+const LEVELS = { top: "of_config", args: "of_args", env: "of_env_{ifname}" };
+
+export const NAMES: Scenario[] = [
+  {
+    name: "names: two VFs of a pod by one template, recorded, checked, and given back in any order",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      const before = await rig.listDevices();
+      const [first, second] = [0, 1].map((i) => named(rig, i, "roce_{index}", {}, { ifname: `net${i + 1}` }));
+      for (const pod of [first!, second!]) await pod.add();
+      const after = await rig.listDevices();
+      for (const [i, pod] of [first!, second!].entries()) {
+        const { deviceId } = pod.function_;
+        const { index } = before.find((device) => device.deviceId === deviceId)!;
+        const podName = `roce_${i}`;
+        assert.deepEqual(after.filter((device) => device.deviceId === deviceId), [
+          { deviceId, index, name: podName, place: "pod" },
+        ]);
+        const recorded = readRecord(rig, `net-container1-net${i + 1}`).devices;
+        assert.deepEqual(recorded, [{ index, hostName: pod.device, podName }]);
+        await pod.check();
+        await pod.add();
+        assert.deepEqual(readRecord(rig, `net-container1-net${i + 1}`).devices, recorded);
+      }
+      assert.deepEqual(await rig.listDevices(), after);
+      await first!.del();
+      await first!.assertAt(`host ${first!.device}`);
+      await first!.add();
+      await first!.assertAt("pod roce_0");
+      await second!.del();
+      await second!.assertAt(`host ${second!.device}`);
+      await first!.del();
+      assert.deepEqual(await rig.listDevices(), before);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "names: by interface, and of a scalable function",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      const config = { rdmaDeviceName: "rdma_{ifname}" };
+      const pods = [
+        new Attachment(rig, rig.vf(2), { config }),
+        new Attachment(rig, rig.sf(0), { config, ifname: "net2" }),
+      ];
+      for (const pod of pods) await pod.add();
+      assert.deepEqual(await namesIn(rig, "pod"), ["rdma_net1", "rdma_net2"]);
+      for (const pod of pods) await pod.del();
+      await assertNothingLeft(rig, ...pods);
+    },
+  },
+  {
+    name: "names: CNI_ARGS goes before args.cni, and that before the configuration",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      for (
+        const [given, name] of [
+          [["top"], "of_config"],
+          [["args"], "of_args"],
+          [["env"], "of_env_net1"],
+          [["top", "args"], "of_args"],
+          [["top", "env"], "of_env_net1"],
+          [["args", "env"], "of_env_net1"],
+          [["top", "args", "env"], "of_env_net1"],
+        ] as const
+      ) {
+        const get = (level: keyof typeof LEVELS) =>
+          (given as readonly string[]).includes(level) ? LEVELS[level] : "";
+        const pod = named(rig, 0, get("top"), { args: { cni: { rdmaDeviceName: get("args") } } }, {
+          environment: { CNI_ARGS: `IgnoreUnknown=0;K8S_POD_NAME=a;rdmaDeviceName=${get("env")};Unknown=1` },
+        });
+        await pod.add();
+        await pod.assertAt(`pod ${name}`);
+        await pod.del();
+        await assertNothingLeft(rig, pod);
+      }
+    },
+  },
+  {
+    name: "names: several devices of a function need {index} and are counted by it",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      await rig.rebind(rig.vf(0), 2);
+      const pod = named(rig, 0, "roce_{ifname}_{index}");
+      const onHost = pod.function_.rdmaDevices.map((name) => `host ${name}`);
+      assert.equal(onHost.length, 2);
+      await pod.fail("ADD", 7, /2 RDMA devices.*without \{index\}/, {
+        config: { rdmaDeviceName: "roce_{ifname}" },
+      });
+      await pod.assertAt(...onHost);
+      await assertNothingLeft(rig);
+      await pod.add();
+      await pod.assertAt("pod roce_net1_0", "pod roce_net1_1");
+      await pod.check();
+      await pod.del();
+      await pod.assertAt(...onHost);
+      await assertNothingLeft(rig);
+    },
+  },
+  {
+    name: "names: one that no device can have is code 7; the longest there can be is given whole",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      const before = await rig.listDevices();
+      for (const name of ["a/b", "..", "a b", "mlx5_%d", "mlx5_{port}", "x".repeat(64)]) {
+        await named(rig, 0, name).fail("ADD", 7, /Cannot name RDMA devices by "rdmaDeviceName"/);
+      }
+      assert.deepEqual(await rig.listDevices(), before);
+      assert.throws(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
+      const longest = `${"x".repeat(61)}ä`;
+      const pod = named(rig, 0, longest);
+      await pod.add();
+      await pod.assertAt(`pod ${longest}`);
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+
+  ...TAKEN.map(({ by, take, words, isKernels }) => ({
+    name: `names: one that ${by} has is refused, or warned of when the device may keep its own`,
+    run: async (rig: Rig) => {
+      await rig.addNetns("pod");
+      const names = await take(rig);
+      const before = [await rig.listDevices(), records(rig)];
+      for (const name of names) {
+        const { json, log } = await named(rig, 0, name).fail("ADD", 114, words);
+        assert.equal(/EEXIST \(17\)/.test(json.details), isKernels);
+        assert.match(json.details, /"rdmaDeviceNameConflict"/);
+        const what = `Cannot rename RDMA device "${rig.vf(0).rdmaDevices[0]}": the name "${name}" is taken: `;
+        assert.ok(json.msg.startsWith(what), json.msg);
+        assert.doesNotMatch(log, /moved to/);
+        assert.deepEqual([await rig.listDevices(), records(rig)], before);
+      }
+
+      const pod = named(rig, 0, names[0]!, { rdmaDeviceNameConflict: "keep" });
+      const warnings = (await pod.add()).log.split("\n").filter((line) => line.includes('level="warning"'));
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0]!.replaceAll("\\", ""), words);
+      await pod.assertAt(`pod ${pod.device}`);
+      const [{ hostName, podName }] = readRecord(rig).devices;
+      assert.deepEqual([hostName, podName], [pod.device, pod.device]);
+      await pod.check();
+      await pod.add();
+      await pod.del();
+      assert.deepEqual([await rig.listDevices(), records(rig)], before);
+    },
+  })),
+  {
+    name: "names: of two devices the second's name is taken, so the first gets its own back",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      await rig.rebind(rig.vf(0), 2);
+      await rig.renameDevice(rig.vf(1).rdmaDevices[0]!, "host", "roce_1");
+      const before = await rig.listDevices();
+      await named(rig, 0, "roce_{index}").fail("ADD", 114, /"roce_1" is taken/);
+      assert.deepEqual(await rig.listDevices(), before);
+      assert.deepEqual(records(rig), []);
+    },
+  },
+  {
+    name: "names: a move that the kernel refuses gives the old name back",
+    run: async (rig) => {
+      await rig.addNetns("pod");
+      await rig.makeImmovable(rig.vf(0));
+      const pod = named(rig, 0, "roce0");
+      await pod.fail("ADD", 120, /cannot take it away.*disassociate_ucontext|disassociate_ucontext/);
+      await assertNothingLeft(rig, pod);
+    },
+  },
+  {
+    name: "names: CHECK tells both names of a device that the pod renamed or lost",
+    run: async (rig) => {
+      const pod = await namedPod(rig);
+      await pod.check();
+      const both = `"roce0" \\(index \\d+, "${pod.device}" on the host\\)`;
+      await rig.renameDevice("roce0", "pod", "mine");
+      await pod.fail("CHECK", 113, new RegExp(`${both} is called "mine" by now`));
+      await rig.moveDevice("mine", "pod", "host");
+      await pod.fail("CHECK", 113, new RegExp(`${both} is not in "/run/netns/pod"`));
+      await pod.del();
+      await assertNothingLeft(rig, pod);
+    },
+  },
+];

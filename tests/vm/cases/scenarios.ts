@@ -1,0 +1,6 @@
+// The scenarios on a real kernel; tests/files/scenarios_test.ts has them on one in memory.
+import { vmCase } from "../../rig/vm/guest/harness.ts";
+import { VmRig } from "../../rig/vm/guest/rig.ts";
+import { SCENARIOS } from "../../scenarios/scenarios.ts";
+
+for (const { name, run } of SCENARIOS) vmCase(`scenarios: ${name}`, () => run(new VmRig()));
