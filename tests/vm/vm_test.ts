@@ -1,7 +1,7 @@
 // Runs all cases of the guest on the simulated node in one boot, each as a step. One case alone:
 //   deno test -A tests/vm/vm_test.ts -- "part of its name"
 // The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
-// --seed N.
+// --seed N. Another kernel than that of Debian 13, one of node/series.ts, with --kernel 7.3.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -9,16 +9,18 @@ import { bundleGuest } from "../rig/vm/guest/bundle.ts";
 import type { CaseCount, CaseResult } from "../rig/vm/guest/harness.ts";
 import { bootNode, tail } from "../rig/vm/node/boot.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
+import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
 const {
-  values: { long = false, seed = `${Math.trunc(Math.random() * 2 ** 31)}` },
+  values: { long = false, seed = `${Math.trunc(Math.random() * 2 ** 31)}`, kernel },
   positionals: [part = ""],
 } = parseArgs({
   args: Deno.args,
-  options: { long: { type: "boolean" }, seed: { type: "string" } },
+  options: { long: { type: "boolean" }, seed: { type: "string" }, kernel: { type: "string" } },
   allowPositionals: true,
 });
+const SERIES = kernel === undefined ? DEFAULT_SERIES : parseSeries(kernel);
 const TIMEOUT_MS = (long ? 240 : 40) * 60_000;
 
 /** Every file of cases, and last what runs them. */
@@ -30,9 +32,9 @@ function modules(): URL[] {
 }
 
 Deno.test("the plugin on a simulated node", async (t) => {
-  const node = await prepareNode((line) => console.error(line));
+  const node = await prepareNode((line) => console.error(line), SERIES);
   const program = await bundleGuest(node.directory, modules());
-  console.error(`node: seed ${seed}`);
+  console.error(`node: Linux ${node.kernel.release}, seed ${seed}`);
   let count: CaseCount | undefined;
   let seen = 0;
   let steps: Promise<unknown> = Promise.resolve();
