@@ -96,7 +96,9 @@ async function newestRelease(suite: Suite, series: Series): Promise<string> {
 async function packagesOf(suite: Suite, release: string): Promise<string[]> {
   const names = [`linux-image-${release}`, `linux-headers-${release}`];
   const dependencies = await Promise.all(names.map((name) => suite.dependencies(name)));
-  const needed = dependencies.flat().filter((name) => /^linux-(base|binary|modules|headers|kbuild)-/.test(name));
+  const needed = dependencies.flat().filter((name) =>
+    /^linux-(base|binary|modules|headers|kbuild)-/.test(name)
+  );
   return [...new Set([...names, ...needed])];
 }
 
