@@ -91,7 +91,7 @@ export interface Kernel {
   /** Microseconds since this boot began, which nobody can set (CLOCK_BOOTTIME); of two calls the later gets more. */
   getBootTimeUs(): number;
   /** The namespace the plugin runs in, where devices are on the host. */
-  readonly hostNetns: Netns;
+  getHostNetns(): Netns;
   /** @throws {NetnsError} when the path is missing or no network namespace */
   openNetns(path: string): Netns;
   /** Whether a path leads to the namespace the plugin runs in; false when it leads nowhere. */

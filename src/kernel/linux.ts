@@ -4,7 +4,7 @@ import { EAGAIN, SyscallError } from "../sys/errno.ts";
 import { openForReading } from "../sys/fd.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
-import { hostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
+import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { holdSignals } from "../sys/signals.ts";
 import * as sysfs from "./functions.ts";
 import type {
@@ -50,8 +50,8 @@ export class LinuxKernel implements Kernel {
     return getBootTimeUs();
   }
 
-  get hostNetns(): LinuxNetns {
-    return this.#hostNetns ??= new LinuxNetns(hostNetns());
+  getHostNetns(): LinuxNetns {
+    return this.#hostNetns ??= new LinuxNetns(getHostNetns());
   }
 
   openNetns(path: string): Netns {
@@ -67,11 +67,11 @@ export class LinuxKernel implements Kernel {
   }
 
   getRdmaMode(): ReturnType<Kernel["getRdmaMode"]> {
-    return rdma.getMode(this.hostNetns.socket(NETLINK_RDMA));
+    return rdma.getMode(this.getHostNetns().socket(NETLINK_RDMA));
   }
 
   listVirtualFunctions(): VirtualFunction[] {
-    return listVirtualFunctions(this.hostNetns.socket(NETLINK_ROUTE));
+    return listVirtualFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
   }
 
   getBusDevice(id: string): ReturnType<Kernel["getBusDevice"]> {
@@ -169,7 +169,7 @@ class LinuxNetns implements Netns {
 /** The kernel this process runs on, for the commands. A module of its own, so that CNI calls do not load it. */
 export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
   setRdmaMode(mode: RdmaMode): void {
-    setMode(this.hostNetns.socket(NETLINK_RDMA), mode);
+    setMode(this.getHostNetns().socket(NETLINK_RDMA), mode);
   }
 
   listOtherNetns(): OtherNetnsList {
@@ -189,7 +189,7 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
   }
 
   listPhysicalFunctions(): PhysicalFunction[] {
-    return vf.listPhysicalFunctions(this.hostNetns);
+    return vf.listPhysicalFunctions(this.getHostNetns());
   }
 
   getFunctionDevices(deviceId: string): FunctionDevices {
@@ -201,7 +201,7 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
   }
 
   listAddressedLinks(): ReadonlySet<number> {
-    return vf.listAddressedLinks(this.hostNetns);
+    return vf.listAddressedLinks(this.getHostNetns());
   }
 
   listLinksIn(netns: Netns): LinkDetails[] {
@@ -213,11 +213,11 @@ export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
-    vf.setVfMac(this.hostNetns, pf, number, mac);
+    vf.setVfMac(this.getHostNetns(), pf, number, mac);
   }
 
   setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
-    vf.setVfGuid(this.hostNetns, pf, number, guid);
+    vf.setVfGuid(this.getHostNetns(), pf, number, guid);
   }
 
   async unbindDriver(deviceId: string): Promise<void> {

@@ -34,7 +34,7 @@ export function acquireDevices(
   checkPhysicalFunction(found, config.allowPf, node, log);
   refuseSubDevices(found.onHost, found.onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
-  if (pod.inode === node.kernel.hostNetns.inode) return { onHost: [], inPod: found.onHost };
+  if (pod.inode === node.kernel.getHostNetns().inode) return { onHost: [], inPod: found.onHost };
   if (countAway(found.bus) === 0) return { onHost: found.onHost, inPod: [] };
 
   const claims = listClaims(node, file, deviceId);
@@ -87,7 +87,7 @@ function checkPhysicalFunction(
     );
   }
   const users = onHost.flatMap(({ index, name }) =>
-    kernel.hostNetns.listResources(index).filter(({ count }) => count > 0n)
+    kernel.getHostNetns().listResources(index).filter(({ count }) => count > 0n)
       .map(({ kind, count }) => `${count} ${kind} on ${name}`)
   );
   const hanging = [...(bus.enabledVfs > 0 ? [`${bus.enabledVfs} virtual functions`] : []), ...users];

@@ -55,7 +55,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   const links = getPodLinks(call, pod);
   const deviceId = resolveDeviceId(call, kernel, () => links.get(environment.ifname));
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
-  if (pod.inode !== kernel.hostNetns.inode) refuseIpoib(links, deviceId, pod);
+  if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
@@ -81,7 +81,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
   }
-  const unnamed = giveNames(call, node, pod, kernel.hostNetns, onHost);
+  const unnamed = giveNames(call, node, pod, kernel.getHostNetns(), onHost);
   moveAll(node, log, onHost, pod, links);
   const kept = giveNames(call, node, pod, pod, [...inPod, ...unnamed]);
   if (kept.length > 0) {
@@ -178,7 +178,7 @@ function moveAll(
   pod: Netns,
   links: PodLinks,
 ): void {
-  for (const device of devices) moveDevice(kernel, device, kernel.hostNetns, pod);
+  for (const device of devices) moveDevice(kernel, device, kernel.getHostNetns(), pod);
   for (const device of devices) {
     const { index, name, uverbs } = device;
     const after = pod.getUverbs(index);

@@ -82,7 +82,7 @@ function lookUp({ kernel, indexes }: Node, deviceId: string): RdmaFunction {
   if (!bus) {
     throw notFound(deviceId, "there is no such device on the pci or auxiliary bus", "compare with lspci -D");
   }
-  return { bus, onHost: findByName(kernel.hostNetns, bus, indexes) };
+  return { bus, onHost: findByName(kernel.getHostNetns(), bus, indexes) };
 }
 
 /** It has RDMA devices, and netlink has those that sysfs shows. */
@@ -165,7 +165,7 @@ export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) return true;
   if (countAway(bus) > 0) return false;
-  const names = kernel.hostNetns.listRdmaDevices().map(({ name }) => name);
+  const names = kernel.getHostNetns().listRdmaDevices().map(({ name }) => name);
   return bus.rdmaDevices.every((name) => names.includes(name));
 }
 

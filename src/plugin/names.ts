@@ -110,7 +110,7 @@ function onTaken(
 /** Which device has a name, for people. */
 function describeHolder({ kernel, state }: Node, pod: Netns, name: string): string {
   const find = (netns: Netns) => netns.listRdmaDevices().find((device) => device.name === name)?.index;
-  const onHost = find(kernel.hostNetns);
+  const onHost = find(kernel.getHostNetns());
   if (onHost !== undefined) return `RDMA device ${onHost} has it, in the host's network namespace`;
   for (const { file, record } of state.list()) {
     if (!record?.netns || record.bootId !== kernel.getBootId()) continue;

@@ -52,7 +52,7 @@ export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord):
   const bus = kernel.getBusDevice(record.deviceId);
   if (!bus || countAway(bus) === 0) return undefined;
   for (const { path, inode } of kernel.listNetns()) {
-    if (inode === kernel.hostNetns.inode || (recorded && inode !== recorded.inode)) continue;
+    if (inode === kernel.getHostNetns().inode || (recorded && inode !== recorded.inode)) continue;
     const netns = openIfThere(kernel, path);
     if (!netns) continue;
     if (recorded ? isRecorded(netns, recorded) : listDevicesIn(netns, bus).length > 0) {

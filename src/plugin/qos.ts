@@ -64,7 +64,8 @@ export function setTos({ tos }: RdmaQos, { roceQos }: Kernel, names: readonly st
 export function restoreQos(node: Node, log: Log, file: string, record: AttachmentRecord): void {
   const touched = record.devices.filter(({ qos }) => qos);
   if (touched.length === 0) return;
-  const { roceQos, hostNetns } = node.kernel;
+  const { roceQos } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
   const owner = findNewerClaim(node, file, record);
   if (owner) handOver(node, log, touched, owner);
   for (const { index, hostName, podName, qos } of touched) {

@@ -120,7 +120,7 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
 
 /** Moves what a namespace has of a record's devices, and others of the function that are there. */
 function fetchDevices(kernel: Kernel, log: Log, record: AttachmentRecord, netns: Netns): void {
-  if (netns.inode === kernel.hostNetns.inode) return;
+  if (netns.inode === kernel.getHostNetns().inode) return;
   const bus = kernel.getBusDevice(record.deviceId);
   const present = listPresent(netns, record);
   const recorded = present.filter((device) => record.devices.some((one) => isSame(one, device)));
@@ -158,18 +158,18 @@ function listPresent(netns: Netns, { devices }: AttachmentRecord): RdmaDevice[] 
  */
 function moveToHost(kernel: Kernel, device: RdmaDevice, netns: Netns): void {
   try {
-    moveDevice(kernel, device, netns, kernel.hostNetns);
+    moveDevice(kernel, device, netns, kernel.getHostNetns());
   } catch (error) {
     if (!(error instanceof CniError) || error.code !== ErrorCode.nameTaken) throw error;
     netns.renameRdmaDevice(device.index, `ibdev${device.index}`);
-    moveDevice(kernel, device, netns, kernel.hostNetns);
+    moveDevice(kernel, device, netns, kernel.getHostNetns());
   }
 }
 
 /** A new sub-device appears in the host's namespace, wherever its parent is. */
 function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
   if (!bus || bus.rdmaDevices.length === 0) return [];
-  return kernel.hostNetns.listRdmaDevices().filter(({ parent }) => parent !== undefined);
+  return kernel.getHostNetns().listRdmaDevices().filter(({ parent }) => parent !== undefined);
 }
 
 /** By index, which a device keeps on all its moves; by name in records that have no index. */
@@ -204,7 +204,7 @@ function awaitReturn(node: Node, file: string, record: AttachmentRecord): Wherea
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
   const onHost = devices.map(({ index }) =>
-    index === undefined ? undefined : kernel.hostNetns.getRdmaDevice(index)
+    index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index)
   );
   const away = devices.filter((_, at) => !onHost[at]);
   return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
@@ -218,7 +218,7 @@ function restoreNames(
   record: AttachmentRecord,
   onHost: Whereabouts["onHost"],
 ): void {
-  const { hostNetns } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
   for (const [at, { index, podName, hostName }] of record.devices.entries()) {
     const device = index === undefined && podName !== hostName
       ? hostNetns.listRdmaDevices().find(({ name }) => name === podName)

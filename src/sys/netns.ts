@@ -46,7 +46,7 @@ let host: OpenNetns | undefined;
 let stray: Error | undefined;
 
 /** The namespace the plugin was started in. */
-export function hostNetns(): OpenNetns {
+export function getHostNetns(): OpenNetns {
   return host ??= openNetns(OWN_NETNS);
 }
 
@@ -54,7 +54,7 @@ export function hostNetns(): OpenNetns {
 export function isHostNetns(path: string): boolean {
   try {
     const { dev, ino } = Deno.statSync(path);
-    const { device, inode } = hostNetns();
+    const { device, inode } = getHostNetns();
     return dev === device && ino === inode;
   } catch {
     return false;
@@ -93,7 +93,7 @@ export function openNetns(path: string): OpenNetns {
  */
 export function inNetns<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
   if (stray) throw stray;
-  const back = hostNetns();
+  const back = getHostNetns();
   if (netns.fd === back.fd) return work();
   enter(netns);
   try {

@@ -144,7 +144,7 @@ Deno.test("DEL gives a device its name back that it lost in the pod", async () =
 Deno.test("DEL leaves a device its new name when the recorded one is longer than a request", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ devices: [{ index: 2, hostName: "x".repeat(5000), podName: "mlx5_2" }] }));
-  const { hostNetns } = node.kernel;
+  const hostNetns = node.kernel.getHostNetns();
   hostNetns.renameRdmaDevice = () => {
     throw new SyscallError("put attribute 2 of 5001 bytes into a request", 90);
   };

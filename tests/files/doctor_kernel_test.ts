@@ -51,7 +51,7 @@ Deno.test("what older kernels lack is a warning", () => {
   assertFindings(examineKernel(node), [
     ["warning", /^6\.12\.1 works, but it does not name the device below a network interface$/, /5\.14/],
   ]);
-  Object.defineProperty(node.kernel.hostNetns, "getCookie", { value: () => undefined });
+  Object.defineProperty(node.kernel.getHostNetns(), "getCookie", { value: () => undefined });
   assertFindings(examineKernel(node), [[
     "warning",
     /by numbers alone, .*, and it does not name the device/,

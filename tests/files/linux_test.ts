@@ -11,7 +11,7 @@ import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { openForReading } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
 import {
-  hostNetns,
+  getHostNetns,
   inNetns,
   listNetns,
   namesIn,
@@ -38,7 +38,7 @@ Deno.test("an open namespace tells its inode, and a socket in it a cookie that n
   assertEquals([netns.path, netns.inode], [other.path, other.inode]);
   const cookie = cookieOf(netns);
   assertMatch(cookie!, /^\d+$/);
-  assert(cookie !== cookieOf(hostNetns()));
+  assert(cookie !== cookieOf(getHostNetns()));
   using again = openNetns(other.path);
   assertEquals(cookieOf(again), cookie);
 });
@@ -88,7 +88,7 @@ Deno.test("the list has each namespace once, also one that only an open file kee
   const listed = [...listNetns()];
   const inodes = listed.map(({ inode }) => inode);
   assertEquals(new Set(inodes).size, inodes.length);
-  for (const inode of [hostNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
+  for (const inode of [getHostNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
   const { path } = listed.find(({ inode }) => inode === kept.inode)!;
   assertMatch(path, /^\/proc\/\d+\/fd\/\d+$/);
   using opened = openNetns(path);
@@ -195,7 +195,7 @@ Deno.test("the plugin knows its own namespace by any path", async () => {
 
 Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
   await using other = await TestNetns.create();
-  hostNetns();
+  getHostNetns();
   const directory = Deno.makeTempDirSync();
   const before = openFds();
   for (let i = 0; i < 50; i++) {
@@ -222,15 +222,15 @@ Deno.test("a thread that cannot come back from a namespace does nothing any more
   let worked = 0;
   const work = () => netns.inNetns(there, () => ++worked);
   assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertEquals([worked, entered], [1, [there.fd, netns.hostNetns().fd]]);
+  assertEquals([worked, entered], [1, [there.fd, netns.getHostNetns().fd]]);
   assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertThrows(() => netns.inNetns(netns.hostNetns(), () => ++worked), SyscallError);
+  assertThrows(() => netns.inNetns(netns.getHostNetns(), () => ++worked), SyscallError);
   assertEquals([worked, entered.length], [1, 2]);
 });
 
 Deno.test("work in the namespace where the thread is enters none", () => {
   using _setns = replaceCall("setns", () => fail(1));
-  assertEquals(inNetns(hostNetns(), () => 7), 7);
+  assertEquals(inNetns(getHostNetns(), () => 7), 7);
 });
 
 Deno.test("a file that has the number of the own namespace on another file system is none", () => {

@@ -15,7 +15,7 @@ import { stateDirectory } from "./records.ts";
 /** The RDMA devices and the namespaces they are in, a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {
   const { kernel, root } = node;
-  const onHost = namesOf(kernel.hostNetns.listRdmaDevices());
+  const onHost = namesOf(kernel.getHostNetns().listRdmaDevices());
   const isShared = kernel.getRdmaMode() === "shared";
   const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];

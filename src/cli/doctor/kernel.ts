@@ -34,7 +34,7 @@ export function examineKernel({ kernel, root }: Node): Finding[] {
 }
 
 function listLacks(kernel: Node["kernel"]): string[] {
-  const { hostNetns } = kernel;
+  const hostNetns = kernel.getHostNetns();
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
   return [
@@ -207,7 +207,7 @@ export function listNamespaces(kernel: AdminKernel): Namespace[] {
   const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
   const found = new Map<number, Namespace>();
   for (const { inode, path } of [...mounts, ...kernel.listNetns()]) {
-    if (inode === kernel.hostNetns.inode || found.has(inode)) continue;
+    if (inode === kernel.getHostNetns().inode || found.has(inode)) continue;
     using netns = openIfThere(kernel, path);
     if (!netns) continue; // it has ended meanwhile
     const cookie = netns.getCookie();

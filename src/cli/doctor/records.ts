@@ -85,10 +85,10 @@ function examineRecord(
 }
 
 /** The commands that give devices which a pod left their names on the host back; only the record tells these. */
-function listRenames({ hostNetns }: Kernel, { devices }: AttachmentRecord): string[] {
+function listRenames(kernel: Kernel, { devices }: AttachmentRecord): string[] {
   const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
   if (renamed.length === 0) return [];
-  const onHost = new Map(hostNetns.listRdmaDevices().map(({ index, name }) => [index, name]));
+  const onHost = new Map(kernel.getHostNetns().listRdmaDevices().map(({ index, name }) => [index, name]));
   return renamed.flatMap(({ index = -1, hostName }) => {
     const name = onHost.get(index) ?? hostName;
     return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];

@@ -24,7 +24,7 @@ export function findPf(
   const pf = pfs.find((candidate) => candidate.name === name);
   if (pf) return pf;
   const known = pfs.map((candidate) => candidate.name).join(", ");
-  const reason = kernel.hostNetns.getLink(name)
+  const reason = kernel.getHostNetns().getLink(name)
     ? "it is no SR-IOV physical function"
     : "there is no network interface of that name";
   throw new CommandError(

@@ -43,7 +43,7 @@ export function describeHostUse(
  */
 function countContexts(kernel: AdminKernel, index: number): bigint {
   try {
-    return kernel.hostNetns.listResources(index).find(({ kind }) => kind === "ctx")?.count ?? 0n;
+    return kernel.getHostNetns().listResources(index).find(({ kind }) => kind === "ctx")?.count ?? 0n;
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === EINVAL) return 0n; // it has gone meanwhile
     throw error;

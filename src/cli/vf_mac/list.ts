@@ -67,7 +67,7 @@ export function listVfs(
   kernel: AdminKernel,
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
 ): VfStatus[] {
-  const onHost = listRdmaNodes(kernel, kernel.hostNetns);
+  const onHost = listRdmaNodes(kernel, kernel.getHostNetns());
   const addressed = kernel.listAddressedLinks();
   let whereabouts: Whereabouts | undefined;
   const search = () => whereabouts ??= new Whereabouts(kernel); // only when something is away

@@ -82,7 +82,7 @@ export class MemoryKernel implements Kernel {
   readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
-  readonly hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
+  readonly #hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
 
   getBootId(): string {
     return this.bootId;
@@ -137,6 +137,10 @@ export class MemoryKernel implements Kernel {
     };
     this.devices.push(device);
     return device;
+  }
+
+  getHostNetns(): Netns {
+    return this.#hostNetns;
   }
 
   openNetns(path: string): Netns {
