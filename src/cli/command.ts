@@ -2,7 +2,7 @@
 import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { Command as PlainCommand } from "commander";
-import type { AdminKernel } from "../kernel/kernel.ts";
+import type { NodeKernel } from "../kernel/kernel.ts";
 import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
@@ -23,7 +23,7 @@ import { messageOf } from "../sys/errno.ts";
 export async function runCommand(
   name: string,
   args: readonly string[],
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   terminal: Terminal,
 ): Promise<ExitCode> {
   let exitCode: ExitCode = ExitCode.ok;

@@ -1,5 +1,5 @@
 import { currentProcess, writeError, writeText } from "../cni/stdio.ts";
-import { LinuxAdminKernel } from "../kernel/linux.ts";
+import { LinuxNodeKernel } from "../kernel/linux.ts";
 import { runCommand } from "./command.ts";
 import { CommandError } from "./errors.ts";
 
@@ -16,7 +16,7 @@ export async function runFromTerminal(args: readonly string[]): Promise<number> 
     showsProgress: Deno.stderr.isTerminal(),
     hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
   };
-  return await runCommand(calledAs(), args, new LinuxAdminKernel(), terminal);
+  return await runCommand(calledAs(), args, new LinuxNodeKernel(), terminal);
 }
 
 /** When what reads the output has ended, as head does, nobody misses the rest. */

@@ -1,4 +1,4 @@
-import type { AdminKernel } from "../kernel/kernel.ts";
+import type { NodeKernel } from "../kernel/kernel.ts";
 import type { ExitCode } from "./errors.ts";
 
 /** Where a command's words go. What is meant for machines goes to standard output, everything else to standard error. */
@@ -18,7 +18,7 @@ export function printJson(terminal: Terminal, value: unknown): void {
 
 /** What commands work on. */
 export interface Context {
-  readonly kernel: AdminKernel;
+  readonly kernel: NodeKernel;
   readonly terminal: Terminal;
   /** Called by a command with how it ended. */
   readonly exit: (code: ExitCode) => void;

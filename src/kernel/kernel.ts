@@ -1,12 +1,12 @@
-import type { OpenDirectory } from "../sys/files.ts";
 /**
- * What the plugin asks of the kernel and orders it to do, in the plugin's words. Types only: `linux.ts` is the real
- * kernel, the tests have one in memory.
+ * What this program asks of the kernel and has it do. Types only: `linux.ts` is the kernel of this machine, and the tests
+ * have one in memory.
  */
-import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
+import type { RdmaDevice, RdmaNode, ResourceCount } from "../netlink/nldev.ts";
 import type { Link, LinkDetails, VfGuids } from "../netlink/rtnl.ts";
+import type { OpenDirectory } from "../sys/files.ts";
 
-export type { Link, RdmaDevice, ResourceCount };
+export type { Link, LinkDetails, RdmaDevice, RdmaNode, ResourceCount, VfGuids };
 
 export type RdmaMode = "exclusive" | "shared";
 
@@ -119,8 +119,6 @@ export interface Kernel {
   sleep(milliseconds: number): void;
 }
 
-export type { LinkDetails, VfGuids };
-
 /** A netdev of the host's namespace that has virtual functions, or could have. */
 export interface PhysicalFunction {
   /** Its netdev's name. */
@@ -182,57 +180,43 @@ export interface Representor {
   readonly uppers: readonly string[];
 }
 
-/** An RDMA device with its node GUID. */
-export interface RdmaNode {
-  readonly index: number;
-  readonly name: string;
-  /** As the number whose 16 hexadecimal digits people write. */
-  readonly nodeGuid: bigint;
-}
-
-/** What the commands about virtual functions ask of the kernel and order it to do. Types only. */
-export interface VfKernel {
+/** What the commands need of the kernel on top of what the plugin does. */
+export interface NodeKernel extends Kernel {
   /** When this boot began, in milliseconds since 1970. */
   getBootedAtMs(): number;
+  /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
+  setRdmaMode(mode: RdmaMode): void;
+  /** The network namespaces other than the initial one, and what keeps each alive, as far as this process can see. */
+  listOtherNetns(): OtherNetnsList;
+  /** The links of a namespace. */
+  listLinks(netns: Netns): LinkDetails[];
+  /** Indexes of the host's links that have an IP address. */
+  listAddressedLinks(): ReadonlySet<number>;
+  /** The RDMA devices of a namespace with their node GUIDs. */
+  listRdmaNodes(netns: Netns): RdmaNode[];
   listPhysicalFunctions(): PhysicalFunction[];
   getFunctionDevices(deviceId: string): FunctionDevices;
   /** The representors of a physical function's virtual functions. */
   listRepresentors(pf: PhysicalFunction): Representor[];
-  /** Indexes of the host's links that have an IP address. */
-  listAddressedLinks(): ReadonlySet<number>;
-  /** The links of a namespace. */
-  listLinksIn(netns: Netns): LinkDetails[];
-  /** The RDMA devices of a namespace with their node GUIDs. */
-  listRdmaNodes(netns: Netns): RdmaNode[];
   /** @throws {NetlinkError} when the driver refuses, or without CAP_NET_ADMIN */
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void;
-  /** Sets node and port GUID. @throws {NetlinkError} when the driver refuses, or the port is no InfiniBand port */
+  /** Sets node and port GUID. @throws {NetlinkError} when the driver refuses, or the port is not an InfiniBand port */
   setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void;
-  /** Takes the driver from a PCI function. Several functions can be worked on at once. @throws {SyscallError} */
+  /** Unbinds the driver of a PCI function. Several functions can be unbound at once. @throws {SyscallError} */
   unbindDriver(deviceId: string): Promise<void>;
   /**
-   * Gives a driver to a PCI function; without name the one that the kernel finds. It comes back when the driver has
-   * started, which takes some a second or more. Several functions can be worked on at once.
+   * Binds a driver to a PCI function: the named one, else the one that the kernel chooses. Returns when the driver has
+   * started, which can take more than a second. Several functions can be bound at once.
    *
    * @throws {SyscallError} with the driver's errno when it does not start
    */
   bindDriver(deviceId: string, driver: string | undefined): Promise<void>;
-  /** Waits; what else was begun goes on meanwhile. */
-  pause(milliseconds: number): Promise<void>;
-  /** From now on until disposed of, signals that would end this process do not, and are told instead. */
-  holdSignals(): Disposable & { caught(): Promise<string | undefined> };
-}
-
-/** What the commands that people type ask of the kernel, on top of what the plugin does. Types only. */
-export interface AdminKernel extends Kernel, VfKernel {
-  /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
-  setRdmaMode(mode: RdmaMode): void;
-  /** The network namespaces besides the initial one, and what keeps each alive, as far as this process can see. */
-  listOtherNetns(): OtherNetnsList;
-  /** Where libmnl was found: its name alone when the system has it. @throws {LibmnlMissing} */
+  /** Where libmnl was found: the name alone for the system's, else a path. @throws {LibmnlMissing} */
   findLibmnl(): string;
-  /** The file that was found: an absolute path without links. @throws {LibmnlMissing} */
-  findLibmnlFile(): string;
+  /** Until disposed of, SIGINT, SIGTERM and SIGHUP do not end this process; `caught` returns the first one. */
+  catchSignals(): Disposable & { caught(): Promise<string | undefined> };
+  /** Waits without blocking what else is in progress. */
+  delay(milliseconds: number): Promise<void>;
 }
 
 export interface OtherNetnsList {

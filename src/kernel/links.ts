@@ -1,8 +1,5 @@
-/** Network links by route netlink. */
-/** Physical and virtual functions by netlink. */
-import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+/** Network links, and SR-IOV functions by their links, by route netlink. */
 import { NetlinkError } from "../netlink/error.ts";
-import { decodeRdmaNode, devicesRequest } from "../netlink/nldev.ts";
 import {
   addressesRequest,
   decodeAddressLink,
@@ -15,10 +12,10 @@ import {
   vfGuidRequest,
   vfMacRequest,
 } from "../netlink/rtnl.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import { ENODEV } from "../sys/errno.ts";
-import { inNetns } from "../sys/netns.ts";
 import { getPfDeviceId } from "./functions.ts";
-import type { LinkDetails, Netns, PhysicalFunction, RdmaNode, VirtualFunction } from "./kernel.ts";
+import type { LinkDetails, PhysicalFunction, VirtualFunction } from "./kernel.ts";
 import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
 
 /** uapi linux/if.h (IFNAMSIZ), less the NUL. */
@@ -53,24 +50,17 @@ export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
   });
 }
 
-/** The links of a namespace. */
-export function listLinksIn(netns: Netns): LinkDetails[] {
-  using socket = open(netns, NETLINK_ROUTE);
+/** All links of the socket's namespace. */
+export function listLinks(socket: NetlinkSocket): LinkDetails[] {
   return socket.request("list links", linksRequest()).map(({ payload }) => decodeLinkDetails(payload));
-}
-
-/** The RDMA devices of a namespace with their node GUIDs. */
-export function listRdmaNodes(netns: Netns): RdmaNode[] {
-  using socket = open(netns, NETLINK_RDMA);
-  return socket.request("list RDMA devices", devicesRequest()).map(({ payload }) => decodeRdmaNode(payload));
 }
 
 /**
  * The netdevs whose PCI function has, or could have, virtual functions. In switchdev mode the representors of the
  * virtual functions hang on that PCI function too; they have no list of virtual functions.
  */
-export function listPhysicalFunctions(host: Netns): PhysicalFunction[] {
-  return listLinksIn(host).flatMap((link): PhysicalFunction[] => {
+export function listPhysicalFunctions(socket: NetlinkSocket): PhysicalFunction[] {
+  return listLinks(socket).flatMap((link): PhysicalFunction[] => {
     const deviceId = getPfDeviceId(link.name);
     if (deviceId === undefined) return [];
     // The kernel shows a MAC address of each VF, on InfiniBand too (net/core/rtnetlink.c, rtnl_fill_vfinfo).
@@ -95,9 +85,13 @@ export function listPhysicalFunctions(host: Netns): PhysicalFunction[] {
 }
 
 /** Sets the administrative address of a virtual function; its driver takes it when it binds. */
-export function setVfMac(host: Netns, pf: PhysicalFunction, number: number, mac: string): void {
+export function setVfMac(
+  socket: NetlinkSocket,
+  pf: PhysicalFunction,
+  number: number,
+  mac: string,
+): void {
   const bytes = Uint8Array.from(mac.split(":"), (part) => parseInt(part, 16));
-  using socket = open(host, NETLINK_ROUTE);
   socket.request(
     `give VF ${number} of "${pf.name}" the MAC address ${mac}`,
     vfMacRequest(pf.index, number, bytes),
@@ -105,8 +99,12 @@ export function setVfMac(host: Netns, pf: PhysicalFunction, number: number, mac:
 }
 
 /** Sets node and port GUID of a virtual function of an InfiniBand port. */
-export function setVfGuid(host: Netns, pf: PhysicalFunction, number: number, guid: bigint): void {
-  using socket = open(host, NETLINK_ROUTE);
+export function setVfGuid(
+  socket: NetlinkSocket,
+  pf: PhysicalFunction,
+  number: number,
+  guid: bigint,
+): void {
   const digits = guid.toString(16).padStart(16, "0");
   for (const kind of ["node", "port"] as const) {
     const what = `give VF ${number} of "${pf.name}" the ${kind} GUID ${digits}`;
@@ -114,13 +112,8 @@ export function setVfGuid(host: Netns, pf: PhysicalFunction, number: number, gui
   }
 }
 
-/** Indexes of the links of a namespace that have an IP address. */
-export function listAddressedLinks(netns: Netns): Set<number> {
-  using socket = open(netns, NETLINK_ROUTE);
+/** Indexes of the links of the socket's namespace that have an IP address. */
+export function listAddressedLinks(socket: NetlinkSocket): Set<number> {
   const addresses = socket.request("list IP addresses", addressesRequest());
   return new Set(addresses.map(({ payload }) => decodeAddressLink(payload)));
-}
-
-function open(netns: Netns, protocol: number): NetlinkSocket {
-  return inNetns(netns, () => new NetlinkSocket(protocol));
 }

@@ -1,19 +1,21 @@
+/** The kernel of this machine: netlink, sysfs and system calls behind the interfaces of `kernel.ts`. */
+import { findLibmnl } from "../netlink/libmnl.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
-import { findLibmnl, findLibmnlFile } from "../netlink/libmnl.ts";
 import { EAGAIN, SyscallError } from "../sys/errno.ts";
 import { openForReading } from "../sys/fd.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
-import { holdSignals } from "../sys/signals.ts";
-import * as sysfs from "./functions.ts";
+import { catchSignals } from "../sys/signals.ts";
+import * as functions from "./functions.ts";
 import type {
-  AdminKernel,
+  BusDevice,
   FunctionDevices,
   Kernel,
   Link,
   LinkDetails,
   Netns,
+  NodeKernel,
   OtherNetnsList,
   PhysicalFunction,
   RdmaDevice,
@@ -21,22 +23,21 @@ import type {
   RdmaNode,
   Representor,
   ResourceCount,
-  VfKernel,
   VirtualFunction,
 } from "./kernel.ts";
-import * as vf from "./links.ts";
-import { getLink, listVirtualFunctions } from "./links.ts";
+import * as links from "./links.ts";
 import { listOtherNetns } from "./processes.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
-import { setMode } from "./rdma.ts";
 import { getBusDevice } from "./sysfs.ts";
 
 /** uapi linux/file.h. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+/** uapi linux/time.h: counts from the start of the kernel, also while the machine sleeps, and cannot be set. */
+const CLOCK_BOOTTIME = 7;
 
-/** The kernel this process runs on. */
+/** The kernel as the plugin uses it. */
 export class LinuxKernel implements Kernel {
   readonly roceQos = new LinuxRoceQos();
   #hostNetns: LinuxNetns | undefined;
@@ -47,7 +48,10 @@ export class LinuxKernel implements Kernel {
   }
 
   getBootTimeUs(): number {
-    return getBootTimeUs();
+    const time = new BigInt64Array(2); // struct timespec: seconds, nanoseconds
+    check("read the time since boot", (c) => c.clock_gettime(CLOCK_BOOTTIME, time));
+    const [seconds = 0n, nanoseconds = 0n] = time;
+    return Number(seconds * 1_000_000n + nanoseconds / 1000n);
   }
 
   getHostNetns(): LinuxNetns {
@@ -66,15 +70,15 @@ export class LinuxKernel implements Kernel {
     return listNetns();
   }
 
-  getRdmaMode(): ReturnType<Kernel["getRdmaMode"]> {
+  getRdmaMode(): RdmaMode {
     return rdma.getMode(this.getHostNetns().socket(NETLINK_RDMA));
   }
 
   listVirtualFunctions(): VirtualFunction[] {
-    return listVirtualFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
+    return links.listVirtualFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
   }
 
-  getBusDevice(id: string): ReturnType<Kernel["getBusDevice"]> {
+  getBusDevice(id: string): BusDevice | undefined {
     return getBusDevice(id);
   }
 
@@ -98,8 +102,9 @@ export class LinuxKernel implements Kernel {
     assertWritable(path);
   }
 
+  /** Blocks this thread: nothing else of the program runs meanwhile. */
   sleep(milliseconds: number): void {
-    sleep(milliseconds);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
   }
 }
 
@@ -162,93 +167,73 @@ class LinuxNetns implements Netns {
   }
 
   getLink(name: string): Link | undefined {
-    return getLink(this.socket(NETLINK_ROUTE), name);
+    return links.getLink(this.socket(NETLINK_ROUTE), name);
   }
 }
 
-/** The kernel this process runs on, for the commands. A module of its own, so that CNI calls do not load it. */
-export class LinuxAdminKernel extends LinuxKernel implements AdminKernel {
+/** The kernel as the commands use it. A call of the plugin does not load this. */
+export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
+  getBootedAtMs(): number {
+    return Date.now() - Deno.osUptime() * 1000;
+  }
+
   setRdmaMode(mode: RdmaMode): void {
-    setMode(this.getHostNetns().socket(NETLINK_RDMA), mode);
+    rdma.setMode(this.getHostNetns().socket(NETLINK_RDMA), mode);
   }
 
   listOtherNetns(): OtherNetnsList {
     return listOtherNetns();
   }
 
+  listLinks(netns: LinuxNetns): LinkDetails[] {
+    return links.listLinks(netns.socket(NETLINK_ROUTE));
+  }
+
+  listAddressedLinks(): ReadonlySet<number> {
+    return links.listAddressedLinks(this.getHostNetns().socket(NETLINK_ROUTE));
+  }
+
+  listRdmaNodes(netns: LinuxNetns): RdmaNode[] {
+    return rdma.listNodes(netns.socket(NETLINK_RDMA));
+  }
+
+  listPhysicalFunctions(): PhysicalFunction[] {
+    return links.listPhysicalFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
+  }
+
+  getFunctionDevices(deviceId: string): FunctionDevices {
+    return functions.getFunctionDevices(deviceId);
+  }
+
+  listRepresentors(pf: PhysicalFunction): Representor[] {
+    return functions.listRepresentors(pf.deviceId);
+  }
+
+  setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
+    links.setVfMac(this.getHostNetns().socket(NETLINK_ROUTE), pf, number, mac);
+  }
+
+  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
+    links.setVfGuid(this.getHostNetns().socket(NETLINK_ROUTE), pf, number, guid);
+  }
+
+  async unbindDriver(deviceId: string): Promise<void> {
+    await functions.unbindDriver(deviceId);
+  }
+
+  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
+    await functions.bindDriver(deviceId, driver);
+  }
+
   findLibmnl(): string {
     return findLibmnl();
   }
 
-  findLibmnlFile(): string {
-    return findLibmnlFile();
+  catchSignals(): ReturnType<NodeKernel["catchSignals"]> {
+    return catchSignals();
   }
 
-  getBootedAtMs(): number {
-    return Date.now() - Deno.osUptime() * 1000;
-  }
-
-  listPhysicalFunctions(): PhysicalFunction[] {
-    return vf.listPhysicalFunctions(this.getHostNetns());
-  }
-
-  getFunctionDevices(deviceId: string): FunctionDevices {
-    return sysfs.getFunctionDevices(deviceId);
-  }
-
-  listRepresentors(pf: PhysicalFunction): Representor[] {
-    return sysfs.listRepresentors(pf.deviceId);
-  }
-
-  listAddressedLinks(): ReadonlySet<number> {
-    return vf.listAddressedLinks(this.getHostNetns());
-  }
-
-  listLinksIn(netns: Netns): LinkDetails[] {
-    return vf.listLinksIn(netns);
-  }
-
-  listRdmaNodes(netns: Netns): RdmaNode[] {
-    return vf.listRdmaNodes(netns);
-  }
-
-  setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
-    vf.setVfMac(this.getHostNetns(), pf, number, mac);
-  }
-
-  setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
-    vf.setVfGuid(this.getHostNetns(), pf, number, guid);
-  }
-
-  async unbindDriver(deviceId: string): Promise<void> {
-    await sysfs.unbindDriver(deviceId);
-  }
-
-  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
-    await sysfs.bindDriver(deviceId, driver);
-  }
-
-  async pause(milliseconds: number): Promise<void> {
+  async delay(milliseconds: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
-
-  holdSignals(): ReturnType<VfKernel["holdSignals"]> {
-    return holdSignals();
-  }
-}
-
-/** uapi linux/time.h: counts from the start of the kernel, also while the machine sleeps, and cannot be set. */
-const CLOCK_BOOTTIME = 7;
-
-/** Microseconds since the kernel started. */
-export function getBootTimeUs(): number {
-  const time = new BigInt64Array(2); // struct timespec: seconds, nanoseconds
-  check("read the time since boot", (c) => c.clock_gettime(CLOCK_BOOTTIME, time));
-  const [seconds = 0n, nanoseconds = 0n] = time;
-  return Number(seconds * 1_000_000n + nanoseconds / 1000n);
-}
-
-/** Lets this thread sleep: nothing else of the program runs meanwhile. */
-export function sleep(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

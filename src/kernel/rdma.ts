@@ -1,12 +1,10 @@
 /** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
-/** Changes to the RDMA subsystem that only commands make. */
 import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
-import { sharedModeRequest } from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
-import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
+import type { RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
 
 /** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
@@ -14,10 +12,22 @@ export function getMode(socket: NetlinkSocket): RdmaMode {
   return nldev.decodeSharedMode(reply.payload) ? "shared" : "exclusive";
 }
 
+/** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
+export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
+  socket.request(`set the RDMA namespace mode to ${mode}`, nldev.sharedModeRequest(mode === "shared"));
+}
+
 /** The devices that the socket's namespace has; in shared mode all. */
 export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
   return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeDevice(message.payload)
+  );
+}
+
+/** The same with their node GUIDs. */
+export function listNodes(socket: NetlinkSocket): RdmaNode[] {
+  return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
+    nldev.decodeRdmaNode(message.payload)
   );
 }
 
@@ -73,9 +83,4 @@ function single(socket: NetlinkSocket, what: string, request: Request): Message 
   const [reply] = socket.request(what, request);
   if (!reply) throw new DecodeError(`Cannot ${what}: the kernel said that all is well but did not answer`);
   return reply;
-}
-
-/** Changes the namespace mode. The kernel refuses with EBUSY while another network namespace exists. */
-export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
-  socket.request(`set the RDMA namespace mode to ${mode}`, sharedModeRequest(mode === "shared"));
 }

@@ -45,6 +45,11 @@ export interface RdmaDevice {
   readonly parent?: string;
 }
 
+/** An RDMA device with its node GUID, as the number whose 16 hexadecimal digits people write. */
+export interface RdmaNode extends RdmaDevice {
+  readonly nodeGuid: bigint;
+}
+
 /** How many objects of a kind ("pd", "qp", "ctx" ...) exist on a device. */
 export interface ResourceCount {
   readonly kind: string;
@@ -172,7 +177,7 @@ export function sharedModeRequest(shared: boolean): Request {
  *
  * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
  */
-export function decodeRdmaNode(payload: Uint8Array): RdmaDevice & { readonly nodeGuid: bigint } {
+export function decodeRdmaNode(payload: Uint8Array): RdmaNode {
   const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
   if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
   return { ...decodeDevice(payload), nodeGuid };

@@ -81,7 +81,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  * Keeps signals from ending this process, until disposed of. What is told of them comes between two tasks of the event
  * loop, so `caught` has to be awaited.
  */
-export function holdSignals(): Disposable & { caught(): Promise<string | undefined> } {
+export function catchSignals(): Disposable & { caught(): Promise<string | undefined> } {
   let signal: string | undefined;
   const listeners = SIGNALS.map((name) => {
     const listener = () => {

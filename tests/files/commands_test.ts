@@ -2,7 +2,7 @@
 // the program. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what brings a device
 // home; a command that nobody knows fails a test, so that it gets one.
 import { createProgram } from "../../src/cli/command.ts";
-import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
@@ -173,7 +173,7 @@ for (const command of KNOWN) {
 
 for (const command of KNOWN.filter((known) => known.startsWith("rdma-cni "))) {
   Deno.test(`the program knows ${command}`, () => {
-    const context = { kernel: new MemoryAdminKernel(), terminal: new TestTerminal(), exit: () => {} };
+    const context = { kernel: new MemoryNodeKernel(), terminal: new TestTerminal(), exit: () => {} };
     let own = createProgram("rdma-cni", context);
     const words = command.split(" ").slice(1);
     while (words.length > 0) {

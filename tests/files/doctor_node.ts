@@ -1,12 +1,12 @@
 import type { Finding, Node } from "../../src/cli/doctor/finding.ts";
 import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
-import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
 /** A node for the doctor: a kernel in memory, and a directory that stands for "/". */
 export class DoctorNode implements Node, Disposable {
-  readonly kernel = new MemoryAdminKernel();
+  readonly kernel = new MemoryNodeKernel();
   readonly executable = "/usr/local/bin/rdma-cni";
   readonly files: Root;
 

@@ -1,7 +1,7 @@
 // Which files wait for the disk.
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
 import { setMode } from "../../src/cli/netns_mode/set.ts";
-import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assertEquals } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
@@ -36,7 +36,7 @@ Deno.test("a persisted mode is on the disk before it takes its name, and so is t
   const machine = { root: root.path, release: "6.12.0", listImage: () => undefined };
   const directory = `${root.path}/etc/modprobe.d`;
   const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
-  const kernel = new MemoryAdminKernel();
+  const kernel = new MemoryNodeKernel();
   const found = filesAtSync(directory, () => {
     setMode(kernel, new TestTerminal(), "exclusive", { persist: true }, machine);
   });

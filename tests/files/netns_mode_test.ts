@@ -6,7 +6,7 @@ import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
 import type { OtherNetns, RdmaMode } from "../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { EINVAL, EPERM } from "../../src/sys/errno.ts";
-import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
 import { Root } from "./root.ts";
@@ -27,7 +27,7 @@ const POD: OtherNetns = {
 
 /** A node in mode shared, with what its commands print. */
 class Node implements Disposable {
-  readonly kernel = new MemoryAdminKernel();
+  readonly kernel = new MemoryNodeKernel();
   readonly root: Root;
   readonly terminal = new TestTerminal();
   /** Files in the initramfs, or undefined when nothing here can list them. */

@@ -7,7 +7,7 @@ import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
-import { MemoryAdminKernel } from "../rig/memory/admin_kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import type { Space } from "../rig/memory/kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
@@ -18,7 +18,7 @@ const POD = "/run/netns/pod";
 
 /** A node with adapters; its records are real files. Makes sure that nothing was left open. */
 class VfTestNode implements Disposable {
-  readonly kernel = new MemoryAdminKernel();
+  readonly kernel = new MemoryNodeKernel();
   readonly directory = Deno.makeTempDirSync();
   readonly state = new State(`${this.directory}/rdma`);
   readonly terminal = new TestTerminal();

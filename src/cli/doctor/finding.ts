@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { AdminKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
 import { EACCES, EPERM, messageOf, SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
@@ -7,7 +7,7 @@ import type { Verdict } from "../report.ts";
 
 /** The node that is examined. */
 export interface Node {
-  readonly kernel: AdminKernel;
+  readonly kernel: NodeKernel;
   /** The directory that all files are looked for below; "" is the node's own root. */
   readonly root: string;
   /** What starts this program, for the commands that fix something. */

@@ -1,4 +1,4 @@
-import type { AdminKernel, NetnsProcess, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
+import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { exists, listNetworkFunctions } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
@@ -202,7 +202,7 @@ export interface Namespace {
 }
 
 /** All network namespaces but the host's that a mount, a process or an open file leads to, each once. */
-export function listNamespaces(kernel: AdminKernel): Namespace[] {
+export function listNamespaces(kernel: NodeKernel): Namespace[] {
   const others = kernel.listOtherNetns().namespaces;
   const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
   const found = new Map<number, Namespace>();

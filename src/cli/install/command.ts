@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
@@ -45,7 +46,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       if (options.uninstall) return remove();
 
       if (wait) blockTermination();
-      const sources = ownSources(kernel);
+      const sources = ownSources();
       if (!options.check) install(terminal, kernel, directory, sources, options);
       else if (checkInstalled(terminal, directory, sources, options) !== ExitCode.ok) {
         return exit(ExitCode.failed);
@@ -65,8 +66,8 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
 }
 
 /** @throws {CommandError} when this is no executable of its own */
-function ownSources(kernel: Context["kernel"]): Sources {
-  if (Deno.build.standalone) return { executable: Deno.execPath(), libmnl: kernel.findLibmnlFile() };
+function ownSources(): Sources {
+  if (Deno.build.standalone) return { executable: Deno.execPath(), libmnl: findLibmnlFile() };
   throw new CommandError(
     `Cannot install ${
       JSON.stringify(Deno.execPath())

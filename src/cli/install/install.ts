@@ -1,4 +1,3 @@
-import { sleep } from "../../kernel/linux.ts";
 import { isRunning } from "../../kernel/processes.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
@@ -104,7 +103,7 @@ export function install(
   if (!options.dryRun) clean(directory);
   const program = putParts(directory, sources, options, tell);
   const older = olderThan(program, own);
-  if (!options.dryRun) retire(older, tell);
+  if (!options.dryRun) retire(kernel, older, tell);
   else for (const path of older) tell({ path, state: "removed" });
   printOutcome(terminal, files, options);
 }
@@ -149,10 +148,10 @@ function olderThan(program: string, own: string): string[] {
  * program that `deno compile` made opens itself by its path once more when it starts. So it waits first. What still runs
  * after a while is left to the next installation.
  */
-function retire(programs: readonly string[], tell: (file: FileOutcome) => void): void {
+function retire(kernel: Locks, programs: readonly string[], tell: (file: FileOutcome) => void): void {
   let left = programs;
   for (let waitedMs = 0; left.length > 0 && waitedMs < RETIREMENT_MS; waitedMs += RETRY_MS) {
-    sleep(RETRY_MS);
+    kernel.sleep(RETRY_MS);
     const running = left.filter(isRunning);
     for (const path of left.filter((path) => !running.includes(path))) {
       attempt("remove", path, () => Deno.removeSync(path));

@@ -1,6 +1,6 @@
 /** Changes the mode of the running kernel. */
 /** The network namespaces that keep the mode from being changed, in words. */
-import type { AdminKernel, NetnsProcess, OtherNetnsList, RdmaMode } from "../../kernel/kernel.ts";
+import type { NetnsProcess, NodeKernel, OtherNetnsList, RdmaMode } from "../../kernel/kernel.ts";
 import { DecodeError, NetlinkError } from "../../netlink/error.ts";
 import { EBUSY, EINVAL, EOPNOTSUPP } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
@@ -21,7 +21,7 @@ export interface Change {
  * @throws {CommandError} on a kernel that knows no modes
  * @throws {NetlinkError} when the kernel refuses for another reason than namespaces that exist
  */
-export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean): Change {
+export function changeMode(kernel: NodeKernel, mode: RdmaMode, dryRun: boolean): Change {
   const before = tellingOldKernel(() => kernel.getRdmaMode());
   if (before === mode) return { state: "already", before };
   if (dryRun) return foretell(kernel, before);
@@ -35,7 +35,7 @@ export function changeMode(kernel: AdminKernel, mode: RdmaMode, dryRun: boolean)
 }
 
 /** The kernel refuses while any other namespace exists (drivers/infiniband/core/device.c, rdma_compatdev_set). */
-function foretell(kernel: AdminKernel, before: RdmaMode): Change {
+function foretell(kernel: NodeKernel, before: RdmaMode): Change {
   const others = kernel.listOtherNetns();
   return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
 }

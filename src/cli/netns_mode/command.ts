@@ -1,5 +1,5 @@
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
-import type { AdminKernel, RdmaMode } from "../../kernel/kernel.ts";
+import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
 import { addExamples, refuseUnknownCommands } from "../help.ts";
 import { type Context, printJson, type Terminal } from "../terminal.ts";
@@ -70,7 +70,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
  * ib_core and whether it could be changed now.
  */
 export function getMode(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   terminal: Terminal,
   { json = false }: { readonly json?: boolean | undefined },
   root = "/",
@@ -93,7 +93,7 @@ export function getMode(
 
 /** `netns-mode check`: one line on standard output and the exit code tell whether the mode is the expected one. */
 export function checkMode(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   terminal: Terminal,
   { expect, json = false }: { readonly expect: RdmaMode; readonly json?: boolean | undefined },
 ): ExitCode {
@@ -104,7 +104,7 @@ export function checkMode(
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 
-function look(kernel: AdminKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
+function look(kernel: NodeKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
   try {
     const mode = tellingOldKernel(() => kernel.getRdmaMode());
     const wanted = mode === expected ? "" : `, want ${expected}`;

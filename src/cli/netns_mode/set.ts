@@ -1,5 +1,5 @@
 /** What `netns-mode set` tells: lines for people, an object for machines. */
-import type { AdminKernel, RdmaMode } from "../../kernel/kernel.ts";
+import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
 import { CommandError, ExitCode, isWithoutRdma } from "../errors.ts";
 import { printJson, type Terminal } from "../terminal.ts";
 import { type Change, changeMode, formatOthers } from "./change.ts";
@@ -41,7 +41,7 @@ export interface SetOutcome {
  * @throws {Error} when the kernel refuses for another reason; then nothing was done
  */
 export function setMode(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   terminal: Terminal,
   mode: RdmaMode,
   { persist = false, dryRun = false, json = false }: SetOptions,
@@ -58,7 +58,7 @@ export function setMode(
 
 /** Without ib_core there is nothing to change yet, but there may be something to persist. */
 function changeOrAwait(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   mode: RdmaMode,
   { persist, dryRun }: { persist: boolean; dryRun: boolean },
 ): Change | undefined {

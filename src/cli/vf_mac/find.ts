@@ -1,13 +1,13 @@
 /** Physical and virtual functions by the words of a command line. */
 /** Where the netdevs and RDMA devices of functions are that the host's namespace does not have. */
-import type { AdminKernel, PhysicalFunction } from "../../kernel/kernel.ts";
+import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { listVfs, type VfStatus } from "./list.ts";
 
 /** What these commands work on: the kernel of this node and the plugin's records on it. */
 export interface VfNode {
-  readonly kernel: AdminKernel;
+  readonly kernel: NodeKernel;
   readonly state: State;
 }
 
@@ -17,7 +17,7 @@ export interface VfNode {
  * @throws {CommandError} when there is none of that name, or it is no physical function
  */
 export function findPf(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   pfs: readonly PhysicalFunction[],
   name: string,
 ): PhysicalFunction {
@@ -38,7 +38,7 @@ export function findPf(
  *
  * @throws {CommandError} exit code 2 when it is no number; 1 when there is none of that number
  */
-export function findVf(kernel: AdminKernel, pf: PhysicalFunction, number: string): VfStatus {
+export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string): VfStatus {
   if (!/^\d{1,5}$/.test(number)) {
     throw new CommandError(
       `Cannot use VF ${JSON.stringify(number)}: want its number, such as 0`,
@@ -80,7 +80,7 @@ function addressesOf(vf: VfStatus): (string | undefined)[] {
  * of its driver has, or a virtual function of theirs. Of two bonded ports only one has.
  */
 export function hasRdmaFamily(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   { deviceId }: PhysicalFunction,
   pfs: readonly PhysicalFunction[],
 ): boolean {

@@ -1,4 +1,4 @@
-import type { AdminKernel, PhysicalFunction } from "../../kernel/kernel.ts";
+import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { takeLock } from "../../plugin/node.ts";
 import { CommandError } from "../errors.ts";
@@ -32,7 +32,7 @@ export function formatAddress(address: Address): string {
  * @returns for each the virtual function as it is now, or what the kernel refused, or what its driver did not do
  */
 export async function give(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   assignments: readonly Assignment[],
   timeoutMs: number | undefined,
 ): Promise<Map<Assignment, VfStatus | Error>> {
@@ -60,7 +60,7 @@ export async function give(
 }
 
 /** @returns the kernel's refusal */
-function order(kernel: AdminKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
+function order(kernel: NodeKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
   try {
     if ("mac" in address) kernel.setVfMac(pf, vf.number, address.mac);
     else kernel.setVfGuid(pf, vf.number, address.guid);

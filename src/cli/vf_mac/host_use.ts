@@ -1,4 +1,4 @@
-import type { AdminKernel, FunctionDevices, RdmaNode, Representor } from "../../kernel/kernel.ts";
+import type { FunctionDevices, NodeKernel, RdmaNode, Representor } from "../../kernel/kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { EINVAL } from "../../sys/errno.ts";
 
@@ -18,7 +18,7 @@ export interface HostDevices extends FunctionDevices {
  * @returns a clause for people, or undefined when the host does nothing with it
  */
 export function describeHostUse(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   { netdevs, rdmaNodes, vdpaDevices: [vdpa], representor }: HostDevices,
   addressed: ReadonlySet<number>,
 ): string | undefined {
@@ -41,7 +41,7 @@ export function describeHostUse(
  * How often programs have an RDMA device open. What the kernel itself has on every device (queues for management
  * datagrams, listeners of servers) does not count, since it comes back after a bind.
  */
-function countContexts(kernel: AdminKernel, index: number): bigint {
+function countContexts(kernel: NodeKernel, index: number): bigint {
   try {
     return kernel.getHostNetns().listResources(index).find(({ kind }) => kind === "ctx")?.count ?? 0n;
   } catch (error) {

@@ -44,7 +44,7 @@ export async function initVfs(
 ): Promise<ExitCode> {
   const chosen = choosePfs(node, names);
   const forced = options.force.map((number) => findVf(node.kernel, chosen[0]!, number).deviceId);
-  using signals = node.kernel.holdSignals();
+  using signals = node.kernel.catchSignals();
   const init = new Init(node, terminal, chosen.map(({ name }) => name), forced, options);
   await init.takeAll(signals);
   if (!options.dryRun && await init.awaitLateDevices()) await init.takeAll(signals);
@@ -90,7 +90,7 @@ class Init {
         for (const { vf } of rest) this.#failed.add(vf.deviceId);
         return progress.print(`Stopped by ${signal}: ${rest.length} virtual functions were not looked at`);
       }
-      if (number > 0 && !dryRun) await this.node.kernel.pause(LOCK_TURN_MS);
+      if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_TURN_MS);
       if (!dryRun) progress.show(describeBatch(batch));
       const outcomes = dryRun ? this.#foretell(batch) : await this.#take(batch);
       for (const [{ vf }, outcome] of outcomes) {

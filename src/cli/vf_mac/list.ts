@@ -1,8 +1,8 @@
 /** Virtual functions as people read them. */
 import type {
-  AdminKernel,
   BusDevice,
   FunctionDevices,
+  NodeKernel,
   PhysicalFunction,
   RdmaNode,
 } from "../../kernel/kernel.ts";
@@ -64,7 +64,7 @@ const UNKNOWN = "a network namespace that cannot be found";
  * @throws {SyscallError} or {NetlinkError} when the kernel does not answer; a missing RDMA subsystem is no failure
  */
 export function listVfs(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
 ): VfStatus[] {
   const onHost = listRdmaNodes(kernel, kernel.getHostNetns());

@@ -1,4 +1,4 @@
-import type { AdminKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
@@ -25,7 +25,7 @@ export interface Rebind {
  * @returns why functions did not come back, and in which state they are left
  */
 export async function rebindAll(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   rebinds: readonly Rebind[],
   timeoutMs: number,
 ): Promise<Map<Rebind, Error>> {
@@ -50,13 +50,13 @@ async function inParallel(works: readonly Promise<void>[]): Promise<void> {
   if (failed) throw (failed as PromiseRejectedResult).reason;
 }
 
-async function waitForAll(kernel: AdminKernel, all: readonly Attempt[], timeoutMs: number): Promise<void> {
+async function waitForAll(kernel: NodeKernel, all: readonly Attempt[], timeoutMs: number): Promise<void> {
   for (let waitedMs = 0;; waitedMs += POLL_MS) {
     if (waitedMs > 0 && waitedMs % BIND_RETRY_MS === 0) {
       for (const one of all) if (!one.isBound()) await one.bind();
     }
     if (waitedMs >= timeoutMs || all.every((one) => one.listMissing().length === 0)) return;
-    await kernel.pause(POLL_MS);
+    await kernel.delay(POLL_MS);
   }
 }
 
@@ -67,7 +67,7 @@ class Attempt {
   /** Why its driver does not start. */
   #cause: SyscallError | undefined;
 
-  constructor(readonly kernel: AdminKernel, readonly wanted: Rebind) {}
+  constructor(readonly kernel: NodeKernel, readonly wanted: Rebind) {}
 
   isBound(): boolean {
     return this.kernel.getBusDevice(this.wanted.vf.deviceId)?.driver !== undefined;
@@ -146,7 +146,7 @@ const RDMA_POLL_MS = 100;
  * @returns those that have none when the time is up
  */
 export async function awaitRdma(
-  kernel: AdminKernel,
+  kernel: NodeKernel,
   vfs: readonly VfStatus[],
   timeoutMs: number,
 ): Promise<VfStatus[]> {
@@ -155,7 +155,7 @@ export async function awaitRdma(
   };
   let missing = listMissing();
   for (let waitedMs = 0; missing.length > 0 && waitedMs < timeoutMs; waitedMs += RDMA_POLL_MS) {
-    await kernel.pause(RDMA_POLL_MS);
+    await kernel.delay(RDMA_POLL_MS);
     missing = listMissing();
   }
   return missing;

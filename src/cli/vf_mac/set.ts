@@ -1,4 +1,4 @@
-import type { AdminKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
 import { findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
@@ -50,7 +50,7 @@ export async function setAddress(
     terminal.out(`${nameOf(vf)} would get ${formatAddress(address)}${then}\n`);
     return ExitCode.ok;
   }
-  using _signals = kernel.holdSignals();
+  using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
   const assignment = { pf, vf, address, expectsRdma };
   const now = (await give(kernel, [assignment], options.rebind ? options.timeoutMs : undefined)).get(
@@ -75,7 +75,7 @@ function isSo(vf: VfStatus, address: Address): boolean {
   return [vf.adminNodeGuid, vf.adminPortGuid, vf.nodeGuid].every((one) => one === guid);
 }
 
-function refuseOwned(kernel: AdminKernel, vf: VfStatus, address: Address): void {
+function refuseOwned(kernel: NodeKernel, vf: VfStatus, address: Address): void {
   const pfs = kernel.listPhysicalFunctions();
   const text = "mac" in address ? address.mac : formatGuid(address.guid);
   const owner = findOwner(text, pfs, listVfs(kernel, pfs), vf);

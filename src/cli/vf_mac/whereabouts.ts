@@ -1,4 +1,4 @@
-import type { AdminKernel, LinkDetails, Netns, OtherNetns, RdmaNode } from "../../kernel/kernel.ts";
+import type { LinkDetails, Netns, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/kernel.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 
@@ -16,12 +16,12 @@ export class Whereabouts {
   readonly #links: Located<LinkDetails>[] = [];
   readonly #nodes: (Located<RdmaNode> & { readonly uverbs: string })[] = [];
 
-  constructor(kernel: AdminKernel) {
+  constructor(kernel: NodeKernel) {
     for (const other of kernel.listOtherNetns().namespaces) {
       using netns = open(kernel, other);
       if (!netns) continue;
       const where = describe(other);
-      for (const found of kernel.listLinksIn(netns)) this.#links.push({ found, ...where });
+      for (const found of kernel.listLinks(netns)) this.#links.push({ found, ...where });
       for (const found of listRdmaNodes(kernel, netns)) {
         this.#nodes.push({ found, ...where, uverbs: netns.getUverbs(found.index) ?? "" });
       }
@@ -40,7 +40,7 @@ export class Whereabouts {
 }
 
 /** The RDMA devices of a namespace; none when the kernel has no RDMA subsystem. */
-export function listRdmaNodes(kernel: AdminKernel, netns: Netns): RdmaNode[] {
+export function listRdmaNodes(kernel: NodeKernel, netns: Netns): RdmaNode[] {
   try {
     return kernel.listRdmaNodes(netns);
   } catch (error) {
@@ -50,7 +50,7 @@ export function listRdmaNodes(kernel: AdminKernel, netns: Netns): RdmaNode[] {
 }
 
 /** Opens a namespace by whatever leads to it. A process may end, or a path go, meanwhile. */
-function open(kernel: AdminKernel, { inode, paths, processes }: OtherNetns): Netns | undefined {
+function open(kernel: NodeKernel, { inode, paths, processes }: OtherNetns): Netns | undefined {
   const inside = processes.filter(({ onlyOpen }) => !onlyOpen).map(({ pid }) => `/proc/${pid}/ns/net`);
   const held = function* () {
     for (const other of kernel.listNetns()) if (other.inode === inode) yield other.path;

@@ -7,7 +7,6 @@ import type {
   RdmaNode,
   Representor,
   VfGuids,
-  VfKernel,
 } from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
@@ -41,7 +40,7 @@ interface Later {
 }
 
 /** A kernel in memory with an adapter whose virtual functions behave as those of mlx5 do. */
-export class MemoryVfKernel extends MemoryKernel implements VfKernel {
+export class MemoryVfKernel extends MemoryKernel {
   bootedAtMs = 0;
   readonly pfs: Omit<PhysicalFunction, "vfs">[] = [];
   readonly vfs: MemoryVf[] = [];
@@ -153,7 +152,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     return this.addressed;
   }
 
-  listLinksIn({ inode }: Netns): LinkDetails[] {
+  listLinks({ inode }: Netns): LinkDetails[] {
     return this.vfs.flatMap(({ netdev, deviceId }) =>
       netdev?.space.inode === inode
         ? [{
@@ -202,14 +201,14 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
   async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
     this.orders.push(`bind ${deviceId} ${driver ?? "any"}`);
     const errno = this.onBind(deviceId);
-    if (this.bindMs > 0) await this.pause(this.bindMs);
+    if (this.bindMs > 0) await this.delay(this.bindMs);
     if (errno) throw new SyscallError(`bind driver ${JSON.stringify(driver)}`, errno);
     this.setDriver(deviceId, driver ?? "mlx5_core");
     this.after(this.devicesMs, () => this.#makeDevices(this.vf(deviceId)));
   }
 
   /** Time that passes for all that wait at once. */
-  pause(milliseconds: number): Promise<void> {
+  delay(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       this.#later.push({ atMs: this.sleptMs + milliseconds, work: resolve, isAwaited: true });
       this.#timer ??= setTimeout(() => this.#advance(), 0);
@@ -235,7 +234,7 @@ export class MemoryVfKernel extends MemoryKernel implements VfKernel {
     if (rest.some(({ isAwaited }) => isAwaited)) this.#timer ??= setTimeout(() => this.#advance(), 0);
   }
 
-  holdSignals(): Disposable & { caught(): Promise<string | undefined> } {
+  catchSignals(): Disposable & { caught(): Promise<string | undefined> } {
     const held = {
       caught: () => Promise.resolve(this.signal),
       [Symbol.dispose]: () => void this.open.delete(held),

@@ -1,11 +1,11 @@
-import type { AdminKernel, OtherNetns, RdmaMode } from "../../../src/kernel/kernel.ts";
+import type { NodeKernel, OtherNetns, RdmaMode } from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
 import { EBUSY } from "../../../src/sys/errno.ts";
 import { MemoryVfKernel } from "./vf_kernel.ts";
 
 /** A kernel in memory for the commands: it refuses to change the mode while another namespace exists. */
-export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
+export class MemoryNodeKernel extends MemoryVfKernel implements NodeKernel {
   others: OtherNetns[] = [];
   isComplete = true;
   /** Where libmnl is found, if it is. */
@@ -28,9 +28,5 @@ export class MemoryAdminKernel extends MemoryVfKernel implements AdminKernel {
   findLibmnl(): string {
     if (this.libmnl === undefined) throw new LibmnlMissing("Cannot open libmnl: it is not there");
     return this.libmnl;
-  }
-
-  findLibmnlFile(): string {
-    return `/usr/lib/${this.findLibmnl()}`;
   }
 }
