@@ -14,9 +14,8 @@ import {
 } from "../netlink/rtnl.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { ENODEV } from "../sys/errno.ts";
-import { getPfDeviceId } from "./functions.ts";
 import type { LinkDetails, PhysicalFunction, VirtualFunction } from "./kernel.ts";
-import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
+import { getPfDeviceId, getVfDeviceId, listPfNetdevs } from "./pci.ts";
 
 /** uapi linux/if.h (IFNAMSIZ), less the NUL. */
 const LONGEST_NAME = 15;

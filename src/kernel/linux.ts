@@ -7,7 +7,6 @@ import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.
 import { check } from "../sys/libc.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
-import * as functions from "./functions.ts";
 import type {
   BusDevice,
   FunctionDevices,
@@ -27,6 +26,7 @@ import type {
 } from "./kernel.ts";
 import * as links from "./links.ts";
 import { listOtherNetns } from "./processes.ts";
+import * as pci from "./pci.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
 import { getBusDevice } from "./sysfs.ts";
@@ -202,11 +202,11 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   }
 
   getFunctionDevices(deviceId: string): FunctionDevices {
-    return functions.getFunctionDevices(deviceId);
+    return pci.getFunctionDevices(deviceId);
   }
 
   listRepresentors(pf: PhysicalFunction): Representor[] {
-    return functions.listRepresentors(pf.deviceId);
+    return pci.listRepresentors(pf.deviceId);
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
@@ -218,11 +218,11 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   }
 
   async unbindDriver(deviceId: string): Promise<void> {
-    await functions.unbindDriver(deviceId);
+    await pci.unbindDriver(deviceId);
   }
 
   async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
-    await functions.bindDriver(deviceId, driver);
+    await pci.bindDriver(deviceId, driver);
   }
 
   findLibmnl(): string {

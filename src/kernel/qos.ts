@@ -25,7 +25,7 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
   // Not of the mainline kernel, but of mlx5 in NVIDIA's driver packages (qos.c, traffic_class_show and _store).
   trafficClass: {
     setting: "traffic class",
-    directory: (device) => `class/infiniband/${asFileName(device)}/tc`,
+    directory: (device) => `/sys/class/infiniband/${asFileName(device)}/tc`,
     file: "traffic_class",
     parse: parseTrafficClass,
     advice:
@@ -44,9 +44,9 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
   },
 };
 
-/** RoCE QoS of this machine's devices. */
+/** RoCE QoS of this machine's devices. `root` is the directory that stands for "/". */
 export class LinuxRoceQos implements RoceQos {
-  constructor(readonly root = "/sys") {}
+  constructor(readonly root = "") {}
 
   read(setting: RoceQosSetting, device: string): number[] {
     return this.#atPorts("read", setting, device, (file) => {
@@ -65,12 +65,12 @@ export class LinuxRoceQos implements RoceQos {
   }
 
   hasGroup(device: string): boolean {
-    return exists(`${this.root}/${groupOf(device)}`);
+    return exists(`${this.root}${groupOf(device)}`);
   }
 
   removeGroup(device: string): void {
     try {
-      Deno.removeSync(`${this.root}/${groupOf(device)}`);
+      Deno.removeSync(`${this.root}${groupOf(device)}`);
     } catch {
       // It was not there, or it stays: it changes nothing.
     }
@@ -85,7 +85,7 @@ export class LinuxRoceQos implements RoceQos {
     const place = PLACES[setting];
     try {
       using _group = setting === "tos" ? this.#ensureGroup(device) : undefined;
-      const directory = `${this.root}/${place.directory(device)}`;
+      const directory = `${this.root}${place.directory(device)}`;
       const ports = list(directory).length;
       if (ports === 0) throw new Deno.errors.NotFound(`${JSON.stringify(directory)} is not there`);
       return Array.from({ length: ports }, (_, port) => work(`${directory}/${port + 1}/${place.file}`, port));
@@ -104,14 +104,14 @@ export class LinuxRoceQos implements RoceQos {
   /** The kernel fills the group with a directory for each port; what is set there stays when the group goes. */
   #ensureGroup(device: string): Disposable | undefined {
     if (this.hasGroup(device)) return undefined;
-    Deno.mkdirSync(`${this.root}/${groupOf(device)}`);
+    Deno.mkdirSync(`${this.root}${groupOf(device)}`);
     return { [Symbol.dispose]: () => this.removeGroup(device) };
   }
 }
 
 /** The kernel looks the device up by this name, in whatever namespace it is (cma.c, cma_enum_devices_by_ibdev). */
 function groupOf(device: string): string {
-  return `kernel/config/rdma_cm/${asFileName(device)}`;
+  return `/sys/kernel/config/rdma_cm/${asFileName(device)}`;
 }
 
 function asFileName(device: string): string {

@@ -1,10 +1,5 @@
-import {
-  getRdmaDriver,
-  list,
-  listNetworkFunctions,
-  listVerbsDevices,
-  type NetworkFunction,
-} from "../../kernel/sysfs.ts";
+import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
+import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import { State, type StateEntry } from "../../plugin/state.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";

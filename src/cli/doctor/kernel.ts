@@ -1,6 +1,7 @@
 import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
-import { exists, listNetworkFunctions } from "../../kernel/sysfs.ts";
+import { listNetworkFunctions } from "../../kernel/pci.ts";
+import { exists } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { CommandError } from "../errors.ts";

@@ -73,7 +73,7 @@ export function getMode(
   kernel: NodeKernel,
   terminal: Terminal,
   { json = false }: { readonly json?: boolean | undefined },
-  root = "/",
+  root = "",
 ): ExitCode {
   const mode = tellingOldKernel(() => kernel.getRdmaMode());
   if (!json) {

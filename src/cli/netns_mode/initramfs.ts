@@ -1,6 +1,6 @@
 /** Whether ib_core is loaded from the initramfs, which has its own copy of modprobe.d, from when it was made. */
 import { ifPresent } from "../../sys/files.ts";
-import { below, readIfPresent } from "./persist.ts";
+import { readIfPresent } from "./persist.ts";
 
 export interface Initramfs {
   /** "older": ib_core is in it, and it is older than the file; "unknown": that cannot be told. */
@@ -24,13 +24,13 @@ const LISTERS = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
  */
 export function checkInitramfs(
   file: string | undefined,
-  { root = "/", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
+  { root = "", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
 ): Initramfs {
-  const rebuild = rebuildCommand(readIfPresent(below(root, "/etc/os-release")) ?? "");
-  const image = candidates(root, release).find((path) => modified(below(root, path)) !== undefined);
+  const rebuild = rebuildCommand(readIfPresent(`${root}/etc/os-release`) ?? "");
+  const image = candidates(root, release).find((path) => modified(`${root}${path}`) !== undefined);
   if (image === undefined) return { state: "unknown", rebuild };
-  const path = below(root, image);
-  const written = file === undefined ? Infinity : modified(below(root, file)) ?? Infinity;
+  const path = `${root}${image}`;
+  const written = file === undefined ? Infinity : modified(`${root}${file}`) ?? Infinity;
   if (modified(path)! > written) return { state: "fine", image, rebuild };
   const files = listImage(path);
   if (files === undefined) return { state: "unknown", image, rebuild };
@@ -52,7 +52,7 @@ export function rebuildCommand(osRelease: string): string {
 /** Where Debian, Fedora, SUSE, image-based Fedora and Arch have it. */
 function candidates(root: string, release: string): string[] {
   const modules = `/usr/lib/modules/${release}`;
-  const pkgbase = readIfPresent(below(root, `${modules}/pkgbase`))?.trim();
+  const pkgbase = readIfPresent(`${root}${modules}/pkgbase`)?.trim();
   return [
     `/boot/initrd.img-${release}`,
     `/boot/initramfs-${release}.img`,

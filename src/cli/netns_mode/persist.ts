@@ -29,10 +29,10 @@ export interface Persisted {
  */
 export function persistMode(
   mode: RdmaMode,
-  { root = "/", release, dryRun = false }: { root?: string; release: string; dryRun?: boolean },
+  { root = "", release, dryRun = false }: { root?: string; release: string; dryRun?: boolean },
 ): Persisted {
   assertModule(root, release);
-  const path = below(root, OPTIONS_FILE);
+  const path = `${root}${OPTIONS_FILE}`;
   const text = `# Written by "netns-mode set --persist" of rdma-cni.\n${formatModeOption(mode)}\n`;
   const { before, after } = othersAround(readPersistedMode(root).sources);
   const isOverruled = (after.at(-1)?.mode ?? mode) !== mode;
@@ -60,7 +60,7 @@ function nameOf(path: string): string {
 
 /** What is built into the kernel takes its parameters from the kernel command line alone. */
 function assertModule(root: string, release: string): void {
-  const builtin = readIfPresent(below(root, `/lib/modules/${release}/modules.builtin`)) ?? "";
+  const builtin = readIfPresent(`${root}/lib/modules/${release}/modules.builtin`) ?? "";
   if (!/\/ib_core\.ko$/m.test(builtin)) return;
   throw new CommandError(
     `Cannot persist the RDMA namespace mode: ib_core is built into kernel ${release}, which reads no ${OPTIONS_FILE}`,
@@ -84,7 +84,7 @@ function write(path: string, text: string): void {
 }
 
 /** Where modprobe looks, the most important first: a file hides those of the same name further down (libkmod). */
-const MODPROBE_DIRECTORYS = [
+const MODPROBE_DIRECTORIES = [
   "/etc/modprobe.d",
   "/run/modprobe.d",
   "/usr/local/lib/modprobe.d",
@@ -114,7 +114,7 @@ export interface PersistedMode {
  * @param root the directory that stands for "/"; paths in the result are without it
  * @throws {Error} when a file is there and cannot be read
  */
-export function readPersistedMode(root = "/"): PersistedMode {
+export function readPersistedMode(root = ""): PersistedMode {
   const sources = [
     ...modprobeFiles(root).flatMap((file) => sourcesIn(root, file, parseModprobeFile)),
     ...sourcesIn(root, KERNEL_COMMAND_LINE, parseKernelCommandLine),
@@ -128,11 +128,6 @@ export function formatSource({ file, line }: ModeSource): string {
   return `${file}:${line}`;
 }
 
-/** A path below another root. */
-export function below(root: string, path: string): string {
-  return `${root.replace(/\/$/, "")}${path}`;
-}
-
 /** Reads a file; undefined when there is none. */
 export function readIfPresent(path: string): string | undefined {
   return ifPresent(() => Deno.readTextFileSync(path));
@@ -141,9 +136,9 @@ export function readIfPresent(path: string): string | undefined {
 /** The files that count, in the order in which modprobe reads them: by name, in whatever directory they are. */
 function modprobeFiles(root: string): string[] {
   const byName = new Map<string, string>();
-  for (const directory of MODPROBE_DIRECTORYS) {
+  for (const directory of MODPROBE_DIRECTORIES) {
     for (
-      const { name, isDirectory } of ifPresent(() => [...Deno.readDirSync(below(root, directory))]) ?? []
+      const { name, isDirectory } of ifPresent(() => [...Deno.readDirSync(`${root}${directory}`)]) ?? []
     ) {
       if (!isDirectory && name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) {
         byName.set(name, `${directory}/${name}`);
@@ -154,7 +149,7 @@ function modprobeFiles(root: string): string[] {
 }
 
 function sourcesIn(root: string, file: string, parse: (text: string) => ModeOption[]): ModeSource[] {
-  return parse(readIfPresent(below(root, file)) ?? "").map((option) => ({ file, ...option }));
+  return parse(readIfPresent(`${root}${file}`) ?? "").map((option) => ({ file, ...option }));
 }
 
 /** One place that sets the mode. */
