@@ -34,7 +34,7 @@ import { getBusDevice } from "./sysfs.ts";
 /** uapi linux/file.h. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-/** uapi linux/time.h: counts from the start of the kernel, also while the machine sleeps, and cannot be set. */
+/** uapi linux/time.h: counts from the start of the kernel, includes suspend, and cannot be set. */
 const CLOCK_BOOTTIME = 7;
 
 /** The kernel as the plugin uses it. */
@@ -108,7 +108,7 @@ export class LinuxKernel implements Kernel {
   }
 }
 
-/** An open namespace with a socket for each netlink family that was asked there. */
+/** An open namespace, with a socket for each netlink protocol that was used there. */
 class LinuxNetns implements Netns {
   readonly path: string;
   readonly fd: number;

@@ -1,6 +1,6 @@
 /**
- * PCI network functions, their drivers and the devices that these make, by sysfs. In all functions `root` is the
- * directory that stands for "/".
+ * PCI network functions, their drivers and the devices that these make, by sysfs. In all functions `root` is
+ * the directory that stands for "/".
  */
 import { EOPNOTSUPP, errnoOf, SyscallError } from "../sys/errno.ts";
 import type { FunctionDevices, Netdev, Representor } from "./kernel.ts";
@@ -50,8 +50,8 @@ export function listNetworkFunctions(root = ""): NetworkFunction[] {
 }
 
 /**
- * The host's netdevs whose PCI function has virtual functions. Reads the PCI bus instead of the list of links: most links
- * of a node may belong to pods and have no hardware.
+ * The host's netdevs whose PCI function has virtual functions. Reads the PCI bus instead of the list of
+ * links: most links of a node may belong to pods and have no hardware.
  */
 export function listPfNetdevs(root = ""): string[] {
   const bus = `${root}/sys/bus/pci/devices`;
@@ -68,14 +68,16 @@ export function getPfDeviceId(netdev: string, root = ""): string | undefined {
   return exists(`${directory}/sriov_totalvfs`) ? linkName(directory) : undefined;
 }
 
-/** The PCI address of a virtual function of a physical function's netdev, or undefined when it is not enabled. */
+/**
+ * The PCI address of a virtual function of a physical function's netdev, or undefined when it is not enabled.
+ */
 export function getVfDeviceId(pf: string, vf: number, root = ""): string | undefined {
   return isFileName(pf) ? linkName(`${root}/sys/class/net/${pf}/device/virtfn${vf}`) : undefined;
 }
 
 /**
- * The devices that the driver of a PCI function made. A device that is in another namespace leaves the directory of its
- * class behind, empty (drivers/base/core.c, get_device_parent and cleanup_glue_dir).
+ * The devices that the driver of a PCI function made. A device that is in another namespace leaves the
+ * directory of its class behind, empty (drivers/base/core.c, get_device_parent and cleanup_glue_dir).
  */
 export function getFunctionDevices(deviceId: string, root = ""): FunctionDevices {
   const directory = functionDirectory(deviceId, root);
@@ -91,8 +93,8 @@ export function getFunctionDevices(deviceId: string, root = ""): FunctionDevices
 }
 
 /**
- * The representors of a physical function's virtual functions: its netdevs whose port is that of a virtual function,
- * `pf0vf3` or `c1pf0vf3` (net/devlink/port.c, __devlink_port_phys_port_name_get).
+ * The representors of a physical function's virtual functions: its netdevs whose port is that of a virtual
+ * function, `pf0vf3` or `c1pf0vf3` (net/devlink/port.c, __devlink_port_phys_port_name_get).
  */
 export function listRepresentors(pfDeviceId: string, root = ""): Representor[] {
   const directory = `${functionDirectory(pfDeviceId, root)}/net`;
@@ -103,8 +105,8 @@ export function listRepresentors(pfDeviceId: string, root = ""): Representor[] {
 }
 
 /**
- * Unbinds the driver of a PCI function. The write returns when the driver has let go. It runs on another thread, so that
- * several functions can be unbound at once.
+ * Unbinds the driver of a PCI function. The write returns when the driver has let go. It runs on another
+ * thread, so that several functions can be unbound at once.
  *
  * @throws {SyscallError}
  */
@@ -150,7 +152,9 @@ function readNetdev(directory: string, name: string): Netdev[] {
   }];
 }
 
-/** The name of the port behind a netdev; "" when its driver has none, which the kernel reports as EOPNOTSUPP. */
+/**
+ * The name of the port behind a netdev; "" when its driver has none, which the kernel reports as EOPNOTSUPP.
+ */
 function readPortName(directory: string): string {
   try {
     return readText(`${directory}/phys_port_name`) ?? "";

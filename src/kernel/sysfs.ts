@@ -1,6 +1,6 @@
 /**
- * Devices on a bus by sysfs, and how files of sysfs and /proc are read. In all functions `root` is the directory that
- * stands for "/".
+ * Devices on a bus by sysfs, and how files of sysfs and /proc are read. In all functions `root` is the
+ * directory that stands for "/".
  */
 import { ENODEV, ENXIO, errnoOf, ESRCH } from "../sys/errno.ts";
 import type { BusDevice } from "./kernel.ts";
@@ -86,8 +86,9 @@ export function readText(path: string): string | undefined {
 }
 
 /**
- * How many directories a directory of sysfs has, including those that only other network namespaces show. Each one links
- * to its parent (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or moved to another namespace.
+ * How many directories a directory of sysfs has, including those that only other network namespaces show.
+ * Each one links to its parent (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or moved
+ * to another namespace.
  */
 function countDirectories(directory: string): number {
   return (absentIsUndefined(() => Deno.statSync(directory).nlink) ?? 2) - 2;

@@ -1,7 +1,7 @@
 /**
- * The C library's calls this program needs. All are synchronous, so they run on the main thread and what setns()
- * changes holds for the calls after it. `open` and `ioctl` are variadic in C; on Linux x86_64 and aarch64 a variadic
- * call passes integers as any other call does.
+ * The calls of the C library that this program needs. All are synchronous, so they run on the main thread,
+ * and setns() affects the calls after it. `open` and `ioctl` are variadic in C; on Linux x86_64 and aarch64 a
+ * variadic call passes integers like any other call.
  */
 import { EINTR, SyscallError } from "./errno.ts";
 import { type Declarations, type Functions, openLibrary } from "./library.ts";
@@ -35,13 +35,13 @@ let symbols: Symbols | undefined;
 export function libc(): Symbols {
   if (symbols) return symbols;
   symbols = openLibrary("libc.so.6", SYMBOLS);
-  // Opened now, for attempt().
+  // Resolved now: attempt() must not resolve it between a failed call and its errno.
   symbols.__errno_location();
   return symbols;
 }
 
 /**
- * Runs a call that reports failure as -1 and sets errno, again if a signal interrupted it.
+ * Runs a call that returns -1 and sets errno when it fails. Repeats it if a signal interrupted it.
  *
  * @returns the call's non-negative result, or its errno as a negative number
  */
@@ -50,17 +50,18 @@ export function attempt(run: (c: Symbols) => number | bigint): number {
   for (;;) {
     const result = Number(run(c));
     if (result >= 0) return result;
-    // The one place that fetches errno, which each thread has for itself. It follows the failed call on the same thread
-    // with no other call between, since any may overwrite it: an await, a log line or the opening of a symbol.
+    // The only place that reads errno, which is per thread. It must follow the failed call on the same thread
+    // with no other call between, since any may overwrite errno: an await, a log line or the resolution of a
+    // symbol.
     const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
     if (errno !== EINTR) return -errno;
   }
 }
 
 /**
- * Runs a call as {@linkcode attempt} does.
+ * Runs a call like {@linkcode attempt}, but throws its error.
  *
- * @param call how to name the call in an error, `open("/run/netns/a")`
+ * @param call the call for the error message, `open("/run/netns/a")`
  * @returns the call's non-negative result
  * @throws {SyscallError} with the errno of the failed call
  */
@@ -70,7 +71,7 @@ export function check(call: string, run: (c: Symbols) => number | bigint): numbe
   return result;
 }
 
-/** A text as C wants it: UTF-8 with a NUL at its end. */
+/** A C string: UTF-8 and a NUL. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text + "\0");
 }

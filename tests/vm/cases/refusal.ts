@@ -70,8 +70,8 @@ vmCase("refusal: a namespace that is missing, is none, or is the plugin's own", 
   Deno.writeTextFileSync("/tmp/file", "");
   const cases: [path: string, words: RegExp][] = [
     ["/run/netns/absent", /"\/run\/netns\/absent": it does not exist/],
-    ["/tmp/file", /"\/tmp\/file": it is no network namespace/],
-    ["/proc/self/ns/mnt", /it is no network namespace/],
+    ["/tmp/file", /"\/tmp\/file": it is not a network namespace/],
+    ["/proc/self/ns/mnt", /it is not a network namespace/],
     ["/proc/1/ns/net", /is the plugin's own network namespace/],
   ];
   for (const [netns, words] of cases) assertError(await attachment(deviceId, { netns }).add(), 8, words);
