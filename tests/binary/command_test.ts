@@ -114,7 +114,7 @@ Deno.test("without physical functions there is nothing to list and nothing to do
   ]);
   const refused = await start({ args: ["vf-mac", "set", "lo", "0", "02:03:00:00:48:53", "--dry-run"] });
   assertEquals([refused.code, refused.stdout], [1, ""]);
-  assertStringIncludes(refused.stderr, 'Cannot use PF "lo": it is no SR-IOV physical function');
+  assertStringIncludes(refused.stderr, 'Cannot use PF "lo": it is not an SR-IOV physical function');
 });
 
 Deno.test("output that nobody can read ends a command without a dump of the stack", async () => {

@@ -2,7 +2,7 @@ import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts"
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import { State, type StateEntry } from "../../plugin/state.ts";
-import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
+import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./kernel.ts";
 import { stateDirectory } from "./records.ts";

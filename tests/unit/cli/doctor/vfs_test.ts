@@ -1,5 +1,5 @@
 import { judgeVfs } from "../../../../src/cli/doctor/devices.ts";
-import type { VfStatus } from "../../../../src/cli/vf_mac/list.ts";
+import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
