@@ -5,7 +5,7 @@ import { exists } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { CommandError } from "../errors.ts";
-import { NEWER_KERNEL, tellingOldKernel } from "../netns_mode/change.ts";
+import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
 import type { Level } from "../report.ts";
@@ -18,7 +18,7 @@ import { type Finding, type Node, ok, problem, quote, warning } from "./finding.
 export function examineKernel({ kernel, root }: Node): Finding[] {
   const release = getRelease(root);
   try {
-    tellingOldKernel(() => kernel.getRdmaMode());
+    explainOldKernel(() => kernel.getRdmaMode());
   } catch (error) {
     if (!(error instanceof CommandError)) return [ok("kernel", release)];
     return [problem("kernel", `${release}: its RDMA subsystem knows no network namespaces`, NEWER_KERNEL)];
@@ -136,7 +136,7 @@ export function examineLibmnl({ kernel, root }: Node): Finding[] {
 export function examineMode({ kernel, root, executable }: Node): Finding[] {
   const persisted = readPersistedMode(root);
   return [
-    ...judgeMode(tellingOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
+    ...judgeMode(explainOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
     ...examineInitramfs(root, persisted),
   ];
 }
