@@ -4,7 +4,7 @@ import { openIfThere } from "../../plugin/namespaces.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 
 /** A device, and where it is. */
-interface Location<T> {
+export interface Location<T> {
   readonly device: T;
   /** The path of the namespace, or its number in words. */
   readonly netns: string;
@@ -12,32 +12,26 @@ interface Location<T> {
   readonly heldBy?: string;
 }
 
-/** The devices of other namespaces, searched once for many functions. */
-export class DeviceLocations {
-  readonly #links: Location<LinkDetails>[] = [];
-  readonly #nodes: (Location<RdmaNode> & { readonly uverbs: string })[] = [];
+/** The devices of all namespaces but the host's. */
+export interface DeviceLocations {
+  readonly links: readonly Location<LinkDetails>[];
+  readonly rdmaNodes: readonly (Location<RdmaNode> & { readonly uverbs: string | undefined })[];
+}
 
-  constructor(kernel: NodeKernel) {
-    for (const other of kernel.listOtherNetns().namespaces) {
-      using netns = open(kernel, other);
-      if (!netns) continue;
-      const where = describe(other);
-      for (const device of kernel.listLinks(netns)) this.#links.push({ device, ...where });
-      for (const device of listRdmaNodes(kernel, netns)) {
-        this.#nodes.push({ device, ...where, uverbs: netns.getUverbs(device.index) ?? "" });
-      }
+/** Searches all namespaces but the host's. */
+export function locateDevices(kernel: NodeKernel): DeviceLocations {
+  const links: DeviceLocations["links"][number][] = [];
+  const rdmaNodes: DeviceLocations["rdmaNodes"][number][] = [];
+  for (const other of kernel.listOtherNetns().namespaces) {
+    using netns = open(kernel, other);
+    if (!netns) continue;
+    const where = describe(other);
+    for (const device of kernel.listLinks(netns)) links.push({ device, ...where });
+    for (const device of listRdmaNodes(kernel, netns)) {
+      rdmaNodes.push({ device, ...where, uverbs: netns.getUverbs(device.index) });
     }
   }
-
-  /** The netdev of a PCI function (kernel 5.14). */
-  findNetdev(deviceId: string): Location<LinkDetails> | undefined {
-    return this.#links.find(({ device }) => device.parentDevice === deviceId);
-  }
-
-  /** The RDMA devices of some uverbs devices. */
-  findRdmaNodes(uverbs: readonly string[]): Location<RdmaNode>[] {
-    return this.#nodes.filter((node) => uverbs.includes(node.uverbs));
-  }
+  return { links, rdmaNodes };
 }
 
 /** The RDMA devices of a namespace; none when the kernel has no RDMA subsystem. */

@@ -13,7 +13,7 @@ import type {
 import { NetlinkError } from "../../netlink/error.ts";
 import { isAway } from "../../plugin/device.ts";
 import { EINVAL } from "../../sys/errno.ts";
-import { DeviceLocations, listRdmaNodes } from "./locations.ts";
+import { type DeviceLocations, listRdmaNodes, locateDevices } from "./locations.ts";
 import { formatGuid, NO_MAC, portGuidOf } from "./mac.ts";
 
 /** A virtual function and whether RDMA connections can be made with it. */
@@ -76,7 +76,7 @@ export function listVfs(
   const addressed = kernel.listAddressedLinks();
   let locations: DeviceLocations | undefined;
   // Only searched when a device is not on the host.
-  const getLocations = () => locations ??= new DeviceLocations(kernel);
+  const getLocations = () => locations ??= locateDevices(kernel);
   return pfs.flatMap((pf) => {
     const representors = kernel.listRepresentors(pf);
     return pf.vfs.map((vf): VfStatus => {
@@ -147,7 +147,7 @@ function netdevFacts(
   }
   const nothing = { hasRandomMac: false, hasPermanentMac: false };
   if (!isNetdevAway) return nothing;
-  const located = getLocations().findNetdev(deviceId);
+  const located = getLocations().links.find(({ device }) => device.parentDevice === deviceId); // kernel 5.14
   if (!located) return { ...nothing, netdevNetns: UNKNOWN };
   const { name, address } = located.device;
   return {
@@ -174,7 +174,9 @@ function findNodes(
   if (!bus) return { here: [], away: [] };
   const here = onHost.filter(({ name }) => bus.rdmaDevices.includes(name));
   if (!isRdmaAway && !isAway(bus)) return { here, away: [] };
-  const located = getLocations().findRdmaNodes(bus.uverbs.map(({ name }) => name));
+  const located = getLocations().rdmaNodes.filter(({ uverbs }) =>
+    bus.uverbs.some(({ name }) => name === uverbs)
+  );
   const { netns = UNKNOWN, heldBy } = located[0] ?? {};
   const away = located.map(({ device }) => device);
   return { here, away, netns, ...(heldBy === undefined ? {} : { heldBy }) };
