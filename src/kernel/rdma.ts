@@ -32,7 +32,7 @@ export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
   );
 }
 
-/** The same with their node GUIDs. */
+/** The devices of the socket's namespace with their node GUIDs; in shared mode all. */
 export function listNodes(socket: NetlinkSocket): RdmaNode[] {
   return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeRdmaNode(message.payload)

@@ -58,7 +58,7 @@ for (
     ["netns-mode check --expect both", /'both'.*exclusive, shared/],
     ["vf-mac lst", /Did you mean list\?/],
     ["vf-mac set eth0 3", /missing required argument 'MAC'/],
-    ["vf-mac set eth0 3 02:03:00:00:48:5", /"02:03:00:00:48:5": it is no MAC address/],
+    ["vf-mac set eth0 3 02:03:00:00:48:5", /"02:03:00:00:48:5": it is not a MAC address/],
     ["vf-mac set eth0 3 03:03:00:00:48:53", /multicast/],
     ["vf-mac set eth0 3 00:00:00:00:00:00", /all zeros/],
     ["vf-mac set eth0 3 0203:00ff:fe00:485 --guid", /16 hexadecimal digits/],

@@ -218,7 +218,7 @@ for (
       "a full disk",
       "size=20m",
       ":",
-      /Cannot install ".*\/rdma-cni-[^"\/]+": No space left on device.*\nFree some space there.*as it was/,
+      /Cannot install ".*\/rdma-cni-[^"\/]+": No space left on device.*\nFree some space there.*is unchanged/,
     ],
     ["a read-only file system", "size=200m", "mount -o remount,ro .", /Read-only file system.*\n.*writable/],
     ["a file system that forbids programs", "size=200m,noexec", ":", /permission denied\n.*mounted noexec/],

@@ -333,7 +333,7 @@ vfMacCase("addresses that are malformed or that somebody has are refused", async
   await assertAllRefused([
     [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
     [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
-    [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
+    [`set ${netdev} 3 02:03:00:00:77`, /not a MAC address/, 2],
     [`set ${netdev} 3 ${HOST_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
     [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
     [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /not an InfiniBand port/],
