@@ -171,7 +171,7 @@ class LinuxNetns implements Netns {
   }
 }
 
-/** The kernel as the commands use it. A call of the plugin does not load this. */
+/** The kernel as the commands use it. The bundler leaves it out of what CNI calls load. */
 export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   getBootedAtMs(): number {
     return Date.now() - Deno.osUptime() * 1000;
