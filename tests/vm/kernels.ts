@@ -34,7 +34,7 @@ export const LACKS = {
   linkParent: {
     reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
     since: [5, 14],
-    cases: ["add: the function is found by the parent of the interface in the pod"],
+    cases: ["the parent of the interface in the pod"],
   },
   subDevices: {
     reason: "no sub-devices before 6.11",
