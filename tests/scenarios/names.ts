@@ -224,7 +224,6 @@ export const NAMES: Scenario[] = [
       const [{ hostName, podName }] = readRecord(rig).devices;
       assert.deepEqual([hostName, podName], [pod.device, pod.device]);
       await pod.check();
-      await pod.add();
       await pod.del();
       assert.deepEqual([await rig.listDevices(), records(rig)], before);
     },

@@ -109,12 +109,13 @@ export class VmRig implements Rig {
     await shOk(`ip link set ${functions.pf().netdev} vf ${number} mac ${mac}`);
   }
 
-  moveDevice(name: string, from: string, to: string): Promise<void> {
-    return to === "host" ? rdma.hostRdmaDevices(name, from) : rdma.rdmaToNetns(name, to);
+  async moveDevice(name: string, from: string, to: string): Promise<void> {
+    if (to === "host") await rdma.hostRdmaDevices(name, from);
+    else await shOk(inPlace(from, `rdma dev set ${name} netns ${to}`));
   }
 
   async renameDevice(name: string, place: string, newName: string): Promise<void> {
-    await shOk(rdma.inNetns(place === "host" ? undefined : place, `rdma dev set ${name} name ${newName}`));
+    await shOk(inPlace(place, `rdma dev set ${name} name ${newName}`));
   }
 
   unbind({ deviceId }: NodeFunction): void {
@@ -132,8 +133,8 @@ export class VmRig implements Rig {
     this.rebind(of, deviceCount);
   }
 
-  async addSubdevice(name: string, parent: string, netns?: string): Promise<void> {
-    await shOk(rdma.inNetns(netns, `rdma dev add ${name} type SMI parent ${parent}`));
+  async addSubdevice(name: string, parent: string, netns = "host"): Promise<void> {
+    await shOk(inPlace(netns, `rdma dev add ${name} type SMI parent ${parent}`));
   }
 
   async removeSubdevice(name: string): Promise<void> {
@@ -155,4 +156,9 @@ export class VmRig implements Rig {
     const { code, stdout, json, stderr } = await plugin({ ...call, wrapper } as Parameters<typeof plugin>[0]);
     return { code, output: stdout, json, log: stderr };
   }
+}
+
+/** A command of the shell, to be run on the host or in a namespace. */
+function inPlace(place: string, command: string): string {
+  return rdma.inNetns(place === "host" ? undefined : place, command);
 }
