@@ -34,7 +34,10 @@ export const LACKS = {
   linkParent: {
     reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
     since: [5, 14],
-    cases: ["device: the parent of the interface in the pod"],
+    cases: [
+      "device: the parent of the interface in the pod",
+      "rig: an IPoIB interface has the function as parent",
+    ],
   },
   subDevices: {
     reason: "no sub-devices before 6.11",
