@@ -29,7 +29,7 @@ export const LACKS = {
   netnsCookie: {
     reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
     since: [5, 14],
-    cases: [],
+    cases: ["kernel: cookies and inodes tell namespaces apart"],
   },
   linkParent: {
     reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
