@@ -13,6 +13,7 @@ const FOR_EVER_MS = 300_000;
 /** The simulated node as scenarios use it. What they change the harness undoes. */
 export class VmRig implements Rig {
   readonly directory = STATE_DIRECTORY;
+  readonly hasNamesPerNetns = Number(/^\d+\.\d+/.exec(Deno.osRelease())) >= 7.3;
 
   pf(): NodeFunction {
     return functions.pf();
@@ -27,15 +28,19 @@ export class VmRig implements Rig {
   }
 
   async listDevices(): Promise<PlacedDevice[]> {
-    const places = new Map<string, { place: string; index: number }>();
+    const left: { name: string; place: string; index: number }[] = [];
     for (const place of ["host", ...netns.netnsNames()]) {
       for (const { name, index } of await rdma.rdmaDevices(place === "host" ? undefined : place)) {
-        places.set(name, { place, index });
+        left.push({ name, place, index });
       }
     }
-    return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId }) =>
+    return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId, rdmaDevices }) =>
       functions.deviceNames(deviceId).map((name) => {
-        return { deviceId, name, place: "away", index: undefined, ...places.get(name) };
+        // The host and pods may have devices of one name; sysfs shows the functions of the host's.
+        const isHere = rdmaDevices.includes(name);
+        const at = left.findIndex((one) => one.name === name && (one.place === "host") === isHere);
+        const [found] = at < 0 ? [] : left.splice(at, 1);
+        return { deviceId, place: "away", index: undefined, ...found, name };
       })
     );
   }
