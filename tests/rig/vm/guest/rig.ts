@@ -15,6 +15,8 @@ export class VmRig implements Rig {
   readonly directory = STATE_DIRECTORY;
   readonly hasNamesPerNetns = Number(/^\d+\.\d+/.exec(Deno.osRelease())) >= 7.3;
 
+  readonly #guids = new Map<string, string>();
+
   pf(): NodeFunction {
     return functions.pf();
   }
@@ -28,24 +30,33 @@ export class VmRig implements Rig {
   }
 
   async listDevices(): Promise<PlacedDevice[]> {
-    const left: { name: string; place: string; index: number }[] = [];
+    const left: { name: string; place: string; index: number; nodeGuid: string }[] = [];
     for (const place of ["host", ...netns.netnsNames()]) {
-      for (const { name, index } of await rdma.rdmaDevices(place === "host" ? undefined : place)) {
-        left.push({ name, place, index });
+      for (const { name, index, nodeGuid } of await rdma.rdmaDevices(place === "host" ? undefined : place)) {
+        left.push({ name, place, index, nodeGuid });
       }
     }
     return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId, rdmaDevices }) =>
       functions.deviceNames(deviceId).map((name) => {
-        // The host and pods may have devices of one name; sysfs shows the functions of the host's.
+        // The host and pods may have devices of one name. Sysfs shows the functions of the host's; those of pods are
+        // known by the GUIDs that they had on the host.
         const isHere = rdmaDevices.includes(name);
-        const at = left.findIndex((one) => one.name === name && (one.place === "host") === isHere);
-        const [found] = at < 0 ? [] : left.splice(at, 1);
-        return { deviceId, place: "away", index: undefined, ...found, name };
+        const named = left.filter((one) => one.name === name && (one.place === "host") === isHere);
+        const found = named.find(({ nodeGuid }) => nodeGuid === this.#guids.get(deviceId)) ?? named[0];
+        if (found) left.splice(left.indexOf(found), 1);
+        return { deviceId, name, place: found?.place ?? "away", index: found?.index };
       })
     );
   }
 
   async addNetns(name: string): Promise<void> {
+    const onHost = await rdma.rdmaDevices();
+    for (
+      const { deviceId, rdmaDevices: [first] } of [functions.pf(), ...functions.vfs(), ...functions.sfs()]
+    ) {
+      const device = onHost.find(({ name }) => name === first);
+      if (device) this.#guids.set(deviceId, device.nodeGuid);
+    }
     await netns.addNetns(name);
   }
 
