@@ -2,7 +2,7 @@
 export interface NetworkFunction {
   /** PCI address, or name on the auxiliary bus. */
   deviceId: string;
-  /** Undefined if it has none, or not in this network namespace. */
+  /** Undefined if it has none, or not in this network namespace. IPoIB interfaces do not count. */
   netdev: string | undefined;
   mac: string | undefined;
   /** Names in the order of their numbers; those in other network namespaces are missing. */
@@ -106,7 +106,7 @@ export function simParameters(): Map<string, string> {
 }
 
 function readFunction(bus: string, deviceId: string): NetworkFunction {
-  const [netdev] = names(`${bus}/${deviceId}/net`);
+  const netdev = names(`${bus}/${deviceId}/net`).find((name) => !isIpoib(name));
   return {
     deviceId,
     netdev,
@@ -121,6 +121,11 @@ export function deviceNames(deviceId: string): string[] {
     const directory = `${bus}/${deviceId}/infiniband_verbs`;
     return names(directory).map((uverbs) => Deno.readTextFileSync(`${directory}/${uverbs}/ibdev`).trim());
   }).sort(byNumber);
+}
+
+/** Whether a name is one that the kernel gives IPoIB interfaces. */
+export function isIpoib(name: string): boolean {
+  return /^ib\d/.test(name);
 }
 
 /** What a directory contains; nothing, if there is none. */

@@ -1,4 +1,4 @@
-import { names, rebind, setSimParameter } from "./functions.ts";
+import { isIpoib, names, rebind, setSimParameter } from "./functions.ts";
 import { shOk } from "./sh.ts";
 
 /** An RDMA device with an InfiniBand port, and the interface that the kernel's ib_ipoib has made on it. */
@@ -19,7 +19,7 @@ export async function makeInfiniBand(deviceId: string): Promise<InfiniBandDevice
 
 /** The IPoIB interface of a function in the initial namespace, if there is one. */
 export function ipoibOf(deviceId: string): string | undefined {
-  return names(`/sys/bus/pci/devices/${deviceId}/net`).find((name) => /^ib\d/.test(name));
+  return names(`/sys/bus/pci/devices/${deviceId}/net`).find(isIpoib);
 }
 
 /** Removes the device that `makeInfiniBand` made, wherever it is. */
