@@ -1,10 +1,10 @@
 // The last module of the program that runs in the guest: the others have declared their cases by now.
-// Arguments: see programs.ts and options.ts, then a part of the names of cases to run, which are all when it is missing,
-// and "short-set" if only those of the short set are to run.
+// Arguments: see programs.ts and options.ts, then "short-set" if only those cases are to run, and a part of the names of
+// the cases. That is last, since an empty argument does not come through.
 import { caseNames, installPlugin, runCases } from "../rig/vm/guest/harness.ts";
 import { LACKS, leftOutReason, parseRelease, SHORT_SET } from "./kernels.ts";
 
-const [, , , , part = "", set] = Deno.args;
+const [, , , , set, part = ""] = Deno.args;
 const kernel = parseRelease(Deno.osRelease());
 const isOneOf = (parts: string[]) => (name: string) => parts.some((part) => name.includes(part));
 

@@ -45,7 +45,8 @@ export async function unpackKernel(
   const temporaryIn = dirname(directory); // /tmp may be too small
   progress(`kernel: asking for the newest Linux ${series} ...`);
   await using suite = await openSuite(suiteOf(series), temporaryIn).catch((cause) => {
-    throw unavailable(series, cause instanceof Error ? cause.message.split("\n").at(-1)! : `${cause}`, cause);
+    // apt's last line is the reason
+    throw unavailable(series, `${cause.message}`.split("\n").at(-1)!.replace(/^E: /, ""), cause);
   });
   const release = await newestRelease(suite, series);
   const downloads = await Deno.makeTempDir({ dir: temporaryIn });
@@ -79,7 +80,7 @@ export async function unpackKernel(
 }
 
 function unavailable(series: Series, reason: string, cause?: unknown): KernelUnavailable {
-  return new KernelUnavailable(`Linux ${series} is not to be had: ${suiteOf(series)}: ${reason}`, { cause });
+  return new KernelUnavailable(`Linux ${series} is not to be had: ${reason}`, { cause });
 }
 
 /** As in `6.1.0-56-amd64` or `7.3.4+deb13-amd64`; others are for clouds or real time. */
@@ -88,7 +89,7 @@ async function newestRelease(suite: Suite, series: Series): Promise<string> {
   const plain = /^linux-image-([\d.]+(-\d+|\+deb\d+)-amd64)$/;
   const releases = (await suite.packageNames(prefix)).flatMap((name) => plain.exec(name)?.[1] ?? []);
   const newest = releases.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
-  if (newest === undefined) throw unavailable(series, `no package ${prefix}*-amd64`);
+  if (newest === undefined) throw unavailable(series, `${suiteOf(series)} has no package ${prefix}*-amd64`);
   return newest;
 }
 
