@@ -187,14 +187,15 @@ function awaitReturn(node: Node, record: StoredRecord): Whereabouts {
 /**
  * A device is in the host namespace if the kernel finds it there by its index; sysfs shows it late. An index that is not
  * there is away, unless all devices that the function has are there: then the driver was rebound, or unbound, and the
- * index has gone for good.
+ * index has gone for good. A device can arrive between these two questions, so then the first is asked again.
  */
 function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Whereabouts {
-  const onHost = devices.map(({ index }) =>
-    index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index)
-  );
+  const find = () =>
+    devices.map(({ index }) => index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index));
+  const onHost = find();
   const away = devices.filter((_, at) => !onHost[at]);
-  return { onHost, away: away.length > 0 && areAllOnHost(kernel, deviceId) ? [] : away };
+  if (away.length === 0 || !areAllOnHost(kernel, deviceId)) return { onHost, away };
+  return { onHost: find(), away: [] };
 }
 
 /**

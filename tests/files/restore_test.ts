@@ -255,3 +255,22 @@ Deno.test("DEL finds the namespace that holds a device without uverbs device, wh
   node.assertForgotten();
   assertEquals(node.kernel.held.has(HELD), true);
 });
+
+Deno.test("a device that arrives between the question to netlink and the one to sysfs has not gone", async () => {
+  using node = await TestNode.added();
+  node.device.name = "rdma_net1";
+  node.write(FILE, node.record({ devices: [{ index: 2, hostName: "mlx5_2", podName: "rdma_net1" }] }));
+  node.endPod();
+  node.device.hiddenFrom = HIDDEN;
+  const ask = node.kernel.getBusDevice.bind(node.kernel);
+  node.kernel.getBusDevice = (id) => {
+    if (node.kernel.sleptMs >= 200) {
+      delete node.device.hiddenFrom;
+      node.device.space = node.kernel.host;
+    }
+    return ask(id);
+  };
+  await node.succeed("DEL");
+  assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
