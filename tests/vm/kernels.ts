@@ -15,7 +15,7 @@ export interface Lack {
 
 export const LACKS = {
   auxiliaryBus: {
-    reason: "no auxiliary bus before 5.11, so no scalable functions",
+    reason: "no auxiliary bus before 5.11",
     since: [5, 11],
     cases: [
       "scalable function",
@@ -42,6 +42,7 @@ export const LACKS = {
       "rig: an IPoIB interface has the function as parent",
       "vf-mac: list tells why a function is not ready, and where its devices are",
       "vf-mac: a function whose netdev is in a pod is refused and named",
+      "vf-mac: a pod with its own MAC address is as ready as others",
     ],
   },
   bindError: {
