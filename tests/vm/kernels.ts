@@ -15,7 +15,7 @@ export interface Lack {
 
 export const LACKS = {
   auxiliaryBus: {
-    reason: "no auxiliary bus before 5.11, so no scalable functions",
+    reason: "no auxiliary bus before 5.11",
     since: [5, 11],
     cases: [
       "scalable function",
@@ -29,7 +29,10 @@ export const LACKS = {
   netnsCookie: {
     reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
     since: [5, 14],
-    cases: ["kernel: cookies and inodes tell namespaces apart"],
+    cases: [
+      "kernel: cookies and inodes tell namespaces apart",
+      "check: the namespace has gone, or its path leads to another",
+    ],
   },
   linkParent: {
     reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
@@ -37,7 +40,15 @@ export const LACKS = {
     cases: [
       "the parent of the interface in the pod",
       "rig: an IPoIB interface has the function as parent",
+      "vf-mac: list tells why a function is not ready, and where its devices are",
+      "vf-mac: a function whose netdev is in a pod is refused and named",
+      "vf-mac: a pod with its own MAC address is as ready as others",
     ],
+  },
+  bindError: {
+    reason: "no errors of drivers from a bind by hand before 5.14: all are ENODEV",
+    since: [5, 14],
+    cases: ["vf-mac: a driver that never comes back is reported"],
   },
   subDevices: {
     reason: "no sub-devices before 6.11",

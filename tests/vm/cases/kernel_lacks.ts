@@ -1,8 +1,7 @@
 // What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
 import assert from "node:assert/strict";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
-import { names } from "../../rig/vm/guest/functions.ts";
-import { sh, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { names, setSimParameter, sh, shOk, unbind, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
 /** Whether the running kernel has what the older ones lack. */
@@ -14,6 +13,17 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
   },
   linkParent: async () =>
     (await shOk(`ip -details link show ${vf(0).netdev}`)).includes(`parentdev ${vf(0).deviceId}`),
+  bindError: () => {
+    const { deviceId } = vf(0);
+    unbind(deviceId);
+    setSimParameter("refuse_binds", 1);
+    try {
+      Deno.writeTextFileSync("/sys/bus/pci/drivers/igbvf/bind", deviceId);
+    } catch (error) {
+      return /resource busy/.test(`${error}`);
+    }
+    throw new Error("The bind did not fail");
+  },
   subDevices: async () => {
     const added = await sh(`rdma dev add smi1 type SMI parent ${vf(0).rdmaDevice}`);
     if (added.code === 0) await shOk("rdma dev del smi1");

@@ -7,7 +7,7 @@ export const PROJECT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "");
 /** The project's examples. */
 export const EXAMPLES = `${PROJECT}/examples`;
 /** The project's systemd units. */
-export const DEPLOYMENT = `${PROJECT}/deployment`;
+export const DEPLOYMENT = `${PROJECT}/deployment/systemd`;
 /** What kubelet says to a runtime. */
 export const CRI_PROTO = `${PROJECT}/tests/rig/vm/guest/cri/runtime.proto`;
 /** Where a node has it. */
