@@ -5,12 +5,14 @@ import { EAGAIN, SyscallError } from "../sys/errno.ts";
 import { openForReading } from "../sys/fd.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
+import { mountSysfs } from "../sys/mount.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
 import * as functions from "./functions.ts";
 import type {
   BusDevice,
   FunctionDevices,
+  IpAddress,
   Kernel,
   Link,
   LinkDetails,
@@ -18,6 +20,7 @@ import type {
   NodeKernel,
   OtherNetnsList,
   PhysicalFunction,
+  Port,
   RdmaDevice,
   RdmaMode,
   RdmaNode,
@@ -26,6 +29,7 @@ import type {
   VirtualFunction,
 } from "./kernel.ts";
 import * as links from "./links.ts";
+import { listPorts, toIpAddress } from "./ports.ts";
 import { listOtherNetns } from "./processes.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
@@ -172,6 +176,16 @@ class LinuxNetns implements Netns {
 
   getLink(name: string): Link | undefined {
     return links.getLink(this.socket(NETLINK_ROUTE), name);
+  }
+
+  listAddresses(link: number): IpAddress[] {
+    const addresses = links.listAddresses(this.socket(NETLINK_ROUTE));
+    return addresses.filter((address) => address.link === link).map(toIpAddress);
+  }
+
+  listPorts(name: string, gidLimit: number): Port[] {
+    using sysfs = inNetns(this.#netns, mountSysfs);
+    return listPorts(`/proc/self/fd/${sysfs.number}`, name, gidLimit);
   }
 }
 

@@ -125,6 +125,9 @@ const RTM_GETADDR = 22;
 /** sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h). */
 const IFADDRMSG_LENGTH = 8;
 
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+
 const IFLA_ADDRESS = 1;
 const IFLA_PERM_ADDRESS = 54;
 const IFLA_VF_IB_NODE_GUID = 10;
@@ -181,10 +184,28 @@ export function addressesRequest(): Request {
   };
 }
 
-/** Reads one RTM_NEWADDR: the index of the link that has the address. @throws {DecodeError} when it is cut off */
-export function decodeAddressLink(payload: Uint8Array): number {
-  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
-  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
+/** An IP address of a link. */
+export interface LinkAddress {
+  /** Index of the link. */
+  readonly link: number;
+  /** 4 or 16 bytes; empty when the kernel did not say. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Decodes one RTM_NEWADDR. Where a peer is set, IFA_ADDRESS is the peer's address and IFA_LOCAL the link's.
+ *
+ * @throws {DecodeError} when it is cut off
+ */
+export function decodeAddress(payload: Uint8Array): LinkAddress {
+  if (payload.length < IFADDRMSG_LENGTH) {
+    throw new DecodeError(
+      `Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`,
+    );
+  }
+  const attributes = decodeAttributes(payload.subarray(IFADDRMSG_LENGTH));
+  const bytes = getBytes(attributes, IFA_LOCAL) ?? getBytes(attributes, IFA_ADDRESS) ?? new Uint8Array();
+  return { link: viewOf(payload).getUint32(4, true), bytes };
 }
 
 /**

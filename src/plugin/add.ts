@@ -1,7 +1,7 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Netns } from "../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { acquireDevices } from "./acquire.ts";
 import { type PlannedDevice, resolveDeviceId } from "./device.ts";
@@ -17,9 +17,11 @@ import {
   type Attachment,
   attachmentOf,
   type AttachmentRecord,
+  getRecordedDevice,
   isRecordOf,
   type OwnRecord,
 } from "./record.ts";
+import { requireReady } from "./ready.ts";
 import { restoreDevices } from "./restore.ts";
 import { messageOf } from "../sys/errno.ts";
 
@@ -43,11 +45,29 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   }
 }
 
-/**
- * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends;
- * when anything fails, printing included, the devices are restored to the host again.
- */
+/** When anything fails, printing included, the devices are restored to the host again. */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
+  const { record, isNew } = placeDevices(call, node, pod, template);
+  try {
+    requireReady(call, node.kernel, pod, listRecordedDevices(pod, record));
+    print();
+  } catch (error) {
+    if (isNew) rollBack(call, node, record);
+    throw error;
+  }
+}
+
+/** An attachment's record, and whether this call made it. */
+interface Placed {
+  readonly record: AttachmentRecord;
+  readonly isNew: boolean;
+}
+
+/**
+ * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends.
+ * The lock is held no longer than this, since what follows can wait for the link.
+ */
+function placeDevices(call: Call, node: Node, pod: Netns, template: string | undefined): Placed {
   const { environment, config, log } = call;
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
@@ -65,7 +85,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
     finish(call, node, earlier, pod, deviceInfo);
-    return print();
+    return { record: earlier, isNew: false };
   }
   if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
@@ -74,7 +94,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   let record = newRecord(attachment, deviceId, devices, node, pod);
   state.save(record);
   using rollback = new DisposableStack();
-  rollback.defer(() => undo(call, node, { file, ...record }));
+  rollback.defer(() => tryToUndo(call.log, file, () => undo(call, node, { file, ...record })));
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
@@ -86,8 +106,8 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     state.save(record);
   }
   finish(call, node, record, pod, deviceInfo);
-  print();
   rollback.move();
+  return { record, isNew: true };
 }
 
 /**
@@ -159,14 +179,18 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
 function finish(
   { config }: Call,
   { kernel }: Node,
-  { devices }: AttachmentRecord,
+  record: AttachmentRecord,
   pod: Netns,
   deviceInfo: DeviceInfoFile | undefined,
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
-  const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
+  const inPod = listRecordedDevices(pod, record);
   if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
   deviceInfo?.write(inPod.map(({ name }) => name));
+}
+
+function listRecordedDevices(pod: Netns, { devices }: AttachmentRecord): RdmaDevice[] {
+  return devices.flatMap((device) => getRecordedDevice(pod, device) ?? []);
 }
 
 /** Puts a device into the pod, under the name planned for it if it can be had. @returns the name it got */
@@ -210,11 +234,25 @@ function vanished(name: string, pod: Netns): CniError {
   );
 }
 
+/** Undoes what was done before the lock was given up: by now a DEL may have ended the attachment. */
+function rollBack(call: Call, node: Node, { bootTimeUs }: AttachmentRecord): void {
+  const { kernel, state } = node;
+  const attachment = attachmentOf(call);
+  tryToUndo(call.log, state.fileOf(attachment), () => {
+    using _lock = takeLock(kernel, state.directory);
+    const found = state.load(attachment);
+    if (found && isRecord(found) && found.bootTimeUs === bootTimeUs) undo(call, node, found);
+  });
+}
+
 function undo({ environment, log }: Call, node: Node, record: StoredRecord): void {
+  if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
+}
+
+function tryToUndo(log: Log, file: string, work: () => void): void {
   try {
-    if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
+    work();
   } catch (error) {
-    const reason = messageOf(error);
-    log.error(`Rolling back failed, the record ${record.file} stays for DEL: ${reason}`);
+    log.error(`Rolling back failed, the record ${file} stays for DEL: ${messageOf(error)}`);
   }
 }

@@ -1,11 +1,12 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
-import type { Netns } from "../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
 import { isRecorded } from "./namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
+import { requireReady } from "./ready.ts";
 import { isRecord } from "./state.ts";
 import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
 
@@ -13,7 +14,7 @@ import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } fr
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the
  * interfaces that the result names. Where the configuration lets a pod go without a device, that it still has none.
  *
- * @throws {CniError} code 113 when something is missing
+ * @throws {CniError} code 113 when something is missing, 116 when a device must be ready and is not
  */
 export function check(call: Call, node: Node): void {
   const { environment, config } = call;
@@ -34,7 +35,7 @@ export function check(call: Call, node: Node): void {
 function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
   const record = loadRecord(call, node);
-  if (record) return checkDevices(record, pod);
+  if (record) return requireReady(call, node.kernel, pod, checkDevices(record, pod));
   // An ADD that found no RDMA device left no record.
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
@@ -53,13 +54,14 @@ function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
   return found && isRecordOf(found, attachment) ? found : undefined;
 }
 
-function checkDevices(record: AttachmentRecord, pod: Netns): void {
+/** @returns the devices */
+function checkDevices(record: AttachmentRecord, pod: Netns): RdmaDevice[] {
   if (record.netns && !isRecorded(pod, record.netns)) {
     throw missing(
       `the devices were moved to another namespace than the one that ${JSON.stringify(pod.path)} is now`,
     );
   }
-  for (const recorded of record.devices) {
+  return record.devices.map((recorded) => {
     const { index, podName, hostName } = recorded;
     const device = getRecordedDevice(pod, recorded);
     const more = [
@@ -73,7 +75,8 @@ function checkDevices(record: AttachmentRecord, pod: Netns): void {
       throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
     }
     if (device.name !== podName) throw missing(`${wanted} is called ${JSON.stringify(device.name)} by now`);
-  }
+    return device;
+  });
 }
 
 function missing(what: string): CniError {

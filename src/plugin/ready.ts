@@ -1,0 +1,109 @@
+/** Whether a pod can use the RDMA devices that it has. */
+import type { Call } from "./config.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Kernel, Netns, Port, RdmaDevice } from "../kernel/kernel.ts";
+import { messageOf } from "../sys/errno.ts";
+import { poll } from "./node.ts";
+
+/** Enough for the addresses of most pods. Reading a whole table takes longer than the plugin may need. */
+const FIRST_GIDS = 16;
+
+/** What was found of a pod's devices. */
+interface Findings {
+  /** A line for each device. */
+  readonly lines: readonly string[];
+  /** What keeps the pod from using them. */
+  readonly faults: readonly string[];
+}
+
+type PortsOf = ReadonlyMap<RdmaDevice, readonly Port[]>;
+
+/**
+ * Logs the state of devices that are in the pod: their uverbs device, ports and RoCE v2 GIDs. A port that is not active,
+ * and an address of the pod's interface that no RoCE device has a GID for, are warnings. With `requireActive` they are an
+ * error once `readyTimeoutMs` are over.
+ *
+ * @throws {CniError} code 116
+ */
+export function requireReady(call: Call, kernel: Kernel, pod: Netns, devices: readonly RdmaDevice[]): void {
+  const { config, log } = call;
+  const timeoutMs = config.requireActive ? config.readyTimeoutMs : 0;
+  let found: Findings = { lines: [], faults: [] };
+  try {
+    poll(kernel, timeoutMs, () => {
+      found = inspect(call, pod, devices);
+      return found.faults.length === 0 || undefined;
+    });
+  } catch (cause) {
+    const reason = `the state of the pod's RDMA devices cannot be read: ${messageOf(cause)}`;
+    if (!config.requireActive) return log.debug(reason);
+    throw notReady(pod, timeoutMs, [reason], cause);
+  }
+  for (const line of found.lines) log.info(line);
+  if (config.requireActive && found.faults.length > 0) throw notReady(pod, timeoutMs, found.faults);
+  for (const fault of found.faults) log.warning(fault);
+}
+
+function inspect(call: Call, pod: Netns, devices: readonly RdmaDevice[]): Findings {
+  const listPorts = (gidLimit: number): PortsOf =>
+    new Map(devices.map((device) => [device, pod.listPorts(device.name, gidLimit)]));
+  const ports = listPorts(FIRST_GIDS);
+  return {
+    lines: devices.map((device) => describeDevice(device, pod.getUverbs(device.index), ports.get(device)!)),
+    faults: [
+      ...devices.flatMap((device) => findPortFaults(device, ports.get(device)!)),
+      ...findGidFaults(call, pod, ports, () => listPorts(Infinity)),
+    ],
+  };
+}
+
+function describeDevice({ name, index }: RdmaDevice, uverbs: string | undefined, ports: readonly Port[]) {
+  const parts = [uverbs ? `/dev/infiniband/${uverbs}` : "no uverbs device", ...ports.map(describePort)];
+  return `RDMA device ${name} (index ${index}) has ${parts.join("; ")}`;
+}
+
+function describePort({ number, state, isRoce, gids, hasMoreGids }: Port): string {
+  if (!isRoce) return `port ${number} ${state}`;
+  const indexes = gids.filter(({ isRoceV2 }) => isRoceV2).map(({ index }) => index).join(", ");
+  const more = hasMoreGids ? ` among the first ${FIRST_GIDS}` : "";
+  return `port ${number} ${state}, RoCE v2 GID indexes${more}: ${indexes || "none"}`;
+}
+
+function findPortFaults({ name }: RdmaDevice, ports: readonly Port[]): string[] {
+  if (ports.length === 0) return [`RDMA device ${name} shows no port`];
+  return ports.filter(({ isActive }) => !isActive).map(({ number, state }) =>
+    `port ${number} of RDMA device ${name} is in state ${JSON.stringify(state)}, want "4: ACTIVE"`
+  );
+}
+
+/** A function can have a device for each of its ports, so it is enough that one device has a GID. */
+function findGidFaults(
+  call: Call,
+  pod: Netns,
+  ports: PortsOf,
+  listAllPorts: () => PortsOf,
+): string[] {
+  const { ifname } = call.environment;
+  const roce = [...ports.values()].flat().filter(({ isRoce }) => isRoce);
+  const link = roce.length > 0 ? pod.getLink(ifname) : undefined;
+  if (!link) return [];
+  const addresses = pod.listAddresses(link.index);
+  const gids = new Set(roce.flatMap(({ gids }) => gids).map(({ gid }) => gid));
+  const missing = addresses.filter(({ gid }) => !gids.has(gid)).map(({ text }) => text);
+  if (missing.length === 0) return [];
+  if (roce.some(({ hasMoreGids }) => hasMoreGids)) {
+    return findGidFaults(call, pod, listAllPorts(), listAllPorts);
+  }
+  const names = [...ports.keys()].map(({ name }) => name).join(", ");
+  return [`RDMA device ${names} has no GID for ${missing.join(", ")}, which interface ${ifname} has`];
+}
+
+function notReady(pod: Netns, timeoutMs: number, faults: readonly string[], cause?: unknown): CniError {
+  const waited = timeoutMs > 0 ? ` after ${timeoutMs} ms` : "";
+  return new CniError(
+    ErrorCode.deviceNotReady,
+    `Cannot use RDMA in ${JSON.stringify(pod.path)}${waited}: ${faults.join("; ")}`,
+    'the link, or the address, may come later: "readyTimeoutMs" waits for it; without "requireActive" this is a warning',
+    { cause },
+  );
+}
