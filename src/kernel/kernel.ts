@@ -46,12 +46,21 @@ export interface Netns extends Disposable {
   /** The IP addresses of a link. */
   listAddresses(link: number): IpAddress[];
   /**
-   * The ports of an RDMA device by its name; none when it is not here.
+   * Opens the ports of an RDMA device by its name; undefined when it is not here. What is open stays so wherever the
+   * device is moved, and whatever it is called there.
+   *
+   * @throws {SyscallError} where no sysfs of the namespace can be mounted; the host's is there already
+   */
+  openPorts(name: string): OpenPorts | undefined;
+}
+
+export interface OpenPorts extends Disposable {
+  /**
+   * The ports as they are now; none when the device has gone.
    *
    * @param gidLimit how many entries of each GID table to read
-   * @throws {SyscallError} where no sysfs of the namespace can be mounted
    */
-  listPorts(name: string, gidLimit: number): Port[];
+  list(gidLimit: number): Port[];
 }
 
 /** An IP address of the pod. */

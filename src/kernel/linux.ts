@@ -18,9 +18,9 @@ import type {
   LinkDetails,
   Netns,
   NodeKernel,
+  OpenPorts,
   OtherNetnsList,
   PhysicalFunction,
-  Port,
   RdmaDevice,
   RdmaMode,
   RdmaNode,
@@ -29,7 +29,7 @@ import type {
   VirtualFunction,
 } from "./kernel.ts";
 import * as links from "./links.ts";
-import { listPorts, toIpAddress } from "./ports.ts";
+import { openPorts, toIpAddress } from "./ports.ts";
 import { listOtherNetns } from "./processes.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
@@ -183,9 +183,10 @@ class LinuxNetns implements Netns {
     return addresses.filter((address) => address.link === link).map(toIpAddress);
   }
 
-  listPorts(name: string, gidLimit: number): Port[] {
+  openPorts(name: string): OpenPorts | undefined {
+    if (this.#netns === getHostNetns()) return openPorts("/sys", name);
     using sysfs = inNetns(this.#netns, mountSysfs);
-    return listPorts(`/proc/self/fd/${sysfs.number}`, name, gidLimit);
+    return openPorts(`/proc/self/fd/${sysfs.number}`, name);
   }
 }
 

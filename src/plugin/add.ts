@@ -21,7 +21,7 @@ import {
   isRecordOf,
   type OwnRecord,
 } from "./record.ts";
-import { requireReady } from "./ready.ts";
+import { DevicePorts, requireReady } from "./ready.ts";
 import { restoreDevices } from "./restore.ts";
 import { messageOf } from "../sys/errno.ts";
 
@@ -47,9 +47,10 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
 
 /** When anything fails, printing included, the devices are restored to the host again. */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
-  const { record, isNew } = placeDevices(call, node, pod, template);
+  using ports = new DevicePorts();
+  const { record, isNew } = placeDevices(call, node, pod, template, ports);
   try {
-    requireReady(call, node.kernel, pod, listRecordedDevices(pod, record));
+    requireReady(call, node.kernel, pod, listRecordedDevices(pod, record), ports);
     print();
   } catch (error) {
     if (isNew) rollBack(call, node, record);
@@ -67,7 +68,13 @@ interface Placed {
  * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends.
  * The lock is held no longer than this, since what follows can wait for the link.
  */
-function placeDevices(call: Call, node: Node, pod: Netns, template: string | undefined): Placed {
+function placeDevices(
+  call: Call,
+  node: Node,
+  pod: Netns,
+  template: string | undefined,
+  ports: DevicePorts,
+): Placed {
   const { environment, config, log } = call;
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
@@ -98,6 +105,9 @@ function placeDevices(call: Call, node: Node, pod: Netns, template: string | und
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
+  }
+  for (const { index, hostName: name } of devices.filter(isOnHost)) {
+    ports.open(kernel.getHostNetns(), { index, name });
   }
   const names = new Map(devices.map((device) => [device.index, place(call, node, pod, device)]));
   verify(devices.filter(isOnHost), log, pod, links);

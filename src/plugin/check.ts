@@ -6,7 +6,7 @@ import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
 import { isRecorded } from "./namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { requireReady } from "./ready.ts";
+import { DevicePorts, requireReady } from "./ready.ts";
 import { isRecord } from "./state.ts";
 import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
 
@@ -35,7 +35,10 @@ export function check(call: Call, node: Node): void {
 function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
   const record = loadRecord(call, node);
-  if (record) return requireReady(call, node.kernel, pod, checkDevices(record, pod));
+  if (record) {
+    using ports = new DevicePorts();
+    return requireReady(call, node.kernel, pod, checkDevices(record, pod), ports);
+  }
   // An ADD that found no RDMA device left no record.
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));

@@ -1,7 +1,7 @@
 /** Whether a pod can use the RDMA devices that it has. */
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel, Netns, Port, RdmaDevice } from "../kernel/kernel.ts";
+import type { Kernel, Netns, OpenPorts, Port, RdmaDevice } from "../kernel/kernel.ts";
 import { messageOf } from "../sys/errno.ts";
 import { poll } from "./node.ts";
 
@@ -16,7 +16,29 @@ interface Findings {
   readonly faults: readonly string[];
 }
 
-type PortsOf = ReadonlyMap<RdmaDevice, readonly Port[]>;
+/**
+ * The ports of devices, by the devices' indexes. Those of a device that is about to move are opened on the host, whose
+ * sysfs is there: to mount one of the pod and to take it down again lasts longer than all the rest.
+ */
+export class DevicePorts implements Disposable {
+  readonly #open = new Map<number, OpenPorts>();
+
+  open(netns: Netns, { index, name }: RdmaDevice): void {
+    const ports = this.#open.has(index) ? undefined : netns.openPorts(name);
+    if (ports) this.#open.set(index, ports);
+  }
+
+  list({ index }: RdmaDevice, gidLimit: number): Port[] {
+    return this.#open.get(index)?.list(gidLimit) ?? [];
+  }
+
+  [Symbol.dispose](): void {
+    for (const ports of this.#open.values()) ports[Symbol.dispose]();
+  }
+}
+
+/** What the devices' ports are now, given how many entries of each GID table to read. */
+type ListPorts = (gidLimit: number) => ReadonlyMap<RdmaDevice, readonly Port[]>;
 
 /**
  * Logs the state of devices that are in the pod: their uverbs device, ports and RoCE v2 GIDs. A port that is not active,
@@ -25,13 +47,25 @@ type PortsOf = ReadonlyMap<RdmaDevice, readonly Port[]>;
  *
  * @throws {CniError} code 116
  */
-export function requireReady(call: Call, kernel: Kernel, pod: Netns, devices: readonly RdmaDevice[]): void {
+export function requireReady(
+  call: Call,
+  kernel: Kernel,
+  pod: Netns,
+  devices: readonly RdmaDevice[],
+  ports: DevicePorts,
+): void {
   const { config, log } = call;
   const timeoutMs = config.requireActive ? config.readyTimeoutMs : 0;
   let found: Findings = { lines: [], faults: [] };
   try {
+    for (const device of devices) ports.open(pod, device);
     poll(kernel, timeoutMs, () => {
-      found = inspect(call, pod, devices);
+      found = inspect(
+        call,
+        pod,
+        devices,
+        (gidLimit) => new Map(devices.map((device) => [device, ports.list(device, gidLimit)])),
+      );
       return found.faults.length === 0 || undefined;
     });
   } catch (cause) {
@@ -44,15 +78,13 @@ export function requireReady(call: Call, kernel: Kernel, pod: Netns, devices: re
   for (const fault of found.faults) log.warning(fault);
 }
 
-function inspect(call: Call, pod: Netns, devices: readonly RdmaDevice[]): Findings {
-  const listPorts = (gidLimit: number): PortsOf =>
-    new Map(devices.map((device) => [device, pod.listPorts(device.name, gidLimit)]));
+function inspect(call: Call, pod: Netns, devices: readonly RdmaDevice[], listPorts: ListPorts): Findings {
   const ports = listPorts(FIRST_GIDS);
   return {
     lines: devices.map((device) => describeDevice(device, pod.getUverbs(device.index), ports.get(device)!)),
     faults: [
       ...devices.flatMap((device) => findPortFaults(device, ports.get(device)!)),
-      ...findGidFaults(call, pod, ports, () => listPorts(Infinity)),
+      ...findGidFaults(call, pod, ports, listPorts),
     ],
   };
 }
@@ -80,8 +112,8 @@ function findPortFaults({ name }: RdmaDevice, ports: readonly Port[]): string[] 
 function findGidFaults(
   call: Call,
   pod: Netns,
-  ports: PortsOf,
-  listAllPorts: () => PortsOf,
+  ports: ReturnType<ListPorts>,
+  listPorts: ListPorts,
 ): string[] {
   const { ifname } = call.environment;
   const roce = [...ports.values()].flat().filter(({ isRoce }) => isRoce);
@@ -92,7 +124,7 @@ function findGidFaults(
   const missing = addresses.filter(({ gid }) => !gids.has(gid)).map(({ text }) => text);
   if (missing.length === 0) return [];
   if (roce.some(({ hasMoreGids }) => hasMoreGids)) {
-    return findGidFaults(call, pod, listAllPorts(), listAllPorts);
+    return findGidFaults(call, pod, listPorts(Infinity), listPorts);
   }
   const names = [...ports.keys()].map(({ name }) => name).join(", ");
   return [`RDMA device ${names} has no GID for ${missing.join(", ")}, which interface ${ifname} has`];

@@ -4,6 +4,7 @@ import type {
   Kernel,
   Link,
   Netns,
+  OpenPorts,
   Port,
   RdmaDevice,
   RdmaMode,
@@ -337,15 +338,24 @@ class MemoryNetns implements Netns {
     return this.space.addresses?.get(link) ?? [];
   }
 
-  listPorts(name: string, gidLimit: number): Port[] {
-    const { sysfsErrno } = this.kernel;
-    if (sysfsErrno !== undefined) throw new SyscallError("mount a sysfs: fsopen", sysfsErrno);
-    const ports = this.#visible().find((device) => device.name === name)?.ports ?? [];
-    return ports.map((port) => ({
-      ...port,
-      gids: port.gids.filter(({ index }) => index < gidLimit),
-      hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
-    }));
+  openPorts(name: string): OpenPorts | undefined {
+    const { kernel, space } = this;
+    if (space !== kernel.host && kernel.sysfsErrno !== undefined) {
+      throw new SyscallError("mount a sysfs: fsopen", kernel.sysfsErrno);
+    }
+    const device = this.#visible().find((device) => device.name === name && !isHidden(device, "sysfs"));
+    if (!device) return undefined;
+    const ports = {
+      list: (gidLimit: number) =>
+        device.ports.map((port) => ({
+          ...port,
+          gids: port.gids.filter(({ index }) => index < gidLimit),
+          hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
+        })),
+      [Symbol.dispose]: () => void kernel.open.delete(ports),
+    };
+    kernel.open.add(ports);
+    return ports;
   }
 
   #find(what: string, index: number): Device {
