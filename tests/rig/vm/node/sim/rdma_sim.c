@@ -41,10 +41,6 @@ static bool kernel_verbs;
 module_param(kernel_verbs, bool, 0644);
 MODULE_PARM_DESC(kernel_verbs, "devices have the verbs that ib_core's clients in the kernel want, RDMA CM among them, though all refuse (next bind)");
 
-static bool gid_table;
-module_param(gid_table, bool, 0644);
-MODULE_PARM_DESC(gid_table, "devices have a GID table that ib_core fills with the addresses of their netdev, as RoCE devices have (next bind)");
-
 static uint port_state = IB_PORT_ACTIVE;
 module_param(port_state, uint, 0644);
 MODULE_PARM_DESC(port_state, "state of every port: 1 down, 4 active (at once)");
@@ -183,22 +179,6 @@ static void sim_disassociate_ucontext(struct ib_ucontext *context)
 
 static const struct ib_device_ops sim_movable_ops = {
 	.disassociate_ucontext = sim_disassociate_ucontext,
-};
-
-/* With these operations ib_core keeps the GID table (ib_verbs.h, rdma_cap_roce_gid_table). */
-static int sim_add_gid(const struct ib_gid_attr *attr, void **context)
-{
-	return 0;
-}
-
-static int sim_del_gid(const struct ib_gid_attr *attr, void **context)
-{
-	return 0;
-}
-
-static const struct ib_device_ops sim_gid_table_ops = {
-	.add_gid = sim_add_gid,
-	.del_gid = sim_del_gid,
 };
 
 /* ---- Verbs that the kernel's own clients want to see (device.c, ib_device_check_mandatory) ---- */
@@ -345,8 +325,6 @@ static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 	ib_set_device_ops(&sim->ib, &sim_ops);
 	if (!immovable || number < immovable)
 		ib_set_device_ops(&sim->ib, &sim_movable_ops);
-	if (gid_table)
-		ib_set_device_ops(&sim->ib, &sim_gid_table_ops);
 	if (kernel_verbs)
 		ib_set_device_ops(&sim->ib, &sim_kernel_verbs_ops);
 	return sim;
