@@ -1,7 +1,7 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { acquireDevices } from "./acquire.ts";
 import { type PlannedDevice, resolveDeviceId } from "./device.ts";
@@ -17,7 +17,6 @@ import {
   type Attachment,
   attachmentOf,
   type AttachmentRecord,
-  getRecordedDevice,
   isRecordOf,
   type OwnRecord,
 } from "./record.ts";
@@ -50,7 +49,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   using ports = new DevicePorts();
   const { record, isNew } = placeDevices(call, node, pod, template, ports);
   try {
-    requireReady(call, node.kernel, pod, listRecordedDevices(pod, record), ports);
+    requireReady(call, node.kernel, pod, record, ports);
     print();
   } catch (error) {
     if (isNew) rollBack(call, node, record);
@@ -189,18 +188,14 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
 function finish(
   { config }: Call,
   { kernel }: Node,
-  record: AttachmentRecord,
+  { devices }: AttachmentRecord,
   pod: Netns,
   deviceInfo: DeviceInfoFile | undefined,
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
-  const inPod = listRecordedDevices(pod, record);
+  const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
   if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
   deviceInfo?.write(inPod.map(({ name }) => name));
-}
-
-function listRecordedDevices(pod: Netns, { devices }: AttachmentRecord): RdmaDevice[] {
-  return devices.flatMap((device) => getRecordedDevice(pod, device) ?? []);
 }
 
 /** Puts a device into the pod, under the name planned for it if it can be had. @returns the name it got */

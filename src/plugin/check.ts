@@ -1,7 +1,7 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns } from "../kernel/kernel.ts";
 import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
 import { isRecorded } from "./namespaces.ts";
@@ -36,8 +36,9 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
   const record = loadRecord(call, node);
   if (record) {
+    checkDevices(record, pod);
     using ports = new DevicePorts();
-    return requireReady(call, node.kernel, pod, checkDevices(record, pod), ports);
+    return requireReady(call, node.kernel, pod, record, ports);
   }
   // An ADD that found no RDMA device left no record.
   if (call.config.optional) {
@@ -57,14 +58,13 @@ function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
   return found && isRecordOf(found, attachment) ? found : undefined;
 }
 
-/** @returns the devices */
-function checkDevices(record: AttachmentRecord, pod: Netns): RdmaDevice[] {
+function checkDevices(record: AttachmentRecord, pod: Netns): void {
   if (record.netns && !isRecorded(pod, record.netns)) {
     throw missing(
       `the devices were moved to another namespace than the one that ${JSON.stringify(pod.path)} is now`,
     );
   }
-  return record.devices.map((recorded) => {
+  for (const recorded of record.devices) {
     const { index, podName, hostName } = recorded;
     const device = getRecordedDevice(pod, recorded);
     const more = [
@@ -78,8 +78,7 @@ function checkDevices(record: AttachmentRecord, pod: Netns): RdmaDevice[] {
       throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
     }
     if (device.name !== podName) throw missing(`${wanted} is called ${JSON.stringify(device.name)} by now`);
-    return device;
-  });
+  }
 }
 
 function missing(what: string): CniError {

@@ -4,6 +4,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel, Netns, OpenPorts, Port, RdmaDevice } from "../kernel/kernel.ts";
 import { messageOf } from "../sys/errno.ts";
 import { poll } from "./node.ts";
+import { type AttachmentRecord, getRecordedDevice } from "./record.ts";
 
 /** Enough for the addresses of most pods. Reading a whole table takes longer than the plugin may need. */
 const FIRST_GIDS = 16;
@@ -41,7 +42,7 @@ export class DevicePorts implements Disposable {
 type ListPorts = (gidLimit: number) => ReadonlyMap<RdmaDevice, readonly Port[]>;
 
 /**
- * Logs the state of devices that are in the pod: their uverbs device, ports and RoCE v2 GIDs. A port that is not active,
+ * Logs the state of the devices that an attachment has in the pod: their uverbs device, ports and RoCE v2 GIDs. A port that is not active,
  * and an address of the pod's interface that no RoCE device has a GID for, are warnings. With `requireActive` they are an
  * error once `readyTimeoutMs` are over.
  *
@@ -51,21 +52,15 @@ export function requireReady(
   call: Call,
   kernel: Kernel,
   pod: Netns,
-  devices: readonly RdmaDevice[],
+  record: AttachmentRecord,
   ports: DevicePorts,
 ): void {
   const { config, log } = call;
   const timeoutMs = config.requireActive ? config.readyTimeoutMs : 0;
   let found: Findings = { lines: [], faults: [] };
   try {
-    for (const device of devices) ports.open(pod, device);
     poll(kernel, timeoutMs, () => {
-      found = inspect(
-        call,
-        pod,
-        devices,
-        (gidLimit) => new Map(devices.map((device) => [device, ports.list(device, gidLimit)])),
-      );
+      found = inspect(call, pod, record, ports);
       return found.faults.length === 0 || undefined;
     });
   } catch (cause) {
@@ -78,13 +73,19 @@ export function requireReady(
   for (const fault of found.faults) log.warning(fault);
 }
 
-function inspect(call: Call, pod: Netns, devices: readonly RdmaDevice[], listPorts: ListPorts): Findings {
-  const ports = listPorts(FIRST_GIDS);
+/** While it waits, a DEL can have taken the devices away. */
+function inspect(call: Call, pod: Netns, record: AttachmentRecord, ports: DevicePorts): Findings {
+  const devices = record.devices.flatMap((device) => getRecordedDevice(pod, device) ?? []);
+  for (const device of devices) ports.open(pod, device);
+  const listPorts = (gidLimit: number) =>
+    new Map(devices.map((device) => [device, ports.list(device, gidLimit)]));
+  const first = listPorts(FIRST_GIDS);
   return {
-    lines: devices.map((device) => describeDevice(device, pod.getUverbs(device.index), ports.get(device)!)),
+    lines: devices.map((device) => describeDevice(device, pod.getUverbs(device.index), first.get(device)!)),
     faults: [
-      ...devices.flatMap((device) => findPortFaults(device, ports.get(device)!)),
-      ...findGidFaults(call, pod, ports, listPorts),
+      ...devices.length < record.devices.length ? ["an RDMA device has left the pod"] : [],
+      ...devices.flatMap((device) => findPortFaults(device, first.get(device)!)),
+      ...findGidFaults(call, pod, first, listPorts),
     ],
   };
 }

@@ -143,6 +143,19 @@ for (
   });
 }
 
+Deno.test("an ADD whose attachment was deleted while it waited fails, though the port is active then", async () => {
+  using node = new TestNode();
+  node.device.ports = [DOWN];
+  node.kernel.onSleep = () => {
+    node.state.remove(FILE);
+    node.device.space = node.kernel.host;
+    node.device.ports = [PORT];
+  };
+  const { json } = await node.fail("ADD", 116, { config: { requireActive: true, readyTimeoutMs: 40 } });
+  assertStringIncludes(json.msg, "after 40 ms: an RDMA device has left the pod");
+  node.assertForgotten();
+});
+
 Deno.test("an ADD that is repeated fails too while the port is down, and leaves the device", async () => {
   using node = await TestNode.added();
   node.device.ports = [DOWN];

@@ -128,7 +128,7 @@ vmCase(
     await addNetns("next");
     const next = { netns: "next", containerId: "container2" };
     assertResult(await withKeys(one).add(next));
-    assertError(await adding, 116, /shows no port|is in state/);
+    assertError(await adding, 116, /after 8000 ms: an RDMA device has left the pod/);
     await assertInPod([one.rdmaDevice], "next");
     assertQuiet(await withKeys(one).del(next));
     assertNothingLeft();
