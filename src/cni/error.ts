@@ -25,6 +25,7 @@ export const ErrorCode = {
   deviceMissing: 113,
   nameTaken: 114,
   ipoibInPod: 115,
+  deviceNotReady: 116,
 
   kernelRefused: 120,
 } as const;

@@ -45,6 +45,45 @@ export interface Netns extends Disposable {
   listResources(index: number): ResourceCount[];
   /** A link by name, or undefined. */
   getLink(name: string): Link | undefined;
+  /** The IP addresses of a link. */
+  listAddresses(link: number): IpAddress[];
+  /**
+   * Opens the ports of an RDMA device by its name; undefined when it is not here. What is open stays so wherever the
+   * device is moved, and whatever it is called there.
+   *
+   * @throws {SyscallError} where no sysfs of the namespace can be mounted; the host's is there already
+   */
+  openPorts(name: string): OpenPorts | undefined;
+}
+
+export interface OpenPorts extends Disposable {
+  /**
+   * The ports as they are now; none when the device has gone.
+   *
+   * @param gidLimit how many entries of each GID table to read
+   */
+  list(gidLimit: number): Port[];
+}
+
+/** An IP address of the pod. */
+export interface IpAddress {
+  /** For people: IPv4 with dots, IPv6 as the GID. */
+  readonly text: string;
+  /** The entry that a RoCE device has for it, as sysfs writes it. */
+  readonly gid: string;
+}
+
+/** A port of an RDMA device. */
+export interface Port {
+  readonly number: number;
+  /** As sysfs writes it: "4: ACTIVE". */
+  readonly state: string;
+  readonly isActive: boolean;
+  readonly isRoce: boolean;
+  /** The entries in use of a RoCE port's GID table, as far as it was read. */
+  readonly gids: readonly { readonly index: number; readonly gid: string; readonly isRoceV2: boolean }[];
+  /** The GID table has more entries than were read. */
+  readonly hasMoreGids: boolean;
 }
 
 /** A device on the PCI or auxiliary bus, as the host's sysfs shows it. */

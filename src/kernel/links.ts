@@ -2,10 +2,11 @@
 import { NetlinkError } from "../netlink/error.ts";
 import {
   addressesRequest,
-  decodeAddressLink,
+  decodeAddress,
   decodeLink,
   decodeLinkDetails,
   type Link,
+  type LinkAddress,
   linkRequest,
   linksRequest,
   linkWithVfsRequest,
@@ -112,6 +113,10 @@ export function setVfGuid(
 
 /** Indexes of the links of the socket's namespace that have an IP address. */
 export function listAddressedLinks(socket: NetlinkSocket): Set<number> {
-  const addresses = socket.request("list IP addresses", addressesRequest());
-  return new Set(addresses.map(({ payload }) => decodeAddressLink(payload)));
+  return new Set(listAddresses(socket).map(({ link }) => link));
+}
+
+/** The IP addresses of all links of the socket's namespace. */
+export function listAddresses(socket: NetlinkSocket): LinkAddress[] {
+  return socket.request("list IP addresses", addressesRequest()).map(({ payload }) => decodeAddress(payload));
 }

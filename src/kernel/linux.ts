@@ -5,16 +5,19 @@ import { EAGAIN, SyscallError } from "../sys/errno.ts";
 import { openForReading } from "../sys/fd.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
+import { mountSysfs } from "../sys/mount.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
 import type {
   BusDevice,
   FunctionDevices,
+  IpAddress,
   Kernel,
   Link,
   LinkDetails,
   Netns,
   NodeKernel,
+  OpenPorts,
   OtherNetnsList,
   PhysicalFunction,
   RdmaDevice,
@@ -25,6 +28,7 @@ import type {
   VirtualFunction,
 } from "./kernel.ts";
 import * as links from "./links.ts";
+import { openPorts, toIpAddress } from "./ports.ts";
 import { listOtherNetns } from "./processes.ts";
 import * as pci from "./pci.ts";
 import { LinuxRoceQos } from "./qos.ts";
@@ -172,6 +176,17 @@ class LinuxNetns implements Netns {
 
   getLink(name: string): Link | undefined {
     return links.getLink(this.socket(NETLINK_ROUTE), name);
+  }
+
+  listAddresses(link: number): IpAddress[] {
+    const addresses = links.listAddresses(this.socket(NETLINK_ROUTE));
+    return addresses.filter((address) => address.link === link).map(toIpAddress);
+  }
+
+  openPorts(name: string): OpenPorts | undefined {
+    if (this.#netns === getHostNetns()) return openPorts("/sys", name);
+    using sysfs = inNetns(this.#netns, mountSysfs);
+    return openPorts(`/proc/self/fd/${sysfs.number}`, name);
   }
 }
 

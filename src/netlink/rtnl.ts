@@ -30,6 +30,9 @@ const IFINFOMSG_LENGTH = 16;
  */
 const IFADDRMSG_LENGTH = 8;
 
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_NUM_VF = 21;
@@ -183,14 +186,28 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   };
 }
 
+/** An IP address of a link. */
+export interface LinkAddress {
+  /** Index of the link. */
+  readonly link: number;
+  /** 4 or 16 bytes; empty when the kernel did not say. */
+  readonly bytes: Uint8Array;
+}
+
 /**
- * Decodes one RTM_NEWADDR: the index of the link that has the address.
+ * Decodes one RTM_NEWADDR. Where a peer is set, IFA_ADDRESS is the peer's address and IFA_LOCAL the link's.
  *
  * @throws {DecodeError} when it is cut off
  */
-export function decodeAddressLink(payload: Uint8Array): number {
-  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
-  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
+export function decodeAddress(payload: Uint8Array): LinkAddress {
+  if (payload.length < IFADDRMSG_LENGTH) {
+    throw new DecodeError(
+      `Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`,
+    );
+  }
+  const attributes = decodeAttributes(payload.subarray(IFADDRMSG_LENGTH));
+  const bytes = getBytes(attributes, IFA_LOCAL) ?? getBytes(attributes, IFA_ADDRESS) ?? new Uint8Array();
+  return { link: viewOf(payload).getUint32(4, true), bytes };
 }
 
 function request(attributes: Request["attributes"], flags = 0): Request {

@@ -20,6 +20,7 @@ import {
   isRecordOf,
   type OwnRecord,
 } from "./record.ts";
+import { DevicePorts, requireReady } from "./ready.ts";
 import { restoreDevices } from "./restore.ts";
 import { messageOf } from "../sys/errno.ts";
 
@@ -43,11 +44,36 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   }
 }
 
-/**
- * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends;
- * when anything fails, printing included, the devices are restored to the host again.
- */
+/** When anything fails, printing included, the devices are restored to the host again. */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
+  using ports = new DevicePorts();
+  const { record, isNew } = placeDevices(call, node, pod, template, ports);
+  try {
+    requireReady(call, node.kernel, pod, record, ports);
+    print();
+  } catch (error) {
+    if (isNew) rollBack(call, node, record);
+    throw error;
+  }
+}
+
+/** An attachment's record, and whether this call made it. */
+interface Placed {
+  readonly record: AttachmentRecord;
+  readonly isNew: boolean;
+}
+
+/**
+ * The record is written before the first rename or move, so that DEL and GC find everything whenever this process ends.
+ * The lock is held no longer than this, since what follows can wait for the link.
+ */
+function placeDevices(
+  call: Call,
+  node: Node,
+  pod: Netns,
+  template: string | undefined,
+  ports: DevicePorts,
+): Placed {
   const { environment, config, log } = call;
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
@@ -65,7 +91,7 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
     finish(call, node, earlier, pod, deviceInfo);
-    return print();
+    return { record: earlier, isNew: false };
   }
   if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
@@ -74,10 +100,13 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
   let record = newRecord(attachment, deviceId, devices, node, pod);
   state.save(record);
   using rollback = new DisposableStack();
-  rollback.defer(() => undo(call, node, { file, ...record }));
+  rollback.defer(() => tryToUndo(call.log, file, () => undo(call, node, { file, ...record })));
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
+  }
+  for (const { index, hostName: name } of devices.filter(isOnHost)) {
+    ports.open(kernel.getHostNetns(), { index, name });
   }
   const names = new Map(devices.map((device) => [device.index, place(call, node, pod, device)]));
   verify(devices.filter(isOnHost), log, pod, links);
@@ -86,8 +115,8 @@ function attach(call: Call, print: () => void, node: Node, pod: Netns, template:
     state.save(record);
   }
   finish(call, node, record, pod, deviceInfo);
-  print();
   rollback.move();
+  return { record, isNew: true };
 }
 
 /**
@@ -210,11 +239,25 @@ function vanished(name: string, pod: Netns): CniError {
   );
 }
 
+/** Undoes what was done before the lock was given up: by now a DEL may have ended the attachment. */
+function rollBack(call: Call, node: Node, { bootTimeUs }: AttachmentRecord): void {
+  const { kernel, state } = node;
+  const attachment = attachmentOf(call);
+  tryToUndo(call.log, state.fileOf(attachment), () => {
+    using _lock = takeLock(kernel, state.directory);
+    const found = state.load(attachment);
+    if (found && isRecord(found) && found.bootTimeUs === bootTimeUs) undo(call, node, found);
+  });
+}
+
 function undo({ environment, log }: Call, node: Node, record: StoredRecord): void {
+  if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
+}
+
+function tryToUndo(log: Log, file: string, work: () => void): void {
   try {
-    if (restoreDevices(node, log, record, environment.netns)) node.state.remove(record.file);
+    work();
   } catch (error) {
-    const reason = messageOf(error);
-    log.error(`Rolling back failed, the record ${record.file} stays for DEL: ${reason}`);
+    log.error(`Rolling back failed, the record ${file} stays for DEL: ${messageOf(error)}`);
   }
 }

@@ -6,6 +6,7 @@ import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
 import { isRecorded } from "./namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
+import { DevicePorts, requireReady } from "./ready.ts";
 import { isRecord } from "./state.ts";
 import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
 
@@ -13,7 +14,7 @@ import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } fr
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the
  * interfaces that the result names. Where the configuration lets a pod go without a device, that it still has none.
  *
- * @throws {CniError} code 113 when something is missing
+ * @throws {CniError} code 113 when something is missing, 116 when a device must be ready and is not
  */
 export function check(call: Call, node: Node): void {
   const { environment, config } = call;
@@ -34,7 +35,11 @@ export function check(call: Call, node: Node): void {
 function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
   const record = loadRecord(call, node);
-  if (record) return checkDevices(record, pod);
+  if (record) {
+    checkDevices(record, pod);
+    using ports = new DevicePorts();
+    return requireReady(call, node.kernel, pod, record, ports);
+  }
   // An ADD that found no RDMA device left no record.
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));

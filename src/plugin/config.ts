@@ -38,6 +38,10 @@ export interface NetworkConfig extends Config {
   /** What to do when such a name is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NonNullable<RawConfig["rdmaDeviceNameConflict"]>;
   readonly rdmaQos?: RdmaQos;
+  /** Whether ADD and CHECK fail while a device cannot be used. */
+  readonly requireActive: boolean;
+  /** How long they wait for that. */
+  readonly readyTimeoutMs: number;
   /** The device information file that the runtime asks for, below the directory of such files. */
   readonly deviceInfoFile?: string;
   /** GC: the attachments that are still there. Absent when the runtime did not say. */
@@ -97,6 +101,8 @@ export async function readConfig(
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
     ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
+    requireActive: config.requireActive ?? KEYS.requireActive.default,
+    readyTimeoutMs: config.readyTimeoutMs ?? KEYS.readyTimeoutMs.default,
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? KEYS.logLevel.default,
     ...(config.logFile ? { logFile: config.logFile } : {}),

@@ -81,6 +81,14 @@ export const KEYS = {
     closed: true,
     since: "0.1.0",
   }, "[RoCE QoS](#roce-qos) of the devices in the pod: `trafficClass`, `tos`, or both"),
+  requireActive: key(
+    { type: "boolean", default: false, since: "0.1.0" },
+    "whether ADD and CHECK fail, instead of logging a warning, while a device is [not ready](#ready-devices)",
+  ),
+  readyTimeoutMs: key(
+    { type: "integer", min: 0, max: 60_000, default: 0, since: "0.1.0" },
+    "milliseconds that ADD and CHECK wait for that with `requireActive`",
+  ),
   logLevel: key(
     { type: "enum", values: LOG_LEVELS, default: "info", since: "0.1.0" },
     "the lowest level that is logged",

@@ -26,6 +26,7 @@ export const ENOSPC = 28;
 export const EROFS = 30;
 export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
+export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
@@ -58,6 +59,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [EROFS]: ["EROFS", "read-only file system"],
   [ERANGE]: ["ERANGE", "out of range"],
   [ENAMETOOLONG]: ["ENAMETOOLONG", "name too long"],
+  [ENOSYS]: ["ENOSYS", "system call not there"],
   [ELOOP]: ["ELOOP", "symbolic link not followed"],
   [EMSGSIZE]: ["EMSGSIZE", "message too long"],
   [EPROTONOSUPPORT]: ["EPROTONOSUPPORT", "protocol not supported"],

@@ -1,6 +1,6 @@
 /**
  * The C library's calls this program needs. All are synchronous, so they run on the main thread and what setns()
- * changes holds for the calls after it. `open` and `ioctl` are variadic in C; on Linux x86_64 and aarch64 a variadic
+ * changes holds for the calls after it. `open`, `ioctl` and `syscall` are variadic in C; on Linux x86_64 and aarch64 a variadic
  * call passes integers as any other call does.
  */
 import { EINTR, SyscallError } from "./errno.ts";
@@ -23,6 +23,7 @@ const SYMBOLS = {
   sigprocmask: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int sigprocmask(int how, const sigset_t *set, sigset_t *oldset)
   sigwait: { parameters: ["buffer", "buffer"], result: "i32" }, // int sigwait(const sigset_t *set, int *sig)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)
+  syscall: { parameters: ["isize", "isize", "isize", "isize", "isize", "isize"], result: "isize" }, // long syscall(long number, ...)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" }, // ssize_t write(int fd, const void *, size_t)
 } as const satisfies Declarations;
 

@@ -87,7 +87,13 @@ const KNOWN = [
 ];
 
 /** Sentences that only look like commands. */
-const PROSE = ["rdma-cni launcher", "mount it writable", "mount keeps it", "modprobe reads that file"];
+const PROSE = [
+  "rdma-cni launcher",
+  "mount it writable",
+  "mount a sysfs",
+  "mount keeps it",
+  "modprobe reads that file",
+];
 
 /** The texts in a source that are not comments; what is filled in is X, and parts that are joined stand together. */
 function literalsOf(source: string): string[] {

@@ -10,6 +10,7 @@ import { State } from "../../src/plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { openForReading } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
+import { mountSysfs } from "../../src/sys/mount.ts";
 import {
   getHostNetns,
   inNetns,
@@ -101,6 +102,57 @@ Deno.test("a link is looked up in the namespace that is asked", async () => {
   assertEquals(netns.getLink("lo"), { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
   for (const name of ["nonexistent", "", "lo\0", "a name of more than 15 bytes", "x".repeat(5000)]) {
     assertEquals(netns.getLink(name), undefined);
+  }
+});
+
+Deno.test("the addresses of a link are had with the GIDs that RoCE devices have for them", async () => {
+  await using other = await TestNetns.create();
+  using netns = kernel.openNetns(other.path);
+  const { index } = netns.getLink("lo")!;
+  assertEquals(netns.listAddresses(index), []);
+  const args = [`--net=${other.path}`, "ip", "link", "set", "lo", "up"];
+  const { success } = await new Deno.Command("nsenter", { args }).output();
+  assert(success);
+  assertEquals(netns.listAddresses(index), [
+    { text: "127.0.0.1", gid: "0000:0000:0000:0000:0000:ffff:7f00:0001" },
+    { text: "0000:0000:0000:0000:0000:0000:0000:0001", gid: "0000:0000:0000:0000:0000:0000:0000:0001" },
+  ]);
+  assertEquals(netns.listAddresses(index + 1), []);
+});
+
+Deno.test("a sysfs that is mounted shows the namespace, is read-only and in no place", async () => {
+  await using other = await TestNetns.create();
+  using netns = openNetns(other.path);
+  const mounts = Deno.readTextFileSync("/proc/self/mountinfo");
+  using sysfs = inNetns(netns, mountSysfs);
+  const root = `/proc/self/fd/${sysfs.number}`;
+  assertEquals(namesIn(`${root}/class/net`).filter((name) => name !== "bonding_masters"), ["lo"]);
+  assertThrows(() => Deno.writeTextFileSync(`${root}/class/net/lo/mtu`, "1500"), Error, "Read-only");
+  assertEquals(Deno.readTextFileSync("/proc/self/mountinfo"), mounts);
+});
+
+for (const call of ["fsopen", "fsconfig", "fsmount"]) {
+  Deno.test(`a sysfs that ${call} does not give leaves no descriptor open`, () => {
+    const numbers: Record<string, bigint> = { fsopen: 430n, fsconfig: 431n, fsmount: 432n };
+    const real = libc().syscall;
+    using _replaced = replaceCall(
+      "syscall",
+      (number, ...rest) => number === numbers[call] ? BigInt(fail(1)) : real(number, ...rest),
+    );
+    const before = namesIn("/proc/self/fd").length;
+    assertEquals(
+      assertThrows(mountSysfs, SyscallError).message,
+      `Cannot mount a sysfs: ${call}: EPERM (1), operation not permitted`,
+    );
+    assertEquals(namesIn("/proc/self/fd").length, before);
+  });
+}
+
+Deno.test("the ports of a device that is not there cannot be opened", async () => {
+  await using other = await TestNetns.create();
+  using netns = kernel.openNetns(other.path);
+  for (const one of [netns, kernel.getHostNetns()]) {
+    for (const name of ["nonexistent", "", "..", "a/b"]) assertEquals(one.openPorts(name), undefined);
   }
 });
 

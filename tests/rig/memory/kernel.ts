@@ -1,8 +1,11 @@
 import type {
   BusDevice,
+  IpAddress,
   Kernel,
   Link,
   Netns,
+  OpenPorts,
+  Port,
   RdmaDevice,
   RdmaMode,
   ResourceCount,
@@ -24,6 +27,8 @@ export interface Space {
   readonly inode: number;
   readonly cookie?: string;
   readonly links: Map<string, Link>;
+  /** IP addresses of links, by the links' indexes. */
+  addresses?: Map<number, IpAddress[]>;
 }
 
 /** An RDMA device and where it is. */
@@ -39,7 +44,19 @@ export interface Device {
   hiddenFrom?: readonly ("sysfs" | "uverbs" | "netlink")[];
   /** A value for each port; what is absent the driver lacks. */
   readonly qos?: { trafficClass?: number[]; tos?: number[] };
+  /** With all of their GIDs. */
+  ports: Port[];
 }
+
+/** A RoCE port that is active and has no address. */
+export const PORT: Port = {
+  number: 1,
+  state: "4: ACTIVE",
+  isActive: true,
+  isRoce: true,
+  gids: [],
+  hasMoreGids: false,
+};
 
 type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
 
@@ -67,6 +84,8 @@ export class MemoryKernel implements Kernel {
   /** The directory that stands for "/". */
   root = "/nonexistent";
   writable = true;
+  /** With what errno the kernel refuses to mount a sysfs. */
+  sysfsErrno: number | undefined;
   /** Runs before each move; a number is the errno that the kernel refuses with. */
   onMove: (device: Device) => number | void = () => {};
   /** Runs before each rename. */
@@ -133,6 +152,7 @@ export class MemoryKernel implements Kernel {
       space: this.host,
       deviceId,
       uverbs: `uverbs${index}`,
+      ports: [PORT],
       ...more,
     };
     this.devices.push(device);
@@ -312,6 +332,30 @@ class MemoryNetns implements Netns {
 
   getLink(name: string): Link | undefined {
     return this.space.links.get(name);
+  }
+
+  listAddresses(link: number): IpAddress[] {
+    return this.space.addresses?.get(link) ?? [];
+  }
+
+  openPorts(name: string): OpenPorts | undefined {
+    const { kernel, space } = this;
+    if (space !== kernel.host && kernel.sysfsErrno !== undefined) {
+      throw new SyscallError("mount a sysfs: fsopen", kernel.sysfsErrno);
+    }
+    const device = this.#visible().find((device) => device.name === name && !isHidden(device, "sysfs"));
+    if (!device) return undefined;
+    const ports = {
+      list: (gidLimit: number) =>
+        device.ports.map((port) => ({
+          ...port,
+          gids: port.gids.filter(({ index }) => index < gidLimit),
+          hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
+        })),
+      [Symbol.dispose]: () => void kernel.open.delete(ports),
+    };
+    kernel.open.add(ports);
+    return ports;
   }
 
   #find(what: string, index: number): Device {

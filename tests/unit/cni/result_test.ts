@@ -11,6 +11,8 @@ const CONFIG: NetworkConfig = {
   rdmaDevices: "all",
   optional: false,
   onSharedMode: "fail",
+  requireActive: false,
+  readyTimeoutMs: 0,
   logLevel: "info",
 };
 

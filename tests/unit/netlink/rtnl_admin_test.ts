@@ -4,7 +4,7 @@ import { decodeMessages } from "../../../src/netlink/message.ts";
 import { decodeRdmaNode, sharedModeRequest } from "../../../src/netlink/nldev.ts";
 import {
   addressesRequest,
-  decodeAddressLink,
+  decodeAddress,
   decodeLinkDetails,
   vfGuidRequest,
   vfMacRequest,
@@ -67,8 +67,15 @@ for (
 Deno.test("addresses of all links and families are listed, each with its link", () => {
   assertEquals(addressesRequest(), { type: 22, flags: 0x301, body: new Uint8Array(8), attributes: [] });
   const address = join(Uint8Array.of(2, 24, 0x80, 0), u32(7), encodeAttribute(1, u32(0x0100000a)));
-  assertEquals(decodeAddressLink(address), 7);
-  assertThrows(() => decodeAddressLink(address.subarray(0, 7)), DecodeError, "7 bytes");
+  assertEquals(decodeAddress(address), { link: 7, bytes: Uint8Array.of(10, 0, 0, 1) });
+  assertThrows(() => decodeAddress(address.subarray(0, 7)), DecodeError, "7 bytes");
+});
+
+Deno.test("of a link with a peer the link's address counts", () => {
+  const addresses = [encodeAttribute(1, u32(0x0200000a)), encodeAttribute(2, u32(0x0100000a))];
+  const payload = join(Uint8Array.of(2, 32, 0x80, 0), u32(7), ...addresses);
+  assertEquals(decodeAddress(payload).bytes, Uint8Array.of(10, 0, 0, 1));
+  assertEquals(decodeAddress(payload.subarray(0, 8)).bytes, new Uint8Array());
 });
 
 Deno.test("a physical function's link has its addresses and is up", () => {

@@ -36,6 +36,8 @@ const valid = fc.record({
   optional: maybe(fc.boolean()),
   onSharedMode: maybe(fc.constantFrom("fail", "skip")),
   rdmaQoS: maybe(qos),
+  requireActive: maybe(fc.boolean()),
+  readyTimeoutMs: maybe(fc.integer({ min: 0, max: 60_000 })),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
   logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
   rdmaDeviceName: maybe(text()),

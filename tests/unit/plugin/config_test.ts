@@ -24,6 +24,8 @@ const DEFAULTS = {
   rdmaDevices: "all",
   optional: false,
   onSharedMode: "fail",
+  requireActive: false,
+  readyTimeoutMs: 0,
   logLevel: "info",
 } as const;
 
@@ -39,7 +41,14 @@ Deno.test("null and empty text are as good as absent", async () => {
   const empty = { deviceID: "", logFile: "", cniVersion: "", rdmaDeviceName: "" };
   const nulls = {
     ...{ type: null, allowPF: null, logLevel: null, args: null, runtimeConfig: null, prevResult: null },
-    ...{ rdmaDevices: null, optional: null, onSharedMode: null, rdmaQoS: null },
+    ...{
+      rdmaDevices: null,
+      optional: null,
+      onSharedMode: null,
+      rdmaQoS: null,
+      requireActive: null,
+      readyTimeoutMs: null,
+    },
     ...{ rdmaDeviceName: null, rdmaDeviceNameConflict: null },
     ...{ "cni.dev/valid-attachments": null, "cni.dev/attachments": null },
   };
@@ -62,6 +71,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
     rdmaQoS: { tos: 104, trafficClass: 106 },
+    requireActive: true,
+    readyTimeoutMs: 60_000,
     runtimeConfig: { CNIDeviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a" },
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
@@ -78,6 +89,8 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
     rdmaQos: { tos: 104, trafficClass: 106 },
+    requireActive: true,
+    readyTimeoutMs: 60_000,
     deviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a",
     logLevel: "warning",
     logFile: "/var/log/rdma.log",
@@ -163,6 +176,9 @@ const WRONG: [path: string, keys: object][] = [
   ["rdmaQoS.tos", { rdmaQoS: { tos: "1" } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { tos: 1, trafficClass: -1 } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { trafficClass: 1.5 } }],
+  ["requireActive", { requireActive: 1 }],
+  ["readyTimeoutMs", { readyTimeoutMs: -1 }],
+  ["readyTimeoutMs", { readyTimeoutMs: 60_001 }],
   ["logLevel", { logLevel: "verbose" }],
   ["logFile", { logFile: "rdma.log" }],
   ["logFile", { logFile: "/a\nb" }],

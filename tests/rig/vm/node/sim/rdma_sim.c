@@ -44,6 +44,10 @@ static bool kernel_verbs;
 module_param(kernel_verbs, bool, 0644);
 MODULE_PARM_DESC(kernel_verbs, "devices have the verbs that ib_core's clients in the kernel want, RDMA CM among them, though all refuse (next bind)");
 
+static uint port_state = IB_PORT_ACTIVE;
+module_param(port_state, uint, 0644);
+MODULE_PARM_DESC(port_state, "state of every port: 1 down, 4 active (at once)");
+
 static uint refuse_binds;
 module_param(refuse_binds, uint, 0644);
 MODULE_PARM_DESC(refuse_binds, "how many binds of a VF's driver fail from now on; counts down (at once)");
@@ -97,7 +101,7 @@ static int sim_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 
 static int sim_query_port(struct ib_device *ib, port_t port, struct ib_port_attr *attr)
 {
-	attr->state = IB_PORT_ACTIVE;
+	attr->state = port_state;
 	attr->phys_state = IB_PORT_PHYS_STATE_LINK_UP;
 	attr->max_mtu = IB_MTU_4096;
 	attr->active_mtu = IB_MTU_1024;

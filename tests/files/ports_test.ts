@@ -1,0 +1,92 @@
+import { openPorts } from "../../src/kernel/ports.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { assertEquals } from "../support/assert.ts";
+
+libc(); // opened once for the process: a test would be blamed for the leak
+
+const NONE = "0000:0000:0000:0000:0000:0000:0000:0000";
+const LINK_LOCAL = "fe80:0000:0000:0000:0000:00ff:fe00:0001";
+const IPV4 = "0000:0000:0000:0000:0000:ffff:0a00:0002";
+
+/** Below a temporary directory, what sysfs shows of device mlx5_2. */
+class TestDevice implements Disposable {
+  readonly root = Deno.makeTempDirSync();
+  readonly directory = `${this.root}/class/infiniband/mlx5_2`;
+
+  constructor(nodeType = "1: CA") {
+    Deno.mkdirSync(this.directory, { recursive: true });
+    this.write("node_type", nodeType);
+  }
+
+  addPort(number: number, state: string, linkLayer: string, gids: readonly string[]): this {
+    const port = `ports/${number}`;
+    Deno.mkdirSync(`${this.directory}/${port}/gids`, { recursive: true });
+    Deno.mkdirSync(`${this.directory}/${port}/gid_attrs/types`, { recursive: true });
+    this.write(`${port}/state`, state);
+    this.write(`${port}/link_layer`, linkLayer);
+    for (const [index, gid] of gids.entries()) {
+      this.write(`${port}/gids/${index}`, gid);
+      if (gid !== NONE) {
+        this.write(`${port}/gid_attrs/types/${index}`, index % 2 === 0 ? "IB/RoCE v1" : "RoCE v2");
+      }
+    }
+    return this;
+  }
+
+  write(path: string, text: string): void {
+    Deno.writeTextFileSync(`${this.directory}/${path}`, `${text}\n`);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+const ROCE = { number: 1, state: "4: ACTIVE", isActive: true, isRoce: true, gids: [], hasMoreGids: false };
+
+Deno.test("a RoCE port has the entries of its GID table that are in use", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", [LINK_LOCAL, LINK_LOCAL, NONE, IPV4]);
+  using ports = openPorts(device.root, "mlx5_2")!;
+  const gids = [
+    { index: 0, gid: LINK_LOCAL, isRoceV2: false },
+    { index: 1, gid: LINK_LOCAL, isRoceV2: true },
+    { index: 3, gid: IPV4, isRoceV2: true },
+  ];
+  for (const limit of [4, Infinity]) assertEquals(ports.list(limit), [{ ...ROCE, gids }]);
+  assertEquals(ports.list(3), [{ ...ROCE, gids: gids.slice(0, 2), hasMoreGids: true }]);
+});
+
+Deno.test("the state of each port is told as it is now", () => {
+  using device = new TestDevice().addPort(1, "1: DOWN", "Ethernet", []).addPort(
+    2,
+    "4: ACTIVE",
+    "Ethernet",
+    [],
+  );
+  using ports = openPorts(device.root, "mlx5_2")!;
+  assertEquals(ports.list(1).map(({ number, isActive }) => [number, isActive]), [[1, false], [2, true]]);
+  device.write("ports/1/state", "4: ACTIVE");
+  assertEquals(ports.list(1)[0], ROCE);
+});
+
+for (
+  const [what, nodeType, linkLayer] of [
+    ["an InfiniBand port", "1: CA", "InfiniBand"],
+    ["an iWARP port", "4: RNIC", "Ethernet"],
+  ] as const
+) {
+  Deno.test(`${what} has no GIDs that are addresses`, () => {
+    using device = new TestDevice(nodeType).addPort(1, "4: ACTIVE", linkLayer, [LINK_LOCAL, LINK_LOCAL]);
+    using ports = openPorts(device.root, "mlx5_2")!;
+    assertEquals(ports.list(1), [{ ...ROCE, isRoce: false }]);
+  });
+}
+
+Deno.test("a device that has gone has no ports, one that was not there cannot be opened", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", []);
+  using ports = openPorts(device.root, "mlx5_2")!;
+  assertEquals(ports.list(1).length, 1);
+  Deno.removeSync(device.directory, { recursive: true });
+  assertEquals(ports.list(1), []);
+  assertEquals(openPorts(device.root, "mlx5_2"), undefined);
+});
