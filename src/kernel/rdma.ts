@@ -67,6 +67,20 @@ export function renameDevice(socket: NetlinkSocket, index: number, name: string)
   );
 }
 
+/**
+ * Makes a Soft-RoCE device on a netdev of the socket's namespace. The device appears in the initial namespace (Linux
+ * 6.12 and 7.3).
+ */
+export function addSoftRoceDevice(socket: NetlinkSocket, name: string, netdev: string): void {
+  const what = `make Soft-RoCE device ${JSON.stringify(name)} on ${JSON.stringify(netdev)}`;
+  socket.request(what, nldev.newLinkRequest(name, "rxe", netdev));
+}
+
+/** Removes a Soft-RoCE device that the socket's namespace has. */
+export function removeSoftRoceDevice(socket: NetlinkSocket, index: number): void {
+  socket.request(`remove Soft-RoCE device ${index}`, nldev.deleteLinkRequest(index));
+}
+
 /** There is none, its client or the command is unknown, or the namespace has no such device (nldev.c, nldev_get_chardev). */
 const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
 

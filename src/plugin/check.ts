@@ -36,6 +36,7 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
   const record = loadRecord(call, node);
   if (record) return checkDevices(record, pod);
   // An ADD that found no RDMA device left no record.
+  if (call.config.optional && call.config.softRoce) return;
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
   }

@@ -73,9 +73,9 @@ function examineRecord(
     return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
-  if (!bus) return lost(file, `${who} had ${deviceId}, which is on no bus`);
+  if (!bus && !record.softRoce) return lost(file, `${who} had ${deviceId}, which is on no bus`);
   if (!recorded) {
-    return countAway(bus) > 0 ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
+    return bus && countAway(bus) > 0 ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
   }
   if (!netns) {
     return warning(

@@ -22,6 +22,7 @@ async function assertRefused(
 const DEFAULTS = {
   allowPf: true,
   rdmaDevices: "all",
+  softRoce: false,
   optional: false,
   onSharedMode: "fail",
   logLevel: "info",
