@@ -65,7 +65,10 @@ export function makeSoftRoceDevice(
     try {
       moveDevice(kernel, device, hostNetns, pod);
     } catch (error) {
-      throw isUnmovable(error) ? tooOld(ifname, error) : error;
+      const refusal = error instanceof CniError ? error.cause : undefined;
+      // The mode is exclusive, so it is the driver that lacks disassociate_ucontext.
+      if (refusal instanceof NetlinkError && refusal.errno === EOPNOTSUPP) throw tooOld(ifname, refusal);
+      throw error;
     }
   }
   const uverbs = pod.getUverbs(index);
@@ -130,12 +133,7 @@ function explainRefusal(error: NetlinkError, ifname: string): CniError {
   }
 }
 
-/** Whether a move was refused since the driver lacks it (disassociate_ucontext): the mode is exclusive, which was asked. */
-function isUnmovable(error: unknown): error is CniError {
-  return error instanceof CniError && error.cause instanceof NetlinkError && error.cause.errno === EOPNOTSUPP;
-}
-
-function tooOld(ifname: string, cause: CniError): CniError {
+function tooOld(ifname: string, cause: NetlinkError): CniError {
   return unavailable(
     `Cannot give the pod a Soft-RoCE device on ${JSON.stringify(ifname)}: ` +
       "this kernel cannot move one into a network namespace",

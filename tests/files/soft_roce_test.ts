@@ -8,6 +8,10 @@ import { PREV_RESULT } from "../support/call.ts";
 
 const CONFIG = { deviceID: undefined, softRoCE: true };
 
+/** Where an ADD may end, in its order. */
+const STEPS = ["onSoftRoce", "onMove", "the second record", "onRename"] as const;
+type Step = typeof STEPS[number];
+
 /** A node on which calls are about Soft-RoCE devices unless they say otherwise. */
 class SoftNode extends TestNode {
   constructor() {
@@ -46,18 +50,21 @@ class SoftNode extends TestNode {
   }
 
   /** What a crash at the end of a step leaves: nothing of the call runs any more, only the files and the kernel stay. */
-  async crash(at: "onSoftRoce" | "onMove" | "onRename"): Promise<void> {
-    const { state } = this;
-    const remove = state.remove;
-    this.kernel[at] = () => {
-      this.kernel.onSoftRoceRemoval = () => EBUSY;
+  async crash(step: Step): Promise<void> {
+    const { kernel, state } = this;
+    const { save, remove } = state;
+    const die = () => {
+      kernel.onSoftRoceRemoval = () => EBUSY;
       state.remove = () => {};
       throw new NetlinkError("die", EBUSY);
     };
+    if (step === "the second record") {
+      state.save = (record) => record.devices.some(({ index }) => index) ? die() : save.call(state, record);
+    } else kernel[step] = die;
     await this.fail("ADD", 120);
-    this.kernel[at] = () => {};
-    this.kernel.onSoftRoceRemoval = () => {};
-    state.remove = remove;
+    Object.assign(kernel, { onSoftRoce: () => {}, onMove: () => {}, onRename: () => {} });
+    kernel.onSoftRoceRemoval = () => {};
+    Object.assign(state, { save, remove });
     assertEquals(this.files(), [FILE]);
   }
 }
@@ -287,7 +294,7 @@ for (
   });
 }
 
-for (const step of ["onSoftRoce", "onMove", "onRename"] as const) {
+for (const step of STEPS) {
   for (const command of ["DEL", "GC", "ADD and DEL"]) {
     Deno.test(`an ADD that dies at ${step} leaves what ${command} removes`, async () => {
       using node = new SoftNode();
