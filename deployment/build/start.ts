@@ -1,11 +1,11 @@
 /**
- * The first module of the executable. The program stands beside it as a script, since a script can be given its
- * compiled form, which the build had V8 make and V8 would make at each start otherwise. Parts that most calls do without
- * are compressed.
+ * The first module of the executable. The program stands beside it as a script, because V8 takes a compiled form only for
+ * scripts. The build makes that form; otherwise V8 would compile at each start. Parts that most calls do without are
+ * compressed.
  */
 import { Script } from "node:vm";
 
-/** How `scripts.ts` lays out a script: a function that gets what the script needs and returns what it exports. */
+/** What `bundle.ts` makes of a script: a function that gets what the script needs and returns what it exports. */
 type Main = (
   load: typeof loadPart,
   module: { exports: object },

@@ -1,9 +1,9 @@
 // `install` with files that stand for the program and its library, in temporary directories and on small file systems.
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
 import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
-import { WAITER } from "../../src/cli/install/wait.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
@@ -417,7 +417,11 @@ for (
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
     [
       "a program that is as small as the launcher",
-      (path) => Deno.writeFileSync(path, WAITER[Deno.build.arch]),
+      (path) => {
+        const bytes = Buffer.from(LAUNCHER[Deno.build.arch]);
+        bytes.write("another program", bytes.indexOf("rdma-cni launcher"));
+        Deno.writeFileSync(path, bytes);
+      },
     ],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
     ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],

@@ -1,17 +1,20 @@
 // The runtime stub is what its hash says, or it is not used.
+import { dirname } from "node:path";
 import { appendedSize, assertPinnedStub, pinnedStub } from "../../deployment/build/runtime_stub.ts";
 import { assertEquals, assertRejects, assertThrows } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 
-/** A directory of deployment alone, so that what earlier builds kept is out of sight. */
+/** A directory with the module and what it imports, so that what earlier builds kept is out of sight. */
 async function withCopy(
   work: (module: typeof import("../../deployment/build/runtime_stub.ts"), directory: string) => Promise<void>,
 ): Promise<void> {
   const directory = await Deno.makeTempDir();
   try {
-    await Deno.mkdir(`${directory}/deployment/build`, { recursive: true });
-    for (const name of ["runtime_stub.ts", "child.ts"]) {
-      await Deno.copyFile(`${PROJECT}deployment/build/${name}`, `${directory}/deployment/build/${name}`);
+    for (
+      const path of ["deployment/build/runtime_stub.ts", "deployment/build/child.ts", "src/sys/errno.ts"]
+    ) {
+      await Deno.mkdir(dirname(`${directory}/${path}`), { recursive: true });
+      await Deno.copyFile(PROJECT + path, `${directory}/${path}`);
     }
     await work(await import(`file://${directory}/deployment/build/runtime_stub.ts`), directory);
   } finally {
@@ -76,5 +79,6 @@ Deno.test("a package that is not the pinned one is not even unpacked, and nothin
       "deployment",
       "dist",
       "programs",
+      "src",
     ]);
   }));

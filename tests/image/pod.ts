@@ -54,14 +54,38 @@ async function ask(engine: Engine, property: string): Promise<string> {
   return (await engine.run("podman", ["inspect", `--format={{.State.${property}}}`, CONTAINER])).trim();
 }
 
-/** Whether the readiness probe and the liveness probe succeed. */
-async function runProbes(engine: Engine): Promise<boolean[]> {
-  const outcomes: boolean[] = [];
+/** A line of podman's log: it warns that storage.conf names no driver. */
+const WARNING = /^time=.* level=warning .*\n/gm;
+
+/** What the readiness probe and the liveness probe come to: exit code, colon, output. */
+async function runProbes(engine: Engine): Promise<string[]> {
+  const outcomes: string[] = [];
   for (const [program, ...args] of [READINESS, LIVENESS]) {
     const by = engine.command("podman", "exec", CONTAINER);
-    outcomes.push((await start({ by, program: program!, args })).code === 0);
+    const { code, stdout, stderr } = await start({ by, program: program!, args });
+    outcomes.push(`${code}: ${stdout}${stderr.replace(WARNING, "")}`);
   }
   return outcomes;
+}
+
+/** That of both when all is as it should be. */
+const READY = ["0: ", "0: ok: /host/opt/cni/bin has this plugin and its library\n"];
+
+/**
+ * Waits until the container has checked what is installed, and catatonit is its first process. Earlier a change of the
+ * plugin makes the check fail, and the container ends and is started again.
+ *
+ * @throws {Error} after a minute, with what is there instead
+ */
+async function untilWaiting(engine: Engine): Promise<void> {
+  let found = "";
+  for (let tries = 0; tries < 600; tries++) {
+    const pid = await ask(engine, "Pid"); // 0 when it does not run
+    found = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "nothing");
+    if (found === "catatonit\0-P\0") return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`Waited in vain for catatonit, the first process is ${JSON.stringify(found)}`);
 }
 
 async function installedVersion(directory: string): Promise<string> {
@@ -87,8 +111,8 @@ export const podCases: Cases = {
     await withPod(engine, async (pod) => {
       directory = pod.directory;
       assertEquals(await installedVersion(directory), `rdma-cni ${VERSION}\n`);
-      assertEquals(await ask(engine, "Running"), "true");
-      assertEquals(await runProbes(engine), [true, true]);
+      await untilWaiting(engine);
+      assertEquals(await runProbes(engine), READY);
       await engine.run("podman", ["stop", "--time=60", CONTAINER]);
       assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
     });
@@ -97,14 +121,21 @@ export const podCases: Cases = {
 
   "the manifest's pod is not ready when the Go plugin's installer copied over the plugin": (engine) =>
     withPod(engine, async ({ directory }) => {
+      await untilWaiting(engine);
+      const failed = (reason: string) => ["1: ", `1: failed: /host/opt/cni/bin/rdma ${reason}\n`];
       const launcher = await Deno.readFile(`${directory}/rdma`);
       const { mtime } = await Deno.stat(`${directory}/rdma`);
       await Deno.copyFile("/usr/bin/true", `${directory}/rdma`); // cp -f writes into the file that is there, too
-      assertEquals(await runProbes(engine), [false, false]);
+      assertEquals(await runProbes(engine), failed("has another content"));
       await Deno.writeFile(`${directory}/rdma`, launcher);
-      assertEquals(await runProbes(engine), [false, false]); // by its time alone
+      const changed = (await Deno.stat(`${directory}/rdma`)).mtime!;
+      assertEquals(
+        await runProbes(engine),
+        failed(`was changed at ${changed.toISOString()}, want ${mtime!.toISOString()}`),
+      );
       await Deno.utime(`${directory}/rdma`, mtime!, mtime!);
-      assertEquals(await runProbes(engine), [true, true]);
+      assertEquals(await runProbes(engine), READY);
+      assertEquals(await ask(engine, "Running"), "true");
     }),
 
   "the manifest's pod replaces a plugin of another version": (engine) =>
@@ -112,6 +143,6 @@ export const podCases: Cases = {
       await makeOtherVersion(engine, "9.9.9");
       await play(engine, pod);
       assertEquals(await installedVersion(pod.directory), "rdma-cni 9.9.9\n");
-      assertEquals(await ask(engine, "Running"), "true");
+      await untilWaiting(engine);
     }),
 };

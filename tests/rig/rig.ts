@@ -31,6 +31,12 @@ export interface Rig {
   /** Moves the netdev of a function into a namespace. */
   addInterface(of: NodeFunction, netns: string, name: string): Async<void>;
   removeInterface(netns: string, name: string): Async<void>;
+  /** All that there is to know of an interface; undefined when it is not there. */
+  getInterface(netns: string, name: string): Async<unknown>;
+  /** Gives a virtual function an InfiniBand port, and with it an IPoIB interface on the host. */
+  makeInfiniBand(number: number): Async<NodeFunction>;
+  /** Moves a function's IPoIB interface from the host into a namespace, or makes one of a partition there. */
+  moveIpoib(of: NodeFunction, netns: string, name: string, options?: { isPartition: boolean }): Async<void>;
   /** Sets the administrative address of a virtual function. */
   setMac(number: number, mac: string): Async<void>;
 

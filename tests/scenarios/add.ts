@@ -20,7 +20,7 @@ const ABSENT = "0000:7f:1f.7";
 
 const inPod = (more: object = {}) => ({ name: "net1", sandbox: podPath("pod"), ...more });
 
-/** What tells the function, while each source that comes later tells another one or none. */
+/** What identifies the function, while each source that comes later identifies another one or none. */
 const SOURCES: {
   name: string;
   of: (rig: Rig) => NodeFunction;
@@ -79,28 +79,26 @@ const SOURCES: {
 /** What ADD refuses, leaving everything as it is. */
 interface Refused {
   name: string;
-  /** A virtual function that is prepared for it, instead of no deviceID at all. */
   prepare?: (rig: Rig, of: NodeFunction) => Async<void>;
-  config?: (rig: Rig) => Async<object>;
+  /** Other keys than the deviceID of virtual function 1. */
+  config?: (rig: Rig) => object;
   netns?: string;
   code?: number;
   words: RegExp;
 }
 
-const none = () => {};
-
 const REFUSED: Refused[] = [
   {
     name: "an address that two virtual functions have",
-    config: async (rig) => {
+    prepare: async (rig) => {
       for (const number of [5, 6]) await rig.setMac(number, "02:aa:00:00:00:05");
-      return interfaces(inPod({ mac: "02:aa:00:00:00:05" }));
     },
+    config: () => ({ deviceID: undefined, ...interfaces(inPod({ mac: "02:aa:00:00:00:05" })) }),
     words: /VF 5 of .*VF 6 of /,
   },
   {
     name: "an address that no function has",
-    config: () => interfaces(inPod({ mac: "02:aa:bb:cc:dd:ee" })),
+    config: () => ({ deviceID: undefined, ...interfaces(inPod({ mac: "02:aa:bb:cc:dd:ee" })) }),
     words: /no deviceID.*annotation.*k8s.v1.cni.cncf.io\/resourceName/,
   },
   {
@@ -133,21 +131,18 @@ const REFUSED: Refused[] = [
   },
   {
     name: "a call that is not chained",
-    prepare: none,
     config: () => ({ prevResult: undefined }),
     code: 7,
     words: /no prevResult.*after one such as "sriov"/,
   },
   {
     name: "a namespace that is missing",
-    prepare: none,
     netns: "absent",
     code: 8,
     words: /"\/run\/netns\/absent": it does not exist/,
   },
   {
     name: "the plugin's own namespace",
-    prepare: none,
     netns: HOST,
     code: 8,
     words: /is the plugin's own network namespace/,
@@ -164,7 +159,7 @@ async function ofThree(rig: Rig, config: object = {}): Promise<{ pod: Attachment
 
 export const ADD: Scenario[] = [
   ...SOURCES.map(({ name, of, config }) => ({
-    name: `add: the function is told by ${name}`,
+    name: `add: the function is found by ${name}`,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
       const function_ = of(rig);
@@ -184,8 +179,7 @@ export const ADD: Scenario[] = [
       await rig.addNetns("pod");
       const function_ = rig.vf(1);
       await prepare?.(rig, function_);
-      const deviceID = prepare ? function_.deviceId : undefined;
-      const pod = new Attachment(rig, function_, { netns, config: { deviceID, ...await config?.(rig) } });
+      const pod = new Attachment(rig, function_, { netns, config: config?.(rig) ?? {} });
       const before = await rig.listDevices();
       await pod.fail("ADD", code, words);
       assert.deepEqual(await rig.listDevices(), before);
@@ -311,19 +305,17 @@ export const ADD: Scenario[] = [
   },
 
   {
-    name: "add: all devices of a function move together, or those that rdmaDevices chooses",
+    name: "add: all devices of a function move, or those that rdmaDevices chooses",
     run: async (rig) => {
       const { pod, names } = await ofThree(rig);
       const [first, second, third] = names;
       for (
         const [rdmaDevices, moved] of [
-          [undefined, names],
           ["all", names],
           ["first", [first]],
           [[2], [second]],
           [[third], [third]],
-          [[3, first], [first, third]],
-          [[1, first], [first]],
+          [[3, first, 1], [first, third]],
         ] as const
       ) {
         const change = { config: { rdmaDevices } };

@@ -75,7 +75,7 @@ export const GC: Scenario[] = [
     },
   },
   {
-    name: "gc: records of the Go plugin and unreadable ones are told by their file's name",
+    name: "gc: records of the Go plugin and unreadable ones are known by their file's name",
     run: async (rig) => {
       await rig.addNetns("pod");
       const pod = new Attachment(rig, rig.vf(0));

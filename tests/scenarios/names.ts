@@ -252,7 +252,7 @@ export const NAMES: Scenario[] = [
     },
   },
   {
-    name: "names: CHECK tells both names of a device that the pod renamed or lost",
+    name: "names: CHECK gives both names of a device that the pod renamed or lost",
     run: async (rig) => {
       const pod = await namedPod(rig);
       await pod.check();

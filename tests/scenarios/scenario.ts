@@ -134,9 +134,13 @@ export async function namesIn(rig: Rig, netns: string): Promise<string[]> {
 
 /** Asserts that all devices are on the host under their own names, those of the attachments, and no record is left. */
 export async function assertNothingLeft(rig: Rig, ...pods: Attachment[]): Promise<void> {
-  assert.deepEqual((await rig.listDevices()).filter(({ place }) => place !== "host"), []);
+  const devices = await rig.listDevices();
+  assert.deepEqual(devices.filter(({ place }) => place !== "host"), []);
+  for (const { function_: { deviceId }, device } of pods) {
+    const own = devices.filter((one) => one.deviceId === deviceId);
+    assert.deepEqual(own.map(({ name }) => name), [device]);
+  }
   assert.deepEqual(records(rig), []);
-  for (const pod of pods) await pod.assertAt(`host ${pod.device}`);
 }
 
 /** Names of the files in the directory of records, which may be missing. */

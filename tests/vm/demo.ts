@@ -1,15 +1,23 @@
 // Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
+// Option: --kernel 5.10, 6.1 or 7.3 instead of Debian 13's 6.12.
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { bootNode } from "../rig/vm/node/boot.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
+import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 
 const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
 
+const { values: { kernel = DEFAULT_SERIES } } = parseArgs({
+  args: Deno.args,
+  options: { kernel: { type: "string" } },
+});
+const series = parseSeries(kernel);
 const options = parseBuildOptions([]);
 await build(options);
-const node = await prepareNode((line) => console.error(line));
+const node = await prepareNode((line) => console.error(line), series);
 console.error("node: booting ...");
 const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
 const status = await bootNode(node, {

@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
-import { blockTermination } from "../../sys/signals.ts";
+import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
-import { commandOf, type Sources } from "./layout.ts";
+import type { Sources } from "./layout.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
@@ -34,7 +34,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
     )
     .option("--force", "remove it also when pods need it for their DEL")
-    .option("--wait", "when done stay until SIGTERM or SIGINT, in next to no memory")
+    .option("--wait", "when done stay until SIGTERM or SIGINT")
     .option("--remove-on-exit", "with --wait: uninstall then")
     .option("--dry-run", "only say what would be done, and do not wait")
     .option("--json", "print what was done for machines")
@@ -52,9 +52,9 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
         return exit(ExitCode.failed);
       }
       if (!wait || options.dryRun) return;
-      const removal = [commandOf(sources.executable), "install", "--uninstall", "--cni-bin-dir", directory];
-      waitForTermination(terminal, removeOnExit ? [...removal, ...(force ? ["--force"] : [])] : []);
-      if (removeOnExit) remove();
+      if (!removeOnExit) return waitForTermination();
+      awaitTermination();
+      remove();
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

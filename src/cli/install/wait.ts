@@ -1,42 +1,27 @@
 import { SyscallError } from "../../sys/errno.ts";
+import { ifPresent } from "../../sys/files.ts";
 import { awaitTermination, replaceProcess } from "../../sys/signals.ts";
-import type { Terminal } from "../terminal.ts";
 
-/** What ps shows. */
-const NAME = "rdma-cni: waiting to be stopped";
+/** A small static program that only waits, of the Debian package of that name. The image has it. */
+const CATATONIT = "/usr/bin/catatonit";
 
 /**
- * Waits for SIGTERM or SIGINT, which have to be blocked. This process would take some 20 MB for that all the time, so a
- * tiny program takes its place, which then runs a command line or ends with code 0.
+ * Waits for SIGTERM or SIGINT, which must be blocked. This process would keep some 26 MB for that, so catatonit takes its
+ * place where it is installed. It ends with code 0.
  *
- * @param then the command line, its program as an absolute path; empty for none
- * @returns only where memory may not be executed, and then when a signal has come; the command line is not run
+ * @returns only without catatonit, when a signal has come
  */
-export function waitForTermination(terminal: Terminal, then: readonly string[]): void {
+export function waitForTermination(): void {
   try {
-    replaceProcess(WAITER[Deno.build.arch], [NAME, ...then]);
+    if (isWrittenByRootAlone(CATATONIT)) replaceProcess(CATATONIT, ["catatonit", "-P"]);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    terminal.err(`warning: waiting with all of this program in memory, some 20 MB: ${error.message}\n`);
-    awaitTermination();
   }
+  awaitTermination();
 }
 
-/**
- * The program that waits in this one's place, for each architecture: a whole ELF file of some 260 bytes. Its source is
- * beside this file and tells what it does; a test assembles it and compares.
- */
-export const WAITER = {
-  x86_64: Uint8Array.fromBase64(
-    "f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAuABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAACAEAAAAAAAAEAAAAFAAAA" +
-      "AAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAABwEAAAAAAAAHAQAAAAAAAAAQAAAAAAAAUeV0ZAYAAAAAAAAAAAAAAAAAAAAAAAAA" +
-      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAACQAAAAAAAAEiNPfH///8x9jHSQboIAAAAuIAAAAAPBYP4/HTjhcB4" +
-      "IjH/SIsEJEiD+AF2G0iLfCQQSI10JBBIjVTEELg7AAAADwW/AQAAALjnAAAADwU=",
-  ),
-  aarch64: Uint8Array.fromBase64(
-    "f0VMRgIBAQAAAAAAAAAAAAIAtwABAAAAuABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAACAEAAAAAAAAEAAAAFAAAA" +
-      "AAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAADAEAAAAAAAAMAQAAAAAAAAAAAQAAAAAAUeV0ZAYAAAAAAAAAAAAAAAAAAAAAAAAA" +
-      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAACQAAAAAAAAMD//xABAIDSAgCA0gMBgNIoEYDSAQAA1B8QALEg//9U" +
-      "QAH4twAAgNLpA0D5PwUA8ekAAFTgC0D54UMAkSIMCYuoG4DSAQAA1CAAgNLIC4DSAQAA1A==",
-  ),
-};
+/** What others can write to must not run as root. */
+function isWrittenByRootAlone(path: string): boolean {
+  const found = ifPresent(() => Deno.lstatSync(path));
+  return found?.isFile === true && found.uid === 0 && ((found.mode ?? 0) & 0o022) === 0;
+}

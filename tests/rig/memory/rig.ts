@@ -134,6 +134,22 @@ export class MemoryRig implements Rig, Disposable {
     this.#space(netns).links.delete(name);
   }
 
+  getInterface(netns: string, name: string): unknown {
+    return this.#space(netns).links.get(name);
+  }
+
+  makeInfiniBand(number: number): NodeFunction {
+    const of = this.vf(number);
+    this.moveIpoib(of, "host", "ib0");
+    return of;
+  }
+
+  moveIpoib({ deviceId }: NodeFunction, netns: string, name: string, { isPartition = false } = {}): void {
+    if (!isPartition) this.#kernel.host.links.delete("ib0");
+    const parent = isPartition ? {} : { parentDevice: deviceId };
+    this.#space(netns).links.set(name, { index: 9, name, isInfiniBand: true, vfMacs: new Map(), ...parent });
+  }
+
   setMac(number: number, mac: string): void {
     this.#kernel.virtualFunctions.splice(number, 1, { ...this.#kernel.virtualFunctions[number]!, mac });
   }

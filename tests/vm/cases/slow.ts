@@ -44,8 +44,8 @@ function shown(deviceId: string) {
   };
 }
 
-/** The first of two pods, with the device of VF 0 under another name. */
-async function firstPod(more: Record<string, unknown> = { rdmaDeviceName: "roce0" }) {
+/** The first of two pods, with the device of VF 0. */
+async function firstPod() {
   await addNetns("first");
   await addNetns("second");
   const function_ = vf(0);
@@ -53,7 +53,7 @@ async function firstPod(more: Record<string, unknown> = { rdmaDeviceName: "roce0
   const first = attachment(deviceId, {
     netns: "first",
     containerId: "first",
-    config: config({ deviceID: deviceId, ...more }),
+    config: config({ deviceID: deviceId }),
   });
   assertResult(await first.add());
   const second = attachment(deviceId, {
@@ -102,7 +102,7 @@ vmCase(
 vmCase("slow: ADD takes all devices of a function of which one is on its way", async () => {
   setSimParameter("devices_per_function", 2);
   rebind(vf(0).deviceId);
-  const pod = await firstPod({});
+  const pod = await firstPod();
   const both = (await rdmaNames("first")).sort();
   setSlowness({ removeMs: 1500 });
   await shOk("ip netns del first");
@@ -131,7 +131,7 @@ vmCase("slow: ADD takes a device that its driver is making", async () => {
 });
 
 vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", async () => {
-  const pod = await firstPod({});
+  const pod = await firstPod();
   setSlowness({ removeMs: 1500 });
   const { deviceId } = pod;
   const unbinding = `cd ${
@@ -147,7 +147,7 @@ vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", asy
 });
 
 vmCase("slow: DEL finds a device in the pod that a list of all has missed", async () => {
-  const pod = await firstPod({});
+  const pod = await firstPod();
   // The kernel makes the list one device at a time and goes on by number: when the first leaves, the next is passed over.
   const other = vf(1).rdmaDevice; // with a lower index than the pod's, which has to come after it
   rebind(pod.deviceId);

@@ -1,10 +1,11 @@
 import type { NodeFunction, PlacedDevice, Rig, RigCall, RigOutcome } from "../../rig.ts";
 import { STATE_DIRECTORY } from "./attachment.ts";
 import * as functions from "./functions.ts";
+import { ipoibOf, makeInfiniBand } from "./infiniband.ts";
 import * as netns from "./netns.ts";
 import { plugin } from "./plugin.ts";
 import * as rdma from "./rdma.ts";
-import { shOk, until } from "./sh.ts";
+import { sh, shOk, until } from "./sh.ts";
 
 /** Until the scenario lets go. */
 const FOR_EVER_MS = 300_000;
@@ -77,6 +78,31 @@ export class VmRig implements Rig {
 
   async removeInterface(netns: string, name: string): Promise<void> {
     await shOk(`ip -n ${netns} link set ${name} down && ip -n ${netns} link set ${name} name other`);
+  }
+
+  async getInterface(netns: string, name: string): Promise<unknown> {
+    const { code, stdout } = await sh(`ip -n ${netns} -4 -json -details address show ${name}`);
+    return code === 0 ? JSON.parse(stdout)[0] : undefined;
+  }
+
+  async makeInfiniBand(number: number): Promise<NodeFunction> {
+    await makeInfiniBand(this.vf(number).deviceId);
+    return this.vf(number);
+  }
+
+  async moveIpoib(
+    { deviceId }: NodeFunction,
+    to: string,
+    name: string,
+    { isPartition = false } = {},
+  ): Promise<void> {
+    let netdev = ipoibOf(deviceId)!;
+    if (isPartition) {
+      await shOk(`ip link add link ${netdev} name partition type ipoib pkey 0x8001`);
+      netdev = "partition";
+    }
+    await netns.netdevToNetns(netdev, to, name);
+    await shOk(`ip -n ${to} address add 10.0.0.2/24 dev ${name}`);
   }
 
   async setMac(number: number, mac: string): Promise<void> {

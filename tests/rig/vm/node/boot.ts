@@ -111,7 +111,8 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
     // the NIC: a PF of 7 VFs, on a network that leads nowhere
     ...["-netdev", "user,id=network,restrict=on"],
     ...["-device", "pcie-root-port,id=slot1,slot=1", "-device", "igb,bus=slot1,netdev=network"],
-    ...["-kernel", node.kernel.image, "-append", kernelCommandLine(node, boot)],
+    ...["-kernel", node.kernel.image, "-initrd", node.initramfs],
+    ...["-append", kernelCommandLine(node, boot)],
   ];
 }
 
@@ -120,9 +121,12 @@ function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
     ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
     "no_timer_check", // on a busy machine the timer is late, which the kernel takes for a broken one
-    ...["root=root", "rootfstype=virtiofs", "ro", `init=${inGuest(INIT)}`],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
-    ...[`MODULES=${inGuest(node.kernel.moduleRoot)}`, `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`],
+    ...[
+      `INIT=${inGuest(INIT)}`,
+      `MODULES=${inGuest(node.kernel.moduleRoot)}`,
+      `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`,
+    ],
     ...["--", ...boot.command.map(inGuest)],
   ];
   const unfit = words.find((word) => word.includes('"'));

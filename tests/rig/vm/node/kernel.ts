@@ -1,5 +1,7 @@
 import { dirname } from "node:path";
+import { openSuite, type Suite } from "./apt.ts";
 import { run } from "./packages.ts";
+import { type Series, suiteOf } from "./series.ts";
 
 /** A Debian kernel with its modules and headers, unpacked into a directory and not installed. */
 export interface Kernel {
@@ -19,33 +21,37 @@ export interface Kernel {
   makefile: string;
 }
 
+/** Nobody has the kernel: no fault of what is tested. */
+export class KernelUnavailable extends Error {}
+
 /**
- * Makes the current Debian kernel available in a directory. A kernel that is already there is kept, however
+ * Makes a Debian kernel available in a directory: the newest of a series. A kernel that is already there is kept, however
  * old.
  *
+ * @throws {KernelUnavailable} if the mirror of this machine does not serve it
  * @throws {Error} if the packages cannot be downloaded or unpacked
  */
-export async function unpackKernel(directory: string, progress: (line: string) => void): Promise<Kernel> {
+export async function unpackKernel(
+  directory: string,
+  series: Series,
+  progress: (line: string) => void,
+): Promise<Kernel> {
   const releaseFile = `${directory}/release`;
   try {
     return layout(directory, await Deno.readTextFile(releaseFile));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  progress("kernel: asking for the current version ...");
-  await run("apt-get", ["update"]);
-  const release = await currentRelease();
-  const downloads = await Deno.makeTempDir({ dir: dirname(directory) }); // /tmp may be too small
+  const temporaryIn = dirname(directory); // /tmp may be too small
+  progress(`kernel: asking for the newest Linux ${series} ...`);
+  await using suite = await openSuite(suiteOf(series), temporaryIn).catch((cause) => {
+    throw unavailable(series, cause instanceof Error ? cause.message.split("\n").at(-1)! : `${cause}`, cause);
+  });
+  const release = await newestRelease(suite, series);
+  const downloads = await Deno.makeTempDir({ dir: temporaryIn });
   try {
     progress(`kernel: downloading ${release} ...`);
-    const version = release.slice(0, release.lastIndexOf("-")); // without the flavour "-amd64"
-    const names = [
-      `linux-image-${release}`,
-      `linux-headers-${release}`,
-      `linux-headers-${version}-common`,
-      `linux-kbuild-${version}`,
-    ];
-    await run("apt-get", ["download", "--option=APT::Sandbox::User=root", ...names], downloads);
+    await suite.download(await packagesOf(suite, release), downloads);
     progress("kernel: unpacking ...");
     for await (const { name } of Deno.readDir(downloads)) {
       await run("dpkg", ["--extract", `${downloads}/${name}`, directory]);
@@ -53,26 +59,55 @@ export async function unpackKernel(directory: string, progress: (line: string) =
   } finally {
     await Deno.remove(downloads, { recursive: true });
   }
+  // Up to Debian 12 packages have modules in /lib.
+  const oldModules = `${directory}/lib/modules`;
+  if (await exists(oldModules)) await Deno.rename(oldModules, `${directory}/usr/lib/modules`);
   const kernel = layout(directory, release);
   // Modules would get BTF of this one, made by a tool that nothing else here needs.
-  await Deno.remove(`${directory}/${kernel.headers}/vmlinux`);
+  const vmlinux = `${directory}/${kernel.headers}/vmlinux`;
+  if (await exists(vmlinux)) await Deno.remove(vmlinux);
+  // From Linux 6.19 on the package of the image has it among the modules.
+  const newImage = `${kernel.moduleRoot}/lib/modules/${release}/vmlinuz`;
+  if (await exists(newImage)) {
+    await Deno.mkdir(dirname(kernel.image), { recursive: true });
+    await Deno.rename(newImage, kernel.image);
+  }
   await Deno.mkdir(kernel.extraModules, { recursive: true });
   await run("depmod", ["--basedir", kernel.moduleRoot, release]);
   await Deno.writeTextFile(releaseFile, release);
   return kernel;
 }
 
-async function currentRelease(): Promise<string> {
-  const dependencies = await run("apt-cache", ["depends", "linux-image-amd64"]);
-  const release = /Depends: linux-image-(\S+)/.exec(dependencies)?.[1];
-  if (release === undefined) {
-    throw new Error("Cannot tell the current kernel: package linux-image-amd64 unknown");
-  }
-  return release;
+function unavailable(series: Series, reason: string, cause?: unknown): KernelUnavailable {
+  return new KernelUnavailable(`Linux ${series} is not to be had: ${suiteOf(series)}: ${reason}`, { cause });
+}
+
+/** As in `6.1.0-56-amd64` or `7.3.4+deb13-amd64`; others are for clouds or real time. */
+async function newestRelease(suite: Suite, series: Series): Promise<string> {
+  const prefix = `linux-image-${series}.`;
+  const plain = /^linux-image-([\d.]+(-\d+|\+deb\d+)-amd64)$/;
+  const releases = (await suite.packageNames(prefix)).flatMap((name) => plain.exec(name)?.[1] ?? []);
+  const newest = releases.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  if (newest === undefined) throw unavailable(series, `no package ${prefix}*-amd64`);
+  return newest;
+}
+
+/** From Linux 6.19 on linux-image has nothing but dependencies. */
+async function packagesOf(suite: Suite, release: string): Promise<string[]> {
+  const names = [`linux-image-${release}`, `linux-headers-${release}`];
+  const dependencies = await Promise.all(names.map((name) => suite.dependencies(name)));
+  const needed = dependencies.flat().filter((name) =>
+    /^linux-(base|binary|modules|headers|kbuild)-/.test(name)
+  );
+  return [...new Set([...names, ...needed])];
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
 }
 
 function layout(directory: string, release: string): Kernel {
-  const version = release.slice(0, release.lastIndexOf("-"));
+  const version = release.slice(0, release.lastIndexOf("-")); // without the flavour "-amd64"
   return {
     release,
     image: `${directory}/boot/vmlinuz-${release}`,

@@ -1,16 +1,16 @@
 import { fileURLToPath } from "node:url";
+import { buildInitramfs, INITRAMFS_SCRIPT } from "./initramfs.ts";
 import { type Kernel, unpackKernel } from "./kernel.ts";
 import { installPackages, run } from "./packages.ts";
+import { DEFAULT_SERIES, type Series } from "./series.ts";
 
 /** Everything that a boot of the simulated node needs, prepared. */
 export interface Node {
-  /** Directory of all that was prepared; git ignores it. */
+  /** Directory of all that was prepared for this kernel; git ignores it. */
   directory: string;
   kernel: Kernel;
-  /** Runs a chain of plugins through libcni: see libcni/main.go. */
-  libcniRunner: string;
-  /** Holds a context of an RDMA device: see sim/hold_context.c. */
-  holdContext: string;
+  /** What the kernel starts with: see initramfs.sh. */
+  initramfs: string;
 }
 
 /**
@@ -18,6 +18,7 @@ export interface Node {
  * makes the kernel slow to move devices.
  */
 const MODULES = ["rdma_sim", "ib_sim", "vf_sim", "slow_client"];
+const MODULE_SOURCES = ["Kbuild", "compat.h", ...MODULES.map((name) => `${name}.c`)];
 
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const DIRECTORY = fileURLToPath(new URL("../../../../dist/node", import.meta.url));
@@ -27,41 +28,50 @@ const DIRECTORY = fileURLToPath(new URL("../../../../dist/node", import.meta.url
  * there and not older than its sources is kept, so that a second call takes well under a second.
  *
  * @param progress takes one line for each step that takes time
+ * @param series of the kernel; that of Debian 13 unless told
+ * @throws {KernelUnavailable} if the mirror of this machine does not serve that kernel
  * @throws {Error} if a step fails; it names the packages to install if that cannot be done here
  */
-export async function prepareNode(progress: (line: string) => void): Promise<Node> {
+export async function prepareNode(
+  progress: (line: string) => void,
+  series: Series = DEFAULT_SERIES,
+): Promise<Node> {
   await installPackages(progress);
-  await Deno.mkdir(DIRECTORY, { recursive: true });
-  const kernel = await unpackKernel(`${DIRECTORY}/kernel`, progress);
-  const node: Node = {
-    directory: DIRECTORY,
-    kernel,
-    libcniRunner: `${DIRECTORY}/libcni-run`,
-    holdContext: `${DIRECTORY}/hold_context`,
-  };
-  const areOlder = MODULES.map((name) => {
-    return isOlder(`${kernel.extraModules}/${name}.ko`, `${SOURCES}sim/${name}.c`);
-  });
-  if ((await Promise.all(areOlder)).includes(true)) {
+  const directory = `${DIRECTORY}/${series}`;
+  await Deno.mkdir(directory, { recursive: true });
+  const kernel = await unpackKernel(`${directory}/kernel`, series, progress);
+  const node: Node = { directory, kernel, initramfs: `${directory}/initramfs` };
+  if (await isOlder(node.initramfs, INITRAMFS_SCRIPT)) await buildInitramfs(kernel, node.initramfs);
+  const sources = MODULE_SOURCES.map((name) => `${SOURCES}sim/${name}`);
+  if (await isOlder(`${kernel.extraModules}/${MODULES.at(-1)}.ko`, ...sources)) {
     progress("kernel modules: building ...");
     await buildModules(kernel);
   }
-  const holdContext = `${SOURCES}sim/hold_context.c`;
-  if (await isOlder(node.holdContext, holdContext)) {
-    await run("gcc-14", ["-O2", "-Wall", "-Werror", "-o", node.holdContext, holdContext]);
-  }
-  const libcni = `${SOURCES}libcni/main.go`;
-  if (await isOlder(node.libcniRunner, libcni)) {
-    progress("libcni driver: building ...");
-    await buildLibcniRunner(libcni, node.libcniRunner);
-  }
+  await buildPrograms(progress);
   return node;
 }
 
-async function isOlder(target: string, source: string): Promise<boolean> {
-  const sourceTime = (await Deno.stat(source)).mtime!;
+/** The two programs of the guest that do not depend on the kernel: see guest/programs.ts. */
+async function buildPrograms(progress: (line: string) => void): Promise<void> {
+  const holdContext = `${DIRECTORY}/hold_context`;
+  const holdContextSource = `${SOURCES}sim/hold_context.c`;
+  if (await isOlder(holdContext, holdContextSource)) {
+    await run("gcc-14", ["-O2", "-Wall", "-Werror", "-o", holdContext, holdContextSource]);
+  }
+  const libcniRunner = `${DIRECTORY}/libcni-run`;
+  const libcniSource = `${SOURCES}libcni/main.go`;
+  if (await isOlder(libcniRunner, libcniSource)) {
+    progress("libcni driver: building ...");
+    await buildLibcniRunner(libcniSource, libcniRunner);
+  }
+}
+
+/** Whether a file is missing or older than one of those it is made of. */
+async function isOlder(target: string, ...sources: string[]): Promise<boolean> {
+  const times = await Promise.all(sources.map(async (source) => (await Deno.stat(source)).mtime!));
   try {
-    return (await Deno.stat(target)).mtime! < sourceTime;
+    const { mtime } = await Deno.stat(target);
+    return times.some((time) => mtime! < time);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
     throw error;
@@ -75,18 +85,20 @@ async function isOlder(target: string, source: string): Promise<boolean> {
 async function buildModules(kernel: Kernel): Promise<void> {
   const build = await Deno.makeTempDir();
   try {
-    for (const name of ["Kbuild", ...MODULES.map((name) => `${name}.c`)]) {
+    for (const name of MODULE_SOURCES) {
       await Deno.copyFile(`${SOURCES}sim/${name}`, `${build}/${name}`);
     }
     await Deno.mkdir(`${build}/kernel`);
     const mount = 'mount --bind "$0" kernel && mount --rbind . /mnt && cd /mnt';
-    const make = `${mount} && make -C "kernel/$1" -f "/mnt/kernel/$2" M=/mnt modules`;
+    // Debian's Makefile names the place where the headers would be installed.
+    const variables = 'KBUILD_OUTPUT="/mnt/kernel/$1" CC=gcc-14 M=/mnt';
+    const make = `${mount} && make -C "kernel/$1" -f "/mnt/kernel/$2" ${variables} modules`;
     await run(
       "unshare",
       ["--mount", "sh", "-c", make, kernel.directory, kernel.headers, kernel.makefile],
       build,
     );
-    for (const name of MODULES) {
+    for (const name of MODULES) { // in this order: the last one says that all are there
       await Deno.copyFile(`${build}/${name}.ko`, `${kernel.extraModules}/${name}.ko`);
     }
   } finally {

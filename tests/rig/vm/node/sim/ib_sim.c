@@ -15,6 +15,7 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <rdma/ib_verbs.h>
+#include "compat.h"
 
 static char *function;
 module_param(function, charp, 0444);
@@ -48,7 +49,11 @@ static int ib_sim_query_device(struct ib_device *ib, struct ib_device_attr *attr
 {
 	memset(attr, 0, sizeof(*attr));
 	attr->sys_image_guid = ib->node_guid;
+#if KERNEL_FROM(5, 19)
 	attr->kernel_cap_flags = IBK_LOCAL_DMA_LKEY | IBK_VIRTUAL_FUNCTION;
+#else
+	attr->device_cap_flags = IB_DEVICE_LOCAL_DMA_LKEY | IB_DEVICE_VIRTUAL_FUNCTION;
+#endif
 	attr->max_qp = 16;
 	attr->max_qp_wr = 4096;
 	attr->max_cq = 16;
@@ -59,7 +64,7 @@ static int ib_sim_query_device(struct ib_device *ib, struct ib_device_attr *attr
 	return 0;
 }
 
-static int ib_sim_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr)
+static int ib_sim_query_port(struct ib_device *ib, port_t port, struct ib_port_attr *attr)
 {
 	attr->state = IB_PORT_INIT;
 	attr->phys_state = IB_PORT_PHYS_STATE_LINK_UP;
@@ -72,21 +77,21 @@ static int ib_sim_query_port(struct ib_device *ib, u32 port, struct ib_port_attr
 	return 0;
 }
 
-static int ib_sim_query_gid(struct ib_device *ib, u32 port, int index, union ib_gid *gid)
+static int ib_sim_query_gid(struct ib_device *ib, port_t port, int index, union ib_gid *gid)
 {
 	gid->global.subnet_prefix = cpu_to_be64(0xfe80000000000000ULL);
 	gid->global.interface_id = ib->node_guid;
 	return 0;
 }
 
-static int ib_sim_query_pkey(struct ib_device *ib, u32 port, u16 index, u16 *pkey)
+static int ib_sim_query_pkey(struct ib_device *ib, port_t port, u16 index, u16 *pkey)
 {
 	*pkey = 0xffff;
 	return 0;
 }
 
 /* Of InfiniBand the protocol alone: management datagrams would need an answer. */
-static int ib_sim_get_port_immutable(struct ib_device *ib, u32 port,
+static int ib_sim_get_port_immutable(struct ib_device *ib, port_t port,
 				     struct ib_port_immutable *immutable)
 {
 	immutable->core_cap_flags = RDMA_CORE_CAP_PROT_IB;
@@ -95,7 +100,7 @@ static int ib_sim_get_port_immutable(struct ib_device *ib, u32 port,
 	return 0;
 }
 
-static enum rdma_link_layer ib_sim_get_link_layer(struct ib_device *ib, u32 port)
+static enum rdma_link_layer ib_sim_get_link_layer(struct ib_device *ib, port_t port)
 {
 	return IB_LINK_LAYER_INFINIBAND;
 }
@@ -124,7 +129,7 @@ static int ib_sim_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 }
 
 static int ib_sim_create_cq(struct ib_cq *cq, const struct ib_cq_init_attr *attr,
-			    struct uverbs_attr_bundle *attrs)
+			    create_cq_data *data)
 {
 	cq->cqe = attr->cqe;
 	return 0;
@@ -160,8 +165,8 @@ static int ib_sim_poll_cq(struct ib_cq *cq, int room, struct ib_wc *completions)
 	return n;
 }
 
-static int ib_sim_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *attr,
-			    struct ib_udata *udata)
+static int ib_sim_init_qp(struct ib_qp *ib, struct ib_qp_init_attr *attr,
+			  struct ib_udata *udata)
 {
 	struct ib_sim_qp *qp = container_of(ib, struct ib_sim_qp, ib);
 	static atomic_t number = ATOMIC_INIT(0x100);
@@ -175,6 +180,26 @@ static int ib_sim_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *attr,
 	container_of(attr->recv_cq, struct ib_sim_cq, ib)->receiver = qp;
 	return 0;
 }
+
+#if KERNEL_FROM(5, 15)
+#define ib_sim_create_qp ib_sim_init_qp
+#else
+/* The driver allocates and frees it. */
+static struct ib_qp *ib_sim_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr,
+				      struct ib_udata *udata)
+{
+	struct ib_sim_qp *qp = kzalloc(sizeof(*qp), GFP_KERNEL);
+	int err;
+
+	if (!qp)
+		return ERR_PTR(-ENOMEM);
+	err = ib_sim_init_qp(&qp->ib, attr, udata);
+	if (!err)
+		return &qp->ib;
+	kfree(qp);
+	return ERR_PTR(err);
+}
+#endif
 
 static int ib_sim_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
 			    struct ib_udata *udata)
@@ -192,6 +217,9 @@ static int ib_sim_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 
 	container_of(ib->recv_cq, struct ib_sim_cq, ib)->receiver = NULL;
 	kfree(qp->posted);
+#if !KERNEL_FROM(5, 15)
+	kfree(qp);
+#endif
 	return 0;
 }
 
@@ -224,7 +252,7 @@ static struct ib_mr *ib_sim_get_dma_mr(struct ib_pd *pd, int access)
 }
 
 static struct ib_mr *ib_sim_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 address,
-					int access, struct ib_udata *udata)
+					int access, DMAH_PARAMETER struct ib_udata *udata)
 {
 	return ERR_PTR(-EOPNOTSUPP);
 }
@@ -263,7 +291,9 @@ static const struct ib_device_ops ib_sim_ops = {
 	.dereg_mr = ib_sim_dereg_mr,
 	INIT_RDMA_OBJ_SIZE(ib_cq, ib_sim_cq, ib),
 	INIT_RDMA_OBJ_SIZE(ib_pd, ib_sim_pd, ib),
+#if KERNEL_FROM(5, 15)
 	INIT_RDMA_OBJ_SIZE(ib_qp, ib_sim_qp, ib),
+#endif
 	INIT_RDMA_OBJ_SIZE(ib_ucontext, ib_sim_ucontext, ib),
 };
 

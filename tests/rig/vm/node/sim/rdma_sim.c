@@ -10,7 +10,6 @@
  * Parameters marked "next bind" can be written at any time and count from the
  * next driver bind of a function.
  */
-#include <linux/auxiliary_bus.h>
 #include <linux/delay.h>
 #include <linux/etherdevice.h>
 #include <linux/module.h>
@@ -20,6 +19,10 @@
 #include <net/net_namespace.h>
 #include <rdma/ib_mad.h>
 #include <rdma/ib_verbs.h>
+#include "compat.h"
+#ifdef CONFIG_AUXILIARY_BUS
+#include <linux/auxiliary_bus.h>
+#endif
 
 static uint devices_per_function = 1;
 module_param(devices_per_function, uint, 0644);
@@ -51,7 +54,7 @@ MODULE_PARM_DESC(move_delay_ms, "how long a move or removal of a device takes (a
 
 static uint sf_count = 2;
 module_param(sf_count, uint, 0444);
-MODULE_PARM_DESC(sf_count, "scalable functions: auxiliary devices with a netdev and an RDMA device");
+MODULE_PARM_DESC(sf_count, "scalable functions: auxiliary devices with a netdev and an RDMA device; none before 5.11, which has no auxiliary bus");
 
 static uint extra;
 static int set_extra(const char *value, const struct kernel_param *param);
@@ -92,7 +95,7 @@ static int sim_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	return 0;
 }
 
-static int sim_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *attr)
+static int sim_query_port(struct ib_device *ib, port_t port, struct ib_port_attr *attr)
 {
 	attr->state = IB_PORT_ACTIVE;
 	attr->phys_state = IB_PORT_PHYS_STATE_LINK_UP;
@@ -105,13 +108,13 @@ static int sim_query_port(struct ib_device *ib, u32 port, struct ib_port_attr *a
 	return 0;
 }
 
-static int sim_query_pkey(struct ib_device *ib, u32 port, u16 index, u16 *pkey)
+static int sim_query_pkey(struct ib_device *ib, port_t port, u16 index, u16 *pkey)
 {
 	*pkey = 0xffff;
 	return 0;
 }
 
-static int sim_get_port_immutable(struct ib_device *ib, u32 port,
+static int sim_get_port_immutable(struct ib_device *ib, port_t port,
 				  struct ib_port_immutable *immutable)
 {
 	immutable->core_cap_flags = RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP;
@@ -121,7 +124,7 @@ static int sim_get_port_immutable(struct ib_device *ib, u32 port,
 	return 0;
 }
 
-static enum rdma_link_layer sim_get_link_layer(struct ib_device *ib, u32 port)
+static enum rdma_link_layer sim_get_link_layer(struct ib_device *ib, port_t port)
 {
 	return IB_LINK_LAYER_ETHERNET;
 }
@@ -145,9 +148,11 @@ static int sim_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 	return 0;
 }
 
+#if KERNEL_FROM(6, 11)
 static struct ib_device *sim_add_sub_dev(struct ib_device *parent,
 					 enum rdma_nl_dev_type type, const char *name);
 static void sim_del_sub_dev(struct ib_device *sub);
+#endif
 
 static const struct ib_device_ops sim_ops = {
 	.owner = THIS_MODULE,
@@ -162,8 +167,10 @@ static const struct ib_device_ops sim_ops = {
 	.dealloc_ucontext = sim_dealloc_ucontext,
 	.alloc_pd = sim_alloc_pd,
 	.dealloc_pd = sim_dealloc_pd,
+#if KERNEL_FROM(6, 11)
 	.add_sub_dev = sim_add_sub_dev,
 	.del_sub_dev = sim_del_sub_dev,
+#endif
 	INIT_RDMA_OBJ_SIZE(ib_pd, sim_pd, ib),
 	INIT_RDMA_OBJ_SIZE(ib_ucontext, sim_ucontext, ib),
 };
@@ -188,7 +195,7 @@ struct sim_qp {
 };
 
 static int sim_create_cq(struct ib_cq *cq, const struct ib_cq_init_attr *attr,
-			 struct uverbs_attr_bundle *attrs)
+			 create_cq_data *data)
 {
 	return -EOPNOTSUPP;
 }
@@ -208,10 +215,18 @@ static int sim_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
 	return -EOPNOTSUPP;
 }
 
+#if KERNEL_FROM(5, 15)
 static int sim_create_qp(struct ib_qp *qp, struct ib_qp_init_attr *attr, struct ib_udata *udata)
 {
 	return -EOPNOTSUPP;
 }
+#else
+static struct ib_qp *sim_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr,
+				   struct ib_udata *udata)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
 
 static int sim_modify_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask,
 			 struct ib_udata *udata)
@@ -242,7 +257,7 @@ static struct ib_mr *sim_get_dma_mr(struct ib_pd *pd, int access)
 }
 
 static struct ib_mr *sim_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 address,
-				     int access, struct ib_udata *udata)
+				     int access, DMAH_PARAMETER struct ib_udata *udata)
 {
 	return ERR_PTR(-EOPNOTSUPP);
 }
@@ -266,7 +281,9 @@ static const struct ib_device_ops sim_kernel_verbs_ops = {
 	.reg_user_mr = sim_reg_user_mr,
 	.dereg_mr = sim_dereg_mr,
 	INIT_RDMA_OBJ_SIZE(ib_cq, sim_cq, ib),
+#if KERNEL_FROM(5, 15)
 	INIT_RDMA_OBJ_SIZE(ib_qp, sim_qp, ib),
+#endif
 };
 
 /* ---- Devices ---- */
@@ -443,6 +460,7 @@ static bool has_sim_device(const struct device *parent)
 	return found;
 }
 
+#if KERNEL_FROM(6, 11)
 /* A sub-device (rdma dev add NAME type SMI parent DEVICE) belongs to its parent device. */
 static struct ib_device *sim_add_sub_dev(struct ib_device *parent,
 					 enum rdma_nl_dev_type type, const char *name)
@@ -467,6 +485,7 @@ static void sim_del_sub_dev(struct ib_device *sub)
 	ib_unregister_device(sub);
 	ib_dealloc_device(sub);
 }
+#endif
 
 /* ---- PCI functions ---- */
 
@@ -545,6 +564,7 @@ static int remove_function(struct device *dev, void *unused)
 
 /* ---- Scalable functions: rdma_sim.sf.<id> on the auxiliary bus, below the first PF ---- */
 
+#ifdef CONFIG_AUXILIARY_BUS
 struct sim_sf {
 	struct auxiliary_device auxiliary;
 	struct net_device *netdev;
@@ -666,6 +686,17 @@ static int add_sfs(void)
 	pci_dev_put(pf);
 	return 0;
 }
+
+#else
+static void remove_sfs(void)
+{
+}
+
+static int add_sfs(void)
+{
+	return 0;
+}
+#endif
 
 /* ---- Many devices, to see how things scale ---- */
 

@@ -13,7 +13,10 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include "compat.h"
+#if IS_ENABLED(CONFIG_VDPA)
 #include <linux/vdpa.h>
+#endif
 
 #define MAX_VFS 64
 
@@ -149,6 +152,7 @@ static int add_netdev(struct net_device **slot, const char *name,
 
 /* ---- vdpa0: a vDPA device that was made of a VF ---- */
 
+#if IS_ENABLED(CONFIG_VDPA)
 struct sim_vdpa {
 	struct vdpa_device vdpa;
 };
@@ -165,8 +169,13 @@ static void remove_vdpa(void)
 
 static int add_vdpa(struct pci_dev *vf)
 {
+#if KERNEL_FROM(6, 18)
+	struct sim_vdpa *made = vdpa_alloc_device(struct sim_vdpa, vdpa, &vf->dev, &vdpa_ops, NULL,
+						  1, 1, "vdpa0", false);
+#else
 	struct sim_vdpa *made = vdpa_alloc_device(struct sim_vdpa, vdpa, &vf->dev, &vdpa_ops, 1, 1,
 						  "vdpa0", false);
+#endif
 	int err;
 
 	if (IS_ERR(made))
@@ -179,8 +188,6 @@ static int add_vdpa(struct pci_dev *vf)
 	return err;
 }
 
-/* ---- Parameters ---- */
-
 static struct pci_dev *find_vf(int number)
 {
 	struct pci_dev *vf = NULL;
@@ -190,6 +197,33 @@ static struct pci_dev *find_vf(int number)
 			break;
 	return vf;
 }
+
+static int set_vdpa(const char *value, const struct kernel_param *param)
+{
+	struct pci_dev *vf;
+	int number, err;
+
+	if (!pf || kstrtoint(value, 0, &number))
+		return -EINVAL;
+	remove_vdpa();
+	if (number < 0)
+		return 0;
+	vf = find_vf(number);
+	err = vf ? add_vdpa(vf) : -ENODEV;
+	pci_dev_put(vf);
+	return err;
+}
+
+static const struct kernel_param_ops vdpa_param_ops = { .set = set_vdpa };
+module_param_cb(vdpa, &vdpa_param_ops, NULL, 0200);
+MODULE_PARM_DESC(vdpa, "number of the VF that vdpa0 is made of; -1: none (at once)");
+#else
+static void remove_vdpa(void)
+{
+}
+#endif
+
+/* ---- Parameters ---- */
 
 static int set_infiniband(const char *value, const struct kernel_param *param)
 {
@@ -213,22 +247,6 @@ static int set_representor(const char *value, const struct kernel_param *param)
 	return number < 0 ? 0 : add_netdev(&representor, "rep0", setup_representor);
 }
 
-static int set_vdpa(const char *value, const struct kernel_param *param)
-{
-	struct pci_dev *vf;
-	int number, err;
-
-	if (!pf || kstrtoint(value, 0, &number))
-		return -EINVAL;
-	remove_vdpa();
-	if (number < 0)
-		return 0;
-	vf = find_vf(number);
-	err = vf ? add_vdpa(vf) : -ENODEV;
-	pci_dev_put(vf);
-	return err;
-}
-
 static const struct kernel_param_ops infiniband_ops = { .set = set_infiniband };
 module_param_cb(infiniband, &infiniband_ops, NULL, 0200);
 MODULE_PARM_DESC(infiniband, "whether there is ibpf0, which keeps the GUIDs that VFs get (at once)");
@@ -236,10 +254,6 @@ MODULE_PARM_DESC(infiniband, "whether there is ibpf0, which keeps the GUIDs that
 static const struct kernel_param_ops representor_param_ops = { .set = set_representor };
 module_param_cb(representor, &representor_param_ops, NULL, 0200);
 MODULE_PARM_DESC(representor, "number of the VF that rep0 stands for; -1: none (at once)");
-
-static const struct kernel_param_ops vdpa_param_ops = { .set = set_vdpa };
-module_param_cb(vdpa, &vdpa_param_ops, NULL, 0200);
-MODULE_PARM_DESC(vdpa, "number of the VF that vdpa0 is made of; -1: none (at once)");
 
 /* ---- Coming and going ---- */
 

@@ -1,0 +1,76 @@
+import { run } from "./packages.ts";
+
+/** What apt knows of one suite of Debian, apart from what this machine is made of. */
+export interface Suite extends AsyncDisposable {
+  /** Names of all packages that begin so. */
+  packageNames(prefix: string): Promise<string[]>;
+  /** Names of the packages that a package depends on, alternatives included. */
+  dependencies(name: string): Promise<string[]>;
+  /** Downloads packages into a directory. */
+  download(names: string[], directory: string): Promise<void>;
+}
+
+/**
+ * Fetches the list of packages of a suite from the mirror that this machine uses. Lists and cache are in a temporary
+ * directory, so that nothing of the suite is ever installed here.
+ *
+ * @throws {Error} if the machine has no mirror of Debian, or that does not serve the suite
+ */
+export async function openSuite(suite: string, temporaryIn: string): Promise<Suite> {
+  const mirror = await findMirror(suite.endsWith("-security") ? "Debian-Security" : "Debian");
+  const directory = await Deno.makeTempDir({ dir: temporaryIn });
+  const remove = () => Deno.remove(directory, { recursive: true });
+  const options = [
+    `Dir::Etc::sourcelist=${directory}/sources.list`,
+    "Dir::Etc::sourceparts=/nonexistent",
+    `Dir::State::Lists=${directory}/lists`,
+    `Dir::Cache=${directory}/cache`,
+    "APT::Sandbox::User=root",
+    "APT::Architecture=amd64", // also on other machines
+  ].map((option) => `--option=${option}`);
+  try {
+    for (const needed of ["lists/partial", "cache/archives/partial"]) {
+      await Deno.mkdir(`${directory}/${needed}`, { recursive: true });
+    }
+    // The date until which the list is valid passes when the support of a suite ends. Signatures are still checked, and
+    // what is downloaded only runs in a virtual machine without a network, so an old kernel is as good as a new one.
+    const source = `deb [check-valid-until=no] ${mirror} ${suite} main\n`;
+    await Deno.writeTextFile(`${directory}/sources.list`, source);
+    await run("apt-get", [...options, "--error-on=any", "update"]);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  const query = async (...args: string[]) => lines(await run("apt-cache", [...options, ...args]));
+  return {
+    packageNames: (prefix) => query("pkgnames", prefix),
+    dependencies: async (name) =>
+      (await query("depends", "--important", name)).flatMap((line) =>
+        /^[ |]*Depends: (\S+)/.exec(line)?.[1] ?? []
+      ),
+    download: async (names, into) => {
+      await run("apt-get", [...options, "download", ...names], into);
+    },
+    [Symbol.asyncDispose]: remove,
+  };
+}
+
+/** The address that this machine's own sources have for an archive of Debian, told by the label of its lists. */
+async function findMirror(label: string): Promise<string> {
+  const list = async () => {
+    const format = ["--format", "$(LABEL) $(REPO_URI)"];
+    const targets = lines(await run("apt-get", ["indextargets", ...format, "Created-By: Packages"]));
+    return targets.map((line) => line.split(" ")).find(([found]) => found === label)?.[1];
+  };
+  let mirror = await list();
+  if (mirror === undefined) { // its lists may be missing, as in an image
+    await run("apt-get", ["update"]);
+    mirror = await list();
+  }
+  if (mirror === undefined) throw new Error(`apt has no source labelled ${label} on this machine`);
+  return mirror;
+}
+
+function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}

@@ -1,0 +1,31 @@
+// What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
+import assert from "node:assert/strict";
+import { LinuxKernel } from "../../../src/kernel/linux.ts";
+import { names } from "../../rig/vm/guest/functions.ts";
+import { sh, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { isBefore, LACKS, parseRelease } from "../kernels.ts";
+
+/** Whether the running kernel has what the older ones lack. */
+const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
+  auxiliaryBus: () => names("/sys/bus").includes("auxiliary"),
+  netnsCookie: () => {
+    using netns = new LinuxKernel().openNetns("/proc/self/ns/net");
+    return netns.getCookie() !== undefined;
+  },
+  linkParent: async () =>
+    (await shOk(`ip -details link show ${vf(0).netdev}`)).includes(`parentdev ${vf(0).deviceId}`),
+  subDevices: async () => {
+    const added = await sh(`rdma dev add smi1 type SMI parent ${vf(0).rdmaDevice}`);
+    if (added.code === 0) await shOk("rdma dev del smi1");
+    return added.code === 0;
+  },
+  vdpa: async () => (await sh('modprobe --dirname "$MODULES" --dry-run vdpa')).code === 0,
+};
+
+const release = Deno.osRelease();
+
+for (const [key, { reason, since }] of Object.entries(LACKS)) {
+  vmCase(`kernel: ${reason}`, async () => {
+    assert.equal(await HAS[key as keyof typeof LACKS](), !isBefore(parseRelease(release), since), release);
+  });
+}

@@ -1,0 +1,83 @@
+// What kernels lack, and the cases that they cannot run for it. tests/vm/cases/kernel_lacks.ts proves every lack.
+
+/** Major and minor number of a kernel. */
+export type KernelVersion = readonly [major: number, minor: number];
+
+/** Something that older kernels lack. */
+export interface Lack {
+  /** What they lack, as it is printed. */
+  reason: string;
+  /** The first kernel that has it; among those that run here, if it depends on how Debian builds them. */
+  since: KernelVersion;
+  /** Parts of the names of cases that need it. */
+  cases: string[];
+}
+
+export const LACKS = {
+  auxiliaryBus: {
+    reason: "no auxiliary bus before 5.11, so no scalable functions",
+    since: [5, 11],
+    cases: [
+      "scalable function",
+      "examples: sf_net_crd.yaml",
+      "names: who asks for one pays two requests to the kernel",
+      "concurrency: a device that another program takes out of the pod while ADD is at work",
+      "scale: ADD by deviceID",
+      "scale: ADD by the interface's parent",
+    ],
+  },
+  netnsCookie: {
+    reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
+    since: [5, 14],
+    cases: [],
+  },
+  linkParent: {
+    reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
+    since: [5, 14],
+    cases: ["the parent of the interface in the pod"],
+  },
+  subDevices: {
+    reason: "no sub-devices before 6.11",
+    since: [6, 11],
+    cases: ["SMI sub-device"],
+  },
+  vdpa: {
+    reason: "no vDPA in Debian's kernels before 6.12",
+    since: [6, 12],
+    cases: ["what the host uses is left alone and named"],
+  },
+} satisfies Record<string, Lack>;
+
+/** Parts of the names of cases that are enough for a kernel that is neither Debian 13's nor the newest. */
+export const SHORT_SET = [
+  "rig: ",
+  "kernel: ",
+  "contract: ", // each verb
+  "check: ",
+  "gc: ",
+  "add: ", // each way of finding
+  "names: ",
+  "del: ",
+  "netns-mode: ",
+  "vf-mac: ",
+];
+
+/** The version of a release as `uname -r` tells it. @throws {Error} if it is none */
+export function parseRelease(release: string): KernelVersion {
+  const [, major, minor] = /^(\d+)\.(\d+)\./.exec(release) ?? [];
+  if (major === undefined) throw new Error(`Cannot parse kernel release ${JSON.stringify(release)}`);
+  return [Number(major), Number(minor)];
+}
+
+/** Whether a kernel is older than another one. */
+export function isBefore([major, minor]: KernelVersion, [otherMajor, otherMinor]: KernelVersion): boolean {
+  return major < otherMajor || major === otherMajor && minor < otherMinor;
+}
+
+/** Why a kernel cannot run a case; undefined if it can. */
+export function leftOutReason(caseName: string, kernel: KernelVersion): string | undefined {
+  const lacks: Lack[] = Object.values(LACKS);
+  return lacks.find(({ since, cases }) =>
+    isBefore(kernel, since) && cases.some((part) => caseName.includes(part))
+  )?.reason;
+}
