@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import { names } from "../../rig/vm/guest/functions.ts";
-import { sh, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, letKernelLoadModules, sh, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
 /** Whether the running kernel has what the older ones lack. */
@@ -18,6 +18,14 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     const added = await sh(`rdma dev add smi1 type SMI parent ${vf(0).rdmaDevice}`);
     if (added.code === 0) await shOk("rdma dev del smi1");
     return added.code === 0;
+  },
+  movableSoftRoce: async () => {
+    using _helper = await letKernelLoadModules();
+    await addNetns("pod");
+    await shOk("ip link add parent0 type dummy && rdma link add rxe0 type rxe netdev parent0");
+    const moved = await sh("rdma dev set rxe0 netns pod");
+    await shOk("ip link del parent0");
+    return moved.code === 0;
   },
   vdpa: async () => (await sh('modprobe --dirname "$MODULES" --dry-run vdpa')).code === 0,
 };
