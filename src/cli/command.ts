@@ -1,8 +1,9 @@
-/** The command line as people type it: which words call which function. Only here is the library for it loaded. */
+/** The command line: which words call which function. Only the commands load the library for it. */
 import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { Command as PlainCommand } from "commander";
 import type { NodeKernel } from "../kernel/kernel.ts";
+import { messageOf } from "../sys/errno.ts";
 import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
@@ -12,12 +13,11 @@ import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
-import { messageOf } from "../sys/errno.ts";
 
 /**
  * Runs a command line.
  *
- * @param name how the program was called, for its help
+ * @param name the name that the program was called by, for its help
  * @returns the exit code
  */
 export async function runCommand(
@@ -34,7 +34,7 @@ export async function runCommand(
     await createProgram(name, { kernel, terminal, exit }).parseAsync(args, { from: "user" });
     return exitCode;
   } catch (error) {
-    // Help and --version end in an exception too, with exit code 0; the library has printed already.
+    // Help and --version also end in an exception, with exit code 0. The library has already printed.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     return report(terminal, name, toCommandError(error));
   }
@@ -44,20 +44,20 @@ export async function runCommand(
 export function createProgram(name: string, context: Context): Command {
   const { terminal } = context;
   const program = new Command(name)
-    .description("Gives RDMA devices to pods: a CNI plugin, and the commands that set up a node for it.")
+    .description("Moves RDMA devices into pods: a CNI plugin, and the commands that set up a node for it.")
     .version(`rdma-cni ${VERSION}`, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .exitOverride()
-    .showHelpAfterError("(add --help for what is possible)")
+    .showHelpAfterError("(try --help)")
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
   addExamples(program, [
     ["netns-mode", "print the RDMA namespace mode"],
-    ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
+    ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
-    ["install --cni-bin-dir /opt/cni/bin", "put this program where runtimes find it"],
-    ["doctor", "tell why RDMA works in this node's pods, or why not"],
-    ["validate 10-roce.conflist", "check a network configuration before a runtime gets it"],
-    ["help netns-mode", "tell more about a command"],
+    ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
+    ["doctor", "show why RDMA works in this node's pods, or why not"],
+    ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
+    ["help netns-mode", "print the help of a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
@@ -76,21 +76,21 @@ function report(terminal: Terminal, name: string, error: unknown): ExitCode {
   return error.exitCode;
 }
 
-const NAME = "completion";
-const DESCRIPTION = "print a script that makes a shell complete commands and options";
+const COMPLETION = "completion";
+const COMPLETION_DESCRIPTION = "print a completion script for a shell";
 const SHELLS = ["bash", "zsh", "fish"];
 
 /**
- * Adds `completion SHELL`, which prints a script, and the hidden `complete`, which that script asks. Both know the
- * commands that are there by now, so this comes last. Descriptions must be single lines.
+ * Adds `completion SHELL`, which prints a script, and the hidden `complete`, which that script calls. Both
+ * know only the commands that were added before, so this comes last. Descriptions must be single lines.
  */
 function addCompletionCommand(program: Command): void {
-  const completions = tab(program as unknown as PlainCommand, { completionCommandName: NAME });
-  const command = program.commands.find((command) => command.name() === NAME)!;
-  command.description(DESCRIPTION);
+  const completions = tab(program as unknown as PlainCommand, { completionCommandName: COMPLETION });
+  const command = program.commands.find((command) => command.name() === COMPLETION)!;
+  command.description(COMPLETION_DESCRIPTION);
   command.registeredArguments[0]!.choices(SHELLS).description = "the shell";
-  // The library offers a shell more, which Linux nodes do not have.
-  completions.command(NAME, DESCRIPTION)
+  // The library also offers PowerShell.
+  completions.command(COMPLETION, COMPLETION_DESCRIPTION)
     .argument("shell", (suggest) => SHELLS.forEach((shell) => suggest(shell, "")));
   addExamples(command, [
     ["completion bash > /usr/share/bash-completion/completions/rdma-cni", "for all users of bash"],

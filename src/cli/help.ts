@@ -1,7 +1,7 @@
-/** What help shows, and what a word that nobody knows leads to, on top of the library's own. */
+/** Examples in the help, and errors for unknown words, which the library does not have. */
 import type { Command } from "@commander-js/extra-typings";
 
-/** A command line without the program's name, and what it is for. */
+/** A command line without the name of the program, and what it is for. */
 export type Example = readonly [line: string, purpose: string];
 
 // deno-lint-ignore no-explicit-any -- a command of whatever arguments and options
@@ -12,22 +12,21 @@ export function addExamples(command: AnyCommand, examples: readonly Example[]): 
   command.addHelpText("after", () => {
     const lines = examples.map(([line, purpose]) => [`${rootOf(command).name()} ${line}`, purpose] as const);
     const width = Math.max(...lines.map(([line]) => line.length));
-    return ["", "Examples:", ...lines.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`)].join(
-      "\n",
-    );
+    const texts = lines.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`);
+    return ["", "Examples:", ...texts].join("\n");
   });
 }
 
 /**
- * Makes a word below a command an unknown command, with the nearest one suggested, if it has a default command. The
- * library would hand the word to that as an argument.
+ * Makes an unknown word after a command with a default subcommand an error that suggests the nearest
+ * subcommand. The library would pass the word to the default subcommand as an argument.
  */
 export function refuseUnknownCommands(command: AnyCommand): void {
   command.hook("preSubcommand", (parent) => {
     const [word] = parent.args;
     if (word === undefined || word.startsWith("-")) return;
     if (parent.commands.some((one) => one.name() === word || one.aliases().includes(word))) return;
-    // What the library itself calls where there is no default command; its declarations leave it out.
+    // The library calls this where there is no default subcommand; its declarations lack it.
     (parent as unknown as { unknownCommand(): never }).unknownCommand();
   });
 }

@@ -1,3 +1,4 @@
+/** Entry of the commands. */
 import { currentProcess, writeError, writeText } from "../cni/stdio.ts";
 import { LinuxNodeKernel } from "../kernel/linux.ts";
 import { runCommand } from "./command.ts";
@@ -19,7 +20,7 @@ export async function runFromTerminal(args: readonly string[]): Promise<number> 
   return await runCommand(calledAs(), args, new LinuxNodeKernel(), terminal);
 }
 
-/** When what reads the output has ended, as head does, nobody misses the rest. */
+/** When the reader of the output has ended, as `head` does, nobody misses the rest. */
 function print(text: string): void {
   try {
     writeText(text);
@@ -29,7 +30,7 @@ function print(text: string): void {
   }
 }
 
-/** The name that the program was called by, which a symbolic link may have given it. */
+/** The name that the program was called by, possibly that of a symbolic link. */
 function calledAs(): string {
   const [path = ""] = Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1);
   return path.split("/").at(-1) || "rdma-cni";

@@ -1,14 +1,18 @@
+/** Verdicts on things that a command examined, and how they are printed. */
 import { ExitCode } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** "problem": pods get no RDMA, or a running one has lost it. "warning": it may come to that, or something is left over. */
+/**
+ * "problem": pods get no RDMA, or a running one has lost it. "warning": this may happen, or something is left
+ * over.
+ */
 export type Level = "ok" | "warning" | "problem";
 
-/** What is said of one thing that was examined. */
+/** The verdict on one thing that was examined. */
 export interface Verdict {
   readonly level: Level;
   readonly text: string;
-  /** The command that fixes it, or what else to do. */
+  /** The command that fixes it, or other advice. */
   readonly fix?: string;
 }
 
@@ -18,7 +22,7 @@ export function worstLevel(verdicts: readonly Verdict[]): Level {
   return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
 }
 
-/** How a command ends whose worst verdict has this level. */
+/** The exit code for the worst level. */
 export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = {
   ok: ExitCode.ok,
   warning: ExitCode.partial,
@@ -33,7 +37,7 @@ export function warning(text: string, fix: string): Verdict {
   return { level: "warning", text, fix };
 }
 
-/** @param fix left out where the text says it already */
+/** @param fix left out if the text says it */
 export function problem(text: string, fix?: string): Verdict {
   return { level: "problem", text, ...(fix === undefined ? {} : { fix }) };
 }
@@ -43,7 +47,9 @@ export interface Line extends Verdict {
   readonly about: string;
 }
 
-/** The last line: a sentence, and how the one begins that ends in the number of faults. */
+/**
+ * The last line: a sentence if all is ok, and the beginning of one that ends with the numbers of problems.
+ */
 export interface Summary {
   readonly good: string;
   readonly bad: string;
@@ -53,7 +59,9 @@ export interface Summary {
 const COLORS: Readonly<Record<Level, number>> = { ok: 32, warning: 33, problem: 31 };
 const LEVEL_WIDTH = "problem".length;
 
-/** Prints verdicts for people: a line each, below it what fixes it, and at the end how many faults there are. */
+/**
+ * Prints verdicts for people: a line for each, its fix below it, and at the end how many problems there are.
+ */
 export function printVerdicts({ out, hasColor }: Terminal, lines: readonly Line[], summary: Summary): void {
   const paint = (level: Level, text: string) => hasColor ? `\x1b[${COLORS[level]}m${text}\x1b[0m` : text;
   const width = lines.reduce((widest, { about }) => Math.max(widest, escape(about).length), 0);
@@ -64,7 +72,7 @@ export function printVerdicts({ out, hasColor }: Terminal, lines: readonly Line[
   out(`\n${paint(worstLevel(lines), escape(summarize(lines, summary)))}\n`);
 }
 
-/** What comes out of files can neither begin a line of its own nor talk to the terminal. */
+/** Escapes what comes from files: it must neither start a new line nor control the terminal. */
 function escape(text: string): string {
   return text.replaceAll("\n", "\\n")
     .replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);

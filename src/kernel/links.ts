@@ -14,14 +14,13 @@ import {
 } from "../netlink/rtnl.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { ENODEV } from "../sys/errno.ts";
-import { getPfDeviceId } from "./functions.ts";
 import type { LinkDetails, PhysicalFunction, VirtualFunction } from "./kernel.ts";
-import { getVfDeviceId, listPfNetdevs } from "./sysfs.ts";
+import { getPfDeviceId, getVfDeviceId, listPfNetdevs } from "./pci.ts";
 
 /** uapi linux/if.h (IFNAMSIZ), less the NUL. */
 const LONGEST_NAME = 15;
 
-/** A link of the socket's namespace by name, or undefined. What no link can be called is not asked for. */
+/** A link of the socket's namespace by name, or undefined. Does not ask for names that no link can have. */
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   if (name.includes("\0") || new TextEncoder().encode(name).length > LONGEST_NAME) return undefined;
   try {
@@ -34,16 +33,14 @@ export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
 }
 
 /**
- * The virtual functions of all physical functions in the socket's namespace, with their administrative addresses. Only
- * links of physical functions are asked for: a node can have a thousand others.
+ * The virtual functions of all physical functions in the socket's namespace, with their administrative
+ * addresses. Asks only for links of physical functions: a node can have a thousand others.
  */
 export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
   return listPfNetdevs().flatMap((pf) => {
     const what = `look up the virtual functions of ${JSON.stringify(pf)}`;
-    const vfMacs = socket.request(what, linkWithVfsRequest(pf)).flatMap((
-      { payload },
-    ) => [...decodeLink(payload).vfMacs]);
-    return vfMacs.flatMap(([number, mac]) => {
+    const replies = socket.request(what, linkWithVfsRequest(pf));
+    return replies.flatMap(({ payload }) => [...decodeLink(payload).vfMacs]).flatMap(([number, mac]) => {
       const deviceId = getVfDeviceId(pf, number);
       return deviceId === undefined ? [] : [{ pf, number, mac, deviceId }];
     });
@@ -56,14 +53,15 @@ export function listLinks(socket: NetlinkSocket): LinkDetails[] {
 }
 
 /**
- * The netdevs whose PCI function has, or could have, virtual functions. In switchdev mode the representors of the
- * virtual functions hang on that PCI function too; they have no list of virtual functions.
+ * The netdevs whose PCI function has virtual functions or supports them. In switchdev mode these include
+ * representors, which belong to the same PCI function and have no virtual functions.
  */
 export function listPhysicalFunctions(socket: NetlinkSocket): PhysicalFunction[] {
   return listLinks(socket).flatMap((link): PhysicalFunction[] => {
     const deviceId = getPfDeviceId(link.name);
     if (deviceId === undefined) return [];
-    // The kernel shows a MAC address of each VF, on InfiniBand too (net/core/rtnetlink.c, rtnl_fill_vfinfo).
+    // The kernel shows a MAC address for each VF, also on InfiniBand (net/core/rtnetlink.c,
+    // rtnl_fill_vfinfo).
     const vfs = [...link.vfMacs].flatMap(([number, mac]) => {
       const vf = getVfDeviceId(link.name, number);
       const guids = link.vfGuids.get(number);
@@ -93,7 +91,7 @@ export function setVfMac(
 ): void {
   const bytes = Uint8Array.from(mac.split(":"), (part) => parseInt(part, 16));
   socket.request(
-    `give VF ${number} of "${pf.name}" the MAC address ${mac}`,
+    `set the MAC address of VF ${number} of "${pf.name}" to ${mac}`,
     vfMacRequest(pf.index, number, bytes),
   );
 }
@@ -107,7 +105,7 @@ export function setVfGuid(
 ): void {
   const digits = guid.toString(16).padStart(16, "0");
   for (const kind of ["node", "port"] as const) {
-    const what = `give VF ${number} of "${pf.name}" the ${kind} GUID ${digits}`;
+    const what = `set the ${kind} GUID of VF ${number} of "${pf.name}" to ${digits}`;
     socket.request(what, vfGuidRequest(pf.index, number, kind, guid));
   }
 }

@@ -7,7 +7,6 @@ import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.
 import { check } from "../sys/libc.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
-import * as functions from "./functions.ts";
 import type {
   BusDevice,
   FunctionDevices,
@@ -27,6 +26,7 @@ import type {
 } from "./kernel.ts";
 import * as links from "./links.ts";
 import { listOtherNetns } from "./processes.ts";
+import * as pci from "./pci.ts";
 import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
 import { getBusDevice, listVerbsDevices } from "./sysfs.ts";
@@ -34,7 +34,7 @@ import { getBusDevice, listVerbsDevices } from "./sysfs.ts";
 /** uapi linux/file.h. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-/** uapi linux/time.h: counts from the start of the kernel, also while the machine sleeps, and cannot be set. */
+/** uapi linux/time.h: counts from the start of the kernel, includes suspend, and cannot be set. */
 const CLOCK_BOOTTIME = 7;
 
 /** The kernel as the plugin uses it. */
@@ -112,7 +112,7 @@ export class LinuxKernel implements Kernel {
   }
 }
 
-/** An open namespace with a socket for each netlink family that was asked there. */
+/** An open namespace, with a socket for each netlink protocol that was used there. */
 class LinuxNetns implements Netns {
   readonly path: string;
   readonly fd: number;
@@ -184,7 +184,7 @@ class LinuxNetns implements Netns {
   }
 }
 
-/** The kernel as the commands use it. A call of the plugin does not load this. */
+/** The kernel as the commands use it. The bundler leaves it out of what CNI calls load. */
 export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   getBootedAtMs(): number {
     return Date.now() - Deno.osUptime() * 1000;
@@ -215,11 +215,11 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   }
 
   getFunctionDevices(deviceId: string): FunctionDevices {
-    return functions.getFunctionDevices(deviceId);
+    return pci.getFunctionDevices(deviceId);
   }
 
   listRepresentors(pf: PhysicalFunction): Representor[] {
-    return functions.listRepresentors(pf.deviceId);
+    return pci.listRepresentors(pf.deviceId);
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {
@@ -231,11 +231,11 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   }
 
   async unbindDriver(deviceId: string): Promise<void> {
-    await functions.unbindDriver(deviceId);
+    await pci.unbindDriver(deviceId);
   }
 
   async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
-    await functions.bindDriver(deviceId, driver);
+    await pci.bindDriver(deviceId, driver);
   }
 
   findLibmnl(): string {

@@ -1,6 +1,7 @@
+/** Modules of the running kernel. `root` is the directory that stands for "/". */
 import { exists, readText } from "./sysfs.ts";
 
-/** "not loaded": the running kernel has it among its modules; "missing": it has not. */
+/** "not loaded": it could be loaded; "missing": the running kernel does not have it. */
 export type ModuleState = "loaded" | "built in" | "not loaded" | "missing";
 
 /** The running kernel's release (`6.12.118+deb13-amd64`). @throws {Deno.errors.NotFound} without /proc */
@@ -9,8 +10,9 @@ export function getRelease(root = ""): string {
 }
 
 /**
- * Whether the kernel has a module. Loadable ones have a file `initstate` in sysfs (kernel/module/sysfs.c); of built-in
- * ones sysfs shows only those with parameters or a version, so modules.builtin is looked at too.
+ * Whether the kernel has a module. A loaded one has a file `initstate` in sysfs (kernel/module/sysfs.c). Of
+ * those that are built in, sysfs shows only those with parameters or a version, so modules.builtin is read
+ * too.
  *
  * @param name with underscores, as the kernel spells it in sysfs
  */
@@ -22,7 +24,7 @@ export function getModuleState(name: string, root = ""): ModuleState {
   return isListed(`${modules}/modules.dep`, name) ? "not loaded" : "missing";
 }
 
-/** Both lists begin each line with a path; a file's name may have "-" where the module's has "_". */
+/** In both lists each line begins with a path; a file name may have "-" where the module has "_". */
 function isListed(path: string, name: string): boolean {
   const file = new RegExp(`^[^:]*/${name.replaceAll("_", "[-_]")}\\.ko(\\.\\w+)?(:|$)`, "m");
   return file.test(readText(path) ?? "");

@@ -1,11 +1,10 @@
-/** Which network namespaces there are besides the initial one, and what keeps them alive, by way of /proc. */
-/** Files that others run. */
+/** What other processes use: their network namespaces, by way of /proc, and the programs that they run. */
 import { ETXTBSY, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
 import { namesIn, nsfsInode } from "../sys/netns.ts";
 import type { NetnsProcess, OtherNetns, OtherNetnsList } from "./kernel.ts";
 
-/** The first PID namespace's number (include/linux/proc_ns.h, PROC_PID_INIT_INO): all processes can be seen in it. */
+/** The initial PID namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO), which shows all processes. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
 /** A network namespace that is mounted somewhere. */
@@ -20,8 +19,8 @@ interface Found {
 }
 
 /**
- * The network namespaces that processes are in or have open, or that are mounted in the mount namespace of any process.
- * One that nothing but a socket keeps alive leaves no trace in /proc.
+ * The network namespaces other than the initial one that processes are in or have open, or that are mounted
+ * in the mount namespace of any process. One that only a socket keeps alive leaves no trace in /proc.
  */
 export function listOtherNetns(): OtherNetnsList {
   const found = new Map<number, Found>();
@@ -44,6 +43,21 @@ export function listOtherNetns(): OtherNetnsList {
   return { namespaces: toList(found), isComplete: canSeeAll(pids) };
 }
 
+/**
+ * Whether a process runs a program, in whatever container: then the kernel refuses to open it for writing.
+ *
+ * @throws {SyscallError} when it cannot be opened for another reason
+ */
+export function isRunning(path: string): boolean {
+  try {
+    openForWriting(path)[Symbol.dispose]();
+    return false;
+  } catch (error) {
+    if (error instanceof SyscallError && error.errno === ETXTBSY) return true;
+    throw error;
+  }
+}
+
 /** The network namespaces among the mounts of /proc/PID/mountinfo, proc_pid_mountinfo(5). */
 export function parseNetnsMounts(mountinfo: string): NetnsMount[] {
   return mountinfo.split("\n").flatMap((line) => {
@@ -52,7 +66,7 @@ export function parseNetnsMounts(mountinfo: string): NetnsMount[] {
   });
 }
 
-/** The container's id in a process's control groups: runtimes name them after it, 64 hexadecimal digits. */
+/** The container id in the cgroups of a process: runtimes name them after it, 64 hexadecimal digits. */
 export function parseContainerId(cgroup: string): string | undefined {
   return cgroup.match(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/g)?.at(-1);
 }
@@ -67,7 +81,7 @@ function inodes(pid: number, links: string[]): number[] {
   return links.flatMap((link) => nsfsInode(`/proc/${pid}/${link}`) ?? []);
 }
 
-/** This process's own mounts come first, so that of the many places of one namespace the shortest path is told. */
+/** The mounts of this process come first, so that a namespace with several paths is shown by the shortest. */
 function listMounts(pids: number[]): NetnsMount[] {
   const own = mountsOf("/proc/self");
   const known = new Set(own.map(({ inode, path }) => `${inode} ${path}`));
@@ -86,7 +100,7 @@ function mountsOf(process: string): NetnsMount[] {
   return parseNetnsMounts(readText(`${process}/mountinfo`));
 }
 
-/** Spaces and the like stand as three octal digits. */
+/** Spaces and similar characters are written as three octal digits. */
 function unescape(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 }
@@ -119,26 +133,11 @@ function readLink(path: string): string | undefined {
   }
 }
 
-/** The text of a file below /proc; nothing when its process has ended or may not be looked at. */
+/** The text of a file below /proc; empty when its process has ended or cannot be read. */
 function readText(path: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch {
     return "";
-  }
-}
-
-/**
- * Whether a process runs a program, in whatever container that is: the kernel lets nobody write to it then.
- *
- * @throws {SyscallError} when the file cannot be written to for another reason
- */
-export function isRunning(path: string): boolean {
-  try {
-    openForWriting(path)[Symbol.dispose]();
-    return false;
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === ETXTBSY) return true;
-    throw error;
   }
 }

@@ -1,8 +1,9 @@
+/** RoCE QoS by sysfs and configfs. */
 import { ENODEV, errnoOf } from "../sys/errno.ts";
 import type { RoceQos, RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
 
-/** A setting of RoCE QoS cannot be had. */
+/** A setting of RoCE QoS cannot be read or set. */
 export class RoceQosError extends Error {
   override readonly name = "RoceQosError";
 
@@ -11,26 +12,27 @@ export class RoceQosError extends Error {
   }
 }
 
-/** Where a setting is kept: below the directory each port has one of its number, with the file. */
+/** Where a setting is: the directory has one for each port, named by its number, with the file in it. */
 interface Place {
   readonly setting: string;
   readonly directory: (device: string) => string;
   readonly file: string;
   readonly parse: (text: string) => number | undefined;
-  /** What to do when it is not there. */
+  /** What to do when it is absent. */
   readonly advice: string;
 }
 
 const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
-  // Not of the mainline kernel, but of mlx5 in NVIDIA's driver packages (qos.c, traffic_class_show and _store).
+  // Not in the mainline kernel, but in mlx5 of NVIDIA's driver packages (qos.c, traffic_class_show and
+  // _store).
   trafficClass: {
     setting: "traffic class",
-    directory: (device) => `class/infiniband/${asFileName(device)}/tc`,
+    directory: (device) => `/sys/class/infiniband/${asFileName(device)}/tc`,
     file: "traffic_class",
     parse: parseTrafficClass,
     advice:
-      "mlx5 of MLNX_OFED and DOCA has this setting, the kernel's own drivers have not, and a device that is in " +
-      'a pod already does not show it: change the driver, or take "trafficClass" out of rdmaQoS',
+      "only mlx5 of MLNX_OFED and DOCA has this setting, and a device that is already in a pod does not show it: " +
+      'change the driver, or remove "trafficClass" from rdmaQoS',
   },
   // drivers/infiniband/core/cma_configfs.c, kernel 4.11.
   tos: {
@@ -39,14 +41,14 @@ const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
     file: "default_roce_tos",
     parse: (text) => /^\d+$/.test(text) ? Number(text) : undefined,
     advice:
-      "this setting wants configfs, module rdma_cm and a device that can do RDMA CM: mount -t configfs " +
-      'configfs /sys/kernel/config; modprobe rdma_cm; or take "tos" out of rdmaQoS',
+      "this setting needs configfs, module rdma_cm and a device that supports RDMA CM: mount -t configfs " +
+      'configfs /sys/kernel/config; modprobe rdma_cm; or remove "tos" from rdmaQoS',
   },
 };
 
-/** RoCE QoS of this machine's devices. */
+/** RoCE QoS of this machine's devices. `root` is the directory that stands for "/". */
 export class LinuxRoceQos implements RoceQos {
-  constructor(readonly root = "/sys") {}
+  constructor(readonly root = "") {}
 
   read(setting: RoceQosSetting, device: string): number[] {
     return this.#atPorts("read", setting, device, (file) => {
@@ -65,14 +67,14 @@ export class LinuxRoceQos implements RoceQos {
   }
 
   hasGroup(device: string): boolean {
-    return exists(`${this.root}/${groupOf(device)}`);
+    return exists(`${this.root}${groupOf(device)}`);
   }
 
   removeGroup(device: string): void {
     try {
-      Deno.removeSync(`${this.root}/${groupOf(device)}`);
+      Deno.removeSync(`${this.root}${groupOf(device)}`);
     } catch {
-      // It was not there, or it stays: it changes nothing.
+      // It was absent, or it remains and changes nothing.
     }
   }
 
@@ -85,13 +87,13 @@ export class LinuxRoceQos implements RoceQos {
     const place = PLACES[setting];
     try {
       using _group = setting === "tos" ? this.#ensureGroup(device) : undefined;
-      const directory = `${this.root}/${place.directory(device)}`;
+      const directory = `${this.root}${place.directory(device)}`;
       const ports = list(directory).length;
       if (ports === 0) throw new Deno.errors.NotFound(`${JSON.stringify(directory)} is not there`);
       return Array.from({ length: ports }, (_, port) => work(`${directory}/${port + 1}/${place.file}`, port));
     } catch (cause) {
       const { message } = cause as Error;
-      // ENODEV, which Deno gives no name: RDMA CM has not taken the device.
+      // ENODEV, for which Deno has no class: RDMA CM does not use the device.
       const isAbsent = cause instanceof Deno.errors.NotFound || errnoOf(cause) === ENODEV;
       throw new RoceQosError(
         `Cannot ${verb} the ${place.setting} of RDMA device ${JSON.stringify(device)}: ${message}`,
@@ -101,17 +103,20 @@ export class LinuxRoceQos implements RoceQos {
     }
   }
 
-  /** The kernel fills the group with a directory for each port; what is set there stays when the group goes. */
+  /**
+   * The kernel adds a directory for each port to the group. What is set there remains when the group is
+   * removed.
+   */
   #ensureGroup(device: string): Disposable | undefined {
     if (this.hasGroup(device)) return undefined;
-    Deno.mkdirSync(`${this.root}/${groupOf(device)}`);
+    Deno.mkdirSync(`${this.root}${groupOf(device)}`);
     return { [Symbol.dispose]: () => this.removeGroup(device) };
   }
 }
 
-/** The kernel looks the device up by this name, in whatever namespace it is (cma.c, cma_enum_devices_by_ibdev). */
+/** The kernel looks the device up by this name in all namespaces (cma.c, cma_enum_devices_by_ibdev). */
 function groupOf(device: string): string {
-  return `kernel/config/rdma_cm/${asFileName(device)}`;
+  return `/sys/kernel/config/rdma_cm/${asFileName(device)}`;
 }
 
 function asFileName(device: string): string {
@@ -121,7 +126,7 @@ function asFileName(device: string): string {
 
 /**
  * The file is empty until a class is set; then it has a line "Global tclass=106". Lines such as
- * "dst_ip=10.0.0.0/8,tclass=32" are rules, which stay. A number alone sets the class, -1 takes it away.
+ * "dst_ip=10.0.0.0/8,tclass=32" are rules, which remain. To write a number sets the class, -1 removes it.
  */
 function parseTrafficClass(text: string): number | undefined {
   const [, value = "-1"] = /^Global tclass=(\d+)$/m.exec(text) ?? [];

@@ -1,10 +1,18 @@
-/** The RDMA subsystem by netlink. What a socket sees and may do depends on the namespace it was opened in. */
+/**
+ * The RDMA subsystem by netlink. What a socket can see and do depends on the namespace that it was opened in.
+ */
 import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
 import type { RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
+
+/**
+ * There is none, the client or the command is unknown, or the device is elsewhere (nldev.c,
+ * nldev_get_chardev).
+ */
+const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
 
 /** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
@@ -17,21 +25,24 @@ export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
   socket.request(`set the RDMA namespace mode to ${mode}`, nldev.sharedModeRequest(mode === "shared"));
 }
 
-/** The devices that the socket's namespace has; in shared mode all. */
+/** The devices of the socket's namespace; in shared mode all. */
 export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
   return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeDevice(message.payload)
   );
 }
 
-/** The same with their node GUIDs. */
+/** The devices of the socket's namespace with their node GUIDs; in shared mode all. */
 export function listNodes(socket: NetlinkSocket): RdmaNode[] {
   return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
     nldev.decodeRdmaNode(message.payload)
   );
 }
 
-/** A device by its index, or undefined: what the socket's namespace does not have is EINVAL (nldev.c, nldev_get_doit). */
+/**
+ * A device by its index, or undefined: the kernel answers EINVAL when it is elsewhere (nldev.c,
+ * nldev_get_doit).
+ */
 export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | undefined {
   try {
     return nldev.decodeDevice(
@@ -59,7 +70,7 @@ export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number
   socket.request(`move RDMA device ${index}`, nldev.moveDeviceRequest(index, netnsFd));
 }
 
-/** Gives a device another name. */
+/** Renames a device. */
 export function renameDevice(socket: NetlinkSocket, index: number, name: string): void {
   socket.request(
     `rename RDMA device ${index} to ${JSON.stringify(name)}`,
@@ -81,9 +92,6 @@ export function removeSoftRoceDevice(socket: NetlinkSocket, index: number): void
   socket.request(`remove Soft-RoCE device ${index}`, nldev.deleteLinkRequest(index));
 }
 
-/** There is none, its client or the command is unknown, or the namespace has no such device (nldev.c, nldev_get_chardev). */
-const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
-
 /** The uverbs character device of a device, or undefined when the socket's namespace has none. */
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;
@@ -103,6 +111,8 @@ export function listResources(socket: NetlinkSocket, index: number): ResourceCou
 
 function single(socket: NetlinkSocket, what: string, request: Request): Message {
   const [reply] = socket.request(what, request);
-  if (!reply) throw new DecodeError(`Cannot ${what}: the kernel said that all is well but did not answer`);
+  if (!reply) {
+    throw new DecodeError(`Cannot ${what}: the kernel acknowledged the request but did not answer it`);
+  }
   return reply;
 }

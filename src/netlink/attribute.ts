@@ -1,31 +1,30 @@
 /**
- * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes.
- * Every length the kernel sends is checked here and nowhere else. Numbers are in the byte order of the machine,
- * which on both architectures that Deno compiles for is little-endian.
+ * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes. Every length
+ * that the kernel sends is checked here. Numbers are in the byte order of the machine, which is little-endian
+ * on both architectures that Deno compiles for.
  *
- *   0        2        4                    4+n   padded
- *   | length | type   | value (n bytes) ...  | 0 |
+ * 0        2        4                    4+n   padded | length | type   | value (n bytes) ...  | 0 |
  */
 import { DecodeError } from "./error.ts";
 
-/** Takes the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER off an attribute's type. */
+/** An attribute's type without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
 const NLA_TYPE_MASK = 0x3fff;
 /** Every structure and attribute starts on a multiple of this many bytes. */
 const NLMSG_ALIGNTO = 4;
 /** sizeof(struct nlattr). */
 const NLA_HDRLEN = 4;
 
-/** An attribute to send. One that holds others has these in `nested` and an empty value. */
+/** An attribute to send. If it holds others, they are in `nested` and the value is empty. */
 export interface Attribute {
   readonly type: number;
   readonly value: Uint8Array<ArrayBuffer>;
   readonly nested?: readonly Attribute[];
 }
 
-/** The attributes of a message by type; of a type that occurs several times, each occurrence in order. */
+/** The attributes of a message by type; a type that occurs several times has all its values in order. */
 export type Attributes = ReadonlyMap<number, readonly Uint8Array[]>;
 
-/** Rounds a length in bytes up to where the next netlink structure starts. */
+/** Rounds a length in bytes up to the start of the next netlink structure. */
 export function align(length: number): number {
   return Math.ceil(length / NLMSG_ALIGNTO) * NLMSG_ALIGNTO;
 }
@@ -42,7 +41,7 @@ export function u32(type: number, value: number): Attribute {
   return { type, value: bytes };
 }
 
-/** An attribute that holds a string and the NUL that the kernel's strict parsing asks for. */
+/** An attribute that holds a string, with the NUL that the kernel's strict parsing requires. */
 export function text(type: number, value: string): Attribute {
   return { type, value: new TextEncoder().encode(value + "\0") };
 }
@@ -52,16 +51,16 @@ export function nest(type: number, ...nested: Attribute[]): Attribute {
   return { type, value: new Uint8Array(0), nested };
 }
 
-/** A view on exactly these bytes. */
+/** A view of exactly these bytes. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**
- * Splits bytes into attributes. Types are given without their flag bits; types unknown to us are kept, since a newer
- * kernel may send them.
+ * Decodes attributes. Their types are without flag bits. Unknown types are kept, since a newer kernel may
+ * send them.
  *
- * @throws {DecodeError} when a length is shorter than a header or reaches beyond the bytes
+ * @throws {DecodeError} when a length is shorter than a header or runs past the end
  */
 export function decodeAttributes(bytes: Uint8Array): Attributes {
   const attributes = new Map<number, Uint8Array[]>();
@@ -111,15 +110,13 @@ export function getU64(attributes: Attributes, type: number): bigint | undefined
   return sized(attributes, type, 8)?.getBigUint64(0, true);
 }
 
-/** Made when it is needed: VERSION decodes nothing. */
-let decoder: TextDecoder | undefined;
+const decoder = new TextDecoder();
 
 /** The string of this type up to its NUL, or undefined when there is none. */
 export function getText(attributes: Attributes, type: number): string | undefined {
   const bytes = getBytes(attributes, type);
   if (!bytes) return undefined;
   const end = bytes.indexOf(0);
-  decoder ??= new TextDecoder();
   return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 

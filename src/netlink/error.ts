@@ -1,17 +1,17 @@
 import { EEXIST, formatErrno } from "../sys/errno.ts";
 
-/** Bytes from the kernel (or a request of ours) that do not have the layout they must have. */
+/** Bytes from the kernel do not have the layout that they must have, or a reply does not end. */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
 }
 
-/** The kernel took the request and said no. */
+/** The kernel refused a request. */
 export class NetlinkError extends Error {
   override readonly name = "NetlinkError";
 
   /**
-   * @param request what was asked, `move RDMA device 3`
-   * @param kernelText the kernel's own words (extended acknowledgement), if it sent any
+   * @param request the request in words, `move RDMA device 3`
+   * @param kernelText the kernel's own message (extended acknowledgement), if it sent one
    */
   constructor(readonly request: string, readonly errno: number, readonly kernelText?: string) {
     super(
@@ -22,7 +22,7 @@ export class NetlinkError extends Error {
   }
 }
 
-/** Whether the kernel refused since a device has the name already. */
+/** Whether the kernel refused because a device already has the name. */
 export function isNameTaken(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError && error.errno === EEXIST;
 }

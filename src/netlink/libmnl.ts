@@ -1,38 +1,37 @@
-/** libmnl, which lays out our requests: headers, attributes and their padding. */
+/** libmnl, which writes our requests: headers, attributes and their padding. */
 import { EMSGSIZE, messageOf, SyscallError } from "../sys/errno.ts";
 import { type Declarations, type Functions, openLibrary } from "../sys/library.ts";
+import type { Attribute } from "./attribute.ts";
 
 const SYMBOLS = {
-  mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" }, // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
-  mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" }, // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
-  mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" }, // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
-  mnl_attr_nest_start_check: { parameters: ["buffer", "usize", "u16"], result: "pointer" }, // struct nlattr *mnl_attr_nest_start_check(struct nlmsghdr *, size_t buflen, uint16_t type)
-  mnl_attr_nest_end: { parameters: ["buffer", "pointer"], result: "void" }, // void mnl_attr_nest_end(struct nlmsghdr *, struct nlattr *start)
+  // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
+  mnl_nlmsg_put_header: { parameters: ["buffer"], result: "pointer" },
+  // void *mnl_nlmsg_put_extra_header(struct nlmsghdr *, size_t)
+  mnl_nlmsg_put_extra_header: { parameters: ["buffer", "usize"], result: "pointer" },
+  // bool mnl_attr_put_check(struct nlmsghdr *, size_t buflen, uint16_t type, size_t, const void *)
+  mnl_attr_put_check: { parameters: ["buffer", "usize", "u16", "usize", "buffer"], result: "bool" },
+  // struct nlattr *mnl_attr_nest_start_check(struct nlmsghdr *, size_t buflen, uint16_t type)
+  mnl_attr_nest_start_check: { parameters: ["buffer", "usize", "u16"], result: "pointer" },
+  // void mnl_attr_nest_end(struct nlmsghdr *, struct nlattr *start)
+  mnl_attr_nest_end: { parameters: ["buffer", "pointer"], result: "void" },
 } as const satisfies Declarations;
 
 type Symbols = Functions<typeof SYMBOLS>;
 
-/** Neither the system nor the plugin's own directory has a libmnl that can be used. */
+/** Neither the system nor the plugin's directory has a usable libmnl. */
 export class LibmnlMissing extends Error {
   override readonly name = "LibmnlMissing";
 }
 
-/** Larger than any request of ours: a name of 64 bytes and a few numbers. */
+/** Larger than any of our requests, which are a name of 64 bytes and a few numbers. */
 const BUFFER_LENGTH = 4096;
-
-/** An attribute as `src/netlink` has it; one that holds others has an empty value. */
-interface Attribute {
-  readonly type: number;
-  readonly value: Uint8Array<ArrayBuffer>;
-  readonly nested?: readonly Attribute[];
-}
 
 let symbols: Symbols | undefined;
 let openedPath = "";
 
 /**
- * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable stands in that directory
- * itself, one that was copied by hand beside it.
+ * Opens libmnl on first use: the system's, else the copy in `.rdma-cni`. An installed executable is in that
+ * directory itself; one that was copied by hand is beside it.
  *
  * @throws {LibmnlMissing} when neither can be opened
  */
@@ -45,19 +44,8 @@ export function openLibmnl(): Symbols {
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
 }
 
-function tryLibrary(path: string, causes: string[]): Symbols | undefined {
-  try {
-    const library = openLibrary(path, SYMBOLS);
-    openedPath = path;
-    return library;
-  } catch (cause) {
-    causes.push(messageOf(cause));
-    return undefined;
-  }
-}
-
 /**
- * Where libmnl was found: the name alone for the system's, a path for the copy beside the executable.
+ * Where libmnl was found: the name alone for the system's, the path of the copy otherwise.
  *
  * @throws {LibmnlMissing} when neither can be opened
  */
@@ -67,9 +55,22 @@ export function findLibmnl(): string {
 }
 
 /**
- * Writes a netlink message. The port is left 0: the kernel knows the socket.
+ * The file of the libmnl that this process uses, from /proc/self/maps: an absolute path without links.
  *
- * @param body the family's fixed structure between header and attributes, often empty
+ * @throws {LibmnlMissing} when none can be opened, or its file has been removed
+ */
+export function findLibmnlFile(): string {
+  const name = findLibmnl();
+  const maps = Deno.readTextFileSync("/proc/self/maps");
+  const [, path] = /^.* (\/.*\/libmnl\.so[^/\n]*)$/m.exec(maps) ?? [];
+  if (path !== undefined && !path.endsWith(" (deleted)")) return path;
+  throw new LibmnlMissing(`Cannot find the file of libmnl that was opened as ${JSON.stringify(name)}`);
+}
+
+/**
+ * Encodes a netlink message. The port stays 0: the kernel knows the socket.
+ *
+ * @param body the family's fixed structure between header and attributes; may be empty
  * @throws {LibmnlMissing}
  * @throws {SyscallError} EMSGSIZE when it does not fit into 4096 bytes
  */
@@ -93,6 +94,17 @@ export function encodeMessage(
   return message.subarray(0, view.getUint32(0, true));
 }
 
+function tryLibrary(path: string, causes: string[]): Symbols | undefined {
+  try {
+    const library = openLibrary(path, SYMBOLS);
+    openedPath = path;
+    return library;
+  } catch (cause) {
+    causes.push(messageOf(cause));
+    return undefined;
+  }
+}
+
 function putAttributes(
   mnl: Symbols,
   message: Uint8Array<ArrayBuffer>,
@@ -109,17 +121,4 @@ function putAttributes(
       throw new SyscallError(`put attribute ${type} of ${value.length} bytes into a request`, EMSGSIZE);
     }
   }
-}
-
-/**
- * The file of the libmnl that this process uses, as the kernel tells it: an absolute path without links.
- *
- * @throws {LibmnlMissing} when none can be opened, or its file was removed since
- */
-export function findLibmnlFile(): string {
-  const name = findLibmnl();
-  const maps = Deno.readTextFileSync("/proc/self/maps");
-  const [, path] = /^.* (\/.*\/libmnl\.so[^/\n]*)$/m.exec(maps) ?? [];
-  if (path !== undefined && !path.endsWith(" (deleted)")) return path;
-  throw new LibmnlMissing(`Cannot find the file of libmnl that was opened as ${JSON.stringify(name)}`);
 }

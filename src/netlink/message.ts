@@ -11,7 +11,7 @@ export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_DUMP = 0x300;
-/** In a reply of type NLMSG_ERROR: the original request was left out, all but its header. */
+/** In a reply of type NLMSG_ERROR: only the header of the original request is repeated. */
 const NLM_F_CAPPED = 0x100;
 /** In a reply of type NLMSG_ERROR: attributes NLMSGERR_ATTR_* follow. */
 const NLM_F_ACK_TLVS = 0x200;
@@ -21,7 +21,7 @@ const NLMSGERR_ATTR_MSG = 1;
 /** sizeof(struct nlmsghdr). */
 const NLMSG_HDRLEN = 16;
 
-/** A request: what stands in the header, the family's own fixed structure, and the attributes after it. */
+/** A request: fields of the header, the family's fixed structure, and the attributes after it. */
 export interface Request {
   readonly type: number;
   readonly flags: number;
@@ -38,16 +38,16 @@ export interface Message {
   readonly payload: Uint8Array;
 }
 
-/** What an NLMSG_ERROR or NLMSG_DONE says: errno, 0 for success, and the kernel's own words if it sent any. */
+/** The result in an NLMSG_ERROR or NLMSG_DONE: errno, 0 for success, and the kernel's text if it sent one. */
 export interface Outcome {
   readonly errno: number;
   readonly kernelText?: string;
 }
 
 /**
- * Splits one datagram into its messages.
+ * Decodes the messages of one datagram.
  *
- * @throws {DecodeError} when a length is shorter than a header or reaches beyond the datagram
+ * @throws {DecodeError} when a length is shorter than a header or runs past the end
  */
 export function decodeMessages(datagram: Uint8Array): Message[] {
   const messages: Message[] = [];
@@ -74,10 +74,11 @@ export function decodeMessages(datagram: Uint8Array): Message[] {
 }
 
 /**
- * Reads an NLMSG_ERROR: a negative errno (0 acknowledges), the header of the request, unless capped the rest of the
- * request, and with NETLINK_EXT_ACK attributes of which one is a text. (linux/netlink.h, struct nlmsgerr.)
+ * Decodes an NLMSG_ERROR: a negative errno (0 acknowledges), the header of the request, unless capped the
+ * rest of the request, and with NETLINK_EXT_ACK attributes, one of which is a text (linux/netlink.h, struct
+ * nlmsgerr).
  *
- * @throws {DecodeError} when the payload is too short for what the flags promise
+ * @throws {DecodeError} when the payload is shorter than its flags require
  */
 export function decodeError(message: Message): Outcome {
   const { payload, flags } = message;
@@ -95,9 +96,9 @@ export function decodeError(message: Message): Outcome {
 }
 
 /**
- * Reads an NLMSG_DONE: the end of a dump, with a negative errno when the dump broke off.
+ * Decodes an NLMSG_DONE: the end of a dump, with a negative errno when the dump was aborted.
  *
- * @throws {DecodeError} when an errno is promised but cut off
+ * @throws {DecodeError} when the errno is cut off
  */
 export function decodeDone(message: Message): Outcome {
   const { payload, flags } = message;
@@ -113,19 +114,19 @@ function outcome(errno: number, extended: Uint8Array): Outcome {
 }
 
 /**
- * Collects what answers one request, datagram by datagram, until that was all: an acknowledgement, an error, the end of
- * a dump, or the one message that answers a request for neither.
+ * Collects the reply to one request, datagram by datagram, until it is complete: by an acknowledgement, an
+ * error, the end of a dump, or the single message that answers any other request.
  */
 export class Reply {
   readonly messages: Message[] = [];
-  /** The table changed while it was dumped: what was collected may lack entries or have them twice. */
+  /** The table changed while it was dumped: entries may be missing or be there twice. */
   interrupted = false;
-  /** How the request ended; undefined until it has. */
+  /** How the request ended; undefined until then. */
   outcome: Outcome | undefined;
 
   /**
-   * @param sequence the request's number; messages with another answer a request that was given up
-   * @param flags the request's
+   * @param sequence that of the request; messages with another one answer a request that was given up
+   * @param flags those of the request
    */
   constructor(readonly sequence: number, readonly flags: number) {}
 

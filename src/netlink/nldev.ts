@@ -1,8 +1,7 @@
 /**
  * The RDMA devices' netlink family, NETLINK_RDMA with client RDMA_NL_NLDEV: uapi rdma/rdma_netlink.h,
- * drivers/infiniband/core/nldev.c. Its messages have no header of their own; attributes follow at once.
+ * drivers/infiniband/core/nldev.c. Its messages have no fixed structure before the attributes.
  */
-/** What only commands ask of, and tell, the RDMA devices' netlink family. */
 import {
   type Attribute,
   decodeAttributes,
@@ -21,22 +20,24 @@ import { DecodeError } from "./error.ts";
 const RDMA_NL_NLDEV = 5;
 
 const RDMA_NLDEV_CMD_GET = 1;
-export const RDMA_NLDEV_CMD_SET = 2;
+const RDMA_NLDEV_CMD_SET = 2;
 const RDMA_NLDEV_CMD_NEWLINK = 3;
 const RDMA_NLDEV_CMD_DELLINK = 4;
 const RDMA_NLDEV_CMD_SYS_GET = 6;
+const RDMA_NLDEV_CMD_SYS_SET = 7;
 const RDMA_NLDEV_CMD_RES_GET = 9;
 const RDMA_NLDEV_CMD_GET_CHARDEV = 15;
 
 const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
 const RDMA_NLDEV_ATTR_DEV_NAME = 2;
+const RDMA_NLDEV_ATTR_NODE_GUID = 6;
 const RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME = 17;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR = 18;
 const RDMA_NLDEV_ATTR_NDEV_NAME = 51;
 const RDMA_NLDEV_ATTR_LINK_TYPE = 65;
-export const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
+const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 const RDMA_NLDEV_NET_NS_FD = 68;
 const RDMA_NLDEV_ATTR_CHARDEV_TYPE = 69;
 const RDMA_NLDEV_ATTR_CHARDEV_NAME = 70;
@@ -60,7 +61,7 @@ export interface ResourceCount {
   readonly count: bigint;
 }
 
-/** Asks for all devices that the socket's namespace may see. */
+/** Asks for all devices that the socket's namespace can see. */
 export function devicesRequest(): Request {
   return request(RDMA_NLDEV_CMD_GET, [], NLM_F_DUMP);
 }
@@ -111,6 +112,11 @@ export function systemRequest(): Request {
   return request(RDMA_NLDEV_CMD_SYS_GET, []);
 }
 
+/** Sets the namespace mode: whether all namespaces share all devices. Needs CAP_NET_ADMIN. */
+export function sharedModeRequest(shared: boolean): Request {
+  return order(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
+}
+
 /** Asks for the character device that a client ("uverbs", "umad") made for an RDMA device. */
 export function charDeviceRequest(index: number, client: string): Request {
   return request(RDMA_NLDEV_CMD_GET_CHARDEV, [
@@ -125,7 +131,7 @@ export function resourcesRequest(index: number): Request {
 }
 
 /**
- * Reads one reply to {@linkcode devicesRequest} or {@linkcode deviceRequest}.
+ * Decodes one reply to {@linkcode devicesRequest} or {@linkcode deviceRequest}.
  *
  * @throws {DecodeError} when the index or the name is missing, or a value has the wrong size
  */
@@ -141,7 +147,20 @@ export function decodeDevice(payload: Uint8Array): RdmaDevice {
 }
 
 /**
- * Reads the reply to {@linkcode systemRequest}: true when devices are shared by all namespaces.
+ * Decodes one reply to {@linkcode devicesRequest} with the device's node GUID. The kernel sends it in the
+ * machine's byte order (drivers/infiniband/core/nldev.c, fill_dev_info), so the number is the one whose 16
+ * digits people write.
+ *
+ * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
+ */
+export function decodeRdmaNode(payload: Uint8Array): RdmaNode {
+  const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
+  if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
+  return { ...decodeDevice(payload), nodeGuid };
+}
+
+/**
+ * Decodes the reply to {@linkcode systemRequest}: true when all namespaces share all devices.
  *
  * @throws {DecodeError} when the mode is missing, as on kernels without RDMA namespaces
  */
@@ -153,12 +172,17 @@ export function decodeSharedMode(payload: Uint8Array): boolean {
   return mode !== 0;
 }
 
-/** Reads the reply to {@linkcode charDeviceRequest}: the name below /dev/infiniband, or undefined when there is none. */
+/**
+ * Decodes the reply to {@linkcode charDeviceRequest}: the name below /dev/infiniband, or undefined when there
+ * is none.
+ */
 export function decodeCharDevice(payload: Uint8Array): string | undefined {
   return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_CHARDEV_NAME);
 }
 
-/** Reads the reply to {@linkcode resourcesRequest}, one entry a kind, also those with none. */
+/**
+ * Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, even if there are none of it.
+ */
 export function decodeResources(payload: Uint8Array): ResourceCount[] {
   const summary = getBytes(decodeAttributes(payload), RDMA_NLDEV_ATTR_RES_SUMMARY);
   if (!summary) return [];
@@ -171,12 +195,12 @@ export function decodeResources(payload: Uint8Array): ResourceCount[] {
   });
 }
 
-/** An order of this family, which the kernel acknowledges. */
-export function order(command: number, attributes: readonly Attribute[]): Request {
+/** A request that changes something; the kernel acknowledges it. */
+function order(command: number, attributes: readonly Attribute[]): Request {
   return request(command, attributes, NLM_F_ACK);
 }
 
-/** A question of this family: one message answers it, unless the flags make it a dump. */
+/** A request that one message answers, unless the flags make it a dump. */
 function request(command: number, attributes: readonly Attribute[], flags = 0): Request {
   return {
     type: (RDMA_NL_NLDEV << 10) + command,
@@ -184,25 +208,4 @@ function request(command: number, attributes: readonly Attribute[], flags = 0): 
     body: new Uint8Array(0),
     attributes,
   };
-}
-
-const RDMA_NLDEV_CMD_SYS_SET = 7;
-
-const RDMA_NLDEV_ATTR_NODE_GUID = 6;
-
-/** Orders the namespace mode: whether devices are shared by all namespaces. Needs CAP_NET_ADMIN. */
-export function sharedModeRequest(shared: boolean): Request {
-  return order(RDMA_NLDEV_CMD_SYS_SET, [u8(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, shared ? 1 : 0)]);
-}
-
-/**
- * Reads one reply to `devicesRequest` with the device's node GUID. The kernel sends it in the machine's byte order
- * (drivers/infiniband/core/nldev.c, fill_dev_info), so the number is the one whose 16 digits people write.
- *
- * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
- */
-export function decodeRdmaNode(payload: Uint8Array): RdmaNode {
-  const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
-  if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
-  return { ...decodeDevice(payload), nodeGuid };
 }

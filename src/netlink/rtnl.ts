@@ -1,5 +1,4 @@
-/** Network links by route netlink: uapi linux/rtnetlink.h and linux/if_link.h. */
-/** Requests about network links that only commands make: uapi linux/if_link.h, linux/if.h, linux/if_arp.h. */
+/** Network links by route netlink: uapi linux/rtnetlink.h, linux/if_link.h, linux/if.h. */
 import {
   type Attribute,
   type Attributes,
@@ -17,29 +16,45 @@ import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, type Request } from "./message.ts
 import { DecodeError } from "./error.ts";
 
 const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const RTM_GETADDR = 22;
 
-/** uapi linux/if_arp.h: what ib_ipoib gives its interfaces. */
+/** uapi linux/if_arp.h: the type of IPoIB interfaces. */
 const ARPHRD_INFINIBAND = 32;
 
 /** sizeof(struct ifinfomsg): family u8, pad u8, type u16, index s32, flags u32, change u32. */
 const IFINFOMSG_LENGTH = 16;
 
+/**
+ * sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h).
+ */
+const IFADDRMSG_LENGTH = 8;
+
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_NUM_VF = 21;
 const IFLA_VFINFO_LIST = 22;
 const IFLA_EXT_MASK = 29;
+const IFLA_PERM_ADDRESS = 54;
 const IFLA_PARENT_DEV_NAME = 56;
 
 const IFLA_VF_INFO = 1;
 const IFLA_VF_MAC = 1;
+const IFLA_VF_IB_NODE_GUID = 10;
+const IFLA_VF_IB_PORT_GUID = 11;
+/** sizeof(struct ifla_vf_guid): vf u32, 4 bytes of padding, guid u64. */
+const IFLA_VF_GUID_LENGTH = 16;
 /** sizeof(struct ifla_vf_mac): vf u32, then 32 bytes of address. */
 const IFLA_VF_MAC_LENGTH = 36;
 const ETH_ALEN = 6;
 
+const IFF_UP = 1;
+const IFF_LOWER_UP = 1 << 16;
+
 const RTEXT_FILTER_VF = 1;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
-/** Without SKIP_STATS each VF would add its counters too. */
+/** Without SKIP_STATS each VF would add its counters. */
 const WITH_VFS = u32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
 
 /** A network link. `parentDevice` is the PCI address or auxiliary device below it (kernel 5.14). */
@@ -49,8 +64,25 @@ export interface Link {
   readonly parentDevice?: string;
   /** An IPoIB interface. */
   readonly isInfiniBand: boolean;
-  /** For an SR-IOV physical function: its virtual functions' administrative addresses by VF number. */
+  /** For an SR-IOV physical function: the administrative addresses of its virtual functions, by VF number. */
   readonly vfMacs: ReadonlyMap<number, string>;
+}
+
+/** A network link with what only commands need. */
+export interface LinkDetails extends Link {
+  /** It is up and has a carrier. */
+  readonly isUp: boolean;
+  readonly address?: string;
+  /** The address the hardware came with (kernel 5.6). */
+  readonly permanentAddress?: string;
+  /** For an InfiniBand physical function: the administrative GUIDs of its virtual functions, by VF number. */
+  readonly vfGuids: ReadonlyMap<number, VfGuids>;
+}
+
+/** The administrative GUIDs of a virtual function; 0 where none was set. */
+export interface VfGuids {
+  readonly node: bigint;
+  readonly port: bigint;
 }
 
 /** Asks for one link by its name. */
@@ -68,10 +100,41 @@ export function linksRequest(): Request {
   return request([WITH_VFS], NLM_F_DUMP);
 }
 
+/** Sets the administrative address of a virtual function, which its driver takes when it binds. */
+export function vfMacRequest(pfIndex: number, vf: number, mac: Uint8Array): Request {
+  const value = new Uint8Array(IFLA_VF_MAC_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  value.set(mac, 4);
+  return setVf(pfIndex, { type: IFLA_VF_MAC, value });
+}
+
 /**
- * Reads one RTM_NEWLINK.
+ * Sets the node or the port GUID of a virtual function of an InfiniBand port. Each needs a request: the
+ * kernel stops reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID in the same
+ * request is lost silently.
+ */
+export function vfGuidRequest(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
+  const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
+  viewOf(value).setUint32(0, vf, true);
+  viewOf(value).setBigUint64(8, guid, true);
+  return setVf(pfIndex, { type: kind === "node" ? IFLA_VF_IB_NODE_GUID : IFLA_VF_IB_PORT_GUID, value });
+}
+
+/** Asks for the IP addresses of all links, IPv4 and IPv6. */
+export function addressesRequest(): Request {
+  return {
+    type: RTM_GETADDR,
+    flags: NLM_F_REQUEST | NLM_F_DUMP,
+    body: new Uint8Array(IFADDRMSG_LENGTH),
+    attributes: [],
+  };
+}
+
+/**
+ * Decodes one RTM_NEWLINK.
  *
- * @throws {DecodeError} when the fixed structure is cut off, the name is missing, or a value has the wrong size
+ * @throws {DecodeError} when the fixed structure is cut off, the name is missing, or a value has the wrong
+ *   size
  */
 export function decodeLink(payload: Uint8Array): Link {
   if (payload.length < IFINFOMSG_LENGTH) {
@@ -91,104 +154,8 @@ export function decodeLink(payload: Uint8Array): Link {
   };
 }
 
-/** VFs are told apart by the number inside each entry, not by its place in the list. */
-function decodeVfMacs(attributes: Attributes): Map<number, string> {
-  const macs = new Map<number, string>();
-  for (const entry of getNested(attributes, IFLA_VFINFO_LIST).get(IFLA_VF_INFO) ?? []) {
-    const mac = getBytes(decodeAttributes(entry), IFLA_VF_MAC);
-    if (!mac) continue;
-    if (mac.length !== IFLA_VF_MAC_LENGTH) {
-      throw new DecodeError(`Cannot decode VF address: ${mac.length} bytes, want ${IFLA_VF_MAC_LENGTH}`);
-    }
-    macs.set(viewOf(mac).getUint32(0, true), formatMac(mac.subarray(4, 4 + ETH_ALEN)));
-  }
-  return macs;
-}
-
-/** An address as text, `02:03:00:00:48:56`. */
-function formatMac(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-function request(attributes: Request["attributes"], flags = 0): Request {
-  return {
-    type: RTM_GETLINK,
-    flags: NLM_F_REQUEST | flags,
-    body: new Uint8Array(IFINFOMSG_LENGTH),
-    attributes,
-  };
-}
-
-const RTM_SETLINK = 19;
-const RTM_GETADDR = 22;
-
-/** sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h). */
-const IFADDRMSG_LENGTH = 8;
-
-const IFLA_ADDRESS = 1;
-const IFLA_PERM_ADDRESS = 54;
-const IFLA_VF_IB_NODE_GUID = 10;
-const IFLA_VF_IB_PORT_GUID = 11;
-/** sizeof(struct ifla_vf_guid): vf u32, 4 bytes of padding, guid u64. */
-const IFLA_VF_GUID_LENGTH = 16;
-
-const IFF_UP = 1;
-const IFF_LOWER_UP = 1 << 16;
-
-/** A network link with what only commands want to know of it. */
-export interface LinkDetails extends Link {
-  /** It is switched on and has a carrier. */
-  readonly isUp: boolean;
-  readonly address?: string;
-  /** The address the hardware came with (kernel 5.6). */
-  readonly permanentAddress?: string;
-  /** For an InfiniBand physical function: its virtual functions' administrative GUIDs by VF number. */
-  readonly vfGuids: ReadonlyMap<number, VfGuids>;
-}
-
-/** The administrative GUIDs of a virtual function; 0 where none was set. */
-export interface VfGuids {
-  readonly node: bigint;
-  readonly port: bigint;
-}
-
-/** Orders the administrative address of a virtual function, which its driver takes when it binds. */
-export function vfMacRequest(pfIndex: number, vf: number, mac: Uint8Array): Request {
-  const value = new Uint8Array(IFLA_VF_MAC_LENGTH);
-  viewOf(value).setUint32(0, vf, true);
-  value.set(mac, 4);
-  return setVf(pfIndex, { type: IFLA_VF_MAC, value });
-}
-
 /**
- * Orders the node or the port GUID of a virtual function of an InfiniBand port. One request for each: the kernel stops
- * reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID beside it is lost without an error.
- */
-export function vfGuidRequest(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
-  const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
-  viewOf(value).setUint32(0, vf, true);
-  viewOf(value).setBigUint64(8, guid, true);
-  return setVf(pfIndex, { type: kind === "node" ? IFLA_VF_IB_NODE_GUID : IFLA_VF_IB_PORT_GUID, value });
-}
-
-/** Asks for the IP addresses of all links, IPv4 and IPv6. */
-export function addressesRequest(): Request {
-  return {
-    type: RTM_GETADDR,
-    flags: NLM_F_REQUEST | NLM_F_DUMP,
-    body: new Uint8Array(IFADDRMSG_LENGTH),
-    attributes: [],
-  };
-}
-
-/** Reads one RTM_NEWADDR: the index of the link that has the address. @throws {DecodeError} when it is cut off */
-export function decodeAddressLink(payload: Uint8Array): number {
-  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
-  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
-}
-
-/**
- * Reads one RTM_NEWLINK.
+ * Decodes one RTM_NEWLINK.
  *
  * @throws {DecodeError} as {@linkcode decodeLink} does
  */
@@ -216,6 +183,25 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   };
 }
 
+/**
+ * Decodes one RTM_NEWADDR: the index of the link that has the address.
+ *
+ * @throws {DecodeError} when it is cut off
+ */
+export function decodeAddressLink(payload: Uint8Array): number {
+  if (payload.length >= IFADDRMSG_LENGTH) return viewOf(payload).getUint32(4, true);
+  throw new DecodeError(`Cannot decode address: ${payload.length} bytes, want at least ${IFADDRMSG_LENGTH}`);
+}
+
+function request(attributes: Request["attributes"], flags = 0): Request {
+  return {
+    type: RTM_GETLINK,
+    flags: NLM_F_REQUEST | flags,
+    body: new Uint8Array(IFINFOMSG_LENGTH),
+    attributes,
+  };
+}
+
 function setVf(pfIndex: number, ...attributes: Attribute[]): Request {
   const body = new Uint8Array(IFINFOMSG_LENGTH);
   viewOf(body).setInt32(4, pfIndex, true);
@@ -225,4 +211,23 @@ function setVf(pfIndex: number, ...attributes: Attribute[]): Request {
     body,
     attributes: [nest(IFLA_VFINFO_LIST, nest(IFLA_VF_INFO, ...attributes))],
   };
+}
+
+/** The number inside each entry says which VF it is, not its place in the list. */
+function decodeVfMacs(attributes: Attributes): Map<number, string> {
+  const macs = new Map<number, string>();
+  for (const entry of getNested(attributes, IFLA_VFINFO_LIST).get(IFLA_VF_INFO) ?? []) {
+    const mac = getBytes(decodeAttributes(entry), IFLA_VF_MAC);
+    if (!mac) continue;
+    if (mac.length !== IFLA_VF_MAC_LENGTH) {
+      throw new DecodeError(`Cannot decode VF address: ${mac.length} bytes, want ${IFLA_VF_MAC_LENGTH}`);
+    }
+    macs.set(viewOf(mac).getUint32(0, true), formatMac(mac.subarray(4, 4 + ETH_ALEN)));
+  }
+  return macs;
+}
+
+/** An address as text, `02:03:00:00:48:56`. */
+function formatMac(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

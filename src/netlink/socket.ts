@@ -1,3 +1,4 @@
+/** Netlink sockets: one request at a time, and the whole reply to it. */
 import { SyscallError } from "../sys/errno.ts";
 import { Fd } from "../sys/fd.ts";
 import { check } from "../sys/libc.ts";
@@ -23,20 +24,20 @@ const MSG_TRUNC = 0x20;
 /** sizeof(struct sockaddr_nl): family u16, pad u16, port u32, groups u32. */
 const SOCKADDR_NL_LENGTH = 12;
 
-/** How long the kernel may take for one datagram; moving a device can take it a second or two. */
+/** How long the kernel may take for one datagram; to move a device can take a second or two. */
 const RECEIVE_TIMEOUT_S = 30n;
 /**
- * Several times what one datagram can have: a list of VFs is one attribute, whose length has 16 bits. Pages that are
- * not written to take no memory.
+ * Several times the longest datagram: a list of VFs is one attribute, whose length has 16 bits. Pages that
+ * are never written take no memory.
  */
 const BUFFER_LENGTH = 256 * 1024;
 const DUMP_ATTEMPTS = 20;
-/** Far more than any answer has: a list of 10,000 devices counts 12 MB. */
+/** Far more than any reply has: a list of 10,000 devices counts as 12 MB. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
-/** What a datagram counts besides its length, so that what is empty or from elsewhere comes to an end too. */
+/** Added to the length of each datagram, so that empty ones and those of other senders count too. */
 const DATAGRAM_COST = 1024;
 
-/** A netlink socket. It belongs to the namespace that the thread was in when it was opened. */
+/** A netlink socket. It belongs to the namespace that the thread was in when it opened the socket. */
 export class NetlinkSocket implements Disposable {
   readonly #fd: Fd;
   #sequence = 0;
@@ -44,7 +45,8 @@ export class NetlinkSocket implements Disposable {
 
   /**
    * @param protocol NETLINK_ROUTE or NETLINK_RDMA
-   * @throws {SyscallError} EPROTONOSUPPORT when the kernel has no such family, as without ib_core
+   * @throws {SyscallError} EPROTONOSUPPORT when the kernel does not have the protocol: NETLINK_RDMA without
+   *   ib_core
    */
   constructor(protocol: number) {
     this.#fd = new Fd(check(`open a netlink socket (protocol ${protocol})`, (c) => {
@@ -64,7 +66,10 @@ export class NetlinkSocket implements Disposable {
     this.#fd[Symbol.dispose]();
   }
 
-  /** The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14 (net/core/sock.c). */
+  /**
+   * The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14
+   * (net/core/sock.c).
+   */
   getNetnsCookie(): string | undefined {
     const cookie = new BigUint64Array(1);
     try {
@@ -79,12 +84,12 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends a request and waits for all of the answer. A dump that the kernel marks as interrupted is asked for again.
+   * Sends a request and waits for the whole reply. Repeats a dump that the kernel marks as interrupted.
    *
    * @param what the request in words, for errors: `list RDMA devices`
    * @throws {NetlinkError} when the kernel refuses
-   * @throws {SyscallError} when the socket fails, or EAGAIN when no answer comes within 30 seconds
-   * @throws {DecodeError} when the answer cannot be read, or has no end
+   * @throws {SyscallError} when the socket fails; EAGAIN when no reply comes within 30 seconds
+   * @throws {DecodeError} when the reply cannot be decoded, or does not end
    */
   request(what: string, request: Request): Message[] {
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
@@ -122,7 +127,7 @@ export class NetlinkSocket implements Disposable {
     });
     if (length > this.#buffer.length) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
     const port = new DataView(sender.buffer).getUint32(4, true);
-    // Messages keep views on their bytes and the buffer is used again, so each datagram gets bytes of its own.
+    // Messages are views of their bytes, and the buffer is used again, so each datagram is copied.
     return port === 0 ? this.#buffer.slice(0, length) : undefined;
   }
 

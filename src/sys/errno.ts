@@ -1,4 +1,7 @@
-/** The errno values that this program can meet (uapi asm-generic/errno-base.h and errno.h); all others import them. */
+/**
+ * The errno values that this program can meet (uapi asm-generic/errno-base.h and errno.h), and what they
+ * mean.
+ */
 export const EPERM = 1;
 export const ENOENT = 2;
 export const ESRCH = 3;
@@ -37,20 +40,20 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [EINTR]: ["EINTR", "interrupted"],
   [EIO]: ["EIO", "input/output error"],
   [ENXIO]: ["ENXIO", "no such device, or a pipe that nobody reads"],
-  [ENOEXEC]: ["ENOEXEC", "not a program of this machine"],
+  [ENOEXEC]: ["ENOEXEC", "not a program for this machine"],
   [EBADF]: ["EBADF", "bad file descriptor"],
   [EAGAIN]: ["EAGAIN", "no answer in time, or held by another process"],
   [ENOMEM]: ["ENOMEM", "out of memory"],
   [EACCES]: ["EACCES", "permission denied"],
   [EBUSY]: ["EBUSY", "device or resource busy"],
-  [EEXIST]: ["EEXIST", "exists already"],
+  [EEXIST]: ["EEXIST", "already exists"],
   [ENODEV]: ["ENODEV", "no such device"],
   [ENOTDIR]: ["ENOTDIR", "not a directory"],
   [EINVAL]: ["EINVAL", "invalid argument"],
   [ENFILE]: ["ENFILE", "too many open files in the system"],
   [EMFILE]: ["EMFILE", "too many open files"],
-  [ENOTTY]: ["ENOTTY", "operation not fitting the file"],
-  [ETXTBSY]: ["ETXTBSY", "a process runs it"],
+  [ENOTTY]: ["ENOTTY", "operation not supported by this file"],
+  [ETXTBSY]: ["ETXTBSY", "being run by a process"],
   [ENOSPC]: ["ENOSPC", "no space left on device"],
   [EROFS]: ["EROFS", "read-only file system"],
   [ERANGE]: ["ERANGE", "out of range"],
@@ -69,22 +72,22 @@ export function formatErrno(errno: number): string {
   return known ? `${known[0]} (${errno}), ${known[1]}` : `errno ${errno}`;
 }
 
-/** The errno that an error of the runtime ends with, or undefined when it has none. */
+/** The errno at the end of a Deno error's message, or undefined when it has none. */
 export function errnoOf(error: unknown): number | undefined {
   const [, errno] = /\(os error (\d+)\)/.exec((error as Error).message) ?? [];
   return errno === undefined ? undefined : Number(errno);
 }
 
-/** What an error says, also if it is not an Error. */
+/** The message of what was thrown, even if it is not an Error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A system call that failed; what the kernel says in a netlink *reply* is another class. */
+/** A system call failed. For what the kernel says in a netlink reply see `NetlinkError`. */
 export class SyscallError extends Error {
   override readonly name = "SyscallError";
 
-  /** @param call the call as one would write it, its argument quoted where it helps: `open("/run/netns/a")` */
+  /** @param call the call as in code or in words, with quoted arguments: `open("/run/netns/a")` */
   constructor(readonly call: string, readonly errno: number) {
     super(`Cannot ${call}: ${formatErrno(errno)}`);
   }

@@ -11,23 +11,23 @@ const O_CLOEXEC = 0o2000000;
 const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000;
 const O_NOFOLLOW = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
 
-/** A file descriptor with one owner, closed once. */
+/** A file descriptor with one owner, which closes it once. */
 export class Fd implements Disposable {
   #open = true;
 
   constructor(readonly number: number) {}
 
   /**
-   * Writes all bytes, in one call if the kernel takes them so, as it does but for a disk that fills up or a pipe: then
-   * they stay together in a file opened with O_APPEND. Otherwise the rest follows in further calls.
+   * Writes all bytes. The kernel takes them in one call, unless a disk fills up or the file is a pipe; then
+   * they stay together in a file that was opened with O_APPEND. Otherwise further calls write the rest.
    *
-   * @throws {SyscallError} when a call fails, EAGAIN for a full pipe; what was written before stays
+   * @throws {SyscallError} when a call fails (EAGAIN: the pipe is full); what was written before stays
    */
   write(bytes: Uint8Array<ArrayBuffer>): void {
     const call = `write to descriptor ${this.number}`;
     for (let rest = bytes; rest.length > 0;) {
       const written = check(call, (c) => c.write(this.number, rest, BigInt(rest.length)));
-      // write(2) leaves open what 0 means; trying again could go on for ever.
+      // write(2) does not say what 0 means; trying again could go on for ever.
       if (written === 0) throw new SyscallError(call, EIO);
       rest = rest.subarray(written);
     }
@@ -41,7 +41,7 @@ export class Fd implements Disposable {
 }
 
 /**
- * Opens a file for reading. Does not wait where a FIFO has no writer.
+ * Opens a file for reading. Does not wait for the writer of a FIFO.
  *
  * @throws {SyscallError}
  */
@@ -52,14 +52,14 @@ export function openForReading(path: string): Fd {
 /**
  * Opens a directory. A symbolic link is refused.
  *
- * @throws {SyscallError} ENOTDIR for a symbolic link, or what else is not a directory
+ * @throws {SyscallError} ENOTDIR for a symbolic link or anything else that is not a directory
  */
 export function openDirectory(path: string): Fd {
   return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
 /**
- * Opens a file that is there for writing.
+ * Opens an existing file for writing.
  *
  * @throws {SyscallError}
  */
@@ -68,8 +68,8 @@ export function openForWriting(path: string): Fd {
 }
 
 /**
- * Opens a file for appending and makes it, mode 0600, if it is missing. A symbolic link is refused. Neither this nor a
- * write waits where nobody reads a pipe.
+ * Opens a file for appending, and creates it with mode 0600 if it is missing. A symbolic link is refused.
+ * Neither this nor a write waits for the reader of a pipe.
  *
  * @throws {SyscallError} ELOOP for a symbolic link, ENXIO for a pipe that nobody reads
  */
@@ -79,7 +79,7 @@ export function openForAppending(path: string): Fd {
 
 function open(path: string, flags: number, mode: number): Fd {
   const call = `open(${JSON.stringify(path)})`;
-  // C would take what stands before the NUL for the path, and open another file.
+  // C takes what is before the NUL as the path, and would open another file.
   if (path.includes("\0")) throw new SyscallError(call, ENOENT);
   return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
 }

@@ -1,38 +1,30 @@
+/**
+ * Files and directories: written whole, opened without following links, with the modes that the caller names.
+ */
 import { ENOENT, SyscallError } from "./errno.ts";
 import { type Fd, openDirectory as openFd, openForReading } from "./fd.ts";
 import { check, cString } from "./libc.ts";
 
-/** Instead of a directory: a relative path begins where the process is (uapi linux/fcntl.h). */
+/** Instead of a directory: relative paths start at the working directory (uapi linux/fcntl.h). */
 const AT_FDCWD = -100;
 /** unistd.h. */
 const W_OK = 2;
+/** Nothing can be at a path: a name is too long, or a file stands where a directory should be. */
+const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
 
-/** @throws {SyscallError} when this process may not write to what is at a path: EROFS, EACCES */
+/** @throws {SyscallError} when this process cannot write to the file or directory: EROFS, EACCES */
 export function assertWritable(path: string): void {
   check(`write to ${JSON.stringify(path)}`, (c) => c.faccessat(AT_FDCWD, cString(path), W_OK, 0));
 }
 
 /**
- * Runs work whose new files and directories get exactly the modes that it names, whatever umask the runtime has set. A
- * chmod after the creation would do the same, but to whatever has the name by then.
- */
-function withoutUmask<T>(work: () => T): T {
-  const before = Deno.umask(0);
-  try {
-    return work();
-  } finally {
-    Deno.umask(before);
-  }
-}
-
-/**
- * Puts a file in its place by a rename, so that at any instant the old file or the new one is there, whole. A killed
- * process may leave the temporary file, whose name is the file's with a dot before and `.tmp` behind; an error does not.
+ * Replaces or creates a file by a rename, so that at any instant the whole old file or the whole new one is
+ * there. A process that is killed may leave the temporary file behind; an error does not.
  *
- * @param mode its permissions, which no umask reduces
- * @param options durable: the file survives a power loss too. Without it a power loss may leave the old file, the new
- *   one or an empty one, which is enough for what means nothing after a reboot, and saves two commits of the file
- *   system's journal
+ * @param mode its permissions, whatever the umask
+ * @param options durable: the file survives a power loss too. Without it a power loss may leave the old file,
+ *   the new one or an empty one. That is enough for a file that means nothing after a reboot, and saves two
+ *   commits of the file system's journal
  * @throws {Error} as Deno does when the directory is missing, full or not writable
  */
 export function replaceFile(path: string, text: string, mode: number, { durable = false } = {}): void {
@@ -47,17 +39,15 @@ export function replaceFile(path: string, text: string, mode: number, { durable 
   if (durable) syncDirectory(directoryOf(path));
 }
 
-/** Where {@linkcode replaceFile} writes before it renames. */
+/** Where {@linkcode replaceFile} writes before it renames: `.NAME.tmp` beside the file. */
 export function temporaryPath(path: string): string {
   const directory = directoryOf(path);
   return `${directory}/.${path.slice(directory.length + 1)}.tmp`;
 }
 
-const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG"];
-
 /**
- * What the work gives, or undefined when the file it is about is not there. What has too long a name, or would stand
- * below a file, cannot be there either.
+ * What the work returns, or undefined when its file is absent. A file whose name is too long, or which would
+ * be below a file, is absent too.
  */
 export function ifPresent<T>(work: () => T): T | undefined {
   try {
@@ -73,42 +63,23 @@ export function directoryOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-function writeNew(path: string, text: string, mode: number, durable: boolean): void {
-  using file = createFile(path, mode);
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-  if (durable) file.syncSync();
-}
-
-/** What a crash left in the file's place, or a link planted there, is removed and never written to (O_EXCL). */
-function createFile(path: string, mode: number): Deno.FsFile {
-  const create = () => withoutUmask(() => Deno.openSync(path, { write: true, createNew: true, mode }));
-  try {
-    return create();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    Deno.removeSync(path);
-    return create();
-  }
-}
-
-/** Makes sure that what was made, renamed or removed in a directory stays so, also after a power loss. */
+/** Makes creations, renames and removals in a directory survive a power loss. */
 export function syncDirectory(path: string): void {
   using directory = Deno.openSync(path);
   directory.syncSync();
 }
 
-/** A directory held open, so that what its path leads to cannot change. */
+/** An open directory, whose path always leads to this directory. */
 export interface OpenDirectory extends Disposable {
-  /** Leads to it as long as it is open. */
+  /** Valid while it is open. */
   readonly path: string;
 }
 
 /**
- * Opens a directory below another, which is the system's own and may be a symbolic link; below it none is followed. Each
- * directory is looked up in the one that is open, so that nobody can exchange the path meanwhile.
+ * Opens a directory below a base. The base may be a symbolic link; below it none is followed. Each directory
+ * is looked up in the open one above it, so that nobody can exchange a part of the path meanwhile.
  *
- * @param make whether directories that are missing are made
+ * @param make create missing directories, mode 0755
  * @throws {SyscallError} ENOTDIR for a symbolic link
  */
 export function openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
@@ -122,7 +93,42 @@ export function openDirectory(base: string, names: readonly string[], make: bool
   return { path: pathOf(directory), [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
-/** @param name the path in a message */
+/**
+ * Runs work with umask 0, so that new files and directories get exactly the modes that it names. A chmod
+ * afterwards could hit another file that has the name by then.
+ */
+function withoutUmask<T>(work: () => T): T {
+  const before = Deno.umask(0);
+  try {
+    return work();
+  } finally {
+    Deno.umask(before);
+  }
+}
+
+function writeNew(path: string, text: string, mode: number, durable: boolean): void {
+  using file = createFile(path, mode);
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  if (durable) file.syncSync();
+}
+
+/**
+ * Removes what a crash left in the file's place, or a link that was planted there; never writes to it
+ * (O_EXCL).
+ */
+function createFile(path: string, mode: number): Deno.FsFile {
+  const create = () => withoutUmask(() => Deno.openSync(path, { write: true, createNew: true, mode }));
+  try {
+    return create();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    Deno.removeSync(path);
+    return create();
+  }
+}
+
+/** @param name the path for messages */
 function open(path: string, name: string, make: boolean): Fd {
   try {
     return openFd(path);

@@ -1,9 +1,9 @@
-import { messageOf } from "./errno.ts";
 /**
- * Shared libraries whose functions are made on first use. Deno.dlopen compiles a fast path for each function it is given,
- * which takes 0.1 to 0.4 ms, more than 1 ms and 1 MB for the first; so it is asked for addresses alone. A function that
- * is called a few times is had for 0.01 ms this way.
+ * Shared libraries whose functions are created on first use. Deno.dlopen compiles a fast path for each
+ * declared function, which takes 0.1 to 0.4 ms, and for the first one more than 1 ms and 1 MB. So it is asked
+ * for addresses only; a function that is called a few times then costs 0.01 ms.
  */
+import { messageOf } from "./errno.ts";
 
 /** The declarations of a library's functions, each beside its C prototype. */
 export type Declarations = Readonly<Record<string, Deno.ForeignFunction>>;
@@ -11,13 +11,13 @@ export type Declarations = Readonly<Record<string, Deno.ForeignFunction>>;
 /** A library's functions, to be called as declared. */
 export type Functions<D extends Declarations> = Deno.StaticForeignLibraryInterface<D>;
 
-/** What is declared as a pointer, Deno gives as the address that the symbol has. */
+/** For a symbol that is declared as a pointer, Deno returns its address. */
 const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.ForeignStatic;
 
 /**
- * Opens a library, by name from the system's directories or by an absolute path.
+ * Opens a library: by name from the system's directories, or by an absolute path.
  *
- * @throws {Error} with the loader's own words when it cannot be opened
+ * @throws {Error} with the loader's message when it cannot be opened
  */
 export function openLibrary<D extends Declarations>(path: string, declarations: D): Functions<D> {
   const addresses = addressesIn(path, Object.keys(declarations));

@@ -1,3 +1,4 @@
+/** Network namespaces: opened, entered, and found below /proc. */
 import {
   EINVAL,
   ELOOP,
@@ -14,14 +15,14 @@ import { check } from "./libc.ts";
 
 /** uapi linux/sched.h. */
 const CLONE_NEWNET = 0x40000000;
-/** uapi linux/nsfs.h, kernel 4.11: tells the kind of namespace behind a descriptor. */
+/** uapi linux/nsfs.h, kernel 4.11: returns the kind of namespace behind a descriptor. */
 const NS_GET_NSTYPE = 0xb703n;
-/** What opening a path says behind which nothing is. */
+/** What open() fails with when a path leads nowhere. */
 const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
-/** The calling thread's own namespace; /proc/self would name that of the process's first thread. */
+/** The namespace of the calling thread; /proc/self is about the process's first thread. */
 const OWN_NETNS = "/proc/thread-self/ns/net";
 
-/** A namespace held open by a descriptor; what it is, not yet what one can ask of it. */
+/** An open namespace. */
 export interface OpenNetns extends Disposable {
   readonly path: string;
   readonly fd: number;
@@ -33,19 +34,19 @@ export interface OpenNetns extends Disposable {
 export class NetnsError extends Error {
   override readonly name = "NetnsError";
 
-  /** @param state "missing": nothing is there; "other": something is there that is no network namespace */
+  /** @param state "missing": nothing is there; "other": something else is there */
   constructor(readonly path: string, readonly state: "missing" | "other", cause: unknown) {
-    const found = state === "missing" ? "it does not exist" : "it is no network namespace";
+    const found = state === "missing" ? "it does not exist" : "it is not a network namespace";
     super(`Cannot open network namespace ${JSON.stringify(path)}: ${found}`, { cause });
   }
 }
 
-/** The namespace of the calling thread, taken at the first call: the host's, as long as nothing was entered before. */
+/** The namespace of the calling thread at the first call, before any other was entered: the host's. */
 let host: OpenNetns | undefined;
-/** Set when a thread that went into another namespace could not come back: from then on nothing may be done. */
+/** Set when a thread could not return from another namespace: from then on nothing may be done. */
 let stray: Error | undefined;
 
-/** The namespace the plugin was started in. */
+/** The namespace that this program was started in; opened at the first call, and never closed. */
 export function getHostNetns(): OpenNetns {
   return host ??= openNetns(OWN_NETNS);
 }
@@ -86,10 +87,11 @@ export function openNetns(path: string): OpenNetns {
 }
 
 /**
- * Does something inside a namespace: sockets opened there belong to it, and orders sent from there come from it. The
- * work must be synchronous, since anything asynchronous may run on another thread, which stays outside.
+ * Does something inside a namespace: sockets that are opened there belong to it, and requests are sent from
+ * it. The work must be synchronous, since anything asynchronous may run on another thread, which stays
+ * outside.
  *
- * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or not be left again
+ * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or left again
  */
 export function inNetns<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
   if (stray) throw stray;
@@ -103,7 +105,7 @@ export function inNetns<T>(netns: { readonly path: string; readonly fd: number }
       enter(back);
     } catch (error) {
       stray = error as Error;
-      // deno-lint-ignore no-unsafe-finally -- whatever the work gave is void: the thread is in the wrong namespace
+      // deno-lint-ignore no-unsafe-finally -- the result of the work is void: the thread is in the wrong namespace
       throw error;
     }
   }
@@ -111,13 +113,12 @@ export function inNetns<T>(netns: { readonly path: string; readonly fd: number }
 
 /**
  * The namespaces that processes are in, then those that only an open file keeps alive; each number once.
- * Processes that end while they are looked at are passed over.
+ * Processes that end meanwhile are left out.
  */
 export function* listNetns(): Generator<{ readonly path: string; readonly inode: number }> {
   const seen = new Set<number>();
-  const processes = [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) =>
-    /^\d+$/.test(name)
-  );
+  const names = Array.from(Deno.readDirSync("/proc"), ({ name }) => name);
+  const processes = names.filter((name) => /^\d+$/.test(name));
   const paths = function* () {
     for (const pid of processes) yield `/proc/${pid}/ns/net`;
     for (const pid of processes) {
@@ -132,13 +133,40 @@ export function* listNetns(): Generator<{ readonly path: string; readonly inode:
   }
 }
 
+/**
+ * The number of the network namespace behind a link below /proc; undefined when it is something else or
+ * cannot be read. The link reads `net:[NUMBER]`, or "/" if the path that the file was opened by has been
+ * unmounted since. In the latter case it may be a namespace of another kind.
+ */
+export function nsfsInode(path: string): number | undefined {
+  try {
+    const target = Deno.readLinkSync(path);
+    const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
+    if (number !== undefined) return Number(number);
+    if (target !== "/") return undefined;
+    const { dev, ino } = Deno.statSync(path);
+    return dev === Deno.statSync(OWN_NETNS).dev ? ino ?? undefined : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The names in a directory below /proc; none when its process has ended or cannot be read. */
+export function namesIn(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
+
 function openAny(path: string): Fd {
   try {
     return openForReading(path);
   } catch (error) {
     const errno = error instanceof SyscallError ? error.errno : undefined;
     if (errno !== undefined && LEADS_NOWHERE.includes(errno)) throw new NetnsError(path, "missing", error);
-    // A socket, or a device node without a device.
+    // A socket, or a device node whose device is absent.
     if (errno === ENXIO || errno === ENODEV) throw new NetnsError(path, "other", error);
     throw error;
   }
@@ -158,30 +186,4 @@ function assertNetns(path: string, fd: number): void {
 
 function enter(netns: { readonly path: string; readonly fd: number }): void {
   check(`enter network namespace ${JSON.stringify(netns.path)}`, (c) => c.setns(netns.fd, CLONE_NEWNET));
-}
-
-/**
- * The number of the namespace behind a link below /proc. The link reads `net:[NUMBER]`, but "/" if the file was opened
- * by a path that has been unmounted since; the latter may be a namespace of another kind.
- */
-export function nsfsInode(path: string): number | undefined {
-  try {
-    const target = Deno.readLinkSync(path);
-    const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
-    if (number !== undefined) return Number(number);
-    if (target !== "/") return undefined;
-    const { dev, ino } = Deno.statSync(path);
-    return dev === Deno.statSync(OWN_NETNS).dev ? ino ?? undefined : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What a directory below /proc contains; nothing when its process has ended or may not be looked at. */
-export function namesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].map((entry) => entry.name);
-  } catch {
-    return [];
-  }
 }

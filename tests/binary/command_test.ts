@@ -58,7 +58,7 @@ for (
     ["netns-mode check --expect both", /'both'.*exclusive, shared/],
     ["vf-mac lst", /Did you mean list\?/],
     ["vf-mac set eth0 3", /missing required argument 'MAC'/],
-    ["vf-mac set eth0 3 02:03:00:00:48:5", /"02:03:00:00:48:5": it is no MAC address/],
+    ["vf-mac set eth0 3 02:03:00:00:48:5", /"02:03:00:00:48:5": it is not a MAC address/],
     ["vf-mac set eth0 3 03:03:00:00:48:53", /multicast/],
     ["vf-mac set eth0 3 00:00:00:00:00:00", /all zeros/],
     ["vf-mac set eth0 3 0203:00ff:fe00:485 --guid", /16 hexadecimal digits/],
@@ -114,7 +114,7 @@ Deno.test("without physical functions there is nothing to list and nothing to do
   ]);
   const refused = await start({ args: ["vf-mac", "set", "lo", "0", "02:03:00:00:48:53", "--dry-run"] });
   assertEquals([refused.code, refused.stdout], [1, ""]);
-  assertStringIncludes(refused.stderr, 'Cannot use PF "lo": it is no SR-IOV physical function');
+  assertStringIncludes(refused.stderr, 'Cannot use PF "lo": it is not an SR-IOV physical function');
 });
 
 Deno.test("output that nobody can read ends a command without a dump of the stack", async () => {

@@ -14,7 +14,7 @@ Deno.test("doctor reports a kernel without RDMA subsystem as a problem, with the
   assertMatch(stdout, /\nThis node has \d+ .*\.\n$/);
   assertStringIncludes(
     stdout,
-    "problem  mode      cannot be asked for: the kernel has no RDMA subsystem\n" +
+    "problem  mode      unknown: the kernel has no RDMA subsystem\n" +
       `${" ".repeat(19)}-> modprobe ib_core\n`,
   );
   assert(trace.calls("socket").some((line) => line.includes("AF_NETLINK")));

@@ -1,7 +1,7 @@
 // Whatever stands where sysfs should, looking something up ends with a value of the right form.
 import fc from "fast-check";
-import { getFunctionDevices, getPfDeviceId } from "../../src/kernel/functions.ts";
-import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
+import { getFunctionDevices, getPfDeviceId, getVfDeviceId, listPfNetdevs } from "../../src/kernel/pci.ts";
+import { getBusDevice } from "../../src/kernel/sysfs.ts";
 import { directoryOf, ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -32,9 +32,14 @@ const PLACES = ["pci", "auxiliary"].flatMap((bus) =>
     ["", "/driver", "/physfn", "/sriov_numvfs", "/sriov_totalvfs", "/net", "/net/eth0", "/net/a\nb"]
       .concat("/net/eth0/address", "/infiniband", "/infiniband/mlx5_0", "/infiniband/a\nb\u001b[2J")
       .concat("/infiniband_verbs", "/infiniband_verbs/uverbs0", "/infiniband_verbs/uverbs0/ibdev")
-      .map((part) => `bus/${bus}/devices/${id}${part}`)
+      .map((part) => `sys/bus/${bus}/devices/${id}${part}`)
   )
-).concat("bus/pci/devices", "class/net/eth0", "class/net/eth0/device", "class/net/eth0/device/virtfn0");
+).concat(
+  "sys/bus/pci/devices",
+  "sys/class/net/eth0",
+  "sys/class/net/eth0/device",
+  "sys/class/net/eth0/device/virtfn0",
+);
 
 const content = fc.oneof(
   fc.constantFrom(
@@ -135,7 +140,7 @@ Deno.test("devices are found or not, whatever the tree of a bus holds", () => {
 });
 
 Deno.test("a huge file is read to its end and is no number and no name of a device", () => {
-  const directory = `bus/pci/devices/${VF}`;
+  const directory = `sys/bus/pci/devices/${VF}`;
   const huge = new Uint8Array(16 * 1024 * 1024).fill(0x41);
   using tree = new Tree([
     [`${directory}/sriov_numvfs`, ["file", huge]],

@@ -48,7 +48,7 @@ Deno.test("devices: those on the host, and those in a pod with the container tha
   using _ = node;
   node.record(FILE, record);
   assertFindings(examineDevices(node), [
-    ["ok", /^in the host's namespace: mlx5_3$/],
+    ["ok", /^in the host namespace: mlx5_3$/],
     ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
   ]);
 });
@@ -62,7 +62,7 @@ Deno.test("devices: one in a namespace that no record tells of, found by a proce
   node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
   node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
   assertFindings(examineDevices(node), [
-    ["ok", /host's/],
+    ["ok", /in the host namespace/],
     ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
   ]);
 });
@@ -71,7 +71,10 @@ Deno.test("devices: the Go plugin's records name devices alone", () => {
   const { node } = createNode();
   using _ = node;
   node.record(FILE, GO_RECORD);
-  assertFindings(examineDevices(node), [["ok", /host's/], ["ok", /mlx5_2 \(recorded by the Go plugin\)/]]);
+  assertFindings(examineDevices(node), [["ok", /in the host namespace/], [
+    "ok",
+    /mlx5_2 \(recorded by the Go plugin\)/,
+  ]]);
 });
 
 Deno.test("devices: a namespace that nothing leads to is told by the device's uverbs", () => {
@@ -103,7 +106,7 @@ Deno.test("devices: one in a mounted namespace that no record tells of", () => {
   const { node } = createNode();
   using _ = node;
   node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get(POD)!);
-  assertFindings(examineDevices(node), [["ok", /host's/], [
+  assertFindings(examineDevices(node), [["ok", /in the host namespace/], [
     "warning",
     /^in \/run\/netns\/pod: mlx5_2/,
     /: umount \/run\/netns\/pod$/,
@@ -116,7 +119,7 @@ Deno.test("devices: one in a namespace that only another mount namespace has a p
   node.kernel.paths.set(`/proc/7/root${POD}`, pod);
   node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
   assertFindings(examineDevices(node), [
-    ["ok", /host's/],
+    ["ok", /in the host namespace/],
     ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/],
   ]);
 });
@@ -126,7 +129,7 @@ Deno.test("devices: in shared mode all are everywhere", () => {
   using _ = node;
   device.space = node.kernel.host;
   node.kernel.mode = "shared";
-  assertFindings(examineDevices(node), [["ok", /^seen by every namespace: mlx5_2, mlx5_3$/]]);
+  assertFindings(examineDevices(node), [["ok", /^visible in every namespace: mlx5_2, mlx5_3$/]]);
 });
 
 Deno.test("devices: none at all", () => {
@@ -143,7 +146,7 @@ Deno.test("devices: one whose driver cannot let go of programs", () => {
   }
   node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
   assertFindings(examineDevices(node), [
-    ["ok", /^in the host's namespace: mlx5_3, efa_0$/],
+    ["ok", /^in the host namespace: mlx5_3, efa_0$/],
     ["ok", /mlx5_2/],
     ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
   ]);
@@ -203,7 +206,7 @@ Deno.test("records: none, and one that fits", () => {
   using _ = node;
   assertFindings(examineRecords(node), [["ok", /^none$/]]);
   node.record(FILE, record);
-  assertFindings(examineRecords(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that fit/]]);
+  assertFindings(examineRecords(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
 });
 
 Deno.test("records: the Go plugin's fits while its device is away", () => {
@@ -212,7 +215,7 @@ Deno.test("records: the Go plugin's fits while its device is away", () => {
   node.record(FILE, GO_RECORD);
   assertFindings(examineRecords(node), [["ok", /^1 in /]]);
   device.space = node.kernel.host;
-  assertFindings(examineRecords(node), [["warning", /stale: .*in the host's namespace/, /^rm /]]);
+  assertFindings(examineRecords(node), [["warning", /stale: .*in the host namespace/, /^rm /]]);
 });
 
 Deno.test("records: unreadable ones, beside one that fits", () => {

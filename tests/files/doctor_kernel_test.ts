@@ -33,7 +33,11 @@ for (
       throw new DecodeError("unreachable");
     };
     assertFindings(examineKernel(node), [
-      ["problem", /^6\.12\.1: its RDMA subsystem knows no network namespaces$/, /5\.3 or newer, or .*DOCA/],
+      [
+        "problem",
+        /^6\.12\.1: its RDMA subsystem does not support network namespaces$/,
+        /5\.3 or newer, or .*DOCA/,
+      ],
     ]);
   });
 }
@@ -54,6 +58,6 @@ Deno.test("what older kernels lack is a warning", () => {
   Object.defineProperty(node.kernel.getHostNetns(), "getCookie", { value: () => undefined });
   assertFindings(examineKernel(node), [[
     "warning",
-    /by numbers alone, .*, and it does not name the device/,
+    /only by numbers, .*, and it does not name the device/,
   ]]);
 });

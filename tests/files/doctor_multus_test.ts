@@ -58,7 +58,7 @@ for (
       "its own manifest's limits on a kubelet that groups OOM kills",
       () => version2(`${50 * MIB}`, "1", "10000 100000"),
       [
-        ["problem", /50 MiB, want 256: .*ends the daemon and all of them \(memory\.oom\.group\)$/, PATCH],
+        ["problem", /50 MiB, want 256: .*kills the daemon and all of them \(memory\.oom\.group\)$/, PATCH],
         ["warning", /100m/, PATCH],
       ],
     ],

@@ -28,7 +28,7 @@ Deno.test("when no VF is switched on, the function with an RDMA device is the on
   assertFindings(examineSriov(node.root), [
     ["ok", /0000:01:00\.0/],
     ["ok", /0000:02:00\.0/],
-    ["warning", /no VFs are switched on/, /^echo 8 > \/sys\/bus\/pci\/devices\/0000:02:00\.0\/sriov_numvfs$/],
+    ["warning", /no VFs are enabled/, /^echo 8 > \/sys\/bus\/pci\/devices\/0000:02:00\.0\/sriov_numvfs$/],
   ]);
 });
 
@@ -46,7 +46,7 @@ Deno.test("scalable functions do as well", () => {
 
 Deno.test("an adapter without SR-IOV", () => {
   using node = new DoctorNode({ "/sys/bus/pci/devices/0000:01:00.0/class": "0x020000\n" });
-  assertFindings(examineSriov(node.root), [["warning", /no network adapter can make VFs/, /firmware/]]);
+  assertFindings(examineSriov(node.root), [["warning", /no network adapter supports VFs/, /firmware/]]);
 });
 
 Deno.test("libmnl is the system's, the plugin's copy that this program does not find, or missing", () => {

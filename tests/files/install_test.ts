@@ -68,7 +68,7 @@ Deno.test("the launcher has the time of the program, which shows when something 
     new Deno.Command("stat", { args: ["-L", "-c", "%.9Y", path] }).outputSync();
   assertEquals(timeOf(node.plugin).stdout, timeOf(node.current).stdout);
   Deno.utimeSync(node.plugin, 1000, 1000);
-  assertMatch(node.check(ExitCode.failed), /^failed: rdma was changed at 1970-01-01T00:16:40\.000Z, want 2/);
+  assertMatch(node.check(ExitCode.failed), /^failed: rdma was modified at 1970-01-01T00:16:40\.000Z, want 2/);
   assertMatch(node.install(), /^rdma: replaced$/m);
   assertEquals(timeOf(node.plugin).stdout, timeOf(node.current).stdout);
 });
@@ -103,7 +103,7 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   assertEquals(node.program(), `${long}2`);
   // Of the same name, as after a crash of the disk.
   Deno.writeTextFileSync(node.current, `${long}3`);
-  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has another content$/m);
+  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has different content$/m);
   assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
   assertEquals(node.program(), `${long}2`);
 });
@@ -241,20 +241,20 @@ for (
     [
       "a directory in the plugin's place",
       (node) => Deno.mkdirSync(node.plugin),
-      /Cannot install "[^"]+\/rdma": a directory of that name is there/,
+      /Cannot install "[^"]+\/rdma": it is a directory/,
       /move it away/,
     ],
     [
       "a link in the own directory's place",
       (node) => Deno.symlinkSync("/tmp", `${node.directory}/.rdma-cni`),
       /\.rdma-cni": it is a symbolic link, want/,
-      /who made it/,
+      /who created it/,
     ],
     [
       "a file in the own directory's place",
       (node) => Deno.writeTextFileSync(`${node.directory}/.rdma-cni`, ""),
       /\.rdma-cni": it is not a directory, want/,
-      /who made it/,
+      /who created it/,
     ],
     [
       "an own directory of another user",
@@ -263,7 +263,7 @@ for (
         Deno.chownSync(`${node.directory}/.rdma-cni`, 1000, 1000);
       },
       /it belongs to user 1000, want/,
-      /who made it/,
+      /who created it/,
     ],
     [
       "an own directory that others may write to",
@@ -272,7 +272,7 @@ for (
         Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o777);
       },
       /others may write to it, want/,
-      /who made it/,
+      /who created it/,
     ],
     [
       "a program for another architecture",
@@ -295,8 +295,8 @@ for (
     [
       "a program that a signal ends",
       (node) => node.writeExecutable("#!/bin/sh\nkill -KILL $$\n"),
-      /SIGKILL ended it/,
-      /more memory/,
+      /ended by SIGKILL/,
+      /too little memory/,
     ],
     [
       "a program that is another version",
@@ -349,7 +349,7 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     [() => Deno.removeSync(node.plugin), "rdma is not there"],
     [() => Deno.chmodSync(node.plugin, 0o644), "rdma has mode 644, want 755"],
     [() => Deno.chownSync(node.plugin, 1000, 1000), "rdma belongs to user 1000, want root"],
-    [() => Deno.writeTextFileSync(node.plugin, ""), "rdma has another content"],
+    [() => Deno.writeTextFileSync(node.plugin, ""), "rdma has different content"],
     [() => Deno.removeSync(node.current), ".rdma-cni/current is not there"],
     [
       () => (Deno.removeSync(node.current), Deno.symlinkSync("elsewhere", node.current)),
@@ -357,18 +357,18 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     ],
     [
       () => (Deno.removeSync(node.current), Deno.writeTextFileSync(node.current, "")),
-      ".rdma-cni/current is no symbolic link",
+      ".rdma-cni/current is not a symbolic link",
     ],
     [() => Deno.removeSync(Deno.realPathSync(node.current)), ".rdma-cni/PROGRAM is not there"],
-    [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has another content"],
-    [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has another content"],
-    [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is no regular file"],
+    [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has different content"],
+    [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has different content"],
+    [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is not a regular file"],
     [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
   ];
   for (const [spoil, words] of faults) {
     spoil();
     assertEquals(node.check(ExitCode.failed), `failed: ${words}\n`);
-    if (words.includes("no regular")) Deno.removeSync(node.plugin);
+    if (words.includes("regular")) Deno.removeSync(node.plugin);
     else node.install();
   }
 });

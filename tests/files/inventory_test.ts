@@ -1,4 +1,5 @@
-import { listNetworkFunctions, listVerbsDevices } from "../../src/kernel/sysfs.ts";
+import { listNetworkFunctions } from "../../src/kernel/pci.ts";
+import { listVerbsDevices } from "../../src/kernel/sysfs.ts";
 import { assertEquals } from "../support/assert.ts";
 import { Root } from "./root.ts";
 

@@ -3,8 +3,8 @@ import { LinuxRoceQos, RoceQosError } from "../../src/kernel/qos.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { Root } from "./root.ts";
 
-const TC = "/class/infiniband/mlx5_3/tc";
-const GROUP = "/kernel/config/rdma_cm/mlx5_3";
+const TC = "/sys/class/infiniband/mlx5_3/tc";
+const GROUP = "/sys/kernel/config/rdma_cm/mlx5_3";
 
 /** As NVIDIA's mlx5 shows its traffic class. */
 const TRAFFIC_CLASSES: [text: string, value: number][] = [
@@ -45,7 +45,7 @@ for (
   const { what, files, setting, words, advice } of [
     {
       what: "a driver without traffic class",
-      files: { "/class/infiniband/mlx5_3/node_guid": "" },
+      files: { "/sys/class/infiniband/mlx5_3/node_guid": "" },
       setting: "trafficClass",
       words: `Cannot read the traffic class of RDMA device "mlx5_3": "`,
       advice: "MLNX_OFED",
@@ -66,7 +66,7 @@ for (
     },
     {
       what: "a missing rdma_cm",
-      files: { "/kernel/config/other": "" },
+      files: { "/sys/kernel/config/other": "" },
       setting: "tos",
       words: GROUP,
       advice: "modprobe rdma_cm",
@@ -98,7 +98,7 @@ Deno.test("a file that is not there is not made by writing", () => {
 });
 
 Deno.test("a group that was made goes again, one that was there stays", () => {
-  using root = new Root({ "/kernel/config/rdma_cm/mlx5_4/ports/1/default_roce_tos": "0\n" });
+  using root = new Root({ "/sys/kernel/config/rdma_cm/mlx5_4/ports/1/default_roce_tos": "0\n" });
   const qos = new LinuxRoceQos(root.path);
   assertThrows(() => qos.read("tos", "mlx5_3"), RoceQosError); // here no kernel fills the group
   qos.read("tos", "mlx5_4");
@@ -116,7 +116,7 @@ Deno.test("a group is removed if it is there", () => {
 Deno.test("a name that leads elsewhere is refused", () => {
   using root = new Root({
     "/class/other/tc/1/traffic_class": "",
-    "/kernel/config/other/ports/1/default_roce_tos": "",
+    "/sys/kernel/config/other/ports/1/default_roce_tos": "",
   });
   const qos = new LinuxRoceQos(root.path);
   for (const name of ["../other", "..", ""]) {
@@ -124,7 +124,7 @@ Deno.test("a name that leads elsewhere is refused", () => {
       assertThrows(() => qos.write(setting, name, 1), RoceQosError, "No device can have the name");
     }
   }
-  Deno.mkdirSync(`${root.path}/kernel/config/empty`);
+  Deno.mkdirSync(`${root.path}/sys/kernel/config/empty`);
   qos.removeGroup("../empty");
-  assertEquals(Deno.statSync(`${root.path}/kernel/config/empty`).isDirectory, true);
+  assertEquals(Deno.statSync(`${root.path}/sys/kernel/config/empty`).isDirectory, true);
 });

@@ -2,9 +2,11 @@
 import { MemoryRig } from "../rig/memory/rig.ts";
 import { SCENARIOS } from "../scenarios/scenarios.ts";
 
-for (const { name, run } of SCENARIOS) {
-  Deno.test(name, async () => {
-    using rig = new MemoryRig();
-    await run(rig);
-  });
+for (const [kernel, hasNamesPerNetns] of [["up to Linux 7.2", false], ["from Linux 7.3 on", true]] as const) {
+  for (const { name, run } of SCENARIOS) {
+    Deno.test(`${kernel}: ${name}`, async () => {
+      using rig = new MemoryRig(hasNamesPerNetns);
+      await run(rig);
+    });
+  }
 }

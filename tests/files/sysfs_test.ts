@@ -1,4 +1,5 @@
-import { getBusDevice, getVfDeviceId, listPfNetdevs } from "../../src/kernel/sysfs.ts";
+import { getVfDeviceId, listPfNetdevs } from "../../src/kernel/pci.ts";
+import { getBusDevice } from "../../src/kernel/sysfs.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../support/assert.ts";
 
@@ -39,14 +40,14 @@ class TestSysfs implements Disposable {
   }
 
   directory(path: string, files: Record<string, string> = {}): void {
-    Deno.mkdirSync(`${this.root}/${path}`, { recursive: true });
+    Deno.mkdirSync(`${this.root}/sys/${path}`, { recursive: true });
     for (const [name, text] of Object.entries(files)) {
-      Deno.writeTextFileSync(`${this.root}/${path}/${name}`, text);
+      Deno.writeTextFileSync(`${this.root}/sys/${path}/${name}`, text);
     }
   }
 
   link(path: string, target: string): void {
-    Deno.symlinkSync(target, `${this.root}/${path}`);
+    Deno.symlinkSync(target, `${this.root}/sys/${path}`);
   }
 
   [Symbol.dispose](): void {

@@ -4,7 +4,7 @@ import {
   getPfDeviceId,
   listRepresentors,
   unbindDriver,
-} from "../../src/kernel/functions.ts";
+} from "../../src/kernel/pci.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { assertEquals, assertRejects, assertThrows } from "../support/assert.ts";
 
@@ -19,10 +19,10 @@ class TestSysfs implements Disposable {
   constructor() {
     this.write(`bus/pci/devices/${PF}/sriov_totalvfs`, "7\n");
     this.write("class/net/eth0/address", "52:54:00:12:34:56\n");
-    Deno.symlinkSync(`../../../bus/pci/devices/${PF}`, `${this.root}/class/net/eth0/device`);
+    Deno.symlinkSync(`../../../bus/pci/devices/${PF}`, `${this.root}/sys/class/net/eth0/device`);
     this.write("bus/pci/devices/0000:02:00.0/class", "0x020000\n");
     this.write("class/net/eth1/address", "52:54:00:12:34:57\n");
-    Deno.symlinkSync("../../../bus/pci/devices/0000:02:00.0", `${this.root}/class/net/eth1/device`);
+    Deno.symlinkSync("../../../bus/pci/devices/0000:02:00.0", `${this.root}/sys/class/net/eth1/device`);
     this.write("class/net/lo/address", "00:00:00:00:00:00\n");
     this.write(`bus/pci/devices/${VF}/driver/unbind`, "");
     this.write("bus/pci/drivers/igbvf/bind", "");
@@ -30,12 +30,12 @@ class TestSysfs implements Disposable {
   }
 
   write(path: string, text: string): void {
-    Deno.mkdirSync(`${this.root}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-    Deno.writeTextFileSync(`${this.root}/${path}`, text);
+    Deno.mkdirSync(`${this.root}/sys/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    Deno.writeTextFileSync(`${this.root}/sys/${path}`, text);
   }
 
   read(path: string): string {
-    return Deno.readTextFileSync(`${this.root}/${path}`);
+    return Deno.readTextFileSync(`${this.root}/sys/${path}`);
   }
 
   netdev(name: string, address: string, type: number): void {
@@ -90,7 +90,7 @@ Deno.test("a netdev is up when it has a carrier, and lists what is on top of it"
   sysfs.netdev("eth1", "02:03:00:00:48:56", 0);
   const directory = `bus/pci/devices/${VF}/net/eth1`;
   for (const name of ["upper_bond0", "upper_vlan7", "lower_x", "queues"]) {
-    Deno.mkdirSync(`${sysfs.root}/${directory}/${name}`);
+    Deno.mkdirSync(`${sysfs.root}/sys/${directory}/${name}`);
   }
   const facts = (carrier: string) => {
     sysfs.write(`${directory}/carrier`, carrier);
@@ -101,10 +101,10 @@ Deno.test("a netdev is up when it has a carrier, and lists what is on top of it"
 
 Deno.test("a function's vDPA devices are those below it", () => {
   using sysfs = new TestSysfs();
-  Deno.mkdirSync(`${sysfs.root}/bus/vdpa/devices`, { recursive: true });
+  Deno.mkdirSync(`${sysfs.root}/sys/bus/vdpa/devices`, { recursive: true });
   for (const [name, id] of [["vdpa0", VF], ["vdpa1", `${VF}0`], ["vdpa2", "0000:01:10.6"]]) {
     const target = `../../../devices/pci0000:00/${id}/mlx5_core.vnet.2/${name}`;
-    Deno.symlinkSync(target, `${sysfs.root}/bus/vdpa/devices/${name}`);
+    Deno.symlinkSync(target, `${sysfs.root}/sys/bus/vdpa/devices/${name}`);
   }
   assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, vdpaDevices: ["vdpa0"] });
 });
@@ -116,7 +116,7 @@ Deno.test("representors are netdevs of the physical function that are named afte
     sysfs.write(`bus/pci/devices/${PF}/net/${name}/phys_port_name`, `${port}\n`);
   }
   sysfs.write(`bus/pci/devices/${PF}/net/eth2/address`, "");
-  Deno.mkdirSync(`${sysfs.root}/bus/pci/devices/${PF}/net/eth0_12/upper_br0`);
+  Deno.mkdirSync(`${sysfs.root}/sys/bus/pci/devices/${PF}/net/eth0_12/upper_br0`);
   assertEquals(listRepresentors(PF, sysfs.root), [
     { name: "eth0_0", vf: 0, uppers: [] },
     { name: "eth0_12", vf: 12, uppers: ["br0"] },
@@ -125,7 +125,7 @@ Deno.test("representors are netdevs of the physical function that are named afte
 
 Deno.test("devices in another namespace leave an empty directory, missing ones leave none", () => {
   using sysfs = new TestSysfs();
-  const directory = `${sysfs.root}/bus/pci/devices/${VF}`;
+  const directory = `${sysfs.root}/sys/bus/pci/devices/${VF}`;
   assertEquals(getFunctionDevices(VF, sysfs.root), NOTHING);
   Deno.mkdirSync(`${directory}/net`);
   assertEquals(getFunctionDevices(VF, sysfs.root), { ...NOTHING, isNetdevAway: true });
@@ -137,7 +137,7 @@ Deno.test("devices in another namespace leave an empty directory, missing ones l
 
 Deno.test("a netdev that vanishes while it is read is none", () => {
   using sysfs = new TestSysfs();
-  Deno.mkdirSync(`${sysfs.root}/bus/pci/devices/${VF}/net/eth1`, { recursive: true });
+  Deno.mkdirSync(`${sysfs.root}/sys/bus/pci/devices/${VF}/net/eth1`, { recursive: true });
   assertEquals(getFunctionDevices(VF, sysfs.root).netdevs, []);
 });
 

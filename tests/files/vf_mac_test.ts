@@ -1,9 +1,10 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { initVfs, WithoutRdma } from "../../src/cli/vf_mac/init.ts";
-import { formatTable, listVfs } from "../../src/cli/vf_mac/list.ts";
+import { formatTable } from "../../src/cli/vf_mac/command.ts";
+import { initVfs, NoRdmaCache } from "../../src/cli/vf_mac/init.ts";
 import { deriveMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
+import { listVfs } from "../../src/cli/vf_mac/status.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -22,7 +23,7 @@ class VfTestNode implements Disposable {
   readonly directory = Deno.makeTempDirSync();
   readonly state = new State(`${this.directory}/rdma`);
   readonly terminal = new TestTerminal();
-  readonly withoutRdma = new WithoutRdma(`${this.directory}/run/without-rdma`);
+  readonly noRdma = new NoRdmaCache(`${this.directory}/run/without-rdma`);
 
   constructor(vfCount = 3) {
     this.kernel.addPf("eth0", vfCount);
@@ -138,7 +139,7 @@ Deno.test("a driver that makes a GUID of another address is found out", async ()
   assertEquals(await node.init(), ExitCode.failed);
   assertMatch(
     node.terminal.stderr,
-    /Cannot make VF 0 .* node GUID does not fit the MAC address .*0000:0000:0000:1234/,
+    /Cannot make VF 0 .* node GUID does not match the MAC address .*0000:0000:0000:1234/,
   );
 });
 
@@ -188,7 +189,7 @@ Deno.test("set of what is so already orders nothing", async () => {
   node.kernel.orders.length = 0;
   assertEquals(await node.set(1), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
-  assertMatch(node.terminal.stderr, /VF 1 .* has MAC address 02:03:00:00:77:01 already\n$/);
+  assertMatch(node.terminal.stderr, /VF 1 .* already has MAC address 02:03:00:00:77:01\n$/);
 });
 
 Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {
@@ -199,7 +200,7 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
   assertEquals(
     [node.terminal.stdout, node.terminal.stderr, node.kernel.orders, node.state.exists()],
     [
-      `${vf} would get MAC address ${MAC}, then mlx5_core would be bound anew\n${vf} would get MAC address ${MAC}\n`,
+      `${vf} would get MAC address ${MAC}, then mlx5_core would be rebound\n${vf} would get MAC address ${MAC}\n`,
       "",
       [],
       false,
@@ -220,7 +221,7 @@ Deno.test("an RDMA device is expected of a function that had none, if its physic
   node.kernel.makes = { netdev: true, rdmaDevice: false };
   assertMatch(
     (await assertRejects(() => node.set(1), CommandError)).message,
-    /made no RDMA device within 1 s/,
+    /created no RDMA device within 1 s/,
   );
   node.kernel.devices.length = 0;
   assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
@@ -266,7 +267,7 @@ Deno.test("a bind that fails is tried once a second, until the time is over", as
     () => node.set(2, "02:03:00:00:77:02", { timeoutMs: 2000 }),
     CommandError,
   );
-  assertMatch(error.message, /Cannot bring back VF 2 .* left without driver.*EBUSY \(16\).* for 2 s/);
+  assertMatch(error.message, /Cannot rebind VF 2 .* now has no driver.*EBUSY \(16\).* for 2 s/);
   assertMatch(error.advice!, /echo .* > \/sys\/bus\/pci\/drivers\/mlx5_core\/bind/);
 });
 
@@ -282,7 +283,7 @@ Deno.test("a driver that binds but makes no devices is taken away once more", as
     node.kernel.makes = { netdev: false, rdmaDevice: false };
   };
   const error = await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CommandError);
-  assertMatch(error.message, /made no netdev and no RDMA device within 1 s, twice/);
+  assertMatch(error.message, /created no netdev and no RDMA device within 1 s, twice/);
 });
 
 Deno.test("devices that take their time are waited for", async () => {
@@ -392,7 +393,7 @@ Deno.test("init does what it can and tells the rest by exit code partial", async
   using node = new VfTestNode();
   node.kernel.vfs[0]!.netdev!.space = node.addPod();
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Cannot touch VF 0 .*netdev "eth0v0"/);
+  assertMatch(node.terminal.stderr, /Cannot change VF 0 .*netdev "eth0v0"/);
   assertMatch(node.terminal.stderr, /0 were ready, 2 were given an address, 1 could not be\n$/);
   assertEquals(await node.init(), ExitCode.failed);
   assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
@@ -411,14 +412,14 @@ for (
     {
       what: "a pod that gets a function",
       take: (node: VfTestNode) => node.record(node.id(17)),
-      left: /Cannot touch VF 17 .*container "c1"[^]*19 were given an address, 1 could not be/,
+      left: /Cannot change VF 17 .*container "c1"[^]*19 were given an address, 1 could not be/,
     },
     {
       what: "a pod that gets a function's netdev",
       take: (node: VfTestNode) => {
         node.kernel.vfs[17]!.netdev!.space = node.addPod();
       },
-      left: /Cannot touch VF 17 .*netdev "eth0v17" is in \/run\/netns\/pod[^]*19 were given .*, 1 could/,
+      left: /Cannot change VF 17 .*netdev "eth0v17" is in \/run\/netns\/pod[^]*19 were given .*, 1 could/,
     },
     {
       what: "the host that begins to use a function",
@@ -454,7 +455,7 @@ Deno.test("a signal ends init after the functions it is at, and says how many ar
     node.kernel.signal = "SIGTERM";
   };
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Stopped by SIGTERM: 4 virtual functions were not looked at/);
+  assertMatch(node.terminal.stderr, /Stopped by SIGTERM: 4 virtual functions were not examined/);
   assertEquals(node.kernel.orders.filter((order) => order.startsWith("bind")).length, 16);
   assertEquals(listVfs(node.kernel).map(({ driver }) => driver), Array(20).fill("mlx5_core"));
 });
@@ -478,7 +479,7 @@ for (
     { name: "a VF that is not there", words: { vf: "3" }, reason: /it has VFs 0 to 2/ },
     { name: "a VF that is no number", words: { vf: "-1" }, reason: /want its number/, code: ExitCode.usage },
     { name: "a PF that is not there", words: { pf: "eth9" }, reason: /no network interface of that name/ },
-    { name: "an interface that is no PF", words: { pf: "lo" }, reason: /no SR-IOV physical function/ },
+    { name: "an interface that is no PF", words: { pf: "lo" }, reason: /not an SR-IOV physical function/ },
     {
       name: "a malformed GUID",
       words: { address: "1", guid: true },
@@ -488,9 +489,9 @@ for (
     {
       name: "a GUID for Ethernet",
       words: { address: "0203:00ff:fe00:7701", guid: true },
-      reason: /no InfiniBand port/,
+      reason: /not an InfiniBand port/,
     },
-    { name: "a PF without VFs", words: { pf: "eth1" }, reason: /no VFs switched on/ },
+    { name: "a PF without VFs", words: { pf: "eth1" }, reason: /no VFs enabled/ },
   ]
 ) {
   Deno.test(`set refuses ${name} and orders nothing`, async () => {
@@ -640,8 +641,8 @@ Deno.test("functions without RDMA device below an adapter that has one are waite
   assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
   assertEquals([node.kernel.sleptMs, node.kernel.orders], [10_000, []]);
 
-  assertEquals(Deno.statSync(node.withoutRdma.directory).mode! & 0o777, 0o700);
-  Deno.removeSync(node.withoutRdma.directory, { recursive: true });
+  assertEquals(Deno.statSync(node.noRdma.directory).mode! & 0o777, 0o700);
+  Deno.removeSync(node.noRdma.directory, { recursive: true });
   assertEquals(await node.init(undefined, { timeoutMs: 10_000 }), ExitCode.ok);
   assertEquals(node.kernel.sleptMs, 20_000);
 });
@@ -649,9 +650,9 @@ Deno.test("functions without RDMA device below an adapter that has one are waite
 Deno.test("what is remembered is of one driver, and a link in its place is not written through", async () => {
   using node = new VfTestNode(1);
   node.kernel.devices.splice(1);
-  Deno.mkdirSync(node.withoutRdma.directory, { recursive: true });
+  Deno.mkdirSync(node.noRdma.directory, { recursive: true });
   Deno.writeTextFileSync(`${node.directory}/victim`, "untouched");
-  Deno.symlinkSync(`${node.directory}/victim`, `${node.withoutRdma.directory}/${node.id(0)}`);
+  Deno.symlinkSync(`${node.directory}/victim`, `${node.noRdma.directory}/${node.id(0)}`);
   await node.init();
   assertEquals(Deno.readTextFileSync(`${node.directory}/victim`), "untouched");
   await node.init();
@@ -719,8 +720,8 @@ for (
     assertStringIncludes(node.terminal.stderr, line);
     node.kernel.orders.length = 0;
     const { message, advice } = await node.refused(() => node.set(0));
-    assertEquals(message, `Cannot touch VF 0 of eth0 (${node.id(0)}): the host uses it: ${words}`);
-    assertMatch(advice!, /from whatever uses it on the host.*vf-mac set --force/);
+    assertEquals(message, `Cannot change VF 0 of eth0 (${node.id(0)}): the host uses it: ${words}`);
+    assertMatch(advice!, /Stop what uses the function on the host.*vf-mac set --force/);
     assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
     assertEquals(listVfs(node.kernel)[0]!.ready, true);
   });
@@ -752,7 +753,7 @@ Deno.test("on InfiniBand a GUID that is so already is not set again, and another
   node.kernel.orders.length = 0;
   assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
-  assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701 already\n$/);
+  assertMatch(node.terminal.stderr, /already has GUID 0203:00ff:fe00:7701\n$/);
   const { message } = await node.refused(() => node.set(1, "0203:00ff:fe00:7701", options));
   assertMatch(message, /VF 0 of ib0 has it$/);
   node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };

@@ -96,7 +96,8 @@ async function installedVersion(directory: string): Promise<string> {
 async function makeOtherVersion(engine: Engine, version: string): Promise<void> {
   const { root, container } = await engine.unpack(IMAGE, "amd64");
   using copy = new ProjectCopy();
-  await Deno.writeTextFile(`${copy.project}/src/version.ts`, `export const VERSION = "${version}";\n`);
+  const file = `${copy.project}/src/version.ts`;
+  await Deno.writeTextFile(file, (await Deno.readTextFile(file)).replace(`"${VERSION}"`, `"${version}"`));
   const stub = await stubAtHand("x86_64");
   const { success, stderr, output } = await copy.build(stub === undefined ? {} : { DENORT_BIN: stub });
   assert(success, stderr);

@@ -5,6 +5,8 @@
 export interface Rig {
   /** The directory of records. */
   readonly directory: string;
+  /** Names of RDMA devices are unique per network namespace, as from Linux 7.3 on; before, on the whole node. */
+  readonly hasNamesPerNetns: boolean;
 
   pf(): NodeFunction;
   /** One of at least seven virtual functions, as it is now. */

@@ -29,12 +29,15 @@ export const LACKS = {
   netnsCookie: {
     reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
     since: [5, 14],
-    cases: [],
+    cases: ["kernel: cookies and inodes tell namespaces apart"],
   },
   linkParent: {
     reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
     since: [5, 14],
-    cases: ["the parent of the interface in the pod"],
+    cases: [
+      "the parent of the interface in the pod",
+      "rig: an IPoIB interface has the function as parent",
+    ],
   },
   subDevices: {
     reason: "no sub-devices before 6.11",

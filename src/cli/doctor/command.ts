@@ -1,3 +1,4 @@
+/** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
 import { commandOf } from "../install/layout.ts";
@@ -11,19 +12,20 @@ import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
 import { examineRecords } from "./records.ts";
 
 const NOTES = `
-Each line is "ok", "warning" or "problem"; below the latter two stands what fixes it. Nothing is changed.
+Each line is "ok", "warning" or "problem"; the line below the latter two says how to fix it. doctor changes
+nothing.
 
 Exit codes:
   0  all is well
-  1  there are problems: pods get no RDMA, or one has lost it
-  2  the command line cannot be understood; nothing was examined
-  3  there are warnings only: something is left over, or will be missing`;
+  1  problems: pods get no RDMA, or one has lost it
+  2  wrong command line; nothing was examined
+  3  only warnings: something is left over, or will be missing`;
 
 /** Adds `doctor`. */
 export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("doctor")
-    .description("tell why RDMA works in this node's pods, or why not")
-    .option("--json", "print the findings for machines")
+    .description("show why RDMA works in this node's pods, or why not")
+    .option("--json", "print the findings as JSON")
     .action(async ({ json }) => {
       const findings = await examineNode({ kernel, root: "", executable: commandOf(Deno.execPath()) });
       const level = worstLevel(findings);
@@ -39,12 +41,12 @@ export function addDoctorCommand(program: Command, { kernel, terminal, exit }: C
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
-    ["doctor", "tell all about this node"],
-    [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "what is not in order, for machines"],
+    ["doctor", "examine this node"],
+    [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "only what is not ok, as JSON"],
   ]);
 }
 
-/** Examines a node, changing nothing: why RDMA works in pods, or why not. Never throws. */
+/** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
   const groups = [

@@ -1,18 +1,14 @@
-import {
-  getRdmaDriver,
-  list,
-  listNetworkFunctions,
-  listVerbsDevices,
-  type NetworkFunction,
-} from "../../kernel/sysfs.ts";
+/** Network functions and RDMA devices: where they are, and what they lack. */
+import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
+import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import { State, type StoredRecord } from "../../plugin/state.ts";
-import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/list.ts";
+import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { listNamespaces, type Namespace } from "./kernel.ts";
 import { stateDirectory } from "./records.ts";
 
-/** The RDMA devices and the namespaces they are in, a line for each namespace. */
+/** The RDMA devices, with a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {
   const { kernel, root } = node;
   const onHost = namesOf(kernel.getHostNetns().listRdmaDevices());
@@ -24,10 +20,10 @@ export function examineDevices(node: Node): Finding[] {
     return [problem(
       "devices",
       "there is no RDMA device",
-      "load the RDMA module that goes with the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
+      "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
     )];
   }
-  const here = isShared ? "seen by every namespace" : "in the host's namespace";
+  const here = isShared ? "visible in every namespace" : "in the host namespace";
   const records = new State(stateDirectory(root)).list();
   return [
     ok("devices", `${here}: ${onHost.join(", ") || "none"}`),
@@ -37,15 +33,15 @@ export function examineDevices(node: Node): Finding[] {
       warning(
         "devices",
         `${name} is in a namespace that no file and no process leads to`,
-        "it returns to the host when that namespace ends; if it does not, rebind its function or reboot",
+        "it returns to the host when that namespace ends; otherwise rebind its function or reboot",
       )
     ),
   ];
 }
 
 /**
- * Those whose drivers cannot take a device away from programs, without which the kernel moves none: by the names of
- * their PCI drivers. None of them has disassociate_ucontext, up to kernel 7.3.
+ * PCI drivers whose RDMA drivers cannot disconnect a device from programs, which the kernel requires for a
+ * move: up to kernel 7.3 none of them has disassociate_ucontext.
  */
 const IMMOVABLE: ReadonlyMap<string, string> = new Map([
   ["efa", "AWS EFA"],
@@ -60,7 +56,7 @@ function examineDrivers(root: string, names: readonly string[]): Finding[] {
     if (kind === undefined) return [];
     return [warning(
       "devices",
-      `${name} cannot be moved into a pod: its driver (${kind}) cannot take it away from programs`,
+      `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
       "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
     )];
   });
@@ -87,8 +83,8 @@ function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]
     ? ok("devices", `${text} (recorded by the Go plugin)`)
     : warning(
       "devices",
-      `${text}, which no record of the plugin tells of`,
-      `unless another program put them there, end the namespace, so that they return to the host: ${
+      `${text}, which no record of the plugin mentions`,
+      `unless another program put them there, end the namespace so that they return to the host: ${
         endCommand(namespace)
       }`,
     );
@@ -99,7 +95,7 @@ function endCommand({ path, processes }: Namespace): string {
   return [...kill, ...unmountCommand(path)].join("; ");
 }
 
-/** A mount of another mount namespace can be undone only there; below /proc else nothing is mounted. */
+/** A mount of another mount namespace must be unmounted there. Other paths below /proc are not mounts. */
 function unmountCommand(path: string): string[] {
   const [, pid, inside] = /^\/proc\/(\d+)\/root(\/.+)$/.exec(path) ?? [];
   if (pid !== undefined && inside !== undefined) return [`nsenter -t ${pid} -m umount ${quote(inside)}`];
@@ -114,7 +110,10 @@ function namesOf(devices: readonly { readonly name: string }[]): string[] {
   return devices.map(({ name }) => name);
 }
 
-/** Physical functions with their numbers of VFs. Only when no VF at all is there, and no scalable function, it is amiss. */
+/**
+ * Physical functions with their numbers of VFs. A warning only when there are no VFs and no scalable
+ * functions at all.
+ */
 export function examineSriov(root: string): Finding[] {
   const physical = listNetworkFunctions(root).filter(({ totalVfs }) => totalVfs > 0);
   const findings = physical.map((pf) => ok("sriov", describe(pf)));
@@ -128,13 +127,13 @@ export function examineSriov(root: string): Finding[] {
     const command = `echo ${pf.totalVfs} > /sys/bus/pci/devices/${pf.id}/sriov_numvfs`;
     return [
       ...findings,
-      warning("sriov", "no VFs are switched on: pods can have physical functions only", command),
+      warning("sriov", "no VFs are enabled: pods can only have physical functions", command),
     ];
   }
   return [warning(
     "sriov",
-    "no network adapter can make VFs: pods can have physical functions only",
-    "switch SR-IOV on in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
+    "no network adapter supports VFs: pods can only have physical functions",
+    "enable SR-IOV in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
   )];
 }
 
@@ -143,12 +142,12 @@ function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction
   return `${name}, driver ${driver ?? "none"}: ${enabledVfs} of ${totalVfs} VFs`;
 }
 
-/** Devices of the auxiliary bus that are named as scalable functions are: `mlx5_core.sf.4`. */
+/** Devices of the auxiliary bus with names of scalable functions: `mlx5_core.sf.4`. */
 function listScalableFunctions(root: string): string[] {
   return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
 }
 
-/** Whether the virtual functions have what RDMA connections need: driver, RDMA device, address and GUID. */
+/** Whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
 export function examineVfs({ kernel, executable }: Node): Finding[] {
   return judgeVfs(listVfs(kernel), quote(executable));
 }
@@ -156,10 +155,10 @@ export function examineVfs({ kernel, executable }: Node): Finding[] {
 /**
  * Judges virtual functions: a line for all that are ready, and one for all of an adapter that lack the same.
  *
- * @param program how this program is called, for the commands that fix something
+ * @param program how to start this program, for commands that fix something
  */
 export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
-  // What virtual machines have is no business of pods.
+  // Those of virtual machines do not matter to pods.
   const ours = vfs.filter(({ driver }) => !isForVirtualMachines(driver));
   const ready = ours.filter((vf) => vf.ready).length;
   const lacking = Map.groupBy(
@@ -179,11 +178,11 @@ function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
     return warning("vfs", text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
   }
   if (rdmaDevice === undefined && rdmaNetns === undefined) {
-    return warning("vfs", text, `load the RDMA module that goes with driver ${driver}`);
+    return warning("vfs", text, `load the RDMA module of driver ${driver}`);
   }
   if (usedByHost !== undefined) {
-    // The host may well keep it: then it is none for pods.
-    const fix = `if it is meant for pods take it from the host, then ${program} vf-mac init ${pf}`;
+    // This may be intended.
+    const fix = `if it is for pods, stop what uses it on the host, then ${program} vf-mac init ${pf}`;
     return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, fix);
   }
   return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);

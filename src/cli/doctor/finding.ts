@@ -1,3 +1,4 @@
+/** What the parts of `doctor` examine and find. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { NodeKernel } from "../../kernel/kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
@@ -5,21 +6,21 @@ import { EACCES, EPERM, messageOf, SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import type { Verdict } from "../report.ts";
 
-/** The node that is examined. */
+/** The node to examine. */
 export interface Node {
   readonly kernel: NodeKernel;
-  /** The directory that all files are looked for below; "" is the node's own root. */
+  /** The directory that stands for "/". */
   readonly root: string;
-  /** What starts this program, for the commands that fix something. */
+  /** How to start this program, for commands that fix something. */
   readonly executable: string;
 }
 
-/** A path as a word for the shell. */
+/** A path as a word of a shell command. */
 export function quote(path: string): string {
   return /^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
-/** What a finding is about, in the order in which they are printed. */
+/** What findings are about, in the order in which they are printed. */
 export const GROUPS = [
   "kernel",
   "modules",
@@ -36,7 +37,7 @@ export const GROUPS = [
 
 export type Group = typeof GROUPS[number];
 
-/** One line of what the doctor found. */
+/** A line of the output. */
 export interface Finding extends Verdict {
   readonly group: Group;
 }
@@ -53,7 +54,7 @@ export function problem(group: Group, text: string, fix: string): Finding {
   return { group, level: "problem", text, fix };
 }
 
-/** Examines one group. What keeps it from being examined is a finding, too, so that the others are still told. */
+/** Examines a group. An error is a finding too, so that the other groups are still examined. */
 export async function examine(
   group: Group,
   work: () => readonly Finding[] | Promise<readonly Finding[]>,
@@ -72,14 +73,14 @@ function unreadable(group: Group, error: unknown): Finding {
   const known = toCniError(error);
   const text = messageOf(known);
   if (isPermission(error)) return problem(group, text, "run it as root, with all capabilities");
-  if (!(known instanceof CniError)) return problem(group, text, "repair what keeps it from being read");
+  if (!(known instanceof CniError)) return problem(group, text, "repair what prevents it");
   if (known.code === ErrorCode.rdmaUnavailable) {
-    return problem(group, "cannot be asked for: the kernel has no RDMA subsystem", "modprobe ib_core");
+    return problem(group, "unknown: the kernel has no RDMA subsystem", "modprobe ib_core");
   }
   return problem(group, text, known.details ?? "see the kernel log");
 }
 
-/** The refusal itself may be the cause of an error that tells what was refused. */
+/** The refusal may be the cause of the error. */
 function isPermission(error: unknown): boolean {
   if (error instanceof Deno.errors.PermissionDenied) return true;
   if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;

@@ -1,45 +1,50 @@
+/** The kernel: its version, modules, namespace mode and network namespaces; and libmnl. */
 import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
-import { exists, listNetworkFunctions } from "../../kernel/sysfs.ts";
+import { listNetworkFunctions } from "../../kernel/pci.ts";
+import { exists } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { CommandError } from "../errors.ts";
-import { NEWER_KERNEL, tellingOldKernel } from "../netns_mode/change.ts";
+import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
 import type { Level } from "../report.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
 /**
- * Whether the kernel has what the plugin needs: RDMA namespaces. It is asked itself, since adapters' driver packages
- * bring them to kernels whose version does not show that. When it cannot be asked, other groups say why.
+ * Whether the kernel has what the plugin needs: RDMA namespaces. The kernel is asked, since driver packages
+ * of adapters add them to kernels whose version does not show that. When it cannot be asked, other groups say
+ * why.
  */
 export function examineKernel({ kernel, root }: Node): Finding[] {
   const release = getRelease(root);
   try {
-    tellingOldKernel(() => kernel.getRdmaMode());
+    explainOldKernel(() => kernel.getRdmaMode());
   } catch (error) {
     if (!(error instanceof CommandError)) return [ok("kernel", release)];
-    return [problem("kernel", `${release}: its RDMA subsystem knows no network namespaces`, NEWER_KERNEL)];
+    return [
+      problem("kernel", `${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL),
+    ];
   }
-  const lacks = listLacks(kernel);
-  if (lacks.length === 0) return [ok("kernel", release)];
+  const missing = listMissingFeatures(kernel);
+  if (missing.length === 0) return [ok("kernel", release)];
   return [
     warning(
       "kernel",
-      `${release} works, but ${lacks.join(", and ")}`,
+      `${release} works, but ${missing.join(", and ")}`,
       "install kernel 5.14 or newer, reboot",
     ),
   ];
 }
 
-function listLacks(kernel: Node["kernel"]): string[] {
+function listMissingFeatures(kernel: Node["kernel"]): string[] {
   const hostNetns = kernel.getHostNetns();
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
   return [
     ...(hostNetns.getCookie() === undefined
-      ? ["it identifies namespaces by numbers alone, which it uses again"]
+      ? ["it identifies namespaces only by numbers, which it reuses"]
       : []),
     ...(link && link.parentDevice === undefined
       ? ["it does not name the device below a network interface"]
@@ -47,8 +52,8 @@ function listLacks(kernel: Node["kernel"]): string[] {
   ];
 }
 
-/** Which module makes RDMA devices of the functions that a network driver is bound to. */
-const RDMA_DRIVERS: ReadonlyMap<string, string> = new Map([
+/** The RDMA modules of network drivers. */
+const RDMA_MODULES: ReadonlyMap<string, string> = new Map([
   ["mlx5_core", "mlx5_ib"],
   ["mlx4_core", "mlx4_ib"],
   ["ice", "irdma"],
@@ -62,40 +67,41 @@ const RDMA_DRIVERS: ReadonlyMap<string, string> = new Map([
   ["ionic", "ionic_rdma"],
 ]);
 
-interface Want {
+/** A module that this node needs. */
+interface Requirement {
   readonly name: string;
   readonly level: Level;
   readonly why: string;
 }
 
-const CORE: readonly Want[] = [
+const CORE: readonly Requirement[] = [
   { name: "ib_core", level: "problem", why: "there is no RDMA subsystem without it" },
   { name: "ib_uverbs", level: "problem", why: "programs in pods cannot use RDMA devices without it" },
   { name: "rdma_ucm", level: "warning", why: "programs in pods cannot use RDMA CM without it" },
 ];
 
-/** Whether ib_core, what programs need of it, and the modules for this node's adapters are there. */
+/** Whether the modules of the RDMA subsystem and of this node's adapters are loaded. */
 export function examineModules(root: string): Finding[] {
-  const findings = [...CORE, ...wantedDrivers(root)].map((want) => examineModule(want, root));
+  const findings = [...CORE, ...requiredModules(root)].map((module) => examineModule(module, root));
   const present = findings.filter(({ level }) => level === "ok").map(({ text }) => text);
   const absent = findings.filter(({ level }) => level !== "ok");
   return present.length > 0 ? [ok("modules", present.join(", ")), ...absent] : absent;
 }
 
-function wantedDrivers(root: string): Want[] {
+function requiredModules(root: string): Requirement[] {
   const bound = new Set(listNetworkFunctions(root).map(({ driver }) => driver ?? ""));
   const wanted = new Map<string, string>();
   for (const driver of bound) {
-    const name = RDMA_DRIVERS.get(driver);
+    const name = RDMA_MODULES.get(driver);
     if (name !== undefined) wanted.set(name, driver);
   }
-  // An adapter that is not used for RDMA is no problem.
+  // Not a problem: an adapter may not be used for RDMA.
   return Array.from(wanted, ([name, driver]) => {
     return { name, level: "warning", why: `functions of driver ${driver} have no RDMA devices without it` };
   });
 }
 
-function examineModule({ name, level, why }: Want, root: string): Finding {
+function examineModule({ name, level, why }: Requirement, root: string): Finding {
   const state = getModuleState(name, root);
   if (state === "loaded" || state === "built in") return ok("modules", `${name} ${state}`);
   if (state === "not loaded") {
@@ -115,11 +121,11 @@ function examineModule({ name, level, why }: Want, root: string): Finding {
   };
 }
 
-/** Where the installed plugin finds a copy of its own. */
+/** The copy of the installed plugin. */
 const COPY = "/opt/cni/bin/.rdma-cni/libmnl.so.0";
 const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
 
-/** Whether the plugin will find libmnl: the system's, or the copy beside it. */
+/** Whether the plugin will find libmnl: the system's, or its copy. */
 export function examineLibmnl({ kernel, root }: Node): Finding[] {
   try {
     return [ok("libmnl", `found: ${kernel.findLibmnl()}`)];
@@ -135,15 +141,16 @@ export function examineLibmnl({ kernel, root }: Node): Finding[] {
 export function examineMode({ kernel, root, executable }: Node): Finding[] {
   const persisted = readPersistedMode(root);
   return [
-    ...judgeMode(tellingOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
+    ...judgeMode(explainOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
     ...examineInitramfs(root, persisted),
   ];
 }
 
 /**
- * Whether what modprobe.d says will count: an initramfs with ib_core has its own copy, from when it was made.
+ * Whether the options in modprobe.d will apply: an initramfs with ib_core has its own copy, from when it was
+ * built.
  *
- * @param listImage the files in an initramfs; the distribution's program for it unless told
+ * @param listImage lists the files in an initramfs; by default with the distribution's program
  */
 export function examineInitramfs(
   root: string,
@@ -162,7 +169,7 @@ export function examineInitramfs(
     ? [
       warning(
         "mode",
-        `${image} has ib_core and is older than ${file}: after a reboot the mode may be another`,
+        `${image} has ib_core and is older than ${file}: after a reboot the mode may differ`,
         rebuild,
       ),
     ]
@@ -172,12 +179,12 @@ export function examineInitramfs(
 /**
  * Judges the mode.
  *
- * @param program how this program is called, for the commands that fix something
+ * @param program how to start this program, for commands that fix something
  */
 export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, program: string): Finding[] {
   const last = sources.at(-1);
   const persist = `${program} netns-mode set exclusive --persist`;
-  const why = last ? formatSource(last) : "nothing sets it, so the kernel's default holds";
+  const why = last ? formatSource(last) : "nothing sets it, so the kernel's default applies";
   const later = `after a reboot ${mode ?? "shared"} (${why})`;
   if (now === "shared") {
     return [problem(
@@ -191,17 +198,17 @@ export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, progr
     : [warning("mode", `exclusive now, but ${later}`, persist)];
 }
 
-/** A network namespace other than the host's, and what it has. */
+/** A network namespace other than the host's, and its RDMA devices. */
 export interface Namespace {
   readonly path: string;
   readonly inode: number;
   readonly cookie?: string;
   readonly devices: readonly RdmaDevice[];
-  /** Those in it, or with a file open that leads to it. */
+  /** The processes in it, and those that have it open. */
   readonly processes: readonly NetnsProcess[];
 }
 
-/** All network namespaces but the host's that a mount, a process or an open file leads to, each once. */
+/** All network namespaces but the host's that a mount, a process or an open file leads to; each once. */
 export function listNamespaces(kernel: NodeKernel): Namespace[] {
   const others = kernel.listOtherNetns().namespaces;
   const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
@@ -209,7 +216,7 @@ export function listNamespaces(kernel: NodeKernel): Namespace[] {
   for (const { inode, path } of [...mounts, ...kernel.listNetns()]) {
     if (inode === kernel.getHostNetns().inode || found.has(inode)) continue;
     using netns = openIfThere(kernel, path);
-    if (!netns) continue; // it has ended meanwhile
+    if (!netns) continue; // it ended meanwhile
     const cookie = netns.getCookie();
     const { processes = [] } = others.find((other) => other.inode === inode) ?? {};
     const devices = netns.listRdmaDevices();

@@ -1,13 +1,17 @@
+/** Network configurations of this node. */
 import { list } from "../../kernel/sysfs.ts";
-import { judgeNetwork } from "../validate/network.ts";
 import { isObject } from "../../plugin/rules.ts";
+import { judgeNetwork } from "../validate/network.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 
 const DIRECTORY = "/etc/cni/net.d";
 
-/** The network configurations that use this plugin. Multus' own are in the cluster's API server, out of reach here. */
+/**
+ * The network configurations that use this plugin. Those of Multus are in the cluster's API server, out of
+ * reach.
+ */
 export async function examineNetworks(root: string): Promise<Finding[]> {
-  // The endings that libcni takes (libcni/conf.go, ConfFiles).
+  // The extensions that libcni accepts (libcni/conf.go, ConfFiles).
   const files = list(`${root}${DIRECTORY}`).filter((name) => /\.(conf|conflist|json)$/.test(name));
   const findings: Finding[] = [];
   const good: string[] = [];
@@ -20,7 +24,7 @@ export async function examineNetworks(root: string): Promise<Finding[]> {
   return findings.length > 0 ? findings : [ok("networks", `none in ${DIRECTORY} uses "rdma"`)];
 }
 
-/** Findings; none for a good file, undefined for one that does not use the plugin. */
+/** The findings on a file; none if it is good, undefined if it does not use the plugin. */
 async function examineFile(root: string, file: string): Promise<Finding[] | undefined> {
   try {
     return await judgeNetworkFile(file, Deno.readTextFileSync(`${root}${file}`));
@@ -32,7 +36,7 @@ async function examineFile(root: string, file: string): Promise<Finding[] | unde
 /**
  * What is wrong with a network configuration that uses this plugin.
  *
- * @param file its path; only in a `.conflist` do runtimes take a list of plugins
+ * @param file its path; runtimes accept a list of plugins only in a `.conflist`
  * @returns undefined when it does not use the plugin
  */
 export async function judgeNetworkFile(file: string, text: string): Promise<Finding[] | undefined> {

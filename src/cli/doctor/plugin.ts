@@ -1,3 +1,4 @@
+/** The installed plugin, and thick Multus, which may run it. */
 import { list, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
 import { recognize } from "../install/uninstall.ts";
@@ -8,20 +9,46 @@ const INSTALLED = `${DIRECTORY}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
-/** How a program answered to `--version`: not at all within the time limit, or with what it printed. */
+/** Name of thick Multus' process, /usr/src/multus-cni/bin/multus-daemon. */
+const DAEMON = "multus-daemon";
+
+const MIB = 1024 * 1024;
+
+/** Enough for seven pods at once: measured with Multus 4.3, peak 245 MB. */
+const WANTED_MIB = 256;
+
+/** A call takes 30 ms without a quota, 39 under 500m, 102 under 200m, 293 under 100m. */
+const WANTED_MILLICPU = 500;
+
+/** Changes the limits in Multus' own manifest. */
+const PATCH = "kubectl -n kube-system patch daemonset kube-multus-ds --patch " +
+  `'{"spec":{"template":{"spec":{"containers":[{"name":"kube-multus",` +
+  `"resources":{"limits":{"memory":"${WANTED_MIB}Mi","cpu":null}}}]}}}}'`;
+
+/** How a program answered `--version`. "silent": not within the time limit. */
 export type Answer =
   | { readonly kind: "absent" }
   | { readonly kind: "failed"; readonly reason: string }
   | { readonly kind: "silent" }
   | { readonly kind: "text"; readonly text: string };
 
-/** What is installed, and who starts it. */
+/** What is installed, and who runs it. */
 export interface Installed {
   readonly kind: ReturnType<typeof recognize>;
   readonly hasThickMultus: boolean;
 }
 
-/** Whether the plugin that runtimes start is this version, started by the launcher. */
+/** Limits of a container. */
+interface Limits {
+  /** Undefined without a limit. */
+  readonly memoryBytes: number | undefined;
+  /** When memory is exhausted, all its processes are killed. */
+  readonly killsAll: boolean;
+  /** Thousandths of a CPU; undefined without a quota. */
+  readonly millicpu: number | undefined;
+}
+
+/** Whether the plugin that runtimes run is this version, and has its launcher. */
 export async function examineInstalledPlugin({ root, executable }: Node): Promise<Finding[]> {
   const path = `${root}${INSTALLED}`;
   const answer = await askVersion(path, AbortSignal.timeout(TIME_LIMIT_MS));
@@ -33,9 +60,9 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
 }
 
 /**
- * Judges what the installed plugin answered.
+ * Judges the answer of the installed plugin.
  *
- * @param install the command that puts this program there
+ * @param install the command that installs this program
  */
 export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMultus }: Installed): Finding {
   switch (answer.kind) {
@@ -46,7 +73,7 @@ export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMul
     case "silent":
       return problem(
         "plugin",
-        `${INSTALLED} does not answer to --version within ${TIME_LIMIT_MS / 1000} s`,
+        `${INSTALLED} does not answer --version within ${TIME_LIMIT_MS / 1000} s`,
         install,
       );
   }
@@ -54,7 +81,7 @@ export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMul
   if (version === VERSION && kind === "launcher") return ok("plugin", `${INSTALLED} is version ${version}`);
   if (version === VERSION) {
     const text =
-      `${INSTALLED} is version ${version} without launcher: from 4.1.0 on thick Multus cannot start it`;
+      `${INSTALLED} is version ${version} without launcher: thick Multus 4.1.0 and newer cannot start it`;
     return (hasThickMultus ? problem : warning)("plugin", text, install);
   }
   if (version !== undefined) {
@@ -72,16 +99,7 @@ export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMul
     );
 }
 
-/** Early releases know no options and complain as every plugin does without CNI_COMMAND; later ones tell a version. */
-function isGoPlugin(text: string): boolean {
-  return /^rdma-cni version:/m.test(text) || /CNI_COMMAND/.test(text);
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!.slice(0, 200);
-}
-
-/** Runs a program with `--version` and nothing else; it is killed when the time is up. */
+/** Runs a program with `--version`, and kills it when the time is up. */
 export async function askVersion(path: string, timeUp: AbortSignal): Promise<Answer> {
   let child: Deno.ChildProcess;
   try {
@@ -100,7 +118,36 @@ export async function askVersion(path: string, timeUp: AbortSignal): Promise<Ans
   return timeUp.aborted ? { kind: "silent" } : { kind: "text", text: stdout + stderr };
 }
 
-/** What comes until the end, until the time is up (another process may keep the pipe open), or until it is too much. */
+/** Whether thick Multus has enough memory and CPU time for the plugins that it runs. */
+export function examineMultus(root: string): Finding[] {
+  const [pid] = findMultusDaemons(root);
+  if (pid === undefined) return [ok("multus", "no thick Multus, in whose container plugins would run")];
+  const limits = readLimits(root, pid);
+  if (!limits) {
+    return [
+      warning(
+        "multus",
+        `the limits of thick Multus (process ${pid}) cannot be seen from here`,
+        "run this on the node itself",
+      ),
+    ];
+  }
+  return [judgeMemory(limits), judgeCpu(limits)];
+}
+
+/** Early releases have no options and complain that CNI_COMMAND is missing, as every plugin does. */
+function isGoPlugin(text: string): boolean {
+  return /^rdma-cni version:/m.test(text) || /CNI_COMMAND/.test(text);
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}
+
+/**
+ * Reads until the end, until the time is up (another process may keep the pipe open), or until it is too
+ * much.
+ */
 async function collect(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
@@ -112,7 +159,7 @@ async function collect(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal):
   return text;
 }
 
-/** It may have ended, with another process keeping its output open. */
+/** It may already have ended, while another process keeps its output open. */
 function kill(child: Deno.ChildProcess): void {
   try {
     child.kill("SIGKILL");
@@ -121,63 +168,21 @@ function kill(child: Deno.ChildProcess): void {
   }
 }
 
-/** The kernel's name for thick Multus' process, /usr/src/multus-cni/bin/multus-daemon. */
-const DAEMON = "multus-daemon";
-
-const MIB = 1024 * 1024;
-
-/** Enough for seven pods at once: measured with Multus 4.3, peak 245 MB. */
-const WANTED_MIB = 256;
-
-/** A call takes 30 ms without a quota, 39 under 500m, 102 under 200m, 293 under 100m. */
-const WANTED_MILLICPU = 500;
-
-/** Changes what Multus' own manifest says of its container. */
-const PATCH = "kubectl -n kube-system patch daemonset kube-multus-ds --patch " +
-  `'{"spec":{"template":{"spec":{"containers":[{"name":"kube-multus","resources":{"limits":{"memory":"${WANTED_MIB}Mi","cpu":null}}}]}}}}'`;
-
-/** What a container may take. */
-interface Limits {
-  /** Undefined without a limit. */
-  readonly memoryBytes: number | undefined;
-  /** One process that takes too much ends all of them. */
-  readonly endsAll: boolean;
-  /** Thousandths of a processor; undefined without a quota. */
-  readonly millicpu: number | undefined;
-}
-
 /** The processes of thick Multus, which runs plugins in its own container. Thin Multus has none. */
 function findMultusDaemons(root: string): number[] {
   const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger);
   return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === DAEMON);
 }
 
-/** Whether thick Multus lets plugins have the memory and the processor time that they need. */
-export function examineMultus(root: string): Finding[] {
-  const [pid] = findMultusDaemons(root);
-  if (pid === undefined) return [ok("multus", "no thick Multus, in whose container plugins would run")];
-  const limits = readLimits(root, pid);
-  if (!limits) {
-    return [
-      warning(
-        "multus",
-        `the limits of thick Multus (process ${pid}) cannot be seen from here`,
-        "run it on the node itself",
-      ),
-    ];
-  }
-  return [judgeMemory(limits), judgeCpu(limits)];
-}
-
-function judgeMemory({ memoryBytes, endsAll }: Limits): Finding {
+function judgeMemory({ memoryBytes, killsAll }: Limits): Finding {
   if (memoryBytes === undefined) return ok("multus", "thick Multus has no memory limit");
   const limit = `thick Multus has a memory limit of ${Math.floor(memoryBytes / MIB)} MiB`;
   if (memoryBytes >= WANTED_MIB * MIB) return ok("multus", limit);
   const short = `${limit}, want ${WANTED_MIB}: plugins run in it, 20 MiB each`;
-  return endsAll
+  return killsAll
     ? problem(
       "multus",
-      `${short}, and one too many ends the daemon and all of them (memory.oom.group)`,
+      `${short}, and one too many kills the daemon and all of them (memory.oom.group)`,
       PATCH,
     )
     : warning("multus", short, PATCH);
@@ -193,7 +198,7 @@ function judgeCpu({ millicpu }: Limits): Finding {
   );
 }
 
-/** Of the control group that a process is in; undefined when that cannot be seen. */
+/** The limits of the cgroup of a process; undefined when it is not visible. */
 function readLimits(root: string, pid: number): Limits | undefined {
   const lines = (readText(`${root}/proc/${pid}/cgroup`) ?? "").matchAll(/^\d+:([^:]*):(.*)$/gm);
   const paths = new Map(
@@ -212,12 +217,14 @@ function readVersion2(directory: string): Limits | undefined {
   const [quota, period] = (readText(`${directory}/cpu.max`) ?? "max 100000").split(" ");
   return {
     memoryBytes: memory === "max" ? undefined : Number(memory),
-    endsAll: readText(`${directory}/memory.oom.group`) === "1",
+    killsAll: readText(`${directory}/memory.oom.group`) === "1",
     millicpu: quota === "max" ? undefined : Math.round(1000 * Number(quota) / Number(period)),
   };
 }
 
-/** Documentation/admin-guide/cgroup-v1/memory.rst: "no limit" is the largest number of pages; sched-bwc.rst. */
+/**
+ * Documentation/admin-guide/cgroup-v1/memory.rst: "no limit" is the largest number of pages; sched-bwc.rst.
+ */
 function readVersion1(memory: string, cpu: string): Limits | undefined {
   const bytes = Number(readText(`${memory}/memory.limit_in_bytes`));
   if (Number.isNaN(bytes)) return undefined;
@@ -225,7 +232,7 @@ function readVersion1(memory: string, cpu: string): Limits | undefined {
   const period = Number(readText(`${cpu}/cpu.cfs_period_us`) ?? "100000");
   return {
     memoryBytes: bytes > Number.MAX_SAFE_INTEGER ? undefined : bytes,
-    endsAll: false,
+    killsAll: false,
     millicpu: quota < 0 ? undefined : Math.round(1000 * quota / period),
   };
 }

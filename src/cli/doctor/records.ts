@@ -1,3 +1,4 @@
+/** The records of the plugin, compared with the kernel. */
 import type { Kernel, Netns } from "../../kernel/kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { openRecorded } from "../../plugin/namespaces.ts";
@@ -17,7 +18,7 @@ export function stateDirectory(root: string): string {
   return `${root}${STATE_DIRECTORY}`;
 }
 
-/** Whether the records fit what the kernel has: a line for each that does not, and one for all that do. */
+/** Whether the records match the kernel: a line for each that does not, and one for all others. */
 export function examineRecords({ kernel, root }: Node): Finding[] {
   const directory = stateDirectory(root);
   const canMove = isExclusive(kernel);
@@ -27,7 +28,7 @@ export function examineRecords({ kernel, root }: Node): Finding[] {
   const good = entries.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
   return [
-    ok("records", good === 0 ? "none" : `${good} in ${directory} that fit what the kernel has`),
+    ok("records", good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
     ...faults,
   ];
 }
@@ -49,7 +50,7 @@ function examineEntry(
 ): Finding | undefined {
   const remove = `rm ${quote(path)}`;
   if (!isRecord(found)) {
-    return warning("records", `${found.fault}; its pod's DEL goes by the deviceID alone`, remove);
+    return warning("records", `${found.fault}; the pod's DEL will use only the deviceID`, remove);
   }
   const stale = (why: string, before: string[] = []) =>
     warning("records", `${found.file} is stale: ${why}`, [...before, remove].join("; "));
@@ -73,24 +74,30 @@ function examineRecord(
     return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
-  if (!bus && !record.softRoce) return lost(file, `${who} had ${deviceId}, which is on no bus`);
+  if (!bus && !record.softRoce) return lostDevices(file, `${who} had ${deviceId}, which is on no bus`);
   if (!recorded) {
-    return bus && countAway(bus) > 0 ? undefined : stale(`${deviceId}'s devices are in the host's namespace`);
+    return bus && countAway(bus) > 0
+      ? undefined
+      : stale(`the devices of ${deviceId} are in the host namespace`);
   }
   if (!netns) {
     return warning(
       "records",
-      `${file}: ${recorded.path} has gone, but something keeps the namespace alive with ${deviceId}'s devices in it`,
+      `${file}: ${recorded.path} has gone, but something keeps the namespace alive ` +
+        `with the devices of ${deviceId} in it`,
       "end the processes that are in it (lsns -t net)",
     );
   }
   const missing = listMissing(record, netns);
-  return missing.length === 0
-    ? undefined
-    : lost(file, `${missing.join(", ")} of ${deviceId} not in ${recorded.path}, where ${who} expects it`);
+  return missing.length === 0 ? undefined : lostDevices(
+    file,
+    `${missing.join(", ")} of ${deviceId} not in ${recorded.path}, where ${who} expects it`,
+  );
 }
 
-/** The commands that give devices which a pod left their names on the host back; only the record tells these. */
+/**
+ * The commands that rename devices of a deleted pod to their names on the host, which only the record has.
+ */
 function listRenames(kernel: Kernel, { devices }: AttachmentRecord): string[] {
   const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
   if (renamed.length === 0) return [];
@@ -101,15 +108,17 @@ function listRenames(kernel: Kernel, { devices }: AttachmentRecord): string[] {
   });
 }
 
-/** Which recorded devices a namespace does not have; by index, which a device keeps, if the record tells it. */
+/**
+ * The recorded devices that a namespace does not have; by index, which a device keeps, if the record has it.
+ */
 function listMissing(record: AttachmentRecord, netns: Netns): string[] {
   return record.devices.filter((device) => !getRecordedDevice(netns, device)).map(({ podName }) => podName);
 }
 
-function lost(file: string, what: string): Finding {
+function lostDevices(file: string, what: string): Finding {
   return problem(
     "records",
     `${file}: ${what}`,
-    "delete the pod, so that a new one gets its RDMA device",
+    "delete the pod, so that it is recreated with its RDMA device",
   );
 }

@@ -14,30 +14,30 @@ import { waitForTermination } from "./wait.ts";
 const DIRECTORY = "/host/opt/cni/bin";
 
 const NOTES = `
-DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to, with libmnl, which not
-every node has, beside it. Each file is replaced at once, and only if it differs. Calls in progress keep the version they
-began with, which is removed when nobody runs it any more. What is in the place of DIR/rdma is replaced, a symbolic link
-too, which is not followed.
+DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,
+which not every node has, is beside it. Each file is replaced atomically, and only if it differs. Calls in
+progress keep the version that they began with; it is removed when nobody runs it any more. Whatever is in the
+place of DIR/rdma is replaced; a symbolic link is not followed.
 
 Exit codes:
-  0  done; with --check all is as it should be
-  1  it could not be done, and what was there before works; with --check something is not as it should be
-  2  the command line cannot be understood; nothing was done`;
+  0  done; with --check: all is installed
+  1  failed, and what was there before works; with --check: something is missing or different
+  2  wrong command line; nothing was done`;
 
 /** Adds `install`. */
 export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("install")
     .description("install this program as the CNI plugin, check that it is, or remove it")
-    .option("--cni-bin-dir <DIR>", "the runtime's directory of plugins", parseDirectory, DIRECTORY)
-    .option("--check", "change nothing: tell by exit code 0 or 1 and one line whether all is installed")
+    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", parseDirectory, DIRECTORY)
+    .option("--check", "change nothing: print in one line whether all is installed, exit code 0 or 1")
     .addOption(
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
     )
     .option("--force", "remove it also when pods need it for their DEL")
     .option("--wait", "when done stay until SIGTERM or SIGINT")
     .option("--remove-on-exit", "with --wait: uninstall then")
-    .option("--dry-run", "only say what would be done, and do not wait")
-    .option("--json", "print what was done for machines")
+    .option("--dry-run", "only print what would be done, and do not wait")
+    .option("--json", "print what was done as JSON")
     .action(({ cniBinDir: directory, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
@@ -60,7 +60,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
     ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
-    ["install --check", "whether all is as it should be"],
+    ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
 }
@@ -69,14 +69,12 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
 function ownSources(): Sources {
   if (Deno.build.standalone) return { executable: Deno.execPath(), libmnl: findLibmnlFile() };
   throw new CommandError(
-    `Cannot install ${
-      JSON.stringify(Deno.execPath())
-    }: it is Deno itself, which runs this program from its sources`,
+    `Cannot install ${JSON.stringify(Deno.execPath())}: it is Deno, which runs this program from its sources`,
     'Compile it first ("deno task build") and run the executable.',
   );
 }
 
-/** Another spelling of a directory could lead elsewhere in a container than on the node. */
+/** A relative path could lead elsewhere in a container than on the node. */
 function parseDirectory(path: string): string {
   if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
   throw new InvalidArgumentError("Want an absolute path.");

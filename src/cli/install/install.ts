@@ -1,4 +1,6 @@
+/** `install` and `install --check`. */
 import { isRunning } from "../../kernel/processes.ts";
+import { messageOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { printJson, type Terminal } from "../terminal.ts";
@@ -14,11 +16,14 @@ import {
   type Sources,
 } from "./layout.ts";
 import { partsIn } from "./parts.ts";
-import { messageOf } from "../../sys/errno.ts";
 
-/** How a command goes about it. */
+/** How often, and for how long, to check whether somebody still runs an older version. */
+const RETRY_MS = 100;
+const RETIREMENT_MS = 10_000;
+
+/** Options of `install` and `install --uninstall`. */
 export interface Options {
-  /** Only tell what would be done. */
+  /** Only print what would be done. */
   readonly dryRun?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
@@ -29,13 +34,13 @@ export interface FileOutcome {
   readonly state: "installed" | "replaced" | "already there" | "removed" | "in use" | "not there";
 }
 
-/** Tells people what became of a file. */
-export function tellFile(terminal: Terminal, { path, state }: FileOutcome, { dryRun }: Options): void {
+/** Prints what became of a file. */
+export function printFile(terminal: Terminal, { path, state }: FileOutcome, { dryRun }: Options): void {
   const isDone = dryRun !== true || state.endsWith("there");
   terminal.err(`${path}: ${isDone ? state : `would be ${state}`}\n`);
 }
 
-/** Tells machines, if they want it, what became of all files. */
+/** Prints what became of all files as JSON, if this is an option. */
 export function printOutcome(
   terminal: Terminal,
   files: readonly FileOutcome[],
@@ -44,7 +49,7 @@ export function printOutcome(
   if (json) printJson(terminal, { dryRun, files });
 }
 
-/** `install --check`: one line on standard output and the exit code tell whether all is as `install` would leave it. */
+/** `install --check`: prints one line, and returns whether all is as `install` would leave it. */
 export function checkInstalled(
   terminal: Terminal,
   directory: string,
@@ -57,6 +62,38 @@ export function checkInstalled(
   if (json) printJson(terminal, { ok, reason });
   else terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
   return ok ? ExitCode.ok : ExitCode.failed;
+}
+
+/**
+ * `install`: installs this program, the libmnl that it uses and the launcher in a plugin directory. Leaves
+ * alone what is already right, and removes older versions.
+ *
+ * @throws {CommandError} when this fails; then the plugin that was there works as before
+ */
+export function install(
+  terminal: Terminal,
+  kernel: Locks,
+  directory: string,
+  sources: Sources,
+  options: Options,
+): void {
+  assertRoot();
+  assertPluginDirectory(directory);
+  assertNoDirectory(pluginIn(directory));
+  const own = ownDirectoryIn(directory);
+  const files: FileOutcome[] = [];
+  const report = (file: FileOutcome) => {
+    printFile(terminal, file, options);
+    files.push(file);
+  };
+  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
+  if (!assertOwnDirectory(directory) && !options.dryRun) makeOwnDirectory(own);
+  if (!options.dryRun) clean(directory);
+  const program = installParts(directory, sources, options, report);
+  const older = olderThan(program, own);
+  if (!options.dryRun) retire(kernel, older, report);
+  else for (const path of older) report({ path, state: "removed" });
+  printOutcome(terminal, files, options);
 }
 
 function findFault(directory: string, sources: Sources): string | undefined {
@@ -72,55 +109,19 @@ function findFault(directory: string, sources: Sources): string | undefined {
   }
 }
 
-/** How often, and for how long, it is looked whether somebody still runs an older version. */
-const RETRY_MS = 100;
-const RETIREMENT_MS = 10_000;
-
-/**
- * `install`: puts this program, the libmnl that it uses and the launcher into a directory of plugins. What is as it should
- * be is left alone, and older versions are removed.
- *
- * @throws {CommandError} when it cannot be done; then the plugin that was there works as before
- */
-export function install(
-  terminal: Terminal,
-  kernel: Locks,
-  directory: string,
-  sources: Sources,
-  options: Options,
-): void {
-  assertRoot();
-  assertPluginDirectory(directory);
-  assertNoDirectory(pluginIn(directory));
-  const own = ownDirectoryIn(directory);
-  const files: FileOutcome[] = [];
-  const tell = (file: FileOutcome) => {
-    tellFile(terminal, file, options);
-    files.push(file);
-  };
-  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
-  if (!assertOwnDirectory(directory) && !options.dryRun) makeOwnDirectory(own);
-  if (!options.dryRun) clean(directory);
-  const program = putParts(directory, sources, options, tell);
-  const older = olderThan(program, own);
-  if (!options.dryRun) retire(kernel, older, tell);
-  else for (const path of older) tell({ path, state: "removed" });
-  printOutcome(terminal, files, options);
-}
-
-/** Returns the path of the program that is installed then. */
-function putParts(
+/** @returns the path of the installed program */
+function installParts(
   directory: string,
   sources: Sources,
   { dryRun }: Options,
-  tell: (file: FileOutcome) => void,
+  report: (file: FileOutcome) => void,
 ): string {
   let program = "";
   try {
     for (const { path, difference, place } of partsIn(directory, sources)) {
       if (isProgramName(nameOf(path))) program = path;
       if (difference && !dryRun) attempt("install", path, place);
-      tell({ path, state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced" });
+      report({ path, state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced" });
     }
   } catch (error) {
     throw toInstallError("install", pluginIn(directory), error);
@@ -144,22 +145,22 @@ function olderThan(program: string, own: string): string[] {
 }
 
 /**
- * Removes programs that nobody runs any more. A call may be about to start one, since it has just read the link, and a
- * program that `deno compile` made opens itself by its path once more when it starts. So it waits first. What still runs
- * after a while is left to the next installation.
+ * Removes programs that nobody runs any more. Waits first, since a call that has just read the link may be
+ * about to start one, and a program that `deno compile` made opens its own path again when it starts. What
+ * still runs after a while is left to the next installation.
  */
-function retire(kernel: Locks, programs: readonly string[], tell: (file: FileOutcome) => void): void {
+function retire(kernel: Locks, programs: readonly string[], report: (file: FileOutcome) => void): void {
   let left = programs;
   for (let waitedMs = 0; left.length > 0 && waitedMs < RETIREMENT_MS; waitedMs += RETRY_MS) {
     kernel.sleep(RETRY_MS);
     const running = left.filter(isRunning);
     for (const path of left.filter((path) => !running.includes(path))) {
       attempt("remove", path, () => Deno.removeSync(path));
-      tell({ path, state: "removed" });
+      report({ path, state: "removed" });
     }
     left = running;
   }
-  for (const path of left) tell({ path, state: "in use" });
+  for (const path of left) report({ path, state: "in use" });
 }
 
 /** Removes what crashes left. */
@@ -179,22 +180,22 @@ function assertRoot(): void {
   const uid = Deno.uid();
   if (uid === 0) return;
   throw new CommandError(
-    `Cannot install as user ${uid}: the plugin would be that user's, who could replace it`,
+    `Cannot install as user ${uid}: the plugin would belong to that user, who could replace it`,
     "Run this as root.",
   );
 }
 
-/** A file or a link in the plugin's place can be replaced at once; a directory cannot. */
+/** A file or a link in the plugin's place can be replaced atomically; a directory cannot. */
 function assertNoDirectory(path: string): void {
   if (!ifPresent(() => Deno.lstatSync(path))?.isDirectory) return;
   throw new CommandError(
-    `Cannot install ${JSON.stringify(path)}: a directory of that name is there`,
+    `Cannot install ${JSON.stringify(path)}: it is a directory`,
     "Look at what is in it, then move it away.",
   );
 }
 
 function makeOwnDirectory(path: string): void {
-  attempt("make directory", path, () => {
+  attempt("create directory", path, () => {
     Deno.mkdirSync(path);
     Deno.chmodSync(path, 0o755); // whatever the umask
   });

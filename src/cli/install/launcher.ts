@@ -1,6 +1,6 @@
 /**
- * The program that `install` puts in the plugin's place, for each architecture: a whole ELF file of less than 3 KB. Its
- * source is beside this file and says what it is for; a test compiles it and compares.
+ * The launcher that `install` installs as the plugin, for each architecture: a complete ELF file of less than
+ * 3 KB. launcher.c is its source and says what it is for; a test compiles it and compares.
  */
 export const LAUNCHER = {
   x86_64: Uint8Array.fromBase64(

@@ -1,32 +1,31 @@
+/**
+ * The files of an installation in a plugin directory, DIR:
+ *
+ *     DIR/rdma                            the launcher, which runtimes run; it starts the current program
+ *     DIR/.rdma-cni/current               a relative symbolic link to the installed version
+ *     DIR/.rdma-cni/rdma-cni-VERSION-HASH the program
+ *     DIR/.rdma-cni/libmnl.so.0           for nodes without libmnl
+ *
+ * An upgrade adds a program and then replaces the link, so that no call finds a file that is being replaced.
+ */
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { takeLock } from "../../plugin/node.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
-/**
- * Where things are in the directory of plugins, DIR:
- *
- *     DIR/rdma                            the launcher, which runtimes start; it starts the program behind the link
- *     DIR/.rdma-cni/current               a relative symbolic link to the installed version
- *     DIR/.rdma-cni/rdma-cni-VERSION-HASH the program
- *     DIR/.rdma-cni/libmnl.so.0           what the program's node may lack
- *
- * An upgrade adds a program and exchanges the link, so that no call meets a file that is being replaced.
- */
-
-/** What this program is made of on the machine it runs on. */
+/** The files to install, on the machine that this program runs on. */
 export interface Sources {
   readonly executable: string;
   readonly libmnl: string;
 }
 
-/** Where the plugin is, named by its CNI type. */
+/** The path of the plugin, named by its CNI type. */
 export function pluginIn(directory: string): string {
   return `${directory}/rdma`;
 }
 
-/** Where the launcher looks for the program, and the program for what its node lacks. */
+/** Where the launcher looks for the program, and the program for libmnl. */
 export function ownDirectoryIn(directory: string): string {
   return `${directory}/.rdma-cni`;
 }
@@ -36,7 +35,7 @@ export function currentIn(directory: string): string {
   return `${ownDirectoryIn(directory)}/current`;
 }
 
-/** Hexadecimal digits of a program's SHA-256 in its name: enough to tell builds of one version apart. */
+/** Hexadecimal digits of the SHA-256 in a program's name: enough to distinguish builds of a version. */
 const DIGITS = 12;
 
 /** The name of an installed program. */
@@ -44,36 +43,40 @@ export function programName(version: string, sha256: string): string {
   return `rdma-cni-${version}-${sha256.slice(0, DIGITS)}`;
 }
 
-/** Whether a name is that of an installed program, of whatever version. */
+/** Whether a name is that of an installed program of any version. */
 export function isProgramName(name: string): boolean {
   return /^rdma-cni-[^/]+-[0-9a-f]{12}$/.test(name);
 }
 
-/** What people type to start a program: an installed one is started by its launcher. */
+/** The command that starts a program: that of an installed one is its launcher. */
 export function commandOf(executable: string): string {
   const [, directory, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
   return directory !== undefined && isProgramName(name!) ? pluginIn(directory) : executable;
 }
 
-/** Makes sure that the directory of plugins is one. It is never made: a wrong one would help nobody. @throws {CommandError} */
+/**
+ * Makes sure that the plugin directory is one. It is not created, since a wrong one is useless.
+ *
+ * @throws {CommandError}
+ */
 export function assertPluginDirectory(directory: string): void {
   const found = ifPresent(() => Deno.statSync(directory));
   if (found?.isDirectory) return;
   throw new CommandError(
-    `Cannot use the directory of plugins ${JSON.stringify(directory)}: ${
+    `Cannot use the plugin directory ${JSON.stringify(directory)}: ${
       found ? "it is not a directory" : "it does not exist"
     }`,
-    'The runtime\'s configuration says which directory it uses (containerd: "bin_dir", CRI-O: "plugin_dirs"): mostly ' +
-      "/opt/cni/bin, but another one on K3s, MicroK8s, OpenShift, GKE and openSUSE. Name it with --cni-bin-dir, as this " +
-      "program sees it.",
+    "The configuration of the runtime names its directory (containerd: bin_dir, CRI-O: plugin_dirs): mostly " +
+      "/opt/cni/bin, but another one on K3s, MicroK8s, OpenShift, GKE and openSUSE. Name it with --cni-bin-dir, " +
+      "as this program sees it.",
   );
 }
 
 /**
- * Makes sure that the plugin's own directory, if it is there, is root's alone: the plugin takes a library from it.
+ * Makes sure that only root can write to the plugin's own directory, from which it loads a library.
  *
- * @returns whether it is there
- * @throws {CommandError} that says what is wrong with it
+ * @returns whether the directory exists
+ * @throws {CommandError} with what is wrong with it
  */
 export function assertOwnDirectory(directory: string): boolean {
   const path = ownDirectoryIn(directory);
@@ -90,21 +93,22 @@ export function assertOwnDirectory(directory: string): boolean {
     : undefined;
   if (fault === undefined) return true;
   throw new CommandError(
-    `Cannot use ${JSON.stringify(path)}: ${fault}, want a directory of root's that nobody else can write to`,
-    "Find out who made it, and remove it.",
+    `Cannot use ${JSON.stringify(path)}: ${fault}, want a directory of root that nobody else can write to`,
+    "Find out who created it, and remove it.",
   );
 }
 
 /** What a lock needs of the kernel. */
 export type Locks = Pick<Kernel, "tryLock" | "sleep">;
 
-/** An installation takes a second, where memory is scarce ten. */
+/** An installation takes a second, or ten with little memory. */
 const LOCK_TIMEOUT_MS = 60_000;
 
 /**
- * Keeps other installations, of whatever version, away from a directory of plugins: each would remove the other's program.
+ * Takes the lock on a plugin directory: two installations, of whatever versions, would remove each other's
+ * program.
  *
- * @throws {CommandError} when another one has not ended after a minute
+ * @throws {CommandError} when another process holds it for a minute
  */
 export function lockDirectory(kernel: Locks, directory: string, timeoutMs = LOCK_TIMEOUT_MS): Disposable {
   try {

@@ -1,3 +1,4 @@
+/** The files and links of an installation, in the order in which they are installed. */
 import { createHash } from "node:crypto";
 import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
@@ -7,20 +8,20 @@ import { absent, type Copy, type Difference, different, findDifference, place, p
 import { LAUNCHER } from "./launcher.ts";
 import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
 
-/** A file or link of what is installed. */
+/** A file or link of an installation. */
 export interface Part {
   readonly path: string;
-  /** Undefined when it is as it should be. */
+  /** Undefined when it is right. */
   readonly difference: Difference | undefined;
-  /** Puts it in its place, at once. */
+  /** Installs it, atomically. */
   place(): void;
 }
 
 const CHUNK = 1024 * 1024;
 
 /**
- * The parts in the order that leaves a working plugin there at any instant. Each is looked at when the caller has dealt
- * with those before it.
+ * The parts, in an order in which a working plugin is there at any instant. Each is examined when the caller
+ * has installed those before it.
  *
  * @throws {Error} as Deno does when a file cannot be read
  */
@@ -29,7 +30,7 @@ export function* partsIn(directory: string, { executable, libmnl }: Sources): Ge
   yield partOf({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
 
   const installed = installedProgram(directory);
-  // Bits that let others write, or run it as somebody else, stay behind.
+  // Without the bits that let others write, or run it as another user.
   const mode = (Deno.statSync(executable).mode ?? 0) & 0o755;
   const found = installed && { source: executable, target: `${own}/${installed}`, mode };
   const isCurrent = found && !findDifference(found);
@@ -43,14 +44,14 @@ export function* partsIn(directory: string, { executable, libmnl }: Sources): Ge
 
   yield linkPart(currentIn(directory), name);
 
-  // It has the program's time. So a cheap probe sees whether something else was put in its place.
+  // The launcher has the program's time, so that a cheap probe sees whether something else is in its place.
   // In a dry run the program may be missing; then no launcher has the right time.
   const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
   const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(directory), mode: 0o755, mtime };
   yield partOf(launcher, assertRunnable);
 }
 
-/** The name of the program that the link leads to; undefined when it leads nowhere, or elsewhere. */
+/** The name of the program that the link leads to; undefined when it leads nowhere or elsewhere. */
 function installedProgram(directory: string): string | undefined {
   const path = currentIn(directory);
   const name = ifPresent(() => Deno.lstatSync(path).isSymlink ? Deno.readLinkSync(path) : undefined);
@@ -68,12 +69,12 @@ function linkPart(path: string, wanted: string): Part {
 function findLinkDifference(path: string, wanted: string): Difference | undefined {
   const found = ifPresent(() => Deno.lstatSync(path));
   if (!found) return absent();
-  if (!found.isSymlink) return different("is no symbolic link");
+  if (!found.isSymlink) return different("is not a symbolic link");
   const name = Deno.readLinkSync(path);
   return name === wanted ? undefined : different(`leads to ${JSON.stringify(name)}, want "${wanted}"`);
 }
 
-/** Now, as a file system of any resolution keeps it. */
+/** Now, in the resolution of all file systems. */
 function wholeSecond(): Date {
   return new Date(Math.trunc(Date.now() / 1000) * 1000);
 }
@@ -91,16 +92,16 @@ function hashOf(path: string): string {
 
 const ANSWER = `rdma-cni ${VERSION}\n`;
 
-/** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} that says why not */
+/** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} */
 function assertRunnable(path: string): void {
   const { success, signal, stdout, stderr } = askVersion(path);
   if (success && stdout === ANSWER) return;
-  if (signal) throw cannotRun(`${signal} ended it`, "It may need more memory than the container has.");
+  if (signal) throw cannotRun(`it was ended by ${signal}`, "The container may have too little memory.");
   if (success) {
     throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it again.");
   }
   throw cannotRun(
-    stderr.trim() || stdout.trim() || "it says nothing",
+    stderr.trim() || stdout.trim() || "it prints nothing",
     "It needs the libraries of glibc and libgcc_s.",
   );
 }
@@ -121,10 +122,10 @@ function explain(error: Error): CommandError {
     case ENOENT:
       return cannotRun(
         "its loader is missing",
-        "It needs glibc, which systems with musl (Alpine, Talos) lack.",
+        "It needs glibc, which systems with musl (Alpine, Talos) do not have.",
       );
     case ENOEXEC:
-      return cannotRun("it is built for another architecture", "Take the executable for this machine's.");
+      return cannotRun("it is built for another architecture", "Use the executable for this machine's.");
     case EACCES:
       return cannotRun(
         "permission denied",
@@ -138,6 +139,6 @@ function explain(error: Error): CommandError {
 function cannotRun(found: string, advice: string): CommandError {
   return new CommandError(
     `Cannot run the copy of this program: ${found}`,
-    `${advice} What was installed before is as it was.`,
+    `${advice} What was installed before is unchanged.`,
   );
 }

@@ -5,7 +5,7 @@ import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
 import { toInstallError } from "./files.ts";
-import { type FileOutcome, type Options, printOutcome, tellFile } from "./install.ts";
+import { type FileOutcome, type Options, printFile, printOutcome } from "./install.ts";
 import { assertPluginDirectory, lockDirectory, type Locks, ownDirectoryIn, pluginIn } from "./layout.ts";
 
 /** So many records are named. */
@@ -38,7 +38,7 @@ export function uninstall(
   const files: FileOutcome[] = [plugin, ownDirectoryIn(directory)].map((path) => {
     const file = { path, state: isThere(path) ? "removed" : "not there" } as const;
     if (file.state === "removed" && !options.dryRun) remove(path);
-    tellFile(terminal, file, options);
+    printFile(terminal, file, options);
     return file;
   });
   if (!options.dryRun) syncDirectory(directory);

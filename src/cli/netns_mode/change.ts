@@ -1,32 +1,40 @@
-/** Changes the mode of the running kernel. */
-/** The network namespaces that keep the mode from being changed, in words. */
+/**
+ * The namespace mode of the running kernel: how it is changed, and the network namespaces that prevent it.
+ */
 import type { NetnsProcess, NodeKernel, OtherNetnsList, RdmaMode } from "../../kernel/kernel.ts";
 import { DecodeError, NetlinkError } from "../../netlink/error.ts";
 import { EBUSY, EINVAL, EOPNOTSUPP } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 
-/** How the running kernel took it. */
+const COMMAND_LENGTH = 80;
+
+/** What to do about a kernel without RDMA namespaces. */
+export const NEWER_KERNEL =
+  "install kernel 5.3 or newer, or the adapter's driver package (MLNX_OFED, DOCA), which has its own RDMA " +
+  "subsystem; then reboot";
+
+/** The result of a change. */
 export interface Change {
   readonly state: "already" | "changed" | "refused";
   readonly before: RdmaMode;
-  /** What stands in the way, when it is refused. */
+  /** What prevents it, when it is refused. */
   readonly others?: OtherNetnsList;
 }
 
 /**
- * Changes the mode, unless it is so already.
+ * Changes the mode if necessary.
  *
- * @param dryRun only foretell what the kernel would say
+ * @param dryRun only predict what the kernel would do
  * @throws {SyscallError} EPROTONOSUPPORT without ib_core
- * @throws {CommandError} on a kernel that knows no modes
- * @throws {NetlinkError} when the kernel refuses for another reason than namespaces that exist
+ * @throws {CommandError} on a kernel without RDMA namespaces
+ * @throws {NetlinkError} when the kernel refuses for another reason than existing namespaces
  */
 export function changeMode(kernel: NodeKernel, mode: RdmaMode, dryRun: boolean): Change {
-  const before = tellingOldKernel(() => kernel.getRdmaMode());
+  const before = explainOldKernel(() => kernel.getRdmaMode());
   if (before === mode) return { state: "already", before };
-  if (dryRun) return foretell(kernel, before);
+  if (dryRun) return predict(kernel, before);
   try {
-    tellingOldKernel(() => kernel.setRdmaMode(mode));
+    explainOldKernel(() => kernel.setRdmaMode(mode));
     return { state: "changed", before };
   } catch (error) {
     if (!(error instanceof NetlinkError && error.errno === EBUSY)) throw error;
@@ -34,15 +42,7 @@ export function changeMode(kernel: NodeKernel, mode: RdmaMode, dryRun: boolean):
   }
 }
 
-/** The kernel refuses while any other namespace exists (drivers/infiniband/core/device.c, rdma_compatdev_set). */
-function foretell(kernel: NodeKernel, before: RdmaMode): Change {
-  const others = kernel.listOtherNetns();
-  return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
-}
-
-const COMMAND_LENGTH = 80;
-
-/** Whether the kernel would change the mode now; undefined when not every process could be looked at. */
+/** Whether the kernel would change the mode now; undefined when not all processes could be examined. */
 export function isChangeable({ namespaces, isComplete }: OtherNetnsList): boolean | undefined {
   if (namespaces.length > 0) return false;
   return isComplete ? true : undefined;
@@ -57,14 +57,41 @@ export function formatOthers({ namespaces, isComplete }: OtherNetnsList): string
     ...(processes.length > 0 ? processes.map(formatProcess) : ["    no process in it: its mount keeps it"]),
   ]);
   if (namespaces.length === 0) {
-    lines.push("  none is found by way of /proc: one may be ending just now, or be kept by a socket alone");
+    lines.push("  none found in /proc: one may be ending right now, or only a socket keeps it alive");
   }
   if (!isComplete) {
     lines.push(
-      "  there may be more: not all processes can be seen from here (run it as root, in the host's PID namespace)",
+      "  there may be more: not all processes are visible from here " +
+        "(run this as root, in the host's PID namespace)",
     );
   }
   return lines.join("\n");
+}
+
+/**
+ * Runs work on the namespace mode, and explains its error on kernels before 5.3. These reject the requests as
+ * invalid (drivers/infiniband/core/netlink.c, rdma_nl_rcv_msg), or answer without the mode.
+ *
+ * @throws {CommandError} on such a kernel
+ */
+export function explainOldKernel<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const isOld = error instanceof DecodeError ||
+      (error instanceof NetlinkError && [EINVAL, EOPNOTSUPP].includes(error.errno));
+    if (!isOld) throw error;
+    const advice = `The kernel has no RDMA namespace mode: ${NEWER_KERNEL}.`;
+    throw new CommandError(error.message, advice, undefined, { cause: error });
+  }
+}
+
+/**
+ * The kernel refuses while any other namespace exists (drivers/infiniband/core/device.c, rdma_compatdev_set).
+ */
+function predict(kernel: NodeKernel, before: RdmaMode): Change {
+  const others = kernel.listOtherNetns();
+  return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
 }
 
 function formatProcess({ pid, command, containerId, onlyOpen }: NetnsProcess): string {
@@ -73,29 +100,7 @@ function formatProcess({ pid, command, containerId, onlyOpen }: NetnsProcess): s
   return `    process ${pid} ${quoted(short)}${container}${onlyOpen ? ", has it open" : ""}`;
 }
 
-/** Processes name themselves as they like; control characters must not reach a terminal. */
+/** Processes choose their own names; control characters must not reach a terminal. */
 function quoted(text: string): string {
   return JSON.stringify(text);
-}
-
-/** What to do about a kernel without RDMA namespaces. */
-export const NEWER_KERNEL =
-  "install kernel 5.3 or newer, or the adapter's driver package (MLNX_OFED, DOCA), which has its own RDMA subsystem; reboot";
-
-/**
- * Does something about the namespace mode. Kernels before 5.3 do not know the requests and call them invalid
- * (drivers/infiniband/core/netlink.c, rdma_nl_rcv_msg), or answer without the mode.
- *
- * @throws {CommandError} that tells so, on such a kernel
- */
-export function tellingOldKernel<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    const isOld = error instanceof DecodeError ||
-      (error instanceof NetlinkError && [EINVAL, EOPNOTSUPP].includes(error.errno));
-    if (!isOld) throw error;
-    const advice = `The kernel knows no RDMA namespace mode: ${NEWER_KERNEL}.`;
-    throw new CommandError(error.message, advice, undefined, { cause: error });
-  }
 }

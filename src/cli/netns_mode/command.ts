@@ -1,49 +1,53 @@
+/** The command line of `netns-mode`. */
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
 import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
 import { addExamples, refuseUnknownCommands } from "../help.ts";
 import { type Context, printJson, type Terminal } from "../terminal.ts";
-import { isChangeable, tellingOldKernel } from "./change.ts";
+import { explainOldKernel, isChangeable } from "./change.ts";
 import { readPersistedMode } from "./persist.ts";
 import { setMode } from "./set.ts";
 
 const MODES = ["exclusive", "shared"] as const;
 
 const SET_NOTES = `
-The kernel refuses while network namespaces other than the host's exist; they are listed then.
+The kernel refuses while network namespaces other than the host's exist; the command then lists them.
 
 Exit codes:
-  0  the mode holds; with --persist it also will
-  1  it could not be set, or not be persisted
-  2  the command line cannot be understood; nothing was done
-  4  it could not be set now and is persisted: it needs a reboot`;
+  0  the mode is set, with --persist also for later boots
+  1  it could not be set, or could not be persisted
+  2  wrong command line; nothing was done
+  4  it could not be set now, but it is persisted: reboot`;
 
-/** Adds `netns-mode` and what stands below it. */
+/** Adds `netns-mode` and its subcommands. */
 export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("netns-mode")
     .description("show, set, check and persist the RDMA namespace mode");
   refuseUnknownCommands(command);
   addExamples(command, [
     ["netns-mode", "print the mode"],
-    ["netns-mode set exclusive --persist", "give each RDMA device to one namespace, now and after reboots"],
-    ["netns-mode check --expect exclusive", "tell by the exit code, for health checks"],
+    ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
+    ["netns-mode check --expect exclusive", "for health checks, by the exit code"],
   ]);
 
   const get = command.command("get", { isDefault: true })
     .description("print the mode: exclusive or shared")
-    .option("--json", "print also whether it is persisted, where, and whether it could be changed now")
+    .option(
+      "--json",
+      "print more, as JSON: whether and where it is persisted, whether it could be changed now",
+    )
     .action((options) => exit(getMode(kernel, terminal, options)));
-  addExamples(get, [["netns-mode get", "print the mode"], [
-    "netns-mode get --json",
-    "print more, for machines",
-  ]]);
+  addExamples(get, [
+    ["netns-mode get", "print the mode"],
+    ["netns-mode get --json", "print more, as JSON"],
+  ]);
 
   const set = command.command("set")
-    .description("set the mode, now and on request for later boots")
-    .addArgument(new Argument("<mode>", "what the mode shall be").choices(MODES))
+    .description("set the mode now, and on request for later boots")
+    .addArgument(new Argument("<mode>", "the mode to set").choices(MODES))
     .option("--persist", "also write it to /etc/modprobe.d/rdma-cni.conf")
-    .option("--dry-run", "tell what would be done, with the exit code it would have, and do nothing")
-    .option("--json", "print what was done, and what stands in the way, for machines")
+    .option("--dry-run", "only print what would be done, with the exit code it would have")
+    .option("--json", "print what was done, and what prevents it, as JSON")
     .action((mode, options) => exit(setMode(kernel, terminal, mode, options)));
   set.addHelpText("after", SET_NOTES);
   addExamples(set, [
@@ -53,29 +57,29 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
   ]);
 
   const check = command.command("check")
-    .description("tell by exit code 0 or 1 and one line whether the mode is the expected one")
+    .description("check that the mode is the expected one: one line, and exit code 0 or 1")
     .addOption(
       new Option("--expect <mode>", "the expected mode").choices(MODES).default("exclusive" as const),
     )
-    .option("--json", "print the answer for machines")
+    .option("--json", "print the result as JSON")
     .action((options) => exit(checkMode(kernel, terminal, options)));
-  addExamples(check, [["netns-mode check", "is it exclusive?"], [
-    "netns-mode check --expect shared",
-    "is it shared?",
-  ]]);
+  addExamples(check, [
+    ["netns-mode check", "is it exclusive?"],
+    ["netns-mode check --expect shared", "is it shared?"],
+  ]);
 }
 
 /**
- * `netns-mode get`: prints the RDMA subsystem's namespace mode; as JSON, also what it will be after the next load of
- * ib_core and whether it could be changed now.
+ * `netns-mode get`: prints the namespace mode of the RDMA subsystem; as JSON, also the mode after the next
+ * load of ib_core and whether it could be changed now.
  */
 export function getMode(
   kernel: NodeKernel,
   terminal: Terminal,
   { json = false }: { readonly json?: boolean | undefined },
-  root = "/",
+  root = "",
 ): ExitCode {
-  const mode = tellingOldKernel(() => kernel.getRdmaMode());
+  const mode = explainOldKernel(() => kernel.getRdmaMode());
   if (!json) {
     terminal.out(`${mode}\n`);
     return ExitCode.ok;
@@ -91,26 +95,26 @@ export function getMode(
   return ExitCode.ok;
 }
 
-/** `netns-mode check`: one line on standard output and the exit code tell whether the mode is the expected one. */
+/** `netns-mode check`: prints one line, and returns whether the mode is the expected one. */
 export function checkMode(
   kernel: NodeKernel,
   terminal: Terminal,
   { expect, json = false }: { readonly expect: RdmaMode; readonly json?: boolean | undefined },
 ): ExitCode {
-  const { mode, reason } = look(kernel, expect);
+  const { mode, reason } = readMode(kernel, expect);
   const ok = mode === expect;
   if (json) printJson(terminal, { ok, mode: mode ?? null, expected: expect, reason });
   else terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 
-function look(kernel: NodeKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
+function readMode(kernel: NodeKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
   try {
-    const mode = tellingOldKernel(() => kernel.getRdmaMode());
+    const mode = explainOldKernel(() => kernel.getRdmaMode());
     const wanted = mode === expected ? "" : `, want ${expected}`;
     return { mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
   } catch (error) {
-    const told = toCommandError(error) as Error & { readonly advice?: string };
-    return { reason: [told.message, told.advice].filter(Boolean).join(". ") };
+    const { message, advice } = toCommandError(error) as Error & { readonly advice?: string };
+    return { reason: [message, advice].filter(Boolean).join(". ") };
   }
 }

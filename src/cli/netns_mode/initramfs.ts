@@ -1,36 +1,37 @@
-/** Whether ib_core is loaded from the initramfs, which has its own copy of modprobe.d, from when it was made. */
+/** Whether ib_core is loaded from the initramfs, which has a copy of modprobe.d from when it was built. */
 import { ifPresent } from "../../sys/files.ts";
-import { below, readIfPresent } from "./persist.ts";
+import { readIfPresent } from "./persist.ts";
 
 export interface Initramfs {
-  /** "older": ib_core is in it, and it is older than the file; "unknown": that cannot be told. */
+  /** "older": it contains ib_core and is older than the file; "unknown": its content is unknown. */
   readonly state: "fine" | "older" | "unknown";
   readonly image?: string;
-  /** The command that makes it anew on this distribution. */
+  /** The command that rebuilds it on this distribution. */
   readonly rebuild: string;
 }
 
-/** The files in an initramfs, or undefined when no program here can tell. */
+/** Lists the files in an initramfs; undefined when no program here can. */
 export type ListImage = (path: string) => string | undefined;
 
-/** What distributions have to list the files of an initramfs: Debian's, dracut's, Arch's. */
+/** Programs that list the files of an initramfs: Debian's, dracut's, Arch's. */
 const LISTERS = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
 
 /**
- * Looks whether ib_core comes from an initramfs that was made before a modprobe.d file was written.
+ * Checks whether ib_core is loaded from an initramfs that was built before a modprobe.d file was written.
  *
- * @param file the modprobe.d file; undefined if it is just being written, so that every initramfs is older
- * @param release the running kernel's, as uname tells it
+ * @param file the modprobe.d file; undefined if it is only about to be written, so that every initramfs is
+ *   older
+ * @param release release of the running kernel (`uname -r`)
  */
 export function checkInitramfs(
   file: string | undefined,
-  { root = "/", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
+  { root = "", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
 ): Initramfs {
-  const rebuild = rebuildCommand(readIfPresent(below(root, "/etc/os-release")) ?? "");
-  const image = candidates(root, release).find((path) => modified(below(root, path)) !== undefined);
+  const rebuild = rebuildCommand(readIfPresent(`${root}/etc/os-release`) ?? "");
+  const image = candidates(root, release).find((path) => modified(`${root}${path}`) !== undefined);
   if (image === undefined) return { state: "unknown", rebuild };
-  const path = below(root, image);
-  const written = file === undefined ? Infinity : modified(below(root, file)) ?? Infinity;
+  const path = `${root}${image}`;
+  const written = file === undefined ? Infinity : modified(`${root}${file}`) ?? Infinity;
   if (modified(path)! > written) return { state: "fine", image, rebuild };
   const files = listImage(path);
   if (files === undefined) return { state: "unknown", image, rebuild };
@@ -49,10 +50,10 @@ export function rebuildCommand(osRelease: string): string {
   return "the distribution's command for it (update-initramfs -u, dracut -f or mkinitcpio -P)";
 }
 
-/** Where Debian, Fedora, SUSE, image-based Fedora and Arch have it. */
+/** The paths of Debian, Fedora, SUSE, image-based Fedora and Arch. */
 function candidates(root: string, release: string): string[] {
   const modules = `/usr/lib/modules/${release}`;
-  const pkgbase = readIfPresent(below(root, `${modules}/pkgbase`))?.trim();
+  const pkgbase = readIfPresent(`${root}${modules}/pkgbase`)?.trim();
   return [
     `/boot/initrd.img-${release}`,
     `/boot/initramfs-${release}.img`,

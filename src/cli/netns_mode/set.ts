@@ -1,6 +1,6 @@
-/** What `netns-mode set` tells: lines for people, an object for machines. */
+/** `netns-mode set`. */
 import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
-import { CommandError, ExitCode, isWithoutRdma } from "../errors.ts";
+import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
 import { printJson, type Terminal } from "../terminal.ts";
 import { type Change, changeMode, formatOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
@@ -12,15 +12,15 @@ export interface SetOptions {
   readonly json?: boolean | undefined;
 }
 
-/** What of the machine the command looks at; tests have their own. */
+/** The machine; tests have their own. */
 export interface Machine {
   readonly root?: string;
-  /** The running kernel's release, as uname tells it. */
+  /** Release of the running kernel (`uname -r`). */
   readonly release: string;
   readonly listImage?: ListImage;
 }
 
-/** What became of an order to set the mode. */
+/** What was done. */
 export interface SetOutcome {
   readonly mode: RdmaMode;
   readonly dryRun: boolean;
@@ -34,10 +34,10 @@ export interface SetOutcome {
 }
 
 /**
- * `netns-mode set`: changes the RDMA subsystem's namespace mode now and, on request, for later loads of ib_core.
+ * Changes the namespace mode of the RDMA subsystem now and, on request, for later loads of ib_core.
  *
- * @returns 0 when it holds; 3 when it holds after a reboot only; 1 when other namespaces stand in the way, or when it
- * could not be persisted
+ * @returns ok; `rebootNeeded` when it is only persisted; failed when other namespaces prevent it or it could
+ *   not be persisted
  * @throws {Error} when the kernel refuses for another reason; then nothing was done
  */
 export function setMode(
@@ -47,7 +47,7 @@ export function setMode(
   { persist = false, dryRun = false, json = false }: SetOptions,
   machine: Machine = { release: Deno.osRelease() },
 ): ExitCode {
-  const change = changeOrAwait(kernel, mode, { persist, dryRun });
+  const change = changeIfLoaded(kernel, mode, { persist, dryRun });
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
   const exitCode = exitCodeOf(change, persist, persistence.failure);
   const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode };
@@ -56,53 +56,7 @@ export function setMode(
   return exitCode;
 }
 
-/** Without ib_core there is nothing to change yet, but there may be something to persist. */
-function changeOrAwait(
-  kernel: NodeKernel,
-  mode: RdmaMode,
-  { persist, dryRun }: { persist: boolean; dryRun: boolean },
-): Change | undefined {
-  try {
-    return changeMode(kernel, mode, dryRun);
-  } catch (error) {
-    if (persist && isWithoutRdma(error)) return undefined;
-    throw error;
-  }
-}
-
-function persistAndCheck(
-  mode: RdmaMode,
-  dryRun: boolean,
-  machine: Machine,
-): Pick<SetOutcome, "persisted" | "initramfs" | "failure"> {
-  try {
-    const persisted = persistMode(mode, { ...machine, dryRun });
-    const isPlanned = dryRun && persisted.written;
-    const initramfs = checkInitramfs(isPlanned ? undefined : persisted.file, machine);
-    if (persisted.overruledBy.length === 0) return { persisted, initramfs };
-    return { persisted, initramfs, failure: overruled(mode, persisted) };
-  } catch (error) {
-    if (error instanceof CommandError) return { failure: error };
-    throw error;
-  }
-}
-
-function overruled(mode: RdmaMode, { file, overruledBy }: Persisted): CommandError {
-  const sources = formatSources(overruledBy);
-  return new CommandError(
-    `Cannot persist the RDMA namespace mode ${mode}: ${JSON.stringify(file)} is overruled by ${sources}`,
-    overruledBy.some(({ file }) => file === "/proc/cmdline")
-      ? "Take ib_core.netns_mode from the kernel command line, in the boot loader's configuration."
-      : "Remove the option there: modprobe reads that file later.",
-  );
-}
-
-function exitCodeOf(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
-  if (failure) return ExitCode.failed;
-  if (change?.state !== "refused") return ExitCode.ok;
-  return persist ? ExitCode.rebootNeeded : ExitCode.failed;
-}
-
+/** What was done, in lines for people. */
 export function toLines(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): string[] {
@@ -118,7 +72,54 @@ export function toLines(
   ];
 }
 
-/** The same, for machines: `mode` is the one that holds now, null without ib_core. */
+/** Without ib_core there is nothing to change yet, but the mode can be persisted. */
+function changeIfLoaded(
+  kernel: NodeKernel,
+  mode: RdmaMode,
+  { persist, dryRun }: { persist: boolean; dryRun: boolean },
+): Change | undefined {
+  try {
+    return changeMode(kernel, mode, dryRun);
+  } catch (error) {
+    if (persist && isRdmaMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function persistAndCheck(
+  mode: RdmaMode,
+  dryRun: boolean,
+  machine: Machine,
+): Pick<SetOutcome, "persisted" | "initramfs" | "failure"> {
+  try {
+    const persisted = persistMode(mode, { ...machine, dryRun });
+    const isPlanned = dryRun && persisted.written;
+    const initramfs = checkInitramfs(isPlanned ? undefined : persisted.file, machine);
+    if (persisted.overruledBy.length === 0) return { persisted, initramfs };
+    return { persisted, initramfs, failure: overruledError(mode, persisted) };
+  } catch (error) {
+    if (error instanceof CommandError) return { failure: error };
+    throw error;
+  }
+}
+
+function overruledError(mode: RdmaMode, { file, overruledBy }: Persisted): CommandError {
+  const sources = formatSources(overruledBy);
+  return new CommandError(
+    `Cannot persist the RDMA namespace mode ${mode}: ${JSON.stringify(file)} is overruled by ${sources}`,
+    overruledBy.some(({ file }) => file === "/proc/cmdline")
+      ? "Remove ib_core.netns_mode from the kernel command line, in the boot loader's configuration."
+      : "Remove the option there: modprobe reads that file later.",
+  );
+}
+
+function exitCodeOf(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
+  if (failure) return ExitCode.failed;
+  if (change?.state !== "refused") return ExitCode.ok;
+  return persist ? ExitCode.rebootNeeded : ExitCode.failed;
+}
+
+/** As JSON: `mode` is the current one, null without ib_core. */
 function toJson(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): object {
@@ -136,13 +137,13 @@ function toJson(
   };
 }
 
-/** Places with what they say: `/etc/modprobe.d/a.conf:1 (shared)`. */
+/** Sources with their modes: `/etc/modprobe.d/a.conf:1 (shared)`. */
 function formatSources(sources: readonly ModeSource[]): string {
   return sources.map((source) => `${formatSource(source)} (${source.mode})`).join(", ");
 }
 
 function changeLines(mode: string, dryRun: boolean, { state, before, others }: Change): string[] {
-  if (state === "already") return [`the RDMA namespace mode is ${mode} already`];
+  if (state === "already") return [`the RDMA namespace mode is already ${mode}`];
   if (others) {
     return [
       `Cannot set the RDMA namespace mode to ${mode}, it is ${before}: ` +
@@ -158,7 +159,7 @@ function persistLines(dryRun: boolean, { file, written, overrules }: Persisted):
   const path = JSON.stringify(file);
   const done = dryRun ? `would persist it in ${path}` : `persisted in ${path}`;
   return [
-    written ? done : `persisted in ${path} already`,
+    written ? done : `already persisted in ${path}`,
     ...(overrules.length > 0 ? [`warning: ${path} overrules ${formatSources(overrules)}`] : []),
   ];
 }
@@ -169,8 +170,8 @@ function initramfsLines({ state, image, rebuild }: Initramfs): string[] {
     return [`warning: ib_core is in the initramfs ${path}, which has older module options: run ${rebuild}`];
   }
   if (state === "fine") return [];
-  const where = image === undefined ? "the initramfs, which is not found" : `the initramfs ${path}`;
-  return [`warning: cannot tell whether ib_core is in ${where}; if it is, run ${rebuild}`];
+  const where = image === undefined ? "the initramfs, which was not found" : `the initramfs ${path}`;
+  return [`warning: ib_core may be in ${where}; if it is, run ${rebuild}`];
 }
 
 function refusalAdvice(mode: string): string[] {

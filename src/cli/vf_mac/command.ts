@@ -1,46 +1,60 @@
+/** The command line of `vf-mac`. */
 import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { type Context, printJson } from "../terminal.ts";
 import { findPf } from "./find.ts";
-import { initVfs, WithoutRdma } from "./init.ts";
-import { formatTable, listVfs } from "./list.ts";
+import { initVfs, NoRdmaCache } from "./init.ts";
+import { listVfs, type VfStatus } from "./status.ts";
 import { setAddress } from "./set.ts";
 
 const TIMEOUT_S = 10;
 
+const HEADINGS = [
+  "PF",
+  "VF",
+  "PCI ADDRESS",
+  "DRIVER",
+  "NETDEV",
+  "ADMIN ADDRESS",
+  "EFFECTIVE ADDRESS",
+  "RDMA",
+  "NODE GUID",
+  "READY",
+];
+
 const SET_NOTES = `
-The address is set on the physical function, as "ip link set PF vf VF mac MAC" does; then the driver is taken away and
-bound again, so that it makes the node GUID of the address, and the outcome is verified.
+The address is set on the physical function, as "ip link set PF vf VF mac MAC" does; then the driver is
+rebound, so that it derives the node GUID from the address, and the result is verified.
 
 Exit codes:
   0  the function has the address
   1  it was refused, or the driver did not take it
-  2  the command line cannot be understood; nothing was done`;
+  2  wrong command line; nothing was done`;
 
 const INIT_NOTES = `
-A function needs an address when the node GUID of its RDMA device is zero, or when it has no driver although functions
-of its kind do RDMA. It keeps the address it was given or has by itself; else it gets one derived from that of the
-physical function, the same after each reboot.
+A function needs an address when the node GUID of its RDMA device is zero, or when it has no driver although
+functions of its kind support RDMA. It keeps the address that it was given or has by itself; otherwise it gets
+one that is derived from the address of the physical function, the same after each reboot.
 
-Left alone are functions that are ready, have no RDMA device, are for virtual machines, or that the host uses: whose
-netdev has an IP address, is up with a carrier, or is below a bond, bridge, team, VLAN or macvlan; whose RDMA device a
-program has open; which have a vDPA device, or a representor that is in a bridge.
+Functions that are ready, have no RDMA device or are for virtual machines are left alone. So are those that
+the host uses: the netdev has an IP address, is up with a carrier, or is below a bond, bridge, team, VLAN or
+macvlan; a program has the RDMA device open; there is a vDPA device, or a representor in a bridge.
 
 Exit codes:
   0  no function needs an address now
-  1  none of those that need one could be given it
-  2  the command line cannot be understood; nothing was done
-  3  some could not, or a signal came`;
+  1  none of those that need one could be given an address
+  2  wrong command line; nothing was done
+  3  some could not be given one, or a signal stopped it`;
 
-/** Adds `vf-mac` and what stands below it. */
+/** Adds `vf-mac` and its subcommands. */
 export function addVfMacCommand(program: Command, context: Context): void {
   const command = program.command("vf-mac")
     .description("list, set and derive the MAC addresses of virtual functions");
   addExamples(command, [
     ["vf-mac list", "which virtual functions are ready for RDMA connections?"],
-    ["vf-mac init --all", "give an address to every one that needs it"],
+    ["vf-mac init --all", "give an address to each one that needs it"],
     ["vf-mac set eth0 3 02:03:00:00:48:53", "give one an address of your choice"],
   ]);
   addList(command, context);
@@ -52,7 +66,7 @@ function addList(parent: Command, { kernel, terminal, exit }: Context): void {
   const command = parent.command("list")
     .description("list virtual functions, and whether each is ready for RDMA connections")
     .argument("[PF...]", "netdevs of physical functions; all if none is named")
-    .option("--json", "print more, for machines")
+    .option("--json", "print more, as JSON")
     .action((names, options) => {
       const pfs = kernel.listPhysicalFunctions();
       const chosen = names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name));
@@ -66,15 +80,15 @@ function addList(parent: Command, { kernel, terminal, exit }: Context): void {
 
 function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
   const command = parent.command("set")
-    .description("give one virtual function an address, bind its driver anew and verify the node GUID")
+    .description("set the address of one virtual function, rebind its driver and verify the node GUID")
     .argument("<PF>", "netdev of the physical function")
     .argument("<VF>", "number of the virtual function")
     .argument("<MAC>", "unicast address, or with --guid a GUID of 16 hexadecimal digits")
     .option("--guid", "InfiniBand: set node and port GUID instead of a MAC address")
     .option("--no-rebind", "leave the driver alone: it takes the address at its next bind")
-    .option("--force", "also when the host, a pod or a virtual machine uses the function")
+    .option("--force", "even if the host, a pod or a virtual machine uses the function")
     .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
-    .option("--dry-run", "only say what would be done")
+    .option("--dry-run", "only print what would be done")
     .action(async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
       const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
       const node = { kernel, state: new State(STATE_DIRECTORY) };
@@ -90,19 +104,19 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
 
 function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
   const command = parent.command("init")
-    .description("give an address to every virtual function that needs one; the others are left alone")
+    .description("give an address to every virtual function that needs one; leave the others alone")
     .argument("[PF...]", "netdevs of physical functions")
     .option("--all", "all physical functions of this node")
-    .option("--force <VF...>", "also these virtual functions of the one PF, even if they are in use")
+    .option("--force <VF...>", "include these virtual functions of the PF even if they are in use")
     .option("--timeout <SECONDS>", "how long to wait for drivers' devices", parseSeconds, TIMEOUT_S)
-    .option("--dry-run", "only say what would be done")
+    .option("--dry-run", "only print what would be done")
     .action(async (names, { all = false, force = [], dryRun = false, timeout }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
       if (force.length > 0 && names.length !== 1) {
         own.error("error: --force takes VFs of one physical function");
       }
       const options = { force, dryRun, timeoutMs: timeout * 1000 };
-      const node = { kernel, state: new State(STATE_DIRECTORY), withoutRdma: new WithoutRdma() };
+      const node = { kernel, state: new State(STATE_DIRECTORY), noRdma: new NoRdmaCache() };
       exit(await initVfs(node, terminal, all ? undefined : names, options));
     });
   command.addHelpText("after", INIT_NOTES);
@@ -117,4 +131,40 @@ function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() !== "" && seconds > 0 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError("Want seconds, more than 0 and at most 3600.");
+}
+
+/** A table with a line for each virtual function; a dash stands for a missing value. */
+export function formatTable(vfs: readonly VfStatus[]): string {
+  const rows = [
+    HEADINGS,
+    ...vfs.map((vf) => [
+      vf.pf,
+      String(vf.number),
+      vf.deviceId,
+      vf.driver ?? "-",
+      located(vf.netdev, vf.netdevNetns),
+      adminAddress(vf),
+      vf.portGuid ?? vf.effectiveMac ?? "-",
+      located(vf.rdmaDevice, vf.rdmaNetns),
+      vf.nodeGuid ?? "-",
+      vf.ready ? "yes" : `no: ${vf.reason}`,
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
+    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
+  );
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** On InfiniBand the GUIDs: one if node and port GUID are the same. */
+function adminAddress({ isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus): string {
+  if (!isInfiniBand) return adminMac;
+  if (adminNodeGuid === undefined) return "-";
+  return adminNodeGuid === adminPortGuid ? adminNodeGuid : `${adminNodeGuid}, port ${adminPortGuid}`;
+}
+
+function located(name: string | undefined, netns: string | undefined): string {
+  if (netns === undefined) return name ?? "-";
+  return `${name ?? "one"} in ${netns}`;
 }

@@ -1,20 +1,20 @@
-/** Physical and virtual functions by the words of a command line. */
-/** Where the netdevs and RDMA devices of functions are that the host's namespace does not have. */
+/** Physical and virtual functions by the words of a command line, and who has one already. */
 import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
+import { listClaims } from "../../plugin/claims.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { listVfs, type VfStatus } from "./list.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
 
-/** What these commands work on: the kernel of this node and the plugin's records on it. */
+/** What these commands work on: the kernel of this node, and the plugin's records. */
 export interface VfNode {
   readonly kernel: NodeKernel;
   readonly state: State;
 }
 
 /**
- * The physical function of a netdev's name.
+ * The physical function with a netdev of this name.
  *
- * @throws {CommandError} when there is none of that name, or it is no physical function
+ * @throws {CommandError} when there is none, or it is not a physical function
  */
 export function findPf(
   kernel: NodeKernel,
@@ -25,7 +25,7 @@ export function findPf(
   if (pf) return pf;
   const known = pfs.map((candidate) => candidate.name).join(", ");
   const reason = kernel.getHostNetns().getLink(name)
-    ? "it is no SR-IOV physical function"
+    ? "it is not an SR-IOV physical function"
     : "there is no network interface of that name";
   throw new CommandError(
     `Cannot use PF ${JSON.stringify(name)}: ${reason}`,
@@ -34,9 +34,9 @@ export function findPf(
 }
 
 /**
- * A virtual function by the number that was typed.
+ * A virtual function by the number in the command line.
  *
- * @throws {CommandError} exit code 2 when it is no number; 1 when there is none of that number
+ * @throws {CommandError} exit code 2 when it is not a number; 1 when there is no such function
  */
 export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string): VfStatus {
   if (!/^\d{1,5}$/.test(number)) {
@@ -52,13 +52,13 @@ export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string)
   const numbers = pf.vfs.map((vf) => vf.number).sort((a, b) => a - b);
   throw new CommandError(
     `Cannot find VF ${number} of ${JSON.stringify(pf.name)}: it has ${
-      numbers.length === 0 ? "no VFs switched on" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
+      numbers.length === 0 ? "no VFs enabled" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
     }`,
-    `Switch VFs on: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
+    `Enable VFs: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
   );
 }
 
-/** Who has a MAC address or GUID already: a clause for people, or undefined. */
+/** Who already has a MAC address or GUID, for people; undefined when nobody does. */
 export function findOwner(
   address: string,
   pfs: readonly PhysicalFunction[],
@@ -71,13 +71,10 @@ export function findOwner(
   return vf && `VF ${vf.number} of ${vf.pf}`;
 }
 
-function addressesOf(vf: VfStatus): (string | undefined)[] {
-  return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
-}
-
 /**
- * Whether the drivers of a physical function's kind make RDMA devices on this node: it has one itself, or another one
- * of its driver has, or a virtual function of theirs. Of two bonded ports only one has.
+ * Whether functions of a physical function's kind have RDMA devices on this node: the function itself,
+ * another one with the same driver, or one of their virtual functions. Of two bonded ports only one has a
+ * device.
  */
 export function hasRdmaFamily(
   kernel: NodeKernel,
@@ -91,4 +88,54 @@ export function hasRdmaFamily(
       const bus = kernel.getBusDevice(id);
       return bus !== undefined && bus.rdmaDevices.length + bus.uverbs.length > 0;
     });
+}
+
+/** @throws {CommandError} when somebody uses a virtual function; it says who */
+export function assertUnused(node: VfNode, vf: VfStatus): void {
+  const user = describeUser(node, vf);
+  if (user === undefined) return;
+  const advice = vf.usedByHost === undefined
+    ? "Delete the pod or stop the virtual machine first"
+    : "Stop what uses the function on the host first";
+  throw new CommandError(
+    `Cannot change ${nameOf(vf)}: ${user}`,
+    `${advice}; "rdma-cni vf-mac set --force" changes it anyway.`,
+  );
+}
+
+function addressesOf(vf: VfStatus): (string | undefined)[] {
+  return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
+}
+
+/**
+ * Who uses a virtual function, so that it must not be unbound: the host, something in another namespace, a
+ * virtual machine, or an attachment that the plugin recorded in this boot.
+ *
+ * @returns a clause for people, or undefined when nobody does
+ */
+function describeUser(node: VfNode, vf: VfStatus): string | undefined {
+  if (isForVirtualMachines(vf.driver)) {
+    return `it is bound to ${JSON.stringify(vf.driver)}, so a virtual machine may have it`;
+  }
+  if (vf.usedByHost !== undefined) return `the host uses it: ${vf.usedByHost}`;
+  const away = [
+    vf.netdevNetns === undefined ? [] : ["netdev", vf.netdev, vf.netdevNetns],
+    vf.rdmaNetns === undefined ? [] : ["RDMA device", vf.rdmaDevice, vf.rdmaNetns],
+  ];
+  for (const [kind, name, netns] of away) {
+    if (!kind) continue;
+    const what = name === undefined ? `its ${kind}` : `its ${kind} ${JSON.stringify(name)}`;
+    return `${what} is in ${netns}${vf.heldBy === undefined ? "" : ` (${vf.heldBy})`}`;
+  }
+  // A record without boot id is the Go plugin's; one from before this boot means nothing.
+  const claim = listClaims(node, "", vf.deviceId).find((record) =>
+    record.bootId !== undefined || record.createdAt >= node.kernel.getBootedAtMs()
+  );
+  if (!claim) return undefined;
+  const path = `${node.state.directory}/${claim.file}`;
+  const { attachment } = claim;
+  if (!attachment) return `the record ${path} says that a pod has it`;
+  return `container ${JSON.stringify(attachment.containerID)} has it as ${
+    JSON.stringify(attachment.ifname)
+  }, according to the record ${path}`;
 }

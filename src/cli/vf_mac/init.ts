@@ -1,40 +1,40 @@
+/** `vf-mac init`. */
 import type { PhysicalFunction } from "../../kernel/kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
-import type { Terminal } from "../terminal.ts";
-import { findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
-import { type Assignment, give, lockPlugin } from "./give.ts";
-import { refuseInUse } from "./in_use.ts";
-import { listVfs, nameOf, NO_RDMA_DEVICE, type VfStatus } from "./list.ts";
+import { Progress, type Terminal } from "../terminal.ts";
+import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
+import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
+import { listVfs, nameOf, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
 import { planSteps, type Step } from "./plan.ts";
-import { awaitRdma, Progress } from "./rebind.ts";
+import { waitForRdmaDevices } from "./rebind.ts";
 
-/** How many virtual functions are bound side by side: pods that start meanwhile wait until all of these are done. */
+/** How many virtual functions are rebound at once: pods that start meanwhile wait for all of these. */
 const BATCH_SIZE = 16;
-/** Between two batches, so that calls of the plugin that wait for the lock get it: they ask every 160 ms. */
-const LOCK_TURN_MS = 200;
+/** Pause between two batches, in which waiting calls of the plugin get the lock: they try every 160 ms. */
+const LOCK_PAUSE_MS = 200;
 
-/** How `init` goes about it. */
+/** Options of `vf-mac init`. */
 export interface InitOptions {
-  /** Numbers of virtual functions, of the one physical function named, that are touched even if they are in use. */
+  /** Numbers of virtual functions, of the only physical function, to include even if they are in use. */
   readonly force: readonly string[];
   readonly dryRun: boolean;
   readonly timeoutMs: number;
 }
 
-/** What `init` works on. */
+/** What `vf-mac init` works on. */
 export interface InitNode extends VfNode {
-  readonly withoutRdma: WithoutRdma;
+  readonly noRdma: NoRdmaCache;
 }
 
 /**
- * `vf-mac init`: gives every virtual function that needs it an administrative address and has its driver take it.
- * Those that are ready, that cannot do RDMA or that the host uses are left alone, so a second run changes nothing.
+ * Sets the administrative address of every virtual function that needs one, and rebinds its driver. Leaves
+ * alone those that are ready, do not support RDMA or are used by the host. So a second run changes nothing.
  *
- * @param names of physical functions; undefined for all of the node
- * @returns partial when some could be given theirs, failed when none of those in need could
- * @throws {CommandError} when a name is wrong; nothing was changed then
+ * @param names names of physical functions; undefined for all of the node
+ * @returns partial when some could not be given an address, failed when none could
+ * @throws {CommandError} when a name is wrong; nothing was changed
  */
 export async function initVfs(
   node: InitNode,
@@ -46,8 +46,8 @@ export async function initVfs(
   const forced = options.force.map((number) => findVf(node.kernel, chosen[0]!, number).deviceId);
   using signals = node.kernel.catchSignals();
   const init = new Init(node, terminal, chosen.map(({ name }) => name), forced, options);
-  await init.takeAll(signals);
-  if (!options.dryRun && await init.awaitLateDevices()) await init.takeAll(signals);
+  await init.assignAll(signals);
+  if (!options.dryRun && await init.waitForLateDevices()) await init.assignAll(signals);
   return init.summarize();
 }
 
@@ -62,9 +62,11 @@ function choosePfs({ kernel }: VfNode, names: readonly string[] | undefined): Ph
   );
 }
 
+/** A run of the command. */
 class Init {
-  /** PCI addresses. */
-  readonly #given = new Set<string>();
+  /** PCI addresses of functions that have got an address. */
+  readonly #done = new Set<string>();
+  /** PCI addresses of functions that could not get one. */
   readonly #failed = new Set<string>();
 
   constructor(
@@ -75,10 +77,10 @@ class Init {
     readonly options: InitOptions,
   ) {}
 
-  /** Gives addresses to all that need one now and were not tried in vain. */
-  async takeAll(signals: { caught(): Promise<string | undefined> }): Promise<void> {
+  /** Gives addresses to all functions that need one, except those that have failed before. */
+  async assignAll(signals: { caught(): Promise<string | undefined> }): Promise<void> {
     const { dryRun } = this.options;
-    const { pfs, all, rdmaPfs } = this.#look();
+    const { pfs, all, rdmaPfs } = this.#inspect();
     const steps = planSteps(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
       .filter(({ vf }) => !this.#failed.has(vf.deviceId));
     const progress = new Progress(this.terminal, steps.length);
@@ -88,14 +90,14 @@ class Init {
       if (signal !== undefined) {
         const rest = batches.slice(number).flat();
         for (const { vf } of rest) this.#failed.add(vf.deviceId);
-        return progress.print(`Stopped by ${signal}: ${rest.length} virtual functions were not looked at`);
+        return progress.print(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
       }
-      if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_TURN_MS);
+      if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) progress.show(describeBatch(batch));
-      const outcomes = dryRun ? this.#foretell(batch) : await this.#take(batch);
+      const outcomes = dryRun ? this.#preview(batch) : await this.#assign(batch);
       for (const [{ vf }, outcome] of outcomes) {
         const isDone = typeof outcome === "string";
-        (isDone ? this.#given : this.#failed).add(vf.deviceId);
+        (isDone ? this.#done : this.#failed).add(vf.deviceId);
         if (!isDone) progress.advance(explain(outcome));
         else if (dryRun) this.terminal.out(`${outcome}\n`);
         else progress.advance(outcome);
@@ -104,42 +106,43 @@ class Init {
   }
 
   /**
-   * Waits once for the RDMA devices of all functions that have none although their drivers are bound and functions of
-   * their kind have some: the module that makes them may still be loading. What is waited for in vain is remembered.
+   * Waits once for the RDMA devices of all functions that have none although their drivers are bound and
+   * functions of their kind have some: the module that creates them may still be loading. Remembers those
+   * that never came.
    *
-   * @returns whether some have come
+   * @returns whether some have appeared
    */
-  async awaitLateDevices(): Promise<boolean> {
-    const { vfs, rdmaPfs } = this.#look();
-    const { kernel, withoutRdma } = this.node;
+  async waitForLateDevices(): Promise<boolean> {
+    const { vfs, rdmaPfs } = this.#inspect();
+    const { kernel, noRdma } = this.node;
     const late = vfs.filter((vf) =>
-      vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !withoutRdma.has(vf)
+      vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !noRdma.has(vf)
     );
     if (late.length === 0) return false;
     this.terminal.err(`Waiting for the RDMA devices of ${late.length} virtual functions\n`);
-    const missing = await awaitRdma(kernel, late, this.options.timeoutMs);
-    for (const vf of missing) withoutRdma.add(vf);
+    const missing = await waitForRdmaDevices(kernel, late, this.options.timeoutMs);
+    for (const vf of missing) noRdma.add(vf);
     return missing.length < late.length;
   }
 
-  /** Says what was left alone, and the counts. */
+  /** Prints what was left alone, and the counts. */
   summarize(): ExitCode {
-    const [given, failed] = [this.#given.size, this.#failed.size];
-    const others = this.#look().vfs.filter(({ deviceId }) =>
-      !this.#given.has(deviceId) && !this.#failed.has(deviceId)
+    const [done, failed] = [this.#done.size, this.#failed.size];
+    const others = this.#inspect().vfs.filter(({ deviceId }) =>
+      !this.#done.has(deviceId) && !this.#failed.has(deviceId)
     );
     for (const vf of others) {
-      if (!vf.ready) this.terminal.err(`${nameOf(vf)} is left alone: ${whyLeftAlone(vf)}\n`);
+      if (!vf.ready) this.terminal.err(`${nameOf(vf)} is left alone: ${explainLeftAlone(vf)}\n`);
     }
     const ready = others.filter((vf) => vf.ready).length;
     const verb = this.options.dryRun ? "would be given" : "were given";
-    this.terminal.err(`${ready} were ready, ${given} ${verb} an address, ${failed} could not be\n`);
+    this.terminal.err(`${ready} were ready, ${done} ${verb} an address, ${failed} could not be\n`);
     if (failed === 0) return ExitCode.ok;
-    return given > 0 ? ExitCode.partial : ExitCode.failed;
+    return done > 0 ? ExitCode.partial : ExitCode.failed;
   }
 
-  /** All functions of the node, the virtual functions that were chosen, and which physical functions do RDMA. */
-  #look(): { pfs: PhysicalFunction[]; all: VfStatus[]; vfs: VfStatus[]; rdmaPfs: string[] } {
+  /** All functions of the node, the chosen virtual functions, and which physical functions support RDMA. */
+  #inspect(): { pfs: PhysicalFunction[]; all: VfStatus[]; vfs: VfStatus[]; rdmaPfs: string[] } {
     const { kernel } = this.node;
     const pfs = kernel.listPhysicalFunctions();
     const rdmaPfs = pfs.filter((pf) => hasRdmaFamily(kernel, pf, pfs)).map(({ name }) => name);
@@ -147,7 +150,8 @@ class Init {
     return { pfs, all, vfs: all.filter(({ pf }) => this.names.includes(pf)), rdmaPfs };
   }
 
-  #foretell(batch: readonly Step[]): Map<Step, string | Error> {
+  /** What would be done, or why it could not. */
+  #preview(batch: readonly Step[]): Map<Step, string | Error> {
     return new Map(batch.map((step) => {
       const fault = this.#findFault(step, step.vf);
       return [step, fault ?? `${nameOf(step.vf)} would get ${step.mac} (${step.need})`];
@@ -155,10 +159,10 @@ class Init {
   }
 
   /**
-   * @returns for each what was done, for people, or why it was not; those that are ready by now, or that the host uses,
-   * are left out
+   * @returns for each what was done, for people, or why it failed; without those that are ready by now or
+   *   that the host uses
    */
-  async #take(batch: readonly Step[]): Promise<Map<Step, string | Error>> {
+  async #assign(batch: readonly Step[]): Promise<Map<Step, string | Error>> {
     const { kernel } = this.node;
     const outcomes = new Map<Step, string | Error>();
     const assignments = new Map<Assignment, Step>();
@@ -169,18 +173,24 @@ class Init {
       return new Map(batch.map((step) => [step, error as Error]));
     }
     using _lock = lock;
-    const { vfs } = this.#look(); // a pod, or the host, may have got one since the plan was made
+    const { vfs } = this.#inspect(); // a pod or the host may have taken one since the plan was made
     for (const step of batch) {
       const vf = vfs.find(({ deviceId }) => deviceId === step.vf.deviceId);
       if (vf?.ready || (vf?.usedByHost !== undefined && !this.forced.includes(vf.deviceId))) continue;
-      const fault = vf ? this.#findFault(step, vf) : new CommandError(`${nameOf(step.vf)} has gone`);
+      const fault = vf ? this.#findFault(step, vf) : new CommandError(`${nameOf(step.vf)} is gone`);
       if (fault || !vf) outcomes.set(step, fault!);
       else {
         const address = { mac: String(step.mac) };
         assignments.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
       }
     }
-    for (const [assignment, outcome] of await give(kernel, [...assignments.keys()], this.options.timeoutMs)) {
+    for (
+      const [assignment, outcome] of await assignAddresses(
+        kernel,
+        [...assignments.keys()],
+        this.options.timeoutMs,
+      )
+    ) {
       const step = assignments.get(assignment)!;
       const words = (now: VfStatus) =>
         `${nameOf(now)} has ${step.mac}, node GUID ${now.nodeGuid ?? "none"} (before: ${step.need})`;
@@ -189,10 +199,10 @@ class Init {
     return outcomes;
   }
 
-  /** Why a function cannot be given what is planned for it. */
+  /** Why a function cannot be given the planned address. */
   #findFault({ mac }: Step, vf: VfStatus): CommandError | undefined {
     try {
-      if (!this.forced.includes(vf.deviceId)) refuseInUse(this.node, vf);
+      if (!this.forced.includes(vf.deviceId)) assertUnused(this.node, vf);
     } catch (error) {
       if (error instanceof CommandError) return error;
       throw error;
@@ -203,7 +213,7 @@ class Init {
   }
 }
 
-/** Functions of one physical function, not too many of them. */
+/** Each batch is of one physical function. */
 function batchesOf(steps: readonly Step[]): Step[][] {
   return [...Map.groupBy(steps, ({ pf }) => pf.name).values()].flatMap((alike) =>
     Array.from(
@@ -219,12 +229,12 @@ function describeBatch(batch: readonly Step[]): string {
   return `VF ${batch.map(({ vf }) => vf.number).join(", ")} of ${vf.pf}`;
 }
 
-function whyLeftAlone({ reason, usedByHost, driver }: VfStatus): string {
+function explainLeftAlone({ reason, usedByHost, driver }: VfStatus): string {
   if (usedByHost !== undefined) return `${reason}, but the host uses it: ${usedByHost}`;
   return driver === undefined ? `${reason}, and no function of its kind has an RDMA device` : `${reason}`;
 }
 
-/** A failure of one virtual function, which is no reason not to go on with the next. */
+/** The message of one function's failure; others go on. @throws what is not a failure of the function */
 function explain(thrown: Error): string {
   const error = toCommandError(thrown);
   if (error instanceof CommandError) {
@@ -234,26 +244,26 @@ function explain(thrown: Error): string {
   throw error;
 }
 
-/** On a file system in memory, so that it ends with the boot. */
-const WITHOUT_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
+/** In memory, so that it does not outlast the boot. */
+const NO_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
 
 /**
- * Virtual functions whose drivers were waited for in vain to make an RDMA device, until the next boot: a file each,
- * named after the PCI address, with the driver's name in it. It only spares the next run that wait, so it may be
- * removed at any time; and if it cannot be written, the next run waits too.
+ * Virtual functions whose drivers created no RDMA device in time, remembered until the next boot: a file
+ * each, named after the PCI address, with the driver's name in it. It only saves the next run that wait, so
+ * it may be removed at any time. If it cannot be written, the next run waits again.
  */
-export class WithoutRdma {
-  constructor(readonly directory: string = WITHOUT_RDMA_DIRECTORY) {}
+export class NoRdmaCache {
+  constructor(readonly directory: string = NO_RDMA_DIRECTORY) {}
 
   has({ deviceId, driver }: VfStatus): boolean {
-    return driver !== undefined && quietly(() => Deno.readTextFileSync(this.#path(deviceId))) === driver;
+    return driver !== undefined && ignoreErrors(() => Deno.readTextFileSync(this.#path(deviceId))) === driver;
   }
 
-  /** Writes a new file each time: what stands in its place, a link perhaps, is not written to. */
+  /** Creates a new file: what is in its place, possibly a link, is not written to. */
   add({ deviceId, driver = "" }: VfStatus): void {
     const path = this.#path(deviceId);
-    quietly(() => Deno.removeSync(path));
-    quietly(() => {
+    ignoreErrors(() => Deno.removeSync(path));
+    ignoreErrors(() => {
       Deno.mkdirSync(this.directory, { recursive: true, mode: 0o700 });
       Deno.writeTextFileSync(path, driver, { createNew: true, mode: 0o600 });
     });
@@ -264,7 +274,7 @@ export class WithoutRdma {
   }
 }
 
-function quietly<T>(work: () => T): T | undefined {
+function ignoreErrors<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch {

@@ -1,14 +1,15 @@
+/** Rebinds the drivers of virtual functions, and waits for the devices that they create. */
 import type { NodeKernel } from "../../kernel/kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
-import type { Terminal } from "../terminal.ts";
-import { nameOf, type VfStatus } from "./list.ts";
+import { nameOf, type VfStatus } from "./status.ts";
 
 const POLL_MS = 50;
 const BIND_RETRY_MS = 1000;
 const ATTEMPTS = 2;
+const RDMA_POLL_MS = 100;
 
-/** A virtual function to bind again, and what its driver must make then. */
+/** A virtual function to rebind, and the devices that its driver must create. */
 export interface Rebind {
   readonly vf: VfStatus;
   readonly netdev: boolean;
@@ -16,13 +17,13 @@ export interface Rebind {
 }
 
 /**
- * Takes the drivers of virtual functions away and gives them back, and waits until netdevs and RDMA devices are there.
- * The functions are dealt with side by side, each without driver only as long as its own driver takes. A driver that
- * does not start that way is tried again every second, one function after the other; one that starts but makes no
- * devices is taken away once more.
+ * Unbinds and binds the drivers of virtual functions, and waits until netdevs and RDMA devices are there. All
+ * functions are rebound at once, and each is without driver only as long as its own driver takes. A driver
+ * that does not start is tried again every second, one function after the other. One that starts but creates
+ * no devices is rebound once more.
  *
- * @param timeoutMs the longest wait of each of two attempts
- * @returns why functions did not come back, and in which state they are left
+ * @param timeoutMs how long to wait in each of two attempts
+ * @returns why functions failed, and in which state they are left
  */
 export async function rebindAll(
   kernel: NodeKernel,
@@ -44,7 +45,30 @@ export async function rebindAll(
   return failures;
 }
 
-/** Waits for all, even if one fails, so that nothing goes on when the caller believes it has ended. */
+/**
+ * Waits until virtual functions have RDMA devices: after a boot, the module that creates them may still be
+ * loading.
+ *
+ * @param timeoutMs for all of them together
+ * @returns those that have none at the end
+ */
+export async function waitForRdmaDevices(
+  kernel: NodeKernel,
+  vfs: readonly VfStatus[],
+  timeoutMs: number,
+): Promise<VfStatus[]> {
+  const listMissing = () => {
+    return vfs.filter(({ deviceId }) => (kernel.getBusDevice(deviceId)?.rdmaDevices.length ?? 0) === 0);
+  };
+  let missing = listMissing();
+  for (let waitedMs = 0; missing.length > 0 && waitedMs < timeoutMs; waitedMs += RDMA_POLL_MS) {
+    await kernel.delay(RDMA_POLL_MS);
+    missing = listMissing();
+  }
+  return missing;
+}
+
+/** Waits for all, even if one fails, so that nothing is still running afterwards. */
 async function inParallel(works: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(works)).find(({ status }) => status === "rejected");
   if (failed) throw (failed as PromiseRejectedResult).reason;
@@ -60,9 +84,9 @@ async function waitForAll(kernel: NodeKernel, all: readonly Attempt[], timeoutMs
   }
 }
 
-/** One function while its driver is bound again. */
+/** A function that is being rebound. */
 class Attempt {
-  /** Why its driver stays. */
+  /** Why its driver cannot be unbound. */
   #refusal: SyscallError | undefined;
   /** Why its driver does not start. */
   #cause: SyscallError | undefined;
@@ -84,7 +108,7 @@ class Attempt {
     this.#cause = await attempt(this.kernel.bindDriver(deviceId, driver));
   }
 
-  /** What the driver has not made; nothing if it could not be taken away. */
+  /** What is missing; nothing if the driver could not be unbound. */
   listMissing(): string[] {
     if (this.#refusal) return [];
     const { vf: { deviceId }, netdev, rdmaDevice } = this.wanted;
@@ -97,7 +121,7 @@ class Attempt {
     ];
   }
 
-  /** Its driver has started but not made all devices. */
+  /** Its driver has started but not created all devices. */
   lacksDevices(): boolean {
     return this.isBound() && this.listMissing().length > 0;
   }
@@ -106,17 +130,17 @@ class Attempt {
     const missing = this.listMissing();
     if (missing.length === 0) return this.#refusal;
     const { vf } = this.wanted;
-    const what = `Cannot bring back ${nameOf(vf)}`;
+    const what = `Cannot rebind ${nameOf(vf)}`;
     const seconds = `${timeoutMs / 1000} s`;
     if (!missing.includes("driver")) {
       return new CommandError(
-        `${what}: its driver is bound but made no ${missing.join(" and no ")} within ${seconds}, twice`,
+        `${what}: its driver is bound but created no ${missing.join(" and no ")} within ${seconds}, twice`,
         "See the kernel log; a longer --timeout helps a slow adapter.",
       );
     }
     const path = vf.driver === undefined ? "drivers_probe" : `drivers/${vf.driver}/bind`;
     return new CommandError(
-      `${what}: it is left without driver; ${
+      `${what}: it now has no driver; ${
         this.#cause?.message ?? "no driver took it"
       }, tried again for ${seconds}`,
       `See the kernel log, then: echo ${vf.deviceId} > /sys/bus/pci/${path}`,
@@ -126,66 +150,13 @@ class Attempt {
   }
 }
 
-/** The kernel's refusal of an order, if it refuses. */
-async function attempt(order: Promise<void>): Promise<SyscallError | undefined> {
+/** @returns the kernel's refusal */
+async function attempt(work: Promise<void>): Promise<SyscallError | undefined> {
   try {
-    await order;
+    await work;
     return undefined;
   } catch (error) {
     if (error instanceof SyscallError) return error;
     throw error;
-  }
-}
-
-const RDMA_POLL_MS = 100;
-
-/**
- * Waits until virtual functions have RDMA devices: a module that makes them may still be on its way after a boot.
- *
- * @param timeoutMs for all together
- * @returns those that have none when the time is up
- */
-export async function awaitRdma(
-  kernel: NodeKernel,
-  vfs: readonly VfStatus[],
-  timeoutMs: number,
-): Promise<VfStatus[]> {
-  const listMissing = () => {
-    return vfs.filter(({ deviceId }) => (kernel.getBusDevice(deviceId)?.rdmaDevices.length ?? 0) === 0);
-  };
-  let missing = listMissing();
-  for (let waitedMs = 0; missing.length > 0 && waitedMs < timeoutMs; waitedMs += RDMA_POLL_MS) {
-    await kernel.delay(RDMA_POLL_MS);
-    missing = listMissing();
-  }
-  return missing;
-}
-
-const WIDTH = 30;
-const CLEAR_LINE = "\r\x1b[K";
-
-/** What a long command is at: a bar on a terminal, below the lines; the lines alone elsewhere. */
-export class Progress {
-  #done = 0;
-
-  constructor(readonly terminal: Terminal, readonly total: number) {}
-
-  /** Says what is being done. */
-  show(what: string): void {
-    if (!this.terminal.showsProgress) return;
-    const filled = Math.round(WIDTH * this.#done / Math.max(this.total, 1));
-    const bar = "#".repeat(filled).padEnd(WIDTH, "-");
-    this.terminal.err(`${CLEAR_LINE}[${bar}] ${this.#done}/${this.total} ${what}`);
-  }
-
-  /** One of the things is done. */
-  advance(line: string): void {
-    this.#done++;
-    this.print(line);
-  }
-
-  /** Prints a line, which stays. */
-  print(line: string): void {
-    this.terminal.err(`${this.terminal.showsProgress ? CLEAR_LINE : ""}${line}\n`);
   }
 }

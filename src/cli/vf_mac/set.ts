@@ -1,17 +1,17 @@
+/** `vf-mac set`. */
 import type { NodeKernel } from "../../kernel/kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
-import { findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
-import { type Address, formatAddress, give, hasGuidOf, lockPlugin } from "./give.ts";
-import { refuseInUse } from "./in_use.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./list.ts";
+import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
+import { type Address, assignAddresses, formatAddress, lockPlugin, matchesGuid } from "./assign.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
 import { formatGuid, parseGuid, parseMac } from "./mac.ts";
 
-/** How `set` goes about it. */
+/** Options of `vf-mac set`. */
 export interface SetOptions {
-  /** Leave the driver as it is, so that the address counts from its next bind. */
+  /** False: leave the driver alone, so that it takes the address at its next bind. */
   readonly rebind: boolean;
-  /** Touch also a virtual function that is in use. */
+  /** Even if the virtual function is in use. */
   readonly force: boolean;
   readonly dryRun: boolean;
   readonly timeoutMs: number;
@@ -20,10 +20,11 @@ export interface SetOptions {
 }
 
 /**
- * `vf-mac set`: gives one virtual function an administrative address and has its driver take it.
+ * Sets the administrative address of one virtual function and rebinds its driver.
  *
- * @param words names of the physical function, number of the virtual function, address
- * @throws {CommandError} when a word is wrong, the function is in use, another one has the address, or it is not taken
+ * @param words name of the physical function, number of the virtual function, address
+ * @throws {CommandError} when a word is wrong, the function is in use, another one has the address, or the
+ *   driver does not take it
  */
 export async function setAddress(
   node: VfNode,
@@ -37,25 +38,26 @@ export async function setAddress(
   const pfs = kernel.listPhysicalFunctions();
   const pf = findPf(kernel, pfs, words.pf);
   const vf = findVf(kernel, pf, words.vf);
-  if (options.guid !== pf.isInfiniBand) throw wrongKind(pf.name, options.guid);
-  refuseOwned(kernel, vf, address);
-  if (!options.force) refuseInUse(node, vf);
-  if (isSo(vf, address)) {
-    terminal.err(`${nameOf(vf)} has ${formatAddress(address)} already\n`);
+  if (options.guid !== pf.isInfiniBand) throw addressKindError(pf.name, options.guid);
+  assertNotTaken(kernel, vf, address);
+  if (!options.force) assertUnused(node, vf);
+  if (hasAddress(vf, address)) {
+    terminal.err(`${nameOf(vf)} already has ${formatAddress(address)}\n`);
     return ExitCode.ok;
   }
   const isRebound = options.rebind && !isForVirtualMachines(vf.driver);
   if (options.dryRun) {
-    const then = isRebound ? `, then ${vf.driver ?? "a driver"} would be bound anew` : "";
+    const then = isRebound ? `, then ${vf.driver ?? "a driver"} would be rebound` : "";
     terminal.out(`${nameOf(vf)} would get ${formatAddress(address)}${then}\n`);
     return ExitCode.ok;
   }
   using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
   const assignment = { pf, vf, address, expectsRdma };
-  const now = (await give(kernel, [assignment], options.rebind ? options.timeoutMs : undefined)).get(
-    assignment,
-  )!;
+  const now = (await assignAddresses(kernel, [assignment], options.rebind ? options.timeoutMs : undefined))
+    .get(
+      assignment,
+    )!;
   if (now instanceof Error) throw now;
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
@@ -64,32 +66,32 @@ export async function setAddress(
   return ExitCode.ok;
 }
 
-/** Whether nothing is left to do. */
-function isSo(vf: VfStatus, address: Address): boolean {
+/** Whether the function and its devices already have an address. */
+function hasAddress(vf: VfStatus, address: Address): boolean {
   if (!vf.ready) return false;
   if ("mac" in address) {
     const { mac } = address;
-    return vf.adminMac === mac && vf.effectiveMac === mac && hasGuidOf(vf, mac);
+    return vf.adminMac === mac && vf.effectiveMac === mac && matchesGuid(vf, mac);
   }
   const guid = formatGuid(address.guid);
   return [vf.adminNodeGuid, vf.adminPortGuid, vf.nodeGuid].every((one) => one === guid);
 }
 
-function refuseOwned(kernel: NodeKernel, vf: VfStatus, address: Address): void {
+function assertNotTaken(kernel: NodeKernel, vf: VfStatus, address: Address): void {
   const pfs = kernel.listPhysicalFunctions();
   const text = "mac" in address ? address.mac : formatGuid(address.guid);
   const owner = findOwner(text, pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
     `Cannot give ${nameOf(vf)} ${formatAddress(address)}: ${owner} has it`,
-    '"rdma-cni vf-mac list" tells all addresses.',
+    '"rdma-cni vf-mac list" shows all addresses.',
   );
 }
 
-function wrongKind(pf: string, isGuid: boolean): CommandError {
+function addressKindError(pf: string, isGuid: boolean): CommandError {
   return isGuid
     ? new CommandError(
-      `Cannot give a GUID: ${pf} is no InfiniBand port`,
+      `Cannot give a GUID: ${pf} is not an InfiniBand port`,
       "Leave out --guid and give a MAC address.",
     )
     : new CommandError(`Cannot give a MAC address: ${pf} is an InfiniBand port`, "Give a GUID, with --guid.");

@@ -17,7 +17,8 @@ export class MemoryRig implements Rig, Disposable {
   #nextIndex = 50;
   #finish: () => void = () => {};
 
-  constructor() {
+  constructor(readonly hasNamesPerNetns: boolean) {
+    this.#kernel.namesPerNetns = hasNamesPerNetns;
     const { paths, held, devices, bus, virtualFunctions } = this.#kernel;
     devices.length = 0;
     bus.clear();
@@ -154,16 +155,17 @@ export class MemoryRig implements Rig, Disposable {
     this.#kernel.virtualFunctions.splice(number, 1, { ...this.#kernel.virtualFunctions[number]!, mac });
   }
 
-  moveDevice(name: string, _from: string, to: string): void {
-    this.#kernel.place(this.#device(name), this.#space(to));
+  moveDevice(name: string, from: string, to: string): void {
+    this.#kernel.place(this.#device(name, from), this.#space(to));
   }
 
-  renameDevice(name: string, _netns: string, newName: string): void {
-    this.#device(name).name = newName;
+  renameDevice(name: string, netns: string, newName: string): void {
+    this.#device(name, netns).name = newName;
   }
 
-  #device(name: string): Device {
-    return this.#kernel.devices.find((device) => device.name === name)!;
+  #device(name: string, netns: string): Device {
+    const space = this.#space(netns);
+    return this.#kernel.devices.find((device) => device.name === name && device.space === space)!;
   }
 
   unbind({ deviceId }: NodeFunction): void {
@@ -193,17 +195,17 @@ export class MemoryRig implements Rig, Disposable {
     this.#kernel.onMove = (device) => device === last ? EOPNOTSUPP : undefined;
   }
 
-  addSubdevice(name: string, parent: string): void {
-    const { deviceId } = this.#device(parent);
+  addSubdevice(name: string, parent: string, netns = "host"): void {
+    const { deviceId } = this.#device(parent, netns);
     delete this.#kernel.addDevice(deviceId, this.#nextIndex++, { name, parent }).uverbs;
   }
 
   removeSubdevice(name: string): void {
-    this.#kernel.devices.splice(this.#kernel.devices.indexOf(this.#device(name)), 1);
+    this.#kernel.devices.splice(this.#kernel.devices.indexOf(this.#device(name, "host")), 1);
   }
 
   useDevice(name: string): void {
-    this.#device(name).resources!.push({ kind: "ctx", count: 1n });
+    this.#device(name, "host").resources!.push({ kind: "ctx", count: 1n });
   }
 
   setMode(mode: "exclusive" | "shared"): void {

@@ -53,6 +53,6 @@ Deno.test("the kernel's words are quoted", () => {
   const { message } = new NetlinkError("move RDMA device 3", 17, 'name "a"\nis taken');
   assertEquals(
     message,
-    'Cannot move RDMA device 3: EEXIST (17), exists already; the kernel says "name \\"a\\"\\nis taken"',
+    'Cannot move RDMA device 3: EEXIST (17), already exists; the kernel says "name \\"a\\"\\nis taken"',
   );
 });

@@ -92,7 +92,7 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
     new RegExp(`^eth0 \\(${pf().deviceId}\\), driver igb: 7 of 7 VFs$`),
   );
   assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
-  assert.equal(textOf(findings, "devices"), `in the host's namespace: ${(await rdmaNames()).join(", ")}`);
+  assert.equal(textOf(findings, "devices"), `in the host namespace: ${(await rdmaNames()).join(", ")}`);
   assert.equal(textOf(findings, "records"), "none");
   assert.match(textOf(findings, "networks"), /: 10-roce\.conflist$/);
   assert.match(textOf(findings, "plugin"), /^\/opt\/cni\/bin\/rdma is version \d/);
@@ -111,7 +111,7 @@ doctorCase("a pod's devices are told with the pod, and its record fits", async (
   assertFaults(findings, []);
   const inPod = `in /run/netns/pod: ${rdmaDevice} (container container1, net1, network net)`;
   assert.ok(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
-  assert.match(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that fit/);
+  assert.match(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that match/);
   assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
   assertQuiet(await attachment(deviceId).del());
 });
@@ -123,7 +123,7 @@ doctorCase("a node in shared mode", async () => {
   assertFaults(findings, [
     /^problem mode: shared now, want exclusive.*after a reboot exclusive.* -> reboot$/,
   ]);
-  assert.equal(textOf(findings, "devices"), `seen by every namespace: ${(await rdmaNames()).join(", ")}`);
+  assert.equal(textOf(findings, "devices"), `visible in every namespace: ${(await rdmaNames()).join(", ")}`);
 });
 
 doctorCase("a node that is half configured", async () => {
@@ -150,7 +150,7 @@ doctorCase("a node that is half configured", async () => {
   assertFaults(findings, [
     new RegExp(`^problem vfs: ${netdev}: VF 1: .* -> /opt/cni/bin/rdma vf-mac init ${netdev}$`),
     new RegExp(`^warning vfs: ${netdev}: VF 6: no driver is bound -> for vf in \\S+; do echo`),
-    new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin tells of -> `),
+    new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin mentions -> `),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
     /^warning records: net-go-net1 is stale: .* -> rm \/var\/lib\/cni\/rdma\/net-go-net1$/,
     /^problem networks: .*10-wrong\.conflist: "rdma" stands before "sriov"/,
@@ -264,7 +264,7 @@ vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits a
       async () => (await sh("grep -qx multus-daemon /proc/[0-9]*/comm")).code === 0,
     );
     assertFaults(await doctor(), [
-      /^problem plugin: .* without launcher: .* thick Multus cannot start it -> /,
+      /^problem plugin: .* without launcher: .* thick Multus 4\.1\.0 and newer cannot start it -> /,
       /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,
       /^warning multus: .* 100m, want 500m or none/,
     ]);

@@ -182,7 +182,7 @@ vmCase("qos: a device that RDMA CM does not take is told so, and nothing is chan
   rebind(vf(0).deviceId);
   const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
-  const words = `default ToS of RDMA device "${rdmaDevice}".*No such device.*that can do RDMA CM`;
+  const words = `default ToS of RDMA device "${rdmaDevice}".*No such device.*that supports RDMA CM`;
   assertError(await withQos(deviceId).add(), 103, new RegExp(words));
   assert.deepEqual(groups(), []);
   assertNothingLeft();

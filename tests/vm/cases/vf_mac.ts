@@ -186,7 +186,7 @@ vfMacCase("a function whose netdev is in a pod is refused and named, unless forc
   await assertUnchanged(async () => {
     assertRefused(
       await rdmaCni(set),
-      /Cannot touch VF 0 of .*: its netdev "net1" is in \/run\/netns\/pod.*--force/,
+      /Cannot change VF 0 of .*: its netdev "net1" is in \/run\/netns\/pod.*--force/,
     );
   });
   const forced = await rdmaCni(`${set} --force`);
@@ -229,7 +229,7 @@ vfMacCase("a function that a record of the plugin names is refused", async (netd
   await assertUnchanged(async () => {
     assertRefused(
       await rdmaCni(set),
-      /container "container1" has it as "net1", says the record .*net-container1-net1/,
+      /container "container1" has it as "net1", according to the record .*net-container1-net1/,
     );
   });
   writeRecord(file!, { ...record, bootID: "an earlier boot" });
@@ -276,7 +276,7 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   assertRefused(
     set,
     new RegExp(
-      `Cannot bring back VF 3 .* left without driver; .*"igbvf".*EBUSY.* for 1 s \\| .*echo ${deviceId} > ` +
+      `Cannot rebind VF 3 .* now has no driver; .*"igbvf".*EBUSY.* for 1 s \\| .*echo ${deviceId} > ` +
         "/sys/bus/pci/drivers/igbvf/bind",
     ),
   );
@@ -305,7 +305,7 @@ vfMacCase("a driver that makes no RDMA device is reported", async (netdev) => {
   setSimParameter("no_rdma", true);
   assertRefused(
     await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --timeout 1`),
-    /driver is bound but made no RDMA device within 1 s, twice/,
+    /driver is bound but created no RDMA device within 1 s, twice/,
   );
   assert.notEqual(again({ deviceId: vfs()[3]!.deviceId }).netdev, undefined);
 });
@@ -333,10 +333,10 @@ vfMacCase("addresses that are malformed or that somebody has are refused", async
   await assertAllRefused([
     [`set ${netdev} 3 03:03:00:00:77:01`, /multicast/, 2],
     [`set ${netdev} 3 ${NO_MAC}`, /all zeros/, 2],
-    [`set ${netdev} 3 02:03:00:00:77`, /no MAC address/, 2],
+    [`set ${netdev} 3 02:03:00:00:77`, /not a MAC address/, 2],
     [`set ${netdev} 3 ${HOST_MACS[4]}`, new RegExp(`VF 4 of ${netdev} has it`)],
     [`set ${netdev} 3 ${pf().mac}`, new RegExp(`PF ${netdev} has it`)],
-    [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /no InfiniBand port/],
+    [`set ${netdev} 3 0203:00ff:fe00:7701 --guid`, /not an InfiniBand port/],
   ]);
 });
 
@@ -344,9 +344,9 @@ vfMacCase("functions that are not there, or are none, are refused", async (netde
   await assertAllRefused([
     [`set ${netdev} 7 ${NEW_MAC}`, /Cannot find VF 7 .* VFs 0 to 6/],
     [`set eth99 3 ${NEW_MAC}`, /no network interface of that name/],
-    [`set ${vf(0).netdev} 3 ${NEW_MAC}`, /it is no SR-IOV physical function/],
-    [`init ${netdev} lo`, /"lo": it is no SR-IOV physical function/],
-    [`list lo`, /it is no SR-IOV physical function/],
+    [`set ${vf(0).netdev} 3 ${NEW_MAC}`, /it is not an SR-IOV physical function/],
+    [`init ${netdev} lo`, /"lo": it is not an SR-IOV physical function/],
+    [`list lo`, /it is not an SR-IOV physical function/],
   ]);
 });
 

@@ -13,6 +13,7 @@ const FOR_EVER_MS = 300_000;
 /** The simulated node as scenarios use it. What they change the harness undoes. */
 export class VmRig implements Rig {
   readonly directory = STATE_DIRECTORY;
+  readonly hasNamesPerNetns = Number(/^\d+\.\d+/.exec(Deno.osRelease())) >= 7.3;
 
   pf(): NodeFunction {
     return functions.pf();
@@ -27,15 +28,19 @@ export class VmRig implements Rig {
   }
 
   async listDevices(): Promise<PlacedDevice[]> {
-    const places = new Map<string, { place: string; index: number }>();
+    const left: { name: string; place: string; index: number }[] = [];
     for (const place of ["host", ...netns.netnsNames()]) {
       for (const { name, index } of await rdma.rdmaDevices(place === "host" ? undefined : place)) {
-        places.set(name, { place, index });
+        left.push({ name, place, index });
       }
     }
-    return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId }) =>
+    return [functions.pf(), ...functions.vfs(), ...functions.sfs()].flatMap(({ deviceId, rdmaDevices }) =>
       functions.deviceNames(deviceId).map((name) => {
-        return { deviceId, name, place: "away", index: undefined, ...places.get(name) };
+        // The host and pods may have devices of one name; sysfs shows the functions of the host's.
+        const isHere = rdmaDevices.includes(name);
+        const at = left.findIndex((one) => one.name === name && (one.place === "host") === isHere);
+        const [found] = at < 0 ? [] : left.splice(at, 1);
+        return { deviceId, place: "away", index: undefined, ...found, name };
       })
     );
   }
@@ -109,12 +114,13 @@ export class VmRig implements Rig {
     await shOk(`ip link set ${functions.pf().netdev} vf ${number} mac ${mac}`);
   }
 
-  moveDevice(name: string, from: string, to: string): Promise<void> {
-    return to === "host" ? rdma.hostRdmaDevices(name, from) : rdma.rdmaToNetns(name, to);
+  async moveDevice(name: string, from: string, to: string): Promise<void> {
+    if (to === "host") await rdma.hostRdmaDevices(name, from);
+    else await shOk(inPlace(from, `rdma dev set ${name} netns ${to}`));
   }
 
   async renameDevice(name: string, place: string, newName: string): Promise<void> {
-    await shOk(rdma.inNetns(place === "host" ? undefined : place, `rdma dev set ${name} name ${newName}`));
+    await shOk(inPlace(place, `rdma dev set ${name} name ${newName}`));
   }
 
   unbind({ deviceId }: NodeFunction): void {
@@ -132,8 +138,8 @@ export class VmRig implements Rig {
     this.rebind(of, deviceCount);
   }
 
-  async addSubdevice(name: string, parent: string, netns?: string): Promise<void> {
-    await shOk(rdma.inNetns(netns, `rdma dev add ${name} type SMI parent ${parent}`));
+  async addSubdevice(name: string, parent: string, netns = "host"): Promise<void> {
+    await shOk(inPlace(netns, `rdma dev add ${name} type SMI parent ${parent}`));
   }
 
   async removeSubdevice(name: string): Promise<void> {
@@ -155,4 +161,9 @@ export class VmRig implements Rig {
     const { code, stdout, json, stderr } = await plugin({ ...call, wrapper } as Parameters<typeof plugin>[0]);
     return { code, output: stdout, json, log: stderr };
   }
+}
+
+/** A command of the shell, to be run on the host or in a namespace. */
+function inPlace(place: string, command: string): string {
+  return rdma.inNetns(place === "host" ? undefined : place, command);
 }

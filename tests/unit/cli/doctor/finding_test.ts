@@ -42,7 +42,7 @@ for (
       /as root/,
     ],
     ["the kernel's refusal", new NetlinkError("list", 22), /Cannot list/, /kernel log/],
-    ["a namespace", new NetnsError("/run/netns/a", "other", undefined), /no network namespace/, /./],
+    ["a namespace", new NetnsError("/run/netns/a", "other", undefined), /not a network namespace/, /./],
     ["libmnl", new LibmnlMissing("Cannot open libmnl"), /libmnl/, /install/],
     ["a command's failure", new CommandError("Cannot ask", "Upgrade it"), /ask/, /^Upgrade it$/],
     ["anything else", new TypeError("odd"), /odd/, /repair/],

@@ -22,7 +22,7 @@ for (
       "a copy without launcher under thick Multus",
       text(`rdma-cni ${VERSION}\n`),
       "problem",
-      /without launcher: from 4\.1\.0 on thick Multus cannot start it$/,
+      /without launcher: thick Multus 4\.1\.0 and newer cannot start it$/,
       { ...COPY, hasThickMultus: true },
     ],
     [

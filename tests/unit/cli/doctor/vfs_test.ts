@@ -1,5 +1,5 @@
 import { judgeVfs } from "../../../../src/cli/doctor/devices.ts";
-import type { VfStatus } from "../../../../src/cli/vf_mac/list.ts";
+import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
@@ -51,7 +51,7 @@ Deno.test("a VF that lacks something and that the host uses is a warning with wh
   assertEquals(lines(vf(0, { ...WITHOUT_GUID, usedByHost }), vf(1, WITHOUT_GUID), vf(2, { usedByHost })), [
     "ok: 1 of 3 ready for RDMA CM",
     `warning: eth0: VF 0: node GUID is zero, but the host uses it: ${usedByHost} -> ` +
-    "if it is meant for pods take it from the host, then rdma vf-mac init eth0",
+    "if it is for pods, stop what uses it on the host, then rdma vf-mac init eth0",
     "problem: eth0: VF 1: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
   ]);
 });
@@ -67,6 +67,6 @@ Deno.test("VFs without driver or RDMA device are warnings", () => {
   assertEquals(lines(unbound, { ...unbound, number: 1, deviceId: "0000:3b:00.3" }, bare), [
     "warning: eth0: VF 0, 1: no driver is bound -> " +
     "for vf in 0000:3b:00.2 0000:3b:00.3; do echo $vf > /sys/bus/pci/drivers_probe; done",
-    "warning: eth0: VF 2: no RDMA device -> load the RDMA module that goes with driver mlx5_core",
+    "warning: eth0: VF 2: no RDMA device -> load the RDMA module of driver mlx5_core",
   ]);
 });

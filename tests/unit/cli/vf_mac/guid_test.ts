@@ -1,5 +1,5 @@
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
-import { fitsMac, formatGuid, guidOfMac, parseGuid, portGuidOf } from "../../../../src/cli/vf_mac/mac.ts";
+import { formatGuid, guidOfMac, matchesMac, parseGuid, portGuidOf } from "../../../../src/cli/vf_mac/mac.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const MAC = "02:03:00:00:48:56";
@@ -60,6 +60,6 @@ for (
   ]
 ) {
   Deno.test(`a GUID that is ${name} ${fits ? "fits" : "does not fit"}`, () => {
-    assertEquals(fitsMac(guid, MAC, driver), fits);
+    assertEquals(matchesMac(guid, MAC, driver), fits);
   });
 }

@@ -11,13 +11,13 @@ for (const text of ["02:03:00:0a:48:56", "02:03:00:0A:48:56", "02-03-00-0a-48-56
 
 for (
   const [text, reason] of [
-    ["", "no MAC address"],
-    ["02:03:00:0a:48", "no MAC address"],
-    ["02:03:00:0a:48:56:57", "no MAC address"],
-    ["02:03:00:0a:48:5g", "no MAC address"],
-    ["2:3:0:a:48:56", "no MAC address"],
-    ["0203000a4856", "no MAC address"],
-    [" 02:03:00:0a:48:56", "no MAC address"],
+    ["", "not a MAC address"],
+    ["02:03:00:0a:48", "not a MAC address"],
+    ["02:03:00:0a:48:56:57", "not a MAC address"],
+    ["02:03:00:0a:48:5g", "not a MAC address"],
+    ["2:3:0:a:48:56", "not a MAC address"],
+    ["0203000a4856", "not a MAC address"],
+    [" 02:03:00:0a:48:56", "not a MAC address"],
     [NO_MAC, "all zeros"],
     ["01:00:5e:00:00:01", "multicast"],
     ["ff:ff:ff:ff:ff:ff", "multicast"],

@@ -1,6 +1,6 @@
-import type { VfStatus } from "../../../../src/cli/vf_mac/list.ts";
+import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
-import { type Choice, chooseMac, findNeed, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
+import { chooseMac, findNeed, type PlanOptions, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/kernel.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
@@ -33,7 +33,7 @@ function vf(more: Partial<VfStatus> = {}): VfStatus {
   };
 }
 
-function only(...names: string[]): Choice {
+function only(...names: string[]): PlanOptions {
   return { names, rdmaPfs: names, forced: [] };
 }
 
@@ -134,7 +134,7 @@ Deno.test("an address that another function has, or is planned to have, is an ob
 Deno.test("without a permanent address nothing can be derived", () => {
   const { permanentAddress: _, ...old } = PF;
   assertEquals(planSteps([old], [vf()], only("eth0")).map(({ mac }) => mac), [
-    { obstacle: "the kernel tells no permanent address of eth0" },
+    { obstacle: "the kernel knows no permanent address of eth0" },
   ]);
   assertEquals(planSteps([old], [vf({ adminMac: ADMIN })], only("eth0")).map(({ mac }) => mac), [ADMIN]);
 });

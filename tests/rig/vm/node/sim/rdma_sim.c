@@ -335,6 +335,10 @@ static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 	sim->ib.phys_port_cnt = 1;
 	sim->ib.num_comp_vectors = 1;
 	strscpy(sim->ib.node_desc, "rdma_sim", sizeof(sim->ib.node_desc));
+#if !KERNEL_FROM(5, 11) /* Later ones allow all that there are operations for. */
+	sim->ib.uverbs_cmd_mask = BIT_ULL(IB_USER_VERBS_CMD_GET_CONTEXT) |
+				  BIT_ULL(IB_USER_VERBS_CMD_ALLOC_PD);
+#endif
 	ib_set_device_ops(&sim->ib, &sim_ops);
 	if (!immovable || number < immovable)
 		ib_set_device_ops(&sim->ib, &sim_movable_ops);

@@ -1,21 +1,22 @@
+/** Gives virtual functions addresses, and verifies that their drivers take them. */
 import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { takeLock } from "../../plugin/node.ts";
 import { CommandError } from "../errors.ts";
 import type { VfNode } from "./find.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./list.ts";
-import { fitsMac, formatGuid } from "./mac.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
+import { formatGuid, matchesMac } from "./mac.ts";
 import { type Rebind, rebindAll } from "./rebind.ts";
 
-/** What a virtual function is to have: a MAC address, or on InfiniBand a GUID. */
+/** A MAC address, or on InfiniBand a GUID. */
 export type Address = { readonly mac: string } | { readonly guid: bigint };
 
-/** A virtual function and what it is to have. */
+/** A virtual function and the address to set. */
 export interface Assignment {
   readonly pf: PhysicalFunction;
   readonly vf: VfStatus;
   readonly address: Address;
-  /** Its driver must make an RDMA device. */
+  /** Its driver must create an RDMA device. */
   readonly expectsRdma: boolean;
 }
 
@@ -25,13 +26,13 @@ export function formatAddress(address: Address): string {
 }
 
 /**
- * Gives virtual functions their administrative addresses, has their drivers take them, side by side, and verifies what
- * came of it. A function that is for virtual machines is not rebound: the machine takes the address when it starts.
+ * Sets the administrative addresses of virtual functions, rebinds their drivers, all at once, and verifies
+ * the result. A function for virtual machines is not rebound: the machine takes the address when it starts.
  *
- * @param timeoutMs see {@linkcode rebindAll}; undefined leaves the drivers as they are
- * @returns for each the virtual function as it is now, or what the kernel refused, or what its driver did not do
+ * @param timeoutMs see {@linkcode rebindAll}; undefined does not rebind
+ * @returns for each the virtual function as it is now, or why it does not have the address
  */
-export async function give(
+export async function assignAddresses(
   kernel: NodeKernel,
   assignments: readonly Assignment[],
   timeoutMs: number | undefined,
@@ -39,7 +40,7 @@ export async function give(
   const outcomes = new Map<Assignment, VfStatus | Error>();
   const rebinds = new Map<Assignment, Rebind>();
   for (const assignment of assignments) {
-    const refusal = order(kernel, assignment);
+    const refusal = trySet(kernel, assignment);
     if (refusal) outcomes.set(assignment, refusal);
     else if (timeoutMs !== undefined && !isForVirtualMachines(assignment.vf.driver)) {
       const { pf, vf, expectsRdma: rdmaDevice } = assignment;
@@ -59,8 +60,24 @@ export async function give(
   return outcomes;
 }
 
+/** Whether a function's node GUID, if it has one, matches an address. */
+export function matchesGuid({ nodeGuid, driver }: VfStatus, mac: string): boolean {
+  return nodeGuid === undefined || matchesMac(BigInt(`0x${nodeGuid.replaceAll(":", "")}`), mac, driver);
+}
+
+/**
+ * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half
+ * done.
+ *
+ * @throws {CniError} when a call of the plugin holds it for 30 seconds, or the directory cannot be created
+ */
+export function lockPlugin({ kernel, state }: VfNode): Disposable {
+  state.create();
+  return takeLock(kernel, state.directory);
+}
+
 /** @returns the kernel's refusal */
-function order(kernel: NodeKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
+function trySet(kernel: NodeKernel, { pf, vf, address }: Assignment): NetlinkError | undefined {
   try {
     if ("mac" in address) kernel.setVfMac(pf, vf.number, address.mac);
     else kernel.setVfGuid(pf, vf.number, address.guid);
@@ -80,7 +97,7 @@ function verify(
   const current = pfs.find(({ name }) => name === pf.name);
   const now = vfs.find(({ deviceId }) => deviceId === vf.deviceId);
   const fault = !current || !now
-    ? "it is not there any more"
+    ? "it is gone"
     : "mac" in address
     ? findMacFault(current, now, address.mac, isRebound)
     : findGuidFault(now, formatGuid(address.guid), isRebound);
@@ -103,28 +120,13 @@ function findMacFault(
         `(ip link set ${pf.name} up)`;
     return `its netdev has ${vf.effectiveMac}${cause}`;
   }
-  if (hasGuidOf(vf, mac)) return undefined;
-  return `${vf.reason ?? "node GUID does not fit the MAC address"} (${vf.rdmaDevice} has ${vf.nodeGuid})`;
-}
-
-/** Whether a function's node GUID can be that of an address; so it is if it has none. */
-export function hasGuidOf({ nodeGuid, driver }: VfStatus, mac: string): boolean {
-  return nodeGuid === undefined || fitsMac(BigInt(`0x${nodeGuid.replaceAll(":", "")}`), mac, driver);
+  if (matchesGuid(vf, mac)) return undefined;
+  return `${vf.reason ?? "node GUID does not match the MAC address"} (${vf.rdmaDevice} has ${vf.nodeGuid})`;
 }
 
 function findGuidFault(vf: VfStatus, guid: string, isRebound: boolean): string | undefined {
-  const { adminNodeGuid = guid, adminPortGuid = guid, nodeGuid = guid } = vf; // not all drivers show them
+  const { adminNodeGuid = guid, adminPortGuid = guid, nodeGuid = guid } = vf; // some drivers do not show them
   if (adminNodeGuid !== guid) return `its administrative node GUID is ${adminNodeGuid}`;
   if (adminPortGuid !== guid) return `its administrative port GUID is ${adminPortGuid}`;
   return isRebound && nodeGuid !== guid ? `its RDMA device ${vf.rdmaDevice} has ${nodeGuid}` : undefined;
-}
-
-/**
- * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half done.
- *
- * @throws {CniError} when a call of the plugin has it for 30 seconds, or the directory cannot be made
- */
-export function lockPlugin({ kernel, state }: VfNode): Disposable {
-  state.create();
-  return takeLock(kernel, state.directory);
 }

@@ -1,42 +1,37 @@
+/** Where the netdevs and RDMA devices are that the host namespace does not have. */
 import type { LinkDetails, Netns, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/kernel.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 
-/** Something and where it was found. */
-export interface Located<T> {
-  readonly found: T;
-  /** The namespace's path, or its number in words. */
+/** A device, and where it is. */
+export interface Location<T> {
+  readonly device: T;
+  /** The path of the namespace, or its number in words. */
   readonly netns: string;
   /** A process that holds the namespace, and its container. */
   readonly heldBy?: string;
 }
 
-/** What other namespaces have, searched once for many functions. */
-export class Whereabouts {
-  readonly #links: Located<LinkDetails>[] = [];
-  readonly #nodes: (Located<RdmaNode> & { readonly uverbs: string })[] = [];
+/** The devices of all namespaces but the host's. */
+export interface DeviceLocations {
+  readonly links: readonly Location<LinkDetails>[];
+  readonly rdmaNodes: readonly (Location<RdmaNode> & { readonly uverbs: string | undefined })[];
+}
 
-  constructor(kernel: NodeKernel) {
-    for (const other of kernel.listOtherNetns().namespaces) {
-      using netns = open(kernel, other);
-      if (!netns) continue;
-      const where = describe(other);
-      for (const found of kernel.listLinks(netns)) this.#links.push({ found, ...where });
-      for (const found of listRdmaNodes(kernel, netns)) {
-        this.#nodes.push({ found, ...where, uverbs: netns.getUverbs(found.index) ?? "" });
-      }
+/** Searches all namespaces but the host's. */
+export function locateDevices(kernel: NodeKernel): DeviceLocations {
+  const links: DeviceLocations["links"][number][] = [];
+  const rdmaNodes: DeviceLocations["rdmaNodes"][number][] = [];
+  for (const other of kernel.listOtherNetns().namespaces) {
+    using netns = open(kernel, other);
+    if (!netns) continue;
+    const where = describe(other);
+    for (const device of kernel.listLinks(netns)) links.push({ device, ...where });
+    for (const device of listRdmaNodes(kernel, netns)) {
+      rdmaNodes.push({ device, ...where, uverbs: netns.getUverbs(device.index) });
     }
   }
-
-  /** The netdev of a PCI function (kernel 5.14). */
-  netdevOf(deviceId: string): Located<LinkDetails> | undefined {
-    return this.#links.find(({ found }) => found.parentDevice === deviceId);
-  }
-
-  /** The RDMA devices that belong to some uverbs devices. */
-  rdmaNodesOf(uverbs: readonly string[]): Located<RdmaNode>[] {
-    return this.#nodes.filter((node) => uverbs.includes(node.uverbs));
-  }
+  return { links, rdmaNodes };
 }
 
 /** The RDMA devices of a namespace; none when the kernel has no RDMA subsystem. */
@@ -49,7 +44,7 @@ export function listRdmaNodes(kernel: NodeKernel, netns: Netns): RdmaNode[] {
   }
 }
 
-/** Opens a namespace by whatever leads to it. A process may end, or a path go, meanwhile. */
+/** Opens a namespace by whatever leads to it. Meanwhile a process may end, or a path be removed. */
 function open(kernel: NodeKernel, { inode, paths, processes }: OtherNetns): Netns | undefined {
   const inside = processes.filter(({ onlyOpen }) => !onlyOpen).map(({ pid }) => `/proc/${pid}/ns/net`);
   const held = function* () {
@@ -63,7 +58,7 @@ function open(kernel: NodeKernel, { inode, paths, processes }: OtherNetns): Netn
   return undefined;
 }
 
-function describe({ inode, paths, processes }: OtherNetns): Omit<Located<never>, "found"> {
+function describe({ inode, paths, processes }: OtherNetns): Omit<Location<never>, "device"> {
   const netns = paths[0] ?? `network namespace ${inode}`;
   const first = processes.find(({ onlyOpen }) => !onlyOpen) ?? processes[0];
   if (!first) return { netns };
