@@ -17,7 +17,7 @@ export const ErrorCode = {
   rdmaUnavailable: 100,
   rdmaModeShared: 101,
   libmnlMissing: 102,
-  qosUnavailable: 103,
+  featureUnavailable: 103,
 
   deviceNotFound: 110,
   deviceInUse: 111,

@@ -38,6 +38,15 @@ export interface Netns extends Disposable {
   /** @throws {NetlinkError} EEXIST when the name is taken */
   renameRdmaDevice(index: number, name: string): void;
   /**
+   * Makes a Soft-RoCE device on a netdev of this namespace. The device appears in the initial namespace.
+   *
+   * @throws {NetlinkError} EINVAL when module rdma_rxe is not there (nldev.c, nldev_newlink), EEXIST when the netdev has
+   *   such a device already (rxe.c, rxe_newlink)
+   */
+  addSoftRoceDevice(name: string, netdev: string): void;
+  /** @throws {NetlinkError} EINVAL when this namespace has no such device, or it is one of an adapter */
+  removeSoftRoceDevice(index: number): void;
+  /**
    * The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none or is elsewhere.
    */
   getUverbs(index: number): string | undefined;

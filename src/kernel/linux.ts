@@ -166,6 +166,15 @@ class LinuxNetns implements Netns {
     rdma.renameDevice(this.socket(NETLINK_RDMA), index, name);
   }
 
+  addSoftRoceDevice(name: string, netdev: string): void {
+    const socket = this.socket(NETLINK_RDMA);
+    inNetns(this.#netns, () => rdma.addSoftRoceDevice(socket, name, netdev));
+  }
+
+  removeSoftRoceDevice(index: number): void {
+    rdma.removeSoftRoceDevice(this.socket(NETLINK_RDMA), index);
+  }
+
   getUverbs(index: number): string | undefined {
     return rdma.getUverbs(this.socket(NETLINK_RDMA), index);
   }

@@ -78,6 +78,20 @@ export function renameDevice(socket: NetlinkSocket, index: number, name: string)
   );
 }
 
+/**
+ * Makes a Soft-RoCE device on a netdev of the socket's namespace. The device appears in the initial namespace (Linux
+ * 6.12 and 7.3).
+ */
+export function addSoftRoceDevice(socket: NetlinkSocket, name: string, netdev: string): void {
+  const what = `make Soft-RoCE device ${JSON.stringify(name)} on ${JSON.stringify(netdev)}`;
+  socket.request(what, nldev.newLinkRequest(name, "rxe", netdev));
+}
+
+/** Removes a Soft-RoCE device that the socket's namespace has. */
+export function removeSoftRoceDevice(socket: NetlinkSocket, index: number): void {
+  socket.request(`remove Soft-RoCE device ${index}`, nldev.deleteLinkRequest(index));
+}
+
 /** The uverbs character device of a device, or undefined when the socket's namespace has none. */
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;

@@ -21,6 +21,8 @@ const RDMA_NL_NLDEV = 5;
 
 const RDMA_NLDEV_CMD_GET = 1;
 const RDMA_NLDEV_CMD_SET = 2;
+const RDMA_NLDEV_CMD_NEWLINK = 3;
+const RDMA_NLDEV_CMD_DELLINK = 4;
 const RDMA_NLDEV_CMD_SYS_GET = 6;
 const RDMA_NLDEV_CMD_SYS_SET = 7;
 const RDMA_NLDEV_CMD_RES_GET = 9;
@@ -33,6 +35,8 @@ const RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME = 17;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR = 18;
+const RDMA_NLDEV_ATTR_NDEV_NAME = 51;
+const RDMA_NLDEV_ATTR_LINK_TYPE = 65;
 const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 const RDMA_NLDEV_NET_NS_FD = 68;
 const RDMA_NLDEV_ATTR_CHARDEV_TYPE = 69;
@@ -87,6 +91,20 @@ export function renameDeviceRequest(index: number, name: string): Request {
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
     text(RDMA_NLDEV_ATTR_DEV_NAME, name),
   ]);
+}
+
+/** Makes an RDMA device in software. @param type of the driver: "rxe" @param netdev in the socket's namespace */
+export function newLinkRequest(name: string, type: string, netdev: string): Request {
+  return order(RDMA_NLDEV_CMD_NEWLINK, [
+    text(RDMA_NLDEV_ATTR_DEV_NAME, name),
+    text(RDMA_NLDEV_ATTR_LINK_TYPE, type),
+    text(RDMA_NLDEV_ATTR_NDEV_NAME, netdev),
+  ]);
+}
+
+/** Removes an RDMA device that was made in software, and no other. */
+export function deleteLinkRequest(index: number): Request {
+  return order(RDMA_NLDEV_CMD_DELLINK, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
 /** Asks for the subsystem's settings, the namespace mode among them. */

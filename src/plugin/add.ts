@@ -14,14 +14,15 @@ import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass } from "./qos.ts";
 import {
-  type Attachment,
   attachmentOf,
   type AttachmentRecord,
   isRecordOf,
   type OwnRecord,
+  type RecordedDevice,
 } from "./record.ts";
 import { DevicePorts, requireReady } from "./ready.ts";
 import { restoreDevices } from "./restore.ts";
+import { makeSoftRoceDevice, softRoceId } from "./soft_roce.ts";
 import { messageOf } from "../sys/errno.ts";
 
 /**
@@ -78,12 +79,9 @@ function placeDevices(
   const { kernel, state } = node;
   requireExclusiveMode(kernel);
   const links = getPodLinks(call, pod);
-  const deviceId = resolveDeviceId(call, kernel, () => links.get(environment.ifname));
-  // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
-  if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
+  const deviceId = config.softRoce ? softRoceId(call, links) : findFunction(call, node, pod, links);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
-  const attachment = attachmentOf(call);
-  const file = state.fileOf(attachment);
+  const file = state.fileOf(attachmentOf(call));
 
   state.create();
   using _lock = takeLock(kernel, state.directory);
@@ -95,12 +93,21 @@ function placeDevices(
   }
   if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
-  const acquired = acquireDevices(call, node, file, deviceId, pod);
-  const devices = planNames(call, node, pod, acquired, template);
-  let record = newRecord(attachment, deviceId, devices, node, pod);
-  state.save(record);
+  let record = newRecord(call, deviceId, node, pod);
   using rollback = new DisposableStack();
-  rollback.defer(() => tryToUndo(call.log, file, () => undo(call, node, { file, ...record })));
+  rollback.defer(() => {
+    if (record.devices.length > 0) tryToUndo(call.log, file, () => undo(call, node, { file, ...record }));
+  });
+  const save = (devices: readonly RecordedDevice[]): void => {
+    const next = { ...record, devices };
+    state.save(next);
+    record = next;
+  };
+  const acquired = config.softRoce
+    ? [makeSoftRoceDevice(call, node, pod, save)]
+    : acquireDevices(call, node, file, deviceId, pod);
+  const devices = planNames(call, node, pod, acquired, template);
+  save(devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })));
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
@@ -117,6 +124,14 @@ function placeDevices(
   finish(call, node, record, pod, deviceInfo);
   rollback.move();
   return { record, isNew: true };
+}
+
+/** The function of the attachment. @throws {CniError} 110 when there is none, 115 when its IPoIB interface is the pod's */
+function findFunction(call: Call, { kernel }: Node, pod: Netns, links: PodLinks): string {
+  const deviceId = resolveDeviceId(call, kernel, () => links.get(call.environment.ifname));
+  // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
+  if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
+  return deviceId;
 }
 
 /**
@@ -149,19 +164,15 @@ function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
   );
 }
 
-function newRecord(
-  attachment: Attachment,
-  deviceId: string,
-  devices: readonly PlannedDevice[],
-  { kernel }: Node,
-  pod: Netns,
-): OwnRecord {
+/** A record without devices yet. */
+function newRecord(call: Call, deviceId: string, { kernel }: Node, pod: Netns): OwnRecord {
   const { path, inode } = pod;
   const cookie = pod.getCookie();
   return {
-    attachment,
+    attachment: attachmentOf(call),
     deviceId,
-    devices: devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })),
+    devices: [],
+    ...(call.config.softRoce ? { softRoce: true } : {}),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),

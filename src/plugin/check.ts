@@ -41,6 +41,7 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
     return requireReady(call, node.kernel, pod, record, ports);
   }
   // An ADD that found no RDMA device left no record.
+  if (call.config.optional && call.config.softRoce) return;
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
   }

@@ -30,10 +30,12 @@ export interface NetworkConfig extends Config {
   /** Whether a physical function's own device may be moved. */
   readonly allowPf: boolean;
   readonly rdmaDevices: RdmaSelection;
+  /** Whether to make a Soft-RoCE device on the pod's interface; then there is no function. */
+  readonly softRoce: boolean;
   /** Whether a pod may go without when the node or the function has no RDMA device. */
   readonly optional: boolean;
   readonly onSharedMode: "fail" | "skip";
-  /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`. */
+  /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`, else Soft-RoCE's default. */
   readonly rdmaDeviceName?: string;
   /** What to do when such a name is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NonNullable<RawConfig["rdmaDeviceNameConflict"]>;
@@ -86,7 +88,10 @@ export async function readConfig(
   for (const { holder, key } of ignored) delete holder[key];
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
-  const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName;
+  const softRoce = config.softRoCE ?? KEYS.softRoCE.default;
+  if (softRoce && !isCleanup) assertNoFunction(config);
+  const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName ||
+    (softRoce ? SOFT_ROCE_NAME : undefined);
   const { rdmaDeviceNameConflict } = config;
   const deviceInfoFile = config.runtimeConfig?.CNIDeviceInfoFile;
   const validAttachments = config["cni.dev/valid-attachments"] ?? config["cni.dev/attachments"];
@@ -96,6 +101,7 @@ export async function readConfig(
     ...(deviceId ? { deviceId } : {}),
     allowPf: config.allowPF ?? KEYS.allowPF.default,
     rdmaDevices: config.rdmaDevices ?? KEYS.rdmaDevices.default,
+    softRoce,
     optional: config.optional ?? KEYS.optional.default,
     onSharedMode: config.onSharedMode ?? KEYS.onSharedMode.default,
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
@@ -112,6 +118,28 @@ export async function readConfig(
       ? { ignoredKeys: ignored.map(({ path, key }) => formatPath([...path, key])) }
       : {}),
   };
+}
+
+/** What Soft-RoCE devices are called in the pod unless the configuration says otherwise. */
+const SOFT_ROCE_NAME = "rxe{index}";
+
+/** Keys that are about a function's devices. A Soft-RoCE device has no traffic class, and no RDMA CM, which the ToS is for. */
+function assertNoFunction({ deviceID, runtimeConfig, rdmaDevices, rdmaQoS }: RawConfig): void {
+  const keys = {
+    deviceID: deviceID || undefined,
+    "runtimeConfig.deviceID": runtimeConfig?.deviceID || undefined,
+    rdmaDevices,
+    rdmaQoS,
+  };
+  const unfit = Object.entries(keys).filter(([, value]) => !isAbsent(value)).map(([key]) => key);
+  if (unfit.length === 0) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use network configuration: softRoCE makes a device on the interface, but there is ${
+      unfit.join(", ")
+    }`,
+    `remove softRoCE, or ${unfit.join(" and ")}; Multus passes a deviceID where the network names a resource`,
+  );
 }
 
 const FAULTS_SHOWN = 10;

@@ -58,6 +58,10 @@ export const KEYS = {
     },
     "which RDMA devices to move when a function has several; a list holds host names, or numbers from 1",
   ),
+  softRoCE: key(
+    { type: "boolean", default: false, since: "0.1.0" },
+    "whether the pod's interface gets a [Soft-RoCE device](#rdma-without-adapters), which needs no adapter but Linux 7.3",
+  ),
   optional: key(
     { type: "boolean", default: false, since: "0.1.0" },
     "whether a pod may start without RDMA, with a warning, when its function or the node has no RDMA device",

@@ -23,7 +23,7 @@ export function toCniError(error: unknown): unknown {
   if (error instanceof LibmnlMissing) {
     return wrap(error, ErrorCode.libmnlMissing, "install libmnl (package libmnl0 or libmnl) on this node");
   }
-  if (error instanceof RoceQosError) return wrap(error, ErrorCode.qosUnavailable, error.advice);
+  if (error instanceof RoceQosError) return wrap(error, ErrorCode.featureUnavailable, error.advice);
   if (error instanceof NetlinkError) {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }

@@ -50,12 +50,12 @@ export function openByPath(
 export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord): Netns | undefined {
   const { netns: recorded } = record;
   const bus = kernel.getBusDevice(record.deviceId);
-  if (!bus || countAway(bus) === 0) return undefined;
+  if (!record.softRoce && !(bus && countAway(bus) > 0)) return undefined;
   for (const { path, inode } of kernel.listNetns()) {
     if (inode === kernel.getHostNetns().inode || (recorded && inode !== recorded.inode)) continue;
     const netns = openIfThere(kernel, path);
     if (!netns) continue;
-    if (recorded ? isRecorded(netns, recorded) : listDevicesIn(netns, bus).length > 0) {
+    if (recorded ? isRecorded(netns, recorded) : bus && listDevicesIn(netns, bus).length > 0) {
       log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
       return netns;
     }

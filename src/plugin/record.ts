@@ -16,7 +16,7 @@ export interface RecordedQos {
   readonly hadGroup?: boolean;
 }
 
-/** An RDMA device when it was recorded: its index (1.0 has none) and its names on the host and in the pod. */
+/** An RDMA device when it was recorded: its index (1.0 has none, nor a device to be made) and its names on the host and in the pod. */
 export interface RecordedDevice {
   readonly index?: number;
   readonly hostName: string;
@@ -39,6 +39,8 @@ export interface AttachmentRecord {
   readonly attachment?: Attachment;
   readonly deviceId: string;
   readonly devices: readonly RecordedDevice[];
+  /** The device is a Soft-RoCE device that was made for the attachment. */
+  readonly softRoce?: boolean;
   readonly netns?: RecordedNetns;
   readonly bootId?: string;
   /** When it was made by the time of that boot, in microseconds; records of earlier builds lack it. */
@@ -82,6 +84,7 @@ export function formatRecord(record: AttachmentRecord): string {
     containerRdmaDevName: first?.podName ?? "",
     ...record.attachment,
     devices: record.devices,
+    softRoCE: record.softRoce,
     netns: record.netns,
     bootID: record.bootId,
     bootTimeUs: record.bootTimeUs,
@@ -105,6 +108,7 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
     ...parseAttachment(raw),
     deviceId: string(raw, "deviceID"),
     devices: parseDevices(raw),
+    ...(raw["softRoCE"] === true ? { softRoce: true } : {}),
     ...parseNetns(raw["netns"]),
     ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
     ...(raw["bootTimeUs"] === undefined
@@ -150,7 +154,9 @@ function parseDevices(raw: Raw): RecordedDevice[] {
   return devices.map((entry) => {
     const device = object(entry, "devices");
     return {
-      index: integer(device, "index"),
+      ...(device["index"] === undefined && raw["softRoCE"] === true
+        ? {}
+        : { index: integer(device, "index") }),
       hostName: string(device, "hostName"),
       podName: string(device, "podName"),
       ...parseQos(device["qos"]),

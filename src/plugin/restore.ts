@@ -13,6 +13,7 @@ import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { isIpoibOf } from "./pod_links.ts";
 import { restoreQos } from "./qos.ts";
 import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record.ts";
+import { removeSoftRoceDevice } from "./soft_roce.ts";
 import type { StoredRecord } from "./state.ts";
 
 /**
@@ -37,6 +38,10 @@ export function restoreDevices(
   if (!canBeAway(kernel, log)) return true;
   if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
     log.info(`Record ${record.file} is from before the last boot: its devices are on the host`);
+    return true;
+  }
+  if (record.softRoce) {
+    removeSoftRoceDevice(node, log, record, netnsPath);
     return true;
   }
   handOverNames(node, log, record);

@@ -297,6 +297,21 @@ Deno.test("records: a device that returned to the host under its pod's name gets
   assertFindings(examineRecords(node), wanted(/^rm \S+$/));
 });
 
+Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  node.record(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
+  assertFindings(examineRecords(node), [["ok", /^1 in /]]);
+  node.kernel.remove(device);
+  assertFindings(examineRecords(node), [[
+    "problem",
+    /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1/,
+    /delete the pod/,
+  ]]);
+  node.kernel.paths.delete(POD);
+  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, /^rm \S+$/]]);
+});
+
 Deno.test("records: the function has gone, under a pod or after it", () => {
   const { node, record } = createNode();
   using _ = node;

@@ -60,6 +60,11 @@ export const LACKS = {
     since: [6, 12],
     cases: ["what the host uses is left alone and named"],
   },
+  movableSoftRoce: {
+    reason: "no move of Soft-RoCE devices before 7.3",
+    since: [7, 3],
+    cases: ["soft-roce: "],
+  },
 } satisfies Record<string, Lack>;
 
 /** Parts of the names of cases that are enough for a kernel that is neither Debian 13's nor the newest. */

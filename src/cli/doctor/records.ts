@@ -74,9 +74,11 @@ function examineRecord(
     return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
-  if (!bus) return lostDevices(file, `${who} had ${deviceId}, which is on no bus`);
+  if (!bus && !record.softRoce) return lostDevices(file, `${who} had ${deviceId}, which is on no bus`);
   if (!recorded) {
-    return countAway(bus) > 0 ? undefined : stale(`the devices of ${deviceId} are in the host namespace`);
+    return bus && countAway(bus) > 0
+      ? undefined
+      : stale(`the devices of ${deviceId} are in the host namespace`);
   }
   if (!netns) {
     return warning(

@@ -145,11 +145,22 @@ function judgeFunction(
   others: readonly Raw[],
   attachment: Attachment | undefined,
 ): Verdict[] {
+  if (own["softRoCE"] === true) return judgeSoftRoce(attachment);
   if (attachment?.hasResource) return [];
   const told = others.find((plugin) => deviceOf(plugin) !== undefined);
   if (told) return compare(deviceOf(own), deviceOf(told)!, typeOf(told));
   if (deviceOf(own) !== undefined) return [];
   return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
+}
+
+/** A Soft-RoCE device needs no function, and ADD refuses one. */
+function judgeSoftRoce(attachment: Attachment | undefined): Verdict[] {
+  return attachment?.hasResource
+    ? [problem(
+      '"rdma" has "softRoCE", but Multus gives it the function of the network\'s resource',
+      `remove "softRoCE", or the annotation "${RESOURCE_ANNOTATION}"`,
+    )]
+    : [];
 }
 
 function compare(own: string | undefined, device: string, type: string): Verdict[] {

@@ -15,7 +15,7 @@ import type {
 } from "../../../src/kernel/kernel.ts";
 import { RoceQosError } from "../../../src/kernel/qos.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
-import { EEXIST, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";
+import { EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";
 import { type OpenDirectory, openDirectory } from "../../../src/sys/files.ts";
 import { libc } from "../../../src/sys/libc.ts";
 import { NetnsError } from "../../../src/sys/netns.ts";
@@ -46,6 +46,8 @@ export interface Device {
   readonly qos?: { trafficClass?: number[]; tos?: number[] };
   /** With all of their GIDs. */
   ports: Port[];
+  /** Of a Soft-RoCE device: where its netdev is, and its name there. */
+  readonly netdev?: { readonly space: Space; readonly name: string };
 }
 
 /** A RoCE port that is active and has no address. */
@@ -90,8 +92,14 @@ export class MemoryKernel implements Kernel {
   onMove: (device: Device) => number | void = () => {};
   /** Runs before each rename. */
   onRename: (device: Device, name: string) => void = () => {};
-  /** Names are unique in each namespace only, as a series of patches of July 2026 has it. No test saw such a kernel. */
+  /** Names are unique in each namespace only, and Soft-RoCE devices can be moved: Linux 7.3. */
   namesPerNetns = false;
+  /** Module rdma_rxe. */
+  hasRxe = true;
+  /** Runs when a Soft-RoCE device is made; a number is the errno that the kernel refuses with. */
+  onSoftRoce: (name: string) => number | void = () => {};
+  /** Runs when a Soft-RoCE device is removed; a number is the errno that the kernel refuses with. */
+  onSoftRoceRemoval: (device: Device) => number | void = () => {};
   /** Runs at each sleep; no time passes otherwise. */
   onSleep: () => void = () => {};
   sleptMs = 0;
@@ -116,10 +124,15 @@ export class MemoryKernel implements Kernel {
 
   /** What the kernel does when the last holder of a namespace has gone. */
   endNetns(space: Space): void {
+    for (const device of this.devices.filter(({ netdev }) => netdev?.space === space)) this.remove(device);
     for (const device of this.devices.filter((device) => device.space === space)) {
       if (this.isTaken(device.name, this.host, device)) device.name = `ibdev${device.index}`;
       this.place(device, this.host);
     }
+  }
+
+  remove(device: Device): void {
+    this.devices.splice(this.devices.indexOf(device), 1);
   }
 
   /** Puts a device into a namespace: its ToS is 0 then, and its IPoIB interfaces are gone, wherever they were. */
@@ -304,7 +317,8 @@ class MemoryNetns implements Netns {
     if (target === this.space) {
       throw new Error(`Device ${device.name} is there already: the kernel would reset it`);
     }
-    const errno = this.kernel.mode === "shared" ? EOPNOTSUPP : this.kernel.onMove(device);
+    const isMovable = this.kernel.mode === "exclusive" && (this.kernel.namesPerNetns || !device.netdev);
+    const errno = isMovable ? this.kernel.onMove(device) : EOPNOTSUPP;
     if (errno) throw new NetlinkError(`move RDMA device ${index}`, errno);
     if (this.kernel.isTaken(name ?? device.name, target, device)) {
       throw new NetlinkError(`move RDMA device ${index}`, EEXIST);
@@ -319,6 +333,34 @@ class MemoryNetns implements Netns {
     this.kernel.onRename(device, name);
     if (this.kernel.isTaken(name, this.space, device)) throw new NetlinkError(what, EEXIST);
     device.name = name;
+  }
+
+  addSoftRoceDevice(name: string, netdev: string): void {
+    const { devices, hasRxe, host } = this.kernel;
+    const has = devices.some(({ netdev: own }) => own?.space === this.space && own.name === netdev);
+    const errno = !this.space.links.has(netdev)
+      ? ENODEV
+      : !hasRxe
+      ? EINVAL
+      : has
+      ? EEXIST
+      : this.kernel.onSoftRoce(name);
+    if (errno) throw new NetlinkError(`make Soft-RoCE device ${JSON.stringify(name)}`, errno);
+    const index = Math.max(100, ...devices.map((device) => device.index + 1));
+    const uverbs = `uverbs${index}`;
+    devices.push({
+      ports: [PORT],
+      ...{ index, name, uverbs, space: host, deviceId: "" },
+      netdev: { space: this.space, name: netdev },
+    });
+  }
+
+  removeSoftRoceDevice(index: number): void {
+    const what = `remove Soft-RoCE device ${index}`;
+    const device = this.#find(what, index);
+    const errno = device.netdev ? this.kernel.onSoftRoceRemoval(device) : EINVAL;
+    if (errno) throw new NetlinkError(what, errno);
+    this.kernel.remove(device);
   }
 
   getUverbs(index: number): string | undefined {

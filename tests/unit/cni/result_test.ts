@@ -9,6 +9,7 @@ const CONFIG: NetworkConfig = {
   name: "net",
   allowPf: true,
   rdmaDevices: "all",
+  softRoce: false,
   optional: false,
   onSharedMode: "fail",
   requireActive: false,

@@ -39,6 +39,16 @@ const GOLDEN: Golden[] = [
   { name: "move a device", captured: requests.SET_NETNS, ours: nldev.moveDeviceRequest(1, 4) },
   { name: "rename a device", captured: requests.SET_NAME, ours: nldev.renameDeviceRequest(2, "renamed0") },
   {
+    name: "make a Soft-RoCE device",
+    captured: requests.NEW_LINK,
+    ours: nldev.newLinkRequest("rxe0", "rxe", "veth7"),
+  },
+  {
+    name: "remove a Soft-RoCE device",
+    captured: requests.DELETE_LINK,
+    ours: nldev.deleteLinkRequest(12),
+  },
+  {
     name: "ask for one device",
     captured: requests.GET_DEVICE,
     ours: nldev.deviceRequest(1),

@@ -22,6 +22,7 @@ async function assertRefused(
 const DEFAULTS = {
   allowPf: true,
   rdmaDevices: "all",
+  softRoce: false,
   optional: false,
   onSharedMode: "fail",
   requireActive: false,
@@ -61,6 +62,29 @@ Deno.test("null and empty text are as good as absent", async () => {
   assertEquals((await parse({ args: { cni: null }, runtimeConfig })).logLevel, "info");
 });
 
+Deno.test("a Soft-RoCE device has a name of its own unless the configuration has another", async () => {
+  const named = async (keys: object) => {
+    const { softRoce, rdmaDeviceName } = await parse({ softRoCE: true, ...keys });
+    return [softRoce, rdmaDeviceName];
+  };
+  assertEquals(await named({}), [true, "rxe{index}"]);
+  assertEquals(await named({ rdmaDeviceName: "roce0" }), [true, "roce0"]);
+  assertEquals(await named({ args: { cni: { rdmaDeviceName: "job42" } } }), [true, "job42"]);
+  assertEquals(await named({ softRoCE: false }), [false, undefined]);
+  assertEquals(await named({ deviceID: "", rdmaDevices: null, rdmaQoS: null }), [true, "rxe{index}"]);
+});
+
+Deno.test("a Soft-RoCE device and a function exclude each other, but for DEL and GC", async () => {
+  const keys = { deviceID: "0000:3b:00.2", rdmaDevices: "first", rdmaQoS: { tos: 104 } };
+  const text = JSON.stringify({ ...MINIMUM, softRoCE: true, ...keys, "cni.dev/valid-attachments": [] });
+  for (const command of ["ADD", "CHECK", "STATUS"] as const) {
+    await assertRefused(text, 7, command, "deviceID, rdmaDevices, rdmaQoS", "remove softRoCE");
+  }
+  for (const command of ["DEL", "GC"] as const) {
+    assertEquals((await parseConfig(text, command)).softRoce, true);
+  }
+});
+
 Deno.test("every key that the plugin reads arrives", async () => {
   const config = await parse({
     deviceID: "0000:3b:00.2",
@@ -84,6 +108,7 @@ Deno.test("every key that the plugin reads arrives", async () => {
     deviceId: "0000:3b:00.2",
     allowPf: false,
     rdmaDevices: ["mlx5_2", 2],
+    softRoce: false,
     optional: true,
     onSharedMode: "skip",
     rdmaDeviceName: "rdma_{ifname}",

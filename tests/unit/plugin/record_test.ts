@@ -45,6 +45,13 @@ Deno.test("a record without cookie is read as it was written", () => {
   assertEquals(parseRecord(formatRecord(record), 0), record);
 });
 
+Deno.test("a record of a Soft-RoCE device, which has no index before it is made, is read as it was written", () => {
+  for (const devices of [[{ hostName: "rdma-cni-1", podName: "rdma-cni-1" }], RECORD.devices]) {
+    const record = { ...RECORD, deviceId: "rxe:net1", softRoce: true, devices };
+    assertEquals(parseRecord(formatRecord(record), 0), record);
+  }
+});
+
 Deno.test("what QoS the host had is read as it was written", () => {
   for (
     const qos of [

@@ -1,7 +1,17 @@
 // What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
 import assert from "node:assert/strict";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
-import { names, setSimParameter, sh, shOk, unbind, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import {
+  addNetns,
+  letKernelLoadModules,
+  names,
+  setSimParameter,
+  sh,
+  shOk,
+  unbind,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
 /** Whether the running kernel has what the older ones lack. */
@@ -28,6 +38,14 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     const added = await sh(`rdma dev add smi1 type SMI parent ${vf(0).rdmaDevice}`);
     if (added.code === 0) await shOk("rdma dev del smi1");
     return added.code === 0;
+  },
+  movableSoftRoce: async () => {
+    using _helper = await letKernelLoadModules();
+    await addNetns("pod");
+    await shOk("ip link add parent0 type dummy && rdma link add rxe0 type rxe netdev parent0");
+    const moved = await sh("rdma dev set rxe0 netns pod");
+    await shOk("ip link del parent0");
+    return moved.code === 0;
   },
   vdpa: async () => (await sh('modprobe --dirname "$MODULES" --dry-run vdpa')).code === 0,
 };

@@ -7,23 +7,12 @@ import {
   assertResult,
   attachment,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, names, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
-
-const MODPROBE = "/run/modprobe";
-const HELPER = "/proc/sys/kernel/modprobe";
-
-/** The kernel itself looks for modules where the node has none. */
-async function letKernelLoadModules(): Promise<string> {
-  const before = Deno.readTextFileSync(HELPER);
-  await shOk(`printf '#!/bin/sh\\nexec modprobe --dirname "%s" "$@"\\n' "$MODULES" >${MODPROBE}`);
-  await shOk(`chmod 755 ${MODPROBE} && echo ${MODPROBE} >${HELPER}`);
-  return before;
-}
+import { addNetns, letKernelLoadModules, names, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 vmCase(
   "uverbs: an ADD that has the kernel load ib_uverbs does not warn of a number that changed",
   async () => {
-    const before = await letKernelLoadModules();
+    using _helper = await letKernelLoadModules();
     try {
       await shOk(`modprobe --dirname "$MODULES" --remove rdma_ucm ib_uverbs`);
       assert.deepEqual(names("/sys/class/infiniband_verbs"), []);
@@ -41,7 +30,6 @@ vmCase(
       assertNothingLeft();
     } finally {
       await shOk(`modprobe --dirname "$MODULES" --all ib_uverbs rdma_ucm`);
-      Deno.writeTextFileSync(HELPER, before);
     }
   },
 );

@@ -3,6 +3,7 @@ import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
 export * from "./functions.ts";
 export * from "./infiniband.ts";
+export * from "./modules.ts";
 export * from "./netns.ts";
 export * from "./plugin.ts";
 export * from "./programs.ts";

@@ -24,6 +24,8 @@ const PACKAGES = [
   "gcc-14-x86-64-linux-gnu", // these two build the launcher
   "gcc-14-aarch64-linux-gnu",
   "libmnl0", // of the plugin itself
+  "ibverbs-providers", // these two: packets over RDMA devices
+  "ibverbs-utils",
   "containernetworking-plugins", // host-device and others, for chains
   "kustomize", // builds what is handed to a cluster
   "containerd", // these three: a container runtime, its low-level part, and what its images are made of

@@ -2,6 +2,7 @@ import { judgeNetwork } from "../../../../src/cli/validate/network.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const RDMA = { type: "rdma" };
+const SOFT_ROCE = { type: "rdma", softRoCE: true };
 const SRIOV = { type: "sriov" };
 const TUNING = { type: "tuning" };
 const HOST_DEVICE = { type: "host-device" };
@@ -32,6 +33,8 @@ for (
       [SRIOV, { ...RDMA, args: { cni: { ips: [] }, mesos: 1 }, capabilities: { ips: true }, "a.org/b": 1 }],
       WITH_RESOURCE,
     ],
+    ["with Soft-RoCE", [{ type: "bridge" }, SOFT_ROCE], WITHOUT_RESOURCE],
+    ["with Soft-RoCE in a file", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, SOFT_ROCE], IN_FILE],
     ["with the runtime's keys", [SRIOV, { ...RDMA, dns: {}, ipam: {} }], WITH_RESOURCE],
   ] as const
 ) {
@@ -41,6 +44,12 @@ for (
 
 Deno.test("no fault: ib-sriov that isolates, without the plugin", async () => {
   assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: true }, TUNING], WITH_RESOURCE), []);
+});
+
+Deno.test("a problem: the plugin with Soft-RoCE and a function", async () => {
+  const verdicts = await judge([{ type: "bridge" }, { ...SOFT_ROCE, ...A }], IN_FILE);
+  assertEquals(verdicts!.map(({ level }) => level), ["problem"]);
+  assertMatch(verdicts![0]!.text, /there is deviceID \(remove softRoCE, or deviceID/);
 });
 
 for (const rdmaIsolation of [false, undefined, "true"]) {
@@ -69,6 +78,14 @@ for (
       "warning",
       /before "x"/,
       /to the end/,
+    ],
+    [
+      "with Soft-RoCE and a resource",
+      [SRIOV, SOFT_ROCE],
+      WITH_RESOURCE,
+      "problem",
+      /"softRoCE", but Multus gives it the function/,
+      /remove "softRoCE", or the annotation/,
     ],
     ["twice", [SRIOV, RDMA, RDMA], WITH_RESOURCE, "problem", /twice/, /remove the second/],
     [

@@ -1,0 +1,242 @@
+// Soft-RoCE devices through the plugin, and packets between two pods. Kernels before 7.3 cannot move such a device.
+import assert from "node:assert/strict";
+import { parseAll } from "../../../src/cli/validate/source.ts";
+import {
+  assertError,
+  assertInPod,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  gc,
+  prevResult,
+  readRecord,
+  records,
+} from "../../rig/vm/guest/attachment.ts";
+import {
+  addNetns,
+  deleteNetns,
+  EXAMPLES,
+  holdNetns,
+  letKernelLoadModules,
+  libcni,
+  netdevToNetns,
+  netnsPath,
+  type Outcome,
+  type PluginCall,
+  rdmaNames,
+  sh,
+  shOk,
+  startBackground,
+  until,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
+import { isBefore, LACKS, parseRelease } from "../kernels.ts";
+
+const FILE = "net-container1-net1";
+const SERVER = "10.9.0.1";
+
+/** An attachment of a pod whose interface net1 gets a Soft-RoCE device. */
+function softPod(netns: string, more: Partial<PluginCall> = {}) {
+  const interfaces = [{ name: "net1", sandbox: netnsPath(netns) }];
+  const soft = config({ softRoCE: true, prevResult: prevResult({ interfaces }) });
+  return attachment("", { netns, config: soft, containerId: `container-${netns}`, ...more });
+}
+
+/** A case on a node that has module rdma_rxe, which the kernel loads. Whatever it leaves, no Soft-RoCE device may be on the host. */
+function softCase(name: string, run: () => Promise<void>, limitMs?: number): void {
+  vmCase(`soft-roce: ${name}`, async () => {
+    const before = await rdmaNames();
+    using _helper = await letKernelLoadModules();
+    await run();
+    assert.deepEqual(await rdmaNames(), before);
+    assert.deepEqual(records(), []);
+  }, limitMs);
+}
+
+/** Two pods, "one" and "two", whose interfaces net1 are the ends of a veth pair. */
+async function joinedPods(): Promise<void> {
+  for (const name of ["one", "two"]) await addNetns(name);
+  await shOk("ip link add net1 netns one type veth peer name net1 netns two");
+  await shOk(`ip -n one address add ${SERVER}/24 dev net1 && ip -n one link set net1 up`);
+  await shOk("ip -n two address add 10.9.0.2/24 dev net1 && ip -n two link set net1 up");
+}
+
+/** Sends 50 messages each way between the pods' devices, as programs do that know nothing of namespaces. */
+async function pingPong(device: string, address = SERVER): Promise<Outcome> {
+  const pingPong = `stdbuf -oL ibv_rc_pingpong -d ${device} -g 1 -n 50`;
+  const server = await startBackground(`ip netns exec one ${pingPong}`, "local address").catch(() =>
+    undefined
+  );
+  const listens = async () => (await shOk("ip netns exec one ss -Hltn sport = :18515")) !== "";
+  if (server) await until("the server listens", listens);
+  return await sh(`ip netns exec two timeout 20 ${pingPong} ${address}`);
+}
+
+softCase(
+  "packets go between two pods after ADD, whose devices have one name, and none after DEL",
+  async () => {
+    await joinedPods();
+    const [one, two] = [softPod("one"), softPod("two")];
+    assert.notEqual((await pingPong("rxe0")).code, 0);
+    for (const pod of [one, two]) {
+      assertResult(await pod.add());
+      assertQuiet(await pod.check());
+    }
+    for (const name of ["one", "two"]) await assertInPod(["rxe0"], name);
+    const { code, stdout, stderr } = await pingPong("rxe0");
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /50 iters in/);
+    for (const pod of [one, two]) assertQuiet(await pod.del());
+    for (const name of ["one", "two"]) await assertInPod([], name);
+    const after = await pingPong("rxe0");
+    assert.notEqual(after.code, 0);
+    assert.match(after.stderr, /rxe0 not found|No IB devices found/);
+  },
+);
+
+softCase("packets go between two pods of the example, through libcni", async () => {
+  const text = Deno.readTextFileSync(`${EXAMPLES}/soft_roce_net_crd.yaml`);
+  const [network] = parseAll(text) as { spec: { config: string } }[];
+  const conflist = JSON.parse(network!.spec.config);
+  const call = (command: "add" | "check" | "del", netns: string) =>
+    libcni({ command, conflist, netns, containerId: netns });
+  const addresses: string[] = [];
+  for (const name of ["one", "two"]) {
+    await addNetns(name);
+    const added = await call("add", name);
+    assertResult(added);
+    const [{ address }] = added.json!["ips"] as [{ address: string }];
+    addresses.push(address.replace(/\/\d+$/, ""));
+    const checked = await call("check", name);
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+  }
+  const { code, stdout, stderr } = await pingPong("rxe0", addresses[0]);
+  assert.equal(code, 0, stdout + stderr);
+  for (const name of ["one", "two"]) assert.equal((await call("del", name)).code, 0);
+});
+
+softCase("each kind of Ethernet interface can have a device, under the name that is asked for", async () => {
+  const makers: Record<string, () => Promise<void>> = {
+    macvlan: async () => {
+      await shOk("ip link add parent0 type dummy && ip link set parent0 up");
+      await shOk("ip link add net1 link parent0 netns macvlan type macvlan mode bridge");
+    },
+    veth: async () => {
+      await shOk("ip link add net1 netns veth type veth peer name veth-peer");
+    },
+    vf: () => netdevToNetns(vf(0).netdev, "vf", "net1"),
+  };
+  for (const [name, make] of Object.entries(makers)) {
+    await addNetns(name);
+    await make();
+    const pod = softPod(name, { args: "rdmaDeviceName=roce_{ifname}" });
+    assertResult(await pod.add());
+    await assertInPod(["roce_net1"], name);
+    assertQuiet(await pod.check());
+    assertQuiet(await pod.del());
+    await assertInPod([], name);
+    await deleteNetns(name);
+  }
+});
+
+softCase(
+  "an interface that has a device already gets none until that is removed as the error says",
+  async () => {
+    await joinedPods();
+    await shOk("nsenter --net=/run/netns/one rdma link add foreign0 type rxe netdev net1");
+    const one = softPod("one");
+    const refused = await one.add();
+    assertError(refused, 120, /has one already/);
+    const [, command] = /remove it: (rdma link delete NAME);/.exec(`${refused.json?.details}`)!;
+    await shOk(command!.replace("NAME", "foreign0"));
+    assertResult(await one.add());
+    assertQuiet(await one.del());
+  },
+);
+
+softCase("a device ends with its interface; then CHECK fails, and DEL succeeds", async () => {
+  await joinedPods();
+  const [one, two] = [softPod("one"), softPod("two")];
+  for (const pod of [one, two]) assertResult(await pod.add());
+  await shOk("ip -n one link del net1");
+  await until("the devices are gone", async () => (await rdmaNames("one")).length === 0);
+  assertError(await one.check(), 113, /rxe0.*is not in/);
+  for (const pod of [one, two]) assertQuiet(await pod.del());
+});
+
+softCase("a device ends with its namespace, and DEL removes the record", async () => {
+  await joinedPods();
+  assertResult(await softPod("one").add());
+  const before = await rdmaNames();
+  await deleteNetns("one");
+  await until("the device is gone", async () => `${await rdmaNames()}` === `${before}`);
+  assertQuiet(await softPod("one").del());
+});
+
+softCase("DEL finds the device in a namespace that lost its path", async () => {
+  await joinedPods();
+  assertResult(await softPod("one").add());
+  const holder = await holdNetns("one");
+  await shOk("ip netns del one");
+  assertQuiet(await softPod("one").del());
+  assert.equal(await shOk(`nsenter --net=/proc/${holder.pid}/ns/net rdma dev show`), "");
+});
+
+softCase("GC removes the device of an attachment that is no longer valid", async () => {
+  await joinedPods();
+  for (const name of ["one", "two"]) assertResult(await softPod(name).add());
+  assertQuiet(await gc({ "cni.dev/valid-attachments": [{ containerID: "container-two", ifname: "net1" }] }));
+  await assertInPod([], "one");
+  await assertInPod(["rxe0"], "two");
+  assertQuiet(await softPod("two").del());
+});
+
+softCase("ADD that is killed at any message to the kernel leaves what DEL removes", async () => {
+  await joinedPods();
+  const one = softPod("one", { containerId: "container1" });
+  const found = new Set<string>();
+  for (let time = 1;; time++) {
+    const wrapper = `strace -f -o /dev/null -e inject=sendto:signal=KILL:when=${time}`.split(" ");
+    const { code, stderr } = await one.add({ wrapper });
+    const inPod = await rdmaNames("one");
+    const onHost = (await rdmaNames()).filter((name) => name.startsWith("rdma-cni-"));
+    found.add(`${onHost.length} on the host, ${inPod.map((name) => name.replace(/\d+$/, "N"))} in the pod`);
+    if (records().length > 0) assert.equal(readRecord(FILE)["softRoCE"], true);
+    assertQuiet(await one.del());
+    assert.deepEqual([...await rdmaNames("one"), ...records()], []);
+    if (code === 0) break;
+    assert.equal(code, 137, stderr);
+  }
+  assert.deepEqual(
+    [...found].sort(),
+    ["0 on the host,  in the pod", "0 on the host, rdma-cni-N in the pod", "0 on the host, rxeN in the pod"]
+      .concat("1 on the host,  in the pod").sort(),
+  );
+}, 300_000);
+
+vmCase(
+  "soft-roce, on any kernel: without the module, and before 7.3, it is code 103, and nothing is left",
+  async () => {
+    const before = await rdmaNames();
+    await addNetns("pod");
+    await shOk("ip link add net1 netns pod type veth peer name veth-peer");
+    const pod = softPod("pod");
+    await sh("rmmod rdma_rxe"); // another case may have used it
+    const refused = await pod.add();
+    assertError(refused, 103, /has no Soft-RoCE/);
+    using _helper = await letKernelLoadModules();
+    const [, command] = /on this node: (modprobe rdma_rxe);/.exec(`${refused.json?.details}`)!;
+    await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
+    const outcome = await pod.add();
+    const isMovable = !isBefore(parseRelease(Deno.osRelease()), LACKS.movableSoftRoce.since);
+    if (isMovable) assertResult(outcome);
+    else assertError(outcome, 103, /cannot move one into a network namespace.*Linux 7\.3.*EOPNOTSUPP/);
+    assertQuiet(await pod.del());
+    assert.deepEqual([await rdmaNames(), records()], [before, []]);
+    assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
+    assertQuiet(await pod.del());
+    assert.deepEqual([await rdmaNames(), records()], [before, []]);
+  },
+);
