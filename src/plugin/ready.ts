@@ -109,7 +109,13 @@ function findPortFaults({ name }: RdmaDevice, ports: readonly Port[]): string[] 
   );
 }
 
-/** A function can have a device for each of its ports, so it is enough that one device has a GID. */
+/** fe80::/10. */
+const LINK_LOCAL = /^fe[89ab]/;
+
+/**
+ * A function can have a device for each of its ports, so it is enough that one device has a GID. Link-local addresses do
+ * not count: the kernel makes them by itself, at some time after the link has come up.
+ */
 function findGidFaults(
   call: Call,
   pod: Netns,
@@ -120,7 +126,7 @@ function findGidFaults(
   const roce = [...ports.values()].flat().filter(({ isRoce }) => isRoce);
   const link = roce.length > 0 ? pod.getLink(ifname) : undefined;
   if (!link) return [];
-  const addresses = pod.listAddresses(link.index);
+  const addresses = pod.listAddresses(link.index).filter(({ gid }) => !LINK_LOCAL.test(gid));
   const gids = new Set(roce.flatMap(({ gids }) => gids).map(({ gid }) => gid));
   const missing = addresses.filter(({ gid }) => !gids.has(gid)).map(({ text }) => text);
   if (missing.length === 0) return [];

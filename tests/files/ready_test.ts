@@ -87,6 +87,13 @@ Deno.test("of a function with several devices one has the GID, and all are to be
   assertStringIncludes((await node.fail("CHECK", 116, REQUIRED)).json.msg, "mlx5_3 is in state");
 });
 
+Deno.test("a link-local address, which the kernel makes by itself, needs no GID", async () => {
+  using node = new TestNode();
+  const linkLocal = gid(0, true).gid;
+  node.pod.addresses = new Map([[2, [{ text: linkLocal, gid: linkLocal }]]]);
+  await node.succeed("ADD", REQUIRED);
+});
+
 Deno.test("a GID behind the first entries of a long table counts, and the log says that there are more", async () => {
   using node = new TestNode();
   node.device.ports = [{ ...PORT, gids: [gid(1, true), gid(200, true, ADDRESS.gid)] }];

@@ -16,11 +16,13 @@ import {
   setSimParameter,
   sh,
   shOk,
+  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
 const ADDRESS = "10.0.0.2";
+const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
 const REQUIRED = { requireActive: true };
 
 /** A pod with a virtual function's interface, which has an address, and that function. */
@@ -28,7 +30,13 @@ async function podWithAddress(): Promise<CompleteFunction> {
   const one = vf(0);
   await addNetns("pod");
   await netdevToNetns(one.netdev, "pod", "net1");
-  await shOk(`ip -n pod address add ${ADDRESS}/24 dev net1 && ip -n pod link set net1 up`);
+  // Without a link-local address, which would come some time later.
+  await shOk(
+    `ip -n pod link set net1 addrgenmode none && ip -n pod address add ${ADDRESS}/24 dev net1 &&
+     ip -n pod link set net1 up`,
+  );
+  const gids = `/sys/class/infiniband/${one.rdmaDevice}/ports/1/gids`;
+  await until("the GID table has the address", async () => (await sh(`grep -x ${GID} ${gids}/*`)).code === 0);
   return one;
 }
 
