@@ -264,7 +264,7 @@ vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits a
       async () => (await sh("grep -qx multus-daemon /proc/[0-9]*/comm")).code === 0,
     );
     assertFaults(await doctor(), [
-      /^problem plugin: .* without launcher: .* thick Multus 4\.1\.0 and newer cannot start it -> /,
+      /^problem plugin: .* without launcher: thick Multus 4\.1\.0 and newer cannot start it -> /,
       /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,
       /^warning multus: .* 100m, want 500m or none/,
     ]);
