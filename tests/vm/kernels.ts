@@ -20,7 +20,7 @@ export const LACKS = {
     cases: [
       "scalable function",
       "examples: sf_net_crd.yaml",
-      "names: who asks for one pays two requests to the kernel",
+      "names: who asks for one pays a few requests to the kernel",
       "concurrency: a device that another program takes out of the pod while ADD is at work",
       "scale: ADD by deviceID",
       "scale: ADD by the interface's parent",
