@@ -63,11 +63,11 @@ function findAvailable(
 
   const claims = listClaims(node, file, deviceId);
   const holder = claims.find((claim) => isAlive(node.kernel, claim));
-  if (holder) throw inUse(deviceId, describeClaim(holder));
+  if (holder && countAway(bus) > 0) throw inUse(deviceId, describeClaim(holder));
   const find = () => findDevices(node, deviceId, pod);
   let available = countAway(bus) === 0 ? undefined : find();
   if (!available) {
-    for (const claim of claims) evict(claim, node, log);
+    for (const claim of claims) if (!isAlive(node.kernel, claim)) evict(claim, node, log);
     available = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
   }
   // A record of version 1.0 does not name its namespace: while the device is on the host, its pod has ended.

@@ -43,6 +43,17 @@ Deno.test("a record from before the last boot claims nothing", async () => {
   assertEquals(node.whereIs(node.device), POD);
 });
 
+Deno.test("a device on the host under a name of udev's is free, also if a pod that lives has a record of it", async () => {
+  using node = new TestNode();
+  node.device.name = "rocep59s0v0";
+  const other = node.kernel.addNetns("/run/netns/other");
+  const netns = { path: "/run/netns/other", inode: other.inode, cookie: other.cookie! };
+  const file = node.claim("container0", { netns });
+  await node.succeed("ADD");
+  assertEquals([node.whereIs(node.device), node.device.name], [POD, "rocep59s0v0"]);
+  assertEquals(node.files().includes(file), true);
+});
+
 Deno.test("a physical function's device moves with a warning of all that hangs on it", async () => {
   using node = new TestNode();
   node.kernel.addFunction("0000:01:00.0", { isPhysicalFunction: true, enabledVfs: 7 });
