@@ -30,7 +30,7 @@ class Outside {
 
   assertUntouched(): void {
     const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
-    assertEquals(names(this.path), ["fifo", "file", "directory"]);
+    assertEquals(names(this.path), ["directory", "fifo", "file"]);
     assertEquals(names(`${this.path}/directory`), ["file"]);
     assertEquals(Deno.readTextFileSync(`${this.path}/file`), this.record);
     assertEquals(Deno.readTextFileSync(`${this.path}/directory/file`), "kept");

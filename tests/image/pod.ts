@@ -127,12 +127,12 @@ export const podCases: Cases = {
       const launcher = await Deno.readFile(`${directory}/rdma`);
       const { mtime } = await Deno.stat(`${directory}/rdma`);
       await Deno.copyFile("/usr/bin/true", `${directory}/rdma`); // cp -f writes into the file that is there, too
-      assertEquals(await runProbes(engine), failed("has another content"));
+      assertEquals(await runProbes(engine), failed("has different content"));
       await Deno.writeFile(`${directory}/rdma`, launcher);
       const changed = (await Deno.stat(`${directory}/rdma`)).mtime!;
       assertEquals(
         await runProbes(engine),
-        failed(`was changed at ${changed.toISOString()}, want ${mtime!.toISOString()}`),
+        failed(`was modified at ${changed.toISOString()}, want ${mtime!.toISOString()}`),
       );
       await Deno.utime(`${directory}/rdma`, mtime!, mtime!);
       assertEquals(await runProbes(engine), READY);
