@@ -18,8 +18,8 @@ vmCase("refusal: a path that leads to no network namespace", async () => {
   const { deviceId } = vf(0);
   Deno.writeTextFileSync("/tmp/file", "");
   const cases: [path: string, words: RegExp][] = [
-    ["/tmp/file", /"\/tmp\/file": it is no network namespace/],
-    ["/proc/self/ns/mnt", /it is no network namespace/],
+    ["/tmp/file", /"\/tmp\/file": it is not a network namespace/],
+    ["/proc/self/ns/mnt", /it is not a network namespace/],
   ];
   for (const [netns, words] of cases) assertError(await attachment(deviceId, { netns }).add(), 8, words);
   assertNothingLeft();
