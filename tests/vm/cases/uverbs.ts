@@ -14,7 +14,7 @@ vmCase(
   async () => {
     using _helper = await letKernelLoadModules();
     try {
-      await shOk(`modprobe --dirname "$MODULES" --remove rdma_ucm ib_uverbs`);
+      await shOk(`modprobe --dirname "$MODULES" --remove rdma_ucm rdma_rxe ib_uverbs`);
       assert.deepEqual(names("/sys/class/infiniband_verbs"), []);
       await addNetns("pod");
       const { deviceId, rdmaDevice } = vf(0);
