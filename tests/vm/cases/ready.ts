@@ -30,9 +30,10 @@ async function podWithAddress(): Promise<CompleteFunction> {
   const one = vf(0);
   await addNetns("pod");
   await netdevToNetns(one.netdev, "pod", "net1");
-  // Without a link-local address, which would come some time later.
+  // Without a link-local address, and without the one that QEMU's router would give: both would come some time later.
   await shOk(
-    `ip -n pod link set net1 addrgenmode none && ip -n pod address add ${ADDRESS}/24 dev net1 &&
+    `ip netns exec pod sh -c 'echo 0 >/proc/sys/net/ipv6/conf/net1/accept_ra' &&
+     ip -n pod link set net1 addrgenmode none && ip -n pod address add ${ADDRESS}/24 dev net1 &&
      ip -n pod link set net1 up`,
   );
   const gids = `/sys/class/infiniband/${one.rdmaDevice}/ports/1/gids`;
