@@ -110,9 +110,18 @@ function readFunction(bus: string, deviceId: string): NetworkFunction {
   return {
     deviceId,
     netdev,
-    mac: netdev === undefined ? undefined : Deno.readTextFileSync(`/sys/class/net/${netdev}/address`).trim(),
+    mac: netdev === undefined ? undefined : readMac(netdev),
     rdmaDevices: names(`${bus}/${deviceId}/infiniband`).sort(byNumber),
   };
+}
+
+/** Undefined for a netdev that is vanishing, which reads as EINVAL. */
+function readMac(netdev: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(`/sys/class/net/${netdev}/address`).trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Names of a function's RDMA devices, wherever they are; sub-devices are missing. */
