@@ -1,20 +1,29 @@
 import { fileURLToPath } from "node:url";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build/build.ts";
+import { KernelUnavailable } from "./rig/vm/node/kernel.ts";
 import { installPackages } from "./rig/vm/node/packages.ts";
+import { prepareNode } from "./rig/vm/node/prepare.ts";
+import { DEFAULT_SERIES, type Series } from "./rig/vm/node/series.ts";
+import { countCases, type Counts, listFailures } from "./support/junit_report.ts";
 import { chooseTemporaryDirectory } from "./support/temporary_directory.ts";
 
 interface Tier {
   name: string;
   /** Permissions of its tests; the unit tests get none, which keeps them pure. */
   flags: string[];
+  /** Directory or file of its tests; `tests/NAME` unless told. */
+  tests?: string;
   /** It needs Debian packages: libmnl, strace, the simulated node's, buildah. */
-  needsMachine: boolean;
-  needsExecutable: boolean;
+  needsMachine?: boolean;
+  needsExecutable?: boolean;
   /** Its tests need root; or the files of tests that do. */
-  needsRoot: boolean | string[];
-  /** It runs beside the others, since it takes as long as all of them and keeps one processor busy. */
-  isBeside?: boolean;
+  needsRoot?: boolean | string[];
+  /** The kernel of the simulated node that its cases run on. */
+  kernel?: Series;
+  /** More arguments for its tests. */
+  args?: string[];
 }
 
 /** Network namespaces, files that belong to another user, and a program that is installed for root alone. */
@@ -22,26 +31,20 @@ const FILES_FOR_ROOT = ["ffi", "install", "linux", "other_netns", "state"].map((
   `tests/files/${name}_test.ts`
 );
 
+const ALL = { flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true };
+const NODE = { ...ALL, tests: "tests/vm/vm_test.ts" };
+
+/** Two run at a time, started in this order: that of the newest kernels takes longest. */
 const TIERS: Tier[] = [
-  { name: "unit", flags: ["--no-prompt"], needsMachine: false, needsExecutable: false, needsRoot: false },
-  {
-    name: "files",
-    flags: ["--allow-all"],
-    needsMachine: true,
-    needsExecutable: false,
-    needsRoot: FILES_FOR_ROOT,
-  },
-  { name: "binary", flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true },
-  { name: "faults", flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true },
-  { name: "image", flags: ["--allow-all"], needsMachine: true, needsExecutable: false, needsRoot: true },
-  {
-    name: "vm",
-    flags: ["--allow-all"],
-    needsMachine: true,
-    needsExecutable: true,
-    needsRoot: true,
-    isBeside: true,
-  },
+  { ...ALL, name: "vm", kernel: DEFAULT_SERIES },
+  { name: "unit", flags: ["--no-prompt"] },
+  { name: "files", flags: ["--allow-all"], needsMachine: true, needsRoot: FILES_FOR_ROOT },
+  { ...ALL, name: "binary" },
+  { ...ALL, name: "faults" },
+  { ...ALL, name: "image", needsExecutable: false },
+  { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "contract"] },
+  { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "short"] },
+  { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "short"] },
 ];
 
 const NAMES = TIERS.map(({ name }) => name).join(", ");
@@ -62,55 +65,58 @@ const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 /** A tier that takes longer hangs: the longest, vm, ends by itself after 40 minutes and the time of a demo. */
 const TIER_LIMIT_MS = 50 * 60_000;
 
-interface Counts {
-  passed: number;
-  failed: number;
-  ignored: number;
-}
-
-/** Adds up the suites of a JUnit report; test steps are cases of their own there. */
-export function countCases(report: string): Counts {
-  const counts = { passed: 0, failed: 0, ignored: 0 };
-  const suite = /<testsuite name="[^"]*" tests="(\d+)" disabled="(\d+)" errors="(\d+)" failures="(\d+)"/g;
-  for (const match of report.matchAll(suite)) {
-    const [tests = 0, disabled = 0, errors = 0, failures = 0] = match.slice(1).map(Number);
-    counts.passed += tests - disabled - errors - failures;
-    counts.failed += errors + failures;
-    counts.ignored += disabled;
-  }
-  return counts;
+/** How a tier ended. */
+interface Result extends Counts {
+  /** Names of the tests that failed, each with the first line of the reason. */
+  failures: string[];
 }
 
 /**
  * Runs one tier. Whatever keeps its tests from being counted counts as one failure: a file that does not load, a process
  * that dies, a directory without tests.
- *
- * @param output where its output goes: a file, or straight through
  */
-async function runTier({ name, flags, needsRoot }: Tier, reports: string, output?: string): Promise<Counts> {
+async function runTier(
+  { name, flags, tests, needsRoot, kernel, args = [] }: Tier,
+  reports: string,
+): Promise<Result> {
   const report = `${reports}/${name}.xml`;
-  const ignored = IS_ROOT || typeof needsRoot === "boolean" ? [] : [`--ignore=${needsRoot.join()}`];
-  const test = [Deno.execPath(), "test", ...flags, ...ignored, `--junit-path=${report}`, `tests/${name}`];
-  const args = ["-c", `exec "$@"${output ? ' >"$0" 2>&1' : ""}`, output ?? "", ...test];
-  // Set here too, for a start without the task that sets it: a proxy's certificate is known to the system alone.
-  const env = { DENO_TLS_CA_STORE: "system,mozilla" };
-  const child = { args, env, cwd: PROJECT, stdin: "null", stdout: "inherit", stderr: "inherit" } as const;
-  const process = new Deno.Command("sh", child).spawn();
+  const ignored = IS_ROOT || typeof needsRoot !== "object" ? [] : [`--ignore=${needsRoot.join()}`];
+  const own = kernel === undefined ? args : ["--kernel", kernel, ...args];
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["test", ...flags, ...ignored, `--junit-path=${report}`, tests ?? `tests/${name}`, "--", ...own],
+    // Set here too, for a start without the task that sets it: a proxy's certificate is known to the system alone.
+    env: { DENO_TLS_CA_STORE: "system,mozilla" },
+    cwd: PROJECT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), TIER_LIMIT_MS);
+  const printed = Promise.all([process.stdout, process.stderr].map((stream) => printLines(name, stream)));
   const { success, code, signal } = await process.status;
   clearTimeout(timer);
+  await Promise.race([printed, delay(5000)]); // a process that a test left behind may keep them open
 
-  const counts = countCases(await Deno.readTextFile(report).catch(() => ""));
-  if (counts.passed + counts.failed === 0) {
-    console.log(`Cannot count tier "${name}": no test ran to its end${signal ? `, ${signal} ended it` : ""}`);
-    counts.failed = 1;
-  } else if (!success && counts.failed === 0) {
-    console.log(
-      `Cannot trust tier "${name}": "deno test" exited with ${signal ?? code} though no test failed`,
-    );
-    counts.failed = 1;
+  const text = await Deno.readTextFile(report).catch(() => "");
+  const result = { ...countCases(text), failures: listFailures(text) };
+  const fail = (reason: string) => Object.assign(result, { failed: 1, failures: [reason] });
+  if (result.passed + result.failed === 0) {
+    fail(`no test ran to its end${signal ? `, ${signal} ended it` : ""}`);
+  } else if (!success && result.failed === 0) {
+    fail(`"deno test" exited with ${signal ?? code} though no test failed`);
   }
-  return counts;
+  return result;
+}
+
+/** Prints what a tier writes, with its name before each line, since another one runs beside it. */
+async function printLines(name: string, stream: ReadableStream<Uint8Array>): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) console.log(`${name} | ${line}`);
+  }
+  if (rest !== "") console.log(`${name} | ${rest}`);
 }
 
 function chosenTiers(only: string | undefined): Tier[] {
@@ -123,54 +129,78 @@ function chosenTiers(only: string | undefined): Tier[] {
   return TIERS.filter((tier) => names.includes(tier.name));
 }
 
-/** Installs and builds what the chosen tiers need, as far as it can, and returns those that can run then. */
-async function prepareFor(tiers: Tier[]): Promise<Tier[]> {
-  let able = tiers;
-  const prepare = async (need: "needsMachine" | "needsExecutable", work: () => Promise<void>) => {
-    if (!able.some((tier) => tier[need])) return;
+/** Why a tier cannot run. */
+interface Inability {
+  reason: string;
+  isFailure: boolean;
+}
+
+/** Installs and builds what the tiers need, as far as it can. @returns those that cannot run then */
+async function prepareFor(tiers: Tier[], isNamed: boolean): Promise<Map<Tier, Inability>> {
+  const unable = new Map<Tier, Inability>();
+  const prepare = async (isFor: (tier: Tier) => unknown, work: () => Promise<unknown>) => {
+    const waiting = tiers.filter((tier) => isFor(tier) && !unable.has(tier));
+    if (waiting.length === 0) return;
     try {
       await work();
     } catch (error) {
-      console.error(error instanceof Error ? error.message : error);
-      able = able.filter((tier) => !tier[need]);
+      // That the mirrors no longer serve an old kernel is no fault of the project.
+      const isFailure = isNamed || !(error instanceof KernelUnavailable);
+      const reason = error instanceof Error ? error.message : `${error}`;
+      for (const tier of waiting) unable.set(tier, { reason, isFailure });
     }
   };
-  await prepare("needsMachine", () => installPackages((line) => console.error(line)));
-  await prepare("needsExecutable", () => build(parseBuildOptions([])));
-  return able;
+  const progress = (line: string) => console.error(line);
+  await prepare((tier) => tier.needsMachine, () => installPackages(progress));
+  await prepare((tier) => tier.needsExecutable, () => build(parseBuildOptions([])));
+  for (const { kernel } of tiers) {
+    if (kernel !== undefined) {
+      await prepare((tier) => tier.kernel === kernel, () => prepareNode(progress, kernel));
+    }
+  }
+  return unable;
 }
 
-/** Returns whether every test of these tiers passed; the sum is the last line printed. */
-async function runTiers(tiers: Tier[]): Promise<boolean> {
+/**
+ * Runs the tiers, two at a time.
+ *
+ * @param isNamed whether they were asked for by name, so that one which cannot run is a failure in any case
+ * @returns whether every test passed; the sum is the last line printed
+ */
+async function runTiers(tiers: Tier[], isNamed: boolean): Promise<boolean> {
   const reports = await Deno.makeTempDir({ prefix: "rdma-cni-test-" });
-  const results: [string, Counts][] = [];
+  const unable = await prepareFor(tiers, isNamed);
+  const results = new Map<Tier, Result>();
   try {
-    const able = await prepareFor(tiers);
-    const run = async (tier: Tier, output?: string): Promise<Counts> =>
-      able.includes(tier) ? await runTier(tier, reports, output) : { passed: 0, failed: 1, ignored: 0 };
-    const beside = tiers.filter((tier) => tier.isBeside && tiers.length > 1).map((tier) => {
-      console.log(`\n== ${tier.name} (beside the others, its output at the end)`);
-      const output = `${reports}/${tier.name}.log`;
-      return { tier, output, counts: run(tier, output) };
-    });
-    for (const tier of tiers.filter((tier) => !beside.some((one) => one.tier === tier))) {
-      console.log(`\n== ${tier.name}`);
-      results.push([tier.name, await run(tier)]);
-    }
-    for (const { tier, output, counts } of beside) {
-      results.push([tier.name, await counts]);
-      console.log(`\n== ${tier.name}\n${await Deno.readTextFile(output).catch(() => "")}`);
-    }
+    const waiting = tiers.filter((tier) => !unable.has(tier));
+    const work = async () => {
+      for (let tier = waiting.shift(); tier; tier = waiting.shift()) {
+        console.log(`== ${tier.name} begins`);
+        results.set(tier, await runTier(tier, reports));
+        console.log(`== ${tier.name} ${formatCounts(results.get(tier)!)}`);
+      }
+    };
+    await Promise.all([work(), work()]);
   } finally {
     await Deno.remove(reports, { recursive: true });
   }
   console.log();
-  for (const [name, { passed, failed, ignored }] of results) {
-    console.log(`${name}: ${passed} passed, ${failed} failed${ignored ? `, ${ignored} ignored` : ""}`);
+  const total: Counts = { passed: 0, failed: 0, ignored: 0 };
+  for (const tier of tiers) {
+    const cannot = unable.get(tier);
+    const result = results.get(tier) ??
+      { passed: 0, failed: cannot?.isFailure ? 1 : 0, ignored: 0, failures: [] };
+    for (const failure of result.failures) console.log(`${tier.name}: FAILED: ${failure}`);
+    console.log(`${tier.name}: ${cannot ? `did not run: ${cannot.reason}` : formatCounts(result)}`);
+    total.passed += result.passed;
+    total.failed += result.failed;
   }
-  const sum = (key: "passed" | "failed") => results.reduce((total, [, counts]) => total + counts[key], 0);
-  console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
-  return sum("failed") === 0;
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0;
+}
+
+function formatCounts({ passed, failed, ignored }: Counts): string {
+  return `${passed} passed, ${failed} failed${ignored ? `, ${ignored} left out` : ""}`;
 }
 
 /** Those of the tiers that can run without root, unless that is there. @throws {Error} if there are none */
@@ -187,6 +217,7 @@ function permittedTiers(tiers: Tier[]): Tier[] {
 /** The command line; returns the exit code. */
 async function main(args: string[]): Promise<number> {
   let tiers: Tier[];
+  let isNamed: boolean;
   try {
     const { values } = parseArgs({ args, options: { only: { type: "string" }, help: { type: "boolean" } } });
     if (values.help) {
@@ -194,13 +225,14 @@ async function main(args: string[]): Promise<number> {
       return 0;
     }
     tiers = chosenTiers(values.only);
+    isNamed = values.only !== undefined;
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
     return 2;
   }
   try {
     chooseTemporaryDirectory(PROJECT, (line) => console.error(line));
-    return await runTiers(permittedTiers(tiers)) ? 0 : 1;
+    return await runTiers(permittedTiers(tiers), isNamed) ? 0 : 1;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     console.log("0 passed, 1 failed");

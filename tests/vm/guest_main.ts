@@ -1,22 +1,26 @@
 // The last module of the program that runs in the guest: the others have declared their cases by now.
-// Arguments: see programs.ts and options.ts, then "short-set" if only those cases are to run, and a part of the names of
-// the cases. That is last, since an empty argument does not come through.
+// Arguments: see programs.ts and options.ts, then a set of kernels.ts, and a part of the names of the cases. That is last,
+// since an empty argument does not come through.
 import { caseNames, installPlugin, runCases } from "../rig/vm/guest/harness.ts";
-import { LACKS, leftOutReason, parseRelease, SHORT_SET } from "./kernels.ts";
+import { isInSet, LACKS, leftOutReason, parseRelease, SETS } from "./kernels.ts";
 
-const [, , , , set, part = ""] = Deno.args;
+const [, , , , set = "", part = ""] = Deno.args;
 const kernel = parseRelease(Deno.osRelease());
-const isOneOf = (parts: string[]) => (name: string) => parts.some((part) => name.includes(part));
 
-for (const one of [...SHORT_SET, ...Object.values(LACKS).flatMap(({ cases }) => cases)]) {
-  if (!caseNames().some(isOneOf([one]))) {
+const parts = [
+  ...Object.values(SETS),
+  ...Object.values(LACKS).map(({ cases }) => ({ only: cases, without: [] })),
+]
+  .flatMap(({ only, without }) => [...only, ...without]);
+for (const one of parts) {
+  if (!caseNames().some((name) => name.includes(one))) {
     throw new Error(`kernels.ts: no case is named ${JSON.stringify(one)}`);
   }
 }
 await installPlugin();
-const parts = [decodeURIComponent(part)];
+const wanted = decodeURIComponent(part);
 await runCases(
-  (name) => isOneOf(parts)(name) && (set !== "short-set" || isOneOf(SHORT_SET)(name)),
+  (name) => name.includes(wanted) && isInSet(name, set),
   (name) => leftOutReason(name, kernel),
 );
 // Whatever a case left pending must not keep the node up.

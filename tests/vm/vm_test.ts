@@ -1,8 +1,8 @@
 // Runs all cases of the guest on the simulated node in one boot, each as a step. One case alone:
 //   deno test -A tests/vm/vm_test.ts -- "part of its name"
 // The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
-// --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1 or 7.3; the cases that are enough for an old one
-// with --short-set.
+// --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1 or 7.3; fewer cases with
+// --set contract or --set short, see kernels.ts.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -11,6 +11,7 @@ import type { CaseCount, CaseResult, LeftOutCase } from "../rig/vm/guest/harness
 import { bootNode, tail } from "../rig/vm/node/boot.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
+import { SETS } from "./kernels.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
 const {
@@ -18,7 +19,7 @@ const {
     long = false,
     seed = `${Math.trunc(Math.random() * 2 ** 31)}`,
     kernel,
-    "short-set": shortSet = false,
+    set = "all",
   },
   positionals: [part = ""],
 } = parseArgs({
@@ -27,11 +28,14 @@ const {
     long: { type: "boolean" },
     seed: { type: "string" },
     kernel: { type: "string" },
-    "short-set": { type: "boolean" },
+    set: { type: "string" },
   },
   allowPositionals: true,
 });
 const SERIES = kernel === undefined ? DEFAULT_SERIES : parseSeries(kernel);
+if (!Object.hasOwn(SETS, set)) {
+  throw new Error(`Cannot run set ${JSON.stringify(set)}, expected one of ${Object.keys(SETS).join(", ")}`);
+}
 const TIMEOUT_MS = (long ? 240 : 40) * 60_000;
 
 /** Every file of cases, and last what runs them. */
@@ -57,7 +61,7 @@ Deno.test("the plugin on a simulated node", async (t) => {
         EXECUTABLE,
         seed,
         long ? "long" : "short",
-        shortSet ? "short-set" : "all",
+        set,
         encodeURIComponent(part),
       ],
     ],

@@ -1,0 +1,33 @@
+import { countCases, listFailures } from "../support/junit_report.ts";
+import { assertEquals } from "../support/assert.ts";
+
+const TESTS = `
+Deno.test("steps", async (t) => {
+  await t.step("one & <two>", () => { throw new Error("bad \\"thing\\"\\nsecond line"); });
+  await t.step({ name: "left out", ignore: true, fn: () => {} });
+});
+Deno.test("fine", () => {});
+`;
+
+Deno.test("what a report of tests says is counted, and the failures are named with their reasons", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/some_test.ts`, TESTS);
+    const { code } = await new Deno.Command(Deno.execPath(), {
+      args: ["test", "--no-config", "--junit-path=report.xml", "some_test.ts"],
+      cwd: directory,
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    const report = await Deno.readTextFile(`${directory}/report.xml`);
+    assertEquals({ code, ...countCases(report), failures: listFailures(report) }, {
+      code: 1,
+      passed: 1,
+      failed: 2,
+      ignored: 1,
+      failures: ["steps: 1 test step failed", 'steps > one & <two>: Uncaught Error: bad "thing"'],
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});

@@ -1,0 +1,31 @@
+export interface Counts {
+  passed: number;
+  failed: number;
+  ignored: number;
+}
+
+/** Adds up the suites of a JUnit report; test steps are cases of their own there. */
+export function countCases(report: string): Counts {
+  const counts = { passed: 0, failed: 0, ignored: 0 };
+  const suite = /<testsuite name="[^"]*" tests="(\d+)" disabled="(\d+)" errors="(\d+)" failures="(\d+)"/g;
+  for (const match of report.matchAll(suite)) {
+    const [tests = 0, disabled = 0, errors = 0, failures = 0] = match.slice(1).map(Number);
+    counts.passed += tests - disabled - errors - failures;
+    counts.failed += errors + failures;
+    counts.ignored += disabled;
+  }
+  return counts;
+}
+
+/** The tests that failed by a JUnit report, each with the first line of the reason. */
+export function listFailures(report: string): string[] {
+  const failure = /<testcase name="([^"]*)"[^>]*>\s*<(?:failure|error) message="([^"]*)"/g;
+  return [...report.matchAll(failure)].map(([, name = "", message = ""]) =>
+    unescapeXml(`${name}: ${message.split("\n")[0]}`)
+  );
+}
+
+function unescapeXml(text: string): string {
+  const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replace(/&(\w+);/g, (entity, name: string) => characters[name] ?? entity);
+}
