@@ -13,8 +13,9 @@ openLibmnl(); // opened within a test it would be taken for a leak of that test
 
 const EPROTONOSUPPORT = 93;
 
-function memoryNode(): FactNode & { kernel: MemoryKernel } {
+function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryKernel } {
   const kernel = new MemoryKernel();
+  kernel.namesPerNetns = hasNamesPerNetns;
   const functions = ["0000:3b:00.2", "0000:3b:00.3"] as const;
   for (const [i, id] of functions.entries()) {
     kernel.addFunction(id);
@@ -24,6 +25,7 @@ function memoryNode(): FactNode & { kernel: MemoryKernel } {
   return {
     kernel,
     functions,
+    hasNamesPerNetns,
     addNetns: (name) => {
       kernel.addNetns(path(name));
       return Promise.resolve(path(name));
@@ -46,11 +48,14 @@ function memoryNode(): FactNode & { kernel: MemoryKernel } {
 }
 
 for (const { name, ask, answer } of FACTS) {
-  Deno.test(`in memory: ${name}`, async () => {
-    const node = memoryNode();
-    assertEquals(await ask(node), answer);
-    assertEquals(node.kernel.open.size, 0);
-  });
+  for (const hasNamesPerNetns of [false, true]) {
+    const kernel = `in memory, ${hasNamesPerNetns ? "from Linux 7.3 on" : "up to Linux 7.2"}`;
+    Deno.test(`${kernel}: ${name}`, async () => {
+      const node = memoryNode(hasNamesPerNetns);
+      assertEquals(await ask(node), answer);
+      assertEquals(node.kernel.open.size, 0);
+    });
+  }
 }
 
 for (const { name, ask, answer } of FACTS_WITHOUT_RDMA) {

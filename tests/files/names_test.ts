@@ -287,7 +287,7 @@ Deno.test("an index that was remembered by a name counts only for the device tha
   assertEquals(places(node, device, stranger), ["host roce0", `${POD} rdma_net2`]);
 });
 
-// Linux 7.3 keeps the names of each namespace apart.
+// Linux 7.3 keeps the names of each namespace apart; tests/scenarios/names_per_netns.ts has the rest.
 
 /** A node of Linux 7.3, on which another function has a device of that name, on the host or in the pod. */
 function nodeWithNamespacedNames(name: string, where: "host" | "pod"): { node: TestNode; other: Device } {
@@ -330,42 +330,6 @@ Deno.test("names per namespace: a name that the pod has is refused before anythi
   await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
   assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
 });
-
-Deno.test("names per namespace: a name that nobody asked for and the pod has becomes a free one", async () => {
-  const { node, other } = nodeWithNamespacedNames("mlx5_2", "pod");
-  using _ = node;
-  const { lines } = await node.succeed("ADD");
-  assertEquals(places(node, node.device, other), [`${POD} mlx5_0`, `${POD} mlx5_2`]);
-  assertEquals(namesInRecord(node), ["mlx5_2 mlx5_0"]);
-  assertStringIncludes(lines.join(""), "is called mlx5_0 from now on");
-  await node.succeed("CHECK");
-  await node.succeed("DEL");
-  assertAsBefore(node);
-});
-
-Deno.test("names per namespace: a device whose name the host has by then gets a free one like it", async () => {
-  using node = await TestNode.added();
-  node.kernel.namesPerNetns = true;
-  const taken = addOther(node, "mlx5_2");
-  const { lines } = await node.succeed("DEL");
-  assertEquals(places(node, node.device, taken), ["host mlx5_0", "host mlx5_2"]);
-  assertStringIncludes(lines.join(""), "as mlx5_0");
-  node.assertForgotten();
-});
-
-for (const command of ["DEL", "GC"]) {
-  Deno.test(`names per namespace: ${command} finds a device as ibdev2 and gives it a free name`, async () => {
-    using node = await TestNode.added();
-    node.kernel.namesPerNetns = true;
-    addOther(node, "mlx5_2");
-    node.kernel.endNetns(node.pod);
-    node.kernel.paths.delete(POD);
-    assertEquals(places(node, node.device), ["host ibdev2"]);
-    await node.succeed(command, command === "GC" ? GC : {});
-    assertEquals(places(node, node.device), ["host mlx5_0"]);
-    node.assertForgotten();
-  });
-}
 
 Deno.test("names per namespace: two devices of one function, one in the pod, are told apart", async () => {
   const { node } = nodeWithNamespacedNames("mlx5_7", "pod");

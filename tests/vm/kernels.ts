@@ -60,6 +60,11 @@ export const LACKS = {
     since: [6, 12],
     cases: ["what the host uses is left alone and named"],
   },
+  namesPerNetns: {
+    reason: "one name for one device of the whole node before 7.3",
+    since: [7, 3],
+    cases: ["names per namespace: "],
+  },
   movableSoftRoce: {
     reason: "no move of Soft-RoCE devices before 7.3",
     since: [7, 3],

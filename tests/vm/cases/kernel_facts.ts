@@ -11,6 +11,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { VmRig } from "../../rig/vm/guest/rig.ts";
 import { type FactNode, FACTS } from "../../support/kernel_facts.ts";
 
 const kernel = new LinuxKernel();
@@ -20,6 +21,7 @@ function realNode(): FactNode {
   return {
     kernel,
     functions: [vf(0).deviceId, vf(1).deviceId],
+    hasNamesPerNetns: new VmRig().hasNamesPerNetns,
     addNetns,
     enterNetns: async (name) => {
       await holdNetns(name);

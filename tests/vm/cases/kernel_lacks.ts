@@ -5,6 +5,7 @@ import {
   addNetns,
   letKernelLoadModules,
   names,
+  rdmaToNetns,
   setSimParameter,
   sh,
   shOk,
@@ -38,6 +39,12 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     const added = await sh(`rdma dev add smi1 type SMI parent ${vf(0).rdmaDevice}`);
     if (added.code === 0) await shOk("rdma dev del smi1");
     return added.code === 0;
+  },
+  namesPerNetns: async () => {
+    await addNetns("pod");
+    const { rdmaDevice } = vf(0);
+    await rdmaToNetns(rdmaDevice, "pod");
+    return (await sh(`rdma dev set ${vf(1).rdmaDevice} name ${rdmaDevice}`)).code === 0;
   },
   movableSoftRoce: async () => {
     using _helper = await letKernelLoadModules();
