@@ -12,10 +12,23 @@ show() {
   sh -c "$1" 2>&1
 }
 
-# Shows and makes a call as a container runtime does.
+# Writes what the runtime hands to the plugin. Arguments: a pod, and the keys of its network.
+write_network() {
+  cat >"$network" <<END
+{
+  "cniVersion": "1.0.0", "name": "roce", "type": "rdma", $2,
+  "prevResult": {
+    "cniVersion": "1.0.0",
+    "interfaces": [{ "name": "net1", "sandbox": "/run/netns/$1" }]
+  }
+}
+END
+}
+
+# Shows and makes a call as a container runtime does. Arguments: the command, and the pod.
 call() {
-  printf '$ CNI_COMMAND=%s CNI_NETNS=/run/netns/pod CNI_IFNAME=net1 ... /opt/cni/bin/rdma <network.json\n' "$1"
-  CNI_COMMAND=$1 CNI_CONTAINERID=demo CNI_NETNS=/run/netns/pod CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
+  printf '$ CNI_COMMAND=%s CNI_NETNS=/run/netns/%s CNI_IFNAME=net1 ... /opt/cni/bin/rdma <network.json\n' "$1" "$2"
+  CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
     /opt/cni/bin/rdma <"$network" 2>&1 && code=0 || code=$?
   printf '\n[exit code %s]\n' "$code"
   expect "the exit code of $1" "$code" 0
@@ -32,15 +45,6 @@ vf=$(basename "$(readlink /sys/class/net/eth0/device/virtfn0)")
 device=$(ls "/sys/bus/pci/devices/$vf/infiniband")
 netdev=$(ls "/sys/bus/pci/devices/$vf/net")
 network=/tmp/network.json
-cat >"$network" <<END
-{
-  "cniVersion": "1.0.0", "name": "roce", "type": "rdma", "deviceID": "$vf",
-  "prevResult": {
-    "cniVersion": "1.0.0",
-    "interfaces": [{ "name": "net1", "sandbox": "/run/netns/pod" }]
-  }
-}
-END
 on_host() { ls /sys/class/infiniband | grep -cx "$device" || true; }
 in_pod() { ip netns exec pod rdma dev | grep -c "$device" || true; }
 
@@ -57,21 +61,22 @@ heading "The plugin before ours in the chain (sriov) has moved the network inter
 show "ip link set $netdev netns pod name net1"
 
 heading "The network of the pod, as the runtime hands it to the plugin: the device plugin chose $vf, which has $device"
+write_network pod "\"deviceID\": \"$vf\""
 show "cat $network"
 
 heading "ADD: $device moves into the pod"
-call ADD
+call ADD pod
 show "rdma dev | grep $device || echo '($device is not on the host any more)'"
 show "ip netns exec pod rdma dev"
 expect "$device on the host" "$(on_host)" 0
 expect "$device in the pod" "$(in_pod)" 1
-show "cat /var/lib/cni/rdma/roce-demo-net1; echo"
+show "cat /var/lib/cni/rdma/roce-pod-net1; echo"
 
 heading "CHECK: all is as ADD left it"
-call CHECK
+call CHECK pod
 
 heading "DEL: $device returns to the host"
-call DEL
+call DEL pod
 show "rdma dev | grep $device"
 show "ip netns exec pod rdma dev"
 expect "$device on the host" "$(on_host)" 1
@@ -79,3 +84,45 @@ expect "$device in the pod" "$(in_pod)" 0
 expect "the number of records" "$(ls /var/lib/cni/rdma | wc -l)" 0
 
 printf '\nThe RDMA device went into the pod and returned to the host.\n'
+
+# Older kernels cannot move a Soft-RoCE device.
+if ! printf '7.3\n%s\n' "$(uname -r)" | sort --check=silent --version-sort; then
+  printf 'RDMA packets between two pods, without an adapter, need Linux 7.3: demo.ts --kernel 7.3 shows them.\n'
+  exit
+fi
+
+soft='"softRoCE": true, "rdmaDeviceName": "roce0"'
+ping_pong="ibv_rc_pingpong -d roce0 -g 1 -n 50"
+modprobe --dirname "$MODULES" rdma_rxe # other nodes' kernels load it on demand
+
+heading "Packets: two more pods, joined by a veth pair and without an adapter"
+show "ip netns add one && ip netns add two"
+show "ip link add net1 netns one type veth peer name net1 netns two"
+show "ip -n one address add 10.9.0.1/24 dev net1 && ip -n one link set net1 up"
+show "ip -n two address add 10.9.0.2/24 dev net1 && ip -n two link set net1 up"
+
+heading "ADD: each pod gets a Soft-RoCE device on its interface, and both are called roce0"
+for pod in one two; do
+  write_network $pod "$soft"
+  [ $pod = two ] || show "cat $network"
+  call ADD $pod
+  show "ip netns exec $pod rdma link"
+done
+
+heading "50 RDMA messages from pod to pod, and back"
+printf '$ %s &\n' "ip netns exec one $ping_pong"
+ip netns exec one timeout 30 $ping_pong >/dev/null 2>&1 &
+timeout 20 sh -c 'until ip netns exec one ss -Hltn sport = :18515 | grep -q .; do sleep 0.1; done' ||
+  expect "the server" "not listening" listening
+show "ip netns exec two timeout 30 $ping_pong 10.9.0.1"
+
+heading "DEL: the devices are gone, and so is RDMA"
+for pod in one two; do
+  write_network $pod "$soft"
+  call DEL $pod
+done
+printf '$ %s\n' "ip netns exec two $ping_pong 10.9.0.1"
+ip netns exec two $ping_pong 10.9.0.1 2>&1 && code=0 || code=$?
+expect "the exit code of a program that uses RDMA after DEL" "$code" 1
+
+printf '\nRDMA packets went from pod to pod after ADD, and none after DEL.\n'

@@ -1,24 +1,23 @@
 // Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
-// Option: --kernel 5.10, 6.1 or 7.3 instead of Debian 13's 6.12.
+// Then packets go between two pods. Option: --kernel 5.10, 6.1 or 6.12 instead of 7.3, the first that can do the latter.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { bootNode } from "../rig/vm/node/boot.ts";
-import { prepareNode } from "../rig/vm/node/prepare.ts";
+import { KernelUnavailable } from "../rig/vm/node/kernel.ts";
+import { type Node, prepareNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 
 const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
 
-const { values: { kernel = DEFAULT_SERIES } } = parseArgs({
-  args: Deno.args,
-  options: { kernel: { type: "string" } },
-});
-const series = parseSeries(kernel);
+const { values: { kernel } } = parseArgs({ args: Deno.args, options: { kernel: { type: "string" } } });
+const series = kernel === undefined ? undefined : parseSeries(kernel);
 const options = parseBuildOptions([]);
 await build(options);
-const node = await prepareNode((line) => console.error(line), series);
-console.error("node: booting ...");
+const progress = (line: string) => console.error(line);
+const node = await (series ? prepareNode(progress, series) : prepareNewest());
+progress("node: booting ...");
 const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
 const status = await bootNode(node, {
   command: ["/bin/sh", STEPS, options.output],
@@ -26,6 +25,17 @@ const status = await bootNode(node, {
   onLine: (line) => console.log(colour ? highlight(line) : line),
 });
 Deno.exit(status);
+
+/** Linux 7.3, or where the mirrors do not serve it Debian 13's own. */
+async function prepareNewest(): Promise<Node> {
+  try {
+    return await prepareNode(progress, "7.3");
+  } catch (error) {
+    if (!(error instanceof KernelUnavailable)) throw error;
+    progress(`${error.message}; taking ${DEFAULT_SERIES}`);
+    return await prepareNode(progress);
+  }
+}
 
 /** Headings bold, commands green. */
 function highlight(line: string): string {
