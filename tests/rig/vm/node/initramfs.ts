@@ -29,5 +29,6 @@ export async function buildInitramfs(kernel: Kernel, target: string): Promise<vo
 async function modulesOf({ moduleRoot, release }: Kernel): Promise<string[]> {
   const where = ["--dirname", moduleRoot, "--set-version", release];
   const steps = await run("modprobe", [...where, "--show-depends", "--all", ...DRIVERS]);
-  return [...new Set([...steps.matchAll(/^insmod (\S+)/gm)].map(([, path]) => path!))];
+  // The path may have spaces; options of the module may follow it.
+  return [...new Set([...steps.matchAll(/^insmod (.+\.ko(\.\w+)?)(?= |$)/gm)].map(([, path]) => path!))];
 }
