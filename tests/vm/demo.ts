@@ -1,11 +1,11 @@
 // Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
-// Option: --kernel 5.10, 6.1 or 7.3 instead of Debian 13's 6.12.
+// Option: --kernel 5.10, 6.1, 7.3 or 6.12-arm64 instead of Debian 13's 6.12.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { bootNode } from "../rig/vm/node/boot.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
-import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
+import { DEFAULT_SERIES, parseSeries, sourceOf } from "../rig/vm/node/series.ts";
 
 const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
@@ -15,7 +15,7 @@ const { values: { kernel = DEFAULT_SERIES } } = parseArgs({
   options: { kernel: { type: "string" } },
 });
 const series = parseSeries(kernel);
-const options = parseBuildOptions([]);
+const options = parseBuildOptions(["--target", sourceOf(series).architecture.target]);
 await build(options);
 const node = await prepareNode((line) => console.error(line), series);
 console.error("node: booting ...");
