@@ -5,7 +5,7 @@ import { build, parseBuildOptions } from "../deployment/build/build.ts";
 import { KernelUnavailable } from "./rig/vm/node/kernel.ts";
 import { installPackages } from "./rig/vm/node/packages.ts";
 import { prepareNode } from "./rig/vm/node/prepare.ts";
-import { DEFAULT_SERIES, type Series } from "./rig/vm/node/series.ts";
+import { DEFAULT_SERIES, type Series, sourceOf } from "./rig/vm/node/series.ts";
 import { countCases, type Counts, listFailures } from "./support/junit_report.ts";
 import { chooseTemporaryDirectory } from "./support/temporary_directory.ts";
 
@@ -45,6 +45,7 @@ const TIERS: Tier[] = [
   { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "contract"] },
   { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "short"] },
   { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "short"] },
+  { ...NODE, name: "vm-arm64", kernel: "6.12-arm64", args: ["--set", "arm64"] },
 ];
 
 const NAMES = TIERS.map(({ name }) => name).join(", ");
@@ -129,6 +130,11 @@ function chosenTiers(only: string | undefined): Tier[] {
   return TIERS.filter((tier) => names.includes(tier.name));
 }
 
+/** The processor architecture of the executable that a tier tests. */
+function targetOf({ kernel }: Tier): string {
+  return kernel === undefined ? Deno.build.arch : sourceOf(kernel).architecture.target;
+}
+
 /** Why a tier cannot run. */
 interface Inability {
   reason: string;
@@ -152,7 +158,12 @@ async function prepareFor(tiers: Tier[], isNamed: boolean): Promise<Map<Tier, In
   };
   const progress = (line: string) => console.error(line);
   await prepare((tier) => tier.needsMachine, () => installPackages(progress));
-  await prepare((tier) => tier.needsExecutable, () => build(parseBuildOptions([])));
+  for (const target of new Set(tiers.map(targetOf))) {
+    await prepare(
+      (tier) => tier.needsExecutable && targetOf(tier) === target,
+      () => build(parseBuildOptions(["--target", target])),
+    );
+  }
   for (const { kernel } of tiers) {
     if (kernel !== undefined) {
       await prepare((tier) => tier.kernel === kernel, () => prepareNode(progress, kernel));

@@ -1,5 +1,5 @@
-import { bundleGuest } from "../rig/vm/guest/bundle.ts";
 import { bootNode, tail } from "../rig/vm/node/boot.ts";
+import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
 
 const TIMEOUT_MS = 90 * 60_000;
@@ -50,7 +50,7 @@ export async function measureOnNode(
   { plugin, empty, runs, peer }: { plugin: string; empty: string; runs: number; peer?: string },
 ): Promise<NodeMeasurements> {
   const node = await prepareNode((line) => console.error(line));
-  const program = await bundleGuest(node.directory, [new URL("node_guest.ts", import.meta.url)]);
+  const program = await buildGuestProgram(node, [new URL("node_guest.ts", import.meta.url)]);
   // The guest sees the project, but not every other place.
   const bring = async (file: string, name: string) => {
     await Deno.copyFile(file, `${node.directory}/${name}`);
@@ -60,10 +60,7 @@ export async function measureOnNode(
   if (peer !== undefined) others.push(await bring(peer, "peer"));
   let measured: NodeMeasurements | undefined;
   const status = await bootNode(node, {
-    command: [
-      ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[node.directory, plugin, ...others],
-    ],
+    command: [program, node.directory, plugin, ...others],
     // PF and VFs alone: 8 devices at first
     kernelArguments: ["rdma_sim.sf_count=0"],
     timeoutMs: TIMEOUT_MS,

@@ -1,5 +1,6 @@
 // Shows the main job on the simulated node: an RDMA device goes into a pod's network namespace and returns to the host.
-// Then packets go between two pods. Option: --kernel 5.10, 6.1 or 6.12 instead of 7.3, the first that can do the latter.
+// Then packets go between two pods. Option: --kernel 5.10, 6.1, 6.12 or 6.12-arm64 instead of 7.3, the first that can do
+// the latter.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
@@ -13,10 +14,10 @@ const TIMEOUT_MS = 3 * 60_000;
 
 const { values: { kernel } } = parseArgs({ args: Deno.args, options: { kernel: { type: "string" } } });
 const series = kernel === undefined ? undefined : parseSeries(kernel);
-const options = parseBuildOptions([]);
-await build(options);
 const progress = (line: string) => console.error(line);
 const node = await (series ? prepareNode(progress, series) : prepareNewest());
+const options = parseBuildOptions(["--target", node.architecture.target]);
+await build(options);
 progress("node: booting ...");
 const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
 const status = await bootNode(node, {

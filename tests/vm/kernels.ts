@@ -84,6 +84,22 @@ export const SETS: Record<string, { only: string[]; without: string[] }> = {
       "the lock says so", // it waits for half a minute
     ],
   },
+  /** What may differ on another processor architecture: calls of the kernel and of the C library. */
+  arm64: {
+    only: [
+      ...["rig: every function", "kernel: "],
+      "contract: ", // each verb
+      "found by", // each way of finding
+      "check: the record is missing",
+      "gc: stale attachments",
+      "names: by interface",
+      ...["del: the path has gone", "del: the namespace has ended", "del: the Go plugin's record"],
+      "del: a record that is a symbolic link",
+      ...["netns-mode: set both ways", "netns-mode: refused by a namespace with a process"],
+      "doctor: a healthy node",
+    ],
+    without: [],
+  },
   /** Enough for a kernel that is neither Debian 13's nor the newest. */
   short: {
     only: [

@@ -1,19 +1,18 @@
 // Runs all cases of the guest on the simulated node in one boot, each as a step. One case alone:
 //   deno test -A tests/vm/vm_test.ts -- "part of its name"
 // The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
-// --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1 or 7.3; fewer cases with
-// --set contract or --set short, see kernels.ts.
+// --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1, 7.3 or 6.12-arm64; fewer cases
+// with --set contract, short or arm64, see kernels.ts.
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { bundleGuest } from "../rig/vm/guest/bundle.ts";
+import { parseBuildOptions } from "../../deployment/build/build.ts";
 import type { CaseCount, CaseResult, LeftOutCase } from "../rig/vm/guest/harness.ts";
 import { bootNode, tail } from "../rig/vm/node/boot.ts";
+import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 import { SETS } from "./kernels.ts";
 
-const EXECUTABLE = fileURLToPath(new URL("../../dist/rdma-cni", import.meta.url));
 const {
   values: {
     long = false,
@@ -48,22 +47,21 @@ function modules(): URL[] {
 
 Deno.test("the plugin on a simulated node", async (t) => {
   const node = await prepareNode((line) => console.error(line), SERIES);
-  const program = await bundleGuest(node.directory, modules());
+  const program = await buildGuestProgram(node, modules());
+  const { output: executable } = parseBuildOptions(["--target", node.architecture.target]);
   console.error(`node: Linux ${node.kernel.release}, seed ${seed}`);
   let count: CaseCount | undefined;
   let seen = 0;
   let steps: Promise<unknown> = Promise.resolve();
   const status = await bootNode(node, {
     command: [
-      ...[Deno.execPath(), "run", "--allow-all", "--no-config", "--no-check", "--cached-only", program],
-      ...[
-        node.directory,
-        EXECUTABLE,
-        seed,
-        long ? "long" : "short",
-        set,
-        encodeURIComponent(part),
-      ],
+      program,
+      node.directory,
+      executable,
+      seed,
+      long ? "long" : "short",
+      set,
+      encodeURIComponent(part),
     ],
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {

@@ -6,6 +6,8 @@ export interface Suite extends AsyncDisposable {
   packageNames(prefix: string): Promise<string[]>;
   /** Names of the packages that a package depends on, alternatives included. */
   dependencies(name: string): Promise<string[]>;
+  /** Names of packages and of all that they need, down to the C library. */
+  withDependencies(names: string[]): Promise<string[]>;
   /** Downloads packages into a directory. */
   download(names: string[], directory: string): Promise<void>;
 }
@@ -14,9 +16,14 @@ export interface Suite extends AsyncDisposable {
  * Fetches the list of packages of a suite from the mirror that this machine uses. Lists and cache are in a temporary
  * directory, so that nothing of the suite is ever installed here.
  *
+ * @param architectures as Debian names them; a package that several have is the first one's
  * @throws {Error} if the machine has no mirror of Debian, or that does not serve the suite
  */
-export async function openSuite(suite: string, temporaryIn: string): Promise<Suite> {
+export async function openSuite(
+  suite: string,
+  architectures: string[],
+  temporaryIn: string,
+): Promise<Suite> {
   const mirror = await findMirror(suite.endsWith("-security") ? "Debian-Security" : "Debian");
   const directory = await Deno.makeTempDir({ dir: temporaryIn });
   const remove = () => Deno.remove(directory, { recursive: true });
@@ -26,7 +33,9 @@ export async function openSuite(suite: string, temporaryIn: string): Promise<Sui
     `Dir::State::Lists=${directory}/lists`,
     `Dir::Cache=${directory}/cache`,
     "APT::Sandbox::User=root",
-    "APT::Architecture=amd64", // also on other machines
+    `APT::Architecture=${architectures[0]}`,
+    `APT::Architectures=${architectures.join()}`,
+    "Dir::State::status=/dev/null", // what is installed here does not count
   ].map((option) => `--option=${option}`);
   try {
     for (const needed of ["lists/partial", "cache/archives/partial"]) {
@@ -44,10 +53,17 @@ export async function openSuite(suite: string, temporaryIn: string): Promise<Sui
   const query = async (...args: string[]) => lines(await run("apt-cache", [...options, ...args]));
   return {
     packageNames: (prefix) => query("pkgnames", prefix),
+    // What another architecture needs of all or of the first one is virtual, in angle brackets; below it is what has it.
     dependencies: async (name) =>
       (await query("depends", "--important", name)).flatMap((line) =>
-        /^[ |]*Depends: (\S+)/.exec(line)?.[1] ?? []
+        /^(?:[ |]*Depends:| {3}) ([^<:]+)/.exec(line)?.[1] ?? []
       ),
+    withDependencies: async (names) => {
+      const needed = ["--no-install-recommends", "--simulate", "install", ...names];
+      return lines(await run("apt-get", [...options, ...needed])).flatMap((line) =>
+        /^Inst (\S+)/.exec(line)?.[1] ?? []
+      );
+    },
     download: async (names, into) => {
       await run("apt-get", [...options, "download", ...names], into);
     },

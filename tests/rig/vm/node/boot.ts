@@ -20,23 +20,20 @@ const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE_MS = 60_000;
 
 /**
- * Starts virtiofsd with the host's files, and in /mnt the project and Deno: the guest has a /tmp, /run and /dev of its
- * own, which would hide them if they are there, and other users may not look into every home. They are opened before
- * they are mounted, since /mnt may be where they are.
+ * Starts virtiofsd with the root file system, and in /mnt the project: the guest has a /tmp, /run and /dev of its own,
+ * which would hide it if it is there, and other users may not look into every home. It is opened before it is mounted,
+ * since /mnt may be where it is.
  */
 const SHARE = `
-exec 3<"$1" 4<"$2"
+exec 3<"$1"
+mount -t tmpfs tmpfs "$2/mnt"
+mkdir "$2/mnt/project"
+mount --no-canonicalize --rbind /proc/self/fd/3 "$2/mnt/project"
 shift 2
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/project
-: >/mnt/deno
-mount --no-canonicalize --rbind /proc/self/fd/3 /mnt/project
-mount --no-canonicalize --bind /proc/self/fd/4 /mnt/deno
-exec 3<&- 4<&- /usr/libexec/virtiofsd "$@"`;
+exec 3<&- /usr/libexec/virtiofsd "$@"`;
 
-/** Where the guest has a file of the project, or Deno; others are where they are on the host. */
+/** Where the guest has a file of the project; others are where they are in its root file system. */
 function inGuest(path: string): string {
-  if (path === Deno.execPath()) return "/mnt/deno";
   return path.startsWith(PROJECT) ? `/mnt/project/${path.slice(PROJECT.length)}` : path;
 }
 
@@ -55,10 +52,11 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const processes: Deno.ChildProcess[] = [];
   let timer: number | undefined;
   try {
-    const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, Deno.execPath()];
-    processes.push(start("unshare", [...share, ...virtiofsdArguments(socket)], "null"));
+    const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, node.root];
+    processes.push(start("unshare", [...share, ...virtiofsdArguments(node.root, socket)], "null"));
     await untilExists(socket);
-    const qemu = start("qemu-system-x86_64", qemuArguments(node, boot, socket, consoleLog), "piped");
+    const program = `qemu-system-${node.architecture.target}`;
+    const qemu = start(program, qemuArguments(node, boot, socket, consoleLog), "piped");
     processes.push(qemu);
     timer = setTimeout(() => kill(qemu), boot.timeoutMs + MACHINE_MS);
 
@@ -84,10 +82,10 @@ export async function tail(path: string): Promise<string> {
   return (await Deno.readTextFile(path)).trimEnd().split("\n").slice(-40).join("\n");
 }
 
-function virtiofsdArguments(socket: string): string[] {
+function virtiofsdArguments(root: string, socket: string): string[] {
   return [
     `--socket-path=${socket}`,
-    "--shared-dir=/",
+    `--shared-dir=${root}`,
     "--readonly",
     "--sandbox=none",
     "--cache=always",
@@ -98,10 +96,7 @@ function virtiofsdArguments(socket: string): string[] {
 function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: string): string[] {
   const memory = `${boot.memoryMiB ?? 2048}M`;
   return [
-    ...["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2", "-m", memory],
-    ...["-device", "intel-iommu"], // vfio-pci wants one
-    // V8 switches memory protection keys so often that their emulation doubles the time a program takes to start
-    ...["-cpu", "max,-pku"],
+    ...[...node.architecture.machine, "-accel", "tcg,thread=multi", "-smp", "2", "-m", memory],
     ...["-display", "none", "-nodefaults", "-no-reboot"],
     ...["-serial", `file:${consoleLog}`, "-serial", "stdio"],
     // virtiofs wants memory that virtiofsd can map
@@ -118,13 +113,14 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
 
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
 function kernelCommandLine(node: Node, boot: Boot): string {
+  const { serialPorts: [console, port], kernelArguments } = node.architecture;
   const words = [
-    ...["console=ttyS0", "quiet", "oops=panic", "panic=-1", "mitigations=off", "intel_iommu=on"],
-    "no_timer_check", // on a busy machine the timer is late, which the kernel takes for a broken one
+    ...[`console=${console}`, "quiet", "oops=panic", "panic=-1", "mitigations=off", ...kernelArguments],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
     ...[
       `INIT=${inGuest(INIT)}`,
       `MODULES=${inGuest(node.kernel.moduleRoot)}`,
+      `PORT=/dev/${port}`,
       `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`,
     ],
     ...["--", ...boot.command.map(inGuest)],

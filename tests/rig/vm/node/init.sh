@@ -3,7 +3,7 @@
 # program given as arguments and powers off. The program's standard output, and at the end its exit status,
 # go to the second serial port; all else goes to the console, where kernel messages come too.
 #
-# Environment, from the kernel command line: MODULES (directory for modprobe), TIME_LIMIT_S.
+# Environment, from the kernel command line: MODULES (directory for modprobe), PORT (that serial port), TIME_LIMIT_S.
 # Module parameters (ib_core.netns_mode=0, rdma_sim.extra=8) are read from that line by modprobe itself.
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 NO_COLOR=1
@@ -17,7 +17,7 @@ mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t debugfs debugfs /sys/kernel/debug
 for directory in dev/shm run tmp; do mount -t tmpfs tmpfs "/$directory"; done
-stty -F /dev/ttyS1 raw
+stty -F "$PORT" raw
 
 # Nothing reaches the host: what is written below these directories is kept in memory.
 modprobe --dirname "$MODULES" overlay
@@ -48,8 +48,8 @@ for vf in 0 1 2 3 4 5 6; do basename "$(readlink $pf/virtfn$vf)" >/sys/bus/pci/d
 modprobe --dirname "$MODULES" rdma_sim
 
 status=0
-timeout --signal=KILL "$TIME_LIMIT_S" "$@" >/dev/ttyS1 </dev/null || status=$?
-echo "exit-status $status" >/dev/ttyS1
+timeout --signal=KILL "$TIME_LIMIT_S" "$@" >"$PORT" </dev/null || status=$?
+echo "exit-status $status" >"$PORT"
 # Not every machine that tests has poweroff. From here on no program can be started, so wait by reading.
 echo o >/proc/sysrq-trigger
-read -r _ </dev/ttyS1
+read -r _ <"$PORT"

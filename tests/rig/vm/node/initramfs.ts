@@ -8,12 +8,16 @@ export const INITRAMFS_SCRIPT = fileURLToPath(new URL("initramfs.sh", import.met
 /** What the root file system of the node is reached through. */
 const DRIVERS = ["virtio_pci", "virtiofs"];
 
-/** Builds the file system that a kernel starts with: it has the drivers of the real one that are modules there. */
-export async function buildInitramfs(kernel: Kernel, target: string): Promise<void> {
+/**
+ * Builds the file system that a kernel starts with: it has the drivers of the real one that are modules there.
+ *
+ * @param root the real one
+ */
+export async function buildInitramfs(kernel: Kernel, root: string, target: string): Promise<void> {
   const tree = await Deno.makeTempDir();
   try {
     for (const directory of ["bin", "modules", "root"]) await Deno.mkdir(`${tree}/${directory}`);
-    await Deno.copyFile("/bin/busybox", `${tree}/bin/busybox`);
+    await Deno.copyFile(`${root}/bin/busybox`, `${tree}/bin/busybox`);
     await Deno.copyFile(INITRAMFS_SCRIPT, `${tree}/init`);
     await Deno.chmod(`${tree}/init`, 0o755);
     for (const [index, module] of (await modulesOf(kernel)).entries()) {

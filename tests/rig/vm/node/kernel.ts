@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
 import { openSuite, type Suite } from "./apt.ts";
+import { AMD64 } from "./architecture.ts";
 import { run } from "./packages.ts";
-import { type Series, suiteOf } from "./series.ts";
+import { type Series, sourceOf } from "./series.ts";
 
 /** A Debian kernel with its modules and headers, unpacked into a directory and not installed. */
 export interface Kernel {
@@ -44,7 +45,10 @@ export async function unpackKernel(
   }
   const temporaryIn = dirname(directory); // /tmp may be too small
   progress(`kernel: asking for the newest Linux ${series} ...`);
-  await using suite = await openSuite(suiteOf(series), temporaryIn).catch((cause) => {
+  const { suite: name, architecture } = sourceOf(series);
+  // Its modules are built by tools that run here.
+  const architectures = [...new Set([AMD64.name, architecture.name])];
+  await using suite = await openSuite(name, architectures, temporaryIn).catch((cause) => {
     // apt's last line is the reason
     throw unavailable(series, `${cause.message}`.split("\n").at(-1)!.replace(/^E: /, ""), cause);
   });
@@ -85,11 +89,14 @@ function unavailable(series: Series, reason: string, cause?: unknown): KernelUna
 
 /** As in `6.1.0-56-amd64` or `7.3.4+deb13-amd64`; others are for clouds or real time. */
 async function newestRelease(suite: Suite, series: Series): Promise<string> {
-  const prefix = `linux-image-${series}.`;
-  const plain = /^linux-image-([\d.]+(-\d+|\+deb\d+)-amd64)$/;
+  const { version, suite: suiteName, architecture } = sourceOf(series);
+  const prefix = `linux-image-${version}.`;
+  const plain = new RegExp(`^linux-image-([\\d.]+(-\\d+|\\+deb\\d+)-${architecture.name})$`);
   const releases = (await suite.packageNames(prefix)).flatMap((name) => plain.exec(name)?.[1] ?? []);
   const newest = releases.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
-  if (newest === undefined) throw unavailable(series, `${suiteOf(series)} has no package ${prefix}*-amd64`);
+  if (newest === undefined) {
+    throw unavailable(series, `${suiteName} has no package ${prefix}*-${architecture.name}`);
+  }
   return newest;
 }
 
@@ -108,7 +115,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function layout(directory: string, release: string): Kernel {
-  const version = release.slice(0, release.lastIndexOf("-")); // without the flavour "-amd64"
+  const version = release.slice(0, release.lastIndexOf("-")); // without the flavour, as in "-amd64"
   return {
     release,
     image: `${directory}/boot/vmlinuz-${release}`,

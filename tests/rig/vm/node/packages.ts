@@ -1,7 +1,8 @@
 /** Debian packages that tests and the simulated node are made with, and what each is for. */
 const PACKAGES = [
-  "qemu-system-x86", // the machine, with the SR-IOV NIC igb
-  "virtiofsd", // its root file system: the host's, read-only
+  "qemu-system-x86", // these two: the machines, with the SR-IOV NIC igb
+  "qemu-system-arm",
+  "virtiofsd", // their root file systems, read-only
   "kmod", // depmod here, modprobe in the guest
   "iproute2", // ip and rdma in the guest
   "mount", // these two: mount in the guest, nsenter there, setpriv here
@@ -17,11 +18,12 @@ const PACKAGES = [
   "binutils-aarch64-linux-gnu",
   "coreutils",
   "time", // peak memory, for the bench
-  "make", // these four build the kernel module and the small C program;
+  "make", // these seven build the kernel modules and the small C programs;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",
+  "libc6-dev-arm64-cross",
   "libelf1t64",
-  "gcc-14-x86-64-linux-gnu", // these two build the launcher
+  "gcc-14-x86-64-linux-gnu", // these two build the launcher too
   "gcc-14-aarch64-linux-gnu",
   "libmnl0", // of the plugin itself
   "ibverbs-providers", // these two: packets over RDMA devices

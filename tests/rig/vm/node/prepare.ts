@@ -1,14 +1,19 @@
 import { fileURLToPath } from "node:url";
+import type { Architecture } from "./architecture.ts";
 import { buildInitramfs, INITRAMFS_SCRIPT } from "./initramfs.ts";
 import { type Kernel, unpackKernel } from "./kernel.ts";
 import { installPackages, run } from "./packages.ts";
-import { DEFAULT_SERIES, type Series } from "./series.ts";
+import { makeRoot } from "./root.ts";
+import { DEFAULT_SERIES, type Series, sourceOf } from "./series.ts";
 
 /** Everything that a boot of the simulated node needs, prepared. */
 export interface Node {
   /** Directory of all that was prepared for this kernel; git ignores it. */
   directory: string;
+  architecture: Architecture;
   kernel: Kernel;
+  /** The root file system, shared read-only: this machine's, if its programs run on the node. */
+  root: string;
   /** What the kernel starts with: see initramfs.sh. */
   initramfs: string;
 }
@@ -37,32 +42,41 @@ export async function prepareNode(
   series: Series = DEFAULT_SERIES,
 ): Promise<Node> {
   await installPackages(progress);
+  const { architecture } = sourceOf(series);
   const directory = `${DIRECTORY}/${series}`;
-  await Deno.mkdir(directory, { recursive: true });
+  const shared = `${DIRECTORY}/${architecture.target}`;
+  for (const one of [directory, shared]) await Deno.mkdir(one, { recursive: true });
   const kernel = await unpackKernel(`${directory}/kernel`, series, progress);
-  const node: Node = { directory, kernel, initramfs: `${directory}/initramfs` };
-  if (await isOlder(node.initramfs, INITRAMFS_SCRIPT)) await buildInitramfs(kernel, node.initramfs);
+  const root = architecture.target === Deno.build.arch ? "/" : `${shared}/root`;
+  if (root !== "/" && await isOlder(root, `${SOURCES}root.ts`)) await makeRoot(root, architecture, progress);
+  const node: Node = { directory, architecture, kernel, root, initramfs: `${directory}/initramfs` };
+  if (await isOlder(node.initramfs, INITRAMFS_SCRIPT)) await buildInitramfs(kernel, root, node.initramfs);
   const sources = MODULE_SOURCES.map((name) => `${SOURCES}sim/${name}`);
   if (await isOlder(`${kernel.extraModules}/${MODULES.at(-1)}.ko`, ...sources)) {
     progress("kernel modules: building ...");
-    await buildModules(kernel);
+    await buildModules(kernel, architecture);
   }
-  await buildPrograms(progress);
+  await buildPrograms(shared, architecture, progress);
   return node;
 }
 
 /** The two programs of the guest that do not depend on the kernel: see guest/programs.ts. */
-async function buildPrograms(progress: (line: string) => void): Promise<void> {
-  const holdContext = `${DIRECTORY}/hold_context`;
+async function buildPrograms(
+  directory: string,
+  { name, target }: Architecture,
+  progress: (line: string) => void,
+): Promise<void> {
+  const holdContext = `${directory}/hold_context`;
   const holdContextSource = `${SOURCES}sim/hold_context.c`;
   if (await isOlder(holdContext, holdContextSource)) {
-    await run("gcc-14", ["-O2", "-Wall", "-Werror", "-o", holdContext, holdContextSource]);
+    const flags = ["-O2", "-Wall", "-Werror"];
+    await run(`${target}-linux-gnu-gcc-14`, [...flags, "-o", holdContext, holdContextSource]);
   }
-  const libcniRunner = `${DIRECTORY}/libcni-run`;
+  const libcniRunner = `${directory}/libcni-run`;
   const libcniSource = `${SOURCES}libcni/main.go`;
   if (await isOlder(libcniRunner, libcniSource)) {
     progress("libcni driver: building ...");
-    await buildLibcniRunner(libcniSource, libcniRunner);
+    await buildLibcniRunner(libcniSource, libcniRunner, name);
   }
 }
 
@@ -82,7 +96,10 @@ async function isOlder(target: string, ...sources: string[]): Promise<boolean> {
  * Builds in a directory of its own, because make leaves its files beside the sources, and with that and the headers
  * mounted in /mnt, because the kernel's Makefile refuses paths with a space.
  */
-async function buildModules(kernel: Kernel): Promise<void> {
+async function buildModules(
+  kernel: Kernel,
+  { target, makefileName }: Architecture,
+): Promise<void> {
   const build = await Deno.makeTempDir();
   try {
     for (const name of MODULE_SOURCES) {
@@ -91,7 +108,8 @@ async function buildModules(kernel: Kernel): Promise<void> {
     await Deno.mkdir(`${build}/kernel`);
     const mount = 'mount --bind "$0" kernel && mount --rbind . /mnt && cd /mnt';
     // Debian's Makefile names the place where the headers would be installed.
-    const variables = 'KBUILD_OUTPUT="/mnt/kernel/$1" CC=gcc-14 M=/mnt';
+    const compiler = `ARCH=${makefileName} CROSS_COMPILE=${target}-linux-gnu- CC=${target}-linux-gnu-gcc-14`;
+    const variables = `KBUILD_OUTPUT="/mnt/kernel/$1" ${compiler} M=/mnt`;
     const make = `${mount} && make -C "kernel/$1" -f "/mnt/kernel/$2" ${variables} modules`;
     await run(
       "unshare",
@@ -108,9 +126,9 @@ async function buildModules(kernel: Kernel): Promise<void> {
 }
 
 /** Takes the libraries from Debian's packages: no module proxy is asked. */
-async function buildLibcniRunner(source: string, target: string): Promise<void> {
+async function buildLibcniRunner(source: string, target: string, architecture: string): Promise<void> {
   const cache = await Deno.makeTempDir({ dir: DIRECTORY }); // /tmp may be too small
-  const settings = ["GO111MODULE=off", "GOPATH=/usr/share/gocode", "CGO_ENABLED=0"];
+  const settings = [`GOARCH=${architecture}`, "GO111MODULE=off", "GOPATH=/usr/share/gocode", "CGO_ENABLED=0"];
   const environment = [...settings, `GOCACHE=${cache}`, `GOTMPDIR=${cache}`];
   try {
     await run("env", [...environment, "go", "build", "-trimpath", "-o", target, source]);

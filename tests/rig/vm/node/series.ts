@@ -1,23 +1,34 @@
-/** Series of Linux that the simulated node can run, and the Debian suite that has each. */
-const SUITES = {
-  "5.10": "bullseye-security",
-  "6.1": "bookworm-security",
-  "6.12": "trixie-security",
-  "7.3": "trixie-backports",
-} as const;
+import { AMD64, type Architecture, ARM64 } from "./architecture.ts";
+
+/** Where a kernel of Debian comes from, and what it runs on. */
+interface Source {
+  /** Its version begins so. */
+  version: string;
+  suite: string;
+  architecture: Architecture;
+}
+
+/** Series of Linux that the simulated node can run. */
+const SOURCES = {
+  "5.10": { version: "5.10", suite: "bullseye-security", architecture: AMD64 },
+  "6.1": { version: "6.1", suite: "bookworm-security", architecture: AMD64 },
+  "6.12": { version: "6.12", suite: "trixie-security", architecture: AMD64 },
+  "6.12-arm64": { version: "6.12", suite: "trixie-security", architecture: ARM64 },
+  "7.3": { version: "7.3", suite: "trixie-backports", architecture: AMD64 },
+} satisfies Record<string, Source>;
 
 /** A series of Linux that the simulated node can run. */
-export type Series = keyof typeof SUITES;
+export type Series = keyof typeof SOURCES;
 
 /** All of them, from old to new. */
-export const ALL_SERIES = Object.keys(SUITES) as Series[];
+const ALL_SERIES = Object.keys(SOURCES) as Series[];
 
 /** The series of Debian 13. */
 export const DEFAULT_SERIES: Series = "6.12";
 
-/** The Debian suite whose kernels are of a series. */
-export function suiteOf(series: Series): string {
-  return SUITES[series];
+/** Where the kernels of a series come from. */
+export function sourceOf(series: Series): Source {
+  return SOURCES[series];
 }
 
 /** The series that a person names. @throws {Error} naming all of them, if it is none */
