@@ -60,6 +60,11 @@ export const LACKS = {
     since: [6, 12],
     cases: ["what the host uses is left alone and named"],
   },
+  namesPerNetns: {
+    reason: "names of RDMA devices are unique on the whole node before 7.3",
+    since: [7, 3],
+    cases: ["limits: devices of one name in two pods"],
+  },
   movableSoftRoce: {
     reason: "no move of Soft-RoCE devices before 7.3",
     since: [7, 3],

@@ -39,6 +39,12 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     if (added.code === 0) await shOk("rdma dev del smi1");
     return added.code === 0;
   },
+  namesPerNetns: async () => {
+    await addNetns("pod");
+    const [moved, stays] = [vf(0).rdmaDevice, vf(1).rdmaDevice];
+    await shOk(`rdma dev set ${moved} netns pod`);
+    return (await sh(`nsenter --net=/run/netns/pod rdma dev set ${moved} name ${stays}`)).code === 0;
+  },
   movableSoftRoce: async () => {
     using _helper = await letKernelLoadModules();
     await addNetns("pod");
