@@ -18,103 +18,43 @@ import {
   endBackground,
   HOLD_CONTEXT,
   holdNetns,
+  inNetns,
   names,
   type Outcome,
   type PluginCall,
   sh,
   shOk,
   startBackground,
-  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import {
+  CGROUP_V2,
+  CGROUPFS_CGROUP,
+  mountCgroupV1,
+  POD_UID,
+  PodCgroup,
+  SYSTEMD_CGROUP,
+} from "../../rig/vm/guest/pod_cgroup.ts";
 
-const VERSION_2 = "/sys/fs/cgroup";
-const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
-/** The pod's cgroup as kubelet makes it with each of its drivers. */
-const SYSTEMD = `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${
-  UID.replaceAll("-", "_")
-}.slice`;
-const CGROUPFS = `/kubepods/burstable/pod${UID}`;
-const CONTAINER = "/cri-containerd-1.scope";
 /** What CHECK finds without an interface in the pod. */
 const NO_INTERFACES = prevResult({ interfaces: [] });
 const FILE = "net-container1-net1";
-
-/** The cgroups of a pod and of a container in it. */
-class PodCgroup implements AsyncDisposable {
-  readonly container: string;
-
-  private constructor(readonly mount: string, readonly path: string) {
-    this.container = `${mount}${path}${CONTAINER}`;
-  }
-
-  /** @param isEnabled whether the parents enable the controller, as container runtimes do */
-  static async create(path: string, { mount = VERSION_2, isEnabled = true } = {}): Promise<PodCgroup> {
-    const cgroup = new PodCgroup(mount, path);
-    await shOk(`mkdir -p ${cgroup.container}`);
-    if (mount === VERSION_2 && isEnabled) {
-      for (const parent of cgroup.#parents()) await shOk(`echo +rdma >${parent}/cgroup.subtree_control`);
-    }
-    return cgroup;
-  }
-
-  /** The directories above the pod's, from the top. */
-  #parents(): string[] {
-    const parts = this.path.split("/").slice(0, -1);
-    return parts.map((_, at) => this.mount + parts.slice(0, at + 1).join("/"));
-  }
-
-  /** The lines of rdma.max that limit something, by device. */
-  limits(): string[] {
-    const lines = Deno.readTextFileSync(`${this.mount}${this.path}/rdma.max`).split("\n");
-    return lines.map((line) => line.trim()).filter((line) =>
-      line !== "" && !line.endsWith("=max hca_object=max")
-    );
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await endBackground();
-    for (const one of [this.container, `${this.mount}${this.path}`]) {
-      await until(`${one} is empty`, async () => (await sh(`rmdir ${one}`)).code === 0);
-    }
-    // Another pod may be in these.
-    const [top, ...parents] = this.#parents();
-    for (const one of parents.reverse()) await shOk(`rmdir --ignore-fail-on-non-empty ${one}`);
-    await sh(`echo -rdma >${top}/cgroup.subtree_control`);
-  }
-}
-
-/** A hierarchy of version 1 with the controller, which version 2 does not have meanwhile. */
-async function mountVersion1(): Promise<AsyncDisposable & { readonly mount: string }> {
-  const mount = "/run/cgroup-rdma";
-  await shOk(`mkdir -p ${mount}`);
-  const mountIt = async () => (await sh(`mount -t cgroup -o rdma cgroup ${mount}`)).code === 0;
-  await until("version 2 has given up the controller", mountIt);
-  return {
-    mount,
-    [Symbol.asyncDispose]: async () => {
-      await shOk(`umount ${mount}`);
-      const hasController = async () => / rdma\b/.test(await shOk(`cat ${VERSION_2}/cgroup.controllers`));
-      await until("version 2 has the controller again", hasController);
-    },
-  };
-}
 
 /** A pod "pod" whose network has limits. */
 function limited(deviceId: string, rdmaLimits: unknown, more: Partial<PluginCall> = {}) {
   return attachment(deviceId, {
     config: config({ deviceID: deviceId, rdmaLimits, prevResult: NO_INTERFACES }),
-    args: `IgnoreUnknown=1;K8S_POD_UID=${UID}`,
+    args: `IgnoreUnknown=1;K8S_POD_UID=${POD_UID}`,
     ...more,
   });
 }
 
-/** The command of a program in the pod's container that takes a context and a protection domain of the function's device. */
-function holdCommand(cgroup: PodCgroup, deviceId: string, netns = "pod"): string {
+/** The command of a program in a pod's container that takes a context and a protection domain of the function's device. */
+function holdCommand(cgroup: PodCgroup, deviceId: string, netns?: string): string {
   const [uverbs] = names(`/sys/bus/pci/devices/${deviceId}/infiniband_verbs`);
-  const inNetns = netns === "host" ? "" : `nsenter --net=/run/netns/${netns}`;
-  return `echo $$ >${cgroup.container}/cgroup.procs && exec ${inNetns} '${HOLD_CONTEXT}' /dev/infiniband/${uverbs}`;
+  const program = inNetns(netns, `'${HOLD_CONTEXT}' /dev/infiniband/${uverbs}`);
+  return `echo $$ >${cgroup.container}/cgroup.procs && exec ${program}`;
 }
 
 const hold = (...pod: Parameters<typeof holdCommand>) => startBackground(holdCommand(...pod), "held");
@@ -129,8 +69,8 @@ function assertRefused({ code, stderr }: Outcome): void {
 vmCase("limits: the kernel keeps a device's limits when it is moved and renamed", async () => {
   const { rdmaDevice } = vf(0);
   await addNetns("pod");
-  await using cgroup = await PodCgroup.create(SYSTEMD);
-  await shOk(`echo ${rdmaDevice} hca_handle=1 >${VERSION_2}${SYSTEMD}/rdma.max`);
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  await shOk(`echo ${rdmaDevice} hca_handle=1 >${CGROUP_V2}${SYSTEMD_CGROUP}/rdma.max`);
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
   assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`);
@@ -142,9 +82,9 @@ vmCase("limits: the kernel keeps a device's limits when it is moved and renamed"
 
 for (
   const { what, path, isVersion1 } of [
-    { what: "cgroup v2, kubelet's driver systemd", path: SYSTEMD, isVersion1: false },
-    { what: "cgroup v2, kubelet's driver cgroupfs", path: CGROUPFS, isVersion1: false },
-    { what: "cgroup v1", path: CGROUPFS, isVersion1: true },
+    { what: "cgroup v2, kubelet's driver systemd", path: SYSTEMD_CGROUP, isVersion1: false },
+    { what: "cgroup v2, kubelet's driver cgroupfs", path: CGROUPFS_CGROUP, isVersion1: false },
+    { what: "cgroup v1", path: CGROUPFS_CGROUP, isVersion1: true },
   ]
 ) {
   vmCase(
@@ -153,20 +93,20 @@ for (
       const { deviceId, rdmaDevice } = vf(0);
       await addNetns("pod");
       await using stack = new AsyncDisposableStack();
-      const mount = isVersion1 ? stack.use(await mountVersion1()).mount : VERSION_2;
+      const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
       const cgroup = stack.use(await PodCgroup.create(path, { mount }));
       const one = limited(deviceId, { hcaHandle: 1 });
       assertResult(await one.add());
       await assertInPod([rdmaDevice]);
       assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
-      await hold(cgroup, deviceId);
-      assertRefused(await tryToHold(cgroup, deviceId));
+      await hold(cgroup, deviceId, "pod");
+      assertRefused(await tryToHold(cgroup, deviceId, "pod"));
       assertQuiet(await one.check());
       await endBackground();
       assertQuiet(await one.del());
       assertNothingLeft();
       assert.deepEqual(cgroup.limits(), []);
-      for (let program = 0; program < 2; program++) await hold(cgroup, deviceId, "host");
+      for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
     },
   );
 }
@@ -174,10 +114,10 @@ for (
 vmCase("limits: with hcaObject 0 a program gets a context and no protection domain", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");
-  await using cgroup = await PodCgroup.create(SYSTEMD);
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const one = limited(deviceId, { hcaHandle: "max", hcaObject: 0 });
   assertResult(await one.add());
-  const refused = await tryToHold(cgroup, deviceId);
+  const refused = await tryToHold(cgroup, deviceId, "pod");
   assertRefused(refused);
   assert.match(refused.stderr, /uverbs command 3/); // ALLOC_PD
   assertQuiet(await one.del());
@@ -189,7 +129,7 @@ vmCase(
   async () => {
     const { deviceId, rdmaDevice } = vf(0);
     await addNetns("pod");
-    await using cgroup = await PodCgroup.create(SYSTEMD);
+    await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
     const { pid } = await holdNetns("pod");
     await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
     const named = config({
@@ -209,7 +149,7 @@ vmCase(
 vmCase("limits: a controller that is not enabled is code 103, and its commands enable it", async () => {
   const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
-  await using cgroup = await PodCgroup.create(SYSTEMD, { isEnabled: false });
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP, { isEnabled: false });
   const one = limited(deviceId, { hcaHandle: 1 });
   const refused = await one.add();
   assertError(refused, 103, /rdma controller is not enabled/);
@@ -229,7 +169,7 @@ vmCase(
     assertError(await one.add(), 103, /cannot find the pod's cgroup/);
     assertNothingLeft();
     {
-      await using _cgroup = await PodCgroup.create(CGROUPFS);
+      await using _cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
       assertResult(await one.add());
     }
     assertQuiet(await one.del());
@@ -240,10 +180,10 @@ vmCase(
 vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async () => {
   const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
-  await using cgroup = await PodCgroup.create(CGROUPFS);
+  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const one = limited(deviceId, { hcaHandle: 1 });
   assertResult(await one.add());
-  await shOk(`echo ${rdmaDevice} hca_handle=5 >${VERSION_2}${CGROUPFS}/rdma.max`);
+  await shOk(`echo ${rdmaDevice} hca_handle=5 >${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`);
   assertError(await one.check(), 113, /limits hcaHandle of RDMA device .* to 5, want 1/);
   assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   assertNothingLeft();
@@ -253,7 +193,7 @@ vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async (
 vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");
-  await using cgroup = await PodCgroup.create(CGROUPFS);
+  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const ends: number[] = [];
   for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
     const wrapper = [
@@ -262,7 +202,7 @@ vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes a
       "-o",
       "/dev/null",
       "-P",
-      `${VERSION_2}${CGROUPFS}/rdma.max`,
+      `${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`,
       "-e",
       `inject=${event}`,
     ];
@@ -278,8 +218,8 @@ vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes a
 
 vmCase("limits: devices of one name in two pods have their own limits", async () => {
   const pods = [
-    { netns: "one", uid: UID.replace(/b$/, "1"), hcaHandle: 1 },
-    { netns: "two", uid: UID.replace(/b$/, "2"), hcaHandle: 2 },
+    { netns: "one", uid: POD_UID.replace(/b$/, "1"), hcaHandle: 1 },
+    { netns: "two", uid: POD_UID.replace(/b$/, "2"), hcaHandle: 2 },
   ];
   // The second device keeps its name, which the first has by then.
   const rdmaDeviceName = vf(1).rdmaDevice;
@@ -315,7 +255,7 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
 vmCase("limits: who asks for none pays no system call for them", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");
-  await using _cgroup = await PodCgroup.create(SYSTEMD);
+  await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const traced = async (rdmaLimits?: unknown) => {
     const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
     const found: string[] = [];
