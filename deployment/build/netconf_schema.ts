@@ -88,7 +88,9 @@ function typeOf(rule: Rule): string {
     case "enum":
       return rule.values.map((value) => `\`${value}\``).join(", ");
     case "either":
-      return rule.options.map(typeOf).join(", or a ");
+      return rule.options.map(typeOf).join(", or ");
+    case "list":
+      return "a list";
     default:
       return rule.type;
   }

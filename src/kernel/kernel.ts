@@ -142,6 +142,37 @@ export interface RoceQos {
   removeGroup(device: string): void;
 }
 
+/** Limits of the RDMA resources that processes have on a device; "max" is none. */
+export interface RdmaLimits {
+  /** Contexts: each time that a program opens the device. */
+  readonly hcaHandle?: number | "max";
+  /** Protection domains, memory regions, queue pairs and other objects. */
+  readonly hcaObject?: number | "max";
+}
+
+/**
+ * The cgroups that limit RDMA resources. A cgroup is named by its path in the hierarchy, as in /proc/PID/cgroup. Its
+ * limits of a device stay when the device is moved or renamed.
+ */
+export interface RdmaCgroups {
+  /** Where the hierarchy is mounted. */
+  readonly mount: string;
+  /** The cgroup of a process; undefined when the process has ended. */
+  ofProcess(pid: number): string | undefined;
+  /** Whether a cgroup is there; false for the root, and for paths that lead out of the hierarchy. */
+  has(cgroup: string): boolean;
+  /** Whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
+  hasLimits(cgroup: string): boolean;
+  /** The limits of a device, in whatever namespace that is; undefined when cgroup or device are not there. */
+  read(cgroup: string, device: RdmaDevice): RdmaLimits | undefined;
+  /**
+   * Sets limits of a device, in whatever namespace that is. Does nothing when the cgroup is not there.
+   *
+   * @throws {SyscallError} ENODEV when no device has the name
+   */
+  write(cgroup: string, device: RdmaDevice, limits: RdmaLimits): void;
+}
+
 /** What the plugin needs of the kernel. */
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another one. */
@@ -168,6 +199,8 @@ export interface Kernel {
   /** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
   listDeviceNames(): string[];
   readonly roceQos: RoceQos;
+  /** Undefined when the kernel lacks the rdma controller, or its hierarchy is not mounted. */
+  getRdmaCgroups(): RdmaCgroups | undefined;
   /**
    * Opens a directory below another, following no symbolic link.
    *

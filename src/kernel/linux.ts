@@ -20,6 +20,7 @@ import type {
   OpenPorts,
   OtherNetnsList,
   PhysicalFunction,
+  RdmaCgroups,
   RdmaDevice,
   RdmaMode,
   RdmaNode,
@@ -27,6 +28,7 @@ import type {
   ResourceCount,
   VirtualFunction,
 } from "./kernel.ts";
+import { findRdmaCgroups } from "./cgroup.ts";
 import * as links from "./links.ts";
 import { openPorts, toIpAddress } from "./ports.ts";
 import { listOtherNetns } from "./processes.ts";
@@ -88,6 +90,10 @@ export class LinuxKernel implements Kernel {
 
   listDeviceNames(): string[] {
     return listVerbsDevices();
+  }
+
+  getRdmaCgroups(): RdmaCgroups | undefined {
+    return findRdmaCgroups();
   }
 
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {

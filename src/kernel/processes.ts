@@ -62,7 +62,9 @@ export function isRunning(path: string): boolean {
 export function parseNetnsMounts(mountinfo: string): NetnsMount[] {
   return mountinfo.split("\n").flatMap((line) => {
     const [, inode, path] = /^\d+ \d+ \d+:\d+ net:\[(\d+)\] (\S+) /.exec(line) ?? [];
-    return inode !== undefined && path !== undefined ? [{ inode: Number(inode), path: unescape(path) }] : [];
+    return inode !== undefined && path !== undefined
+      ? [{ inode: Number(inode), path: unescapePath(path) }]
+      : [];
   });
 }
 
@@ -100,8 +102,8 @@ function mountsOf(process: string): NetnsMount[] {
   return parseNetnsMounts(readText(`${process}/mountinfo`));
 }
 
-/** Spaces and similar characters are written as three octal digits. */
-function unescape(path: string): string {
+/** A path as mountinfo writes it: spaces and similar characters are three octal digits. */
+export function unescapePath(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 }
 

@@ -1,9 +1,10 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
-import type { Netns } from "../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { acquireDevices } from "./acquire.ts";
+import { recordLimits, setLimits } from "./limits.ts";
 import { type PlannedDevice, resolveDeviceId } from "./device.ts";
 import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
 import { mayGoWithout } from "./errors.ts";
@@ -88,8 +89,12 @@ function placeDevices(
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
-    finish(call, node, earlier, pod, deviceInfo);
-    return { record: earlier, isNew: false };
+    const record = config.rdmaLimits
+      ? recordLimits(call, node, { ...earlier, attachment: attachmentOf(call) }, config.rdmaLimits)
+      : earlier;
+    setLimits(kernel, record, listInPod(record, pod));
+    finish(call, node, record, pod, deviceInfo);
+    return { record, isNew: false };
   }
   if (earlier) restoreDevices(node, log, earlier, environment.netns);
 
@@ -111,6 +116,10 @@ function placeDevices(
   if (config.rdmaQos) {
     record = recordQos(config.rdmaQos, node, record);
     setTrafficClass(config.rdmaQos, kernel, record);
+  }
+  if (config.rdmaLimits) {
+    record = recordLimits(call, node, record, config.rdmaLimits);
+    setLimits(kernel, record, devices.map(({ index, hostName: name }) => ({ index, name })));
   }
   for (const { index, hostName: name } of devices.filter(isOnHost)) {
     ports.open(kernel.getHostNetns(), { index, name });
@@ -199,14 +208,18 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
 function finish(
   { config }: Call,
   { kernel }: Node,
-  { devices }: AttachmentRecord,
+  record: AttachmentRecord,
   pod: Netns,
   deviceInfo: DeviceInfoFile | undefined,
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
-  const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
+  const inPod = listInPod(record, pod);
   if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
   deviceInfo?.write(inPod.map(({ name }) => name));
+}
+
+function listInPod({ devices }: AttachmentRecord, pod: Netns): RdmaDevice[] {
+  return devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
 }
 
 /** Puts a device into the pod, under the name planned for it if it can be had. @returns the name it got */

@@ -4,6 +4,7 @@ import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
 import { getFunction, resolveDeviceId } from "./device.ts";
 import { mayGoWithout } from "./errors.ts";
+import { findLimitsFault } from "./limits.ts";
 import { isRecorded } from "./namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
 import { DevicePorts, requireReady } from "./ready.ts";
@@ -36,7 +37,7 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
   const record = loadRecord(call, node);
   if (record) {
-    checkDevices(record, pod);
+    checkDevices(node, record, pod);
     using ports = new DevicePorts();
     return requireReady(call, node.kernel, pod, record, ports);
   }
@@ -59,7 +60,7 @@ function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
   return found && isRecordOf(found, attachment) ? found : undefined;
 }
 
-function checkDevices(record: AttachmentRecord, pod: Netns): void {
+function checkDevices({ kernel }: Node, record: AttachmentRecord, pod: Netns): void {
   if (record.netns && !isRecorded(pod, record.netns)) {
     throw missing(
       `the devices were moved to another namespace than the one that ${JSON.stringify(pod.path)} is now`,
@@ -79,6 +80,8 @@ function checkDevices(record: AttachmentRecord, pod: Netns): void {
       throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);
     }
     if (device.name !== podName) throw missing(`${wanted} is called ${JSON.stringify(device.name)} by now`);
+    const fault = findLimitsFault(kernel, record, device);
+    if (fault) throw missing(fault);
   }
 }
 

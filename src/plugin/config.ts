@@ -2,6 +2,7 @@ import type { Call as CniCall, Config } from "../cni/dispatch.ts";
 import type { Result } from "../cni/result.ts";
 import type { Command } from "../cni/environment.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
+import type { RdmaLimits } from "../kernel/kernel.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../cni/version.ts";
 import { KEYS, type RawConfig } from "./config_keys.ts";
 import { cutLists, findFaults, isAbsent, isObject } from "./rules.ts";
@@ -40,6 +41,7 @@ export interface NetworkConfig extends Config {
   /** What to do when such a name is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NonNullable<RawConfig["rdmaDeviceNameConflict"]>;
   readonly rdmaQos?: RdmaQos;
+  readonly rdmaLimits?: RdmaLimits;
   /** Whether ADD and CHECK fail while a device cannot be used. */
   readonly requireActive: boolean;
   /** How long they wait for that. */
@@ -106,7 +108,8 @@ export async function readConfig(
     onSharedMode: config.onSharedMode ?? KEYS.onSharedMode.default,
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
-    ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
+    ...(config.rdmaQoS ? { rdmaQos: withoutNulls(config.rdmaQoS) } : {}),
+    ...(config.rdmaLimits ? { rdmaLimits: withoutNulls(config.rdmaLimits) } : {}),
     requireActive: config.requireActive ?? KEYS.requireActive.default,
     readyTimeoutMs: config.readyTimeoutMs ?? KEYS.readyTimeoutMs.default,
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
@@ -185,8 +188,10 @@ function asWritten(prevResult: Result, raw: object, text: string): Result {
   return JSON.stringify(raw) === text ? prevResult : JSON.parse(text, keepNumber).prevResult;
 }
 
-function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
-  return { ...(isAbsent(tos) ? {} : { tos }), ...(isAbsent(trafficClass) ? {} : { trafficClass }) };
+type WithoutNulls<T> = { readonly [K in keyof T]?: NonNullable<T[K]> };
+
+function withoutNulls<T extends object>(value: T): WithoutNulls<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => !isAbsent(one))) as WithoutNulls<T>;
 }
 
 /**

@@ -21,6 +21,14 @@ const DEVICE = {
   text: "must be a name or a number from 1",
 } as const;
 
+/** What the kernel takes as a number that is a limit (rdma.c, RDMACG_MAX_STR stands for S32_MAX). */
+const LIMIT = {
+  type: "either",
+  options: [{ type: "integer", min: 0, max: 0x7fff_fffe }, { type: "enum", values: ["max"] }],
+  text: 'must be an integer from 0 to 2147483646, or "max"',
+  since: "0.1.0",
+} as const;
+
 const REQUIRED = { type: "string", required: true } as const;
 const ATTACHMENT = { type: "object", keys: { containerID: REQUIRED, ifname: REQUIRED } } as const;
 const STRING = { type: "string" } as const;
@@ -85,6 +93,18 @@ export const KEYS = {
     closed: true,
     since: "0.1.0",
   }, "[RoCE QoS](#roce-qos) of the devices in the pod: `trafficClass`, `tos`, or both"),
+  rdmaLimits: key({
+    type: "object",
+    keys: {
+      hcaHandle: key(LIMIT, "contexts, of which a program has one for each time that it opened the device"),
+      hcaObject: key(
+        LIMIT,
+        "objects: protection domains, memory regions, completion queues, queue pairs and others",
+      ),
+    },
+    closed: true,
+    since: "0.1.0",
+  }, "[limits](#limits) of what a pod has on each of the devices: `hcaHandle`, `hcaObject`, or both"),
   requireActive: key(
     { type: "boolean", default: false, since: "0.1.0" },
     "whether ADD and CHECK fail, instead of logging a warning, while a device is [not ready](#ready-devices)",

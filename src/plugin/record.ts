@@ -1,4 +1,4 @@
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
 import type { Call } from "./config.ts";
 
 /** Which attachment is meant: the runtime's key. */
@@ -31,6 +31,12 @@ export interface RecordedNetns {
   readonly cookie?: string;
 }
 
+/** The limits that the pod's cgroup has for each of the devices. */
+export interface RecordedLimits extends RdmaLimits {
+  /** Its path in the hierarchy. */
+  readonly cgroup: string;
+}
+
 /**
  * What DEL, CHECK and GC must know of an attachment. Records of version 1.0, which the Go plugin writes, hold the
  * function and one device's names; whatever may be absent here is what they lack.
@@ -41,6 +47,7 @@ export interface AttachmentRecord {
   readonly devices: readonly RecordedDevice[];
   /** The device is a Soft-RoCE device that was made for the attachment. */
   readonly softRoce?: boolean;
+  readonly limits?: RecordedLimits;
   readonly netns?: RecordedNetns;
   readonly bootId?: string;
   /** When it was made by the time of that boot, in microseconds; records of earlier builds lack it. */
@@ -85,6 +92,7 @@ export function formatRecord(record: AttachmentRecord): string {
     ...record.attachment,
     devices: record.devices,
     softRoCE: record.softRoce,
+    limits: record.limits,
     netns: record.netns,
     bootID: record.bootId,
     bootTimeUs: record.bootTimeUs,
@@ -109,6 +117,7 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
     deviceId: string(raw, "deviceID"),
     devices: parseDevices(raw),
     ...(raw["softRoCE"] === true ? { softRoce: true } : {}),
+    ...parseLimits(raw["limits"]),
     ...parseNetns(raw["netns"]),
     ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
     ...(raw["bootTimeUs"] === undefined
@@ -174,6 +183,16 @@ function parseQos(value: unknown): { qos?: RecordedQos } {
       ...(hadGroup === undefined ? {} : { hadGroup: hadGroup === true }),
     },
   };
+}
+
+function parseLimits(value: unknown): { limits?: RecordedLimits } {
+  if (value === undefined) return {};
+  const raw = object(value, "limits");
+  const limit = (key: "hcaHandle" | "hcaObject") => {
+    if (raw[key] === undefined) return {};
+    return { [key]: raw[key] === "max" ? "max" : integer(raw, key) };
+  };
+  return { limits: { cgroup: string(raw, "cgroup"), ...limit("hcaHandle"), ...limit("hcaObject") } };
 }
 
 function integers(value: unknown): number[] {

@@ -6,6 +6,7 @@ import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
 import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
 import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
+import { removeLimits } from "./limits.ts";
 import { isDeviceName } from "./names.ts";
 import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
 import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
@@ -58,6 +59,7 @@ export function restoreDevices(
   const { onHost, away } = awaitReturn(node, record);
   restoreNames(node, log, record, onHost);
   restoreQos(node, log, record);
+  removeLimits(node, log, record);
   if (away.length === 0) return true;
   log.warning(
     `RDMA device ${

@@ -28,6 +28,7 @@ export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const ELOOP = 40;
+export const ENOTUNIQ = 76;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
@@ -61,6 +62,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [ENAMETOOLONG]: ["ENAMETOOLONG", "name too long"],
   [ENOSYS]: ["ENOSYS", "system call not there"],
   [ELOOP]: ["ELOOP", "symbolic link not followed"],
+  [ENOTUNIQ]: ["ENOTUNIQ", "name not unique"],
   [EMSGSIZE]: ["EMSGSIZE", "message too long"],
   [EPROTONOSUPPORT]: ["EPROTONOSUPPORT", "protocol not supported"],
   [EOPNOTSUPP]: ["EOPNOTSUPP", "operation not supported"],

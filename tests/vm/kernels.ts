@@ -63,7 +63,7 @@ export const LACKS = {
   namesPerNetns: {
     reason: "one name for one device of the whole node before 7.3",
     since: [7, 3],
-    cases: ["names per namespace: "],
+    cases: ["names per namespace: ", "limits: devices of one name in two pods"],
   },
   movableSoftRoce: {
     reason: "no move of Soft-RoCE devices before 7.3",

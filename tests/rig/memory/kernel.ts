@@ -6,7 +6,9 @@ import type {
   Netns,
   OpenPorts,
   Port,
+  RdmaCgroups,
   RdmaDevice,
+  RdmaLimits,
   RdmaMode,
   ResourceCount,
   RoceQos,
@@ -83,6 +85,8 @@ export class MemoryKernel implements Kernel {
   readonly virtualFunctions: VirtualFunction[] = [];
   readonly locked = new Set<string>();
   readonly roceQos = new MemoryRoceQos(this);
+  /** Undefined: without the rdma controller. */
+  rdmaCgroups: MemoryRdmaCgroups | undefined = new MemoryRdmaCgroups(this);
   /** The directory that stands for "/". */
   root = "/nonexistent";
   writable = true;
@@ -223,6 +227,10 @@ export class MemoryKernel implements Kernel {
 
   listDeviceNames(): string[] {
     return this.devices.filter(({ uverbs }) => uverbs && this.hasUverbs).map(({ name }) => name);
+  }
+
+  getRdmaCgroups(): RdmaCgroups | undefined {
+    return this.rdmaCgroups;
   }
 
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
@@ -450,6 +458,45 @@ class MemoryRoceQos implements RoceQos {
     const values = qos?.[setting];
     if (!values) throw qosFailure(setting, name, "it is not there");
     return values;
+  }
+}
+
+/** The cgroups of a kernel in memory. */
+class MemoryRdmaCgroups implements RdmaCgroups {
+  readonly mount = "/sys/fs/cgroup";
+  /** The limits of devices in each cgroup; undefined where the parent does not enable the controller. */
+  readonly groups = new Map<string, Map<Device, RdmaLimits> | undefined>();
+  readonly processes = new Map<number, string>();
+  /** Runs before each write; a number is the errno that the kernel refuses with. */
+  onWrite: (device: Device, limits: RdmaLimits) => number | void = () => {};
+
+  constructor(readonly kernel: MemoryKernel) {}
+
+  ofProcess(pid: number): string | undefined {
+    return this.processes.get(pid);
+  }
+
+  has(cgroup: string): boolean {
+    return this.groups.has(cgroup);
+  }
+
+  hasLimits(cgroup: string): boolean {
+    return this.groups.get(cgroup) !== undefined;
+  }
+
+  read(cgroup: string, { index }: RdmaDevice): RdmaLimits | undefined {
+    const device = this.kernel.devices.find((device) => device.index === index);
+    const limits = this.groups.get(cgroup);
+    return device && limits && { hcaHandle: "max", hcaObject: "max", ...limits.get(device) };
+  }
+
+  write(cgroup: string, { index, name }: RdmaDevice, limits: RdmaLimits): void {
+    const device = this.kernel.devices.find((device) => device.index === index && device.name === name);
+    const errno = device ? this.onWrite(device, limits) : ENODEV;
+    if (errno) throw new SyscallError(`write ${name} to rdma.max`, errno);
+    const { hcaHandle = "max", hcaObject = "max" } = { ...this.read(cgroup, { index, name }), ...limits };
+    if (hcaHandle === "max" && hcaObject === "max") this.groups.get(cgroup)?.delete(device!);
+    else this.groups.get(cgroup)?.set(device!, { hcaHandle, hcaObject });
   }
 }
 

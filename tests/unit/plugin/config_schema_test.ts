@@ -18,6 +18,9 @@ const attachments = () =>
 const byte = () => maybe(fc.nat({ max: 255 }));
 const qos = fc.record({ tos: byte(), trafficClass: byte() }, { requiredKeys: [] })
   .filter(({ tos, trafficClass }) => typeof tos === "number" || typeof trafficClass === "number");
+const limit = () => maybe(fc.oneof(fc.constant("max"), fc.nat({ max: 2147483646 })));
+const limits = fc.record({ hcaHandle: limit(), hcaObject: limit() }, { requiredKeys: [] })
+  .filter(({ hcaHandle, hcaObject }) => (hcaHandle ?? hcaObject ?? null) !== null);
 const deviceInfoPath = fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/);
 
 const valid = fc.record({
@@ -36,6 +39,7 @@ const valid = fc.record({
   optional: maybe(fc.boolean()),
   onSharedMode: maybe(fc.constantFrom("fail", "skip")),
   rdmaQoS: maybe(qos),
+  rdmaLimits: maybe(limits),
   requireActive: maybe(fc.boolean()),
   readyTimeoutMs: maybe(fc.integer({ min: 0, max: 60_000 })),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),

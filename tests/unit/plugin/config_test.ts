@@ -47,6 +47,7 @@ Deno.test("null and empty text are as good as absent", async () => {
       optional: null,
       onSharedMode: null,
       rdmaQoS: null,
+      rdmaLimits: null,
       requireActive: null,
       readyTimeoutMs: null,
     },
@@ -95,6 +96,7 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
     rdmaQoS: { tos: 104, trafficClass: 106 },
+    rdmaLimits: { hcaHandle: 2, hcaObject: "max" },
     requireActive: true,
     readyTimeoutMs: 60_000,
     runtimeConfig: { CNIDeviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a" },
@@ -114,6 +116,7 @@ Deno.test("every key that the plugin reads arrives", async () => {
     rdmaDeviceName: "rdma_{ifname}",
     rdmaDeviceNameConflict: "keep",
     rdmaQos: { tos: 104, trafficClass: 106 },
+    rdmaLimits: { hcaHandle: 2, hcaObject: "max" },
     requireActive: true,
     readyTimeoutMs: 60_000,
     deviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a",
@@ -142,6 +145,13 @@ Deno.test("a device's name in args.cni goes before the configuration's, unless i
 Deno.test("one setting of QoS is enough, and zero is one", async () => {
   assertEquals((await parse({ rdmaQoS: { tos: 0 } })).rdmaQos, { tos: 0 });
   assertEquals((await parse({ rdmaQoS: { tos: null, trafficClass: 255 } })).rdmaQos, { trafficClass: 255 });
+});
+
+Deno.test("one limit is enough, and zero is one", async () => {
+  assertEquals((await parse({ rdmaLimits: { hcaHandle: 0 } })).rdmaLimits, { hcaHandle: 0 });
+  assertEquals((await parse({ rdmaLimits: { hcaHandle: null, hcaObject: 2147483646 } })).rdmaLimits, {
+    hcaObject: 2147483646,
+  });
 });
 
 Deno.test("the newer of the two keys for valid attachments counts", async () => {
@@ -201,6 +211,11 @@ const WRONG: [path: string, keys: object][] = [
   ["rdmaQoS.tos", { rdmaQoS: { tos: "1" } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { tos: 1, trafficClass: -1 } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { trafficClass: 1.5 } }],
+  ["rdmaLimits", { rdmaLimits: {} }],
+  ["rdmaLimits", { rdmaLimits: { hcaHandle: 1, handles: 1 } }],
+  ["rdmaLimits.hcaHandle", { rdmaLimits: { hcaHandle: -1 } }],
+  ["rdmaLimits.hcaHandle", { rdmaLimits: { hcaHandle: "1" } }],
+  ["rdmaLimits.hcaObject", { rdmaLimits: { hcaHandle: 1, hcaObject: 2147483647 } }],
   ["requireActive", { requireActive: 1 }],
   ["readyTimeoutMs", { readyTimeoutMs: -1 }],
   ["readyTimeoutMs", { readyTimeoutMs: 60_001 }],
@@ -262,7 +277,7 @@ for (const [path, keys] of WRONG) {
   Deno.test(`${JSON.stringify(keys)}: DEL ignores ${ignored} and nothing else`, async () => {
     const text = JSON.stringify({ ...MINIMUM, deviceID: "0000:3b:00.2", ...keys });
     const { ignoredKeys, deviceId, ...config } = await parseConfig(text, "DEL");
-    assertEquals(ignoredKeys, [ignored.startsWith("rdmaQoS") ? "rdmaQoS" : ignored]);
+    assertEquals(ignoredKeys, [/^(rdmaQoS|rdmaLimits)/.exec(ignored)?.[0] ?? ignored]);
     assertEquals(deviceId, path === "deviceID" ? undefined : "0000:3b:00.2");
     assertEquals(config, { ...MINIMUM, ...DEFAULTS } as typeof config);
   });

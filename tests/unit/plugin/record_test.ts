@@ -65,6 +65,19 @@ Deno.test("what QoS the host had is read as it was written", () => {
   }
 });
 
+Deno.test("limits are read as they were written", () => {
+  const cgroup = "/kubepods.slice/kubepods-pod1.slice";
+  for (const limits of [{ cgroup, hcaHandle: 0 }, { cgroup, hcaHandle: 2, hcaObject: "max" as const }]) {
+    assertEquals(parseRecord(formatRecord({ ...RECORD, limits }), 0), { ...RECORD, limits });
+  }
+});
+
+Deno.test("limits of another form are refused", () => {
+  for (const limits of [null, [], { hcaHandle: 1 }, { cgroup: 1 }, { cgroup: "/a", hcaObject: "none" }]) {
+    assertThrows(() => parse({ ...raw(), limits }), UnreadableRecord);
+  }
+});
+
 Deno.test("QoS of another form is refused", () => {
   for (
     const qos of [null, [], 1, { tos: 1 }, { tos: ["1"] }, { trafficClass: [1.5] }, { trafficClass: null }]

@@ -32,6 +32,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { POD_UID, PodCgroup, SYSTEMD_CGROUP } from "../../rig/vm/guest/pod_cgroup.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
 const FILE = "net-container1-net1";
@@ -95,6 +96,19 @@ softCase(
     assert.match(after.stderr, /rxe0 not found|No IB devices found/);
   },
 );
+
+softCase("a pod's limits hold for its device, and go with it", async () => {
+  await joinedPods();
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  const interfaces = [{ name: "net1", sandbox: netnsPath("one") }];
+  const limited = { softRoCE: true, rdmaLimits: { hcaHandle: 1 }, prevResult: prevResult({ interfaces }) };
+  const pod = softPod("one", { config: config(limited), args: `K8S_POD_UID=${POD_UID}` });
+  assertResult(await pod.add());
+  assert.deepEqual(cgroup.limits(), ["rxe0 hca_handle=1 hca_object=max"]);
+  assertQuiet(await pod.check());
+  assertQuiet(await pod.del());
+  assert.deepEqual(cgroup.limits(), []);
+});
 
 softCase("packets go between two pods of the example, through libcni", async () => {
   const text = Deno.readTextFileSync(`${EXAMPLES}/soft_roce_net_crd.yaml`);

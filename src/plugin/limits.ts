@@ -1,0 +1,169 @@
+/** Limits of a pod's RDMA resources, which its cgroup has for each device (cgroup-v2.rst, "RDMA"). */
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Kernel, RdmaCgroups, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
+import type { Log } from "../log.ts";
+import { messageOf } from "../sys/errno.ts";
+import type { Call } from "./config.ts";
+import type { Node } from "./node.ts";
+import type { AttachmentRecord, OwnRecord } from "./record.ts";
+
+const RESOURCES = ["hcaHandle", "hcaObject"] as const;
+
+/**
+ * Records which cgroup gets the limits, so that DEL and GC find it whenever this process ends.
+ *
+ * @returns the record as it is saved now
+ * @throws {CniError} code 103 when the kernel or the pod's cgroup cannot limit RDMA resources, 4 for a wrong K8S_POD_UID
+ */
+export function recordLimits(
+  call: Call,
+  { kernel, state }: Node,
+  record: OwnRecord,
+  wanted: RdmaLimits,
+): OwnRecord {
+  const limited = { ...record, limits: { cgroup: findPodCgroup(call, requireCgroups(kernel)), ...wanted } };
+  state.save(limited);
+  return limited;
+}
+
+/**
+ * Sets the recorded limits for devices. They stay with a device that is moved or renamed, so this is done before the pod
+ * gets it.
+ *
+ * @throws {CniError} code 103 without the rdma controller
+ * @throws {SyscallError}
+ */
+export function setLimits(
+  kernel: Kernel,
+  { limits }: AttachmentRecord,
+  devices: readonly RdmaDevice[],
+): void {
+  if (!limits) return;
+  const cgroups = requireCgroups(kernel);
+  for (const device of devices) cgroups.write(limits.cgroup, device, limits);
+}
+
+/**
+ * Takes away the recorded limits of devices that are on the host; those of others end with the device or the cgroup. A
+ * failure is only logged: the limits hold for nobody but the pod.
+ */
+export function removeLimits({ kernel }: Node, log: Log, { limits, devices }: AttachmentRecord): void {
+  if (!limits) return;
+  const cgroups = kernel.getRdmaCgroups();
+  if (!cgroups?.has(limits.cgroup)) {
+    return log.info(`Cgroup ${limits.cgroup} is gone, and its limits of RDMA resources with it`);
+  }
+  const set = RESOURCES.filter((resource) => limits[resource] !== undefined);
+  const none = Object.fromEntries(set.map((resource) => [resource, "max"]));
+  for (const { index } of devices) {
+    const device = index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index);
+    if (!device) continue;
+    try {
+      cgroups.write(limits.cgroup, device, none);
+    } catch (error) {
+      log.warning(`${messageOf(error)}; the limits stay until the pod's cgroup is removed`);
+    }
+  }
+}
+
+/** What is not as recorded with the limits of a device, or undefined. */
+export function findLimitsFault(
+  kernel: Kernel,
+  { limits }: AttachmentRecord,
+  device: RdmaDevice,
+): string | undefined {
+  if (!limits) return undefined;
+  const found = kernel.getRdmaCgroups()?.read(limits.cgroup, device);
+  const wrong = RESOURCES.find((resource) =>
+    limits[resource] !== undefined && found?.[resource] !== limits[resource]
+  );
+  return wrong && `cgroup ${JSON.stringify(limits.cgroup)} limits ${wrong} of RDMA device ` +
+      `${JSON.stringify(device.name)} to ${found?.[wrong] ?? "nothing"}, want ${limits[wrong]}`;
+}
+
+function requireCgroups(kernel: Kernel): RdmaCgroups {
+  const cgroups = kernel.getRdmaCgroups();
+  if (cgroups) return cgroups;
+  throw cannotLimit(
+    "the kernel has no rdma cgroup controller, or it is not mounted",
+    "CONFIG_CGROUP_RDMA must be set, and cgroup2, or cgroup with option rdma, be mounted",
+  );
+}
+
+/**
+ * The cgroup of the pod: the one that kubelet made, else that of the process whose namespace CNI_NETNS is.
+ *
+ * @throws {CniError} code 103 when there is none, or it cannot have limits; 4 for a wrong K8S_POD_UID
+ */
+function findPodCgroup({ environment }: Call, cgroups: RdmaCgroups): string {
+  const uid = environment.args.get("K8S_POD_UID");
+  const [, pid] = /^\/proc\/(\d+)\/ns\/net$/.exec(environment.netns) ?? [];
+  const ofProcess = pid === undefined ? undefined : cgroups.ofProcess(Number(pid));
+  const candidates = [
+    ...uid === undefined ? [] : listPodCgroups(uid),
+    ...ofProcess === undefined ? [] : [podCgroupOf(ofProcess)],
+  ];
+  const cgroup = candidates.find((candidate) => cgroups.has(candidate));
+  if (cgroup === undefined) {
+    const tried = candidates.length === 0
+      ? "neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS of the form /proc/PID/ns/net names a pod"
+      : `there is none of ${candidates.map((candidate) => JSON.stringify(candidate)).join(", ")}`;
+    throw cannotLimit(
+      `cannot find the pod's cgroup below ${JSON.stringify(cgroups.mount)}: ${tried}`,
+      "kubelet must create cgroups for pods (cgroupsPerQOS), below / or /kubelet (cgroupRoot)",
+    );
+  }
+  if (cgroups.hasLimits(cgroup)) return cgroup;
+  throw cannotLimit(
+    `the rdma controller is not enabled for cgroup ${JSON.stringify(cgroup)}`,
+    `enable it in those above: for cgroup in ${listParents(cgroups.mount, cgroup).join(" ")}; ` +
+      'do echo +rdma >"$cgroup/cgroup.subtree_control"; done',
+  );
+}
+
+/**
+ * Where kubelet may have made the cgroup of a pod: by its driver systemd or cgroupfs, in each QoS class (pkg/kubelet/cm,
+ * cgroup_manager_linux.go and pod_container_manager_linux.go), and below cgroupRoot /kubelet, which kind uses.
+ *
+ * @param uid of a static pod 32 digits, of others a UUID
+ * @throws {CniError} code 4 when it is neither
+ */
+export function listPodCgroups(uid: string): string[] {
+  if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/.test(uid)) {
+    throw new CniError(
+      ErrorCode.invalidEnvironment,
+      `invalid K8S_POD_UID ${JSON.stringify(uid)} in CNI_ARGS: must be a UUID`,
+    );
+  }
+  return [[], ["kubelet"]].flatMap((root) =>
+    [[], ["burstable"], ["besteffort"]].flatMap((qos) => {
+      const names = [...root, "kubepods", ...qos, `pod${uid}`];
+      return [toSlice(names), `/${names.join("/")}`];
+    })
+  );
+}
+
+/** As systemd names slices: each name starts with that of its parent, and "-" stands for nothing else. */
+function toSlice(names: readonly string[]): string {
+  const escaped = names.map((name) => name.replaceAll("-", "_"));
+  return escaped.map((_, at) => `/${escaped.slice(0, at + 1).join("-")}.slice`).join("");
+}
+
+/** The cgroup of the pod that a container's cgroup is in; where kubelet made neither, the container's. */
+export function podCgroupOf(cgroup: string): string {
+  return /^.*?[/-]pod[0-9a-f_-]{32,36}(?:\.slice)?(?=\/|$)/.exec(cgroup)?.[0] ?? cgroup;
+}
+
+/** The directories above a cgroup's, the mount first. */
+function listParents(mount: string, cgroup: string): string[] {
+  const names = cgroup.split("/").slice(0, -1);
+  return names.map((_, at) => mount + names.slice(0, at + 1).join("/"));
+}
+
+function cannotLimit(reason: string, advice: string): CniError {
+  return new CniError(
+    ErrorCode.featureUnavailable,
+    `Cannot limit RDMA resources: ${reason}`,
+    `${advice}; or remove "rdmaLimits" from the network configuration`,
+  );
+}

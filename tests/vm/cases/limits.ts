@@ -1,0 +1,271 @@
+// Limits of RDMA resources: the kernel's rdma cgroup controller, and programs in a pod's cgroup that use its device.
+import assert from "node:assert/strict";
+import {
+  assertError,
+  assertInPod,
+  assertNothingLeft,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  gc,
+  prevResult,
+  readRecord,
+} from "../../rig/vm/guest/attachment.ts";
+import {
+  addNetns,
+  deleteNetns,
+  endBackground,
+  HOLD_CONTEXT,
+  holdNetns,
+  inNetns,
+  names,
+  type Outcome,
+  type PluginCall,
+  sh,
+  shOk,
+  startBackground,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
+import {
+  CGROUP_V2,
+  CGROUPFS_CGROUP,
+  mountCgroupV1,
+  POD_UID,
+  PodCgroup,
+  SYSTEMD_CGROUP,
+} from "../../rig/vm/guest/pod_cgroup.ts";
+
+/** What CHECK finds without an interface in the pod. */
+const NO_INTERFACES = prevResult({ interfaces: [] });
+const FILE = "net-container1-net1";
+
+/** A pod "pod" whose network has limits. */
+function limited(deviceId: string, rdmaLimits: unknown, more: Partial<PluginCall> = {}) {
+  return attachment(deviceId, {
+    config: config({ deviceID: deviceId, rdmaLimits, prevResult: NO_INTERFACES }),
+    args: `IgnoreUnknown=1;K8S_POD_UID=${POD_UID}`,
+    ...more,
+  });
+}
+
+/** The command of a program in a pod's container that takes a context and a protection domain of the function's device. */
+function holdCommand(cgroup: PodCgroup, deviceId: string, netns?: string): string {
+  const [uverbs] = names(`/sys/bus/pci/devices/${deviceId}/infiniband_verbs`);
+  const program = inNetns(netns, `'${HOLD_CONTEXT}' /dev/infiniband/${uverbs}`);
+  return `echo $$ >${cgroup.container}/cgroup.procs && exec ${program}`;
+}
+
+const hold = (...pod: Parameters<typeof holdCommand>) => startBackground(holdCommand(...pod), "held");
+const tryToHold = (...pod: Parameters<typeof holdCommand>) =>
+  sh(holdCommand(...pod).replace("exec", "exec timeout 5"));
+
+function assertRefused({ code, stderr }: Outcome): void {
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /Resource temporarily unavailable/);
+}
+
+vmCase("limits: the kernel keeps a device's limits when it is moved and renamed", async () => {
+  const { rdmaDevice } = vf(0);
+  await addNetns("pod");
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  await shOk(`echo ${rdmaDevice} hca_handle=1 >${CGROUP_V2}${SYSTEMD_CGROUP}/rdma.max`);
+  await shOk(`rdma dev set ${rdmaDevice} netns pod`);
+  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`);
+  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  await deleteNetns("pod");
+  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  await shOk(`rdma dev set roce0 name ${rdmaDevice}`);
+});
+
+for (
+  const { what, path, isVersion1 } of [
+    { what: "cgroup v2, kubelet's driver systemd", path: SYSTEMD_CGROUP, isVersion1: false },
+    { what: "cgroup v2, kubelet's driver cgroupfs", path: CGROUPFS_CGROUP, isVersion1: false },
+    { what: "cgroup v1", path: CGROUPFS_CGROUP, isVersion1: true },
+  ]
+) {
+  vmCase(
+    `limits: ${what}: a pod opens its device once with hcaHandle 1, and as often as it likes after DEL`,
+    async () => {
+      const { deviceId, rdmaDevice } = vf(0);
+      await addNetns("pod");
+      await using stack = new AsyncDisposableStack();
+      const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
+      const cgroup = stack.use(await PodCgroup.create(path, { mount }));
+      const one = limited(deviceId, { hcaHandle: 1 });
+      assertResult(await one.add());
+      await assertInPod([rdmaDevice]);
+      assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
+      await hold(cgroup, deviceId, "pod");
+      assertRefused(await tryToHold(cgroup, deviceId, "pod"));
+      assertQuiet(await one.check());
+      await endBackground();
+      assertQuiet(await one.del());
+      assertNothingLeft();
+      assert.deepEqual(cgroup.limits(), []);
+      for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
+    },
+  );
+}
+
+vmCase("limits: with hcaObject 0 a program gets a context and no protection domain", async () => {
+  const { deviceId } = vf(0);
+  await addNetns("pod");
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  const one = limited(deviceId, { hcaHandle: "max", hcaObject: 0 });
+  assertResult(await one.add());
+  const refused = await tryToHold(cgroup, deviceId, "pod");
+  assertRefused(refused);
+  assert.match(refused.stderr, /uverbs command 3/); // ALLOC_PD
+  assertQuiet(await one.del());
+  assert.deepEqual(cgroup.limits(), []);
+});
+
+vmCase(
+  "limits: CNI_NETNS of a process limits the pod that its container is in, under the device's name there",
+  async () => {
+    const { deviceId, rdmaDevice } = vf(0);
+    await addNetns("pod");
+    await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+    const { pid } = await holdNetns("pod");
+    await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
+    const named = config({
+      deviceID: deviceId,
+      rdmaLimits: { hcaHandle: 3 },
+      rdmaDeviceName: "rdma_{ifname}",
+    });
+    const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
+    assertResult(await one.add());
+    assert.deepEqual(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
+    assertQuiet(await one.del());
+    assert.deepEqual(cgroup.limits(), []);
+    assert.equal(vf(0).rdmaDevice, rdmaDevice);
+  },
+);
+
+vmCase("limits: a controller that is not enabled is code 103, and its commands enable it", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP, { isEnabled: false });
+  const one = limited(deviceId, { hcaHandle: 1 });
+  const refused = await one.add();
+  assertError(refused, 103, /rdma controller is not enabled/);
+  assertNothingLeft();
+  await shOk(/in those above: (.* done);/.exec(`${refused.json!["details"]}`)![1]!);
+  assertResult(await one.add());
+  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  assertQuiet(await one.del());
+});
+
+vmCase(
+  "limits: a pod without a cgroup is code 103, and a cgroup that is gone does not keep DEL from succeeding",
+  async () => {
+    const { deviceId } = vf(0);
+    await addNetns("pod");
+    const one = limited(deviceId, { hcaHandle: 1 });
+    assertError(await one.add(), 103, /cannot find the pod's cgroup/);
+    assertNothingLeft();
+    {
+      await using _cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+      assertResult(await one.add());
+    }
+    assertQuiet(await one.del());
+    assertNothingLeft();
+  },
+);
+
+vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+  const one = limited(deviceId, { hcaHandle: 1 });
+  assertResult(await one.add());
+  await shOk(`echo ${rdmaDevice} hca_handle=5 >${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`);
+  assertError(await one.check(), 113, /limits hcaHandle of RDMA device .* to 5, want 1/);
+  assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
+  assertNothingLeft();
+  assert.deepEqual(cgroup.limits(), []);
+});
+
+vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
+  const { deviceId } = vf(0);
+  await addNetns("pod");
+  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+  const ends: number[] = [];
+  for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
+    const wrapper = [
+      "strace",
+      "-f",
+      "-o",
+      "/dev/null",
+      "-P",
+      `${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`,
+      "-e",
+      `inject=${event}`,
+    ];
+    const { code, stderr } = await limited(deviceId, { hcaHandle: 1 }).add({ wrapper });
+    assert.equal(code, 137, stderr);
+    ends.push(cgroup.limits().length);
+    assertQuiet(await limited(deviceId, { hcaHandle: 1 }).del());
+    assertNothingLeft();
+    assert.deepEqual(cgroup.limits(), []);
+  }
+  assert.ok(ends.includes(1), "once it is killed with the limit set");
+});
+
+vmCase("limits: devices of one name in two pods have their own limits", async () => {
+  const pods = [
+    { netns: "one", uid: POD_UID.replace(/b$/, "1"), hcaHandle: 1 },
+    { netns: "two", uid: POD_UID.replace(/b$/, "2"), hcaHandle: 2 },
+  ];
+  // The second device keeps its name, which the first has by then.
+  const rdmaDeviceName = vf(1).rdmaDevice;
+  await using stack = new AsyncDisposableStack();
+  for (const [number, { netns, uid, hcaHandle }] of pods.entries()) {
+    await addNetns(netns);
+    const cgroup = stack.use(await PodCgroup.create(`/kubepods/pod${uid}`));
+    const { deviceId } = vf(number);
+    const named = config({
+      prevResult: NO_INTERFACES,
+      deviceID: deviceId,
+      rdmaLimits: { hcaHandle },
+      rdmaDeviceName,
+    });
+    const one = attachment(deviceId, {
+      netns,
+      containerId: netns,
+      config: named,
+      args: `K8S_POD_UID=${uid}`,
+    });
+    assertResult(await one.add());
+    assertQuiet(await one.check());
+    stack.defer(async () => {
+      assertQuiet(await one.check());
+      assertQuiet(await one.del());
+      assert.deepEqual(cgroup.limits(), []);
+    });
+    for (let program = 0; program < hcaHandle; program++) await hold(cgroup, deviceId, netns);
+    assertRefused(await tryToHold(cgroup, deviceId, netns));
+  }
+});
+
+vmCase("limits: who asks for none pays no system call for them", async () => {
+  const { deviceId } = vf(0);
+  await addNetns("pod");
+  await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  const traced = async (rdmaLimits?: unknown) => {
+    const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
+    const found: string[] = [];
+    for (const call of ["add", "del"] as const) {
+      assert.equal((await one[call]()).code, 0);
+      // Deno's runtime itself looks for a limit of CPU time in its own cgroup.
+      found.push((await sh("grep -E 'mountinfo|kubepods|rdma.max' /run/trace")).stdout);
+    }
+    return found;
+  };
+  assert.deepEqual(await traced(), ["", ""]);
+  assert.ok((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
+});
