@@ -1,5 +1,4 @@
 import type { Call as CniCall, Config } from "../cni/dispatch.ts";
-import type { Result } from "../cni/result.ts";
 import type { Command } from "../cni/environment.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { PluginConfig } from "../cni/invoke.ts";
