@@ -1,7 +1,7 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { explainFaults, readConfig } from "../../plugin/config.ts";
 import { makeDeviceNames } from "../../plugin/names.ts";
-import { isObject } from "../../plugin/rules.ts";
+import { isAbsent, isObject } from "../../plugin/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
 import { findUnknownKeys, type Raw } from "./keys.ts";
 
@@ -24,10 +24,11 @@ function listedIn(network: Raw): Raw[] {
   return Array.isArray(plugins) ? plugins.map((plugin) => isObject(plugin) ? plugin : {}) : [];
 }
 
-/** The plugin that this plugin is to run. */
+/** The plugin that this plugin is to run; an empty one for what is wrong, which is a matter of values. */
 function delegateOf(plugin: Raw): Raw | undefined {
   const { delegate } = plugin;
-  return typeOf(plugin) === "rdma" && isObject(delegate) ? delegate : undefined;
+  if (typeOf(plugin) !== "rdma" || isAbsent(delegate)) return undefined;
+  return isObject(delegate) && typeOf(delegate) !== "rdma" ? delegate : {};
 }
 
 /**
