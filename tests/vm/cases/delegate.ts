@@ -17,6 +17,7 @@ import {
   INSTALLED_PLUGIN,
   libcni,
   names,
+  plugin,
   shOk,
   vf,
   vmCase,
@@ -43,6 +44,7 @@ function delegateCase(
   run: (
     run: (command: "add" | "check" | "del") => ReturnType<typeof libcni>,
     of: CompleteFunction,
+    config: object,
   ) => Promise<void>,
   keys: object = {},
 ): void {
@@ -52,7 +54,11 @@ function delegateCase(
     await Deno.writeTextFile(`${DIRECTORY}/sriov`, SRIOV, { mode: 0o755 });
     try {
       const conflist = { ...NETWORK, deviceID: of.deviceId, ...keys };
-      await run((command) => libcni({ command, conflist, netns: "pod", args: "IgnoreUnknown=true" }), of);
+      await run(
+        (command) => libcni({ command, conflist, netns: "pod", args: "IgnoreUnknown=true" }),
+        of,
+        conflist,
+      );
     } finally {
       await Deno.remove(`${DIRECTORY}/sriov`);
     }
@@ -76,11 +82,9 @@ delegateCase("one plugin moves interface and RDMA device, and DEL returns both",
   assert.match(await shOk("ip -n pod -br address show net1"), /^net1 .*10\.56\.218\./);
   const checked = await run("check");
   assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-  for (let i = 0; i < 2; i++) {
-    const deleted = await run("del");
-    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
-    assertReturned(of);
-  }
+  const deleted = await run("del");
+  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  assertReturned(of);
 });
 
 delegateCase("killed between the delegate's ADD and the move: DEL returns both", async (run, of) => {
@@ -101,3 +105,13 @@ delegateCase("a move that fails leaves the interface on the host too", async (ru
   assertError(await run("add"), 110, /among those of/);
   assertReturned(of);
 }, { rdmaDevices: [2] });
+
+delegateCase("a device that cannot be restored keeps its interface in the pod", async (run, of, config) => {
+  assertResult(await run("add"));
+  const refused = ["strace", "-f", "-o", "/dev/null", "--trace=setns", "--inject=setns:error=EPERM"];
+  assertError(await plugin({ command: "DEL", netns: "pod", config, wrapper: refused }), 120, /EPERM/);
+  await assertInPod([of.rdmaDevice]);
+  assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);
+  assert.equal((await run("del")).code, 0);
+  assertReturned(of);
+});
