@@ -41,7 +41,7 @@ const NETWORK = JSON.parse(spec.config);
 /** A case in which a pod is to get a function; the driver adds "deviceID" to the network (pkg/types/types.go, AddDeviceIDToNetConf). */
 function delegateCase(
   name: string,
-  run: (
+  test: (
     run: (command: "add" | "check" | "del") => ReturnType<typeof libcni>,
     of: CompleteFunction,
     config: object,
@@ -54,7 +54,7 @@ function delegateCase(
     await Deno.writeTextFile(`${DIRECTORY}/sriov`, SRIOV, { mode: 0o755 });
     try {
       const conflist = { ...NETWORK, deviceID: of.deviceId, ...keys };
-      await run(
+      await test(
         (command) => libcni({ command, conflist, netns: "pod", args: "IgnoreUnknown=true" }),
         of,
         conflist,
