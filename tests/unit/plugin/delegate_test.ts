@@ -69,7 +69,7 @@ Deno.test("numbers reach the delegate as they were written", async () => {
 
 Deno.test("a pod's deeply nested arguments do not keep DEL from the delegate", async () => {
   const deep = "[".repeat(100_000) + "]".repeat(100_000);
-  const text = `{"name":"roce","delegate":{"type":"sriov"},"args":{"cni":{"deep":${deep}}}}`;
+  const text = `{ "name":"roce","delegate":{"type":"sriov"},"args":{"cni":{"deep":${deep}}}}`;
   const { delegate } = await parseConfig(text, "DEL");
   assertEquals(delegate, { type: "sriov", cniVersion: "0.1.0", name: "roce" });
 });

@@ -40,7 +40,7 @@ for (
     ["with a delegate, whose keys are its own", [withDelegate({ ...SRIOV, vlan: 5, ipam: {} })], IN_FILE],
     ["with a delegate in a cluster, for Multus", [withDelegate(SRIOV)], WITH_RESOURCE],
     ["with a delegate in a cluster, for another runtime", [withDelegate(SRIOV)], WITHOUT_RESOURCE],
-    ["with a delegate that gets its deviceID", [withDelegate(SRIOV, A)], IN_FILE],
+    ["with a delegate that gets its deviceID", [withDelegate({ ...SRIOV, ...B }, A)], IN_FILE],
     ["with a delegate and its capabilities", [
       withDelegate({ ...SRIOV, capabilities: { mac: true } }, { capabilities: { mac: true } }),
     ], IN_FILE],
