@@ -11,8 +11,8 @@ import { findFaults, isObject } from "./rules.ts";
 /**
  * The plugin together with the delegate that a configuration names; without one, the plugin alone.
  *
- * ADD, CHECK and STATUS begin with the delegate, DEL and GC end with it, and the first failure ends a call, as in
- * libcni's chains. So DEL leaves the delegate's function alone while an RDMA device cannot be restored.
+ * ADD, CHECK and STATUS begin with the delegate, DEL and GC end with it. As in libcni's chains, the first failure ends a
+ * call, except GC. So DEL leaves the delegate's function alone while an RDMA device cannot be restored.
  *
  * @param run runs the delegate
  */
