@@ -18,6 +18,8 @@ export interface Environment {
   readonly netns: string;
   /** Name of the interface in the pod. */
   readonly ifname: string;
+  /** The directories with plugins, of CNI_PATH. */
+  readonly pluginDirectories: readonly string[];
   /** The pairs of CNI_ARGS. */
   readonly args: ReadonlyMap<string, string>;
   /** The plugin may be run in the pod's own namespace. */
@@ -66,6 +68,7 @@ export function parseEnvironment(get: (name: string) => string | undefined): Env
     containerId: get("CNI_CONTAINERID") ?? "",
     netns: get("CNI_NETNS") ?? "",
     ifname: get("CNI_IFNAME") ?? "",
+    pluginDirectories: (get("CNI_PATH") ?? "").split(":").filter((directory) => directory),
     args: parseArgs(get("CNI_ARGS") ?? ""),
     netnsOverride: ["TRUE", "1"].includes(get("CNI_NETNS_OVERRIDE")?.toUpperCase() ?? ""),
   };

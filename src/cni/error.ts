@@ -37,10 +37,11 @@ export class CniError extends Error {
   override readonly name = "CniError";
 
   /**
+   * @param code an {@linkcode ErrorCode}, or that of another plugin
    * @param msg what failed, on what, the state found and wanted
    * @param details what to do about it, and the kernel's own words
    */
-  constructor(readonly code: ErrorCode, msg: string, readonly details?: string, options?: ErrorOptions) {
+  constructor(readonly code: number, msg: string, readonly details?: string, options?: ErrorOptions) {
     super(msg, options);
   }
 }

@@ -36,7 +36,8 @@ export function requirePrevResult(config: ChainedConfig): Result {
   throw new CniError(
     ErrorCode.invalidConfig,
     `Cannot use network ${JSON.stringify(config.name)}: no prevResult`,
-    'plugin "rdma" adds to an interface that another made: list it in "plugins" after one such as "sriov"',
+    'plugin "rdma" adds to an interface that another made: list it in "plugins" after one such as "sriov", or name ' +
+      'that one in "delegate"',
   );
 }
 

@@ -1,8 +1,8 @@
 import type { Call as CniCall, Config } from "../cni/dispatch.ts";
-import type { Result } from "../cni/result.ts";
 import type { Command } from "../cni/environment.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { RdmaLimits } from "../kernel/kernel.ts";
+import type { PluginConfig } from "../cni/invoke.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../cni/version.ts";
 import { KEYS, type RawConfig } from "./config_keys.ts";
 import { cutLists, findFaults, isAbsent, isObject } from "./rules.ts";
@@ -48,6 +48,8 @@ export interface NetworkConfig extends Config {
   readonly readyTimeoutMs: number;
   /** The device information file that the runtime asks for, below the directory of such files. */
   readonly deviceInfoFile?: string;
+  /** The whole configuration of the plugin to run, if there is one. */
+  readonly delegate?: PluginConfig;
   /** GC: the attachments that are still there. Absent when the runtime did not say. */
   readonly validAttachments?: readonly AttachmentKey[];
 }
@@ -69,7 +71,14 @@ export type Call = CniCall<NetworkConfig>;
 export async function parseConfig(text: string, command: Command = "ADD"): Promise<NetworkConfig> {
   const raw = parseObject(text);
   const config = await readConfig(raw, command);
-  return config.prevResult ? { ...config, prevResult: asWritten(config.prevResult, raw, text) } : config;
+  const hasDelegate = (raw as RawConfig).delegate?.type !== undefined; // DEL and GC ignore a wrong one
+  if (!config.prevResult && !hasDelegate) return config;
+  const written = asWritten(raw, text);
+  return {
+    ...config,
+    ...(config.prevResult ? { prevResult: written.prevResult! } : {}),
+    ...(hasDelegate ? { delegate: makeDelegateConfig(written, config.cniVersion) } : {}),
+  };
 }
 
 /**
@@ -157,16 +166,20 @@ function isNeeded(key: string, command: Command, raw: Readonly<Record<string, un
 }
 
 function assertNotTooDeep(raw: Record<string, unknown>): void {
+  if (!isTooDeep(raw)) return;
+  const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
+  throw new CniError(ErrorCode.undecodable, msg);
+}
+
+function isTooDeep(raw: Record<string, unknown>): boolean {
   let level: object[] = [raw];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth === DEPTH_LIMIT) {
-      const msg = `Cannot read network configuration: it is nested more than ${DEPTH_LIMIT} levels deep`;
-      throw new CniError(ErrorCode.undecodable, msg);
-    }
+    if (depth === DEPTH_LIMIT) return true;
     level = level.flatMap((holder) => Object.values(holder)).filter((value) =>
       typeof value === "object" && value !== null
     );
   }
+  return false;
 }
 
 function parseObject(text: string): Record<string, unknown> {
@@ -183,9 +196,34 @@ function parseObject(text: string): Record<string, unknown> {
   throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");
 }
 
-/** What goes out again. Where all of the text would be written as it came, no number in it has changed. */
-function asWritten(prevResult: Result, raw: object, text: string): Result {
-  return JSON.stringify(raw) === text ? prevResult : JSON.parse(text, keepNumber).prevResult;
+/**
+ * A configuration of which parts go out again. Where all of the text would be written as it came, no number in it has
+ * changed; in one that is nested too deeply, which only DEL and GC accept, a number may have.
+ */
+function asWritten(raw: Record<string, unknown>, text: string): RawConfig {
+  const isSame = isTooDeep(raw) || JSON.stringify(raw) === text;
+  return isSame ? raw as RawConfig : JSON.parse(text, keepNumber);
+}
+
+/** What the delegate gets besides its own keys: what libcni puts into each plugin of a chain (libcni/api.go). */
+const CHAIN_KEYS = ["name", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"] as const;
+
+/**
+ * The configuration that the delegate would have in a chain. A deviceID is passed on because Multus puts it into each
+ * plugin of a chain (pkg/types/conf.go), and other runtimes into the one plugin that they know.
+ */
+function makeDelegateConfig(raw: RawConfig, cniVersion: CniVersion): PluginConfig {
+  const { deviceID, runtimeConfig } = raw;
+  const delegate = raw.delegate as PluginConfig;
+  const capabilities = isObject(delegate["capabilities"]) ? delegate["capabilities"] : {};
+  const granted = Object.entries(runtimeConfig ?? {}).filter(([name]) => capabilities[name] === true);
+  return {
+    ...delegate,
+    cniVersion,
+    ...Object.fromEntries(CHAIN_KEYS.map((key) => [key, raw[key]]).filter(([, value]) => !isAbsent(value))),
+    ...(deviceID ? { deviceID } : {}),
+    ...(granted.length > 0 ? { runtimeConfig: Object.fromEntries(granted) } : {}),
+  };
 }
 
 type WithoutNulls<T> = { readonly [K in keyof T]?: NonNullable<T[K]> };

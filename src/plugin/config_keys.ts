@@ -12,6 +12,9 @@ const DEVICE_INFO_PATH = {
   text: "must be a file below /var/run/k8s.cni.cncf.io/devinfo",
 };
 
+/** The plugin would run itself, for ever if the configuration were its own. */
+const DELEGATE_TYPE = { pattern: /^(?!rdma$)[^/\0]+$/, text: 'must be the name of a plugin, but not "rdma"' };
+
 const DEVICE = {
   type: "either",
   options: [
@@ -65,6 +68,19 @@ export const KEYS = {
       since: "0.1.0",
     },
     "which RDMA devices to move when a function has several; a list holds host names, or numbers from 1",
+  ),
+  delegate: key(
+    {
+      type: "object",
+      keys: {
+        type: key(
+          { type: "string", form: DELEGATE_TYPE, required: true, since: "0.1.0" },
+          "name of that plugin's executable",
+        ),
+      },
+      since: "0.1.0",
+    },
+    "[the plugin that moves the interface](#one-plugin-instead-of-a-chain), for runtimes that run a single plugin",
   ),
   softRoCE: key(
     { type: "boolean", default: false, since: "0.1.0" },

@@ -4,6 +4,7 @@ import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { type NetworkConfig, parseConfig } from "./config.ts";
 import { del } from "./del.ts";
+import { withDelegate } from "./delegate.ts";
 import { toCniError } from "./errors.ts";
 import { gc } from "./gc.ts";
 import type { Node } from "./node.ts";
@@ -11,7 +12,7 @@ import { status } from "./status.ts";
 
 /** The plugin for the CNI protocol; its failures are CNI errors. */
 export function createPlugin(node: Node): Plugin<NetworkConfig> {
-  return {
+  return withDelegate({
     parseConfig,
     add: (call, print) => explained(() => add(call, print, node)),
     del: (call) => explained(() => del(call, node)),
@@ -19,7 +20,7 @@ export function createPlugin(node: Node): Plugin<NetworkConfig> {
     gc: (call) => explained(() => gc(call, node)),
     status: (call) => explained(() => status(call, node)),
     isOwnNetns: (path) => node.kernel.isHostNetns(path),
-  };
+  });
 }
 
 function explained(work: () => void): void {

@@ -19,6 +19,10 @@ openLibmnl();
 const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   __errno_location: () => libc().__errno_location() === null ? -1 : 0,
   close: () => libc().close(libc().open(ROOT, 0, 0)),
+  dup2: (socket) => {
+    using root = new Fd(libc().open(ROOT, 0, 0));
+    return libc().dup2(socket, root.number) - root.number;
+  },
   execve: () =>
     runInChild(
       `replaceProcess("/bin/sh", ["sh", "-c", 'test "$#$2$HOME" = "2b c"', "-", "a", "b c"])`,
@@ -36,6 +40,10 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   ioctl: () => {
     using netns = openForReading(OWN_NETNS);
     return libc().ioctl(netns.number, 0xb703n) - 0x40000000;
+  },
+  memfd_create: () => {
+    using file = new Fd(libc().memfd_create(cString("name"), 1));
+    return Deno.readLinkSync(`/proc/self/fd/${file.number}`).startsWith("/memfd:name") ? 0 : -1;
   },
   open: () => {
     using root = new Fd(libc().open(ROOT, 0, 0));

@@ -16,7 +16,7 @@ export interface UnknownKey {
 /** Keys of a plugin that the runtime reads (CNI 1.1 SPEC.md, section "Configuration format"). */
 const RUNTIME_KEYS = ["capabilities", "dns", "ipam"];
 /** What others write, whatever is in it. */
-const FOREIGN = ["runtimeConfig", "prevResult"];
+const FOREIGN = ["runtimeConfig", "prevResult", "delegate"];
 /** What is shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
 const SHARED = ["args.", "args.cni.", "capabilities."];
 

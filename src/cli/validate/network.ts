@@ -1,15 +1,34 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { explainFaults, readConfig } from "../../plugin/config.ts";
 import { makeDeviceNames } from "../../plugin/names.ts";
-import { isObject } from "../../plugin/rules.ts";
+import { isAbsent, isObject } from "../../plugin/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
 import { findUnknownKeys, type Raw } from "./keys.ts";
 
-/** The plugins of a network, in their order: those of a list, or the one that it is. Empty when there are none. */
+/**
+ * The plugins of a network, in the order of ADD: those of a list, or the one that it is, and a delegate before the one
+ * that runs it. Empty when there are none.
+ */
 export function pluginsOf(network: Raw): Raw[] {
+  return listedIn(network).flatMap((plugin) => {
+    const delegate = delegateOf(plugin);
+    if (!delegate) return [plugin];
+    const device = deviceOf(plugin);
+    return [device === undefined ? delegate : { ...delegate, deviceID: device }, plugin];
+  });
+}
+
+function listedIn(network: Raw): Raw[] {
   if (!("plugins" in network)) return [network];
   const { plugins } = network;
   return Array.isArray(plugins) ? plugins.map((plugin) => isObject(plugin) ? plugin : {}) : [];
+}
+
+/** The plugin that this plugin is to run; an empty one for what is wrong, which is a matter of values. */
+function delegateOf(plugin: Raw): Raw | undefined {
+  const { delegate } = plugin;
+  if (typeOf(plugin) !== "rdma" || isAbsent(delegate)) return undefined;
+  return isObject(delegate) && typeOf(delegate) !== "rdma" ? delegate : {};
 }
 
 /**
@@ -23,7 +42,7 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
   const plugins = pluginsOf(network);
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
   if (positions.length === 0) return isIsolatedByIbSriov(plugins) ? [] : undefined;
-  const typeless = plugins.flatMap((plugin, index) =>
+  const typeless = listedIn(network).flatMap((plugin, index) =>
     typeOf(plugin) === "" ? [problem(`plugins[${index}] has no "type"`)] : []
   );
   // "rdma" has to go from there, so nothing else is said about it.
@@ -33,6 +52,7 @@ export async function judgeNetwork(network: Raw, attachment?: Attachment): Promi
     positions.slice(0, 2).map(async (position) => [
       ...judgePlace(plugins, position),
       ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
+      ...judgeDelegate(plugins[position]!),
       ...judgeKeys(plugins[position]!),
       // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
       ...await judgeValues({
@@ -98,7 +118,7 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   if (!hasInterface) {
     return [problem(
       '"rdma" is not chained, and makes no interface itself',
-      'list it in "plugins", after one such as "sriov" or "host-device"',
+      'list it in "plugins", after one such as "sriov" or "host-device", or name that one in "delegate"',
     )];
   }
   return later.map((type) =>
@@ -147,6 +167,8 @@ function judgeFunction(
 ): Verdict[] {
   if (own["softRoCE"] === true) return judgeSoftRoce(attachment);
   if (attachment?.hasResource) return [];
+  // A runtime that runs one plugin takes such a network from the cluster too, and the function from elsewhere.
+  if (delegateOf(own)) attachment = undefined;
   const told = others.find((plugin) => deviceOf(plugin) !== undefined);
   if (told) return compare(deviceOf(own), deviceOf(told)!, typeOf(told));
   if (deviceOf(own) !== undefined) return [];
@@ -189,10 +211,29 @@ function judgeCapability(own: Raw, others: readonly Raw[]): Verdict[] {
   )];
 }
 
+/** The runtime passes arguments for the capabilities that this plugin declares, and the delegate gets its part of them. */
+function judgeDelegate(own: Raw): Verdict[] {
+  const delegate = delegateOf(own);
+  if (!delegate) return [];
+  return capabilitiesOf(delegate).filter((name) => !capabilitiesOf(own).includes(name) && name !== "deviceID")
+    .map((name) =>
+      warning(
+        `"${typeOf(delegate)}" declares the capability "${name}", but "rdma", which runs it, does not`,
+        `write "capabilities": { "${name}": true } for "rdma" too`,
+      )
+    );
+}
+
 function deviceOf({ deviceID }: Raw): string | undefined {
   return typeof deviceID === "string" && deviceID !== "" ? deviceID : undefined;
 }
 
-function hasCapability({ capabilities }: Raw): boolean {
-  return isObject(capabilities) && capabilities["deviceID"] === true;
+function hasCapability(plugin: Raw): boolean {
+  return capabilitiesOf(plugin).includes("deviceID");
+}
+
+function capabilitiesOf({ capabilities }: Raw): string[] {
+  return isObject(capabilities)
+    ? Object.keys(capabilities).filter((name) => capabilities[name] === true)
+    : [];
 }

@@ -37,6 +37,7 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"]) {
       containerId: "container1",
       netns: "/run/netns/pod",
       ifname: "net1",
+      pluginDirectories: ["/opt/cni/bin"],
       args: new Map(),
       netnsOverride: false,
     }]);

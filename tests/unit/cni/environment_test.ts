@@ -107,6 +107,7 @@ Deno.test("what is not set reads as empty", () => {
     containerId: "container1",
     netns: "",
     ifname: "net1",
+    pluginDirectories: ["/opt/cni/bin"],
     args: new Map(),
     netnsOverride: false,
   });

@@ -54,6 +54,9 @@ const valid = fc.record({
   runtimeConfig: maybe(
     fc.record({ deviceID: maybe(text()), CNIDeviceInfoFile: maybe(deviceInfoPath) }, { requiredKeys: [] }),
   ),
+  delegate: maybe(
+    fc.record({ type: fc.stringMatching(/^[a-q]{1,8}$/), ipam: fc.jsonValue() }, { requiredKeys: ["type"] }),
+  ),
   prevResult: maybe(fc.record({
     cniVersion: maybe(text()),
     interfaces: maybe(fc.array(

@@ -119,8 +119,8 @@ function input({ config = "" }: PluginCall): string {
 
 export interface LibcniCall {
   command: "add" | "check" | "del";
-  /** A list of plugins, as in a .conflist file. */
-  conflist: unknown;
+  /** A list of plugins, as in a .conflist file, or a single plugin. */
+  conflist: object;
   netns: string;
   ifname?: string;
   containerId?: string;
@@ -130,11 +130,12 @@ export interface LibcniCall {
   args?: string;
 }
 
-/** Runs a chain of plugins through the real libcni. */
+/** Runs a chain of plugins, or a single one, through the real libcni. */
 export async function libcni(call: LibcniCall): Promise<CniOutcome> {
   const { command, conflist, netns, ifname = "net1", containerId = "container1", capabilities = {}, args } =
     call;
-  const file = await Deno.makeTempFile({ suffix: ".conflist" });
+  const suffix = "plugins" in conflist ? ".conflist" : ".conf";
+  const file = await Deno.makeTempFile({ suffix });
   await Deno.writeTextFile(file, JSON.stringify(conflist));
   const path = netns.includes("/") ? netns : netnsPath(netns);
   return await cniOutcome(

@@ -12,6 +12,8 @@ const WITHOUT_RESOURCE = { hasResource: false };
 const BY_CAPABILITY = { capabilities: { deviceID: true } };
 const [A, B] = [{ deviceID: "0000:3b:00.2" }, { deviceID: "0000:3b:00.3" }];
 
+const withDelegate = (delegate: object, more: object = {}) => ({ ...RDMA, ...more, delegate });
+
 function judge(plugins: unknown[], attachment: { hasResource: boolean } | undefined, more: object = {}) {
   return judgeNetwork({ cniVersion: "1.0.0", name: "roce", plugins, ...more }, attachment);
 }
@@ -35,6 +37,14 @@ for (
     ],
     ["with Soft-RoCE", [{ type: "bridge" }, SOFT_ROCE], WITHOUT_RESOURCE],
     ["with Soft-RoCE in a file", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, SOFT_ROCE], IN_FILE],
+    ["with a delegate, whose keys are its own", [withDelegate({ ...SRIOV, vlan: 5, ipam: {} })], IN_FILE],
+    ["with a delegate in a cluster, for Multus", [withDelegate(SRIOV)], WITH_RESOURCE],
+    ["with a delegate in a cluster, for another runtime", [withDelegate(SRIOV)], WITHOUT_RESOURCE],
+    ["with a delegate that gets its deviceID", [withDelegate({ ...SRIOV, ...B }, A)], IN_FILE],
+    ["with a delegate and its capabilities", [
+      withDelegate({ ...SRIOV, capabilities: { mac: true } }, { capabilities: { mac: true } }),
+    ], IN_FILE],
+    ["with a delegate and Soft-RoCE", [withDelegate({ type: "bridge" }, { softRoCE: true })], IN_FILE],
     ["with the runtime's keys", [SRIOV, { ...RDMA, dns: {}, ipam: {} }], WITH_RESOURCE],
   ] as const
 ) {
@@ -61,6 +71,41 @@ for (const rdmaIsolation of [false, undefined, "true"]) {
 for (
   const [what, plugins, attachment, level, text, fix] of [
     ["alone", [RDMA], WITH_RESOURCE, "problem", /not chained/, /after one such as "sriov"/],
+    ["with itself as delegate", [withDelegate(RDMA)], IN_FILE, "problem", /delegate.type: must be/, /./],
+    ["with a delegate without type", [withDelegate({})], IN_FILE, "problem", /delegate.type: /, /./],
+    ["with a delegate that is none", [{ ...RDMA, delegate: "sriov" }], IN_FILE, "problem", /./, /./],
+    [
+      "with a delegate that makes no interface",
+      [withDelegate(TUNING)],
+      IN_FILE,
+      "problem",
+      /not chained/,
+      /./,
+    ],
+    [
+      "with ib-sriov as delegate",
+      [withDelegate({ type: "ib-sriov" })],
+      IN_FILE,
+      "problem",
+      /the kernel would remove the interface/,
+      /./,
+    ],
+    [
+      "with a delegate that alone has a deviceID",
+      [withDelegate({ ...SRIOV, ...A })],
+      IN_FILE,
+      "warning",
+      /"sriov" has a "deviceID", "rdma" has none/,
+      /write "deviceID": "0000:3b:00.2" for "rdma"/,
+    ],
+    [
+      "with a delegate that alone declares a capability",
+      [withDelegate({ ...SRIOV, capabilities: { mac: true, ips: false } })],
+      IN_FILE,
+      "warning",
+      /"sriov" declares the capability "mac", but "rdma"/,
+      /write "capabilities": { "mac": true } for "rdma" too/,
+    ],
     ["behind no interface", [TUNING, RDMA], WITH_RESOURCE, "problem", /not chained/, /./],
     ["before one", [RDMA, SRIOV], WITH_RESOURCE, "problem", /before "sriov"/, /behind "sriov"/],
     [
