@@ -7,14 +7,14 @@ import type { Terminal } from "./terminal.ts";
 /** The word that the image puts before its arguments (Dockerfile). */
 export const ENTRYPOINT = "entrypoint";
 
-const HELP = `Installs rdma-cni on a node, and stays until SIGTERM.
+const HELP = `Installs the plugin of this image on a node, and stays until SIGTERM.
 
   --cni-bin-dir=DIR         the node's plugin directory (${DIRECTORY})
   --no-sleep                end when it is installed
   --rdma-cni-bin-file=FILE  ignored: this image installs its own program
   -h, --help                print this help
 
-Commands of rdma-cni work as well: "install --check", "doctor", "help".
+All commands of the program work as well: "install --check", "doctor", "help".
 `;
 
 const OPTIONS = {
