@@ -12,7 +12,7 @@ import { isRecorded } from "./namespaces.ts";
 import { isRecord, type StoredRecord } from "./state.ts";
 import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
-import { recordQos, setTos, setTrafficClass } from "./qos.ts";
+import { recordQos, setTos, setTrafficClass, withoutMissing } from "./qos.ts";
 import {
   attachmentOf,
   type AttachmentRecord,
@@ -109,8 +109,9 @@ function placeDevices(
   const devices = planNames(call, node, pod, acquired, template);
   save(devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })));
   if (config.rdmaQos) {
-    record = recordQos(config.rdmaQos, node, record);
-    setTrafficClass(config.rdmaQos, kernel, record);
+    const wanted = withoutMissing(config.rdmaQos, kernel, log, record);
+    record = recordQos(wanted, node, record);
+    setTrafficClass(wanted, kernel, record);
   }
   for (const { index, hostName: name } of devices.filter(isOnHost)) {
     ports.open(kernel.getHostNetns(), { index, name });
@@ -205,7 +206,7 @@ function finish(
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
   const inPod = devices.flatMap(({ index }) => pod.getRdmaDevice(index!) ?? []);
-  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, devices);
   deviceInfo?.write(inPod.map(({ name }) => name));
 }
 

@@ -15,12 +15,14 @@ export interface AttachmentKey {
 
 /** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
 export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
-/** RoCE QoS that devices are to have in the pod, each from 0 to 255; at least one is there. */
+/** RoCE QoS that devices are to have in the pod. */
 export interface RdmaQos {
-  /** Type of service of connections that the RDMA connection manager makes. */
-  readonly tos?: number;
-  /** Traffic class of all that a device sends. */
+  /** Type of service of connections that the RDMA connection manager makes, from 0 to 255; "host": what the host has. */
+  readonly tos?: number | "host";
+  /** Traffic class of all that a device sends, from 0 to 255. It stays with the device when it is moved. */
   readonly trafficClass?: number;
+  /** A driver without traffic class is no error. */
+  readonly isTrafficClassOptional?: true;
 }
 
 /** The network configuration, as far as this plugin reads it. */
@@ -90,6 +92,7 @@ export async function readConfig(
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const softRoce = config.softRoCE ?? KEYS.softRoCE.default;
   if (softRoce && !isCleanup) assertNoFunction(config);
+  if (!isCleanup) assertOneTrafficClass(config);
   const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName ||
     (softRoce ? SOFT_ROCE_NAME : undefined);
   const { rdmaDeviceNameConflict } = config;
@@ -185,8 +188,27 @@ function asWritten(prevResult: Result, raw: object, text: string): Result {
   return JSON.stringify(raw) === text ? prevResult : JSON.parse(text, keepNumber).prevResult;
 }
 
-function parseQos({ tos, trafficClass }: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
-  return { ...(isAbsent(tos) ? {} : { tos }), ...(isAbsent(trafficClass) ? {} : { trafficClass }) };
+function parseQos(qos: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
+  if (qos === "inherit") return { tos: "host" };
+  const { tos, tc } = qos;
+  const trafficClass = qos.trafficClass ?? tc;
+  return {
+    ...(isAbsent(tos) ? {} : { tos }),
+    ...(isAbsent(trafficClass) ? {} : { trafficClass }),
+    ...(isAbsent(tc) || !isAbsent(qos.trafficClass) ? {} : { isTrafficClassOptional: true }),
+  };
+}
+
+/** Both are the traffic class, in this plugin's words and in those of NVIDIA's fork. */
+function assertOneTrafficClass({ rdmaQoS }: RawConfig): void {
+  if (isAbsent(rdmaQoS) || rdmaQoS === "inherit") return;
+  const { trafficClass, tc } = rdmaQoS;
+  if (isAbsent(trafficClass) || isAbsent(tc) || trafficClass === tc) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use network configuration: rdmaQoS.trafficClass is ${trafficClass}, but rdmaQoS.tc, the same, is ${tc}`,
+    "remove one of the two",
+  );
 }
 
 /**
@@ -227,7 +249,17 @@ async function assertValid(raw: Record<string, unknown>): Promise<void> {
 export async function explainFaults(raw: Record<string, unknown>): Promise<string[]> {
   const { configSchema } = await import("./config_schema.ts");
   const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_SHOWN));
-  return error?.issues.map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
+  return error?.issues.flatMap(inside).map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
+}
+
+type Issue = Readonly<
+  { path: readonly PropertyKey[]; message: string; errors?: readonly (readonly Issue[])[] }
+>;
+
+/** What is wrong inside of an object where something else could be in its place; else the issue itself. */
+function inside(issue: Issue): readonly Issue[] {
+  const faults = issue.errors?.find((issues) => issues.every(({ path }) => typeof path[0] === "string"));
+  return faults?.map(({ path, message }) => ({ path: [...issue.path, ...path], message })) ?? [issue];
 }
 
 /** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */

@@ -16,8 +16,10 @@ const attachments = () =>
   maybe(fc.array(fc.record({ containerID: text(), ifname: text() }), { maxLength: 3 }));
 
 const byte = () => maybe(fc.nat({ max: 255 }));
-const qos = fc.record({ tos: byte(), trafficClass: byte() }, { requiredKeys: [] })
-  .filter(({ tos, trafficClass }) => typeof tos === "number" || typeof trafficClass === "number");
+const qos = fc.oneof(
+  fc.constant("inherit"),
+  fc.record({ tos: byte(), trafficClass: byte(), tc: byte() }, { requiredKeys: [] }),
+);
 const deviceInfoPath = fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/);
 
 const valid = fc.record({
