@@ -10,7 +10,7 @@ const INSTALLED = `${DIRECTORY}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
-/** Name of thick Multus' process, which runs plugins in its own container; thin Multus has none: /usr/src/multus-cni/bin/multus-daemon. */
+/** Name of thick Multus' process, which runs plugins in its own container. Thin Multus has none. */
 const DAEMON = "multus-daemon";
 
 /** Something that puts the Go plugin on nodes, at each of its starts. */

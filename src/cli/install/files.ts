@@ -128,8 +128,8 @@ function write(path: string, { source, mode, mtime }: Copy): void {
 }
 
 /**
- * Copies piece by piece. What the container's memory limit counts is not only this process: a page that is not on the
- * disk yet cannot be dropped, and one that was read takes the place of the program's own.
+ * Copies piece by piece. The page cache counts against the container's memory limit: what is not on the disk yet cannot
+ * be dropped, and what was read displaces this program's own pages.
  */
 function copyInto(output: Deno.FsFile, target: string, source: string): void {
   for (const piece of piecesOf(source)) {
