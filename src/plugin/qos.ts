@@ -60,7 +60,7 @@ export function withoutMissing(
     return wanted;
   } catch (error) {
     if (!(error instanceof RoceQosError)) throw error;
-    log.warning(`${error.message}; the pod has none, as rdmaQoS.tc allows`);
+    log.warning(`${error.message}; the pod goes without, as rdmaQoS.tc allows`);
     const { trafficClass: _, ...rest } = wanted;
     return rest;
   }

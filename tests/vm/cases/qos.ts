@@ -179,10 +179,7 @@ vmCase("qos: a driver without traffic class is told, and nothing is changed", as
   const fork = withQos(deviceId, { tos: 104, tc: 106 });
   const added = await fork.add();
   assertResult(added);
-  assert.match(
-    added.stderr,
-    new RegExp(`level="warning".*${words.replace(/\.\*MLNX_OFED$/, "")}.*as rdmaQoS\\.tc allows`),
-  );
+  assert.match(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
   assert.equal(await tosOf(rdmaDevice), "104");
   assertQuiet(await fork.del());
   assertNothingLeft();
