@@ -45,5 +45,5 @@ LABEL org.opencontainers.image.title="rdma-cni" \
       org.opencontainers.image.version="0.1.0"
 COPY --from=libraries /image /
 COPY --from=program /out /
-ENTRYPOINT ["/rdma-cni"]
-CMD ["install"]
+# Takes the arguments of the Go plugin's image, which sriov-network-operator passes, as well as commands.
+ENTRYPOINT ["/rdma-cni", "entrypoint"]

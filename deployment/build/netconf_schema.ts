@@ -6,7 +6,7 @@ import * as z from "zod/mini";
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
 import { KEYS } from "../../src/plugin/config_keys.ts";
 import { makeConfigSchema } from "../../src/plugin/config_schema.ts";
-import type { Keys, Rule } from "../../src/plugin/rules.ts";
+import { type Keys, objectRuleOf, type Rule } from "../../src/plugin/rules.ts";
 import { PROJECT } from "./child.ts";
 
 export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;
@@ -74,7 +74,7 @@ function formatTable(keys: Keys): string {
 
 function rowsOf(keys: Keys, prefix = ""): string[][] {
   return Object.entries(keys).flatMap(([name, key]) => {
-    const inner = key.type === "object" ? rowsOf(key.keys, `${prefix}${name}.`) : [];
+    const inner = rowsOf(objectRuleOf(key)?.keys ?? {}, `${prefix}${name}.`);
     if (key.since === undefined) return inner;
     const fallback = key.default === undefined ? "" : `\`${key.default}\``;
     return [[`\`${prefix}${name}\``, typeOf(key), fallback, key.since, key.description ?? ""], ...inner];

@@ -6,6 +6,7 @@ import type { NodeKernel } from "../kernel/kernel.ts";
 import { messageOf } from "../sys/errno.ts";
 import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
+import { ENTRYPOINT, runEntrypoint } from "./entrypoint.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
@@ -26,6 +27,9 @@ export async function runCommand(
   kernel: NodeKernel,
   terminal: Terminal,
 ): Promise<ExitCode> {
+  if (args[0] === ENTRYPOINT) {
+    return await runEntrypoint(args.slice(1), terminal, (line) => runCommand(name, line, kernel, terminal));
+  }
   let exitCode: ExitCode = ExitCode.ok;
   const exit = (code: ExitCode) => {
     exitCode = code;

@@ -13,7 +13,7 @@ import { isRecorded } from "./namespaces.ts";
 import { isRecord, type StoredRecord } from "./state.ts";
 import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
-import { recordQos, setTos, setTrafficClass } from "./qos.ts";
+import { recordQos, setTos, setTrafficClass, withoutMissing } from "./qos.ts";
 import {
   attachmentOf,
   type AttachmentRecord,
@@ -114,8 +114,9 @@ function placeDevices(
   const devices = planNames(call, node, pod, acquired, template);
   save(devices.map(({ index, hostName, podName }) => ({ index, hostName, podName })));
   if (config.rdmaQos) {
-    record = recordQos(config.rdmaQos, node, record);
-    setTrafficClass(config.rdmaQos, kernel, record);
+    const wanted = withoutMissing(config.rdmaQos, kernel, log, record);
+    record = recordQos(wanted, node, record);
+    setTrafficClass(wanted, kernel, record);
   }
   if (config.rdmaLimits) {
     record = recordLimits(call, node, record, config.rdmaLimits);
@@ -214,7 +215,7 @@ function finish(
 ): void {
   if (!config.rdmaQos && !deviceInfo) return;
   const inPod = listInPod(record, pod);
-  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, inPod);
+  if (config.rdmaQos) setTos(config.rdmaQos, kernel, pod, record.devices);
   deviceInfo?.write(inPod.map(({ name }) => name));
 }
 

@@ -16,12 +16,14 @@ export interface AttachmentKey {
 
 /** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
 export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
-/** RoCE QoS that devices are to have in the pod, each from 0 to 255; at least one is there. */
+/** RoCE QoS that devices are to have in the pod. */
 export interface RdmaQos {
-  /** Type of service of connections that the RDMA connection manager makes. */
-  readonly tos?: number;
-  /** Traffic class of all that a device sends. */
+  /** Type of service of connections that the RDMA connection manager makes, from 0 to 255; "host": what the host has. */
+  readonly tos?: number | "host";
+  /** Traffic class of all that a device sends, from 0 to 255. It stays with the device when it is moved. */
   readonly trafficClass?: number;
+  /** A driver without traffic class is no error. */
+  readonly isTrafficClassOptional?: true;
 }
 
 /** The network configuration, as far as this plugin reads it. */
@@ -101,6 +103,7 @@ export async function readConfig(
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const softRoce = config.softRoCE ?? KEYS.softRoCE.default;
   if (softRoce && !isCleanup) assertNoFunction(config);
+  if (!isCleanup) assertOneTrafficClass(config);
   const rdmaDeviceName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName ||
     (softRoce ? SOFT_ROCE_NAME : undefined);
   const { rdmaDeviceNameConflict } = config;
@@ -117,7 +120,7 @@ export async function readConfig(
     onSharedMode: config.onSharedMode ?? KEYS.onSharedMode.default,
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
-    ...(config.rdmaQoS ? { rdmaQos: withoutNulls(config.rdmaQoS) } : {}),
+    ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
     ...(config.rdmaLimits ? { rdmaLimits: withoutNulls(config.rdmaLimits) } : {}),
     requireActive: config.requireActive ?? KEYS.requireActive.default,
     readyTimeoutMs: config.readyTimeoutMs ?? KEYS.readyTimeoutMs.default,
@@ -232,6 +235,29 @@ function withoutNulls<T extends object>(value: T): WithoutNulls<T> {
   return Object.fromEntries(Object.entries(value).filter(([, one]) => !isAbsent(one))) as WithoutNulls<T>;
 }
 
+function parseQos(qos: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
+  if (qos === "inherit") return { tos: "host" };
+  const { tos, tc } = qos;
+  const trafficClass = qos.trafficClass ?? tc;
+  return {
+    ...(isAbsent(tos) ? {} : { tos }),
+    ...(isAbsent(trafficClass) ? {} : { trafficClass }),
+    ...(isAbsent(tc) || !isAbsent(qos.trafficClass) ? {} : { isTrafficClassOptional: true }),
+  };
+}
+
+/** Both are the traffic class, in this plugin's words and in those of NVIDIA's fork. */
+function assertOneTrafficClass({ rdmaQoS }: RawConfig): void {
+  if (isAbsent(rdmaQoS) || rdmaQoS === "inherit") return;
+  const { trafficClass, tc } = rdmaQoS;
+  if (isAbsent(trafficClass) || isAbsent(tc) || trafficClass === tc) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `Cannot use network configuration: rdmaQoS.trafficClass is ${trafficClass}, but rdmaQoS.tc, the same, is ${tc}`,
+    "remove one of the two",
+  );
+}
+
 /**
  * For JSON that goes out again: a number that JavaScript would change (a 64-bit integer, say) is kept as written.
  * To be given to JSON.parse.
@@ -270,7 +296,17 @@ async function assertValid(raw: Record<string, unknown>): Promise<void> {
 export async function explainFaults(raw: Record<string, unknown>): Promise<string[]> {
   const { configSchema } = await import("./config_schema.ts");
   const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_SHOWN));
-  return error?.issues.map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
+  return error?.issues.flatMap(inside).map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
+}
+
+type Issue = Readonly<
+  { path: readonly PropertyKey[]; message: string; errors?: readonly (readonly Issue[])[] }
+>;
+
+/** What is wrong inside of an object where something else could be in its place; else the issue itself. */
+function inside(issue: Issue): readonly Issue[] {
+  const faults = issue.errors?.find((issues) => issues.every(({ path }) => typeof path[0] === "string"));
+  return faults?.map(({ path, message }) => ({ path: [...issue.path, ...path], message })) ?? [issue];
 }
 
 /** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */

@@ -35,6 +35,7 @@ const LIMIT = {
 const REQUIRED = { type: "string", required: true } as const;
 const ATTACHMENT = { type: "object", keys: { containerID: REQUIRED, ifname: REQUIRED } } as const;
 const STRING = { type: "string" } as const;
+const BYTE = { type: "integer", min: 0, max: 255 } as const;
 
 export const KEYS = {
   cniVersion: key(STRING, "version of the CNI specification that the configuration follows"),
@@ -94,21 +95,31 @@ export const KEYS = {
     { type: "enum", values: ["fail", "skip"], default: "fail", since: "0.1.0" },
     "what ADD does in namespace mode `shared`: fail, or pass prevResult on with a warning",
   ),
-  rdmaQoS: key({
-    type: "object",
-    keys: {
-      trafficClass: key(
-        { type: "integer", min: 0, max: 255, since: "0.1.0" },
-        "traffic class of everything the devices send, whatever programs ask for",
-      ),
-      tos: key(
-        { type: "integer", min: 0, max: 255, since: "0.1.0" },
-        "default type of service of RDMA CM connections, unless a program sets one",
-      ),
+  rdmaQoS: key(
+    {
+      type: "either",
+      options: [{ type: "enum", values: ["inherit"] }, {
+        type: "object",
+        keys: {
+          trafficClass: key(
+            { ...BYTE, since: "0.1.0" },
+            "traffic class of everything the devices send, whatever programs ask for",
+          ),
+          tc: key(
+            { ...BYTE, since: "0.1.0" },
+            "the same as `trafficClass`, as NVIDIA's operators write it; a driver without one is a warning",
+          ),
+          tos: key(
+            { ...BYTE, since: "0.1.0" },
+            "default type of service of RDMA CM connections, unless a program sets one",
+          ),
+        },
+      }],
+      text: 'must be "inherit" or an object',
+      since: "0.1.0",
     },
-    closed: true,
-    since: "0.1.0",
-  }, "[RoCE QoS](#roce-qos) of the devices in the pod: `trafficClass`, `tos`, or both"),
+    "[RoCE QoS](#roce-qos) of the devices in the pod: `trafficClass`, `tos`, or both; `inherit` keeps the host's",
+  ),
   rdmaLimits: key({
     type: "object",
     keys: {

@@ -5,7 +5,7 @@
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { KEYS } from "./config_keys.ts";
-import { isAbsent, type Key, type ObjectRule, type Rule } from "./rules.ts";
+import { type Key, type ObjectRule, type Rule } from "./rules.ts";
 
 z.config(en());
 
@@ -42,14 +42,9 @@ function toSchema(rule: Rule, optional: Optional): z.ZodMiniType {
   }
 }
 
-function toObject({ keys, closed }: ObjectRule, optional: Optional): z.ZodMiniType {
-  const names = Object.keys(keys);
-  const shape = Object.fromEntries(names.map((name) => [name, toKey(keys[name]!, optional)]));
-  if (!closed) return z.looseObject(shape);
-  const error = `must have ${names.map((name) => `"${name}"`).join(" or ")}`;
-  return z.strictObject(shape).check(
-    z.refine((value) => names.some((name) => !isAbsent(value[name])), { error }),
-  );
+function toObject({ keys }: ObjectRule, optional: Optional): z.ZodMiniType {
+  const shape = Object.entries(keys).map(([name, key]) => [name, toKey(key, optional)] as const);
+  return z.looseObject(Object.fromEntries(shape));
 }
 
 function toKey(key: Key, optional: Optional): z.ZodMiniType {

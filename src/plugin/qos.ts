@@ -1,10 +1,11 @@
+import { RoceQosError } from "../kernel/qos.ts";
 import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { findNewerClaim } from "./claims.ts";
 import type { RdmaQos } from "./config.ts";
 import type { Node } from "./node.ts";
 import type { StoredRecord } from "./state.ts";
-import type { OwnRecord, RecordedDevice, RecordedQos } from "./record.ts";
+import { getRecordedDevice, type OwnRecord, type RecordedDevice, type RecordedQos } from "./record.ts";
 import { messageOf } from "../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
@@ -46,6 +47,25 @@ function withQos(record: OwnRecord, qosOf: (device: RecordedDevice) => RecordedQ
   return { ...record, devices };
 }
 
+/** What can be set: without a traffic class that is optional where a driver has none, with a warning. */
+export function withoutMissing(
+  wanted: RdmaQos,
+  { roceQos }: Kernel,
+  log: Log,
+  { devices }: OwnRecord,
+): RdmaQos {
+  if (!wanted.isTrafficClassOptional) return wanted;
+  try {
+    for (const { hostName } of devices) roceQos.read("trafficClass", hostName);
+    return wanted;
+  } catch (error) {
+    if (!(error instanceof RoceQosError)) throw error;
+    log.warning(`${error.message}; the pod goes without, as rdmaQoS.tc allows`);
+    const { trafficClass: _, ...rest } = wanted;
+    return rest;
+  }
+}
+
 /** Gives the devices their traffic class, which can be done only before they are moved. @throws {RoceQosError} */
 export function setTrafficClass(
   { trafficClass }: RdmaQos,
@@ -56,11 +76,18 @@ export function setTrafficClass(
   for (const { hostName } of devices) roceQos.write("trafficClass", hostName, trafficClass);
 }
 
-/** Sets the default ToS of devices in a namespace, which is 0 after each move. @throws {RoceQosError} */
-export function setTos({ tos }: RdmaQos, kernel: Kernel, netns: Netns, devices: readonly RdmaDevice[]): void {
-  if (tos === undefined) return;
-  for (const device of devices) {
-    withName(kernel, netns, "tos", device, (name) => kernel.roceQos.write("tos", name, tos));
+/** Sets the default ToS of recorded devices in a namespace, which is 0 after each move. @throws {RoceQosError} */
+export function setTos(
+  { tos }: RdmaQos,
+  kernel: Kernel,
+  netns: Netns,
+  recorded: readonly RecordedDevice[],
+): void {
+  for (const { index, qos } of recorded) {
+    const device = netns.getRdmaDevice(index!);
+    const values = tos === "host" ? qos?.tos : tos;
+    if (!device || values === undefined) continue;
+    withName(kernel, netns, "tos", device, (name) => kernel.roceQos.write("tos", name, values));
   }
 }
 
@@ -100,11 +127,13 @@ export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
   const hostNetns = node.kernel.getHostNetns();
   const owner = findNewerClaim(node, record);
   if (owner) handOver(node, log, touched, owner);
-  for (const { index, hostName, podName, qos } of touched) {
-    if (index === undefined || owner?.devices.some((device) => device.index === index)) continue;
-    const device = hostNetns.getRdmaDevice(index);
+  for (const recorded of touched) {
+    const { index, hostName, podName, qos } = recorded;
+    if (index !== undefined && owner?.devices.some((device) => device.index === index)) continue;
+    // Without an index, in records of NVIDIA's fork, by the name on the host, which the device has again.
+    const device = getRecordedDevice(hostNetns, { ...recorded, podName: hostName });
     if (device) restoreDevice(node.kernel, log, device, qos ?? {});
-    else log.warning(`RDMA device ${hostName} (index ${index}) is not on the host: its QoS is not restored`);
+    else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
     // A crash may have left one that ADD had made.
     if (qos?.hadGroup === false) roceQos.removeGroup(hostName);
     if (qos?.hadGroup !== undefined && podName !== hostName) roceQos.removeGroup(podName);

@@ -81,7 +81,10 @@ export class UnreadableRecord extends Error {
   override readonly name = "UnreadableRecord";
 }
 
-/** A record as text, with the four keys of version 1.0 so that the Go plugin can delete what this one added. */
+/**
+ * A record as text, with the four keys of version 1.0, and that of NVIDIA's fork, so that the Go plugin can delete what
+ * this one added.
+ */
 export function formatRecord(record: AttachmentRecord): string {
   const [first] = record.devices;
   return JSON.stringify({
@@ -89,6 +92,7 @@ export function formatRecord(record: AttachmentRecord): string {
     deviceID: record.deviceId,
     sandboxRdmaDevName: first?.hostName ?? "",
     containerRdmaDevName: first?.podName ?? "",
+    rdmaQoS: formatForkQos(first?.qos),
     ...record.attachment,
     devices: record.devices,
     softRoCE: record.softRoce,
@@ -157,7 +161,8 @@ function parseAttachment(raw: Raw): { attachment?: Attachment } {
 function parseDevices(raw: Raw): RecordedDevice[] {
   const devices = raw["devices"];
   if (devices === undefined) {
-    return [{ hostName: string(raw, "sandboxRdmaDevName"), podName: string(raw, "containerRdmaDevName") }];
+    const [hostName, podName] = [string(raw, "sandboxRdmaDevName"), string(raw, "containerRdmaDevName")];
+    return [{ hostName, podName, ...parseForkQos(raw["rdmaQoS"]) }];
   }
   if (!Array.isArray(devices)) throw new UnreadableRecord('"devices" is not an array');
   return devices.map((entry) => {
@@ -193,6 +198,22 @@ function parseLimits(value: unknown): { limits?: RecordedLimits } {
     return { [key]: raw[key] === "max" ? "max" : integer(raw, key) };
   };
   return { limits: { cgroup: string(raw, "cgroup"), ...limit("hcaHandle"), ...limit("hcaObject") } };
+}
+
+/**
+ * What records of version 1.0 of NVIDIA's fork have besides: the host's values of port 1. They have 0 where no traffic
+ * class was set.
+ */
+function parseForkQos(value: unknown): { qos?: RecordedQos } {
+  if (value === undefined || value === null) return {};
+  const raw = object(value, "rdmaQoS");
+  return { qos: { trafficClass: [integer(raw, "tc", 255) || -1], tos: [integer(raw, "tos", 255)] } };
+}
+
+/** The same for the fork's DEL. It would set to 0 what is left out. */
+function formatForkQos(qos: RecordedQos | undefined): { tos: number; tc: number } | undefined {
+  const [tos, tc] = [qos?.tos?.[0], qos?.trafficClass?.[0]];
+  return tos === undefined || tc === undefined ? undefined : { tos, tc: Math.max(tc, 0) };
 }
 
 function integers(value: unknown): number[] {

@@ -18,8 +18,6 @@ export interface Form {
 export interface ObjectRule {
   readonly type: "object";
   readonly keys: Keys;
-  /** It has at least one of the keys, and no others. Such an object is right or wrong as a whole. */
-  readonly closed?: true;
 }
 
 /** A key of an object. Go's decoders take null for absent, so runtimes may send it for a key that is not required. */
@@ -61,7 +59,7 @@ export interface Fault {
   readonly path: readonly string[];
 }
 
-/** All that is wrong in an object. Lists and closed objects are wrong as a whole, other objects key by key. */
+/** All that is wrong in an object. Objects are wrong key by key, unless other values may be in their place. */
 export function findFaults(
   holder: Record<string, unknown>,
   keys: Keys,
@@ -69,7 +67,7 @@ export function findFaults(
 ): Fault[] {
   return Object.entries(keys).flatMap(([key, rule]) => {
     const value = holder[key];
-    if (rule.type === "object" && !rule.closed && isObject(value)) {
+    if (rule.type === "object" && isObject(value)) {
       return findFaults(value, rule.keys, [...path, key]);
     }
     return isValidAt(value, rule) ? [] : [{ holder, key, path }];
@@ -94,8 +92,7 @@ function isValid(value: unknown, rule: Rule): boolean {
       return rule.options.some((option) => isValid(value, option));
     case "object":
       return isObject(value) &&
-        Object.entries(rule.keys).every(([name, key]) => isValidAt(value[name], key)) &&
-        (!rule.closed || isClosed(value, Object.keys(rule.keys)));
+        Object.entries(rule.keys).every(([name, key]) => isValidAt(value[name], key));
   }
 }
 
@@ -103,9 +100,10 @@ function isValidAt(value: unknown, key: Key): boolean {
   return isAbsent(value) ? !key.required : isValid(value, key);
 }
 
-function isClosed(value: Record<string, unknown>, names: readonly string[]): boolean {
-  return Object.keys(value).every((name) => names.includes(name)) &&
-    names.some((name) => !isAbsent(value[name]));
+/** The rule for objects that a value may be, if it may be one. */
+export function objectRuleOf(rule: Rule): ObjectRule | undefined {
+  if (rule.type === "either") return rule.options.find((option) => option.type === "object");
+  return rule.type === "object" ? rule : undefined;
 }
 
 /** The value without the end of lists that have faults: as many items stay after the first wrong one as are named. */

@@ -3,7 +3,7 @@
  */
 import { ENOENT, SyscallError } from "./errno.ts";
 import { type Fd, openDirectory as openFd, openForReading } from "./fd.ts";
-import { check, cString } from "./libc.ts";
+import { check, cString, libc } from "./libc.ts";
 
 /** Instead of a directory: relative paths start at the working directory (uapi linux/fcntl.h). */
 const AT_FDCWD = -100;
@@ -67,6 +67,20 @@ export function directoryOf(path: string): string {
 export function syncDirectory(path: string): void {
   using directory = Deno.openSync(path);
   directory.syncSync();
+}
+
+/** uapi linux/fadvise.h. */
+const POSIX_FADV_DONTNEED = 4;
+
+/**
+ * Drops a file from the page cache, where its pages count against the memory limit of the container that read or
+ * wrote them first. Pages that some process has mapped stay, and those that are not on the disk yet.
+ *
+ * @throws {SyscallError} when the file cannot be opened
+ */
+export function dropFromCache(path: string): void {
+  using file = openForReading(path);
+  libc().posix_fadvise(file.number, 0n, 0n, POSIX_FADV_DONTNEED); // advice, which cannot fail on a file
 }
 
 /** An open directory, whose path always leads to this directory. */

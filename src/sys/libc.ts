@@ -18,6 +18,7 @@ const SYMBOLS = {
   ioctl: { parameters: ["i32", "usize"], result: "i32" }, // int ioctl(int fd, unsigned long request, ...)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // int memfd_create(const char *name, unsigned flags)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // int open(const char *path, int flags, mode_t mode)
+  posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" }, // int posix_fadvise(int fd, off_t offset, off_t length, int advice)
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "isize" }, // ssize_t recvfrom(int, void *, size_t, int flags, struct sockaddr *, socklen_t *)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // ssize_t sendto(int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)

@@ -119,6 +119,26 @@ Deno.test("plugin: absent, and not to be run", () => {
   });
 });
 
+for (
+  const [operator, process, remedy] of [
+    ["sriov-network-operator", "sriov-network-config-daemon", /^name .* RDMA_CNI_IMAGE .*images\.rdmaCni/],
+    ["Spiderpool", "spiderpool-agent", /plugins\.installRdmaCNI=false/],
+  ] as const
+) {
+  Deno.test(`plugin: ${operator} is named as the one that overwrote this plugin with the Go plugin`, () => {
+    return withNode({ "/proc/77/comm": `${process.slice(0, 15)}\n` }, async (node) => {
+      script(node, "#!/bin/sh\necho rdma-cni cni version:v1.5.0, commit:1, date:2\n");
+      const text = (where: string) =>
+        new RegExp(`Go plugin v1\\.5\\.0, ${where}.*; ${operator}, which runs here, probably put it there$`);
+      const fix = new RegExp(`${remedy.source}.*; /usr/local/bin/rdma-cni install`);
+      assertFindings(await examineInstalledPlugin(node), [["warning", text("not this one"), fix]]);
+      node.write(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/rdma-cni-0.1.0-0123456789ab`, "");
+      node.link(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/current`, "rdma-cni-0.1.0-0123456789ab");
+      assertFindings(await examineInstalledPlugin(node), [["warning", text("in the place of this"), fix]]);
+    });
+  });
+}
+
 Deno.test("on a node whose files are missing every group has its finding", () => {
   return withNode({}, async (node) => {
     Deno.removeSync(`${node.root}/proc`, { recursive: true });

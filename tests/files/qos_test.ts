@@ -89,6 +89,70 @@ for (const setting of ["trafficClass", "tos"] as const) {
   });
 }
 
+Deno.test("a device without tc has none in the pod, with a warning", async () => {
+  using node = nodeWithQos({ tos: [32] });
+  const { lines } = await node.succeed("ADD", { config: { rdmaQoS: { tos: 104, tc: 106 } } });
+  assertEquals(
+    lines.filter((line) => /level="warning".*trafficClass.*rdmaQoS\.tc allows/.test(line)).length,
+    1,
+  );
+  assertEquals([node.device.qos, recorded(node)], [{ tos: [104] }, [{ tos: [32], hadGroup: false }]]);
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, { tos: [32] });
+});
+
+Deno.test("tc sets the traffic class of a device that has one", async () => {
+  using node = nodeWithQos();
+  await node.succeed("ADD", { config: { rdmaQoS: { tos: 104, tc: 106 } } });
+  assertEquals(node.device.qos, IN_POD);
+  await node.succeed("DEL");
+  assertEquals(node.device.qos, HOST);
+});
+
+Deno.test("inherit: every port of every device keeps the host's values in the pod and back", async () => {
+  using node = nodeWithQos({ trafficClass: [1, -1], tos: [3, 4] });
+  const other = node.kernel.addDevice(VF, 3, { qos: structuredClone(HOST) });
+  const config = { rdmaQoS: "inherit" };
+  await node.succeed("ADD", { config });
+  const kept = [{ trafficClass: [1, -1], tos: [3, 4] }, HOST];
+  assertEquals([node.whereIs(node.device), node.device.qos, other.qos], [POD, ...kept]);
+  await node.succeed("ADD", { config });
+  assertEquals([node.device.qos, other.qos], kept);
+  await node.succeed("DEL");
+  assertEquals([node.device.qos, other.qos], kept);
+  node.assertForgotten();
+});
+
+/** As NVIDIA's fork of the Go plugin writes it. */
+const FORK_RECORD = {
+  version: "1.0",
+  deviceID: VF,
+  sandboxRdmaDevName: "mlx5_2",
+  rdmaQoS: { tos: 32, tc: 0 },
+};
+
+for (const name of ["mlx5_2", "custom"]) {
+  Deno.test(`a pod that NVIDIA's fork started, its device called ${name}: DEL restores what the host had`, async () => {
+    using node = nodeWithQos(structuredClone(IN_POD));
+    Object.assign(node.device, { name, space: node.pod });
+    node.write(FILE, JSON.stringify({ ...FORK_RECORD, containerRdmaDevName: name }));
+    await node.succeed("DEL");
+    assertEquals([node.whereIs(node.device), node.device.name, node.device.qos], ["host", "mlx5_2", HOST]);
+    node.assertForgotten();
+  });
+}
+
+Deno.test("a device of NVIDIA's fork that is gone: DEL succeeds, and leaves the one of another function alone", async () => {
+  using node = nodeWithQos(structuredClone(IN_POD));
+  node.kernel.devices.splice(0);
+  node.kernel.addFunction("0000:3b:00.7");
+  const other = node.kernel.addDevice("0000:3b:00.7", 7, { name: "mlx5_7", qos: structuredClone(IN_POD) });
+  node.write(FILE, JSON.stringify({ ...FORK_RECORD, containerRdmaDevName: "mlx5_2" }));
+  const { lines } = await node.succeed("DEL");
+  assertStringIncludes(lines.join(""), "RDMA device mlx5_2 is not on the host: its QoS is not restored");
+  assertEquals(other.qos, IN_POD);
+});
+
 Deno.test("when the result cannot be printed, the host has back what it had", async () => {
   using node = nodeWithQos();
   await node.call("ADD", { config: CONFIG, writeOutput: brokenPipe });

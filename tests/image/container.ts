@@ -9,8 +9,8 @@ import type { Engine } from "./engine.ts";
 /** The rights that the manifests give. */
 const CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"];
 
-/** Runs the image's program, in a container that is removed then; a directory of the host's is at /host/opt/cni/bin. */
-function runConfined(
+/** Runs the image, in a container that is removed then; a directory of the host's is at /host/opt/cni/bin. */
+export function runConfined(
   engine: Engine,
   directory: string,
   args: string[],

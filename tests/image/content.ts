@@ -72,10 +72,14 @@ export const contentCases: Cases = {
     }
   },
 
-  "tells what it is, and runs install": async (engine) => {
+  "tells what it is, and that it takes the arguments of the Go plugin's image": async (engine) => {
     for (const wanted of ARCHITECTURES) {
       const { architecture, config } = (await engine.unpack(IMAGE, wanted)).config;
-      assertEquals([architecture, config.Entrypoint, config.Cmd], [wanted, ["/rdma-cni"], ["install"]]);
+      assertEquals([architecture, config.Entrypoint, config.Cmd], [
+        wanted,
+        ["/rdma-cni", "entrypoint"],
+        undefined,
+      ]);
       const told = ["title", "version", "licenses"].map((key) =>
         config.Labels[`org.opencontainers.image.${key}`]
       );

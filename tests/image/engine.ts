@@ -8,7 +8,7 @@ export interface Unpacked {
   container: string;
   config: {
     architecture: string;
-    config: { Entrypoint: string[]; Cmd: string[]; Labels: Record<string, string> };
+    config: { Entrypoint: string[]; Cmd?: string[]; Labels: Record<string, string> };
     rootfs: { diff_ids: string[] };
   };
 }

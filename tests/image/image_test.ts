@@ -4,6 +4,7 @@ import { buildImages, prepareBases } from "./build.ts";
 import { containerCases } from "./container.ts";
 import { contentCases } from "./content.ts";
 import { Engine } from "./engine.ts";
+import { operatorCases } from "./operators.ts";
 import { podCases } from "./pod.ts";
 
 Deno.test("the image", async (t) => {
@@ -14,7 +15,7 @@ Deno.test("the image", async (t) => {
     () => buildImages(engine),
   );
   if (!built) return;
-  for (const cases of [contentCases, containerCases, arm64Cases, podCases]) {
+  for (const cases of [contentCases, containerCases, arm64Cases, operatorCases, podCases]) {
     for (const [name, run] of Object.entries(cases)) await t.step(name, () => run(engine));
   }
 });

@@ -29,12 +29,16 @@ interface Pod {
   directory: string;
 }
 
-/** Plays the manifest, and takes its pod down at the end. */
-async function withPod(engine: Engine, work: (pod: Pod) => Promise<void>): Promise<void> {
+/** Plays a manifest, the project's unless another is given, and takes its pod down at the end. */
+export async function withPod(
+  engine: Engine,
+  work: (pod: Pod) => Promise<void>,
+  text = Deno.readTextFileSync(MANIFEST),
+): Promise<void> {
   const directory = await Deno.makeTempDir({ dir: engine.directory });
   const pod = { directory, manifest: `${directory}.yaml` };
-  const text = await Deno.readTextFile(MANIFEST);
   assertStringIncludes(text, `image: ${IMAGE}\n`);
+  assertStringIncludes(text, "path: /opt/cni/bin\n");
   await Deno.writeTextFile(pod.manifest, text.replace("path: /opt/cni/bin\n", `path: ${directory}\n`));
   try {
     await play(engine, pod);
@@ -45,13 +49,13 @@ async function withPod(engine: Engine, work: (pod: Pod) => Promise<void>): Promi
 }
 
 /** As a new version is rolled out, a pod that is there makes way first. */
-async function play(engine: Engine, { manifest }: Pod): Promise<void> {
+export async function play(engine: Engine, { manifest }: Pod): Promise<void> {
   await engine.run("podman", ["kube", "play", "--replace", "--network=host", manifest]);
 }
 
 /** One of a container's properties, by podman's name for it. */
-async function ask(engine: Engine, property: string): Promise<string> {
-  return (await engine.run("podman", ["inspect", `--format={{.State.${property}}}`, CONTAINER])).trim();
+export async function ask(engine: Engine, property: string, container = CONTAINER): Promise<string> {
+  return (await engine.run("podman", ["inspect", `--format={{.${property}}}`, container])).trim();
 }
 
 /** A line of podman's log: it warns that storage.conf names no driver. */
@@ -77,10 +81,10 @@ const READY = ["0: ", "0: ok: /host/opt/cni/bin has this plugin and its library\
  *
  * @throws {Error} after a minute, with what is there instead
  */
-async function untilWaiting(engine: Engine): Promise<void> {
+export async function untilWaiting(engine: Engine, container = CONTAINER): Promise<void> {
   let found = "";
   for (let tries = 0; tries < 600; tries++) {
-    const pid = await ask(engine, "Pid"); // 0 when it does not run
+    const pid = await ask(engine, "State.Pid", container); // 0 when it does not run
     found = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "nothing");
     if (found === "catatonit\0-P\0") return;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -88,7 +92,7 @@ async function untilWaiting(engine: Engine): Promise<void> {
   throw new Error(`Waited in vain for catatonit, the first process is ${JSON.stringify(found)}`);
 }
 
-async function installedVersion(directory: string): Promise<string> {
+export async function installedVersion(directory: string): Promise<string> {
   return (await start({ program: `${directory}/rdma`, args: ["--version"] })).stdout;
 }
 
@@ -115,7 +119,7 @@ export const podCases: Cases = {
       await untilWaiting(engine);
       assertEquals(await runProbes(engine), READY);
       await engine.run("podman", ["stop", "--time=60", CONTAINER]);
-      assertEquals(await ask(engine, "ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
+      assertEquals(await ask(engine, "State.ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
     });
     assertEquals(await installedVersion(directory), `rdma-cni ${VERSION}\n`);
   },
@@ -136,7 +140,7 @@ export const podCases: Cases = {
       );
       await Deno.utime(`${directory}/rdma`, mtime!, mtime!);
       assertEquals(await runProbes(engine), READY);
-      assertEquals(await ask(engine, "Running"), "true");
+      assertEquals(await ask(engine, "State.Running"), "true");
     }),
 
   "the manifest's pod replaces a plugin of another version": (engine) =>

@@ -1,6 +1,7 @@
 /** The installed plugin, and thick Multus, which may run it. */
-import { list, readText } from "../../kernel/sysfs.ts";
+import { exists, list, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
+import { currentIn } from "../install/layout.ts";
 import { recognize } from "../install/uninstall.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
@@ -9,8 +10,30 @@ const INSTALLED = `${DIRECTORY}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
-/** Name of thick Multus' process, /usr/src/multus-cni/bin/multus-daemon. */
+/** Name of thick Multus' process, which runs plugins in its own container. Thin Multus has none. */
 const DAEMON = "multus-daemon";
+
+/** Something that puts the Go plugin on nodes, at each of its starts. */
+interface Operator {
+  readonly name: string;
+  /** A process that it runs on every node: of a longer name the kernel shows 15 bytes (proc(5), comm). */
+  readonly process: string;
+  /** What keeps it from doing so again. */
+  readonly remedy: string;
+}
+
+const OPERATORS: readonly Operator[] = [
+  {
+    name: "sriov-network-operator",
+    process: "sriov-network-c",
+    remedy: "name this plugin's image in its RDMA_CNI_IMAGE (Helm: images.rdmaCni)",
+  },
+  {
+    name: "Spiderpool",
+    process: "spiderpool-agen",
+    remedy: "keep it from installing the plugin (Helm: plugins.installRdmaCNI=false)",
+  },
+];
 
 const MIB = 1024 * 1024;
 
@@ -36,6 +59,10 @@ export type Answer =
 export interface Installed {
   readonly kind: ReturnType<typeof recognize>;
   readonly hasThickMultus: boolean;
+  /** This plugin was installed before, and what belongs to it still is. */
+  readonly isOverwritten: boolean;
+  /** Runs on this node. */
+  readonly operator: Operator | undefined;
 }
 
 /** Limits of a container. */
@@ -54,7 +81,9 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
   const answer = await askVersion(path, AbortSignal.timeout(TIME_LIMIT_MS));
   const installed = {
     kind: answer.kind === "text" ? recognize(path) : "other",
-    hasThickMultus: findMultusDaemons(root).length > 0,
+    hasThickMultus: findProcesses(root, DAEMON).length > 0,
+    isOverwritten: exists(currentIn(`${root}${DIRECTORY}`)),
+    operator: OPERATORS.find(({ process }) => findProcesses(root, process).length > 0),
   } as const;
   return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${DIRECTORY}`, installed)];
 }
@@ -64,7 +93,8 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
  *
  * @param install the command that installs this program
  */
-export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMultus }: Installed): Finding {
+export function judgeAnswer(answer: Answer, install: string, installed: Installed): Finding {
+  const { kind, hasThickMultus } = installed;
   switch (answer.kind) {
     case "absent":
       return problem("plugin", `${INSTALLED} is not there: runtimes find no plugin "rdma"`, install);
@@ -90,13 +120,24 @@ export function judgeAnswer(answer: Answer, install: string, { kind, hasThickMul
   if (kind === "launcher") {
     return problem("plugin", `${INSTALLED} cannot start the program: ${firstLine(answer.text)}`, install);
   }
-  return isGoPlugin(answer.text)
-    ? warning("plugin", `${INSTALLED} is the Go plugin, not this one`, install)
-    : warning(
+  return isGoPlugin(answer.text) ? judgeGoPlugin(answer.text, install, installed) : warning(
+    "plugin",
+    `${INSTALLED} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
+    install,
+  );
+}
+
+function judgeGoPlugin(answer: string, install: string, { isOverwritten, operator }: Installed): Finding {
+  const [, version] = /\bversion: ?([^\s,]+)/.exec(answer) ?? [];
+  const what = `${INSTALLED} is the Go plugin${version === undefined ? "" : ` ${version}`}`;
+  const where = isOverwritten ? "in the place of this one, which was installed" : "not this one";
+  return operator
+    ? warning(
       "plugin",
-      `${INSTALLED} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
-      install,
-    );
+      `${what}, ${where}; ${operator.name}, which runs here, probably put it there`,
+      `${operator.remedy}; ${install}`,
+    )
+    : warning("plugin", `${what}, ${where}; its DaemonSet kube-rdma-cni-ds probably put it there`, install);
 }
 
 /** Runs a program with `--version`, and kills it when the time is up. */
@@ -120,7 +161,7 @@ export async function askVersion(path: string, timeUp: AbortSignal): Promise<Ans
 
 /** Whether thick Multus has enough memory and CPU time for the plugins that it runs. */
 export function examineMultus(root: string): Finding[] {
-  const [pid] = findMultusDaemons(root);
+  const [pid] = findProcesses(root, DAEMON);
   if (pid === undefined) return [ok("multus", "no thick Multus, in whose container plugins would run")];
   const limits = readLimits(root, pid);
   if (!limits) {
@@ -137,7 +178,7 @@ export function examineMultus(root: string): Finding[] {
 
 /** Early releases have no options and complain that CNI_COMMAND is missing, as every plugin does. */
 function isGoPlugin(text: string): boolean {
-  return /^rdma-cni version:/m.test(text) || /CNI_COMMAND/.test(text);
+  return /^rdma-cni (cni )?version:/m.test(text) || /CNI_COMMAND/.test(text);
 }
 
 function firstLine(text: string): string {
@@ -168,10 +209,9 @@ function kill(child: Deno.ChildProcess): void {
   }
 }
 
-/** The processes of thick Multus, which runs plugins in its own container. Thin Multus has none. */
-function findMultusDaemons(root: string): number[] {
+function findProcesses(root: string, name: string): number[] {
   const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger);
-  return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === DAEMON);
+  return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === name);
 }
 
 function judgeMemory({ memoryBytes, killsAll }: Limits): Finding {

@@ -11,7 +11,7 @@ import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
 /** The node's directory, where a container that installs mounts it. */
-const DIRECTORY = "/host/opt/cni/bin";
+export const DIRECTORY = "/host/opt/cni/bin";
 
 const NOTES = `
 DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,

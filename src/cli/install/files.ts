@@ -1,6 +1,6 @@
 /** Files of an installation: how they are compared, copied and replaced. */
 import { Buffer } from "node:buffer";
-import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
+import { directoryOf, dropFromCache, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
 /** A file to install. */
@@ -30,7 +30,7 @@ export interface Difference {
   readonly text: string;
 }
 
-const CHUNK = 1024 * 1024;
+const PIECE = 1024 * 1024;
 
 /**
  * Replaces or creates a file by a rename, so that at any instant the whole old file or the whole new one is
@@ -120,18 +120,23 @@ function putInPlace(target: string, make: (temporary: string) => void): void {
 /** Closes the file, since a program that is open for writing cannot be run. */
 function write(path: string, { source, mode, mtime }: Copy): void {
   using output = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
-  if (typeof source === "string") copyInto(output, source);
+  if (typeof source === "string") copyInto(output, path, source);
   else writeAll(output, source);
   Deno.chmodSync(path, mode);
   if (mtime) Deno.utimeSync(path, mtime, mtime);
   output.syncSync();
 }
 
-function copyInto(output: Deno.FsFile, path: string): void {
-  using input = Deno.openSync(path);
-  const buffer = new Uint8Array(CHUNK);
-  for (let read = input.readSync(buffer); read !== null; read = input.readSync(buffer)) {
-    writeAll(output, buffer.subarray(0, read));
+/**
+ * Copies piece by piece. The page cache counts against the container's memory limit: what is not on the disk yet cannot
+ * be dropped, and what was read displaces this program's own pages.
+ */
+function copyInto(output: Deno.FsFile, target: string, source: string): void {
+  for (const piece of piecesOf(source)) {
+    writeAll(output, piece);
+    output.syncDataSync();
+    dropFromCache(target);
+    dropFromCache(source);
   }
 }
 
@@ -143,18 +148,22 @@ function holds(path: string, bytes: Uint8Array): boolean {
   return Deno.statSync(path).size === bytes.length && Buffer.compare(Deno.readFileSync(path), bytes) === 0;
 }
 
-/** Reads in chunks, since the executable may be larger than the memory of the container. */
 function isSameFile(one: string, other: string): boolean {
   if (Deno.statSync(one).size !== Deno.statSync(other).size) return false;
-  using first = Deno.openSync(one);
-  using second = Deno.openSync(other);
-  const [a, b] = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
-  for (;;) {
-    const length = fill(first, a);
-    if (fill(second, b) !== length || Buffer.compare(a.subarray(0, length), b.subarray(0, length)) !== 0) {
-      return false;
-    }
-    if (length < CHUNK) return true;
+  using others = piecesOf(other);
+  for (const piece of piecesOf(one)) {
+    const { value } = others.next();
+    if (!value || Buffer.compare(piece, value) !== 0) return false;
+  }
+  return true;
+}
+
+/** A file in pieces, all in one buffer, since the executable may be larger than the memory of the container. */
+export function* piecesOf(path: string): Generator<Uint8Array<ArrayBuffer>> {
+  using file = Deno.openSync(path);
+  const buffer = new Uint8Array(PIECE);
+  for (let length = fill(file, buffer); length > 0; length = fill(file, buffer)) {
+    yield buffer.subarray(0, length);
   }
 }
 

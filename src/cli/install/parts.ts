@@ -4,7 +4,16 @@ import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { VERSION } from "../../version.ts";
 import { CommandError } from "../errors.ts";
-import { absent, type Copy, type Difference, different, findDifference, place, placeLink } from "./files.ts";
+import {
+  absent,
+  type Copy,
+  type Difference,
+  different,
+  findDifference,
+  piecesOf,
+  place,
+  placeLink,
+} from "./files.ts";
 import { LAUNCHER } from "./launcher.ts";
 import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
 
@@ -16,8 +25,6 @@ export interface Part {
   /** Installs it, atomically. */
   place(): void;
 }
-
-const CHUNK = 1024 * 1024;
 
 /**
  * The parts, in an order in which a working plugin is there at any instant. Each is examined when the caller
@@ -81,35 +88,33 @@ function wholeSecond(): Date {
 
 /** The SHA-256 of a file in hexadecimal digits. */
 function hashOf(path: string): string {
-  using file = Deno.openSync(path);
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(CHUNK);
-  for (let read = file.readSync(buffer); read !== null; read = file.readSync(buffer)) {
-    hash.update(buffer.subarray(0, read));
-  }
+  for (const piece of piecesOf(path)) hash.update(piece);
   return hash.digest("hex");
 }
 
-const ANSWER = `rdma-cni ${VERSION}\n`;
-
-/** Makes sure that a copy of this program runs, by asking for its version. @throws {CommandError} */
+/**
+ * Makes sure that a copy of this program can be run where it is. As it is the same, byte for byte, the loader is only
+ * asked for its libraries (ld.so(8)): running it would take the memory of this process a second time.
+ *
+ * @throws {CommandError}
+ */
 function assertRunnable(path: string): void {
-  const { success, signal, stdout, stderr } = askVersion(path);
-  if (success && stdout === ANSWER) return;
+  const { success, signal, stdout, stderr } = listLibraries(path);
   if (signal) throw cannotRun(`it was ended by ${signal}`, "The container may have too little memory.");
-  if (success) {
-    throw cannotRun(`it answers ${JSON.stringify(stdout.slice(0, 200))} to --version`, "Build it again.");
-  }
+  const [missing] = /\S+ => not found/.exec(stdout) ?? [];
+  if (success && missing === undefined) return;
   throw cannotRun(
-    stderr.trim() || stdout.trim() || "it prints nothing",
+    missing ?? (stderr.trim() || stdout.trim() || "it prints nothing"),
     "It needs the libraries of glibc and libgcc_s.",
   );
 }
 
-function askVersion(path: string) {
+function listLibraries(path: string) {
   try {
-    const options: Deno.CommandOptions = { args: ["--version"], clearEnv: true, cwd: "/", stdin: "null" };
-    const { success, signal, ...output } = new Deno.Command(path, options).outputSync();
+    const env = { LD_TRACE_LOADED_OBJECTS: "1" };
+    const command = new Deno.Command(path, { env, clearEnv: true, cwd: "/", stdin: "null" });
+    const { success, signal, ...output } = command.outputSync();
     const [stdout, stderr] = [output.stdout, output.stderr].map((bytes) => new TextDecoder().decode(bytes));
     return { success, signal, stdout: stdout!, stderr: stderr! };
   } catch (error) {

@@ -2,7 +2,7 @@
 // @ts-types="./levenshtein_distance.d.ts"
 import { levenshteinDistance } from "deno-std/text/levenshtein_distance.js";
 import { KEYS } from "../../plugin/config_keys.ts";
-import { isObject, type Keys } from "../../plugin/rules.ts";
+import { isObject, type Keys, objectRuleOf } from "../../plugin/rules.ts";
 
 /** An object of a JSON or YAML text, about whose keys nothing is known. */
 export type Raw = Readonly<Record<string, unknown>>;
@@ -35,7 +35,8 @@ function search(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
     ...compare(value, keys, prefix),
     ...inner.flatMap(([name, key]) => {
       const below = value[name];
-      return key.type === "object" && isObject(below) ? search(below, key.keys, `${prefix}${name}.`) : [];
+      const rule = objectRuleOf(key);
+      return rule && isObject(below) ? search(below, rule.keys, `${prefix}${name}.`) : [];
     }),
   ];
 }
@@ -46,8 +47,14 @@ function compare(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
   return Object.keys(value).filter((key) => !known.includes(key) && !key.includes("/")).flatMap((key) => {
     const nearest = findNearest(key, known);
     if (nearest !== undefined) return [{ key: `${prefix}${key}`, nearest: `${prefix}${nearest}` }];
+    if (isOurs(key)) return [{ key: `${prefix}${key}`, nearest: key }];
     return SHARED.includes(prefix) ? [] : [{ key: `${prefix}${key}` }];
   });
+}
+
+/** Keys that no other plugin has, such as rdmaQoS, which NVIDIA's documents show in args.cni: nobody reads it there. */
+function isOurs(key: string): boolean {
+  return key.startsWith("rdma") && Object.hasOwn(KEYS, key);
 }
 
 /** The word that one was probably meant to be: at most a third of its letters differ. Undefined when none is near. */

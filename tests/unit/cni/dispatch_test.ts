@@ -98,7 +98,7 @@ Deno.test("whose namespace it is stops neither CHECK nor DEL", async () => {
 for (const command of ["DEL", "GC"]) {
   Deno.test(`${command} runs whatever is wrong in keys it does not need, and warns of each by its path`, async () => {
     const wrong = {
-      ...{ logLevel: "verbose", allowPF: 3, rdmaQoS: { tos: 96, tc: 96 }, prevResult: "none" },
+      ...{ logLevel: "verbose", allowPF: 3, rdmaQoS: { tos: 960 }, prevResult: "none" },
       args: { cni: { debug: "yes", rdmaDeviceName: 7 } },
     };
     const { code, done, lines } = await call(command, { config: { ...CONFIG, ...wrong } });

@@ -16,11 +16,13 @@ const attachments = () =>
   maybe(fc.array(fc.record({ containerID: text(), ifname: text() }), { maxLength: 3 }));
 
 const byte = () => maybe(fc.nat({ max: 255 }));
-const qos = fc.record({ tos: byte(), trafficClass: byte() }, { requiredKeys: [] })
-  .filter(({ tos, trafficClass }) => typeof tos === "number" || typeof trafficClass === "number");
 const limit = () => maybe(fc.oneof(fc.constant("max"), fc.nat({ max: 2147483646 })));
 const limits = fc.record({ hcaHandle: limit(), hcaObject: limit() }, { requiredKeys: [] })
   .filter(({ hcaHandle, hcaObject }) => (hcaHandle ?? hcaObject ?? null) !== null);
+const qos = fc.oneof(
+  fc.constant("inherit"),
+  fc.record({ tos: byte(), trafficClass: byte(), tc: byte() }, { requiredKeys: [] }),
+);
 const deviceInfoPath = fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/);
 
 const valid = fc.record({

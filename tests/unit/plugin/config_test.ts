@@ -154,6 +154,35 @@ Deno.test("one limit is enough, and zero is one", async () => {
   });
 });
 
+Deno.test("QoS as NVIDIA's fork has it: tc is the traffic class, which a driver may lack", async () => {
+  const optional = { trafficClass: 96, isTrafficClassOptional: true } as const;
+  assertEquals((await parse({ rdmaQoS: { tos: 96, tc: 96 } })).rdmaQos, { tos: 96, ...optional });
+  assertEquals((await parse({ rdmaQoS: { tc: 96, trafficClass: null } })).rdmaQos, optional);
+  assertEquals((await parse({ rdmaQoS: { tc: 96, trafficClass: 96 } })).rdmaQos, { trafficClass: 96 });
+  assertEquals((await parse({ rdmaQoS: "inherit" })).rdmaQos, { tos: "host" });
+});
+
+Deno.test("two traffic classes are code 7, but for DEL and GC", async () => {
+  const text = JSON.stringify({ ...MINIMUM, rdmaQoS: { trafficClass: 106, tc: 96 } });
+  for (const command of ["ADD", "CHECK", "STATUS"] as const) {
+    await assertRefused(
+      text,
+      7,
+      command,
+      "rdmaQoS.trafficClass is 106, but rdmaQoS.tc, the same, is 96",
+      "remove",
+    );
+  }
+  for (const command of ["DEL", "GC"] as const) await parseConfig(text, command);
+});
+
+Deno.test("unknown keys of QoS are ignored", async () => {
+  assertEquals((await parse({ rdmaQoS: { tos: 1, dscp: 26 } })).rdmaQos, { tos: 1 });
+  for (const rdmaQoS of [{}, { dscp: 26 }, { tos: null }]) {
+    assertEquals((await parse({ rdmaQoS })).rdmaQos, {});
+  }
+});
+
 Deno.test("the newer of the two keys for valid attachments counts", async () => {
   const older = { "cni.dev/attachments": [{ containerID: "old", ifname: "net1" }] };
   assertEquals((await parse({ ...older, "cni.dev/valid-attachments": [] })).validAttachments, []);
@@ -203,10 +232,9 @@ const WRONG: [path: string, keys: object][] = [
   ["rdmaDevices[1]", { rdmaDevices: ["mlx5_2", ""] }],
   ["optional", { optional: "true" }],
   ["onSharedMode", { onSharedMode: "warn" }],
-  ["rdmaQoS", { rdmaQoS: {} }],
-  ["rdmaQoS", { rdmaQoS: { tos: null } }],
   ["rdmaQoS", { rdmaQoS: [] }],
-  ["rdmaQoS", { rdmaQoS: { tos: 1, tc: 1 } }],
+  ["rdmaQoS", { rdmaQoS: "host" }],
+  ["rdmaQoS.tc", { rdmaQoS: { tos: 1, tc: 256 } }],
   ["rdmaQoS.tos", { rdmaQoS: { tos: 256 } }],
   ["rdmaQoS.tos", { rdmaQoS: { tos: "1" } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { tos: 1, trafficClass: -1 } }],

@@ -2,6 +2,7 @@ import {
   type AttachmentRecord,
   formatRecord,
   parseRecord,
+  type RecordedQos,
   UnreadableRecord,
 } from "../../../src/plugin/record.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
@@ -49,6 +50,28 @@ Deno.test("a record of a Soft-RoCE device, which has no index before it is made,
   for (const devices of [[{ hostName: "rdma-cni-1", podName: "rdma-cni-1" }], RECORD.devices]) {
     const record = { ...RECORD, deviceId: "rxe:net1", softRoce: true, devices };
     assertEquals(parseRecord(formatRecord(record), 0), record);
+  }
+});
+
+Deno.test("a record of NVIDIA's fork has the host's QoS, and 0 where no traffic class was set", () => {
+  const qosOf = (rdmaQoS: unknown) => parse({ ...GO_RECORD, rdmaQoS }).devices[0]!.qos;
+  assertEquals(qosOf({ tos: 32, tc: 8 }), { tos: [32], trafficClass: [8] });
+  assertEquals(qosOf({ tos: 0, tc: 0 }), { tos: [0], trafficClass: [-1] });
+  assertEquals([qosOf(null), qosOf(undefined)], [undefined, undefined]);
+  for (const wrong of [[], { tos: 1 }, { tos: -1, tc: 0 }, { tos: "1", tc: 1 }]) {
+    assertThrows(() => qosOf(wrong), UnreadableRecord);
+  }
+});
+
+Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all that it would set is known", () => {
+  const qosOf = (qos: RecordedQos | undefined) => {
+    const device = { index: 4, hostName: "mlx5_4", podName: "mlx5_4", ...(qos ? { qos } : {}) };
+    return JSON.parse(formatRecord({ ...RECORD, devices: [device] })).rdmaQoS;
+  };
+  assertEquals(qosOf({ tos: [32, 7], trafficClass: [8, 9], hadGroup: false }), { tos: 32, tc: 8 });
+  assertEquals(qosOf({ tos: [0], trafficClass: [-1] }), { tos: 0, tc: 0 });
+  for (const qos of [undefined, {}, { tos: [32] }, { trafficClass: [8] }]) {
+    assertEquals(qosOf(qos), undefined);
   }
 });
 

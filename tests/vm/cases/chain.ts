@@ -64,7 +64,7 @@ const WRONG: { keys: Record<string, unknown>; code?: number }[] = [
   { keys: { args: { cni: { rdmaDeviceName: 7 } } } },
   { keys: { args: { cni: { deep: JSON.parse("[".repeat(2000) + "]".repeat(2000)) } } }, code: 6 },
   { keys: { logLevel: "verbose" } },
-  { keys: { rdmaQoS: { tos: 96, tc: 96 } } },
+  { keys: { rdmaQoS: { tos: 960 } } },
   { keys: { allowPF: 3 } },
 ];
 

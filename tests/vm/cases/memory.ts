@@ -10,6 +10,7 @@ import {
 import { addNetns, netdevToNetns, shOk, vf, vmCase, withLauncher } from "../../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../../rig/vm/guest/memory_cgroup.ts";
 import { COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
+import { outcome } from "../../rig/vm/guest/sh.ts";
 
 /** The limit of thick Multus' own DaemonSet, which its daemon shares with the plugins. */
 const MULTUS_MIB = 50;
@@ -53,6 +54,33 @@ vmCase("memory: an ADD works in thick Multus' limit, the executable being on dis
   await assertInPod([rdmaDevice]);
   return { peakMiB: peakMiB(cgroup), ms: added.ms };
 });
+
+/** The limit of the Go plugin's own DaemonSet, whose pod installs. */
+const INSTALLER_MIB = 50;
+
+vmCase("memory: install ends in the limit of the Go plugin's DaemonSet, with nothing cached", async () => {
+  // A disk outside of any cgroup: the pages of a tmpfs can neither be dropped nor go to a disk.
+  await shOk(
+    `modprobe --dirname "$MODULES" ext4 && modprobe --dirname "$MODULES" brd rd_nr=1 rd_size=262144 && mkfs.ext4 -q /dev/ram0 && mkdir /run/bin &&
+     mount /dev/ram0 /run/bin`,
+  );
+  try {
+    await shOk(`dd if=${COMPILED_PLUGIN} iflag=nocache count=0`);
+    await using cgroup = await MemoryCgroup.create(INSTALLER_MIB);
+    const [shell, ...words] = cgroup.wrapper();
+    const args = [...words, COMPILED_PLUGIN, "entrypoint", "--no-sleep", "--cni-bin-dir=/run/bin"];
+    const start = performance.now();
+    const { code, stderr } = await outcome(new Deno.Command(shell!, { args, stdin: "null" }));
+    const seconds = Math.round((performance.now() - start) / 1000);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /rdma: installed\n$/);
+    const cpuSeconds = cgroup.cpuSeconds();
+    assert.ok(seconds < cpuSeconds + 10, `${seconds} s, ${cpuSeconds} s of CPU time`);
+    return { peakMiB: peakMiB(cgroup), seconds, cpuSeconds };
+  } finally {
+    await shOk("umount /run/bin && rmdir /run/bin && rmmod brd");
+  }
+}, 300_000);
 
 vmCase("memory: a call by the launcher is charged what one without is", async () => {
   const { deviceId } = vf(0);

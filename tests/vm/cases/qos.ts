@@ -11,6 +11,7 @@ import {
   config,
   readRecord,
   records,
+  STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
@@ -175,7 +176,53 @@ vmCase("qos: a driver without traffic class is told, and nothing is changed", as
   assert.equal(await tosOf(rdmaDevice), "104");
   assertQuiet(await one.del());
   assertNothingLeft();
+  const fork = withQos(deviceId, { tos: 104, tc: 106 });
+  const added = await fork.add();
+  assertResult(added);
+  assert.match(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
+  assert.equal(await tosOf(rdmaDevice), "104");
+  assertQuiet(await fork.del());
+  assertNothingLeft();
 });
+
+vmCase("qos: inherit keeps the host's values in the pod, and they are the host's again", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  const one = withQos(deviceId, "inherit");
+  assertResult(await one.add());
+  assert.deepEqual(await qosOf(rdmaDevice, "pod"), HOST);
+  assertQuiet(await one.del());
+  await assertRestored(rdmaDevice);
+});
+
+vmCase(
+  "qos: a pod that NVIDIA's fork of the Go plugin started ends, and the host's values are restored",
+  async () => {
+    const { deviceId, rdmaDevice } = await preparedVf();
+    await addNetns("pod");
+    // What the fork does (cmd/rdma/main.go, CmdAdd); it leaves the group in configfs.
+    await shOk(
+      `echo 106 >${trafficClassFile(rdmaDevice)} && rdma dev set ${rdmaDevice} name custom &&
+     rdma dev set custom netns pod && mkdir ${group("custom")} && echo 104 >${tosFile("custom")} && rmdir ${
+        group("custom")
+      }`,
+    );
+    assert.deepEqual(await qosOf("custom", "pod"), IN_POD);
+    const record = {
+      version: "1.0",
+      deviceID: deviceId,
+      sandboxRdmaDevName: rdmaDevice,
+      containerRdmaDevName: "custom",
+    };
+    Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
+    Deno.writeTextFileSync(
+      `${STATE_DIRECTORY}/${FILE}`,
+      JSON.stringify({ ...record, rdmaQoS: { tos: 32, tc: 8 } }),
+    );
+    assertQuiet(await attachment(deviceId).del());
+    await assertRestored(rdmaDevice);
+  },
+);
 
 vmCase("qos: a device that RDMA CM does not take is told so, and nothing is changed", async () => {
   setSimParameter("has_traffic_class", true);

@@ -27,6 +27,12 @@ export class MemoryCgroup implements AsyncDisposable {
     return Number(Deno.readTextFileSync(`${this.#path}/memory.peak`)) / 1024;
   }
 
+  /** The CPU time of what ran in it so far. */
+  cpuSeconds(): number {
+    const [, us] = /^usage_usec (\d+)$/m.exec(Deno.readTextFileSync(`${this.#path}/cpu.stat`))!;
+    return Math.round(Number(us) / 1e6);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await shOk(`rmdir ${this.#path}`);
   }

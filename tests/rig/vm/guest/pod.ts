@@ -44,7 +44,7 @@ export function containerOf({ initContainers = [], containers }: Pod, name: stri
  * AppArmor are missing here.
  */
 export async function runContainer(pod: Pod, container: Container): Promise<Outcome> {
-  const { command = ["/rdma-cni"], args, securityContext, volumeMounts = [] } = container;
+  const { command = ["/rdma-cni", "entrypoint"], args, securityContext, volumeMounts = [] } = container;
   const mounts = volumeMounts.flatMap(({ name, mountPath, readOnly = false }) => {
     const { path, type } = pod.volumes!.find((volume) => volume.name === name)!.hostPath;
     return [

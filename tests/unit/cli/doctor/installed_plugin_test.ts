@@ -2,9 +2,10 @@ import { type Answer, type Installed, judgeAnswer } from "../../../../src/cli/do
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
-const BY_LAUNCHER: Installed = { kind: "launcher", hasThickMultus: true };
-const COPY: Installed = { kind: "program", hasThickMultus: false };
-const OTHER: Installed = { kind: "other", hasThickMultus: true };
+const NODE = { hasThickMultus: true, isOverwritten: false, operator: undefined };
+const BY_LAUNCHER: Installed = { ...NODE, kind: "launcher" };
+const COPY: Installed = { ...NODE, kind: "program", hasThickMultus: false };
+const OTHER: Installed = { ...NODE, kind: "other" };
 
 const text = (text: string): Answer => ({ kind: "text", text });
 
@@ -35,9 +36,16 @@ for (
     ["another version", text("rdma-cni 0.0.1\n"), "warning", /is version 0\.0\.1, this program is/],
     [
       "the Go plugin that tells its version",
-      text("rdma-cni version:v1.4.0, commit:1, date:2\n"),
+      text("rdma-cni cni version:v1.4.0, commit:1, date:2\n"),
       "warning",
-      /Go plugin/,
+      /is the Go plugin v1\.4\.0, not this one; its DaemonSet kube-rdma-cni-ds probably put it there$/,
+    ],
+    [
+      "the Go plugin that overwrote this one",
+      text("rdma-cni version:v1.0.0, commit:1, date:2\n"),
+      "warning",
+      /is the Go plugin v1\.0\.0, in the place of this one, which was installed; /,
+      { ...OTHER, isOverwritten: true },
     ],
     [
       "the Go plugin that does not",
