@@ -1,6 +1,6 @@
 // The doctor on thick Multus, in whose container plugins run: what its control group lets them have.
 import { examineInstalledPlugin, examineMultus } from "../../src/cli/doctor/plugin.ts";
-import { parseAll } from "../../src/cli/validate/source.ts";
+import { parseAll } from "../support/yaml.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assertEquals } from "../support/assert.ts";

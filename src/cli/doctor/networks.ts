@@ -17,7 +17,7 @@ export async function examineNetworks(root: string): Promise<Finding[]> {
   const good: string[] = [];
   for (const name of files) {
     const own = await examineFile(root, `${DIRECTORY}/${name}`);
-    if (own?.length === 0) good.push(name);
+    if (own?.every(({ level }) => level === "note")) good.push(name);
     findings.push(...own ?? []);
   }
   if (good.length > 0) return [ok("networks", `in ${DIRECTORY}: ${good.join(", ")}`), ...findings];
