@@ -21,17 +21,17 @@ export function parseEmbedded(text: string, part: Part, wrap: readonly [string, 
 
 /**
  * Where each character of a value stands. Quotes, escapes and indentation differ between a value and how it is
- * written; but both have the same visible characters in the same order.
+ * written; but both have the same visible characters in the same order. An alias has others: all is where it stands.
  */
 function locate(text: string, { start, end }: Part, value: string): Uint32Array {
   const visible = listVisible(text, start, end);
   const offsets = new Uint32Array(value.length + 1);
   let count = 0;
   for (let index = 0; index <= value.length; index++) {
-    offsets[index] = visible[count] ?? (visible.at(-1) ?? start - 1) + 1;
+    offsets[index] = visible[count] ?? (visible.at(-1) ?? start) + 1;
     if (index < value.length && !/\s/.test(value[index]!)) count++;
   }
-  return offsets;
+  return count === visible.length ? offsets : offsets.fill(start);
 }
 
 /** Tags and anchors, and then the header of a block, or a quote. */

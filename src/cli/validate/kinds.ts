@@ -73,7 +73,11 @@ function withName(config: Part, object: Part): Part {
   return {
     ...config,
     value: { ...config.value as object, name: part.value },
-    entries: [...config.entries.filter(({ key }) => key !== "name"), { key: "name", start: part.start, part }],
+    entries: [...config.entries.filter(({ key }) => key !== "name"), {
+      key: "name",
+      start: part.start,
+      part,
+    }],
   };
 }
 

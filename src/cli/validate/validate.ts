@@ -108,7 +108,7 @@ async function judgeSource({ config, faults, attachment }: Source): Promise<(Ver
     ...verdict,
     offset: offsetOf(config, path),
   }));
-  const all = [...faults, ...placed];
+  const all = [...faults, ...placed].sort((a, b) => a.offset - b.offset);
   return verdicts && all.every(({ level }) => level === "note") ? [ok(describe(network)), ...all] : all;
 }
 

@@ -275,5 +275,11 @@ Deno.test("a verdict has the path of what it is about", async () => {
     "cniVersion",
   ]);
   const single = await judgeNetwork({ ...plugin, name: "roce" });
-  assertEquals(single!.map(({ path }) => path.join(".")), ["", "mtu", "args.cni.Debug", "logLevel", "args.cni.debug"]);
+  assertEquals(single!.map(({ path }) => path.join(".")), [
+    "",
+    "mtu",
+    "args.cni.Debug",
+    "logLevel",
+    "args.cni.debug",
+  ]);
 });

@@ -149,7 +149,11 @@ Deno.test("a file that a directory has need not be readable if it says nothing a
 
 for (
   const [what, text, pattern] of [
-    ["broken JSON", '{\n  "type": "rdma",\n}', /^problem -: it is not JSON: expected a key in "\.\.\.", found "\}"$/],
+    [
+      "broken JSON",
+      '{\n  "type": "rdma",\n}',
+      /^problem -: it is not JSON: expected a key in "\.\.\.", found "\}"$/,
+    ],
     ["broken YAML", "kind: Pod\n  spec: {}\n", /^problem -: it is not YAML: bad indentation/],
     ["YAML indented with a tab", "metadata:\n\tname: a\n", /^problem -: it is not YAML: tab characters/],
     ["YAML nested too deep", "a: " + "[".repeat(100_000), /^problem -: it is not YAML: /],
