@@ -130,7 +130,7 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
     ];
   }
   const hasInterface = before.some((type) => !MODIFIERS.includes(type));
-  const later = after.filter((type) => type !== "rdma" && !MODIFIERS.includes(type));
+  const later = after.filter((type) => !["", "rdma", ...MODIFIERS].includes(type));
   const needed = later.find((type) => MOVERS.includes(type)) ?? (hasInterface ? undefined : later[0]);
   if (needed !== undefined) {
     return [

@@ -246,6 +246,29 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
   assert.equal(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
 });
 
+doctorCase("a runtime whose containers may not lock memory", async () => {
+  await shOk("cp /bin/sleep /run/containerd");
+  try {
+    for (
+      const [bytes, wanted] of [[8 * 1024 ** 2, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [
+        2 ** 30,
+        [],
+      ]] as const
+    ) {
+      await startBackground(`echo here && exec prlimit --memlock=${bytes} /run/containerd 600`, "here");
+      await until(
+        "the runtime runs",
+        async () => (await sh("grep -qx containerd /proc/[0-9]*/comm")).code === 0,
+      );
+      assertFaults(await doctor(), [...wanted]);
+      await endBackground();
+    }
+  } finally {
+    await endBackground();
+    await shOk("rm /run/containerd");
+  }
+});
+
 vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits are too low", async () => {
   assertFaults(await doctor(), [/^warning plugin: .* without launcher: .* -> .*rdma install --cni-bin-dir/]);
   await shOk("echo '+memory +cpu' >/sys/fs/cgroup/cgroup.subtree_control");

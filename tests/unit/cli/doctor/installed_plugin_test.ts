@@ -2,9 +2,9 @@ import { type Answer, type Installed, judgeAnswer } from "../../../../src/cli/do
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
-const BY_LAUNCHER: Installed = { kind: "launcher", hasThickMultus: true };
-const COPY: Installed = { kind: "program", hasThickMultus: false };
-const OTHER: Installed = { kind: "other", hasThickMultus: true };
+const BY_LAUNCHER: Installed = { path: "/cni/rdma", kind: "launcher", hasThickMultus: true };
+const COPY: Installed = { path: "/cni/rdma", kind: "program", hasThickMultus: false };
+const OTHER: Installed = { path: "/cni/rdma", kind: "other", hasThickMultus: true };
 
 const text = (text: string): Answer => ({ kind: "text", text });
 
