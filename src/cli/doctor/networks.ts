@@ -1,7 +1,6 @@
 /** Network configurations of this node. */
 import { exists, list } from "../../kernel/sysfs.ts";
-import { isObject } from "../../plugin/rules.ts";
-import { judgeNetwork } from "../validate/network.ts";
+import { formatPlace, judgeText } from "../validate/validate.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 import { findRuntime } from "./runtime.ts";
 
@@ -56,22 +55,16 @@ async function examineFile(root: string, file: string): Promise<Finding[] | unde
  * @returns undefined when it does not use the plugin
  */
 export async function judgeNetworkFile(file: string, text: string): Promise<Finding[] | undefined> {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch (error) {
-    if (!/"rdma"/.test(text)) return undefined;
-    return [problem("networks", `${file} is not JSON: ${(error as Error).message}`, `correct ${file}`)];
-  }
-  const verdicts = isObject(raw) ? await judgeNetwork(raw) : undefined;
-  if (!verdicts) return undefined;
-  const findings = verdicts.map(({ level, text, fix }): Finding => ({
+  if (!/rdma/i.test(text)) return undefined;
+  const { verdicts } = await judgeText(text);
+  if (verdicts.length === 0) return undefined;
+  const findings = verdicts.filter(({ level }) => level !== "ok").map((verdict): Finding => ({
     group: "networks",
-    level,
-    text: `${file}: ${text}`,
-    fix: fix === undefined ? `correct ${file}` : `${fix} in ${file}`,
+    level: verdict.level,
+    text: `${formatPlace({ file, ...verdict })}: ${verdict.text}`,
+    fix: verdict.fix === undefined ? `correct ${file}` : `${verdict.fix} in ${file}`,
   }));
-  if (!("plugins" in (raw as object)) || file.endsWith(".conflist")) return findings;
+  if (file.endsWith(".conflist") || !/"plugins"\s*:/.test(text)) return findings;
   return [
     problem("networks", `${file} has a list of plugins, but is no .conflist`, `rename ${file}`),
     ...findings,

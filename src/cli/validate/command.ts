@@ -4,7 +4,7 @@ import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
 import { type Context, printJson } from "../terminal.ts";
-import { type FileVerdict, judgeFiles, type TextFile } from "./validate.ts";
+import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
 import { messageOf } from "../../sys/errno.ts";
 
 const NOTES = `
@@ -47,9 +47,12 @@ function nameOf(file: string): string {
   return file === "-" ? "standard input" : file;
 }
 
-function toLine({ file, line, column, network, text, ...verdict }: FileVerdict): Line {
-  const about = [nameOf(file), line, column].filter((part) => part !== undefined).join(":");
-  return { ...verdict, about, text: network === undefined ? text : `${network}: ${text}` };
+function toLine({ file, network, text, ...verdict }: FileVerdict): Line {
+  return {
+    ...verdict,
+    about: formatPlace({ ...verdict, file: nameOf(file) }),
+    text: network === undefined ? text : `${network}: ${text}`,
+  };
 }
 
 function summaryOf(files: readonly TextFile[]): Summary {

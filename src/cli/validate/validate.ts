@@ -22,7 +22,7 @@ export interface TextFile {
   readonly isFound?: boolean;
 }
 
-/** A verdict on a network of a text; without the name of one it is on the whole text, without a place on all of it. */
+/** A verdict on what stands at a place of a text, or without one on all of it; with a name, on the network of that name. */
 interface TextVerdict extends Verdict, Partial<Place> {
   readonly network?: string;
 }
@@ -58,6 +58,11 @@ export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdic
   });
 }
 
+/** `FILE:LINE:COLUMN`, as editors and terminals know it; without the numbers for all of a file. */
+export function formatPlace({ file, line, column }: { readonly file: string } & Partial<Place>): string {
+  return line === undefined ? file : `${file}:${line}:${column}`;
+}
+
 /** What no file should bring about is no verdict on it. */
 function fail(file: string, cause: unknown): never {
   const stack = cause instanceof Error ? `\n${cause.stack}` : "";
@@ -69,13 +74,19 @@ function fail(file: string, cause: unknown): never {
   );
 }
 
+/** What is said of a text. */
 interface Judged {
   readonly verdicts: readonly TextVerdict[];
   /** Whether there is any network in it, whatever plugins it uses. */
   readonly hasNetwork: boolean;
 }
 
-async function judgeText(text: string, isFound: boolean): Promise<Judged> {
+/**
+ * Judges the networks in a text as far as they use this plugin; none if none does.
+ *
+ * @param isFound as in {@linkcode TextFile}
+ */
+export async function judgeText(text: string, isFound = false): Promise<Judged> {
   const lines = new Lines(text);
   const place = ({ offset, ...verdict }: PlacedVerdict): TextVerdict => ({ ...lines.at(offset), ...verdict });
   let parsed: Documents;

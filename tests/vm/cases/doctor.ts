@@ -153,9 +153,9 @@ doctorCase("a node that is half configured", async () => {
     new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin mentions -> `),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
     /^warning records: net-go-net1 is stale: .* -> rm \/var\/lib\/cni\/rdma\/net-go-net1$/,
-    /^problem networks: .*10-wrong\.conflist: "rdma" stands before "sriov"/,
-    /^warning networks: .*10-wrong\.conflist: .*"deviceId" -> write "deviceID"/,
-    /^problem networks: .*20-alone\.conf: "rdma" is not chained/,
+    /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" stands before "sriov"/,
+    /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> write "deviceID"/,
+    /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
   ]);
   assert.deepEqual(records(), ["net-cut-net1", "net-go-net1"]);
   const { stdout } = await rdmaCni("doctor");
