@@ -110,10 +110,10 @@ function readObject(
 
 /** What is left of a template makes no sense to a parser, or makes one read nonsense. */
 export function findTemplate(text: string, start = 0, end = text.length): PlacedVerdict | undefined {
-  const offset = text.indexOf("{{", start);
-  if (offset < 0 || offset >= end) return undefined;
+  const index = text.slice(start, end).indexOf("{{");
+  if (index < 0) return undefined;
   return at(
-    offset,
+    start + index,
     problem(
       "it is a template that has not been rendered",
       "render it first: helm template CHART | rdma-cni validate -",
