@@ -12,8 +12,8 @@ const DIRECTORIES = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"];
  * cluster's API server, out of reach.
  */
 export async function examineNetworks(root: string): Promise<Finding[]> {
-  const configured = findRuntime(root)?.networkDirectory ?? [];
-  const directories = [...new Set([...DIRECTORIES, ...[configured].flat()])];
+  const { networkDirectory = DIRECTORIES[0]! } = findRuntime(root) ?? {};
+  const directories = [...new Set([...DIRECTORIES, networkDirectory])];
   const findings = (await Promise.all(directories.map((directory) => examineDirectory(root, directory))))
     .flat();
   if (findings.length > 0) return findings;

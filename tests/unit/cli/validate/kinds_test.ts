@@ -240,6 +240,15 @@ metaPlugins: "{ \"type\": \"rdma\",\n\t\"a/b\": \"\u00fc\", «\"mtu\": 9000 }"`,
       /^problem net@: logLevel: /,
     ],
     [
+      "a wrong value in JSON within JSON that is a document of YAML",
+      String.raw`---
+{ "kind": "SriovNetwork", "metadata": { "name": "net" },
+  "spec": { "resourceName": "vfs", "metaPlugins": "{ \"type\": \"rdma\", «\"logLevel\": 1 }" } }
+---
+kind: Pod`,
+      /^problem net@: logLevel: /,
+    ],
+    [
       "a value that an anchor brings in, by where it is used",
       'a: &meta \'{ "type": "rdma", "mtu": 1 }\'\nkind: SriovNetwork\nmetadata: { name: net }\n' +
       "spec:\n  resourceName: vfs\n  metaPlugins: «*meta\n",

@@ -99,6 +99,14 @@ for (
       /^remove "rdma" and keep mode shared, or/,
     ],
     [
+      "behind ipvlan with a shared resource of another prefix",
+      [{ type: "ipvlan" }, RDMA],
+      { resource: "nvidia.com/rdma_shared_device_a" },
+      "problem",
+      /"ipvlan" and the shared resource/,
+      /^remove "rdma"/,
+    ],
+    [
       "behind ipvlan without a resource",
       [{ type: "ipvlan" }, RDMA],
       WITHOUT_RESOURCE,
