@@ -58,9 +58,8 @@ function renderAttachment(object: Part, text: string): Rendered {
   const spec = specOf(object);
   const written = getFilled(spec, "config");
   if (!written) throw new TextError("spec.config is missing", spec.start);
-  const config = parseText(text, written, "spec.config");
-  if (!isObject(config.value)) throw new TextError("spec.config is no JSON object", config.start);
-  const { name } = config.value;
+  const config = parseConfig(text, written, "spec.config");
+  const name = getPart(config, "name")?.value;
   return {
     config: name === undefined || name === "" ? withName(config, object) : config,
     resource: annotationOf(object, RESOURCE_ANNOTATION),
@@ -136,7 +135,7 @@ function renderSpiderpool(object: Part, text: string): Rendered {
   if (key === undefined) {
     const custom = getFilled(spec, "customCNI");
     return {
-      config: custom ? parseText(text, custom, "spec.customCNI") : makeNetwork(object, "0.3.1", []),
+      config: custom ? parseConfig(text, custom, "spec.customCNI") : makeNetwork(object, "0.3.1", []),
       resource,
     };
   }
@@ -189,6 +188,13 @@ function specOf(object: Part): Part {
 function getFilled(spec: Part, key: string): Part | undefined {
   const part = getPart(spec, key);
   return part === undefined || part.value === null || part.value === "" ? undefined : part;
+}
+
+/** @throws {TextError} that names the key */
+function parseConfig(text: string, part: Part, name: string): Part {
+  const config = parseText(text, part, name);
+  if (!isObject(config.value)) throw new TextError(`${name} is no JSON object`, config.start);
+  return config;
 }
 
 /** @throws {TextError} that names the key */

@@ -16,6 +16,8 @@ export interface Source {
   readonly attachment?: Attachment;
   /** What is wrong with how it is written. */
   readonly faults: readonly PlacedVerdict[];
+  /** It is a template: nothing else can be said of it. */
+  readonly template?: PlacedVerdict;
 }
 
 /** A verdict on what stands at an offset of a text. */
@@ -55,22 +57,10 @@ export function readSource(object: Part, format: Documents["format"], text: stri
   const { kind, name, plugins, type, cniVersion, metadata } = object.value;
   if (kind === undefined) {
     if ((plugins ?? type ?? cniVersion) === undefined) return undefined;
-    return {
-      network: isFilled(name) ? name : "(without name)",
-      ...(format === "YAML"
-        ? {
-          faults: [
-            at(
-              object.start,
-              problem(
-                "it is YAML; runtimes read JSON",
-                "write it as JSON, or into a NetworkAttachmentDefinition",
-              ),
-            ),
-          ],
-        }
-        : judgeForm(object)),
-    };
+    const network = isFilled(name) ? name : "(without name)";
+    if (format === "JSON") return { network, ...judgeForm(object) };
+    const fix = "write it as JSON, or into a NetworkAttachmentDefinition";
+    return { network, faults: [at(object.start, problem("it is YAML; runtimes read JSON", fix))] };
   }
   if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return undefined;
   const { name: own, namespace } = isObject(metadata) ? metadata : {};
@@ -84,7 +74,7 @@ function readObject(
   text: string,
 ): Omit<Source, "network"> {
   const template = findTemplate(text, object.start, object.end);
-  if (template) return { faults: [template] };
+  if (template) return { faults: [], template };
   const faults = [
     ...dropped.filter(({ path }) => getPart(object, "spec", ...path)).map(({ path, fix }) =>
       at(
@@ -140,7 +130,7 @@ function judgeForm(config: Part): Omit<Source, "network"> {
         at(
           start,
           problem(
-            'no runtime reads "metaPlugins": it belongs into the spec of a SriovNetwork and similar kinds',
+            'no runtime reads "metaPlugins": it belongs in the spec of a SriovNetwork or a similar kind',
             'write the plugins into "plugins"',
           ),
         )

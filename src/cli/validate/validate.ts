@@ -100,6 +100,8 @@ export async function judgeText(text: string, isFound = false): Promise<Judged> 
   }
   const { format, documents } = parsed;
   const sources = documents.flatMap(itemsOf).flatMap((object) => readSource(object, format, text) ?? []);
+  const template = sources.find((source) => source.template)?.template;
+  if (template) return { verdicts: [place(template)], hasNetwork: true };
   const judged = await Promise.all(
     sources.map(async (source) =>
       (await judgeSource(source)).map((verdict) => ({

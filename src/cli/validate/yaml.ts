@@ -22,12 +22,13 @@ interface Open {
 export function parseYaml(text: string): Part[] {
   const documents: Part[] = [];
   const stack: Open[] = [];
-  const listener = (event: "open" | "close", state: State) => {
+  const listener = (event: "open" | "close", { kind, result, ...state }: State) => {
+    const position = Math.min(state.position, text.length); // the parser adds a line break
     if (event === "open") {
-      stack.push({ start: state.position, children: [] });
+      stack.push({ start: position, children: [] });
       return;
     }
-    const part = close(text, stack.pop()!, state);
+    const part = close(text, stack.pop()!, { kind, result, position });
     (stack.at(-1)?.children ?? documents).push(part);
   };
   try {

@@ -166,6 +166,11 @@ for (
       /^problem net@: spec\.ipam is not JSON: /,
     ],
     [
+      "a configuration of Spiderpool that is none",
+      object("SpiderMultusConfig", "cniType: custom\ncustomCNI: '«null'"),
+      /^problem net@: spec\.customCNI is no JSON object$/,
+    ],
+    [
       "a key twice in metaPlugins, of which one plugin is lost",
       sriov('{ "type": "tuning", «"type": "rdma" }'),
       /^problem net@: the key "type" is twice in one object, and only the last one counts$/,
@@ -191,7 +196,7 @@ for (
     [
       "metaPlugins in a configuration",
       '{ "name": "net", "type": "sriov", «"metaPlugins": "rdma" }',
-      /^problem net@: no runtime reads "metaPlugins": it belongs into the spec of a SriovNetwork/,
+      /^problem net@: no runtime reads "metaPlugins": it belongs in the spec of a SriovNetwork/,
     ],
     [
       "macvlan, which has no function",
@@ -207,6 +212,12 @@ for (
       "an unknown key, in folded lines",
       object("SriovNetwork", 'resourceName: vfs\nmetaPlugins: >-\n  { "type": "rdma",\n    «"mtu": 9000 }'),
       /^warning net@: "rdma" does not know the key "mtu"$/,
+    ],
+    [
+      "an unknown key, in a last line without line break",
+      object("SriovNetwork", 'resourceName: vfs\nmetaPlugins: |\n  { "type": "rdma",\n    «"mtu": 9000 }')
+        .trimEnd(),
+      /^warning net@: .*"mtu"$/,
     ],
     [
       "an unknown key, in single quotes",
@@ -266,9 +277,10 @@ kind: Pod`,
       /^problem -@: it is a template that has not been rendered$/,
     ],
     [
-      "a template that is YAML",
-      object("SriovNetwork", "resourceName: «{{ .Values.a }}\nmetaPlugins: '{{ .Values.b }}'"),
-      /^problem net@: it is a template that has not been rendered$/,
+      "templates that are YAML, once",
+      object("SriovNetwork", "resourceName: «{{ .Values.a }}\nmetaPlugins: '{{ .Values.b }}'") +
+      "---\n" + object("SriovNetwork", "resourceName: '{{ .Values.a }}'"),
+      /^problem -@: it is a template that has not been rendered$/,
     ],
     [
       "a tab as indentation",
