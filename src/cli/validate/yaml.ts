@@ -22,13 +22,14 @@ interface Open {
 export function parseYaml(text: string): Part[] {
   const documents: Part[] = [];
   const stack: Open[] = [];
-  const listener = (event: "open" | "close", { kind, result, ...state }: State) => {
-    const position = Math.min(state.position, text.length); // the parser adds a line break
+  // The parser adds a line break.
+  const within = (position: number) => Math.min(position, text.length);
+  const listener = (event: "open" | "close", { kind, result, position }: State) => {
     if (event === "open") {
-      stack.push({ start: position, children: [] });
+      stack.push({ start: within(position), children: [] });
       return;
     }
-    const part = close(text, stack.pop()!, { kind, result, position });
+    const part = close(text, stack.pop()!, { kind, result, position: within(position) });
     (stack.at(-1)?.children ?? documents).push(part);
   };
   try {
@@ -36,7 +37,7 @@ export function parseYaml(text: string): Part[] {
     return documents;
   } catch (cause) {
     if (!(cause instanceof YAMLException)) throw cause;
-    throw new TextError(cause.reason, cause.mark?.position ?? 0, { cause });
+    throw new TextError(cause.reason, within(cause.mark?.position ?? 0), { cause });
   }
 }
 
