@@ -6,18 +6,17 @@ import { directoryOf } from "../../sys/files.ts";
 import { type Finding, type Node, ok, quote, warning } from "./finding.ts";
 
 interface Program {
-  /** Name of its process. */
-  readonly comm: string;
   /** The file of its configuration, unless its command line names another. */
   readonly config: string;
   /** Directory of files that each overrule the one before. */
   readonly more?: string;
 }
 
-const PROGRAMS: readonly Program[] = [
-  { comm: "crio", config: "/etc/crio/crio.conf", more: "/etc/crio/crio.conf.d" },
-  { comm: "containerd", config: "/etc/containerd/config.toml" },
-];
+/** By the names of their processes. */
+const PROGRAMS: Readonly<Record<string, Program>> = {
+  crio: { config: "/etc/crio/crio.conf", more: "/etc/crio/crio.conf.d" },
+  containerd: { config: "/etc/containerd/config.toml" },
+};
 
 /** The runtime that runs on this node. */
 export interface Runtime {
@@ -32,9 +31,9 @@ export interface Runtime {
 /** The runtime of a node, by its process; undefined when none runs. */
 export function findRuntime(root: string): Runtime | undefined {
   const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger).sort((a, b) => a - b);
-  for (const program of PROGRAMS) {
-    const pid = pids.find((pid) => readText(`${root}/proc/${pid}/comm`) === program.comm);
-    if (pid !== undefined) return { name: program.comm, pid, ...readSettings(root, pid, program) };
+  for (const [name, program] of Object.entries(PROGRAMS)) {
+    const pid = pids.find((pid) => readText(`${root}/proc/${pid}/comm`) === name);
+    if (pid !== undefined) return { name, pid, ...readSettings(root, pid, program) };
   }
   return undefined;
 }
@@ -141,7 +140,7 @@ export function examineRuntime(root: string): Finding[] {
   return [
     isEnough ? ok("runtime", text) : warning(
       "runtime",
-      `${text}, want 1 GiB or more: programs in pods cannot register memory, or do without RDMA`,
+      `${text}, want 1 GiB or more: programs in pods cannot register memory, or do without RDMA; running pods keep the old limit`,
       raiseLimit(readUnit(root, pid) ?? `${name}.service`),
     ),
   ];
@@ -162,5 +161,5 @@ function readUnit(root: string, pid: number): string | undefined {
 function raiseLimit(unit: string): string {
   const directory = quote(`/etc/systemd/system/${unit}.d`);
   return `mkdir -p ${directory}; printf '[Service]\\nLimitMEMLOCK=infinity\\n' > ${directory}/memlock.conf; ` +
-    `systemctl daemon-reload; systemctl restart ${quote(unit)}; then recreate the pods`;
+    `systemctl daemon-reload; systemctl restart ${quote(unit)}`;
 }
