@@ -50,12 +50,15 @@ export async function writeScripts(directory: string, signal?: AbortSignal): Pro
   return [...modules].sort();
 }
 
+/** What loads a part. No package may have a function of this name, which would take its place; js-yaml has a `load`. */
+const LOAD = "__loadPart";
+
 /** What `start.ts` runs: a function of its type `Main`. */
 async function toScript(code: string, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
-    code = code.replaceAll(`import("${specifier}")`, `load("${name}")`);
+    code = code.replaceAll(`import("${specifier}")`, `${LOAD}("${name}")`);
   }
-  const script = `(function(load, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
+  const script = `(function(${LOAD}, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
   return await shorten(script, { compress: { expression: true, passes: 3 } }, signal);
 }
 

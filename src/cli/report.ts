@@ -4,9 +4,9 @@ import type { Terminal } from "./terminal.ts";
 
 /**
  * "problem": pods get no RDMA, or a running one has lost it. "warning": this may happen, or something is left
- * over.
+ * over. "note": something to know that is as good as "ok".
  */
-export type Level = "ok" | "warning" | "problem";
+export type Level = "ok" | "note" | "warning" | "problem";
 
 /** The verdict on one thing that was examined. */
 export interface Verdict {
@@ -16,7 +16,7 @@ export interface Verdict {
   readonly fix?: string;
 }
 
-/** The worst level among verdicts. */
+/** The worst level among verdicts; notes do not count. */
 export function worstLevel(verdicts: readonly Verdict[]): Level {
   const has = (level: Level) => verdicts.some((verdict) => verdict.level === level);
   return has("problem") ? "problem" : has("warning") ? "warning" : "ok";
@@ -25,12 +25,17 @@ export function worstLevel(verdicts: readonly Verdict[]): Level {
 /** The exit code for the worst level. */
 export const EXIT_CODES: Readonly<Record<Level, ExitCode>> = {
   ok: ExitCode.ok,
+  note: ExitCode.ok,
   warning: ExitCode.partial,
   problem: ExitCode.failed,
 };
 
 export function ok(text: string): Verdict {
   return { level: "ok", text };
+}
+
+export function note(text: string, fix: string): Verdict {
+  return { level: "note", text, fix };
 }
 
 export function warning(text: string, fix: string): Verdict {
@@ -55,8 +60,8 @@ export interface Summary {
   readonly bad: string;
 }
 
-/** ECMA-48 SGR: green, yellow, red. */
-const COLORS: Readonly<Record<Level, number>> = { ok: 32, warning: 33, problem: 31 };
+/** ECMA-48 SGR: green, cyan, yellow, red. */
+const COLORS: Readonly<Record<Level, number>> = { ok: 32, note: 36, warning: 33, problem: 31 };
 const LEVEL_WIDTH = "problem".length;
 
 /**

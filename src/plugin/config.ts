@@ -282,21 +282,29 @@ function parseVersion(value: unknown): CniVersion {
 async function assertValid(raw: Record<string, unknown>): Promise<void> {
   const faults = await explainFaults(raw);
   if (faults.length === 0) return;
+  const shown = faults.slice(0, FAULTS_SHOWN).map(({ text }) => text);
   throw new CniError(
     ErrorCode.invalidConfig,
-    `Cannot use network configuration: ${faults.slice(0, FAULTS_SHOWN).join("; ")}`,
+    `Cannot use network configuration: ${shown.join("; ")}`,
     "correct these keys in the network configuration",
   );
 }
 
+/** A wrong value of a configuration, in words that begin with its path. */
+interface ExplainedFault {
+  readonly path: readonly PropertyKey[];
+  readonly text: string;
+}
+
 /**
- * What is wrong with the values of a configuration, each with its path. zod would name every fault of a list, of which
- * there can be a million; of each list the first few are named.
+ * What is wrong with the values of a configuration. zod would name every fault of a list, of which there can be a
+ * million; of each list the first few are named.
  */
-export async function explainFaults(raw: Record<string, unknown>): Promise<string[]> {
+export async function explainFaults(raw: Record<string, unknown>): Promise<ExplainedFault[]> {
   const { configSchema } = await import("./config_schema.ts");
   const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_SHOWN));
-  return error?.issues.flatMap(inside).map(({ path, message }) => `${formatPath(path)}: ${message}`) ?? [];
+  return error?.issues.flatMap(inside)
+    .map(({ path, message }) => ({ path, text: `${formatPath(path)}: ${message}` })) ?? [];
 }
 
 type Issue = Readonly<

@@ -5,10 +5,45 @@ import { Trace } from "./strace.ts";
 
 const EXIT_CODES: Record<string, number> = { ok: 0, warning: 3, problem: 1 };
 
+/** What starts a program where sysfs shows these files, by their paths below the PCI bus, and no other device. */
+function onBus(files: Record<string, string>): string[] {
+  const bus = "/sys/bus/pci/devices";
+  const commands = Object.entries(files).map(([path, text]) =>
+    `mkdir -p "${bus}/${path.split("/")[0]}"; echo ${text} > "${bus}/${path}"`
+  );
+  const script = [`mount -t tmpfs none ${bus}`, ...commands, 'exec "$@"'].join("; ");
+  return ["unshare", "--mount", "sh", "-euc", script, "sh"];
+}
+
+/** A function without driver, which may be one with RDMA. */
+const WITH_ADAPTER = onBus({ "0000:01:00.0/class": "0x020000" });
+
+/** Whatever this machine has: a kernel without RDMA subsystem does not know the family. */
+const WITHOUT_RDMA = ["--inject=socket:error=EPROTONOSUPPORT"];
+
+Deno.test("doctor says in one line that a node has no RDMA adapter", async () => {
+  using trace = new Trace();
+  const by = [...onBus({}), ...trace.by("socket"), ...WITHOUT_RDMA];
+  const { code, stdout, stderr } = await start({ args: ["doctor"], by });
+  assertEquals([code, stderr], [1, ""]);
+  assertMatch(
+    stdout,
+    /^problem {2}devices {2}no RDMA adapter here\n {18}-> .*\n\nThis node has 1 problem\.\n$/,
+  );
+});
+
+Deno.test("doctor takes the plugin directory's path, which must be absolute", async () => {
+  const { json } = await start({ args: ["doctor", "--json", "--cni-bin-dir", "/no/such"], by: WITH_ADAPTER });
+  const found = json.findings.find(({ group }: { group: string }) => group === "plugin");
+  assertMatch(found.text, /^\/no\/such\/rdma is not there/);
+  const { code, stderr } = await start({ args: ["doctor", "--cni-bin-dir", "bin"] });
+  assertEquals(code, 2);
+  assertMatch(stderr, /Want an absolute path/);
+});
+
 Deno.test("doctor reports a kernel without RDMA subsystem as a problem, with the command that loads it", async () => {
   using trace = new Trace();
-  // Whatever this machine has: such a kernel does not know the family.
-  const by = [...trace.by("socket"), "--inject=socket:error=EPROTONOSUPPORT"];
+  const by = [...WITH_ADAPTER, ...trace.by("socket"), ...WITHOUT_RDMA];
   const { code, stdout, stderr } = await start({ args: ["doctor"], by });
   assertEquals([code, stderr], [1, ""]);
   assertMatch(stdout, /\nThis node has \d+ .*\.\n$/);
@@ -21,9 +56,9 @@ Deno.test("doctor reports a kernel without RDMA subsystem as a problem, with the
 });
 
 Deno.test("doctor --json prints the same findings as one JSON", async () => {
-  const { code, json, stderr } = await start({ args: ["doctor", "--json"] });
+  const { code, json, stderr } = await start({ args: ["doctor", "--json"], by: WITH_ADAPTER });
   assertEquals([code, stderr], [EXIT_CODES[json.level], ""]);
-  const people = (await start({ args: ["doctor"] })).stdout;
+  const people = (await start({ args: ["doctor"], by: WITH_ADAPTER })).stdout;
   for (const { group, level, text, fix } of json.findings) {
     assertStringIncludes(people, `${level.padEnd(7)}  ${group.padEnd(8)}  ${text}\n`);
     if (level !== "ok") assertStringIncludes(people, `-> ${fix}\n`);
@@ -46,7 +81,7 @@ for (
       stdin: "null",
     }).output();
     const text = new TextDecoder().decode(stdout);
-    assertEquals(text.includes("\x1b[32mok"), hasColor, text);
+    assertEquals(text.includes("\x1b[31mproblem"), hasColor, text);
     assertEquals(text.includes("\x1b"), hasColor, text);
   });
 }

@@ -10,6 +10,7 @@ const GOOD = JSON.stringify({
   plugins: [{ type: "sriov" }, { type: "rdma" }],
 });
 const WITH_WARNING = GOOD.replace('"rdma"', '"rdma","mtu":9000');
+const WITH_NOTE = GOOD.replace("}]", '},{"type":"mystery"}]');
 const WITH_PROBLEM = GOOD.replace('"sriov"', '"tuning"');
 const ATTACHMENT = `\
 apiVersion: k8s.cni.cncf.io/v1
@@ -51,7 +52,7 @@ for (
       WITH_WARNING,
       [],
       0,
-      /^warning {2}a {2}roce: .*"mtu"\n {12}-> remove "mtu"\n\na has 1 warning\.\n$/,
+      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> remove "mtu"\n\na has 1 warning\.\n$/,
     ],
     ["a warning, with --strict", WITH_WARNING, ["--strict"], 3, /\na has 1 warning\.\n$/],
     ["a good list, with --strict", GOOD, ["--strict"], 0, /^ok /],
@@ -60,13 +61,14 @@ for (
       WITH_PROBLEM,
       [],
       1,
-      /^problem {2}a {2}roce: "rdma" is not chained.*\n {12}-> .*\n\na has 1 problem\.\n$/,
+      /^problem {2}a:1:\d+ {2}roce: "rdma" is not chained.*\n {17}-> .*\n\na has 1 problem\.\n$/,
     ],
     ["a problem, with --strict", WITH_PROBLEM, ["--strict"], 1, /\na has 1 problem\.\n$/],
-    ["broken JSON", "{", [], 1, /^problem {2}a {2}it is not JSON: .*\n\n/],
-    ["broken YAML", "a: b: c", [], 1, /^problem {2}a {2}it is not YAML: .* at line 1, column \d+\n\n/],
-    ["nothing", "", [], 0, /^warning {2}a {2}no network in it/],
-    ["nothing, with --strict", "", ["--strict"], 3, /^warning {2}a {2}no network in it/],
+    ["broken JSON", "{", [], 1, /^problem {2}a:1:2 {2}it is not JSON: .*\n\n/],
+    ["broken YAML", "a: b: c", [], 1, /^problem {2}a:1:5 {2}it is not YAML: .*\n\n/],
+    ["nothing", "", [], 0, /^warning {2}a {2}there is no network in it/],
+    ["nothing, with --strict", "", ["--strict"], 3, /^warning {2}a {2}there is no network in it/],
+    ["a note, with --strict", WITH_NOTE, ["--strict"], 0, /^ok .*\nnote .*\n.*\n\na is good\.\n$/],
   ] as const
 ) {
   Deno.test(`validate ends with ${code} on ${what}`, async () => {
@@ -80,7 +82,6 @@ for (
 for (
   const [what, path, reason] of [
     ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": No such file/],
-    ["a directory", ".", /Cannot check "\.": Is a directory/],
     ["a file of 10 MB", "large.yaml", /Cannot check "large\.yaml": .*longer than 8388608 bytes/],
     ["a file that does not end", "/dev/zero", /Cannot check "\/dev\/zero": .*longer than/],
   ] as const
@@ -105,11 +106,40 @@ Deno.test("validate takes several files, and counts the faults of all", async ()
   const files = { a: GOOD, "b.yaml": WITH_PROBLEM, c: WITH_WARNING, pod: "kind: Pod" };
   const { code, stdout } = await validate(files, ...Object.keys(files));
   assertEquals(code, 1);
-  assertMatch(stdout, /^ok {7}a {7}roce: .*\nproblem {2}b\.yaml {2}roce: /);
+  assertMatch(stdout, /^ok {7}a +roce: .*\nproblem {2}b\.yaml:1:\d+ {2}roce: /);
   assertMatch(
     stdout,
-    /\nok {7}pod {5}no network in it uses "rdma"\n\n4 files have 1 problem and 1 warning\.\n$/,
+    /\nok {7}pod +there is no network in it\n\n4 files have 1 problem and 1 warning\.\n$/,
   );
+});
+
+Deno.test("validate reads a directory and those in it, except what cannot hold a network", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(`${directory}/in/it`, { recursive: true });
+    const files = {
+      "b.conflist": GOOD,
+      "in/a.yaml": ATTACHMENT,
+      "in/it/c.yml": "{",
+      "d.tpl": "rdma {{",
+      "e.txt": "{",
+    };
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${directory}/${name}`, text);
+    await Deno.symlink("..", `${directory}/in/it/round.yaml`);
+    const { code, stdout } = await start({ args: ["validate", "."], by: ["/usr/bin/env", "-C", directory] });
+    assertEquals([code, stdout], [
+      0,
+      `\
+ok       ./b.conflist   roce: sriov, rdma; cniVersion 1.1.0
+ok       ./in/a.yaml    rdma-net: sriov, rdma; cniVersion 1.1.0
+ok       ./in/it/c.yml  there is no network in it
+
+3 files are good.
+`,
+    ]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test("validate --json prints the findings for machines", async () => {
@@ -121,11 +151,13 @@ Deno.test("validate --json prints the findings for machines", async () => {
   assertEquals(first, {
     file: "a",
     network: "roce",
+    line: 1,
+    column: WITH_WARNING.indexOf('"mtu"') + 1,
     level: "warning",
     text: '"rdma" does not know the key "mtu"',
     fix: 'remove "mtu"',
   });
-  assertEquals(Object.keys(second), ["file", "level", "text"]);
+  assertEquals(Object.keys(second), ["file", "line", "column", "level", "text"]);
 });
 
 Deno.test("validate changes nothing, and needs no rights", async () => {

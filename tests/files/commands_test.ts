@@ -81,6 +81,7 @@ const KNOWN = [
   "rdma link",
   "rm X",
   "systemctl --failed",
+  "systemctl daemon-reload; systemctl restart X",
   "systemctl edit rdma-cni-vf-mac.service",
   "umount X",
   "umount",

@@ -1,4 +1,5 @@
-import { examineDevices } from "../../src/cli/doctor/devices.ts";
+import { examineNode } from "../../src/cli/doctor/command.ts";
+import { examineDevices, mayHaveRdma } from "../../src/cli/doctor/devices.ts";
 import { examine } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
 import { examineRecords } from "../../src/cli/doctor/records.ts";
@@ -6,6 +7,7 @@ import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import type { AttachmentRecord } from "../../src/plugin/record.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
+import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
 const POD = "/run/netns/pod";
@@ -135,6 +137,66 @@ Deno.test("devices: in shared mode all are everywhere", () => {
 Deno.test("devices: none at all", () => {
   using node = new DoctorNode();
   assertFindings(examineDevices(node), [["problem", /there is no RDMA device/, /mlx5_ib/]]);
+});
+
+for (
+  const [what, isThere, change] of [
+    ["none of any kind", false, () => {}],
+    ["one without RDMA", false, (node) => addFunction(node, "virtio-pci")],
+    ["one of mlx5", true, (node) => addFunction(node, "mlx5_core")],
+    ["one whose RDMA driver cannot let go", true, (node) => addFunction(node, "efa")],
+    ["one for virtual machines", true, (node) => addFunction(node, "vfio-pci")],
+    ["one without driver", true, (node) => addFunction(node)],
+    ["one of an unknown driver, with an RDMA device", true, (node) => {
+      addFunction(node, "new");
+      node.write(`/sys/bus/pci/devices/${VF}/infiniband/new_0/`, "");
+    }],
+    ["none, but a device of software", true, (node) => node.kernel.addDevice(VF, 2)],
+    ["none, but the mode for Soft-RoCE", true, (node) => void (node.kernel.mode = "exclusive")],
+    ["none, in a kernel without RDMA", false, (node) => void (node.kernel.hasRdma = false)],
+    ["none, in a kernel that does not answer", true, (node) => {
+      node.kernel.getRdmaMode = () => {
+        throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
+      };
+    }],
+  ] as [string, boolean, (node: DoctorNode) => void][]
+) {
+  Deno.test(`adapters: ${what}`, async () => {
+    using node = new DoctorNode();
+    node.kernel.mode = "shared";
+    change(node);
+    assertEquals(mayHaveRdma(node), isThere);
+    const findings = await examineNode(node);
+    if (isThere) assertEquals(new Set(findings.map(({ group }) => group)).size > 5, true);
+    else assertFindings(findings, [["problem", /^no RDMA adapter here$/, /on other nodes; for Soft-RoCE/]]);
+  });
+}
+
+function addFunction(node: DoctorNode, driver?: string): void {
+  node.write(`/sys/bus/pci/devices/${VF}/class`, "0x020000\n");
+  if (driver !== undefined) node.link(`/sys/bus/pci/devices/${VF}/driver`, `../../drivers/${driver}`);
+}
+
+Deno.test("mode: exclusive, in which the plugin for shared devices does not run", () => {
+  const persisted = { "/etc/modprobe.d/rdma.conf": "options ib_core netns_mode=0\n" };
+  for (
+    const [files, words] of [
+      [
+        { "/proc/9/comm": "k8s-rdma-shared\n" },
+        /^k8s-rdma-shared-dev-plugin is deployed on this node, but does not/,
+      ],
+      [
+        { "/var/log/pods/kube-system_rdma-shared-dp-ds-x7k2p_6c1b/": "" },
+        /this node \(pod rdma-shared-dp-ds-x7k2p\), /,
+      ],
+    ] as const
+  ) {
+    using node = new DoctorNode({ ...persisted, ...files });
+    node.kernel.mode = "exclusive";
+    assertFindings(examineMode(node), [["ok", /^exclusive now/], ["warning", words, /nodeSelector/]]);
+    node.kernel.mode = "shared";
+    assertFindings(examineMode(node), [["problem", /^shared now/]]);
+  }
 });
 
 Deno.test("devices: one whose driver cannot let go of programs", () => {

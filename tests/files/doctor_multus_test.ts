@@ -1,6 +1,6 @@
 // The doctor on thick Multus, in whose container plugins run: what its control group lets them have.
 import { examineInstalledPlugin, examineMultus } from "../../src/cli/doctor/plugin.ts";
-import { parseAll } from "../../src/cli/validate/source.ts";
+import { parseAll } from "../support/yaml.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assertEquals } from "../support/assert.ts";
@@ -48,9 +48,9 @@ for (
     [
       "its own manifest's limits",
       () => version2(`${50 * MIB}`, "0", "10000 100000"),
-      [["warning", /limit of 50 MiB, want 256/, PATCH], [
+      [["warning", /limit of 50 MiB, want 256: too little for one pod, since/, PATCH], [
         "warning",
-        /limit of 100m, want 500m or none/,
+        /limit of 100m, want 500m or none: enough for 4\.0 pods a second/,
         PATCH,
       ]],
     ],
@@ -68,11 +68,19 @@ for (
       [["problem", /limit of 255 MiB/], ["warning", /499m/]],
     ],
     [
+      "enough for one pod",
+      () => version2(`${84 * MIB}`, "0", "20000 100000"),
+      [["warning", /84 MiB, want 256: enough for 1 pod at once, since/], [
+        "warning",
+        /200m.* 8\.0 pods a second/,
+      ]],
+    ],
+    [
       "just enough",
       () => version2(`${256 * MIB}`, "1", "50000 100000"),
-      [["ok", /^thick Multus has a memory limit of 256 MiB$/], [
+      [["ok", /^thick Multus has a memory limit of 256 MiB, enough for 9 pods at once$/], [
         "ok",
-        /^thick Multus has a CPU limit of 500m$/,
+        /^thick Multus has a CPU limit of 500m, enough for 20 pods a second$/,
       ]],
     ],
     [

@@ -35,9 +35,9 @@ Deno.test("networks: good files are one line, each fault of the others one", () 
   return withNode(files, async (node) => {
     assertFindings(await examineNetworks(node.root), [
       ["ok", /^in \/etc\/cni\/net\.d: 1\.conflist, 4\.conflist$/],
-      ["problem", /2\.conf: "rdma" is not chained/],
-      ["warning", /2\.conf: .*"deviceId"/],
-      ["problem", /3\.json is not JSON/],
+      ["problem", /2\.conf:1:1: "rdma" is not chained/],
+      ["warning", /2\.conf:1:48: .*"deviceId"/],
+      ["problem", /3\.json:1:16: it is not JSON/],
       ["problem", /5\.conf cannot be read: /],
     ]);
   });

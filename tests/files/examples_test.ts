@@ -61,7 +61,7 @@ for (const network of networks) {
   Deno.test(`validate finds no fault with network ${metadata.name}, in which one plugin moves the RDMA device`, async () => {
     const config = JSON.parse(spec.config);
     await assertFaultless(JSON.stringify(network));
-    const { type, rdmaIsolation = false } = pluginsOf(config).at(-1)!;
+    const { type, rdmaIsolation = false } = pluginsOf(config).at(-1)!.plugin;
     assertEquals(
       [type, rdmaIsolation],
       metadata.name === "ib-rdma-net" ? ["ib-sriov", true] : ["rdma", false],

@@ -2,7 +2,7 @@
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { fileURLToPath } from "node:url";
 import { stubAtHand } from "../../deployment/build/runtime_stub.ts";
-import { parseAll } from "../../src/cli/validate/source.ts";
+import { parseAll } from "../support/yaml.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { start } from "../support/program.ts";

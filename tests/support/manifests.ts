@@ -10,7 +10,7 @@ import {
   Pod,
   ServiceAccount,
 } from "kubernetes-models/v1";
-import { parseAll } from "../../src/cli/validate/source.ts";
+import { parseAll } from "./yaml.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
 /** Multus' own kind (its deployments/multus-daemonset.yml, CustomResourceDefinition). */

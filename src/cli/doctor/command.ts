@@ -1,15 +1,16 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
-import { commandOf } from "../install/layout.ts";
+import { commandOf, parsePluginDirectory } from "../install/layout.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
 import { type Context, printJson } from "../terminal.ts";
-import { examineDevices, examineSriov, examineVfs } from "./devices.ts";
-import { examine, type Finding, type Node } from "./finding.ts";
+import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
+import { examine, type Finding, type Node, problem } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
 import { examineRecords } from "./records.ts";
+import { examineRuntime } from "./runtime.ts";
 
 const NOTES = `
 Each line is "ok", "warning" or "problem"; the line below the latter two says how to fix it. doctor changes
@@ -25,9 +26,16 @@ Exit codes:
 export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("doctor")
     .description("show why RDMA works in this node's pods, or why not")
+    .option(
+      "--cni-bin-dir <DIR>",
+      "directory of CNI plugins (default: that of this program if it is called rdma there, else what the runtime's " +
+        "configuration says, else /opt/cni/bin)",
+      parsePluginDirectory,
+    )
     .option("--json", "print the findings as JSON")
-    .action(async ({ json }) => {
-      const findings = await examineNode({ kernel, root: "", executable: commandOf(Deno.execPath()) });
+    .action(async ({ cniBinDir, json }) => {
+      const executable = commandOf(Deno.execPath());
+      const findings = await examineNode({ kernel, root: "", executable, cniBinDir });
       const level = worstLevel(findings);
       if (json) printJson(terminal, { level, findings });
       else {
@@ -46,9 +54,17 @@ export function addDoctorCommand(program: Command, { kernel, terminal, exit }: C
   ]);
 }
 
+/** What is said of a node instead of everything else. */
+const NO_ADAPTER = problem(
+  "devices",
+  "no RDMA adapter here",
+  "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
+);
+
 /** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
+  if (!mayHaveRdma(node)) return [NO_ADAPTER];
   const groups = [
     await examine("kernel", () => examineKernel(node)),
     await examine("modules", () => examineModules(root)),
@@ -61,6 +77,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     await examine("networks", () => examineNetworks(root)),
     await examine("plugin", () => examineInstalledPlugin(node)),
     await examine("multus", () => examineMultus(root)),
+    await examine("runtime", () => examineRuntime(root)),
   ];
   return groups.flat();
 }

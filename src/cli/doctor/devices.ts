@@ -3,10 +3,28 @@ import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts"
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import { State, type StoredRecord } from "../../plugin/state.ts";
+import { isRdmaMissing } from "../errors.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
-import { listNamespaces, type Namespace } from "./kernel.ts";
+import { listNamespaces, type Namespace, RDMA_MODULES } from "./kernel.ts";
 import { stateDirectory } from "./records.ts";
+
+/**
+ * Whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
+ * driver, and one for virtual machines, may be such an adapter.
+ */
+export function mayHaveRdma({ kernel, root }: Node): boolean {
+  const isAdapter = ({ driver, rdmaDevices }: NetworkFunction) =>
+    rdmaDevices.length > 0 || driver === undefined || isForVirtualMachines(driver) ||
+    RDMA_MODULES.has(driver) ||
+    IMMOVABLE.has(driver);
+  try {
+    return listVerbsDevices(root).length > 0 || listNetworkFunctions(root).some(isAdapter) ||
+      kernel.getRdmaMode() === "exclusive" || kernel.getHostNetns().listRdmaDevices().length > 0;
+  } catch (error) {
+    return !isRdmaMissing(error); // another error is for the groups to report
+  }
+}
 
 /** The RDMA devices, with a line for each namespace. */
 export function examineDevices(node: Node): Finding[] {

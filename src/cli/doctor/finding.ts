@@ -13,6 +13,8 @@ export interface Node {
   readonly root: string;
   /** How to start this program, for commands that fix something. */
   readonly executable: string;
+  /** The directory of CNI plugins, as the runtime sees it, if it was named. */
+  readonly cniBinDir?: string | undefined;
 }
 
 /** A path as a word of a shell command. */
@@ -33,6 +35,7 @@ export const GROUPS = [
   "networks",
   "plugin",
   "multus",
+  "runtime",
 ] as const;
 
 export type Group = typeof GROUPS[number];

@@ -2,15 +2,17 @@
 import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { listNetworkFunctions } from "../../kernel/pci.ts";
-import { exists } from "../../kernel/sysfs.ts";
+import { exists, list, readText } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { CommandError } from "../errors.ts";
+import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
 import type { Level } from "../report.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import { findCniBinDir } from "./runtime.ts";
 
 /**
  * Whether the kernel has what the plugin needs: RDMA namespaces. The kernel is asked, since driver packages
@@ -53,7 +55,7 @@ function listMissingFeatures(kernel: Node["kernel"]): string[] {
 }
 
 /** The RDMA modules of network drivers. */
-const RDMA_MODULES: ReadonlyMap<string, string> = new Map([
+export const RDMA_MODULES: ReadonlyMap<string, string> = new Map([
   ["mlx5_core", "mlx5_ib"],
   ["mlx4_core", "mlx4_ib"],
   ["ice", "irdma"],
@@ -121,18 +123,17 @@ function examineModule({ name, level, why }: Requirement, root: string): Finding
   };
 }
 
-/** The copy of the installed plugin. */
-const COPY = "/opt/cni/bin/.rdma-cni/libmnl.so.0";
 const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
 
 /** Whether the plugin will find libmnl: the system's, or its copy. */
-export function examineLibmnl({ kernel, root }: Node): Finding[] {
+export function examineLibmnl(node: Node): Finding[] {
   try {
-    return [ok("libmnl", `found: ${kernel.findLibmnl()}`)];
+    return [ok("libmnl", `found: ${node.kernel.findLibmnl()}`)];
   } catch (error) {
     if (!(error instanceof LibmnlMissing)) throw error;
-    return exists(`${root}${COPY}`)
-      ? [warning("libmnl", `the installed plugin has a copy, ${COPY}, but this program finds none`, INSTALL)]
+    const copy = `${ownDirectoryIn(findCniBinDir(node))}/libmnl.so.0`;
+    return exists(`${node.root}${copy}`)
+      ? [warning("libmnl", `the installed plugin has a copy, ${copy}, but this program finds none`, INSTALL)]
       : [problem("libmnl", error.message, INSTALL)];
   }
 }
@@ -140,10 +141,31 @@ export function examineLibmnl({ kernel, root }: Node): Finding[] {
 /** The namespace mode now and after a reboot. */
 export function examineMode({ kernel, root, executable }: Node): Finding[] {
   const persisted = readPersistedMode(root);
+  const now = explainOldKernel(() => kernel.getRdmaMode());
   return [
-    ...judgeMode(explainOldKernel(() => kernel.getRdmaMode()), persisted, quote(executable)),
+    ...judgeMode(now, persisted, quote(executable)),
     ...examineInitramfs(root, persisted),
+    ...now === "exclusive" ? examineSharedDevicePlugin(root) : [],
   ];
+}
+
+/** The process of k8s-rdma-shared-dev-plugin, as far as the kernel keeps its name; and the pods of its DaemonSet. */
+const SHARED_PROCESS = "k8s-rdma-shared";
+const SHARED_POD = /^[^_]+_(rdma-shared-d[^_]*)_/;
+
+/** In mode exclusive k8s-rdma-shared-dev-plugin ends at once, again and again; kubelet keeps the logs of its pod. */
+function examineSharedDevicePlugin(root: string): Finding[] {
+  const runs = list(`${root}/proc`).some((pid) =>
+    /^\d+$/.test(pid) && readText(`${root}/proc/${pid}/comm`)?.startsWith(SHARED_PROCESS)
+  );
+  const [pod] = list(`${root}/var/log/pods`).flatMap((name) => SHARED_POD.exec(name)?.[1] ?? []);
+  if (!runs && pod === undefined) return [];
+  return [warning(
+    "mode",
+    `k8s-rdma-shared-dev-plugin is deployed on this node${pod === undefined ? "" : ` (pod ${pod})`}, ` +
+      "but does not run in mode exclusive",
+    "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
+  )];
 }
 
 /**

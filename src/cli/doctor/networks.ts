@@ -1,27 +1,42 @@
 /** Network configurations of this node. */
-import { list } from "../../kernel/sysfs.ts";
-import { isObject } from "../../plugin/rules.ts";
-import { judgeNetwork } from "../validate/network.ts";
+import { exists, list } from "../../kernel/sysfs.ts";
+import { formatPlace, judgeText } from "../validate/validate.ts";
 import { type Finding, ok, problem } from "./finding.ts";
+import { findRuntime } from "./runtime.ts";
 
-const DIRECTORY = "/etc/cni/net.d";
+/** Where runtimes look whose configuration does not say otherwise, and OpenShift's. */
+const DIRECTORIES = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"];
 
 /**
- * The network configurations that use this plugin. Those of Multus are in the cluster's API server, out of
- * reach.
+ * The network configurations that use this plugin, in all directories where a runtime looks. Those of Multus are in the
+ * cluster's API server, out of reach.
  */
 export async function examineNetworks(root: string): Promise<Finding[]> {
+  const { networkDirectory = DIRECTORIES[0]! } = findRuntime(root) ?? {};
+  const directories = [...new Set([...DIRECTORIES, networkDirectory])];
+  const findings = (await Promise.all(directories.map((directory) => examineDirectory(root, directory))))
+    .flat();
+  if (findings.length > 0) return findings;
+  const present = directories.filter((directory) => exists(`${root}${directory}`));
+  return [
+    ok(
+      "networks",
+      `none in ${(present.length > 0 ? present : DIRECTORIES.slice(0, 1)).join(", ")} uses "rdma"`,
+    ),
+  ];
+}
+
+async function examineDirectory(root: string, directory: string): Promise<Finding[]> {
   // The extensions that libcni accepts (libcni/conf.go, ConfFiles).
-  const files = list(`${root}${DIRECTORY}`).filter((name) => /\.(conf|conflist|json)$/.test(name));
+  const files = list(`${root}${directory}`).filter((name) => /\.(conf|conflist|json)$/.test(name));
   const findings: Finding[] = [];
   const good: string[] = [];
   for (const name of files) {
-    const own = await examineFile(root, `${DIRECTORY}/${name}`);
-    if (own?.length === 0) good.push(name);
+    const own = await examineFile(root, `${directory}/${name}`);
+    if (own?.every(({ level }) => level === "note")) good.push(name);
     findings.push(...own ?? []);
   }
-  if (good.length > 0) return [ok("networks", `in ${DIRECTORY}: ${good.join(", ")}`), ...findings];
-  return findings.length > 0 ? findings : [ok("networks", `none in ${DIRECTORY} uses "rdma"`)];
+  return good.length > 0 ? [ok("networks", `in ${directory}: ${good.join(", ")}`), ...findings] : findings;
 }
 
 /** The findings on a file; none if it is good, undefined if it does not use the plugin. */
@@ -40,22 +55,16 @@ async function examineFile(root: string, file: string): Promise<Finding[] | unde
  * @returns undefined when it does not use the plugin
  */
 export async function judgeNetworkFile(file: string, text: string): Promise<Finding[] | undefined> {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch (error) {
-    if (!/"rdma"/.test(text)) return undefined;
-    return [problem("networks", `${file} is not JSON: ${(error as Error).message}`, `correct ${file}`)];
-  }
-  const verdicts = isObject(raw) ? await judgeNetwork(raw) : undefined;
-  if (!verdicts) return undefined;
-  const findings = verdicts.map(({ level, text, fix }): Finding => ({
+  if (!/rdma/i.test(text)) return undefined;
+  const { verdicts } = await judgeText(text);
+  if (verdicts.length === 0) return undefined;
+  const findings = verdicts.filter(({ level }) => level !== "ok").map((verdict): Finding => ({
     group: "networks",
-    level,
-    text: `${file}: ${text}`,
-    fix: fix === undefined ? `correct ${file}` : `${fix} in ${file}`,
+    level: verdict.level,
+    text: `${formatPlace({ file, ...verdict })}: ${verdict.text}`,
+    fix: verdict.fix === undefined ? `correct ${file}` : `${verdict.fix} in ${file}`,
   }));
-  if (!("plugins" in (raw as object)) || file.endsWith(".conflist")) return findings;
+  if (file.endsWith(".conflist") || !/"plugins"\s*:/.test(text)) return findings;
   return [
     problem("networks", `${file} has a list of plugins, but is no .conflist`, `rename ${file}`),
     ...findings,

@@ -1,12 +1,11 @@
 /** The installed plugin, and thick Multus, which may run it. */
 import { exists, list, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
-import { currentIn } from "../install/layout.ts";
+import { currentIn, pluginIn } from "../install/layout.ts";
 import { recognize } from "../install/uninstall.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import { findCniBinDir } from "./runtime.ts";
 
-const DIRECTORY = "/opt/cni/bin";
-const INSTALLED = `${DIRECTORY}/rdma`;
 const TIME_LIMIT_MS = 5000;
 const OUTPUT_LIMIT = 4096;
 
@@ -37,10 +36,15 @@ const OPERATORS: readonly Operator[] = [
 
 const MIB = 1024 * 1024;
 
-/** Enough for seven pods at once: measured with Multus 4.3, peak 245 MB. */
+/** The daemon of Multus 4.3 and the plugin's executable in the page cache. */
+const DAEMON_MIB = 64;
+/** A call of the plugin. */
+const CALL_MIB = 20;
+/** Seven pods at once had a peak of 245 MB, measured with Multus 4.3. */
 const WANTED_MIB = 256;
 
-/** A call takes 30 ms without a quota, 39 under 500m, 102 under 200m, 293 under 100m. */
+/** CPU time of a call: it takes 30 ms without a quota, 39 under 500m, 102 under 200m, 293 under 100m. */
+const CALL_CPU_MS = 25;
 const WANTED_MILLICPU = 500;
 
 /** Changes the limits in Multus' own manifest. */
@@ -57,6 +61,8 @@ export type Answer =
 
 /** What is installed, and who runs it. */
 export interface Installed {
+  /** The plugin's path. */
+  readonly path: string;
   readonly kind: ReturnType<typeof recognize>;
   readonly hasThickMultus: boolean;
   /** This plugin was installed before, and what belongs to it still is. */
@@ -76,16 +82,19 @@ interface Limits {
 }
 
 /** Whether the plugin that runtimes run is this version, and has its launcher. */
-export async function examineInstalledPlugin({ root, executable }: Node): Promise<Finding[]> {
-  const path = `${root}${INSTALLED}`;
-  const answer = await askVersion(path, AbortSignal.timeout(TIME_LIMIT_MS));
+export async function examineInstalledPlugin(node: Node): Promise<Finding[]> {
+  const { root, executable } = node;
+  const directory = findCniBinDir(node);
+  const path = pluginIn(directory);
+  const answer = await askVersion(`${root}${path}`, AbortSignal.timeout(TIME_LIMIT_MS));
   const installed = {
-    kind: answer.kind === "text" ? recognize(path) : "other",
+    path,
+    kind: answer.kind === "text" ? recognize(`${root}${path}`) : "other",
     hasThickMultus: findProcesses(root, DAEMON).length > 0,
-    isOverwritten: exists(currentIn(`${root}${DIRECTORY}`)),
+    isOverwritten: exists(currentIn(`${root}${directory}`)),
     operator: OPERATORS.find(({ process }) => findProcesses(root, process).length > 0),
   } as const;
-  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${DIRECTORY}`, installed)];
+  return [judgeAnswer(answer, `${quote(executable)} install --cni-bin-dir ${quote(directory)}`, installed)];
 }
 
 /**
@@ -94,42 +103,46 @@ export async function examineInstalledPlugin({ root, executable }: Node): Promis
  * @param install the command that installs this program
  */
 export function judgeAnswer(answer: Answer, install: string, installed: Installed): Finding {
-  const { kind, hasThickMultus } = installed;
+  const { path, kind, hasThickMultus } = installed;
   switch (answer.kind) {
     case "absent":
-      return problem("plugin", `${INSTALLED} is not there: runtimes find no plugin "rdma"`, install);
+      return problem("plugin", `${path} is not there: runtimes find no plugin "rdma"`, install);
     case "failed":
-      return problem("plugin", `${INSTALLED} cannot be run: ${answer.reason}`, install);
+      return problem("plugin", `${path} cannot be run: ${answer.reason}`, install);
     case "silent":
       return problem(
         "plugin",
-        `${INSTALLED} does not answer --version within ${TIME_LIMIT_MS / 1000} s`,
+        `${path} does not answer --version within ${TIME_LIMIT_MS / 1000} s`,
         install,
       );
   }
   const [, version] = /^rdma-cni (\d\S*)$/m.exec(answer.text) ?? [];
-  if (version === VERSION && kind === "launcher") return ok("plugin", `${INSTALLED} is version ${version}`);
+  if (version === VERSION && kind === "launcher") return ok("plugin", `${path} is version ${version}`);
   if (version === VERSION) {
     const text =
-      `${INSTALLED} is version ${version} without launcher: thick Multus 4.1.0 and newer cannot start it`;
+      `${path} is version ${version} without launcher: thick Multus 4.1.0 and newer cannot start it`;
     return (hasThickMultus ? problem : warning)("plugin", text, install);
   }
   if (version !== undefined) {
-    return warning("plugin", `${INSTALLED} is version ${version}, this program is ${VERSION}`, install);
+    return warning("plugin", `${path} is version ${version}, this program is ${VERSION}`, install);
   }
   if (kind === "launcher") {
-    return problem("plugin", `${INSTALLED} cannot start the program: ${firstLine(answer.text)}`, install);
+    return problem("plugin", `${path} cannot start the program: ${firstLine(answer.text)}`, install);
   }
   return isGoPlugin(answer.text) ? judgeGoPlugin(answer.text, install, installed) : warning(
     "plugin",
-    `${INSTALLED} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
+    `${path} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
     install,
   );
 }
 
-function judgeGoPlugin(answer: string, install: string, { isOverwritten, operator }: Installed): Finding {
+function judgeGoPlugin(
+  answer: string,
+  install: string,
+  { path, isOverwritten, operator }: Installed,
+): Finding {
   const [, version] = /\bversion: ?([^\s,]+)/.exec(answer) ?? [];
-  const what = `${INSTALLED} is the Go plugin${version === undefined ? "" : ` ${version}`}`;
+  const what = `${path} is the Go plugin${version === undefined ? "" : ` ${version}`}`;
   const where = isOverwritten ? "in the place of this one, which was installed" : "not this one";
   return operator
     ? warning(
@@ -216,9 +229,14 @@ function findProcesses(root: string, name: string): number[] {
 
 function judgeMemory({ memoryBytes, killsAll }: Limits): Finding {
   if (memoryBytes === undefined) return ok("multus", "thick Multus has no memory limit");
-  const limit = `thick Multus has a memory limit of ${Math.floor(memoryBytes / MIB)} MiB`;
-  if (memoryBytes >= WANTED_MIB * MIB) return ok("multus", limit);
-  const short = `${limit}, want ${WANTED_MIB}: plugins run in it, 20 MiB each`;
+  const mib = Math.floor(memoryBytes / MIB);
+  const pods = Math.max(0, Math.floor((mib - DAEMON_MIB) / CALL_MIB));
+  const limit = `thick Multus has a memory limit of ${mib} MiB`;
+  const meaning = `${
+    pods === 0 ? "too little for one pod" : `enough for ${pods} pod${pods === 1 ? "" : "s"} at once`
+  }`;
+  if (mib >= WANTED_MIB) return ok("multus", `${limit}, ${meaning}`);
+  const short = `${limit}, want ${WANTED_MIB}: ${meaning}, since plugins run in it, ${CALL_MIB} MiB each`;
   return killsAll
     ? problem(
       "multus",
@@ -231,9 +249,12 @@ function judgeMemory({ memoryBytes, killsAll }: Limits): Finding {
 function judgeCpu({ millicpu }: Limits): Finding {
   if (millicpu === undefined) return ok("multus", "thick Multus has no CPU limit");
   const limit = `thick Multus has a CPU limit of ${millicpu}m`;
-  return millicpu >= WANTED_MILLICPU ? ok("multus", limit) : warning(
+  const meaning = `enough for ${
+    (millicpu / CALL_CPU_MS).toFixed(millicpu < 10 * CALL_CPU_MS ? 1 : 0)
+  } pods a second`;
+  return millicpu >= WANTED_MILLICPU ? ok("multus", `${limit}, ${meaning}`) : warning(
     "multus",
-    `${limit}, want ${WANTED_MILLICPU}m or none: a call takes up to ten times as long`,
+    `${limit}, want ${WANTED_MILLICPU}m or none: ${meaning}, and a call takes up to ten times as long`,
     PATCH,
   );
 }

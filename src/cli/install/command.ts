@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { type Command, Option } from "@commander-js/extra-typings";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
@@ -6,7 +6,7 @@ import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
-import type { Sources } from "./layout.ts";
+import { parsePluginDirectory, type Sources } from "./layout.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
@@ -28,7 +28,7 @@ Exit codes:
 export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("install")
     .description("install this program as the CNI plugin, check that it is, or remove it")
-    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", parseDirectory, DIRECTORY)
+    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", parsePluginDirectory, DIRECTORY)
     .option("--check", "change nothing: print in one line whether all is installed, exit code 0 or 1")
     .addOption(
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
@@ -72,10 +72,4 @@ function ownSources(): Sources {
     `Cannot install ${JSON.stringify(Deno.execPath())}: it is Deno, which runs this program from its sources`,
     'Compile it first ("deno task build") and run the executable.',
   );
-}
-
-/** A relative path could lead elsewhere in a container than on the node. */
-function parseDirectory(path: string): string {
-  if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
-  throw new InvalidArgumentError("Want an absolute path.");
 }

@@ -4,12 +4,14 @@ import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
 import { type Context, printJson } from "../terminal.ts";
-import { type FileVerdict, judgeFiles } from "./validate.ts";
+import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
 import { messageOf } from "../../sys/errno.ts";
 
 const NOTES = `
-A file holds one network configuration, or a list of plugins (.conflist), as JSON; or NetworkAttachmentDefinitions of
-Multus, as YAML or JSON. Other objects of a cluster in it are left out. "-" is standard input.
+A file holds one network configuration, or a list of plugins (.conflist), as JSON; or, as YAML or JSON, any number of
+NetworkAttachmentDefinitions, or of the kinds that operators make these of: SriovNetwork, SriovIBNetwork, OVSNetwork,
+MacvlanNetwork, HostDeviceNetwork, SpiderMultusConfig. Other objects of a cluster in it are left out. Of a directory all
+files are read whose names end in .yaml, .yml, .json, .conf or .conflist. "-" is standard input.
 
 Exit codes:
   0  no problem; with --strict no warning either
@@ -21,20 +23,21 @@ Exit codes:
 export function addValidateCommand(program: Command, { terminal, exit }: Context): void {
   const command = program.command("validate")
     .description("check network configurations before a runtime or a cluster gets them")
-    .argument("<FILE...>", "network configurations or NetworkAttachmentDefinitions, - for standard input")
+    .argument("<FILE...>", "files of networks, or directories of such files; - for standard input")
     .option("--strict", "fail on warnings too")
     .option("--json", "print the findings for machines")
     .action(async (files, { strict = false, json }) => {
-      const findings = await judgeFiles(files.map((file) => ({ file, text: readText(file) })));
+      const read = files.flatMap(readFiles);
+      const findings = await judgeFiles(read);
       const level = worstLevel(findings);
       if (json) printJson(terminal, { level, findings });
-      else printVerdicts(terminal, findings.map(toLine), summaryOf(files));
+      else printVerdicts(terminal, findings.map(toLine), summaryOf(read));
       exit(level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level]);
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["validate 10-roce.conflist", "a chain for a runtime that reads /etc/cni/net.d"],
-    ["validate --strict networks/*.yaml", "for continuous integration: warnings fail too"],
+    ["validate --strict networks", "all files of a directory; for continuous integration, warnings fail too"],
     ["validate - --json", "what comes on standard input, such as kubectl get net-attach-def -A -o yaml"],
   ]);
 }
@@ -45,14 +48,52 @@ function nameOf(file: string): string {
 }
 
 function toLine({ file, network, text, ...verdict }: FileVerdict): Line {
-  return { ...verdict, about: nameOf(file), text: network === undefined ? text : `${network}: ${text}` };
+  return {
+    ...verdict,
+    about: formatPlace({ ...verdict, file: nameOf(file) }),
+    text: network === undefined ? text : `${network}: ${text}`,
+  };
 }
 
-function summaryOf(files: readonly string[]): Summary {
-  const [first, ...more] = files.map(nameOf);
-  return more.length === 0
+function summaryOf(files: readonly TextFile[]): Summary {
+  const [first, ...more] = files.map(({ file }) => nameOf(file));
+  return first !== undefined && more.length === 0
     ? { good: `${first} is good.`, bad: `${first} has` }
     : { good: `${files.length} files are good.`, bad: `${files.length} files have` };
+}
+
+/** Names of files in a directory that may hold networks; the first two are those of libcni (libcni/conf.go). */
+const NETWORK_FILE = /\.(?:conf|conflist|json|yaml|yml)$/;
+
+/** A file, or those of a directory and the directories in it. @throws {CommandError} when one cannot be read */
+function readFiles(path: string): TextFile[] {
+  if (!isDirectory(path)) return [{ file: path, text: readText(path) }];
+  return listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => ({
+    file,
+    text: readText(file),
+    isFound: true,
+  }));
+}
+
+/** Where there is nothing, or it may not be seen, reading it says so. */
+function isDirectory(path: string): boolean {
+  try {
+    return path !== "-" && Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+/** Links to directories are not followed, since they may lead back. */
+function listFiles(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].sort((a, b) => a.name < b.name ? -1 : 1).flatMap((entry) => {
+      const path = `${directory.replace(/\/$/, "")}/${entry.name}`;
+      return entry.isDirectory ? listFiles(path) : isDirectory(path) ? [] : [path];
+    });
+  } catch (error) {
+    throw cannotCheck(directory, error);
+  }
 }
 
 /** A file may hold all networks of a cluster. */
@@ -65,10 +106,12 @@ function readText(path: string): string {
     using file = Deno.openSync(path);
     return readAll(file, FILE_LIMIT);
   } catch (error) {
-    const reason = messageOf(error);
-    const name = path === "-" ? nameOf(path) : JSON.stringify(path);
-    throw new CommandError(`Cannot check ${name}: ${reason}`, undefined, ExitCode.usage, {
-      cause: error,
-    });
+    throw cannotCheck(path, error);
   }
+}
+
+function cannotCheck(path: string, cause: unknown): CommandError {
+  if (cause instanceof CommandError) return cause;
+  const name = path === "-" ? nameOf(path) : JSON.stringify(path);
+  return new CommandError(`Cannot check ${name}: ${messageOf(cause)}`, undefined, ExitCode.usage, { cause });
 }

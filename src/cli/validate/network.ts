@@ -2,26 +2,50 @@ import { CniError, ErrorCode } from "../../cni/error.ts";
 import { explainFaults, readConfig } from "../../plugin/config.ts";
 import { makeDeviceNames } from "../../plugin/names.ts";
 import { isAbsent, isObject } from "../../plugin/rules.ts";
-import { problem, type Verdict, warning } from "../report.ts";
+import { note, problem, type Verdict, warning } from "../report.ts";
 import { findUnknownKeys, type Raw } from "./keys.ts";
+import { RESOURCE_ANNOTATION } from "./kinds.ts";
+import type { Path } from "./part.ts";
+
+/** A verdict on a network. */
+export interface NetworkVerdict extends Verdict {
+  /** What in the configuration it is about; empty for all of it. */
+  readonly path: Path;
+}
+
+/** A plugin of a network, and where it is in the configuration. */
+interface Placed {
+  readonly path: Path;
+  readonly plugin: Raw;
+}
 
 /**
  * The plugins of a network, in the order of ADD: those of a list, or the one that it is, and a delegate before the one
  * that runs it. Empty when there are none.
  */
-export function pluginsOf(network: Raw): Raw[] {
-  return listedIn(network).flatMap((plugin) => {
+export function pluginsOf(network: Raw): Placed[] {
+  return listedIn(network).flatMap(({ path, plugin }) => {
     const delegate = delegateOf(plugin);
-    if (!delegate) return [plugin];
+    if (!delegate) return [{ path, plugin }];
     const device = deviceOf(plugin);
-    return [device === undefined ? delegate : { ...delegate, deviceID: device }, plugin];
+    return [
+      {
+        path: [...path, "delegate"],
+        plugin: device === undefined ? delegate : { ...delegate, deviceID: device },
+      },
+      { path, plugin },
+    ];
   });
 }
 
-function listedIn(network: Raw): Raw[] {
-  if (!("plugins" in network)) return [network];
+function listedIn(network: Raw): Placed[] {
+  if (!("plugins" in network)) return [{ path: [], plugin: network }];
   const { plugins } = network;
-  return Array.isArray(plugins) ? plugins.map((plugin) => isObject(plugin) ? plugin : {}) : [];
+  if (!Array.isArray(plugins)) return [];
+  return plugins.map((plugin, index) => ({
+    path: ["plugins", index],
+    plugin: isObject(plugin) ? plugin : {},
+  }));
 }
 
 /** The plugin that this plugin is to run; an empty one for what is wrong, which is a matter of values. */
@@ -38,45 +62,61 @@ function delegateOf(plugin: Raw): Raw | undefined {
  * @param attachment what Multus knows of the network besides; absent for a configuration in a file
  * @returns undefined when it gives none
  */
-export async function judgeNetwork(network: Raw, attachment?: Attachment): Promise<Verdict[] | undefined> {
-  const plugins = pluginsOf(network);
+export async function judgeNetwork(
+  network: Raw,
+  attachment?: Attachment,
+): Promise<NetworkVerdict[] | undefined> {
+  const placed = pluginsOf(network);
+  const plugins = placed.map(({ plugin }) => plugin);
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
   if (positions.length === 0) return isIsolatedByIbSriov(plugins) ? [] : undefined;
-  const typeless = listedIn(network).flatMap((plugin, index) =>
-    typeOf(plugin) === "" ? [problem(`plugins[${index}] has no "type"`)] : []
+  const typeless = listedIn(network).flatMap(({ path, plugin }, index) =>
+    typeOf(plugin) === "" ? [{ path, ...problem(`plugins[${index}] has no "type"`) }] : []
   );
+  const { path: first } = placed[positions[0]!]!;
   // "rdma" has to go from there, so nothing else is said about it.
-  if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) return [...typeless, judgeIbSriov(plugins)];
+  if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) {
+    return [...typeless, { path: first, ...judgeIbSriov(plugins) }];
+  }
   // The second is one too many; of more there is nothing else to say.
   const own = await Promise.all(
-    positions.slice(0, 2).map(async (position) => [
-      ...judgePlace(plugins, position),
-      ...judgeFunction(plugins[position]!, plugins.filter((one) => typeOf(one) !== "rdma"), attachment),
-      ...judgeDelegate(plugins[position]!),
-      ...judgeKeys(plugins[position]!),
-      // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
-      ...await judgeValues({
-        ...plugins[position],
-        cniVersion: network["cniVersion"],
-        name: network["name"],
-      }),
-    ]),
+    positions.slice(0, 2).map(async (position) => {
+      const { path, plugin } = placed[position]!;
+      const others = plugins.filter((one) => typeOf(one) !== "rdma");
+      const verdicts = [
+        ...judgePlace(plugins, position),
+        ...judgeFunction(plugin, others, attachment),
+        ...judgeDelegate(plugin),
+      ];
+      return [
+        ...verdicts.map((verdict) => ({ path, ...verdict })),
+        ...judgeKeys(plugin, path),
+        ...await judgeValues(plugin, path, network),
+      ];
+    }),
   );
   return [...typeless, ...own.flat()];
 }
 
-function judgeKeys(plugin: Raw): Verdict[] {
-  return findUnknownKeys(plugin).map(({ key, nearest }) =>
-    warning(
+function judgeKeys(plugin: Raw, path: Path): NetworkVerdict[] {
+  return findUnknownKeys(plugin).map(({ key, nearest }) => ({
+    path: [...path, ...key.split(".")],
+    ...warning(
       `"rdma" does not know the key "${key}"`,
       nearest === undefined ? `remove "${key}"` : `write "${nearest}"`,
-    )
-  );
+    ),
+  }));
 }
 
 /** What the plugin itself would say to what the runtime hands to it. */
-async function judgeValues(config: Raw): Promise<Verdict[]> {
-  const verdicts = (await explainFaults(config)).map((fault) => problem(fault));
+async function judgeValues(plugin: Raw, path: Path, network: Raw): Promise<NetworkVerdict[]> {
+  // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
+  const shared = { cniVersion: network["cniVersion"], name: network["name"] };
+  const config = { ...plugin, ...shared };
+  const verdicts = (await explainFaults(config)).map((fault): NetworkVerdict => ({
+    path: [...String(fault.path[0]) in shared ? [] : path, ...fault.path as Path],
+    ...problem(fault.text),
+  }));
   try {
     const { rdmaDeviceName } = await readConfig(config);
     if (rdmaDeviceName) makeDeviceNames(rdmaDeviceName, "net1", 1, []);
@@ -84,15 +124,26 @@ async function judgeValues(config: Raw): Promise<Verdict[]> {
     if (!(error instanceof CniError)) throw error;
     const { code, message, details } = error;
     const isTold = code === ErrorCode.invalidConfig && verdicts.length > 0;
-    if (!isTold) verdicts.push(problem(details === undefined ? message : `${message} (${details})`));
+    if (!isTold) {
+      verdicts.push({
+        path: code === ErrorCode.incompatibleVersion ? ["cniVersion"] : path,
+        ...problem(details === undefined ? message : `${message} (${details})`),
+      });
+    }
   }
   return verdicts;
 }
 
 /** Plugins that move a function's interface into the pod; the RDMA device follows it. */
-const MOVERS = ["sriov", "ib-sriov", "host-device", "accelerated-bridge", "ovs"];
-/** Plugins that leave interfaces where they are (containernetworking/plugins, directory meta). */
-const MODIFIERS = ["bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"];
+const MOVERS = ["sriov", "ib-sriov", "host-device", "amd-host-device", "accelerated-bridge", "ovs"];
+/** Plugins that leave interfaces where they are. */
+const MODIFIERS = [
+  // containernetworking/plugins, directory meta
+  ...["bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"],
+  // of Spiderpool, and of NVIDIA's Spectrum-X operator
+  ...["coordinator", "rail"],
+  ...["route-override", "istio-cni", "linkerd-cni"],
+];
 
 export function typeOf({ type }: Raw): string {
   return typeof type === "string" ? type : "";
@@ -108,7 +159,7 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
     ];
   }
   const hasInterface = before.some((type) => !MODIFIERS.includes(type));
-  const later = after.filter((type) => type !== "rdma" && !MODIFIERS.includes(type));
+  const later = after.filter((type) => !["", "rdma", ...MODIFIERS].includes(type));
   const needed = later.find((type) => MOVERS.includes(type)) ?? (hasInterface ? undefined : later[0]);
   if (needed !== undefined) {
     return [
@@ -122,7 +173,10 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
     )];
   }
   return later.map((type) =>
-    warning(`"rdma" stands before "${type}", which may move or make an interface`, 'move "rdma" to the end')
+    note(
+      `"rdma" stands before "${type}", which is not known`,
+      'move "rdma" to the end if that moves an interface',
+    )
   );
 }
 
@@ -144,16 +198,16 @@ function judgeIbSriov(plugins: readonly Raw[]): Verdict {
 /** What Multus knows of a network beside its configuration. */
 export interface Attachment {
   /**
-   * It names a resource in an annotation. Then Multus gives the device that the pod has of it to every plugin of the
+   * The resource that its annotation names. Then Multus gives the device that the pod has of it to every plugin of the
    * chain, as "deviceID" and as the capability of that name (Multus 4, pkg/types/conf.go, addDeviceIDInConfList).
    */
-  readonly hasResource: boolean;
+  readonly resource?: string;
 }
-
-export const RESOURCE_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName";
 
 /** Plugins that move no function without being told which. */
 const IN_NEED = ["sriov", "ib-sriov", "accelerated-bridge", "ovs"];
+/** Plugins that make an interface on another one. It has no function, whatever is below. */
+const WITHOUT_FUNCTION = ["macvlan", "ipvlan"];
 
 /**
  * Compares what the plugin is told with what the others in its chain are told.
@@ -166,7 +220,9 @@ function judgeFunction(
   attachment: Attachment | undefined,
 ): Verdict[] {
   if (own["softRoCE"] === true) return judgeSoftRoce(attachment);
-  if (attachment?.hasResource) return [];
+  const onTop = others.map(typeOf).find((type) => WITHOUT_FUNCTION.includes(type));
+  if (onTop && attachment?.resource) return judgeShared(onTop, attachment.resource);
+  if (attachment?.resource) return [];
   // A runtime that runs one plugin takes such a network from the cluster too, and the function from elsewhere.
   if (delegateOf(own)) attachment = undefined;
   const told = others.find((plugin) => deviceOf(plugin) !== undefined);
@@ -175,9 +231,23 @@ function judgeFunction(
   return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
 }
 
+/**
+ * k8s-rdma-shared-dev-plugin gives many pods one device, and ends itself in mode exclusive (its main.go). Its resources
+ * have the prefix "rdma" unless its configuration says otherwise.
+ */
+function judgeShared(type: string, resource: string): Verdict[] {
+  return /^rdma\/|shared/i.test(resource)
+    ? [problem(
+      `"rdma" cannot work with "${type}" and the shared resource "${resource}": it needs mode exclusive, in which ` +
+        "k8s-rdma-shared-dev-plugin does not run",
+      'remove "rdma" and keep mode shared, or use "sriov" and a resource of virtual functions',
+    )]
+    : [];
+}
+
 /** A Soft-RoCE device needs no function, and ADD refuses one. */
 function judgeSoftRoce(attachment: Attachment | undefined): Verdict[] {
-  return attachment?.hasResource
+  return attachment?.resource
     ? [problem(
       '"rdma" has "softRoCE", but Multus gives it the function of the network\'s resource',
       `remove "softRoCE", or the annotation "${RESOURCE_ANNOTATION}"`,
@@ -196,7 +266,15 @@ function compare(own: string | undefined, device: string, type: string): Verdict
 function judgeWithoutResource(others: readonly Raw[]): Verdict[] {
   const nothing = 'it has neither a resource nor a "deviceID"';
   const fix = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
-  const inNeed = others.map(typeOf).find((type) => IN_NEED.includes(type));
+  const types = others.map(typeOf);
+  const onTop = types.find((type) => WITHOUT_FUNCTION.includes(type));
+  if (onTop) {
+    return [problem(
+      `${nothing}: "rdma" finds none by an interface of "${onTop}"`,
+      'use "sriov" or "host-device" and a resource of virtual functions',
+    )];
+  }
+  const inNeed = types.find((type) => IN_NEED.includes(type));
   return inNeed === undefined
     ? [warning(`${nothing}: "rdma" looks for its function by the interface`, fix)]
     : [problem(`${nothing}: "${inNeed}" is given no function`, fix)];

@@ -1,95 +1,160 @@
-// @ts-types="./yaml.d.ts" -- the package brings no types of its own
-import { parseAll } from "deno-std/yaml/parse.js";
+/** The networks that a text holds. */
 import { isObject } from "../../plugin/rules.ts";
 import { problem, type Verdict } from "../report.ts";
-import type { Raw } from "./keys.ts";
-import { type Attachment, RESOURCE_ANNOTATION } from "./network.ts";
+import { parseJson } from "./json.ts";
+import { KINDS } from "./kinds.ts";
+import type { Attachment } from "./network.ts";
+import { findRepeated, getPart, offsetOf, type Part, TextError } from "./part.ts";
+import { parseYaml } from "./yaml.ts";
 
-/** A network as an object of a file has it. */
+/** A network as an object of a text has it. */
 export interface Source {
   /** How verdicts call it. */
   readonly network: string;
-  readonly config: Raw;
-  /** Why its configuration cannot be judged. */
-  readonly fault?: Verdict | undefined;
+  /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
+  readonly config?: Part;
   readonly attachment?: Attachment;
+  /** What is wrong with how it is written. */
+  readonly faults: readonly PlacedVerdict[];
+  /** It is a template: nothing else can be said of it. */
+  readonly template?: PlacedVerdict;
 }
 
-/** The network that an object is; undefined for those that are none, as all other kinds of a cluster. */
-export function readSource(object: Raw, format: Documents["format"]): Source | undefined {
-  const { kind, name, plugins, type, cniVersion } = object;
-  if (kind === "NetworkAttachmentDefinition") return readAttachment(object);
-  if (kind !== undefined || (plugins ?? type ?? cniVersion) === undefined) return undefined;
-  return {
-    network: isFilled(name) ? name : "(without name)",
-    config: object,
-    fault: format === "YAML"
-      ? problem("it is YAML; runtimes read JSON", "write it as JSON, or into a NetworkAttachmentDefinition")
-      : faultOf(object),
-  };
-}
-
-/** The configuration as Multus takes it from its own kind (net-attach-def-client, pkg/utils/cniconfig.go). */
-function readAttachment({ metadata, spec }: Raw): Source {
-  const { name, namespace, annotations } = isObject(metadata) ? metadata : {};
-  const network = [namespace, name].filter(isFilled).join("/") || "(without name)";
-  const attachment = { hasResource: isObject(annotations) && isFilled(annotations[RESOURCE_ANNOTATION]) };
-  const { config: text } = isObject(spec) ? spec : {};
-  const found = parseConfigText(text);
-  if (typeof found === "string") return { network, config: {}, fault: problem(`spec.config ${found}`) };
-  const config = isFilled(found["name"]) ? found : { ...found, name };
-  return { network, config, fault: faultOf(config), attachment };
-}
-
-/** @returns what is wrong with a text that is not a configuration */
-function parseConfigText(text: unknown): Raw | string {
-  if (text === undefined || text === "") return "is missing";
-  if (typeof text !== "string") return "is no string: it has to be JSON, written as text";
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch (error) {
-    return `is not JSON: ${(error as Error).message}`;
-  }
-  return isObject(config) ? config : "is no JSON object";
-}
-
-function faultOf({ plugins, type }: Raw): Verdict | undefined {
-  if (plugins !== undefined && !Array.isArray(plugins)) return problem('"plugins" is no list');
-  return plugins === undefined && !isFilled(type)
-    ? problem('it has neither "plugins" nor "type"')
-    : undefined;
-}
-
-function isFilled(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
+/** A verdict on what stands at an offset of a text. */
+export interface PlacedVerdict extends Verdict {
+  readonly offset: number;
 }
 
 /** What a text holds. */
 export interface Documents {
   readonly format: "JSON" | "YAML";
-  readonly documents: readonly unknown[];
+  readonly documents: readonly Part[];
 }
 
 /**
  * Reads a text of one JSON, or of any number of YAML documents.
  *
- * @throws {SyntaxError} that says what is wrong with it, and in which line
+ * @throws {TextError} that says what is wrong with it
  */
 export function parseDocuments(text: string): Documents {
   // JSON is YAML, nearly; its own parser knows better what is wrong with it.
   const format = /^\s*[{[]/.test(text) && !/^---/m.test(text) ? "JSON" : "YAML";
   try {
-    return { format, documents: format === "JSON" ? [JSON.parse(text)] : parseAll(text) };
+    return { format, documents: format === "JSON" ? [parseJson(text)] : parseYaml(text) };
   } catch (cause) {
-    // A RangeError is the stack's, with YAML that is nested too deeply.
-    if (!(cause instanceof SyntaxError || cause instanceof RangeError)) throw cause;
-    // Below the first line the YAML parser draws where it is.
-    const [reason = ""] = cause.message.split(":\n");
-    throw new SyntaxError(`it is not ${format}: ${reason}`, { cause });
+    if (!(cause instanceof TextError)) throw cause;
+    throw new TextError(`it is not ${format}: ${cause.message}`, cause.offset, { cause });
   }
 }
 
-/** Deno std's YAML parser. The package brings no types of its own. */
-// @ts-types="./yaml.d.ts"
-export { parseAll } from "deno-std/yaml/parse.js";
+/**
+ * The network that an object is; undefined for those that are none, as most kinds of a cluster.
+ *
+ * @param text what the object stands in
+ */
+export function readSource(object: Part, format: Documents["format"], text: string): Source | undefined {
+  if (!isObject(object.value)) return undefined;
+  const { kind, name, plugins, type, cniVersion, metadata } = object.value;
+  if (kind === undefined) {
+    if ((plugins ?? type ?? cniVersion) === undefined) return undefined;
+    const network = isFilled(name) ? name : "(without name)";
+    if (format === "JSON") return { network, ...judgeForm(object) };
+    const fix = "write it as JSON, or into a NetworkAttachmentDefinition";
+    return { network, faults: [at(object.start, problem("it is YAML; runtimes read JSON", fix))] };
+  }
+  if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return undefined;
+  const { name: own, namespace } = isObject(metadata) ? metadata : {};
+  const network = [namespace, own].filter(isFilled).join("/") || "(without name)";
+  return { network, ...readObject(object, KINDS[kind]!, text) };
+}
+
+function readObject(
+  object: Part,
+  { render, dropped }: typeof KINDS[string],
+  text: string,
+): Omit<Source, "network"> {
+  const template = findTemplate(text, object.start, object.end);
+  if (template) return { faults: [], template };
+  const faults = [
+    ...dropped.filter(({ path }) => getPart(object, "spec", ...path)).map(({ path, fix }) =>
+      at(
+        offsetOf(object, ["spec", ...path]),
+        problem(`the API server drops "${["spec", ...path].join(".")}", so nothing reads it`, fix),
+      )
+    ),
+    ...judgeRepeated(object),
+  ];
+  try {
+    const { config, resource } = render(object, text);
+    const form = judgeForm(config);
+    return {
+      attachment: resource === undefined ? {} : { resource },
+      ...form,
+      faults: [...faults, ...form.faults],
+    };
+  } catch (error) {
+    if (!(error instanceof TextError)) throw error;
+    return { faults: [...faults, at(error.offset, problem(error.message))] };
+  }
+}
+
+/** What is left of a template makes no sense to a parser, or makes one read nonsense. */
+export function findTemplate(text: string, start = 0, end = text.length): PlacedVerdict | undefined {
+  const index = text.slice(start, end).indexOf("{{");
+  if (index < 0) return undefined;
+  return at(
+    start + index,
+    problem(
+      "it is a template that has not been rendered",
+      "render it first: helm template CHART | rdma-cni validate -",
+    ),
+  );
+}
+
+/** Whether a configuration has the form of one, and what in it nobody reads. */
+function judgeForm(config: Part): Omit<Source, "network"> {
+  const { plugins, type } = config.value as Record<string, unknown>;
+  const fault = plugins !== undefined && !Array.isArray(plugins)
+    ? problem('"plugins" is no list')
+    : plugins === undefined && !isFilled(type)
+    ? problem('it has neither "plugins" nor "type"')
+    : undefined;
+  if (fault) return { faults: [at(offsetOf(config, ["plugins"]), fault)] };
+  const holders = [config, ...getPart(config, "plugins")?.entries.map(({ part }) => part) ?? []];
+  const unread = holders.flatMap(({ entries }) => entries.filter(({ key }) => key === "metaPlugins"));
+  return {
+    config,
+    faults: [
+      ...judgeRepeated(config),
+      ...unread.map(({ start }) =>
+        at(
+          start,
+          problem(
+            'no runtime reads "metaPlugins": it belongs in the spec of a SriovNetwork or a similar kind',
+            'write the plugins into "plugins"',
+          ),
+        )
+      ),
+    ],
+  };
+}
+
+function judgeRepeated(part: Part): PlacedVerdict[] {
+  return findRepeated(part).map(({ key, start }) =>
+    at(
+      start,
+      problem(
+        `the key "${key}" is twice in one object, and only the last one counts`,
+        key === "type" ? "write an object for each plugin" : `remove one "${key}"`,
+      ),
+    )
+  );
+}
+
+function at(offset: number, verdict: Verdict): PlacedVerdict {
+  return { offset, ...verdict };
+}
+
+function isFilled(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}

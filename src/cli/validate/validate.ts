@@ -3,18 +3,27 @@ import { messageOf } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { findNearest, type Raw } from "./keys.ts";
-import { isObject } from "../../plugin/rules.ts";
-import { judgeNetwork, pluginsOf, typeOf } from "./network.ts";
-import { type Documents, parseDocuments, readSource, type Source } from "./source.ts";
+import { judgeNetwork, type NetworkVerdict, pluginsOf, typeOf } from "./network.ts";
+import { getPart, Lines, offsetOf, type Part, type Place, TextError } from "./part.ts";
+import {
+  type Documents,
+  findTemplate,
+  parseDocuments,
+  type PlacedVerdict,
+  readSource,
+  type Source,
+} from "./source.ts";
 
 /** A file, read. */
 export interface TextFile {
   readonly file: string;
   readonly text: string;
+  /** It was not named, but found in a directory. Then it need not be for this plugin. */
+  readonly isFound?: boolean;
 }
 
-/** A verdict on a network of a text; without the name of one it is on the whole text. */
-interface TextVerdict extends Verdict {
+/** A verdict on what stands at a place of a text, or without one on all of it; with a name, on the network of that name. */
+interface TextVerdict extends Verdict, Partial<Place> {
   readonly network?: string;
 }
 
@@ -24,25 +33,34 @@ export interface FileVerdict extends TextVerdict {
 }
 
 /**
- * Judges the networks in files, configurations and NetworkAttachmentDefinitions, as far as they use this plugin.
+ * Judges the networks in files as far as they use this plugin: configurations, NetworkAttachmentDefinitions, and the
+ * kinds of which operators make these.
  *
  * @throws {CommandError} when this program fails at it
  */
 export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdict[]> {
   const judged = await Promise.all(
-    files.map(async ({ file, text }) => ({
-      file,
-      verdicts: await judgeText(text).catch((error) => fail(file, error)),
-    })),
+    files.map(async ({ file, text, isFound = false }) => {
+      try {
+        return { file, ...await judgeText(text, isFound) };
+      } catch (error) {
+        fail(file, error);
+      }
+    }),
   );
-  const nothing = 'no network in it uses "rdma"';
   // What was given for a check and has nothing to be checked should not pass for good.
-  const empty = judged.some(({ verdicts }) => verdicts.length > 0)
-    ? ok(nothing)
-    : warning(nothing, "give a file with a network that does");
-  return judged.flatMap(({ file, verdicts }) =>
-    (verdicts.length > 0 ? verdicts : [empty]).map((verdict) => ({ file, ...verdict }))
-  );
+  const isNothing = judged.every(({ verdicts }) => verdicts.length === 0);
+  return judged.flatMap(({ file, verdicts, hasNetwork }) => {
+    const nothing = hasNetwork ? 'no network in it uses "rdma"' : "there is no network in it";
+    const fix = `give a file with a network${hasNetwork ? " that does" : ""}`;
+    const empty = isNothing ? warning(nothing, fix) : ok(nothing);
+    return (verdicts.length > 0 ? verdicts : [empty]).map((verdict) => ({ file, ...verdict }));
+  });
+}
+
+/** `FILE:LINE:COLUMN`, as editors and terminals know it; without the numbers for all of a file. */
+export function formatPlace({ file, line, column }: { readonly file: string } & Partial<Place>): string {
+  return line === undefined ? file : `${file}:${line}:${column}`;
 }
 
 /** What no file should bring about is no verdict on it. */
@@ -56,36 +74,64 @@ function fail(file: string, cause: unknown): never {
   );
 }
 
-async function judgeText(text: string): Promise<TextVerdict[]> {
+/** What is said of a text. */
+interface Judged {
+  readonly verdicts: readonly TextVerdict[];
+  /** Whether there is any network in it, whatever plugins it uses. */
+  readonly hasNetwork: boolean;
+}
+
+/**
+ * Judges the networks in a text as far as they use this plugin; none if none does.
+ *
+ * @param isFound as in {@linkcode TextFile}
+ */
+export async function judgeText(text: string, isFound = false): Promise<Judged> {
+  const lines = new Lines(text);
+  const place = ({ offset, ...verdict }: PlacedVerdict): TextVerdict => ({ ...lines.at(offset), ...verdict });
   let parsed: Documents;
   try {
     parsed = parseDocuments(text);
   } catch (error) {
-    if (error instanceof SyntaxError) return [problem(error.message)];
-    throw error;
+    if (!(error instanceof TextError)) throw error;
+    if (isFound && !/rdma/i.test(text)) return { verdicts: [], hasNetwork: false };
+    const fault = findTemplate(text) ?? { offset: error.offset, ...problem(error.message) };
+    return { verdicts: [place(fault)], hasNetwork: false };
   }
   const { format, documents } = parsed;
-  const sources = documents.flatMap(itemsOf).filter(isObject).flatMap((one) => readSource(one, format) ?? []);
-  const verdicts = await Promise.all(
+  const sources = documents.flatMap(itemsOf).flatMap((object) => readSource(object, format, text) ?? []);
+  const template = sources.find((source) => source.template)?.template;
+  if (template) return { verdicts: [place(template)], hasNetwork: true };
+  const judged = await Promise.all(
     sources.map(async (source) =>
-      (await judgeSource(source)).map((verdict) => ({ network: source.network, ...verdict }))
+      (await judgeSource(source)).map((verdict) => ({
+        network: source.network,
+        ...("offset" in verdict ? place(verdict) : verdict),
+      }))
     ),
   );
-  return verdicts.flat();
+  return { verdicts: judged.flat(), hasNetwork: sources.length > 0 };
 }
 
-async function judgeSource({ config, fault, attachment }: Source): Promise<Verdict[]> {
-  if (fault) return [fault];
-  const verdicts = await judgeNetwork(config, attachment);
-  if (!verdicts) return judgeTypes(config);
-  return verdicts.length > 0 ? verdicts : [ok(describe(config))];
+async function judgeSource({ config, faults, attachment }: Source): Promise<(Verdict | PlacedVerdict)[]> {
+  if (!config) return [...faults];
+  const network = config.value as Raw;
+  const verdicts = await judgeNetwork(network, attachment);
+  const placed = (verdicts ?? judgeTypes(network)).map(({ path, ...verdict }) => ({
+    ...verdict,
+    offset: offsetOf(config, path),
+  }));
+  const all = [...faults, ...placed].sort((a, b) => a.offset - b.offset);
+  return verdicts && all.every(({ level }) => level === "note") ? [ok(describe(network)), ...all] : all;
 }
 
 /** A network without this plugin may have been meant to have it. */
-function judgeTypes(network: Raw): Verdict[] {
-  return pluginsOf(network).map(typeOf).filter((type) => findNearest(type, ["rdma", "rdma-cni"])).map((
-    type,
-  ) => warning(`the plugin "${type}" is not this one`, 'write "rdma" if it is meant'));
+function judgeTypes(network: Raw): NetworkVerdict[] {
+  return pluginsOf(network).flatMap(({ path, plugin }) => {
+    const type = typeOf(plugin);
+    if (!findNearest(type, ["rdma", "rdma-cni"])) return [];
+    return [{ path, ...warning(`the plugin "${type}" is not this one`, 'write "rdma" if it is meant') }];
+  });
 }
 
 /** `sriov, rdma; cniVersion 0.4.0, without GC, STATUS`. */
@@ -95,11 +141,16 @@ function describe(network: Raw): string {
     name
   );
   const without = lacking.length > 0 ? `, without ${lacking.join(", ")}` : "";
-  return `${pluginsOf(network).map(typeOf).join(", ")}; cniVersion ${version}${without}`;
+  return `${
+    pluginsOf(network).map(({ plugin }) => typeOf(plugin)).join(", ")
+  }; cniVersion ${version}${without}`;
 }
 
 /** Of several objects kubectl makes one, of kind List. */
-function itemsOf(document: unknown): readonly unknown[] {
-  const { kind, items } = isObject(document) ? document : {};
-  return typeof kind === "string" && kind.endsWith("List") && Array.isArray(items) ? items : [document];
+function itemsOf(document: Part): readonly Part[] {
+  const kind = getPart(document, "kind")?.value;
+  const items = getPart(document, "items");
+  return typeof kind === "string" && kind.endsWith("List") && Array.isArray(items?.value)
+    ? items.entries.map(({ part }) => part)
+    : [document];
 }

@@ -1,4 +1,12 @@
-import { type Line, printVerdicts, problem, warning } from "../../../src/cli/report.ts";
+import {
+  EXIT_CODES,
+  type Line,
+  note,
+  printVerdicts,
+  problem,
+  warning,
+  worstLevel,
+} from "../../../src/cli/report.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 const SUMMARY = { good: "This node is ready.", bad: "This node has" };
@@ -30,6 +38,15 @@ warning  networks  odd key
 This node has 1 problem and 1 warning.
 `,
   );
+});
+
+Deno.test("a note is printed with its advice, and counts for nothing", () => {
+  const lines = [{ about: "networks", ...note("unknown plugin", "move it") }];
+  assertEquals(
+    print(lines, false),
+    `note     networks  unknown plugin\n${" ".repeat(19)}-> move it\n\n${SUMMARY.good}\n`,
+  );
+  assertEquals([worstLevel(lines), EXIT_CODES.note], ["ok", EXIT_CODES.ok]);
 });
 
 Deno.test("on a terminal the levels have colours, and nothing else changes", () => {

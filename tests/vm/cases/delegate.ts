@@ -1,7 +1,7 @@
 // A single plugin that runs the one before it: as dra-driver-sriov calls it, through the real libcni, with host-device in
 // the place of sriov.
 import assert from "node:assert/strict";
-import { parseAll } from "../../../src/cli/validate/source.ts";
+import { parseAll } from "../../support/yaml.ts";
 import {
   again,
   assertError,

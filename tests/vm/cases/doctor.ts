@@ -153,9 +153,9 @@ doctorCase("a node that is half configured", async () => {
     new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin mentions -> `),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
     /^warning records: net-go-net1 is stale: .* -> rm \/var\/lib\/cni\/rdma\/net-go-net1$/,
-    /^problem networks: .*10-wrong\.conflist: "rdma" stands before "sriov"/,
-    /^warning networks: .*10-wrong\.conflist: .*"deviceId" -> write "deviceID"/,
-    /^problem networks: .*20-alone\.conf: "rdma" is not chained/,
+    /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" stands before "sriov"/,
+    /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> write "deviceID"/,
+    /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
   ]);
   assert.deepEqual(records(), ["net-cut-net1", "net-go-net1"]);
   const { stdout } = await rdmaCni("doctor");
@@ -244,6 +244,29 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
   const withCopy = await doctor(run);
   assertFaults(withCopy, []);
   assert.equal(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
+});
+
+doctorCase("a runtime whose containers may not lock memory", async () => {
+  await shOk("cp /bin/sleep /run/containerd");
+  try {
+    for (
+      const [bytes, wanted] of [[8 * 1024 ** 2, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [
+        2 ** 30,
+        [],
+      ]] as const
+    ) {
+      await startBackground(`echo here && exec prlimit --memlock=${bytes} /run/containerd 600`, "here");
+      await until(
+        "the runtime runs",
+        async () => (await sh("grep -qx containerd /proc/[0-9]*/comm")).code === 0,
+      );
+      assertFaults(await doctor(), [...wanted]);
+      await endBackground();
+    }
+  } finally {
+    await endBackground();
+    await shOk("rm /run/containerd");
+  }
 });
 
 vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits are too low", async () => {

@@ -2,7 +2,7 @@
 // that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes their place, keeping
 // capabilities and IPAM.
 import assert from "node:assert/strict";
-import { parseAll } from "../../../src/cli/validate/source.ts";
+import { parseAll } from "../../support/yaml.ts";
 import {
   again,
   assertInPod,

@@ -1,6 +1,6 @@
 // Soft-RoCE devices through the plugin, and packets between two pods. Kernels before 7.3 cannot move such a device.
 import assert from "node:assert/strict";
-import { parseAll } from "../../../src/cli/validate/source.ts";
+import { parseAll } from "../../support/yaml.ts";
 import {
   assertError,
   assertInPod,

@@ -1,4 +1,4 @@
-import { parseAll } from "../../../../src/cli/validate/source.ts";
+import { parseAll } from "../../../support/yaml.ts";
 import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
 import { type Outcome, sh, shOk } from "./sh.ts";
 

@@ -2,7 +2,7 @@ import { type Answer, type Installed, judgeAnswer } from "../../../../src/cli/do
 import { VERSION } from "../../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
-const NODE = { hasThickMultus: true, isOverwritten: false, operator: undefined };
+const NODE = { path: "/cni/rdma", hasThickMultus: true, isOverwritten: false, operator: undefined };
 const BY_LAUNCHER: Installed = { ...NODE, kind: "launcher" };
 const COPY: Installed = { ...NODE, kind: "program", hasThickMultus: false };
 const OTHER: Installed = { ...NODE, kind: "other" };

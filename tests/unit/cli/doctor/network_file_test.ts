@@ -83,6 +83,15 @@ for (
       /"9\.0\.0" is not supported/,
       /./,
     ],
+    [
+      "a key that is twice",
+      judgeNetworkFile(
+        "/etc/cni/net.d/a.conflist",
+        '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"sriov"},{"type":"rdma","type":"rdma"}]}',
+      ),
+      /a\.conflist:1:77: the key "type" is twice/,
+      /^write an object for each plugin in/,
+    ],
     ["no JSON", judgeNetworkFile("/etc/cni/net.d/a.conf", '{"type": "rdma",}'), /not JSON/, /^correct/],
   ] as const
 ) {

@@ -7,14 +7,15 @@ const SRIOV = { type: "sriov" };
 const TUNING = { type: "tuning" };
 const HOST_DEVICE = { type: "host-device" };
 const IN_FILE = undefined;
-const WITH_RESOURCE = { hasResource: true };
-const WITHOUT_RESOURCE = { hasResource: false };
+const WITH_RESOURCE = { resource: "mellanox.com/sriov_rdma" };
+const SHARED = { resource: "rdma/hca_shared_devices_a" };
+const WITHOUT_RESOURCE = {};
 const BY_CAPABILITY = { capabilities: { deviceID: true } };
 const [A, B] = [{ deviceID: "0000:3b:00.2" }, { deviceID: "0000:3b:00.3" }];
 
 const withDelegate = (delegate: object, more: object = {}) => ({ ...RDMA, ...more, delegate });
 
-function judge(plugins: unknown[], attachment: { hasResource: boolean } | undefined, more: object = {}) {
+function judge(plugins: unknown[], attachment: { resource?: string } | undefined, more: object = {}) {
   return judgeNetwork({ cniVersion: "1.0.0", name: "roce", plugins, ...more }, attachment);
 }
 
@@ -23,6 +24,8 @@ for (
     ["behind a plugin that moves an interface", [SRIOV, RDMA], WITH_RESOURCE],
     ["behind one that makes it, and one that tunes it", [{ type: "macvlan" }, TUNING, RDMA], WITH_RESOURCE],
     ["before plugins that leave interfaces alone", [SRIOV, RDMA, TUNING, { type: "portmap" }], WITH_RESOURCE],
+    ["before coordinator and rail", [SRIOV, RDMA, { type: "coordinator" }, { type: "rail" }], WITH_RESOURCE],
+    ["with a shared resource of a plugin that moves a function", [SRIOV, RDMA], SHARED],
     ["in a file, as Multus may find it", [SRIOV, RDMA], IN_FILE],
     ["with the same deviceID as the plugin before", [{ ...SRIOV, ...A }, { ...RDMA, ...A }], IN_FILE],
     ["with a deviceID of its own", [HOST_DEVICE, { ...RDMA, ...A }], WITHOUT_RESOURCE],
@@ -120,9 +123,41 @@ for (
       "before an unknown one",
       [SRIOV, RDMA, { type: "x" }],
       WITH_RESOURCE,
-      "warning",
-      /before "x"/,
-      /to the end/,
+      "note",
+      /before "x", which is not known/,
+      /to the end if/,
+    ],
+    [
+      "before amd-host-device",
+      [SRIOV, RDMA, { type: "amd-host-device" }],
+      WITH_RESOURCE,
+      "problem",
+      /before "amd-host-device"/,
+      /behind "amd-host-device"/,
+    ],
+    [
+      "behind macvlan with a shared resource",
+      [{ type: "macvlan" }, RDMA],
+      SHARED,
+      "problem",
+      /"macvlan" and the shared resource "rdma\/hca_shared_devices_a": it needs mode exclusive/,
+      /^remove "rdma" and keep mode shared, or/,
+    ],
+    [
+      "behind ipvlan with a shared resource of another prefix",
+      [{ type: "ipvlan" }, RDMA],
+      { resource: "nvidia.com/rdma_shared_device_a" },
+      "problem",
+      /"ipvlan" and the shared resource/,
+      /^remove "rdma"/,
+    ],
+    [
+      "behind ipvlan without a resource",
+      [{ type: "ipvlan" }, RDMA],
+      WITHOUT_RESOURCE,
+      "problem",
+      /finds none by an interface of "ipvlan"/,
+      /^use "sriov" or "host-device"/,
     ],
     [
       "with Soft-RoCE and a resource",
@@ -277,4 +312,27 @@ Deno.test("name and version are the list's, whatever the plugin's own say", asyn
   assertEquals(await judge([SRIOV, { ...RDMA, name: "-a", cniVersion: "9.0.0" }], WITH_RESOURCE), []);
   const verdicts = await judge([SRIOV, { ...RDMA, name: "roce" }], WITH_RESOURCE, { name: undefined });
   assertMatch(verdicts![0]!.text, /^name: /);
+});
+
+Deno.test("a verdict has the path of what it is about", async () => {
+  const plugin = { ...RDMA, mtu: 1, logLevel: "loud", args: { cni: { Debug: 1, debug: 1 } } };
+  const verdicts = await judge([plugin, SRIOV, {}], WITH_RESOURCE, { name: "-a", cniVersion: "9.0.0" });
+  assertEquals(verdicts!.map(({ path }) => path.join(".")), [
+    "plugins.2",
+    "plugins.0",
+    "plugins.0.mtu",
+    "plugins.0.args.cni.Debug",
+    "name",
+    "plugins.0.logLevel",
+    "plugins.0.args.cni.debug",
+    "cniVersion",
+  ]);
+  const single = await judgeNetwork({ ...plugin, name: "roce" });
+  assertEquals(single!.map(({ path }) => path.join(".")), [
+    "",
+    "mtu",
+    "args.cni.Debug",
+    "logLevel",
+    "args.cni.debug",
+  ]);
 });

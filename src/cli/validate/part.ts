@@ -1,0 +1,113 @@
+/** A value of a JSON or YAML text, and where it and what is in it stand. */
+import { isObject } from "../../plugin/rules.ts";
+
+export interface Part {
+  readonly value: unknown;
+  /** Offset in the text. */
+  readonly start: number;
+  /** Offset behind it. */
+  readonly end: number;
+  /** What an object or a list holds, in the text's order. A key that is there twice has two entries; the last counts. */
+  readonly entries: readonly Entry[];
+}
+
+export interface Entry {
+  readonly key: string | number;
+  /** Offset of the key. */
+  readonly start: number;
+  readonly part: Part;
+}
+
+/** Keys and indexes that lead to a value. */
+export type Path = readonly (string | number)[];
+
+/** A text and an offset in it are not enough for people. Both count from 1. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** An object that no text holds as it is, such as one that an operator makes. */
+export function makeObject(start: number, parts: Readonly<Record<string, Part>>): Part {
+  const entries = Object.entries(parts).map(([key, part]) => ({ key, start: part.start, part }));
+  return {
+    value: Object.fromEntries(entries.map(({ key, part }) => [key, part.value])),
+    start,
+    end: start,
+    entries,
+  };
+}
+
+/** The same for a list. */
+export function makeList(start: number, parts: readonly Part[]): Part {
+  const entries = parts.map((part, key) => ({ key, start: part.start, part }));
+  return { value: parts.map(({ value }) => value), start, end: start, entries };
+}
+
+/** A value that the text does not hold, but something at this offset stands for. */
+export function makeValue(start: number, value: unknown): Part {
+  return { value, start, end: start, entries: [] };
+}
+
+/** What a path leads to; undefined where there is nothing. */
+export function getPart(part: Part, ...path: Path): Part | undefined {
+  const [key, ...rest] = path;
+  if (key === undefined) return part;
+  const found = part.entries.findLast((entry) => entry.key === key)?.part ?? getHidden(part, key);
+  return found && getPart(found, ...rest);
+}
+
+/** YAML's aliases and merge keys bring in values that stand elsewhere. */
+function getHidden({ value, start }: Part, key: string | number): Part | undefined {
+  return isObject(value) && Object.hasOwn(value, key) ? makeValue(start, value[key]) : undefined;
+}
+
+/** The offset of a path, as far as it exists: of the key where it leads to one, else of the value. */
+export function offsetOf(part: Part, path: Path): number {
+  let { start } = part;
+  let current: Part | undefined = part;
+  for (const key of path) {
+    const entry: Entry | undefined = current.entries.findLast((entry) => entry.key === key);
+    if (!entry) break;
+    ({ start, part: current } = entry);
+  }
+  return start;
+}
+
+/** Keys that are twice in one object, at any depth: each time but the first. */
+export function findRepeated({ value, entries }: Part): Entry[] {
+  const known = new Set<string | number>();
+  return entries.flatMap((entry) => {
+    const isRepeated = isObject(value) && known.has(entry.key);
+    known.add(entry.key);
+    return [...(isRepeated ? [entry] : []), ...findRepeated(entry.part)];
+  });
+}
+
+/** Turns offsets in a text into lines and columns. */
+export class Lines {
+  readonly #starts: number[];
+
+  constructor(text: string) {
+    this.#starts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)];
+  }
+
+  at(offset: number): Place {
+    let [low, high] = [0, this.#starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.#starts[middle]! <= offset) low = middle;
+      else high = middle;
+    }
+    return { line: low + 1, column: offset - this.#starts[low]! + 1 };
+  }
+}
+
+/** What is wrong with a text, and at which offset. */
+export class TextError extends SyntaxError {
+  override readonly name = "TextError";
+
+  constructor(message: string, readonly offset: number, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,183 @@
+// The doctor on the container runtime: where it looks for plugins and networks, and what containers inherit from it.
+import { examineLibmnl } from "../../src/cli/doctor/kernel.ts";
+import { examineNetworks } from "../../src/cli/doctor/networks.ts";
+import { examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
+import { examineRuntime, findCniBinDir } from "../../src/cli/doctor/runtime.ts";
+import { LAUNCHER } from "../../src/cli/install/launcher.ts";
+import { VERSION } from "../../src/version.ts";
+import { assertEquals } from "../support/assert.ts";
+import { assertFindings, DoctorNode } from "./doctor_node.ts";
+
+const GOOD = JSON.stringify({
+  cniVersion: "1.0.0",
+  name: "a",
+  plugins: [{ type: "sriov" }, { type: "rdma" }],
+});
+
+const LIMITS = (soft: string) =>
+  `\
+Limit                     Soft Limit           Hard Limit           Units
+Max open files            1024                 524288               files
+Max locked memory         ${soft.padEnd(20)} unlimited            bytes
+`;
+
+function process(comm: string, words: string[], unit: string, memlock = "unlimited"): Record<string, string> {
+  return {
+    "/proc/1/comm": "systemd\n",
+    "/proc/812/comm": `${comm}\n`,
+    "/proc/812/cmdline": words.join("\0") + "\0",
+    "/proc/812/cgroup": `0::/system.slice/${unit}\n`,
+    "/proc/812/limits": LIMITS(memlock),
+  };
+}
+
+const version2 = (bin: string, conf: string) =>
+  `version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\n  bin_dir = "${bin}"\n  conf_dir = "${conf}"\n`;
+const version3 = (bin: string, conf: string) =>
+  `version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\n  bin_dirs = ["${bin}"]\n  conf_dir = "${conf}"\n`;
+
+const K3S = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+const MICROK8S = "/var/snap/microk8s/7000";
+
+/** What is on nodes of these: files, and the directories of plugins and of networks. */
+const NODES: Record<string, { files: Record<string, string>; bin: string; conf: string }> = {
+  "containerd as it is": {
+    files: process("containerd", ["/usr/bin/containerd"], "containerd.service"),
+    bin: "/opt/cni/bin",
+    conf: "/etc/cni/net.d",
+  },
+  "containerd with a file that is imported": {
+    files: {
+      ...process("containerd", ["/usr/bin/containerd"], "containerd.service"),
+      "/etc/containerd/config.toml": `imports = ["conf.d/*.toml"]\n${
+        version3("/opt/cni/bin", "/etc/cni/net.d")
+      }`,
+      "/etc/containerd/conf.d/10-cni.toml": version3("/usr/libexec/cni", "/srv/net.d"),
+      "/etc/containerd/conf.d/10-cni.bak": version3("/wrong", "/wrong"),
+    },
+    bin: "/usr/libexec/cni",
+    conf: "/srv/net.d",
+  },
+  k3s: {
+    files: {
+      ...process("containerd", ["containerd", "-c", K3S, "-a", "/run/k3s/c.sock"], "k3s.service"),
+      [K3S]: version3("/var/lib/rancher/k3s/data/cni", "/var/lib/rancher/k3s/agent/etc/cni/net.d"),
+    },
+    bin: "/var/lib/rancher/k3s/data/cni",
+    conf: "/var/lib/rancher/k3s/agent/etc/cni/net.d",
+  },
+  MicroK8s: {
+    files: {
+      ...process(
+        "containerd",
+        ["/snap/microk8s/7000/bin/containerd", `--config=${MICROK8S}/args/containerd.toml`],
+        "snap.microk8s.daemon-containerd.service",
+      ),
+      [`${MICROK8S}/args/containerd.toml`]: version2(
+        `${MICROK8S}/opt/cni/bin`,
+        `${MICROK8S}/args/cni-network`,
+      ),
+    },
+    bin: `${MICROK8S}/opt/cni/bin`,
+    conf: `${MICROK8S}/args/cni-network`,
+  },
+  OpenShift: {
+    files: {
+      ...process("crio", ["/usr/bin/crio"], "crio.service"),
+      "/etc/crio/crio.conf": '[crio.network]\nplugin_dirs = ["/opt/cni/bin/"]\n',
+      "/etc/crio/crio.conf.d/00-default":
+        '[crio.network]\nnetwork_dir = "/etc/kubernetes/cni/net.d/"\nplugin_dirs = ["/var/lib/cni/bin", "/usr/libexec/cni"]\n',
+    },
+    bin: "/var/lib/cni/bin",
+    conf: "/etc/kubernetes/cni/net.d",
+  },
+  GKE: {
+    files: {
+      ...process("containerd", ["/usr/bin/containerd"], "containerd.service"),
+      "/etc/containerd/config.toml": version2("/home/kubernetes/bin", "/etc/cni/net.d"),
+    },
+    bin: "/home/kubernetes/bin",
+    conf: "/etc/cni/net.d",
+  },
+};
+
+for (const [what, { files, bin, conf }] of Object.entries(NODES)) {
+  Deno.test(`a healthy node has no fault: ${what}`, async () => {
+    using node = new DoctorNode({ ...files, [`${conf}/10-roce.conflist`]: GOOD });
+    install(node, bin);
+    assertEquals(findCniBinDir(node), bin);
+    assertFindings(await examineNetworks(node.root), [[
+      "ok",
+      new RegExp(`^in ${conf}: 10-roce\\.conflist$`),
+    ]]);
+    assertFindings(await examineInstalledPlugin(node), [["ok", new RegExp(`^${bin}/rdma is version`)]]);
+    assertFindings(examineRuntime(node.root), [[
+      "ok",
+      /^\w+ \(process 812\) gives containers locked .* without/,
+    ]]);
+    node.kernel.libmnl = undefined;
+    node.write(`${bin}/.rdma-cni/libmnl.so.0`, "");
+    assertFindings(examineLibmnl(node), [["warning", /the installed plugin has a copy/]]);
+  });
+}
+
+/** As `install` does, with a program that only has a version. */
+function install(node: DoctorNode, directory: string): void {
+  node.write(`${directory}/.rdma-cni/current`, `#!/bin/sh\necho rdma-cni ${VERSION}\n`);
+  Deno.chmodSync(`${node.root}${directory}/.rdma-cni/current`, 0o755);
+  Deno.writeFileSync(`${node.root}${directory}/rdma`, LAUNCHER[Deno.build.arch], { mode: 0o755 });
+}
+
+Deno.test("the plugin directory is the named one, else that of this program as plugin, else where the plugin is", () => {
+  using node = new DoctorNode({ ...NODES["OpenShift"]!.files, "/usr/libexec/cni/rdma": "" });
+  const { kernel, root, executable } = node;
+  const find = (more: object) => findCniBinDir({ kernel, root, executable, ...more });
+  assertEquals(find({ executable: "/srv/bin/rdma", cniBinDir: "/named" }), "/named");
+  assertEquals(find({ executable: "/srv/bin/rdma" }), "/srv/bin");
+  assertEquals(find({}), "/usr/libexec/cni");
+});
+
+Deno.test("a runtime whose configuration is missing or broken has the defaults", () => {
+  for (const text of [undefined, "plugins = [", "plugins = 7\n", "[plugins.a]\ncni = 1\n"]) {
+    using node = new DoctorNode(
+      process("containerd", ["containerd", "--config", "/c.toml"], "containerd.service"),
+    );
+    if (text !== undefined) node.write("/c.toml", text);
+    assertEquals(findCniBinDir(node), "/opt/cni/bin");
+  }
+});
+
+for (
+  const [memlock, level, text] of [
+    ["unlimited", "ok", /without a limit$/],
+    ["1073741824", "ok", /1048576 KiB of locked memory$/],
+    ["1073741823", "warning", /want 1 GiB/],
+    ["8388608", "warning", /8192 KiB of locked memory, want 1 GiB or more: programs in pods cannot register/],
+  ] as const
+) {
+  Deno.test(`a limit of ${memlock} for locked memory is ${level}`, () => {
+    using node = new DoctorNode(process("containerd", ["containerd"], "k3s.service", memlock));
+    const fix =
+      /^mkdir -p \/etc\/systemd\/system\/k3s\.service\.d; printf '\[Service\]\\nLimitMEMLOCK=infinity\\n' > /;
+    assertFindings(examineRuntime(node.root), [level === "ok" ? [level, text] : [level, text, fix]]);
+  });
+}
+
+Deno.test("the drop-in that raises the limit is one", async () => {
+  using node = new DoctorNode(process("crio", ["crio"], "crio.service", "65536"));
+  const [{ fix = "" } = {}] = examineRuntime(node.root);
+  const [commands] = fix.replaceAll("/etc/systemd", `${node.root}/etc/systemd`).split("; systemctl");
+  const { success } = await new Deno.Command("sh", { args: ["-ec", commands!] }).output();
+  assertEquals(success, true);
+  assertEquals(
+    node.files.read("/etc/systemd/system/crio.service.d/memlock.conf"),
+    "[Service]\nLimitMEMLOCK=infinity\n",
+  );
+});
+
+Deno.test("without a runtime, or one that ends meanwhile, there is nothing to warn about", () => {
+  using node = new DoctorNode();
+  assertFindings(examineRuntime(node.root), [["ok", /^neither containerd nor CRI-O runs here$/]]);
+  node.write("/proc/812/comm", "containerd\n");
+  assertFindings(examineRuntime(node.root), [["ok", /^containerd \(process 812\)$/]]);
+});
