@@ -10,6 +10,8 @@ export interface Terminal {
   readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   readonly hasColor: boolean;
+  /** Nobody reads standard output any more. */
+  readonly isClosed: boolean;
 }
 
 /** Prints the result of a command with `--json`. */
