@@ -16,7 +16,12 @@ export interface Terminal {
 
 /** Prints the result of a command with `--json`. */
 export function printJson(terminal: Terminal, value: unknown): void {
-  terminal.out(JSON.stringify(value, null, 2) + "\n");
+  terminal.out(formatJson(value));
+}
+
+/** A value as commands print it with `--json`. */
+export function formatJson(value: unknown): string {
+  return JSON.stringify(value, null, 2) + "\n";
 }
 
 /** What a command gets. */

@@ -1,22 +1,11 @@
 /** `pods`: which pod has which RDMA device. */
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
-import { messageOf } from "../../sys/errno.ts";
-import { replaceFile } from "../../sys/files.ts";
-import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { type Context, printJson, type Terminal } from "../terminal.ts";
-import { collect, type Collected } from "./collect.ts";
-import { formatMetrics } from "./prometheus.ts";
-import { formatDevices } from "./table.ts";
-
-const FORMATS = ["table", "wide", "json", "prometheus"] as const;
-type Format = typeof FORMATS[number];
+import type { Context } from "../terminal.ts";
+import { FORMATS, METRICS_FILE, showPods } from "./show.ts";
 
 const WATCH_SECONDS = 2;
-const CLEAR_SCREEN = "\x1b[H\x1b[J";
-/** The textfile collector reads files whose names end so. */
-const METRICS_FILE = "rdma.prom";
 
 const NOTES = `
 The pods are those that the plugin's records name. Ports, counters and resources are read in each pod's network
@@ -29,11 +18,11 @@ Exit codes:
   3  some records are stale, some devices are missing, or some could not be read`;
 
 /** Adds `pods`. */
-export function addPodsCommand(program: Command, context: Context): void {
+export function addPodsCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("pods")
     .description("show which pod has which RDMA device, with its state and counters")
     .addOption(
-      new Option("-o, --output <FORMAT>", "what to print").choices(FORMATS).default("table" as Format),
+      new Option("-o, --output <FORMAT>", "what to print").choices(FORMATS).default("table" as const),
     )
     .addOption(new Option("--json", "the same as -o json").conflicts("output"))
     .addOption(
@@ -46,17 +35,9 @@ export function addPodsCommand(program: Command, context: Context): void {
       parseSeconds,
     )
     .action(async ({ output, json = false, textfile, watch }) => {
-      const write = textfile === undefined
-        ? writerOf(json ? "json" : output, context.terminal)
-        : (found: Collected) => writeMetrics(textfile, found);
-      if (watch === undefined) return context.exit(show(context, write));
-      const milliseconds = 1000 * (watch === true ? WATCH_SECONDS : watch);
-      const { terminal, kernel } = context;
-      while (!terminal.isClosed) {
-        if (terminal.hasColor && textfile === undefined) terminal.out(CLEAR_SCREEN);
-        context.exit(show(context, write));
-        await kernel.delay(milliseconds);
-      }
+      const watchMs = watch === undefined ? undefined : 1000 * (watch === true ? WATCH_SECONDS : watch);
+      const node = { kernel, state: new State(STATE_DIRECTORY) };
+      exit(await showPods(node, terminal, { format: json ? "json" : output, textfile, watchMs }));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -65,48 +46,6 @@ export function addPodsCommand(program: Command, context: Context): void {
     [`pods --json | jq '.[] | select(.status != "present")'`, "only what is not in its pod"],
     ["pods --textfile /var/lib/prometheus/node-exporter", "metrics for node-exporter"],
   ]);
-}
-
-/** Reads and writes once. @returns the exit code */
-function show({ kernel, terminal }: Context, write: (found: Collected) => void): ExitCode {
-  const found = collect(kernel, new State(STATE_DIRECTORY));
-  write(found);
-  for (const fault of found.faults) terminal.err(`${fault}\n`);
-  const odd = found.devices.filter(({ status }) => status !== "present");
-  for (const { record, status, advice } of odd) {
-    if (advice) terminal.err(`${record} is ${status}: ${advice}\n`);
-  }
-  return odd.length + found.faults.length === 0 ? ExitCode.ok : ExitCode.partial;
-}
-
-function writerOf(format: Format, terminal: Terminal): (found: Collected) => void {
-  switch (format) {
-    case "json":
-      return ({ devices }) =>
-        printJson(
-          terminal,
-          devices.map((device) => ({ ...device, createdAt: new Date(device.createdAt).toISOString() })),
-        );
-    case "prometheus":
-      return (found) => terminal.out(formatMetrics(found));
-    default:
-      return ({ devices }) => terminal.out(formatDevices(devices, format === "wide"));
-  }
-}
-
-/** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
-function writeMetrics(directory: string, found: Collected): void {
-  const path = `${directory}/${METRICS_FILE}`;
-  try {
-    replaceFile(path, formatMetrics(found), 0o644);
-  } catch (cause) {
-    throw new CommandError(
-      `Cannot write ${JSON.stringify(path)}: ${messageOf(cause)}`,
-      "Name the directory that node-exporter has in --collector.textfile.directory.",
-      undefined,
-      { cause },
-    );
-  }
 }
 
 function parseDirectory(text: string): string {

@@ -52,6 +52,13 @@ Deno.test("a record of a Soft-RoCE device, which has no index before it is made,
   }
 });
 
+Deno.test("the Kubernetes pod is read as it was written", () => {
+  const record = { ...RECORD, pod: { namespace: "team-a", name: "trainer-0" } };
+  assertEquals(parseRecord(formatRecord(record), 0), record);
+  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), UnreadableRecord, '"pod" is not an object');
+  assertThrows(() => parse({ ...raw(), pod: { namespace: "team-a" } }), UnreadableRecord, '"name" is not a');
+});
+
 Deno.test("what QoS the host had is read as it was written", () => {
   for (
     const qos of [
