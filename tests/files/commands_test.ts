@@ -69,6 +69,7 @@ const KNOWN = [
   "rdma-cni netns-mode set exclusive --persist",
   "rdma-cni netns-mode set exclusive",
   "rdma-cni netns-mode",
+  "rdma-cni pods",
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
@@ -81,7 +82,9 @@ const KNOWN = [
   "rdma link",
   "rm X",
   "systemctl --failed",
+  "systemctl edit rdma-cni-metrics.service",
   "systemctl edit rdma-cni-vf-mac.service",
+  "systemctl start rdma-cni-metrics.timer",
   "umount X",
   "umount",
   "update-initramfs -u",
@@ -90,6 +93,7 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  "rdma-cni gc",
   "rdma-cni launcher",
   "mount it writable",
   "mount a sysfs",
