@@ -291,15 +291,26 @@ Deno.test("pods: what cannot be read of one device is named, and the others are 
   );
 });
 
-Deno.test("pods: the error for want of rights says which", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  node.kernel.openNetns = () => {
-    throw new SyscallError('open "/run/netns/pod0"', EPERM);
-  };
-  const error = assertThrows(() => collect(node.kernel, node.state), CommandError, "EPERM");
-  assertMatch(error.advice!, /CAP_SYS_ADMIN/);
-});
+for (
+  const [what, refuse] of [
+    ["to open a pod's namespace", (node: PodsNode) => {
+      node.kernel.openNetns = () => {
+        throw new SyscallError('open "/run/netns/pod0"', EPERM);
+      };
+    }],
+    ["to mount a sysfs of it", (node: PodsNode) => {
+      node.kernel.sysfsErrno = EPERM;
+    }],
+  ] as const
+) {
+  Deno.test(`pods: the error for want of the right ${what} says which`, () => {
+    using node = new PodsNode();
+    node.addPod(0);
+    refuse(node);
+    const error = assertThrows(() => collect(node.kernel, node.state), CommandError, "EPERM");
+    assertMatch(error.advice!, /CAP_SYS_ADMIN/);
+  });
+}
 
 Deno.test("pods: no record and no state directory are an empty table", async () => {
   using node = new PodsNode();

@@ -123,5 +123,8 @@ Deno.test("the details of an InfiniBand port have its first GID", () => {
 
 Deno.test("the details of a device that is not there are none", () => {
   using device = new TestDevice();
-  for (const name of ["mlx5_9", "../mlx5_2", ""]) assertEquals(listPortDetails(device.root, name, 16), []);
+  device.addPort(1, "4: ACTIVE", "Ethernet", []);
+  for (const name of ["mlx5_9", "../infiniband/mlx5_2", ""]) {
+    assertEquals(listPortDetails(device.root, name, 16), []);
+  }
 });
