@@ -192,14 +192,20 @@ vmCase("pods: pods that come and go while they are read are no error", async () 
     return rounds;
   })();
   const seen = new Set<number>();
-  for (let round = 0; round < 20; round++) {
-    const { code, devices, stderr } = await pods();
-    assert.deepEqual([code, stderr], [0, ""]);
-    assert.ok(devices.every(({ status, ports }) => status === "present" && ports.length === 1));
-    seen.add(devices.length);
+  let rounds = 0;
+  try {
+    for (let round = 0; round < 8; round++) {
+      const { code, devices, stderr } = await pods();
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.deepEqual([...new Set(devices.map(({ status, ports }) => `${status} ${ports.length}`))], [
+        "present 1",
+      ]);
+      seen.add(devices.length);
+    }
+  } finally {
+    isOver = true;
+    rounds = await changing;
   }
-  isOver = true;
-  const rounds = await changing;
   assert.ok(rounds > 1 && [...seen].every((count) => count === 1 || count === 2), `${rounds} ${[...seen]}`);
   return { rounds, seen: [...seen] };
 });
