@@ -97,18 +97,18 @@ export interface Port {
 
 /** A port with what people and metrics want to know of it. */
 export interface PortDetails extends Port {
-  /** In bits per second, if it is known. */
-  readonly rate?: number;
+  /** The rate of its link, if it is known. */
+  readonly bitsPerSecond?: number;
   /** What went through the port since its driver was bound; absent where the driver does not count it there. */
   readonly traffic?: Traffic;
 }
 
-/** Counts of bytes and packets, from the device's point of view. */
+/** Counts of bytes and packets, from the device's point of view. Above 2^53 they are rounded, as in Prometheus. */
 export interface Traffic {
-  readonly rxBytes: bigint;
-  readonly txBytes: bigint;
-  readonly rxPackets: bigint;
-  readonly txPackets: bigint;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxPackets: number;
+  readonly txPackets: number;
 }
 
 /** A device on the PCI or auxiliary bus, as the host's sysfs shows it. */

@@ -14,13 +14,13 @@ export function listPortDetails(sysfs: string, name: string, gidLimit: number): 
   const device = `${sysfs}/class/infiniband/${name}`;
   return listPorts(device, gidLimit).map((port) => {
     const directory = `${device}/ports/${port.number}`;
-    const rate = parseRate(readText(`${directory}/rate`) ?? "");
+    const bitsPerSecond = parseRate(readText(`${directory}/rate`) ?? "");
     const traffic = readTraffic(`${directory}/counters`);
     const first = port.isRoce ? undefined : readText(`${directory}/gids/0`);
     return {
       ...port,
       ...(first === undefined ? {} : { gids: [{ index: 0, gid: first, isRoceV2: false }] }),
-      ...(rate === undefined ? {} : { rate }),
+      ...(bitsPerSecond === undefined ? {} : { bitsPerSecond }),
       ...(traffic ? { traffic } : {}),
     };
   });
@@ -33,13 +33,13 @@ function parseRate(text: string): number | undefined {
 }
 
 /** The files count data in units of four bytes (Documentation/ABI/stable/sysfs-class-infiniband). */
-const WORD = 4n;
+const WORD_BYTES = 4;
 
 /** Undefined where the driver does not count: then the files are absent, or read "N/A (no PMA)". */
 function readTraffic(directory: string): Traffic | undefined {
   const files = ["port_rcv_data", "port_xmit_data", "port_rcv_packets", "port_xmit_packets"];
   const texts = files.map((file) => readText(`${directory}/${file}`) ?? "");
   if (!texts.every((text) => /^\d+$/.test(text))) return undefined;
-  const [rxWords, txWords, rxPackets, txPackets] = texts.map(BigInt) as [bigint, bigint, bigint, bigint];
-  return { rxBytes: rxWords * WORD, txBytes: txWords * WORD, rxPackets, txPackets };
+  const [rxWords = 0, txWords = 0, rxPackets = 0, txPackets = 0] = texts.map(Number);
+  return { rxBytes: rxWords * WORD_BYTES, txBytes: txWords * WORD_BYTES, rxPackets, txPackets };
 }

@@ -48,8 +48,8 @@ class PodsNode implements Disposable {
       counters: [{ name: "out_of_sequence", value: BigInt(index * 1000 + 2) }],
       ports: [{
         ...PORT,
-        rate: 1e11,
-        traffic: { rxBytes: 400n, txBytes: 800n, rxPackets: 1n, txPackets: 2n },
+        bitsPerSecond: 1e11,
+        traffic: { rxBytes: 400, txBytes: 800, rxPackets: 1, txPackets: 2 },
         gids: [
           { index: 0, gid: LINK_LOCAL, isRoceV2: false },
           { index: 1, gid: LINK_LOCAL, isRoceV2: true },

@@ -40,21 +40,11 @@ export interface PodDevice {
   readonly ports: readonly PodPort[];
 }
 
-/** A port of an RDMA device in a pod. Numbers above 2^53 are rounded, as they are in Prometheus. */
-export interface PodPort {
-  readonly number: number;
-  /** As sysfs writes it: "4: ACTIVE". */
-  readonly state: string;
-  readonly bitsPerSecond?: number;
+/** A port of an RDMA device in a pod. */
+export interface PodPort extends Pick<PortDetails, "number" | "state" | "bitsPerSecond" | "traffic"> {
   /** The RoCE v2 GID that stands for the address of the pod's interface; on InfiniBand the port's first GID. */
   readonly gid?: { readonly index: number; readonly gid: string };
-  readonly traffic?: {
-    readonly rxBytes: number;
-    readonly txBytes: number;
-    readonly rxPackets: number;
-    readonly txPackets: number;
-  };
-  /** The hardware counters by the driver's names. */
+  /** The hardware counters by the driver's names. Above 2^53 they are rounded, as in Prometheus. */
   readonly counters: Readonly<Record<string, number>>;
 }
 
@@ -136,7 +126,7 @@ function read(kernel: NodeKernel, found: StoredRecord | UnreadableFile): Found {
     if (!device) return { ...facts, status: "missing", advice: MISSING_ADVICE };
     const present: PodDevice = { ...facts, device: device.name, status: "present" };
     try {
-      return { ...present, ...readDevice(kernel, netns, device, found.attachment?.ifname) };
+      return { ...present, ...readDevice(kernel, netns, device, facts.interface) };
     } catch (error) {
       if (isPermission(error)) throw error;
       faults.push(
@@ -192,24 +182,12 @@ function readDevice(
   if (!ports.every(isFound)) ports = kernel.listPortDetails(netns, name, Infinity);
   return {
     ports: ports.map((port): PodPort => {
-      const { number, state, rate, traffic } = port;
-      const gid = port.isRoce ? findGid(port, addresses) : port.gids[0];
-      const counters = kernel.listCounters(netns, index, number);
+      const { isActive: _, isRoce, gids, hasMoreGids: __, ...facts } = port;
+      const own = isRoce ? findGid(port, addresses) : gids[0];
+      const counters = kernel.listCounters(netns, index, port.number);
       return {
-        number,
-        state,
-        ...(rate === undefined ? {} : { bitsPerSecond: rate }),
-        ...(gid ? { gid: { index: gid.index, gid: gid.gid } } : {}),
-        ...(traffic
-          ? {
-            traffic: {
-              rxBytes: Number(traffic.rxBytes),
-              txBytes: Number(traffic.txBytes),
-              rxPackets: Number(traffic.rxPackets),
-              txPackets: Number(traffic.txPackets),
-            },
-          }
-          : {}),
+        ...facts,
+        ...(own ? { gid: { index: own.index, gid: own.gid } } : {}),
         counters: Object.fromEntries(counters.map(({ name, value }) => [name, Number(value)])),
       };
     }),
