@@ -11,6 +11,7 @@ import { CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
+import { addPodsCommand } from "./pods/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
@@ -60,12 +61,14 @@ export function createProgram(name: string, context: Context): Command {
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
     ["doctor", "show why RDMA works in this node's pods, or why not"],
+    ["pods", "show which pod has which RDMA device"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
     ["help netns-mode", "print the help of a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
   addDoctorCommand(program, context);
+  addPodsCommand(program, context);
   addValidateCommand(program, context);
   addInstallCommand(program, context);
   addCompletionCommand(program);

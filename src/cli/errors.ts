@@ -67,6 +67,13 @@ export function isRdmaMissing(error: unknown): boolean {
   return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
 }
 
+/** Whether the kernel refused for want of rights, as an error or as the cause of one. */
+export function isPermission(error: unknown): boolean {
+  if (error instanceof Deno.errors.PermissionDenied) return true;
+  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
+  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
+}
+
 function withAdvice(error: Error, advice: string | undefined): CommandError {
   return new CommandError(error.message, advice, undefined, { cause: error });
 }

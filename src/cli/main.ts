@@ -12,20 +12,24 @@ import { CommandError } from "./errors.ts";
 export async function runFromTerminal(args: readonly string[]): Promise<number> {
   const { getEnv } = currentProcess();
   const terminal = {
-    out: print,
+    out(text: string): void {
+      terminal.isClosed ||= !print(text);
+    },
     err: writeError,
+    isClosed: false,
     showsProgress: Deno.stderr.isTerminal(),
     hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
   };
   return await runCommand(calledAs(), args, new LinuxNodeKernel(), terminal);
 }
 
-/** When the reader of the output has ended, as `head` does, nobody misses the rest. */
-function print(text: string): void {
+/** @returns false when the reader of the output has ended, as `head` does: then nobody misses the rest */
+function print(text: string): boolean {
   try {
     writeText(text);
+    return true;
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return;
+    if (error instanceof Deno.errors.BrokenPipe) return false;
     throw new CommandError(`Cannot write to standard output: ${(error as Error).message}`);
   }
 }

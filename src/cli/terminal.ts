@@ -10,11 +10,18 @@ export interface Terminal {
   readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   readonly hasColor: boolean;
+  /** Nobody reads standard output any more. */
+  readonly isClosed: boolean;
 }
 
 /** Prints the result of a command with `--json`. */
 export function printJson(terminal: Terminal, value: unknown): void {
-  terminal.out(JSON.stringify(value, null, 2) + "\n");
+  terminal.out(formatJson(value));
+}
+
+/** A value as commands print it with `--json`. */
+export function formatJson(value: unknown): string {
+  return JSON.stringify(value, null, 2) + "\n";
 }
 
 /** What a command gets. */

@@ -2,11 +2,11 @@
  * What this program asks of the kernel and has it do. Types only: `linux.ts` is the kernel of this machine,
  * and the tests have one in memory.
  */
-import type { RdmaDevice, RdmaNode, ResourceCount } from "../netlink/nldev.ts";
+import type { Counter, RdmaDevice, RdmaNode, ResourceCount } from "../netlink/nldev.ts";
 import type { Link, LinkDetails, VfGuids } from "../netlink/rtnl.ts";
 import type { OpenDirectory } from "../sys/files.ts";
 
-export type { Link, LinkDetails, RdmaDevice, RdmaNode, ResourceCount, VfGuids };
+export type { Counter, Link, LinkDetails, RdmaDevice, RdmaNode, ResourceCount, VfGuids };
 
 export type RdmaMode = "exclusive" | "shared";
 
@@ -93,6 +93,22 @@ export interface Port {
   readonly gids: readonly { readonly index: number; readonly gid: string; readonly isRoceV2: boolean }[];
   /** The GID table has more entries than were read. */
   readonly hasMoreGids: boolean;
+}
+
+/** A port with what people and metrics want to know of it. */
+export interface PortDetails extends Port {
+  /** The rate of its link, if it is known. */
+  readonly bitsPerSecond?: number;
+  /** What went through the port since its driver was bound; absent where the driver does not count it there. */
+  readonly traffic?: Traffic;
+}
+
+/** Counts of bytes and packets, from the device's point of view. Above 2^53 they are rounded, as in Prometheus. */
+export interface Traffic {
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxPackets: number;
+  readonly txPackets: number;
 }
 
 /** A device on the PCI or auxiliary bus, as the host's sysfs shows it. */
@@ -297,6 +313,15 @@ export interface NodeKernel extends Kernel {
   listAddressedLinks(): ReadonlySet<number>;
   /** The RDMA devices of a namespace with their node GUIDs. */
   listRdmaNodes(netns: Netns): RdmaNode[];
+  /**
+   * The ports of an RDMA device of a namespace, by its name; none when it is not there.
+   *
+   * @param gidLimit how many entries of a RoCE port's GID table to read; of an InfiniBand port's the first is read
+   * @throws {SyscallError} where no sysfs of the namespace can be mounted
+   */
+  listPortDetails(netns: Netns, name: string, gidLimit: number): PortDetails[];
+  /** The hardware counters of a port; none when the driver has none, or the device is not in the namespace. */
+  listCounters(netns: Netns, index: number, port: number): Counter[];
   listPhysicalFunctions(): PhysicalFunction[];
   getFunctionDevices(deviceId: string): FunctionDevices;
   /** The representors of a physical function's virtual functions. */

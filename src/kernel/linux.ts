@@ -10,6 +10,7 @@ import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetn
 import { catchSignals } from "../sys/signals.ts";
 import type {
   BusDevice,
+  Counter,
   FunctionDevices,
   IpAddress,
   Kernel,
@@ -20,6 +21,7 @@ import type {
   OpenPorts,
   OtherNetnsList,
   PhysicalFunction,
+  PortDetails,
   RdmaCgroups,
   RdmaDevice,
   RdmaMode,
@@ -30,6 +32,7 @@ import type {
 } from "./kernel.ts";
 import { findRdmaCgroups } from "./cgroup.ts";
 import * as links from "./links.ts";
+import { listPortDetails } from "./port_details.ts";
 import { openPorts, toIpAddress } from "./ports.ts";
 import { listOtherNetns } from "./processes.ts";
 import * as pci from "./pci.ts";
@@ -199,9 +202,14 @@ class LinuxNetns implements Netns {
   }
 
   openPorts(name: string): OpenPorts | undefined {
-    if (this.#netns === getHostNetns()) return openPorts("/sys", name);
+    return this.withSysfs((sysfs) => openPorts(sysfs, name));
+  }
+
+  /** Does something with the path of a sysfs that shows this namespace. */
+  withSysfs<T>(work: (sysfs: string) => T): T {
+    if (this.#netns === getHostNetns()) return work("/sys");
     using sysfs = inNetns(this.#netns, mountSysfs);
-    return openPorts(`/proc/self/fd/${sysfs.number}`, name);
+    return work(`/proc/self/fd/${sysfs.number}`);
   }
 }
 
@@ -229,6 +237,14 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
 
   listRdmaNodes(netns: LinuxNetns): RdmaNode[] {
     return rdma.listNodes(netns.socket(NETLINK_RDMA));
+  }
+
+  listPortDetails(netns: LinuxNetns, name: string, gidLimit: number): PortDetails[] {
+    return netns.withSysfs((sysfs) => listPortDetails(sysfs, name, gidLimit));
+  }
+
+  listCounters(netns: LinuxNetns, index: number, port: number): Counter[] {
+    return rdma.listCounters(netns.socket(NETLINK_RDMA), index, port);
   }
 
   listPhysicalFunctions(): PhysicalFunction[] {

@@ -30,7 +30,8 @@ function openIfThere(path: string): Fd | undefined {
   }
 }
 
-function listPorts(device: string, gidLimit: number): Port[] {
+/** The ports of a device. @param device its directory in sysfs */
+export function listPorts(device: string, gidLimit: number): Port[] {
   return list(`${device}/ports`).map((number) => {
     const port = `${device}/ports/${number}`;
     const state = readText(`${port}/state`) ?? "unknown";

@@ -6,7 +6,7 @@ import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
-import type { RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
+import type { Counter, RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
 
 /**
  * There is none, the client or the command is unknown, or the device is elsewhere (nldev.c,
@@ -107,6 +107,20 @@ export function getUverbs(socket: NetlinkSocket, index: number): string | undefi
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;
   return nldev.decodeResources(single(socket, what, nldev.resourcesRequest(index)).payload);
+}
+
+/**
+ * The hardware counters of a port of a device; none when its driver has none, or the socket's namespace no longer has
+ * the device (nldev.c, stat_get_doit_default_counter).
+ */
+export function listCounters(socket: NetlinkSocket, index: number, port: number): Counter[] {
+  const what = `ask for the counters of port ${port} of RDMA device ${index}`;
+  try {
+    return nldev.decodeCounters(single(socket, what, nldev.countersRequest(index, port)).payload);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === EINVAL) return [];
+    throw error;
+  }
 }
 
 function single(socket: NetlinkSocket, what: string, request: Request): Message {

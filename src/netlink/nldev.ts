@@ -4,8 +4,9 @@
  */
 import {
   type Attribute,
+  type Attributes,
   decodeAttributes,
-  getBytes,
+  getNested,
   getText,
   getU32,
   getU64,
@@ -27,9 +28,11 @@ const RDMA_NLDEV_CMD_SYS_GET = 6;
 const RDMA_NLDEV_CMD_SYS_SET = 7;
 const RDMA_NLDEV_CMD_RES_GET = 9;
 const RDMA_NLDEV_CMD_GET_CHARDEV = 15;
+const RDMA_NLDEV_CMD_STAT_GET = 17;
 
 const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
 const RDMA_NLDEV_ATTR_DEV_NAME = 2;
+const RDMA_NLDEV_ATTR_PORT_INDEX = 3;
 const RDMA_NLDEV_ATTR_NODE_GUID = 6;
 const RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
 const RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
@@ -41,6 +44,10 @@ const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 const RDMA_NLDEV_NET_NS_FD = 68;
 const RDMA_NLDEV_ATTR_CHARDEV_TYPE = 69;
 const RDMA_NLDEV_ATTR_CHARDEV_NAME = 70;
+const RDMA_NLDEV_ATTR_STAT_HWCOUNTERS = 80;
+const RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY = 81;
+const RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_NAME = 82;
+const RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_VALUE = 83;
 const RDMA_NLDEV_ATTR_PARENT_NAME = 100;
 
 /** An RDMA device as a namespace shows it. `parent` is set for SMI sub-devices only (kernel 6.11). */
@@ -59,6 +66,12 @@ export interface RdmaNode extends RdmaDevice {
 export interface ResourceCount {
   readonly kind: string;
   readonly count: bigint;
+}
+
+/** A hardware counter of a port, by the name that the driver gives it. */
+export interface Counter {
+  readonly name: string;
+  readonly value: bigint;
 }
 
 /** Asks for all devices that the socket's namespace can see. */
@@ -130,6 +143,14 @@ export function resourcesRequest(index: number): Request {
   return request(RDMA_NLDEV_CMD_RES_GET, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
+/** Asks for the hardware counters of a port; the kernel refuses with EINVAL when its driver has none. */
+export function countersRequest(index: number, port: number): Request {
+  return request(RDMA_NLDEV_CMD_STAT_GET, [
+    u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    u32(RDMA_NLDEV_ATTR_PORT_INDEX, port),
+  ]);
+}
+
 /**
  * Decodes one reply to {@linkcode devicesRequest} or {@linkcode deviceRequest}.
  *
@@ -184,15 +205,28 @@ export function decodeCharDevice(payload: Uint8Array): string | undefined {
  * Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, even if there are none of it.
  */
 export function decodeResources(payload: Uint8Array): ResourceCount[] {
-  const summary = getBytes(decodeAttributes(payload), RDMA_NLDEV_ATTR_RES_SUMMARY);
-  if (!summary) return [];
-  return (decodeAttributes(summary).get(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY) ?? []).map((entry) => {
-    const attributes = decodeAttributes(entry);
-    return {
-      kind: getText(attributes, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME) ?? "",
-      count: getU64(attributes, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR) ?? 0n,
-    };
-  });
+  return decodeTable(payload, RDMA_NLDEV_ATTR_RES_SUMMARY, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY).map((
+    entry,
+  ) => ({
+    kind: getText(entry, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME) ?? "",
+    count: getU64(entry, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR) ?? 0n,
+  }));
+}
+
+/** Decodes the reply to {@linkcode countersRequest}: the counters that are not switched off. */
+export function decodeCounters(payload: Uint8Array): Counter[] {
+  return decodeTable(payload, RDMA_NLDEV_ATTR_STAT_HWCOUNTERS, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY).map((
+    entry,
+  ) => ({
+    name: getText(entry, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_NAME) ?? "",
+    value: getU64(entry, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_VALUE) ?? 0n,
+  }));
+}
+
+/** The entries of a table in a message; none when it has no such table. */
+function decodeTable(payload: Uint8Array, table: number, entry: number): Attributes[] {
+  const entries = getNested(decodeAttributes(payload), table).get(entry) ?? [];
+  return entries.map(decodeAttributes);
 }
 
 /** A request that changes something; the kernel acknowledges it. */

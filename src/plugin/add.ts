@@ -19,6 +19,7 @@ import {
   type AttachmentRecord,
   isRecordOf,
   type OwnRecord,
+  podOf,
   type RecordedDevice,
 } from "./record.ts";
 import { DevicePorts, requireReady } from "./ready.ts";
@@ -178,11 +179,13 @@ function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
 function newRecord(call: Call, deviceId: string, { kernel }: Node, pod: Netns): OwnRecord {
   const { path, inode } = pod;
   const cookie = pod.getCookie();
+  const named = podOf(call);
   return {
     attachment: attachmentOf(call),
     deviceId,
     devices: [],
     ...(call.config.softRoce ? { softRoce: true } : {}),
+    ...(named ? { pod: named } : {}),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),

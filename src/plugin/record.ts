@@ -16,6 +16,12 @@ export interface RecordedQos {
   readonly hadGroup?: boolean;
 }
 
+/** A Kubernetes pod. */
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** An RDMA device when it was recorded: its index (1.0 has none, nor a device to be made) and its names on the host and in the pod. */
 export interface RecordedDevice {
   readonly index?: number;
@@ -48,6 +54,8 @@ export interface AttachmentRecord {
   /** The device is a Soft-RoCE device that was made for the attachment. */
   readonly softRoce?: boolean;
   readonly limits?: RecordedLimits;
+  /** For people and metrics, if the runtime named it. */
+  readonly pod?: Pod;
   readonly netns?: RecordedNetns;
   readonly bootId?: string;
   /** When it was made by the time of that boot, in microseconds; records of earlier builds lack it. */
@@ -62,6 +70,15 @@ export type OwnRecord = AttachmentRecord & { readonly attachment: Attachment };
 /** The attachment that a call is about. */
 export function attachmentOf({ environment, config }: Call): Attachment {
   return { network: config.name, containerID: environment.containerId, ifname: environment.ifname };
+}
+
+/** The names of Kubernetes' namespaces and pods: DNS subdomains (RFC 1123). */
+const KUBERNETES_NAME = /^[a-z0-9][a-z0-9.-]{0,252}$/;
+
+/** The pod of a call, which kubelet's runtimes name in CNI_ARGS. Names that Kubernetes would refuse are left out. */
+export function podOf({ environment: { args } }: Call): Pod | undefined {
+  const [namespace = "", name = ""] = [args.get("K8S_POD_NAMESPACE"), args.get("K8S_POD_NAME")];
+  return [namespace, name].every((one) => KUBERNETES_NAME.test(one)) ? { namespace, name } : undefined;
 }
 
 /** Whether a record is of an attachment, as far as it says. */
@@ -97,6 +114,7 @@ export function formatRecord(record: AttachmentRecord): string {
     devices: record.devices,
     softRoCE: record.softRoce,
     limits: record.limits,
+    pod: record.pod,
     netns: record.netns,
     bootID: record.bootId,
     bootTimeUs: record.bootTimeUs,
@@ -122,6 +140,7 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
     devices: parseDevices(raw),
     ...(raw["softRoCE"] === true ? { softRoce: true } : {}),
     ...parseLimits(raw["limits"]),
+    ...parsePod(raw["pod"]),
     ...parseNetns(raw["netns"]),
     ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
     ...(raw["bootTimeUs"] === undefined
@@ -219,6 +238,12 @@ function formatForkQos(qos: RecordedQos | undefined): { tos: number; tc: number 
 function integers(value: unknown): number[] {
   if (Array.isArray(value) && value.every(Number.isSafeInteger)) return value;
   throw new UnreadableRecord('"qos" has values other than lists of integers');
+}
+
+function parsePod(value: unknown): { pod?: Pod } {
+  if (value === undefined) return {};
+  const raw = object(value, "pod");
+  return { pod: { namespace: string(raw, "namespace"), name: string(raw, "name") } };
 }
 
 function parseNetns(value: unknown): { netns?: RecordedNetns } {

@@ -12,6 +12,7 @@ const VERIFY = blockNamed("bill-of-materials");
 const UNITS = [
   { name: "netns-mode-unit", unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { name: "vf-mac-unit", unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
+  { name: "metrics-unit", unit: "rdma-cni-metrics.timer", target: "timers.target" },
 ];
 
 /** Names of blocks, each with where it is used if not in this file. */

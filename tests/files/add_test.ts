@@ -17,6 +17,27 @@ Deno.test("ADD moves the device, records it and prints the result it got", async
   assertEquals(Math.abs(Date.now() - record.createdAt) < 60_000, true);
 });
 
+for (
+  const [what, args, pod] of [
+    ["kubelet's", "IgnoreUnknown=1;K8S_POD_NAMESPACE=team-a;K8S_POD_NAME=trainer-0.b;K8S_POD_UID=7", {
+      namespace: "team-a",
+      name: "trainer-0.b",
+    }],
+    ["those of a runtime without Kubernetes", "IgnoreUnknown=1", undefined],
+    ["a namespace without a pod", "K8S_POD_NAMESPACE=team-a", undefined],
+    ["names that Kubernetes would refuse", "K8S_POD_NAMESPACE=Team\na;K8S_POD_NAME=b", undefined],
+    ["a name that would fill the record", `K8S_POD_NAMESPACE=a;K8S_POD_NAME=${"b".repeat(254)}`, undefined],
+  ] as const
+) {
+  Deno.test(`ADD records the pod of CNI_ARGS: ${what}`, async () => {
+    using node = new TestNode();
+    await node.succeed("ADD", { variables: { CNI_ARGS: args } });
+    assertEquals(node.recorded().pod, pod);
+    await node.succeed("DEL");
+    node.assertForgotten();
+  });
+}
+
 Deno.test("the record is there before the device moves", async () => {
   using node = new TestNode();
   const seen: string[][] = [];

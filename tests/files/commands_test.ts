@@ -69,6 +69,7 @@ const KNOWN = [
   "rdma-cni netns-mode set exclusive --persist",
   "rdma-cni netns-mode set exclusive",
   "rdma-cni netns-mode",
+  "rdma-cni pods",
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
@@ -82,7 +83,9 @@ const KNOWN = [
   "rm X",
   "systemctl --failed",
   "systemctl daemon-reload; systemctl restart X",
+  "systemctl edit rdma-cni-metrics.service",
   "systemctl edit rdma-cni-vf-mac.service",
+  "systemctl start rdma-cni-metrics.timer",
   "umount X",
   "umount",
   "update-initramfs -u",
@@ -91,6 +94,7 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  "rdma-cni gc",
   "rdma-cni launcher",
   "mount it writable",
   "mount a sysfs",

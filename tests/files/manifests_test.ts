@@ -57,7 +57,8 @@ const CHECKED = [
   ]
     .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
   ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
-  ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
+  ...[".service", ".timer"].flatMap((ending) => filesIn("deployment", ending)), // tests/binary/units_test.ts
+  "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts

@@ -1,3 +1,4 @@
+import { listPortDetails } from "../../src/kernel/port_details.ts";
 import { openPorts } from "../../src/kernel/ports.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../support/assert.ts";
@@ -89,4 +90,46 @@ Deno.test("a device that has gone has no ports, one that was not there cannot be
   Deno.removeSync(device.directory, { recursive: true });
   assertEquals(ports.list(1), []);
   assertEquals(openPorts(device.root, "mlx5_2"), undefined);
+});
+
+Deno.test("the details of a port have its rate in bits, and data in bytes", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", [LINK_LOCAL]);
+  device.write("ports/1/rate", "2.5 Gb/sec (1X SDR)");
+  Deno.mkdirSync(`${device.directory}/ports/1/counters`);
+  const counters = { port_rcv_data: 1, port_xmit_data: 2 ** 62, port_rcv_packets: 3, port_xmit_packets: 4 };
+  for (const [name, value] of Object.entries(counters)) {
+    device.write(`ports/1/counters/${name}`, BigInt(value).toString());
+  }
+  const gids = [{ index: 0, gid: LINK_LOCAL, isRoceV2: false }];
+  const traffic = { rxBytes: 4, txBytes: 2 ** 64, rxPackets: 3, txPackets: 4 };
+  assertEquals(listPortDetails(device.root, "mlx5_2", 16), [{
+    ...ROCE,
+    gids,
+    bitsPerSecond: 2.5e9,
+    traffic,
+  }]);
+});
+
+Deno.test("the details of a port lack what the driver does not count, and a rate that cannot be read", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", []);
+  device.write("ports/1/rate", "unknown");
+  Deno.mkdirSync(`${device.directory}/ports/1/counters`);
+  for (const name of ["port_rcv_data", "port_xmit_data", "port_rcv_packets", "port_xmit_packets"]) {
+    device.write(`ports/1/counters/${name}`, "N/A (no PMA)");
+  }
+  assertEquals(listPortDetails(device.root, "mlx5_2", 16), [ROCE]);
+});
+
+Deno.test("the details of an InfiniBand port have its first GID", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "InfiniBand", [LINK_LOCAL, IPV4]);
+  const [port] = listPortDetails(device.root, "mlx5_2", 16);
+  assertEquals(port!.gids, [{ index: 0, gid: LINK_LOCAL, isRoceV2: false }]);
+});
+
+Deno.test("the details of a device that is not there are none", () => {
+  using device = new TestDevice();
+  device.addPort(1, "4: ACTIVE", "Ethernet", []);
+  for (const name of ["mlx5_9", "../infiniband/mlx5_2", ""]) {
+    assertEquals(listPortDetails(device.root, name, 16), []);
+  }
 });

@@ -2,8 +2,8 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { NodeKernel } from "../../kernel/kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
-import { EACCES, EPERM, messageOf, SyscallError } from "../../sys/errno.ts";
-import { CommandError } from "../errors.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { CommandError, isPermission } from "../errors.ts";
 import type { Verdict } from "../report.ts";
 
 /** The node to examine. */
@@ -81,11 +81,4 @@ function unreadable(group: Group, error: unknown): Finding {
     return problem(group, "unknown: the kernel has no RDMA subsystem", "modprobe ib_core");
   }
   return problem(group, text, known.details ?? "see the kernel log");
-}
-
-/** The refusal may be the cause of the error. */
-function isPermission(error: unknown): boolean {
-  if (error instanceof Deno.errors.PermissionDenied) return true;
-  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
-  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
 }

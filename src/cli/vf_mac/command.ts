@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "@commander-js/extra-typings"
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
+import { formatColumns } from "../table.ts";
 import { type Context, printJson } from "../terminal.ts";
 import { findPf } from "./find.ts";
 import { initVfs, NoRdmaCache } from "./init.ts";
@@ -135,7 +136,7 @@ function parseSeconds(text: string): number {
 
 /** A table with a line for each virtual function; a dash stands for a missing value. */
 export function formatTable(vfs: readonly VfStatus[]): string {
-  const rows = [
+  return formatColumns([
     HEADINGS,
     ...vfs.map((vf) => [
       vf.pf,
@@ -149,12 +150,7 @@ export function formatTable(vfs: readonly VfStatus[]): string {
       vf.nodeGuid ?? "-",
       vf.ready ? "yes" : `no: ${vf.reason}`,
     ]),
-  ];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
-  );
-  return lines.map((line) => `${line}\n`).join("");
+  ]);
 }
 
 /** On InfiniBand the GUIDs: one if node and port GUID are the same. */

@@ -1,11 +1,13 @@
 import type {
   BusDevice,
+  Counter,
   IpAddress,
   Kernel,
   Link,
   Netns,
   OpenPorts,
   Port,
+  PortDetails,
   RdmaCgroups,
   RdmaDevice,
   RdmaLimits,
@@ -47,7 +49,9 @@ export interface Device {
   /** A value for each port; what is absent the driver lacks. */
   readonly qos?: { trafficClass?: number[]; tos?: number[] };
   /** With all of their GIDs. */
-  ports: Port[];
+  ports: PortDetails[];
+  /** The hardware counters of each port; undefined where the driver has none. */
+  counters?: Counter[];
   /** Of a Soft-RoCE device: where its netdev is, and its name there. */
   readonly netdev?: { readonly space: Space; readonly name: string };
 }
@@ -282,7 +286,7 @@ function isHidden({ hiddenFrom }: Device, view: "sysfs" | "uverbs" | "netlink"):
   return hiddenFrom?.includes(view) ?? false;
 }
 
-class MemoryNetns implements Netns {
+export class MemoryNetns implements Netns {
   readonly fd = 0;
   readonly inode: number;
 
@@ -389,11 +393,8 @@ class MemoryNetns implements Netns {
   }
 
   openPorts(name: string): OpenPorts | undefined {
-    const { kernel, space } = this;
-    if (space !== kernel.host && kernel.sysfsErrno !== undefined) {
-      throw new SyscallError("mount a sysfs: fsopen", kernel.sysfsErrno);
-    }
-    const device = this.#visible().find((device) => device.name === name && !isHidden(device, "sysfs"));
+    const { kernel } = this;
+    const device = this.inSysfs(name);
     if (!device) return undefined;
     const ports = {
       list: (gidLimit: number) =>
@@ -406,6 +407,15 @@ class MemoryNetns implements Netns {
     };
     kernel.open.add(ports);
     return ports;
+  }
+
+  /** The device that a sysfs of this namespace shows under a name. */
+  inSysfs(name: string): Device | undefined {
+    const { kernel, space } = this;
+    if (space !== kernel.host && kernel.sysfsErrno !== undefined) {
+      throw new SyscallError("mount a sysfs: fsopen", kernel.sysfsErrno);
+    }
+    return this.#visible().find((device) => device.name === name && !isHidden(device, "sysfs"));
   }
 
   #find(what: string, index: number): Device {

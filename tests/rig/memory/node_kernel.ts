@@ -1,11 +1,13 @@
 import { guidOfMac, NO_MAC } from "../../../src/cli/vf_mac/mac.ts";
 import type {
+  Counter,
   FunctionDevices,
   LinkDetails,
   Netns,
   NodeKernel,
   OtherNetns,
   PhysicalFunction,
+  PortDetails,
   RdmaMode,
   RdmaNode,
   Representor,
@@ -14,7 +16,7 @@ import type {
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
 import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
-import { MemoryKernel, type Space } from "./kernel.ts";
+import { type Device, MemoryKernel, type MemoryNetns, type Space } from "./kernel.ts";
 
 const RANDOM_MAC = "8e:11:22:33:44:";
 
@@ -69,6 +71,8 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   devicesMs = 0;
   /** Whether the driver of a function lets go. */
   onUnbind: (deviceId: string) => number | void = () => {};
+  /** Runs before the counters of a device are read. */
+  onCounters: (device: Device) => void = () => {};
   readonly addressed = new Set<number>();
   readonly vdpaDevices = new Map<string, string>();
   readonly representors: (Representor & { readonly pf: string })[] = [];
@@ -204,6 +208,21 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
       ...device,
       nodeGuid: this.#guids.get(device.index) ?? 0n,
     }));
+  }
+
+  listPortDetails(netns: MemoryNetns, name: string, gidLimit: number): PortDetails[] {
+    return (netns.inSysfs(name)?.ports ?? []).map((port) => ({
+      ...port,
+      gids: port.gids.filter(({ index }) => index < gidLimit),
+      hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
+    }));
+  }
+
+  listCounters({ space }: MemoryNetns, index: number): Counter[] {
+    const device = this.devices.find((device) => device.index === index && device.space === space);
+    if (!device) return [];
+    this.onCounters(device);
+    return device.counters ?? [];
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {

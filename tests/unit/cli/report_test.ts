@@ -21,7 +21,7 @@ function print(lines: readonly Line[], hasColor: boolean): string {
   const out = (more: string) => {
     text += more;
   };
-  printVerdicts({ out, err: out, showsProgress: false, hasColor }, lines, SUMMARY);
+  printVerdicts({ out, err: out, showsProgress: false, hasColor, isClosed: false }, lines, SUMMARY);
   return text;
 }
 

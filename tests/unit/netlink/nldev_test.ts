@@ -16,6 +16,10 @@ const RES_SUMMARY_ENTRY_NAME = 17;
 const RES_SUMMARY_ENTRY_CURR = 18;
 const NETNS_MODE = 66;
 const DRIVER_DETAILS = 97;
+const STAT_HWCOUNTERS = 80;
+const STAT_HWCOUNTER_ENTRY = 81;
+const STAT_HWCOUNTER_ENTRY_NAME = 82;
+const STAT_HWCOUNTER_ENTRY_VALUE = 83;
 const PARENT_NAME = 100;
 
 interface Golden {
@@ -52,6 +56,12 @@ const GOLDEN: Golden[] = [
     name: "ask for one device",
     captured: requests.GET_DEVICE,
     ours: nldev.deviceRequest(1),
+    moreFlags: NLM_F_ACK,
+  },
+  {
+    name: "ask for counters",
+    captured: requests.GET_COUNTERS,
+    ours: nldev.countersRequest(14, 1),
     moreFlags: NLM_F_ACK,
   },
   {
@@ -184,4 +194,27 @@ Deno.test("counts of resources keep their 64 bits", () => {
     { kind: "qp", count: 2n ** 64n - 1n },
   ]);
   assertEquals(nldev.decodeResources(new Uint8Array(0)), []);
+});
+
+Deno.test("the captured counters have the driver's names", () => {
+  assertEquals(nldev.decodeCounters(decodeMessages(replies.COUNTERS)[0]!.payload), [
+    { name: "rx_write_requests", value: 14001n },
+    { name: "out_of_sequence", value: 14002n },
+    { name: "packet_seq_err", value: 14003n },
+    { name: "local_ack_timeout_err", value: 14004n },
+  ]);
+});
+
+Deno.test("counters keep their 64 bits, and a port without any has none", () => {
+  const entry = encodeAttribute(
+    STAT_HWCOUNTER_ENTRY,
+    encodeAttribute(STAT_HWCOUNTER_ENTRY_NAME, text("rx_bytes")),
+    encodeAttribute(STAT_HWCOUNTER_ENTRY_VALUE, u64(2n ** 64n - 1n)),
+  );
+  const value = 2n ** 64n - 1n;
+  assertEquals(nldev.decodeCounters(encodeAttribute(STAT_HWCOUNTERS | 0x8000, entry)), [{
+    name: "rx_bytes",
+    value,
+  }]);
+  assertEquals(nldev.decodeCounters(new Uint8Array(0)), []);
 });

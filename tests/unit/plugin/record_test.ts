@@ -75,6 +75,13 @@ Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all tha
   }
 });
 
+Deno.test("the Kubernetes pod is read as it was written", () => {
+  const record = { ...RECORD, pod: { namespace: "team-a", name: "trainer-0" } };
+  assertEquals(parseRecord(formatRecord(record), 0), record);
+  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), UnreadableRecord, '"pod" is not an object');
+  assertThrows(() => parse({ ...raw(), pod: { namespace: "team-a" } }), UnreadableRecord, '"name" is not a');
+});
+
 Deno.test("what QoS the host had is read as it was written", () => {
   for (
     const qos of [

@@ -18,6 +18,7 @@
 #include <linux/platform_device.h>
 #include <net/net_namespace.h>
 #include <rdma/ib_mad.h>
+#include <rdma/ib_pma.h>
 #include <rdma/ib_verbs.h>
 #include "compat.h"
 #ifdef CONFIG_AUXILIARY_BUS
@@ -133,6 +134,71 @@ static enum rdma_link_layer sim_get_link_layer(struct ib_device *ib, port_t port
 	return IB_LINK_LAYER_ETHERNET;
 }
 
+/* ---- Counters: fixed values, which tell the devices apart by their index ---- */
+
+static u64 counter_base(const struct ib_device *ib)
+{
+	return ib->index * 1000;
+}
+
+#if KERNEL_FROM(5, 14)
+static const struct rdma_stat_desc sim_counters[] = {
+	{ .name = "rx_write_requests" },
+	{ .name = "out_of_sequence" },
+	{ .name = "packet_seq_err" },
+	{ .name = "local_ack_timeout_err" },
+};
+#else
+static const char * const sim_counters[] = {
+	"rx_write_requests",
+	"out_of_sequence",
+	"packet_seq_err",
+	"local_ack_timeout_err",
+};
+#endif
+
+/* Up to 5.13 this is also called for the device as a whole, as port 0. */
+static struct rdma_hw_stats *sim_alloc_hw_stats(struct ib_device *ib, port_t port)
+{
+	if (!port)
+		return NULL;
+	return rdma_alloc_hw_stats_struct(sim_counters, ARRAY_SIZE(sim_counters),
+					  RDMA_HW_STATS_DEFAULT_LIFESPAN);
+}
+
+static int sim_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats, port_t port,
+			    int index)
+{
+	uint i;
+
+	for (i = 0; i < ARRAY_SIZE(sim_counters); i++)
+		stats->value[i] = counter_base(ib) + i + 1;
+	return ARRAY_SIZE(sim_counters);
+}
+
+/* What "counters" in sysfs is made of: ib_core asks the driver as a subnet manager would. */
+static int sim_process_mad(struct ib_device *ib, int flags, port_t port, const struct ib_wc *wc,
+			   const struct ib_grh *grh, const struct ib_mad *in, struct ib_mad *out,
+			   size_t *out_size, u16 *out_pkey_index)
+{
+	void *answer = out->data + 40; /* in struct ib_pma_mad */
+
+	memset(out, 0, sizeof(*out));
+	if (in->mad_hdr.attr_id == IB_PMA_CLASS_PORT_INFO) {
+		struct ib_class_port_info *info = answer;
+
+		info->capability_mask = IB_PMA_CLASS_CAP_EXT_WIDTH;
+	} else if (in->mad_hdr.attr_id == IB_PMA_PORT_COUNTERS_EXT) {
+		struct ib_pma_portcounters_ext *counters = answer;
+
+		counters->port_rcv_data = cpu_to_be64(counter_base(ib) + 101);
+		counters->port_xmit_data = cpu_to_be64(counter_base(ib) + 102);
+		counters->port_rcv_packets = cpu_to_be64(counter_base(ib) + 103);
+		counters->port_xmit_packets = cpu_to_be64(counter_base(ib) + 104);
+	}
+	return IB_MAD_RESULT_SUCCESS | IB_MAD_RESULT_REPLY;
+}
+
 static int sim_alloc_ucontext(struct ib_ucontext *context, struct ib_udata *udata)
 {
 	return 0;
@@ -167,6 +233,13 @@ static const struct ib_device_ops sim_ops = {
 	.query_pkey = sim_query_pkey,
 	.get_port_immutable = sim_get_port_immutable,
 	.get_link_layer = sim_get_link_layer,
+#if KERNEL_FROM(5, 14)
+	.alloc_hw_port_stats = sim_alloc_hw_stats,
+#else
+	.alloc_hw_stats = sim_alloc_hw_stats,
+#endif
+	.get_hw_stats = sim_get_hw_stats,
+	.process_mad = sim_process_mad,
 	.alloc_ucontext = sim_alloc_ucontext,
 	.dealloc_ucontext = sim_dealloc_ucontext,
 	.alloc_pd = sim_alloc_pd,

@@ -1,0 +1,85 @@
+/** What `pods` does: reads, and prints or writes what it found, once or again and again. */
+import type { NodeKernel } from "../../kernel/kernel.ts";
+import type { State } from "../../plugin/state.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { replaceFile } from "../../sys/files.ts";
+import { CommandError, ExitCode } from "../errors.ts";
+import { formatJson, type Terminal } from "../terminal.ts";
+import { collect, type Collected } from "./collect.ts";
+import { formatMetrics } from "./prometheus.ts";
+import { formatDevices } from "./table.ts";
+
+export const FORMATS = ["table", "wide", "json", "prometheus"] as const;
+
+/** node-exporter's textfile collector reads files whose names end so. */
+export const METRICS_FILE = "rdma.prom";
+
+interface Options {
+  readonly format: typeof FORMATS[number];
+  /** The directory to write metrics to; then nothing is printed. */
+  readonly textfile: string | undefined;
+  /** Milliseconds between one reading and the next; undefined to read once. */
+  readonly watchMs: number | undefined;
+}
+
+const CLEAR_SCREEN = "\x1b[H\x1b[J";
+
+/**
+ * Shows which pod has which RDMA device. With `watchMs` it returns when nobody reads the output any more.
+ *
+ * @throws {CommandError} without the rights to read, or if the metrics cannot be written
+ */
+export async function showPods(
+  node: { readonly kernel: NodeKernel; readonly state: State },
+  terminal: Terminal,
+  { format, textfile, watchMs }: Options,
+): Promise<ExitCode> {
+  for (;;) {
+    const found = collect(node.kernel, node.state);
+    if (watchMs !== undefined && terminal.hasColor && textfile === undefined) terminal.out(CLEAR_SCREEN);
+    if (textfile === undefined) terminal.out(formatAs(format, found));
+    else writeMetrics(textfile, found);
+    const exitCode = report(terminal, found);
+    if (watchMs === undefined || terminal.isClosed) return exitCode;
+    await node.kernel.delay(watchMs);
+  }
+}
+
+function formatAs(format: Options["format"], found: Collected): string {
+  switch (format) {
+    case "json":
+      return formatJson(found.devices.map((device) => ({
+        ...device,
+        createdAt: new Date(device.createdAt).toISOString(),
+      })));
+    case "prometheus":
+      return formatMetrics(found);
+    default:
+      return formatDevices(found.devices, format === "wide");
+  }
+}
+
+/** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
+function writeMetrics(directory: string, found: Collected): void {
+  const path = `${directory}/${METRICS_FILE}`;
+  try {
+    replaceFile(path, formatMetrics(found), 0o644);
+  } catch (cause) {
+    throw new CommandError(
+      `Cannot write ${JSON.stringify(path)}: ${messageOf(cause)}`,
+      "Name the directory that node-exporter has in --collector.textfile.directory.",
+      undefined,
+      { cause },
+    );
+  }
+}
+
+/** Says what is not as it should be. */
+function report(terminal: Terminal, { devices, faults }: Collected): ExitCode {
+  const odd = devices.filter(({ status }) => status !== "present");
+  for (const fault of faults) terminal.err(`${fault}\n`);
+  for (const { record, status, advice } of odd) {
+    if (advice) terminal.err(`${record} is ${status}: ${advice}\n`);
+  }
+  return odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial;
+}

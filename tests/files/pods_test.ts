@@ -1,0 +1,373 @@
+// `pods` on a kernel in memory, with real records.
+import { collect, type PodDevice } from "../../src/cli/pods/collect.ts";
+import { showPods } from "../../src/cli/pods/show.ts";
+import { CommandError } from "../../src/cli/errors.ts";
+import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
+import { State } from "../../src/plugin/state.ts";
+import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
+
+const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
+const LINK_LOCAL = "fe80:0000:0000:0000:0203:00ff:fe00:4852";
+const LINK = { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() };
+const BASE = { format: "table", textfile: undefined, watchMs: undefined } as const;
+
+interface PlacedPod {
+  readonly space: Space;
+  readonly device: Device;
+  readonly file: string;
+}
+
+/** A node with pods, whose records are files in a temporary directory. */
+class PodsNode implements Disposable {
+  readonly kernel = new MemoryNodeKernel();
+  readonly directory = Deno.makeTempDirSync();
+  readonly state = new State(this.directory);
+  readonly terminal = new TestTerminal();
+
+  /** Puts a pod with a device onto the node, which is called mlx5_0 there. */
+  addPod(number: number, more: Partial<AttachmentRecord> = {}, device: Partial<Device> = {}): PlacedPod {
+    const deviceId = `0000:3b:0${number >> 3}.${number & 7}`;
+    const path = `/run/netns/pod${number}`;
+    const space = this.kernel.addNetns(path);
+    space.links.set("net1", LINK);
+    space.addresses = new Map([[2, [
+      { text: LINK_LOCAL, gid: LINK_LOCAL },
+      { text: "10.0.0.2", gid: GID },
+    ]]]);
+    this.kernel.addFunction(deviceId);
+    const index = number + 2;
+    const placed = this.kernel.addDevice(deviceId, index, {
+      name: "mlx5_0",
+      space,
+      resources: [{ kind: "qp", count: 3n }, { kind: "mr", count: 4n }],
+      counters: [{ name: "out_of_sequence", value: BigInt(index * 1000 + 2) }],
+      ports: [{
+        ...PORT,
+        bitsPerSecond: 1e11,
+        traffic: { rxBytes: 400, txBytes: 800, rxPackets: 1, txPackets: 2 },
+        gids: [
+          { index: 0, gid: LINK_LOCAL, isRoceV2: false },
+          { index: 1, gid: LINK_LOCAL, isRoceV2: true },
+          { index: 2, gid: GID, isRoceV2: false },
+          { index: 3, gid: GID, isRoceV2: true },
+        ],
+      }],
+      ...device,
+    });
+    const attachment = { network: "net", containerID: `container${number}`, ifname: "net1" };
+    const record = {
+      attachment,
+      deviceId,
+      devices: [{ index, hostName: `mlx5_${index}`, podName: "mlx5_0" }],
+      pod: { namespace: "team-a", name: `trainer-${number}` },
+      netns: { path, inode: space.inode, cookie: space.cookie! },
+      bootId: "boot-1",
+      createdAt: Date.UTC(2026, 0, 1),
+      ...more,
+    };
+    const file = this.state.fileOf(attachment);
+    this.write(file, formatRecord(record));
+    return { space, device: placed, file };
+  }
+
+  write(file: string, text: string): void {
+    Deno.writeTextFileSync(`${this.directory}/${file}`, text);
+  }
+
+  /** The pod ends as it does in Kubernetes: the device goes home, the record is removed, the namespace goes. */
+  endPod({ space, file }: PlacedPod): void {
+    this.kernel.endNetns(space);
+    this.state.remove(file);
+    for (const [path, one] of this.kernel.paths) if (one === space) this.kernel.paths.delete(path);
+  }
+
+  statuses(): [record: string, status: string][] {
+    return collect(this.kernel, this.state).devices.map(({ record, status }) => [record, status]);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+    assertEquals(this.kernel.open.size, 0, "a namespace or a lock was left open");
+  }
+}
+
+Deno.test("pods: two pods whose devices have one name are told apart, with all values of each", () => {
+  using node = new PodsNode();
+  node.kernel.namesPerNetns = true;
+  for (const number of [0, 1]) node.addPod(number);
+  const wanted = (number: number): PodDevice => ({
+    record: `net-container${number}-net1`,
+    namespace: "team-a",
+    pod: `trainer-${number}`,
+    containerId: `container${number}`,
+    interface: "net1",
+    network: "net",
+    deviceId: `0000:3b:00.${number}`,
+    device: "mlx5_0",
+    hostDevice: `mlx5_${number + 2}`,
+    status: "present",
+    createdAt: Date.UTC(2026, 0, 1),
+    resources: { qp: 3, mr: 4 },
+    ports: [{
+      number: 1,
+      state: "4: ACTIVE",
+      bitsPerSecond: 1e11,
+      gid: { index: 3, gid: GID },
+      traffic: { rxBytes: 400, txBytes: 800, rxPackets: 1, txPackets: 2 },
+      counters: { out_of_sequence: (number + 2) * 1000 + 2 },
+    }],
+  });
+  assertEquals(collect(node.kernel, node.state), { devices: [wanted(0), wanted(1)], faults: [] });
+});
+
+Deno.test("pods: without another address the link-local GID stands for the interface, and none without an interface", () => {
+  using node = new PodsNode();
+  const { space } = node.addPod(0);
+  const gid = () => collect(node.kernel, node.state).devices[0]!.ports[0]!.gid;
+  space.addresses!.get(2)!.pop();
+  assertEquals(gid(), { index: 1, gid: LINK_LOCAL });
+  space.links.clear();
+  assertEquals(gid(), undefined);
+});
+
+Deno.test("pods: a GID that is far back in a large table is found", () => {
+  using node = new PodsNode();
+  const { device } = node.addPod(0);
+  const [port] = device.ports as [Device["ports"][number]];
+  device.ports = [{ ...port, gids: [{ index: 200, gid: GID, isRoceV2: true }] }];
+  assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 200, gid: GID });
+});
+
+Deno.test("pods: on InfiniBand the first GID is shown", () => {
+  using node = new PodsNode();
+  const first = { index: 0, gid: LINK_LOCAL, isRoceV2: false };
+  node.addPod(0, {}, { ports: [{ ...PORT, isRoce: false, gids: [first] }] });
+  assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 0, gid: LINK_LOCAL });
+});
+
+Deno.test("pods: a record whose namespace has gone or that is from before a reboot is stale, with advice", async () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  const gone = node.addPod(1);
+  node.kernel.endNetns(gone.space);
+  node.kernel.paths.delete("/run/netns/pod1");
+  node.addPod(2, { bootId: "boot-0" });
+  const exitCode = await showPods(node, node.terminal, BASE);
+  assertEquals(exitCode, 3);
+  assertEquals(node.statuses(), [
+    ["net-container0-net1", "present"],
+    ["net-container1-net1", "stale"],
+    ["net-container2-net1", "stale"],
+  ]);
+  assertEquals(
+    node.terminal.stderr,
+    "net-container1-net1 is stale: rdma-cni gc\nnet-container2-net1 is stale: rdma-cni gc\n",
+  );
+  assertEquals(node.terminal.stdout.match(/ stale /g)?.length, 2);
+});
+
+Deno.test("pods: a namespace that has lost its path but is held is found", () => {
+  using node = new PodsNode();
+  const { space } = node.addPod(0);
+  node.kernel.paths.delete("/run/netns/pod0");
+  node.kernel.held.set("/proc/42/ns/net", space);
+  assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
+});
+
+Deno.test("pods: a device that is not in its pod is missing", async () => {
+  using node = new PodsNode();
+  const { device } = node.addPod(0);
+  node.kernel.place(device, node.kernel.host);
+  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertMatch(node.terminal.stderr, /^net-container0-net1 is missing: delete the pod/);
+});
+
+Deno.test("pods: a device that the pod has renamed is found by its index and shown by its name", () => {
+  using node = new PodsNode();
+  node.addPod(0).device.name = "rdma0";
+  assertEquals(collect(node.kernel, node.state).devices.map(({ device }) => device), ["rdma0"]);
+});
+
+Deno.test("pods: records of the Go plugin are shown, with what their file's name says", () => {
+  using node = new PodsNode();
+  const { file } = node.addPod(0);
+  const id = "5d".repeat(32);
+  const record = JSON.stringify({
+    version: "1.0",
+    deviceID: "0000:3b:00.0",
+    sandboxRdmaDevName: "mlx5_2",
+    containerRdmaDevName: "mlx5_0",
+  });
+  node.state.remove(file);
+  node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get("/run/netns/pod0")!);
+  node.write(`my-net-${id}-net1`, record);
+  const [found] = collect(node.kernel, node.state).devices;
+  const { network, containerId, interface: ifname, device, status } = found!;
+  assertEquals([network, containerId, ifname, device, status], ["my-net", id, "net1", "mlx5_0", "present"]);
+});
+
+Deno.test("pods: files that are no records are named, and the others shown", async () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  node.write("other", "{");
+  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertMatch(node.terminal.stderr, /^Cannot use record ".*\/other": it is not JSON\n$/);
+  assertMatch(node.terminal.stdout, /team-a\/trainer-0 /);
+});
+
+Deno.test("pods: one that ends between the list of the records and the look at its device is no error", () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  const ending = node.addPod(1);
+  const { openNetns } = node.kernel;
+  node.kernel.openNetns = (path) => {
+    if (path === "/run/netns/pod1") node.endPod(ending);
+    return openNetns.call(node.kernel, path);
+  };
+  assertEquals(collect(node.kernel, node.state).devices.map(({ record }) => record), ["net-container0-net1"]);
+});
+
+Deno.test("pods: one whose device leaves while it is read is no error", () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  const ending = node.addPod(1);
+  node.kernel.onCounters = (device) => {
+    if (device === ending.device) node.endPod(ending);
+  };
+  const { devices, faults } = collect(node.kernel, node.state);
+  assertEquals([devices.map(({ record }) => record), faults], [["net-container0-net1"], []]);
+});
+
+Deno.test("pods: a DEL that is at work is waited for before a device is called missing", () => {
+  using node = new PodsNode();
+  const ending = node.addPod(0);
+  node.kernel.place(ending.device, node.kernel.host);
+  node.kernel.locked.add(node.directory);
+  node.kernel.onSleep = () => {
+    node.endPod(ending);
+    node.kernel.locked.delete(node.directory);
+  };
+  assertEquals(collect(node.kernel, node.state), { devices: [], faults: [] });
+});
+
+Deno.test("pods: a call that holds the lock for long keeps nothing from being shown", () => {
+  using node = new PodsNode();
+  const { device } = node.addPod(0);
+  node.kernel.place(device, node.kernel.host);
+  node.kernel.locked.add(node.directory);
+  assertEquals(node.statuses(), [["net-container0-net1", "missing"]]);
+  assert(node.kernel.sleptMs < 10_000);
+});
+
+Deno.test("pods: where all is as recorded no lock is taken", () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  node.kernel.tryLock = () => {
+    throw new Error("locked");
+  };
+  assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
+});
+
+Deno.test("pods: what cannot be read of one device is named, and the others are shown", async () => {
+  using node = new PodsNode();
+  const { device } = node.addPod(0);
+  node.addPod(1);
+  node.kernel.onCounters = (one) => {
+    if (one === device) throw new NetlinkError("ask for the counters", EIO);
+  };
+  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertEquals(node.statuses(), [
+    ["net-container0-net1", "unknown"],
+    ["net-container1-net1", "present"],
+  ]);
+  assertMatch(
+    node.terminal.stderr,
+    /^Cannot read all of RDMA device "mlx5_0" \(net-container0-net1\): .*ask for the counters/,
+  );
+});
+
+for (
+  const [what, refuse] of [
+    ["to open a pod's namespace", (node: PodsNode) => {
+      node.kernel.openNetns = () => {
+        throw new SyscallError('open "/run/netns/pod0"', EPERM);
+      };
+    }],
+    ["to mount a sysfs of it", (node: PodsNode) => {
+      node.kernel.sysfsErrno = EPERM;
+    }],
+  ] as const
+) {
+  Deno.test(`pods: the error for want of the right ${what} says which`, () => {
+    using node = new PodsNode();
+    node.addPod(0);
+    refuse(node);
+    const error = assertThrows(() => collect(node.kernel, node.state), CommandError, "EPERM");
+    assertMatch(error.advice!, /CAP_SYS_ADMIN/);
+  });
+}
+
+Deno.test("pods: no record and no state directory are an empty table", async () => {
+  using node = new PodsNode();
+  assertEquals(await showPods(node, node.terminal, BASE), 0);
+  assertEquals(node.terminal.stdout.trim().split("\n").length, 1);
+  const state = new State(`${node.directory}/none`);
+  assertEquals(collect(node.kernel, state), { devices: [], faults: [] });
+});
+
+Deno.test("pods: JSON has the time as text", async () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  assertEquals(await showPods(node, node.terminal, { ...BASE, format: "json" }), 0);
+  const [{ createdAt, pod, ports: [port] }] = JSON.parse(node.terminal.stdout);
+  assertEquals([createdAt, pod, port.traffic.rxBytes], ["2026-01-01T00:00:00.000Z", "trainer-0", 400]);
+});
+
+Deno.test("pods: --textfile replaces the file of metrics, which everybody can read, and prints nothing", async () => {
+  using node = new PodsNode();
+  const textfile = `${node.directory}/.metrics`; // hidden: it is no record
+  Deno.mkdirSync(textfile);
+  Deno.writeTextFileSync(`${textfile}/rdma.prom`, "old");
+  node.addPod(0);
+  assertEquals(await showPods(node, node.terminal, { ...BASE, textfile }), 0);
+  assertEquals([...Deno.readDirSync(textfile)].map(({ name }) => name), ["rdma.prom"]);
+  assertEquals(Deno.statSync(`${textfile}/rdma.prom`).mode! & 0o777, 0o644);
+  const text = Deno.readTextFileSync(`${textfile}/rdma.prom`);
+  await showPods(node, node.terminal, { ...BASE, format: "prometheus" });
+  assertEquals(text, node.terminal.stdout);
+  await assertRejects(
+    () => showPods(node, node.terminal, { ...BASE, textfile: `${node.directory}/none` }),
+    CommandError,
+    "Cannot write",
+  );
+});
+
+Deno.test("pods: --watch reads again until nobody reads the output any more", async () => {
+  using node = new PodsNode();
+  const pod = node.addPod(0);
+  const delays: number[] = [];
+  node.kernel.delay = (milliseconds) => {
+    delays.push(milliseconds);
+    if (delays.length === 1) node.endPod(pod);
+    else node.terminal.isClosed = true;
+    return Promise.resolve();
+  };
+  assertEquals(await showPods(node, node.terminal, { ...BASE, watchMs: 500 }), 0);
+  assertEquals(delays, [500, 500]);
+  assertEquals(node.terminal.stdout.match(/^POD/gm)?.length, 3);
+  assertEquals(node.terminal.stdout.match(/^team-a/gm)?.length, 1);
+});
+
+Deno.test("pods: 128 pods are read and formatted in less than a second", () => {
+  using node = new PodsNode();
+  for (let number = 0; number < 128; number++) node.addPod(number);
+  const begin = performance.now();
+  assertEquals(node.statuses().filter(([, status]) => status === "present").length, 128);
+  const elapsed = performance.now() - begin;
+  assert(elapsed < 1000, `${elapsed} ms`);
+});

@@ -1,0 +1,80 @@
+import type { PodDevice, PodPort } from "../../../../src/cli/pods/collect.ts";
+import { formatDevices } from "../../../../src/cli/pods/table.ts";
+import { assertEquals } from "../../../support/assert.ts";
+
+const PORT: PodPort = { number: 1, state: "4: ACTIVE", counters: {} };
+
+const device = (more: Partial<PodDevice>): PodDevice => ({
+  record: "net-container1-net1",
+  deviceId: "0000:3b:00.2",
+  device: "mlx5_0",
+  hostDevice: "mlx5_2",
+  status: "present",
+  createdAt: Date.now(),
+  resources: {},
+  ports: [PORT],
+  ...more,
+});
+
+/** The cells of a table, which are two blanks apart. */
+function cells(devices: readonly PodDevice[], isWide = false): string[][] {
+  return formatDevices(devices, isWide).trimEnd().split("\n").map((line) => line.trim().split(/ {2,}/));
+}
+
+Deno.test("pods: a table has a line for each port, with dashes for what is not known", () => {
+  const full = device({
+    namespace: "team-a",
+    pod: "trainer-0",
+    containerId: "5d1f0c3b9a7e4c55aa",
+    interface: "net1",
+    network: "roce",
+    createdAt: Date.now() - 3 * 86_400_000 - 1000,
+    ports: [{
+      ...PORT,
+      bitsPerSecond: 2.5e9,
+      gid: { index: 3, gid: "0000:0000:0000:0000:0000:ffff:0a00:0102" },
+    }, {
+      ...PORT,
+      number: 2,
+      state: "1: DOWN",
+      gid: { index: 0, gid: "fe80:0000:0000:0000:0203:00ff:fe00:4852" },
+    }],
+  });
+  const [headings, ...lines] = cells([full, device({ status: "stale", ports: [] })]);
+  assertEquals(headings, [
+    ...["POD", "CONTAINER", "INTERFACE", "NETWORK", "DEVICE ID", "DEVICE", "ON HOST", "STATE", "RATE", "GID"],
+    "AGE",
+  ]);
+  const known = ["team-a/trainer-0", "5d1f0c3b9a7e", "net1", "roce", "0000:3b:00.2"];
+  assertEquals(lines, [
+    [...known, "mlx5_0/1", "mlx5_2", "ACTIVE", "2.5 Gb/s", "3: ::ffff:10.0.1.2", "3d"],
+    [...known, "mlx5_0/2", "mlx5_2", "DOWN", "-", "0: fe80:0:0:0:203:ff:fe00:4852", "3d"],
+    ["-", "-", "-", "-", "0000:3b:00.2", "mlx5_0", "mlx5_2", "stale", "-", "-", "0s"],
+  ]);
+});
+
+for (const [seconds, age] of [[59, "59s"], [60, "1m"], [3599, "59m"], [7200, "2h"], [-5, "0s"]] as const) {
+  Deno.test(`pods: an age of ${seconds} seconds is ${age}`, () => {
+    assertEquals(cells([device({ createdAt: Date.now() - seconds * 1000 - 100 })])[1]!.at(-1), age);
+  });
+}
+
+Deno.test("pods: the wide table has traffic, resources, and the errors that were counted", () => {
+  const wide = device({
+    resources: { qp: 3, cq: 4, mr: 0 },
+    ports: [{
+      ...PORT,
+      traffic: { rxBytes: 400, txBytes: 800, rxPackets: 1, txPackets: 2 },
+      counters: { rx_write_requests: 9, out_of_sequence: 7, packet_seq_err: 0, roce_adp_retrans: 1 },
+    }],
+  });
+  const [headings, ...lines] = cells([wide, device({ status: "missing", ports: [] }), device({})], true);
+  assertEquals(headings!.slice(11), [
+    ...["RX BYTES", "TX BYTES", "RX PACKETS", "TX PACKETS", "QP", "CQ", "MR", "PD", "ERRORS"],
+  ]);
+  assertEquals(lines.map((line) => line.slice(11)), [
+    ["400", "800", "1", "2", "3", "4", "0", "-", "out_of_sequence=7 roce_adp_retrans=1"],
+    ["-", "-", "-", "-", "-", "-", "-", "-", "-"],
+    ["-", "-", "-", "-", "-", "-", "-", "-", "none"],
+  ]);
+});

@@ -1,0 +1,227 @@
+// Which pod has which RDMA device: what `pods` prints, compared with what iproute2 and the test module say.
+import assert from "node:assert/strict";
+import type { PodDevice } from "../../../src/cli/pods/collect.ts";
+import { assertQuiet, assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
+import {
+  addNetns,
+  type CompleteFunction,
+  deleteNetns,
+  HOLD_CONTEXT,
+  INSTALLED_PLUGIN,
+  netdevToNetns,
+  netnsPath,
+  type PluginCall,
+  rdmaDevices,
+  setSimParameter,
+  sh,
+  shOk,
+  startBackground,
+  until,
+  vf,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
+import { VmRig } from "../../rig/vm/guest/rig.ts";
+
+const { hasNamesPerNetns } = new VmRig();
+
+/** A pod with an interface that has an address, and the attachment that gives it the function's RDMA device. */
+async function addPod(name: string, one: CompleteFunction, address: string) {
+  const { deviceId, rdmaDevice } = one;
+  await addNetns(name);
+  await netdevToNetns(one.netdev, name, "net1");
+  await shOk(`ip -n ${name} address add ${address}/24 dev net1`);
+  const gid = gidOf(address);
+  const gids = `/sys/class/infiniband/${rdmaDevice}/ports/1/gids`;
+  await until("the GID table has the address", async () => (await sh(`grep -x ${gid} ${gids}/*`)).code === 0);
+  const call: Partial<PluginCall> = {
+    netns: name,
+    containerId: `container-${name}`,
+    args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=team-a;K8S_POD_NAME=${name}-0`,
+    config: config({ deviceID: deviceId, ...(hasNamesPerNetns ? { rdmaDeviceName: "mlx5_0" } : {}) }),
+  };
+  const pair = attachment(deviceId, call);
+  assertResult(await pair.add());
+  const [device] = await rdmaDevices(name);
+  return { ...one, name, pair, index: device!.index, podDevice: device!.name };
+}
+
+function gidOf(address: string): string {
+  const [a, b, c, d] = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return `0000:0000:0000:0000:0000:ffff:${a}${b}:${c}${d}`;
+}
+
+async function pods(words = "--json"): Promise<{ code: number; devices: PodDevice[]; stderr: string }> {
+  const { code, stdout, stderr } = await rdmaCni(`pods ${words}`);
+  return { code, devices: stdout === "" ? [] : JSON.parse(stdout), stderr };
+}
+
+/** What iproute2 says of the counters of a pod's device. */
+async function countersOf({ name, podDevice }: { name: string; podDevice: string }) {
+  const [link] = JSON.parse(
+    await shOk(`nsenter --net=${netnsPath(name)} rdma -j statistic show link ${podDevice}/1`),
+  );
+  const { ifindex: _, ifname: __, port: ___, ...counters } = link;
+  return counters;
+}
+
+vmCase(
+  "pods: two pods: names, GIDs, counters, traffic and resources are those of each one's device",
+  async () => {
+    const placed = [
+      await addPod("pod", vf(0), "10.0.0.2"),
+      await addPod("other", vf(1), "10.0.0.3"),
+    ];
+    const [first, second] = placed as [typeof placed[0], typeof placed[0]];
+    assert.equal(first.podDevice === second.podDevice, hasNamesPerNetns);
+    const uverbs = await shOk(`ls /sys/bus/pci/devices/${first.deviceId}/infiniband_verbs`);
+    await startBackground(
+      `exec nsenter --net=${netnsPath("pod")} '${HOLD_CONTEXT}' /dev/infiniband/${uverbs.split("\n")[0]}`,
+      "held",
+    );
+    const mounts = Deno.readTextFileSync("/proc/self/mountinfo");
+
+    const { code, devices, stderr } = await pods();
+    assert.deepEqual([code, stderr, devices.length], [0, "", 2]);
+    for (const { name, deviceId, rdmaDevice, index, podDevice } of placed) {
+      const found = devices.find(({ pod }) => pod === `${name}-0`)!;
+      const address = name === "pod" ? "10.0.0.2" : "10.0.0.3";
+      const { createdAt, resources, ports: [port], ...facts } = found;
+      assert.deepEqual(facts, {
+        record: `net-container-${name}-net1`,
+        namespace: "team-a",
+        pod: `${name}-0`,
+        containerId: `container-${name}`,
+        interface: "net1",
+        network: "net",
+        deviceId,
+        device: podDevice,
+        hostDevice: rdmaDevice,
+        status: "present",
+      });
+      assert.ok(Math.abs(Date.parse(`${createdAt}`) - Date.now()) < 60_000);
+      const held = name === "pod" ? 1 : 0;
+      assert.deepEqual([resources["ctx"], resources["pd"], resources["qp"]], [held, held, 0]);
+      const { gid, ...values } = port!;
+      assert.equal(gid?.gid, gidOf(address));
+      const base = index * 1000;
+      assert.deepEqual(values, {
+        number: 1,
+        state: "4: ACTIVE",
+        bitsPerSecond: 1e11,
+        traffic: {
+          rxBytes: 4 * (base + 101),
+          txBytes: 4 * (base + 102),
+          rxPackets: base + 103,
+          txPackets: base + 104,
+        },
+        counters: {
+          rx_write_requests: base + 1,
+          out_of_sequence: base + 2,
+          packet_seq_err: base + 3,
+          local_ack_timeout_err: base + 4,
+        },
+      });
+      assert.deepEqual(values.counters, await countersOf({ name, podDevice }));
+    }
+
+    const table = await rdmaCni("pods -o wide");
+    for (const { name, index } of placed) {
+      assert.match(
+        table.stdout,
+        new RegExp(`^team-a/${name}-0 .* ACTIVE +100 Gb/s .* out_of_sequence=${index}002 `, "m"),
+      );
+    }
+    const labels = `namespace="team-a",pod="other-0",container_id="container-other",interface="net1",` +
+      `device="${second.podDevice}",port="1"`;
+    await shOk("mkdir /run/textfile");
+    assert.deepEqual(await rdmaCni("pods --textfile /run/textfile"), { code: 0, stdout: "", stderr: "" });
+    const metrics = await shOk("cat /run/textfile/rdma.prom");
+    await shOk("rm -r /run/textfile");
+    assert.equal(metrics.split("\n").at(-1), "# EOF");
+    for (
+      const sample of [
+        `rdma_port_receive_bytes_total{${labels}} ${4 * (second.index * 1000 + 101)}`,
+        `rdma_port_hw_counter{${labels},counter="packet_seq_err"} ${second.index * 1000 + 3}`,
+        `rdma_port_state_id{${labels}} 4`,
+        'rdma_devices{status="present"} 2',
+      ]
+    ) assert.ok(metrics.split("\n").includes(sample), `${sample}\n${metrics}`);
+
+    setSimParameter("port_state", 1);
+    assert.deepEqual((await pods()).devices.map(({ ports }) => ports[0]!.state), ["1: DOWN", "1: DOWN"]);
+    setSimParameter("port_state", 4);
+
+    // Nothing was changed, and nothing keeps the namespaces alive.
+    assert.equal(Deno.readTextFileSync("/proc/self/mountinfo"), mounts);
+    for (const { name, podDevice } of placed) {
+      assert.deepEqual((await rdmaDevices(name)).map(({ name }) => name), [podDevice]);
+      assert.equal(await shOk(`ip netns pids ${name} | wc -l`), name === "pod" ? "1" : "0");
+    }
+    assertQuiet(await second.pair.del());
+    await deleteNetns("other");
+    assert.deepEqual((await pods()).devices.map(({ pod }) => pod), ["pod-0"]);
+    assertQuiet(await first.pair.del());
+    assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
+  },
+);
+
+vmCase("pods: a record whose namespace has gone is stale, with advice, until it is removed", async () => {
+  const { pair } = await addPod("pod", vf(0), "10.0.0.2");
+  await deleteNetns("pod");
+  const { code, devices, stderr } = await pods();
+  assert.deepEqual([code, devices.map(({ status }) => status)], [3, ["stale"]]);
+  assert.equal(stderr, "net-container-pod-net1 is stale: rdma-cni gc\n");
+  assert.deepEqual(records(), ["net-container-pod-net1"]);
+  assertQuiet(await pair.del({ netns: "" }));
+  assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
+});
+
+vmCase("pods: pods that come and go while they are read are no error", async () => {
+  await addPod("pod", vf(0), "10.0.0.2");
+  const other = vf(1);
+  await addNetns("other");
+  const pair = attachment(other.deviceId, { netns: "other", containerId: "container-other" });
+  let isOver = false;
+  const changing = (async () => {
+    let rounds = 0;
+    for (; !isOver; rounds++) {
+      assertResult(await pair.add());
+      assertQuiet(await pair.del());
+    }
+    return rounds;
+  })();
+  const seen = new Set<number>();
+  let rounds = 0;
+  try {
+    for (let round = 0; round < 8; round++) {
+      const { code, devices, stderr } = await pods();
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.deepEqual([...new Set(devices.map(({ status, ports }) => `${status} ${ports.length}`))], [
+        "present 1",
+      ]);
+      seen.add(devices.length);
+    }
+  } finally {
+    isOver = true;
+    rounds = await changing;
+  }
+  assert.ok(rounds > 1 && [...seen].every((count) => count === 1 || count === 2), `${rounds} ${[...seen]}`);
+  return { rounds, seen: [...seen] };
+});
+
+vmCase("pods: without the rights to enter a pod's namespace it says which", async () => {
+  const { pair } = await addPod("pod", vf(0), "10.0.0.2");
+  const drop = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
+  const { code, stdout, stderr } = await sh(`${drop} ${INSTALLED_PLUGIN} pods`);
+  assert.deepEqual([code, stdout], [1, ""]);
+  assert.match(stderr, /EPERM.*\n.*CAP_SYS_ADMIN/);
+  assertQuiet(await pair.del());
+});
+
+vmCase("pods: a reader that has ended ends --watch", async () => {
+  const { code, stdout } = await sh(
+    `timeout 20 ${INSTALLED_PLUGIN} pods --watch 0.1 | head -n 1; echo ended`,
+  );
+  assert.deepEqual([code, stdout.split("\n").at(-2)], [0, "ended"]);
+});
