@@ -2,7 +2,8 @@ import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
-import { type Node, takeLock } from "./node.ts";
+import { takeLock } from "./lock.ts";
+import type { Node } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
 import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
 
@@ -12,12 +13,13 @@ import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
  *
  * @throws {CniError} code 120 with all failures
  */
-export function gc({ config, log }: Call, node: Node): void {
-  const { kernel, state } = node;
+export function gc(call: Call, node: Node): void {
+  const { config, log } = call;
+  const { state } = node;
   const { validAttachments, name: network } = config;
   if (!validAttachments) return log.warning('No "cni.dev/valid-attachments": nothing is collected');
   if (!state.exists()) return;
-  using _lock = takeLock(kernel, state.directory);
+  using _lock = takeLock(call, node);
   state.removeLeftovers();
   const valid = new Set(
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
