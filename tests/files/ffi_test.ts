@@ -55,8 +55,9 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     return Math.trunc((Number(time[0]) + Number(time[1]) / 1e9 - uptime) / 10);
   },
   abs: () => {
-    const abs = libc().abs as Deno.PointerObject<Deno.ForeignFunction>;
-    return Number(new Deno.UnsafeFnPointer(abs, { parameters: ["i32"], result: "i32" }).call(-3)) - 3;
+    const declaration = { parameters: ["i32"], result: "i32" } as const;
+    const abs = libc().abs as Deno.PointerObject<typeof declaration>;
+    return new Deno.UnsafeFnPointer(abs, declaration).call(-3) - 3;
   },
   setitimer: () => {
     const before = new BigInt64Array(4);

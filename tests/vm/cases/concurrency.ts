@@ -11,7 +11,6 @@ import {
   config,
   readRecord,
   records,
-  STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
@@ -21,12 +20,12 @@ import {
   setSimParameter,
   sf,
   shOk,
-  startBackground,
   startPlugin,
   until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { holdLock, lineUp } from "../../rig/vm/guest/lock.ts";
 
 const FILE = "net-container1-net1";
 
@@ -87,15 +86,6 @@ vmCase("concurrency: a device that another program takes out of the pod while AD
   assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });
 
-/** A program that is not the plugin takes the lock and keeps it. */
-async function holdLock(): Promise<Deno.ChildProcess> {
-  await shOk(`mkdir -p ${STATE_DIRECTORY}`);
-  return await startBackground(
-    `exec flock --no-fork ${STATE_DIRECTORY} sh -c "echo locked; exec sleep infinity"`,
-    "locked",
-  );
-}
-
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
   await addNetns("pod");
   await holdLock();
@@ -113,7 +103,7 @@ vmCase("concurrency: a call that cannot get the lock names the call that has it"
     netns: "pod",
     config: config({ deviceID: vf(0).deviceId }),
   });
-  await until("the device is being moved", () => records().includes(FILE) && isInMove(adding.pid));
+  await until("the device is being moved", () => isInMove(adding.pid));
   const impatient = { deviceID: vf(1).deviceId, lockTimeoutMs: 100 };
   const call = attachment("", { containerId: "container2", config: config(impatient) });
   assertError(
@@ -128,30 +118,24 @@ vmCase("concurrency: a call that cannot get the lock names the call that has it"
   assert.deepEqual(records(), [FILE]);
 });
 
-/** How many processes wait for a lock. */
-function countWaiting(): number {
-  return Deno.readTextFileSync("/proc/locks").split("\n").filter((line) => line.includes("-> FLOCK")).length;
-}
-
 vmCase(
   "concurrency: calls get the lock in the order in which they came, and cost nothing meanwhile",
   async () => {
-    const functions = [0, 1, 2, 3, 4, 5, 6].map((number) => vf(number));
-    const other = await holdLock();
-    const adding = [];
-    for (const [number, { deviceId }] of functions.entries()) {
+    const pods = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(async (number) => {
       await addNetns(`pod${number}`);
-      const call = attachment(deviceId, { netns: `pod${number}`, containerId: `pod${number}` });
-      adding.push(call.add());
-      await until("it waits", () => countWaiting() === adding.length);
-    }
+      return { ...vf(number), name: `pod${number}` };
+    }));
+    const other = await holdLock();
+    const adding = await lineUp(
+      pods.map(({ deviceId, name }) => () => attachment(deviceId, { netns: name, containerId: name }).add()),
+    );
     const before = await pluginTicks();
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const worked = await pluginTicks() - before;
     assert.ok(worked <= 1, `${worked} clock ticks in 3 s`);
     other.kill("SIGKILL");
     for (const added of await Promise.all(adding)) assertResult(added);
-    const times = functions.map((_, number) => Number(readRecord(`net-pod${number}-net1`)["bootTimeUs"]));
+    const times = pods.map(({ name }) => Number(readRecord(`net-${name}-net1`)["bootTimeUs"]));
     assert.deepEqual(times, times.toSorted((a, b) => a - b));
   },
 );
@@ -191,7 +175,7 @@ vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", asyn
 
 /** Asserts that a killed ADD left a record, and that DEL leaves nothing. */
 async function assertCleanedUp(deviceId: string, rdmaDevice: string): Promise<void> {
-  assert.deepEqual(records(), [FILE]);
+  assert.ok(records().includes(FILE));
   assertQuiet(await attachment(deviceId).del());
   await assertInPod([]);
   assertNothingLeft();
