@@ -7,6 +7,7 @@ import { messageOf } from "../sys/errno.ts";
 import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
+import { addGcCommand } from "./gc.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
@@ -55,12 +56,14 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
+    ["gc", "restore the RDMA devices that pods which are gone have left"],
     ["doctor", "show why RDMA works in this node's pods, or why not"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
     ["help netns-mode", "print the help of a command"],
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
+  addGcCommand(program, context);
   addDoctorCommand(program, context);
   addValidateCommand(program, context);
   addInstallCommand(program, context);

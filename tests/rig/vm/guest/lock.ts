@@ -16,8 +16,14 @@ export async function holdLock(): Promise<Deno.ChildProcess> {
 export async function lineUp(starts: readonly (() => Promise<CniOutcome>)[]): Promise<Promise<CniOutcome>[]> {
   const running: Promise<CniOutcome>[] = [];
   for (const start of starts) {
-    running.push(start());
-    await until("the call waits", () => countWaiting() === running.length);
+    const call = start();
+    running.push(call);
+    let ended: CniOutcome | undefined;
+    call.then((outcome) => ended = outcome);
+    await until("the call waits", () => {
+      if (ended) throw new Error(`A call did not wait: ${ended.stdout}${ended.stderr}`);
+      return countWaiting() === running.length;
+    }, 30_000);
   }
   return running;
 }
