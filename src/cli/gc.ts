@@ -76,7 +76,8 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
   const { kernel, state } = node;
   const { network, dryRun = false, json = false } = options;
   // Before the namespaces, so that the namespace of each record is among them unless it has gone.
-  const records = state.list();
+  const files = state.listFiles();
+  const records = files.filter(isRecord);
   const namespaces = listNamespaces(kernel);
   if (!kernel.listOtherNetns().isComplete) throw cannotSeeAll();
   const stale = records.filter((record) => network === undefined || belongsTo(network, record))
@@ -90,8 +91,10 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
     return { file, deviceID, reason, ...restore(node, terminal, record) };
   });
   const devices = isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, records)) : [];
-  if (json) printJson(terminal, { records: outcomes, unexplainedDevices: devices });
+  const unreadable = files.flatMap((file) => isRecord(file) ? [] : [file]);
+  if (json) printJson(terminal, { records: outcomes, unreadable, unexplainedDevices: devices });
   else {
+    for (const { fault } of unreadable) terminal.err(`${fault}: left alone\n`);
     for (const outcome of outcomes) terminal.err(`${describe(outcome)}\n`);
     for (const { name, index, netns } of devices) {
       terminal.err(

@@ -12,6 +12,7 @@ const VERIFY = blockNamed("bill-of-materials");
 const UNITS = [
   { name: "netns-mode-unit", unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { name: "vf-mac-unit", unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
+  { name: "gc-unit", unit: "rdma-cni-gc.timer", target: "timers.target" },
 ];
 
 /** Names of blocks, each with where it is used if not in this file. */
@@ -146,6 +147,9 @@ for (const { name, unit, target } of UNITS) {
       const directory = "/etc/systemd/system";
       await Deno.mkdir(`${root}${directory}`, { recursive: true });
       const command = blockNamed(name).replace(directory, `${root}${directory}`).replace(
+        "systemctl enable --now",
+        "systemctl enable",
+      ).replace(
         "systemctl",
         `systemctl --root=${root}`,
       );
