@@ -58,6 +58,7 @@ const CHECKED = [
     .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
   ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
+  ...filesIn("deployment", ".timer"), // the same
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
