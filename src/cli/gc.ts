@@ -9,9 +9,9 @@ import { toCniError } from "../plugin/errors.ts";
 import { belongsTo, collect } from "../plugin/gc.ts";
 import { lockState } from "../plugin/lock.ts";
 import { isSameNetns } from "../plugin/namespaces.ts";
-import type { Node } from "../plugin/node.ts";
+import { type Node, PAUSE_MS } from "../plugin/node.ts";
 import type { AttachmentRecord } from "../plugin/record.ts";
-import { isRecord, State, STATE_DIRECTORY, type StoredRecord } from "../plugin/state.ts";
+import { isRecord, State, STATE_DIRECTORY, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
 import { messageOf } from "../sys/errno.ts";
 import { listNamespaces, type Namespace } from "./doctor/kernel.ts";
 import { isExclusive } from "./doctor/records.ts";
@@ -74,7 +74,7 @@ interface Outcome {
  */
 export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOptions): ExitCode {
   const { kernel, state } = node;
-  const { network, dryRun = false, json = false } = options;
+  const { network, dryRun = false } = options;
   // Before the namespaces, so that the namespace of each record is among them unless it has gone.
   const files = state.listFiles();
   const records = files.filter(isRecord);
@@ -88,24 +88,41 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
   const outcomes = stale.map(({ record, reason }): Outcome => {
     const { file, deviceId: deviceID } = record;
     if (dryRun) return { file, deviceID, state: "stale", reason };
-    return { file, deviceID, reason, ...restore(node, terminal, record) };
+    const restored = restore(node, terminal, record);
+    kernel.sleep(PAUSE_MS); // in which the first waiting call wakes up and takes the lock
+    return { file, deviceID, reason, ...restored };
   });
-  const devices = isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, records)) : [];
-  const unreadable = files.flatMap((file) => isRecord(file) ? [] : [file]);
-  if (json) printJson(terminal, { records: outcomes, unreadable, unexplainedDevices: devices });
-  else {
-    for (const { fault } of unreadable) terminal.err(`${fault}: left alone\n`);
-    for (const outcome of outcomes) terminal.err(`${describe(outcome)}\n`);
-    for (const { name, index, netns } of devices) {
-      terminal.err(
-        `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone\n`,
-      );
-    }
-    if (outcomes.length === 0) terminal.err("No record is stale\n");
-  }
+  // An ADD may have come since, or a DEL.
+  const known = [...records, ...state.list()];
+  report(terminal, options, {
+    records: outcomes,
+    unreadable: files.flatMap((file) => isRecord(file) ? [] : [file]),
+    unexplainedDevices: isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, known)) : [],
+  });
   const left = outcomes.filter(({ state }) => state === "away" || state === "failed");
   if (left.length === 0) return ExitCode.ok;
   return left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
+}
+
+/** What is printed, and as JSON. */
+interface Report {
+  readonly records: readonly Outcome[];
+  readonly unreadable: readonly UnreadableFile[];
+  readonly unexplainedDevices: readonly UnexplainedDevice[];
+}
+
+function report(terminal: Terminal, { json }: GcOptions, found: Report): void {
+  if (json) return printJson(terminal, found);
+  const { records, unreadable, unexplainedDevices } = found;
+  const lines = [
+    ...unreadable.map(({ fault }) => `${fault}: left alone`),
+    ...records.map(describe),
+    ...unexplainedDevices.map(({ name, index, netns }) =>
+      `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`
+    ),
+    ...(records.length === 0 ? ["No record is stale"] : []),
+  ];
+  for (const line of lines) terminal.err(`${line}\n`);
 }
 
 function describe({ file, deviceID, state, reason }: Outcome): string {
@@ -151,8 +168,15 @@ function restore(node: Node, terminal: Terminal, { file, bootTimeUs, createdAt }
   }
 }
 
+interface UnexplainedDevice {
+  readonly name: string;
+  readonly index: number;
+  /** A path to the namespace that it is in. */
+  readonly netns: string;
+}
+
 /** The RDMA devices of a namespace that no record accounts for. */
-function listUnexplained(namespace: Namespace, records: readonly StoredRecord[]) {
+function listUnexplained(namespace: Namespace, records: readonly StoredRecord[]): UnexplainedDevice[] {
   const recorded = records.filter(({ netns }) => !netns || isSameNetns(namespace, netns))
     .flatMap(({ devices }) => devices);
   const isRecorded = ({ name, index }: RdmaDevice) =>

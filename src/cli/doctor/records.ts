@@ -26,7 +26,7 @@ export function examineRecords({ kernel, root, executable }: Node): Finding[] {
   const entries = new State(directory).listFiles();
   const findings = entries.map((entry) =>
     examineEntry(kernel, entry, canMove, {
-      collect: `${executable} gc`,
+      collect: `${quote(executable)} gc`,
       remove: `rm ${quote(`${directory}/${entry.file}`)}`,
     })
   );
