@@ -76,7 +76,6 @@ export const SETS: Record<string, { only: string[]; without: string[] }> = {
     without: [
       ...["daemonset: ", "examples: ", "faults: ", "footprint: ", "install: ", "memory: ", "runtime: "],
       "pays", // what calls cost
-      "the lock says so", // it waits for half a minute
     ],
   },
   /** Enough for a kernel that is neither Debian 13's nor the newest. */
