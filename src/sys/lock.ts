@@ -14,36 +14,33 @@ const ITIMER_REAL = 0;
 
 /**
  * Takes the exclusive lock on a file or directory. Waiting costs no processor time. The kernel lines up those who wait
- * and wakes the first of them (fs/locks.c, __locks_insert_block); only who comes between that and its waking can be
- * quicker. The lock ends with its process.
+ * and wakes the first of them (fs/locks.c, __locks_insert_block); a process that comes just then can be quicker. The
+ * lock ends with its process.
  *
  * @returns undefined when the time is over and another process still has it
  * @throws {SyscallError}
  */
 export function lockExclusively(path: string, timeoutMs: number): Fd | undefined {
-  const file = openForReading(path);
-  try {
-    if (flock(file, () => LOCK_EX | LOCK_NB) || timeoutMs > 0 && waitForLock(file, timeoutMs)) return file;
-  } catch (cause) {
-    file[Symbol.dispose]();
-    if (cause instanceof SyscallError) throw new SyscallError(`lock ${JSON.stringify(path)}`, cause.errno);
-    throw cause;
-  }
-  file[Symbol.dispose]();
-  return undefined;
+  using opened = new DisposableStack();
+  const file = opened.use(openForReading(path));
+  const isLocked = flock(file, path, () => LOCK_EX | LOCK_NB) ||
+    timeoutMs > 0 && waitForLock(file, path, timeoutMs);
+  if (!isLocked) return undefined;
+  opened.move();
+  return file;
 }
 
-function waitForLock(file: Fd, timeoutMs: number): boolean {
+function waitForLock(file: Fd, path: string, timeoutMs: number): boolean {
   const endsAt = performance.now() + timeoutMs;
   using _alarm = startAlarm(timeoutMs);
-  return flock(file, () => performance.now() < endsAt ? LOCK_EX : LOCK_EX | LOCK_NB);
+  return flock(file, path, () => performance.now() < endsAt ? LOCK_EX : LOCK_EX | LOCK_NB);
 }
 
 /** @param operation asked for again when a signal has interrupted the call */
-function flock({ number }: Fd, operation: () => number): boolean {
+function flock({ number }: Fd, path: string, operation: () => number): boolean {
   const result = attempt((c) => c.flock(number, operation()));
   if (result === -EAGAIN) return false;
-  if (result < 0) throw new SyscallError("flock", -result);
+  if (result < 0) throw new SyscallError(`lock ${JSON.stringify(path)}`, -result);
   return true;
 }
 
