@@ -1,5 +1,5 @@
 // Many pods that start at once, and that end at once, on the simulated node.
-import { attachment, readRecord } from "../rig/vm/guest/attachment.ts";
+import { attachment, config, readRecord } from "../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   type CniOutcome,
@@ -9,6 +9,9 @@ import {
   shOk,
 } from "../rig/vm/guest/harness.ts";
 import { holdLock, lineUp } from "../rig/vm/guest/lock.ts";
+
+/** Lining up takes a second for each call, and 128 moves of a second more than the default allows. */
+const LONGEST_WAIT_MS = 600_000;
 
 /** ADDs or DELs that had all lined up for the lock before the first of them got it. */
 export interface ManyPods {
@@ -32,7 +35,11 @@ export async function measureManyPods(pods: number, moveMs: number): Promise<Man
   const names = Array.from({ length: pods }, (_, number) => `pod${number}`);
   for (const name of names) await addNetns(name);
   const calls = sfs().map(({ deviceId }, number) =>
-    attachment(deviceId, { netns: names[number]!, containerId: names[number]! })
+    attachment(deviceId, {
+      netns: names[number]!,
+      containerId: names[number]!,
+      config: config({ deviceID: deviceId, lockTimeoutMs: LONGEST_WAIT_MS }),
+    })
   );
   setSimParameter("move_delay_ms", moveMs);
   const added = await measure(calls.map(({ add }) => () => add()));
