@@ -90,7 +90,9 @@ vmCase(
         if (code !== 0) assert.equal(code, 137, stderr);
         const again = await rdmaCni("gc");
         const what = `${name} ${ordinal}: ${again.stderr}`;
-        assert.deepEqual([again.code, records()], [0, ["net-living-net1"]], what);
+        // What a killed holder of the lock leaves goes with the next one.
+        const left = records().filter((file) => !file.startsWith("."));
+        assert.deepEqual([again.code, left], [0, ["net-living-net1"]], what);
         assert.ok((await rdmaNames()).includes(gone.rdmaDevice), what);
         await assertInPod(["rdma_living"], "living");
         if (code === 0) break;
