@@ -8,6 +8,7 @@ import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { ENTRYPOINT, runEntrypoint } from "./entrypoint.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
+import { addGcCommand } from "./gc.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
@@ -60,6 +61,7 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
+    ["gc", "restore the RDMA devices that pods which are gone have left"],
     ["doctor", "show why RDMA works in this node's pods, or why not"],
     ["pods", "show which pod has which RDMA device"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
@@ -67,6 +69,7 @@ export function createProgram(name: string, context: Context): Command {
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
+  addGcCommand(program, context);
   addDoctorCommand(program, context);
   addPodsCommand(program, context);
   addValidateCommand(program, context);

@@ -225,8 +225,14 @@ export interface Kernel {
    * @throws {SyscallError} ENOTDIR for a symbolic link
    */
   openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory;
-  /** Takes the exclusive lock on a file or directory; undefined when another process has it. */
-  tryLock(path: string): Disposable | undefined;
+  /**
+   * Takes the exclusive lock on a file or directory. Blocks this thread while another process has it; those who wait
+   * get it in the order in which they came. It ends with the process, however that ends.
+   *
+   * @returns undefined when the time is over
+   * @throws {SyscallError}
+   */
+  lock(path: string, timeoutMs: number): Disposable | undefined;
   /** @throws {SyscallError} when this process cannot write to the file or directory */
   assertWritable(path: string): void;
   /** Blocks this thread. */

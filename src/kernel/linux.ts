@@ -1,10 +1,9 @@
 /** The kernel of this machine: netlink, sysfs and system calls behind the interfaces of `kernel.ts`. */
 import { findLibmnl } from "../netlink/libmnl.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
-import { EAGAIN, SyscallError } from "../sys/errno.ts";
-import { openForReading } from "../sys/fd.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
+import { lockExclusively } from "../sys/lock.ts";
 import { mountSysfs } from "../sys/mount.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
@@ -40,9 +39,6 @@ import { LinuxRoceQos } from "./qos.ts";
 import * as rdma from "./rdma.ts";
 import { getBusDevice, listVerbsDevices } from "./sysfs.ts";
 
-/** uapi linux/file.h. */
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 /** uapi linux/time.h: counts from the start of the kernel, includes suspend, and cannot be set. */
 const CLOCK_BOOTTIME = 7;
 
@@ -103,16 +99,8 @@ export class LinuxKernel implements Kernel {
     return openDirectory(base, names, make);
   }
 
-  tryLock(path: string): Disposable | undefined {
-    const file = openForReading(path);
-    try {
-      check(`lock ${JSON.stringify(path)}`, (c) => c.flock(file.number, LOCK_EX | LOCK_NB));
-      return file;
-    } catch (error) {
-      file[Symbol.dispose]();
-      if (error instanceof SyscallError && error.errno === EAGAIN) return undefined;
-      throw error;
-    }
+  lock(path: string, timeoutMs: number): Disposable | undefined {
+    return lockExclusively(path, timeoutMs);
   }
 
   assertWritable(path: string): void {

@@ -11,7 +11,8 @@ import { mayGoWithout } from "./errors.ts";
 import { moveToPod, planNames, readNameTemplate, renameInPod } from "./names.ts";
 import { isRecorded } from "./namespaces.ts";
 import { isRecord, type StoredRecord } from "./state.ts";
-import { type Node, requireExclusiveMode, takeLock } from "./node.ts";
+import { takeLock } from "./lock.ts";
+import { type Node, requireExclusiveMode } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
 import { recordQos, setTos, setTrafficClass, withoutMissing } from "./qos.ts";
 import {
@@ -86,7 +87,7 @@ function placeDevices(
   const file = state.fileOf(attachmentOf(call));
 
   state.create();
-  using _lock = takeLock(kernel, state.directory);
+  using _lock = takeLock(call, node);
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
@@ -269,10 +270,10 @@ function vanished(name: string, pod: Netns): CniError {
 
 /** Undoes what was done before the lock was given up: by now a DEL may have ended the attachment. */
 function rollBack(call: Call, node: Node, { bootTimeUs }: AttachmentRecord): void {
-  const { kernel, state } = node;
+  const { state } = node;
   const attachment = attachmentOf(call);
   tryToUndo(call.log, state.fileOf(attachment), () => {
-    using _lock = takeLock(kernel, state.directory);
+    using _lock = takeLock(call, node);
     const found = state.load(attachment);
     if (found && isRecord(found) && found.bootTimeUs === bootTimeUs) undo(call, node, found);
   });

@@ -48,6 +48,8 @@ export interface NetworkConfig extends Config {
   readonly requireActive: boolean;
   /** How long they wait for that. */
   readonly readyTimeoutMs: number;
+  /** How long ADD, DEL and GC wait for the lock. */
+  readonly lockTimeoutMs: number;
   /** The device information file that the runtime asks for, below the directory of such files. */
   readonly deviceInfoFile?: string;
   /** The whole configuration of the plugin to run, if there is one. */
@@ -124,6 +126,7 @@ export async function readConfig(
     ...(config.rdmaLimits ? { rdmaLimits: withoutNulls(config.rdmaLimits) } : {}),
     requireActive: config.requireActive ?? KEYS.requireActive.default,
     readyTimeoutMs: config.readyTimeoutMs ?? KEYS.readyTimeoutMs.default,
+    lockTimeoutMs: config.lockTimeoutMs ?? KEYS.lockTimeoutMs.default,
     ...(deviceInfoFile ? { deviceInfoFile } : {}),
     logLevel: config.args?.cni?.debug ? "debug" : config.logLevel ?? KEYS.logLevel.default,
     ...(config.logFile ? { logFile: config.logFile } : {}),

@@ -140,6 +140,10 @@ export const KEYS = {
     { type: "integer", min: 0, max: 60_000, default: 0, since: "0.1.0" },
     "milliseconds that ADD and CHECK wait for that with `requireActive`",
   ),
+  lockTimeoutMs: key(
+    { type: "integer", min: 0, max: 600_000, default: 100_000, since: "0.1.0" },
+    "milliseconds that ADD, DEL and GC wait while [other calls](performance.md#many-pods-at-once) hold the lock",
+  ),
   logLevel: key(
     { type: "enum", values: LOG_LEVELS, default: "info", since: "0.1.0" },
     "the lowest level that is logged",

@@ -3,7 +3,8 @@ import { CniError } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { removeLeftover } from "./device_info.ts";
-import { type Node, takeLock } from "./node.ts";
+import { takeLock } from "./lock.ts";
+import type { Node } from "./node.ts";
 import { attachmentOf, isRecordOf } from "./record.ts";
 import { isRecord, type StoredRecord } from "./state.ts";
 import { restoreDevices, restoreUnrecorded } from "./restore.ts";
@@ -18,7 +19,7 @@ export function del(call: Call, node: Node): void {
   const { log } = call;
   const { kernel, state } = node;
   // Without a directory there was never an ADD, and a failing ADD may be why there is none.
-  using _lock = state.exists() ? takeLock(kernel, state.directory) : undefined;
+  using _lock = state.exists() ? takeLock(call, node) : undefined;
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
   const record = loadRecord(call, node);

@@ -1,8 +1,10 @@
 import type { Call } from "./config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Log } from "../log.ts";
 import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
-import { type Node, takeLock } from "./node.ts";
+import { takeLock } from "./lock.ts";
+import type { Node } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
 import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
 
@@ -12,12 +14,13 @@ import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
  *
  * @throws {CniError} code 120 with all failures
  */
-export function gc({ config, log }: Call, node: Node): void {
-  const { kernel, state } = node;
+export function gc(call: Call, node: Node): void {
+  const { config, log } = call;
+  const { state } = node;
   const { validAttachments, name: network } = config;
   if (!validAttachments) return log.warning('No "cni.dev/valid-attachments": nothing is collected');
   if (!state.exists()) return;
-  using _lock = takeLock(kernel, state.directory);
+  using _lock = takeLock(call, node);
   state.removeLeftovers();
   const valid = new Set(
     validAttachments.map(({ containerID, ifname }) => state.fileOf({ network, containerID, ifname })),
@@ -28,12 +31,7 @@ export function gc({ config, log }: Call, node: Node): void {
     if (valid.has(file) || !belongsTo(network, listed)) continue;
     try {
       log.info(`Attachment ${file} is no longer valid`);
-      // Read once more: what was done for another record may have changed this one.
-      const found = state.read(file);
-      if (!found) continue;
-      if (!isRecord(found)) log.warning(found.fault);
-      else if (!restoreDevices(node, log, found, "")) continue;
-      removeRecord(node, log, file);
+      collect(node, log, file);
     } catch (error) {
       const { message } = toCniError(error) as Error;
       failures.push(`${file}: ${message}`);
@@ -50,10 +48,26 @@ export function gc({ config, log }: Call, node: Node): void {
 }
 
 /**
- * Whether a record is of this network. Where it does not say (1.0, or unreadable) its file's name must, and that can
+ * Restores the devices of an attachment that is no longer there and removes its record.
+ *
+ * @returns whether that is done; the record stays while a device is out of reach
+ * @throws {CniError} code 120 when a device is there but cannot be moved
+ */
+export function collect(node: Node, log: Log, file: string): boolean {
+  // Read now: what was done for another record may have changed this one.
+  const found = node.state.read(file);
+  if (!found) return true;
+  if (!isRecord(found)) log.warning(found.fault);
+  else if (!restoreDevices(node, log, found, "")) return false;
+  removeRecord(node, log, file);
+  return true;
+}
+
+/**
+ * Whether a record is of a network. Where it does not say (1.0, or unreadable) its file's name must, and that can
  * be split in only one way if the container ID has the form that container runtimes give it.
  */
-function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {
+export function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {
   if (isRecord(found) && found.attachment) return found.attachment.network === network;
   return found.file.startsWith(`${network}-`) && /^[0-9a-f]{64}-/.test(found.file.slice(network.length + 1));
 }

@@ -4,9 +4,10 @@
  * call passes integers as any other call does.
  */
 import { EINTR, SyscallError } from "./errno.ts";
-import { type Declarations, type Functions, openLibrary } from "./library.ts";
+import { ADDRESS, type Declarations, type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
+  abs: ADDRESS, // int abs(int)
   __errno_location: { parameters: [], result: "pointer" }, // int *__errno_location(void)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // int clock_gettime(clockid_t, struct timespec *)
   close: { parameters: ["i32"], result: "i32" }, // int close(int fd)
@@ -21,8 +22,10 @@ const SYMBOLS = {
   posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" }, // int posix_fadvise(int fd, off_t offset, off_t length, int advice)
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "isize" }, // ssize_t recvfrom(int, void *, size_t, int flags, struct sockaddr *, socklen_t *)
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" }, // ssize_t sendto(int, const void *, size_t, int flags, const struct sockaddr *, socklen_t)
+  setitimer: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int setitimer(int which, const struct itimerval *new, struct itimerval *old)
   setns: { parameters: ["i32", "i32"], result: "i32" }, // int setns(int fd, int nstype)
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int setsockopt(int, int level, int name, const void *value, socklen_t)
+  sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int sigaction(int, const struct sigaction *new, struct sigaction *old)
   sigprocmask: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int sigprocmask(int how, const sigset_t *set, sigset_t *oldset)
   sigwait: { parameters: ["buffer", "buffer"], result: "i32" }, // int sigwait(const sigset_t *set, int *sig)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int socket(int domain, int type, int protocol)

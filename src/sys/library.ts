@@ -5,14 +5,14 @@
  */
 import { messageOf } from "./errno.ts";
 
-/** The declarations of a library's functions, each beside its C prototype. */
-export type Declarations = Readonly<Record<string, Deno.ForeignFunction>>;
+/** The declarations of a library's functions, each beside its C prototype, and of what is only asked for its address. */
+export type Declarations = Readonly<Record<string, Deno.ForeignFunction | typeof ADDRESS>>;
 
-/** A library's functions, to be called as declared. */
+/** A library's functions, to be called as declared, and addresses. */
 export type Functions<D extends Declarations> = Deno.StaticForeignLibraryInterface<D>;
 
 /** For a symbol that is declared as a pointer, Deno returns its address. */
-const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.ForeignStatic;
+export const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.ForeignStatic;
 
 /**
  * Opens a library: by name from the system's directories, or by an absolute path.
@@ -22,7 +22,8 @@ const ADDRESS = { type: "pointer", optional: true } as const satisfies Deno.Fore
 export function openLibrary<D extends Declarations>(path: string, declarations: D): Functions<D> {
   const addresses = addressesIn(path, Object.keys(declarations));
   const functions = Object.entries(declarations).map(([name, declaration]) => {
-    return [name, functionAt(addresses[name] ?? null, name, declaration)];
+    const address = addresses[name] ?? null;
+    return [name, "type" in declaration ? address : functionAt(address, name, declaration)];
   });
   return Object.fromEntries(functions);
 }
@@ -40,7 +41,10 @@ function functionAt(
   };
 }
 
-function addressesIn(path: string, names: readonly string[]): Readonly<Record<string, Deno.PointerValue>> {
+function addressesIn(
+  path: string,
+  names: readonly string[],
+): Readonly<Record<string, Deno.PointerValue>> {
   try {
     return Deno.dlopen(path, Object.fromEntries(names.map((name) => [name, ADDRESS]))).symbols;
   } catch (cause) {

@@ -16,7 +16,7 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "doctor", "help", "install", "netns-mode", "pods", "validate", "vf-mac"]],
+  ["", ["completion", "doctor", "gc", "help", "install", "netns-mode", "pods", "validate", "vf-mac"]],
   ["doc", ["doctor"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],

@@ -13,6 +13,7 @@ const UNITS = [
   { name: "netns-mode-unit", unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { name: "vf-mac-unit", unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
   { name: "metrics-unit", unit: "rdma-cni-metrics.timer", target: "timers.target" },
+  { name: "gc-unit", unit: "rdma-cni-gc.timer", target: "timers.target" },
 ];
 
 /** Names of blocks, each with where it is used if not in this file. */
@@ -147,6 +148,9 @@ for (const { name, unit, target } of UNITS) {
       const directory = "/etc/systemd/system";
       await Deno.mkdir(`${root}${directory}`, { recursive: true });
       const command = blockNamed(name).replace(directory, `${root}${directory}`).replace(
+        "systemctl enable --now",
+        "systemctl enable",
+      ).replace(
         "systemctl",
         `systemctl --root=${root}`,
       );

@@ -4,31 +4,27 @@ import { PROGRAM, start } from "../support/program.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
 const INSTALLED = "/opt/cni/bin/rdma";
-const SERVICES = filesIn("deployment", ".service");
-const UNITS = [...SERVICES, ...filesIn("deployment", ".timer")];
+const UNITS = [...filesIn("deployment", ".service"), ...filesIn("deployment", ".timer")];
+const nameOf = (unit: string) => unit.split("/").at(-1)!;
+const textOf = (unit: string) => Deno.readTextFileSync(`${PROJECT}${unit}`);
 
 Deno.test("there are units", () => assert(UNITS.length > 0));
 
 for (const unit of UNITS) {
-  const name = unit.split("/").at(-1)!;
-  const text = Deno.readTextFileSync(`${PROJECT}${unit}`);
-
-  Deno.test(`${name} is accepted by systemd-analyze verify`, async () => {
+  Deno.test(`${nameOf(unit)} is accepted by systemd-analyze verify`, async () => {
     const directory = await Deno.makeTempDir();
     try {
-      // verify wants the program to be there, under a name without quotation marks and the like.
+      // verify wants the program to be there, under a name without quotation marks and the like, and a timer's service.
       const program = `${directory}/rdma`;
       await Deno.symlink(PROGRAM, program);
-      // A timer wants its service.
-      for (const path of UNITS.filter((path) => path.startsWith(unit.replace(/\.\w+$/, ".")))) {
-        const text = Deno.readTextFileSync(`${PROJECT}${path}`);
+      for (const other of UNITS) {
         await Deno.writeTextFile(
-          `${directory}/${path.split("/").at(-1)}`,
-          text.replaceAll(INSTALLED, program),
+          `${directory}/${nameOf(other)}`,
+          textOf(other).replaceAll(INSTALLED, program),
         );
       }
       const { code, stderr } = await new Deno.Command("systemd-analyze", {
-        args: ["verify", "--man=no", `${directory}/${name}`],
+        args: ["verify", "--man=no", `${directory}/${nameOf(unit)}`],
         env: { LC_ALL: "C" },
       }).output();
       assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
@@ -36,11 +32,11 @@ for (const unit of UNITS) {
       await Deno.remove(directory, { recursive: true });
     }
   });
+}
 
-  if (!SERVICES.includes(unit)) continue;
-
-  Deno.test(`${name} starts commands that exist`, async () => {
-    const lines = [...text.matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line!.split(" "));
+for (const unit of UNITS.filter((unit) => unit.endsWith(".service"))) {
+  Deno.test(`${nameOf(unit)} starts commands that exist`, async () => {
+    const lines = [...textOf(unit).matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line!.split(" "));
     assert(lines.length > 0);
     for (const [program, ...words] of lines) {
       assertEquals(program, INSTALLED);

@@ -1,6 +1,8 @@
+import { CniError } from "../../src/cni/error.ts";
+import { lockState } from "../../src/plugin/lock.ts";
 import { parseRecord } from "../../src/plugin/record.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { PREV_RESULT } from "../support/call.ts";
 
 const EBUSY = 16;
@@ -45,7 +47,7 @@ Deno.test("the record is there before the device moves", async () => {
     seen.push(node.files());
   };
   await node.succeed("ADD");
-  assertEquals(seen, [[FILE]]);
+  assertEquals(seen, [[".holder", FILE]]);
 });
 
 Deno.test("the lock is held while a device moves", async () => {
@@ -168,24 +170,48 @@ Deno.test("an attachment whose file is another one's is code 7, and the other's 
   assertEquals(node.recorded("net-container1-x-net1"), other);
 });
 
-Deno.test("a lock that stays taken is code 11 after 30 seconds of the kernel's time", async () => {
+Deno.test("a lock that stays taken is code 11 when lockTimeoutMs is over", async () => {
   using node = new TestNode();
   node.state.create();
-  using _lock = node.kernel.tryLock(node.directory);
-  await node.fail("ADD", 11);
-  assertEquals(Math.round(node.kernel.sleptMs / 1000), 30);
+  using _lock = node.kernel.lock(node.directory, 0);
+  const { json } = await node.fail("ADD", 11);
+  assertEquals(json?.msg, `Cannot lock "${node.directory}" within 100 s: another process has it`);
+  assertEquals(node.kernel.sleptMs, 100_000);
+  await node.fail("ADD", 11, { config: { lockTimeoutMs: 1000 } });
+  assertEquals(node.kernel.sleptMs, 101_000);
   assertEquals(node.whereIs(node.device), "host");
 });
 
-Deno.test("a lock that comes free is waited for, asking more and more rarely", async () => {
+Deno.test("a lock that comes free is taken at once", async () => {
   using node = new TestNode();
   node.state.create();
-  const lock = node.kernel.tryLock(node.directory)!;
-  const waitedMs: number[] = [];
+  const lock = node.kernel.lock(node.directory, 0)!;
   node.kernel.onSleep = () => {
-    waitedMs.push(node.kernel.sleptMs);
     if (node.kernel.sleptMs >= 500) lock[Symbol.dispose]();
   };
   await node.succeed("ADD");
-  assertEquals(waitedMs, [10, 30, 70, 150, 310, 470, 630]);
+  assertEquals(node.kernel.sleptMs, 500);
+});
+
+Deno.test("who waits in vain is told who has the lock, what for and how long", async () => {
+  using node = new TestNode();
+  let error: Error | undefined;
+  node.kernel.onMove = () => {
+    node.kernel.bootTimeUs += 2_500_000;
+    error = assertThrows(() => lockState(node.kernel, node.directory, "vf-mac", 0), CniError);
+  };
+  await node.succeed("ADD");
+  assertEquals(
+    error?.message,
+    `Cannot lock "${node.directory}" within 0 s: process ${Deno.pid} has had it for 2.5 s, ` +
+      "for ADD (container container1, interface net1, network net)",
+  );
+  assertEquals(node.files(), [FILE]);
+});
+
+Deno.test("a directory without space is locked all the same", async () => {
+  using node = await TestNode.added();
+  Deno.mkdirSync(`${node.directory}/.holder`);
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(node.device), "host");
 });

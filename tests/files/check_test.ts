@@ -4,7 +4,7 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 Deno.test("CHECK needs no lock", async () => {
   using node = new TestNode();
   await node.succeed("ADD");
-  using _lock = node.kernel.tryLock(node.directory);
+  using _lock = node.kernel.lock(node.directory, 0);
   await node.succeed("CHECK");
 });
 

@@ -102,7 +102,7 @@ Deno.test("DEL succeeds when the driver is unbound and no device is left", async
 for (const [command, config] of [["DEL", {}], ["GC", { "cni.dev/valid-attachments": [] }]] as const) {
   Deno.test(`a ${command} that cannot take the lock is code 11`, async () => {
     using node = await TestNode.added();
-    using _lock = node.kernel.tryLock(node.directory);
+    using _lock = node.kernel.lock(node.directory, 0);
     await node.fail(command, 11, { config });
     assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
   });

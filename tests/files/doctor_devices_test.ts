@@ -18,7 +18,6 @@ const FILE = "net-container1-net1";
 function createNode() {
   const node = new DoctorNode();
   const pod = node.kernel.addNetns(POD);
-  node.kernel.others.push({ inode: pod.inode, paths: [POD], processes: [] });
   node.kernel.addFunction(VF);
   const device = node.kernel.addDevice(VF, 2, { space: pod });
   node.kernel.addFunction("0000:3b:00.3");
@@ -271,13 +270,15 @@ Deno.test("records: none, and one that fits", () => {
   assertFindings(examineRecords(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
 });
 
+const COLLECT = /^\/usr\/local\/bin\/rdma-cni gc$/;
+
 Deno.test("records: the Go plugin's fits while its device is away", () => {
   const { node, device } = createNode();
   using _ = node;
   node.record(FILE, GO_RECORD);
   assertFindings(examineRecords(node), [["ok", /^1 in /]]);
   device.space = node.kernel.host;
-  assertFindings(examineRecords(node), [["warning", /stale: .*in the host namespace/, /^rm /]]);
+  assertFindings(examineRecords(node), [["warning", /stale: .*in the host namespace/, COLLECT]]);
 });
 
 Deno.test("records: unreadable ones, beside one that fits", () => {
@@ -302,7 +303,7 @@ Deno.test("records: from before the last boot", () => {
   assertFindings(examineRecords(node), [[
     "warning",
     /stale: it is from before the last boot/,
-    /^rm \S+-net1$/,
+    COLLECT,
   ]]);
 });
 
@@ -323,7 +324,7 @@ Deno.test("records: the namespace has gone and the device is on the host", () =>
   node.record(FILE, record);
   device.space = node.kernel.host;
   node.kernel.addNetns(POD); // another one at the same path
-  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, /^rm /]]);
+  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
 });
 
 Deno.test("records: the path has gone, but not the namespace", () => {
@@ -346,17 +347,18 @@ Deno.test("records: the pod has lost its device", () => {
   ]]);
 });
 
-Deno.test("records: a device that returned to the host under its pod's name gets its own back before the record goes", () => {
+Deno.test("records: the path has gone and the device is on the host, but something keeps the namespace alive", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  const [{ index, hostName } = {}] = record.devices;
-  node.record(FILE, { ...record, devices: [{ index: index!, hostName: hostName!, podName: "rdma0" }] });
-  Object.assign(device, { space: node.kernel.host, name: "$(reboot)" });
+  node.record(FILE, record);
+  node.kernel.held.set("/proc/42/ns/net", device.space);
+  device.space = node.kernel.host;
   node.kernel.paths.delete(POD);
-  const wanted = (fix: RegExp) => [["warning", /stale: \/run\/netns\/pod has gone/, fix]] as const;
-  assertFindings(examineRecords(node), wanted(/^rdma dev set '\$\(reboot\)' name mlx5_2; rm \S+$/));
-  device.name = hostName!;
-  assertFindings(examineRecords(node), wanted(/^rm \S+$/));
+  assertFindings(examineRecords(node), [[
+    "warning",
+    /keeps the namespace alive without the devices/,
+    /lsns/,
+  ]]);
 });
 
 Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
@@ -371,7 +373,7 @@ Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
     /delete the pod/,
   ]]);
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, /^rm \S+$/]]);
+  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
 });
 
 Deno.test("records: the function has gone, under a pod or after it", () => {
@@ -385,7 +387,7 @@ Deno.test("records: the function has gone, under a pod or after it", () => {
     /delete the pod/,
   ]]);
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [["warning", /stale/, /^rm /]]);
+  assertFindings(examineRecords(node), [["warning", /stale/, COLLECT]]);
 });
 
 Deno.test("records: a path that a shell would not take for one word is quoted", () => {

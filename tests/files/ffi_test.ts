@@ -66,6 +66,24 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     const uptime = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]);
     return Math.trunc((Number(time[0]) + Number(time[1]) / 1e9 - uptime) / 10);
   },
+  abs: () => {
+    const declaration = { parameters: ["i32"], result: "i32" } as const;
+    const abs = libc().abs as Deno.PointerObject<typeof declaration>;
+    return new Deno.UnsafeFnPointer(abs, declaration).call(-3) - 3;
+  },
+  setitimer: () => {
+    const before = new BigInt64Array(4);
+    assertEquals(libc().setitimer(0, BigInt64Array.of(0n, 0n, 1000n, 0n), null), 0);
+    assertEquals(libc().setitimer(0, new BigInt64Array(4), before), 0);
+    return Math.trunc((1000 - Number(before[2])) / 10);
+  },
+  sigaction: () => {
+    const [action, found] = [new BigUint64Array(19), new BigUint64Array(19)];
+    action[0] = Deno.UnsafePointer.value(libc().abs);
+    assertEquals(libc().sigaction(12, action, null), 0); // SIGUSR2
+    assertEquals(libc().sigaction(12, new BigUint64Array(19), found), 0);
+    return Number(found[0]! - action[0]);
+  },
   sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
   setns: () => {
     using netns = openForReading(OWN_NETNS);

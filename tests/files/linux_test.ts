@@ -192,14 +192,14 @@ Deno.test("the RDMA subsystem answers if the machine has one, else it is EPROTON
 Deno.test("a lock excludes another one until it is disposed of", () => {
   const directory = Deno.makeTempDirSync();
   {
-    using lock = kernel.tryLock(directory);
+    using lock = kernel.lock(directory, 0);
     assert(lock !== undefined);
-    assertEquals(kernel.tryLock(directory), undefined);
+    assertEquals(kernel.lock(directory, 0), undefined);
   }
-  using again = kernel.tryLock(directory);
+  using again = kernel.lock(directory, 0);
   assert(again !== undefined);
   Deno.removeSync(directory);
-  assertThrows(() => kernel.tryLock(directory), SyscallError, "ENOENT");
+  assertThrows(() => kernel.lock(directory, 0), SyscallError, "ENOENT");
 });
 
 Deno.test("what can be written is told from what cannot", () => {
@@ -257,8 +257,8 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
     assertThrows(() => kernel.openNetns("/etc/passwd"));
     assertThrows(() => new NetlinkSocket(31));
     if (!MACHINE_HAS_RDMA) assertThrows(() => netns.listRdmaDevices());
-    using _lock = kernel.tryLock(directory);
-    assertEquals(kernel.tryLock(directory), undefined);
+    using _lock = kernel.lock(directory, 0);
+    assertEquals(kernel.lock(directory, 0), undefined);
   }
   assertEquals(openFds(), before);
   Deno.removeSync(directory);

@@ -267,7 +267,7 @@ Deno.test("pods: a call that holds the lock for long keeps nothing from being sh
 Deno.test("pods: where all is as recorded no lock is taken", () => {
   using node = new PodsNode();
   node.addPod(0);
-  node.kernel.tryLock = () => {
+  node.kernel.lock = () => {
     throw new Error("locked");
   };
   assertEquals(node.statuses(), [["net-container0-net1", "present"]]);

@@ -465,9 +465,13 @@ Deno.test("the plugin's lock is held while a function is changed, and waited for
   node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.directory));
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(await node.set(0), ExitCode.ok);
-  const lock = node.kernel.tryLock(node.state.directory)!;
+  const lock = node.kernel.lock(node.state.directory, 0)!;
   node.kernel.orders.length = 0;
-  await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CniError, "another call has held it for 30 s");
+  await assertRejects(
+    () => node.set(0, "02:03:00:00:77:02"),
+    CniError,
+    "within 100 s: another process has it",
+  );
   assertEquals(node.kernel.orders, []);
   lock[Symbol.dispose]();
 });

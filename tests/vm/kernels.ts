@@ -81,7 +81,6 @@ export const SETS: Record<string, { only: string[]; without: string[] }> = {
     without: [
       ...["daemonset: ", "examples: ", "faults: ", "footprint: ", "install: ", "memory: ", "runtime: "],
       "pays", // what calls cost
-      "the lock says so", // it waits for half a minute
     ],
   },
   /** What may differ on another processor architecture: calls of the kernel and of the C library. */

@@ -1,7 +1,7 @@
 /** The records of the plugin, compared with the kernel. */
-import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import type { Kernel, Netns, NodeKernel } from "../../kernel/kernel.ts";
 import { countAway } from "../../plugin/device.ts";
-import { openRecorded } from "../../plugin/namespaces.ts";
+import { isSameNetns, openRecorded } from "../../plugin/namespaces.ts";
 import { type AttachmentRecord, getRecordedDevice } from "../../plugin/record.ts";
 import {
   isRecord,
@@ -12,6 +12,7 @@ import {
 } from "../../plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import { listNamespaces } from "./kernel.ts";
 
 /** The state directory below a root. */
 export function stateDirectory(root: string): string {
@@ -19,11 +20,16 @@ export function stateDirectory(root: string): string {
 }
 
 /** Whether the records match the kernel: a line for each that does not, and one for all others. */
-export function examineRecords({ kernel, root }: Node): Finding[] {
+export function examineRecords({ kernel, root, executable }: Node): Finding[] {
   const directory = stateDirectory(root);
   const canMove = isExclusive(kernel);
   const entries = new State(directory).listFiles();
-  const findings = entries.map((entry) => examineEntry(kernel, entry, `${directory}/${entry.file}`, canMove));
+  const findings = entries.map((entry) =>
+    examineEntry(kernel, entry, canMove, {
+      collect: `${quote(executable)} gc`,
+      remove: `rm ${quote(`${directory}/${entry.file}`)}`,
+    })
+  );
   const faults = findings.filter((finding) => finding !== undefined);
   const good = entries.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
@@ -33,7 +39,8 @@ export function examineRecords({ kernel, root }: Node): Finding[] {
   ];
 }
 
-function isExclusive(kernel: Kernel): boolean {
+/** Whether an RDMA device can be in a pod. */
+export function isExclusive(kernel: Kernel): boolean {
   try {
     return kernel.getRdmaMode() === "exclusive";
   } catch (error) {
@@ -43,48 +50,45 @@ function isExclusive(kernel: Kernel): boolean {
 }
 
 function examineEntry(
-  kernel: Kernel,
+  kernel: NodeKernel,
   found: StoredRecord | UnreadableFile,
-  path: string,
   canMove: boolean,
+  { collect, remove }: { readonly collect: string; readonly remove: string },
 ): Finding | undefined {
-  const remove = `rm ${quote(path)}`;
   if (!isRecord(found)) {
     return warning("records", `${found.fault}; the pod's DEL will use only the deviceID`, remove);
   }
-  const stale = (why: string, before: string[] = []) =>
-    warning("records", `${found.file} is stale: ${why}`, [...before, remove].join("; "));
+  const stale = (why: string, fix = collect) => warning("records", `${found.file} is stale: ${why}`, fix);
   if (found.bootId !== undefined && found.bootId !== kernel.getBootId()) {
     return stale("it is from before the last boot");
   }
-  if (!canMove) return stale("no device can be in a pod without exclusive mode");
+  if (!canMove) return stale("no device can be in a pod without exclusive mode", remove);
   return examineRecord(kernel, found, stale);
 }
 
 function examineRecord(
-  kernel: Kernel,
+  kernel: NodeKernel,
   record: StoredRecord,
-  stale: (why: string, before?: string[]) => Finding,
+  stale: (why: string) => Finding,
 ): Finding | undefined {
   const { file, deviceId, netns: recorded } = record;
   const bus = kernel.getBusDevice(deviceId);
   using netns = recorded && openRecorded(kernel, recorded);
   const isGone = recorded !== undefined && !netns;
-  if (isGone && !(bus && countAway(bus) > 0)) {
-    return stale(`${recorded.path} has gone, and its devices are not in a pod`, listRenames(kernel, record));
+  const isInPod = bus !== undefined && countAway(bus) > 0;
+  if (isGone && !isInPod && !listNamespaces(kernel).some((one) => isSameNetns(one, recorded))) {
+    return stale(`${recorded.path} has gone, and its devices are not in a pod`);
   }
   const who = record.attachment ? `container ${record.attachment.containerID}` : "a container";
   if (!bus && !record.softRoce) return lostDevices(file, `${who} had ${deviceId}, which is on no bus`);
   if (!recorded) {
-    return bus && countAway(bus) > 0
-      ? undefined
-      : stale(`the devices of ${deviceId} are in the host namespace`);
+    return isInPod ? undefined : stale(`the devices of ${deviceId} are in the host namespace`);
   }
   if (!netns) {
     return warning(
       "records",
       `${file}: ${recorded.path} has gone, but something keeps the namespace alive ` +
-        `with the devices of ${deviceId} in it`,
+        (isInPod ? `with the devices of ${deviceId} in it` : "without the devices that it had"),
       "end the processes that are in it (lsns -t net)",
     );
   }
@@ -93,19 +97,6 @@ function examineRecord(
     file,
     `${missing.join(", ")} of ${deviceId} not in ${recorded.path}, where ${who} expects it`,
   );
-}
-
-/**
- * The commands that rename devices of a deleted pod to their names on the host, which only the record has.
- */
-function listRenames(kernel: Kernel, { devices }: AttachmentRecord): string[] {
-  const renamed = devices.filter(({ hostName, podName }) => hostName !== podName);
-  if (renamed.length === 0) return [];
-  const onHost = new Map(kernel.getHostNetns().listRdmaDevices().map(({ index, name }) => [index, name]));
-  return renamed.flatMap(({ index = -1, hostName }) => {
-    const name = onHost.get(index) ?? hostName;
-    return name === hostName ? [] : [`rdma dev set ${quote(name)} name ${quote(hostName)}`];
-  });
 }
 
 /**

@@ -9,9 +9,7 @@
  * An upgrade adds a program and then replaces the link, so that no call finds a file that is being replaced.
  */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
-import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { takeLock } from "../../plugin/node.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
@@ -109,8 +107,8 @@ export function assertOwnDirectory(directory: string): boolean {
   );
 }
 
-/** What a lock needs of the kernel. */
-export type Locks = Pick<Kernel, "tryLock" | "sleep">;
+/** What installing needs of the kernel. */
+export type Locks = Pick<Kernel, "lock" | "sleep">;
 
 /** An installation takes a second, or ten with little memory. */
 const LOCK_TIMEOUT_MS = 60_000;
@@ -122,15 +120,10 @@ const LOCK_TIMEOUT_MS = 60_000;
  * @throws {CommandError} when another process holds it for a minute
  */
 export function lockDirectory(kernel: Locks, directory: string, timeoutMs = LOCK_TIMEOUT_MS): Disposable {
-  try {
-    return takeLock(kernel, directory, timeoutMs);
-  } catch (error) {
-    if (!(error instanceof CniError && error.code === ErrorCode.tryAgainLater)) throw error;
-    throw new CommandError(
-      `Cannot lock ${JSON.stringify(directory)}: another process has held it for ${timeoutMs / 1000} s`,
-      `"fuser -v ${directory}" names the process. It may be another installation.`,
-      undefined,
-      { cause: error },
-    );
-  }
+  const lock = kernel.lock(directory, timeoutMs);
+  if (lock) return lock;
+  throw new CommandError(
+    `Cannot lock ${JSON.stringify(directory)}: another process has held it for ${timeoutMs / 1000} s`,
+    `"fuser -v ${directory}" names the process. It may be another installation.`,
+  );
 }

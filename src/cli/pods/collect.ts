@@ -3,7 +3,7 @@ import { CniError } from "../../cni/error.ts";
 import type { Netns, NodeKernel, PortDetails, RdmaDevice } from "../../kernel/kernel.ts";
 import { Log } from "../../log.ts";
 import { openRecorded, searchNetns } from "../../plugin/namespaces.ts";
-import { takeLock } from "../../plugin/node.ts";
+import { lockState } from "../../plugin/lock.ts";
 import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/state.ts";
 import { messageOf } from "../../sys/errno.ts";
@@ -100,7 +100,7 @@ function readAll(kernel: NodeKernel, state: State): Collected {
 
 function lock(kernel: NodeKernel, { directory }: State): Disposable {
   try {
-    return takeLock(kernel, directory, LOCK_TIMEOUT_MS);
+    return lockState(kernel, directory, "rdma-cni pods", LOCK_TIMEOUT_MS);
   } catch (error) {
     if (error instanceof CniError) return { [Symbol.dispose]() {} };
     throw error;

@@ -1,7 +1,8 @@
 /** Gives virtual functions addresses, and verifies that their drivers take them. */
 import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
-import { takeLock } from "../../plugin/node.ts";
+import { KEYS } from "../../plugin/config_keys.ts";
+import { lockState } from "../../plugin/lock.ts";
 import { CommandError } from "../errors.ts";
 import type { VfNode } from "./find.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
@@ -69,11 +70,11 @@ export function matchesGuid({ nodeGuid, driver }: VfStatus, mac: string): boolea
  * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half
  * done.
  *
- * @throws {CniError} when a call of the plugin holds it for 30 seconds, or the directory cannot be created
+ * @throws {CniError} when calls of the plugin have it for 100 seconds, or the directory cannot be created
  */
 export function lockPlugin({ kernel, state }: VfNode): Disposable {
   state.create();
-  return takeLock(kernel, state.directory);
+  return lockState(kernel, state.directory, "vf-mac", KEYS.lockTimeoutMs.default);
 }
 
 /** @returns the kernel's refusal */

@@ -12,7 +12,7 @@ import { waitForRdmaDevices } from "./rebind.ts";
 
 /** How many virtual functions are rebound at once: pods that start meanwhile wait for all of these. */
 const BATCH_SIZE = 16;
-/** Pause between two batches, in which waiting calls of the plugin get the lock: they try every 160 ms. */
+/** Pause between two batches, in which the first waiting call of the plugin wakes up and takes the lock. */
 const LOCK_PAUSE_MS = 200;
 
 /** Options of `vf-mac init`. */

@@ -249,9 +249,12 @@ export class MemoryKernel implements Kernel {
     };
   }
 
-  tryLock(path: string): Disposable | undefined {
+  lock(path: string, timeoutMs: number): Disposable | undefined {
     Deno.statSync(path);
-    if (this.locked.has(path)) return undefined;
+    for (let waitedMs = 0; this.locked.has(path); waitedMs += 10) {
+      if (waitedMs >= timeoutMs) return undefined;
+      this.sleep(10);
+    }
     const lock = {
       [Symbol.dispose]: () => {
         this.locked.delete(path);

@@ -4,7 +4,8 @@ import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record.
 import { isRecord, State } from "../../../src/plugin/state.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { call, CONFIG, type Outcome, type Variables } from "../../support/call.ts";
-import { type Device, MemoryKernel, type Space } from "./kernel.ts";
+import type { Device, Space } from "./kernel.ts";
+import { MemoryNodeKernel } from "./node_kernel.ts";
 
 export const POD = "/run/netns/pod";
 export const VF = "0000:3b:00.2";
@@ -25,7 +26,7 @@ interface CallParts {
  * directory. When disposed of it makes sure that no namespace and no lock was left open.
  */
 export class TestNode implements Disposable {
-  readonly kernel = new MemoryKernel();
+  readonly kernel = new MemoryNodeKernel();
   readonly temporary = Deno.makeTempDirSync();
   readonly directory: string;
   readonly state: State;

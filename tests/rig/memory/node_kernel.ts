@@ -96,7 +96,10 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   }
 
   listOtherNetns() {
-    return { namespaces: this.others, isComplete: this.isComplete };
+    const mounted = [...this.paths].filter(([, space]) => space !== this.host).map(([path, { inode }]) => ({
+      ...{ inode, paths: [path], processes: [] },
+    }));
+    return { namespaces: [...this.others, ...mounted], isComplete: this.isComplete };
   }
 
   findLibmnl(): string {

@@ -14,6 +14,7 @@ const CONFIG: NetworkConfig = {
   onSharedMode: "fail",
   requireActive: false,
   readyTimeoutMs: 0,
+  lockTimeoutMs: 100_000,
   logLevel: "info",
 };
 

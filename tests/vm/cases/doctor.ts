@@ -152,7 +152,7 @@ doctorCase("a node that is half configured", async () => {
     new RegExp(`^warning vfs: ${netdev}: VF 6: no driver is bound -> for vf in \\S+; do echo`),
     new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin mentions -> `),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
-    /^warning records: net-go-net1 is stale: .* -> rm \/var\/lib\/cni\/rdma\/net-go-net1$/,
+    /^warning records: net-go-net1 is stale: .* -> \S+ gc$/,
     /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" stands before "sriov"/,
     /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> write "deviceID"/,
     /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
@@ -183,9 +183,9 @@ doctorCase("records whose pod is gone, has lost its device, or is of an earlier 
   const record = JSON.parse(await Deno.readTextFile(file));
   await Deno.writeTextFile(file, JSON.stringify({ ...record, bootID: "another" }));
   assertFaults(await doctor(), [
-    /^warning records: net-gone-net1 is stale: \/run\/netns\/gone has gone.* -> rm \S+\/net-gone-net1$/,
+    /^warning records: net-gone-net1 is stale: \/run\/netns\/gone has gone.* -> \S+ gc$/,
     /^problem records: net-lost-net1: mlx5_\d of \S+ not in \/run\/netns\/lost.* -> delete the pod/,
-    /^warning records: net-reboot-net1 is stale: it is from before the last boot -> rm \S+\/net-reboot-net1$/,
+    /^warning records: net-reboot-net1 is stale: it is from before the last boot -> \S+ gc$/,
   ]);
 });
 

@@ -1,0 +1,195 @@
+/** `gc`: restores what pods that are gone have left. */
+import type { Command } from "@commander-js/extra-typings";
+import type { NodeKernel, RdmaDevice } from "../kernel/kernel.ts";
+import { Log } from "../log.ts";
+import { KEYS } from "../plugin/config_keys.ts";
+import { countAway } from "../plugin/device.ts";
+import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/device_indexes.ts";
+import { toCniError } from "../plugin/errors.ts";
+import { belongsTo, collect } from "../plugin/gc.ts";
+import { lockState } from "../plugin/lock.ts";
+import { isSameNetns } from "../plugin/namespaces.ts";
+import { type Node, PAUSE_MS } from "../plugin/node.ts";
+import type { AttachmentRecord } from "../plugin/record.ts";
+import { isRecord, State, STATE_DIRECTORY, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
+import { messageOf } from "../sys/errno.ts";
+import { listNamespaces, type Namespace } from "./doctor/kernel.ts";
+import { isExclusive } from "./doctor/records.ts";
+import { CommandError, ExitCode } from "./errors.ts";
+import { addExamples } from "./help.ts";
+import { type Context, printJson, type Terminal } from "./terminal.ts";
+
+const NOTES = `
+A record is stale if its pod's network namespace has gone. Its devices are restored to the host, under their names
+there. RDMA devices in other namespaces that no record explains are only named. Pods that run are never touched.
+
+Exit codes:
+  0  done, or nothing to do
+  1  failed
+  2  wrong command line; nothing was done
+  3  done for some of the stale records`;
+
+/** Adds `gc`. */
+export function addGcCommand(program: Command, { kernel, terminal, exit }: Context): void {
+  const command = program.command("gc")
+    .description("restore the RDMA devices that pods which are gone have left, and remove their records")
+    .option("--network <NAME>", "only those of one network")
+    .option("--dry-run", "only print what would be done")
+    .option("--json", "print what was done as JSON")
+    .action((options) => {
+      const [state, indexes] = [new State(STATE_DIRECTORY), new DeviceIndexes(INDEX_DIRECTORY)];
+      exit(collectGarbage({ kernel, state, indexes }, terminal, options));
+    });
+  command.addHelpText("after", NOTES);
+  addExamples(command, [
+    ["gc --dry-run", "what would be done"],
+    ["gc", "for all networks; rdma-cni-gc.timer does it every 15 minutes"],
+    ["gc --network roce --json", "for one network, with the outcome as JSON"],
+  ]);
+}
+
+/** A node, of which all processes can be examined. */
+type GcNode = Node & { readonly kernel: NodeKernel };
+
+export interface GcOptions {
+  readonly network?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** What became of a stale record. "away": its device is out of reach, so the record stays. */
+interface Outcome {
+  readonly file: string;
+  readonly deviceID: string;
+  readonly state: "stale" | "restored" | "away" | "failed";
+  /** Why it is stale, or why it failed. */
+  readonly reason: string;
+}
+
+/**
+ * Restores the devices of stale records and removes these, one at a time, each under the plugin's lock.
+ *
+ * @throws {CommandError} when not all processes can be seen, so that a pod could be taken for gone
+ * @throws {CniError} code 11 when calls of the plugin have the lock for 100 seconds
+ */
+export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOptions): ExitCode {
+  const { kernel, state } = node;
+  const { network, dryRun = false } = options;
+  // Before the namespaces, so that the namespace of each record is among them unless it has gone.
+  const files = state.listFiles();
+  const records = files.filter(isRecord);
+  const namespaces = listNamespaces(kernel);
+  if (!kernel.listOtherNetns().isComplete) throw cannotSeeAll();
+  const stale = records.filter((record) => network === undefined || belongsTo(network, record))
+    .flatMap((record) => {
+      const reason = explainStale(kernel, namespaces, record);
+      return reason === undefined ? [] : [{ record, reason }];
+    });
+  const outcomes = stale.map(({ record, reason }): Outcome => {
+    const { file, deviceId: deviceID } = record;
+    if (dryRun) return { file, deviceID, state: "stale", reason };
+    const restored = restore(node, terminal, record);
+    kernel.sleep(PAUSE_MS); // in which the first waiting call wakes up and takes the lock
+    return { file, deviceID, reason, ...restored };
+  });
+  // An ADD may have come since, or a DEL.
+  const known = [...records, ...state.list()];
+  report(terminal, options, {
+    records: outcomes,
+    unreadable: files.flatMap((file) => isRecord(file) ? [] : [file]),
+    unexplainedDevices: isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, known)) : [],
+  });
+  const left = outcomes.filter(({ state }) => state === "away" || state === "failed");
+  if (left.length === 0) return ExitCode.ok;
+  return left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
+}
+
+/** What is printed, and as JSON. */
+interface Report {
+  readonly records: readonly Outcome[];
+  readonly unreadable: readonly UnreadableFile[];
+  readonly unexplainedDevices: readonly UnexplainedDevice[];
+}
+
+function report(terminal: Terminal, { json }: GcOptions, found: Report): void {
+  if (json) return printJson(terminal, found);
+  const { records, unreadable, unexplainedDevices } = found;
+  const lines = [
+    ...unreadable.map(({ fault }) => `${fault}: left alone`),
+    ...records.map(describe),
+    ...unexplainedDevices.map(({ name, index, netns }) =>
+      `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`
+    ),
+    ...(records.length === 0 ? ["No record is stale"] : []),
+  ];
+  for (const line of lines) terminal.err(`${line}\n`);
+}
+
+function describe({ file, deviceID, state, reason }: Outcome): string {
+  switch (state) {
+    case "stale":
+      return `${file}: ${reason}: the RDMA devices of ${deviceID} would be restored, and the record removed`;
+    case "restored":
+      return `${file}: ${reason}: the RDMA devices of ${deviceID} are on the host, the record is removed`;
+    case "away":
+      return `${file}: ${reason}, but something still has an RDMA device of ${deviceID}: the record stays`;
+    case "failed":
+      return `${file}: ${reason}`;
+  }
+}
+
+/** Why a record is stale, or undefined while its pod may live. */
+function explainStale(
+  kernel: NodeKernel,
+  namespaces: readonly Namespace[],
+  { netns, bootId, deviceId }: AttachmentRecord,
+): string | undefined {
+  if (bootId !== undefined && bootId !== kernel.getBootId()) return "it is from before the last boot";
+  if (netns) return namespaces.some((one) => isSameNetns(one, netns)) ? undefined : `${netns.path} has gone`;
+  // A record of version 1.0 does not name its namespace, so only its device tells.
+  const bus = kernel.getBusDevice(deviceId);
+  return bus && countAway(bus) === 0 ? `the devices of ${deviceId} are on the host` : undefined;
+}
+
+/** The lock is held for each record alone, so that pods which start meanwhile wait no longer than for each other. */
+function restore(node: Node, terminal: Terminal, { file, bootTimeUs, createdAt }: StoredRecord) {
+  const { kernel, state } = node;
+  using _lock = lockState(kernel, state.directory, "rdma-cni gc", KEYS.lockTimeoutMs.default);
+  const log = new Log((line) => terminal.err(line));
+  log.level = "warning";
+  try {
+    const now = state.read(file);
+    // An ADD may have made another record of that name since.
+    const isSame = now && isRecord(now) && now.bootTimeUs === bootTimeUs && now.createdAt === createdAt;
+    if (isSame && !collect(node, log, file)) return { state: "away" } as const;
+    return { state: "restored" } as const;
+  } catch (error) {
+    return { state: "failed", reason: messageOf(toCniError(error)) } as const;
+  }
+}
+
+interface UnexplainedDevice {
+  readonly name: string;
+  readonly index: number;
+  /** A path to the namespace that it is in. */
+  readonly netns: string;
+}
+
+/** The RDMA devices of a namespace that no record accounts for. */
+function listUnexplained(namespace: Namespace, records: readonly StoredRecord[]): UnexplainedDevice[] {
+  const recorded = records.filter(({ netns }) => !netns || isSameNetns(namespace, netns))
+    .flatMap(({ devices }) => devices);
+  const isRecorded = ({ name, index }: RdmaDevice) =>
+    recorded.some((device) =>
+      device.index === index || device.index === undefined && device.podName === name
+    );
+  return namespace.devices.filter((device) => !isRecorded(device))
+    .map(({ name, index }) => ({ name, index, netns: namespace.path }));
+}
+
+function cannotSeeAll(): CommandError {
+  return new CommandError(
+    "Cannot tell which pods are gone: not all processes of this machine can be seen",
+    "Run it as root on the node itself; in a container it takes the host's PID namespace.",
+  );
+}

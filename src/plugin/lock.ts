@@ -1,0 +1,80 @@
+/** The node's lock: one call at a time moves devices and writes records. */
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { replaceFile } from "../sys/files.ts";
+import type { Call } from "./config.ts";
+import type { Node } from "./node.ts";
+
+/**
+ * What the lock's holder does, in the state directory while it has the lock. It is for people alone: a holder that was
+ * killed leaves it behind, and the next one overwrites it.
+ */
+const HOLDER_FILE = ".holder";
+
+/**
+ * Takes the lock for a call of the plugin.
+ *
+ * @throws {CniError} code 11 when other calls have it for `lockTimeoutMs`
+ */
+export function takeLock({ environment, config }: Call, { kernel, state }: Node): Disposable {
+  const { command, containerId, ifname } = environment;
+  const attachment = command === "GC" ? "" : `container ${containerId}, interface ${ifname}, `;
+  const doing = `${command} (${attachment}network ${config.name})`;
+  return lockState(kernel, state.directory, doing, config.lockTimeoutMs);
+}
+
+/**
+ * Takes the lock on the state directory itself, which needs no file and no space. Moves must not overlap: two at once can
+ * swap the numbers of their uverbs devices, after the device plugin has handed those numbers to pods.
+ *
+ * @param doing what this process is about to do, for the errors of others
+ * @throws {CniError} code 11 when the time is over
+ */
+export function lockState(
+  kernel: Pick<Kernel, "lock" | "getBootTimeUs">,
+  directory: string,
+  doing: string,
+  timeoutMs: number,
+): Disposable {
+  const lock = kernel.lock(directory, timeoutMs);
+  const path = `${directory}/${HOLDER_FILE}`;
+  if (!lock) throw heldByAnother(directory, timeoutMs, readHolder(path, kernel.getBootTimeUs()));
+  const holder = { pid: Deno.pid, doing, sinceUs: kernel.getBootTimeUs() };
+  quietly(() => replaceFile(path, JSON.stringify(holder), 0o600));
+  return {
+    [Symbol.dispose]() {
+      quietly(() => Deno.removeSync(path));
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+function quietly(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // With a full disk the errors of others say less; nothing else depends on it.
+  }
+}
+
+/** Who has the lock, what for and how long, for people; undefined where it does not say. */
+function readHolder(path: string, nowUs: number): string | undefined {
+  try {
+    const { pid, doing, sinceUs } = JSON.parse(Deno.readTextFileSync(path));
+    return `process ${Number(pid)} has had it for ${
+      ((nowUs - sinceUs) / 1_000_000).toFixed(1)
+    } s, for ${doing}`;
+  } catch {
+    return undefined;
+  }
+}
+
+function heldByAnother(directory: string, timeoutMs: number, holder: string | undefined): CniError {
+  return new CniError(
+    ErrorCode.tryAgainLater,
+    `Cannot lock ${JSON.stringify(directory)} within ${timeoutMs / 1000} s: ${
+      holder ?? "another process has it"
+    }`,
+    `"fuser -v ${directory}" shows the process and those that wait; the runtime will try again`,
+  );
+}

@@ -1,0 +1,73 @@
+/** Waiting for a lock, but not for ever. */
+import { EAGAIN, SyscallError } from "./errno.ts";
+import { type Fd, openForReading } from "./fd.ts";
+import { attempt, check, libc } from "./libc.ts";
+
+/** uapi linux/file.h. */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** uapi asm-generic/signal.h and signal-defs.h, linux/time.h. */
+const SIGALRM = 14;
+const SIG_UNBLOCK = 1;
+const ITIMER_REAL = 0;
+
+/**
+ * Takes the exclusive lock on a file or directory. Waiting costs no processor time. The kernel lines up those who wait
+ * and wakes the first of them (fs/locks.c, __locks_insert_block); a process that comes just then can be quicker. The
+ * lock ends with its process.
+ *
+ * @returns undefined when the time is over and another process still has it
+ * @throws {SyscallError}
+ */
+export function lockExclusively(path: string, timeoutMs: number): Fd | undefined {
+  using opened = new DisposableStack();
+  const file = opened.use(openForReading(path));
+  const isLocked = flock(file, path, () => LOCK_EX | LOCK_NB) ||
+    timeoutMs > 0 && waitForLock(file, path, timeoutMs);
+  if (!isLocked) return undefined;
+  opened.move();
+  return file;
+}
+
+function waitForLock(file: Fd, path: string, timeoutMs: number): boolean {
+  const endsAt = performance.now() + timeoutMs;
+  using _alarm = startAlarm(timeoutMs);
+  return flock(file, path, () => performance.now() < endsAt ? LOCK_EX : LOCK_EX | LOCK_NB);
+}
+
+/** @param operation asked for again when a signal has interrupted the call */
+function flock({ number }: Fd, path: string, operation: () => number): boolean {
+  const result = attempt((c) => c.flock(number, operation()));
+  if (result === -EAGAIN) return false;
+  if (result < 0) throw new SyscallError(`lock ${JSON.stringify(path)}`, -result);
+  return true;
+}
+
+/** How often the alarm repeats: the first may come just before the call that it should interrupt. */
+const REPEAT_MS = 100;
+
+/**
+ * Interrupts the system call of the main thread when the time is over, and from then on until disposed of. The kernel
+ * gives a signal that is for the whole process to the main thread (kernel/signal.c, complete_signal).
+ */
+function startAlarm(milliseconds: number): Disposable {
+  // glibc's struct sigaction on x86_64 and aarch64: the handler first. Without SA_RESTART a system call is not resumed.
+  const action = new BigUint64Array(19);
+  // Any function that may be given a number and has no effect: JavaScript cannot run in a handler.
+  action[0] = Deno.UnsafePointer.value(libc().abs);
+  check("sigaction", (c) => c.sigaction(SIGALRM, action, null));
+  // The signals that a parent has blocked stay so in its children.
+  const signals = new BigUint64Array(16);
+  signals[0] = 1n << BigInt(SIGALRM - 1);
+  check("sigprocmask", (c) => c.sigprocmask(SIG_UNBLOCK, signals, null));
+  setTimer(milliseconds);
+  return { [Symbol.dispose]: () => setTimer(0) };
+}
+
+/** @param milliseconds 0 stops the timer */
+function setTimer(milliseconds: number): void {
+  const toTimeval = (ms: number) => [BigInt(Math.floor(ms / 1000)), BigInt(ms % 1000 * 1000)];
+  const timer = BigInt64Array.from([...toTimeval(REPEAT_MS), ...toTimeval(milliseconds)]); // struct itimerval
+  check("setitimer", () => libc().setitimer(ITIMER_REAL, timer, null));
+}

@@ -1,0 +1,191 @@
+// `rdma-cni gc` on nodes whose pods have met different ends.
+import fc from "fast-check";
+import { ExitCode } from "../../src/cli/errors.ts";
+import { collectGarbage, type GcOptions } from "../../src/cli/gc.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import type { Device, Space } from "../rig/memory/kernel.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
+
+/** Runs `gc` and returns its exit code and what it printed. */
+function gc(node: TestNode, options: GcOptions = {}) {
+  const terminal = new TestTerminal();
+  const code = collectGarbage(node, terminal, options);
+  return { code, stdout: terminal.stdout, stderr: terminal.stderr };
+}
+
+const FATES = ["lives", "held", "ended", "ending", "replaced", "out of reach"] as const;
+type Fate = typeof FATES[number];
+const LIVING: readonly Fate[] = ["lives", "held"];
+
+interface Pod {
+  readonly fate: Fate;
+  readonly network: string;
+  readonly file: string;
+  readonly device: Device;
+  readonly space: Space;
+  readonly hostName: string;
+  readonly record: string;
+}
+
+/** A pod with a virtual function, whose device has a name of its own there. */
+async function startPod(node: TestNode, number: number, fate: Fate, network: string): Promise<Pod> {
+  const deviceID = `0000:4b:00.${number}`;
+  node.kernel.addFunction(deviceID);
+  const device = node.kernel.addDevice(deviceID, 10 + number);
+  const hostName = device.name;
+  const path = `/run/netns/${number}`;
+  const space = node.kernel.addNetns(path, 5000 + number, `cookie${number}`);
+  await node.succeed("ADD", {
+    variables: { CNI_NETNS: path, CNI_CONTAINERID: `pod${number}` },
+    config: { name: network, deviceID, rdmaDeviceName: `rdma${number}` },
+  });
+  const file = `${network}-pod${number}-net1`;
+  const record = Deno.readTextFileSync(`${node.directory}/${file}`);
+  return { fate, network, file, device, space, hostName, record };
+}
+
+function meetFate({ kernel }: TestNode, { fate, space }: Pod): void {
+  if (fate === "lives") return;
+  const [path = ""] = [...kernel.paths].find(([, other]) => other === space) ?? [];
+  kernel.paths.delete(path);
+  if (fate === "held") kernel.held.set(`/proc/${space.inode}/ns/net`, space);
+  if (fate === "ended" || fate === "replaced") kernel.endNetns(space);
+  if (fate === "replaced") kernel.addNetns(path, space.inode, "new");
+  if (fate !== "ending") return;
+  const { onSleep } = kernel;
+  kernel.onSleep = () => {
+    onSleep();
+    kernel.endNetns(space);
+  };
+}
+
+/** Where devices are, and the records. */
+function snapshot(node: TestNode) {
+  return {
+    devices: node.kernel.devices.map(({ index, name, space }) => [index, name, space.inode]),
+    files: node.files().map((file) => [file, Deno.readTextFileSync(`${node.directory}/${file}`)]),
+  };
+}
+
+Deno.test("gc restores what pods that are gone have left, and touches nothing of the others", async () => {
+  const fates = fc.array(fc.tuple(fc.constantFrom(...FATES), fc.constantFrom("net", "other")), {
+    maxLength: 6,
+  });
+  const property = fc.asyncProperty(
+    fates,
+    fc.option(fc.constant("net"), { nil: undefined }),
+    async (fates, network) => {
+      using node = new TestNode();
+      const pods: Pod[] = [];
+      for (const [number, [fate, name]] of fates.entries()) {
+        pods.push(
+          await startPod(node, number, fate, name),
+        );
+      }
+      for (const pod of pods) meetFate(node, pod);
+      const options = network === undefined ? {} : { network };
+
+      const before = snapshot(node);
+      const dry = gc(node, { ...options, dryRun: true });
+      assertEquals([dry.code, snapshot(node)], [ExitCode.ok, before]);
+
+      const { code, stderr } = gc(node, options);
+      const isMeant = (pod: Pod) => network === undefined || pod.network === network;
+      const stale = pods.filter((pod) => isMeant(pod) && !LIVING.includes(pod.fate));
+      const left = stale.filter(({ fate }) => fate === "out of reach");
+      const wanted = left.length === 0
+        ? ExitCode.ok
+        : left.length < stale.length
+        ? ExitCode.partial
+        : ExitCode.failed;
+      assertEquals(code, wanted, stderr);
+      for (const pod of pods) {
+        const isRestored = stale.includes(pod) && !left.includes(pod);
+        assertEquals(node.files().includes(pod.file), !isRestored, `${pod.fate}: ${pod.file}`);
+        if (isRestored) {
+          assertEquals([pod.device.space === node.kernel.host, pod.device.name], [
+            true,
+            pod.hostName,
+          ]);
+        } else if (LIVING.includes(pod.fate)) {
+          assertEquals(pod.device.space === pod.space, true);
+          assertEquals(Deno.readTextFileSync(`${node.directory}/${pod.file}`), pod.record);
+        }
+      }
+      const after = snapshot(node);
+      gc(node, options);
+      assertEquals(snapshot(node), after);
+    },
+  );
+  await fc.assert(property, { numRuns: 60 });
+});
+
+Deno.test("gc says what it would do, does it, and says that there is nothing to do", async () => {
+  using node = await TestNode.added();
+  node.endPod();
+  node.kernel.endNetns(node.pod);
+  assertMatch(
+    gc(node, { dryRun: true }).stderr,
+    /^net-container1-net1: \/run\/netns\/pod has gone: .* would be restored/,
+  );
+  assertMatch(gc(node).stderr, /are on the host, the record is removed$/m);
+  assertEquals(gc(node), { code: ExitCode.ok, stdout: "", stderr: "No record is stale\n" });
+  node.assertForgotten();
+});
+
+Deno.test("gc --json prints the records and the devices that no record explains", async () => {
+  using node = await TestNode.added();
+  node.write(FILE, node.record({ bootId: "boot-0" }));
+  const { stdout } = gc(node, { json: true, dryRun: true });
+  assertEquals(JSON.parse(stdout), {
+    records: [{ file: FILE, deviceID: VF, state: "stale", reason: "it is from before the last boot" }],
+    unreadable: [],
+    unexplainedDevices: [],
+  });
+  node.state.remove(FILE);
+  assertEquals(JSON.parse(gc(node, { json: true }).stdout), {
+    records: [],
+    unreadable: [],
+    unexplainedDevices: [{ name: "mlx5_2", index: 2, netns: POD }],
+  });
+  assertMatch(gc(node).stderr, /^RDMA device mlx5_2 \(index 2\) is in \/run\/netns\/pod, .* left alone$/m);
+  assertEquals(node.whereIs(node.device), POD);
+});
+
+const GO_RECORD =
+  `{"version":"1.0","deviceID":"${VF}","sandboxRdmaDevName":"mlx5_2","containerRdmaDevName":"mlx5_2"}`;
+
+Deno.test("gc removes a record of the Go plugin only when its device is on the host", async () => {
+  using node = await TestNode.added();
+  node.write(FILE, GO_RECORD);
+  assertEquals([gc(node).code, node.files()], [ExitCode.ok, [FILE]]);
+  assertEquals(node.whereIs(node.device), POD);
+  node.device.space = node.kernel.host;
+  assertEquals([gc(node).code, node.files()], [ExitCode.ok, []]);
+});
+
+Deno.test("gc names a record that it cannot read, and leaves it", async () => {
+  using node = await TestNode.added();
+  node.write("net-torn-net1", "{");
+  assertMatch(gc(node).stderr, /net-torn-net1.*not JSON: left alone\n/);
+  assertEquals(node.files(), [FILE, "net-torn-net1"]);
+});
+
+Deno.test("gc fails with a lock that stays taken", async () => {
+  using node = await TestNode.added();
+  node.endPod();
+  using lock = node.kernel.lock(node.directory, 0);
+  assertThrows(() => gc(node), Error, "Cannot lock");
+  assertEquals(node.files(), [FILE]);
+  assert(lock);
+});
+
+Deno.test("gc does nothing when it cannot see all processes", async () => {
+  using node = await TestNode.added();
+  node.endPod();
+  node.kernel.endNetns(node.pod);
+  node.kernel.isComplete = false;
+  assertThrows(() => gc(node), Error, "not all processes of this machine can be seen");
+  assertEquals(node.files(), [FILE]);
+});

@@ -1,0 +1,104 @@
+// Programs of their own: the alarm that ends the waiting is for a process's main thread, where no test runs.
+import { assert, assertEquals } from "../support/assert.ts";
+
+const LOCK = import.meta.resolve("../../src/sys/lock.ts");
+
+/** Once told to, waits for the lock on a directory. Prints whether it came, when, and what that took; then gives it up. */
+const WAITER = `
+  import { lockExclusively } from "${LOCK}";
+  const cpuMs = () => Number(Deno.readTextFileSync("/proc/thread-self/schedstat").split(" ")[0]) / 1e6;
+  const [directory, timeoutMs] = Deno.args;
+  lockExclusively(directory, 1)?.[Symbol.dispose]();
+  console.log("ready");
+  await Deno.stdin.read(new Uint8Array(1));
+  const [start, cpu] = [Date.now(), cpuMs()];
+  const lock = lockExclusively(directory, Number(timeoutMs));
+  console.log(JSON.stringify({ got: !!lock, at: performance.timeOrigin + performance.now(), ms: Date.now() - start, cpuMs: cpuMs() - cpu }));
+`;
+
+/** A process, and what it prints, line by line. */
+class Started implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #read = "";
+
+  constructor(program: string, args: string[]) {
+    this.#child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
+    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  async line(): Promise<string> {
+    while (!this.#read.includes("\n")) {
+      const { value } = await this.#reader.read();
+      if (value === undefined) throw new Error("The process has ended");
+      this.#read += value;
+    }
+    const [line = "", ...rest] = this.#read.split("\n");
+    this.#read = rest.join("\n");
+    return line;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  async write(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    writer.releaseLock();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.#reader.cancel();
+    await this.#child.stdin.abort();
+    await this.#child.status;
+  }
+}
+
+/** A program that has the lock. */
+async function holder(directory: string): Promise<Started> {
+  const started = new Started("flock", ["--no-fork", directory, "sh", "-c", "echo locked; exec sleep 60"]);
+  assertEquals(await started.line(), "locked");
+  return started;
+}
+
+/** A program that waits for the lock. */
+async function waiter(directory: string, timeoutMs: number): Promise<Started> {
+  const program = `data:application/typescript,${encodeURIComponent(WAITER)}`;
+  const args = ["run", "-A", "--no-check", program, directory, String(timeoutMs)];
+  const started = new Started(Deno.execPath(), args);
+  assertEquals(await started.line(), "ready");
+  await started.write("\n");
+  const waits = new RegExp(`-> FLOCK .* ${started.pid} `);
+  while (!waits.test(Deno.readTextFileSync("/proc/locks"))) await new Promise((done) => setTimeout(done, 5));
+  return started;
+}
+
+Deno.test("a lock that stays taken is waited for until the time is over, without work", async () => {
+  const directory = Deno.makeTempDirSync();
+  await using _holder = await holder(directory);
+  await using waiting = await waiter(directory, 400);
+  const { got, ms, cpuMs } = JSON.parse(await waiting.line());
+  assertEquals(got, false);
+  assert(ms >= 400 && ms < 2000, `${ms} ms`);
+  assert(cpuMs < 20, `${cpuMs} ms of processor time`);
+  Deno.removeSync(directory);
+});
+
+Deno.test("those who wait for a lock get it in the order in which they came, also when one is killed", async () => {
+  const directory = Deno.makeTempDirSync();
+  const first = await holder(directory);
+  const second = await waiter(directory, 60_000);
+  await using third = await waiter(directory, 60_000);
+  await using fourth = await waiter(directory, 60_000);
+  await second[Symbol.asyncDispose]();
+  await first[Symbol.asyncDispose]();
+  const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
+  assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
+  Deno.removeSync(directory);
+});
