@@ -168,8 +168,9 @@ for (const { name, unit, target } of UNITS) {
 
 Deno.test("the documents' and the examples' configurations are accepted", async () => {
   const example = Deno.readTextFileSync(new URL("../../examples/roce.conflist", import.meta.url));
-  const lists = [...blocksNamed("configuration"), example].map((text) => JSON.parse(text));
-  for (const { cniVersion, name, plugins } of lists) {
+  const networks = [...blocksNamed("configuration"), example].map((text) => JSON.parse(text));
+  for (const network of networks) {
+    const { cniVersion, name, plugins = [network] } = network;
     const own = plugins.filter(({ type }: { type: string }) => type === "rdma");
     assertEquals(own.length, 1);
     for (const plugin of own) await parseConfig(JSON.stringify({ cniVersion, name, ...plugin }));
