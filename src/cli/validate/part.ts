@@ -21,7 +21,7 @@ export interface Entry {
 /** Keys and indexes that lead to a value. */
 export type Path = readonly (string | number)[];
 
-/** A text and an offset in it are not enough for people. Both count from 1. */
+/** An offset, for people. Both numbers count from 1. */
 export interface Place {
   readonly line: number;
   readonly column: number;
