@@ -91,10 +91,11 @@ function placeDevices(
   const earlier = loadEarlier(call, node);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
-    const record = config.rdmaLimits
-      ? recordLimits(call, node, { ...earlier, attachment: attachmentOf(call) }, config.rdmaLimits)
-      : earlier;
-    setLimits(kernel, record, listInPod(record, pod));
+    let record: AttachmentRecord = earlier;
+    if (config.rdmaLimits) {
+      record = recordLimits(call, node, { ...earlier, attachment: attachmentOf(call) }, config.rdmaLimits);
+      setLimits(kernel, record, listInPod(record, pod));
+    }
     finish(call, node, record, pod, deviceInfo);
     return { record, isNew: false };
   }

@@ -12,7 +12,7 @@ import { TestTerminal } from "../support/terminal.ts";
 const BEGINNING = new RegExp(
   "(?<![\\w/.`-])(?:(?:modprobe|mount|umount|nsenter|chown|chmod|fuser|lsns|lspci|ls|apt-get|dnf|zypper|mlxconfig|" +
     "update-initramfs|dracut|mkinitcpio|rm|kill|echo|systemctl|crictl|crio|udevadm|rdma (?:dev|system|link)|" +
-    "ip (?:link|netns|addr))(?= |$)|umount(?=\\))|rdma-cni [a-z]|for vf in )",
+    "ip (?:link|netns|addr))(?= |$)|umount(?=\\))|rdma-cni [a-z]|for (?:vf|cgroup) in )",
 );
 /** What ends a command in a sentence. */
 const END = /^(?:$|["'`);,.]|: | or )/;
@@ -30,6 +30,7 @@ const KNOWN = [
   "echo X > /sys/bus/X/drivers_probe",
   "echo X > /sys/bus/pci/devices/X/sriov_numvfs",
   "echo X > /sys/bus/pci/X",
+  'for cgroup in X; do echo +rdma >"$cgroup/cgroup.subtree_control"; done',
   "for vf in X; do echo $vf > /sys/bus/pci/drivers_probe; done",
   "fuser -v X",
   "ip link set PF up",

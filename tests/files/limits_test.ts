@@ -185,6 +185,15 @@ Deno.test("DEL succeeds without the cgroup, and without the controller", async (
   }
 });
 
+Deno.test("the limits of a device that is gone are gone, and DEL does not warn of them", async () => {
+  using node = await limitedNode();
+  node.kernel.devices.splice(0);
+  node.kernel.addDevice(VF, 9);
+  const { lines } = await node.succeed("DEL");
+  assertEquals(lines.filter((line) => /level="warning"/.test(line)), []);
+  assertEquals(node.files(), []);
+});
+
 Deno.test("DEL succeeds when the kernel refuses to take the limits away, and says so", async () => {
   using node = await limitedNode();
   node.kernel.rdmaCgroups!.onWrite = () => EINVAL;
