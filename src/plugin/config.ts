@@ -123,7 +123,7 @@ export async function readConfig(
     ...(rdmaDeviceName ? { rdmaDeviceName } : {}),
     ...(rdmaDeviceNameConflict ? { rdmaDeviceNameConflict } : {}),
     ...(config.rdmaQoS ? { rdmaQos: parseQos(config.rdmaQoS) } : {}),
-    ...(config.rdmaLimits ? { rdmaLimits: withoutNulls(config.rdmaLimits) } : {}),
+    ...(config.rdmaLimits ? parseLimits(config.rdmaLimits) : {}),
     requireActive: config.requireActive ?? KEYS.requireActive.default,
     readyTimeoutMs: config.readyTimeoutMs ?? KEYS.readyTimeoutMs.default,
     lockTimeoutMs: config.lockTimeoutMs ?? KEYS.lockTimeoutMs.default,
@@ -232,12 +232,6 @@ function makeDelegateConfig(raw: RawConfig, cniVersion: CniVersion): PluginConfi
   };
 }
 
-type WithoutNulls<T> = { readonly [K in keyof T]?: NonNullable<T[K]> };
-
-function withoutNulls<T extends object>(value: T): WithoutNulls<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => !isAbsent(one))) as WithoutNulls<T>;
-}
-
 function parseQos(qos: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
   if (qos === "inherit") return { tos: "host" };
   const { tos, tc } = qos;
@@ -247,6 +241,13 @@ function parseQos(qos: NonNullable<RawConfig["rdmaQoS"]>): RdmaQos {
     ...(isAbsent(trafficClass) ? {} : { trafficClass }),
     ...(isAbsent(tc) || !isAbsent(qos.trafficClass) ? {} : { isTrafficClassOptional: true }),
   };
+}
+
+function parseLimits(
+  { hcaHandle, hcaObject }: NonNullable<RawConfig["rdmaLimits"]>,
+): { rdmaLimits?: RdmaLimits } {
+  if (isAbsent(hcaHandle)) return isAbsent(hcaObject) ? {} : { rdmaLimits: { hcaObject } };
+  return { rdmaLimits: { hcaHandle, ...(isAbsent(hcaObject) ? {} : { hcaObject }) } };
 }
 
 /** Both are the traffic class, in this plugin's words and in those of NVIDIA's fork. */

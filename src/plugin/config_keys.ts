@@ -129,7 +129,6 @@ export const KEYS = {
         "objects: protection domains, memory regions, completion queues, queue pairs and others",
       ),
     },
-    closed: true,
     since: "0.1.0",
   }, "[limits](#limits) of what a pod has on each of the devices: `hcaHandle`, `hcaObject`, or both"),
   requireActive: key(

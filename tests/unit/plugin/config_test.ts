@@ -158,6 +158,12 @@ Deno.test("one limit is enough, and zero is one", async () => {
   });
 });
 
+Deno.test("limits without one that is known are none", async () => {
+  for (const rdmaLimits of [{}, { handles: 1 }, { hcaHandle: null }]) {
+    assertEquals((await parse({ rdmaLimits })).rdmaLimits, undefined);
+  }
+});
+
 Deno.test("QoS as NVIDIA's fork has it: tc is the traffic class, which a driver may lack", async () => {
   const optional = { trafficClass: 96, isTrafficClassOptional: true } as const;
   assertEquals((await parse({ rdmaQoS: { tos: 96, tc: 96 } })).rdmaQos, { tos: 96, ...optional });
@@ -243,8 +249,7 @@ const WRONG: [path: string, keys: object][] = [
   ["rdmaQoS.tos", { rdmaQoS: { tos: "1" } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { tos: 1, trafficClass: -1 } }],
   ["rdmaQoS.trafficClass", { rdmaQoS: { trafficClass: 1.5 } }],
-  ["rdmaLimits", { rdmaLimits: {} }],
-  ["rdmaLimits", { rdmaLimits: { hcaHandle: 1, handles: 1 } }],
+  ["rdmaLimits", { rdmaLimits: 1 }],
   ["rdmaLimits.hcaHandle", { rdmaLimits: { hcaHandle: -1 } }],
   ["rdmaLimits.hcaHandle", { rdmaLimits: { hcaHandle: "1" } }],
   ["rdmaLimits.hcaObject", { rdmaLimits: { hcaHandle: 1, hcaObject: 2147483647 } }],
@@ -310,8 +315,8 @@ for (const [path, keys] of WRONG) {
   const ignored = path.replace(/(.)\[\d+\].*$/, "$1"); // of a list that has a wrong entry nothing is used
   Deno.test(`${JSON.stringify(keys)}: DEL ignores ${ignored} and nothing else`, async () => {
     const text = JSON.stringify({ ...MINIMUM, deviceID: "0000:3b:00.2", ...keys });
-    const { ignoredKeys, deviceId, ...config } = await parseConfig(text, "DEL");
-    assertEquals(ignoredKeys, [/^(rdmaQoS|rdmaLimits)/.exec(ignored)?.[0] ?? ignored]);
+    const { ignoredKeys, deviceId, rdmaLimits: _, ...config } = await parseConfig(text, "DEL");
+    assertEquals(ignoredKeys, [/^rdmaQoS/.exec(ignored)?.[0] ?? ignored]);
     assertEquals(deviceId, path === "deviceID" ? undefined : "0000:3b:00.2");
     assertEquals(config, { ...MINIMUM, ...DEFAULTS } as typeof config);
   });
