@@ -96,7 +96,7 @@ export const SETS: Record<string, { only: string[]; without: string[] }> = {
       "del: the Go plugin's record, with the device in the pod",
       ...["netns-mode: set both ways", "netns-mode: refused by a namespace with a process"],
     ],
-    without: [],
+    without: ["killed at any request to the kernel: "], // two minutes
   },
   /** Enough for a kernel that is neither Debian 13's nor the newest. */
   short: {
