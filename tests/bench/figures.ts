@@ -38,7 +38,7 @@ export function figures(size: Size, here: Starts[], node?: NodeMeasurements): Fi
   ];
 }
 
-function nodeFigures({ growth, moveMs, peakKb, chargedKb, atOnce, manyPods }: NodeMeasurements): Figure[] {
+function nodeFigures({ growth, moveMs, peakKb, chargedKb, atOnce }: NodeMeasurements): Figure[] {
   const [few, many] = [growth[0], growth.at(-1)];
   if (!few || !many) return [];
   const commands = ["ADD", "DEL"].map((command) => ({ command, name: `${command} by deviceID` }));
@@ -69,11 +69,6 @@ function nodeFigures({ growth, moveMs, peakKb, chargedKb, atOnce, manyPods }: No
     })),
     ...commands.flatMap(({ command, name }) => peerFigures(command, name, few, many)),
     ...atOnceFigures(atOnce),
-    ...manyPods.map(({ name, pods, moveMs, totalMs }) => ({
-      what: `${pods} ${name}s in line / their moves of ${moveMs} ms`,
-      found: totalMs / (pods * moveMs),
-      limit: 1.15,
-    })),
   ];
 }
 

@@ -1,7 +1,6 @@
 import { bootNode, tail } from "../rig/vm/node/boot.ts";
 import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
-import type { ManyPods } from "./many_pods.ts";
 
 const TIMEOUT_MS = 90 * 60_000;
 
@@ -15,7 +14,6 @@ export interface NodeMeasurements {
   /** The most that was charged to a memory cgroup, the executable being in the page cache. */
   chargedKb: Record<string, number[]>;
   atOnce: AtOnce[];
-  manyPods: ManyPods[];
 }
 
 /** What programs took while the node had so many RDMA devices and network links. */
@@ -65,7 +63,6 @@ export async function measureOnNode(
     command: [program, node.directory, plugin, ...others],
     // PF and VFs alone: 8 devices at first
     kernelArguments: ["rdma_sim.sf_count=0"],
-    memoryMiB: 8192, // 128 calls at once
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {
       const message: NodeLine = JSON.parse(line);

@@ -20,7 +20,6 @@ import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
 import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../rig/vm/guest/programs.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
 import { copyAnew, RUNS_A_COPY } from "./copies.ts";
-import { type ManyPods, measureManyPods } from "./many_pods.ts";
 import type { AtOnce, GrowthStep, NodeLine, NodeMeasurements } from "./node.ts";
 
 const [, , EMPTY = "", RUNS = "", PEER] = Deno.args;
@@ -207,17 +206,6 @@ async function measureAtOnce(): Promise<AtOnce[]> {
   return results;
 }
 
-async function measureAllManyPods(): Promise<ManyPods[]> {
-  const results: ManyPods[] = [];
-  for (const pods of [64, 128]) {
-    for (const moveMs of [100, 500, 1000]) {
-      say(`${pods} pods at once, moves of ${moveMs} ms`);
-      results.push(...await measureManyPods(pods, moveMs));
-    }
-  }
-  return results;
-}
-
 function say(progress: string): void {
   print({ progress });
 }
@@ -234,6 +222,5 @@ const measured: NodeMeasurements = {
   moveMs: await measureMoves(all),
   ...await measureMemory(all),
   atOnce: await measureAtOnce(),
-  manyPods: await measureAllManyPods(),
 };
 print({ measured });

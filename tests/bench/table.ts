@@ -1,6 +1,5 @@
 import type { Figure } from "./figures.ts";
 import type { Starts } from "./here.ts";
-import type { ManyPods } from "./many_pods.ts";
 import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
 import { median, quantile } from "./statistics.ts";
 
@@ -8,7 +7,7 @@ import { median, quantile } from "./statistics.ts";
 export function formatTables(here: Starts[], node: NodeMeasurements | undefined, found: Figure[]): string {
   const tables = [
     startTable(here),
-    ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce), manyPodsTable(node.manyPods)] : []),
+    ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce)] : []),
     figureTable(found),
   ];
   return tables.join("\n\n");
@@ -42,17 +41,6 @@ function atOnceTable(results: AtOnce[]): string {
       name,
       ...[totalMs, worstMs].map((ms) => whole(median(ms))),
       `${failed}`,
-    ]),
-  ]);
-}
-
-function manyPodsTable(results: ManyPods[]): string {
-  return table([
-    ["simulated node, calls in line for the lock", "moves, ms", "all, ms", "failed", "displaced"],
-    ...results.map(({ name, pods, moveMs, totalMs, failed, displaced = "-" }) => [
-      `${pods} ${name}s`,
-      ...[moveMs, totalMs].map(whole),
-      ...[failed, displaced].map(String),
     ]),
   ]);
 }

@@ -81,8 +81,8 @@ vmCase(
     const [gone, other] = [vf(0), vf(1)];
     const living = await addTo("living", other.deviceId);
     let tried = 0;
-    for (const name of ["flock", "sendto", "rename", "unlink"]) {
-      for (let ordinal = 1;; ordinal += name === "sendto" && !LONG ? 3 : 1) {
+    for (const name of LONG ? ["flock", "sendto", "rename", "unlink"] : ["rename", "unlink"]) {
+      for (let ordinal = 1;; ordinal++) {
         await addTo("gone", gone.deviceId);
         await deleteNetns("gone");
         const kill = `-e trace=${name} -e inject=${name}:signal=SIGKILL:when=${ordinal}`;
@@ -100,8 +100,8 @@ vmCase(
       }
     }
     assertQuiet(await living.del());
-    assert.ok(tried >= 6, `${tried} calls`);
+    assert.ok(tried >= 3, `${tried} calls`);
     return { tried };
   },
-  10 * 60_000,
+  20 * 60_000,
 );
