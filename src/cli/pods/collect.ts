@@ -56,8 +56,6 @@ export interface Collected {
 
 /** Enough for the addresses of most pods. A larger table is read whole if they are not among these. */
 const FIRST_GIDS = 16;
-/** A CNI call that is at work for longer is not waited for. */
-const LOCK_TIMEOUT_MS = 5000;
 const STALE_ADVICE = "rdma-cni gc";
 const MISSING_ADVICE = "delete the pod, so that it is recreated with its RDMA device";
 
@@ -98,9 +96,10 @@ function readAll(kernel: NodeKernel, state: State): Collected {
   };
 }
 
+/** Waits for the CNI call that is at work, unless that takes too long. */
 function lock(kernel: NodeKernel, { directory }: State): Disposable {
   try {
-    return takeLock(kernel, directory, LOCK_TIMEOUT_MS);
+    return takeLock(kernel, directory);
   } catch (error) {
     if (error instanceof CniError) return { [Symbol.dispose]() {} };
     throw error;
