@@ -27,6 +27,9 @@ import { VmRig } from "../../rig/vm/guest/rig.ts";
 
 const { hasNamesPerNetns } = new VmRig();
 
+/** Of cases with two pods and many calls. */
+const LIMIT_MS = 150_000;
+
 /** A pod with an interface that has an address, and the attachment that gives it the function's RDMA device. */
 async function addPod(name: string, one: CompleteFunction, address: string) {
   const { deviceId, rdmaDevice } = one;
@@ -166,6 +169,7 @@ vmCase(
     assertQuiet(await first.pair.del());
     assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
   },
+  LIMIT_MS,
 );
 
 vmCase("pods: a record whose namespace has gone is stale, with advice, until it is removed", async () => {
@@ -195,7 +199,7 @@ vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async
   assert.deepEqual(await readInMove("DEL"), [["pod-0", "present"]]);
   assert.deepEqual(await readInMove("ADD"), [["other-0", "present"], ["pod-0", "present"]]);
   assertQuiet(await pair.del());
-});
+}, LIMIT_MS);
 
 vmCase("pods: without the rights to enter a pod's namespace it says which", async () => {
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");
