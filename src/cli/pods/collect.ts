@@ -9,6 +9,9 @@ import { isRecord, type State, type StoredRecord, type UnreadableFile } from "..
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
 
+/** Calls in line for the lock may take longer; then what is read may be half done. */
+const LOCK_TIMEOUT_MS = 2000;
+
 /**
  * "present": the device is in the pod. "missing": the pod is there, but not the device. "stale": the pod's network
  * namespace has gone. "unknown": the device is in the pod, but the kernel did not say all of it.
@@ -56,8 +59,6 @@ export interface Collected {
 
 /** Enough for the addresses of most pods. A larger table is read whole if they are not among these. */
 const FIRST_GIDS = 16;
-/** A CNI call that is at work for longer is not waited for. */
-const LOCK_TIMEOUT_MS = 5000;
 const STALE_ADVICE = "rdma-cni gc";
 const MISSING_ADVICE = "delete the pod, so that it is recreated with its RDMA device";
 
@@ -98,6 +99,7 @@ function readAll(kernel: NodeKernel, state: State): Collected {
   };
 }
 
+/** Waits for the CNI call that holds the lock, unless that takes too long. */
 function lock(kernel: NodeKernel, { directory }: State): Disposable {
   try {
     return lockState(kernel, directory, "rdma-cni pods", LOCK_TIMEOUT_MS);
