@@ -102,8 +102,8 @@ export async function bundle({ entry, format, later = [], signal }: BundleOption
 }
 
 /**
- * Minifies a script, so that there is less to read at each start. Functions and classes keep their names, for stack traces.
- * The result is ASCII, since one other character can make V8 keep the text with two bytes each.
+ * Minifies a script, so that there is less to read at each start. Functions and classes keep their names, for stack
+ * traces. The result is ASCII, since one other character can make V8 keep the text with two bytes each.
  *
  * A child process does it: Deno downloads the package before the first line of the program that imports it, and only a
  * child can be given the certificates for that.

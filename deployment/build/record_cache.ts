@@ -1,6 +1,6 @@
 /**
- * Lets V8 compile a script and writes its code cache: `record_cache SCRIPT FILE`. The build runs this as an executable like
- * the one that uses the cache, because V8 refuses a cache from another V8 or other flags.
+ * Lets V8 compile a script and writes its code cache: `record_cache SCRIPT FILE`. The build runs this as an executable
+ * like the one that uses the cache, because V8 refuses a cache from another V8 or other flags.
  */
 import { Script } from "node:vm";
 

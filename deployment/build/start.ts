@@ -1,7 +1,7 @@
 /**
- * The first module of the executable. The program stands beside it as a script, because V8 takes a compiled form only for
- * scripts. The build makes that form; otherwise V8 would compile at each start. Parts that most calls do without are
- * compressed.
+ * The first module of the executable. The program stands beside it as a script, because V8 takes a compiled form only
+ * for scripts. The build makes that form; otherwise V8 would compile at each start. Parts that most calls do without
+ * are compressed.
  */
 import { Script } from "node:vm";
 

@@ -2,7 +2,7 @@
 import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { Command as PlainCommand } from "commander";
-import type { NodeKernel } from "../kernel/kernel.ts";
+import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { messageOf } from "../sys/errno.ts";
 import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";

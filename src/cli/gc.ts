@@ -1,6 +1,7 @@
 /** `gc`: restores what pods that are gone have left. */
 import type { Command } from "@commander-js/extra-typings";
-import type { NodeKernel, RdmaDevice } from "../kernel/kernel.ts";
+import type { RdmaDevice } from "../kernel/kernel.ts";
+import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { Log } from "../log.ts";
 import { KEYS } from "../plugin/config_keys.ts";
 import { countAway } from "../plugin/device.ts";

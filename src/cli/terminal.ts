@@ -1,5 +1,5 @@
 /** What commands print to, and what they get. */
-import type { NodeKernel } from "../kernel/kernel.ts";
+import type { NodeKernel } from "../kernel/node_kernel.ts";
 import type { ExitCode } from "./errors.ts";
 
 /** Where a command prints to: results to standard output, everything else to standard error. */

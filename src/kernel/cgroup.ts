@@ -55,8 +55,8 @@ export function parseRdmaCgroup(text: string): string | undefined {
 }
 
 /**
- * The limits of a device in rdma.max: `mlx5_0 hca_handle=2 hca_object=max`. Since Linux 7.3 `index=N` follows a name that
- * several devices have.
+ * The limits of a device in rdma.max: `mlx5_0 hca_handle=2 hca_object=max`. Since Linux 7.3 `index=N` follows a name
+ * that several devices have.
  */
 export function parseRdmaLimits(text: string, { index, name }: RdmaDevice): RdmaLimits | undefined {
   for (const line of text.split("\n")) {

@@ -15,7 +15,8 @@ import {
 } from "../netlink/rtnl.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { ENODEV } from "../sys/errno.ts";
-import type { LinkDetails, PhysicalFunction, VirtualFunction } from "./kernel.ts";
+import type { VirtualFunction } from "./kernel.ts";
+import type { LinkDetails, PhysicalFunction } from "./node_kernel.ts";
 import { getPfDeviceId, getVfDeviceId, listPfNetdevs } from "./pci.ts";
 
 /** uapi linux/if.h (IFNAMSIZ), less the NUL. */

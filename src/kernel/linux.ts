@@ -9,26 +9,28 @@ import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetn
 import { catchSignals } from "../sys/signals.ts";
 import type {
   BusDevice,
-  Counter,
-  FunctionDevices,
   IpAddress,
   Kernel,
   Link,
-  LinkDetails,
   Netns,
-  NodeKernel,
   OpenPorts,
-  OtherNetnsList,
-  PhysicalFunction,
-  PortDetails,
   RdmaCgroups,
   RdmaDevice,
   RdmaMode,
-  RdmaNode,
-  Representor,
   ResourceCount,
   VirtualFunction,
 } from "./kernel.ts";
+import type {
+  Counter,
+  FunctionDevices,
+  LinkDetails,
+  NodeKernel,
+  OtherNetnsList,
+  PhysicalFunction,
+  PortDetails,
+  RdmaNode,
+  Representor,
+} from "./node_kernel.ts";
 import { findRdmaCgroups } from "./cgroup.ts";
 import * as links from "./links.ts";
 import { listPortDetails } from "./port_details.ts";

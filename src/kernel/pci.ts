@@ -3,7 +3,7 @@
  * the directory that stands for "/".
  */
 import { EOPNOTSUPP, errnoOf, SyscallError } from "../sys/errno.ts";
-import type { FunctionDevices, Netdev, Representor } from "./kernel.ts";
+import type { FunctionDevices, Netdev, Representor } from "./node_kernel.ts";
 import { exists, isFileName, linkName, linkTarget, list, readText } from "./sysfs.ts";
 
 /** A network controller on the PCI bus. */

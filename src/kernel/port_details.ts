@@ -1,5 +1,5 @@
 /** What sysfs shows of the ports of an RDMA device besides what a CNI call needs. */
-import type { PortDetails, Traffic } from "./kernel.ts";
+import type { PortDetails, Traffic } from "./node_kernel.ts";
 import { listPorts } from "./ports.ts";
 import { isFileName, readText } from "./sysfs.ts";
 

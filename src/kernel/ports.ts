@@ -9,8 +9,8 @@ import { exists, isFileName, list, readText } from "./sysfs.ts";
 const NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000";
 
 /**
- * Opens the ports of a device; undefined when the sysfs does not show it. A move changes where the device's directory is,
- * but not what it is (fs/kernfs/dir.c, kernfs_rename_ns), so that what is below it can still be read.
+ * Opens the ports of a device; undefined when the sysfs does not show it. A move changes where the device's directory
+ * is, but not what it is (fs/kernfs/dir.c, kernfs_rename_ns), so that what is below it can still be read.
  */
 export function openPorts(sysfs: string, name: string): OpenPorts | undefined {
   const device = isFileName(name) && openIfThere(`${sysfs}/class/infiniband/${name}`);

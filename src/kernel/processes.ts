@@ -2,7 +2,7 @@
 import { ETXTBSY, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
 import { namesIn, nsfsInode } from "../sys/netns.ts";
-import type { NetnsProcess, OtherNetns, OtherNetnsList } from "./kernel.ts";
+import type { NetnsProcess, OtherNetns, OtherNetnsList } from "./node_kernel.ts";
 
 /** The initial PID namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO), which shows all processes. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";

@@ -6,7 +6,8 @@ import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
-import type { Counter, RdmaDevice, RdmaMode, RdmaNode, ResourceCount } from "./kernel.ts";
+import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
+import type { Counter, RdmaNode } from "./node_kernel.ts";
 
 /**
  * There is none, the client or the command is unknown, or the device is elsewhere (nldev.c,

@@ -10,8 +10,9 @@ import { isRecord, type StoredRecord } from "./state.ts";
 import { restoreDevices, restoreUnrecorded } from "./restore.ts";
 
 /**
- * Restores the attachment's RDMA devices to the host and removes its record. Succeeds whenever nothing of it is left, whatever the
- * reason; fails only when a device that is in the pod cannot be moved. The record stays while a device is out of reach.
+ * Restores the attachment's RDMA devices to the host and removes its record. Succeeds whenever nothing of it is left,
+ * whatever the reason; fails only when a device that is in the pod cannot be moved. The record stays while a device is
+ * out of reach.
  *
  * @throws {CniError}
  */
@@ -51,8 +52,8 @@ function loadRecord(call: Call, { state }: Node): StoredRecord | undefined {
 }
 
 /**
- * Removes a record whose devices are on the host. A failure is only logged: nothing is lost by it, while a failing DEL would
- * keep the pod from going away; GC tries again.
+ * Removes a record whose devices are on the host. A failure is only logged: nothing is lost by it, while a failing DEL
+ * would keep the pod from going away; GC tries again.
  */
 export function removeRecord({ state }: Node, log: Log, file: string): void {
   try {

@@ -24,8 +24,8 @@ export function takeLock({ environment, config }: Call, { kernel, state }: Node)
 }
 
 /**
- * Takes the lock on the state directory itself, which needs no file and no space. Moves must not overlap: two at once can
- * swap the numbers of their uverbs devices, after the device plugin has handed those numbers to pods.
+ * Takes the lock on the state directory itself, which needs no file and no space. Moves must not overlap: two at once
+ * can swap the numbers of their uverbs devices, after the device plugin has handed those numbers to pods.
  *
  * @param doing what this process is about to do, for the errors of others
  * @throws {CniError} code 11 when the time is over

@@ -48,8 +48,8 @@ export function planNames(
 
 /**
  * Moves a device into the pod under the name planned for it. Where that is taken, and the configuration says so, the
- * device keeps its own. A name that nobody asked for never makes ADD fail: where the pod has a device of that name, which
- * Linux 7.3 allows, the device gets a free one like it.
+ * device keeps its own. A name that nobody asked for never makes ADD fail: where the pod has a device of that name,
+ * which Linux 7.3 allows, the device gets a free one like it.
  *
  * @returns its name in the pod
  * @throws {CniError} code 114 when the name asked for is taken, 120 when the kernel refuses the move

@@ -11,8 +11,8 @@ import { messageOf } from "../sys/errno.ts";
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
 
 /**
- * Records what the devices have on the host of what is to be changed. To be called before they are moved, with the record
- * saved already: then a crash leaves nothing that DEL and GC do not know of, a group in configfs included.
+ * Records what the devices have on the host of what is to be changed. To be called before they are moved, with the
+ * record saved already: then a crash leaves nothing that DEL and GC do not know of, a group in configfs included.
  *
  * @returns the record as it is saved now
  * @throws {RoceQosError} when driver or kernel lack a setting

@@ -42,9 +42,9 @@ export class DevicePorts implements Disposable {
 type ListPorts = (gidLimit: number) => ReadonlyMap<RdmaDevice, readonly Port[]>;
 
 /**
- * Logs the state of the devices that an attachment has in the pod: their uverbs device, ports and RoCE v2 GIDs. A port that is not active,
- * and an address of the pod's interface that no RoCE device has a GID for, are warnings. With `requireActive` they are an
- * error once `readyTimeoutMs` are over.
+ * Logs the state of the devices that an attachment has in the pod: their uverbs device, ports and RoCE v2 GIDs. A port
+ * that is not active, and an address of the pod's interface that no RoCE device has a GID for, are warnings. With
+ * `requireActive` they are an error once `readyTimeoutMs` are over.
  *
  * @throws {CniError} code 116
  */

@@ -32,8 +32,8 @@ export function softRoceId({ environment: { ifname, netns } }: Call, links: PodL
 }
 
 /**
- * Makes a Soft-RoCE device on the pod's interface and moves it into the pod. The kernel makes it in the initial namespace,
- * so its name there is one that nobody else has. When this fails, what was recorded is to be undone.
+ * Makes a Soft-RoCE device on the pod's interface and moves it into the pod. The kernel makes it in the initial
+ * namespace, so its name there is one that nobody else has. When this fails, what was recorded is to be undone.
  *
  * @param save records the device. It is called before the device is there, with the name by which DEL and GC find it
  *   whenever this process ends

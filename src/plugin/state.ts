@@ -135,8 +135,8 @@ export class State {
   }
 
   /**
-   * Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. A directory is none
-   * of a writer's, and would fail to go if something is in it.
+   * Removes what crashes left. Only for the holder of the lock, since a writer's file looks the same. A directory is
+   * none of a writer's, and would fail to go if something is in it.
    */
   removeLeftovers(): void {
     for (const { name, isDirectory } of this.#entries()) {

@@ -1,7 +1,7 @@
 /**
  * The C library's calls this program needs. All are synchronous, so they run on the main thread and what setns()
- * changes holds for the calls after it. `open`, `ioctl` and `syscall` are variadic in C; on Linux x86_64 and aarch64 a variadic
- * call passes integers as any other call does.
+ * changes holds for the calls after it. `open`, `ioctl` and `syscall` are variadic in C; on Linux x86_64 and aarch64 a
+ * variadic call passes integers as any other call does.
  */
 import { EINTR, SyscallError } from "./errno.ts";
 import { ADDRESS, type Declarations, type Functions, openLibrary } from "./library.ts";

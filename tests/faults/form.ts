@@ -1,6 +1,6 @@
 /**
- * How long the tests of this directory try, and from where: `deno task test:faults [--long] [--seed N]`. The seed that is
- * printed leads to the same inputs again; an input that fails is shrunk to the smallest that does.
+ * How long the tests of this directory try, and from where: `deno task test:faults [--long] [--seed N]`. The seed that
+ * is printed leads to the same inputs again; an input that fails is shrunk to the smallest that does.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";

@@ -1,5 +1,5 @@
-// Whatever stands in the state directory, calls end with success or one of CNI's codes, DEL and GC cope with it and say so,
-// and nothing outside of the directory is followed, read or written.
+// Whatever stands in the state directory, calls end with success or one of CNI's codes, DEL and GC cope with it and say
+// so, and nothing outside of the directory is followed, read or written.
 import fc from "fast-check";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { POD, TestNode } from "../rig/memory/node.ts";

@@ -94,7 +94,6 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
-  "rdma-cni gc",
   "rdma-cni launcher",
   "mount it writable",
   "mount a sysfs",

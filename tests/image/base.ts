@@ -4,8 +4,8 @@ import { run } from "../rig/vm/node/packages.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../dist/image", import.meta.url));
 
-// Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would bring
-// hundreds of others.
+// Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would
+// bring hundreds of others.
 const INCLUDE = ["ca-certificates", "nodejs"];
 const NPM = "npm@10.9.4";
 

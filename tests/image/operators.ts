@@ -8,8 +8,8 @@ import type { Engine } from "./engine.ts";
 import { ask, installedVersion, play, untilWaiting, withPod } from "./pod.ts";
 
 /**
- * sriov-network-operator, bindata/manifests/daemon/daemonset.yaml: the init container "rdma-cni" and what it needs of the
- * pod. The image stands for the daemon's too: the container checks the plugin, so it fails without.
+ * sriov-network-operator, bindata/manifests/daemon/daemonset.yaml: the init container "rdma-cni" and what it needs of
+ * the pod. The image stands for the daemon's too: the container checks the plugin, so it fails without.
  */
 const SRIOV_NETWORK_OPERATOR = `
 apiVersion: apps/v1

@@ -28,8 +28,8 @@ interface Start {
 }
 
 /**
- * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the directories that lead
- * to the project.
+ * Starts the executable as a user who is not root, from a copy, for he may not be able to enter the directories that
+ * lead to the project.
  */
 export function byUser(id: number): string[] {
   const script = `

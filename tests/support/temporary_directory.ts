@@ -35,8 +35,8 @@ function canRun(program: string): boolean {
 }
 
 /**
- * Has this process and its children keep temporary files in the first directory that can be used: the usual one, /var/tmp,
- * or one in `dist`.
+ * Has this process and its children keep temporary files in the first directory that can be used: the usual one,
+ * /var/tmp, or one in `dist`.
  *
  * @param project its directory, with a slash at its end
  * @param tell takes a line when it is not the usual one

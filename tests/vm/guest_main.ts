@@ -1,6 +1,6 @@
-// The last module of the program that runs in the guest: the others have declared their cases by now.
-// Arguments: see programs.ts and options.ts, then a set of kernels.ts, and a part of the names of the cases. That is last,
-// since an empty argument does not come through.
+// The last module of the program that runs in the guest: the others have declared their cases by now. Arguments: see
+// programs.ts and options.ts, then a set of kernels.ts, and a part of the names of the cases. That is last, since an
+// empty argument does not come through.
 import { caseNames, installPlugin, runCases } from "../rig/vm/guest/harness.ts";
 import { isInSet, LACKS, leftOutReason, parseRelease, SETS } from "./kernels.ts";
 

@@ -1,6 +1,6 @@
 /** What the parts of `doctor` examine and find. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { NodeKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";

@@ -1,5 +1,6 @@
 /** The kernel: its version, modules, namespace mode and network namespaces; and libmnl. */
-import type { NetnsProcess, NodeKernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
+import type { RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
+import type { NetnsProcess, NodeKernel } from "../../kernel/node_kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { listNetworkFunctions } from "../../kernel/pci.ts";
 import { exists, list, readText } from "../../kernel/sysfs.ts";

@@ -1,5 +1,6 @@
 /** The records of the plugin, compared with the kernel. */
-import type { Kernel, Netns, NodeKernel } from "../../kernel/kernel.ts";
+import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { isSameNetns, openRecorded } from "../../plugin/namespaces.ts";
 import { type AttachmentRecord, getRecordedDevice } from "../../plugin/record.ts";

@@ -82,8 +82,8 @@ function expand(root: string, pattern: string, from: string): string[] {
 }
 
 /**
- * CRI-O has them in `crio.network`; containerd in the table `cni` of its CRI plugin, whose name depends on the version of
- * the configuration (containerd's docs/cri/config.md).
+ * CRI-O has them in `crio.network`; containerd in the table `cni` of its CRI plugin, whose name depends on the version
+ * of the configuration (containerd's docs/cri/config.md).
  */
 function findSettings({ crio, plugins }: Record<string, unknown>): Settings {
   const tables = [

@@ -6,8 +6,8 @@ import { awaitTermination, replaceProcess } from "../../sys/signals.ts";
 const CATATONIT = "/usr/bin/catatonit";
 
 /**
- * Waits for SIGTERM or SIGINT, which must be blocked. This process would keep some 26 MB for that, so catatonit takes its
- * place where it is installed. It ends with code 0.
+ * Waits for SIGTERM or SIGINT, which must be blocked. This process would keep some 26 MB for that, so catatonit takes
+ * its place where it is installed. It ends with code 0.
  *
  * @returns only without catatonit, when a signal has come
  */

@@ -1,6 +1,7 @@
 /** The command line of `netns-mode`. */
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
-import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
+import type { RdmaMode } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
 import { addExamples, refuseUnknownCommands } from "../help.ts";
 import { type Context, printJson, type Terminal } from "../terminal.ts";

@@ -1,5 +1,6 @@
 /** `netns-mode set`. */
-import type { NodeKernel, RdmaMode } from "../../kernel/kernel.ts";
+import type { RdmaMode } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
 import { printJson, type Terminal } from "../terminal.ts";
 import { type Change, changeMode, formatOthers } from "./change.ts";

@@ -1,6 +1,7 @@
 /** Which pod has which RDMA device: the plugin's records, and what the kernel says of the devices. */
 import { CniError } from "../../cni/error.ts";
-import type { Netns, NodeKernel, PortDetails, RdmaDevice } from "../../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../../kernel/kernel.ts";
+import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
 import { Log } from "../../log.ts";
 import { openRecorded, searchNetns } from "../../plugin/namespaces.ts";
 import { lockState } from "../../plugin/lock.ts";

@@ -1,5 +1,5 @@
 /** What `pods` does: reads, and prints or writes what it found, once or again and again. */
-import type { NodeKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import type { State } from "../../plugin/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";

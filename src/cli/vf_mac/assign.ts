@@ -1,5 +1,5 @@
 /** Gives virtual functions addresses, and verifies that their drivers take them. */
-import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
+import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { KEYS } from "../../plugin/config_keys.ts";
 import { lockState } from "../../plugin/lock.ts";

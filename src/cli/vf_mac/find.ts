@@ -1,5 +1,5 @@
 /** Physical and virtual functions by the words of a command line, and who has one already. */
-import type { NodeKernel, PhysicalFunction } from "../../kernel/kernel.ts";
+import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { listClaims } from "../../plugin/claims.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError, ExitCode } from "../errors.ts";

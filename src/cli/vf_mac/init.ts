@@ -1,5 +1,5 @@
 /** `vf-mac init`. */
-import type { PhysicalFunction } from "../../kernel/kernel.ts";
+import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";

@@ -1,5 +1,6 @@
 /** Where the netdevs and RDMA devices are that the host namespace does not have. */
-import type { LinkDetails, Netns, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/kernel.ts";
+import type { Netns } from "../../kernel/kernel.ts";
+import type { LinkDetails, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/node_kernel.ts";
 import { openIfThere } from "../../plugin/namespaces.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 

@@ -1,5 +1,5 @@
 /** Which virtual functions need an administrative address, and which one. No I/O. */
-import type { PhysicalFunction } from "../../kernel/kernel.ts";
+import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { findOwner } from "./find.ts";
 import { isForVirtualMachines, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
 import { deriveMac, NO_MAC } from "./mac.ts";

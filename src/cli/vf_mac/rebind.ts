@@ -1,5 +1,5 @@
 /** Rebinds the drivers of virtual functions, and waits for the devices that they create. */
-import type { NodeKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import { nameOf, type VfStatus } from "./status.ts";

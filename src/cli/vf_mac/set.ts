@@ -1,5 +1,5 @@
 /** `vf-mac set`. */
-import type { NodeKernel } from "../../kernel/kernel.ts";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
 import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";

@@ -2,14 +2,14 @@
  * The state of virtual functions: what they are, whether RDMA connections can be made with them, and who has
  * them.
  */
+import type { BusDevice } from "../../kernel/kernel.ts";
 import type {
-  BusDevice,
   FunctionDevices,
   NodeKernel,
   PhysicalFunction,
   RdmaNode,
   Representor,
-} from "../../kernel/kernel.ts";
+} from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { isAway } from "../../plugin/device.ts";
 import { EINVAL } from "../../sys/errno.ts";

@@ -1,13 +1,11 @@
 import type {
   BusDevice,
-  Counter,
   IpAddress,
   Kernel,
   Link,
   Netns,
   OpenPorts,
   Port,
-  PortDetails,
   RdmaCgroups,
   RdmaDevice,
   RdmaLimits,
@@ -17,6 +15,7 @@ import type {
   RoceQosSetting,
   VirtualFunction,
 } from "../../../src/kernel/kernel.ts";
+import type { Counter, PortDetails } from "../../../src/kernel/node_kernel.ts";
 import { RoceQosError } from "../../../src/kernel/qos.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";

@@ -1,18 +1,17 @@
 import { guidOfMac, NO_MAC } from "../../../src/cli/vf_mac/mac.ts";
+import type { Netns, RdmaMode } from "../../../src/kernel/kernel.ts";
 import type {
   Counter,
   FunctionDevices,
   LinkDetails,
-  Netns,
   NodeKernel,
   OtherNetns,
   PhysicalFunction,
   PortDetails,
-  RdmaMode,
   RdmaNode,
   Representor,
   VfGuids,
-} from "../../../src/kernel/kernel.ts";
+} from "../../../src/kernel/node_kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
 import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";

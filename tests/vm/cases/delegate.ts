@@ -1,5 +1,5 @@
-// A single plugin that runs the one before it: as dra-driver-sriov calls it, through the real libcni, with host-device in
-// the place of sriov.
+// A single plugin that runs the one before it: as dra-driver-sriov calls it, through the real libcni, with host-device
+// in the place of sriov.
 import assert from "node:assert/strict";
 import { parseAll } from "../../support/yaml.ts";
 import {

@@ -1,6 +1,6 @@
-// The examples' networks as Multus hands them over, through the real libcni. Neither sriov nor ib-sriov nor a host-device
-// that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes their place, keeping
-// capabilities and IPAM.
+// The examples' networks as Multus hands them over, through the real libcni. Neither sriov nor ib-sriov nor a
+// host-device that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes
+// their place, keeping capabilities and IPAM.
 import assert from "node:assert/strict";
 import { parseAll } from "../../support/yaml.ts";
 import {

@@ -1,4 +1,5 @@
-// A function with an InfiniBand port, as far as a real kernel alone shows it; tests/scenarios/infiniband.ts has the rest.
+// A function with an InfiniBand port, as far as a real kernel alone shows it; tests/scenarios/infiniband.ts has the
+// rest.
 import assert from "node:assert/strict";
 import {
   assertError,

@@ -148,7 +148,8 @@ vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", asy
 
 vmCase("slow: DEL finds a device in the pod that a list of all has missed", async () => {
   const pod = await firstPod();
-  // The kernel makes the list one device at a time and goes on by number: when the first leaves, the next is passed over.
+  // The kernel makes the list one device at a time and goes on by number: when the first leaves, the next is passed
+  // over.
   const other = vf(1).rdmaDevice; // with a lower index than the pod's, which has to come after it
   rebind(pod.deviceId);
   await assertInPod([], "first");

@@ -26,8 +26,8 @@ export interface Kernel {
 export class KernelUnavailable extends Error {}
 
 /**
- * Makes a Debian kernel available in a directory: the newest of a series. A kernel that is already there is kept, however
- * old.
+ * Makes a Debian kernel available in a directory: the newest of a series. A kernel that is already there is kept,
+ * however old.
  *
  * @throws {KernelUnavailable} if the mirror of this machine does not serve it
  * @throws {Error} if the packages cannot be downloaded or unpacked

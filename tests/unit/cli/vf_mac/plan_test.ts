@@ -1,7 +1,7 @@
 import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
 import { chooseMac, findNeed, type PlanOptions, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
-import type { PhysicalFunction } from "../../../../src/kernel/kernel.ts";
+import type { PhysicalFunction } from "../../../../src/kernel/node_kernel.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 const PF: PhysicalFunction = {
