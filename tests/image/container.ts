@@ -55,8 +55,10 @@ export const containerCases: Cases = {
     withInstalled(engine, async (directory) => {
       const system = "/usr/lib/x86_64-linux-gnu/libmnl.so.0.2.0";
       const options = [`--volume=/dev/null:${system}`, "--entrypoint=/host/opt/cni/bin/rdma"];
-      const { stdout } = await runConfined(engine, directory, ["doctor", "--json"], options);
-      assertStringIncludes(stdout, '"found: /host/opt/cni/bin/.rdma-cni/libmnl.so.0"');
+      const listVfs = () => runConfined(engine, directory, ["vf-mac", "list"], options);
+      assertEquals((await listVfs()).code, 0);
+      await Deno.remove(`${directory}/.rdma-cni/libmnl.so.0`);
+      assertStringIncludes((await listVfs()).stderr, "Cannot open libmnl");
     }),
 
   "is given to nodes without a registry, and its program to people, by the commands of the documents": async (

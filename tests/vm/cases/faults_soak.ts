@@ -6,7 +6,7 @@ import { sfs, vfs, vmCase } from "../../rig/vm/guest/harness.ts";
 import { NodeModel } from "../../rig/vm/guest/node_model.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
 import { SoakNode } from "../../rig/vm/guest/soak_node.ts";
-import { AtOnce, End, Release, Start, type Step } from "../../rig/vm/guest/soak_steps.ts";
+import { AtOnce, Collect, End, Release, Start, type Step } from "../../rig/vm/guest/soak_steps.ts";
 
 /** In the long form 2,000 steps, as several cases that can be run one by one. */
 const CASES = LONG ? 10 : 1;
@@ -32,8 +32,9 @@ const atOnce = fc.tuple(
 const start = fc.nat(SLOTS - 1).map((slot) => new Start(slot));
 const end = fc.tuple(anyPod, fc.boolean()).map(([pod, isHeld]) => new End(pod, isHeld));
 const release = anyPod.map((pod) => new Release(pod));
+const collect = fc.constant(new Collect());
 const sequence = fc.commands<NodeModel, SoakNode, false>(
-  [start, start, end, release, atOnce, atOnce, atOnce, atOnce, atOnce, atOnce],
+  [start, start, end, release, collect, atOnce, atOnce, atOnce, atOnce, atOnce, atOnce],
   { maxCommands: LONGEST_SEQUENCE, size: "max" },
 );
 

@@ -107,6 +107,12 @@ export class NodeModel {
     return { apply: () => stale.forEach((file) => this.#end(file)) };
   }
 
+  /** `rdma-cni gc`: what containers have left whose namespaces are gone. */
+  collect(): void {
+    const alive = this.alive();
+    for (const [file, { container }] of [...this.records]) if (!alive.includes(container)) this.#end(file);
+  }
+
   rebind(device: Device): void {
     device.generation++;
     delete device.where;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { attachment, config, readRecord, records, STATE_DIRECTORY } from "./attachment.ts";
+import { rdmaCni } from "./command.ts";
 import {
   addNetns,
   deleteNetns,
@@ -29,6 +30,13 @@ export class SoakNode {
       ifname: model.ifname(device),
       config: config({ deviceID: deviceId, prevResult: {} }),
     })[command]();
+  }
+
+  /** Runs `rdma-cni gc`. */
+  async collect(): Promise<void> {
+    this.steps++;
+    const { code, stderr } = await rdmaCni("gc");
+    assert.equal(code, 0, stderr);
   }
 
   async start(container: Container): Promise<void> {

@@ -89,6 +89,23 @@ export class Release implements Command {
   }
 }
 
+/** `rdma-cni gc`. */
+export class Collect implements Command {
+  check(): boolean {
+    return true;
+  }
+
+  async run(model: NodeModel, node: SoakNode): Promise<void> {
+    await node.collect();
+    model.collect();
+    await assertAsModel(model);
+  }
+
+  toString(): string {
+    return "rdma-cni gc";
+  }
+}
+
 export interface Step {
   what: "add" | "del" | "check" | "rebind";
   pod: number;
