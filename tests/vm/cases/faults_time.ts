@@ -66,7 +66,8 @@ for (const command of ["ADD", "DEL"] as const) {
       setSimParameter("move_delay_ms", 0);
       call.kill("SIGTERM");
       assert.equal((await call.status).signal, "SIGTERM");
-      assert.deepEqual(records(), [FILE]);
+      // A call that is killed also leaves what names the lock's holder, which the next one removes.
+      assert.deepEqual(records().filter((name) => name !== ".holder"), [FILE]);
       assertQuiet(await attachment(deviceId).del());
       assertNothingLeft();
     },

@@ -67,7 +67,7 @@ export async function runCases(
   leftOutReason: (name: string) => string | undefined,
 ): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
-  const baseline = await readBaseline();
+  const baseline = readBaseline();
   using log = new KernelLog();
   const counts = { count: 0, leftOut: 0, failed: 0 };
   for (const one of cases.filter(({ name }) => isChosen(name))) {
