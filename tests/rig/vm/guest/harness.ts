@@ -37,7 +37,8 @@ export interface CaseCount {
   bootMs: number;
 }
 
-const CASE_LIMIT_MS = 60_000;
+/** A case that takes longer hangs; the longest take half a minute where nothing else runs. */
+const CASE_LIMIT_MS = 180_000;
 
 interface Case {
   name: string;

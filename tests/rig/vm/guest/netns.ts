@@ -15,7 +15,7 @@ export async function addNetns(name: string): Promise<string> {
 /**
  * Deletes a network namespace and waits until the kernel has taken it apart, so that its devices are on the host.
  *
- * @throws {Error} if that does not happen within 10 s, because something holds it
+ * @throws {Error} if that does not happen within 30 s, because something holds it
  */
 export async function deleteNetns(name: string): Promise<void> {
   const before = netnsCount();
