@@ -35,7 +35,7 @@ const SERIES = kernel === undefined ? DEFAULT_SERIES : parseSeries(kernel);
 if (!Object.hasOwn(SETS, set)) {
   throw new Error(`Cannot run set ${JSON.stringify(set)}, expected one of ${Object.keys(SETS).join(", ")}`);
 }
-const TIMEOUT_MS = (long ? 240 : 40) * 60_000;
+const TIMEOUT_MS = (long ? 240 : 60) * 60_000;
 
 /** Every file of cases, and last what runs them. */
 function modules(): URL[] {
