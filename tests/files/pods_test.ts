@@ -260,7 +260,9 @@ Deno.test("pods: a call that holds the lock for long keeps nothing from being sh
   const { device } = node.addPod(0);
   node.kernel.place(device, node.kernel.host);
   node.kernel.locked.add(node.directory);
-  assertEquals(node.statuses(), [["net-container0-net1", "missing"]]);
+  const { devices, faults } = collect(node.kernel, node.state);
+  assertEquals(devices.map(({ status, advice }) => [status, advice]), [["unknown", undefined]]);
+  assertMatch(`${faults}`, /^Cannot lock .* within 10 s/);
   assert(node.kernel.sleptMs < 40_000);
 });
 

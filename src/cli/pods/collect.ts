@@ -10,12 +10,13 @@ import { isRecord, type State, type StoredRecord, type UnreadableFile } from "..
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
 
-/** Calls in line for the lock may take longer; then what is read may be half done. */
-const LOCK_TIMEOUT_MS = 2000;
+/** Calls in line for the lock may take longer; then it is not known where a device is. */
+const LOCK_TIMEOUT_MS = 10_000;
 
 /**
  * "present": the device is in the pod. "missing": the pod is there, but not the device. "stale": the pod's network
- * namespace has gone. "unknown": the device is in the pod, but the kernel did not say all of it.
+ * network namespace has gone. "unknown": the device is in the pod, but the kernel did not say all of it; or it is not
+ * there, and a CNI call that may be moving it did not end in time.
  */
 export type Status = "present" | "missing" | "stale" | "unknown";
 
@@ -86,28 +87,38 @@ export function collect(kernel: NodeKernel, state: State): Collected {
 function readAll(kernel: NodeKernel, state: State): Collected {
   const found = state.listFiles().map((file) => read(kernel, file));
   // A CNI call may have moved a device and not yet written or removed its record: look again when none is at work.
+  const faults: string[] = [];
   if (found.some(({ isCertain }) => !isCertain)) {
-    using _lock = lock(kernel, state);
+    using lock = waitForCalls(kernel, state, faults);
     for (const [at, { file, isCertain }] of found.entries()) {
       if (isCertain) continue;
       const now = state.read(file);
       found[at] = now ? read(kernel, now) : { file, isCertain: true, devices: [], faults: [] };
+      if (!lock) found[at] = { ...found[at], devices: found[at].devices.map(doubt) };
     }
   }
   return {
     devices: found.flatMap(({ devices }) => devices),
-    faults: found.flatMap(({ faults }) => faults),
+    faults: [...found.flatMap(({ faults }) => faults), ...faults],
   };
 }
 
-/** Waits for the CNI call that holds the lock, unless that takes too long. */
-function lock(kernel: NodeKernel, { directory }: State): Disposable {
+/** Waits for the CNI calls at work. @returns undefined, and a fault in the list, if that takes too long */
+function waitForCalls(kernel: NodeKernel, { directory }: State, faults: string[]): Disposable | undefined {
   try {
     return lockState(kernel, directory, "rdma-cni pods", LOCK_TIMEOUT_MS);
   } catch (error) {
-    if (error instanceof CniError) return { [Symbol.dispose]() {} };
-    throw error;
+    if (!(error instanceof CniError)) throw error;
+    faults.push(error.message);
+    return undefined;
   }
+}
+
+/** What is known of a device while a CNI call may be moving it. */
+function doubt(device: PodDevice): PodDevice {
+  if (device.status !== "missing") return device;
+  const { advice: _, ...facts } = device;
+  return { ...facts, status: "unknown" };
 }
 
 /** What was found of a record. */

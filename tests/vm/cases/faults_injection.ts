@@ -55,7 +55,7 @@ class Victim {
   async run(command: "ADD" | "DEL", wrapper: string[] = []) {
     if (command === "DEL") return await this.#attachment.del({ wrapper });
     const exists = names(dirname(STATE_DIRECTORY)).includes(basename(STATE_DIRECTORY));
-    if (exists && records().length === 0) Deno.removeSync(STATE_DIRECTORY);
+    if (exists && records().length === 0) Deno.removeSync(STATE_DIRECTORY, { recursive: true });
     return await this.#attachment.add({ wrapper });
   }
 

@@ -61,17 +61,19 @@ export function vmCase(name: string, run: Case["run"], limitMs = CASE_LIMIT_MS):
  * each and one with the count.
  *
  * @param isChosen whether to run the case of this name
+ * @param done how many of them an earlier boot has run, from the first
  * @param leftOutReason why the kernel cannot run the case of this name; undefined if it can
  */
 export async function runCases(
   isChosen: (name: string) => boolean,
+  done: number,
   leftOutReason: (name: string) => string | undefined,
 ): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
   const baseline = readBaseline();
   using log = new KernelLog();
   const counts = { count: 0, leftOut: 0, failed: 0 };
-  for (const one of cases.filter(({ name }) => isChosen(name))) {
+  for (const one of cases.filter(({ name }) => isChosen(name)).slice(done)) {
     const leftOut = leftOutReason(one.name);
     if (leftOut !== undefined) {
       counts.leftOut++;

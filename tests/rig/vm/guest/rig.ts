@@ -112,7 +112,14 @@ export class VmRig implements Rig {
     name: string,
     { isPartition = false } = {},
   ): Promise<void> {
-    let netdev = ipoibOf(deviceId)!;
+    // Since Linux 6.17 (f1208b05574f) the interface is made where the device is, so it may be in the namespace already.
+    let netdev = ipoibOf(deviceId);
+    if (netdev === undefined) {
+      const [{ ifname }] = JSON.parse(await shOk(`ip -n ${to} -json -details link show type ipoib`));
+      await shOk(`ip -n ${to} link set ${ifname} name ${name} up`);
+      await shOk(`ip -n ${to} address add 10.0.0.2/24 dev ${name}`);
+      return;
+    }
     if (isPartition) {
       await shOk(`ip link add link ${netdev} name partition type ipoib pkey 0x8001`);
       netdev = "partition";

@@ -15,6 +15,11 @@ export interface Boot {
   onLine: (line: string) => void;
 }
 
+/** QEMU itself crashed, which says nothing about what ran in it. */
+export class EmulatorCrash extends Error {
+  override name = "EmulatorCrash";
+}
+
 const PROJECT = fileURLToPath(new URL("../../../..", import.meta.url));
 const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE_MS = 60_000;
@@ -42,6 +47,7 @@ function inGuest(path: string): string {
  * is kept in `console.log` of the node's directory.
  *
  * @returns the exit status of the program; 137 if it ran into its time limit
+ * @throws {EmulatorCrash} if QEMU is ended by a fault of its own
  * @throws {Error} with the end of the console log, if the machine ends without telling a status
  */
 export async function bootNode(node: Node, boot: Boot): Promise<number> {
@@ -67,7 +73,11 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
       else boot.onLine(line);
     }
     if (status !== undefined) return status;
-    throw new Error(`The simulated node ended without a status; its last words:\n${await tail(consoleLog)}`);
+    const { signal, code } = await qemu.status;
+    const words = await tail(consoleLog);
+    const fault = words.split("\n").findLast((line) => /panic|BUG|Oops/.test(line)) ?? "no word of a fault";
+    const message = `The simulated node ended without a status (QEMU: ${signal ?? code}): ${fault}\n${words}`;
+    throw signal === "SIGABRT" || signal === "SIGSEGV" ? new EmulatorCrash(message) : new Error(message);
   } finally {
     clearTimeout(timer);
     processes.forEach(kill);
