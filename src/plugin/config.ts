@@ -5,7 +5,7 @@ import type { RdmaLimits } from "../kernel/kernel.ts";
 import type { PluginConfig } from "../cni/invoke.ts";
 import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../cni/version.ts";
 import { KEYS, type RawConfig } from "./config_keys.ts";
-import { cutLists, findFaults, isAbsent, isObject } from "./rules.ts";
+import { findFaults, formatPath, isAbsent, isObject } from "./rules.ts";
 import { messageOf } from "../sys/errno.ts";
 
 /** A container's interface on a network: what the runtime adds and deletes. */
@@ -284,7 +284,8 @@ function parseVersion(value: unknown): CniVersion {
 }
 
 async function assertValid(raw: Record<string, unknown>): Promise<void> {
-  const faults = await explainFaults(raw);
+  const { explainFaults } = await import("./config_schema.ts");
+  const faults = explainFaults(raw);
   if (faults.length === 0) return;
   const shown = faults.slice(0, FAULTS_SHOWN).map(({ text }) => text);
   throw new CniError(
@@ -292,41 +293,4 @@ async function assertValid(raw: Record<string, unknown>): Promise<void> {
     `Cannot use network configuration: ${shown.join("; ")}`,
     "correct these keys in the network configuration",
   );
-}
-
-/** A wrong value of a configuration, in words that begin with its path. */
-interface ExplainedFault {
-  readonly path: readonly PropertyKey[];
-  readonly text: string;
-}
-
-/**
- * What is wrong with the values of a configuration. zod would name every fault of a list, of which there can be a
- * million; of each list the first few are named.
- */
-export async function explainFaults(raw: Record<string, unknown>): Promise<ExplainedFault[]> {
-  const { configSchema } = await import("./config_schema.ts");
-  const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_SHOWN));
-  return error?.issues.flatMap(inside)
-    .map(({ path, message }) => ({ path, text: `${formatPath(path)}: ${message}` })) ?? [];
-}
-
-type Issue = Readonly<
-  { path: readonly PropertyKey[]; message: string; errors?: readonly (readonly Issue[])[] }
->;
-
-/** What is wrong inside of an object where something else could be in its place; else the issue itself. */
-function inside(issue: Issue): readonly Issue[] {
-  const faults = issue.errors?.find((issues) => issues.every(({ path }) => typeof path[0] === "string"));
-  return faults?.map(({ path, message }) => ({ path: [...issue.path, ...path], message })) ?? [issue];
-}
-
-/** `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */
-function formatPath(path: readonly PropertyKey[]): string {
-  const parts = path.map((key) => {
-    if (typeof key === "number") return `[${key}]`;
-    const name = String(key);
-    return /^\w+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
-  });
-  return parts.join("").replace(/^\./, "");
 }

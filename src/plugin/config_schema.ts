@@ -5,7 +5,7 @@
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
 import { KEYS } from "./config_keys.ts";
-import { type Key, type ObjectRule, type Rule } from "./rules.ts";
+import { cutLists, formatPath, type Key, type ObjectRule, type Rule } from "./rules.ts";
 
 z.config(en());
 
@@ -58,3 +58,31 @@ function toKey(key: Key, optional: Optional): z.ZodMiniType {
 
 /** The schema of what runtimes send. */
 export const configSchema = makeConfigSchema();
+
+const FAULTS_PER_LIST = 10;
+
+/** A wrong value of a configuration, in words that begin with its path. */
+interface ExplainedFault {
+  readonly path: readonly PropertyKey[];
+  readonly text: string;
+}
+
+/**
+ * What is wrong with the values of a configuration. zod would name every fault of a list, of which there can be a
+ * million; of each list the first few are named.
+ */
+export function explainFaults(raw: Record<string, unknown>): ExplainedFault[] {
+  const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_PER_LIST));
+  return error?.issues.flatMap(inside)
+    .map(({ path, message }) => ({ path, text: `${formatPath(path)}: ${message}` })) ?? [];
+}
+
+type Issue = Readonly<
+  { path: readonly PropertyKey[]; message: string; errors?: readonly (readonly Issue[])[] }
+>;
+
+/** What is wrong inside of an object where something else could be in its place; else the issue itself. */
+function inside(issue: Issue): readonly Issue[] {
+  const faults = issue.errors?.find((issues) => issues.every(({ path }) => typeof path[0] === "string"));
+  return faults?.map(({ path, message }) => ({ path: [...issue.path, ...path], message })) ?? [issue];
+}

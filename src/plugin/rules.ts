@@ -129,3 +129,13 @@ export function isAbsent(value: unknown): value is undefined | null {
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** A path as people write it: `args.cni.debug`, `prevResult.interfaces[0].name`, `["cni.dev/attachments"][1].ifname`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  const parts = path.map((key) => {
+    if (typeof key === "number") return `[${key}]`;
+    const name = String(key);
+    return /^\w+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
+  });
+  return parts.join("").replace(/^\./, "");
+}

@@ -6,7 +6,7 @@ import { recognize } from "../install/uninstall.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { findCniBinDir } from "./runtime.ts";
 
-const TIME_LIMIT_MS = 5000;
+const TIME_LIMIT_MS = 20_000;
 const OUTPUT_LIMIT = 4096;
 
 /** Name of thick Multus' process, which runs plugins in its own container. Thin Multus has none. */

@@ -1,5 +1,5 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import { explainFaults, readConfig } from "../../plugin/config.ts";
+import { readConfig } from "../../plugin/config.ts";
 import { makeDeviceNames } from "../../plugin/names.ts";
 import { isAbsent, isObject } from "../../plugin/rules.ts";
 import { note, problem, type Verdict, warning } from "../report.ts";
@@ -113,7 +113,8 @@ async function judgeValues(plugin: Raw, path: Path, network: Raw): Promise<Netwo
   // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
   const shared = { cniVersion: network["cniVersion"], name: network["name"] };
   const config = { ...plugin, ...shared };
-  const verdicts = (await explainFaults(config)).map((fault): NetworkVerdict => ({
+  const { explainFaults } = await import("../../plugin/config_schema.ts");
+  const verdicts = explainFaults(config).map((fault): NetworkVerdict => ({
     path: [...String(fault.path[0]) in shared ? [] : path, ...fault.path as Path],
     ...problem(fault.text),
   }));

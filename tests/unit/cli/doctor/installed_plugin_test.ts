@@ -62,7 +62,7 @@ for (
       "problem",
       /Exec format error/,
     ],
-    ["one that hangs", { kind: "silent" }, "problem", /within 5 s/],
+    ["one that hangs", { kind: "silent" }, "problem", /within 20 s/],
   ] as [string, Answer, string, RegExp, Installed?][]
 ) {
   Deno.test(`the installed plugin is ${what}: ${level}`, () => {
