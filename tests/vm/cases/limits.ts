@@ -59,7 +59,7 @@ function holdCommand(cgroup: PodCgroup, deviceId: string, netns?: string): strin
 
 const hold = (...pod: Parameters<typeof holdCommand>) => startBackground(holdCommand(...pod), "held");
 const tryToHold = (...pod: Parameters<typeof holdCommand>) =>
-  sh(holdCommand(...pod).replace("exec", "exec timeout 5"));
+  sh(holdCommand(...pod).replace("exec", "exec timeout 30"));
 
 function assertRefused({ code, stderr }: Outcome): void {
   assert.equal(code, 1, stderr);
@@ -168,10 +168,12 @@ vmCase(
     const one = limited(deviceId, { hcaHandle: 1 });
     assertError(await one.add(), 103, /cannot find the pod's cgroup/);
     assertNothingLeft();
-    {
-      await using _cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-      assertResult(await one.add());
-    }
+    const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+    assertResult(await one.add());
+    // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
+    const { pid } = await hold(cgroup, deviceId, "pod");
+    await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
+    await cgroup.remove();
     assertQuiet(await one.del());
     assertNothingLeft();
   },

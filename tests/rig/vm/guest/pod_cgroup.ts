@@ -42,8 +42,21 @@ export class PodCgroup implements AsyncDisposable {
     );
   }
 
+  /** Ends what uses devices in the cgroup and takes its limits away, see {@linkcode remove}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await endBackground();
+    for (const line of this.limits()) {
+      const unlimited = line.replaceAll(/(hca_\w+)=\S+/g, "$1=max");
+      await shOk(`echo ${unlimited} >${this.mount}${this.path}/rdma.max`);
+    }
+    await this.remove();
+  }
+
+  /**
+   * Removes the cgroup. If it has limits on a device that nobody in it uses, the kernel keeps a pointer to it, and may
+   * crash when the device goes (seen on 6.12.118; rdmacg_css_offline in kernel/cgroup/rdma.c).
+   */
+  async remove(): Promise<void> {
     for (const one of [this.container, `${this.mount}${this.path}`]) {
       await until(`${one} is empty`, async () => (await sh(`rmdir ${one}`)).code === 0);
     }
