@@ -6,6 +6,7 @@ import { ENVIRONMENT, FILES } from "../../deployment/build/man/resources.ts";
 import { formatPage } from "../../deployment/build/man/roff.ts";
 import { parseSettings } from "../../deployment/build/man/settings.ts";
 import { createProgram } from "../../src/cli/command.ts";
+import { ExitCode } from "../../src/cli/errors.ts";
 import { VERSION } from "../../src/version.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
@@ -194,6 +195,11 @@ Deno.test("a command that is added gets a page, or without exit codes of its own
     first!,
     / COMMANDS .* rdma-cni-later\(8\) Do what nobody has thought of\. .* short Print a word\. --network/,
   );
+});
+
+Deno.test("the help of the program, and so its page, explains every exit code", () => {
+  const codes = describeProgram().exitCodes.map(([code]) => Number(code));
+  assertEquals(codes, Object.values(ExitCode));
 });
 
 Deno.test("the page of the program has the words of the image's entry point", () => {

@@ -25,7 +25,11 @@ export async function commandPages(program: Described): Promise<roff.Page[]> {
       roff.synopsis(PROGRAM, ["<COMMAND>", "[ARGUMENT...]"].map(roff.syntax)),
       ...others.map(formatSynopsis),
     ]),
-    roff.section("DESCRIPTION", [program.description, PLUGIN].map(roff.prose).map(roff.paragraph)),
+    roff.section("DESCRIPTION", [
+      roff.paragraph(roff.prose(program.description)),
+      ...program.notes.flatMap(formatBlock),
+      roff.paragraph(roff.prose(PLUGIN)),
+    ]),
     roff.section("COMMANDS", [
       ...pages.map((page) => roff.item(roff.reference(page), roff.prose(roff.sentence(page.purpose)))),
       ...others.flatMap(formatSubcommand),

@@ -3,6 +3,7 @@ import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { createProgram } from "../../../src/cli/command.ts";
 import { runEntrypoint } from "../../../src/cli/entrypoint.ts";
 import { ExitCode } from "../../../src/cli/errors.ts";
+import type { Terminal } from "../../../src/cli/terminal.ts";
 import { LinuxNodeKernel } from "../../../src/kernel/linux.ts";
 import { type Block, type Entry, parseBlocks } from "./blocks.ts";
 
@@ -24,26 +25,23 @@ export interface Described {
 /** The program's name in its pages. */
 export const PROGRAM = "rdma-cni";
 
-/** Keeps what is printed to it. */
+/** What help needs of a terminal: it keeps what is printed. */
 class Printed {
   text = "";
   readonly out = (text: string) => void (this.text += text);
   readonly err = this.out;
-  readonly showsProgress = false;
-  readonly hasColor = false;
-  readonly isClosed = false;
 }
 
 /** The program with all its commands. */
 export function describeProgram(): Described {
-  const terminal = new Printed();
-  const context = { kernel: new LinuxNodeKernel(), terminal, exit() {} };
-  const helpOf = (command: CommandUnknownOpts) => {
-    terminal.text = "";
+  const printed = new Printed();
+  const terminal = printed as Printed & Terminal;
+  const program = createProgram(PROGRAM, { kernel: new LinuxNodeKernel(), terminal, exit() {} });
+  return describe(program, "", (command) => {
+    printed.text = "";
     command.outputHelp();
-    return terminal.text;
-  };
-  return describe(createProgram(PROGRAM, context), "", helpOf);
+    return printed.text;
+  });
 }
 
 function describe(
@@ -61,10 +59,8 @@ function describe(
     description: command.description(),
     arguments: help.subcommandTerm(command).match(/<[^>]+>|\[(?!options\])[^\]]+\]/g) ?? [],
     parameters: [
-      ...help.visibleArguments(command).map((
-        one,
-      ): Entry => [`<${one.name()}>`, help.argumentDescription(one)]),
-      ...help.visibleOptions(command).map((one): Entry => [one.flags, help.optionDescription(one)]),
+      ...help.visibleArguments(command).map((it): Entry => [`<${it.name()}>`, help.argumentDescription(it)]),
+      ...help.visibleOptions(command).map((it): Entry => [it.flags, help.optionDescription(it)]),
     ],
     notes: blocks.filter(({ text }) => text !== "Exit codes:" && text !== "Examples:"),
     exitCodes: listBelow("Exit codes:"),
@@ -81,7 +77,7 @@ export function treeOf(command: Described): Described[] {
 
 /** What the image's entry point prints as its help. */
 export async function describeEntrypoint(): Promise<Block[]> {
-  const terminal = new Printed();
-  await runEntrypoint(["--help"], terminal, () => Promise.resolve(ExitCode.ok));
-  return parseBlocks(terminal.text);
+  const printed = new Printed();
+  await runEntrypoint(["--help"], printed as Printed & Terminal, () => Promise.resolve(ExitCode.ok));
+  return parseBlocks(printed.text);
 }

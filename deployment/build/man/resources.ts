@@ -1,4 +1,5 @@
 /** The files and the variables of the environment that the plugin and the commands use. */
+import { ownDirectoryIn, pluginIn } from "../../../src/cli/install/layout.ts";
 import { OPTIONS_FILE } from "../../../src/cli/netns_mode/persist.ts";
 import { NO_RDMA_DIRECTORY } from "../../../src/cli/vf_mac/init.ts";
 import { COMMANDS } from "../../../src/cni/environment.ts";
@@ -13,14 +14,17 @@ export interface Resource {
   readonly commands: readonly string[];
 }
 
+/** Where most runtimes look for plugins. */
+const PLUGIN_DIRECTORY = "/opt/cni/bin";
+
 export const FILES: readonly Resource[] = [
   {
-    name: "/opt/cni/bin/rdma",
-    text: "the plugin, in the directory in which the container runtime looks for plugins",
+    name: pluginIn(PLUGIN_DIRECTORY),
+    text: "the plugin, in the directory in which most container runtimes look for plugins",
     commands: ["doctor", "install"],
   },
   {
-    name: "/opt/cni/bin/.rdma-cni",
+    name: ownDirectoryIn(PLUGIN_DIRECTORY),
     text: "the installed version of the program, and libmnl for nodes that have none",
     commands: ["install"],
   },
@@ -59,6 +63,6 @@ export const ENVIRONMENT: readonly Resource[] = [
   {
     name: "NO_COLOR",
     text: "if it is not empty, the output has no colours",
-    commands: ["doctor", "pods", "validate"],
+    commands: ["doctor", "validate"],
   },
 ];
