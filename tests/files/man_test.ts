@@ -183,7 +183,8 @@ Deno.test("a command that is added gets a page, or without exit codes of its own
     { ...gc, words: "later", description: "do what nobody has thought of", examples: [] },
     { ...gc, words: "short", description: "print a word", exitCodes: [], examples: [] },
   ];
-  const pages = await commandPages({ ...program, subcommands: [...program.subcommands, ...later] });
+  const notes = [{ text: "Note this.", list: [] }];
+  const pages = await commandPages({ ...program, notes, subcommands: [...program.subcommands, ...later] });
   const [first, last] = await Promise.all(
     [pages[0]!, pages.at(-1)!].map((page) => show(formatPage(page, "", ""))),
   );
@@ -193,7 +194,7 @@ Deno.test("a command that is added gets a page, or without exit codes of its own
   );
   assertMatch(
     first!,
-    / COMMANDS .* rdma-cni-later\(8\) Do what nobody has thought of\. .* short Print a word\. --network/,
+    / Note this\. .* COMMANDS .* rdma-cni-later\(8\) Do what nobody has thought of\. .* short Print a word\. --network/,
   );
 });
 

@@ -9,9 +9,9 @@ const PURPOSE = "CNI plugin for RDMA devices, and the commands that set up a nod
 
 /** How a container runtime uses the program. */
 const PLUGIN =
-  `If its environment has CNI_COMMAND, the program is a CNI plugin of type "rdma", which follows the plugin that moves
-the network interface into the pod. It reads a network configuration from standard input, prints the result to standard
-output and logs to standard error. The keys of the configuration are in rdma-cni.conf(5).`;
+  `The program is a CNI plugin if CNI_COMMAND is set. In a chain it follows the plugin that moves the network interface into
+the pod. It reads a network configuration from standard input, prints the result to standard output and logs to standard
+error. The keys of the configuration are in rdma-cni.conf(5).`;
 
 const COMMON_CODES = "Codes that are not explained here are those of rdma-cni(8).";
 

@@ -73,7 +73,10 @@ export function settingsPage(settingsFile: string, example: string): roff.Page {
         roff.paragraph(roff.prose(NETWORK_CONFIGURATION)),
         ...describeKeys(KEYS).map(formatKey),
       ]),
-      roff.section("EXAMPLES", [roff.paragraph("A chain of plugins, as a network:"), roff.literal(example)]),
+      roff.section("EXAMPLES", [
+        roff.paragraph("A network in which two plugins follow each other:"),
+        roff.literal(example),
+      ]),
     ],
   };
 }
