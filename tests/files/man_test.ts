@@ -94,22 +94,21 @@ for (const [file, page] of PAGES) {
   });
 }
 
-Deno.test("groff or mandoc complains about a page that is broken", async () => {
-  const page = PAGES.get("rdma-cni-gc.8")!;
-  assertEquals(await complaintsAbout(page), []);
-  for (
-    const [from, to] of [
-      ["Exit", "Exit"],
-      ["\nA record", "\n.A record"],
-      ["\\fB0", "\\*[zero]"],
-      ['.SH "EXAMPLES"', '.SH "EXAMPLES"\n.PP'],
-      [".YS", ".RE"],
-    ] as const
-  ) {
+for (
+  const [what, from, to] of [
+    ["a line that begins with a dot", "\nA record", "\n.A record"],
+    ["a string that nobody has defined", "\\fB0", "\\*[zero]"],
+    ["a paragraph right below a heading", '.SH "EXAMPLES"', '.SH "EXAMPLES"\n.PP'],
+    ["an end without a beginning", ".YS", ".RE"],
+  ] as const
+) {
+  Deno.test(`groff or mandoc complains about ${what}`, async () => {
+    const page = PAGES.get("rdma-cni-gc.8")!;
+    assertStringIncludes(page, from);
     const broken = page.replace(from, to);
-    assertEquals((await complaintsAbout(broken)).length > 0, broken !== page, to);
-  }
-});
+    assert((await complaintsAbout(broken)).length > 0);
+  });
+}
 
 /**
  * What a command's help says: paragraphs and the columns of lists, each without its first letter, which a page may
@@ -157,9 +156,7 @@ for (const { command, words } of commandsBelow(program, "")) {
   Deno.test(`the page of ${name} says all that its help says`, () => {
     terminal.stdout = "";
     command.outputHelp();
-    const parts = partsOf(terminal.stdout).filter((part) =>
-      !part.includes("[options]") && !part.includes("[command]")
-    );
+    const parts = partsOf(terminal.stdout);
     assert(parts.length > 3);
     const shown = pageWith(words);
     assertEquals(parts.filter((part) => !shown.includes(part)), []);
