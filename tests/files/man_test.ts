@@ -174,7 +174,7 @@ for (const { command, words } of commandsBelow(program, "")) {
 
 const gc = describeProgram().subcommands.find(({ words }) => words === "gc")!;
 
-Deno.test("a command that is added gets a page, or without exit codes of its own a place in that of the program", async () => {
+Deno.test("a command that is added gets a page, or without exit codes a place in that of the program", async () => {
   const program = describeProgram();
   const later = [
     { ...gc, words: "later", description: "do what nobody has thought of", examples: [] },
