@@ -45,7 +45,12 @@ export function netconfSchema(): string {
 
 /** Text without Markdown's links and marks of code. */
 function withoutMarks(markdown: string): string {
-  return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replaceAll("`", "");
+  return withoutLinks(markdown).replaceAll("`", "");
+}
+
+/** Markdown with the texts of its links in their places. */
+export function withoutLinks(markdown: string): string {
+  return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
 }
 
 const TABLE = /(<!-- keys: written by "deno task schema" -->\n\n).*?(\n\n<!-- end of keys -->)/s;
@@ -64,7 +69,11 @@ export function withKeyTable(document: string): string {
 
 /** As `deno fmt` does. */
 function formatTable(keys: Keys): string {
-  const rows = [["key", "type", "default", "since", "meaning"], ...rowsOf(keys)];
+  const own = describeKeys(keys).filter(({ since }) => since !== undefined);
+  const rows = [
+    ["key", "type", "default", "since", "meaning"],
+    ...own.map((key) => [`\`${key.name}\``, key.type, key.fallback, key.since!, key.description]),
+  ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const [head, ...body] = rows.map((row) =>
     `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
@@ -72,12 +81,27 @@ function formatTable(keys: Keys): string {
   return [head, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...body].join("\n");
 }
 
-function rowsOf(keys: Keys, prefix = ""): string[][] {
-  return Object.entries(keys).flatMap(([name, key]) => {
-    const inner = rowsOf(objectRuleOf(key)?.keys ?? {}, `${prefix}${name}.`);
-    if (key.since === undefined) return inner;
-    const fallback = key.default === undefined ? "" : `\`${key.default}\``;
-    return [[`\`${prefix}${name}\``, typeOf(key), fallback, key.since, key.description ?? ""], ...inner];
+/** A key for people; the texts are Markdown. */
+export interface DescribedKey {
+  /** With the names of the objects that it is in: `args.cni.debug`. */
+  readonly name: string;
+  readonly type: string;
+  /** The default, or empty. */
+  readonly fallback: string;
+  /** The first version of this plugin that has the key, unless CNI defines it. */
+  readonly since: string | undefined;
+  readonly description: string;
+}
+
+/** The keys that have a description, with those inside objects. */
+export function describeKeys(keys: Keys, prefix = ""): DescribedKey[] {
+  return Object.entries(keys).flatMap(([word, key]) => {
+    const name = `${prefix}${word}`;
+    const inner = describeKeys(objectRuleOf(key)?.keys ?? {}, `${name}.`);
+    const { default: fallback, description, since } = key;
+    if (description === undefined) return inner;
+    const shown = fallback === undefined ? "" : `\`${fallback}\``;
+    return [{ name, type: typeOf(key), fallback: shown, since, description }, ...inner];
   });
 }
 

@@ -17,6 +17,14 @@ import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
 
+const NOTES = `
+Exit codes:
+  0  fine
+  1  problems were found, or the command failed
+  2  wrong command line, or what it names cannot be read; nothing was done
+  3  done only in part, or warnings only
+  4  a reboot is needed`;
+
 /**
  * Runs a command line.
  *
@@ -56,6 +64,7 @@ export function createProgram(name: string, context: Context): Command {
     .exitOverride()
     .showHelpAfterError("(try --help)")
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+  program.addHelpText("after", NOTES);
   addExamples(program, [
     ["netns-mode", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
@@ -104,7 +113,7 @@ function addCompletionCommand(program: Command): void {
     .argument("shell", (suggest) => SHELLS.forEach((shell) => suggest(shell, "")));
   addExamples(command, [
     ["completion bash > /usr/share/bash-completion/completions/rdma-cni", "for all users of bash"],
-    ["completion zsh > /usr/local/share/zsh/site-functions/_rdma-cni", "of zsh"],
-    ["completion fish > /etc/fish/completions/rdma-cni.fish", "of fish"],
+    ["completion zsh > /usr/local/share/zsh/site-functions/_rdma-cni", "for all users of zsh"],
+    ["completion fish > /etc/fish/completions/rdma-cni.fish", "for all users of fish"],
   ]);
 }

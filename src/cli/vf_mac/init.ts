@@ -245,7 +245,7 @@ function explain(thrown: Error): string {
 }
 
 /** In memory, so that it does not outlast the boot. */
-const NO_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
+export const NO_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
 
 /**
  * Virtual functions whose drivers created no RDMA device in time, remembered until the next boot: a file

@@ -12,6 +12,8 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "udev", // tries the documents' rule
+  "groff-base", // these two render the man pages
+  "mandoc",
   "strace", // for cases that look at system calls or stop a program at one
   "qemu-user", // runs what is for arm64
   "binutils-x86-64-linux-gnu", // these three assemble the program that waits, and start it with signals blocked
