@@ -119,7 +119,7 @@ Deno.test("what the documents hand to kubectl is valid, or is built of what is",
   const examples = Deno.readTextFileSync(new URL("examples/README.md", PROJECT));
   const commands = [...(DOCUMENTS + examples).matchAll(/^(?:\$ )?kubectl (?:apply|delete) -([fk]) (\S+)$/gm)];
   assert(commands.length > 0);
-  // The second is a release's, which is what examples/cluster builds.
+  // The last is a release's, which is what examples/cluster builds.
   const files = [...MANIFEST_FILES, "rdma-cni.yaml"];
   for (const [, option, path] of commands) {
     if (option === "f") assert(files.includes(path!), path);
