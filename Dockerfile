@@ -42,7 +42,7 @@ FROM scratch
 LABEL org.opencontainers.image.title="rdma-cni" \
       org.opencontainers.image.description="Installs rdma-cni, the CNI plugin that moves RDMA devices into pods" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="0.2.0"
 COPY --from=libraries /image /
 COPY --from=program /out /
 # Takes the arguments of the Go plugin's image, which sriov-network-operator passes, as well as commands.

@@ -29,7 +29,7 @@ const LIMIT = {
   type: "either",
   options: [{ type: "integer", min: 0, max: 0x7fff_fffe }, { type: "enum", values: ["max"] }],
   text: 'must be an integer from 0 to 2147483646, or "max"',
-  since: "0.1.0",
+  since: "0.2.0",
 } as const;
 
 const REQUIRED = { type: "string", required: true } as const;
@@ -75,16 +75,16 @@ export const KEYS = {
       type: "object",
       keys: {
         type: key(
-          { type: "string", form: DELEGATE_TYPE, required: true, since: "0.1.0" },
+          { type: "string", form: DELEGATE_TYPE, required: true, since: "0.2.0" },
           "name of that plugin's executable",
         ),
       },
-      since: "0.1.0",
+      since: "0.2.0",
     },
     "[the plugin that moves the interface](#one-plugin-instead-of-a-chain), for runtimes that run a single plugin",
   ),
   softRoCE: key(
-    { type: "boolean", default: false, since: "0.1.0" },
+    { type: "boolean", default: false, since: "0.2.0" },
     "whether the pod's interface gets a [Soft-RoCE device](#rdma-without-adapters), which needs no adapter but Linux 7.3",
   ),
   optional: key(
@@ -106,7 +106,7 @@ export const KEYS = {
             "traffic class of everything the devices send, whatever programs ask for",
           ),
           tc: key(
-            { ...BYTE, since: "0.1.0" },
+            { ...BYTE, since: "0.2.0" },
             "the same as `trafficClass`, as NVIDIA's operators write it; a driver without one is a warning",
           ),
           tos: key(
@@ -129,18 +129,18 @@ export const KEYS = {
         "objects: protection domains, memory regions, completion queues, queue pairs and others",
       ),
     },
-    since: "0.1.0",
+    since: "0.2.0",
   }, "[limits](#limits) of what a pod has on each of the devices: `hcaHandle`, `hcaObject`, or both"),
   requireActive: key(
-    { type: "boolean", default: false, since: "0.1.0" },
+    { type: "boolean", default: false, since: "0.2.0" },
     "whether ADD and CHECK fail, instead of logging a warning, while a device is [not ready](#ready-devices)",
   ),
   readyTimeoutMs: key(
-    { type: "integer", min: 0, max: 60_000, default: 0, since: "0.1.0" },
+    { type: "integer", min: 0, max: 60_000, default: 0, since: "0.2.0" },
     "milliseconds that ADD and CHECK wait for that with `requireActive`",
   ),
   lockTimeoutMs: key(
-    { type: "integer", min: 0, max: 600_000, default: 100_000, since: "0.1.0" },
+    { type: "integer", min: 0, max: 600_000, default: 100_000, since: "0.2.0" },
     "milliseconds that ADD, DEL and GC wait while [other calls](performance.md#many-pods-at-once) hold the lock",
   ),
   logLevel: key(

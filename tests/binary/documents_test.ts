@@ -119,8 +119,10 @@ Deno.test("what the documents hand to kubectl is valid, or is built of what is",
   const examples = Deno.readTextFileSync(new URL("examples/README.md", PROJECT));
   const commands = [...(DOCUMENTS + examples).matchAll(/^(?:\$ )?kubectl (?:apply|delete) -([fk]) (\S+)$/gm)];
   assert(commands.length > 0);
+  // The last is a release's, which is what examples/cluster builds.
+  const files = [...MANIFEST_FILES, "rdma-cni.yaml"];
   for (const [, option, path] of commands) {
-    if (option === "f") assertEquals(MANIFEST_FILES.includes(path!), true, path);
+    if (option === "f") assert(files.includes(path!), path);
     else for (const { manifest } of await buildDirectory(path!)) validate(manifest);
   }
 });

@@ -1,10 +1,15 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { PROJECT } from "../support/project.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
 
 const stub = await Deno.readTextFile(`${PROJECT}deployment/build/runtime_stub.ts`);
 const pinned = /const PINNED_VERSION = "([\d.]+)"/.exec(stub)![1]!;
 
-for (const file of [".ci/run", "README.md", "CONTRIBUTING.md", "docs/development.md"]) {
+const FILES = [
+  ...[".ci/run", "README.md", "CONTRIBUTING.md", "docs/development.md"],
+  ...filesIn(".github/workflows", ".yml"),
+];
+
+for (const file of FILES) {
   Deno.test(`${file} starts the Deno whose runtime stub is pinned`, async () => {
     const text = await Deno.readTextFile(`${PROJECT}${file}`);
     const versions = Array.from(text.matchAll(/\bdeno@(\d[\d.]*\d)/g), ([, version]) => version);

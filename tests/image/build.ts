@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { VERSION } from "../../src/version.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { blockNamed } from "../support/documents.ts";
 import { debianBase } from "./base.ts";
@@ -7,7 +8,7 @@ import type { Engine } from "./engine.ts";
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What the images of both architectures are called. */
-export const IMAGE = "localhost/rdma-cni:0.1.0";
+export const IMAGE = `localhost/rdma-cni:${VERSION}`;
 
 const PLATFORMS = "linux/amd64,linux/arm64";
 

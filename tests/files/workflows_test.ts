@@ -1,0 +1,86 @@
+// The workflows of the code host, which nothing here can run: a linter reads them, and what they name exists.
+import config from "../../deno.json" with { type: "json" };
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { blockNamed } from "../support/documents.ts";
+import { filesIn, PROJECT } from "../support/project.ts";
+import { parseAll } from "../support/yaml.ts";
+
+interface Step {
+  name?: string;
+  uses?: string;
+  run?: string;
+}
+
+interface Workflow {
+  permissions: object;
+  jobs: Record<string, { permissions?: object; steps: Step[] }>;
+}
+
+const WORKFLOWS = filesIn(".github/workflows", ".yml").map((path) => {
+  const text = Deno.readTextFileSync(PROJECT + path);
+  const [workflow] = parseAll(text) as [Workflow];
+  const jobs = Object.values(workflow.jobs);
+  return { path, text, workflow, jobs, steps: jobs.flatMap(({ steps }) => steps) };
+});
+
+/** What actionlint says about the files that match a pattern. */
+async function lint(pattern: string): Promise<{ success: boolean; output: string }> {
+  const args = ["run", "--allow-all", config.imports.actionlint, pattern];
+  const command = new Deno.Command(Deno.execPath(), { args, cwd: PROJECT, env: { NO_COLOR: "1" } });
+  const { success, stdout, stderr } = await command.output();
+  const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { success, output: output! + errors };
+}
+
+Deno.test("a linter finds nothing in the workflows", async () => {
+  const { success, output } = await lint(".github/workflows/*.yml");
+  assert(success, output);
+  assertStringIncludes(output, `${WORKFLOWS.length} workflow file(s)`);
+});
+
+Deno.test("the linter finds a wrong workflow", async () => {
+  const file = Deno.makeTempFileSync({ suffix: ".yml" });
+  try {
+    Deno.writeTextFileSync(file, WORKFLOWS[0]!.text.replace("runs-on:", "runs_on:"));
+    const { success, output } = await lint(file);
+    assert(!success);
+    assertStringIncludes(output, "runs_on");
+  } finally {
+    Deno.removeSync(file);
+  }
+});
+
+for (const { path, text, workflow, jobs, steps } of WORKFLOWS) {
+  Deno.test(`${path}: each job has the permissions that it needs, and each step a name`, () => {
+    assertEquals(workflow.permissions, {});
+    for (const { permissions } of jobs) assert(permissions);
+    assertEquals(steps.filter(({ name }) => !name), []);
+  });
+
+  Deno.test(`${path}: actions are pinned by commit, with the version in a comment`, () => {
+    const used = text.match(/\buses: .*/g)!;
+    assertEquals(used.length, steps.filter(({ uses }) => uses).length);
+    assertEquals(used.filter((line) => !/^uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(line)), []);
+  });
+
+  Deno.test(`${path}: a shell understands each step`, async () => {
+    for (const { name, run } of steps.filter(({ run }) => run)) {
+      const { success, stderr } = await new Deno.Command("bash", { args: ["-n", "-c", run!] }).output();
+      assert(success, `${name}: ${new TextDecoder().decode(stderr)}`);
+    }
+  });
+
+  Deno.test(`${path}: the tasks and files that it names exist`, () => {
+    const scripts = steps.map(({ run = "" }) => run).join("\n");
+    const tasks = Array.from(scripts.matchAll(/\bdeno(?:@\S+)? task ([\w:-]+)/g), ([, task]) => task!);
+    assert(tasks.length > 0);
+    assertEquals(tasks.filter((task) => !(task in config.tasks)), []);
+    const files = text.match(/\b(?:deployment|docs|examples|tests)\/[\w/.-]+\w/g)!;
+    for (const file of files) Deno.statSync(PROJECT + file);
+  });
+}
+
+Deno.test("the tests are run by the command of the documents", () => {
+  const ci = WORKFLOWS.find(({ path }) => path.endsWith("/ci.yml"))!;
+  assert(ci.steps.some(({ run }) => run === blockNamed("all-tests")));
+});
