@@ -59,6 +59,7 @@ const CHECKED = [
   ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
   ...[".service", ".timer"].flatMap((ending) => filesIn("deployment", ending)), // tests/binary/units_test.ts
   "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
+  ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
