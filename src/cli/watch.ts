@@ -8,17 +8,17 @@ import type { Terminal } from "./terminal.ts";
  * The option, whose value is in milliseconds.
  *
  * @param what what the command does every so many seconds
- * @param seconds how many if none are given
+ * @param seconds how many without a number
  */
 export function watchOption(what: string, seconds: number) {
-  return new Option("-w, --watch [SECONDS]", `${what} every so many seconds, ${seconds} if none are given`)
-    .preset(String(seconds))
+  return new Option("-w, --watch [SECONDS]", `${what} every so many seconds`)
+    .preset(seconds)
     .argParser(parseMilliseconds);
 }
 
 function parseMilliseconds(text: string): number {
   const seconds = Number(text);
-  if (text.trim() !== "" && seconds >= 0.1 && seconds <= 3600) return 1000 * seconds;
+  if (seconds >= 0.1 && seconds <= 3600) return 1000 * seconds;
   throw new InvalidArgumentError("Want seconds, from 0.1 to 3600.");
 }
 
