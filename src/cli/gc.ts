@@ -19,6 +19,10 @@ import { isExclusive } from "./doctor/records.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
 import { type Context, printJson, type Terminal } from "./terminal.ts";
+import { repeat, watchOption } from "./watch.ts";
+
+/** As rdma-cni-gc.timer does. */
+const WATCH_SECONDS = 900;
 
 const NOTES = `
 A record is stale if its pod's network namespace has gone. Its devices are restored to the host, under their names
@@ -37,9 +41,11 @@ export function addGcCommand(program: Command, { kernel, terminal, exit }: Conte
     .option("--network <NAME>", "only those of one network")
     .option("--dry-run", "only print what would be done")
     .option("--json", "print what was done as JSON")
-    .action((options) => {
+    .addOption(watchOption("do it again", WATCH_SECONDS))
+    .action(async ({ watch: watchMs, ...options }) => {
       const [state, indexes] = [new State(STATE_DIRECTORY), new DeviceIndexes(INDEX_DIRECTORY)];
-      exit(collectGarbage({ kernel, state, indexes }, terminal, options));
+      const node = { kernel, state, indexes };
+      exit(await repeat(kernel, terminal, watchMs, () => collectGarbage(node, terminal, options)));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

@@ -23,6 +23,7 @@ const USED: Readonly<Record<string, string>> = {
   build: "tests/files/document_commands_test.ts, and every build of the tests",
   image: "tests/image/build.ts",
   "image-behind-mirror": "tests/image/build.ts",
+  "helm-install": "tests/files/chart_test.ts",
   "multus-limits": "tests/files/doctor_multus_test.ts",
   "udev-rule": "tests/vm/cases/vf_mac_host.ts",
   validate: "tests/binary/validate_test.ts",

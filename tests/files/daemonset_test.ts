@@ -32,12 +32,45 @@ const RIGHTS: Record<string, Rights> = {
     mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
   },
   installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "read" } },
+  gc: {
+    securityContext: {
+      ...CONFINED,
+      capabilities: { drop: ["ALL"], add: ["DAC_READ_SEARCH", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"] },
+      appArmorProfile: { type: "Unconfined" },
+    },
+    mounts: { "/var/lib/cni/rdma": "write", "/sys": "write" },
+  },
+  metrics: {
+    securityContext: {
+      ...CONFINED,
+      capabilities: { drop: ["ALL"], add: ["SYS_ADMIN", "SYS_PTRACE"] },
+      appArmorProfile: { type: "Unconfined" },
+    },
+    mounts: {
+      "/var/lib/cni/rdma": "write",
+      "/run/netns": "write",
+      "/var/run/netns": "write",
+      "/textfile": "write",
+    },
+  },
+};
+
+/** What containers take: "install" for page cache, those that go on running for themselves. */
+const MEMORY: Record<string, { request: string; limit: string }> = {
+  install: { request: "1Mi", limit: "256Mi" },
+  gc: { request: "32Mi", limit: "128Mi" },
+  metrics: { request: "32Mi", limit: "128Mi" },
 };
 
 const VOLUMES: Record<string, IVolume["hostPath"]> = {
   "cni-bin": { path: "/opt/cni/bin", type: "Directory" },
   pci: { path: "/sys/bus/pci", type: "Directory" },
   state: { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
+  "gc-state": { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
+  "gc-sys": { path: "/sys", type: "Directory" },
+  "metrics-state": { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
+  "metrics-netns": { path: "/run/netns", type: "DirectoryOrCreate" },
+  "metrics-textfile": { path: "/var/lib/prometheus/node-exporter", type: "DirectoryOrCreate" },
 };
 
 const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
@@ -57,14 +90,24 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
     sources: await buildWith(["vf-mac-init"]),
   },
   {
+    name: "gc",
+    containers: ["install", "installed", "gc"],
+    sources: await buildWith(["gc"]),
+  },
+  {
+    name: "metrics",
+    containers: ["install", "installed", "metrics"],
+    sources: await buildWith(["metrics"]),
+  },
+  {
     name: "openshift",
     containers: ["install", "installed"],
     sources: (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
   },
   {
-    name: "both, in the other order",
-    containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
-    sources: await buildWith(["vf-mac-init", "netns-mode-check"]),
+    name: "four, in another order",
+    containers: ["netns-mode-check", "install", "vf-mac-init", "installed", "metrics", "gc"],
+    sources: await buildWith(["metrics", "vf-mac-init", "gc", "netns-mode-check"]),
   },
   {
     name: "examples/cluster",
@@ -88,8 +131,11 @@ for (const { name, containers, sources } of BUILDS) {
     });
 
     Deno.test(`${name}: ${container.name} is bounded in memory, by what was measured`, () => {
-      const memory = container.name === "install" ? "256Mi" : "128Mi";
-      assertEquals(container.resources, { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory } });
+      const { request, limit } = MEMORY[container.name] ?? { request: "1Mi", limit: "128Mi" };
+      assertEquals(container.resources, {
+        requests: { cpu: "1m", memory: request },
+        limits: { memory: limit },
+      });
     });
 
     Deno.test(`${name}: ${container.name} runs this version`, () => {
@@ -98,8 +144,9 @@ for (const { name, containers, sources } of BUILDS) {
   }
 
   Deno.test(`${name}: the pod has no account, no namespaces of the host and no directories but its own`, () => {
-    const hostNetwork = containers.includes("vf-mac-init") ? true : undefined;
-    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: undefined, hostIPC: undefined });
+    const someOf = (...names: string[]) => names.some((name) => containers.includes(name)) ? true : undefined;
+    const hostNetwork = someOf("vf-mac-init", "gc", "metrics");
+    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: someOf("gc", "metrics"), hostIPC: undefined });
     const isOpenShift = name === "openshift";
     assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [
       false,

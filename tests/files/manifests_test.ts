@@ -60,6 +60,7 @@ const CHECKED = [
   ...[".service", ".timer"].flatMap((ending) => filesIn("deployment", ending)), // tests/binary/units_test.ts
   "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
   "deployment/packages/rdma-cni.conf", // man_test.ts
+  ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts

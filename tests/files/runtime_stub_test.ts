@@ -10,9 +10,8 @@ async function withCopy(
 ): Promise<void> {
   const directory = await Deno.makeTempDir();
   try {
-    for (
-      const path of ["deployment/build/runtime_stub.ts", "deployment/build/child.ts", "src/sys/errno.ts"]
-    ) {
+    const modules = ["runtime_stub", "npm_package", "child"].map((name) => `deployment/build/${name}.ts`);
+    for (const path of [...modules, "src/sys/errno.ts"]) {
       await Deno.mkdir(dirname(`${directory}/${path}`), { recursive: true });
       await Deno.copyFile(PROJECT + path, `${directory}/${path}`);
     }

@@ -37,8 +37,8 @@ export interface Source {
 
 const DEPLOYMENT = "../../deployment/kubernetes";
 
-/** The YAML files of both directories, except kustomize's own: what kustomizations are made of is seen in what they build. */
-export const MANIFEST_FILES = [...filesIn("deployment", ".yaml"), ...filesIn("examples", ".yaml")]
+/** The manifests among the files of both directories: what kustomizations and the chart are made of is no manifest. */
+export const MANIFEST_FILES = [...filesIn("deployment/kubernetes", ".yaml"), ...filesIn("examples", ".yaml")]
   .filter((path) => !/\/(kustomization|patch)\.yaml$/.test(path));
 
 export function readManifests(path: string): Source[] {
@@ -76,7 +76,8 @@ async function kustomize(directory: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-function toSources(from: string, yaml: string): Source[] {
+/** The manifests of a text. */
+export function toSources(from: string, yaml: string): Source[] {
   return parseAll(yaml).map((manifest) => ({ from, manifest: manifest as Manifest }));
 }
 

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { addExamples } from "../help.ts";
 import type { Context } from "../terminal.ts";
+import { watchOption } from "../watch.ts";
 import { FORMATS, METRICS_FILE, showPods } from "./show.ts";
 
 const WATCH_SECONDS = 2;
@@ -29,13 +30,8 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
       new Option("--textfile <DIR>", `write metrics to DIR/${METRICS_FILE}, for node-exporter`)
         .argParser(parseDirectory).conflicts(["output", "json"]),
     )
-    .option(
-      "-w, --watch [SECONDS]",
-      `read again every so many seconds, ${WATCH_SECONDS} if none are given`,
-      parseSeconds,
-    )
-    .action(async ({ output, json = false, textfile, watch }) => {
-      const watchMs = watch === undefined ? undefined : 1000 * (watch === true ? WATCH_SECONDS : watch);
+    .addOption(watchOption("read again", WATCH_SECONDS))
+    .action(async ({ output, json = false, textfile, watch: watchMs }) => {
       const node = { kernel, state: new State(STATE_DIRECTORY) };
       exit(await showPods(node, terminal, { format: json ? "json" : output, textfile, watchMs }));
     });
@@ -51,10 +47,4 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
 function parseDirectory(text: string): string {
   if (text.startsWith("/")) return text.replace(/(?<=.)\/+$/, "");
   throw new InvalidArgumentError("Want an absolute path.");
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (text.trim() !== "" && seconds >= 0.1 && seconds <= 3600) return seconds;
-  throw new InvalidArgumentError("Want seconds, from 0.1 to 3600.");
 }

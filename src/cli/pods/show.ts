@@ -5,6 +5,7 @@ import { messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { formatJson, type Terminal } from "../terminal.ts";
+import { repeat } from "../watch.ts";
 import { collect, type Collected } from "./collect.ts";
 import { formatMetrics } from "./prometheus.ts";
 import { formatDevices } from "./table.ts";
@@ -34,15 +35,13 @@ export async function showPods(
   terminal: Terminal,
   { format, textfile, watchMs }: Options,
 ): Promise<ExitCode> {
-  for (;;) {
+  return await repeat(node.kernel, terminal, watchMs, () => {
     const found = collect(node.kernel, node.state);
     if (watchMs !== undefined && terminal.hasColor && textfile === undefined) terminal.out(CLEAR_SCREEN);
     if (textfile === undefined) terminal.out(formatAs(format, found));
     else writeMetrics(textfile, found);
-    const exitCode = report(terminal, found);
-    if (watchMs === undefined || terminal.isClosed) return exitCode;
-    await node.kernel.delay(watchMs);
-  }
+    return report(terminal, found);
+  });
 }
 
 function formatAs(format: Options["format"], found: Collected): string {

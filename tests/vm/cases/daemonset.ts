@@ -1,8 +1,9 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
 import assert from "node:assert/strict";
-import { attachment, records } from "../../rig/vm/guest/attachment.ts";
+import { assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
   netdevToNetns,
@@ -10,7 +11,10 @@ import {
   rdmaDevices,
   rebind,
   setNetnsMode,
+  setSimParameter,
+  sh,
   shOk,
+  startBackground,
   until,
   vf,
   vmCase,
@@ -22,7 +26,7 @@ const NO_MAC = "00:00:00:00:00:00";
 const HOST_MAC = "02:03:00:00:48:53";
 
 let built: Promise<Pod> | undefined;
-const builtPod = () => built ??= daemonSetPod("examples/cluster");
+const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"]);
 
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
@@ -106,28 +110,36 @@ vfMacCase("vf-mac init gives an address with what the manifest gives it", async 
   assert.match(again.stderr, /7 were ready, 0 were given an address/);
 });
 
+/** What a container goes without. */
 interface Lack {
   readonly what: string;
   readonly pod?: Partial<Pod>;
-  readonly container?: Partial<Container>;
+  readonly capability?: string;
   readonly volume?: string;
   readonly code: number;
   readonly words: RegExp;
 }
 
+/** Runs a container of the pod that lacks something. */
+async function runWithout({ pod: changed, capability, volume }: Lack, pod: Pod, container: Container) {
+  const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
+  const add = container.securityContext.capabilities.add!.filter((name) => name !== capability);
+  const securityContext = { capabilities: { add } };
+  return await runContainer({ ...pod, ...changed }, { ...container, volumeMounts, securityContext });
+}
+
 const LACKS: Lack[] = [
-  { what: "NET_ADMIN", container: { securityContext: { capabilities: {} } }, code: 1, words: /EPERM/ },
+  { what: "NET_ADMIN", capability: "NET_ADMIN", code: 1, words: /EPERM/ },
   { what: "a writable /sys/bus/pci", volume: "pci", code: 1, words: /EROFS/ },
   { what: "the state directory", volume: "state", code: 1, words: /"\/var\/lib\/cni/ },
   { what: "the host's network", pod: { hostNetwork: false }, code: 0, words: /^0 were ready, 0 were given/ },
 ];
 
-for (const { what, pod: changedPod, container: changed, volume, code, words } of LACKS) {
-  vfMacCase(`vf-mac init cannot do without ${what}`, async (pod, container) => {
-    const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
-    const outcome = await runContainer({ ...pod, ...changedPod }, { ...container, volumeMounts, ...changed });
-    assert.match(outcome.stderr, words);
-    assert.equal(outcome.code, code);
+for (const lack of LACKS) {
+  vfMacCase(`vf-mac init cannot do without ${lack.what}`, async (pod, container) => {
+    const outcome = await runWithout(lack, pod, container);
+    assert.match(outcome.stderr, lack.words);
+    assert.equal(outcome.code, lack.code);
     const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
     assert.equal(nodeGuid, "0000:0000:0000:0000");
   });
@@ -153,3 +165,109 @@ vfMacCase(
     await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
   },
 );
+
+/** Adds a virtual function to a pod, whose device gets a name of its own and QoS there. */
+async function addTo(netns: string, number: number) {
+  setSimParameter("kernel_verbs", true);
+  rebind(vf(number).deviceId);
+  const { deviceId: deviceID, rdmaDevice } = vf(number);
+  await addNetns(netns);
+  const call = attachment(deviceID, {
+    netns,
+    containerId: netns,
+    config: config({ deviceID, rdmaDeviceName: `rdma_${netns}`, rdmaQoS: { tos: 104 } }),
+  });
+  assertResult(await call.add());
+  return { call, rdmaDevice };
+}
+
+/** The default ToS of a device on the host. */
+async function tosOf(rdmaDevice: string): Promise<string> {
+  const group = `/sys/kernel/config/rdma_cm/${rdmaDevice}`;
+  return await shOk(`mkdir ${group} && cat ${group}/ports/1/default_roce_tos && rmdir ${group}`);
+}
+
+/** A node with a pod that is gone, one that lives, and one whose namespace only another user's open file keeps. */
+function podsCase(
+  component: "gc" | "metrics",
+  name: string,
+  run: (pod: Pod, once: Container) => Promise<void>,
+): void {
+  vmCase(`daemonset: ${name}`, async () => {
+    await addTo("gone", 0);
+    const living = await addTo("living", 1);
+    const held = await addTo("held", 2);
+    await startBackground(
+      "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
+      "open",
+    );
+    await shOk("ip netns del held");
+    await deleteNetns("gone");
+    const pod = await daemonSetPod([component]);
+    const container = containerOf(pod, component);
+    const [watch, ...rest] = container.args.splice(-2);
+    assert.deepEqual([watch, rest.length], ["--watch", 1]);
+    await run(pod, container);
+    for (const { call } of [living, held]) assert.equal((await call.del()).code, 0);
+  });
+}
+
+podsCase(
+  "gc",
+  "gc restores with what the manifest gives it, and leaves pods that live alone",
+  async (pod, once) => {
+    const { code, stderr } = await runContainer(pod, once);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
+    assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
+    const { rdmaDevice } = vf(0);
+    assert.ok((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
+    assert.equal(await tosOf(rdmaDevice), "0");
+  },
+);
+
+const GC_LACKS: Lack[] = [
+  { what: "the host's processes", pod: { hostPID: false }, code: 1, words: /host's PID namespace/ },
+  { what: "the host's network", pod: { hostNetwork: false }, code: 1, words: /x/ },
+  { what: "NET_ADMIN", capability: "NET_ADMIN", code: 1, words: /x/ },
+  { what: "SYS_ADMIN", capability: "SYS_ADMIN", code: 1, words: /x/ },
+  { what: "SYS_PTRACE", capability: "SYS_PTRACE", code: 1, words: /x/ },
+  { what: "DAC_READ_SEARCH", capability: "DAC_READ_SEARCH", code: 1, words: /x/ },
+  { what: "the state directory", volume: "gc-state", code: 0, words: /^No record is stale/ },
+  { what: "a writable /sys", volume: "gc-sys", code: 0, words: /x/ },
+];
+
+for (const lack of GC_LACKS) {
+  podsCase("gc", `gc cannot do without ${lack.what}`, async (pod, once) => {
+    const { code, stderr } = await runWithout(lack, pod, once);
+    console.log(lack.what, code, stderr, records());
+  });
+}
+
+const TEXTFILE = "/var/lib/prometheus/node-exporter/rdma.prom";
+
+podsCase("metrics", "metrics are written with what the manifest gives it", async (pod, once) => {
+  const { code, stderr } = await runContainer(pod, once);
+  console.log(code, stderr, await shOk(`cat ${TEXTFILE}`));
+});
+
+const METRICS_LACKS: Lack[] = [
+  { what: "the host's processes", pod: { hostPID: false }, code: 1, words: /host's PID namespace/ },
+  { what: "the host's network", pod: { hostNetwork: false }, code: 1, words: /x/ },
+  { what: "SYS_ADMIN", capability: "SYS_ADMIN", code: 1, words: /x/ },
+  { what: "SYS_PTRACE", capability: "SYS_PTRACE", code: 1, words: /x/ },
+  { what: "the state directory", volume: "metrics-state", code: 0, words: /^No record is stale/ },
+  { what: "the netns", volume: "metrics-netns", code: 0, words: /^No record is stale/ },
+];
+
+for (const lack of METRICS_LACKS) {
+  podsCase("metrics", `metrics cannot do without ${lack.what}`, async (pod, once) => {
+    const { code, stderr } = await runWithout(lack, pod, once);
+    console.log(
+      lack.what,
+      code,
+      stderr,
+      (await sh(`grep -E "^rdma_(devices|device_info)" ${TEXTFILE}`)).stdout,
+    );
+  });
+}

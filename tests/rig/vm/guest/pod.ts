@@ -5,6 +5,7 @@ import { type Outcome, sh, shOk } from "./sh.ts";
 /** A pod's specification, as far as a runtime acts on it here. */
 export interface Pod {
   hostNetwork?: boolean;
+  hostPID?: boolean;
   initContainers?: Container[];
   containers: Container[];
   volumes?: { name: string; hostPath: { path: string; type: string } }[];
@@ -25,9 +26,15 @@ export interface Container {
   livenessProbe?: Probe;
 }
 
-/** The pod of the DaemonSet that kustomize builds of a directory of the project. */
-export async function daemonSetPod(directory: string): Promise<Pod> {
-  const [daemonSet] = parseAll(await shOk(`kustomize build '${PROJECT}/${directory}'`));
+/** The pod of the DaemonSet that kustomize builds with these components. */
+export async function daemonSetPod(components: readonly string[]): Promise<Pod> {
+  const paths = components.map((name) => `deployment/components/${name}`);
+  const yaml = await shOk(
+    `directory=$(mktemp -d) && ln -s '${PROJECT}/deployment/kubernetes' "$directory/deployment" &&
+     echo '{ resources: [deployment], components: [${paths.join(", ")}] }' >"$directory/kustomization.yaml" &&
+     kustomize build "$directory" && rm -r "$directory"`,
+  );
+  const [daemonSet] = parseAll(yaml);
   return (daemonSet as { spec: { template: { spec: Pod } } }).spec.template.spec;
 }
 
@@ -50,7 +57,7 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
     return [
       ...(type === "DirectoryOrCreate" ? [`mkdir -p ${path}`] : []),
       `[ -d .${mountPath} ] || mkdir -p .${mountPath}`,
-      `mount --bind ${path} .${mountPath}`,
+      `mount --rbind ${path} .${mountPath}`,
       ...(readOnly ? [`mount -o remount,bind,ro .${mountPath}`] : []),
     ];
   });
@@ -67,6 +74,8 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
       [...command, ...args].join(" ")
     }`,
   ];
-  const namespaces = `--mount --pid --fork --ipc ${pod.hostNetwork ? "" : "--net"}`;
-  return await sh(`unshare ${namespaces} sh -euc '${script.join("\n").replaceAll("'", "'\\''")}'`);
+  const own = [...pod.hostPID ? [] : ["--pid"], ...pod.hostNetwork ? [] : ["--net"]];
+  return await sh(
+    `unshare --mount --fork --ipc ${own.join(" ")} sh -euc '${script.join("\n").replaceAll("'", "'\\''")}'`,
+  );
 }

@@ -1,0 +1,22 @@
+/** Packs the Helm chart. */
+import { VERSION } from "../../src/version.ts";
+import { PROJECT, runChild } from "./child.ts";
+
+/**
+ * Packs the chart as `helm package` does, so that the same files give the same bytes wherever and whenever that is done.
+ *
+ * @param directory where to put it; made if it is missing
+ * @returns its path
+ */
+export async function packChart(directory: string): Promise<string> {
+  await Deno.mkdir(directory, { recursive: true });
+  const path = `${await Deno.realPath(directory)}/rdma-cni-${VERSION}.tgz`;
+  await runChild("tar", [
+    ...["--create", "--file", path, "--use-compress-program", "gzip --no-name"],
+    ...["--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"],
+    ...["--mode=u=rwX,go=rX", "--directory", `${PROJECT}deployment/helm`, "rdma-cni"],
+  ], { cwd: PROJECT, env: { PATH: Deno.env.get("PATH") ?? "", LC_ALL: "C" } });
+  return path;
+}
+
+if (import.meta.main) console.log(await packChart(`${PROJECT}dist/packages`));

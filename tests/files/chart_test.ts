@@ -1,0 +1,343 @@
+// The Helm chart, rendered by Helm: the same objects as the kustomizations', whatever the components, and every value where
+// it belongs.
+import { Ajv } from "ajv/dist/ajv.js";
+import type { IDaemonSet } from "kubernetes-models/apps/v1";
+import type { IContainer, IPodSpec } from "kubernetes-models/v1";
+import { packChart } from "../../deployment/build/chart.ts";
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
+import { blockNamed } from "../support/documents.ts";
+import { CHART, Helm } from "../support/helm.ts";
+import {
+  buildDirectory,
+  buildWith,
+  checkTypes,
+  type Source,
+  toSources,
+  validate,
+} from "../support/manifests.ts";
+import { filesIn, ProjectCopy } from "../support/project.ts";
+import { parseAll } from "../support/yaml.ts";
+
+type Values = Record<string, unknown>;
+
+const HELMS = await Promise.all(Helm.VERSIONS.map((version) => Helm.get(version)));
+const HELM = HELMS.at(-1)!;
+const [DEFAULTS] = parseAll(Deno.readTextFileSync(`${CHART}/values.yaml`)) as [Values];
+
+/** The values that stand for the kustomize components. */
+const COMPONENTS = {
+  "netns-mode-check": "netnsModeCheck",
+  "vf-mac-init": "vfMacInit",
+  gc: "gc",
+  metrics: "metrics",
+  openshift: "openshift",
+} as const;
+
+Deno.test("each kustomize component is one of the chart", () => {
+  const directories = filesIn("deployment/kubernetes/components", "").map((path) => path.split("/")[3]!);
+  assertEquals([...new Set(directories)].sort(), Object.keys(COMPONENTS).sort());
+});
+
+/** All choices among some. */
+function subsets<T>([first, ...others]: readonly T[]): T[][] {
+  if (first === undefined) return [[]];
+  const rest = subsets(others);
+  return [...rest, ...rest.map((subset) => [first, ...subset])];
+}
+
+/** Objects, whatever their order. */
+function objects(sources: readonly Source[]) {
+  return sources.map(({ manifest }) => manifest).sort((one, other) => keyOf(one) < keyOf(other) ? -1 : 1);
+}
+
+function keyOf({ kind, metadata }: Source["manifest"]): string {
+  return `${kind} ${metadata?.name}`;
+}
+
+for (const helm of HELMS) {
+  Deno.test(`Helm ${helm.version} says that this is its version, and finds no fault with the chart`, async () => {
+    assertEquals((await helm.run(["version", "--template", "{{ .Version }}"])).trim(), `v${helm.version}`);
+    await helm.run(["lint", "--strict", CHART]);
+  });
+
+  Deno.test(`Helm ${helm.version}: whatever the components, the objects are those that kustomize builds`, async () => {
+    for (const names of subsets(Object.keys(COMPONENTS) as (keyof typeof COMPONENTS)[])) {
+      const values = Object.fromEntries(names.map((name) => [COMPONENTS[name], { enabled: true }]));
+      assertEquals(objects(await helm.render(values)), objects(await buildWith(names)), names.join());
+    }
+  });
+}
+
+const listContainers = ({ initContainers = [], containers }: IPodSpec) => [...initContainers, ...containers];
+const containerOf = (pod: IPodSpec, name: string) => listContainers(pod).find((one) => one.name === name);
+const unique = (values: unknown[]) => [...new Set(values.map((value) => JSON.stringify(value)))];
+
+function pathOf({ volumes = [] }: IPodSpec, name: string): string | undefined {
+  return volumes.find((volume) => volume.name === name)?.hostPath?.path;
+}
+
+/** A value, and where in the DaemonSet it shows, whatever the other values are. */
+interface Switch {
+  readonly value: unknown;
+  readonly shown: (pod: IPodSpec, daemonSet: IDaemonSet) => unknown;
+  /** The value itself if it is missing. */
+  readonly want?: unknown;
+}
+
+const RESOURCES = { requests: { cpu: "2m", memory: "2Mi" }, limits: { cpu: 1, memory: "512Mi" } };
+const DIRECTORY = "/var/lib/node_exporter";
+
+/** One for each key of values.yaml. */
+const SWITCHES: Record<string, Switch> = {
+  image: {
+    value: { repository: "registry.example.com:5000/rdma-cni", tag: "9.9.9", pullPolicy: "Always" },
+    shown: (pod) => unique(listContainers(pod).map(({ image, imagePullPolicy }) => [image, imagePullPolicy])),
+    want: unique([["registry.example.com:5000/rdma-cni:9.9.9", "Always"]]),
+  },
+  imagePullSecrets: { value: [{ name: "registry" }], shown: (pod) => pod.imagePullSecrets },
+  cniBinDir: { value: "/var/lib/rancher/k3s/data/cni", shown: (pod) => pathOf(pod, "cni-bin") },
+  netnsModeCheck: {
+    value: { enabled: true },
+    shown: (pod) => pod.initContainers![0]!.name,
+    want: "netns-mode-check",
+  },
+  vfMacInit: {
+    value: { enabled: true },
+    shown: (pod) => [pod.initContainers!.at(-1)!.name, pod.hostNetwork],
+    want: ["vf-mac-init", true],
+  },
+  gc: {
+    value: { enabled: true, intervalSeconds: 60 },
+    shown: (pod) => [containerOf(pod, "gc")?.args, pod.hostNetwork, pod.hostPID],
+    want: [["gc", "--watch", "60"], true, true],
+  },
+  metrics: {
+    value: { enabled: true, intervalSeconds: 3600, textfileDirectory: DIRECTORY },
+    shown: (pod) => [containerOf(pod, "metrics")?.args?.at(-1), pathOf(pod, "metrics-textfile"), pod.hostPID],
+    want: ["3600", DIRECTORY, true],
+  },
+  openshift: { value: { enabled: true }, shown: (pod) => pod.serviceAccountName, want: "rdma-cni" },
+  resources: {
+    value: Object.fromEntries(Object.keys(DEFAULTS["resources"] as Values).map((name) => [name, RESOURCES])),
+    shown: (pod) => unique(listContainers(pod).map(({ resources }: IContainer) => resources)),
+    want: unique([{ limits: RESOURCES.limits, requests: RESOURCES.requests }]),
+  },
+  seLinuxOptions: {
+    value: { type: "container_runtime_t", level: "s0" },
+    shown: (pod) => pod.securityContext!.seLinuxOptions,
+  },
+  priorityClassName: { value: "node-agents", shown: (pod) => pod.priorityClassName },
+  tolerations: {
+    value: [{ key: "rdma", operator: "Equal", value: "only", effect: "NoSchedule" }],
+    shown: (pod) => pod.tolerations,
+  },
+  nodeSelector: {
+    value: { "feature.node.kubernetes.io/rdma.capable": "true" },
+    shown: (pod) => pod.nodeSelector,
+    want: { "kubernetes.io/os": "linux", "feature.node.kubernetes.io/rdma.capable": "true" },
+  },
+  affinity: {
+    value: { nodeAffinity: null, podAffinity: {} },
+    shown: (pod) => pod.affinity,
+    want: { podAffinity: {} },
+  },
+  updateStrategy: {
+    value: { rollingUpdate: { maxUnavailable: 3 } },
+    shown: (_, daemonSet) => daemonSet.spec!.updateStrategy,
+    want: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 3 } },
+  },
+  podAnnotations: {
+    value: { "example.com/team": "network: 1" },
+    shown: (_, daemonSet) => daemonSet.spec!.template.metadata!.annotations,
+  },
+};
+
+Deno.test("each value of values.yaml is tried", () => {
+  assertEquals(Object.keys(SWITCHES).sort(), Object.keys(DEFAULTS).sort());
+});
+
+Deno.test("each value shows in the objects, with each other one, and the objects stay valid", async () => {
+  const names = Object.keys(SWITCHES);
+  const built: Source[] = [];
+  for (const [at, one] of names.entries()) {
+    for (const other of names.slice(at + 1)) {
+      const values = { [one]: SWITCHES[one]!.value, [other]: SWITCHES[other]!.value };
+      const sources = await HELM.render(values);
+      built.push(...sources);
+      for (const { manifest } of sources) validate(manifest);
+      const daemonSet = sources.find(({ manifest }) => manifest.kind === "DaemonSet")!.manifest as IDaemonSet;
+      for (const name of [one, other]) {
+        const { value, shown, want = value } = SWITCHES[name]!;
+        assertEquals(
+          shown(daemonSet.spec!.template.spec!, daemonSet),
+          want,
+          `${name} of ${one} and ${other}`,
+        );
+      }
+    }
+  }
+  assertEquals(await checkTypes(built), "");
+});
+
+Deno.test("the documents' command makes the objects of examples/cluster", async () => {
+  const words = blockNamed("helm-install").replaceAll("\\\n", " ").split(/\s+/);
+  assertEquals(words.slice(0, 5), ["helm", "upgrade", "--install", "rdma-cni", "deployment/helm/rdma-cni"]);
+  const yaml = await HELM.run(["template", "rdma-cni", CHART, ...words.slice(5)]);
+  assertEquals(objects(toSources("the chart", yaml)), objects(await buildDirectory("examples/cluster")));
+});
+
+Deno.test("a digest takes the place of the tag", async () => {
+  const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
+  const [daemonSet] = await HELM.render({ image: { repository: "example.com/rdma-cni", tag: "1", digest } });
+  const images = JSON.stringify(daemonSet).match(/"image":"[^"]+"/g)!;
+  assertEquals(unique(images), unique([`"image":"example.com/rdma-cni@${digest}"`]));
+});
+
+Deno.test("all objects, and what they refer to, are in the release's namespace", async () => {
+  const sources = await HELM.render({ openshift: { enabled: true } }, { namespace: "network" });
+  assertEquals(sources.map(({ manifest }) => manifest.metadata!.namespace), [
+    "network",
+    "network",
+    "network",
+  ]);
+  const text = JSON.stringify(sources);
+  assertEquals(text.match(/"namespace":"[^"]+"/g)!.length, 4);
+  assert(!text.includes("kube-system"));
+});
+
+const SCHEMA = JSON.parse(Deno.readTextFileSync(`${CHART}/values.schema.json`));
+const accepts = new Ajv({ strict: true, allowUnionTypes: true }).compile(SCHEMA);
+
+Deno.test("the schema knows each value of values.yaml, and nothing else but what Helm itself adds", () => {
+  const keysOf = ({ properties = {} }: { properties?: Values }) => Object.keys(properties).sort();
+  assertEquals(keysOf(SCHEMA), [...Object.keys(DEFAULTS), "global"].sort());
+  for (const name of ["image", "gc", "metrics", "resources"]) {
+    assertEquals(keysOf(SCHEMA.properties[name]), Object.keys(DEFAULTS[name] as Values).sort());
+  }
+});
+
+Deno.test("the schema accepts values.yaml, and what is tried here", () => {
+  assert(accepts(DEFAULTS), JSON.stringify(accepts.errors));
+  for (const [name, { value }] of Object.entries(SWITCHES)) {
+    if (name === "affinity") continue; // Helm removes what is null before it looks
+    assert(accepts({ ...DEFAULTS, [name]: value }), `${name}: ${JSON.stringify(accepts.errors)}`);
+  }
+});
+
+const WRONG: Values[] = [
+  { images: {} },
+  { image: { tag: 1 } },
+  { image: { repository: "" } },
+  { image: { repository: "example.com/rdma-cni@sha256:0" } },
+  { image: { tag: "1 2" } },
+  { image: { digest: "sha256:123" } },
+  { image: { pullPolicy: "Sometimes" } },
+  { imagePullSecrets: ["registry"] },
+  { imagePullSecrets: [{}] },
+  { cniBinDir: "opt/cni/bin" },
+  { cniBinDir: "/opt/cni/bin/" },
+  { netnsModeCheck: true },
+  { vfMacInit: { enabled: "true" } },
+  { gc: { enable: true } },
+  { gc: { intervalSeconds: 0 } },
+  { gc: { intervalSeconds: "15m" } },
+  { metrics: { intervalSeconds: 3601 } },
+  { metrics: { textfileDirectory: "" } },
+  { metrics: { textfileDirectory: "/" } },
+  { openshift: { enabled: 1 } },
+  { resources: { limits: { memory: "1Gi" } } },
+  { resources: { gc: { limits: { memory: "lots" } } } },
+  { resources: { gc: { limits: { memory: 0 } } } },
+  { resources: { gc: { limit: {} } } },
+  { seLinuxOptions: { kind: "spc_t" } },
+  { priorityClassName: 1 },
+  { tolerations: {} },
+  { tolerations: [{ operator: "Exist" }] },
+  { nodeSelector: { rdma: true } },
+  { affinity: { nodeAffinities: {} } },
+  { updateStrategy: { rollingUpdate: { maxUnavailable: "10" } } },
+  { updateStrategy: { rollingUpdate: { maxUnavailable: -1 } } },
+  { podAnnotations: { rdma: 1 } },
+];
+
+for (const values of WRONG) {
+  Deno.test(`${JSON.stringify(values)} is refused by the schema, and by Helm, which says where`, async () => {
+    assertEquals(accepts(values), false);
+    for (const helm of HELMS) {
+      const error = await assertRejects(() => helm.render(values), Error, "schema");
+      assertStringIncludes(error.message, Object.keys(values)[0]!);
+    }
+  });
+}
+
+Deno.test("Helm prints where the plugin goes, and what is left to do", async () => {
+  const install = async (values: Values) => {
+    const args = [
+      "install",
+      "rdma-cni",
+      CHART,
+      "--dry-run=client",
+      "--namespace",
+      "network",
+      "--values",
+      "-",
+    ];
+    return (await HELM.run(args, values)).split("NOTES:\n")[1]!;
+  };
+  const plain = await install({});
+  assertStringIncludes(plain, "kubectl --namespace network rollout status daemonset/rdma-cni");
+  assertStringIncludes(plain, "/opt/cni/bin/rdma install --uninstall --cni-bin-dir /opt/cni/bin");
+  assertStringIncludes(plain, "Set image.repository");
+  assertEquals(plain.includes("node-exporter"), false);
+  const other = await install({
+    image: { repository: "example.com/rdma-cni" },
+    openshift: { enabled: true },
+    metrics: { enabled: true, textfileDirectory: DIRECTORY },
+  });
+  assertStringIncludes(other, "/var/lib/cni/bin/rdma install --uninstall --cni-bin-dir /var/lib/cni/bin");
+  assertStringIncludes(other, `\n${DIRECTORY} on the nodes`);
+  assertEquals(other.includes("Set image.repository"), false);
+});
+
+Deno.test("the chart has the program's version, and its image too", () => {
+  const [{ version, appVersion }] = parseAll(Deno.readTextFileSync(`${CHART}/Chart.yaml`)) as [Values];
+  assertEquals([version, appVersion], [VERSION, VERSION]);
+});
+
+Deno.test("the packed chart is the chart, with the name that Helm gives it", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = await packChart(`${directory}/packed`);
+    await HELM.run(["package", CHART, "--destination", directory]);
+    const names = [...Deno.readDirSync(directory)].filter(({ isFile }) => isFile).map(({ name }) => name);
+    assertEquals(names, [path.split("/").at(-1)!]);
+    const listOf = async (archive: string) => {
+      const { stdout } = await new Deno.Command("tar", { args: ["-tzf", archive] }).output();
+      return new TextDecoder().decode(stdout).split("\n").filter((name) => !name.endsWith("/")).sort();
+    };
+    assertEquals(await listOf(path), await listOf(`${directory}/${names[0]}`));
+    for (const helm of HELMS) {
+      await helm.run(["lint", "--strict", path]);
+      assertEquals(objects(await helm.render({}, { chart: path })), objects(await helm.render({})));
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("the packed chart has the same bytes in another directory, with other times and modes", async () => {
+  using copy = new ProjectCopy();
+  await Deno.chmod(`${copy.project}/deployment/helm/rdma-cni/values.yaml`, 0o600);
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "deployment/build/chart.ts"],
+    cwd: copy.project,
+  }).output();
+  const other = await Deno.readFile(new TextDecoder().decode(stdout).trim());
+  const directory = await Deno.makeTempDir();
+  try {
+    assertEquals(await Deno.readFile(await packChart(directory)), other);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
