@@ -23,6 +23,8 @@ RUN dpkg --add-architecture "$TARGETARCH" && apt-get update && \
 # BUILD_BASE has deno, or Node.js with npm; then all that is downloaded comes from the npm registry.
 FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS program
 ARG DENO_VERSION TARGETARCH BUILDARCH
+# "HASH DATE", which "rdma-cni version" shows: the build has no git to ask.
+ARG COMMIT
 # V8 compiles the program during the build. That of another architecture is run for it by qemu, on the target's libraries.
 COPY --from=libraries /image /target
 RUN if [ "$TARGETARCH" != "$BUILDARCH" ]; then \
@@ -36,7 +38,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc,target=/root/.npmrc \
     if [ -e /run/secrets/ca ]; then export DENO_CERT=/run/secrets/ca NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     case $TARGETARCH in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) target=$TARGETARCH ;; esac; \
     deno=$(command -v deno || echo "npx --yes deno@$DENO_VERSION"); \
-    $deno run --allow-all deployment/build/build.ts --target "$target" --output /out/rdma-cni
+    $deno run --allow-all deployment/build/build.ts --target "$target" --output /out/rdma-cni --commit "$COMMIT"
 
 FROM scratch
 LABEL org.opencontainers.image.title="rdma-cni" \

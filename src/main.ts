@@ -1,30 +1,18 @@
 import { dispatch } from "./cni/dispatch.ts";
 import { currentProcess, writeError } from "./cni/stdio.ts";
-import { CNI_VERSIONS } from "./cni/version.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
 import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/device_indexes.ts";
 import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
 import { State, STATE_DIRECTORY } from "./plugin/state.ts";
-import { VERSION } from "./version.ts";
 
 /** What is exported stays in the executable, where `install --uninstall` looks for it. */
 export { EXECUTABLE_MARKER } from "./version.ts";
-
-const ABOUT = `rdma-cni ${VERSION}: moves the RDMA device of a pod's network function into the pod
-CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}
-Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.
-People type "rdma-cni --help".
-`;
 
 async function main(): Promise<number> {
   const process = currentProcess();
   if (process.getEnv("CNI_COMMAND")) {
     return await dispatch(process, createPlugin(thisNode()));
-  }
-  if (Deno.args.length === 0) {
-    writeError(ABOUT);
-    return 0;
   }
   const { runFromTerminal } = await import("./cli/main.ts");
   return await runFromTerminal(Deno.args);

@@ -4,12 +4,13 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../../src/sys/errno.ts";
 import { bundle, COMPILED_FORM, PROGRAM, writeScripts } from "./bundle.ts";
 import { PROJECT, runChild } from "./child.ts";
+import { type Commit, parseCommit, readCommit } from "./commit.ts";
 import { compile } from "./compile.ts";
 import { emulatorPackages, type Runner, runnerFor, smokeRun } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { formatBillOfMaterials, formatLicenses, packagesOf } from "./sbom.ts";
 
-const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE]
+const USAGE = `Usage: deno task build [--target x86_64|aarch64] [--output FILE] [--commit COMMIT]
 
 Makes the rdma-cni executable. Beside it are put FILE.cdx.json, which lists what it is made of (CycloneDX), and
 FILE.licenses.txt.
@@ -17,6 +18,7 @@ FILE.licenses.txt.
 Options:
   --target x86_64|aarch64  architecture it will run on (default: this machine's)
   --output FILE            where it is written (default: dist/rdma-cni, dist/rdma-cni-TARGET when foreign)
+  --commit "HASH DATE"     what "version" says it was built from (default: what git says, or unknown)
   --help                   this text
 
 V8 compiles the program during the build, so that calls need not. An executable for the other architecture is run by
@@ -29,6 +31,8 @@ own download, a package fetched with npm. Whichever it is, its hash must be the 
 interface BuildOptions {
   target: Target;
   output: string;
+  /** Undefined to ask git. */
+  commit: Commit | undefined;
   help: boolean;
 }
 
@@ -36,7 +40,12 @@ interface BuildOptions {
 export function parseBuildOptions(args: string[]): BuildOptions {
   const { values } = parseArgs({
     args,
-    options: { target: { type: "string" }, output: { type: "string" }, help: { type: "boolean" } },
+    options: {
+      target: { type: "string" },
+      output: { type: "string" },
+      commit: { type: "string" },
+      help: { type: "boolean" },
+    },
   });
   const target = values.target ?? Deno.build.arch;
   if (target !== "x86_64" && target !== "aarch64") {
@@ -45,7 +54,8 @@ export function parseBuildOptions(args: string[]): BuildOptions {
   if (values.output === "") throw new Error(`Cannot write to output "", wanted a file name`);
   const foreign = target === Deno.build.arch ? "" : `-${target}`;
   const output = values.output ?? `${PROJECT}dist/rdma-cni${foreign}`;
-  return { target, output, help: values.help ?? false };
+  const commit = values.commit ? parseCommit(values.commit) : undefined;
+  return { target, output, commit, help: values.help ?? false };
 }
 
 /** The command line; returns the exit code. */
@@ -76,7 +86,7 @@ async function main(args: string[]): Promise<number> {
 
 /** Builds the executable `output`, with the lists of its contents beside it. */
 export async function build(
-  { target, output }: Pick<BuildOptions, "target" | "output">,
+  { target, output, commit }: Pick<BuildOptions, "target" | "output" | "commit">,
   signal?: AbortSignal,
 ): Promise<void> {
   const runner = runnerFor(target);
@@ -89,7 +99,7 @@ export async function build(
   try {
     const directory = join(temporary, "scripts");
     await Deno.mkdir(directory);
-    modules = await writeScripts(directory, signal);
+    modules = await writeScripts(directory, commit ?? await readCommit(), signal);
     if (runner) await compileAhead(directory, target, runner, signal);
     else {
       console.error(

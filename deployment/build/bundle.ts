@@ -4,6 +4,7 @@ import { brotliCompressSync } from "node:zlib";
 import type { MinifyOptions } from "terser";
 import { messageOf } from "../../src/sys/errno.ts";
 import { denoEnv, PROJECT, runChild } from "./child.ts";
+import type { Commit } from "./commit.ts";
 
 const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
 const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
@@ -23,10 +24,15 @@ export const PROGRAM = "program.js";
 /**
  * Writes what the executable is made of into a directory: `start.ts` and the scripts that it runs.
  *
+ * @param commit what the program says that it is built from
  * @returns absolute paths of the modules that are in it, packages' included
  * @throws {Error} with what the bundler said
  */
-export async function writeScripts(directory: string, signal?: AbortSignal): Promise<string[]> {
+export async function writeScripts(
+  directory: string,
+  commit: Commit,
+  signal?: AbortSignal,
+): Promise<string[]> {
   const write = (name: string, content: string | Uint8Array) => {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
     Deno.writeFileSync(join(directory, name), bytes);
@@ -38,7 +44,7 @@ export async function writeScripts(directory: string, signal?: AbortSignal): Pro
   const unused = new Set(Object.keys(LATER));
   const addScript = async (entry: string, add: (script: string) => void) => {
     const part = await bundle({ entry: PROJECT + entry, format: "cjs", later: Object.keys(LATER), signal });
-    add(await toScript(part.code, signal));
+    add(await toScript(part.code, commit, signal));
     part.modules.forEach((module) => modules.add(module));
     unused.forEach((specifier) => part.code.includes(`import("${specifier}")`) && unused.delete(specifier));
   };
@@ -54,12 +60,13 @@ export async function writeScripts(directory: string, signal?: AbortSignal): Pro
 const LOAD = "__loadPart";
 
 /** What `start.ts` runs: a function of its type `Main`. */
-async function toScript(code: string, signal?: AbortSignal): Promise<string> {
+async function toScript(code: string, { hash, date }: Commit, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
     code = code.replaceAll(`import("${specifier}")`, `${LOAD}("${name}")`);
   }
   const script = `(function(${LOAD}, module, require) { "use strict"; ${code}\nreturn module.exports; })`;
-  return await shorten(script, { compress: { expression: true, passes: 3 } }, signal);
+  const global_defs = { BUILD_COMMIT: hash, BUILD_DATE: date };
+  return await shorten(script, { compress: { expression: true, passes: 3, global_defs } }, signal);
 }
 
 interface BundleOptions {

@@ -3,8 +3,8 @@ import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import type { Command as PlainCommand } from "commander";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
+import { CNI_VERSIONS } from "../cni/version.ts";
 import { messageOf } from "../sys/errno.ts";
-import { VERSION } from "../version.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { ENTRYPOINT, runEntrypoint } from "./entrypoint.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
@@ -12,9 +12,11 @@ import { addGcCommand } from "./gc.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
+import { type DataFormat, findDataFormat, printAs } from "./output.ts";
 import { addPodsCommand } from "./pods/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
+import { addVersionCommand, formatVersion } from "./version.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
 
 const NOTES = `
@@ -48,25 +50,37 @@ export async function runCommand(
     await createProgram(name, { kernel, terminal, exit }).parseAsync(args, { from: "user" });
     return exitCode;
   } catch (error) {
-    // Help and --version also end in an exception, with exit code 0. The library has already printed.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    return report(terminal, name, toCommandError(error));
+    if (error instanceof CommanderError && HELP.includes(error.code)) return ExitCode.ok;
+    return report(terminal, name, toCommandError(error), findDataFormat(args));
   }
 }
+
+/** The library ends these with an exception after it has printed them. */
+const HELP = ["commander.help", "commander.helpDisplayed", "commander.version"];
+
+const ABOUT = `
+Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.
+CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}`;
 
 /** The tree of all commands, without running any. */
 export function createProgram(name: string, context: Context): Command {
   const { terminal } = context;
   const program = new Command(name)
     .description("Moves RDMA devices into pods: a CNI plugin, and the commands that set up a node for it.")
-    .version(`rdma-cni ${VERSION}`, "-V, --version", "print the version")
+    .version(formatVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
+    .addHelpText("after", ABOUT)
     .exitOverride()
-    .showHelpAfterError("(try --help)")
-    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+    // Errors are printed where they are caught. What else is for standard error is the help of a command without the
+    // subcommand that it takes.
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.out, outputError: () => {} })
+    .hook("preAction", (_, command) => {
+      terminal.isQuiet = command.getOptionValue("quiet") === true;
+      if (command.getOptionValue("json")) command.setOptionValue("output", "json");
+    });
   program.addHelpText("after", NOTES);
   addExamples(program, [
-    ["netns-mode", "print the RDMA namespace mode"],
+    ["netns-mode get", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
@@ -83,16 +97,31 @@ export function createProgram(name: string, context: Context): Command {
   addPodsCommand(program, context);
   addValidateCommand(program, context);
   addInstallCommand(program, context);
+  addVersionCommand(program, context);
   addCompletionCommand(program);
   return program;
 }
 
-function report(terminal: Terminal, name: string, error: unknown): ExitCode {
-  const message = messageOf(error);
-  terminal.err(`${name}: ${message}\n`);
-  if (!(error instanceof CommandError)) return ExitCode.failed;
-  if (error.advice) terminal.err(`${error.advice}\n`);
-  return error.exitCode;
+/** Prints why a command failed; for programs to standard output, where they expect its result. */
+function report(
+  terminal: Terminal,
+  name: string,
+  error: unknown,
+  format: DataFormat | undefined,
+): ExitCode {
+  const { message, advice, exitCode } = error instanceof CommandError
+    ? error
+    : new CommandError(messageOf(error));
+  try {
+    if (format !== undefined) {
+      printAs(terminal, format, { error: message, advice: advice ?? null, code: exitCode });
+      return exitCode;
+    }
+  } catch {
+    // Standard output cannot be written to.
+  }
+  terminal.err(`${name}: ${message}\n${advice ? `${advice}\n` : ""}`);
+  return exitCode;
 }
 
 const COMPLETION = "completion";

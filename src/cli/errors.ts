@@ -1,4 +1,5 @@
 /** How commands fail. */
+import { CommanderError } from "@commander-js/extra-typings";
 import { CniError } from "../cni/error.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { LibmnlMissing } from "../netlink/libmnl.ts";
@@ -37,8 +38,9 @@ export class CommandError extends Error {
   }
 }
 
-/** Adds advice to errors of the kernel and the plugin. Returns other errors as they are. */
+/** Adds advice to errors of the kernel, the plugin and the command line. Returns other errors as they are. */
 export function toCommandError(error: unknown): unknown {
+  if (error instanceof CommanderError) return toUsageError(error);
   if (isRdmaMissing(error)) {
     return new CommandError(
       "Cannot reach the RDMA subsystem: the kernel has none",
@@ -72,6 +74,12 @@ export function isPermission(error: unknown): boolean {
   if (error instanceof Deno.errors.PermissionDenied) return true;
   if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
   return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
+}
+
+/** Its text is `error: ` and what is wrong; a line in parentheses may follow that suggests something. */
+function toUsageError({ message }: CommanderError): CommandError {
+  const [fault = "", suggestion = "(Try --help.)"] = message.replace(/^error: /, "").split("\n");
+  return new CommandError(fault, suggestion.slice(1, -1), ExitCode.usage);
 }
 
 function withAdvice(error: Error, advice: string | undefined): CommandError {

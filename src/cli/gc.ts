@@ -18,7 +18,8 @@ import { listNamespaces, type Namespace } from "./doctor/kernel.ts";
 import { isExclusive } from "./doctor/records.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
-import { type Context, printJson, type Terminal } from "./terminal.ts";
+import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "./output.ts";
+import { type Context, printNote, type Terminal } from "./terminal.ts";
 import { repeat, watchOption } from "./watch.ts";
 
 /** As rdma-cni-gc.timer does. */
@@ -40,12 +41,14 @@ export function addGcCommand(program: Command, { kernel, terminal, exit }: Conte
     .description("restore the RDMA devices that pods which are gone have left, and remove their records")
     .option("--network <NAME>", "only those of one network")
     .option("--dry-run", "only print what would be done")
-    .option("--json", "print what was done as JSON")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
+    .addOption(QUIET)
     .addOption(watchOption("do it again", WATCH_SECONDS))
     .action(async ({ watch: watchMs, ...options }) => {
       const [state, indexes] = [new State(STATE_DIRECTORY), new DeviceIndexes(INDEX_DIRECTORY)];
       const node = { kernel, state, indexes };
-      exit(await repeat(kernel, terminal, watchMs, () => collectGarbage(node, terminal, options)));
+      exit(await repeat({ kernel, terminal }, watchMs, () => collectGarbage(node, terminal, options)));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -61,7 +64,7 @@ type GcNode = Node & { readonly kernel: NodeKernel };
 export interface GcOptions {
   readonly network?: string;
   readonly dryRun?: boolean;
-  readonly json?: boolean;
+  readonly output?: Format;
 }
 
 /** What became of a stale record. "away": its device is out of reach, so the record stays. */
@@ -81,7 +84,7 @@ interface Outcome {
  */
 export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOptions): ExitCode {
   const { kernel, state } = node;
-  const { network, dryRun = false } = options;
+  const { network, dryRun = false, output = "table" } = options;
   // Before the namespaces, so that the namespace of each record is among them unless it has gone.
   const files = state.listFiles();
   const records = files.filter(isRecord);
@@ -101,12 +104,13 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
   });
   // An ADD may have come since, or a DEL.
   const known = [...records, ...state.list()];
-  report(terminal, options, {
+  const found = {
     records: outcomes,
     unreadable: files.flatMap((file) => isRecord(file) ? [] : [file]),
     unexplainedDevices: isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, known)) : [],
-  });
-  const left = outcomes.filter(({ state }) => state === "away" || state === "failed");
+  };
+  printAs(terminal, output, found, () => report(terminal, found));
+  const left = outcomes.filter(isLeft);
   if (left.length === 0) return ExitCode.ok;
   return left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
 }
@@ -118,18 +122,25 @@ interface Report {
   readonly unexplainedDevices: readonly UnexplainedDevice[];
 }
 
-function report(terminal: Terminal, { json }: GcOptions, found: Report): void {
-  if (json) return printJson(terminal, found);
-  const { records, unreadable, unexplainedDevices } = found;
-  const lines = [
-    ...unreadable.map(({ fault }) => `${fault}: left alone`),
-    ...records.map(describe),
-    ...unexplainedDevices.map(({ name, index, netns }) =>
-      `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`
-    ),
-    ...(records.length === 0 ? ["No record is stale"] : []),
-  ];
-  for (const line of lines) terminal.err(`${line}\n`);
+function report(terminal: Terminal, { records, unreadable, unexplainedDevices }: Report): void {
+  for (const { fault } of unreadable) terminal.err(`${fault}: left alone\n`);
+  for (const outcome of records) {
+    const line = `${describe(outcome)}\n`;
+    if (isLeft(outcome)) terminal.err(line);
+    else printNote(terminal, line);
+  }
+  for (const { name, index, netns } of unexplainedDevices) {
+    printNote(
+      terminal,
+      `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone\n`,
+    );
+  }
+  if (records.length === 0) printNote(terminal, "No record is stale\n");
+}
+
+/** The record is still there although it should not. */
+function isLeft({ state }: Outcome): boolean {
+  return state === "away" || state === "failed";
 }
 
 function describe({ file, deviceID, state, reason }: Outcome): string {
@@ -163,7 +174,7 @@ function restore(node: Node, terminal: Terminal, { file, bootTimeUs, createdAt }
   const { kernel, state } = node;
   using _lock = lockState(kernel, state.directory, "rdma-cni gc", KEYS.lockTimeoutMs.default);
   const log = new Log((line) => terminal.err(line));
-  log.level = "warning";
+  log.level = terminal.isQuiet ? "error" : "warning";
   try {
     const now = state.read(file);
     // An ADD may have made another record of that name since.

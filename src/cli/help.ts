@@ -1,4 +1,4 @@
-/** Examples in the help, and errors for unknown words, which the library does not have. */
+/** Examples in the help, which the library does not have. */
 import type { Command } from "@commander-js/extra-typings";
 
 /** A command line without the name of the program, and what it is for. */
@@ -14,20 +14,6 @@ export function addExamples(command: AnyCommand, examples: readonly Example[]): 
     const width = Math.max(...lines.map(([line]) => line.length));
     const texts = lines.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`);
     return ["", "Examples:", ...texts].join("\n");
-  });
-}
-
-/**
- * Makes an unknown word after a command with a default subcommand an error that suggests the nearest
- * subcommand. The library would pass the word to the default subcommand as an argument.
- */
-export function refuseUnknownCommands(command: AnyCommand): void {
-  command.hook("preSubcommand", (parent) => {
-    const [word] = parent.args;
-    if (word === undefined || word.startsWith("-")) return;
-    if (parent.commands.some((one) => one.name() === word || one.aliases().includes(word))) return;
-    // The library calls this where there is no default subcommand; its declarations lack it.
-    (parent as unknown as { unknownCommand(): never }).unknownCommand();
   });
 }
 

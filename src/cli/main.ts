@@ -16,7 +16,11 @@ export async function runFromTerminal(args: readonly string[]): Promise<number> 
       terminal.isClosed ||= !print(text);
     },
     err: writeError,
+    get columns() {
+      return Deno.stdout.isTerminal() ? Deno.consoleSize().columns || undefined : undefined; // 0 on a serial line
+    },
     isClosed: false,
+    isQuiet: false,
     showsProgress: Deno.stderr.isTerminal(),
     hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
   };

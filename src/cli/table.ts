@@ -1,10 +1,58 @@
 /** Tables for people. */
+import { printNote, type Terminal } from "./terminal.ts";
 
-/** Lines of cells, each column as wide as its widest cell. The first row has the headings. */
-export function formatColumns(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+/** A column, with what it has for an item; undefined if that is not known. */
+export type Column<T> = readonly [heading: string, cell: (item: T) => string | undefined];
+
+/** A kind of table, in which each item has a line. */
+export interface Table<T> {
+  readonly columns: readonly Column<T>[];
+  /** Those that only `-o wide` has. */
+  readonly wideColumns: readonly Column<T>[];
+  /** The note in place of a table without lines. */
+  readonly nothing: string;
+}
+
+const GAP = "  ";
+
+/** Prints a table. Unless it is wide, it fits the terminal. */
+export function printTable<T>(
+  terminal: Terminal,
+  table: Table<T>,
+  items: readonly T[],
+  isWide: boolean,
+): void {
+  if (items.length === 0) return printNote(terminal, `${table.nothing}\n`);
+  const columns = isWide ? [...table.columns, ...table.wideColumns] : table.columns;
+  const rows = [
+    columns.map(([heading]) => heading),
+    ...items.map((item) => columns.map(([, cell]) => cell(item) ?? "-")),
+  ];
+  terminal.out(formatRows(rows, isWide ? undefined : terminal.columns));
+}
+
+/**
+ * Rows of cells as lines, each column as wide as its widest cell.
+ *
+ * @param limit the most characters in a line: the widest columns are cut for it, down to the headings in the first row,
+ *   then the lines
+ */
+export function formatRows(rows: readonly (readonly string[])[], limit = Infinity): string {
+  const [headings = []] = rows;
+  const widths = headings.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  let excess = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length) - limit;
+  const widestFirst = [...widths.entries()].sort(([, a], [, b]) => b - a);
+  for (const [column, width] of widestFirst) {
+    const cut = Math.min(Math.max(excess, 0), width - headings[column]!.length);
+    widths[column]! -= cut;
+    excess -= cut;
+  }
   const lines = rows.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
+    row.map((cell, column) => shorten(cell, widths[column]!).padEnd(widths[column]!)).join(GAP).trimEnd()
   );
-  return lines.map((line) => `${line}\n`).join("");
+  return lines.map((line) => `${shorten(line, limit)}\n`).join("");
+}
+
+function shorten(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }

@@ -10,18 +10,17 @@ export interface Terminal {
   readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   readonly hasColor: boolean;
+  /** How wide standard output is, in characters; undefined if it is no terminal. */
+  readonly columns: number | undefined;
   /** Nobody reads standard output any more. */
   readonly isClosed: boolean;
+  /** The command line has `--quiet`: nothing but errors is to go to standard error. */
+  isQuiet: boolean;
 }
 
-/** Prints the result of a command with `--json`. */
-export function printJson(terminal: Terminal, value: unknown): void {
-  terminal.out(formatJson(value));
-}
-
-/** A value as commands print it with `--json`. */
-export function formatJson(value: unknown): string {
-  return JSON.stringify(value, null, 2) + "\n";
+/** Prints progress, or what is good to know, to standard error. */
+export function printNote(terminal: Terminal, text: string): void {
+  if (!terminal.isQuiet) terminal.err(text);
 }
 
 /** What a command gets. */
@@ -43,20 +42,32 @@ export class Progress {
 
   /** Shows what is being done. */
   show(what: string): void {
-    if (!this.terminal.showsProgress) return;
+    if (!this.#isShown) return;
     const filled = Math.round(BAR_WIDTH * this.#done / Math.max(this.total, 1));
     const bar = "#".repeat(filled).padEnd(BAR_WIDTH, "-");
     this.terminal.err(`${CLEAR_LINE}[${bar}] ${this.#done}/${this.total} ${what}`);
   }
 
   /** Counts a step as done. */
-  advance(line: string): void {
+  advance(): void {
     this.#done++;
-    this.print(line);
   }
 
-  /** Prints a line that stays. */
-  print(line: string): void {
-    this.terminal.err(`${this.terminal.showsProgress ? CLEAR_LINE : ""}${line}\n`);
+  /** Prints a note that stays. */
+  note(line: string): void {
+    printNote(this.terminal, this.#above(line));
+  }
+
+  /** Prints an error that stays. */
+  error(line: string): void {
+    this.terminal.err(this.#above(line));
+  }
+
+  #above(line: string): string {
+    return `${this.#isShown ? CLEAR_LINE : ""}${line}\n`;
+  }
+
+  get #isShown(): boolean {
+    return this.terminal.showsProgress && !this.terminal.isQuiet;
   }
 }

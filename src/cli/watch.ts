@@ -4,38 +4,64 @@ import type { NodeKernel } from "../kernel/node_kernel.ts";
 import type { ExitCode } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
 
+const CLEAR_SCREEN = "\x1b[H\x1b[J";
+
+/** What repeating needs. */
+interface Repetition {
+  readonly kernel: Pick<NodeKernel, "delay">;
+  readonly terminal: Terminal;
+}
+
 /**
- * The option, whose value is in milliseconds.
+ * The option, whose value is in milliseconds; undefined for once.
  *
  * @param what what the command does every so many seconds
  * @param seconds how many without a number
  */
 export function watchOption(what: string, seconds: number) {
-  return new Option("-w, --watch [SECONDS]", `${what} every so many seconds`)
-    .preset(seconds)
-    .argParser(parseMilliseconds);
+  return new Option("-w, --watch [SECONDS]", `${what} every so many seconds, ${seconds} if none are given`)
+    .preset(`${seconds}`)
+    .argParser(parseSeconds);
 }
 
-function parseMilliseconds(text: string): number {
+/** The option of commands that show something. */
+export const WATCH = watchOption("show it again", 2);
+
+function parseSeconds(text: string): number {
   const seconds = Number(text);
-  if (seconds >= 0.1 && seconds <= 3600) return 1000 * seconds;
+  if (text.trim() !== "" && seconds >= 0.1 && seconds <= 3600) return seconds * 1000;
   throw new InvalidArgumentError("Want seconds, from 0.1 to 3600.");
 }
 
 /**
- * Does the work once, or every `watchMs` milliseconds until nobody reads the output any more.
+ * Does the work once, or with a pause again and again.
  *
+ * @param pauseMs undefined for once; otherwise it returns when nobody reads the output any more
  * @returns the exit code of the last time
  */
 export async function repeat(
-  kernel: Pick<NodeKernel, "delay">,
-  terminal: Terminal,
-  watchMs: number | undefined,
-  work: () => ExitCode,
+  { kernel, terminal }: Repetition,
+  pauseMs: number | undefined,
+  work: () => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
   for (;;) {
-    const exitCode = work();
-    if (watchMs === undefined || terminal.isClosed) return exitCode;
-    await kernel.delay(watchMs);
+    const exitCode = await work();
+    if (pauseMs === undefined || terminal.isClosed) return exitCode;
+    await kernel.delay(pauseMs);
   }
+}
+
+/** The same for what reads something and shows it, on a terminal each time on an empty screen. */
+export function watch<T>(
+  repetition: Repetition,
+  pauseMs: number | undefined,
+  read: () => T | Promise<T>,
+  show: (found: T) => ExitCode,
+): Promise<ExitCode> {
+  const { terminal } = repetition;
+  return repeat(repetition, pauseMs, async () => {
+    const found = await read();
+    if (pauseMs !== undefined && terminal.columns !== undefined) terminal.out(CLEAR_SCREEN);
+    return show(found);
+  });
 }

@@ -4,7 +4,7 @@ import { appendedSize } from "../../deployment/build/runtime_stub.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { assertRunsCompiledForm } from "../support/compiled_form.ts";
-import { PROGRAM } from "../support/program.ts";
+import { PROGRAM, start } from "../support/program.ts";
 import { PROJECT, ProjectCopy } from "../support/project.ts";
 
 /** A copy that is built with the stub of the executable under test. */
@@ -19,18 +19,22 @@ class Copy extends ProjectCopy {
     });
   }
 
-  override async build(env: Record<string, string> = {}): ReturnType<ProjectCopy["build"]> {
-    return await super.build({ DENORT_BIN: this.stub, ...env });
+  override async build(
+    env: Record<string, string> = {},
+    args: readonly string[] = [],
+  ): ReturnType<ProjectCopy["build"]> {
+    return await super.build({ DENORT_BIN: this.stub, ...env }, args);
   }
 }
 
 Deno.test("the same sources make the same executable, in another directory, at another time, in another zone", async () => {
-  using copy = new Copy();
+  using copy = new Copy(); // which has no git to ask for the commit
+  const { commit, date } = (await start({ args: ["version", "--json"] })).json;
   const { success, stderr, output } = await copy.build({
     TZ: "Asia/Tokyo",
     LANG: "de_DE.UTF-8",
     HOME: copy.directory,
-  });
+  }, ["--commit", `${commit} ${date}`]);
   assert(success, stderr);
   for (const file of ["", ".cdx.json", ".licenses.txt"]) {
     const [made, wanted] = [output, PROGRAM].map((path) =>

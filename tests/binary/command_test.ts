@@ -2,6 +2,7 @@
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { PROGRAM, start } from "../support/program.ts";
+import { parseAll } from "../support/yaml.ts";
 
 const COMMANDS = [
   "",
@@ -16,6 +17,7 @@ const COMMANDS = [
   "install",
   "pods",
   "validate",
+  "version",
   "completion",
 ];
 
@@ -25,6 +27,13 @@ for (const command of COMMANDS) {
     assertEquals([code, stderr], [0, ""]);
     assertStringIncludes(stdout, `Usage: rdma-cni ${command}`);
     assertMatch(stdout, /\nExamples:\n {2}rdma-cni /);
+  });
+}
+
+for (const command of ["netns-mode", "vf-mac"]) {
+  Deno.test(`"${command}" alone prints its help`, async () => {
+    const [alone, help] = [await start({ args: [command] }), await start({ args: [command, "--help"] })];
+    assertEquals(alone, help);
   });
 }
 
@@ -48,7 +57,7 @@ for (
     ["frob", /unknown command 'frob'/],
     ["netns-mod", /Did you mean netns-mode\?/],
     ["netns-mode frob", /unknown command 'frob'/],
-    ["netns-mode chek", /unknown command 'chek'\n\(Did you mean check\?\)/],
+    ["netns-mode chek", /unknown command 'chek'\nDid you mean check\?/],
     ["netns-mode get extra", /too many arguments/],
     ["netns-mode get --jsn", /Did you mean --json\?/],
     ["netns-mode set", /missing required argument 'mode'/],
@@ -77,7 +86,10 @@ for (
     ["install --uninstall --check", /cannot be used with option '--check'/],
     ["install --uninstall --wait", /cannot be used with option '--wait'/],
     ["pods now", /too many arguments/],
-    ["pods -o yaml", /'yaml'.*table, wide, json, prometheus/],
+    ["pods -o xml", /'xml'.*table, json, yaml, wide, prometheus/],
+    ["doctor -o wide", /'wide'.*table, json, yaml/],
+    ["vf-mac list -w eth0", /'eth0' is invalid. Want seconds, from 0.1 to 3600/],
+    ["validate a -q", /unknown option '-q'/],
     ["pods --json -o wide", /cannot be used with option '-o, --output/],
     ["pods --textfile metrics", /'metrics' is invalid. Want an absolute path/],
     ["pods --textfile /run --json", /cannot be used with option '--json'/],
@@ -89,10 +101,11 @@ for (
     ["--frobnicate", /unknown option '--frobnicate'/],
   ] as const
 ) {
-  Deno.test(`"${line}" is a usage error: exit code 2, told on standard error`, async () => {
-    const { code, stdout, stderr } = await start({ args: line.split(" ") });
-    assertEquals([code, stdout], [2, ""], stderr);
-    assertMatch(stderr, words);
+  Deno.test(`"${line}" is a usage error: exit code 2, on standard error, with --json on standard output`, async () => {
+    const { code, stdout, stderr, json } = await start({ args: line.split(" ") });
+    const [told, other] = json ? [json.error, stderr] : [stderr, stdout];
+    assertEquals([code, json !== undefined, other], [2, line.includes("--json"), ""], stderr);
+    assertMatch(told, words);
   });
 }
 
@@ -104,13 +117,32 @@ Deno.test("installed under another name, or called by a link, it is the same and
       const run = (...args: string[]) =>
         new Deno.Command(`${directory}/${name}`, { args, clearEnv: true }).output();
       const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-      assertEquals(decode((await run("--version")).stdout), `rdma-cni ${VERSION}\n`);
+      assertStringIncludes(decode((await run("--version")).stdout), `rdma-cni ${VERSION}\n`);
       assertStringIncludes(decode((await run("netns-mode", "--help")).stdout), `Usage: ${name} netns-mode`);
       assertEquals((await run("netns-mode", "frob")).code, 2);
     }
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("version has the same facts in each form: what was built, and what it runs on", async () => {
+  const { json } = await start({ args: ["version", "--json"] });
+  assertEquals(json, {
+    version: VERSION,
+    commit: json.commit,
+    date: json.date,
+    runtime: `Deno ${Deno.version.deno}`,
+    architecture: Deno.build.arch,
+  });
+  // A tree without git cannot say of which commit it is.
+  assertMatch(`${json.commit} ${json.date}`, /^([0-9a-f]{40}(-modified)? [-\dT:]+Z|unknown unknown)$/);
+  const [first, ...more] = Object.entries(json).map(([key, value]) => `${key} ${value}\n`);
+  const text = first!.replace("version", "rdma-cni") + more.join("");
+  for (const args of [["version"], ["--version"], ["-V"]]) {
+    assertEquals(await start({ args }), { code: 0, stdout: text, stderr: "", json: undefined });
+  }
+  assertEquals(parseAll((await start({ args: ["version", "-o", "yaml"] })).stdout), [json]);
 });
 
 Deno.test("without physical functions there is nothing to list and nothing to do", async () => {

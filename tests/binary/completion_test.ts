@@ -16,7 +16,18 @@ async function shell(program: string, args: string[]): Promise<string> {
 }
 
 const CASES = [
-  ["", ["completion", "doctor", "gc", "help", "install", "netns-mode", "pods", "validate", "vf-mac"]],
+  ["", [
+    "completion",
+    "doctor",
+    "gc",
+    "help",
+    "install",
+    "netns-mode",
+    "pods",
+    "validate",
+    "version",
+    "vf-mac",
+  ]],
   ["doc", ["doctor"]],
   ["net", ["netns-mode"]],
   ["netns-mode s", ["set"]],
@@ -25,6 +36,11 @@ const CASES = [
   ["netns-mode check --expect ", ["exclusive", "shared"]],
   ["vf-mac ", ["help", "init", "list", "set"]],
   ["vf-mac init --d", ["--dry-run"]],
+  ["vf-mac list --w", ["--watch"]],
+  ["vf-mac list --output ", ["json", "table", "wide", "yaml"]],
+  ["pods -o ", ["json", "prometheus", "table", "wide", "yaml"]],
+  ["gc --q", ["--quiet"]],
+  ["version --o", ["--output"]],
   ["validate --s", ["--strict"]],
   ["completion ", ["bash", "fish", "zsh"]],
 ] as const;

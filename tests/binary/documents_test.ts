@@ -77,7 +77,7 @@ Deno.test("the documents' command installs an executable that runs", async () =>
     }
     for (const name of ["rdma", "rdma-cni"]) {
       const { stdout } = await new Deno.Command(`${directory}/${name}`, { args: ["--version"] }).output();
-      assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\n$/);
+      assertMatch(new TextDecoder().decode(stdout), /^rdma-cni \d+\.\d+\.\d+\ncommit /);
     }
     const names = [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
     assertEquals(names, [".rdma-cni", "rdma", "rdma-cni"]);

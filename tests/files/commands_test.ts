@@ -68,16 +68,19 @@ const KNOWN = [
   "rdma-cni netns-mode set X --persist",
   "rdma-cni netns-mode set exclusive --persist",
   "rdma-cni netns-mode set exclusive",
-  "rdma-cni netns-mode",
+  "rdma-cni netns-mode get -o yaml",
+  "rdma-cni netns-mode get",
   "rdma-cni pods",
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
+  "rdma-cni version",
   "rdma-cni vf-mac init --all",
   "rdma-cni vf-mac list",
   "rdma-cni vf-mac set --force",
   "rdma-cni vf-mac set --guid X VF GUID",
   "rdma-cni vf-mac set --guid ib0 3 0203:00ff:fe00:4853",
+  "rdma-cni vf-mac",
   "rdma link delete NAME",
   "rdma link",
   "rm X",
@@ -191,11 +194,11 @@ for (const command of KNOWN.filter((known) => known.startsWith("rdma-cni "))) {
     while (words.length > 0) {
       const word = words.shift()!;
       const below = own.commands.find((one) => one.name() === word) as typeof own | undefined;
-      const option = own.options.find(({ long }) => long === word);
+      const option = own.options.find(({ long, short }) => [long, short].includes(word));
       if (below) own = below;
       else if (option) words.splice(0, option.required ? 1 : 0); // its value
       else {assert(
-          !word.startsWith("--") && own.registeredArguments.length > 0,
+          !/^-./.test(word) && own.registeredArguments.length > 0,
           `${own.name()} takes no ${word}`,
         );}
     }

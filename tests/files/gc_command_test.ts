@@ -8,8 +8,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../support/asse
 import { TestTerminal } from "../support/terminal.ts";
 
 /** Runs `gc` and returns its exit code and what it printed. */
-function gc(node: TestNode, options: GcOptions = {}) {
-  const terminal = new TestTerminal();
+function gc(node: TestNode, options: GcOptions = {}, terminal = new TestTerminal()) {
   const code = collectGarbage(node, terminal, options);
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
@@ -134,17 +133,33 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
   node.assertForgotten();
 });
 
+Deno.test("gc --quiet names only records that had to stay", async () => {
+  using node = new TestNode();
+  const quiet = () => gc(node, {}, Object.assign(new TestTerminal(), { isQuiet: true }));
+  meetFate(node, await startPod(node, 0, "ended", "net"));
+  assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" });
+  assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" }); // none is stale any more
+  meetFate(node, await startPod(node, 1, "ended", "net"));
+  meetFate(node, await startPod(node, 2, "out of reach", "net"));
+  const { code, stderr } = quiet();
+  assertEquals(code, ExitCode.partial);
+  assertMatch(
+    stderr,
+    /^net-pod2-net1: .* something still has an RDMA device of 0000:4b:00\.2: the record stays\n$/,
+  );
+});
+
 Deno.test("gc --json prints the records and the devices that no record explains", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ bootId: "boot-0" }));
-  const { stdout } = gc(node, { json: true, dryRun: true });
+  const { stdout } = gc(node, { output: "json", dryRun: true });
   assertEquals(JSON.parse(stdout), {
     records: [{ file: FILE, deviceID: VF, state: "stale", reason: "it is from before the last boot" }],
     unreadable: [],
     unexplainedDevices: [],
   });
   node.state.remove(FILE);
-  assertEquals(JSON.parse(gc(node, { json: true }).stdout), {
+  assertEquals(JSON.parse(gc(node, { output: "json" }).stdout), {
     records: [],
     unreadable: [],
     unexplainedDevices: [{ name: "mlx5_2", index: 2, netns: POD }],

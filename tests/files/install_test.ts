@@ -164,9 +164,15 @@ Deno.test("--dry-run says the same and changes nothing", () => {
   assertMatch(node.program(), /one/);
 });
 
+Deno.test("--quiet says nothing when all goes well", () => {
+  using node = new InstallNode();
+  node.terminal.isQuiet = true;
+  assertEquals([node.install(), node.uninstall(), node.terminal.stdout], ["", "", ""]);
+});
+
 Deno.test("--json says what became of each file", () => {
   using node = new InstallNode();
-  node.install({ json: true });
+  node.install({ output: "json" });
   const { dryRun, files } = JSON.parse(node.terminal.stdout);
   const program = `${node.own}/${Deno.readLinkSync(node.current)}`;
   assertEquals([dryRun, files], [
@@ -397,7 +403,7 @@ Deno.test("--uninstall removes the plugin, also a copy by hand of another versio
     assertEquals(node.uninstall({ dryRun: true }), "rdma: would be removed\n.rdma-cni: would be removed\n");
     assertEquals(node.files(), ["rdma"]);
     node.terminal.stdout = "";
-    assertEquals(node.uninstall({ json: true }), "rdma: removed\n.rdma-cni: removed\n");
+    assertEquals(node.uninstall({ output: "json" }), "rdma: removed\n.rdma-cni: removed\n");
     assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
     assertEquals([...Deno.readDirSync(node.directory)], []);
     assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");

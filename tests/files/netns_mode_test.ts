@@ -89,10 +89,20 @@ Deno.test("set refused: exit code 1, with each namespace, its paths and its proc
   ) assertStringIncludes(node.terminal.stderr, part);
 });
 
+Deno.test("--quiet: nothing is printed unless it fails", () => {
+  using node = new Node();
+  node.terminal.isQuiet = true;
+  assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
+  node.kernel.others = [POD];
+  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [4, ""]);
+  assertEquals(node.set("shared"), 1);
+  assertStringIncludes(node.terminal.stderr, "Cannot set the RDMA namespace mode to shared");
+});
+
 Deno.test("set refused: as JSON on standard output", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { json: true }), 1);
+  assertEquals(node.set("exclusive", { output: "json" }), 1);
   assertEquals([node.json.mode, node.json.wanted, node.json.inTheWay], ["shared", "exclusive", [POD]]);
 });
 
@@ -175,7 +185,7 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
 Deno.test("--persist works when the change is refused: exit code 4, and a reboot is asked for", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { persist: true, json: true }), 4);
+  assertEquals(node.set("exclusive", { persist: true, output: "json" }), 4);
   assertStringIncludes(node.terminal.stderr, "reboot this node");
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
@@ -201,7 +211,7 @@ for (
     for (const others of [[], [POD]]) {
       node.kernel.mode = "shared";
       node.kernel.others = others;
-      assertEquals(node.set("exclusive", { persist: true, json: true }), 1);
+      assertEquals(node.set("exclusive", { persist: true, output: "json" }), 1);
       assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
@@ -272,7 +282,7 @@ Deno.test("--dry-run tells all and does nothing, with the exit code it would hav
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
   assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true, json: true }), 4);
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true, output: "json" }), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });
@@ -287,7 +297,7 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
   using node = new Node({ [OPTIONS_FILE]: EXCLUSIVE });
   const get = () => {
     node.terminal.stdout = "";
-    assertEquals(getMode(node.kernel, node.terminal, { json: true }, node.root.path), 0);
+    assertEquals(getMode(node.kernel, node.terminal, { output: "json" }, node.root.path), 0);
     return node.json;
   };
   assertEquals(get(), {
@@ -306,15 +316,15 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
 
 Deno.test("check tells by exit code and one line", () => {
   using node = new Node();
-  const check = (expect: RdmaMode, json = false) => {
+  const check = (expect: RdmaMode, output: "table" | "json" = "table") => {
     node.terminal.stdout = "";
-    const code = checkMode(node.kernel, node.terminal, { expect, json });
-    return [code, json ? node.json : node.terminal.stdout, node.terminal.stderr];
+    const code = checkMode(node.kernel, node.terminal, { expect, output });
+    return [code, output === "json" ? node.json : node.terminal.stdout, node.terminal.stderr];
   };
   assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
   assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
   const reason = "the RDMA namespace mode is shared, want exclusive";
-  assertEquals(check("exclusive", true), [
+  assertEquals(check("exclusive", "json"), [
     1,
     { ok: false, mode: "shared", expected: "exclusive", reason },
     "",

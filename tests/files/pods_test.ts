@@ -314,12 +314,24 @@ for (
   });
 }
 
-Deno.test("pods: no record and no state directory are an empty table", async () => {
+Deno.test("pods: no record and no state directory are a note, and an empty list", async () => {
   using node = new PodsNode();
   assertEquals(await showPods(node, node.terminal, BASE), 0);
-  assertEquals(node.terminal.stdout.trim().split("\n").length, 1);
+  assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No pods with RDMA devices found\n"]);
+  assertEquals(await showPods(node, node.terminal, { ...BASE, format: "json" }), 0);
+  assertEquals(node.terminal.stdout, "[]\n");
   const state = new State(`${node.directory}/none`);
   assertEquals(collect(node.kernel, state), { devices: [], faults: [] });
+});
+
+Deno.test("pods: --quiet leaves out advice, and names what could not be read", async () => {
+  using node = new PodsNode();
+  node.terminal.isQuiet = true;
+  node.kernel.endNetns(node.addPod(0).space);
+  assertEquals([await showPods(node, node.terminal, BASE), node.terminal.stderr], [3, ""]);
+  node.write("net-torn-net1", "{");
+  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertMatch(node.terminal.stderr, /^.*net-torn-net1.*\n$/);
 });
 
 Deno.test("pods: JSON has the time as text", async () => {
@@ -361,8 +373,8 @@ Deno.test("pods: --watch reads again until nobody reads the output any more", as
   };
   assertEquals(await showPods(node, node.terminal, { ...BASE, watchMs: 500 }), 0);
   assertEquals(delays, [500, 500]);
-  assertEquals(node.terminal.stdout.match(/^POD/gm)?.length, 3);
-  assertEquals(node.terminal.stdout.match(/^team-a/gm)?.length, 1);
+  assertEquals(node.terminal.stdout.match(/^(POD|team-a)/gm), ["POD", "team-a"]);
+  assertEquals(node.terminal.stderr, "No pods with RDMA devices found\n".repeat(2));
 });
 
 Deno.test("pods: 128 pods are read and formatted in less than a second", () => {

@@ -19,8 +19,11 @@ for (const options of [[], ["--json"], ["--strict"]]) {
     } finally {
       configSchema.safeParse = safeParse;
     }
-    assertEquals(terminal.stdout, "");
-    const [message, advice, ...stack] = terminal.stderr.split("\n");
+    const { stdout, stderr } = terminal;
+    const { error, advice: text } = stdout ? JSON.parse(stdout) : {};
+    const told = options.includes("--json") ? [stderr, `rdma-cni: ${error}\n${text}`] : [stdout, stderr];
+    assertEquals(told[0], "");
+    const [message, advice, ...stack] = told[1]!.split("\n");
     assertMatch(message!, /^rdma-cni: Cannot check "[^"]*examples\/roce\.conflist": injected$/);
     assertEquals(advice, "This is a fault of rdma-cni: please report it.");
     assertMatch(stack.join("\n"), /^TypeError: injected\n.* at explainFaults /s);

@@ -1,10 +1,11 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { formatTable } from "../../src/cli/vf_mac/command.ts";
+import { printTable } from "../../src/cli/table.ts";
 import { initVfs, NoRdmaCache } from "../../src/cli/vf_mac/init.ts";
 import { deriveMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { listVfs } from "../../src/cli/vf_mac/status.ts";
+import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
 import { CniError } from "../../src/cni/error.ts";
 import { formatRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -742,6 +743,15 @@ Deno.test("what the kernel has on each RDMA device by itself, and a representor 
   assertEquals(listVfs(node.kernel)[0]!.ready, true);
 });
 
+Deno.test("--quiet shows neither progress nor what was done, only what failed", async () => {
+  using node = new VfTestNode();
+  Object.assign(node.terminal, { isQuiet: true, showsProgress: true });
+  assertEquals([await node.init(), node.terminal.stderr], [ExitCode.ok, ""]);
+  node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
+  assertEquals(await node.init(), ExitCode.failed);
+  assertMatch(node.terminal.stderr, /^Cannot give VF 0 of eth1 .*: VF 0 of eth0 has .*\n$/);
+});
+
 Deno.test("--force names functions of one physical function, which must be there", async () => {
   using node = new VfTestNode(1);
   await assertRejects(() => node.init(["eth0"], { force: ["1"] }), CommandError, "VFs 0 to 0");
@@ -765,12 +775,10 @@ Deno.test("on InfiniBand a GUID that is so already is not set again, and another
   assertEquals(node.kernel.vfs[0]!.guids.port, 0x0203_00ff_fe00_7701n);
 });
 
-Deno.test("no functions are a heading alone, InfiniBand's have GUIDs and no MAC address", () => {
+Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address", () => {
   using node = new VfTestNode(0);
-  assertEquals(
-    formatTable(listVfs(node.kernel)),
-    "PF  VF  PCI ADDRESS  DRIVER  NETDEV  ADMIN ADDRESS  EFFECTIVE ADDRESS  RDMA  NODE GUID  READY\n",
-  );
+  printTable(node.terminal, VF_TABLE, listVfs(node.kernel), false);
+  assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No virtual functions found\n"]);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
   const [one, other] = node.kernel.vfs;
   const address = "80:00:02:08:fe:80:00:00:00:00:00:00:02:03:00:ff:fe:00:48:56";
@@ -787,7 +795,8 @@ Deno.test("no functions are a heading alone, InfiniBand's have GUIDs and no MAC 
     address,
     "0203:00ff:fe00:4856",
   ]);
-  const [, first, second] = formatTable(vfs).split("\n").map((line) => line.split(/ {2,}/).slice(4, 7));
+  printTable(node.terminal, VF_TABLE, vfs, false);
+  const [, first, second] = node.terminal.stdout.split("\n").map((line) => line.split(/ {2,}/).slice(4, 7));
   assertEquals([first, second], [
     ["ib1", "0000:0000:0000:0001", "0203:00ff:fe00:4856"],
     ["-", "0000:0000:0000:0002, port 0000:0000:0000:0003", "-"],

@@ -30,10 +30,13 @@ export class ProjectCopy implements Disposable {
   }
 
   /** Builds the executable, and makes sure that no temporary file is left. */
-  async build(env: Record<string, string>): Promise<{ success: boolean; stderr: string; output: string }> {
+  async build(
+    env: Record<string, string>,
+    args: readonly string[] = [],
+  ): Promise<{ success: boolean; stderr: string; output: string }> {
     const output = `${this.project}/made/rdma-cni`;
     const command = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "deployment/build/build.ts", "--output", output],
+      args: ["run", "-A", "deployment/build/build.ts", "--output", output, ...args],
       cwd: this.project,
       env: { NO_COLOR: "1", TMPDIR: this.#temporary, ...env },
     });

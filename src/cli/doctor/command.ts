@@ -2,8 +2,10 @@
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
 import { commandOf, parsePluginDirectory } from "../install/layout.ts";
+import { JSON_OPTION, outputOption, printAs } from "../output.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
-import { type Context, printJson } from "../terminal.ts";
+import type { Context } from "../terminal.ts";
+import { WATCH, watch } from "../watch.ts";
 import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
 import { examine, type Finding, type Node, problem } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
@@ -23,7 +25,8 @@ Exit codes:
   3  only warnings: something is left over, or will be missing`;
 
 /** Adds `doctor`. */
-export function addDoctorCommand(program: Command, { kernel, terminal, exit }: Context): void {
+export function addDoctorCommand(program: Command, context: Context): void {
+  const { kernel, terminal, exit } = context;
   const command = program.command("doctor")
     .description("show why RDMA works in this node's pods, or why not")
     .option(
@@ -32,24 +35,28 @@ export function addDoctorCommand(program: Command, { kernel, terminal, exit }: C
         "configuration says, else /opt/cni/bin)",
       parsePluginDirectory,
     )
-    .option("--json", "print the findings as JSON")
-    .action(async ({ cniBinDir, json }) => {
-      const executable = commandOf(Deno.execPath());
-      const findings = await examineNode({ kernel, root: "", executable, cniBinDir });
-      const level = worstLevel(findings);
-      if (json) printJson(terminal, { level, findings });
-      else {
-        const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
-        printVerdicts(terminal, lines, {
-          good: "This node is ready for RDMA in pods.",
-          bad: "This node has",
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
+    .addOption(WATCH)
+    .action(async ({ cniBinDir, output, watch: pauseMs }) => {
+      const node = { kernel, root: "", executable: commandOf(Deno.execPath()), cniBinDir };
+      const show = (findings: Finding[]) => {
+        const level = worstLevel(findings);
+        printAs(terminal, output, { level, findings }, () => {
+          const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
+          printVerdicts(terminal, lines, {
+            good: "This node is ready for RDMA in pods.",
+            bad: "This node has",
+          });
         });
-      }
-      exit(EXIT_CODES[level]);
+        return EXIT_CODES[level];
+      };
+      exit(await watch(context, pauseMs, () => examineNode(node), show));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["doctor", "examine this node"],
+    ["doctor --watch", "again every two seconds, while you repair it"],
     [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "only what is not ok, as JSON"],
   ]);
 }

@@ -4,6 +4,7 @@ import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
+import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
 import { parsePluginDirectory, type Sources } from "./layout.ts";
@@ -37,7 +38,9 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option("--wait", "when done stay until SIGTERM or SIGINT")
     .option("--remove-on-exit", "with --wait: uninstall then")
     .option("--dry-run", "only print what would be done, and do not wait")
-    .option("--json", "print what was done as JSON")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
+    .addOption(QUIET)
     .action(({ cniBinDir: directory, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");

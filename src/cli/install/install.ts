@@ -3,7 +3,8 @@ import { isRunning } from "../../kernel/processes.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { printJson, type Terminal } from "../terminal.ts";
+import { type Format, printAs } from "../output.ts";
+import { printNote, type Terminal } from "../terminal.ts";
 import { removeLeftovers, toInstallError } from "./files.ts";
 import {
   assertOwnDirectory,
@@ -25,7 +26,7 @@ const RETIREMENT_MS = 10_000;
 export interface Options {
   /** Only print what would be done. */
   readonly dryRun?: boolean | undefined;
-  readonly json?: boolean | undefined;
+  readonly output?: Format;
 }
 
 /** What became of a file. */
@@ -37,16 +38,16 @@ export interface FileOutcome {
 /** Prints what became of a file. */
 export function printFile(terminal: Terminal, { path, state }: FileOutcome, { dryRun }: Options): void {
   const isDone = dryRun !== true || state.endsWith("there");
-  terminal.err(`${path}: ${isDone ? state : `would be ${state}`}\n`);
+  printNote(terminal, `${path}: ${isDone ? state : `would be ${state}`}\n`);
 }
 
-/** Prints what became of all files as JSON, if this is an option. */
+/** Prints what became of all files, for programs. */
 export function printOutcome(
   terminal: Terminal,
   files: readonly FileOutcome[],
-  { dryRun = false, json = false }: Options,
+  { dryRun = false, output = "table" }: Options,
 ): void {
-  if (json) printJson(terminal, { dryRun, files });
+  printAs(terminal, output, { dryRun, files });
 }
 
 /** `install --check`: prints one line, and returns whether all is as `install` would leave it. */
@@ -54,13 +55,12 @@ export function checkInstalled(
   terminal: Terminal,
   directory: string,
   sources: Sources,
-  { json = false }: { readonly json?: boolean | undefined },
+  { output = "table" }: Pick<Options, "output">,
 ): ExitCode {
   const fault = findFault(directory, sources);
   const ok = fault === undefined;
   const reason = fault ?? `${directory} has this plugin and its library`;
-  if (json) printJson(terminal, { ok, reason });
-  else terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
+  printAs(terminal, output, { ok, reason }, () => terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`));
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 

@@ -3,8 +3,9 @@ import { Argument, type Command, Option } from "@commander-js/extra-typings";
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
-import { addExamples, refuseUnknownCommands } from "../help.ts";
-import { type Context, printJson, type Terminal } from "../terminal.ts";
+import { addExamples } from "../help.ts";
+import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
+import type { Context, Terminal } from "../terminal.ts";
 import { explainOldKernel, isChangeable } from "./change.ts";
 import { readPersistedMode } from "./persist.ts";
 import { setMode } from "./set.ts";
@@ -24,23 +25,22 @@ Exit codes:
 export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("netns-mode")
     .description("show, set, check and persist the RDMA namespace mode");
-  refuseUnknownCommands(command);
   addExamples(command, [
-    ["netns-mode", "print the mode"],
+    ["netns-mode get", "print the mode"],
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["netns-mode check --expect exclusive", "for health checks, by the exit code"],
   ]);
 
-  const get = command.command("get", { isDefault: true })
-    .description("print the mode: exclusive or shared")
-    .option(
-      "--json",
-      "print more, as JSON: whether and where it is persisted, whether it could be changed now",
+  const get = command.command("get")
+    .description(
+      "print the mode: exclusive or shared; as JSON or YAML also whether it is persisted and changeable",
     )
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
     .action((options) => exit(getMode(kernel, terminal, options)));
   addExamples(get, [
     ["netns-mode get", "print the mode"],
-    ["netns-mode get --json", "print more, as JSON"],
+    ["netns-mode get -o yaml", "and where it is persisted, and what prevents a change"],
   ]);
 
   const set = command.command("set")
@@ -48,7 +48,9 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     .addArgument(new Argument("<mode>", "the mode to set").choices(MODES))
     .option("--persist", "also write it to /etc/modprobe.d/rdma-cni.conf")
     .option("--dry-run", "only print what would be done, with the exit code it would have")
-    .option("--json", "print what was done, and what prevents it, as JSON")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
+    .addOption(QUIET)
     .action((mode, options) => exit(setMode(kernel, terminal, mode, options)));
   set.addHelpText("after", SET_NOTES);
   addExamples(set, [
@@ -62,7 +64,8 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     .addOption(
       new Option("--expect <mode>", "the expected mode").choices(MODES).default("exclusive" as const),
     )
-    .option("--json", "print the result as JSON")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
     .action((options) => exit(checkMode(kernel, terminal, options)));
   addExamples(check, [
     ["netns-mode check", "is it exclusive?"],
@@ -71,23 +74,23 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
 }
 
 /**
- * `netns-mode get`: prints the namespace mode of the RDMA subsystem; as JSON, also the mode after the next
+ * `netns-mode get`: prints the namespace mode of the RDMA subsystem; for programs, also the mode after the next
  * load of ib_core and whether it could be changed now.
  */
 export function getMode(
   kernel: NodeKernel,
   terminal: Terminal,
-  { json = false }: { readonly json?: boolean | undefined },
+  { output = "table" }: { readonly output?: Format },
   root = "",
 ): ExitCode {
   const mode = explainOldKernel(() => kernel.getRdmaMode());
-  if (!json) {
+  if (output === "table") {
     terminal.out(`${mode}\n`);
     return ExitCode.ok;
   }
   const { mode: persisted, sources } = readPersistedMode(root);
   const others = kernel.listOtherNetns();
-  printJson(terminal, {
+  printAs(terminal, output, {
     mode,
     persisted: { mode: persisted ?? null, sources },
     changeable: isChangeable(others) ?? null,
@@ -100,12 +103,13 @@ export function getMode(
 export function checkMode(
   kernel: NodeKernel,
   terminal: Terminal,
-  { expect, json = false }: { readonly expect: RdmaMode; readonly json?: boolean | undefined },
+  { expect, output = "table" }: { readonly expect: RdmaMode; readonly output?: Format },
 ): ExitCode {
   const { mode, reason } = readMode(kernel, expect);
   const ok = mode === expect;
-  if (json) printJson(terminal, { ok, mode: mode ?? null, expected: expect, reason });
-  else terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
+  printAs(terminal, output, { ok, mode: mode ?? null, expected: expect, reason }, () => {
+    terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
+  });
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 

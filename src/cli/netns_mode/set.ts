@@ -2,7 +2,8 @@
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
-import { printJson, type Terminal } from "../terminal.ts";
+import { type Format, printAs } from "../output.ts";
+import { printNote, type Terminal } from "../terminal.ts";
 import { type Change, changeMode, formatOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
 import { formatSource, type ModeSource, type Persisted, persistMode } from "./persist.ts";
@@ -10,7 +11,7 @@ import { formatSource, type ModeSource, type Persisted, persistMode } from "./pe
 export interface SetOptions {
   readonly persist?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
-  readonly json?: boolean | undefined;
+  readonly output?: Format;
 }
 
 /** The machine; tests have their own. */
@@ -45,15 +46,17 @@ export function setMode(
   kernel: NodeKernel,
   terminal: Terminal,
   mode: RdmaMode,
-  { persist = false, dryRun = false, json = false }: SetOptions,
+  { persist = false, dryRun = false, output = "table" }: SetOptions,
   machine: Machine = { release: Deno.osRelease() },
 ): ExitCode {
   const change = changeIfLoaded(kernel, mode, { persist, dryRun });
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
   const exitCode = exitCodeOf(change, persist, persistence.failure);
   const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode };
-  for (const line of toLines(outcome)) terminal.err(`${line}\n`);
-  if (json) printJson(terminal, toJson(outcome));
+  const text = toLines(outcome).map((line) => `${line}\n`).join("");
+  if (exitCode === ExitCode.failed) terminal.err(text);
+  else printNote(terminal, text);
+  printAs(terminal, output, toJson(outcome));
   return exitCode;
 }
 
@@ -120,7 +123,7 @@ function exitCodeOf(change: Change | undefined, persist: boolean, failure: Error
   return persist ? ExitCode.rebootNeeded : ExitCode.failed;
 }
 
-/** As JSON: `mode` is the current one, null without ib_core. */
+/** For programs: `mode` is the current one, null without ib_core. */
 function toJson(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): object {

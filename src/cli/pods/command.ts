@@ -2,11 +2,10 @@
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { addExamples } from "../help.ts";
+import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
-import { watchOption } from "../watch.ts";
-import { FORMATS, METRICS_FILE, showPods } from "./show.ts";
-
-const WATCH_SECONDS = 2;
+import { WATCH } from "../watch.ts";
+import { METRICS_FILE, showPods } from "./show.ts";
 
 const NOTES = `
 The pods are those that the plugin's records name. Ports, counters and resources are read in each pod's network
@@ -22,18 +21,17 @@ Exit codes:
 export function addPodsCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("pods")
     .description("show which pod has which RDMA device, with its state and counters")
-    .addOption(
-      new Option("-o, --output <FORMAT>", "what to print").choices(FORMATS).default("table" as const),
-    )
-    .addOption(new Option("--json", "the same as -o json").conflicts("output"))
+    .addOption(outputOption("wide", "prometheus"))
+    .addOption(JSON_OPTION)
     .addOption(
       new Option("--textfile <DIR>", `write metrics to DIR/${METRICS_FILE}, for node-exporter`)
         .argParser(parseDirectory).conflicts(["output", "json"]),
     )
-    .addOption(watchOption("read again", WATCH_SECONDS))
-    .action(async ({ output, json = false, textfile, watch: watchMs }) => {
+    .addOption(WATCH)
+    .addOption(QUIET)
+    .action(async ({ output: format, textfile, watch: watchMs }) => {
       const node = { kernel, state: new State(STATE_DIRECTORY) };
-      exit(await showPods(node, terminal, { format: json ? "json" : output, textfile, watchMs }));
+      exit(await showPods(node, terminal, { format, textfile, watchMs }));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

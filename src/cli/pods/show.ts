@@ -4,26 +4,24 @@ import type { State } from "../../plugin/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { formatJson, type Terminal } from "../terminal.ts";
-import { repeat } from "../watch.ts";
+import { type Format, printAs } from "../output.ts";
+import { printTable } from "../table.ts";
+import { printNote, type Terminal } from "../terminal.ts";
+import { watch } from "../watch.ts";
 import { collect, type Collected } from "./collect.ts";
 import { formatMetrics } from "./prometheus.ts";
-import { formatDevices } from "./table.ts";
-
-export const FORMATS = ["table", "wide", "json", "prometheus"] as const;
+import { listRows, POD_TABLE } from "./table.ts";
 
 /** node-exporter's textfile collector reads files whose names end so. */
 export const METRICS_FILE = "rdma.prom";
 
 interface Options {
-  readonly format: typeof FORMATS[number];
+  readonly format: Format | "wide" | "prometheus";
   /** The directory to write metrics to; then nothing is printed. */
   readonly textfile: string | undefined;
   /** Milliseconds between one reading and the next; undefined to read once. */
   readonly watchMs: number | undefined;
 }
-
-const CLEAR_SCREEN = "\x1b[H\x1b[J";
 
 /**
  * Shows which pod has which RDMA device. With `watchMs` it returns when nobody reads the output any more.
@@ -35,27 +33,23 @@ export async function showPods(
   terminal: Terminal,
   { format, textfile, watchMs }: Options,
 ): Promise<ExitCode> {
-  return await repeat(node.kernel, terminal, watchMs, () => {
-    const found = collect(node.kernel, node.state);
-    if (watchMs !== undefined && terminal.hasColor && textfile === undefined) terminal.out(CLEAR_SCREEN);
-    if (textfile === undefined) terminal.out(formatAs(format, found));
+  const { kernel, state } = node;
+  return await watch({ kernel, terminal }, watchMs, () => collect(kernel, state), (found) => {
+    if (textfile === undefined) print(terminal, format, found);
     else writeMetrics(textfile, found);
     return report(terminal, found);
   });
 }
 
-function formatAs(format: Options["format"], found: Collected): string {
-  switch (format) {
-    case "json":
-      return formatJson(found.devices.map((device) => ({
-        ...device,
-        createdAt: new Date(device.createdAt).toISOString(),
-      })));
-    case "prometheus":
-      return formatMetrics(found);
-    default:
-      return formatDevices(found.devices, format === "wide");
-  }
+function print(terminal: Terminal, format: Options["format"], found: Collected): void {
+  const devices = found.devices.map((device) => ({
+    ...device,
+    createdAt: new Date(device.createdAt).toISOString(),
+  }));
+  printAs(terminal, format, devices, () => {
+    if (format === "prometheus") terminal.out(formatMetrics(found));
+    else printTable(terminal, POD_TABLE, listRows(found.devices), format === "wide");
+  });
 }
 
 /** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
@@ -78,7 +72,7 @@ function report(terminal: Terminal, { devices, faults }: Collected): ExitCode {
   const odd = devices.filter(({ status }) => status !== "present");
   for (const fault of faults) terminal.err(`${fault}\n`);
   for (const { record, status, advice } of odd) {
-    if (advice) terminal.err(`${record} is ${status}: ${advice}\n`);
+    if (advice) printNote(terminal, `${record} is ${status}: ${advice}\n`);
   }
   return odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial;
 }

@@ -1,55 +1,54 @@
 /** Devices of pods as a table. */
-import { formatColumns } from "../table.ts";
+import type { Column, Table } from "../table.ts";
 import type { PodDevice, PodPort } from "./collect.ts";
 
-type Column = readonly [heading: string, cell: (device: PodDevice, port: PodPort | undefined) => string];
+/** A device, and one of its ports, if it has any. */
+type Row = readonly [device: PodDevice, port: PodPort | undefined];
 
-const COLUMNS: readonly Column[] = [
-  ["POD", ({ namespace, pod }) => pod === undefined ? "-" : `${namespace}/${pod}`],
-  ["CONTAINER", ({ containerId }) => containerId?.slice(0, 12) ?? "-"],
-  ["INTERFACE", (device) => device.interface ?? "-"],
-  ["NETWORK", ({ network }) => network ?? "-"],
-  ["DEVICE ID", ({ deviceId }) => deviceId],
-  ["DEVICE", ({ device }, port) => `${device}${port ? `/${port.number}` : ""}`],
-  ["ON HOST", ({ hostDevice }) => hostDevice],
-  ["STATE", ({ status }, port) => status === "present" ? stateOf(port) : status],
-  ["RATE", (_, port) => port?.bitsPerSecond === undefined ? "-" : `${port.bitsPerSecond / 1e9} Gb/s`],
-  ["GID", (_, port) => port?.gid ? `${port.gid.index}: ${shortenGid(port.gid.gid)}` : "-"],
-  ["AGE", ({ createdAt }) => formatAge(Date.now() - createdAt)],
-];
+export const POD_TABLE: Table<Row> = {
+  columns: [
+    ["POD", ([{ namespace, pod }]) => pod && `${namespace}/${pod}`],
+    ["CONTAINER", ([{ containerId }]) => containerId?.slice(0, 12)],
+    ["INTERFACE", ([device]) => device.interface],
+    ["NETWORK", ([{ network }]) => network],
+    ["DEVICE ID", ([{ deviceId }]) => deviceId],
+    ["DEVICE", ([{ device }, port]) => `${device}${port ? `/${port.number}` : ""}`],
+    ["ON HOST", ([{ hostDevice }]) => hostDevice],
+    ["STATE", ([{ status }, port]) => status === "present" ? stateOf(port) : status],
+    [
+      "RATE",
+      ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9} Gb/s`,
+    ],
+    ["GID", ([, port]) => port?.gid && `${port.gid.index}: ${shortenGid(port.gid.gid)}`],
+    ["AGE", ([{ createdAt }]) => formatAge(Date.now() - createdAt)],
+  ],
+  wideColumns: [
+    ["RX BYTES", ([, port]) => port?.traffic?.rxBytes.toString()],
+    ["TX BYTES", ([, port]) => port?.traffic?.txBytes.toString()],
+    ["RX PACKETS", ([, port]) => port?.traffic?.rxPackets.toString()],
+    ["TX PACKETS", ([, port]) => port?.traffic?.txPackets.toString()],
+    ...["qp", "cq", "mr", "pd"].map((kind): Column<Row> => [
+      kind.toUpperCase(),
+      ([{ resources }]) => resources[kind]?.toString(),
+    ]),
+    ["ERRORS", ([, port]) => port && listErrors(port)],
+  ],
+  nothing: "No pods with RDMA devices found",
+};
 
-const WIDE_COLUMNS: readonly Column[] = [
-  ["RX BYTES", (_, port) => count(port?.traffic?.rxBytes)],
-  ["TX BYTES", (_, port) => count(port?.traffic?.txBytes)],
-  ["RX PACKETS", (_, port) => count(port?.traffic?.rxPackets)],
-  ["TX PACKETS", (_, port) => count(port?.traffic?.txPackets)],
-  ...["qp", "cq", "mr", "pd"].map((kind): Column => [
-    kind.toUpperCase(),
-    ({ resources }) => count(resources[kind]),
-  ]),
-  ["ERRORS", (_, port) => port ? listErrors(port) : "-"],
-];
+/** A row for each port of each device, and one for each device without ports. */
+export function listRows(devices: readonly PodDevice[]): Row[] {
+  return devices.flatMap((device) =>
+    device.ports.length === 0 ? [[device, undefined]] : device.ports.map((port): Row => [device, port])
+  );
+}
 
 /** Hardware counters of errors, losses and retransmissions, as the drivers of Linux 6.12 name them. */
 const ERROR_COUNTER = /err|retr|retry|timeout|out_of|discard|drop|dup|nak|rnr|ooo|lost|cnp|ecn/i;
 
-/**
- * A table with a line for each port of each device; a dash stands for a missing value.
- *
- * @param isWide with columns for traffic, resources and errors
- */
-export function formatDevices(devices: readonly PodDevice[], isWide: boolean): string {
-  const columns = isWide ? [...COLUMNS, ...WIDE_COLUMNS] : COLUMNS;
-  const lines = devices.flatMap((device) => {
-    const ports = device.ports.length === 0 ? [undefined] : device.ports;
-    return ports.map((port) => columns.map(([, cell]) => cell(device, port)));
-  });
-  return formatColumns([columns.map(([heading]) => heading), ...lines]);
-}
-
 /** "ACTIVE" of "4: ACTIVE". */
-function stateOf(port: PodPort | undefined): string {
-  return port?.state.replace(/^\d+: /, "") ?? "-";
+function stateOf(port: PodPort | undefined): string | undefined {
+  return port?.state.replace(/^\d+: /, "");
 }
 
 /** As the RoCE tools write it: IPv4 addresses with dots, others without leading zeros. */
@@ -69,10 +68,6 @@ function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const [size, unit] = UNITS.find(([size]) => seconds >= size) ?? [1, "s"];
   return `${Math.floor(seconds / size)}${unit}`;
-}
-
-function count(value: number | undefined): string {
-  return value === undefined ? "-" : String(value);
 }
 
 function listErrors({ counters }: PodPort): string {

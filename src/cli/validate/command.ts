@@ -2,8 +2,9 @@ import type { Command } from "@commander-js/extra-typings";
 import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
+import { JSON_OPTION, outputOption, printAs } from "../output.ts";
 import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
-import { type Context, printJson } from "../terminal.ts";
+import type { Context } from "../terminal.ts";
 import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
 import { messageOf } from "../../sys/errno.ts";
 
@@ -25,13 +26,15 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
     .description("check network configurations before a runtime or a cluster gets them")
     .argument("<FILE...>", "files of networks, or directories of such files; - for standard input")
     .option("--strict", "fail on warnings too")
-    .option("--json", "print the findings for machines")
-    .action(async (files, { strict = false, json }) => {
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
+    .action(async (files, { strict = false, output }) => {
       const read = files.flatMap(readFiles);
       const findings = await judgeFiles(read);
       const level = worstLevel(findings);
-      if (json) printJson(terminal, { level, findings });
-      else printVerdicts(terminal, findings.map(toLine), summaryOf(read));
+      printAs(terminal, output, { level, findings }, () => {
+        printVerdicts(terminal, findings.map(toLine), summaryOf(read));
+      });
       exit(level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level]);
     });
   command.addHelpText("after", NOTES);

@@ -1,5 +1,5 @@
 /** YAML with the places of its parts. */
-// @ts-types="./js_yaml.d.ts"
+// @ts-types="../js_yaml.d.ts"
 import { loadAll, type State, YAMLException } from "js-yaml";
 import { isObject } from "../../plugin/rules.ts";
 import { type Entry, makeValue, type Part, TextError } from "./part.ts";

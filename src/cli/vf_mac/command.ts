@@ -3,27 +3,17 @@ import { type Command, InvalidArgumentError } from "@commander-js/extra-typings"
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { formatColumns } from "../table.ts";
-import { type Context, printJson } from "../terminal.ts";
+import { JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
+import { printTable } from "../table.ts";
+import type { Context } from "../terminal.ts";
+import { WATCH, watch } from "../watch.ts";
 import { findPf } from "./find.ts";
 import { initVfs, NoRdmaCache } from "./init.ts";
-import { listVfs, type VfStatus } from "./status.ts";
 import { setAddress } from "./set.ts";
+import { listVfs } from "./status.ts";
+import { VF_TABLE } from "./table.ts";
 
 const TIMEOUT_S = 10;
-
-const HEADINGS = [
-  "PF",
-  "VF",
-  "PCI ADDRESS",
-  "DRIVER",
-  "NETDEV",
-  "ADMIN ADDRESS",
-  "EFFECTIVE ADDRESS",
-  "RDMA",
-  "NODE GUID",
-  "READY",
-];
 
 const SET_NOTES = `
 The address is set on the physical function, as "ip link set PF vf VF mac MAC" does; then the driver is
@@ -63,20 +53,34 @@ export function addVfMacCommand(program: Command, context: Context): void {
   addInit(command, context);
 }
 
-function addList(parent: Command, { kernel, terminal, exit }: Context): void {
+function addList(parent: Command, context: Context): void {
+  const { kernel, terminal, exit } = context;
   const command = parent.command("list")
     .description("list virtual functions, and whether each is ready for RDMA connections")
     .argument("[PF...]", "netdevs of physical functions; all if none is named")
-    .option("--json", "print more, as JSON")
-    .action((names, options) => {
-      const pfs = kernel.listPhysicalFunctions();
-      const chosen = names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name));
-      const vfs = listVfs(kernel, chosen);
-      if (options.json) printJson(terminal, vfs);
-      else terminal.out(formatTable(vfs));
-      exit(ExitCode.ok);
+    .addOption(outputOption("wide"))
+    .addOption(JSON_OPTION)
+    .addOption(WATCH)
+    .addOption(QUIET)
+    .action(async (names, { output, watch: pauseMs }) => {
+      const read = () => {
+        const pfs = kernel.listPhysicalFunctions();
+        const chosen = names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name));
+        return listVfs(kernel, chosen);
+      };
+      exit(
+        await watch(context, pauseMs, read, (vfs) => {
+          printAs(terminal, output, vfs, () => printTable(terminal, VF_TABLE, vfs, output === "wide"));
+          return ExitCode.ok;
+        }),
+      );
     });
-  addExamples(command, [["vf-mac list", "all of this node"], ["vf-mac list eth0 --json", "those of one PF"]]);
+  addExamples(command, [
+    ["vf-mac list", "all of this node"],
+    ["vf-mac list -o wide", "also who uses each"],
+    ["vf-mac list eth0 --json", "those of one PF, with more facts"],
+    ["vf-mac list eth0 --watch", "every two seconds"],
+  ]);
 }
 
 function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
@@ -90,6 +94,7 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--force", "even if the host, a pod or a virtual machine uses the function")
     .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
+    .addOption(QUIET)
     .action(async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
       const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
       const node = { kernel, state: new State(STATE_DIRECTORY) };
@@ -111,6 +116,7 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--force <VF...>", "include these virtual functions of the PF even if they are in use")
     .option("--timeout <SECONDS>", "how long to wait for drivers' devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
+    .addOption(QUIET)
     .action(async (names, { all = false, force = [], dryRun = false, timeout }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
       if (force.length > 0 && names.length !== 1) {
@@ -132,35 +138,4 @@ function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() !== "" && seconds > 0 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError("Want seconds, more than 0 and at most 3600.");
-}
-
-/** A table with a line for each virtual function; a dash stands for a missing value. */
-export function formatTable(vfs: readonly VfStatus[]): string {
-  return formatColumns([
-    HEADINGS,
-    ...vfs.map((vf) => [
-      vf.pf,
-      String(vf.number),
-      vf.deviceId,
-      vf.driver ?? "-",
-      located(vf.netdev, vf.netdevNetns),
-      adminAddress(vf),
-      vf.portGuid ?? vf.effectiveMac ?? "-",
-      located(vf.rdmaDevice, vf.rdmaNetns),
-      vf.nodeGuid ?? "-",
-      vf.ready ? "yes" : `no: ${vf.reason}`,
-    ]),
-  ]);
-}
-
-/** On InfiniBand the GUIDs: one if node and port GUID are the same. */
-function adminAddress({ isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus): string {
-  if (!isInfiniBand) return adminMac;
-  if (adminNodeGuid === undefined) return "-";
-  return adminNodeGuid === adminPortGuid ? adminNodeGuid : `${adminNodeGuid}, port ${adminPortGuid}`;
-}
-
-function located(name: string | undefined, netns: string | undefined): string {
-  if (netns === undefined) return name ?? "-";
-  return `${name ?? "one"} in ${netns}`;
 }

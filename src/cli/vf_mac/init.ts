@@ -3,7 +3,7 @@ import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
-import { Progress, type Terminal } from "../terminal.ts";
+import { printNote, Progress, type Terminal } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
 import { listVfs, nameOf, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
@@ -90,7 +90,7 @@ class Init {
       if (signal !== undefined) {
         const rest = batches.slice(number).flat();
         for (const { vf } of rest) this.#failed.add(vf.deviceId);
-        return progress.print(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
+        return progress.error(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) progress.show(describeBatch(batch));
@@ -98,9 +98,10 @@ class Init {
       for (const [{ vf }, outcome] of outcomes) {
         const isDone = typeof outcome === "string";
         (isDone ? this.#done : this.#failed).add(vf.deviceId);
-        if (!isDone) progress.advance(explain(outcome));
+        progress.advance();
+        if (!isDone) progress.error(explain(outcome));
         else if (dryRun) this.terminal.out(`${outcome}\n`);
-        else progress.advance(outcome);
+        else progress.note(outcome);
       }
     }
   }
@@ -119,7 +120,7 @@ class Init {
       vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !noRdma.has(vf)
     );
     if (late.length === 0) return false;
-    this.terminal.err(`Waiting for the RDMA devices of ${late.length} virtual functions\n`);
+    printNote(this.terminal, `Waiting for the RDMA devices of ${late.length} virtual functions\n`);
     const missing = await waitForRdmaDevices(kernel, late, this.options.timeoutMs);
     for (const vf of missing) noRdma.add(vf);
     return missing.length < late.length;
@@ -132,11 +133,11 @@ class Init {
       !this.#done.has(deviceId) && !this.#failed.has(deviceId)
     );
     for (const vf of others) {
-      if (!vf.ready) this.terminal.err(`${nameOf(vf)} is left alone: ${explainLeftAlone(vf)}\n`);
+      if (!vf.ready) printNote(this.terminal, `${nameOf(vf)} is left alone: ${explainLeftAlone(vf)}\n`);
     }
     const ready = others.filter((vf) => vf.ready).length;
     const verb = this.options.dryRun ? "would be given" : "were given";
-    this.terminal.err(`${ready} were ready, ${done} ${verb} an address, ${failed} could not be\n`);
+    printNote(this.terminal, `${ready} were ready, ${done} ${verb} an address, ${failed} could not be\n`);
     if (failed === 0) return ExitCode.ok;
     return done > 0 ? ExitCode.partial : ExitCode.failed;
   }

@@ -1,7 +1,7 @@
 /** `vf-mac set`. */
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import type { Terminal } from "../terminal.ts";
+import { printNote, type Terminal } from "../terminal.ts";
 import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { type Address, assignAddresses, formatAddress, lockPlugin, matchesGuid } from "./assign.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
@@ -42,7 +42,7 @@ export async function setAddress(
   assertNotTaken(kernel, vf, address);
   if (!options.force) assertUnused(node, vf);
   if (hasAddress(vf, address)) {
-    terminal.err(`${nameOf(vf)} already has ${formatAddress(address)}\n`);
+    printNote(terminal, `${nameOf(vf)} already has ${formatAddress(address)}\n`);
     return ExitCode.ok;
   }
   const isRebound = options.rebind && !isForVirtualMachines(vf.driver);
@@ -62,7 +62,7 @@ export async function setAddress(
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
     : "; its driver takes it at the next bind";
-  terminal.err(`${nameOf(vf)} has ${formatAddress(address)}${result}\n`);
+  printNote(terminal, `${nameOf(vf)} has ${formatAddress(address)}${result}\n`);
   return ExitCode.ok;
 }
 

@@ -8,6 +8,7 @@ import {
   worstLevel,
 } from "../../../src/cli/report.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { TestTerminal } from "../../support/terminal.ts";
 
 const SUMMARY = { good: "This node is ready.", bad: "This node has" };
 const LINES: Line[] = [
@@ -17,12 +18,9 @@ const LINES: Line[] = [
 ];
 
 function print(lines: readonly Line[], hasColor: boolean): string {
-  let text = "";
-  const out = (more: string) => {
-    text += more;
-  };
-  printVerdicts({ out, err: out, showsProgress: false, hasColor, isClosed: false }, lines, SUMMARY);
-  return text;
+  const terminal = Object.assign(new TestTerminal(), { hasColor });
+  printVerdicts(terminal, lines, SUMMARY);
+  return terminal.stdout;
 }
 
 Deno.test("people get a line a verdict, what fixes it below, and the count", () => {

@@ -1,8 +1,34 @@
 import { Command } from "@commander-js/extra-typings";
 import { ExitCode } from "../../../src/cli/errors.ts";
-import { repeat, watchOption } from "../../../src/cli/watch.ts";
+import { watch, watchOption } from "../../../src/cli/watch.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
+
+/** What is printed, and the pauses, when the reader of the output ends after the third time. */
+async function run(pauseMs: number | undefined, columns?: number) {
+  const terminal = Object.assign(new TestTerminal(), { columns });
+  const pauses: number[] = [];
+  const delay = (milliseconds: number) => Promise.resolve(void pauses.push(milliseconds));
+  let times = 0;
+  const code = await watch({ kernel: { delay }, terminal }, pauseMs, () => ++times, (time) => {
+    terminal.out(`${time}\n`);
+    terminal.isClosed = time === 3;
+    return time === 3 ? ExitCode.partial : ExitCode.ok;
+  });
+  return { code, pauses, stdout: terminal.stdout };
+}
+
+Deno.test("without --watch something is shown once", async () => {
+  assertEquals(await run(undefined, 80), { code: 0, pauses: [], stdout: "1\n" });
+});
+
+Deno.test("with --watch it is shown again after each pause, until nobody reads it; the last exit code counts", async () => {
+  assertEquals(await run(500), { code: 3, pauses: [500, 500], stdout: "1\n2\n3\n" });
+});
+
+Deno.test("on a terminal the screen is emptied each time", async () => {
+  assertEquals((await run(500, 80)).stdout, "\x1b[H\x1b[J1\n\x1b[H\x1b[J2\n\x1b[H\x1b[J3\n");
+});
 
 /** What a command line says of the time between one turn and the next, in milliseconds. */
 function parse(...words: string[]): number | undefined {
@@ -20,21 +46,4 @@ Deno.test("--watch: seconds become milliseconds, and without a number it is the 
   for (const wrong of ["", "0", "-1", "3601", "1m"]) {
     assertThrows(() => parse(`--watch=${wrong}`), Error, "Want seconds");
   }
-});
-
-Deno.test("repeat: once, or until nobody reads the output, with the last exit code", async () => {
-  const terminal = new TestTerminal();
-  const delays: number[] = [];
-  const kernel = {
-    delay(milliseconds: number) {
-      delays.push(milliseconds);
-      terminal.isClosed = delays.length === 2;
-      return Promise.resolve();
-    },
-  };
-  const codes: ExitCode[] = [ExitCode.failed, ExitCode.partial, ExitCode.ok];
-  assertEquals(await repeat(kernel, terminal, undefined, () => codes[0]!), ExitCode.failed);
-  assertEquals(delays, []);
-  assertEquals(await repeat(kernel, terminal, 500, () => codes.shift()!), ExitCode.ok);
-  assertEquals([delays, codes], [[500, 500], []]);
 });

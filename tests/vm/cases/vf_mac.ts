@@ -21,6 +21,7 @@ import {
   vf,
   vfs,
 } from "../../rig/vm/guest/harness.ts";
+import { INSTALLED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 import {
   adminMac,
   assertRefused,
@@ -101,6 +102,20 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
   const { stdout } = await rdmaCni(`vf-mac list ${netdev}`);
   assert.match(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
   assert.match(stdout, / no: node GUID is zero$/m);
+});
+
+vfMacCase("list fits the terminal, unless it is to be wide", async (netdev) => {
+  const onTerminal = async (words: string) => {
+    const command = `stty cols 100; ${INSTALLED_PLUGIN} vf-mac list ${netdev} ${words}`;
+    return (await shOk(`script -qec '${command}' /dev/null`)).trimEnd().split(/\r?\n/);
+  };
+  const lines = await onTerminal("");
+  assert.deepEqual([lines.length, Math.max(...lines.map((line) => line.length))], [8, 100], lines.join("\n"));
+  assert.match(lines[1]!, /…/);
+  const wide = await onTerminal("-o wide");
+  assert.equal(wide.length, 8);
+  assert.doesNotMatch(wide.join(), /…/);
+  assert.match(wide[0]!, /READY +USED BY POD +USED BY HOST$/);
 });
 
 vfMacCase("set gives a function its address and, right afterwards, the node GUID", async (netdev) => {

@@ -20,6 +20,7 @@ const PACKAGES = [
   "binutils-aarch64-linux-gnu",
   "coreutils",
   "time", // peak memory, for the bench
+  "git", // knows of which commit a build is
   "make", // these seven build the kernel modules and the small C programs;
   "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
   "libc6-dev",

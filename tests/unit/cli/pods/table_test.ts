@@ -1,6 +1,8 @@
 import type { PodDevice, PodPort } from "../../../../src/cli/pods/collect.ts";
-import { formatDevices } from "../../../../src/cli/pods/table.ts";
+import { listRows, POD_TABLE } from "../../../../src/cli/pods/table.ts";
+import { printTable } from "../../../../src/cli/table.ts";
 import { assertEquals } from "../../../support/assert.ts";
+import { TestTerminal } from "../../../support/terminal.ts";
 
 const PORT: PodPort = { number: 1, state: "4: ACTIVE", counters: {} };
 
@@ -18,7 +20,9 @@ const device = (more: Partial<PodDevice>): PodDevice => ({
 
 /** The cells of a table, which are two blanks apart. */
 function cells(devices: readonly PodDevice[], isWide = false): string[][] {
-  return formatDevices(devices, isWide).trimEnd().split("\n").map((line) => line.trim().split(/ {2,}/));
+  const terminal = new TestTerminal();
+  printTable(terminal, POD_TABLE, listRows(devices), isWide);
+  return terminal.stdout.trimEnd().split("\n").map((line) => line.trim().split(/ {2,}/));
 }
 
 Deno.test("pods: a table has a line for each port, with dashes for what is not known", () => {

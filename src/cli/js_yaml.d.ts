@@ -21,3 +21,6 @@ export class YAMLException extends Error {
 
 /** @throws {YAMLException} when the text is not YAML */
 export function loadAll(text: string, iterator: null, options: Options): unknown[];
+
+/** @throws {YAMLException} when a value has no form in YAML, as a function */
+export function dump(value: unknown, options: { readonly lineWidth: number }): string;

@@ -1,0 +1,35 @@
+/** Virtual functions as a table. */
+import type { Table } from "../table.ts";
+import type { VfStatus } from "./status.ts";
+
+export const VF_TABLE: Table<VfStatus> = {
+  columns: [
+    ["PF", ({ pf }) => pf],
+    ["VF", ({ number }) => String(number)],
+    ["PCI ADDRESS", ({ deviceId }) => deviceId],
+    ["DRIVER", ({ driver }) => driver],
+    ["NETDEV", ({ netdev, netdevNetns }) => located(netdev, netdevNetns)],
+    ["ADMIN ADDRESS", adminAddress],
+    ["EFFECTIVE ADDRESS", ({ portGuid, effectiveMac }) => portGuid ?? effectiveMac],
+    ["RDMA", ({ rdmaDevice, rdmaNetns }) => located(rdmaDevice, rdmaNetns)],
+    ["NODE GUID", ({ nodeGuid }) => nodeGuid],
+    ["READY", ({ ready, reason }) => ready ? "yes" : `no: ${reason}`],
+  ],
+  wideColumns: [
+    ["USED BY POD", ({ heldBy }) => heldBy],
+    ["USED BY HOST", ({ usedByHost }) => usedByHost],
+  ],
+  nothing: "No virtual functions found",
+};
+
+/** On InfiniBand the GUIDs: one if node and port GUID are the same. */
+function adminAddress(
+  { isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus,
+): string | undefined {
+  if (!isInfiniBand) return adminMac;
+  return adminNodeGuid === adminPortGuid ? adminNodeGuid : `${adminNodeGuid}, port ${adminPortGuid}`;
+}
+
+function located(name: string | undefined, netns: string | undefined): string | undefined {
+  return netns === undefined ? name : `${name ?? "one"} in ${netns}`;
+}
