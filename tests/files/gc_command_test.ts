@@ -68,6 +68,18 @@ function snapshot(node: TestNode) {
   };
 }
 
+Deno.test("gc works on a node without an RDMA subsystem, where other pods run and records are from an earlier boot", async () => {
+  using node = new TestNode();
+  const pod = await startPod(node, 0, "lives", "net");
+  Deno.writeTextFileSync(
+    `${node.directory}/${pod.file}`,
+    pod.record.replace(node.kernel.getBootId(), "earlier"),
+  );
+  node.kernel.hasRdma = false;
+  const { code, stderr } = gc(node);
+  assertEquals([code, node.files()], [ExitCode.ok, []], stderr);
+});
+
 Deno.test("gc restores what pods that are gone have left, and touches nothing of the others", async () => {
   const fates = fc.array(fc.tuple(fc.constantFrom(...FATES), fc.constantFrom("net", "other")), {
     maxLength: 6,
