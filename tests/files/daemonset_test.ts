@@ -43,7 +43,7 @@ const RIGHTS: Record<string, Rights> = {
   metrics: {
     securityContext: {
       ...CONFINED,
-      capabilities: { drop: ["ALL"], add: ["SYS_ADMIN", "SYS_PTRACE"] },
+      capabilities: { drop: ["ALL"], add: ["DAC_READ_SEARCH", "SYS_ADMIN", "SYS_PTRACE"] },
       appArmorProfile: { type: "Unconfined" },
     },
     mounts: {

@@ -1,5 +1,6 @@
 // `rdma-cni gc` on nodes whose pods have met different ends.
 import fc from "fast-check";
+import { runCommand } from "../../src/cli/command.ts";
 import { ExitCode } from "../../src/cli/errors.ts";
 import { collectGarbage, type GcOptions } from "../../src/cli/gc.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
@@ -66,6 +67,18 @@ function snapshot(node: TestNode) {
     files: node.files().map((file) => [file, Deno.readTextFileSync(`${node.directory}/${file}`)]),
   };
 }
+
+Deno.test("gc works on a node without an RDMA subsystem, where other pods run and records are from an earlier boot", async () => {
+  using node = new TestNode();
+  const pod = await startPod(node, 0, "lives", "net");
+  Deno.writeTextFileSync(
+    `${node.directory}/${pod.file}`,
+    pod.record.replace(node.kernel.getBootId(), "earlier"),
+  );
+  node.kernel.hasRdma = false;
+  const { code, stderr } = gc(node);
+  assertEquals([code, node.files()], [ExitCode.ok, []], stderr);
+});
 
 Deno.test("gc restores what pods that are gone have left, and touches nothing of the others", async () => {
   const fates = fc.array(fc.tuple(fc.constantFrom(...FATES), fc.constantFrom("net", "other")), {
@@ -203,4 +216,19 @@ Deno.test("gc does nothing when it cannot see all processes", async () => {
   node.kernel.isComplete = false;
   assertThrows(() => gc(node), Error, "not all processes of this machine can be seen");
   assertEquals(node.files(), [FILE]);
+});
+
+Deno.test("gc --watch does it again until nobody reads the output any more", async () => {
+  using node = new TestNode();
+  const terminal = new TestTerminal();
+  const delays: number[] = [];
+  node.kernel.delay = (milliseconds) => {
+    delays.push(milliseconds);
+    terminal.isClosed = delays.length === 2;
+    return Promise.resolve();
+  };
+  // A dry run, since the command looks at this machine's records.
+  const code = await runCommand("rdma-cni", ["gc", "--dry-run", "--watch", "60"], node.kernel, terminal);
+  assertEquals([code, delays], [ExitCode.ok, [60_000, 60_000]]);
+  assertEquals(terminal.stderr.match(/^No record is stale$/gm)?.length, 3);
 });

@@ -1,5 +1,5 @@
 /** The records of the plugin, compared with the kernel. */
-import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import type { Netns } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { countAway } from "../../plugin/device.ts";
 import { isSameNetns, openRecorded } from "../../plugin/namespaces.ts";
@@ -11,9 +11,8 @@ import {
   type StoredRecord,
   type UnreadableFile,
 } from "../../plugin/state.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
-import { listNamespaces } from "./kernel.ts";
+import { isExclusive, listNamespaces } from "./kernel.ts";
 
 /** The state directory below a root. */
 export function stateDirectory(root: string): string {
@@ -38,16 +37,6 @@ export function examineRecords({ kernel, root, executable }: Node): Finding[] {
     ok("records", good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
     ...faults,
   ];
-}
-
-/** Whether an RDMA device can be in a pod. */
-export function isExclusive(kernel: Kernel): boolean {
-  try {
-    return kernel.getRdmaMode() === "exclusive";
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return false;
-    throw error;
-  }
 }
 
 function examineEntry(

@@ -116,8 +116,8 @@ interface Lack {
   readonly pod?: Partial<Pod>;
   readonly capability?: string;
   readonly volume?: string;
-  readonly code: number;
-  readonly words: RegExp;
+  /** The exit code, a colon, and what is seen besides. */
+  readonly outcome: RegExp;
 }
 
 /** Runs a container of the pod that lacks something. */
@@ -129,17 +129,16 @@ async function runWithout({ pod: changed, capability, volume }: Lack, pod: Pod, 
 }
 
 const LACKS: Lack[] = [
-  { what: "NET_ADMIN", capability: "NET_ADMIN", code: 1, words: /EPERM/ },
-  { what: "a writable /sys/bus/pci", volume: "pci", code: 1, words: /EROFS/ },
-  { what: "the state directory", volume: "state", code: 1, words: /"\/var\/lib\/cni/ },
-  { what: "the host's network", pod: { hostNetwork: false }, code: 0, words: /^0 were ready, 0 were given/ },
+  { what: "NET_ADMIN", capability: "NET_ADMIN", outcome: /^1: .*EPERM/s },
+  { what: "a writable /sys/bus/pci", volume: "pci", outcome: /^1: .*EROFS/s },
+  { what: "the state directory", volume: "state", outcome: /^1: .*"\/var\/lib\/cni/s },
+  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^0: 0 were ready, 0 were given/ },
 ];
 
 for (const lack of LACKS) {
   vfMacCase(`vf-mac init cannot do without ${lack.what}`, async (pod, container) => {
-    const outcome = await runWithout(lack, pod, container);
-    assert.match(outcome.stderr, lack.words);
-    assert.equal(outcome.code, lack.code);
+    const { code, stderr } = await runWithout(lack, pod, container);
+    assert.match(`${code}: ${stderr}`, lack.outcome);
     const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
     assert.equal(nodeGuid, "0000:0000:0000:0000");
   });
@@ -226,48 +225,82 @@ podsCase(
   },
 );
 
+/** What `gc` does without something that the manifest gives it: exit code, messages, the records that are left, QoS. */
 const GC_LACKS: Lack[] = [
-  { what: "the host's processes", pod: { hostPID: false }, code: 1, words: /host's PID namespace/ },
-  { what: "the host's network", pod: { hostNetwork: false }, code: 1, words: /x/ },
-  { what: "NET_ADMIN", capability: "NET_ADMIN", code: 1, words: /x/ },
-  { what: "SYS_ADMIN", capability: "SYS_ADMIN", code: 1, words: /x/ },
-  { what: "SYS_PTRACE", capability: "SYS_PTRACE", code: 1, words: /x/ },
-  { what: "DAC_READ_SEARCH", capability: "DAC_READ_SEARCH", code: 1, words: /x/ },
-  { what: "the state directory", volume: "gc-state", code: 0, words: /^No record is stale/ },
-  { what: "a writable /sys", volume: "gc-sys", code: 0, words: /x/ },
+  {
+    what: "the host's processes",
+    pod: { hostPID: false },
+    outcome: /^1: .*host's PID namespace.*net-gone-net1/s,
+  },
+  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^1: / },
+  { what: "NET_ADMIN", capability: "NET_ADMIN", outcome: /^1: .*EPERM.*net-gone-net1/s },
+  { what: "SYS_ADMIN", capability: "SYS_ADMIN", outcome: /^1: .*EPERM.*net-gone-net1/s },
+  { what: "SYS_PTRACE", capability: "SYS_PTRACE", outcome: /^1: .*not all processes.*net-gone-net1/s },
+  { what: "DAC_READ_SEARCH", capability: "DAC_READ_SEARCH", outcome: /^3: .*net-held-net1: .* has gone/s },
+  { what: "the state directory", volume: "gc-state", outcome: /^0: No record is stale.*net-gone-net1/s },
+  { what: "a writable /sys", volume: "gc-sys", outcome: /EROFS.*ToS 104$/s },
 ];
 
 for (const lack of GC_LACKS) {
   podsCase("gc", `gc cannot do without ${lack.what}`, async (pod, once) => {
     const { code, stderr } = await runWithout(lack, pod, once);
-    console.log(lack.what, code, stderr, records());
+    const tos = await tosOf(vf(0).rdmaDevice).catch(() => "unknown");
+    assert.match(`${code}: ${stderr} left: ${records()}, ToS ${tos}`, lack.outcome);
   });
 }
 
-const TEXTFILE = "/var/lib/prometheus/node-exporter/rdma.prom";
+const METRICS_FILE = "/var/lib/prometheus/node-exporter/rdma.prom";
 
-podsCase("metrics", "metrics are written with what the manifest gives it", async (pod, once) => {
-  const { code, stderr } = await runContainer(pod, once);
-  console.log(code, stderr, await shOk(`cat ${TEXTFILE}`));
-});
+/** The exit code of `metrics`, its messages, and of each record what became of its device. */
+async function metricsOutcome(run: Promise<{ code: number; stderr: string }>): Promise<string> {
+  await sh(`rm -f ${METRICS_FILE}`);
+  const { code, stderr } = await run;
+  const { stdout } = await sh(
+    `sed -nE 's/^rdma_device_info.*container_id="([^"]*)".*status="([^"]*)".*/\\1 \\2/p' ${METRICS_FILE}`,
+  );
+  return `${code}: ${stdout.trimEnd().split("\n").join(", ")}: ${stderr}`;
+}
+
+podsCase(
+  "metrics",
+  "metrics say what has become of each pod's device, with what the manifest gives it",
+  async (pod, once) => {
+    const outcome = await metricsOutcome(runContainer(pod, once));
+    assert.equal(
+      outcome,
+      "3: gone stale, held present, living present: net-gone-net1 is stale: rdma-cni gc\n",
+    );
+  },
+);
 
 const METRICS_LACKS: Lack[] = [
-  { what: "the host's processes", pod: { hostPID: false }, code: 1, words: /host's PID namespace/ },
-  { what: "the host's network", pod: { hostNetwork: false }, code: 1, words: /x/ },
-  { what: "SYS_ADMIN", capability: "SYS_ADMIN", code: 1, words: /x/ },
-  { what: "SYS_PTRACE", capability: "SYS_PTRACE", code: 1, words: /x/ },
-  { what: "the state directory", volume: "metrics-state", code: 0, words: /^No record is stale/ },
-  { what: "the netns", volume: "metrics-netns", code: 0, words: /^No record is stale/ },
+  {
+    what: "the host's processes",
+    pod: { hostPID: false },
+    outcome: /^3: gone stale, held stale, living present:/,
+  },
+  {
+    what: "the host's network",
+    pod: { hostNetwork: false },
+    outcome: /^3: gone stale, held stale, living present:/,
+  },
+  { what: "SYS_ADMIN", capability: "SYS_ADMIN", outcome: /^1: : .*EPERM.*CAP_SYS_ADMIN/s },
+  { what: "SYS_PTRACE", capability: "SYS_PTRACE", outcome: /^3: gone stale, held stale, living present:/ },
+  {
+    what: "DAC_READ_SEARCH",
+    capability: "DAC_READ_SEARCH",
+    outcome: /^3: gone stale, held stale, living present:/,
+  },
+  { what: "the state directory", volume: "metrics-state", outcome: /^0: : $/ },
+  {
+    what: "the pods' namespaces",
+    volume: "metrics-netns",
+    outcome: /^3: gone stale, held present, living stale:/,
+  },
 ];
 
 for (const lack of METRICS_LACKS) {
   podsCase("metrics", `metrics cannot do without ${lack.what}`, async (pod, once) => {
-    const { code, stderr } = await runWithout(lack, pod, once);
-    console.log(
-      lack.what,
-      code,
-      stderr,
-      (await sh(`grep -E "^rdma_(devices|device_info)" ${TEXTFILE}`)).stdout,
-    );
+    assert.match(await metricsOutcome(runWithout(lack, pod, once)), lack.outcome);
   });
 }

@@ -18,8 +18,6 @@ import {
   rdmaToNetns,
   sh,
   shOk,
-  startBackground,
-  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
@@ -75,14 +73,6 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
   assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_held/);
   assert.match((await rdmaCni("gc")).stderr, /No record is stale/);
   for (const call of [living, held]) assertQuiet(await call.del());
-});
-
-vmCase("gc: --watch restores what becomes stale later", async () => {
-  await addTo("gone", vf(0).deviceId);
-  await startBackground(`exec ${INSTALLED_PLUGIN} gc --watch 1 2>&1`, "No record is stale");
-  await deleteNetns("gone");
-  await until("the record is removed", () => records().length === 0);
-  assert.ok((await rdmaNames()).includes(vf(0).rdmaDevice));
 });
 
 vmCase(
