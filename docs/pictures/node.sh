@@ -90,8 +90,8 @@ while true; do
   sleep 5
 done >/dev/null 2>&1 &
 
-end=$(($(date +%s) + 240))
-(sleep 120 && ip netns exec worker-1 tc qdisc add dev net1 root netem loss 2%) &
+end=$(($(date +%s) + 90))
+(sleep 40 && ip netns exec worker-1 tc qdisc add dev net1 root netem loss 2%) &
 while [ "$(date +%s)" -lt $end ]; do
   echo "@@ metrics"
   rdma-cni pods -o prometheus

@@ -66,8 +66,8 @@ export async function recordNode(
 ): Promise<{ screens: Map<string, Cast>; answers: Answers }> {
   const progress = (line: string) => console.error(line);
   const node = await prepareNode(progress, "7.3"); // the first that can move Soft-RoCE devices
-  const { output } = parseBuildOptions(["--target", node.architecture.target]);
-  await build(parseBuildOptions(["--target", node.architecture.target]));
+  const options = parseBuildOptions(["--target", node.architecture.target]);
+  await build(options);
   let metrics = "";
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
     const headers = { "content-type": "application/openmetrics-text; version=1.0.0" };
@@ -97,7 +97,7 @@ export async function recordNode(
     }
   };
   const status = await bootNode(node, {
-    command: ["/bin/sh", NODE, output],
+    command: ["/bin/sh", NODE, options.output],
     timeoutMs: NODE_LIMIT_MS,
     onLine,
   });

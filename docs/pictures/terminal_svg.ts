@@ -55,13 +55,12 @@ ${
  */
 function motion(states: { seconds: number; count: number }[], rows: number, count: number): string {
   const duration = states.at(-1)!.seconds + LAST;
-  const frames = (offset: (count: number) => number) =>
-    states.map(({ seconds, count }) => ({ at: seconds / duration * 100, y: offset(count) * LINE })).filter((
-      { y },
-      i,
-      all,
-    ) => y !== all[i - 1]?.y)
-      .map(({ at, y }) => `${Number(at.toFixed(2))}%{transform:translateY(${y}px)}`).join(" ");
+  const frames = (offset: (count: number) => number) => {
+    const places = states.map(({ seconds, count }) => ({ seconds, y: offset(count) * LINE }));
+    return places.filter(({ y }, i) => y !== places[i - 1]?.y).map(({ seconds, y }) =>
+      `${Number((seconds / duration * 100).toFixed(2))}%{transform:translateY(${y}px)}`
+    ).join(" ");
+  };
   return `#lines { transform: translateY(${(rows - count) * LINE}px); animation: scroll ${
     duration.toFixed(1)
   }s step-end infinite }
