@@ -26,12 +26,13 @@ export function dashboardSvg({ title, panels }: Dashboard, answers: Answers): st
 <title>${escapeXml(title)}</title>
 <style>
 text { font: 12px Inter, "Segoe UI", Helvetica, Arial, sans-serif; fill: currentColor }
-.cell { font-size: 11px }
-.heading { font-size: 13px; font-weight: 600 }
+.cell { font-size: 10.5px }
+.heading { font-size: 13px; font-weight: 500 }
 .number { font-size: 40px; font-weight: 600 }
 rect, circle { fill: currentColor }
 path { fill: none; stroke: currentColor }
 .series { stroke-width: 1.6; stroke-linejoin: round }
+.again { stroke-dasharray: 5 3 }
 ${COLOUR_RULES}
 </style>
 ${framed(0, 0, width, height, 8)}
@@ -127,15 +128,17 @@ ${text("dim", plot.left - 8, placeY(value) + 4, formatValue(value, unit), "end")
     )
   );
   const lines = series.map(({ name, values }, i) => {
-    const colour = LINE_COLOURS[i % LINE_COLOURS.length]!;
+    const classes = `series ${LINE_COLOURS[i % LINE_COLOURS.length]}${
+      i < LINE_COLOURS.length ? "" : " again"
+    }`;
     const path = values.map(([seconds, value], i) => {
       const follows = i > 0 && seconds - values[i - 1]![0] <= step;
       return `${follows ? "L" : "M"}${round(placeX(seconds))} ${round(placeY(value))}`;
     }).join("");
     const left = x + 16 + (i % 2) * (width / 2 - 8);
     const line = y + height - legendRows * 18 + Math.floor(i / 2) * 18;
-    return `<path class="series ${colour}" d="${path}"/>
-<path class="series ${colour}" d="M${left} ${line - 4}h16"/>
+    return `<path class="${classes}" d="${path}"/>
+<path class="${classes}" d="M${left} ${line - 4}h16"/>
 ${text("text", left + 24, line, name)}`;
   });
   return [...levels, ...minutes, ...lines].join("\n");

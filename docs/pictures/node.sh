@@ -20,10 +20,9 @@ screen() {
 # Makes a pod and calls ADD for it. Arguments: namespace/name of the pod, keys of its network.
 add_pod() {
   name=${1#*/}
-  network='{ "cniVersion": "1.0.0", "name": "roce", "type": "rdma", %s,
-    "prevResult": { "cniVersion": "1.0.0", "interfaces": [{ "name": "net1", "sandbox": "/run/netns/%s" }] } }'
-  printf "$network" "$2" "$name" |
-    CNI_COMMAND=ADD CNI_CONTAINERID=$(printf '%s' "$1" | sha256sum | cut -c1-64) CNI_NETNS=/run/netns/$name \
+  result='"cniVersion": "1.0.0", "interfaces": [{ "name": "net1", "sandbox": "/run/netns/'$name'" }]'
+  echo '{ "cniVersion": "1.0.0", "name": "roce", "type": "rdma", '"$2"', "prevResult": { '"$result"' } }' |
+    CNI_COMMAND=ADD CNI_CONTAINERID=$(printf '%s' "$1" | sha256sum | cut -c1-12) CNI_NETNS=/run/netns/$name \
       CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
       CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=${1%/*};K8S_POD_NAME=$name" /opt/cni/bin/rdma >&2
 }
@@ -37,12 +36,6 @@ add_vf_pod() {
   add_pod "$1" "\"deviceID\": \"$(vf_address "$2")\", \"rdmaDeviceName\": \"mlx5_0\""
 }
 
-echo Y >/sys/module/rdma_sim/parameters/counts_netdev
-add_vf_pod team-a/trainer-0 0 10.56.217.2
-add_vf_pod team-a/trainer-1 2 10.56.217.3
-add_vf_pod team-a/gone-0 3 10.56.217.4
-ip netns del gone-0
-
 # What is often wrong on a node: a VF without an address, one without a driver, a network with its plugins in the wrong
 # order, and a pod that went without a DEL.
 ip link set eth0 vf 1 mac 00:00:00:00:00:00
@@ -51,14 +44,18 @@ vf_address 1 >/sys/bus/pci/drivers_probe
 vf_address 6 >/sys/bus/pci/drivers/igbvf/unbind
 echo '{ "cniVersion": "1.0.0", "name": "roce", "plugins": [{ "type": "rdma" }, { "type": "sriov" }] }' \
   >/etc/cni/net.d/10-roce.conflist
-sleep 3 # the device of the pod that is gone is back on the host
-
-screen doctor 118 "rdma-cni doctor"
 screen vf-mac 132 "rdma-cni vf-mac list"
-screen pods 124 "rdma-cni pods"
 
-# Two more pods have Soft-RoCE devices, which count packets that are lost.
-rdma-cni gc >&2 || true
+add_vf_pod team-a/trainer-0 0 10.56.217.2
+add_vf_pod team-a/trainer-1 2 10.56.217.3
+add_vf_pod team-a/gone-0 3 10.56.217.4
+ip netns del gone-0
+sleep 3 # its device is back on the host
+screen doctor 116 "rdma-cni doctor"
+screen pods 130 "rdma-cni pods"
+
+# The VFs' simulated devices transfer nothing. Two more pods have Soft-RoCE devices.
+rdma-cni gc >&2
 modprobe --dirname "$MODULES" --all rdma_rxe sch_netem
 ip netns add worker-0
 ip netns add worker-1
@@ -66,32 +63,27 @@ ip link add net1 netns worker-0 type veth peer name net1 netns worker-1
 for number in 0 1; do
   ip -n worker-$number address add 10.9.0.$number/31 dev net1
   ip -n worker-$number link set net1 up
+done
+for number in 0 1; do
   add_pod team-b/worker-$number '"softRoCE": true, "rdmaDeviceName": "roce0"'
 done
 
-# One trainer fetches files from the other, for longer and longer.
-mkdir /run/files
-for megabytes in 8 16 32 48; do
-  dd if=/dev/zero of=/run/files/$megabytes bs=1M count=$megabytes status=none
-done
-ip netns exec trainer-1 busybox httpd -p 80 -h /run/files
-while true; do
-  for megabytes in 8 16 32 48; do
-    ip netns exec trainer-0 busybox wget -q -O /dev/null http://10.56.217.3/$megabytes || true
-    sleep 8
-  done
-done >/dev/null 2>&1 &
+# Sends RDMA messages for 25 seconds, again and again. Arguments: a port, and the size of the messages.
+send_messages() {
+  ping_pong="timeout 25 ibv_rc_pingpong -d roce0 -g 1 -n 1000000 -p $1 -s $2"
+  while true; do
+    ip netns exec worker-0 $ping_pong &
+    until ip netns exec worker-0 ss -Hltn "sport = :$1" | grep -q .; do sleep 0.2; done
+    ip netns exec worker-1 $ping_pong 10.9.0.0 || true
+    wait $! || true
+    sleep 5
+  done >/dev/null 2>&1
+}
 
-while true; do
-  ip netns exec worker-0 timeout 30 ibv_rc_pingpong -d roce0 -g 1 -n 4000 &
-  sleep 2
-  ip netns exec worker-1 timeout 30 ibv_rc_pingpong -d roce0 -g 1 -n 4000 10.9.0.0 || true
-  wait $! || true
-  sleep 5
-done >/dev/null 2>&1 &
-
-end=$(($(date +%s) + 90))
-(sleep 40 && ip netns exec worker-1 tc qdisc add dev net1 root netem loss 2%) &
+send_messages 18515 4096 &
+(sleep 60 && send_messages 18516 65536) &
+(sleep 150 && ip netns exec worker-1 tc qdisc add dev net1 root netem loss 1%) &
+end=$(($(date +%s) + 240))
 while [ "$(date +%s)" -lt $end ]; do
   echo "@@ metrics"
   rdma-cni pods -o prometheus

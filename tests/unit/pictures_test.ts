@@ -59,9 +59,9 @@ Deno.test("pictures: text is escaped for XML", () => {
 });
 
 Deno.test("pictures: each column of a line has its place and width, in whichever font", () => {
-  const svg = terminalSvg(cast([[0, "one two  \x1b[1;31mthree\x1b[0m\r\n"]]));
-  assertStringIncludes(svg, '<text x="0" y="14" textLength="56">one two</text>');
-  assertStringIncludes(svg, '<text x="72" y="14" textLength="40" class="red bold">three</text>');
+  const svg = terminalSvg(cast([[0, "  one two  \x1b[1;31mthree\x1b[0m\r\n"]]));
+  assertStringIncludes(svg, '<text x="16" y="14" textLength="56">one two</text>');
+  assertStringIncludes(svg, '<text x="88" y="14" textLength="40" class="red bold">three</text>');
 });
 
 Deno.test("pictures: what fits on the terminal stands still", () => {

@@ -49,10 +49,6 @@ static uint port_state = IB_PORT_ACTIVE;
 module_param(port_state, uint, 0644);
 MODULE_PARM_DESC(port_state, "state of every port: 1 down, 4 active (at once)");
 
-static bool counts_netdev;
-module_param(counts_netdev, bool, 0644);
-MODULE_PARM_DESC(counts_netdev, "a port counts the bytes and packets of its function's netdev (at once)");
-
 static uint refuse_binds;
 module_param(refuse_binds, uint, 0644);
 MODULE_PARM_DESC(refuse_binds, "how many binds of a VF's driver fail from now on; counts down (at once)");
@@ -75,7 +71,6 @@ MODULE_PARM_DESC(extra, "more RDMA devices, all of one platform device (at once)
 struct sim_device {
 	struct ib_device ib; /* first, as ib_alloc_device() demands */
 	struct list_head entry;
-	struct net_device *netdev; /* of the function, for as long as the device is registered */
 	struct kobject *tc, *tc_port;
 	int traffic_class; /* -1: none is set */
 };
@@ -139,7 +134,7 @@ static enum rdma_link_layer sim_get_link_layer(struct ib_device *ib, port_t port
 	return IB_LINK_LAYER_ETHERNET;
 }
 
-/* ---- Counters: fixed values, which tell the devices apart by their index, unless counts_netdev is set ---- */
+/* ---- Counters: fixed values, which tell the devices apart by their index ---- */
 
 static u64 counter_base(const struct ib_device *ib)
 {
@@ -181,20 +176,6 @@ static int sim_get_hw_stats(struct ib_device *ib, struct rdma_hw_stats *stats, p
 	return ARRAY_SIZE(sim_counters);
 }
 
-static void count_netdev(struct ib_device *ib, struct ib_pma_portcounters_ext *counters)
-{
-	struct net_device *netdev = container_of(ib, struct sim_device, ib)->netdev;
-	struct rtnl_link_stats64 stats;
-
-	if (!netdev)
-		return;
-	dev_get_stats(netdev, &stats);
-	counters->port_rcv_data = cpu_to_be64(stats.rx_bytes / 4);
-	counters->port_xmit_data = cpu_to_be64(stats.tx_bytes / 4);
-	counters->port_rcv_packets = cpu_to_be64(stats.rx_packets);
-	counters->port_xmit_packets = cpu_to_be64(stats.tx_packets);
-}
-
 /* What "counters" in sysfs is made of: ib_core asks the driver as a subnet manager would. */
 static int sim_process_mad(struct ib_device *ib, int flags, port_t port, const struct ib_wc *wc,
 			   const struct ib_grh *grh, const struct ib_mad *in, struct ib_mad *out,
@@ -214,8 +195,6 @@ static int sim_process_mad(struct ib_device *ib, int flags, port_t port, const s
 		counters->port_xmit_data = cpu_to_be64(counter_base(ib) + 102);
 		counters->port_rcv_packets = cpu_to_be64(counter_base(ib) + 103);
 		counters->port_xmit_packets = cpu_to_be64(counter_base(ib) + 104);
-		if (counts_netdev)
-			count_netdev(ib, counters);
 	}
 	return IB_MAD_RESULT_SUCCESS | IB_MAD_RESULT_REPLY;
 }
@@ -501,7 +480,6 @@ static int add_sim_device(struct device *parent, uint number)
 	if (!sim)
 		goto put_netdev;
 	sim->ib.node_guid = node_guid(netdev);
-	sim->netdev = netdev;
 	if (netdev) {
 		err = ib_device_set_netdev(&sim->ib, netdev, 1);
 		if (err)
