@@ -20,7 +20,7 @@ export interface Panel {
 
 /** What Prometheus answered to the dashboard's expressions. */
 export interface Answers {
-  /** Seconds since 1970, and seconds. */
+  /** Of the first and the last value, in seconds since 1970, and the seconds between values. */
   start: number;
   end: number;
   step: number;

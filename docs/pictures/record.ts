@@ -108,8 +108,9 @@ export async function recordNode(
     );
   }
 
-  // The first rate needs two readings.
-  const range = { start: start + 2 * SCRAPE_S, end: Math.floor(Date.now() / 1000), step: SCRAPE_S };
+  const step = SCRAPE_S;
+  const first = start + 2 * step; // a rate needs two readings
+  const range = { start: first, end: first + Math.floor((Date.now() / 1000 - first) / step) * step, step };
   const answers: Answers["answers"] = {};
   for (const { expr } of dashboard.panels.flatMap(({ targets }) => targets)) {
     answers[expr] = await prometheus.query(withVariables(expr), range);

@@ -5,8 +5,10 @@ import { type Span, Terminal } from "./terminal.ts";
 /** Size of a character in the picture. */
 const [CELL, LINE] = [8, 19];
 const MARGIN = 12;
+/** Recordings play at half speed, so that people can read them. */
+const SLOWNESS = 2;
 /** Seconds: longer pauses are cut, and the last lines stay for so long before the recording starts again. */
-const [LONGEST_PAUSE, LAST] = [1.5, 8];
+const [LONGEST_PAUSE, LAST] = [2, 8];
 
 /**
  * Draws a recorded terminal. If more was printed than the terminal has lines, the picture plays and scrolls; otherwise it
@@ -14,10 +16,9 @@ const [LONGEST_PAUSE, LAST] = [1.5, 8];
  */
 export function terminalSvg(cast: Cast): string {
   const terminal = new Terminal(cast.width);
-  const events = cutIdle(cast, LONGEST_PAUSE).events;
-  const states = events.map(([seconds, text]) => {
+  const states = cutIdle(cast, LONGEST_PAUSE / SLOWNESS).events.map(([seconds, text]) => {
     terminal.write(text);
-    return { seconds, count: terminal.lines.length };
+    return { seconds: seconds * SLOWNESS, count: terminal.lines.length };
   });
   const { lines } = terminal;
   const rows = Math.min(cast.height, lines.length);

@@ -71,16 +71,16 @@ Deno.test("pictures: what fits on the terminal stands still", () => {
 
 Deno.test("pictures: what does not fit scrolls, each line at its time, and begins again after the last", () => {
   const svg = terminalSvg(cast([[0, "a\r\n"], [1, "b\r\n"], [2, "c\r\n"], [99, "d\r\n"]]));
-  // 2 s and a pause that is cut to 1.5 s, then 8 s for the last lines
-  assertStringIncludes(svg, "animation: cover 11.5s step-end infinite");
+  // 2 s at half speed and a pause that is cut to 2 s, then 8 s for the last lines
+  assertStringIncludes(svg, "animation: cover 14.0s step-end infinite");
   const frames = (name: string) =>
     [...svg.split(`@keyframes ${name} {`)[1]!.split(" }")[0]!.matchAll(
       /([\d.]+)%\{transform:translateY\((-?\d+)px\)/g,
     )]
       .map(([, at, y]) => [Number(at), Number(y)]);
   // at first one of the terminal's two lines is covered; then it is full, and lines go up
-  assertEquals(frames("cover"), [[0, -19], [8.7, 0]]);
-  assertEquals(frames("scroll"), [[0, 0], [17.39, -19], [30.43, -38]]);
+  assertEquals(frames("cover"), [[0, -19], [14.29, 0]]);
+  assertEquals(frames("scroll"), [[0, 0], [28.57, -19], [42.86, -38]]);
   // without motion: the last lines
   assertStringIncludes(svg, "#lines { transform: translateY(-38px)");
   assertStringIncludes(svg, "@media (prefers-reduced-motion: reduce) { #lines, #cover { animation: none } }");
