@@ -9,7 +9,9 @@ const GROWTH = "tests/bench/growth.svg";
 const LARGEST_BYTES = 150_000;
 
 const drawn = drawPictures();
-const committed = [...Deno.readDirSync(PICTURES)].map(({ name }) => name).filter((name) => name.endsWith(".svg"));
+const committed = [...Deno.readDirSync(PICTURES)].map(({ name }) => name).filter((name) =>
+  name.endsWith(".svg")
+);
 
 /** Every SVG of the project by its path. */
 const svgs = new Map(
@@ -66,7 +68,9 @@ for (const [path, svg] of svgs) {
   });
 }
 
-for (const text of ["<a><b></a></b>", "<a>&</a>", "<a b=c/>", '<a b="1" b="2"/>', "<a/><a/>", "<a>", "a<b/>"]) {
+for (
+  const text of ["<a><b></a></b>", "<a>&</a>", "<a b=c/>", '<a b="1" b="2"/>', "<a/><a/>", "<a>", "a<b/>"]
+) {
   Deno.test(`${text} would be found`, () => {
     assertThrows(() => assertWellFormed(text));
   });
