@@ -1,3 +1,4 @@
+import { escapeXml } from "../../docs/pictures/svg.ts";
 import type { GrowthStep } from "./node.ts";
 import { median } from "./statistics.ts";
 
@@ -23,7 +24,7 @@ export function growthSvg(steps: GrowthStep[]): string {
 <polyline points="${at.join(" ")}"/>
 <path d="M${PLOT.right + 24} ${legendY - 4}h24"/>
 </g>
-<text x="${PLOT.right + 56}" y="${legendY}">${escape(name)}</text>`;
+<text x="${PLOT.right + 56}" y="${legendY}">${escapeXml(name)}</text>`;
   });
   const levels = [0, 1, 2, 3, 4].map((part) => {
     const ms = (top * part) / 4;
@@ -60,8 +61,4 @@ function between(from: number, to: number, part: number): number {
 /** The next of 100, 200, 400, 800 ...: quarters of it are whole. */
 function niceAbove(value: number): number {
   return 100 * 2 ** Math.max(0, Math.ceil(Math.log2(value / 100)));
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

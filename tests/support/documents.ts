@@ -13,7 +13,8 @@ const PAGE_PATHS = [
   "README.md",
   "CONTRIBUTING.md",
   "SECURITY.md",
-  ...[...Deno.readDirSync(`${PROJECT}docs`)].map(({ name }) => `docs/${name}`).sort(),
+  ...[...Deno.readDirSync(`${PROJECT}docs`)].map(({ name }) => `docs/${name}`)
+    .filter((path) => path.endsWith(".md")).sort(),
 ];
 
 /** Texts of the documents by their paths. */

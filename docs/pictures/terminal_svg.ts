@@ -1,0 +1,86 @@
+import { type Cast, cutIdle } from "./cast.ts";
+import { COLOUR_RULES, escapeXml, framed } from "./svg.ts";
+import { type Span, Terminal } from "./terminal.ts";
+
+/** Size of a character in the picture. */
+const [CELL, LINE] = [8, 19];
+const MARGIN = 12;
+/** Recordings play at half speed, so that people can read them. */
+const SLOWNESS = 2;
+/** Seconds: longer pauses are cut, and the last lines stay for so long before the recording starts again. */
+const [LONGEST_PAUSE, LAST] = [2, 8];
+
+/**
+ * Draws a recorded terminal. If more was printed than the terminal has lines, the picture plays and scrolls; otherwise it
+ * shows all lines at once. Viewers that do not play, and people who do not want motion, see the last lines.
+ */
+export function terminalSvg(cast: Cast): string {
+  const terminal = new Terminal(cast.width);
+  const states = cutIdle(cast, LONGEST_PAUSE / SLOWNESS).events.map(([seconds, text]) => {
+    terminal.write(text);
+    return { seconds: seconds * SLOWNESS, count: terminal.lines.length };
+  });
+  const { lines } = terminal;
+  const rows = Math.min(cast.height, lines.length);
+  const [width, height] = [cast.width * CELL + 2 * MARGIN, rows * LINE];
+  const plays = lines.length > rows;
+  // The inner picture cuts off what has scrolled away.
+  const inner = `x="1" y="${MARGIN}" width="${width - 2}" height="${height}" viewBox="${1 - MARGIN} 0 ${
+    width - 2
+  } ${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height + 2 * MARGIN}" role="img">
+<title>${escapeXml(cast.title)}</title>
+<style>
+text { font: 13.3px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: currentColor }
+rect { fill: currentColor }
+.bold { font-weight: bold }
+${COLOUR_RULES}
+${plays ? motion(states, rows, lines.length) : ""}</style>
+${framed(0, 0, width, height + 2 * MARGIN, 8)}
+<svg class="text" ${inner}>
+<g id="lines">
+${lines.flatMap(drawLine).join("\n")}
+</g>
+${
+    plays
+      ? `<rect id="cover" class="page" x="${1 - MARGIN}" y="${height}" width="100%" height="100%"/>\n`
+      : ""
+  }</svg>
+</svg>
+`;
+}
+
+/**
+ * All lines stand below each other. A cover hides those that are not printed yet and moves down; once the terminal is
+ * full, the lines move up.
+ */
+function motion(states: { seconds: number; count: number }[], rows: number, count: number): string {
+  const duration = states.at(-1)!.seconds + LAST;
+  const frames = (offset: (count: number) => number) => {
+    const places = states.map(({ seconds, count }) => ({ seconds, y: offset(count) * LINE }));
+    return places.filter(({ y }, i) => y !== places[i - 1]?.y).map(({ seconds, y }) =>
+      `${Number((seconds / duration * 100).toFixed(2))}%{transform:translateY(${y}px)}`
+    ).join(" ");
+  };
+  return `#lines { transform: translateY(${(rows - count) * LINE}px); animation: scroll ${
+    duration.toFixed(1)
+  }s step-end infinite }
+#cover { animation: cover ${duration.toFixed(1)}s step-end infinite }
+@keyframes scroll { ${frames((count) => Math.min(0, rows - count))} }
+@keyframes cover { ${frames((count) => Math.min(0, count - rows))} }
+@media (prefers-reduced-motion: reduce) { #lines, #cover { animation: none } }
+`;
+}
+
+/** Words that one space separates stand together; whatever stands in columns has its place, whichever font there is. */
+function drawLine(spans: Span[], row: number): string[] {
+  return spans.flatMap(({ column, text, colour, bold }) =>
+    Array.from(text.matchAll(/\S+(?: \S+)*/g), ({ 0: words, index }) => {
+      const classes = [...(colour ? [colour] : []), ...(bold ? ["bold"] : [])].join(" ");
+      const place = `x="${(column + index) * CELL}" y="${(row + 1) * LINE - 5}" textLength="${
+        words.length * CELL
+      }"`;
+      return `<text ${place}${classes && ` class="${classes}"`}>${escapeXml(words)}</text>`;
+    })
+  );
+}

@@ -1,0 +1,77 @@
+// The pictures of the documents are those of the committed recordings, and what code hosts show as images.
+import { drawPictures, PICTURES } from "../../docs/pictures/draw.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { DOCUMENTS } from "../support/documents.ts";
+import { PROJECT } from "../support/project.ts";
+
+const ADVICE = 'run "deno task pictures"';
+const GROWTH = "tests/bench/growth.svg";
+const LARGEST_BYTES = 150_000;
+
+const drawn = drawPictures();
+const committed = [...Deno.readDirSync(PICTURES)].map(({ name }) => name).filter((name) =>
+  name.endsWith(".svg")
+);
+
+/** Every SVG of the project by its path. */
+const svgs = new Map(
+  [...committed.map((name) => `docs/pictures/${name}`), GROWTH].map((path) => [
+    path,
+    Deno.readTextFileSync(PROJECT + path),
+  ]),
+);
+
+const TOKEN = /<(\/?)([\w:]+)((?: [\w:-]+="[^"<&]*")*)(\/?)>|[^<>&]+|&#\d+;/y;
+
+/** Asserts that a text is XML as we write it: elements that are closed in order, with double quotation marks. */
+function assertWellFormed(text: string): void {
+  const open: string[] = [];
+  let roots = 0;
+  for (let at = 0; at < text.length;) {
+    TOKEN.lastIndex = at;
+    const [token, isEnd, name, attributes = "", isEmpty] = TOKEN.exec(text) ?? [];
+    assert(token !== undefined, `no XML: ${text.slice(at, at + 60)}`);
+    at += token.length;
+    if (name === undefined) {
+      assert(open.length > 0 || token.trim() === "", `outside of the root: ${token}`);
+      continue;
+    }
+    if (isEnd) {
+      assertEquals(open.pop(), name);
+      continue;
+    }
+    if (open.length === 0) assertEquals(++roots, 1);
+    const names = [...attributes.matchAll(/ ([\w:-]+)=/g)].map(([, attribute]) => attribute);
+    assertEquals(new Set(names).size, names.length);
+    if (!isEmpty) open.push(name);
+  }
+  assertEquals([open, roots], [[], 1]);
+}
+
+Deno.test("every picture is what its recording becomes", () => {
+  assertEquals(committed.sort(), [...drawn.keys()].sort(), ADVICE);
+  for (const [name, svg] of drawn) assert(svgs.get(`docs/pictures/${name}`) === svg, `${name}: ${ADVICE}`);
+});
+
+for (const [path, svg] of svgs) {
+  Deno.test(`${path} is small, well-formed, without anything that runs or loads, and for light and dark pages`, () => {
+    assert(new TextEncoder().encode(svg).length <= LARGEST_BYTES);
+    assertWellFormed(svg);
+    assert(!/<(script|foreignObject|image|use|a)\b|\bon\w+=|href|url\(|@import/.test(svg));
+    assert(svg.includes("@media (prefers-color-scheme: dark)"));
+    assert(/^<svg [^>]*viewBox="0 0 \d+ \d+"[^>]*>\n<title>.+<\/title>/.test(svg));
+  });
+
+  Deno.test(`${path} is shown in a document`, () => {
+    const name = path.split("/").at(-1)!;
+    assert(new RegExp(`!\\[[^\\]]+\\]\\([./\\w]*${name}\\)`).test(DOCUMENTS));
+  });
+}
+
+for (
+  const text of ["<a><b></a></b>", "<a>&</a>", "<a b=c/>", '<a b="1" b="2"/>', "<a/><a/>", "<a>", "a<b/>"]
+) {
+  Deno.test(`${text} would be found`, () => {
+    assertThrows(() => assertWellFormed(text));
+  });
+}
