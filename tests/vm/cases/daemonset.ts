@@ -12,7 +12,6 @@ import {
   rebind,
   setNetnsMode,
   setSimParameter,
-  sh,
   shOk,
   startBackground,
   until,
@@ -169,7 +168,7 @@ vfMacCase(
 async function addTo(netns: string, number: number) {
   setSimParameter("kernel_verbs", true);
   rebind(vf(number).deviceId);
-  const { deviceId: deviceID, rdmaDevice } = vf(number);
+  const { deviceId: deviceID } = vf(number);
   await addNetns(netns);
   const call = attachment(deviceID, {
     netns,
@@ -177,7 +176,7 @@ async function addTo(netns: string, number: number) {
     config: config({ deviceID, rdmaDeviceName: `rdma_${netns}`, rdmaQoS: { tos: 104 } }),
   });
   assertResult(await call.add());
-  return { call, rdmaDevice };
+  return call;
 }
 
 /** The default ToS of a device on the host. */
@@ -186,13 +185,9 @@ async function tosOf(rdmaDevice: string): Promise<string> {
   return await shOk(`mkdir ${group} && cat ${group}/ports/1/default_roce_tos && rmdir ${group}`);
 }
 
-/** A node with a pod that is gone, one that lives, and one whose namespace only another user's open file keeps. */
-function podsCase(
-  component: "gc" | "metrics",
-  name: string,
-  run: (pod: Pod, once: Container) => Promise<void>,
-): void {
-  vmCase(`daemonset: ${name}`, async () => {
+vmCase(
+  "daemonset: gc restores with what the manifest gives it, and leaves pods that live alone",
+  async () => {
     await addTo("gone", 0);
     const living = await addTo("living", 1);
     const held = await addTo("held", 2);
@@ -202,105 +197,16 @@ function podsCase(
     );
     await shOk("ip netns del held");
     await deleteNetns("gone");
-    const pod = await daemonSetPod([component]);
-    const container = containerOf(pod, component);
-    const [watch, ...rest] = container.args.splice(-2);
-    assert.deepEqual([watch, rest.length], ["--watch", 1]);
-    await run(pod, container);
-    for (const { call } of [living, held]) assert.equal((await call.del()).code, 0);
-  });
-}
-
-podsCase(
-  "gc",
-  "gc restores with what the manifest gives it, and leaves pods that live alone",
-  async (pod, once) => {
-    const { code, stderr } = await runContainer(pod, once);
+    const pod = await daemonSetPod(["gc"]);
+    const { args, ...container } = containerOf(pod, "gc");
+    assert.deepEqual(args, ["gc", "--watch", "900"]);
+    const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
     assert.equal(code, 0, stderr);
     assert.match(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
     assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
     const { rdmaDevice } = vf(0);
     assert.ok((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
     assert.equal(await tosOf(rdmaDevice), "0");
+    for (const call of [living, held]) assert.equal((await call.del()).code, 0);
   },
 );
-
-/** What `gc` does without something that the manifest gives it: exit code, messages, the records that are left, QoS. */
-const GC_LACKS: Lack[] = [
-  {
-    what: "the host's processes",
-    pod: { hostPID: false },
-    outcome: /^1: .*host's PID namespace.*net-gone-net1/s,
-  },
-  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^1: / },
-  { what: "NET_ADMIN", capability: "NET_ADMIN", outcome: /^1: .*EPERM.*net-gone-net1/s },
-  { what: "SYS_ADMIN", capability: "SYS_ADMIN", outcome: /^1: .*EPERM.*net-gone-net1/s },
-  { what: "SYS_PTRACE", capability: "SYS_PTRACE", outcome: /^1: .*not all processes.*net-gone-net1/s },
-  { what: "DAC_READ_SEARCH", capability: "DAC_READ_SEARCH", outcome: /^3: .*net-held-net1: .* has gone/s },
-  { what: "the state directory", volume: "gc-state", outcome: /^0: No record is stale.*net-gone-net1/s },
-  { what: "a writable /sys", volume: "gc-sys", outcome: /EROFS.*ToS 104$/s },
-];
-
-for (const lack of GC_LACKS) {
-  podsCase("gc", `gc cannot do without ${lack.what}`, async (pod, once) => {
-    const { code, stderr } = await runWithout(lack, pod, once);
-    const tos = await tosOf(vf(0).rdmaDevice).catch(() => "unknown");
-    assert.match(`${code}: ${stderr} left: ${records()}, ToS ${tos}`, lack.outcome);
-  });
-}
-
-const METRICS_FILE = "/var/lib/prometheus/node-exporter/rdma.prom";
-
-/** The exit code of `metrics`, its messages, and of each record what became of its device. */
-async function metricsOutcome(run: Promise<{ code: number; stderr: string }>): Promise<string> {
-  await sh(`rm -f ${METRICS_FILE}`);
-  const { code, stderr } = await run;
-  const { stdout } = await sh(
-    `sed -nE 's/^rdma_device_info.*container_id="([^"]*)".*status="([^"]*)".*/\\1 \\2/p' ${METRICS_FILE}`,
-  );
-  return `${code}: ${stdout.trimEnd().split("\n").join(", ")}: ${stderr}`;
-}
-
-podsCase(
-  "metrics",
-  "metrics say what has become of each pod's device, with what the manifest gives it",
-  async (pod, once) => {
-    const outcome = await metricsOutcome(runContainer(pod, once));
-    assert.equal(
-      outcome,
-      "3: gone stale, held present, living present: net-gone-net1 is stale: rdma-cni gc\n",
-    );
-  },
-);
-
-const METRICS_LACKS: Lack[] = [
-  {
-    what: "the host's processes",
-    pod: { hostPID: false },
-    outcome: /^3: gone stale, held stale, living present:/,
-  },
-  {
-    what: "the host's network",
-    pod: { hostNetwork: false },
-    outcome: /^3: gone stale, held stale, living present:/,
-  },
-  { what: "SYS_ADMIN", capability: "SYS_ADMIN", outcome: /^1: : .*EPERM.*CAP_SYS_ADMIN/s },
-  { what: "SYS_PTRACE", capability: "SYS_PTRACE", outcome: /^3: gone stale, held stale, living present:/ },
-  {
-    what: "DAC_READ_SEARCH",
-    capability: "DAC_READ_SEARCH",
-    outcome: /^3: gone stale, held stale, living present:/,
-  },
-  { what: "the state directory", volume: "metrics-state", outcome: /^0: : $/ },
-  {
-    what: "the pods' namespaces",
-    volume: "metrics-netns",
-    outcome: /^3: gone stale, held present, living stale:/,
-  },
-];
-
-for (const lack of METRICS_LACKS) {
-  podsCase("metrics", `metrics cannot do without ${lack.what}`, async (pod, once) => {
-    assert.match(await metricsOutcome(runWithout(lack, pod, once)), lack.outcome);
-  });
-}
