@@ -1,0 +1,33 @@
+/** The package for distributions with RPM. */
+import { denoEnv, runChild } from "../build/child.ts";
+import type { Job } from "./packages.ts";
+import { installableUnits, SOURCES } from "./tree.ts";
+
+/** The number of a package among those of the same version. */
+const RELEASE = 1;
+
+/**
+ * Makes the package of a tree of files, as rdma-cni.spec says.
+ *
+ * @returns its path
+ * @throws {Error} with what rpmbuild said
+ */
+export async function buildRpm(
+  { target, tree, directory, output, version, time, isCompressed }: Job,
+): Promise<string> {
+  const macros = {
+    _topdir: `${directory}/rpm`,
+    _rpmdir: output,
+    _build_name_fmt: "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+    _binary_payload: isCompressed ? "w6T0.xzdio" : "w.ufdio",
+    package_version: version,
+    package_release: RELEASE,
+    package_date: new Date(time * 1000).toUTCString().replace(/^(\w+), (\d+) (\w+) (\d+) .*/, "$1 $3 $2 $4"),
+    package_tree: tree,
+    package_units: installableUnits().join(" "),
+  };
+  const definitions = Object.entries(macros).flatMap(([name, value]) => ["--define", `${name} ${value}`]);
+  const args = ["-bb", "--quiet", "--target", `${target}-linux`, ...definitions, `${SOURCES}/rdma-cni.spec`];
+  await runChild("rpmbuild", args, { cwd: "/", env: { ...denoEnv(), SOURCE_DATE_EPOCH: `${time}` } });
+  return `${output}/rdma-cni-${version}-${RELEASE}.${target}.rpm`;
+}
