@@ -25,7 +25,7 @@ const DESCRIPTION = `CNI plugin that moves RDMA devices into pods
  * @throws {Error} with what dpkg-deb said
  */
 export async function buildDeb(
-  { target, tree, directory, output, version, time, isCompressed }: Job,
+  { target, tree, directory, output, version, time, compression }: Job,
 ): Promise<string> {
   const root = `${directory}/deb`;
   const env = { ...denoEnv(), SOURCE_DATE_EPOCH: `${time}` };
@@ -60,8 +60,8 @@ export async function buildDeb(
   }
 
   const path = `${output}/rdma-cni_${version}_${architecture}.deb`;
-  const compression = isCompressed ? "-Zxz" : "-Znone";
-  const args = ["--root-owner-group", compression, "--build", root, path];
+  const compressor = compression === "best" ? ["-Zxz"] : ["-Zgzip", "-z1"];
+  const args = ["--root-owner-group", ...compressor, "--build", root, path];
   await runChild("dpkg-deb", args, { cwd: "/", env });
   return path;
 }

@@ -13,13 +13,13 @@ const RELEASE = 1;
  * @throws {Error} with what rpmbuild said
  */
 export async function buildRpm(
-  { target, tree, directory, output, version, time, isCompressed }: Job,
+  { target, tree, directory, output, version, time, compression }: Job,
 ): Promise<string> {
   const macros = {
     _topdir: `${directory}/rpm`,
     _rpmdir: output,
     _build_name_fmt: "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
-    _binary_payload: isCompressed ? "w6T0.xzdio" : "w.ufdio",
+    _binary_payload: compression === "best" ? "w6T0.xzdio" : "w1.gzdio",
     package_version: version,
     package_release: RELEASE,
     package_date: new Date(time * 1000).toUTCString().replace(/^(\w+), (\d+) (\w+) (\d+) .*/, "$1 $3 $2 $4"),

@@ -2,7 +2,7 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import type { Outcome } from "../support/program.ts";
-import type { Packages } from "./build.ts";
+import { OTHER_VERSION, type Packages } from "./build.ts";
 import type { Root } from "./root.ts";
 
 const DIRECTORY = "/opt/cni/bin";
@@ -30,9 +30,7 @@ export interface Manager {
 
 const dpkg = (root: Root, ...args: string[]) => root.work("dpkg", `--root=${root.directory}`, ...args);
 
-// The root file system is a Debian, so rpm finds nothing there that a package depends on.
-const rpm = (root: Root, ...args: string[]) =>
-  root.work("rpm", "--root", root.directory, "--nodeps", ...args);
+const rpm = (root: Root, ...args: string[]) => root.work("rpm", "--root", root.directory, ...args);
 
 export const MANAGERS: Record<keyof Packages, Manager> = {
   deb: {
@@ -43,7 +41,8 @@ export const MANAGERS: Record<keyof Packages, Manager> = {
       root.run("dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", "rdma-cni"),
   },
   rpm: {
-    install: (root, file) => rpm(root, "--upgrade", "--oldpackage", file),
+    // The root file system is a Debian, so rpm finds nothing there that a package depends on.
+    install: (root, file) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
     remove: (root) => rpm(root, "--erase", "rdma-cni"),
     purge: (root) => root.work("rm", root.path(`${SETTINGS}.rpmsave`)),
     query: (root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
@@ -54,8 +53,9 @@ export const MANAGERS: Record<keyof Packages, Manager> = {
 export interface Node {
   readonly root: Root;
   readonly manager: Manager;
-  /** Two versions of the package, by their numbers. */
-  readonly files: Readonly<Record<string, string>>;
+  /** The package, and one of {@linkcode OTHER_VERSION} with another program. */
+  readonly file: string;
+  readonly otherFile: string;
 }
 
 async function done(work: Promise<Outcome>): Promise<Outcome> {
@@ -84,8 +84,8 @@ async function enabledUnits(root: Root): Promise<string[]> {
 
 /** The life of a package on a node; each step finds what the one before it has left. */
 export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
-  "is installed where there is no CNI directory, and says so": async ({ root, manager, files }) => {
-    const { stderr } = await done(manager.install(root, files[VERSION]!));
+  "is installed where there is no CNI directory, and says so": async ({ root, manager, file }) => {
+    const { stderr } = await done(manager.install(root, file));
     assertStringIncludes(stderr, `CNI_BIN_DIR ${DIRECTORY} does not exist`);
     assertEquals((await root.run("rdma-cni", "--version")).stdout, `rdma-cni ${VERSION}\n`);
   },
@@ -96,6 +96,16 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     await assertAnswers(root);
   },
 
+  "brings units that start its command": async ({ root }) => {
+    const units = root.names("/usr/lib/systemd/system").filter((name) => name.startsWith("rdma-cni-"));
+    assertEquals(UNITS.filter((unit) => !units.includes(unit)), []);
+    const { stderr } = await done(root.run("systemd-analyze", "verify", "--man=no", ...units));
+    assertEquals(stderr, "");
+    const texts = units.map((unit) => root.read(`/usr/lib/systemd/system/${unit}`)).join("");
+    assertEquals(new Set(texts.match(/^ExecStart=\S+/gm)), new Set(["ExecStart=/usr/sbin/rdma-cni"]));
+    assertEquals(texts.includes(DIRECTORY), false);
+  },
+
   "leaves its units off until somebody enables them": async ({ root }) => {
     assertEquals(await enabledUnits(root), []);
     await done(runBlock(root, "package-units"));
@@ -103,7 +113,7 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
   },
 
   "is upgraded while the plugin runs: no call fails, settings and units stay": async (
-    { root, manager, files },
+    { root, manager, file, otherFile },
   ) => {
     root.set("GC_OPTIONS", "--network roce");
     const settings = root.read(SETTINGS);
@@ -113,8 +123,8 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     };
     const upgrade = async () => {
       const programs = new Set<string>();
-      for (const [version, file] of [...Object.entries(files).reverse(), ...Object.entries(files)]) {
-        await done(manager.install(root, file));
+      for (const [version, path] of [[OTHER_VERSION, otherFile], [VERSION, file]] as const) {
+        await done(manager.install(root, path));
         assertEquals((await manager.query(root)).stdout, `installed ${version}`);
         programs.add(Deno.readLinkSync(root.path(`${DIRECTORY}/.rdma-cni/current`)));
       }
@@ -151,10 +161,10 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     assertEquals(root.read(RECORD), RECORD_TEXT);
   },
 
-  "leaves nothing when it is removed": async ({ root, manager, files }) => {
+  "leaves nothing when it is removed": async ({ root, manager, file }) => {
     Deno.removeSync(root.path("/var/lib/cni"), { recursive: true });
     const before = await root.files();
-    await done(manager.install(root, files[VERSION]!));
+    await done(manager.install(root, file));
     await assertAnswers(root);
     await done(runBlock(root, "package-units"));
     root.set("GC_OPTIONS", "--network roce");

@@ -26,6 +26,10 @@ export class Root implements AsyncDisposable {
     return this.directory + path;
   }
 
+  names(path: string): string[] {
+    return [...Deno.readDirSync(this.path(path))].map(({ name }) => name).sort();
+  }
+
   read(path: string): string {
     return Deno.readTextFileSync(this.path(path));
   }
