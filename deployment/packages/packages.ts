@@ -36,8 +36,9 @@ interface PackageOptions {
 
 /** A tree of files that becomes a package. */
 export interface Job extends Omit<PackageOptions, "executable" | "runnable"> {
+  /** Its directory. */
   tree: string;
-  /** For temporary files, on the file system of the tree. */
+  /** For temporary files, beside the tree. */
   directory: string;
 }
 
@@ -51,7 +52,7 @@ export async function buildPackages(
   { executable, runnable, ...options }: PackageOptions,
 ): Promise<{ deb: string; rpm: string }> {
   await Deno.mkdir(options.output, { recursive: true });
-  const directory = await Deno.makeTempDir({ dir: options.output, prefix: ".build-" });
+  const directory = await Deno.makeTempDir(); // rpmbuild takes no path with a space, which the project's may have
   const umask = Deno.umask(0o022);
   try {
     const job = { ...options, directory, tree: `${directory}/tree` };
