@@ -60,6 +60,7 @@ const CHECKED = [
   ...[".service", ".timer"].flatMap((ending) => filesIn("deployment", ending)), // tests/binary/units_test.ts
   "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
   ...filesIn("deployment", ".ts"), // deno check
+  ...filesIn("deployment/packages", ""), // tests/packages
   "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
