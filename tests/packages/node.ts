@@ -87,7 +87,7 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
   "is installed where there is no CNI directory, and says so": async ({ root, manager, file }) => {
     const { stderr } = await done(manager.install(root, file));
     assertStringIncludes(stderr, `CNI_BIN_DIR ${DIRECTORY} does not exist`);
-    assertEquals((await root.run("rdma-cni", "--version")).stdout, `rdma-cni ${VERSION}\n`);
+    assertStringIncludes((await root.run("rdma-cni", "--version")).stdout, `rdma-cni ${VERSION}\n`);
   },
 
   "installs a plugin that answers": async ({ root }) => {
