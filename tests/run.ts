@@ -44,6 +44,7 @@ const TIERS: Tier[] = [
   { ...ALL, name: "binary" },
   { ...ALL, name: "faults" },
   { ...ALL, name: "image", needsExecutable: false },
+  { ...ALL, name: "packages" },
   { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "contract"] },
   { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "short"], isExtra: true },
   { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "short"], isExtra: true },

@@ -26,6 +26,9 @@ const USED: Readonly<Record<string, string>> = {
   "helm-install": "tests/files/chart_test.ts",
   "multus-limits": "tests/files/doctor_multus_test.ts",
   "udev-rule": "tests/vm/cases/vf_mac_host.ts",
+  "package-plugin": "tests/packages/node.ts",
+  "package-units": "tests/packages/node.ts",
+  "package-force": "tests/packages/node.ts",
   validate: "tests/binary/validate_test.ts",
   ...Object.fromEntries(
     [

@@ -1,6 +1,15 @@
 // `install` by the executable itself: what needs its own size, a file system of its own, or its process.
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { assertFailed, byUser, call, HeldCall, type Outcome, PROGRAM, start } from "../support/program.ts";
+import {
+  assertFailed,
+  byUser,
+  call,
+  HeldCall,
+  otherBuild,
+  type Outcome,
+  PROGRAM,
+  start,
+} from "../support/program.ts";
 import { Trace } from "./strace.ts";
 
 /** More than catatonit takes, and far less than the runtime does. */
@@ -111,7 +120,7 @@ for (const [when, what] of ["library", "program", "link", "launcher"].entries())
       await install(directory);
       await Deno.writeTextFile(`${directory}/.rdma-cni/libmnl.so.0`, "older"); // nobody needs it here
       Deno.utimeSync(`${directory}/rdma`, 1, 1); // else two programs of one second leave it as it is
-      const other = await otherVersion(directory);
+      const other = await otherBuild(`${directory}/.other`);
       const strace = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
       const { code } = await start({
         program: other,
@@ -154,7 +163,7 @@ Deno.test("four installers at once do not disturb each other", async () => {
 Deno.test("50 upgrades while runtimes call the plugin: every call succeeds, also one of the version that goes", async () => {
   await withDirectory(async (directory) => {
     await install(directory);
-    const versions = [PROGRAM, await otherVersion(directory)];
+    const versions = [PROGRAM, await otherBuild(`${directory}/.other`)];
     const program = `${directory}/rdma`;
     let [upgrading, calls] = [true, 0];
     const upgrade = async () => {
@@ -354,16 +363,6 @@ function outcomeOf(directory: string, state: string): string {
   const program = Deno.readLinkSync(`${directory}/.rdma-cni/current`);
   const parts = [".rdma-cni/libmnl.so.0", `.rdma-cni/${program}`, ".rdma-cni/current", "rdma"];
   return parts.map((part) => `${directory}/${part}: ${state}\n`).join("");
-}
-
-/** Makes a copy of the program that differs by a byte of the ELF header which nobody reads (EI_PAD). */
-async function otherVersion(directory: string): Promise<string> {
-  const path = `${directory}/.other`;
-  await Deno.copyFile(PROGRAM, path);
-  using file = await Deno.open(path, { write: true });
-  await file.seek(12, Deno.SeekMode.Start);
-  await file.write(Uint8Array.of(1));
-  return path;
 }
 
 function install(directory: string, ...args: string[]): Promise<Outcome> {

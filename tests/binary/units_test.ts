@@ -1,5 +1,5 @@
 // The systemd units of deployment/, by systemd itself.
-import { assert, assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { PROGRAM, start } from "../support/program.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
@@ -34,9 +34,20 @@ for (const unit of UNITS) {
   });
 }
 
-for (const unit of UNITS.filter((unit) => unit.endsWith(".service"))) {
+const SERVICES = UNITS.filter((unit) => unit.endsWith(".service"));
+
+/** The settings that a service has by itself, by their names. */
+function defaultsOf(unit: string): Map<string, string> {
+  return new Map(
+    [...textOf(unit).matchAll(/^Environment="?(\w+)=(.*?)"?$/gm)].map(([, name, value]) => [name!, value!]),
+  );
+}
+
+for (const unit of SERVICES) {
   Deno.test(`${nameOf(unit)} starts commands that exist`, async () => {
-    const lines = [...textOf(unit).matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line!.split(" "));
+    const lines = [...textOf(unit).matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) =>
+      line!.replaceAll(/\$(\w+)/g, (_, name) => defaultsOf(unit).get(name)!).trim().split(" ")
+    );
     assert(lines.length > 0);
     for (const [program, ...words] of lines) {
       assertEquals(program, INSTALLED);
@@ -49,3 +60,11 @@ for (const unit of UNITS.filter((unit) => unit.endsWith(".service"))) {
     }
   });
 }
+
+Deno.test("the packages' settings are those of the services, with the same values", () => {
+  const text = Deno.readTextFileSync(`${PROJECT}deployment/packages/rdma-cni.conf`);
+  const settings = [...text.matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]);
+  const used = SERVICES.flatMap((unit) => [...defaultsOf(unit)]);
+  assertEquals(settings.sort(), [["CNI_BIN_DIR", "/opt/cni/bin"], ...used].sort());
+  for (const unit of SERVICES) assertMatch(textOf(unit), /^EnvironmentFile=-\/etc\/rdma-cni\.conf$/m);
+});

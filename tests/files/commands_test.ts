@@ -63,6 +63,7 @@ const KNOWN = [
   "rdma-cni completion bash",
   "rdma-cni doctor",
   "rdma-cni install --cni-bin-dir /opt/cni/bin",
+  "rdma-cni install --uninstall --cni-bin-dir DIR",
   "rdma-cni install",
   "rdma-cni netns-mode check --expect exclusive",
   "rdma-cni netns-mode set X --persist",

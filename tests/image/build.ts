@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { VERSION } from "../../src/version.ts";
+import { debianTar } from "../rig/debian.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { blockNamed } from "../support/documents.ts";
-import { debianBase } from "./base.ts";
 import type { Engine } from "./engine.ts";
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
@@ -18,13 +18,20 @@ export const BUILD = blockNamed("image");
 /** Their command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
 export const BUILD_BEHIND_MIRROR = blockNamed("image-behind-mirror");
 
+// Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would
+// bring hundreds of others.
+const BASE = { packages: ["ca-certificates", "nodejs"], npmPackage: "npm@10.9.4" };
+
 const BASES = ["mirror.example.com/node:22-trixie-slim", "mirror.example.com/debian:trixie-slim"];
 
 export const ARCHITECTURES = ["amd64", "arm64"];
 
-/** Gives the engine the bases and the settings that the command for companies names. */
+/**
+ * Gives the engine the bases and the settings that the command for companies names. No registry of images is asked here,
+ * so a Debian stands for both.
+ */
 export async function prepareBases(engine: Engine): Promise<void> {
-  const base = await debianBase((line) => console.error(line));
+  const base = await debianTar(BASE, (line) => console.error(`image: ${line}`));
   const id = (await engine.run("podman", ["import", "--quiet", base])).trim();
   for (const name of BASES) await engine.run("podman", ["tag", id, name]);
   await Deno.writeTextFile(`${engine.directory}/.npmrc`, await npmrc());

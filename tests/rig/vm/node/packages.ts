@@ -41,7 +41,10 @@ const PACKAGES = [
   "buildah", // builds the image
   "podman", // these two run it, alone and as the manifest's pod
   "catatonit",
-  "mmdebstrap", // makes the Debian that stands for the image's bases
+  "mmdebstrap", // makes a Debian that stands for the image's bases, and one to install packages in
+  "rpm", // builds and installs packages
+  "lintian", // these two look for mistakes in packages
+  "rpmlint",
 ];
 
 /**

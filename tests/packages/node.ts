@@ -1,0 +1,181 @@
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { blockNamed } from "../support/documents.ts";
+import type { Outcome } from "../support/program.ts";
+import { OTHER_VERSION, type Packages } from "./build.ts";
+import type { Root } from "./root.ts";
+
+const DIRECTORY = "/opt/cni/bin";
+const PLUGIN = `${DIRECTORY}/rdma`;
+const SETTINGS = "/etc/rdma-cni.conf";
+
+/** A record of the Go plugin, which has few keys. */
+const RECORD = "/var/lib/cni/rdma/roce-5d1f0c3b9a7e-net1";
+const RECORD_TEXT = '{"version":"1.0","deviceID":"0000:3b:00.2","sandboxRdmaDevName":"mlx5_3"}';
+
+const UNITS = ["gc.timer", "metrics.timer", "netns-mode.service", "vf-mac.service"].map((name) =>
+  `rdma-cni-${name}`
+);
+
+/** A program that installs packages in a root file system. */
+export interface Manager {
+  /** Installs a package, in the place of any other version. */
+  install(root: Root, file: string): Promise<Outcome>;
+  remove(root: Root): Promise<Outcome>;
+  /** Removes what is left after that. */
+  purge(root: Root): Promise<Outcome>;
+  /** What it says of the package: "installed" and the version. */
+  query(root: Root): Promise<Outcome>;
+}
+
+const dpkg = (root: Root, ...args: string[]) => root.work("dpkg", `--root=${root.directory}`, ...args);
+
+const rpm = (root: Root, ...args: string[]) => root.work("rpm", "--root", root.directory, ...args);
+
+export const MANAGERS: Record<keyof Packages, Manager> = {
+  deb: {
+    install: (root, file) => dpkg(root, "--install", file),
+    remove: (root) => dpkg(root, "--remove", "rdma-cni"),
+    purge: (root) => dpkg(root, "--purge", "rdma-cni"),
+    query: (root) =>
+      root.run("dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", "rdma-cni"),
+  },
+  rpm: {
+    // The root file system is a Debian, so rpm finds nothing there that a package depends on.
+    install: (root, file) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
+    remove: (root) => rpm(root, "--erase", "rdma-cni"),
+    purge: (root) => root.work("rm", root.path(`${SETTINGS}.rpmsave`)),
+    query: (root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
+  },
+};
+
+/** A node that a package is installed on. */
+export interface Node {
+  readonly root: Root;
+  readonly manager: Manager;
+  /** The package, and one of {@linkcode OTHER_VERSION} with another program. */
+  readonly file: string;
+  readonly otherFile: string;
+}
+
+async function done(work: Promise<Outcome>): Promise<Outcome> {
+  const outcome = await work;
+  assertEquals(outcome.code, 0, outcome.stdout + outcome.stderr);
+  return outcome;
+}
+
+/** Runs a command of the documents. */
+function runBlock(root: Root, name: string): Promise<Outcome> {
+  return root.run("sh", "-c", blockNamed(name));
+}
+
+async function assertAnswers(root: Root): Promise<void> {
+  const { code, json, stderr } = await root.call(PLUGIN, "VERSION");
+  assertEquals([code, json?.supportedVersions.at(-1)], [0, "1.1.0"], stderr);
+}
+
+/** Units that systemd starts at boot. */
+async function enabledUnits(root: Root): Promise<string[]> {
+  const { stdout } = await root.run("systemctl", "is-enabled", ...UNITS);
+  const states = stdout.trim().split("\n");
+  assertEquals(states.length, UNITS.length);
+  return UNITS.filter((_, index) => states[index] === "enabled");
+}
+
+/** The life of a package on a node; each step finds what the one before it has left. */
+export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
+  "is installed where there is no CNI directory, and says so": async ({ root, manager, file }) => {
+    const { stderr } = await done(manager.install(root, file));
+    assertStringIncludes(stderr, `CNI_BIN_DIR ${DIRECTORY} does not exist`);
+    assertStringIncludes((await root.run("rdma-cni", "--version")).stdout, `rdma-cni ${VERSION}\n`);
+  },
+
+  "installs a plugin that answers": async ({ root }) => {
+    root.makeDirectory(DIRECTORY);
+    await done(runBlock(root, "package-plugin"));
+    await assertAnswers(root);
+  },
+
+  "brings units that start its command": async ({ root }) => {
+    const units = root.names("/usr/lib/systemd/system").filter((name) => name.startsWith("rdma-cni-"));
+    assertEquals(UNITS.filter((unit) => !units.includes(unit)), []);
+    const { stderr } = await done(root.run("systemd-analyze", "verify", "--man=no", ...units));
+    assertEquals(stderr, "");
+    const texts = units.map((unit) => root.read(`/usr/lib/systemd/system/${unit}`)).join("");
+    assertEquals(new Set(texts.match(/^ExecStart=\S+/gm)), new Set(["ExecStart=/usr/sbin/rdma-cni"]));
+    assertEquals(texts.includes(DIRECTORY), false);
+  },
+
+  "leaves its units off until somebody enables them": async ({ root }) => {
+    assertEquals(await enabledUnits(root), []);
+    await done(runBlock(root, "package-units"));
+    assertEquals(await enabledUnits(root), UNITS);
+  },
+
+  "is upgraded while the plugin runs: no call fails, settings and units stay": async (
+    { root, manager, file, otherFile },
+  ) => {
+    root.set("GC_OPTIONS", "--network roce");
+    const settings = root.read(SETTINGS);
+    let [isUpgrading, calls] = [true, 0];
+    const callAgainAndAgain = async () => {
+      for (; isUpgrading; calls++) await assertAnswers(root);
+    };
+    const upgrade = async () => {
+      const programs = new Set<string>();
+      for (const [version, path] of [[OTHER_VERSION, otherFile], [VERSION, file]] as const) {
+        await done(manager.install(root, path));
+        assertEquals((await manager.query(root)).stdout, `installed ${version}`);
+        programs.add(Deno.readLinkSync(root.path(`${DIRECTORY}/.rdma-cni/current`)));
+      }
+      assertEquals(programs.size, 2);
+    };
+    const work = [upgrade().finally(() => isUpgrading = false), callAgainAndAgain()];
+    // A failed call does not end the upgrade, which the next step must not meet.
+    for (const { reason } of await Promise.allSettled(work) as PromiseRejectedResult[]) {
+      if (reason) throw reason;
+    }
+    assert(calls > 10, `only ${calls} calls were made`);
+    assertEquals(root.read(SETTINGS), settings);
+    assertEquals(await enabledUnits(root), UNITS);
+  },
+
+  "stays while pods need the plugin": async ({ root, manager }) => {
+    root.write(RECORD, RECORD_TEXT);
+    const { code, stderr } = await manager.remove(root);
+    assert(code !== 0);
+    assertMatch(stderr, /has 1 records of pods that need it.*\nDrain the node first/);
+    assertStringIncludes(stderr, `run "${blockNamed("package-force")}" first`);
+    assertMatch((await manager.query(root)).stdout, /^installed /);
+    await assertAnswers(root);
+    assertEquals(await enabledUnits(root), UNITS);
+  },
+
+  "leaves the plugin alone if there is no CNI directory in the settings": async ({ root }) => {
+    root.set("CNI_BIN_DIR", "");
+    await done(runBlock(root, "package-force"));
+    await assertAnswers(root);
+    root.set("CNI_BIN_DIR", DIRECTORY);
+  },
+
+  "is removed by force in spite of a record, which stays": async ({ root, manager }) => {
+    await done(runBlock(root, "package-force"));
+    await done(manager.remove(root));
+    await done(manager.purge(root));
+    assertEquals(root.read(RECORD), RECORD_TEXT);
+  },
+
+  "leaves nothing when it is removed": async ({ root, manager, file }) => {
+    Deno.removeSync(root.path("/var/lib/cni"), { recursive: true });
+    const before = await root.files();
+    await done(manager.install(root, file));
+    await assertAnswers(root);
+    await done(runBlock(root, "package-units"));
+    root.set("GC_OPTIONS", "--network roce");
+    root.makeDirectory("/var/lib/cni/rdma"); // as the first ADD does
+    await done(manager.remove(root));
+    await done(manager.purge(root));
+    const left = (await root.files()).filter((path) => !before.includes(path) || path.includes("rdma-cni"));
+    assertEquals(left, ["/var/lib/cni"]);
+  },
+};

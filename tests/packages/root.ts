@@ -1,0 +1,81 @@
+import { dirname } from "node:path";
+import { debianTar } from "../rig/debian.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { call, type Outcome, start } from "../support/program.ts";
+
+/** What packages depend on, and what they call if it is there. */
+const CONTENT = { packages: ["libmnl0", "libgcc-s1", "systemd"] };
+
+/** Where the package managers keep what they know. */
+const BOOKKEEPING = ["/var/lib/dpkg", "/var/lib/rpm", "/var/log", "/var/cache"];
+
+const ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+
+/** The root file system of a Debian on which nothing is installed yet. */
+export class Root implements AsyncDisposable {
+  private constructor(readonly directory: string) {}
+
+  static async make(): Promise<Root> {
+    const tar = await debianTar(CONTENT, (line) => console.error(`packages: ${line}`));
+    const root = new Root(await Deno.makeTempDir());
+    await run("tar", ["-xf", tar, "-C", root.directory, "--exclude=./dev/*"]);
+    return root;
+  }
+
+  path(path: string): string {
+    return this.directory + path;
+  }
+
+  names(path: string): string[] {
+    return [...Deno.readDirSync(this.path(path))].map(({ name }) => name).sort();
+  }
+
+  read(path: string): string {
+    return Deno.readTextFileSync(this.path(path));
+  }
+
+  write(path: string, text: string): void {
+    this.makeDirectory(dirname(path));
+    Deno.writeTextFileSync(this.path(path), text);
+  }
+
+  makeDirectory(path: string): void {
+    Deno.mkdirSync(this.path(path), { recursive: true });
+  }
+
+  /** Changes a setting of the packages. */
+  set(name: string, value: string): void {
+    const text = this.read("/etc/rdma-cni.conf");
+    this.write("/etc/rdma-cni.conf", text.replace(new RegExp(`^${name}=.*`, "m"), `${name}=${value}`));
+  }
+
+  /** Runs a program of this machine that works on the root file system, which has /proc and /dev meanwhile. */
+  work(program: string, ...args: string[]): Promise<Outcome> {
+    return start({ by: this.#by(), program, args, env: ENVIRONMENT });
+  }
+
+  /** Runs a program of the root file system. */
+  run(program: string, ...args: string[]): Promise<Outcome> {
+    return start({ by: [...this.#by(), "chroot", this.directory], program, args, env: ENVIRONMENT });
+  }
+
+  /** Calls a plugin of the root file system. */
+  call(program: string, command: string): Promise<Outcome> {
+    return call(command, { by: [...this.#by(), "/usr/sbin/chroot", this.directory], program });
+  }
+
+  /** Paths of all that is there. */
+  async files(): Promise<string[]> {
+    const pruned = BOOKKEEPING.flatMap((path) => ["-path", this.path(path), "-prune", "-o"]);
+    return (await run("find", [this.directory, ...pruned, "-printf", "/%P\n"])).split("\n").sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.directory, { recursive: true });
+  }
+
+  #by(): string[] {
+    const script = 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec "$@"';
+    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, this.directory];
+  }
+}
