@@ -1,13 +1,17 @@
-import type { Figure } from "./figures.ts";
+import type { LimitedCalls } from "./cpu_limit.ts";
+import { type Figure, type Measured, nameOf } from "./figures.ts";
 import type { Starts } from "./here.ts";
-import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
-import { median, quantile } from "./statistics.ts";
+import type { ManyCalls } from "./many_pods.ts";
+import type { AtOnce, GrowthStep } from "./node.ts";
+import { median, quantile, sum } from "./statistics.ts";
 
 /** Everything as text for people. */
-export function formatTables(here: Starts[], node: NodeMeasurements | undefined, found: Figure[]): string {
+export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found: Figure[]): string {
   const tables = [
-    startTable(here),
+    ...(here ? [startTable(here)] : []),
     ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce)] : []),
+    ...(manyPods ? [manyPodsTable(manyPods.rows)] : []),
+    ...(cpuLimit ? [cpuLimitTable(cpuLimit)] : []),
     figureTable(found),
   ];
   return tables.join("\n\n");
@@ -41,6 +45,29 @@ function atOnceTable(results: AtOnce[]): string {
       name,
       ...[totalMs, worstMs].map((ms) => whole(median(ms))),
       `${failed}`,
+    ]),
+  ]);
+}
+
+function manyPodsTable(rows: ManyCalls[]): string {
+  return table([
+    ["simulated node, many pods", "all, s", "moves, s", "worst, s", "with lock, ms", "overtaken", "failed"],
+    ...rows.map((row) => [
+      nameOf(row),
+      ...[row.totalMs, sum(row.moveMs), row.worstMs].map((ms) => tenths(ms / 1000)),
+      whole(median(row.lockedMs)),
+      ...[row.overtaken, row.failed].map(whole),
+    ]),
+  ]);
+}
+
+function cpuLimitTable(rows: LimitedCalls[]): string {
+  return table([
+    ["simulated node, CPU limit", "all, s", "worst, s", "failed"],
+    ...rows.map(({ version, millicpu, order, calls, totalMs, worstMs, failed }) => [
+      `${calls} ADDs ${order}, ${millicpu === null ? "no limit" : `${millicpu}m`}, cgroup v${version}`,
+      ...[totalMs, worstMs].map((ms) => tenths(ms / 1000)),
+      whole(failed),
     ]),
   ]);
 }
