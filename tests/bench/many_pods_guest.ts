@@ -26,15 +26,13 @@ async function measureRow(command: ManyCalls["command"], some: Pod[], delayMs: n
   const begin = performance.now();
   const outcomes = await Promise.all(some.map(({ add, del }) => command === "ADD" ? add() : del()));
   const totalMs = performance.now() - begin;
-  return {
-    command,
-    pods: some.length,
-    delayMs,
-    totalMs,
-    worstMs: Math.max(...outcomes.map(({ ms }) => ms)),
-    failed: outcomes.filter(isFailure).length,
-    ...trace.read(),
-  };
+  const failed = outcomes.filter(isFailure).length;
+  const traced = trace.read();
+  if (traced.moveMs.length !== some.length - failed) {
+    throw new Error(`${command}: the trace shows ${traced.moveMs.length} moves of ${some.length} calls`);
+  }
+  const worstMs = Math.max(...outcomes.map(({ ms }) => ms));
+  return { command, pods: some.length, delayMs, totalMs, worstMs, failed, ...traced };
 }
 
 function isFailure({ code, stdout, stderr }: CniOutcome): boolean {
