@@ -24,7 +24,7 @@ export class LockTrace implements Disposable {
     return new LockTrace();
   }
 
-  /** What the calls did that have moved a device. */
+  /** What the calls did that have moved a device, in the order in which they got the lock. */
   read(): { moveMs: number[]; lockedMs: number[]; overtaken: number } {
     const calls = parseTrace(Deno.readTextFileSync(`${TRACING}/trace`));
     return {
@@ -68,7 +68,7 @@ function parseTrace(text: string): Required<Times>[] {
       times.locked = at;
     } else if (/ ret=1$/.test(details!)) times.queued ??= at; // FILE_LOCK_DEFERRED
   }
-  return [...processes.values()].filter(isComplete);
+  return [...processes.values()].filter(isComplete).sort((a, b) => a.locked - b.locked);
 }
 
 function isComplete(times: Times): times is Required<Times> {

@@ -11,9 +11,9 @@ export interface ManyCalls {
   /** Of the call that took longest. */
   worstMs: number;
   failed: number;
-  /** What the kernel took to move a device, of each call. */
+  /** What the kernel took to move a device, of each call, in the order in which they got the lock. */
   moveMs: number[];
-  /** How long each call held the lock. */
+  /** How long each of them held the lock. */
   lockedMs: number[];
   /** How many calls that queued later got the lock earlier, of the call with the most. */
   overtaken: number;

@@ -51,7 +51,7 @@ function atOnceTable(results: AtOnce[]): string {
 
 function manyPodsTable(rows: ManyCalls[]): string {
   return table([
-    ["simulated node, many pods", "all, s", "moves, s", "worst, s", "with lock, ms", "overtaken", "failed"],
+    ["simulated node, many pods", "all, s", "moves, s", "worst, s", "locked, ms", "overtaken", "failed"],
     ...rows.map((row) => [
       nameOf(row),
       ...[row.totalMs, sum(row.moveMs), row.worstMs].map((ms) => tenths(ms / 1000)),
