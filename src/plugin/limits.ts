@@ -116,8 +116,7 @@ function findPodCgroup({ environment }: Call, cgroups: RdmaCgroups): string {
   if (cgroups.hasLimits(cgroup)) return cgroup;
   throw cannotLimit(
     `the rdma controller is not enabled for cgroup ${JSON.stringify(cgroup)}`,
-    `enable it in those above: for cgroup in ${listParents(cgroups.mount, cgroup).join(" ")}; ` +
-      'do echo +rdma >"$cgroup/cgroup.subtree_control"; done',
+    `enable it in those above: ${enableCommand(listParents(cgroups.mount, cgroup))}`,
   );
 }
 
@@ -135,9 +134,14 @@ export function listPodCgroups(uid: string): string[] {
       `invalid K8S_POD_UID ${JSON.stringify(uid)} in CNI_ARGS: must be a UUID`,
     );
   }
+  return listInQosClasses([`pod${uid}`]);
+}
+
+/** The cgroups of the QoS classes, or what is in them, wherever kubelet may have made them. */
+export function listInQosClasses(below: readonly string[] = []): string[] {
   return [[], ["kubelet"]].flatMap((root) =>
     [[], ["burstable"], ["besteffort"]].flatMap((qos) => {
-      const names = [...root, "kubepods", ...qos, `pod${uid}`];
+      const names = [...root, "kubepods", ...qos, ...below];
       return [toSlice(names), `/${names.join("/")}`];
     })
   );
@@ -155,9 +159,14 @@ export function podCgroupOf(cgroup: string): string {
 }
 
 /** The directories above a cgroup's, the mount first. */
-function listParents(mount: string, cgroup: string): string[] {
+export function listParents(mount: string, cgroup: string): string[] {
   const names = cgroup.split("/").slice(0, -1);
   return names.map((_, at) => mount + names.slice(0, at + 1).join("/"));
+}
+
+/** The command that enables the controller for what is below directories of version 2, given from the top. */
+export function enableCommand(directories: readonly string[]): string {
+  return `for cgroup in ${directories.join(" ")}; do echo +rdma >"$cgroup/cgroup.subtree_control"; done`;
 }
 
 function cannotLimit(reason: string, advice: string): CniError {

@@ -1,6 +1,7 @@
 import type { Starts } from "./here.ts";
+import type { ManyCalls, ManyPods } from "./many_pods.ts";
 import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
-import { median, medianRatio } from "./statistics.ts";
+import { median, medianRatio, sum } from "./statistics.ts";
 
 /** A ratio or size, and how large it may be at most; without limit it is only told. */
 export interface Figure {
@@ -15,26 +16,41 @@ export interface Size {
   stub: number;
 }
 
+/** What was measured, part by part. */
+export interface Measured {
+  size: Size;
+  here?: Starts[];
+  node?: NodeMeasurements;
+  manyPods?: ManyPods;
+}
+
 const WAYS = ["deviceID", "deviceID, rebound VF", "parent", "MAC"];
 
 /** What the plugin is to reach, all of it relative to something measured in the same run. */
-export function figures(size: Size, here: Starts[], node?: NodeMeasurements): Figure[] {
-  const [empty, version] = ["empty program", "VERSION"].map((wanted) =>
-    here.find(({ name }) => name === wanted)
-  );
+export function figures({ size, here, node, manyPods }: Measured): Figure[] {
   return [
     {
       what: "executable beyond the runtime stub, KB",
       found: (size.executable - size.stub) / 1024,
       limit: 600,
     },
+    ...(here ? startFigures(here) : []),
+    ...(node ? nodeFigures(node) : []),
+    ...(manyPods ? manyPodsFigures(manyPods) : []),
+  ];
+}
+
+function startFigures(here: Starts[]): Figure[] {
+  const [empty, version] = ["empty program", "VERSION"].map((wanted) =>
+    here.find(({ name }) => name === wanted)
+  );
+  return [
     { what: "VERSION / empty program", found: medianRatio(version?.ms, empty?.ms), limit: 1.05 },
     {
       what: "VERSION's peak memory / empty program's",
       found: median(version?.peakKb) / median(empty?.peakKb),
       limit: 1.05,
     },
-    ...(node ? nodeFigures(node) : []),
   ];
 }
 
@@ -99,4 +115,50 @@ function atOnceFigures([empty, ...calls]: AtOnce[]): Figure[] {
 /** How many times as long as an empty program a call takes, without `lessMs` of it. */
 function inEmptyPrograms({ ms, emptyMs }: GrowthStep, name: string, lessMs = 0): number {
   return medianRatio(ms[name]?.map((taken) => taken - lessMs), emptyMs[name]);
+}
+
+/** Starting all programs can take the emulated processor longer than the moves take. Then no limit is to be reached. */
+function manyPodsFigures({ rows, alone }: ManyPods): Figure[] {
+  const startMs = (of: ManyCalls) =>
+    rows.find(({ command, pods, delayMs }) => command === of.command && pods === of.pods && delayMs === 0)
+      ?.totalMs ?? NaN;
+  return [
+    ...["ADD", "DEL"].map((command) => {
+      const calls = alone.filter((call) => call.command === command);
+      return {
+        what: `with the lock but not in the move / ${command}`,
+        found: medianRatio(
+          calls.map(({ lockedMs: [locked = NaN], moveMs: [move = NaN] }) => locked - move),
+          calls.map(({ totalMs }) => totalMs),
+        ),
+      };
+    }),
+    ...rows.filter(({ delayMs }) => delayMs > 0).flatMap((row) => [
+      {
+        what: `${nameOf(row)}: all / sum of moves`,
+        found: row.totalMs / sum(row.moveMs),
+        ...(sum(row.moveMs) > startMs(row) ? { limit: 1.15 } : {}),
+      },
+      {
+        what: `${nameOf(row)}: lock / moves, later half`,
+        found: sum(laterHalf(row.lockedMs)) / sum(laterHalf(row.moveMs)),
+      },
+    ]),
+    { what: "many pods: calls that failed", found: sum(rows.map(({ failed }) => failed)), limit: 0 },
+    {
+      what: "many pods: later calls that overtook one",
+      found: Math.max(...rows.map(({ overtaken }) => overtaken)),
+      limit: 1,
+    },
+  ];
+}
+
+/** The calls that get the lock when most programs have started. */
+function laterHalf(samples: readonly number[]): readonly number[] {
+  return samples.slice(samples.length / 2);
+}
+
+/** `64 ADDs, moves of 0.5 s`. */
+export function nameOf({ command, pods, delayMs }: ManyCalls): string {
+  return `${pods} ${command}s, moves of ${delayMs / 1000} s`;
 }

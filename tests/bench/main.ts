@@ -4,24 +4,32 @@ import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import { compile } from "../../deployment/build/compile.ts";
 import { appendedSize } from "../../deployment/build/runtime_stub.ts";
-import { figures } from "./figures.ts";
+import { figures, type Measured } from "./figures.ts";
 import { growthSvg } from "./growth_svg.ts";
 import { measureHere } from "./here.ts";
-import { measureOnNode } from "./node.ts";
+import { measureManyPods } from "./many_pods.ts";
+import { manyPodsSvg } from "./many_pods_svg.ts";
+import { measureGrowth } from "./node.ts";
 import { formatTables } from "./table.ts";
 
-const USAGE = `Usage: deno task bench [--runs N] [--peer FILE] [--svg FILE] [--no-node] [--json]
+const PARTS = ["here", "growth", "many-pods"] as const;
+
+const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--peer FILE] [--svg DIR] [--json]
 
 Measures what a call of the plugin costs on top of its runtime's own floor, an empty program as "deno compile" makes it,
-with V8 as the runtime sets it: on this machine, and on the simulated node with few and with many RDMA devices and
-network links. The node's processor is emulated and slow, and machines differ: only ratios within one run mean
-something.
+with V8 as the runtime sets it. The processor of the simulated node is emulated and slow, and machines differ: only
+ratios within one run mean something.
+
+Parts:
+  here         VERSION and STATUS on this machine
+  growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links
+  many-pods    64 and 128 pods at once on the simulated node, with moves that take up to one second
 
 Options:
+  --only PARTS the parts to run, with commas between them (default: all)
   --runs N     timed runs of each candidate on the node, at least 30 (default: 30); four times as many here
   --peer FILE  another CNI plugin of the same configuration, to compare ADD and DEL with
-  --svg FILE   where the growth over the number of devices is drawn (default: dist/growth.svg)
-  --no-node    leave the simulated node out
+  --svg DIR    where growth.svg and many_pods.svg are drawn (default: dist)
   --json       print all samples as JSON
   --help       this text
 `;
@@ -35,7 +43,7 @@ function readOptions(args: string[]) {
       runs: { type: "string" },
       peer: { type: "string" },
       svg: { type: "string" },
-      "no-node": { type: "boolean" },
+      only: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -48,11 +56,16 @@ function readOptions(args: string[]) {
   if (peer !== undefined && !Deno.statSync(peer).isFile) {
     throw new Error(`Cannot compare with --peer "${values.peer}": it is no file`);
   }
+  const parts = values.only?.split(",") ?? PARTS;
+  const unknown = parts.find((part) => !PARTS.some((known) => known === part));
+  if (unknown !== undefined) {
+    throw new Error(`Cannot measure part "${unknown}", wanted one of ${PARTS.join(", ")}`);
+  }
   return {
     runs,
     peer,
     svg: values.svg,
-    withNode: !values["no-node"],
+    parts: new Set(parts),
     json: values.json ?? false,
     help: values.help ?? false,
   };
@@ -74,24 +87,31 @@ async function bench(options: Options): Promise<void> {
 async function compare(
   plugin: string,
   empty: string,
-  { runs, peer, svg, withNode, json }: Options,
+  { runs, peer, svg = dirname(plugin), parts, json }: Options,
 ): Promise<void> {
   const bytes = await Deno.readFile(plugin);
-  const size = { executable: bytes.length, stub: bytes.length - appendedSize(bytes) };
+  const measured: Measured = {
+    size: { executable: bytes.length, stub: bytes.length - appendedSize(bytes) },
+  };
   // A start takes a tenth of what it takes on the node, and is disturbed as much.
-  const here = await measureHere(plugin, empty, 4 * runs);
-  const node = withNode
-    ? await measureOnNode({ plugin, empty, runs, ...(peer === undefined ? {} : { peer }) })
-    : undefined;
-  if (node) {
-    const drawing = svg ?? `${dirname(plugin)}/growth.svg`;
-    await Deno.writeTextFile(drawing, growthSvg(node.growth));
-    console.error(`drawn "${drawing}"`);
+  if (parts.has("here")) measured.here = await measureHere(plugin, empty, 4 * runs);
+  if (parts.has("growth")) {
+    measured.node = await measureGrowth({ plugin, empty, runs, ...(peer === undefined ? {} : { peer }) });
+    await draw(`${svg}/growth.svg`, growthSvg(measured.node.growth));
   }
-  const found = figures(size, here, node);
+  if (parts.has("many-pods")) {
+    measured.manyPods = await measureManyPods(plugin);
+    await draw(`${svg}/many_pods.svg`, manyPodsSvg(measured.manyPods.rows));
+  }
+  const found = figures(measured);
   console.log(
-    json ? JSON.stringify({ size, here, node, figures: found }, null, 2) : formatTables(here, node, found),
+    json ? JSON.stringify({ ...measured, figures: found }, null, 2) : formatTables(measured, found),
   );
+}
+
+async function draw(file: string, svg: string): Promise<void> {
+  await Deno.writeTextFile(file, svg);
+  console.error(`drawn "${file}"`);
 }
 
 /** The command line; returns the exit code. */

@@ -1,8 +1,4 @@
-import { bootNode, tail } from "../rig/vm/node/boot.ts";
-import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
-import { prepareNode } from "../rig/vm/node/prepare.ts";
-
-const TIMEOUT_MS = 90 * 60_000;
+import { measureOnNode } from "./boot.ts";
 
 /** What the program on the simulated node measured, by name. */
 export interface NodeMeasurements {
@@ -38,41 +34,17 @@ export interface AtOnce {
   failed: number;
 }
 
-/** A line that the program on the node prints. */
-export type NodeLine = { progress: string } | { measured: NodeMeasurements };
-
-/**
- * Measures on the simulated node, whose processor is emulated: only ratios mean something.
- *
- * @param peer another CNI plugin to compare with
- */
-export async function measureOnNode(
+/** Compares calls, one after the other, on a node with few and with many RDMA devices, and 32 at once. */
+export async function measureGrowth(
   { plugin, empty, runs, peer }: { plugin: string; empty: string; runs: number; peer?: string },
 ): Promise<NodeMeasurements> {
-  const node = await prepareNode((line) => console.error(line));
-  const program = await buildGuestProgram(node, [new URL("node_guest.ts", import.meta.url)]);
-  // The guest sees the project, but not every other place.
-  const bring = async (file: string, name: string) => {
-    await Deno.copyFile(file, `${node.directory}/${name}`);
-    return `${node.directory}/${name}`;
-  };
-  const others = [await bring(empty, "empty-program"), String(runs)];
-  if (peer !== undefined) others.push(await bring(peer, "peer"));
-  let measured: NodeMeasurements | undefined;
-  const status = await bootNode(node, {
-    command: [program, node.directory, plugin, ...others],
+  return await measureOnNode({
+    module: "node_guest.ts",
+    plugin,
+    args: [String(runs)],
+    files: { "empty-program": empty, ...(peer === undefined ? {} : { peer }) },
     // PF and VFs alone: 8 devices at first
-    kernelArguments: ["rdma_sim.sf_count=0"],
-    timeoutMs: TIMEOUT_MS,
-    onLine: (line) => {
-      const message: NodeLine = JSON.parse(line);
-      if ("measured" in message) measured = message.measured;
-      else console.error(`node: ${message.progress}`);
-    },
+    scalableFunctions: 0,
+    timeoutMs: 90 * 60_000,
   });
-  if (status !== 0 || measured === undefined) {
-    const log = await tail(`${node.directory}/console.log`);
-    throw new Error(`Cannot measure on the simulated node: its program ended with status ${status}\n${log}`);
-  }
-  return measured;
 }

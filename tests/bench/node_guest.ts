@@ -1,5 +1,5 @@
-// Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, empty program, number of runs
-// and, to compare with, another plugin. Prints what it does and, at the end, what it measured: see NodeLine.
+// Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, number of runs, empty program
+// and, to compare with, another plugin.
 import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
 import { growNode } from "../rig/vm/guest/grow.ts";
 import {
@@ -20,9 +20,10 @@ import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
 import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../rig/vm/guest/programs.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
 import { copyAnew, RUNS_A_COPY } from "./copies.ts";
-import type { AtOnce, GrowthStep, NodeLine, NodeMeasurements } from "./node.ts";
+import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
+import { printMeasured, say } from "./say.ts";
 
-const [, , EMPTY = "", RUNS = "", PEER] = Deno.args;
+const [, , RUNS = "", EMPTY = "", PEER] = Deno.args;
 const runs = Number(RUNS);
 const [FEW, MANY] = [8, 1024];
 /** The few are measured before and after the many, so that a machine that gets slower or faster does not count. */
@@ -206,14 +207,6 @@ async function measureAtOnce(): Promise<AtOnce[]> {
   return results;
 }
 
-function say(progress: string): void {
-  print({ progress });
-}
-
-function print(line: NodeLine): void {
-  console.log(JSON.stringify(line));
-}
-
 const calls = await candidates();
 const growth = await measureGrowth(calls);
 const all = Object.assign({ [EMPTY_PROGRAM]: emptyProgram }, ...calls);
@@ -223,4 +216,4 @@ const measured: NodeMeasurements = {
   ...await measureMemory(all),
   atOnce: await measureAtOnce(),
 };
-print({ measured });
+printMeasured(measured);

@@ -17,3 +17,7 @@ export function median(samples: readonly number[] | undefined): number {
 export function medianRatio(samples: readonly number[] = [], others: readonly number[] = []): number {
   return median(samples.map((sample, i) => sample / (others[i] ?? NaN)));
 }
+
+export function sum(samples: readonly number[]): number {
+  return samples.reduce((total, sample) => total + sample, 0);
+}

@@ -1,13 +1,15 @@
-import type { Figure } from "./figures.ts";
+import { type Figure, type Measured, nameOf } from "./figures.ts";
 import type { Starts } from "./here.ts";
-import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
-import { median, quantile } from "./statistics.ts";
+import type { ManyCalls } from "./many_pods.ts";
+import type { AtOnce, GrowthStep } from "./node.ts";
+import { median, quantile, sum } from "./statistics.ts";
 
 /** Everything as text for people. */
-export function formatTables(here: Starts[], node: NodeMeasurements | undefined, found: Figure[]): string {
+export function formatTables({ here, node, manyPods }: Measured, found: Figure[]): string {
   const tables = [
-    startTable(here),
+    ...(here ? [startTable(here)] : []),
     ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce)] : []),
+    ...(manyPods ? [manyPodsTable(manyPods.rows)] : []),
     figureTable(found),
   ];
   return tables.join("\n\n");
@@ -41,6 +43,18 @@ function atOnceTable(results: AtOnce[]): string {
       name,
       ...[totalMs, worstMs].map((ms) => whole(median(ms))),
       `${failed}`,
+    ]),
+  ]);
+}
+
+function manyPodsTable(rows: ManyCalls[]): string {
+  return table([
+    ["simulated node, many pods", "all, s", "moves, s", "worst, s", "locked, ms", "overtaken", "failed"],
+    ...rows.map((row) => [
+      nameOf(row),
+      ...[row.totalMs, sum(row.moveMs), row.worstMs].map((ms) => tenths(ms / 1000)),
+      whole(median(row.lockedMs)),
+      ...[row.overtaken, row.failed].map(whole),
     ]),
   ]);
 }

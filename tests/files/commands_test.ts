@@ -51,6 +51,7 @@ const KNOWN = [
   "modprobe ib_core",
   "modprobe rdma_cm",
   "modprobe rdma_rxe",
+  "mount -t cgroup -o rdma cgroup /sys/fs/cgroup/rdma; systemctl restart kubelet",
   "mount -t configfs configfs /sys/kernel/config",
   "nsenter -t X -m umount X",
   "rdma-cni gc",

@@ -43,6 +43,92 @@ Deno.test("networks: good files are one line, each fault of the others one", () 
   });
 });
 
+const LIMITED = GOOD.replace('{"type":"rdma"}', '{"type":"rdma","rdmaLimits":{"hcaHandle":16}}');
+const POD = "/kubepods.slice/kubepods-pod8c7e2f3a_15b4_4d0c_9a6e_0123456789ab.slice";
+const MOUNT = "/sys/fs/cgroup";
+const VERSION_2 = `34 31 0:31 / ${MOUNT} rw - cgroup2 cgroup2 rw\n`;
+const VERSION_1 = `33 31 0:30 / ${MOUNT}/rdma rw - cgroup cgroup rw,rdma\n`;
+const ENABLE = (cgroups: string) =>
+  `for cgroup in ${cgroups}; do echo +rdma >"$cgroup/cgroup.subtree_control"; done`;
+
+for (
+  const { what, files, mountinfo = VERSION_2, text, fix } of [
+    {
+      what: "a controller that the kernel lacks",
+      files: { "/proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t9\t1\n" },
+      text: "the kernel has no rdma cgroup controller",
+      fix: 'boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
+    },
+    {
+      what: "a controller that is switched off",
+      files: { "/proc/cgroups": "cpu\t0\t9\t1\nrdma\t0\t1\t0\n" },
+      text: "the rdma cgroup controller is switched off",
+      fix: 'remove "cgroup_disable=rdma" from the kernel command line, reboot',
+    },
+    {
+      what: "a controller that is not mounted",
+      files: { "/proc/cgroups": "cpu\t0\t9\t1\nrdma\t5\t1\t1\n" },
+      text: "no cgroup hierarchy with the rdma controller is mounted",
+      fix:
+        `mkdir -p ${MOUNT}/rdma && mount -t cgroup -o rdma cgroup ${MOUNT}/rdma; systemctl restart kubelet`,
+    },
+    {
+      what: "a controller that no cgroup enables",
+      files: {
+        [`${MOUNT}/cgroup.controllers`]: "cpu rdma\n",
+        [`${MOUNT}/cgroup.subtree_control`]: "cpu\n",
+        [`${MOUNT}/kubepods.slice/cgroup.subtree_control`]: "\n",
+        [`${MOUNT}${POD}/cgroup.procs`]: "",
+      },
+      text: `the rdma cgroup controller is not enabled for pods by ${MOUNT}, ${MOUNT}/kubepods.slice`,
+      fix: ENABLE(`${MOUNT} ${MOUNT}/kubepods.slice`),
+    },
+    {
+      what: "a controller that the cgroup above the pods does not enable",
+      files: {
+        [`${MOUNT}/cgroup.controllers`]: "cpu rdma\n",
+        [`${MOUNT}/cgroup.subtree_control`]: "cpu rdma\n",
+        [`${MOUNT}/kubepods.slice/cgroup.subtree_control`]: "cpu\n",
+        [`${MOUNT}${POD}/cgroup.procs`]: "",
+      },
+      text: `the rdma cgroup controller is not enabled for pods by ${MOUNT}/kubepods.slice`,
+      fix: ENABLE(`${MOUNT}/kubepods.slice`),
+    },
+    {
+      what: "a controller that all cgroups above pods enable",
+      files: {
+        [`${MOUNT}/cgroup.controllers`]: "cpu rdma\n",
+        [`${MOUNT}/cgroup.subtree_control`]: "cpu rdma\n",
+        [`${MOUNT}/kubepods.slice/cgroup.subtree_control`]: "cpu rdma\n",
+        [`${MOUNT}/kubepods.slice/kubepods-burstable.slice/cgroup.subtree_control`]: "\n",
+        [`${MOUNT}${POD}/cgroup.procs`]: "",
+      },
+    },
+    {
+      what: "a hierarchy of version 1 with the controller",
+      mountinfo: VERSION_2 + VERSION_1,
+      files: { [`${MOUNT}/rdma${POD}/rdma.max`]: "" },
+    },
+  ]
+) {
+  Deno.test(`networks: with limits, ${what} is ${text === undefined ? "no" : "a"} problem`, () => {
+    const all = { ...files, "/proc/self/mountinfo": mountinfo, [`${NET_D}/1.conflist`]: LIMITED };
+    return withNode(all, async (node) => {
+      node.write(`${NET_D}/2.conflist`, GOOD);
+      const found = await examineNetworks(node.root);
+      const [{ fix: command } = { fix: undefined }] = found.filter(({ level }) => level === "problem");
+      assertEquals(command, fix);
+      assertEquals(
+        found.map(({ text }) => text),
+        text === undefined ? [`in ${NET_D}: 1.conflist, 2.conflist`] : [
+          `in ${NET_D}: 2.conflist`,
+          `${NET_D}/1.conflist has "rdmaLimits", so ADD fails: ${text}`,
+        ],
+      );
+    });
+  });
+}
+
 const EIO = 5;
 const PLUGIN = "/opt/cni/bin/rdma";
 /** A program takes milliseconds to start, if it can. */

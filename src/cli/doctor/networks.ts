@@ -2,6 +2,7 @@
 import { exists, list } from "../../kernel/sysfs.ts";
 import { formatPlace, judgeText } from "../validate/validate.ts";
 import { type Finding, ok, problem } from "./finding.ts";
+import { findLimitsObstacle } from "./limits.ts";
 import { findRuntime } from "./runtime.ts";
 
 /** Where runtimes look whose configuration does not say otherwise, and OpenShift's. */
@@ -41,11 +42,19 @@ async function examineDirectory(root: string, directory: string): Promise<Findin
 
 /** The findings on a file; none if it is good, undefined if it does not use the plugin. */
 async function examineFile(root: string, file: string): Promise<Finding[] | undefined> {
+  let text: string;
   try {
-    return await judgeNetworkFile(file, Deno.readTextFileSync(`${root}${file}`));
+    text = Deno.readTextFileSync(`${root}${file}`);
   } catch (error) {
     return [problem("networks", `${file} cannot be read: ${(error as Error).message}`, `ls -l ${file}`)];
   }
+  const findings = await judgeNetworkFile(file, text);
+  const obstacle = findings && /"rdmaLimits"\s*:\s*\{/.test(text) ? findLimitsObstacle(root) : undefined;
+  if (!obstacle) return findings;
+  return [
+    ...findings!,
+    problem("networks", `${file} has "rdmaLimits", so ADD fails: ${obstacle.text}`, obstacle.fix),
+  ];
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   prevResult,
   readRecord,
 } from "../../rig/vm/guest/attachment.ts";
+import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   deleteNetns,
@@ -146,6 +147,14 @@ vmCase(
   },
 );
 
+/** What the doctor says about the node's network configurations. */
+async function networkFixes(): Promise<string[]> {
+  const { findings } = JSON.parse((await rdmaCni("doctor --json")).stdout);
+  return findings.flatMap(({ group, fix }: { group: string; fix?: string }) =>
+    group === "networks" && fix !== undefined ? [fix] : []
+  );
+}
+
 vmCase("limits: a controller that is not enabled is code 103, and its commands enable it", async () => {
   const { deviceId, rdmaDevice } = vf(0);
   await addNetns("pod");
@@ -154,7 +163,13 @@ vmCase("limits: a controller that is not enabled is code 103, and its commands e
   const refused = await one.add();
   assertError(refused, 103, /rdma controller is not enabled/);
   assertNothingLeft();
-  await shOk(/in those above: (.* done);/.exec(`${refused.json!["details"]}`)![1]!);
+  const [, commands] = /in those above: (.* done);/.exec(`${refused.json!["details"]}`)!;
+  const plugins = [{ type: "sriov" }, { type: "rdma", rdmaLimits: { hcaHandle: 1 } }];
+  const network = JSON.stringify({ cniVersion: "1.0.0", name: "net", plugins });
+  await Deno.writeTextFile("/etc/cni/net.d/10-net.conflist", network);
+  assert.deepEqual(await networkFixes(), [commands]);
+  await shOk(commands!);
+  assert.deepEqual(await networkFixes(), []);
   assertResult(await one.add());
   assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   assertQuiet(await one.del());

@@ -1,0 +1,39 @@
+import { measureOnNode } from "./boot.ts";
+
+/** The same call of many pods, all started at the same time. */
+export interface ManyCalls {
+  command: "ADD" | "DEL";
+  pods: number;
+  /** What the test module adds to each of the kernel's moves. */
+  delayMs: number;
+  /** From the first start to the last end. */
+  totalMs: number;
+  /** Of the call that took longest. */
+  worstMs: number;
+  failed: number;
+  /** What the kernel took to move a device, of each call, in the order in which they got the lock. */
+  moveMs: number[];
+  /** How long each of them held the lock. */
+  lockedMs: number[];
+  /** How many calls that queued later got the lock earlier, of the call with the most. */
+  overtaken: number;
+}
+
+/** What the program on the simulated node measured. */
+export interface ManyPods {
+  rows: ManyCalls[];
+  /** Calls of a single pod while nothing else happens, without a delay. */
+  alone: ManyCalls[];
+}
+
+/** Starts the calls of many pods at once on the simulated node, where a move takes from nothing to one second. */
+export async function measureManyPods(plugin: string): Promise<ManyPods> {
+  return await measureOnNode({
+    module: "many_pods_guest.ts",
+    plugin,
+    scalableFunctions: 128,
+    // 128 calls of 20 MiB, and as much as for the other measurements
+    memoryMiB: 5120,
+    timeoutMs: 40 * 60_000,
+  });
+}
