@@ -25,7 +25,6 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAt } from "../../rig/vm/guest/injection.ts";
 import { holdLock, lineUp } from "../../rig/vm/guest/lock.ts";
 
 const FILE = "net-container1-net1";
@@ -165,9 +164,10 @@ vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans
 vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = vf(0);
-  const add = (wrapper: string[]) =>
-    attachment(deviceId, { wrapper: ["sh", "-c", `exec ${wrapper.join(" ")} "$0" >/run/result`] }).add();
-  const added = await killAt(add, { name: "write", ordinal: 1 }, ["/run/result"]);
+  const killed = "strace -f -o /dev/null -P /run/result -e inject=write:signal=KILL";
+  const added = await attachment(deviceId, {
+    wrapper: ["sh", "-c", `exec ${killed} "$0" >/run/result`],
+  }).add();
   assert.equal(added.code, 137);
   await assertInPod([rdmaDevice]);
   await assertCleanedUp(deviceId, rdmaDevice);

@@ -108,9 +108,7 @@ delegateCase("a move that fails leaves the interface on the host too", async (ru
 
 delegateCase("a device that cannot be restored keeps its interface in the pod", async (run, of, config) => {
   assertResult(await run("add"));
-  const refused = "strace -f --seccomp-bpf -o /dev/null -e trace=setns -e inject=setns:error=EPERM".split(
-    " ",
-  );
+  const refused = ["strace", "-f", "-o", "/dev/null", "--trace=setns", "--inject=setns:error=EPERM"];
   assertError(await plugin({ command: "DEL", netns: "pod", config, wrapper: refused }), 120, /EPERM/);
   await assertInPod([of.rdmaDevice]);
   assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);

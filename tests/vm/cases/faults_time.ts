@@ -36,7 +36,7 @@ for (const command of ["ADD", "DEL"] as const) {
       "locked",
     );
     Deno.writeTextFileSync(TRACE, "");
-    const wrapper = ["strace", "-f", "--seccomp-bpf", "-o", TRACE, "-e", "trace=flock"];
+    const wrapper = ["strace", "-f", "-o", TRACE, "-e", "trace=flock"];
     const call = await startPlugin({
       command,
       netns: "pod",

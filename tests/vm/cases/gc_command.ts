@@ -21,7 +21,6 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAt } from "../../rig/vm/guest/injection.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 
 /** Adds a virtual function to a pod, as a network's, under a name of its own there. */
@@ -86,8 +85,8 @@ vmCase(
       for (let ordinal = 1;; ordinal++) {
         await addTo("gone", gone.deviceId);
         await deleteNetns("gone");
-        const run = (wrapper: string[]) => sh([...wrapper, INSTALLED_PLUGIN, "gc"].join(" "));
-        const { code, stderr } = await killAt(run, { name, ordinal });
+        const kill = `-e trace=${name} -e inject=${name}:signal=SIGKILL:when=${ordinal}`;
+        const { code, stderr } = await sh(`exec strace -f -o /dev/null ${kill} ${INSTALLED_PLUGIN} gc`);
         if (code !== 0) assert.equal(code, 137, stderr);
         const again = await rdmaCni("gc");
         const what = `${name} ${ordinal}: ${again.stderr}`;

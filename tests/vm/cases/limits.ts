@@ -28,7 +28,6 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAt } from "../../rig/vm/guest/injection.ts";
 import {
   CGROUP_V2,
   CGROUPFS_CGROUP,
@@ -196,12 +195,18 @@ vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes a
   await addNetns("pod");
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const ends: number[] = [];
-  for (const name of ["write", "close"]) {
-    const { code, stderr } = await killAt(
-      (wrapper) => limited(deviceId, { hcaHandle: 1 }).add({ wrapper }),
-      { name, ordinal: 1 },
-      [`${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`],
-    );
+  for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
+    const wrapper = [
+      "strace",
+      "-f",
+      "-o",
+      "/dev/null",
+      "-P",
+      `${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`,
+      "-e",
+      `inject=${event}`,
+    ];
+    const { code, stderr } = await limited(deviceId, { hcaHandle: 1 }).add({ wrapper });
     assert.equal(code, 137, stderr);
     ends.push(cgroup.limits().length);
     assertQuiet(await limited(deviceId, { hcaHandle: 1 }).del());
@@ -252,9 +257,7 @@ vmCase("limits: who asks for none pays no system call for them", async () => {
   await addNetns("pod");
   await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const traced = async (rdmaLimits?: unknown) => {
-    const one = limited(deviceId, rdmaLimits, {
-      wrapper: "strace -f --seccomp-bpf -o /run/trace -e trace=%file".split(" "),
-    });
+    const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
     const found: string[] = [];
     for (const call of ["add", "del"] as const) {
       assert.equal((await one[call]()).code, 0);

@@ -26,7 +26,6 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAt } from "../../rig/vm/guest/injection.ts";
 
 const CONFIGFS = "/sys/kernel/config";
 const FILE = "net-container1-net1";
@@ -259,20 +258,23 @@ vmCase("qos: without configfs it is told what is missing, and nothing is changed
 vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", async () => {
   const { deviceId, rdmaDevice } = await preparedVf();
   await addNetns("pod");
-  const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)];
+  const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)].map((path) =>
+    `-P ${path}`
+  );
   const killed: Record<string, number> = {};
   let leftGroups = 0;
   const calls = ["openat", "write", "mkdir", "rmdir"];
-  for (const name of calls) {
-    for (let ordinal = 1;; ordinal++) {
-      const add = (wrapper: string[]) => withQos(deviceId).add({ wrapper });
-      const { code, stderr } = await killAt(add, { name, ordinal }, paths);
+  for (const call of calls) {
+    for (let time = 1;; time++) {
+      const kill = `-e inject=${call}:signal=KILL:when=${time}`;
+      const wrapper = `strace -f -o /dev/null ${paths.join(" ")} ${kill}`.split(" ");
+      const { code, stderr } = await withQos(deviceId).add({ wrapper });
       leftGroups += groups().length;
       assertQuiet(await withQos(deviceId).del());
       await assertRestored(rdmaDevice);
       if (code === 0) break;
       assert.equal(code, 137, stderr);
-      killed[name] = ordinal;
+      killed[call] = time;
     }
   }
   assert.deepEqual(Object.keys(killed), calls, "each kind of step was hit");
@@ -284,9 +286,7 @@ vmCase(
   async () => {
     const { deviceId } = await preparedVf();
     await addNetns("pod");
-    const one = attachment(deviceId, {
-      wrapper: "strace -f --seccomp-bpf -o /run/trace -e trace=%file".split(" "),
-    });
+    const one = attachment(deviceId, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
     for (const call of ["add", "del"] as const) {
       assert.equal((await one[call]()).code, 0);
       assert.equal((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");

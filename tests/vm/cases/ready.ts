@@ -13,7 +13,6 @@ import {
   addNetns,
   type CompleteFunction,
   netdevToNetns,
-  rdmaNames,
   setSimParameter,
   sh,
   shOk,
@@ -40,10 +39,6 @@ async function podWithAddress(): Promise<CompleteFunction> {
   const gids = `/sys/class/infiniband/${one.rdmaDevice}/ports/1/gids`;
   await until("the GID table has the address", async () => (await sh(`grep -x ${GID} ${gids}/*`)).code === 0);
   return one;
-}
-
-async function untilInPod({ rdmaDevice }: CompleteFunction): Promise<void> {
-  await until("the device is in the pod", async () => (await rdmaNames("pod")).includes(rdmaDevice));
 }
 
 function withKeys({ deviceId }: CompleteFunction, keys: object = {}) {
@@ -122,7 +117,8 @@ vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than
   assertNothingLeft();
   const patient = withKeys(one, { ...REQUIRED, readyTimeoutMs: 60_000 });
   const adding = patient.add();
-  await untilInPod(one); // and the lock is free meanwhile
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await assertInPod([one.rdmaDevice]); // and the lock is free meanwhile
   assertResult(await attachment(vf(1).deviceId, { containerId: "container2" }).add());
   setSimParameter("port_state", 4);
   assertResult(await adding);
@@ -135,7 +131,7 @@ vmCase(
     const one = await podWithAddress();
     setSimParameter("port_state", 1);
     const adding = withKeys(one, { ...REQUIRED, readyTimeoutMs: 8000 }).add();
-    await untilInPod(one);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
     assertQuiet(await withKeys(one).del());
     assertNothingLeft();
     await addNetns("next");
@@ -167,9 +163,7 @@ vmCase(
   "ready: where no sysfs can be mounted, ADD is as before, and CHECK says so if it must know",
   async () => {
     const one = await podWithAddress();
-    const wrapper = "strace -f --seccomp-bpf -o /dev/null -e trace=fsopen -e inject=fsopen:error=EPERM".split(
-      " ",
-    );
+    const wrapper = "strace -f -o /dev/null -e inject=fsopen:error=EPERM".split(" ");
     assertResult(await withKeys(one, REQUIRED).add({ wrapper }));
     assertQuiet(await withKeys(one).check({ wrapper }));
     assertError(await withKeys(one, REQUIRED).check({ wrapper }), 116, /cannot be read: .*fsopen: EPERM/);

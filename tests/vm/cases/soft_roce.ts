@@ -32,7 +32,6 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAt } from "../../rig/vm/guest/injection.ts";
 import { POD_UID, PodCgroup, SYSTEMD_CGROUP } from "../../rig/vm/guest/pod_cgroup.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
@@ -212,8 +211,9 @@ softCase("ADD that is killed at any message to the kernel leaves what DEL remove
   await joinedPods();
   const one = softPod("one", { containerId: "container1" });
   const found = new Set<string>();
-  for (let ordinal = 1;; ordinal++) {
-    const { code, stderr } = await killAt((wrapper) => one.add({ wrapper }), { name: "sendto", ordinal });
+  for (let time = 1;; time++) {
+    const wrapper = `strace -f -o /dev/null -e inject=sendto:signal=KILL:when=${time}`.split(" ");
+    const { code, stderr } = await one.add({ wrapper });
     const inPod = await rdmaNames("one");
     const onHost = (await rdmaNames()).filter((name) => name.startsWith("rdma-cni-"));
     found.add(`${onHost.length} on the host, ${inPod.map((name) => name.replace(/\d+$/, "N"))} in the pod`);

@@ -1,7 +1,6 @@
 /** The system calls of a call of the plugin, and what strace does to one of them. */
 import assert from "node:assert/strict";
 import type { CniOutcome } from "./plugin.ts";
-import { until } from "./sh.ts";
 
 /** One system call of a run that was left alone. */
 export interface SystemCall {
@@ -29,9 +28,7 @@ const HANG_S = 240;
 export async function listSystemCalls(
   run: (wrapper: string[]) => Promise<CniOutcome>,
 ): Promise<SystemCall[]> {
-  const { code, stdout, stderr } = await run(
-    `strace -f --seccomp-bpf -o ${TRACE} -e trace=${NAMES.join()}`.split(" "),
-  );
+  const { code, stdout, stderr } = await run(["strace", "-f", "-o", TRACE, "-e", `trace=${NAMES.join()}`]);
   assert.equal(code, 0, stdout + stderr);
   const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +((\w+)\(.*)$/.exec(line));
   const thread = lines[0]?.[1];
@@ -48,47 +45,19 @@ export async function listSystemCalls(
   return calls.slice(start);
 }
 
-/**
- * Kills a program as it is about to make a system call, which is not made then. strace would send the signal itself, but
- * only while it stops the program at each of its system calls, which takes seconds on an emulated processor; so it just
- * holds the program at that one.
- *
- * @param run starts the program by a wrapper, and waits for its end
- * @param paths only calls about these files count, if there are some
- * @returns how it ended: by code 137, unless it makes fewer such calls
- */
-export async function killAt<T>(
-  run: (wrapper: string[]) => Promise<T>,
-  { name, ordinal }: Omit<SystemCall, "text">,
-  paths: string[] = [],
-): Promise<T> {
-  Deno.writeTextFileSync(TRACE, "");
-  let hasEnded = false;
-  const wrapper = strace(
-    { name, ordinal },
-    `delay_enter=${HANG_S}s`,
-    ...paths.flatMap((path) => ["-P", path]),
-  );
-  const call = run(wrapper).finally(() => hasEnded = true);
-  // Only the thread that calls the kernel, which comes first: strace counts each one's calls.
-  const calls = () => {
-    const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +(\w+)\(/.exec(line));
-    return lines.filter((line) => line?.[1] === lines[0]?.[1] && line?.[2] === name);
-  };
-  await until(`${name} is called`, () => hasEnded || calls().length === ordinal, HANG_S * 1000);
-  const held = calls()[ordinal - 1];
-  if (held && !hasEnded) Deno.kill(Number(held[1]), "SIGKILL");
-  return await call;
+/** Starts the plugin and kills it as it is about to make a system call. */
+export function killAt(call: SystemCall): string[] {
+  return strace(call, "signal=SIGKILL");
 }
 
 /** Starts the plugin and lets a system call fail without being made. @param error as strace writes it: `EIO` */
 export function failAt(call: SystemCall, error: string): string[] {
-  return strace(call, `error=${error}`);
+  return strace(call, `error=${error}`, "--seccomp-bpf"); // faster; it would lose a signal
 }
 
-function strace({ name, ordinal }: Omit<SystemCall, "text">, what: string, ...options: string[]): string[] {
+function strace({ name, ordinal }: SystemCall, what: string, ...options: string[]): string[] {
   return [
-    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", "--seccomp-bpf", ...options, "-o", TRACE],
+    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", ...options, "-o", TRACE],
     ...["-e", `trace=${name}`, "-e", `inject=${name}:${what}:when=${ordinal}`],
   ];
 }
