@@ -8,10 +8,9 @@ const [, , , , set = "", done = "", part = ""] = Deno.args;
 const kernel = parseRelease(Deno.osRelease());
 
 const parts = [
-  ...Object.values(SETS),
-  ...Object.values(LACKS).map(({ cases }) => ({ only: cases, without: [] })),
-]
-  .flatMap(({ only, without }) => [...only, ...without]);
+  ...Object.values(SETS).flatMap(({ only, without, also = [] }) => [...only, ...without, ...also]),
+  ...Object.values(LACKS).flatMap(({ cases }) => cases),
+];
 for (const one of parts) {
   if (!caseNames().some((name) => name.includes(one))) {
     throw new Error(`kernels.ts: no case is named ${JSON.stringify(one)}`);

@@ -10,7 +10,7 @@ import { AtOnce, Collect, End, Release, Start, type Step } from "../../rig/vm/gu
 
 /** In the long form 2,000 steps, as several cases that can be run one by one. */
 const CASES = LONG ? 10 : 1;
-const STEPS = LONG ? 200 : 50;
+const STEPS = LONG ? 200 : 30;
 const LIMIT_MS = 90 * 60_000;
 const LONGEST_SEQUENCE = 25;
 const SLOTS = 4;

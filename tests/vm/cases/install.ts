@@ -30,7 +30,7 @@ import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts"
 
 const DIRECTORY = "/opt/cni/bin";
 /** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
-const UPGRADES = LONG ? 50 : 3;
+const UPGRADES = LONG ? 50 : 2;
 const UPGRADES_LIMIT_MS = (LONG ? 20 : 3) * 60_000;
 
 vmCase("install: upgrades while pods come and go, and no call fails", async () => {

@@ -47,18 +47,8 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
   assert.equal(lines.length, 8);
   const listed = await list();
   for (const [number, { deviceId, netdev: name, mac, rdmaDevices: [rdmaDevice] }] of vfs().entries()) {
-    const words = [
-      netdev,
-      `${number}`,
-      deviceId,
-      "igbvf",
-      name,
-      mac,
-      mac,
-      rdmaDevice,
-      await nodeGuid(number),
-      "yes",
-    ];
+    const guid = await nodeGuid(number);
+    const words = [netdev, `${number}`, deviceId, "igbvf", name, mac, mac, rdmaDevice, guid, "yes"];
     assert.equal(lines[number + 1]!.split(/ {2,}/).join(" "), words.join(" "));
     assert.deepEqual(listed[number], {
       pf: netdev,
@@ -72,7 +62,7 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
       hasRandomMac: false,
       hasPermanentMac: true,
       rdmaDevice,
-      nodeGuid: await nodeGuid(number),
+      nodeGuid: guid,
       ready: true,
     });
   }

@@ -23,6 +23,17 @@ export interface Baseline {
   mode: string;
 }
 
+/** Those of the VFs' netdevs before the case, by device: each bind of a driver makes another. */
+const ifindexes = new Map<string, string | undefined>();
+
+function rememberBinds(): void {
+  for (const one of vfs()) ifindexes.set(one.deviceId, ifindexOf(one));
+}
+
+function ifindexOf({ netdev }: NetworkFunction): string | undefined {
+  return netdev && Deno.readTextFileSync(`/sys/class/net/${netdev}/ifindex`);
+}
+
 /** Takes down what the node is like now. */
 export function readBaseline(): Baseline {
   return {
@@ -50,14 +61,17 @@ export async function resetNode(baseline: Baseline): Promise<void> {
   await endBackground();
   setSlowness({});
   await removeInfiniBand();
-  for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
+  if (netnsNames().length > 0) await shOk("ip -all netns delete");
   const holders = await endHolders();
-  const asBefore = Object.entries(baseline.parameters).every(([name, value]) =>
-    simParameters().get(name) === value
+  const parameters = simParameters();
+  const changed = Object.entries(baseline.parameters).filter(([name, value]) =>
+    parameters.get(name) !== value
   );
-  for (const [name, value] of Object.entries(baseline.parameters)) setSimParameter(name, value);
+  for (const [name, value] of changed) setSimParameter(name, value);
   // What a bind under other parameters made cannot be seen from outside.
-  if (!asBefore) { for (const { deviceId } of vfs()) unbind(deviceId); }
+  if (changed.length > 0) {
+    for (const now of vfs()) if (ifindexOf(now) !== ifindexes.get(now.deviceId)) unbind(now.deviceId);
+  }
   if (readMode() !== baseline.mode) await setNetnsMode(baseline.mode);
   const known = baseline.functions.flatMap(({ rdmaDevices }) => rdmaDevices);
   if (names("/sys/class/infiniband").some((name) => !known.includes(name))) {
@@ -69,6 +83,7 @@ export async function resetNode(baseline: Baseline): Promise<void> {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
   if (holders.length > 0) throw new Error(`Namespaces were held by ${JSON.stringify(holders)}`);
+  rememberBinds();
   const now = JSON.stringify(readBaseline());
   const then = JSON.stringify(baseline);
   if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
@@ -91,18 +106,18 @@ async function endHolders(): Promise<{ pid: number; command: string }[]> {
 /** VFs that are not as they were get new devices; PF and scalable functions can only have been renamed. */
 async function resetFunctions(baseline: Baseline): Promise<void> {
   const wanted = new Map(baseline.functions.map((one) => [one.deviceId, one]));
-  const physical = pf();
-  for (const now of [physical, ...sfs()]) {
+  for (const now of [pf(), ...sfs()]) {
     const then = wanted.get(now.deviceId);
     if (then) await rename(now, then);
   }
   const changed = vfs().map((now, index) => ({ now, then: wanted.get(now.deviceId), index }))
     .filter(({ now, then }) => JSON.stringify(now) !== JSON.stringify(then));
+  if (changed.length === 0) return;
   for (const { now } of changed) unbind(now.deviceId);
-  for (const { now, then, index } of changed) {
-    await shOk(`ip link set ${pf().netdev} vf ${index} mac ${then?.mac}`);
-    bind(now.deviceId);
-  }
+  const { netdev } = pf();
+  const orders = changed.map(({ then, index }) => `link set ${netdev} vf ${index} mac ${then?.mac}`);
+  await shOk(`ip -batch - <<'END'\n${orders.join("\n")}\nEND`);
+  for (const { now } of changed) bind(now.deviceId);
 }
 
 async function rename(now: NetworkFunction, then: NetworkFunction): Promise<void> {

@@ -22,8 +22,8 @@ export function vfMacCase(name: string, run: (netdev: string) => Promise<void>):
       await Deno.remove("/run/rdma-cni/without-rdma", { recursive: true }).catch(() => {});
       await shOk(`ip link set ${netdev} up`);
       await until("the PF is up", () => operState(netdev) === "up");
-      for (const [number, mac] of HOST_MACS.entries()) {
-        if (await adminMac(number) !== mac) await setAdminMac(number, mac);
+      for (const [number, mac] of (await adminMacs()).entries()) {
+        if (mac !== HOST_MACS[number]) await setAdminMac(number, HOST_MACS[number]!);
       }
     }
   });
@@ -51,10 +51,15 @@ export function operState(netdev: string): string {
   return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
 }
 
-/** Administrative addresses as iproute2 shows them. */
-export async function adminMac(number: number): Promise<string> {
+/** Administrative addresses as iproute2 shows them, by the numbers of the functions. */
+export async function adminMacs(): Promise<string[]> {
   const [link] = JSON.parse(await shOk(`ip -j link show ${pfNetdev}`));
-  return link.vfinfo_list.find(({ vf }: { vf: number }) => vf === number).address;
+  const functions: { vf: number; address: string }[] = link.vfinfo_list;
+  return functions.sort((a, b) => a.vf - b.vf).map(({ address }) => address);
+}
+
+export async function adminMac(number: number): Promise<string | undefined> {
+  return (await adminMacs())[number];
 }
 
 export async function setAdminMac(number: number, mac: string): Promise<void> {
@@ -86,7 +91,7 @@ export function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, 
 
 /** Asserts that a command leaves addresses and devices as they are. */
 export async function assertUnchanged(run: () => Promise<void>): Promise<void> {
-  const state = async () => [await indexes(), await Promise.all(HOST_MACS.map((_, n) => adminMac(n))), vfs()];
+  const state = async () => [await indexes(), await adminMacs(), vfs()];
   const before = await state();
   await run();
   assert.deepEqual(await state(), before);
