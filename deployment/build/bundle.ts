@@ -13,6 +13,7 @@ const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" 
 const LATER = {
   "./cli/main.ts": CLI,
   "./config_schema.ts": SCHEMA,
+  "../../plugin/config_schema.ts": SCHEMA,
 };
 
 /** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */
