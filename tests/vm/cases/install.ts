@@ -155,7 +155,7 @@ vmCase("install: --uninstall waits for the pods' DEL, unless it is forced", asyn
   const install = (option: string) => sh(`${COMPILED_PLUGIN} install --cni-bin-dir /run/bin ${option}`);
   assertCode(await install(""), 0, /rdma: installed$/m);
   assertResult(await attachment(deviceId).add());
-  assertCode(await install("--uninstall"), 1, /has 1 records .*: net-container1-net1\nDrain the node/);
+  assertCode(await install("--uninstall"), 1, /has the record .*: net-container1-net1\nDrain the node/);
   assertCode(await install("--uninstall --force"), 0, /rdma: removed$/m);
   assertCode(await install(""), 0, /rdma: installed$/m);
   assertQuiet(await attachment(deviceId).del());

@@ -64,14 +64,11 @@ export async function resetNode(baseline: Baseline): Promise<void> {
   if (netnsNames().length > 0) await shOk("ip -all netns delete");
   const holders = await endHolders();
   const parameters = simParameters();
-  const changed = Object.entries(baseline.parameters).filter(([name, value]) =>
-    parameters.get(name) !== value
-  );
-  for (const [name, value] of changed) setSimParameter(name, value);
-  // What a bind under other parameters made cannot be seen from outside.
-  if (changed.length > 0) {
-    for (const now of vfs()) if (ifindexOf(now) !== ifindexes.get(now.deviceId)) unbind(now.deviceId);
+  for (const [name, value] of Object.entries(baseline.parameters)) {
+    if (parameters.get(name) !== value) setSimParameter(name, value);
   }
+  // What a bind under other parameters, or with another address, made cannot be seen from outside.
+  for (const now of vfs()) if (ifindexOf(now) !== ifindexes.get(now.deviceId)) unbind(now.deviceId);
   if (readMode() !== baseline.mode) await setNetnsMode(baseline.mode);
   const known = baseline.functions.flatMap(({ rdmaDevices }) => rdmaDevices);
   if (names("/sys/class/infiniband").some((name) => !known.includes(name))) {
