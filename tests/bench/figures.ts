@@ -1,3 +1,4 @@
+import type { LimitedCalls } from "./cpu_limit.ts";
 import type { Starts } from "./here.ts";
 import type { ManyCalls, ManyPods } from "./many_pods.ts";
 import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
@@ -22,6 +23,7 @@ export interface Measured {
   here?: Starts[];
   node?: NodeMeasurements;
   manyPods?: ManyPods;
+  cpuLimit?: LimitedCalls[];
 }
 
 const WAYS = ["deviceID", "deviceID, rebound VF", "parent", "MAC"];

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import { compile } from "../../deployment/build/compile.ts";
 import { appendedSize } from "../../deployment/build/runtime_stub.ts";
+import { measureCpuLimit } from "./cpu_limit.ts";
 import { figures, type Measured } from "./figures.ts";
 import { growthSvg } from "./growth_svg.ts";
 import { measureHere } from "./here.ts";
@@ -12,7 +13,7 @@ import { manyPodsSvg } from "./many_pods_svg.ts";
 import { measureGrowth } from "./node.ts";
 import { formatTables } from "./table.ts";
 
-const PARTS = ["here", "growth", "many-pods"] as const;
+const PARTS = ["here", "growth", "many-pods", "cpu-limit"] as const;
 
 const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--peer FILE] [--svg DIR] [--json]
 
@@ -24,6 +25,7 @@ Parts:
   here         VERSION and STATUS on this machine
   growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links
   many-pods    64 and 128 pods at once on the simulated node, with moves that take up to one second
+  cpu-limit    8 pods in a row and at once within CPU limits, on the simulated node
 
 Options:
   --only PARTS the parts to run, with commas between them (default: all)
@@ -103,6 +105,7 @@ async function compare(
     measured.manyPods = await measureManyPods(plugin);
     await draw(`${svg}/many_pods.svg`, manyPodsSvg(measured.manyPods.rows));
   }
+  if (parts.has("cpu-limit")) measured.cpuLimit = await measureCpuLimit(plugin);
   const found = figures(measured);
   console.log(
     json ? JSON.stringify({ ...measured, figures: found }, null, 2) : formatTables(measured, found),

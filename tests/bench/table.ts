@@ -1,3 +1,4 @@
+import type { LimitedCalls } from "./cpu_limit.ts";
 import { type Figure, type Measured, nameOf } from "./figures.ts";
 import type { Starts } from "./here.ts";
 import type { ManyCalls } from "./many_pods.ts";
@@ -5,11 +6,12 @@ import type { AtOnce, GrowthStep } from "./node.ts";
 import { median, quantile, sum } from "./statistics.ts";
 
 /** Everything as text for people. */
-export function formatTables({ here, node, manyPods }: Measured, found: Figure[]): string {
+export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found: Figure[]): string {
   const tables = [
     ...(here ? [startTable(here)] : []),
     ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce)] : []),
     ...(manyPods ? [manyPodsTable(manyPods.rows)] : []),
+    ...(cpuLimit ? [cpuLimitTable(cpuLimit)] : []),
     figureTable(found),
   ];
   return tables.join("\n\n");
@@ -55,6 +57,17 @@ function manyPodsTable(rows: ManyCalls[]): string {
       ...[row.totalMs, sum(row.moveMs), row.worstMs].map((ms) => tenths(ms / 1000)),
       whole(median(row.lockedMs)),
       ...[row.overtaken, row.failed].map(whole),
+    ]),
+  ]);
+}
+
+function cpuLimitTable(rows: LimitedCalls[]): string {
+  return table([
+    ["simulated node, CPU limit", "all, s", "worst, s", "failed"],
+    ...rows.map(({ version, millicpu, order, calls, totalMs, worstMs, failed }) => [
+      `${calls} ADDs ${order}, ${millicpu === null ? "no limit" : `${millicpu}m`}, cgroup v${version}`,
+      ...[totalMs, worstMs].map((ms) => tenths(ms / 1000)),
+      whole(failed),
     ]),
   ]);
 }

@@ -64,7 +64,9 @@ function assertUnneeded(plugin: string, state: State): void {
   const records = state.listFiles().map(({ file }) => file);
   if (records.length === 0) return;
   const named = records.slice(0, NAMED).join(", ") + (records.length > NAMED ? ", ..." : "");
-  const count = records.length === 1 ? "the record of a pod that needs" : `${records.length} records of pods that need`;
+  const count = records.length === 1
+    ? "the record of a pod that needs"
+    : `${records.length} records of pods that need`;
   throw new CommandError(
     `Cannot remove ${JSON.stringify(plugin)}: ${state.directory} has ${count} it for DEL: ${named}`,
     "Drain the node first. With --force it is removed now, and these pods cannot be deleted until it is back.",

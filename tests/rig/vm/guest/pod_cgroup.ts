@@ -67,17 +67,20 @@ export class PodCgroup implements AsyncDisposable {
   }
 }
 
-/** A hierarchy of version 1 with the controller, which version 2 does not have meanwhile. */
-export async function mountCgroupV1(): Promise<AsyncDisposable & { readonly mount: string }> {
-  const mount = "/run/cgroup-rdma";
+/** A hierarchy of version 1 with a controller, which version 2 does not have meanwhile. */
+export async function mountCgroupV1(
+  controller = "rdma",
+): Promise<AsyncDisposable & { readonly mount: string }> {
+  const mount = `/run/cgroup-${controller}`;
   await shOk(`mkdir -p ${mount}`);
-  const mountIt = async () => (await sh(`mount -t cgroup -o rdma cgroup ${mount}`)).code === 0;
+  const mountIt = async () => (await sh(`mount -t cgroup -o ${controller} cgroup ${mount}`)).code === 0;
   await until("version 2 has given up the controller", mountIt);
   return {
     mount,
     [Symbol.asyncDispose]: async () => {
       await shOk(`umount ${mount}`);
-      const hasController = async () => / rdma\b/.test(await shOk(`cat ${CGROUP_V2}/cgroup.controllers`));
+      const hasController = async () =>
+        (await shOk(`cat ${CGROUP_V2}/cgroup.controllers`)).split(" ").includes(controller);
       await until("version 2 has the controller again", hasController);
     },
   };
