@@ -234,6 +234,7 @@ vmCase("netns-mode: the unit's command sets the mode before namespaces exist", a
   const unit = Deno.readTextFileSync(`${DEPLOYMENT}/rdma-cni-netns-mode.service`);
   const commands = [...unit.matchAll(/^ExecStart(?:Pre)?=-?(.*)$/gm)].map(([, command]) => command!);
   assert.equal(commands.length, 2);
-  for (const command of commands) await sh(command);
+  const settings = [...unit.matchAll(/^Environment=(.*)$/gm)].map(([, setting]) => `${setting};`).join(" ");
+  for (const command of commands) await sh(`${settings} ${command}`);
   assert.equal(await netnsMode(), "exclusive");
 });

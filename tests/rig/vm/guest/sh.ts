@@ -15,7 +15,7 @@ const NEEDS_SHELL = /[^\w ./:,@%+=-]|^\S*=|^(cd|exec|exit) /;
  * @throws {Deno.errors.NotFound} if it needs no shell, and there is no such program
  */
 export async function sh(command: string): Promise<Outcome> {
-  const [program, ...args] = NEEDS_SHELL.test(command) ? ["sh", "-c", command] : command.split(/ +/);
+  const [program, ...args] = NEEDS_SHELL.test(command) ? ["sh", "-c", command] : command.trim().split(/ +/);
   return await outcome(new Deno.Command(program!, { args, stdin: "null" }));
 }
 
