@@ -88,6 +88,9 @@ const COMMANDS = [
 /** Sets of cases, by parts of their names. Whatever is left out runs on Debian 13's kernel, where all cases run. */
 export const SETS: Record<string, CaseSet> = {
   all: { only: [""], without: [] },
+  /** These two together are all. */
+  cases: { only: [""], without: ["scenarios: "] },
+  scenarios: { only: ["scenarios: "], without: [] },
   /** What the plugin does; of what surrounds it, which is the same on every kernel, a few cases. */
   contract: {
     only: [""],
@@ -104,7 +107,8 @@ export const SETS: Record<string, CaseSet> = {
         "vf-mac: ",
       ],
       ...["footprint: ", "memory: ", "pays", "scale: "], // what calls cost
-      "faults: ", // what makes a call fail in the midst is of this program; kills of renames and moves remain
+      // What makes a call fail in the midst is of this program; kills of renames and moves remain.
+      ...["faults: ", "qos: ADD that is killed"],
       // Texts of errors, and waiting: matters of this program alone.
       ...["chain: a wrong configuration", "chain: whatever else is wrong"],
       ...["ready: readyTimeoutMs waits", "ready: a DEL while ADD waits", "ready: where no sysfs"],

@@ -1,5 +1,5 @@
 // ADD and DEL are killed, or refused by the kernel, at each system call they make. The long form takes all of them,
-// the short one a sample: half of the kinds of calls, others with another seed.
+// the short one a sample: a third of the kinds of calls, others with another seed.
 import assert from "node:assert/strict";
 import { basename, dirname } from "node:path";
 import {
@@ -77,9 +77,9 @@ async function listPoints(victim: Victim): Promise<{ add: SystemCall[]; del: Sys
   return { add: LONG ? add : sample(add), del: LONG ? del : sample(del), all: add.length + del.length };
 }
 
-/** One call of every second name. */
+/** One call of every third name. */
 function sample(calls: SystemCall[]): SystemCall[] {
-  return [...Map.groupBy(calls, (call) => call.name).values()].filter((_, i) => (i + SEED) % 2 === 0)
+  return [...Map.groupBy(calls, (call) => call.name).values()].filter((_, i) => (i + SEED) % 3 === 0)
     .map((group) => group[SEED % group.length]!);
 }
 
