@@ -61,6 +61,9 @@ function complete(found: NetworkFunction | undefined, what: string): CompleteFun
   return { deviceId, netdev, mac, rdmaDevice };
 }
 
+/** PCI addresses of the virtual functions to which a case gave an administrative address, which sysfs does not show. */
+export const readdressed = new Set<string>();
+
 /** Takes the driver from a PCI function, if it has one. */
 export function unbind(pciAddress: string): void {
   if (!names(`${PCI}/${pciAddress}`).includes("driver")) return;

@@ -3,6 +3,7 @@ import {
   names,
   type NetworkFunction,
   pf,
+  readdressed,
   setSimParameter,
   setSlowness,
   sfs,
@@ -68,7 +69,10 @@ export async function resetNode(baseline: Baseline): Promise<void> {
     if (parameters.get(name) !== value) setSimParameter(name, value);
   }
   // What a bind under other parameters, or with another address, made cannot be seen from outside.
-  for (const now of vfs()) if (ifindexOf(now) !== ifindexes.get(now.deviceId)) unbind(now.deviceId);
+  for (const now of vfs()) {
+    if (ifindexOf(now) !== ifindexes.get(now.deviceId) || readdressed.has(now.deviceId)) unbind(now.deviceId);
+  }
+  readdressed.clear();
   if (readMode() !== baseline.mode) await setNetnsMode(baseline.mode);
   const known = baseline.functions.flatMap(({ rdmaDevices }) => rdmaDevices);
   if (names("/sys/class/infiniband").some((name) => !known.includes(name))) {

@@ -129,6 +129,7 @@ export class VmRig implements Rig {
   }
 
   async setMac(number: number, mac: string): Promise<void> {
+    functions.readdressed.add(this.vf(number).deviceId);
     await shOk(`ip link set ${functions.pf().netdev} vf ${number} mac ${mac}`);
   }
 
