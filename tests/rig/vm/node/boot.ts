@@ -113,8 +113,8 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
     ...["-object", `memory-backend-memfd,id=memory,size=${memory},share=on`, "-numa", "node,memdev=memory"],
     ...["-chardev", `socket,id=root,path=${rootSocket}`],
     ...["-device", "vhost-user-fs-pci,chardev=root,tag=root"],
-    // the NIC: a PF of 7 VFs, on a network that leads nowhere
-    ...["-netdev", "user,id=network,restrict=on"],
+    // the NIC: a PF of 7 VFs, on a network that leads nowhere, and on which no router gives netdevs addresses
+    ...["-netdev", "user,id=network,restrict=on,ipv6=off"],
     ...["-device", "pcie-root-port,id=slot1,slot=1", "-device", "igb,bus=slot1,netdev=network"],
     ...["-kernel", node.kernel.image, "-initrd", node.initramfs],
     ...["-append", kernelCommandLine(node, boot)],
