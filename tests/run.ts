@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build/build.ts";
+import type { Target } from "../deployment/build/runtime_stub.ts";
 import { KernelUnavailable } from "./rig/vm/node/kernel.ts";
 import { installPackages } from "./rig/vm/node/packages.ts";
 import { prepareNode } from "./rig/vm/node/prepare.ts";
@@ -22,6 +23,8 @@ interface Tier {
   needsRoot?: boolean | string[];
   /** The kernel of the simulated node that its cases run on. */
   kernel?: Series;
+  /** Processor architectures whose executables it tests; that of its kernel unless told. */
+  targets?: Target[];
   /** More arguments for its tests. */
   args?: string[];
 }
@@ -36,14 +39,15 @@ const NODE = { ...ALL, tests: "tests/vm/vm_test.ts" };
 
 /** Started in this order: the longest first, and beside it what fails soonest. */
 const TIERS: Tier[] = [
-  { ...ALL, name: "vm", kernel: DEFAULT_SERIES, args: ["--set", "cases"] },
+  { ...ALL, name: "vm", kernel: DEFAULT_SERIES, args: ["--set", "plugin"] },
   { name: "unit", flags: ["--no-prompt"] },
   { name: "files", flags: ["--allow-all"], needsMachine: true, needsRoot: FILES_FOR_ROOT },
   { ...ALL, name: "binary" },
   { ...ALL, name: "faults" },
   { ...ALL, name: "image", needsExecutable: false },
-  { ...ALL, name: "packages" },
+  { ...ALL, name: "packages", targets: [Deno.build.arch, "aarch64"] },
   { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "contract"] },
+  { ...NODE, name: "vm-surroundings", kernel: DEFAULT_SERIES, args: ["--set", "surroundings"] },
   { ...NODE, name: "vm-scenarios", kernel: DEFAULT_SERIES, args: ["--set", "scenarios"] },
   { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "short"] },
   { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "short"] },
@@ -136,9 +140,9 @@ function chosenTiers(only: string | undefined): Tier[] {
   return TIERS.filter((tier) => names.includes(tier.name));
 }
 
-/** The processor architecture of the executable that a tier tests. */
-function targetOf({ kernel }: Tier): string {
-  return kernel === undefined ? Deno.build.arch : sourceOf(kernel).architecture.target;
+/** The processor architectures of the executables that a tier tests. */
+function targetsOf({ kernel, targets }: Tier): Target[] {
+  return targets ?? [kernel === undefined ? Deno.build.arch : sourceOf(kernel).architecture.target];
 }
 
 /** Why a tier cannot run. */
@@ -147,35 +151,45 @@ interface Inability {
   isFailure: boolean;
 }
 
-/** Installs and builds what the tiers need, as far as it can. @returns those that cannot run then */
-async function prepareFor(tiers: Tier[], isNamed: boolean): Promise<Map<Tier, Inability>> {
-  const unable = new Map<Tier, Inability>();
-  const prepare = async (isFor: (tier: Tier) => unknown, work: () => Promise<unknown>) => {
-    const waiting = tiers.filter((tier) => isFor(tier) && !unable.has(tier));
+/** Undefined when a tier can run. */
+type Preparation = Promise<Inability | undefined>;
+
+/**
+ * Installs and builds what the tiers need, as far as it can, one thing after the other: what the first tiers need comes
+ * first.
+ *
+ * @param isNamed whether they were asked for by name
+ */
+function prepareFor(tiers: Tier[], isNamed: boolean): Map<Tier, Preparation> {
+  const preparations = new Map<Tier, Preparation>(tiers.map((tier) => [tier, Promise.resolve(undefined)]));
+  const progress = (line: string) => console.error(line);
+  let last: Promise<unknown> = Promise.resolve();
+  const prepare = (isFor: (tier: Tier) => unknown, work: () => Promise<unknown>) => {
+    const waiting = tiers.filter(isFor);
     if (waiting.length === 0) return;
-    try {
-      await work();
-    } catch (error) {
+    const outcome = last = last.then(work).then(() => undefined, (error) => {
       // That the mirrors no longer serve an old kernel is no fault of the project.
       const isFailure = isNamed || !(error instanceof KernelUnavailable);
-      const reason = error instanceof Error ? error.message : `${error}`;
-      for (const tier of waiting) unable.set(tier, { reason, isFailure });
+      return { reason: error instanceof Error ? error.message : `${error}`, isFailure };
+    });
+    for (const tier of waiting) {
+      const before = preparations.get(tier)!;
+      preparations.set(tier, outcome.then(async (inability) => await before ?? inability));
     }
   };
-  const progress = (line: string) => console.error(line);
-  await prepare((tier) => tier.needsMachine, () => installPackages(progress));
-  for (const target of new Set(tiers.map(targetOf))) {
-    await prepare(
-      (tier) => tier.needsExecutable && targetOf(tier) === target,
+  prepare((tier) => tier.needsMachine, () => installPackages(progress));
+  const [target, ...others] = new Set(tiers.flatMap(targetsOf));
+  const buildFor = (target: Target) =>
+    prepare(
+      (tier) => tier.needsExecutable && targetsOf(tier).includes(target),
       () => build(parseBuildOptions(["--target", target])),
     );
+  if (target) buildFor(target);
+  for (const series of new Set(tiers.flatMap(({ kernel = [] }) => kernel))) {
+    prepare((tier) => tier.kernel === series, () => prepareNode(progress, series));
   }
-  for (const { kernel } of tiers) {
-    if (kernel !== undefined) {
-      await prepare((tier) => tier.kernel === kernel, () => prepareNode(progress, kernel));
-    }
-  }
-  return unable;
+  others.forEach(buildFor);
+  return preparations;
 }
 
 /**
@@ -186,15 +200,20 @@ async function prepareFor(tiers: Tier[], isNamed: boolean): Promise<Map<Tier, In
  */
 async function runTiers(tiers: Tier[], isNamed: boolean): Promise<boolean> {
   const reports = await Deno.makeTempDir({ prefix: "rdma-cni-test-" });
-  const unable = await prepareFor(tiers, isNamed);
+  const preparations = prepareFor(tiers, isNamed);
+  const unable = new Map<Tier, Inability>();
   const results = new Map<Tier, Result>();
   try {
-    const waiting = tiers.filter((tier) => !unable.has(tier));
+    const waiting = [...tiers];
     const work = async () => {
       for (let tier = waiting.shift(); tier; tier = waiting.shift()) {
-        console.log(`== ${tier.name} begins`);
-        results.set(tier, await runTier(tier, reports));
-        console.log(`== ${tier.name} ${formatCounts(results.get(tier)!)}`);
+        const inability = await preparations.get(tier);
+        if (inability) unable.set(tier, inability);
+        else {
+          console.log(`== ${tier.name} begins`);
+          results.set(tier, await runTier(tier, reports));
+          console.log(`== ${tier.name} ${formatCounts(results.get(tier)!)}`);
+        }
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));

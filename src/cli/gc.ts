@@ -45,9 +45,9 @@ export function addGcCommand(program: Command, { kernel, terminal, exit }: Conte
     .addOption(QUIET)
     .addOption(watchOption("do it again", WATCH_SECONDS))
     .action(async ({ watch: watchMs, ...options }) => {
-      const [state, indexes] = [new State(STATE_DIRECTORY), new DeviceIndexes(INDEX_DIRECTORY)];
-      const node = { kernel, state, indexes };
-      exit(await repeat({ kernel, terminal }, watchMs, () => collectGarbage(node, terminal, options)));
+      exit(
+        await repeat({ kernel, terminal }, watchMs, () => collectGarbage(gcNode(kernel), terminal, options)),
+      );
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -59,6 +59,11 @@ export function addGcCommand(program: Command, { kernel, terminal, exit }: Conte
 
 /** A node, of which all processes can be examined. */
 type GcNode = Node & { readonly kernel: NodeKernel };
+
+/** This machine. */
+export function gcNode(kernel: NodeKernel): GcNode {
+  return { kernel, state: new State(STATE_DIRECTORY), indexes: new DeviceIndexes(INDEX_DIRECTORY) };
+}
 
 export interface GcOptions {
   readonly network?: string;

@@ -24,6 +24,9 @@ export const JSON_OPTION = new Option("--json", "the same as -o json").conflicts
 /** For commands that print progress or notes, see {@linkcode Terminal.isQuiet}. */
 export const QUIET = new Option("-q, --quiet", "print neither progress nor notes, only errors");
 
+/** The same for commands whose result is verdicts. */
+export const QUIET_VERDICTS = new Option("-q, --quiet", "print only warnings and problems");
+
 /** The form for programs that a command line asks for, even if the rest of it is wrong. */
 export function findDataFormat(args: readonly string[]): DataFormat | undefined {
   const [match, format] = /^(?:--json|(?:--output[=\n]|-\w*o\n?)(json|yaml))$/m.exec(args.join("\n")) ?? [];

@@ -65,9 +65,17 @@ const COLORS: Readonly<Record<Level, number>> = { ok: 32, note: 36, warning: 33,
 const LEVEL_WIDTH = "problem".length;
 
 /**
- * Prints verdicts for people: a line for each, its fix below it, and at the end how many problems there are.
+ * Prints verdicts for people: a line for each, its fix below it, and at the end how many problems there are. With
+ * `--quiet` only warnings and problems.
  */
-export function printVerdicts({ out, hasColor }: Terminal, lines: readonly Line[], summary: Summary): void {
+export function printVerdicts(
+  { out, hasColor, isQuiet }: Terminal,
+  verdicts: readonly Line[],
+  summary: Summary,
+): void {
+  const isBad = ({ level }: Line) => level === "warning" || level === "problem";
+  const lines = isQuiet ? verdicts.filter(isBad) : verdicts;
+  if (isQuiet && lines.length === 0) return;
   const paint = (level: Level, text: string) => hasColor ? `\x1b[${COLORS[level]}m${text}\x1b[0m` : text;
   const width = lines.reduce((widest, { about }) => Math.max(widest, escape(about).length), 0);
   for (const { about, level, text, fix } of lines) {

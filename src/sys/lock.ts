@@ -12,22 +12,39 @@ const SIGALRM = 14;
 const SIG_UNBLOCK = 1;
 const ITIMER_REAL = 0;
 
+/** uapi linux/sched.h. */
+const SCHED_OTHER = 0;
+const SCHED_RR = 2;
+const SCHED_RESET_ON_FORK = 0x40000000;
+
 /**
  * Takes the exclusive lock on a file or directory. Waiting costs no processor time. The kernel lines up those who wait
- * and wakes the first of them (fs/locks.c, __locks_insert_block); a process that comes just then can be quicker. The
- * lock ends with its process.
+ * and wakes the first of them (fs/locks.c, __locks_insert_block). If that one does not run at once, because more programs
+ * want to than there are processors, one that comes just then takes the lock, and all that wait lose their turn. So who
+ * has to wait goes before all other programs, until it has given the lock back.
+ *
+ * The lock ends with its process.
  *
  * @returns undefined when the time is over and another process still has it
  * @throws {SyscallError}
  */
-export function lockExclusively(path: string, timeoutMs: number): Fd | undefined {
+export function lockExclusively(path: string, timeoutMs: number): Disposable | undefined {
   using opened = new DisposableStack();
   const file = opened.use(openForReading(path));
-  const isLocked = flock(file, path, () => LOCK_EX | LOCK_NB) ||
-    timeoutMs > 0 && waitForLock(file, path, timeoutMs);
-  if (!isLocked) return undefined;
-  opened.move();
-  return file;
+  if (!flock(file, path, () => LOCK_EX | LOCK_NB)) {
+    if (timeoutMs <= 0) return undefined;
+    opened.use(goBeforeOthers());
+    if (!waitForLock(file, path, timeoutMs)) return undefined;
+  }
+  return opened.move();
+}
+
+/** Lets the main thread run before all other programs, if it may (CAP_SYS_NICE), until disposed of. */
+function goBeforeOthers(): Disposable {
+  const schedule = (policy: number, priority: number) =>
+    void libc().sched_setscheduler(0, policy, Int32Array.of(priority));
+  schedule(SCHED_RR | SCHED_RESET_ON_FORK, 1);
+  return { [Symbol.dispose]: () => schedule(SCHED_OTHER, 0) };
 }
 
 function waitForLock(file: Fd, path: string, timeoutMs: number): boolean {

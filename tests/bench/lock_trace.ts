@@ -25,9 +25,10 @@ export class LockTrace implements Disposable {
   }
 
   /** What the calls did that have moved a device, in the order in which they got the lock. */
-  read(): { moveMs: number[]; lockedMs: number[]; overtaken: number } {
+  read(): { moveMs: number[]; lockedMs: number[]; inTurnMs: number; overtaken: number } {
     const calls = parseTrace(Deno.readTextFileSync(`${TRACING}/trace`));
     return {
+      inTurnMs: calls.at(-1)!.unlocked - calls[0]!.locked,
       moveMs: calls.map(({ moveBegin, moveEnd }) => moveEnd - moveBegin),
       lockedMs: calls.map(({ locked, unlocked }) => unlocked - locked),
       overtaken: Math.max(

@@ -15,6 +15,8 @@ export interface ManyCalls {
   moveMs: number[];
   /** How long each of them held the lock. */
   lockedMs: number[];
+  /** From when the first of them got the lock to when the last one gave it back. */
+  inTurnMs: number;
   /** How many calls that queued later got the lock earlier, of the call with the most. */
   overtaken: number;
 }

@@ -1,7 +1,7 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, number of runs, empty program
 // and, to compare with, another plugin.
 import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
-import { growNode } from "../rig/vm/guest/grow.ts";
+import { countRdmaDevices, growNode } from "../rig/vm/guest/grow.ts";
 import {
   addNetns,
   type CniOutcome,
@@ -10,7 +10,6 @@ import {
   netdevToNetns,
   netnsPath,
   plugin,
-  rdmaDevices,
   rebind,
   sfs,
   shOk,
@@ -94,7 +93,7 @@ async function measureGrowth(all: Calls[]): Promise<GrowthStep[]> {
   for (const [wanted, rounds] of STEPS) {
     say(`${wanted} RDMA devices, ${rounds} runs`);
     await growNode(wanted);
-    const rdma = (await rdmaDevices()).length;
+    const rdma = countRdmaDevices();
     const links = names("/sys/class/net").length;
     const step = steps.get(rdma) ?? { rdmaDevices: rdma, links, ms: {}, emptyMs: {} };
     steps.set(rdma, step);

@@ -376,7 +376,7 @@ function spawn([program, ...args]: string[], stderr: "null" | "piped" = "null"):
   return child;
 }
 
-/** The numbers of the system calls in which the two wait: read, from a signalfd, and rt_sigtimedwait, for sigwait. */
+/** The numbers of the system calls in which the two wait: read, from a signalfd, and rt_sigtimedwait. */
 const CALLS = {
   x86_64: { catatonit: "0", itself: "128" },
   aarch64: { catatonit: "63", itself: "137" },

@@ -84,6 +84,10 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     assertEquals(libc().sigaction(12, new BigUint64Array(19), found), 0);
     return Number(found[0]! - action[0]);
   },
+  // Of SCHED_OTHER (0) the only priority is 0.
+  sched_setscheduler: () =>
+    libc().sched_setscheduler(0, 0, Int32Array.of(1)) + 1 ||
+    libc().sched_setscheduler(0, 0, Int32Array.of(0)),
   sendto: (socket) => Number(libc().sendto(socket, noop(), 16n, 0, NETLINK_ADDRESS, 12)) - 16,
   setns: () => {
     using netns = openForReading(OWN_NETNS);
@@ -96,12 +100,13 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     const blocked = /^SigBlk:\t(.*)$/m.exec(Deno.readTextFileSync("/proc/thread-self/status"))![1];
     return Number(mask[0]! - BigInt(`0x${blocked}`));
   },
-  sigwait: () =>
+  sigtimedwait: () =>
     runInChild(`
       const set = BigUint64Array.of(1n << 9n, ...new Array(15).fill(0n)); // SIGUSR1, which env blocked
-      const signal = new Int32Array(1);
+      const signal = new Int32Array(32);
       Deno.kill(Deno.pid, "SIGUSR1");
-      Deno.exit(libc().sigwait(set, signal) || signal[0] - 10);`),
+      const timeout = BigInt64Array.of(5n, 0n);
+      Deno.exit(libc().sigtimedwait(set, signal, timeout) - 10 || signal[0] - 10);`),
   socket: () => {
     using socket = new Fd(libc().socket(1, 2, 0));
     return Math.min(socket.number, 0);

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 
 const LOCK = import.meta.resolve("../../src/sys/lock.ts");
 
-/** Once told to, waits for the lock on a directory. Prints whether it came, when, and what that took; then gives it up. */
+/** Once told to, waits for the lock on a directory. Prints whether it came, when, and what that took; then gives it up, and stays. */
 const WAITER = `
   import { lockExclusively } from "${LOCK}";
   const cpuMs = () => Number(Deno.readTextFileSync("/proc/thread-self/schedstat").split(" ")[0]) / 1e6;
@@ -14,6 +14,9 @@ const WAITER = `
   const [start, cpu] = [Date.now(), cpuMs()];
   const lock = lockExclusively(directory, Number(timeoutMs));
   console.log(JSON.stringify({ got: !!lock, at: performance.timeOrigin + performance.now(), ms: Date.now() - start, cpuMs: cpuMs() - cpu }));
+  lock?.[Symbol.dispose]();
+  console.log("given up");
+  await Deno.stdin.read(new Uint8Array(1));
 `;
 
 /** A process, and what it prints, line by line. */
@@ -100,5 +103,28 @@ Deno.test("those who wait for a lock get it in the order in which they came, als
   await first[Symbol.asyncDispose]();
   const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
   assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
+  Deno.removeSync(directory);
+});
+
+/** proc_pid_stat(5), field 41: 0 is SCHED_OTHER, 2 is SCHED_RR. */
+function schedulingPolicy(pid: number): number {
+  const [, afterName = ""] = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ");
+  return Number(afterName.split(" ")[41 - 3]);
+}
+
+Deno.test("who waits for a lock goes before all other programs until it has given the lock back, if it may", async () => {
+  const { success: isPermitted } = await new Deno.Command("chrt", {
+    args: ["--rr", "1", "true"],
+    stderr: "null",
+  })
+    .output();
+  const directory = Deno.makeTempDirSync();
+  const first = await holder(directory);
+  await using second = await waiter(directory, 60_000);
+  assertEquals(schedulingPolicy(second.pid), isPermitted ? 2 : 0);
+  await first[Symbol.asyncDispose]();
+  assertEquals(JSON.parse(await second.line()).got, true);
+  assertEquals(await second.line(), "given up");
+  assertEquals(schedulingPolicy(second.pid), 0);
   Deno.removeSync(directory);
 });

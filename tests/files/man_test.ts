@@ -50,11 +50,14 @@ async function run(page: string, program: string, ...args: string[]) {
   return { stdout: decode(stdout), stderr: decode(stderr) };
 }
 
-/** What groff and mandoc find wrong with a page. Long lines in it are as good as short ones. */
+/** What man, groff and mandoc find wrong with a page. Long lines in it are as good as short ones. */
 async function complaintsAbout(page: string): Promise<string[]> {
-  const { stderr } = await run(page, "groff", "-ww", "-man", "-Tutf8", "-z");
-  const { stdout } = await run(page, "mandoc", "-T", "lint");
-  return `${stderr}${stdout}`.split("\n").filter((line) => line && !line.includes("longer than 80 bytes"));
+  const printed = [
+    (await run(page, "man", "--warnings", "--local-file", "-")).stderr,
+    (await run(page, "groff", "-ww", "-man", "-Tutf8", "-z")).stderr,
+    (await run(page, "mandoc", "-T", "lint")).stdout,
+  ];
+  return printed.join("").split("\n").filter((line) => line && !line.includes("longer than 80 bytes"));
 }
 
 /** A page as a terminal shows it, without fonts and line breaks. */
@@ -81,7 +84,7 @@ Deno.test("each command that explains its exit codes has a page, and so have the
 });
 
 for (const [file, page] of PAGES) {
-  Deno.test(`groff and mandoc have nothing against ${file}`, async () => {
+  Deno.test(`man, groff and mandoc have nothing against ${file}`, async () => {
     assertEquals(await complaintsAbout(page), []);
   });
 
@@ -102,7 +105,7 @@ for (
     ["an end without a beginning", ".YS", ".RE"],
   ] as const
 ) {
-  Deno.test(`groff or mandoc complains about ${what}`, async () => {
+  Deno.test(`man, groff or mandoc complains about ${what}`, async () => {
     const page = PAGES.get("rdma-cni-gc.8")!;
     assertStringIncludes(page, from);
     const broken = page.replace(from, to);

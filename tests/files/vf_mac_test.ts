@@ -40,7 +40,7 @@ class VfTestNode implements Disposable {
 
   init(
     names: string[] | undefined = undefined,
-    options: { force?: string[]; dryRun?: boolean; timeoutMs?: number } = {},
+    options: { force?: string[]; dryRun?: boolean; timeoutMs?: number; output?: "json" } = {},
   ): Promise<ExitCode> {
     const how = { force: [], dryRun: false, timeoutMs: 1000, ...options };
     return initVfs(this, this.terminal, names, how);
@@ -111,6 +111,53 @@ Deno.test("init of one physical function leaves the other's alone, and --all doe
   assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [true, false]);
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [false, false]);
+});
+
+Deno.test("init -o json has the outcome of each function; what people read is on standard error", async () => {
+  using node = new VfTestNode(3);
+  await node.set(2);
+  node.record(node.id(1));
+  const print = async (dryRun: boolean) => {
+    node.terminal.stdout = "";
+    const code = await node.init(undefined, { dryRun, output: "json" });
+    const { vfs, ...rest } = JSON.parse(node.terminal.stdout);
+    assertEquals([code, rest], [ExitCode.partial, { dryRun }]);
+    return vfs;
+  };
+  const [first, second, third] = [0, 1, 2].map((number) => ({
+    pf: "eth0",
+    number,
+    deviceId: node.id(number),
+  }));
+  const [mac, reason] = [deriveMac("b8:59:9f:00:00:01", 0), "node GUID is zero"];
+  const planned = await print(true);
+  assertEquals([planned[0], planned[2]], [
+    { ...first, state: "planned", mac, reason },
+    { ...third, state: "ready", nodeGuid: "0203:00ff:fe00:7701" },
+  ]);
+  const { reason: refusal, ...failed } = planned[1];
+  assertEquals(failed, { ...second, state: "failed" });
+  assertMatch(refusal, /^Cannot change VF 1 of eth0 .* the record /);
+
+  const given = await print(false);
+  const { nodeGuid } = listVfs(node.kernel)[0]!;
+  assertEquals(given, [{ ...first, state: "given", mac, nodeGuid, reason }, planned[1], planned[2]]);
+  assertMatch(node.terminal.stderr, /1 were ready, 1 were given an address, 1 could not be\n$/);
+});
+
+Deno.test("set -o json has what became of the function", async () => {
+  using node = new VfTestNode(1);
+  const print = async (options: { dryRun?: boolean }) => {
+    node.terminal.stdout = "";
+    await node.set(0, MAC, { output: "json", ...options });
+    return JSON.parse(node.terminal.stdout);
+  };
+  const nodeGuid = "0203:00ff:fe00:7701";
+  const vf = { dryRun: false, pf: "eth0", number: 0, deviceId: node.id(0), mac: MAC };
+  const zero = "0000:0000:0000:0000";
+  assertEquals(await print({ dryRun: true }), { ...vf, dryRun: true, state: "planned", nodeGuid: zero });
+  assertEquals(await print({}), { ...vf, state: "given", nodeGuid });
+  assertEquals(await print({}), { ...vf, state: "ready", nodeGuid });
 });
 
 Deno.test("init's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {

@@ -1,19 +1,22 @@
+import { parseBuildOptions } from "../../deployment/build/build.ts";
+import { runnerFor } from "../../deployment/build/runner.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assertEquals } from "../support/assert.ts";
+import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
-import { buildOther, type Packages } from "./build.ts";
+import { buildIn, buildOther, type Packages } from "./build.ts";
 
-/** Stands for the executable for aarch64, since packages can be made of any. */
-const FOREIGN = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
+/** Much smaller than the executable, and packages can be made of any file. */
+const SMALL = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
 
 const INSTALLED = "/usr/libexec/rdma-cni/rdma-cni";
 
-/** Makes the packages for aarch64 in a directory. */
-async function buildForeign(directory: string): Promise<Packages & { executable: string }> {
+/** Makes packages of something small in a directory. */
+async function buildSmall(directory: string): Promise<Packages> {
   await Deno.mkdir(directory);
   const executable = `${directory}/program`;
-  await Deno.copyFile(FOREIGN, executable);
-  return { executable, ...await buildOther(directory, executable, { target: "aarch64" }) };
+  await Deno.copyFile(SMALL, executable);
+  return await buildOther(directory, executable, { target: "aarch64" });
 }
 
 /** Paths and modes of the files in each package. */
@@ -35,16 +38,19 @@ export const contentCases: Record<string, (packages: Packages, directory: string
     await run("rpmlint", ["--strict", "--config", `${PROJECT}deployment/packages/rpmlint.toml`, rpm]);
   },
 
-  "those for aarch64 hold the same files, with its program": async (packages, directory) => {
-    const { executable, ...foreign } = await buildForeign(`${directory}/foreign`);
+  "those for aarch64 hold the same files, with its program, which runs": async (packages, directory) => {
+    const { output: executable } = parseBuildOptions(["--target", "aarch64"]);
+    const foreign = await buildIn(directory, { target: "aarch64", executable });
     assertEquals(await filesOf(foreign), await filesOf(packages));
     assertEquals(await run("dpkg-deb", ["--field", foreign.deb, "Architecture"]), "arm64\n");
     await run("dpkg-deb", ["--extract", foreign.deb, `${directory}/extracted`]);
-    await run("cmp", [`${directory}/extracted${INSTALLED}`, executable]);
+    const program = `${directory}/extracted${INSTALLED}`;
+    const { json } = await start({ ...runnerFor("aarch64"), program, args: ["version", "-o", "json"] });
+    assertEquals(json.architecture, "aarch64");
     const format = "%{ARCH}\n[%{FILEDIGESTS} %{FILENAMES}\n]";
     const [architecture, ...digests] = (await run("rpm", ["-qp", "--queryformat", format, foreign.rpm]))
       .split("\n");
-    const [digest] = (await run("sha256sum", [executable])).split(" ");
+    const [digest] = (await run("sha256sum", [program])).split(" ");
     assertEquals(
       [architecture, ...digests.filter((line) => line.endsWith(INSTALLED))],
       ["aarch64", `${digest} ${INSTALLED}`],
@@ -52,10 +58,10 @@ export const contentCases: Record<string, (packages: Packages, directory: string
   },
 
   "the same sources give the same packages, whatever the directory and the umask": async (_, directory) => {
-    const once = await buildForeign(`${directory}/once`);
+    const once = await buildSmall(`${directory}/once`);
     const umask = Deno.umask(0o077);
     try {
-      const again = await buildForeign(`${directory}/again`);
+      const again = await buildSmall(`${directory}/again`);
       for (const kind of ["deb", "rpm"] as const) await run("cmp", [once[kind], again[kind]]);
     } finally {
       Deno.umask(umask);

@@ -85,27 +85,32 @@ const COMMANDS = [
   ...["vf-mac: list tells what", "vf-mac: set gives", "vf-mac: init fixes"],
 ];
 
+/** What surrounds the plugin: its commands, and what installs and runs it. */
+const SURROUNDINGS = [
+  ...[
+    "daemonset: ",
+    "doctor: ",
+    "examples: ",
+    "install: ",
+    "netns-mode: ",
+    "pods: ",
+    "runtime: ",
+    "vf-mac: ",
+  ],
+];
+
 /** Sets of cases, by parts of their names. Whatever is left out runs on Debian 13's kernel, where all cases run. */
 export const SETS: Record<string, CaseSet> = {
   all: { only: [""], without: [] },
-  /** These two together are all. */
-  cases: { only: [""], without: ["scenarios: "] },
+  /** These three together are all. */
+  plugin: { only: [""], without: ["scenarios: ", ...SURROUNDINGS] },
+  surroundings: { only: SURROUNDINGS, without: [] },
   scenarios: { only: ["scenarios: "], without: [] },
   /** What the plugin does; of what surrounds it, which is the same on every kernel, a few cases. */
   contract: {
     only: [""],
     without: [
-      // What surrounds it.
-      ...[
-        "daemonset: ",
-        "doctor: ",
-        "examples: ",
-        "install: ",
-        "netns-mode: ",
-        "pods: ",
-        "runtime: ",
-        "vf-mac: ",
-      ],
+      ...SURROUNDINGS,
       ...["footprint: ", "memory: ", "pays", "scale: "], // what calls cost
       // What makes a call fail in the midst is of this program; kills of renames and moves remain.
       ...["faults: ", "qos: ADD that is killed"],

@@ -2,7 +2,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
 import { commandOf, parsePluginDirectory } from "../install/layout.ts";
-import { JSON_OPTION, outputOption, printAs } from "../output.ts";
+import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
 import { WATCH, watch } from "../watch.ts";
@@ -38,6 +38,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(WATCH)
+    .addOption(QUIET_VERDICTS)
     .action(async ({ cniBinDir, output, watch: pauseMs }) => {
       const node = { kernel, root: "", executable: commandOf(Deno.execPath()), cniBinDir };
       const show = (findings: Finding[]) => {

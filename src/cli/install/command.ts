@@ -1,8 +1,9 @@
-import { type Command, Option } from "@commander-js/extra-typings";
+import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
+import { collectGarbage, gcNode } from "../gc.ts";
 import { addExamples } from "../help.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
@@ -37,13 +38,19 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option("--force", "remove it also when pods need it for their DEL")
     .option("--wait", "when done stay until SIGTERM or SIGINT")
     .option("--remove-on-exit", "with --wait: uninstall then")
+    .option(
+      "--gc-interval <MINUTES>",
+      "with --wait: do what gc does now and every so many minutes",
+      parseMinutes,
+    )
     .option("--dry-run", "only print what would be done, and do not wait")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(({ cniBinDir: directory, ...options }, own) => {
+    .action(({ cniBinDir: directory, gcInterval, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
+      if (gcInterval !== undefined && !wait) own.error("error: --gc-interval goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
       const remove = () => uninstall(terminal, kernel, directory, new State(STATE_DIRECTORY), options);
       if (options.uninstall) return remove();
@@ -55,17 +62,27 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
         return exit(ExitCode.failed);
       }
       if (!wait || options.dryRun) return;
-      if (!removeOnExit) return waitForTermination();
-      awaitTermination();
-      remove();
+      if (!removeOnExit && gcInterval === undefined) return waitForTermination();
+      do {
+        if (gcInterval !== undefined) collectGarbage(gcNode(kernel), terminal, {});
+      } while (!awaitTermination(gcInterval));
+      if (removeOnExit) remove();
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
     ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
+    ["install --wait --gc-interval 15", "in one that may also restore what pods that are gone have left"],
     ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
+}
+
+/** @returns milliseconds */
+function parseMinutes(text: string): number {
+  const minutes = Number(text);
+  if (text.trim() !== "" && minutes > 0 && minutes <= 1440) return minutes * 60_000;
+  throw new InvalidArgumentError("Want minutes, more than 0 and at most 1440.");
 }
 
 /** @throws {CommandError} when this is no executable of its own */

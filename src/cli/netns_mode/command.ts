@@ -66,6 +66,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     )
     .addOption(outputOption())
     .addOption(JSON_OPTION)
+    .addOption(new Option("-q, --quiet", "print nothing if it is the expected one"))
     .action((options) => exit(checkMode(kernel, terminal, options)));
   addExamples(check, [
     ["netns-mode check", "is it exclusive?"],
@@ -108,7 +109,7 @@ export function checkMode(
   const { mode, reason } = readMode(kernel, expect);
   const ok = mode === expect;
   printAs(terminal, output, { ok, mode: mode ?? null, expected: expect, reason }, () => {
-    terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
+    if (!ok || !terminal.isQuiet) terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
   });
   return ok ? ExitCode.ok : ExitCode.failed;
 }

@@ -2,7 +2,7 @@ import type { Command } from "@commander-js/extra-typings";
 import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { JSON_OPTION, outputOption, printAs } from "../output.ts";
+import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
 import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
@@ -28,6 +28,7 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
     .option("--strict", "fail on warnings too")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
+    .addOption(QUIET_VERDICTS)
     .action(async (files, { strict = false, output }) => {
       const read = files.flatMap(readFiles);
       const findings = await judgeFiles(read);

@@ -21,9 +21,14 @@ export interface Assignment {
   readonly expectsRdma: boolean;
 }
 
-/** An address for people. */
+/** An address as "ip link" and "rdma dev" write it. */
 export function formatAddress(address: Address): string {
-  return "mac" in address ? `MAC address ${address.mac}` : `GUID ${formatGuid(address.guid)}`;
+  return "mac" in address ? address.mac : formatGuid(address.guid);
+}
+
+/** An address for people, with its kind. */
+export function describeAddress(address: Address): string {
+  return `${"mac" in address ? "MAC address" : "GUID"} ${formatAddress(address)}`;
 }
 
 /**
@@ -101,9 +106,9 @@ function verify(
     ? "it is gone"
     : "mac" in address
     ? findMacFault(current, now, address.mac, isRebound)
-    : findGuidFault(now, formatGuid(address.guid), isRebound);
+    : findGuidFault(now, formatAddress(address), isRebound);
   if (fault === undefined && now) return now;
-  return new CommandError(`Cannot make ${nameOf(vf)} take ${formatAddress(address)}: ${fault}`);
+  return new CommandError(`Cannot make ${nameOf(vf)} take ${describeAddress(address)}: ${fault}`);
 }
 
 function findMacFault(

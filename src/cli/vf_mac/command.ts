@@ -94,12 +94,16 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--force", "even if the host, a pod or a virtual machine uses the function")
     .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout }) => {
-      const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000 };
-      const node = { kernel, state: new State(STATE_DIRECTORY) };
-      exit(await setAddress(node, terminal, { pf, vf, address }, options));
-    });
+    .action(
+      async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout, output }) => {
+        const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000, output };
+        const node = { kernel, state: new State(STATE_DIRECTORY) };
+        exit(await setAddress(node, terminal, { pf, vf, address }, options));
+      },
+    );
   command.addHelpText("after", SET_NOTES);
   addExamples(command, [
     ["vf-mac set eth0 3 02:03:00:00:48:53", "now"],
@@ -116,13 +120,15 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--force <VF...>", "include these virtual functions of the PF even if they are in use")
     .option("--timeout <SECONDS>", "how long to wait for drivers' devices", parseSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
+    .addOption(outputOption())
+    .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(async (names, { all = false, force = [], dryRun = false, timeout }, own) => {
+    .action(async (names, { all = false, force = [], dryRun = false, timeout, output }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
       if (force.length > 0 && names.length !== 1) {
         own.error("error: --force takes VFs of one physical function");
       }
-      const options = { force, dryRun, timeoutMs: timeout * 1000 };
+      const options = { force, dryRun, timeoutMs: timeout * 1000, output };
       const node = { kernel, state: new State(STATE_DIRECTORY), noRdma: new NoRdmaCache() };
       exit(await initVfs(node, terminal, all ? undefined : names, options));
     });
@@ -130,6 +136,7 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
   addExamples(command, [
     ["vf-mac init eth0", "those of one PF"],
     ["vf-mac init --all --dry-run", "what would be done on this node"],
+    ["vf-mac init --all -o json", "with the outcome of each virtual function as JSON"],
     ["vf-mac init eth0 --force 3", "those of one PF, and VF 3 of it even if it is in use"],
   ]);
 }

@@ -3,6 +3,7 @@ import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
+import { type Format, printAs } from "../output.ts";
 import { printNote, Progress, type Terminal } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
@@ -21,6 +22,18 @@ export interface InitOptions {
   readonly force: readonly string[];
   readonly dryRun: boolean;
   readonly timeoutMs: number;
+  readonly output?: Format | undefined;
+}
+
+/** What became of a virtual function. */
+interface Outcome {
+  /** "planned": it would be given the address. */
+  readonly state: "ready" | "given" | "planned" | "failed" | "skipped";
+  /** The address that it was given. */
+  readonly mac?: string;
+  readonly nodeGuid?: string | undefined;
+  /** Why it needed an address, or has none. */
+  readonly reason?: string;
 }
 
 /** What `vf-mac init` works on. */
@@ -64,10 +77,8 @@ function choosePfs({ kernel }: VfNode, names: readonly string[] | undefined): Ph
 
 /** A run of the command. */
 class Init {
-  /** PCI addresses of functions that have got an address. */
-  readonly #done = new Set<string>();
-  /** PCI addresses of functions that could not get one. */
-  readonly #failed = new Set<string>();
+  /** By PCI address: the functions that needed an address. */
+  readonly #outcomes = new Map<string, { vf: VfStatus; outcome: Outcome }>();
 
   constructor(
     readonly node: InitNode,
@@ -82,26 +93,28 @@ class Init {
     const { dryRun } = this.options;
     const { pfs, all, rdmaPfs } = this.#inspect();
     const steps = planSteps(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
-      .filter(({ vf }) => !this.#failed.has(vf.deviceId));
+      .filter(({ vf }) => this.#outcomes.get(vf.deviceId)?.outcome.state !== "failed");
     const progress = new Progress(this.terminal, steps.length);
     const batches = batchesOf(steps);
     for (const [number, batch] of batches.entries()) {
       const signal = await signals.caught();
       if (signal !== undefined) {
         const rest = batches.slice(number).flat();
-        for (const { vf } of rest) this.#failed.add(vf.deviceId);
+        for (const { vf } of rest) {
+          this.#keep(vf, { state: "failed", reason: `${signal} stopped the command` });
+        }
         return progress.error(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) progress.show(describeBatch(batch));
       const outcomes = dryRun ? this.#preview(batch) : await this.#assign(batch);
       for (const [{ vf }, outcome] of outcomes) {
-        const isDone = typeof outcome === "string";
-        (isDone ? this.#done : this.#failed).add(vf.deviceId);
+        this.#keep(vf, outcome);
         progress.advance();
-        if (!isDone) progress.error(explain(outcome));
-        else if (dryRun) this.terminal.out(`${outcome}\n`);
-        else progress.note(outcome);
+        const line = describe(vf, outcome);
+        if (outcome.state === "failed") progress.error(line);
+        else if (dryRun && this.#isForPeople) this.terminal.out(`${line}\n`);
+        else progress.note(line);
       }
     }
   }
@@ -126,20 +139,38 @@ class Init {
     return missing.length < late.length;
   }
 
-  /** Prints what was left alone, and the counts. */
+  /** Prints what was left alone, and the counts; for programs all outcomes. */
   summarize(): ExitCode {
-    const [done, failed] = [this.#done.size, this.#failed.size];
-    const others = this.#inspect().vfs.filter(({ deviceId }) =>
-      !this.#done.has(deviceId) && !this.#failed.has(deviceId)
-    );
-    for (const vf of others) {
-      if (!vf.ready) printNote(this.terminal, `${nameOf(vf)} is left alone: ${explainLeftAlone(vf)}\n`);
+    const others = this.#inspect().vfs.filter(({ deviceId }) => !this.#outcomes.has(deviceId))
+      .map((vf) => ({ vf, outcome: describeOther(vf) }));
+    for (const { vf, outcome } of others) {
+      if (outcome.state === "skipped") printNote(this.terminal, `${describe(vf, outcome)}\n`);
     }
-    const ready = others.filter((vf) => vf.ready).length;
-    const verb = this.options.dryRun ? "would be given" : "were given";
-    printNote(this.terminal, `${ready} were ready, ${done} ${verb} an address, ${failed} could not be\n`);
+    const position = ({ vf }: { vf: VfStatus }) => this.names.indexOf(vf.pf) * 1e6 + vf.number;
+    const found = [...this.#outcomes.values(), ...others].sort((a, b) => position(a) - position(b));
+    const count = (...states: Outcome["state"][]) =>
+      found.filter(({ outcome }) => states.includes(outcome.state)).length;
+    const [done, failed] = [count("given", "planned"), count("failed")];
+    const { dryRun, output = "table" } = this.options;
+    const verb = dryRun ? "would be given" : "were given";
+    printNote(
+      this.terminal,
+      `${count("ready")} were ready, ${done} ${verb} an address, ${failed} could not be\n`,
+    );
+    printAs(this.terminal, output, {
+      dryRun,
+      vfs: found.map(({ vf: { pf, number, deviceId }, outcome }) => ({ pf, number, deviceId, ...outcome })),
+    });
     if (failed === 0) return ExitCode.ok;
     return done > 0 ? ExitCode.partial : ExitCode.failed;
+  }
+
+  get #isForPeople(): boolean {
+    return (this.options.output ?? "table") === "table";
+  }
+
+  #keep(vf: VfStatus, outcome: Outcome): void {
+    this.#outcomes.set(vf.deviceId, { vf, outcome });
   }
 
   /** All functions of the node, the chosen virtual functions, and which physical functions support RDMA. */
@@ -152,26 +183,23 @@ class Init {
   }
 
   /** What would be done, or why it could not. */
-  #preview(batch: readonly Step[]): Map<Step, string | Error> {
+  #preview(batch: readonly Step[]): Map<Step, Outcome> {
     return new Map(batch.map((step) => {
       const fault = this.#findFault(step, step.vf);
-      return [step, fault ?? `${nameOf(step.vf)} would get ${step.mac} (${step.need})`];
+      return [step, fault ? failure(fault) : { state: "planned", mac: String(step.mac), reason: step.need }];
     }));
   }
 
-  /**
-   * @returns for each what was done, for people, or why it failed; without those that are ready by now or
-   *   that the host uses
-   */
-  async #assign(batch: readonly Step[]): Promise<Map<Step, string | Error>> {
+  /** @returns what was done, without those that are ready by now or that the host uses */
+  async #assign(batch: readonly Step[]): Promise<Map<Step, Outcome>> {
     const { kernel } = this.node;
-    const outcomes = new Map<Step, string | Error>();
+    const outcomes = new Map<Step, Outcome>();
     const assignments = new Map<Assignment, Step>();
     let lock: Disposable;
     try {
       lock = lockPlugin(this.node);
     } catch (error) {
-      return new Map(batch.map((step) => [step, error as Error]));
+      return new Map(batch.map((step) => [step, failure(error as Error)]));
     }
     using _lock = lock;
     const { vfs } = this.#inspect(); // a pod or the host may have taken one since the plan was made
@@ -179,23 +207,21 @@ class Init {
       const vf = vfs.find(({ deviceId }) => deviceId === step.vf.deviceId);
       if (vf?.ready || (vf?.usedByHost !== undefined && !this.forced.includes(vf.deviceId))) continue;
       const fault = vf ? this.#findFault(step, vf) : new CommandError(`${nameOf(step.vf)} is gone`);
-      if (fault || !vf) outcomes.set(step, fault!);
+      if (fault || !vf) outcomes.set(step, failure(fault!));
       else {
         const address = { mac: String(step.mac) };
         assignments.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
       }
     }
-    for (
-      const [assignment, outcome] of await assignAddresses(
-        kernel,
-        [...assignments.keys()],
-        this.options.timeoutMs,
-      )
-    ) {
+    const assigned = await assignAddresses(kernel, [...assignments.keys()], this.options.timeoutMs);
+    for (const [assignment, now] of assigned) {
       const step = assignments.get(assignment)!;
-      const words = (now: VfStatus) =>
-        `${nameOf(now)} has ${step.mac}, node GUID ${now.nodeGuid ?? "none"} (before: ${step.need})`;
-      outcomes.set(step, outcome instanceof Error ? outcome : words(outcome));
+      outcomes.set(
+        step,
+        now instanceof Error
+          ? failure(now)
+          : { state: "given", mac: String(step.mac), nodeGuid: now.nodeGuid, reason: step.need },
+      );
     }
     return outcomes;
   }
@@ -230,19 +256,42 @@ function describeBatch(batch: readonly Step[]): string {
   return `VF ${batch.map(({ vf }) => vf.number).join(", ")} of ${vf.pf}`;
 }
 
-function explainLeftAlone({ reason, usedByHost, driver }: VfStatus): string {
-  if (usedByHost !== undefined) return `${reason}, but the host uses it: ${usedByHost}`;
-  return driver === undefined ? `${reason}, and no function of its kind has an RDMA device` : `${reason}`;
+/** The outcome for a function that needed no address. */
+function describeOther({ ready, reason, usedByHost, driver, nodeGuid }: VfStatus): Outcome {
+  if (ready) return { state: "ready", nodeGuid };
+  if (usedByHost !== undefined) {
+    return { state: "skipped", reason: `${reason}, but the host uses it: ${usedByHost}` };
+  }
+  const cause = driver === undefined ? ", and no function of its kind has an RDMA device" : "";
+  return { state: "skipped", reason: `${reason}${cause}` };
 }
 
-/** The message of one function's failure; others go on. @throws what is not a failure of the function */
-function explain(thrown: Error): string {
+/** @throws what is not a failure of the function, so that others could go on */
+function failure(thrown: Error): Outcome {
   const error = toCommandError(thrown);
   if (error instanceof CommandError) {
-    return error.advice ? `${error.message}; ${error.advice}` : error.message;
+    return { state: "failed", reason: error.advice ? `${error.message}; ${error.advice}` : error.message };
   }
-  if (error instanceof NetlinkError || error instanceof SyscallError) return error.message;
+  if (error instanceof NetlinkError || error instanceof SyscallError) {
+    return { state: "failed", reason: error.message };
+  }
   throw error;
+}
+
+/** For people; the reason of a failure names the function. */
+function describe(vf: VfStatus, { state, mac, nodeGuid, reason }: Outcome): string {
+  switch (state) {
+    case "planned":
+      return `${nameOf(vf)} would get ${mac} (${reason})`;
+    case "given":
+      return `${nameOf(vf)} has ${mac}, node GUID ${nodeGuid ?? "none"} (before: ${reason})`;
+    case "ready":
+      return `${nameOf(vf)} is ready`;
+    case "skipped":
+      return `${nameOf(vf)} is left alone: ${reason}`;
+    case "failed":
+      return `${reason}`;
+  }
 }
 
 /** In memory, so that it does not outlast the boot. */

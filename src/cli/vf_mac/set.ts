@@ -1,11 +1,19 @@
 /** `vf-mac set`. */
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
+import { type Format, printAs } from "../output.ts";
 import { printNote, type Terminal } from "../terminal.ts";
 import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
-import { type Address, assignAddresses, formatAddress, lockPlugin, matchesGuid } from "./assign.ts";
+import {
+  type Address,
+  assignAddresses,
+  describeAddress,
+  formatAddress,
+  lockPlugin,
+  matchesGuid,
+} from "./assign.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
-import { formatGuid, parseGuid, parseMac } from "./mac.ts";
+import { parseGuid, parseMac } from "./mac.ts";
 
 /** Options of `vf-mac set`. */
 export interface SetOptions {
@@ -17,6 +25,7 @@ export interface SetOptions {
   readonly timeoutMs: number;
   /** The address is a GUID, for an InfiniBand port. */
   readonly guid: boolean;
+  readonly output?: Format | undefined;
 }
 
 /**
@@ -41,28 +50,40 @@ export async function setAddress(
   if (options.guid !== pf.isInfiniBand) throw addressKindError(pf.name, options.guid);
   assertNotTaken(kernel, vf, address);
   if (!options.force) assertUnused(node, vf);
+  const { dryRun, output = "table" } = options;
+  /** For programs, in the words of `vf-mac init`. */
+  const printOutcome = (
+    state: "ready" | "planned" | "given",
+    { pf, number, deviceId, nodeGuid }: VfStatus,
+  ) => {
+    const text = options.guid ? { guid: formatAddress(address) } : { mac: formatAddress(address) };
+    printAs(terminal, output, { dryRun, pf, number, deviceId, state, ...text, nodeGuid });
+  };
   if (hasAddress(vf, address)) {
-    printNote(terminal, `${nameOf(vf)} already has ${formatAddress(address)}\n`);
+    printNote(terminal, `${nameOf(vf)} already has ${describeAddress(address)}\n`);
+    printOutcome("ready", vf);
     return ExitCode.ok;
   }
   const isRebound = options.rebind && !isForVirtualMachines(vf.driver);
-  if (options.dryRun) {
+  if (dryRun) {
     const then = isRebound ? `, then ${vf.driver ?? "a driver"} would be rebound` : "";
-    terminal.out(`${nameOf(vf)} would get ${formatAddress(address)}${then}\n`);
+    const line = `${nameOf(vf)} would get ${describeAddress(address)}${then}\n`;
+    if (output === "table") terminal.out(line);
+    else printNote(terminal, line);
+    printOutcome("planned", vf);
     return ExitCode.ok;
   }
   using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
   const assignment = { pf, vf, address, expectsRdma };
-  const now = (await assignAddresses(kernel, [assignment], options.rebind ? options.timeoutMs : undefined))
-    .get(
-      assignment,
-    )!;
+  const timeoutMs = options.rebind ? options.timeoutMs : undefined;
+  const now = (await assignAddresses(kernel, [assignment], timeoutMs)).get(assignment)!;
   if (now instanceof Error) throw now;
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
     : "; its driver takes it at the next bind";
-  printNote(terminal, `${nameOf(vf)} has ${formatAddress(address)}${result}\n`);
+  printNote(terminal, `${nameOf(vf)} has ${describeAddress(address)}${result}\n`);
+  printOutcome("given", now);
   return ExitCode.ok;
 }
 
@@ -73,17 +94,16 @@ function hasAddress(vf: VfStatus, address: Address): boolean {
     const { mac } = address;
     return vf.adminMac === mac && vf.effectiveMac === mac && matchesGuid(vf, mac);
   }
-  const guid = formatGuid(address.guid);
+  const guid = formatAddress(address);
   return [vf.adminNodeGuid, vf.adminPortGuid, vf.nodeGuid].every((one) => one === guid);
 }
 
 function assertNotTaken(kernel: NodeKernel, vf: VfStatus, address: Address): void {
   const pfs = kernel.listPhysicalFunctions();
-  const text = "mac" in address ? address.mac : formatGuid(address.guid);
-  const owner = findOwner(text, pfs, listVfs(kernel, pfs), vf);
+  const owner = findOwner(formatAddress(address), pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
-    `Cannot give ${nameOf(vf)} ${formatAddress(address)}: ${owner} has it`,
+    `Cannot give ${nameOf(vf)} ${describeAddress(address)}: ${owner} has it`,
     '"rdma-cni vf-mac list" shows all addresses.',
   );
 }

@@ -7,7 +7,7 @@ import {
   warning,
   worstLevel,
 } from "../../../src/cli/report.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 
 const SUMMARY = { good: "This node is ready.", bad: "This node has" };
@@ -35,6 +35,17 @@ warning  networks  odd key
 
 This node has 1 problem and 1 warning.
 `,
+  );
+});
+
+Deno.test("--quiet leaves only warnings and problems, and of a good node nothing", () => {
+  const terminal = Object.assign(new TestTerminal(), { isQuiet: true });
+  printVerdicts(terminal, LINES.slice(0, 1), SUMMARY);
+  assertEquals(terminal.stdout, "");
+  printVerdicts(terminal, LINES, SUMMARY);
+  assertMatch(
+    terminal.stdout,
+    /^problem {2}mode .*\n.*\nwarning {2}networks [^]*\nThis node has 1 problem and 1 warning\.\n$/,
   );
 });
 

@@ -25,6 +25,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 import { holdLock, lineUp } from "../../rig/vm/guest/lock.ts";
 
 const FILE = "net-container1-net1";
@@ -164,7 +165,7 @@ vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans
 vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = vf(0);
-  const killed = "strace -f -o /dev/null -P /run/result -e inject=write:signal=KILL";
+  const killed = killAtNth("write", 1, "-P", "/run/result").join(" ");
   const added = await attachment(deviceId, {
     wrapper: ["sh", "-c", `exec ${killed} "$0" >/run/result`],
   }).add();

@@ -210,3 +210,18 @@ vmCase(
     for (const call of [living, held]) assert.equal((await call.del()).code, 0);
   },
 );
+
+vmCase("daemonset: metrics has the devices of pods with what the manifest gives it", async () => {
+  const living = await addTo("living", 1);
+  const pod = await daemonSetPod(["metrics"]);
+  const { args, ...container } = containerOf(pod, "metrics");
+  assert.deepEqual(args, ["pods", "--textfile", "/textfile", "--watch", "30"]);
+  const { code, stderr } = await runContainer(pod, { ...container, args: args.slice(0, 3) });
+  assert.deepEqual([code, stderr], [0, ""]);
+  const metrics = await shOk("cat /var/lib/prometheus/node-exporter/rdma.prom");
+  assert.match(
+    metrics,
+    /^rdma_port_receive_bytes_total\{.*container_id="living".*device="rdma_living".*\} \d+$/m,
+  );
+  assert.equal((await living.del()).code, 0);
+});

@@ -173,7 +173,8 @@ async function refused(
 
 vmCase("faults: a result that cannot be written at first is not there before the error", async () => {
   await addNetns("pod");
-  const injected = "strace -f -o /dev/null -P /run/result -e inject=write:error=ENOSPC:when=1";
+  const injected =
+    "strace -f --seccomp-bpf -o /dev/null -P /run/result -e trace=write -e inject=write:error=ENOSPC:when=1";
   const wrapper = ["sh", "-c", `exec ${injected} "$0" >/run/result`];
   const added = await attachment(vf(0).deviceId, { wrapper }).add();
   assert.equal(added.code, 1);

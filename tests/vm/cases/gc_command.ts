@@ -18,9 +18,12 @@ import {
   rdmaToNetns,
   sh,
   shOk,
+  startBackground,
+  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 
 /** Adds a virtual function to a pod, as a network's, under a name of its own there. */
@@ -76,6 +79,30 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
 });
 
 vmCase(
+  "gc: install --wait --gc-interval restores what is stale now and every so often, until SIGTERM",
+  async () => {
+    const directory = await Deno.makeTempDir();
+    const untilHome = ({ rdmaDevice }: ReturnType<typeof vf>) =>
+      until(`${rdmaDevice} is on the host`, async () => (await rdmaNames()).includes(rdmaDevice));
+    await addTo("before", vf(0).deviceId);
+    await deleteNetns("before");
+    const options = `--cni-bin-dir ${directory} --wait --gc-interval 0.02`;
+    const installer = await startBackground(
+      `exec ${INSTALLED_PLUGIN} install ${options}`,
+      "rdma: installed\n",
+    );
+    await untilHome(vf(0));
+    await addTo("after", vf(1).deviceId);
+    await deleteNetns("after");
+    await untilHome(vf(1));
+    installer.kill("SIGTERM");
+    assert.equal((await installer.status).code, 0);
+    assert.deepEqual(records(), []);
+    await Deno.remove(directory, { recursive: true });
+  },
+);
+
+vmCase(
   "faults: gc is killed at a system call that changes something: the next gc makes it good",
   async () => {
     const [gone, other] = [vf(0), vf(1)];
@@ -85,8 +112,9 @@ vmCase(
       for (let ordinal = 1;; ordinal++) {
         await addTo("gone", gone.deviceId);
         await deleteNetns("gone");
-        const kill = `-e trace=${name} -e inject=${name}:signal=SIGKILL:when=${ordinal}`;
-        const { code, stderr } = await sh(`exec strace -f -o /dev/null ${kill} ${INSTALLED_PLUGIN} gc`);
+        const { code, stderr } = await sh(
+          `exec ${killAtNth(name, ordinal).join(" ")} ${INSTALLED_PLUGIN} gc`,
+        );
         if (code !== 0) assert.equal(code, 137, stderr);
         const again = await rdmaCni("gc");
         const what = `${name} ${ordinal}: ${again.stderr}`;

@@ -11,6 +11,7 @@ import {
   config,
 } from "../../rig/vm/guest/attachment.ts";
 import { addNetns, rdmaNames, sf, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 
 /** An attachment of a function that asks for a name. */
 function named(deviceId: string, rdmaDeviceName: string) {
@@ -32,7 +33,7 @@ const MOVES_AND_RENAMES_AT_ONCE = new VmRig().hasNamesPerNetns;
 /** What a call is started by that kills it as it sends its nth request to the kernel. */
 function killAt(n: number): string[] {
   assert.ok(n < MANY);
-  return `strace -f -o /dev/null -e trace=sendto -e inject=sendto:error=EIO:signal=KILL:when=${n}`.split(" ");
+  return killAtNth("sendto", n);
 }
 
 const STRACE_LIMIT_MS = 400_000;
@@ -97,7 +98,9 @@ vmCase("names: who asks for one pays a few requests to the kernel for it", async
   const { deviceId } = sf(0); // which is never bound anew, so that no request is spent on finding its index
   const count = async (one: ReturnType<typeof attachment>) => {
     const traces = ["/run/trace_add", "/run/trace_del"] as const;
-    const traced = (trace: string) => ({ wrapper: ["strace", "-f", "-o", trace, "-e", "trace=sendto"] });
+    const traced = (trace: string) => ({
+      wrapper: ["strace", "-f", "--seccomp-bpf", "-o", trace, "-e", "trace=sendto"],
+    });
     assertResult(await one.add(traced(traces[0])));
     assertQuiet(await one.del(traced(traces[1])));
     return traces.map((trace) =>

@@ -26,6 +26,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 
 const CONFIGFS = "/sys/kernel/config";
 const FILE = "net-container1-net1";
@@ -258,16 +259,15 @@ vmCase("qos: without configfs it is told what is missing, and nothing is changed
 vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", async () => {
   const { deviceId, rdmaDevice } = await preparedVf();
   await addNetns("pod");
-  const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)].map((path) =>
-    `-P ${path}`
-  );
+  const paths = [trafficClassFile(rdmaDevice), group(rdmaDevice), tosFile(rdmaDevice)].flatMap((
+    path,
+  ) => ["-P", path]);
   const killed: Record<string, number> = {};
   let leftGroups = 0;
   const calls = ["openat", "write", "mkdir", "rmdir"];
   for (const call of calls) {
     for (let time = 1;; time++) {
-      const kill = `-e inject=${call}:signal=KILL:when=${time}`;
-      const wrapper = `strace -f -o /dev/null ${paths.join(" ")} ${kill}`.split(" ");
+      const wrapper = killAtNth(call, time, ...paths);
       const { code, stderr } = await withQos(deviceId).add({ wrapper });
       leftGroups += groups().length;
       assertQuiet(await withQos(deviceId).del());

@@ -163,7 +163,9 @@ vmCase(
   "ready: where no sysfs can be mounted, ADD is as before, and CHECK says so if it must know",
   async () => {
     const one = await podWithAddress();
-    const wrapper = "strace -f -o /dev/null -e inject=fsopen:error=EPERM".split(" ");
+    const wrapper = "strace -f --seccomp-bpf -o /dev/null -e trace=fsopen -e inject=fsopen:error=EPERM".split(
+      " ",
+    );
     assertResult(await withKeys(one, REQUIRED).add({ wrapper }));
     assertQuiet(await withKeys(one).check({ wrapper }));
     assertError(await withKeys(one, REQUIRED).check({ wrapper }), 116, /cannot be read: .*fsopen: EPERM/);

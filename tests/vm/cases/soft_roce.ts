@@ -32,6 +32,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 import { POD_UID, PodCgroup, SYSTEMD_CGROUP } from "../../rig/vm/guest/pod_cgroup.ts";
 import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 
@@ -212,8 +213,7 @@ softCase("ADD that is killed at any message to the kernel leaves what DEL remove
   const one = softPod("one", { containerId: "container1" });
   const found = new Set<string>();
   for (let time = 1;; time++) {
-    const wrapper = `strace -f -o /dev/null -e inject=sendto:signal=KILL:when=${time}`.split(" ");
-    const { code, stderr } = await one.add({ wrapper });
+    const { code, stderr } = await one.add({ wrapper: killAtNth("sendto", time) });
     const inPod = await rdmaNames("one");
     const onHost = (await rdmaNames()).filter((name) => name.startsWith("rdma-cni-"));
     found.add(`${onHost.length} on the host, ${inPod.map((name) => name.replace(/\d+$/, "N"))} in the pod`);

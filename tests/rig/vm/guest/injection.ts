@@ -28,7 +28,8 @@ const HANG_S = 240;
 export async function listSystemCalls(
   run: (wrapper: string[]) => Promise<CniOutcome>,
 ): Promise<SystemCall[]> {
-  const { code, stdout, stderr } = await run(["strace", "-f", "-o", TRACE, "-e", `trace=${NAMES.join()}`]);
+  const strace = ["strace", "-f", "--seccomp-bpf", "-o", TRACE, "-e", `trace=${NAMES.join()}`];
+  const { code, stdout, stderr } = await run(strace);
   assert.equal(code, 0, stdout + stderr);
   const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +((\w+)\(.*)$/.exec(line));
   const thread = lines[0]?.[1];
@@ -46,20 +47,33 @@ export async function listSystemCalls(
 }
 
 /** Starts the plugin and kills it as it is about to make a system call. */
-export function killAt(call: SystemCall): string[] {
-  return strace(call, "signal=SIGKILL");
+export function killAt({ name, ordinal }: SystemCall): string[] {
+  return ["timeout", "--signal=KILL", `${HANG_S}`, ...killAtNth(name, ordinal, "-o", TRACE)];
 }
 
 /** Starts the plugin and lets a system call fail without being made. @param error as strace writes it: `EIO` */
-export function failAt(call: SystemCall, error: string): string[] {
-  return strace(call, `error=${error}`, "--seccomp-bpf"); // faster; it would lose a signal
+export function failAt({ name, ordinal }: SystemCall, error: string): string[] {
+  return [
+    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", "--seccomp-bpf", "-o", TRACE],
+    ...inject(name, `error=${error}:when=${ordinal}`),
+  ];
 }
 
-function strace({ name, ordinal }: SystemCall, what: string, ...options: string[]): string[] {
+/**
+ * Starts a program and kills it as it is about to make the nth system call of a name. With the filter in the kernel,
+ * which stops no other calls, the signal comes only after a call that an error stands for.
+ *
+ * @param options more of strace's, such as paths that the call is about
+ */
+export function killAtNth(name: string, n: number, ...options: string[]): string[] {
   return [
-    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", ...options, "-o", TRACE],
-    ...["-e", `trace=${name}`, "-e", `inject=${name}:${what}:when=${ordinal}`],
+    ...["strace", "-f", "--seccomp-bpf", ...options.includes("-o") ? [] : ["-o", "/dev/null"], ...options],
+    ...inject(name, `error=EIO:signal=KILL:when=${n}`),
   ];
+}
+
+function inject(name: string, what: string): string[] {
+  return ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
 }
 
 /** Makes sure that what {@linkcode killAt} or {@linkcode failAt} did was done to this very call. */

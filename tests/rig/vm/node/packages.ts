@@ -12,7 +12,8 @@ const PACKAGES = [
   "fish",
   "systemd", // systemd-analyze looks at the units
   "udev", // tries the documents' rule
-  "groff-base", // these two render the man pages
+  "groff-base", // these three render the man pages
+  "man-db",
   "mandoc",
   "strace", // for cases that look at system calls or stop a program at one
   "qemu-user", // runs what is for arm64
