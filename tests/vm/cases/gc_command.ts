@@ -84,19 +84,20 @@ vmCase(
     const directory = await Deno.makeTempDir();
     const untilRestored = async ({ rdmaDevice }: ReturnType<typeof vf>) => {
       await until("no record is left", () => records().length === 0);
-      assert.ok((await rdmaNames()).includes(rdmaDevice));
+      assert.ok((await rdmaNames()).includes(rdmaDevice), rdmaDevice);
     };
-    await addTo("before", vf(0).deviceId);
+    const [first, second] = [vf(0), vf(1)];
+    await addTo("before", first.deviceId);
     await deleteNetns("before");
     const options = `--cni-bin-dir ${directory} --wait --gc-interval 0.02`;
     const installer = await startBackground(
       `exec ${INSTALLED_PLUGIN} install ${options} 2>&1`,
       "rdma: installed\n",
     );
-    await untilRestored(vf(0));
-    await addTo("after", vf(1).deviceId);
+    await untilRestored(first);
+    await addTo("after", second.deviceId);
     await deleteNetns("after");
-    await untilRestored(vf(1));
+    await untilRestored(second);
     installer.kill("SIGTERM");
     assert.equal((await installer.status).code, 0);
     await Deno.remove(directory, { recursive: true });
