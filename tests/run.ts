@@ -58,7 +58,7 @@ const NAMES = TIERS.map(({ name }) => name).join(", ");
 
 const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
 
-Builds the executable, runs the tiers of tests and ends with the line "N passed, N failed". Takes 35 to 40 minutes on
+Builds the executable, runs the tiers of tests and ends with the line "N passed, N failed". Takes about half an hour on
 two processors.
 
 Options:
