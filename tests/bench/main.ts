@@ -29,7 +29,7 @@ Parts:
 
 Options:
   --only PARTS the parts to run, with commas between them (default: all)
-  --runs N     timed runs of each candidate on the node, at least 30 (default: 30); four times as many here
+  --runs N     timed runs of each candidate on the node, at least 30 (default: 30); twice as many here
   --peer FILE  another CNI plugin of the same configuration, to compare ADD and DEL with
   --svg DIR    where growth.svg and many_pods.svg are drawn (default: dist)
   --json       print all samples as JSON
@@ -96,7 +96,7 @@ async function compare(
     size: { executable: bytes.length, stub: bytes.length - appendedSize(bytes) },
   };
   // A start takes a tenth of what it takes on the node, and is disturbed as much.
-  if (parts.has("here")) measured.here = await measureHere(plugin, empty, 4 * runs);
+  if (parts.has("here")) measured.here = await measureHere(plugin, empty, 2 * runs);
   if (parts.has("growth")) {
     measured.node = await measureGrowth({ plugin, empty, runs, ...(peer === undefined ? {} : { peer }) });
     await draw(`${svg}/growth.svg`, growthSvg(measured.node.growth));

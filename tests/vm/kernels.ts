@@ -99,11 +99,15 @@ const SURROUNDINGS = [
   ],
 ];
 
+/** Calls that run at the same time, which takes two processors. */
+const AT_ONCE = ["concurrency: ", "faults: many steps"];
+
 /** Sets of cases, by parts of their names. Whatever is left out runs on Debian 13's kernel, where all cases run. */
 export const SETS: Record<string, CaseSet> = {
   all: { only: [""], without: [] },
-  /** These three together are all. */
-  plugin: { only: [""], without: ["scenarios: ", ...SURROUNDINGS] },
+  /** These four together are all. */
+  plugin: { only: [""], without: ["scenarios: ", ...AT_ONCE, ...SURROUNDINGS] },
+  concurrency: { only: AT_ONCE, without: [] },
   surroundings: { only: SURROUNDINGS, without: [] },
   scenarios: { only: ["scenarios: "], without: [] },
   /** What the plugin does; of what surrounds it, which is the same on every kernel, a few cases. */

@@ -35,8 +35,8 @@ const SERIES = kernel === undefined ? DEFAULT_SERIES : parseSeries(kernel);
 if (!Object.hasOwn(SETS, set)) {
   throw new Error(`Cannot run set ${JSON.stringify(set)}, expected one of ${Object.keys(SETS).join(", ")}`);
 }
-/** What runs at the same time must be able to; the other sets are a matter of order. */
-const PROCESSORS = ["all", "plugin"].includes(set) ? 2 : 1;
+/** Beside other nodes one is better than two, which wait for each other. */
+const PROCESSORS = ["all", "concurrency"].includes(set) ? 2 : 1;
 /** QEMU's emulation of a processor crashes once in some sixty boots; the other cases then run in another boot. */
 const BOOTS = 3;
 const TIMEOUT_MS = (long ? 240 : 60) * 60_000;

@@ -9,7 +9,7 @@ export interface Boot {
   kernelArguments?: string[];
   /** Memory of the guest; 2048 unless told. */
   memoryMiB?: number;
-  /** Processors of the guest; 2 unless told. Emulating one costs a twelfth less in all. */
+  /** Processors of the guest; 2 unless told. */
   processors?: number;
   /** How long the program may run; the machine itself gets a minute more to start and end. */
   timeoutMs: number;
