@@ -22,8 +22,9 @@ const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 /** Nothing that a changed program does can reach beyond the directories that are named first. */
 const CONFINE = `
 for place in "$1" "$2"; do mount --bind "$place" "$place" || exit; done
+mount --bind "$1/temporary" /var/tmp || exit
 while read -r _ place _; do
-  case $place in "$1" | "$2" | /proc) ;; *) mount -o remount,bind,ro "$place" 2>/dev/null ;; esac
+  case $place in "$1" | "$2" | /proc | /var/tmp) ;; *) mount -o remount,bind,ro "$place" 2>/dev/null ;; esac
 done </proc/self/mounts
 if [ -w / ] || [ -w /sys ]; then echo "Cannot make the file system read-only" >&2; exit 1; fi
 cd "$1/project" && shift 2 && exec "$@"`;
@@ -71,7 +72,11 @@ class Copy implements Disposable {
         ...["sh", "-c", CONFINE, "sh", this.directory, this.#denoDirectory],
         ...[Deno.execPath(), "test", "--allow-all", "--no-check", "--fail-fast", ...files],
       ],
-      env: { TMPDIR: `${this.directory}/temporary`, NO_COLOR: "1" },
+      env: {
+        TMPDIR: `${this.directory}/temporary`,
+        npm_config_cache: `${this.directory}/temporary/npm`,
+        NO_COLOR: "1",
+      },
       ...{ stdin: "null", stdout: "piped", stderr: "piped" },
     }).spawn();
     let isLate = false;
