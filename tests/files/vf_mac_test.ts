@@ -1,7 +1,8 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { printTable } from "../../src/cli/table.ts";
-import { initVfs, NoRdmaCache } from "../../src/cli/vf_mac/init.ts";
+import { initVfs } from "../../src/cli/vf_mac/init.ts";
+import { NoRdmaCache } from "../../src/cli/vf_mac/no_rdma_cache.ts";
 import { deriveMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { listVfs } from "../../src/cli/vf_mac/status.ts";
