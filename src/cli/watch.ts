@@ -1,10 +1,13 @@
 /** `--watch`: commands that do their work again and again. */
-import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import type { ExitCode } from "./errors.ts";
+import { numberReader } from "./option_values.ts";
 import type { Terminal } from "./terminal.ts";
 
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
+
+const readSeconds = numberReader("seconds", 0.1, 3600);
 
 /** What repeating needs. */
 interface Repetition {
@@ -21,17 +24,11 @@ interface Repetition {
 export function watchOption(what: string, seconds: number) {
   return new Option("-w, --watch [SECONDS]", `${what} every so many seconds, ${seconds} if none are given`)
     .preset(`${seconds}`)
-    .argParser(parseSeconds);
+    .argParser((text) => 1000 * readSeconds(text));
 }
 
 /** The option of commands that show something. */
 export const WATCH = watchOption("show it again", 2);
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (text.trim() !== "" && seconds >= 0.1 && seconds <= 3600) return seconds * 1000;
-  throw new InvalidArgumentError("Want seconds, from 0.1 to 3600.");
-}
 
 /**
  * Does the work once, or with a pause again and again.

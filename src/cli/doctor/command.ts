@@ -1,7 +1,8 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
-import { commandOf, parsePluginDirectory } from "../install/layout.ts";
+import { commandOf } from "../install/layout.ts";
+import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
@@ -33,7 +34,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
       "--cni-bin-dir <DIR>",
       "directory of CNI plugins (default: that of this program if it is called rdma there, else what the runtime's " +
         "configuration says, else /opt/cni/bin)",
-      parsePluginDirectory,
+      readAbsolutePath,
     )
     .addOption(outputOption())
     .addOption(JSON_OPTION)

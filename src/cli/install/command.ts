@@ -1,19 +1,22 @@
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { type Command, Option } from "@commander-js/extra-typings";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { collectGarbage, gcNode } from "../gc.ts";
 import { addExamples } from "../help.ts";
+import { numberReader, readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
-import { parsePluginDirectory, type Sources } from "./layout.ts";
+import type { Sources } from "./layout.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
 /** The node's directory, where a container that installs mounts it. */
 export const DIRECTORY = "/host/opt/cni/bin";
+
+const readMinutes = numberReader("minutes", 0.01, 1440);
 
 const NOTES = `
 DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,
@@ -30,7 +33,7 @@ Exit codes:
 export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("install")
     .description("install this program as the CNI plugin, check that it is, or remove it")
-    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", parsePluginDirectory, DIRECTORY)
+    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", readAbsolutePath, DIRECTORY)
     .option("--check", "change nothing: print in one line whether all is installed, exit code 0 or 1")
     .addOption(
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
@@ -41,7 +44,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option(
       "--gc-interval <MINUTES>",
       "with --wait: do what gc does now and every so many minutes",
-      parseMinutes,
+      (text) => 60_000 * readMinutes(text),
     )
     .option("--dry-run", "only print what would be done, and do not wait")
     .addOption(outputOption())
@@ -76,13 +79,6 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
-}
-
-/** @returns milliseconds */
-function parseMinutes(text: string): number {
-  const minutes = Number(text);
-  if (text.trim() !== "" && minutes > 0 && minutes <= 1440) return minutes * 60_000;
-  throw new InvalidArgumentError("Want minutes, more than 0 and at most 1440.");
 }
 
 /** @throws {CommandError} when this is no executable of its own */

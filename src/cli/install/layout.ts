@@ -8,7 +8,6 @@
  *
  * An upgrade adds a program and then replaces the link, so that no call finds a file that is being replaced.
  */
-import { InvalidArgumentError } from "@commander-js/extra-typings";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
@@ -17,16 +16,6 @@ import { CommandError } from "../errors.ts";
 export interface Sources {
   readonly executable: string;
   readonly libmnl: string;
-}
-
-/**
- * Reads a plugin directory from the command line. A relative path could lead elsewhere in a container than on the node.
- *
- * @throws {InvalidArgumentError}
- */
-export function parsePluginDirectory(path: string): string {
-  if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
-  throw new InvalidArgumentError("Want an absolute path.");
 }
 
 /** The path of the plugin, named by its CNI type. */

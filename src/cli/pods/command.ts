@@ -1,7 +1,8 @@
 /** `pods`: which pod has which RDMA device. */
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { type Command, Option } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { addExamples } from "../help.ts";
+import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
 import { WATCH } from "../watch.ts";
@@ -25,7 +26,7 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
     .addOption(JSON_OPTION)
     .addOption(
       new Option("--textfile <DIR>", `write metrics to DIR/${METRICS_FILE}, for node-exporter`)
-        .argParser(parseDirectory).conflicts(["output", "json"]),
+        .argParser(readAbsolutePath).conflicts(["output", "json"]),
     )
     .addOption(WATCH)
     .addOption(QUIET)
@@ -40,9 +41,4 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
     [`pods --json | jq '.[] | select(.status != "present")'`, "only what is not in its pod"],
     ["pods --textfile /var/lib/prometheus/node-exporter", "metrics for node-exporter"],
   ]);
-}
-
-function parseDirectory(text: string): string {
-  if (text.startsWith("/")) return text.replace(/(?<=.)\/+$/, "");
-  throw new InvalidArgumentError("Want an absolute path.");
 }

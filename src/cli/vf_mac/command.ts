@@ -1,8 +1,9 @@
 /** The command line of `vf-mac`. */
-import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import type { Command } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
+import { numberReader } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
 import { printTable } from "../table.ts";
 import type { Context } from "../terminal.ts";
@@ -15,6 +16,8 @@ import { listVfs } from "./status.ts";
 import { VF_TABLE } from "./table.ts";
 
 const TIMEOUT_S = 10;
+
+const readSeconds = numberReader("seconds", 0.1, 3600);
 
 const SET_NOTES = `
 The address is set on the physical function, as "ip link set PF vf VF mac MAC" does; then the driver is
@@ -93,7 +96,7 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .option("--guid", "InfiniBand: set node and port GUID instead of a MAC address")
     .option("--no-rebind", "leave the driver alone: it takes the address at its next bind")
     .option("--force", "even if the host, a pod or a virtual machine uses the function")
-    .option("--timeout <SECONDS>", "how long to wait for the driver's devices", parseSeconds, TIMEOUT_S)
+    .option("--timeout <SECONDS>", "how long to wait for the driver's devices", readSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
@@ -119,7 +122,7 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     .argument("[PF...]", "netdevs of physical functions")
     .option("--all", "all physical functions of this node")
     .option("--force <VF...>", "include these virtual functions of the PF even if they are in use")
-    .option("--timeout <SECONDS>", "how long to wait for drivers' devices", parseSeconds, TIMEOUT_S)
+    .option("--timeout <SECONDS>", "how long to wait for drivers' devices", readSeconds, TIMEOUT_S)
     .option("--dry-run", "only print what would be done")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
@@ -140,10 +143,4 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     ["vf-mac init --all -o json", "with the outcome of each virtual function as JSON"],
     ["vf-mac init eth0 --force 3", "those of one PF, and VF 3 of it even if it is in use"],
   ]);
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (text.trim() !== "" && seconds > 0 && seconds <= 3600) return seconds;
-  throw new InvalidArgumentError("Want seconds, more than 0 and at most 3600.");
 }
