@@ -56,7 +56,8 @@ export class Helm {
     const process = new Deno.Command(program, {
       args: words,
       clearEnv: true,
-      env: { HOME: "/nonexistent" }, // no settings of whoever runs the tests
+      // no settings of whoever runs the tests
+      env: { HOME: "/nonexistent", TMPDIR: Deno.env.get("TMPDIR") ?? "/tmp" },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
