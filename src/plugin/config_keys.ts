@@ -140,7 +140,7 @@ export const KEYS = {
     "milliseconds that ADD and CHECK wait for that with `requireActive`",
   ),
   lockTimeoutMs: key(
-    { type: "integer", min: 0, max: 600_000, default: 100_000, since: "0.2.0" },
+    { type: "integer", min: 0, max: 3_600_000, default: 100_000, since: "0.2.0" },
     "milliseconds that ADD, DEL and GC wait while [other calls](performance.md#many-pods-at-once) hold the lock",
   ),
   logLevel: key(

@@ -44,7 +44,7 @@ const valid = fc.record({
   rdmaLimits: maybe(limits),
   requireActive: maybe(fc.boolean()),
   readyTimeoutMs: maybe(fc.integer({ min: 0, max: 60_000 })),
-  lockTimeoutMs: maybe(fc.integer({ min: 0, max: 600_000 })),
+  lockTimeoutMs: maybe(fc.integer({ min: 0, max: 3_600_000 })),
   logLevel: maybe(fc.constantFrom("debug", "info", "warning", "error")),
   logFile: maybe(fc.oneof(fc.constant(""), fc.stringMatching(/^\/[a-z/. ]{0,8}$/))),
   rdmaDeviceName: maybe(text()),
