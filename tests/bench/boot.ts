@@ -1,4 +1,4 @@
-import { bootNode, tail } from "../rig/vm/node/boot.ts";
+import { bootNode, type Clock, tail } from "../rig/vm/node/boot.ts";
 import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
 import { prepareNode } from "../rig/vm/node/prepare.ts";
 
@@ -18,6 +18,7 @@ export interface Measurement {
   /** Scalable functions of the node. */
   scalableFunctions: number;
   memoryMiB?: number;
+  clock?: Clock;
   timeoutMs: number;
 }
 
@@ -27,7 +28,16 @@ export interface Measurement {
  * @throws {Error} if the program fails, with the end of the console log
  */
 export async function measureOnNode<T>(
-  { module, plugin, args = [], files = {}, scalableFunctions, timeoutMs, memoryMiB = 2048 }: Measurement,
+  {
+    module,
+    plugin,
+    args = [],
+    files = {},
+    scalableFunctions,
+    timeoutMs,
+    memoryMiB = 2048,
+    clock = "host",
+  }: Measurement,
 ): Promise<T> {
   const node = await prepareNode((line) => console.error(line));
   const program = await buildGuestProgram(node, [new URL(module, import.meta.url)]);
@@ -39,6 +49,7 @@ export async function measureOnNode<T>(
     command: [program, node.directory, plugin, ...args, ...copies.map(({ copy }) => copy)],
     kernelArguments: [`rdma_sim.sf_count=${scalableFunctions}`],
     memoryMiB,
+    clock,
     timeoutMs,
     onLine: (line) => {
       const message: NodeLine<T> = JSON.parse(line);

@@ -7,7 +7,7 @@ export function growthSvg(steps: GrowthStep[]): string {
   const names = Object.keys(steps[0]?.ms ?? {}).filter((name) => /^empty|ADD/.test(name));
   return drawChart({
     title: "Milliseconds of one call over the number of RDMA devices of the node",
-    upwards: "median ms of one call, emulated processor",
+    upwards: "median ms of one call, at one instruction a nanosecond",
     rightwards: "RDMA devices (and as many links)",
     marks: steps.map(({ rdmaDevices }) => rdmaDevices),
     isLogarithmic: true,

@@ -48,7 +48,18 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
   }
 }
 
-function candidates(plugin: string, empty: string): Candidate[] {
+/** Milliseconds that the plugin's VERSION takes on this machine while nothing disturbs it. */
+export async function timeVersion(plugin: string): Promise<number> {
+  const [, version] = candidates(plugin, plugin);
+  const ms = [];
+  for (let run = 0; run < 21; run++) ms.push(await start(version));
+  return Math.min(...ms);
+}
+
+function candidates(
+  plugin: string,
+  empty: string,
+): [empty: Candidate, version: Candidate, status: Candidate] {
   const call = (command: string) => ({
     name: command,
     executable: plugin,

@@ -24,13 +24,17 @@ export class LockTrace implements Disposable {
     return new LockTrace();
   }
 
-  /** What the calls did that have moved a device, in the order in which they got the lock. */
-  read(): { moveMs: number[]; lockedMs: number[]; inTurnMs: number; overtaken: number } {
+  /**
+   * What the calls did that have moved a device, in the order in which they got the lock.
+   *
+   * @param slowness by which all times are divided
+   */
+  read(slowness = 1): { moveMs: number[]; lockedMs: number[]; inTurnMs: number; overtaken: number } {
     const calls = parseTrace(Deno.readTextFileSync(`${TRACING}/trace`));
     return {
-      inTurnMs: calls.at(-1)!.unlocked - calls[0]!.locked,
-      moveMs: calls.map(({ moveBegin, moveEnd }) => moveEnd - moveBegin),
-      lockedMs: calls.map(({ locked, unlocked }) => unlocked - locked),
+      inTurnMs: (calls.at(-1)!.unlocked - calls[0]!.locked) / slowness,
+      moveMs: calls.map(({ moveBegin, moveEnd }) => (moveEnd - moveBegin) / slowness),
+      lockedMs: calls.map(({ locked, unlocked }) => (unlocked - locked) / slowness),
       overtaken: Math.max(
         ...calls.map(({ queued, locked }) =>
           calls.filter((other) => other.queued > queued && other.locked < locked).length

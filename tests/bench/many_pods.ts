@@ -1,4 +1,5 @@
 import { measureOnNode } from "./boot.ts";
+import { timeVersion } from "./here.ts";
 
 /** The same call of many pods, all started at the same time. */
 export interface ManyCalls {
@@ -21,8 +22,10 @@ export interface ManyCalls {
   overtaken: number;
 }
 
-/** What the program on the simulated node measured. */
+/** What the program on the simulated node measured, in milliseconds as the host has them. */
 export interface ManyPods {
+  /** How many times as long as the host the node takes for the same work. Its moves take that much longer too. */
+  slowness: number;
   rows: ManyCalls[];
   /** Calls of a single pod while nothing else happens, without a delay. */
   alone: ManyCalls[];
@@ -33,9 +36,11 @@ export async function measureManyPods(plugin: string): Promise<ManyPods> {
   return await measureOnNode({
     module: "many_pods_guest.ts",
     plugin,
+    args: [`${await timeVersion(plugin)}`],
+    clock: "instructions, no idle time",
     scalableFunctions: 128,
     // 128 calls of 20 MiB, and as much as for the other measurements
     memoryMiB: 5120,
-    timeoutMs: 40 * 60_000,
+    timeoutMs: 6 * 3_600_000,
   });
 }

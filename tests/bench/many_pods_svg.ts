@@ -13,7 +13,7 @@ export function manyPodsSvg(rows: ManyCalls[]): string {
   }
   return drawChart({
     title: "Seconds until the last of many calls ends over the time that one move takes",
-    upwards: "seconds from the first start to the last end, emulated processor",
+    upwards: "seconds from the first start to the last end, one processor",
     rightwards: "seconds that the kernel takes longer for one move",
     marks: [...new Set(rows.map(({ delayMs }) => delayMs / 1000))],
     isLogarithmic: false,

@@ -18,8 +18,6 @@ export interface GrowthStep {
   links: number;
   /** Milliseconds from start to end. */
   ms: Record<string, number[]>;
-  /** What the empty program took right before each call. */
-  emptyMs: Record<string, number[]>;
 }
 
 /** A number of calls that were started at the same time, several times. */
@@ -45,6 +43,7 @@ export async function measureGrowth(
     files: { "empty-program": empty, ...(peer === undefined ? {} : { peer }) },
     // PF and VFs alone: 8 devices at first
     scalableFunctions: 0,
+    clock: "instructions",
     timeoutMs: 90 * 60_000,
   });
 }

@@ -6,6 +6,7 @@ import {
   addNetns,
   type CniOutcome,
   deleteNetns,
+  installPlugin,
   names,
   netdevToNetns,
   netnsPath,
@@ -16,45 +17,30 @@ import {
   vf,
 } from "../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
-import { COMPILED_PLUGIN, INSTALLED_PLUGIN } from "../rig/vm/guest/programs.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
-import { copyAnew, RUNS_A_COPY } from "./copies.ts";
+import { LockTrace } from "./lock_trace.ts";
 import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
 import { printMeasured, say } from "./say.ts";
 
 const [, , RUNS = "", EMPTY = "", PEER] = Deno.args;
 const runs = Number(RUNS);
-const [FEW, MANY] = [8, 1024];
-/** The few are measured before and after the many, so that a machine that gets slower or faster does not count. */
-const STEPS: readonly (readonly [wanted: number, rounds: number])[] = [
-  [FEW, Math.ceil(runs / 2)],
-  [64, 10],
-  [256, 10],
-  [MANY, runs],
-  [FEW, Math.floor(runs / 2)],
-];
+const STEPS = [8, 64, 256, 1024];
 const CALLS_AT_ONCE = 32;
 
-/** All of them beside the plugin: a file of the host takes longer to read. */
+/** Beside the plugin: a file of the host takes longer to read. */
 const EMPTY_COPY = "/opt/cni/bin/empty-program";
 const PEER_COPY = "/opt/cni/bin/peer";
-const COPIES = [
-  [COMPILED_PLUGIN, INSTALLED_PLUGIN],
-  [EMPTY, EMPTY_COPY],
-  ...(PEER === undefined ? [] : [[PEER, PEER_COPY] as const]),
-] as const;
 
 const EMPTY_PROGRAM = "empty program";
 
 type Start = (wrapper?: string[]) => Promise<CniOutcome>;
-/** Calls that are started in turn, again and again. */
 type Calls = Record<string, Start>;
 
 const emptyProgram: Start = (wrapper = []) =>
   plugin({ command: "VERSION", wrapper: [...wrapper, EMPTY_COPY] });
 
-/** VERSION, and each way of ADD and DEL. */
-async function candidates(): Promise<Calls[]> {
+/** The empty program, VERSION, and each way of ADD and DEL. */
+async function candidates(): Promise<Calls> {
   await addNetns("pod");
   await netdevToNetns(vf(1).netdev, "pod", "net2");
   rebind(vf(3).deviceId);
@@ -66,19 +52,20 @@ async function candidates(): Promise<Calls[]> {
     parent: attachment("", { config: config(), ifname: "net2" }),
     MAC: attachment("", { config: config({ prevResult: prevResult({ interfaces }) }) }),
   };
-  const start = (call: typeof byId.add): Start => (wrapper = []) => call({ wrapper });
-  return [
-    { VERSION: (wrapper = []) => plugin({ command: "VERSION", wrapper }) },
-    ...Object.entries(ways).map(([way, { add, del }]) => ({
-      [`ADD by ${way}`]: start(add),
-      [`DEL by ${way}`]: start(del),
-    })),
-    ...(PEER === undefined ? [] : [{
-      // Its one argument, the plugin's path, means nothing to a CNI plugin.
-      "peer's ADD by deviceID": () => byId.add({ wrapper: [PEER_COPY] }),
-      "peer's DEL by deviceID": () => byId.del({ wrapper: [PEER_COPY] }),
-    }]),
-  ];
+  const calls: Calls = {
+    [EMPTY_PROGRAM]: emptyProgram,
+    VERSION: (wrapper = []) => plugin({ command: "VERSION", wrapper }),
+  };
+  for (const [way, { add, del }] of Object.entries(ways)) {
+    calls[`ADD by ${way}`] = (wrapper = []) => add({ wrapper });
+    calls[`DEL by ${way}`] = (wrapper = []) => del({ wrapper });
+  }
+  if (PEER !== undefined) {
+    // Its one argument, the plugin's path, means nothing to a CNI plugin.
+    calls["peer's ADD by deviceID"] = () => byId.add({ wrapper: [PEER_COPY] });
+    calls["peer's DEL by deviceID"] = () => byId.del({ wrapper: [PEER_COPY] });
+  }
+  return calls;
 }
 
 async function succeed(name: string, start: Start, wrapper?: string[]): Promise<CniOutcome> {
@@ -88,63 +75,35 @@ async function succeed(name: string, start: Start, wrapper?: string[]): Promise<
   return outcome;
 }
 
-async function measureGrowth(all: Calls[]): Promise<GrowthStep[]> {
-  const steps = new Map<number, GrowthStep>();
-  for (const [wanted, rounds] of STEPS) {
-    say(`${wanted} RDMA devices, ${rounds} runs`);
+async function measureGrowth(all: Calls): Promise<GrowthStep[]> {
+  const steps: GrowthStep[] = [];
+  for (const wanted of STEPS) {
+    say(`${wanted} RDMA devices, ${runs} runs`);
     await growNode(wanted);
-    const rdma = countRdmaDevices();
-    const links = names("/sys/class/net").length;
-    const step = steps.get(rdma) ?? { rdmaDevices: rdma, links, ms: {}, emptyMs: {} };
-    steps.set(rdma, step);
-    for (let left = rounds; left > 0; left -= RUNS_A_COPY) {
-      await copyAnew(COPIES);
-      // What has the narrowest limits is measured three times as often.
-      const [version, byId] = all;
-      const inTurn = wanted === FEW ? [...all, version!, byId!, version!, byId!] : all;
-      for (const calls of inTurn) await measure(calls, Math.min(left, RUNS_A_COPY), step);
+    const ms: Record<string, number[]> = {};
+    for (let run = 0; run <= runs; run++) {
+      for (const [name, start] of Object.entries(all)) {
+        const call = await succeed(name, start);
+        // The first run only warms the page cache.
+        if (run > 0) (ms[name] ??= []).push(call.ms);
+      }
     }
+    steps.push({ rdmaDevices: countRdmaDevices(), links: names("/sys/class/net").length, ms });
   }
-  return [...steps.values()];
-}
-
-/**
- * What ran last is still in the processor's caches, and in those of its emulator. So each call follows the empty
- * program, and the empty program such calls.
- */
-async function measure(calls: Calls, rounds: number, { ms, emptyMs }: GrowthStep): Promise<void> {
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, start] of Object.entries(calls)) {
-      const empty = await succeed(EMPTY_PROGRAM, emptyProgram);
-      const call = await succeed(name, start);
-      // The first round only warms the page cache.
-      if (round === 0) continue;
-      (ms[EMPTY_PROGRAM] ??= []).push(empty.ms);
-      (emptyMs[name] ??= []).push(empty.ms);
-      (ms[name] ??= []).push(call.ms);
-    }
-  }
+  return steps;
 }
 
 const MOVE = "ADD by deviceID";
 const MOVE_HOME = "DEL by deviceID";
 
-/** With a filter in the kernel, so that all other calls run at full speed. */
-const STRACE = ["strace", "-f", "--seccomp-bpf", "-T", "-e", "trace=sendto"];
-
-/** The order to move a device is RDMA_NLDEV_CMD_SET (2) of RDMA_NL_NLDEV (5): 5 << 10 | 2. */
-const SET_ORDER = /nlmsg_type=0x1402\b.*<([\d.]+)>$/m;
-
 async function measureMoves(all: Calls): Promise<Record<string, number[]>> {
   say("the kernel's own time in a move");
-  const report = "/run/trace";
   const moves: Record<string, number[]> = { [MOVE]: [], [MOVE_HOME]: [] };
   for (let run = 0; run < runs; run++) {
     for (const [name, ms] of Object.entries(moves)) {
-      await succeed(name, all[name]!, [...STRACE, "-o", report]);
-      const seconds = SET_ORDER.exec(await Deno.readTextFile(report))?.[1];
-      if (seconds === undefined) throw new Error(`${name}: strace shows no order to move a device`);
-      ms.push(Number(seconds) * 1000);
+      using trace = LockTrace.start();
+      await succeed(name, all[name]!);
+      ms.push(...trace.read().moveMs);
     }
   }
   return moves;
@@ -206,9 +165,12 @@ async function measureAtOnce(): Promise<AtOnce[]> {
   return results;
 }
 
-const calls = await candidates();
-const growth = await measureGrowth(calls);
-const all = Object.assign({ [EMPTY_PROGRAM]: emptyProgram }, ...calls);
+await installPlugin();
+for (const [file, copy] of [[EMPTY, EMPTY_COPY], [PEER, PEER_COPY]] as const) {
+  if (file !== undefined) await Deno.copyFile(file, copy);
+}
+const all = await candidates();
+const growth = await measureGrowth(all);
 const measured: NodeMeasurements = {
   growth,
   moveMs: await measureMoves(all),

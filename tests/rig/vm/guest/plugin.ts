@@ -149,6 +149,6 @@ export async function libcni(call: LibcniCall): Promise<CniOutcome> {
 async function cniOutcome(command: Deno.Command, stdin?: string): Promise<CniOutcome> {
   const start = performance.now();
   const ended = await outcome(command, stdin);
-  const ms = Math.round(performance.now() - start);
+  const ms = performance.now() - start;
   return { ...ended, json: ended.stdout.trim() === "" ? undefined : JSON.parse(ended.stdout), ms };
 }

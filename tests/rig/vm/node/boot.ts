@@ -1,6 +1,13 @@
 import { fileURLToPath } from "node:url";
 import type { Node } from "./prepare.ts";
 
+/**
+ * With all but "host" the guest has one processor, and its clock goes on by a nanosecond with each instruction, however
+ * long the emulator takes for it. While the processor has nothing to do, it follows the host's time ("instructions"), or
+ * goes on to the next timer ("instructions, no idle time"), also when the guest waits for the host.
+ */
+export type Clock = "host" | "instructions" | "instructions, no idle time";
+
 /** What to run on the simulated node, and how. */
 export interface Boot {
   /** Program and arguments. Paths are the host's, see {@linkcode inGuest}. No quotation marks. */
@@ -11,6 +18,8 @@ export interface Boot {
   memoryMiB?: number;
   /** Processors of the guest; 2 unless told. */
   processors?: number;
+  /** What the guest's clock shows; the host's time unless told. */
+  clock?: Clock;
   /** How long the program may run; the machine itself gets a minute more to start and end. */
   timeoutMs: number;
   /** Takes each line that the program writes to its standard output, as it comes. */
@@ -108,8 +117,9 @@ function virtiofsdArguments(root: string, socket: string): string[] {
 function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: string): string[] {
   const memory = `${boot.memoryMiB ?? 2048}M`;
   return [
-    ...[...node.architecture.machine, "-accel", "tcg,thread=multi"],
-    ...["-smp", `${boot.processors ?? 2}`, "-m", memory],
+    ...node.architecture.machine,
+    ...processorArguments(boot),
+    ...["-m", memory],
     ...["-display", "none", "-nodefaults", "-no-reboot"],
     ...["-serial", `file:${consoleLog}`, "-serial", "stdio"],
     // virtiofs wants memory that virtiofsd can map
@@ -122,6 +132,12 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
     ...["-kernel", node.kernel.image, "-initrd", node.initramfs],
     ...["-append", kernelCommandLine(node, boot)],
   ];
+}
+
+function processorArguments({ clock = "host", processors = 2 }: Boot): string[] {
+  if (clock === "host") return ["-accel", "tcg,thread=multi", "-smp", `${processors}`];
+  const sleep = clock === "instructions" ? "on" : "off";
+  return ["-accel", "tcg,thread=single", "-icount", `shift=0,sleep=${sleep}`, "-smp", "1"];
 }
 
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
