@@ -1,9 +1,11 @@
 import fc from "fast-check";
-import { SyscallError } from "../../src/sys/errno.ts";
+import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { CONFIG } from "../support/call.ts";
 import { placesIn } from "../support/places.ts";
+
+const ENOBUFS = 105;
 
 Deno.test("DEL after the namespace has gone finds the device on the host", async () => {
   using node = await TestNode.added();
@@ -46,6 +48,19 @@ Deno.test("DEL finds a namespace that lives on without its path also for a devic
   await node.succeed("DEL");
   node.assertForgotten();
   assertEquals(node.kernel.sleptMs, 0);
+});
+
+Deno.test("DEL fails when the kernel does not tell its mode, but for one without an RDMA subsystem", async () => {
+  using node = await TestNode.added();
+  const refuse = (errno: number) => () => {
+    throw new SyscallError("ask for the mode", errno);
+  };
+  node.kernel.getRdmaMode = refuse(ENOBUFS);
+  await node.fail("DEL", 5);
+  assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
+  node.kernel.getRdmaMode = refuse(EPROTONOSUPPORT);
+  await node.succeed("DEL");
+  assertEquals(node.files(), []);
 });
 
 Deno.test("DEL looks no further than the namespace with the recorded cookie", async () => {

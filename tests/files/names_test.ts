@@ -52,6 +52,14 @@ Deno.test("a device that is in the pod and called so already keeps its number", 
   assertEquals(places(node, node.device), [`${POD} roce_0`]);
 });
 
+Deno.test("a device that is in the pod already keeps a name that the record has, when the host has the one wanted", async () => {
+  using node = new TestNode();
+  node.device.space = node.pod;
+  addOther(node, "rdma_net1");
+  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
+  assertEquals([places(node, node.device), namesInRecord(node)], [[`${POD} mlx5_2`], ["mlx5_2 mlx5_2"]]);
+});
+
 Deno.test("a record from before the last boot does not tell who has a name", async () => {
   using node = new TestNode();
   addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/two");

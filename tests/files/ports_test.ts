@@ -83,6 +83,13 @@ for (
   });
 }
 
+Deno.test("a port without a state is not active", () => {
+  using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", []);
+  using ports = openPorts(device.root, "mlx5_2")!;
+  Deno.removeSync(`${device.directory}/ports/1/state`);
+  assertEquals(ports.list(1), [{ ...ROCE, state: "unknown", isActive: false }]);
+});
+
 Deno.test("a device that has gone has no ports, one that was not there cannot be opened", () => {
   using device = new TestDevice().addPort(1, "4: ACTIVE", "Ethernet", []);
   using ports = openPorts(device.root, "mlx5_2")!;

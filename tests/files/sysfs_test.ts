@@ -1,5 +1,5 @@
 import { getVfDeviceId, listPfNetdevs } from "../../src/kernel/pci.ts";
-import { getBusDevice } from "../../src/kernel/sysfs.ts";
+import { getBusDevice, isFileName } from "../../src/kernel/sysfs.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../support/assert.ts";
 
@@ -115,6 +115,11 @@ for (const id of ["", ".", "..", "0000:01:00.1", `../devices/${PF}`, `${PF}/.`, 
     assertEquals(getBusDevice(id, sysfs.root), undefined);
   });
 }
+
+Deno.test("a name for a path is one that leads nowhere else", () => {
+  const names = [PF, "a".repeat(255), "", ".", "..", "a/b", "a\0b", "a".repeat(256)];
+  assertEquals(names.filter(isFileName), [PF, "a".repeat(255)]);
+});
 
 Deno.test("a machine without these buses has no device", () => {
   assertEquals(getBusDevice(PF, "/nonexistent"), undefined);

@@ -57,8 +57,14 @@ Deno.test("a record of NVIDIA's fork has the host's QoS, and 0 where no traffic 
   const qosOf = (rdmaQoS: unknown) => parse({ ...GO_RECORD, rdmaQoS }).devices[0]!.qos;
   assertEquals(qosOf({ tos: 32, tc: 8 }), { tos: [32], trafficClass: [8] });
   assertEquals(qosOf({ tos: 0, tc: 0 }), { tos: [0], trafficClass: [-1] });
+  assertEquals(qosOf({ tos: 255, tc: 255 }), { tos: [255], trafficClass: [255] });
   assertEquals([qosOf(null), qosOf(undefined)], [undefined, undefined]);
-  for (const wrong of [[], { tos: 1 }, { tos: -1, tc: 0 }, { tos: "1", tc: 1 }]) {
+  for (
+    const wrong of [[], { tos: 1 }, { tos: -1, tc: 0 }, { tos: "1", tc: 1 }, { tos: 256, tc: 0 }, {
+      tos: 0,
+      tc: 256,
+    }]
+  ) {
     assertThrows(() => qosOf(wrong), UnreadableRecord);
   }
 });
