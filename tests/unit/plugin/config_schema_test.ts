@@ -1,7 +1,7 @@
 // The quick check of a configuration and the zod schema, which come from one table, say the same.
 import fc from "fast-check";
 import { KEYS } from "../../../src/plugin/config_keys.ts";
-import { configSchema } from "../../../src/plugin/config_schema.ts";
+import { configSchema, explainFaults } from "../../../src/plugin/config_schema.ts";
 import { findFaults } from "../../../src/plugin/rules.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { placesIn } from "../../support/places.ts";
@@ -108,3 +108,15 @@ Deno.test("a broken configuration is none for either", () => {
     assert(!isWellFormed(raw) && !accepts(raw), JSON.stringify(raw));
   }
 });
+
+for (const wellFormed of [0, 3]) {
+  Deno.test(`of a million wrong items of a list, ten are named after ${wellFormed} right ones`, () => {
+    const items = [...Array(wellFormed).fill({ containerID: "a", ifname: "net1" }), ...Array(1e6).fill(1)];
+    const faults = explainFaults({ name: "a", "cni.dev/valid-attachments": items });
+    const key = "cni.dev/valid-attachments";
+    assertEquals(
+      faults.map(({ path }) => path),
+      Array.from({ length: 10 }, (_, index) => [key, wellFormed + index]),
+    );
+  });
+}
