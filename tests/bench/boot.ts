@@ -18,12 +18,13 @@ export interface Measurement {
   /** Scalable functions of the node. */
   scalableFunctions: number;
   memoryMiB?: number;
+  /** "instructions" unless told. */
   clock?: Clock;
   timeoutMs: number;
 }
 
 /**
- * Measures on the simulated node, whose processor is emulated: only ratios mean something.
+ * Measures on the simulated node, whose clock counts instructions: only ratios mean something.
  *
  * @throws {Error} if the program fails, with the end of the console log
  */
@@ -36,7 +37,7 @@ export async function measureOnNode<T>(
     scalableFunctions,
     timeoutMs,
     memoryMiB = 2048,
-    clock = "host",
+    clock = "instructions",
   }: Measurement,
 ): Promise<T> {
   const node = await prepareNode((line) => console.error(line));

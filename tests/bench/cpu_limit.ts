@@ -1,6 +1,7 @@
 import { measureOnNode } from "./boot.ts";
+import { timeVersion } from "./here.ts";
 
-/** ADDs of several pods in a cgroup with a CPU limit, as thick Multus makes them. */
+/** ADDs of several pods in a cgroup with a CPU limit, as thick Multus makes them, in milliseconds as the host has them. */
 export interface LimitedCalls {
   /** Version of the cgroup. */
   version: 1 | 2;
@@ -15,14 +16,12 @@ export interface LimitedCalls {
   failed: number;
 }
 
-/** The processor of the simulated node is about ten times slower, so the kernel's period of 100 ms is ten times longer. */
-export const SLOWNESS = 10;
-
 /** Calls the plugin on the simulated node within the CPU limits that Multus' manifests have. */
 export async function measureCpuLimit(plugin: string): Promise<LimitedCalls[]> {
   return await measureOnNode({
     module: "cpu_limit_guest.ts",
     plugin,
+    args: [`${await timeVersion(plugin)}`],
     scalableFunctions: 8,
     timeoutMs: 20 * 60_000,
   });

@@ -1,12 +1,16 @@
-// Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin.
+// Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, milliseconds that its VERSION
+// takes on the host.
 import { attachment } from "../rig/vm/guest/attachment.ts";
 import { type CniOutcome, installPlugin, sfs, shOk } from "../rig/vm/guest/harness.ts";
 import { CGROUP_V2, mountCgroupV1 } from "../rig/vm/guest/pod_cgroup.ts";
-import { type LimitedCalls, SLOWNESS } from "./cpu_limit.ts";
+import type { LimitedCalls } from "./cpu_limit.ts";
 import { printMeasured, say } from "./say.ts";
+import { measureSlowness } from "./slowness.ts";
 
+const [, , HOST_MS = ""] = Deno.args;
 const MILLICPU = [null, 200, 100];
-const PERIOD_US = 100_000 * SLOWNESS;
+/** The kernel's, on the host. */
+const PERIOD_US = 100_000;
 
 const pods = sfs().map(({ deviceId }, number) => {
   const name = `pod${number}`;
@@ -29,8 +33,8 @@ async function measureIn(cgroup: string, version: 1 | 2): Promise<LimitedCalls[]
         millicpu,
         order,
         calls: pods.length,
-        totalMs: performance.now() - begin,
-        worstMs: Math.max(...outcomes.map(({ ms }) => ms)),
+        totalMs: (performance.now() - begin) / slowness,
+        worstMs: Math.max(...outcomes.map(({ ms }) => ms)) / slowness,
         failed: outcomes.filter(({ code }) => code !== 0).length,
       });
       for (const { del } of pods) await del();
@@ -40,11 +44,12 @@ async function measureIn(cgroup: string, version: 1 | 2): Promise<LimitedCalls[]
 }
 
 async function setLimit(cgroup: string, version: 1 | 2, millicpu: number | null): Promise<void> {
-  const quotaUs = millicpu === null ? null : millicpu / 1000 * PERIOD_US;
+  const periodUs = Math.round(PERIOD_US * slowness);
+  const quotaUs = millicpu === null ? null : Math.round(millicpu / 1000 * periodUs);
   await shOk(
     version === 2
-      ? `echo ${quotaUs ?? "max"} ${PERIOD_US} >${cgroup}/cpu.max`
-      : `echo ${PERIOD_US} >${cgroup}/cpu.cfs_period_us && echo ${quotaUs ?? -1} >${cgroup}/cpu.cfs_quota_us`,
+      ? `echo ${quotaUs ?? "max"} ${periodUs} >${cgroup}/cpu.max`
+      : `echo ${periodUs} >${cgroup}/cpu.cfs_period_us && echo ${quotaUs ?? -1} >${cgroup}/cpu.cfs_quota_us`,
   );
 }
 
@@ -71,4 +76,5 @@ for (const { add, del } of pods.slice(0, 1)) {
   await add(); // warms the page cache
   await del();
 }
+const slowness = await measureSlowness(Number(HOST_MS));
 printMeasured([...await measureVersion2(), ...await measureVersion1()]);

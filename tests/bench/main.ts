@@ -25,7 +25,7 @@ Parts:
   here         VERSION and STATUS on this machine
   growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links
   many-pods    64 and 128 pods at once on the simulated node, with moves that take up to one second
-  cpu-limit    8 pods in a row and at once within CPU limits, on the simulated node by the clock of this machine
+  cpu-limit    8 pods in a row and at once within CPU limits, on the simulated node
 
 Options:
   --only PARTS the parts to run, with commas between them (default: all)

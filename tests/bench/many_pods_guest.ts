@@ -12,6 +12,7 @@ import {
 import { LockTrace } from "./lock_trace.ts";
 import type { ManyCalls, ManyPods } from "./many_pods.ts";
 import { printMeasured, say } from "./say.ts";
+import { measureSlowness } from "./slowness.ts";
 
 const [, , HOST_MS = ""] = Deno.args;
 const PODS = [64, 128];
@@ -20,7 +21,6 @@ const ALONE_RUNS = 30;
 
 /** The most: 128 moves of one second take longer than the default, and here they take several times as long. */
 const LOCK_TIMEOUT_MS = 3_600_000;
-const VERSION_RUNS = 11;
 
 type Pod = ReturnType<typeof attachment>;
 
@@ -29,13 +29,6 @@ const pods = sfs().map(({ deviceId: deviceID }, number): Pod => {
   const patient = config({ deviceID, lockTimeoutMs: LOCK_TIMEOUT_MS });
   return attachment(deviceID, { netns: name, containerId: name, config: patient });
 });
-
-/** How many times as long as the host this node takes for the same work, when it has not to wait for the host. */
-async function measureSlowness(): Promise<number> {
-  const ms = [];
-  for (let run = 0; run < VERSION_RUNS; run++) ms.push((await plugin({ command: "VERSION" })).ms);
-  return Math.min(...ms) / Number(HOST_MS);
-}
 
 async function measureRow(command: ManyCalls["command"], some: Pod[], delayMs: number): Promise<ManyCalls> {
   setSimParameter("move_delay_ms", Math.round(delayMs * slowness));
@@ -65,7 +58,7 @@ async function measurePods(some: Pod[], delayMs: number): Promise<ManyCalls[]> {
 
 await installPlugin();
 await shOk(`for number in $(seq 0 ${pods.length - 1}); do ip netns add pod$number; done`);
-const slowness = await measureSlowness();
+const slowness = await measureSlowness(Number(HOST_MS));
 const measured: ManyPods = { slowness, alone: [], rows: [] };
 say(`one pod alone, ${ALONE_RUNS} runs`);
 for (let run = 0; run <= ALONE_RUNS; run++) {

@@ -43,7 +43,6 @@ export async function measureGrowth(
     files: { "empty-program": empty, ...(peer === undefined ? {} : { peer }) },
     // PF and VFs alone: 8 devices at first
     scalableFunctions: 0,
-    clock: "instructions",
     timeoutMs: 90 * 60_000,
   });
 }

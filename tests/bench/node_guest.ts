@@ -24,7 +24,8 @@ import { printMeasured, say } from "./say.ts";
 
 const [, , RUNS = "", EMPTY = "", PEER] = Deno.args;
 const runs = Number(RUNS);
-const STEPS = [8, 64, 256, 1024];
+const FEW = 8;
+const STEPS = [FEW, 64, 256, 1024];
 const CALLS_AT_ONCE = 32;
 
 /** Beside the plugin: a file of the host takes longer to read. */
@@ -171,6 +172,7 @@ for (const [file, copy] of [[EMPTY, EMPTY_COPY], [PEER, PEER_COPY]] as const) {
 }
 const all = await candidates();
 const growth = await measureGrowth(all);
+await growNode(FEW);
 const measured: NodeMeasurements = {
   growth,
   moveMs: await measureMoves(all),

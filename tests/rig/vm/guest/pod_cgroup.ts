@@ -78,10 +78,18 @@ export async function mountCgroupV1(
   return {
     mount,
     [Symbol.asyncDispose]: async () => {
+      // Unmounting ends a hierarchy that has no cgroup but its root, and others stay for a while without their directory.
+      await until(`${mount} is empty`, () => countCgroups(controller) === 1);
       await shOk(`umount ${mount}`);
       const hasController = async () =>
         (await shOk(`cat ${CGROUP_V2}/cgroup.controllers`)).split(" ").includes(controller);
       await until("version 2 has the controller again", hasController);
     },
   };
+}
+
+/** How many cgroups the hierarchy of a controller has, the root included. */
+function countCgroups(controller: string): number {
+  const text = Deno.readTextFileSync("/proc/cgroups"); // subsys_name, hierarchy, num_cgroups, enabled
+  return Number(new RegExp(`^${controller}\\t\\d+\\t(\\d+)`, "m").exec(text)?.[1]);
 }
