@@ -116,13 +116,16 @@ async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb
   const none = () => ({ [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] });
   const peakKb: Record<string, number[]> = none();
   const chargedKb: Record<string, number[]> = none();
+  // One after the other, so that an ADD never follows an ADD, nor a DEL a DEL: those do other things.
   for (let run = 0; run < runs; run++) {
     for (const [name, kb] of Object.entries(peakKb)) {
       await succeed(name, all[name]!, timeWrapper(report));
       kb.push(Number(await Deno.readTextFile(report)));
+    }
+    for (const [name, kb] of Object.entries(chargedKb)) {
       await using cgroup = await MemoryCgroup.create();
       await succeed(name, all[name]!, cgroup.wrapper());
-      chargedKb[name]!.push(cgroup.peakKb());
+      kb.push(cgroup.peakKb());
     }
   }
   return { peakKb, chargedKb };
