@@ -61,7 +61,7 @@ function nodeFigures({ growth, moveMs, peakKb, chargedKb, atOnce }: NodeMeasurem
   if (!few || !many) return [];
   const commands = ["ADD", "DEL"].map((command) => ({ command, name: `${command} by deviceID` }));
   return [
-    { what: "VERSION / empty program, on the node", found: inEmptyPrograms(few, "VERSION"), limit: 1.05 },
+    { what: "VERSION / empty program, on the node", found: inEmptyPrograms(few, "VERSION") },
     ...commands.flatMap(({ command, name }) => [
       { what: `${command} / empty program`, found: inEmptyPrograms(few, name) },
       {

@@ -15,7 +15,7 @@ import { formatTables } from "./table.ts";
 
 const PARTS = ["here", "growth", "many-pods", "cpu-limit"] as const;
 
-const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--peer FILE] [--svg DIR] [--json]
+const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--cpus N] [--peer FILE] [--svg DIR] [--json]
 
 Measures what a call of the plugin costs on top of its runtime's own floor, an empty program as "deno compile" makes it,
 with V8 as the runtime sets it. On the simulated node an instruction takes a nanosecond, and a real processor executes
@@ -30,6 +30,7 @@ Parts:
 Options:
   --only PARTS the parts to run, with commas between them (default: all)
   --runs N     timed runs of each candidate on the node, at least 5 (default: 10); six times as many here
+  --cpus N     processors of the node for many-pods (default: 1)
   --peer FILE  another CNI plugin of the same configuration, to compare ADD and DEL with
   --svg DIR    where growth.svg and many_pods.svg are drawn (default: dist)
   --json       print all samples as JSON
@@ -43,6 +44,7 @@ function readOptions(args: string[]) {
     args,
     options: {
       runs: { type: "string" },
+      cpus: { type: "string" },
       peer: { type: "string" },
       svg: { type: "string" },
       only: { type: "string" },
@@ -53,6 +55,12 @@ function readOptions(args: string[]) {
   const runs = Number(values.runs ?? 10);
   if (!Number.isInteger(runs) || runs < 5) {
     throw new Error(`Cannot measure with --runs "${values.runs}", wanted a whole number of at least 5`);
+  }
+  const processors = Number(values.cpus ?? 1);
+  if (!Number.isInteger(processors) || processors < 1) {
+    throw new Error(
+      `Cannot measure with --cpus "${values.cpus}", wanted a whole number of at least 1`,
+    );
   }
   const peer = values.peer === undefined ? undefined : resolve(values.peer);
   if (peer !== undefined && !Deno.statSync(peer).isFile) {
@@ -65,6 +73,7 @@ function readOptions(args: string[]) {
   }
   return {
     runs,
+    processors,
     peer,
     svg: values.svg,
     parts: new Set(parts),
@@ -89,7 +98,7 @@ async function bench(options: Options): Promise<void> {
 async function compare(
   plugin: string,
   empty: string,
-  { runs, peer, svg = dirname(plugin), parts, json }: Options,
+  { runs, processors, peer, svg = dirname(plugin), parts, json }: Options,
 ): Promise<void> {
   const bytes = await Deno.readFile(plugin);
   const measured: Measured = {
@@ -102,7 +111,7 @@ async function compare(
     await draw(`${svg}/growth.svg`, growthSvg(measured.node.growth));
   }
   if (parts.has("many-pods")) {
-    measured.manyPods = await measureManyPods(plugin);
+    measured.manyPods = await measureManyPods(plugin, processors);
     await draw(`${svg}/many_pods.svg`, manyPodsSvg(measured.manyPods.rows));
   }
   if (parts.has("cpu-limit")) measured.cpuLimit = await measureCpuLimit(plugin);

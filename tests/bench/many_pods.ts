@@ -31,12 +31,18 @@ export interface ManyPods {
   alone: ManyCalls[];
 }
 
-/** Starts the calls of many pods at once on the simulated node, where a move takes from nothing to one second. */
-export async function measureManyPods(plugin: string): Promise<ManyPods> {
+/**
+ * Starts the calls of many pods at once on the simulated node, where a move takes from nothing to one second.
+ *
+ * @param processors of the node. They take turns in the emulator: each of several is as much slower, while all of them
+ *   are busy, and what runs alone is as much too fast.
+ */
+export async function measureManyPods(plugin: string, processors: number): Promise<ManyPods> {
   return await measureOnNode({
     module: "many_pods_guest.ts",
     plugin,
-    args: [`${await timeVersion(plugin)}`],
+    args: [`${await timeVersion(plugin) / processors}`],
+    processors,
     clock: "instructions, no idle time",
     scalableFunctions: 128,
     // 128 calls of 20 MiB, and as much as for the other measurements

@@ -1,5 +1,5 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, milliseconds that its VERSION
-// takes on the host.
+// takes on the host, divided by the number of the node's processors.
 import { attachment, config } from "../rig/vm/guest/attachment.ts";
 import {
   type CniOutcome,

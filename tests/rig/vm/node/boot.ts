@@ -2,9 +2,9 @@ import { fileURLToPath } from "node:url";
 import type { Node } from "./prepare.ts";
 
 /**
- * With all but "host" the guest has one processor, and its clock goes on by a nanosecond with each instruction, however
- * long the emulator takes for it. While the processor has nothing to do, it follows the host's time ("instructions"), or
- * goes on to the next timer ("instructions, no idle time"), also when the guest waits for the host.
+ * With all but "host" the guest's clock goes on by a nanosecond with each instruction, however long the emulator takes
+ * for it; processors take turns. While they have nothing to do, it follows the host's time ("instructions"), or goes on
+ * to the next timer ("instructions, no idle time"), also when the guest waits for the host.
  */
 export type Clock = "host" | "instructions" | "instructions, no idle time";
 
@@ -16,7 +16,7 @@ export interface Boot {
   kernelArguments?: string[];
   /** Memory of the guest; 2048 unless told. */
   memoryMiB?: number;
-  /** Processors of the guest; 2 unless told. */
+  /** Processors of the guest; unless told 2, or 1 if its clock counts instructions. */
   processors?: number;
   /** What the guest's clock shows; the host's time unless told. */
   clock?: Clock;
@@ -134,10 +134,11 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
   ];
 }
 
-function processorArguments({ clock = "host", processors = 2 }: Boot): string[] {
-  if (clock === "host") return ["-accel", "tcg,thread=multi", "-smp", `${processors}`];
+function processorArguments({ clock = "host", processors = clock === "host" ? 2 : 1 }: Boot): string[] {
+  const smp = ["-smp", `${processors}`];
+  if (clock === "host") return ["-accel", "tcg,thread=multi", ...smp];
   const sleep = clock === "instructions" ? "on" : "off";
-  return ["-accel", "tcg,thread=single", "-icount", `shift=0,sleep=${sleep}`, "-smp", "1"];
+  return ["-accel", "tcg,thread=single", "-icount", `shift=0,sleep=${sleep}`, ...smp];
 }
 
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
