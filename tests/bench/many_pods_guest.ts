@@ -1,14 +1,7 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, milliseconds that its VERSION
 // takes on the host, divided by the number of the node's processors.
 import { attachment, config } from "../rig/vm/guest/attachment.ts";
-import {
-  type CniOutcome,
-  installPlugin,
-  plugin,
-  setSimParameter,
-  sfs,
-  shOk,
-} from "../rig/vm/guest/harness.ts";
+import { type CniOutcome, installPlugin, setSimParameter, sfs, shOk } from "../rig/vm/guest/harness.ts";
 import { LockTrace } from "./lock_trace.ts";
 import type { ManyCalls, ManyPods } from "./many_pods.ts";
 import { printMeasured, say } from "./say.ts";
