@@ -1,20 +1,20 @@
-/** `gc`: restores what pods that are gone have left. */
+/** `gc`: cleans up after pods that are gone. */
 import type { Command } from "@commander-js/extra-typings";
 import type { RdmaDevice } from "../kernel/kernel.ts";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { Log } from "../log.ts";
+import { judge } from "../node/fate.ts";
+import { type Namespace, pathTo, takeInventory } from "../node/inventory.ts";
 import { KEYS } from "../plugin/config_keys.ts";
-import { countAway } from "../plugin/device.ts";
 import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/device_indexes.ts";
 import { toCniError } from "../plugin/errors.ts";
-import { belongsTo, collect } from "../plugin/gc.ts";
+import { belongsTo } from "../plugin/gc.ts";
 import { lockState } from "../plugin/lock.ts";
 import { isSameNetns } from "../plugin/namespaces.ts";
 import { type Node, PAUSE_MS } from "../plugin/node.ts";
-import type { AttachmentRecord } from "../plugin/record.ts";
+import { restoreOnHost } from "../plugin/restore.ts";
 import { isRecord, State, STATE_DIRECTORY, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
 import { messageOf } from "../sys/errno.ts";
-import { isExclusive, listNamespaces, type Namespace } from "./doctor/kernel.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
 import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "./output.ts";
@@ -25,8 +25,9 @@ import { repeat, watchOption } from "./watch.ts";
 const WATCH_SECONDS = 900;
 
 const NOTES = `
-A record is stale if its pod's network namespace has gone. Its devices are restored to the host, under their names
-there. RDMA devices in other namespaces that no record explains are only named. Pods that run are never touched.
+A record is stale if its pod's network namespace has gone. Then the RDMA devices that the kernel has returned to the
+host get their names and settings back, and the record is removed. gc never moves a device: one that is not on the host
+is in a namespace that something keeps alive, so its record stays, and gc says where it is.
 
 Exit codes:
   0  done, or nothing to do
@@ -37,7 +38,7 @@ Exit codes:
 /** Adds `gc`. */
 export function addGcCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("gc")
-    .description("restore the RDMA devices that pods which are gone have left, and remove their records")
+    .description("clean up after pods that are gone: RDMA devices on the host, and records")
     .option("--network <NAME>", "only those of one network")
     .option("--dry-run", "only print what would be done")
     .addOption(outputOption())
@@ -71,17 +72,18 @@ export interface GcOptions {
   readonly output?: Format;
 }
 
-/** What became of a stale record. "away": its device is out of reach, so the record stays. */
+/** What became of the record of a pod that is gone. "away": a device is in another namespace, so the record stays. */
 interface Outcome {
   readonly file: string;
   readonly deviceID: string;
   readonly state: "stale" | "restored" | "away" | "failed";
-  /** Why it is stale, or why it failed. */
+  /** Why it is stale, where the device is, or why it failed. */
   readonly reason: string;
 }
 
 /**
- * Restores the devices of stale records and removes these, one at a time, each under the plugin's lock.
+ * Restores what the host has of the devices of stale records and removes these, one at a time, each under the plugin's
+ * lock. No device is moved: nobody has said that a pod has ended, and what shows that it has may be wrong.
  *
  * @throws {CommandError} when not all processes can be seen, so that a pod could be taken for gone
  * @throws {CniError} code 11 when calls of the plugin have the lock for 100 seconds
@@ -89,33 +91,32 @@ interface Outcome {
 export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOptions): ExitCode {
   const { kernel, state } = node;
   const { network, dryRun = false, output = "table" } = options;
-  // Before the namespaces, so that the namespace of each record is among them unless it has gone.
-  const files = state.listFiles();
-  const records = files.filter(isRecord);
-  const namespaces = listNamespaces(kernel);
-  if (!kernel.listOtherNetns().isComplete) throw cannotSeeAll();
-  const stale = records.filter((record) => network === undefined || belongsTo(network, record))
-    .flatMap((record) => {
-      const reason = explainStale(kernel, namespaces, record);
-      return reason === undefined ? [] : [{ record, reason }];
-    });
-  const outcomes = stale.map(({ record, reason }): Outcome => {
+  const inventory = takeInventory(kernel, state);
+  if (!inventory.isComplete) throw cannotSeeAll();
+  const chosen = inventory.records.filter((record) => network === undefined || belongsTo(network, record));
+  const outcomes = chosen.flatMap((record): Outcome[] => {
     const { file, deviceId: deviceID } = record;
-    if (dryRun) return { file, deviceID, state: "stale", reason };
+    const fate = judge(inventory, record, "rdma-cni");
+    const { reason } = fate;
+    if (fate.state === "lost") return [{ file, deviceID, state: "away", reason }];
+    if (fate.state !== "stale") return [];
+    if (dryRun) return [{ file, deviceID, state: "stale", reason }];
     const restored = restore(node, terminal, record);
     kernel.sleep(PAUSE_MS); // in which the first waiting call wakes up and takes the lock
-    return { file, deviceID, reason, ...restored };
+    return [{ file, deviceID, reason, ...restored }];
   });
   // An ADD may have come since, or a DEL.
-  const known = [...records, ...state.list()];
+  const known = [...inventory.records, ...state.list()];
   const found = {
     records: outcomes,
-    unreadable: files.flatMap((file) => isRecord(file) ? [] : [file]),
-    unexplainedDevices: isExclusive(kernel) ? namespaces.flatMap((one) => listUnexplained(one, known)) : [],
+    unreadable: inventory.unreadable,
+    unexplainedDevices: inventory.mode === "exclusive"
+      ? inventory.namespaces.flatMap((one) => listUnexplained(one, known))
+      : [],
   };
   printAs(terminal, output, found, () => report(terminal, found));
   const left = outcomes.filter(isLeft);
-  if (left.length === 0) return ExitCode.ok;
+  if (dryRun || left.length === 0) return ExitCode.ok;
   return left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
 }
 
@@ -150,27 +151,14 @@ function isLeft({ state }: Outcome): boolean {
 function describe({ file, deviceID, state, reason }: Outcome): string {
   switch (state) {
     case "stale":
-      return `${file}: ${reason}: the RDMA devices of ${deviceID} would be restored, and the record removed`;
+      return `${file}: ${reason}: the record of ${deviceID} would be removed`;
     case "restored":
       return `${file}: ${reason}: the RDMA devices of ${deviceID} are on the host, the record is removed`;
     case "away":
-      return `${file}: ${reason}, but something still has an RDMA device of ${deviceID}: the record stays`;
+      return `${file}: ${reason}: the record stays`;
     case "failed":
       return `${file}: ${reason}`;
   }
-}
-
-/** Why a record is stale, or undefined while its pod may live. */
-function explainStale(
-  kernel: NodeKernel,
-  namespaces: readonly Namespace[],
-  { netns, bootId, deviceId }: AttachmentRecord,
-): string | undefined {
-  if (bootId !== undefined && bootId !== kernel.getBootId()) return "it is from before the last boot";
-  if (netns) return namespaces.some((one) => isSameNetns(one, netns)) ? undefined : `${netns.path} has gone`;
-  // A record of version 1.0 does not name its namespace, so only its device tells.
-  const bus = kernel.getBusDevice(deviceId);
-  return bus && countAway(bus) === 0 ? `the devices of ${deviceId} are on the host` : undefined;
 }
 
 /** The lock is held for each record alone, so that pods which start meanwhile wait no longer than for each other. */
@@ -183,7 +171,10 @@ function restore(node: Node, terminal: Terminal, { file, bootTimeUs, createdAt }
     const now = state.read(file);
     // An ADD may have made another record of that name since.
     const isSame = now && isRecord(now) && now.bootTimeUs === bootTimeUs && now.createdAt === createdAt;
-    if (isSame && !collect(node, log, file)) return { state: "away" } as const;
+    if (isSame) {
+      if (!restoreOnHost(node, log, now)) return { state: "away", reason: "its device is away" } as const;
+      state.remove(file);
+    }
     return { state: "restored" } as const;
   } catch (error) {
     return { state: "failed", reason: messageOf(toCniError(error)) } as const;
@@ -206,7 +197,7 @@ function listUnexplained(namespace: Namespace, records: readonly StoredRecord[])
       device.index === index || device.index === undefined && device.podName === name
     );
   return namespace.devices.filter((device) => !isRecorded(device))
-    .map(({ name, index }) => ({ name, index, netns: namespace.path }));
+    .map(({ name, index }) => ({ name, index, netns: pathTo(namespace) }));
 }
 
 function cannotSeeAll(): CommandError {

@@ -1,7 +1,7 @@
 /** `--watch`: commands that do their work again and again. */
 import { Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
-import type { ExitCode } from "./errors.ts";
+import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { numberReader } from "./option_values.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -31,7 +31,8 @@ export function watchOption(what: string, seconds: number) {
 export const WATCH = watchOption("show it again", 2);
 
 /**
- * Does the work once, or with a pause again and again.
+ * Does the work once, or with a pause again and again. Then a failure is printed and does not end it: what it is about
+ * may have changed the next time.
  *
  * @param pauseMs undefined for once; otherwise it returns when nobody reads the output any more
  * @returns the exit code of the last time
@@ -41,14 +42,29 @@ export async function repeat(
   pauseMs: number | undefined,
   work: () => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
+  if (pauseMs === undefined) return await work();
   for (;;) {
-    const exitCode = await work();
-    if (pauseMs === undefined || terminal.isClosed) return exitCode;
+    const exitCode = await survive(terminal, work);
+    if (terminal.isClosed) return exitCode;
     await kernel.delay(pauseMs);
   }
 }
 
-/** The same for what reads something and shows it, on a terminal each time on an empty screen. */
+/** Does work that may fail, and prints why it has. */
+export async function survive(
+  terminal: Terminal,
+  work: () => ExitCode | Promise<ExitCode>,
+): Promise<ExitCode> {
+  try {
+    return await work();
+  } catch (error) {
+    const { message, advice } = toCommandError(error) as Partial<CommandError>;
+    terminal.err(`${message ?? error}\n${advice ? `${advice}\n` : ""}`);
+    return ExitCode.failed;
+  }
+}
+
+/** Repeats what reads something and shows it, on a terminal each time on an empty screen. */
 export function watch<T>(
   repetition: Repetition,
   pauseMs: number | undefined,

@@ -2,7 +2,7 @@
 import { ENOENT, ENOTDIR, ENOTUNIQ, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
 import { openDirectory } from "../sys/files.ts";
-import type { RdmaCgroups, RdmaDevice, RdmaLimits } from "./kernel.ts";
+import type { LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "./kernel.ts";
 import { unescapePath } from "./processes.ts";
 import { exists, isFileName, readText } from "./sysfs.ts";
 
@@ -55,21 +55,26 @@ export function parseRdmaCgroup(text: string): string | undefined {
 }
 
 /**
- * The limits of a device in rdma.max: `mlx5_0 hca_handle=2 hca_object=max`. Since Linux 7.3 `index=N` follows a name
- * that several devices have.
+ * Parses rdma.max: `mlx5_0 hca_handle=2 hca_object=max`. Since Linux 7.3 `index=N` follows a name that several devices
+ * have.
  */
-export function parseRdmaLimits(text: string, { index, name }: RdmaDevice): RdmaLimits | undefined {
-  for (const line of text.split("\n")) {
-    const [device, ...pairs] = line.trim().split(" ");
+export function parseRdmaLimits(text: string): LimitedDevice[] {
+  return text.split("\n").flatMap((line) => {
+    const [name = "", ...pairs] = line.trim().split(" ");
+    if (name === "") return [];
     const values = new Map(pairs.map((pair) => pair.split("=") as [string, string]));
-    if (device !== name || Number(values.get("index") ?? index) !== index) continue;
     const limit = (key: string) => {
       const value = values.get(key);
       return value === undefined || value === "max" ? "max" : Number(value);
     };
-    return { hcaHandle: limit("hca_handle"), hcaObject: limit("hca_object") };
-  }
-  return undefined;
+    const index = values.get("index");
+    return [{
+      name,
+      ...(index === undefined ? {} : { index: Number(index) }),
+      hcaHandle: limit("hca_handle"),
+      hcaObject: limit("hca_object"),
+    }];
+  });
 }
 
 class LinuxRdmaCgroups implements RdmaCgroups {
@@ -87,12 +92,21 @@ class LinuxRdmaCgroups implements RdmaCgroups {
     return this.#in(cgroup, (directory) => exists(`${directory}/rdma.max`)) ?? false;
   }
 
-  read(cgroup: string, device: RdmaDevice): RdmaLimits | undefined {
-    const text = this.#in(cgroup, (directory) => readText(`${directory}/rdma.max`));
-    return text === undefined ? undefined : parseRdmaLimits(text, device);
+  list(cgroup: string): LimitedDevice[] {
+    return parseRdmaLimits(this.#in(cgroup, (directory) => readText(`${directory}/rdma.max`)) ?? "");
   }
 
-  write(cgroup: string, { index, name }: RdmaDevice, { hcaHandle, hcaObject }: RdmaLimits): void {
+  read(cgroup: string, device: RdmaDevice): RdmaLimits | undefined {
+    return this.list(cgroup).find(({ name, index }) =>
+      name === device.name && (index ?? device.index) === device.index
+    );
+  }
+
+  write(
+    cgroup: string,
+    { index, name }: Pick<LimitedDevice, "name" | "index">,
+    { hcaHandle, hcaObject }: RdmaLimits,
+  ): void {
     const values = [
       ...hcaHandle === undefined ? [] : [`hca_handle=${hcaHandle}`],
       ...hcaObject === undefined ? [] : [`hca_object=${hcaObject}`],
@@ -100,7 +114,7 @@ class LinuxRdmaCgroups implements RdmaCgroups {
     try {
       this.#write(cgroup, [name, ...values].join(" "));
     } catch (error) {
-      if (!(error instanceof SyscallError) || error.errno !== ENOTUNIQ) throw error;
+      if (!(error instanceof SyscallError && error.errno === ENOTUNIQ) || index === undefined) throw error;
       // Kernels before 7.3, on which names are unique, do not know "index".
       this.#write(cgroup, [name, `index=${index}`, ...values].join(" "));
     }

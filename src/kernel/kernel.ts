@@ -50,6 +50,11 @@ export interface Netns extends Disposable {
    * The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none or is elsewhere.
    */
   getUverbs(index: number): string | undefined;
+  /**
+   * The netdev of this namespace that a device's first port is on, or undefined: of a Soft-RoCE device the one that it
+   * was made on.
+   */
+  getNetdev(index: number): string | undefined;
   /** How many objects of each kind processes have on a device. */
   listResources(index: number): ResourceCount[];
   /** A link by name, or undefined. */
@@ -150,6 +155,13 @@ export interface RdmaLimits {
   readonly hcaObject?: number | "max";
 }
 
+/** A device by its name in its namespace, with its limits. */
+export interface LimitedDevice extends Required<RdmaLimits> {
+  readonly name: string;
+  /** Only where several devices have the name, from Linux 7.3 on. */
+  readonly index?: number;
+}
+
 /**
  * The cgroups that limit RDMA resources. A cgroup is named by its path in the hierarchy, as in /proc/PID/cgroup. Its
  * limits of a device stay when the device is moved or renamed.
@@ -163,14 +175,17 @@ export interface RdmaCgroups {
   has(cgroup: string): boolean;
   /** Whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
   hasLimits(cgroup: string): boolean;
+  /** The limits of all devices that the kernel shows in a cgroup, in whatever namespaces they are. */
+  list(cgroup: string): LimitedDevice[];
   /** The limits of a device, in whatever namespace that is; undefined when cgroup or device are not there. */
   read(cgroup: string, device: RdmaDevice): RdmaLimits | undefined;
   /**
    * Sets limits of a device, in whatever namespace that is. Does nothing when the cgroup is not there.
    *
+   * @param device its index is needed where several devices have the name
    * @throws {SyscallError} ENODEV when no device has the name
    */
-  write(cgroup: string, device: RdmaDevice, limits: RdmaLimits): void;
+  write(cgroup: string, device: Pick<LimitedDevice, "name" | "index">, limits: RdmaLimits): void;
 }
 
 /** What the plugin needs of the kernel. */
@@ -189,7 +204,7 @@ export interface Kernel {
   openNetns(path: string): Netns;
   /** Whether a path leads to the host namespace; false when it leads nowhere. */
   isHostNetns(path: string): boolean;
-  /** Paths below /proc to the namespaces that processes or open files keep alive; each namespace once. */
+  /** Paths below /proc to the namespaces that processes or open files keep alive: all paths to each. */
   listNetns(): Iterable<{ readonly path: string; readonly inode: number }>;
   /** @throws {SyscallError} EPROTONOSUPPORT without ib_core */
   getRdmaMode(): RdmaMode;

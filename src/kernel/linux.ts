@@ -178,6 +178,10 @@ class LinuxNetns implements Netns {
     return rdma.getUverbs(this.socket(NETLINK_RDMA), index);
   }
 
+  getNetdev(index: number): string | undefined {
+    return rdma.getNetdev(this.socket(NETLINK_RDMA), index);
+  }
+
   listResources(index: number): ResourceCount[] {
     return rdma.listResources(this.socket(NETLINK_RDMA), index);
   }
@@ -213,8 +217,15 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
     rdma.setMode(this.getHostNetns().socket(NETLINK_RDMA), mode);
   }
 
-  listOtherNetns(): OtherNetnsList {
-    return listOtherNetns();
+  listOtherNetns<T>(read?: (netns: Netns) => T): OtherNetnsList<T> {
+    const open = (path: string) => {
+      try {
+        return this.openNetns(path);
+      } catch {
+        return undefined; // it has ended, or may not be opened
+      }
+    };
+    return listOtherNetns(open, read);
   }
 
   listLinks(netns: LinuxNetns): LinkDetails[] {

@@ -91,10 +91,11 @@ export interface NodeKernel extends Kernel {
   /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
   setRdmaMode(mode: RdmaMode): void;
   /**
-   * The network namespaces other than the initial one, and what keeps each alive, as far as this process can
-   * see.
+   * Lists the network namespaces other than the initial one, and what keeps each alive, as far as this process can see.
+   *
+   * @param read reads what the caller wants to know of each, while it is open
    */
-  listOtherNetns(): OtherNetnsList;
+  listOtherNetns<T>(read?: (netns: Netns) => T): OtherNetnsList<T>;
   /** The links of a namespace. */
   listLinks(netns: Netns): LinkDetails[];
   /** Indexes of the host's links that have an IP address. */
@@ -145,15 +146,17 @@ export interface NodeKernel extends Kernel {
   delay(milliseconds: number): Promise<void>;
 }
 
-export interface OtherNetnsList {
-  readonly namespaces: readonly OtherNetns[];
+export interface OtherNetnsList<T = unknown> {
+  readonly namespaces: readonly OtherNetns<T>[];
   /** All processes of the machine could be examined. Otherwise there may be more namespaces. */
   readonly isComplete: boolean;
 }
 
-export interface OtherNetns {
+export interface OtherNetns<T = unknown> {
   /** Its number on nsfs. */
   readonly inode: number;
+  /** What was read there; absent where nothing that led to it could be opened. */
+  readonly facts?: T;
   /** Where it is mounted; below /proc/PID/root if only another mount namespace has the mount. */
   readonly paths: readonly string[];
   /** The processes in it, and those that have it open. */

@@ -104,6 +104,17 @@ export function getUverbs(socket: NetlinkSocket, index: number): string | undefi
   }
 }
 
+/** The netdev of a device's first port, or undefined when it, or the device, is not in the socket's namespace. */
+export function getNetdev(socket: NetlinkSocket, index: number): string | undefined {
+  const what = `ask for the netdev of RDMA device ${index}`;
+  try {
+    return nldev.decodePortNetdev(single(socket, what, nldev.portRequest(index, 1)).payload);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === EINVAL) return undefined;
+    throw error;
+  }
+}
+
 /** How many objects of each kind processes have on a device. */
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;

@@ -24,6 +24,7 @@ const RDMA_NLDEV_CMD_GET = 1;
 const RDMA_NLDEV_CMD_SET = 2;
 const RDMA_NLDEV_CMD_NEWLINK = 3;
 const RDMA_NLDEV_CMD_DELLINK = 4;
+const RDMA_NLDEV_CMD_PORT_GET = 5;
 const RDMA_NLDEV_CMD_SYS_GET = 6;
 const RDMA_NLDEV_CMD_SYS_SET = 7;
 const RDMA_NLDEV_CMD_RES_GET = 9;
@@ -120,6 +121,14 @@ export function deleteLinkRequest(index: number): Request {
   return order(RDMA_NLDEV_CMD_DELLINK, [u32(RDMA_NLDEV_ATTR_DEV_INDEX, index)]);
 }
 
+/** Asks for a port; the kernel refuses with EINVAL when the socket's namespace does not have the device. */
+export function portRequest(index: number, port: number): Request {
+  return request(RDMA_NLDEV_CMD_PORT_GET, [
+    u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
+    u32(RDMA_NLDEV_ATTR_PORT_INDEX, port),
+  ]);
+}
+
 /** Asks for the subsystem's settings, the namespace mode among them. */
 export function systemRequest(): Request {
   return request(RDMA_NLDEV_CMD_SYS_GET, []);
@@ -178,6 +187,14 @@ export function decodeRdmaNode(payload: Uint8Array): RdmaNode {
   const nodeGuid = getU64(decodeAttributes(payload), RDMA_NLDEV_ATTR_NODE_GUID);
   if (nodeGuid === undefined) throw new DecodeError("Cannot decode RDMA device: node GUID is missing");
   return { ...decodeDevice(payload), nodeGuid };
+}
+
+/**
+ * Decodes the reply to {@linkcode portRequest}: the name of the port's netdev, which the kernel tells only if it is in
+ * the socket's namespace (nldev.c, fill_port_info).
+ */
+export function decodePortNetdev(payload: Uint8Array): string | undefined {
+  return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_NDEV_NAME);
 }
 
 /**

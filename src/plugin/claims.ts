@@ -15,16 +15,23 @@ export function listClaims(
   file: string,
   deviceId: string,
 ): StoredRecord[] {
-  return state.list().filter((record) => {
-    const isOfThisBoot = record.bootId === undefined || record.bootId === kernel.getBootId();
-    return record.file !== file && record.deviceId === deviceId && isOfThisBoot;
-  });
+  return state.list().filter((record) => isClaim(record, { file, deviceId }, kernel.getBootId()));
+}
+
+/** Whether a record says that another attachment has the function. */
+export function isClaim(
+  record: StoredRecord,
+  { file, deviceId }: Pick<StoredRecord, "file" | "deviceId">,
+  bootId: string,
+): boolean {
+  const isOfThisBoot = record.bootId === undefined || record.bootId === bootId;
+  return record.file !== file && record.deviceId === deviceId && isOfThisBoot;
 }
 
 /** The claims of newer attachments: kubelet may delete an old pod after a new one got its function. */
 export function listNewerClaims(node: Node, record: StoredRecord): StoredRecord[] {
   return listClaims(node, record.file, record.deviceId).filter((claim) =>
-    isNewer(node.kernel, claim, record)
+    isNewer(claim, record, (one) => isAlive(node.kernel, one))
   );
 }
 
@@ -34,12 +41,18 @@ export function findNewerClaim(node: Node, record: StoredRecord): StoredRecord |
 }
 
 /**
+ * Whether a claim is of a newer attachment than a record.
+ *
  * The clock can be set back, so it does not decide, unless both records are of earlier builds, which wrote no other
  * time. Records of version 1.0 have neither a time nor a namespace: a claim whose namespace lives goes before them.
  */
-function isNewer(kernel: Kernel, claim: AttachmentRecord, record: AttachmentRecord): boolean {
+export function isNewer(
+  claim: AttachmentRecord,
+  record: AttachmentRecord,
+  isAlive: (claim: AttachmentRecord) => boolean,
+): boolean {
   if (!claim.netns) return false;
-  if (!record.netns) return isAlive(kernel, claim);
+  if (!record.netns) return isAlive(claim);
   if (claim.bootTimeUs === undefined && record.bootTimeUs === undefined) {
     return claim.createdAt >= record.createdAt;
   }

@@ -75,11 +75,15 @@ export function resolveDeviceId(
  */
 export function getFunction(node: Node, deviceId: string): RdmaFunction {
   let found = lookUp(node, deviceId);
-  for (let waitedMs = 0; !isCertain(found); waitedMs += PAUSE_MS) {
-    if (waitedMs >= (isNone(found) ? NONE_TIMEOUT_MS : KERNEL_TIMEOUT_MS)) throw explainFailure(found);
-    node.kernel.sleep(PAUSE_MS);
+  if (isCertain(found)) return found;
+  const { kernel } = node;
+  const startUs = kernel.getBootTimeUs();
+  do {
+    const limitMs = isNone(found) ? NONE_TIMEOUT_MS : KERNEL_TIMEOUT_MS;
+    if (kernel.getBootTimeUs() - startUs >= limitMs * 1000) throw explainFailure(found);
+    kernel.sleep(PAUSE_MS);
     found = lookUp(node, deviceId);
-  }
+  } while (!isCertain(found));
   return found;
 }
 
@@ -196,6 +200,16 @@ export function listDevicesIn(netns: Netns, bus: BusDevice, devices?: readonly R
   return (devices ?? netns.listRdmaDevices()).filter(({ index }) =>
     uverbs.includes(netns.getUverbs(index) ?? "")
   );
+}
+
+/**
+ * Whether a device that a record names by its index may be one of a function's: unless its uverbs device is that of
+ * another function, or the function has gone. When module ib_core is loaded again, indexes are counted from 0 again.
+ */
+export function mayBelongTo(bus: BusDevice | undefined, netns: Netns, { index }: RdmaDevice): boolean {
+  if (!bus) return false;
+  const uverbs = netns.getUverbs(index);
+  return uverbs === undefined || bus.uverbs.some(({ name }) => name === uverbs);
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {

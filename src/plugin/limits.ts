@@ -1,11 +1,12 @@
 /** Limits of a pod's RDMA resources, which its cgroup has for each device (cgroup-v2.rst, "RDMA"). */
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel, RdmaCgroups, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
+import type { Kernel, LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { messageOf } from "../sys/errno.ts";
 import type { Call } from "./config.ts";
 import type { Node } from "./node.ts";
-import type { AttachmentRecord, OwnRecord } from "./record.ts";
+import type { AttachmentRecord, OwnRecord, RecordedLimits } from "./record.ts";
+import type { StoredRecord } from "./state.ts";
 
 const RESOURCES = ["hcaHandle", "hcaObject"] as const;
 
@@ -43,27 +44,68 @@ export function setLimits(
   for (const device of devices) cgroups.write(limits.cgroup, device, limits);
 }
 
+/** No limit, as a program without rdmaLimits has it. */
+const UNLIMITED: RdmaLimits = { hcaHandle: "max", hcaObject: "max" };
+
 /**
- * Takes away the recorded limits of devices that are on the host; those of others end with the device or the cgroup. A
- * failure is only logged: the limits hold for nobody but the pod.
+ * Takes away the limits that the pod's cgroup has for the attachment's devices, wherever they are and whatever they are
+ * called. A limit must not outlive its cgroup: the kernel would keep a pointer to it, and crash when the device goes
+ * (kernel/cgroup/rdma.c, rdmacg_css_offline).
+ *
+ * @throws {CniError} code 120 when the kernel refuses
  */
-export function removeLimits({ kernel }: Node, log: Log, { limits, devices }: AttachmentRecord): void {
+export function removeLimits(node: Node, log: Log, record: StoredRecord): void {
+  const { limits } = record;
   if (!limits) return;
-  const cgroups = kernel.getRdmaCgroups();
+  const cgroups = node.kernel.getRdmaCgroups();
   if (!cgroups?.has(limits.cgroup)) {
     return log.info(`Cgroup ${limits.cgroup} is gone, and its limits of RDMA resources with it`);
   }
-  const set = RESOURCES.filter((resource) => limits[resource] !== undefined);
-  const none = Object.fromEntries(set.map((resource) => [resource, "max"]));
-  for (const { index } of devices) {
-    const device = index === undefined ? undefined : kernel.getHostNetns().getRdmaDevice(index);
-    if (!device) continue;
+  for (const device of listLimited(node, cgroups, record, limits)) {
     try {
-      cgroups.write(limits.cgroup, device, none);
+      cgroups.write(limits.cgroup, device, UNLIMITED);
     } catch (error) {
-      log.warning(`${messageOf(error)}; the limits stay until the pod's cgroup is removed`);
+      // Not an error if the device went meanwhile.
+      if (!cgroups.list(limits.cgroup).some(({ name }) => name === device.name)) continue;
+      throw new CniError(
+        ErrorCode.kernelRefused,
+        `Cannot take the limits of RDMA device ${JSON.stringify(device.name)} away: ${messageOf(error)}`,
+        `the record stays, and DEL can be repeated; by hand: echo "${device.name} hca_handle=max hca_object=max" >` +
+          `${cgroups.mount}${limits.cgroup}/rdma.max`,
+        { cause: error },
+      );
     }
   }
+}
+
+/**
+ * The devices that the attachment has limited. The kernel names them as they are called now. Another attachment of the
+ * pod has limits in the same cgroup.
+ */
+function listLimited(
+  { kernel, state }: Node,
+  cgroups: RdmaCgroups,
+  record: StoredRecord,
+  { cgroup }: RecordedLimits,
+): LimitedDevice[] {
+  const limited = cgroups.list(cgroup).filter(({ hcaHandle, hcaObject }) =>
+    hcaHandle !== "max" || hcaObject !== "max"
+  );
+  if (limited.length === 0) return limited;
+  const others = state.list().filter(({ file, limits }) => file !== record.file && limits?.cgroup === cgroup);
+  const own = identify(kernel, record);
+  const isOthers = others.map((other) => identify(kernel, other));
+  return limited.filter((device) => own(device) || !isOthers.some((isOf) => isOf(device)));
+}
+
+/** Tells whether a device is one of a record's: by its index where the kernel shows it, else by the names of its function. */
+function identify(kernel: Kernel, { deviceId, devices }: StoredRecord): (device: LimitedDevice) => boolean {
+  const indexes = devices.map(({ index }) => index);
+  const bus = kernel.getBusDevice(deviceId);
+  const names = bus
+    ? [...bus.rdmaDevices, ...bus.uverbs.map(({ rdmaDevice }) => rdmaDevice)]
+    : devices.map(({ podName }) => podName);
+  return ({ index, name }) => index === undefined ? names.includes(name) : indexes.includes(index);
 }
 
 /** What is not as recorded with the limits of a device, or undefined. */

@@ -51,14 +51,16 @@ export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord):
   const { netns: recorded } = record;
   const bus = kernel.getBusDevice(record.deviceId);
   if (!record.softRoce && !(bus && countAway(bus) > 0)) return undefined;
+  const known = new Set([kernel.getHostNetns().inode]);
   for (const { path, inode } of kernel.listNetns()) {
-    if (inode === kernel.getHostNetns().inode || (recorded && inode !== recorded.inode)) continue;
+    if (known.has(inode) || recorded && inode !== recorded.inode) continue;
     const netns = openIfThere(kernel, path);
     if (!netns) continue;
     if (recorded ? isRecorded(netns, recorded) : bus && listDevicesIn(netns, bus).length > 0) {
       log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
       return netns;
     }
+    known.add(netns.inode);
     netns[Symbol.dispose]();
   }
   return undefined;

@@ -16,9 +16,10 @@ export const PAUSE_MS = 20;
 
 /** Asks again and again until there is an answer, or for so long in vain. */
 export function poll<T>(kernel: Kernel, timeoutMs: number, ask: () => T | undefined): T | undefined {
-  for (let waitedMs = 0;; waitedMs += PAUSE_MS) {
+  const endsAtUs = kernel.getBootTimeUs() + timeoutMs * 1000;
+  for (;;) {
     const answer = ask();
-    if (answer !== undefined || waitedMs >= timeoutMs) return answer;
+    if (answer !== undefined || kernel.getBootTimeUs() >= endsAtUs) return answer;
     kernel.sleep(PAUSE_MS);
   }
 }

@@ -3,6 +3,7 @@ import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../kernel/kernel
 import type { Log } from "../log.ts";
 import { findNewerClaim } from "./claims.ts";
 import type { RdmaQos } from "./config.ts";
+import { mayBelongTo } from "./device.ts";
 import type { Node } from "./node.ts";
 import type { StoredRecord } from "./state.ts";
 import { getRecordedDevice, type OwnRecord, type RecordedDevice, type RecordedQos } from "./record.ts";
@@ -132,7 +133,8 @@ export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
     if (index !== undefined && owner?.devices.some((device) => device.index === index)) continue;
     // Without an index, in records of NVIDIA's fork, by the name on the host, which the device has again.
     const device = getRecordedDevice(hostNetns, { ...recorded, podName: hostName });
-    if (device) restoreDevice(node.kernel, log, device, qos ?? {});
+    const bus = device && node.kernel.getBusDevice(record.deviceId);
+    if (device && mayBelongTo(bus, hostNetns, device)) restoreDevice(node.kernel, log, device, qos ?? {});
     else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
     // A crash may have left one that ADD had made.
     if (qos?.hadGroup === false) roceQos.removeGroup(hostName);

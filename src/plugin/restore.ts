@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
 import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
-import { areAllOnHost, countAway, listDevicesIn } from "./device.ts";
+import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device.ts";
 import { removeLimits } from "./limits.ts";
 import { isDeviceName } from "./names.ts";
 import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
@@ -14,7 +14,7 @@ import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { isIpoibOf } from "./pod_links.ts";
 import { restoreQos } from "./qos.ts";
 import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record.ts";
-import { removeSoftRoceDevice } from "./soft_roce.ts";
+import { isSoftRoceAway, removeSoftRoceDevice, removeSoftRoceFromHost } from "./soft_roce.ts";
 import type { StoredRecord } from "./state.ts";
 
 /**
@@ -27,7 +27,7 @@ import type { StoredRecord } from "./state.ts";
  *
  * @param netnsPath CNI_NETNS; empty when the runtime does not say
  * @returns whether nothing is left to do, so that the record can be removed
- * @throws {CniError} code 120 when a device is there but cannot be moved
+ * @throws {CniError} code 120 when a device is there but cannot be moved, or a limit cannot be taken away
  */
 export function restoreDevices(
   node: Node,
@@ -36,11 +36,9 @@ export function restoreDevices(
   netnsPath: string,
 ): boolean {
   const { kernel } = node;
+  if (isFromEarlierBoot(kernel, log, record)) return true;
+  removeLimits(node, log, record);
   if (!canBeAway(kernel, log)) return true;
-  if (record.bootId !== undefined && record.bootId !== kernel.getBootId()) {
-    log.info(`Record ${record.file} is from before the last boot: its devices are on the host`);
-    return true;
-  }
   if (record.softRoce) {
     removeSoftRoceDevice(node, log, record, netnsPath);
     return true;
@@ -48,18 +46,13 @@ export function restoreDevices(
   handOverNames(node, log, record);
   using byPath = openByPath(kernel, log, record, netnsPath);
   const owner = findOwner(node, record, byPath);
-  if (owner) {
-    log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
-    restoreQos(node, log, record);
-    return true;
-  }
+  if (owner) return leaveToOwner(node, log, record, owner);
 
   using netns = byPath ?? searchNetns(kernel, log, record);
   if (netns) fetchDevices(kernel, log, netns, record.deviceId, record.devices);
   const { onHost, away } = awaitReturn(node, record);
   restoreNames(node, log, record, onHost);
   restoreQos(node, log, record);
-  removeLimits(node, log, record);
   if (away.length === 0) return true;
   log.warning(
     `RDMA device ${
@@ -68,6 +61,50 @@ export function restoreDevices(
       `its pod's: record ${record.file} stays until it is back and DEL or GC is called again`,
   );
   return false;
+}
+
+/**
+ * Does what {@linkcode restoreDevices} does with devices that are on the host, and moves none: for callers without the
+ * runtime's word that the pod has ended. The kernel returns devices when a namespace ends, so one that is away is in a
+ * namespace that lives, and may be used there; then nothing is done.
+ *
+ * @returns whether nothing is left to do, so that the record can be removed
+ * @throws {CniError} code 120 when a limit or a Soft-RoCE device cannot be removed
+ */
+export function restoreOnHost(node: Node, log: Log, record: StoredRecord): boolean {
+  const { kernel } = node;
+  if (isFromEarlierBoot(kernel, log, record)) return true;
+  const isExclusive = canBeAway(kernel, log);
+  const owner = isExclusive ? findOwner(node, record, undefined) : undefined;
+  if (isExclusive && !owner && isAwayFromHost(node, record)) return false;
+  removeLimits(node, log, record);
+  if (!isExclusive) return true;
+  if (record.softRoce) {
+    removeSoftRoceFromHost(node, log, record);
+    return true;
+  }
+  handOverNames(node, log, record);
+  if (owner) return leaveToOwner(node, log, record, owner);
+  restoreNames(node, log, record, locate(kernel, record).onHost);
+  restoreQos(node, log, record);
+  return true;
+}
+
+function isAwayFromHost({ kernel }: Node, record: StoredRecord): boolean {
+  return record.softRoce ? isSoftRoceAway(kernel, record) : locate(kernel, record).away.length > 0;
+}
+
+/** After a boot all devices are on the host, and cgroups are new. */
+function isFromEarlierBoot(kernel: Kernel, log: Log, { file, bootId }: StoredRecord): boolean {
+  if (bootId === undefined || bootId === kernel.getBootId()) return false;
+  log.info(`Record ${file} is from before the last boot: its devices are on the host`);
+  return true;
+}
+
+function leaveToOwner(node: Node, log: Log, record: StoredRecord, owner: StoredRecord): true {
+  log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
+  restoreQos(node, log, record);
+  return true;
 }
 
 /** The attachment that may have the devices in place of a recorded one whose namespace is not certain. */
@@ -136,7 +173,8 @@ function fetchDevices(
   const listed = netns.listRdmaDevices();
   // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
   // nldev_get_dumpit), so each recorded device is asked for.
-  const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? []);
+  const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? [])
+    .filter((device) => mayBelongTo(bus, netns, device));
   if (bus && countAway(bus) > devices.length) {
     const isKnown = ({ index }: RdmaDevice) => devices.some((device) => device.index === index);
     devices.push(...listDevicesIn(netns, bus, listed).filter((device) => !isKnown(device)));
@@ -222,6 +260,7 @@ function restoreNames(
       ? getRecordedDevice(hostNetns, recorded)
       : onHost[at];
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, record)) continue;
+    if (!mayBelongTo(node.kernel.getBusDevice(record.deviceId), hostNetns, device)) continue;
     const what = `RDMA device ${device.name} (index ${device.index})`;
     const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
     try {

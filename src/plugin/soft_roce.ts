@@ -1,6 +1,6 @@
 /** RDMA devices in software (module rdma_rxe), which ADD makes on the pod's interface and DEL removes. */
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { EEXIST, EINVAL, EOPNOTSUPP, EPERM } from "../sys/errno.ts";
@@ -21,7 +21,7 @@ import type { StoredRecord } from "./state.ts";
  */
 export function softRoceId({ environment: { ifname, netns } }: Call, links: PodLinks): string {
   const link = links.get(ifname);
-  if (link && !link.isInfiniBand) return `rxe:${ifname}`;
+  if (link && !link.isInfiniBand) return softRoceIdOf(ifname);
   throw new CniError(
     ErrorCode.deviceNotFound,
     `Cannot make a Soft-RoCE device on interface ${JSON.stringify(ifname)}: ${
@@ -29,6 +29,10 @@ export function softRoceId({ environment: { ifname, netns } }: Call, links: PodL
     }`,
     '"rdma" must come after a plugin that gives the pod an Ethernet interface, such as bridge, macvlan or ptp',
   );
+}
+
+function softRoceIdOf(ifname: string | undefined): string {
+  return `rxe:${ifname}`;
 }
 
 /**
@@ -83,18 +87,47 @@ export function makeSoftRoceDevice(
  * @throws {NetlinkError} when the device is there but cannot be removed
  */
 export function removeSoftRoceDevice(
-  { kernel }: Node,
+  node: Node,
   log: Log,
   record: StoredRecord,
   netnsPath: string,
 ): void {
-  using found = openByPath(kernel, log, record, netnsPath) ?? searchNetns(kernel, log, record);
-  for (const netns of [found, kernel.getHostNetns()]) {
-    for (const recorded of record.devices) {
-      const device = netns && getRecordedDevice(netns, recorded);
-      if (device) remove(netns, device, log);
-    }
+  const { kernel } = node;
+  using pod = openByPath(kernel, log, record, netnsPath) ?? searchNetns(kernel, log, record);
+  if (pod) removeFrom(pod, log, record);
+  removeSoftRoceFromHost(node, log, record);
+}
+
+/** The same for a device that is on the host. @throws {NetlinkError} when it cannot be removed */
+export function removeSoftRoceFromHost({ kernel }: Node, log: Log, record: StoredRecord): void {
+  removeFrom(kernel.getHostNetns(), log, record);
+}
+
+/** Whether a Soft-RoCE device with the recorded name is in another namespace than the host's. */
+export function isSoftRoceAway(kernel: Kernel, { devices }: StoredRecord): boolean {
+  const names = kernel.listDeviceNames();
+  const hostNetns = kernel.getHostNetns();
+  return devices.some((device) => names.includes(device.podName) && !getRecordedDevice(hostNetns, device));
+}
+
+function removeFrom(netns: Netns, log: Log, { deviceId, devices }: StoredRecord): void {
+  for (const recorded of devices) {
+    const device = getRecordedDevice(netns, recorded);
+    if (device && isOfAttachment(netns, device, recorded, deviceId)) remove(netns, device, log);
   }
+}
+
+/**
+ * An index alone does not identify a device: when module ib_core is loaded again, they are counted from 0 again. No other
+ * device has the name that ADD made up, and one that the pod has renamed is on the recorded interface.
+ */
+function isOfAttachment(
+  netns: Netns,
+  { index, name }: RdmaDevice,
+  { hostName, podName }: RecordedDevice,
+  deviceId: string,
+): boolean {
+  return name === hostName || name === podName || softRoceIdOf(netns.getNetdev(index)) === deviceId;
 }
 
 function remove(netns: Netns, { index, name }: RdmaDevice, log: Log): void {

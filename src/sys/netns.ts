@@ -112,11 +112,11 @@ export function inNetns<T>(netns: { readonly path: string; readonly fd: number }
 }
 
 /**
- * The namespaces that processes are in, then those that only an open file keeps alive; each number once.
- * Processes that end meanwhile are left out.
+ * The paths below /proc to namespaces that processes are in, then to those that they have open, each with the number of
+ * its namespace. A process can end, or change its namespace, before its path is opened: so a namespace has as many paths
+ * as processes, and what was opened has the number that counts.
  */
 export function* listNetns(): Generator<{ readonly path: string; readonly inode: number }> {
-  const seen = new Set<number>();
   const names = Array.from(Deno.readDirSync("/proc"), ({ name }) => name);
   const processes = names.filter((name) => /^\d+$/.test(name));
   const paths = function* () {
@@ -127,9 +127,7 @@ export function* listNetns(): Generator<{ readonly path: string; readonly inode:
   };
   for (const path of paths()) {
     const inode = nsfsInode(path);
-    if (inode === undefined || seen.has(inode)) continue;
-    seen.add(inode);
-    yield { path, inode };
+    if (inode !== undefined) yield { path, inode };
   }
 }
 

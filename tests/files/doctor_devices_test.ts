@@ -2,10 +2,12 @@ import { examineNode } from "../../src/cli/doctor/command.ts";
 import { examineDevices, mayHaveRdma } from "../../src/cli/doctor/devices.ts";
 import { examine } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
-import { examineRecords } from "../../src/cli/doctor/records.ts";
+import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts";
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
+import { type Inventory, takeInventory } from "../../src/node/inventory.ts";
 import type { AttachmentRecord } from "../../src/plugin/record.ts";
+import { State } from "../../src/plugin/state.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
@@ -36,6 +38,13 @@ function createNode() {
   return { node, pod, device, record };
 }
 
+function inventoryOf({ kernel, root }: DoctorNode): Inventory {
+  return takeInventory(kernel, new State(stateDirectory(root)));
+}
+
+const devicesOf = (node: DoctorNode) => examineDevices(node, inventoryOf(node));
+const recordsOf = (node: DoctorNode) => examineRecords(node, inventoryOf(node));
+
 /** A record of the Go plugin. */
 const GO_RECORD = JSON.stringify({
   version: "1.0",
@@ -48,7 +57,7 @@ Deno.test("devices: those on the host, and those in a pod with the container tha
   const { node, record } = createNode();
   using _ = node;
   node.record(FILE, record);
-  assertFindings(examineDevices(node), [
+  assertFindings(devicesOf(node), [
     ["ok", /^in the host namespace: mlx5_3$/],
     ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
   ]);
@@ -62,7 +71,7 @@ Deno.test("devices: one in a namespace that no record tells of, found by a proce
   const process = { pid: 42, command: "sleep", onlyOpen: false };
   node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
   node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
-  assertFindings(examineDevices(node), [
+  assertFindings(devicesOf(node), [
     ["ok", /in the host namespace/],
     ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
   ]);
@@ -72,7 +81,7 @@ Deno.test("devices: the Go plugin's records name devices alone", () => {
   const { node } = createNode();
   using _ = node;
   node.record(FILE, GO_RECORD);
-  assertFindings(examineDevices(node), [["ok", /in the host namespace/], [
+  assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
     "ok",
     /mlx5_2 \(recorded by the Go plugin\)/,
   ]]);
@@ -82,7 +91,7 @@ Deno.test("devices: a namespace that nothing leads to is told by the device's uv
   const { node } = createNode();
   using _ = node;
   node.kernel.paths.delete(POD);
-  assertFindings(examineDevices(node), [["ok", /: mlx5_3$/], [
+  assertFindings(devicesOf(node), [["ok", /: mlx5_3$/], [
     "warning",
     /^mlx5_2 is in a namespace that no file/,
   ]]);
@@ -97,7 +106,7 @@ Deno.test("devices: one in a namespace that nothing leads to, with the name of o
   node.write("/sys/class/infiniband_verbs/uverbs3/ibdev", "mlx5_3\n");
   node.kernel.held.clear();
   node.kernel.paths.delete(POD);
-  assertFindings(examineDevices(node), [["ok", /: mlx5_3$/], [
+  assertFindings(devicesOf(node), [["ok", /: mlx5_3$/], [
     "warning",
     /^mlx5_3 is in a namespace that no file/,
   ]]);
@@ -107,7 +116,7 @@ Deno.test("devices: one in a mounted namespace that no record tells of", () => {
   const { node } = createNode();
   using _ = node;
   node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get(POD)!);
-  assertFindings(examineDevices(node), [["ok", /in the host namespace/], [
+  assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
     "warning",
     /^in \/run\/netns\/pod: mlx5_2/,
     /: umount \/run\/netns\/pod$/,
@@ -119,7 +128,7 @@ Deno.test("devices: one in a namespace that only another mount namespace has a p
   using _ = node;
   node.kernel.paths.set(`/proc/7/root${POD}`, pod);
   node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
-  assertFindings(examineDevices(node), [
+  assertFindings(devicesOf(node), [
     ["ok", /in the host namespace/],
     ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/],
   ]);
@@ -130,12 +139,12 @@ Deno.test("devices: in shared mode all are everywhere", () => {
   using _ = node;
   device.space = node.kernel.host;
   node.kernel.mode = "shared";
-  assertFindings(examineDevices(node), [["ok", /^visible in every namespace: mlx5_2, mlx5_3$/]]);
+  assertFindings(devicesOf(node), [["ok", /^visible in every namespace: mlx5_2, mlx5_3$/]]);
 });
 
 Deno.test("devices: none at all", () => {
   using node = new DoctorNode();
-  assertFindings(examineDevices(node), [["problem", /there is no RDMA device/, /mlx5_ib/]]);
+  assertFindings(devicesOf(node), [["problem", /there is no RDMA device/, /mlx5_ib/]]);
 });
 
 for (
@@ -206,7 +215,7 @@ Deno.test("devices: one whose driver cannot let go of programs", () => {
     node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
   }
   node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
-  assertFindings(examineDevices(node), [
+  assertFindings(devicesOf(node), [
     ["ok", /^in the host namespace: mlx5_3, efa_0$/],
     ["ok", /mlx5_2/],
     ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
@@ -265,9 +274,9 @@ Deno.test("mode: an initramfs with ib_core that is older than the file in modpro
 Deno.test("records: none, and one that fits", () => {
   const { node, record } = createNode();
   using _ = node;
-  assertFindings(examineRecords(node), [["ok", /^none$/]]);
+  assertFindings(recordsOf(node), [["ok", /^none$/]]);
   node.record(FILE, record);
-  assertFindings(examineRecords(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
+  assertFindings(recordsOf(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
 });
 
 const COLLECT = /^\/usr\/local\/bin\/rdma-cni gc$/;
@@ -276,9 +285,9 @@ Deno.test("records: the Go plugin's fits while its device is away", () => {
   const { node, device } = createNode();
   using _ = node;
   node.record(FILE, GO_RECORD);
-  assertFindings(examineRecords(node), [["ok", /^1 in /]]);
+  assertFindings(recordsOf(node), [["ok", /^1 in /]]);
   device.space = node.kernel.host;
-  assertFindings(examineRecords(node), [["warning", /stale: .*in the host namespace/, COLLECT]]);
+  assertFindings(recordsOf(node), [["warning", /stale: .*in the host namespace/, COLLECT]]);
 });
 
 Deno.test("records: unreadable ones, beside one that fits", () => {
@@ -288,7 +297,7 @@ Deno.test("records: unreadable ones, beside one that fits", () => {
   node.record("cut", "{");
   node.record("future", '{"version":"2.0"}');
   node.link("/var/lib/cni/rdma/link", "/etc/shadow");
-  assertFindings(examineRecords(node), [
+  assertFindings(recordsOf(node), [
     ["ok", /^1 in /],
     ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
     ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
@@ -300,7 +309,7 @@ Deno.test("records: from before the last boot", () => {
   const { node, record } = createNode();
   using _ = node;
   node.record(FILE, { ...record, bootId: "boot-0" });
-  assertFindings(examineRecords(node), [[
+  assertFindings(recordsOf(node), [[
     "warning",
     /stale: it is from before the last boot/,
     COLLECT,
@@ -313,9 +322,9 @@ Deno.test("records: any, while no device can be in a pod", () => {
   node.record(FILE, record);
   const wanted = [["warning", /stale: no device can be in a pod/, /^rm /]] as const;
   node.kernel.mode = "shared";
-  assertFindings(examineRecords(node), wanted);
+  assertFindings(recordsOf(node), wanted);
   node.kernel.hasRdma = false;
-  assertFindings(examineRecords(node), wanted);
+  assertFindings(recordsOf(node), wanted);
 });
 
 Deno.test("records: the namespace has gone and the device is on the host", () => {
@@ -324,7 +333,7 @@ Deno.test("records: the namespace has gone and the device is on the host", () =>
   node.record(FILE, record);
   device.space = node.kernel.host;
   node.kernel.addNetns(POD); // another one at the same path
-  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
+  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
 });
 
 Deno.test("records: the path has gone, but not the namespace", () => {
@@ -332,7 +341,7 @@ Deno.test("records: the path has gone, but not the namespace", () => {
   using _ = node;
   node.record(FILE, record);
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [["warning", /something keeps the namespace alive/, /lsns/]]);
+  assertFindings(recordsOf(node), [["warning", /something keeps the namespace alive/, /lsns/]]);
 });
 
 Deno.test("records: the pod has lost its device", () => {
@@ -340,7 +349,7 @@ Deno.test("records: the pod has lost its device", () => {
   using _ = node;
   node.record(FILE, record);
   device.space = node.kernel.host;
-  assertFindings(examineRecords(node), [[
+  assertFindings(recordsOf(node), [[
     "problem",
     /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
     /delete the pod/,
@@ -354,7 +363,7 @@ Deno.test("records: the path has gone and the device is on the host, but somethi
   node.kernel.held.set("/proc/42/ns/net", device.space);
   device.space = node.kernel.host;
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [[
+  assertFindings(recordsOf(node), [[
     "warning",
     /keeps the namespace alive without the devices/,
     /lsns/,
@@ -365,15 +374,15 @@ Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
   const { node, device, record } = createNode();
   using _ = node;
   node.record(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
-  assertFindings(examineRecords(node), [["ok", /^1 in /]]);
+  assertFindings(recordsOf(node), [["ok", /^1 in /]]);
   node.kernel.remove(device);
-  assertFindings(examineRecords(node), [[
+  assertFindings(recordsOf(node), [[
     "problem",
     /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1/,
     /delete the pod/,
   ]]);
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
+  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
 });
 
 Deno.test("records: the function has gone, under a pod or after it", () => {
@@ -381,18 +390,18 @@ Deno.test("records: the function has gone, under a pod or after it", () => {
   using _ = node;
   node.record(FILE, record);
   node.kernel.bus.delete(VF);
-  assertFindings(examineRecords(node), [[
+  assertFindings(recordsOf(node), [[
     "problem",
     /container1 had 0000:3b:00\.2, which is on no bus/,
     /delete the pod/,
   ]]);
   node.kernel.paths.delete(POD);
-  assertFindings(examineRecords(node), [["warning", /stale/, COLLECT]]);
+  assertFindings(recordsOf(node), [["warning", /stale/, COLLECT]]);
 });
 
 Deno.test("records: a path that a shell would not take for one word is quoted", () => {
   const { node } = createNode();
   using _ = node;
   node.record("a b's", "");
-  assertFindings(examineRecords(node), [["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/]]);
+  assertFindings(recordsOf(node), [["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/]]);
 });

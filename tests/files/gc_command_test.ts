@@ -5,6 +5,8 @@ import { ExitCode } from "../../src/cli/errors.ts";
 import { collectGarbage, type GcOptions } from "../../src/cli/gc.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import type { Device, Space } from "../rig/memory/kernel.ts";
+import { listOtherNetns } from "../../src/kernel/processes.ts";
+import { changesOf, ChangingProc, HOST_INODE } from "../support/changing_proc.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
@@ -14,7 +16,7 @@ function gc(node: TestNode, options: GcOptions = {}, terminal = new TestTerminal
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
 
-const FATES = ["lives", "held", "ended", "ending", "replaced", "out of reach"] as const;
+const FATES = ["lives", "held", "ended", "replaced", "out of reach", "late"] as const;
 type Fate = typeof FATES[number];
 const LIVING: readonly Fate[] = ["lives", "held"];
 
@@ -45,19 +47,28 @@ async function startPod(node: TestNode, number: number, fate: Fate, network: str
   return { fate, network, file, device, space, hostName, record };
 }
 
-function meetFate({ kernel }: TestNode, { fate, space }: Pod): void {
+function meetFate(node: TestNode, { fate, space, device }: Pod): void {
+  const { kernel } = node;
   if (fate === "lives") return;
   const [path = ""] = [...kernel.paths].find(([, other]) => other === space) ?? [];
   kernel.paths.delete(path);
   if (fate === "held") kernel.held.set(`/proc/${space.inode}/ns/net`, space);
   if (fate === "ended" || fate === "replaced") kernel.endNetns(space);
   if (fate === "replaced") kernel.addNetns(path, space.inode, "new");
-  if (fate !== "ending") return;
-  const { onSleep } = kernel;
-  kernel.onSleep = () => {
-    onSleep();
-    kernel.endNetns(space);
-  };
+  if (fate !== "late") return;
+  // The function was given to another pod, and the DEL of this one was lost.
+  kernel.endNetns(space);
+  const next = kernel.addNetns(`${path}-next`);
+  kernel.place(device, next);
+  const { deviceId, index } = device;
+  const record = node.record({
+    attachment: { network: "net", containerID: `next-${index}`, ifname: "net1" },
+    deviceId,
+    devices: [{ index, hostName: device.name, podName: device.name }],
+    netns: { path: `${path}-next`, inode: next.inode, cookie: next.cookie! },
+    bootTimeUs: kernel.getBootTimeUs(),
+  });
+  node.write(`net-next-${index}-net1`, record);
 }
 
 /** Where devices are, and the records. */
@@ -96,6 +107,9 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
         );
       }
       for (const pod of pods) meetFate(node, pod);
+      node.kernel.onMove = ({ name }) => {
+        throw new Error(`${name} was moved`);
+      };
       const options = network === undefined ? {} : { network };
 
       const before = snapshot(node);
@@ -115,7 +129,7 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
       for (const pod of pods) {
         const isRestored = stale.includes(pod) && !left.includes(pod);
         assertEquals(node.files().includes(pod.file), !isRestored, `${pod.fate}: ${pod.file}`);
-        if (isRestored) {
+        if (isRestored && pod.fate !== "late") {
           assertEquals([pod.device.space === node.kernel.host, pod.device.name], [
             true,
             pod.hostName,
@@ -139,7 +153,7 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
   node.kernel.endNetns(node.pod);
   assertMatch(
     gc(node, { dryRun: true }).stderr,
-    /^net-container1-net1: \/run\/netns\/pod has gone: .* would be restored/,
+    /^net-container1-net1: \/run\/netns\/pod has gone: the record of 0000:3b:00\.2 would be removed$/m,
   );
   assertMatch(gc(node).stderr, /are on the host, the record is removed$/m);
   assertEquals(gc(node), { code: ExitCode.ok, stdout: "", stderr: "No record is stale\n" });
@@ -158,7 +172,7 @@ Deno.test("gc --quiet names only records that had to stay", async () => {
   assertEquals(code, ExitCode.partial);
   assertMatch(
     stderr,
-    /^net-pod2-net1: .* something still has an RDMA device of 0000:4b:00\.2: the record stays\n$/,
+    /^net-pod2-net1: \/run\/netns\/2 has gone, and rdma2 of 0000:4b:00\.2 is in a namespace that no path.*: the record stays\n$/,
   );
 });
 
@@ -200,9 +214,60 @@ Deno.test("gc names a record that it cannot read, and leaves it", async () => {
   assertEquals(node.files(), [FILE, "net-torn-net1"]);
 });
 
+Deno.test("gc says where the device of a pod that is gone is, and removes the record when it is on the host", async () => {
+  using node = await TestNode.added();
+  node.endPod();
+  node.kernel.place(node.device, node.kernel.addNetns("/run/netns/other", 77, "77"));
+  const { code, stderr } = gc(node);
+  assertEquals(code, ExitCode.failed);
+  assertMatch(stderr, /^net-container1-net1: .*mlx5_2 of .* is in \/run\/netns\/other: the record stays$/m);
+  assertEquals([node.whereIs(node.device), node.files()], ["/run/netns/other", [FILE]]);
+  node.kernel.place(node.device, node.kernel.host);
+  node.device.name = "rdma9";
+  node.write(FILE, node.record({ devices: [{ index: 2, hostName: "mlx5_2", podName: "rdma9" }] }));
+  assertEquals(gc(node).code, ExitCode.ok);
+  assertEquals(node.device.name, "mlx5_2");
+  node.assertForgotten();
+});
+
+Deno.test("gc does not move a device, nor end its record, whatever processes do while it looks for pods", async () => {
+  using node = await TestNode.added();
+  const { kernel } = node;
+  // Nobody but processes leads to the pod; at any time one of them is in it, or the kernel would return the device.
+  node.kernel.paths.delete(POD);
+  const record = Deno.readTextFileSync(`${node.directory}/${FILE}`);
+  kernel.onMove = () => {
+    throw new Error("moved");
+  };
+  const { openNetns } = kernel;
+  const changes = changesOf([2, 3, 4, 5, 40], [HOST_INODE, node.pod.inode]);
+  fc.assert(
+    fc.property(changes, changes, (changes, atOpen) => {
+      using proc = new ChangingProc();
+      proc.put(2, node.pod.inode);
+      const open = (path: string) => {
+        proc.apply(atOpen.shift());
+        const space = proc.inodeAt(path) === node.pod.inode ? node.pod : kernel.host;
+        kernel.paths.set(path, space);
+        try {
+          return proc.inodeAt(path) === undefined ? undefined : openNetns.call(kernel, path);
+        } finally {
+          kernel.paths.delete(path);
+        }
+      };
+      kernel.listOtherNetns = (read) => listOtherNetns(open, read, proc.path);
+      proc.during(changes, () => gc(node));
+      assertEquals(Deno.readTextFileSync(`${node.directory}/${FILE}`), record);
+      assertEquals(node.device.space === node.pod, true);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 Deno.test("gc fails with a lock that stays taken", async () => {
   using node = await TestNode.added();
   node.endPod();
+  node.kernel.endNetns(node.pod);
   using lock = node.kernel.lock(node.directory, 0);
   assertThrows(() => gc(node), Error, "Cannot lock");
   assertEquals(node.files(), [FILE]);
@@ -231,4 +296,21 @@ Deno.test("gc --watch does it again until nobody reads the output any more", asy
   const code = await runCommand("rdma-cni", ["gc", "--dry-run", "--watch", "60"], node.kernel, terminal);
   assertEquals([code, delays], [ExitCode.ok, [60_000, 60_000]]);
   assertEquals(terminal.stderr.match(/^No record is stale$/gm)?.length, 3);
+});
+
+Deno.test("gc --watch goes on after a failure, and says why it failed", async () => {
+  using node = new TestNode();
+  const terminal = new TestTerminal();
+  node.kernel.isComplete = false;
+  node.kernel.delay = () => {
+    terminal.isClosed = node.kernel.isComplete;
+    node.kernel.isComplete = true;
+    return Promise.resolve();
+  };
+  const code = await runCommand("rdma-cni", ["gc", "--dry-run", "--watch", "60"], node.kernel, terminal);
+  assertEquals(code, ExitCode.ok);
+  assertMatch(
+    terminal.stderr,
+    /^Cannot tell which pods are gone: .*\nRun it as root on the node.*\nNo record is stale\n/,
+  );
 });

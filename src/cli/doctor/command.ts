@@ -1,6 +1,8 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
 import { addExamples } from "../help.ts";
+import { type Inventory, takeInventory } from "../../node/inventory.ts";
+import { State } from "../../plugin/state.ts";
 import { commandOf } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
@@ -12,7 +14,7 @@ import { examine, type Finding, type Node, problem } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
-import { examineRecords } from "./records.ts";
+import { examineRecords, stateDirectory } from "./records.ts";
 import { examineRuntime } from "./runtime.ts";
 
 const NOTES = `
@@ -74,6 +76,9 @@ const NO_ADAPTER = problem(
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
   if (!mayHaveRdma(node)) return [NO_ADAPTER];
+  let taken: Inventory | undefined;
+  // Read when it is needed: a failure is a finding of the group that needs it.
+  const inventory = () => taken ??= takeInventory(node.kernel, new State(stateDirectory(root)));
   const groups = [
     await examine("kernel", () => examineKernel(node)),
     await examine("modules", () => examineModules(root)),
@@ -81,8 +86,8 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     await examine("libmnl", () => examineLibmnl(node)),
     await examine("sriov", () => examineSriov(root)),
     await examine("vfs", () => examineVfs(node)),
-    await examine("devices", () => examineDevices(node)),
-    await examine("records", () => examineRecords(node)),
+    await examine("devices", () => examineDevices(node, inventory())),
+    await examine("records", () => examineRecords(node, inventory())),
     await examine("networks", () => examineNetworks(root)),
     await examine("plugin", () => examineInstalledPlugin(node)),
     await examine("multus", () => examineMultus(root)),

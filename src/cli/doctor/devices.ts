@@ -1,13 +1,14 @@
 /** Network functions and RDMA devices: where they are, and what they lack. */
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
+import { endCommand } from "../../node/fate.ts";
+import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
 import { isSameNetns } from "../../plugin/namespaces.ts";
-import { State, type StoredRecord } from "../../plugin/state.ts";
+import type { StoredRecord } from "../../plugin/state.ts";
 import { isRdmaMissing } from "../errors.ts";
 import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
-import { listNamespaces, type Namespace, RDMA_MODULES } from "./kernel.ts";
-import { stateDirectory } from "./records.ts";
+import { RDMA_MODULES } from "./kernel.ts";
 
 /**
  * Whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
@@ -26,12 +27,11 @@ export function mayHaveRdma({ kernel, root }: Node): boolean {
   }
 }
 
-/** The RDMA devices, with a line for each namespace. */
-export function examineDevices(node: Node): Finding[] {
-  const { kernel, root } = node;
-  const onHost = namesOf(kernel.getHostNetns().listRdmaDevices());
-  const isShared = kernel.getRdmaMode() === "shared";
-  const away = isShared ? [] : listNamespaces(kernel).filter(({ devices }) => devices.length > 0);
+/** Examines the RDMA devices, with a line for each namespace. */
+export function examineDevices({ root }: Node, inventory: Inventory): Finding[] {
+  const onHost = namesOf(inventory.hostDevices);
+  const isShared = inventory.mode === "shared";
+  const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
@@ -42,10 +42,9 @@ export function examineDevices(node: Node): Finding[] {
     )];
   }
   const here = isShared ? "visible in every namespace" : "in the host namespace";
-  const records = new State(stateDirectory(root)).list();
   return [
     ok("devices", `${here}: ${onHost.join(", ") || "none"}`),
-    ...away.map((namespace) => examineNamespace(namespace, records)),
+    ...away.map((namespace) => examineNamespace(namespace, inventory.records)),
     ...examineDrivers(root, onHost),
     ...lost.map((name) =>
       warning(
@@ -91,7 +90,7 @@ function without(names: readonly string[], others: readonly string[]): string[] 
 }
 
 function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Finding {
-  const text = `in ${namespace.path}: ${namesOf(namespace.devices).join(", ")}`;
+  const text = `in ${pathTo(namespace)}: ${namesOf(namespace.devices).join(", ")}`;
   const { attachment } = records.find(({ netns }) => netns && isSameNetns(namespace, netns)) ?? {};
   if (attachment) {
     const { containerID, ifname, network } = attachment;
@@ -106,18 +105,6 @@ function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]
         endCommand(namespace)
       }`,
     );
-}
-
-function endCommand({ path, processes }: Namespace): string {
-  const kill = processes.length > 0 ? [`kill ${processes.map(({ pid }) => pid).join(" ")}`] : [];
-  return [...kill, ...unmountCommand(path)].join("; ");
-}
-
-/** A mount of another mount namespace must be unmounted there. Other paths below /proc are not mounts. */
-function unmountCommand(path: string): string[] {
-  const [, pid, inside] = /^\/proc\/(\d+)\/root(\/.+)$/.exec(path) ?? [];
-  if (pid !== undefined && inside !== undefined) return [`nsenter -t ${pid} -m umount ${quote(inside)}`];
-  return path.startsWith("/proc/") ? [] : [`umount ${quote(path)}`];
 }
 
 function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {

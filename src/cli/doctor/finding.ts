@@ -6,6 +6,8 @@ import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
 import type { Verdict } from "../report.ts";
 
+export { quote } from "../../node/fate.ts";
+
 /** The node to examine. */
 export interface Node {
   readonly kernel: NodeKernel;
@@ -15,11 +17,6 @@ export interface Node {
   readonly executable: string;
   /** The directory of CNI plugins, as the runtime sees it, if it was named. */
   readonly cniBinDir?: string | undefined;
-}
-
-/** A path as a word of a shell command. */
-export function quote(path: string): string {
-  return /^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** What findings are about, in the order in which they are printed. */

@@ -1,12 +1,9 @@
-/** The kernel: its version, modules, namespace mode and network namespaces; and libmnl. */
-import type { Kernel, RdmaDevice, RdmaMode } from "../../kernel/kernel.ts";
-import type { NetnsProcess, NodeKernel } from "../../kernel/node_kernel.ts";
+/** The kernel: its version, modules and namespace mode; and libmnl. */
+import type { RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { listNetworkFunctions } from "../../kernel/pci.ts";
 import { exists, list, readText } from "../../kernel/sysfs.ts";
 import { LibmnlMissing } from "../../netlink/libmnl.ts";
-import { openIfThere } from "../../plugin/namespaces.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
@@ -220,50 +217,4 @@ export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, progr
   return mode === "exclusive"
     ? [ok("mode", `exclusive now, ${later}`)]
     : [warning("mode", `exclusive now, but ${later}`, persist)];
-}
-
-/** A network namespace other than the host's, and its RDMA devices. */
-export interface Namespace {
-  readonly path: string;
-  readonly inode: number;
-  readonly cookie?: string;
-  readonly devices: readonly RdmaDevice[];
-  /** The processes in it, and those that have it open. */
-  readonly processes: readonly NetnsProcess[];
-}
-
-/**
- * All network namespaces but the host's that a mount, a process or an open file leads to; each once. Without an RDMA
- * subsystem they have no cookies, since only its sockets are asked for them, and no devices.
- */
-export function listNamespaces(kernel: NodeKernel): Namespace[] {
-  const hasRdma = findMode(kernel) !== undefined;
-  const others = kernel.listOtherNetns().namespaces;
-  const mounts = others.flatMap(({ inode, paths: [path] }) => path === undefined ? [] : [{ inode, path }]);
-  const found = new Map<number, Namespace>();
-  for (const { inode, path } of [...mounts, ...kernel.listNetns()]) {
-    if (inode === kernel.getHostNetns().inode || found.has(inode)) continue;
-    using netns = openIfThere(kernel, path);
-    if (!netns) continue; // it ended meanwhile
-    const cookie = hasRdma ? netns.getCookie() : undefined;
-    const { processes = [] } = others.find((other) => other.inode === inode) ?? {};
-    const devices = hasRdma ? netns.listRdmaDevices() : [];
-    found.set(inode, { path, inode, ...(cookie === undefined ? {} : { cookie }), devices, processes });
-  }
-  return [...found.values()];
-}
-
-/** Whether an RDMA device can be in a pod. */
-export function isExclusive(kernel: Kernel): boolean {
-  return findMode(kernel) === "exclusive";
-}
-
-/** The RDMA namespace mode, or undefined without an RDMA subsystem. */
-function findMode(kernel: Kernel): RdmaMode | undefined {
-  try {
-    return kernel.getRdmaMode();
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return undefined;
-    throw error;
-  }
 }

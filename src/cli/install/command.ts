@@ -10,6 +10,7 @@ import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
 import type { Sources } from "./layout.ts";
+import { survive } from "../watch.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
@@ -50,7 +51,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(({ cniBinDir: directory, gcInterval, ...options }, own) => {
+    .action(async ({ cniBinDir: directory, gcInterval, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (gcInterval !== undefined && !wait) own.error("error: --gc-interval goes with --wait");
@@ -67,7 +68,9 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       if (!wait || options.dryRun) return;
       if (!removeOnExit && gcInterval === undefined) return waitForTermination();
       do {
-        if (gcInterval !== undefined) collectGarbage(gcNode(kernel), terminal, {});
+        if (gcInterval !== undefined) {
+          await survive(terminal, () => collectGarbage(gcNode(kernel), terminal, {}));
+        }
       } while (!awaitTermination(gcInterval));
       if (removeOnExit) remove();
     });

@@ -2,8 +2,9 @@
 import { CniError } from "../../cni/error.ts";
 import type { Netns, RdmaDevice } from "../../kernel/kernel.ts";
 import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
-import { Log } from "../../log.ts";
-import { openRecorded, searchNetns } from "../../plugin/namespaces.ts";
+import { type Fate, type FateState, judge } from "../../node/fate.ts";
+import { type Inventory, takeInventory } from "../../node/inventory.ts";
+import { isSameNetns, openIfThere, openRecorded } from "../../plugin/namespaces.ts";
 import { lockState } from "../../plugin/lock.ts";
 import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/state.ts";
@@ -14,11 +15,10 @@ import { CommandError, isPermission } from "../errors.ts";
 const LOCK_TIMEOUT_MS = 10_000;
 
 /**
- * "present": the device is in the pod. "missing": the pod is there, but not the device. "stale": the pod's network
- * network namespace has gone. "unknown": the device is in the pod, but the kernel did not say all of it; or it is not
+ * The fate of the attachment; "unknown": the device is in the pod, but the kernel did not say all of it; or it is not
  * there, and a CNI call that may be moving it did not end in time.
  */
-export type Status = "present" | "missing" | "stale" | "unknown";
+export type Status = FateState | "unknown";
 
 /** An RDMA device that a record says a pod has. */
 export interface PodDevice {
@@ -61,8 +61,6 @@ export interface Collected {
 
 /** Enough for the addresses of most pods. A larger table is read whole if they are not among these. */
 const FIRST_GIDS = 16;
-const STALE_ADVICE = "rdma-cni gc";
-const MISSING_ADVICE = "delete the pod, so that it is recreated with its RDMA device";
 
 /**
  * Reads which pod has which RDMA device, and the devices' ports, counters and resources. It changes nothing.
@@ -84,34 +82,97 @@ export function collect(kernel: NodeKernel, state: State): Collected {
   }
 }
 
+/**
+ * Most records are as they say, and their paths lead to the pods. For the others all of the node is looked at, once. If a
+ * device is not where it should be, a CNI call may be moving it and not yet have written or removed its record. So the
+ * record is looked at again while no call is at work, for which the lock is held no longer than one look takes.
+ */
 function readAll(kernel: NodeKernel, state: State): Collected {
-  const found = state.listFiles().map((file) => read(kernel, file));
-  // A CNI call may have moved a device and not yet written or removed its record: look again when none is at work.
+  const files = state.listFiles();
+  const found = files.map((file) => isRecord(file) ? readByPath(kernel, file) : undefined);
+  if (found.every((one) => one !== undefined)) return join(found);
+  const inventory = takeInventory(kernel, state);
   const faults: string[] = [];
-  if (found.some(({ isCertain }) => !isCertain)) {
-    using lock = waitForCalls(kernel, state, faults);
-    for (const [at, { file, isCertain }] of found.entries()) {
-      if (isCertain) continue;
-      const now = state.read(file);
-      found[at] = now ? read(kernel, now) : { file, isCertain: true, devices: [], faults: [] };
-      if (!lock) found[at] = { ...found[at], devices: found[at].devices.map(doubt) };
-    }
-  }
+  const lock = waitForCalls(kernel, state, faults);
+  const rest = files.map((file, at) => found[at] ?? readOdd(kernel, state, inventory, file, lock));
+  return join([...rest, { devices: [], faults }]);
+}
+
+function join(found: readonly Collected[]): Collected {
   return {
     devices: found.flatMap(({ devices }) => devices),
-    faults: [...found.flatMap(({ faults }) => faults), ...faults],
+    faults: found.flatMap(({ faults }) => faults),
   };
 }
 
-/** Waits for the CNI calls at work. @returns undefined, and a fault in the list, if that takes too long */
-function waitForCalls(kernel: NodeKernel, { directory }: State, faults: string[]): Disposable | undefined {
-  try {
-    return lockState(kernel, directory, "rdma-cni pods", LOCK_TIMEOUT_MS);
-  } catch (error) {
-    if (!(error instanceof CniError)) throw error;
-    faults.push(error.message);
-    return undefined;
-  }
+/** Does something while no CNI call is at work, or while one may be. @returns whether none was */
+type WhileNoCall = (work: () => void) => boolean;
+
+/** When a call does not end in time, the next ones are not waited for. */
+function waitForCalls(kernel: NodeKernel, { directory }: State, faults: string[]): WhileNoCall {
+  const lock = (): Disposable | undefined => {
+    if (faults.length > 0) return undefined;
+    try {
+      return lockState(kernel, directory, "rdma-cni pods", LOCK_TIMEOUT_MS);
+    } catch (error) {
+      if (!(error instanceof CniError)) throw error;
+      faults.push(error.message);
+      return undefined;
+    }
+  };
+  return (work) => {
+    using held = lock();
+    work();
+    return held !== undefined;
+  };
+}
+
+const PRESENT: Fate = { state: "present", reason: "" };
+
+/** Reads a record whose path leads to the pod, with all its devices; undefined of any other. */
+function readByPath(kernel: NodeKernel, record: StoredRecord): Collected | undefined {
+  using netns = openWithDevices(kernel, record);
+  return netns && readDevices(kernel, netns, record, PRESENT);
+}
+
+/** The pod's namespace, if the recorded path leads there and it has all of the devices. */
+function openWithDevices(kernel: NodeKernel, { netns: recorded, bootId, devices }: StoredRecord) {
+  if (!recorded || bootId !== undefined && bootId !== kernel.getBootId()) return undefined;
+  const netns = openRecorded(kernel, recorded);
+  if (!netns || devices.every((device) => getRecordedDevice(netns, device))) return netns;
+  netns[Symbol.dispose]();
+  return undefined;
+}
+
+/** Reads a record that is not as it says. */
+function readOdd(
+  kernel: NodeKernel,
+  state: State,
+  inventory: Inventory,
+  { file }: StoredRecord | UnreadableFile,
+  whileNoCall: WhileNoCall,
+): Collected {
+  using opened = new DisposableStack();
+  let record: StoredRecord | UnreadableFile | undefined;
+  let netns: Netns | undefined;
+  const isSettled = whileNoCall(() => {
+    record = state.read(file);
+    if (record && isRecord(record)) netns = opened.use(openWithDevices(kernel, record));
+  });
+  if (!record) return { devices: [], faults: [] };
+  if (!isRecord(record)) return { devices: [], faults: [record.fault] };
+  if (netns) return readDevices(kernel, netns, record, PRESENT);
+  const fate = judge(inventory, record, "rdma-cni");
+  const read = readDevices(kernel, opened.use(openHeld(kernel, fate)), record, fate);
+  return isSettled ? read : { ...read, devices: read.devices.map(doubt) };
+}
+
+/** The namespace of an attachment that lives, by whatever leads to it now. */
+function openHeld(kernel: NodeKernel, { namespace }: Fate): Netns | undefined {
+  const netns = namespace?.openedBy === undefined ? undefined : openIfThere(kernel, namespace.openedBy);
+  if (!netns || isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, namespace!)) return netns;
+  netns[Symbol.dispose]();
+  return undefined;
 }
 
 /** What is known of a device while a CNI call may be moving it. */
@@ -121,42 +182,31 @@ function doubt(device: PodDevice): PodDevice {
   return { ...facts, status: "unknown" };
 }
 
-/** What was found of a record. */
-interface Found extends Collected {
-  readonly file: string;
-  /** All is as the record says. */
-  readonly isCertain: boolean;
-}
-
-function read(kernel: NodeKernel, found: StoredRecord | UnreadableFile): Found {
-  const { file } = found;
-  if (!isRecord(found)) return { file, isCertain: false, devices: [], faults: [found.fault] };
+/** Reads the devices of a record in the pod's namespace; those that are not there have what the record says. */
+function readDevices(
+  kernel: NodeKernel,
+  netns: Netns | undefined,
+  record: StoredRecord,
+  { state: status, remedy }: Fate,
+): Collected {
   const faults: string[] = [];
-  using netns = openNetns(kernel, found);
-  const devices = found.devices.map((recorded): PodDevice => {
+  const devices = record.devices.map((recorded): PodDevice => {
     const device = netns && getRecordedDevice(netns, recorded);
-    const facts = describeRecord(found, recorded);
-    if (!netns) return { ...facts, status: "stale", advice: STALE_ADVICE };
-    if (!device) return { ...facts, status: "missing", advice: MISSING_ADVICE };
-    const present: PodDevice = { ...facts, device: device.name, status: "present" };
+    const advice = remedy === undefined ? {} : { advice: remedy };
+    const facts = { ...describeRecord(record, recorded), status, ...advice };
+    if (!device) return facts;
+    const present: PodDevice = status === "missing" ? { ...facts, status: "present" } : facts;
     try {
-      return { ...present, ...readDevice(kernel, netns, device, facts.interface) };
+      return { ...present, device: device.name, ...readDevice(kernel, netns, device, facts.interface) };
     } catch (error) {
       if (isPermission(error)) throw error;
       faults.push(
-        `Cannot read all of RDMA device ${JSON.stringify(device.name)} (${file}): ${messageOf(error)}`,
+        `Cannot read all of RDMA device ${JSON.stringify(device.name)} (${record.file}): ${messageOf(error)}`,
       );
-      return { ...present, status: "unknown" };
+      return { ...present, device: device.name, status: "unknown" };
     }
   });
-  return { file, isCertain: devices.every(({ status }) => status === "present"), devices, faults };
-}
-
-/** The pod's namespace, also if it has lost its path; undefined if it has gone. */
-function openNetns(kernel: NodeKernel, record: StoredRecord): Netns | undefined {
-  const { netns, bootId } = record;
-  if (bootId !== undefined && bootId !== kernel.getBootId()) return undefined;
-  return (netns && openRecorded(kernel, netns)) ?? searchNetns(kernel, new Log(), record);
+  return { devices, faults };
 }
 
 function describeRecord(record: StoredRecord, { hostName, podName }: RecordedDevice) {

@@ -45,7 +45,7 @@ export function formatMetrics({ devices, faults }: Collected): string {
       "rdma_device_start_time_seconds",
       "gauge",
       "When the pod got the device, in seconds since 1970.",
-      devices.filter(({ status }) => status === "present").map((device) => ({
+      devices.filter(({ status }) => ["present", "held"].includes(status)).map((device) => ({
         labels: labelsOf(device),
         value: device.createdAt / 1000,
       })),
@@ -93,7 +93,7 @@ const TRAFFIC: readonly [name: string, help: string, value: (port: PodPort) => n
   ["rdma_port_transmit_packets", "Packets that the port sent.", ({ traffic }) => traffic?.txPackets],
 ];
 
-const STATUSES: readonly Status[] = ["present", "missing", "stale", "unknown"];
+const STATUSES: readonly Status[] = ["present", "missing", "held", "stale", "lost", "unknown"];
 
 function countStatuses(devices: readonly PodDevice[]): Sample[] {
   return STATUSES.map((status) => ({

@@ -1,7 +1,6 @@
 /** Where the netdevs and RDMA devices are that the host namespace does not have. */
 import type { Netns } from "../../kernel/kernel.ts";
 import type { LinkDetails, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/node_kernel.ts";
-import { openIfThere } from "../../plugin/namespaces.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 
 /** A device, and where it is. */
@@ -21,18 +20,19 @@ export interface DeviceLocations {
 
 /** Searches all namespaces but the host's. */
 export function locateDevices(kernel: NodeKernel): DeviceLocations {
-  const links: DeviceLocations["links"][number][] = [];
-  const rdmaNodes: DeviceLocations["rdmaNodes"][number][] = [];
-  for (const other of kernel.listOtherNetns().namespaces) {
-    using netns = open(kernel, other);
-    if (!netns) continue;
-    const where = describe(other);
-    for (const device of kernel.listLinks(netns)) links.push({ device, ...where });
-    for (const device of listRdmaNodes(kernel, netns)) {
-      rdmaNodes.push({ device, ...where, uverbs: netns.getUverbs(device.index) });
-    }
-  }
-  return { links, rdmaNodes };
+  const { namespaces } = kernel.listOtherNetns((netns) => ({
+    links: kernel.listLinks(netns),
+    rdmaNodes: listRdmaNodes(kernel, netns).map((device) => {
+      return { device, uverbs: netns.getUverbs(device.index) };
+    }),
+  }));
+  const located = namespaces.map(({ facts, ...other }) => ({ ...facts, where: describe(other) }));
+  return {
+    links: located.flatMap(({ links = [], where }) => links.map((device) => ({ device, ...where }))),
+    rdmaNodes: located.flatMap(({ rdmaNodes = [], where }) =>
+      rdmaNodes.map((node) => ({ ...node, ...where }))
+    ),
+  };
 }
 
 /** The RDMA devices of a namespace; none when the kernel has no RDMA subsystem. */
@@ -43,20 +43,6 @@ export function listRdmaNodes(kernel: NodeKernel, netns: Netns): RdmaNode[] {
     if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return [];
     throw error;
   }
-}
-
-/** Opens a namespace by whatever leads to it. Meanwhile a process may end, or a path be removed. */
-function open(kernel: NodeKernel, { inode, paths, processes }: OtherNetns): Netns | undefined {
-  const inside = processes.filter(({ onlyOpen }) => !onlyOpen).map(({ pid }) => `/proc/${pid}/ns/net`);
-  const held = function* () {
-    for (const other of kernel.listNetns()) if (other.inode === inode) yield other.path;
-  };
-  for (const path of [...paths, ...inside, ...held()]) {
-    const netns = openIfThere(kernel, path);
-    if (netns?.inode === inode) return netns;
-    netns?.[Symbol.dispose]();
-  }
-  return undefined;
 }
 
 function describe({ inode, paths, processes }: OtherNetns): Omit<Location<never>, "device"> {

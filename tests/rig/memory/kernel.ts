@@ -2,6 +2,7 @@ import type {
   BusDevice,
   IpAddress,
   Kernel,
+  LimitedDevice,
   Link,
   Netns,
   OpenPorts,
@@ -18,7 +19,15 @@ import type {
 import type { Counter, PortDetails } from "../../../src/kernel/node_kernel.ts";
 import { RoceQosError } from "../../../src/kernel/qos.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
-import { EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPROTONOSUPPORT, SyscallError } from "../../../src/sys/errno.ts";
+import {
+  EEXIST,
+  EINVAL,
+  ENODEV,
+  ENOTUNIQ,
+  EOPNOTSUPP,
+  EPROTONOSUPPORT,
+  SyscallError,
+} from "../../../src/sys/errno.ts";
 import { type OpenDirectory, openDirectory } from "../../../src/sys/files.ts";
 import { libc } from "../../../src/sys/libc.ts";
 import { NetnsError } from "../../../src/sys/netns.ts";
@@ -271,6 +280,7 @@ export class MemoryKernel implements Kernel {
 
   sleep(milliseconds: number): void {
     this.sleptMs += milliseconds;
+    this.bootTimeUs += milliseconds * 1000;
     this.onSleep();
   }
 
@@ -380,6 +390,11 @@ export class MemoryNetns implements Netns {
   getUverbs(index: number): string | undefined {
     this.kernel.hasUverbs = true;
     return this.#visible().find((device) => device.index === index)?.uverbs;
+  }
+
+  getNetdev(index: number): string | undefined {
+    const netdev = this.#visible().find((device) => device.index === index)?.netdev;
+    return netdev?.space === this.space ? netdev.name : undefined;
   }
 
   listResources(index: number): ResourceCount[] {
@@ -496,17 +511,31 @@ class MemoryRdmaCgroups implements RdmaCgroups {
     return this.groups.get(cgroup) !== undefined;
   }
 
+  list(cgroup: string): LimitedDevice[] {
+    const limits = this.groups.get(cgroup);
+    if (!limits) return [];
+    const { devices } = this.kernel;
+    return devices.map((device): LimitedDevice => ({
+      name: device.name,
+      ...(devices.filter(({ name }) => name === device.name).length > 1 ? { index: device.index } : {}),
+      ...{ hcaHandle: "max", hcaObject: "max", ...limits.get(device) },
+    }));
+  }
+
   read(cgroup: string, { index }: RdmaDevice): RdmaLimits | undefined {
     const device = this.kernel.devices.find((device) => device.index === index);
     const limits = this.groups.get(cgroup);
     return device && limits && { hcaHandle: "max", hcaObject: "max", ...limits.get(device) };
   }
 
-  write(cgroup: string, { index, name }: RdmaDevice, limits: RdmaLimits): void {
-    const device = this.kernel.devices.find((device) => device.index === index && device.name === name);
-    const errno = device ? this.onWrite(device, limits) : ENODEV;
+  write(cgroup: string, { index, name }: Pick<LimitedDevice, "name" | "index">, limits: RdmaLimits): void {
+    const named = this.kernel.devices.filter((device) =>
+      device.name === name && (index ?? device.index) === device.index
+    );
+    const [device] = named;
+    const errno = !device ? ENODEV : named.length > 1 ? ENOTUNIQ : this.onWrite(device, limits);
     if (errno) throw new SyscallError(`write ${name} to rdma.max`, errno);
-    const { hcaHandle = "max", hcaObject = "max" } = { ...this.read(cgroup, { index, name }), ...limits };
+    const { hcaHandle = "max", hcaObject = "max" } = { ...this.read(cgroup, device!), ...limits };
     if (hcaHandle === "max" && hcaObject === "max") this.groups.get(cgroup)?.delete(device!);
     else this.groups.get(cgroup)?.set(device!, { hcaHandle, hcaObject });
   }

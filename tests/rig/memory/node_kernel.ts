@@ -4,8 +4,10 @@ import type {
   Counter,
   FunctionDevices,
   LinkDetails,
+  NetnsProcess,
   NodeKernel,
   OtherNetns,
+  OtherNetnsList,
   PhysicalFunction,
   PortDetails,
   RdmaNode,
@@ -35,6 +37,8 @@ interface MemoryVf {
     space: Space;
   };
 }
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** What goes on in a kernel after an order has been carried out. */
 interface Later {
@@ -94,11 +98,28 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     this.mode = mode;
   }
 
-  listOtherNetns() {
-    const mounted = [...this.paths].filter(([, space]) => space !== this.host).map(([path, { inode }]) => ({
-      ...{ inode, paths: [path], processes: [] },
-    }));
-    return { namespaces: [...this.others, ...mounted], isComplete: this.isComplete };
+  listOtherNetns<T>(read?: (netns: Netns) => T): OtherNetnsList<T> {
+    const found = new Map<number, Writable<OtherNetns<T>>>();
+    const add = ({ inode, paths, processes }: OtherNetns, path?: string) => {
+      const one = found.get(inode) ?? { inode, paths: [], processes: [] };
+      found.set(inode, one);
+      one.paths = [...new Set([...one.paths, ...paths])];
+      const isNew = ({ pid }: NetnsProcess) => one.processes.every((process) => process.pid !== pid);
+      one.processes = [...one.processes, ...processes.filter(isNew)];
+      if (!read || path === undefined || "facts" in one) return;
+      using netns = this.openNetns(path);
+      one.facts = read(netns);
+    };
+    for (const other of this.others) add(other);
+    for (const [path, { inode }] of this.paths) {
+      if (inode !== this.host.inode) add({ inode, paths: [path], processes: [] }, path);
+    }
+    for (const [path, { inode }] of this.held) {
+      const [, pid, kind] = /^\/proc\/(\d+)\/(ns|fd)\//.exec(path)!;
+      const process = { pid: Number(pid), command: "sleep", onlyOpen: kind === "fd" };
+      add({ inode, paths: [], processes: [process] }, path);
+    }
+    return { namespaces: [...found.values()], isComplete: this.isComplete };
   }
 
   findLibmnl(): string {

@@ -33,12 +33,13 @@ for (
   });
 }
 
-Deno.test("the limits of a device are found by name, and by index where several have it", () => {
+Deno.test("the limits of all devices are read, with the index where several have a name", () => {
   const text = "mlx5_0 hca_handle=2 hca_object=max \nrxe0 index=5 hca_handle=max hca_object=max \n" +
     "rxe0 index=6 hca_handle=0 hca_object=7 future=1 \n";
-  const limits = (index: number, name: string) => parseRdmaLimits(text, { index, name });
-  assertEquals(limits(9, "mlx5_0"), { hcaHandle: 2, hcaObject: "max" });
-  assertEquals(limits(5, "rxe0"), { hcaHandle: "max", hcaObject: "max" });
-  assertEquals(limits(6, "rxe0"), { hcaHandle: 0, hcaObject: 7 });
-  assertEquals([limits(7, "rxe0"), limits(9, "mlx5_1")], [undefined, undefined]);
+  assertEquals(parseRdmaLimits(text), [
+    { name: "mlx5_0", hcaHandle: 2, hcaObject: "max" },
+    { name: "rxe0", index: 5, hcaHandle: "max", hcaObject: "max" },
+    { name: "rxe0", index: 6, hcaHandle: 0, hcaObject: 7 },
+  ]);
+  assertEquals(parseRdmaLimits(""), []);
 });
