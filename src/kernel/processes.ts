@@ -65,7 +65,8 @@ export function listOtherNetns<T>(
       pids.add(pid);
       const process = `${proc}/${pid}`;
       if (readLink(`${process}/ns/net`) === undefined && !hasEnded(process)) isComplete = false;
-      const tasks = namesIn(`${process}/task`).map((task) => `${process}/task/${task}/ns/net`);
+      const threads = namesIn(`${process}/task`).filter((task) => task !== `${pid}`);
+      const tasks = [`${process}/ns/net`, ...threads.map((task) => `${process}/task/${task}/ns/net`)];
       const files = namesIn(`${process}/fd`).map((fd) => `${process}/fd/${fd}`);
       for (const [paths, onlyOpen] of [[tasks, false], [files, true]] as const) {
         for (const path of paths) {

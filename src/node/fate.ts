@@ -45,7 +45,7 @@ export function judge(inventory: Inventory, record: StoredRecord, program: strin
   if (netns) return stale(`${netns.path} has gone`);
   return stale(
     inventory.functions.has(deviceId)
-      ? `the devices of ${deviceId} are on the host`
+      ? `the devices of ${deviceId} are in the host namespace`
       : `${deviceId} is on no bus`,
   );
 }
@@ -60,7 +60,7 @@ function judgeLiving(namespace: Namespace, record: StoredRecord): Fate {
     const reason = `${names} of ${record.deviceId} not in ${pathTo(namespace)}, where ${who} expects it`;
     return { state: "missing", reason, namespace, remedy: RECREATE };
   }
-  const what = missing.length === 0 ? "with its devices in it" : `without ${names}`;
+  const what = missing.length === 0 ? "with the pod's devices in it" : `without ${names}`;
   return {
     state: "held",
     reason: `${path} has gone, but something keeps the namespace alive, ${what}`,

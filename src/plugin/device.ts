@@ -205,11 +205,21 @@ export function listDevicesIn(netns: Netns, bus: BusDevice, devices?: readonly R
 /**
  * Whether a device that a record names by its index may be one of a function's: unless its uverbs device is that of
  * another function, or the function has gone. When module ib_core is loaded again, indexes are counted from 0 again.
+ *
+ * @param bus the function, where the caller has looked it up already
  */
-export function mayBelongTo(bus: BusDevice | undefined, netns: Netns, { index }: RdmaDevice): boolean {
+export function mayBelongTo(
+  kernel: Kernel,
+  deviceId: string,
+  netns: Netns,
+  { index }: RdmaDevice,
+  bus = kernel.getBusDevice(deviceId),
+): boolean {
   if (!bus) return false;
   const uverbs = netns.getUverbs(index);
-  return uverbs === undefined || bus.uverbs.some(({ name }) => name === uverbs);
+  const isIts = (found: BusDevice | undefined) => found?.uverbs.some(({ name }) => name === uverbs) ?? false;
+  // To ask for a uverbs device can load the module that makes them.
+  return uverbs === undefined || isIts(bus) || isIts(kernel.getBusDevice(deviceId));
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {

@@ -11,7 +11,8 @@ import type { StoredRecord } from "./state.ts";
 const RESOURCES = ["hcaHandle", "hcaObject"] as const;
 
 /**
- * Records which cgroup gets the limits, so that DEL and GC find it whenever this process ends.
+ * Records which cgroup gets the limits, so that DEL and GC find it whenever this process ends. Limits that were recorded
+ * and are not wanted any more become "max".
  *
  * @returns the record as it is saved now
  * @throws {CniError} code 103 when the kernel or the pod's cgroup cannot limit RDMA resources, 4 for a wrong K8S_POD_UID
@@ -22,7 +23,8 @@ export function recordLimits(
   record: OwnRecord,
   wanted: RdmaLimits,
 ): OwnRecord {
-  const limited = { ...record, limits: { cgroup: findPodCgroup(call, requireCgroups(kernel)), ...wanted } };
+  const cgroup = findPodCgroup(call, requireCgroups(kernel));
+  const limited = { ...record, limits: { cgroup, ...unlimited(record.limits ?? {}), ...wanted } };
   state.save(limited);
   return limited;
 }
@@ -44,8 +46,11 @@ export function setLimits(
   for (const device of devices) cgroups.write(limits.cgroup, device, limits);
 }
 
-/** No limit, as a program without rdmaLimits has it. */
-const UNLIMITED: RdmaLimits = { hcaHandle: "max", hcaObject: "max" };
+/** Limits that take these away. */
+function unlimited(limits: RdmaLimits): RdmaLimits {
+  const set = RESOURCES.filter((resource) => limits[resource] !== undefined);
+  return Object.fromEntries(set.map((resource) => [resource, "max"]));
+}
 
 /**
  * Takes away the limits that the pod's cgroup has for the attachment's devices, wherever they are and whatever they are
@@ -63,15 +68,14 @@ export function removeLimits(node: Node, log: Log, record: StoredRecord): void {
   }
   for (const device of listLimited(node, cgroups, record, limits)) {
     try {
-      cgroups.write(limits.cgroup, device, UNLIMITED);
+      cgroups.write(limits.cgroup, device, unlimited(limits));
     } catch (error) {
       // Not an error if the device went meanwhile.
       if (!cgroups.list(limits.cgroup).some(({ name }) => name === device.name)) continue;
       throw new CniError(
         ErrorCode.kernelRefused,
         `Cannot take the limits of RDMA device ${JSON.stringify(device.name)} away: ${messageOf(error)}`,
-        `the record stays, and DEL can be repeated; by hand: echo "${device.name} hca_handle=max hca_object=max" >` +
-          `${cgroups.mount}${limits.cgroup}/rdma.max`,
+        "the record stays, so that DEL can be repeated; see the kernel log",
         { cause: error },
       );
     }
@@ -86,13 +90,16 @@ function listLimited(
   { kernel, state }: Node,
   cgroups: RdmaCgroups,
   record: StoredRecord,
-  { cgroup }: RecordedLimits,
+  limits: RecordedLimits,
 ): LimitedDevice[] {
-  const limited = cgroups.list(cgroup).filter(({ hcaHandle, hcaObject }) =>
-    hcaHandle !== "max" || hcaObject !== "max"
+  const { cgroup } = limits;
+  const limited = cgroups.list(cgroup).filter((device) =>
+    RESOURCES.some((resource) => limits[resource] !== undefined && device[resource] !== "max")
   );
   if (limited.length === 0) return limited;
-  const others = state.list().filter(({ file, limits }) => file !== record.file && limits?.cgroup === cgroup);
+  const others = state.list().filter((other) =>
+    other.file !== record.file && other.limits?.cgroup === cgroup
+  );
   const own = identify(kernel, record);
   const isOthers = others.map((other) => identify(kernel, other));
   return limited.filter((device) => own(device) || !isOthers.some((isOf) => isOf(device)));

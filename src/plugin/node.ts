@@ -16,10 +16,10 @@ export const PAUSE_MS = 20;
 
 /** Asks again and again until there is an answer, or for so long in vain. */
 export function poll<T>(kernel: Kernel, timeoutMs: number, ask: () => T | undefined): T | undefined {
-  const endsAtUs = kernel.getBootTimeUs() + timeoutMs * 1000;
+  const endsAtUs = timeoutMs > 0 ? kernel.getBootTimeUs() + timeoutMs * 1000 : 0;
   for (;;) {
     const answer = ask();
-    if (answer !== undefined || kernel.getBootTimeUs() >= endsAtUs) return answer;
+    if (answer !== undefined || timeoutMs <= 0 || kernel.getBootTimeUs() >= endsAtUs) return answer;
     kernel.sleep(PAUSE_MS);
   }
 }

@@ -133,9 +133,9 @@ export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
     if (index !== undefined && owner?.devices.some((device) => device.index === index)) continue;
     // Without an index, in records of NVIDIA's fork, by the name on the host, which the device has again.
     const device = getRecordedDevice(hostNetns, { ...recorded, podName: hostName });
-    const bus = device && node.kernel.getBusDevice(record.deviceId);
-    if (device && mayBelongTo(bus, hostNetns, device)) restoreDevice(node.kernel, log, device, qos ?? {});
-    else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
+    if (device && mayBelongTo(node.kernel, record.deviceId, hostNetns, device)) {
+      restoreDevice(node.kernel, log, device, qos ?? {});
+    } else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
     // A crash may have left one that ADD had made.
     if (qos?.hadGroup === false) roceQos.removeGroup(hostName);
     if (qos?.hadGroup !== undefined && podName !== hostName) roceQos.removeGroup(podName);

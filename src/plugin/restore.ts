@@ -174,7 +174,7 @@ function fetchDevices(
   // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
   // nldev_get_dumpit), so each recorded device is asked for.
   const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? [])
-    .filter((device) => mayBelongTo(bus, netns, device));
+    .filter((device) => mayBelongTo(kernel, deviceId, netns, device, bus));
   if (bus && countAway(bus) > devices.length) {
     const isKnown = ({ index }: RdmaDevice) => devices.some((device) => device.index === index);
     devices.push(...listDevicesIn(netns, bus, listed).filter((device) => !isKnown(device)));
@@ -260,7 +260,7 @@ function restoreNames(
       ? getRecordedDevice(hostNetns, recorded)
       : onHost[at];
     if (!device || !hostName || device.name === hostName || findNewerClaim(node, record)) continue;
-    if (!mayBelongTo(node.kernel.getBusDevice(record.deviceId), hostNetns, device)) continue;
+    if (!mayBelongTo(node.kernel, record.deviceId, hostNetns, device)) continue;
     const what = `RDMA device ${device.name} (index ${device.index})`;
     const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
     try {

@@ -31,7 +31,7 @@ export function softRoceId({ environment: { ifname, netns } }: Call, links: PodL
   );
 }
 
-function softRoceIdOf(ifname: string | undefined): string {
+function softRoceIdOf(ifname: string): string {
   return `rxe:${ifname}`;
 }
 
@@ -119,7 +119,7 @@ function removeFrom(netns: Netns, log: Log, { deviceId, devices }: StoredRecord)
 
 /**
  * An index alone does not identify a device: when module ib_core is loaded again, they are counted from 0 again. No other
- * device has the name that ADD made up, and one that the pod has renamed is on the recorded interface.
+ * device has the name that ADD made up. One of another name is on the recorded interface, or on one that is elsewhere.
  */
 function isOfAttachment(
   netns: Netns,
@@ -127,7 +127,9 @@ function isOfAttachment(
   { hostName, podName }: RecordedDevice,
   deviceId: string,
 ): boolean {
-  return name === hostName || name === podName || softRoceIdOf(netns.getNetdev(index)) === deviceId;
+  if (name === hostName) return true;
+  const netdev = netns.getNetdev(index);
+  return netdev === undefined ? name === podName : softRoceIdOf(netdev) === deviceId;
 }
 
 function remove(netns: Netns, { index, name }: RdmaDevice, log: Log): void {

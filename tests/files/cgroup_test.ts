@@ -87,7 +87,8 @@ Deno.test("the cgroup of a process is read, of one that has ended there is none"
 Deno.test("limits are read, and none of a cgroup or device that is not there", () => {
   using root = version2();
   const cgroups = findRdmaCgroups(root.path)!;
-  assertEquals(cgroups.read("/pods/one", DEVICE), { hcaHandle: "max", hcaObject: 4 });
+  assertEquals(cgroups.list("/pods/one"), [{ name: "mlx5_3", hcaHandle: "max", hcaObject: 4 }]);
+  assertEquals(cgroups.read("/pods/one", DEVICE)?.hcaObject, 4);
   assertEquals([cgroups.read("/pods/two", DEVICE), cgroups.read("/none", DEVICE)], [undefined, undefined]);
 });
 

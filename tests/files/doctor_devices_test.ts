@@ -119,7 +119,7 @@ Deno.test("devices: one in a mounted namespace that no record tells of", () => {
   assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
     "warning",
     /^in \/run\/netns\/pod: mlx5_2/,
-    /: umount \/run\/netns\/pod$/,
+    /: kill 42; umount \/run\/netns\/pod$/,
   ]]);
 });
 
@@ -316,15 +316,14 @@ Deno.test("records: from before the last boot", () => {
   ]]);
 });
 
-Deno.test("records: any, while no device can be in a pod", () => {
+Deno.test("records: without an RDMA subsystem the pod has lost its device", () => {
   const { node, record } = createNode();
   using _ = node;
   node.record(FILE, record);
-  const wanted = [["warning", /stale: no device can be in a pod/, /^rm /]] as const;
-  node.kernel.mode = "shared";
-  assertFindings(recordsOf(node), wanted);
   node.kernel.hasRdma = false;
-  assertFindings(recordsOf(node), wanted);
+  assertFindings(recordsOf(node), [["problem", /mlx5_2 of .* not in \/run\/netns\/pod/, /delete the pod/]]);
+  node.kernel.paths.delete(POD);
+  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
 });
 
 Deno.test("records: the namespace has gone and the device is on the host", () => {
@@ -337,11 +336,53 @@ Deno.test("records: the namespace has gone and the device is on the host", () =>
 });
 
 Deno.test("records: the path has gone, but not the namespace", () => {
-  const { node, record } = createNode();
+  const { node, pod, record } = createNode();
   using _ = node;
   node.record(FILE, record);
   node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [["warning", /something keeps the namespace alive/, /lsns/]]);
+  assertFindings(recordsOf(node), [[
+    "warning",
+    /has gone, and mlx5_2 of .* is in a namespace that no path, process or open file leads to/,
+    /it returns to the host when/,
+  ]]);
+  node.kernel.held.set("/proc/42/ns/net", pod);
+  assertFindings(recordsOf(node), [[
+    "warning",
+    /something keeps the namespace alive, with the pod's devices in it/,
+    /^if its pod has been deleted, end what is left of it: kill 42$/,
+  ]]);
+});
+
+Deno.test("records: the path has gone, and the device is in another namespace", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  node.kernel.paths.delete(POD);
+  device.space = node.kernel.addNetns("/run/netns/other", 77, "77");
+  assertFindings(recordsOf(node), [[
+    "warning",
+    /\/run\/netns\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other$/,
+    /end that namespace: umount \/run\/netns\/other$/,
+  ]]);
+});
+
+Deno.test("records: the function is another pod's by now", () => {
+  const { node, device, record } = createNode();
+  using _ = node;
+  node.record(FILE, record);
+  node.kernel.paths.delete(POD);
+  const next = node.kernel.addNetns("/run/netns/next", 77, "77");
+  device.space = next;
+  node.record("net-next-net1", {
+    ...record,
+    attachment: { ...record.attachment!, containerID: "next" },
+    netns: { path: "/run/netns/next", inode: 77, cookie: "77" },
+    bootTimeUs: 5,
+  });
+  assertFindings(recordsOf(node), [
+    ["ok", /^1 in /],
+    ["warning", /^net-container1-net1 is stale: net-next-net1 has 0000:3b:00\.2 by now$/, COLLECT],
+  ]);
 });
 
 Deno.test("records: the pod has lost its device", () => {
@@ -365,8 +406,8 @@ Deno.test("records: the path has gone and the device is on the host, but somethi
   node.kernel.paths.delete(POD);
   assertFindings(recordsOf(node), [[
     "warning",
-    /keeps the namespace alive without the devices/,
-    /lsns/,
+    /keeps the namespace alive, without mlx5_2$/,
+    /: kill 42$/,
   ]]);
 });
 
@@ -386,17 +427,20 @@ Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
 });
 
 Deno.test("records: the function has gone, under a pod or after it", () => {
-  const { node, record } = createNode();
+  const { node, device, record } = createNode();
   using _ = node;
   node.record(FILE, record);
   node.kernel.bus.delete(VF);
+  node.kernel.remove(device);
   assertFindings(recordsOf(node), [[
     "problem",
-    /container1 had 0000:3b:00\.2, which is on no bus/,
+    /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
     /delete the pod/,
   ]]);
   node.kernel.paths.delete(POD);
   assertFindings(recordsOf(node), [["warning", /stale/, COLLECT]]);
+  node.record(FILE, GO_RECORD);
+  assertFindings(recordsOf(node), [["warning", /stale: 0000:3b:00\.2 is on no bus$/, COLLECT]]);
 });
 
 Deno.test("records: a path that a shell would not take for one word is quoted", () => {

@@ -11,7 +11,9 @@ const ALLOWED: Record<string, RegExp> = {
   kernel: /^(netlink|sys)\//,
   cni: /^(sys\/|log\.ts$)/,
   plugin: /^(cni\/|kernel\/(kernel|qos)\.ts$|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$)/,
-  cli: /^(plugin\/|cni\/|kernel\/|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$|version\.ts$)/,
+  node: /^(plugin\/|kernel\/(kernel|node_kernel)\.ts$|sys\/)/,
+  cli:
+    /^(node\/|plugin\/|cni\/|kernel\/|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$|version\.ts$)/,
   "main.ts": /./,
 };
 

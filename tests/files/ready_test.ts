@@ -118,6 +118,19 @@ Deno.test("ADD waits for the port without the lock, as long as it may", async ()
   assertEquals(locked.filter((isLocked) => isLocked), []);
 });
 
+Deno.test("readyTimeoutMs counts what looking takes, not only the pauses", async () => {
+  using node = new TestNode();
+  const { kernel } = node;
+  Object.defineProperty(node.device, "ports", {
+    get() {
+      kernel.bootTimeUs += 90_000;
+      return [DOWN];
+    },
+  });
+  await node.fail("ADD", 116, { config: { requireActive: true, readyTimeoutMs: 400 } });
+  assertEquals(kernel.sleptMs < 100, true, `${kernel.sleptMs}`);
+});
+
 Deno.test("without requireActive nothing waits", async () => {
   using node = new TestNode();
   node.device.ports = [DOWN];

@@ -274,3 +274,26 @@ Deno.test("a device that arrives between the question to netlink and the one to 
   assertEquals(node.device.name, "mlx5_2");
   node.assertForgotten();
 });
+
+// When module ib_core is loaded again, indexes are counted from 0 again, and an old record's is another device's.
+
+for (const where of ["pod", "host"] as const) {
+  Deno.test(`DEL does not touch another function's device on the ${where} that has the recorded index by now`, async () => {
+    using node = await TestNode.added();
+    node.kernel.remove(node.device);
+    node.kernel.addFunction(OTHER_VF);
+    const space = where === "pod" ? node.pod : node.kernel.host;
+    const other = node.kernel.addDevice(OTHER_VF, 2, { space, name: "roce7", qos: { tos: [8] } });
+    const own = node.kernel.addDevice(VF, 3, { name: "mlx5_0" });
+    node.write(
+      FILE,
+      node.record({
+        devices: [{ index: 2, hostName: "mlx5_2", podName: "roce7", qos: { tos: [1] } }],
+      }),
+    );
+    const before = where === "pod" ? POD : "host";
+    await node.succeed("DEL");
+    assertEquals([other.name, node.whereIs(other), other.qos?.tos], ["roce7", before, [8]]);
+    assertEquals([own.name, node.whereIs(own), ...node.files()], ["mlx5_0", "host"]);
+  });
+}

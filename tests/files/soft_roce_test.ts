@@ -1,10 +1,12 @@
 // Soft-RoCE devices, on a kernel in memory that is like Linux 7.3 but for the tests that say otherwise.
+import { collectGarbage } from "../../src/cli/gc.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { EBUSY, EEXIST, ENODEV, EPERM } from "../../src/sys/errno.ts";
 import { type Device, MemoryKernel, type Space } from "../rig/memory/kernel.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { PREV_RESULT } from "../support/call.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
 const CONFIG = { deviceID: undefined, softRoCE: true };
 
@@ -234,6 +236,32 @@ Deno.test("DEL removes a device that a dying namespace left on the host", async 
   node.endPod();
   node.softDevices()[0]!.space = node.kernel.host;
   await node.succeed("DEL");
+  node.assertClean();
+});
+
+for (const name of ["rxe_eth0", "rxe0"]) {
+  Deno.test(`DEL does not remove a Soft-RoCE device of the host that has the recorded index, called ${name}`, async () => {
+    using node = await SoftNode.added();
+    const [own] = node.softDevices();
+    const { host } = node.kernel;
+    node.kernel.remove(own!);
+    node.kernel.addDevice("", own!.index, { name, netdev: { space: host, name: "eth0" } });
+    const recorded = node.recorded();
+    const devices = recorded.devices.map((device) => ({ ...device, podName: "rxe0" }));
+    node.write(FILE, { ...recorded, devices });
+    await node.succeed("DEL");
+    assertEquals({ made: node.made(), files: node.files() }, { made: [`${name} host`], files: [] });
+  });
+}
+
+Deno.test("gc removes a Soft-RoCE device that is on the host, and keeps the record of one that is elsewhere", async () => {
+  using node = await SoftNode.added();
+  const [device] = node.softDevices();
+  node.endPod();
+  assertEquals(collectGarbage(node, new TestTerminal(), {}), 1);
+  assertEquals([node.softDevices(), node.files()], [[device], [FILE]]);
+  device!.space = node.kernel.host;
+  assertEquals(collectGarbage(node, new TestTerminal(), {}), 0);
   node.assertClean();
 });
 

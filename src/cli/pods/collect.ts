@@ -132,7 +132,8 @@ const PRESENT: Fate = { state: "present", reason: "" };
 /** Reads a record whose path leads to the pod, with all its devices; undefined of any other. */
 function readByPath(kernel: NodeKernel, record: StoredRecord): Collected | undefined {
   using netns = openWithDevices(kernel, record);
-  return netns && readDevices(kernel, netns, record, PRESENT);
+  const read = netns && readDevices(kernel, netns, record, PRESENT);
+  return read?.faults.length === 0 ? read : undefined;
 }
 
 /** The pod's namespace, if the recorded path leads there and it has all of the devices. */

@@ -125,6 +125,7 @@ export class MemoryKernel implements Kernel {
   readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
+  #namespaces = 0;
   readonly #hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
 
   getBootId(): string {
@@ -132,7 +133,11 @@ export class MemoryKernel implements Kernel {
   }
 
   /** Makes a namespace at a path; with an inode of its own unless one is used again. */
-  addNetns(path: string, inode = 4026532000 + this.paths.size, cookie = `${1000 + this.paths.size}`): Space {
+  addNetns(
+    path: string,
+    inode = 4026532000 + ++this.#namespaces,
+    cookie = `${1000 + this.#namespaces}`,
+  ): Space {
     const space = { inode, ...(cookie === "" ? {} : { cookie }), links: new Map() };
     this.paths.set(path, space);
     return space;
@@ -148,6 +153,7 @@ export class MemoryKernel implements Kernel {
   }
 
   remove(device: Device): void {
+    for (const limits of this.rdmaCgroups?.groups.values() ?? []) limits?.delete(device);
     this.devices.splice(this.devices.indexOf(device), 1);
   }
 

@@ -7,16 +7,21 @@ import {
   assertQuiet,
   assertResult,
   attachment,
+  readRecord,
   records,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  bind,
   holdNetns,
   netnsPath,
   pf,
+  rdmaDevices,
+  reloadRdma,
   setSimParameter,
   shOk,
   startBackground,
+  unbind,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
@@ -70,3 +75,25 @@ vmCase("del: a device that takes its time returns to the host all the same", asy
   setSimParameter("move_delay_ms", 0);
   assertOnHost(pod);
 });
+
+vmCase(
+  "del: when ib_core was loaded again and another function's device has the recorded index, that stays as it is",
+  async () => {
+    await reloadRdma();
+    const { deviceId, rdmaDevice } = vf(0);
+    await shOk(`rdma dev set ${rdmaDevice} name old0`);
+    await addNetns("pod");
+    const one = attachment(deviceId);
+    assertResult(await one.add());
+    const [{ index }] = readRecord("net-container1-net1")["devices"] as [{ index: number }];
+    try {
+      await reloadRdma(() => unbind(deviceId));
+      const before = await rdmaDevices();
+      assert.equal(before.find((device) => device.index === index)?.name, vf(1).rdmaDevice);
+      assertQuiet(await one.del());
+      assert.deepEqual([await rdmaDevices(), records()], [before, []]);
+    } finally {
+      await reloadRdma(() => bind(deviceId)); // before the devices, so that all have their names again
+    }
+  },
+);

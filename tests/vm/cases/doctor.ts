@@ -202,7 +202,11 @@ doctorCase("a namespace that has lost its path is found by its process", async (
     ),
     JSON.stringify(findings),
   );
-  assertFaults(findings, [/^warning records: net-container1-net1: .*something keeps the namespace alive/]);
+  assertFaults(findings, [
+    new RegExp(
+      `^warning records: net-container1-net1: .*something keeps the namespace alive, .* -> if .*: kill ${holder.pid}$`,
+    ),
+  ]);
 });
 
 doctorCase("nothing on the node is changed", async () => {

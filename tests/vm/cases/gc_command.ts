@@ -53,7 +53,10 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
   const before = records();
   const dry = await rdmaCni("gc --dry-run");
   assert.deepEqual([dry.code, records()], [0, before], dry.stderr);
-  assert.match(dry.stderr, /^net-gone-net1: \/run\/netns\/gone has gone: .* would be restored/m);
+  assert.match(
+    dry.stderr,
+    /^net-gone-net1: \/run\/netns\/gone has gone: the record of \S+ would be removed/m,
+  );
 
   const one = JSON.parse((await rdmaCni("gc --network net --json")).stdout);
   assert.deepEqual(one.records, [
@@ -76,6 +79,87 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
   assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_held/);
   assert.match((await rdmaCni("gc")).stderr, /No record is stale/);
   for (const call of [living, held]) assertQuiet(await call.del());
+});
+
+/** A process that hands the namespace it is in to a child and ends, again and again. */
+const RELAY = "/run/relay";
+
+vmCase(
+  "gc: beside pods and metrics at short intervals it leaves living pods alone to which only processes lead",
+  async () => {
+    await Deno.writeTextFile(RELAY, `#!/bin/sh\nsleep 0.1\n${RELAY} </dev/null >/dev/null 2>&1 &\n`);
+    await shOk(`chmod 755 ${RELAY}`);
+    const pods = ["steady", "relayed"];
+    const calls = [];
+    for (const [number, name] of pods.entries()) calls.push(await addTo(name, vf(number).deviceId));
+    const { pid } = await holdNetns("steady");
+    await shOk(`nsenter --net=/run/netns/relayed ${RELAY}`);
+    for (const name of pods) await shOk(`ip netns del ${name}`);
+    const files = records();
+    // The one that hops into pods' namespaces comes first, so it has the lower PID.
+    const metrics = await startBackground(
+      `exec ${INSTALLED_PLUGIN} pods -o prometheus --watch 0.1`,
+      "# EOF",
+    );
+    const collector = await startBackground(
+      `exec ${INSTALLED_PLUGIN} gc --json --watch 0.1 2>&1`,
+      '"records"',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20_000));
+    for (const one of [collector, metrics]) {
+      one.kill("SIGTERM");
+      await one.status;
+    }
+    assert.deepEqual(records(), files);
+    const held = JSON.parse((await rdmaCni("pods --json")).stdout);
+    assert.deepEqual(
+      held.map(({ device, status }: Record<string, string>) => [device, status]),
+      [["rdma_relayed", "held"], ["rdma_steady", "held"]],
+    );
+    assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_steady/);
+    await shOk(`rm ${RELAY}`); // which ends the last of them
+    for (const call of calls) assertQuiet(await call.del());
+  },
+  5 * 60_000,
+);
+
+vmCase(
+  "gc: the device of a pod that is gone stays where it is, and gc says where, until it is on the host",
+  async () => {
+    const { deviceId, rdmaDevice } = vf(0);
+    await addTo("gone", deviceId);
+    await addNetns("other");
+    await shOk("nsenter --net=/run/netns/gone rdma dev set rdma_gone netns other");
+    await deleteNetns("gone");
+    const kept = await rdmaCni("gc");
+    assert.equal(kept.code, 1, kept.stderr);
+    assert.match(
+      kept.stderr,
+      /^net-gone-net1: .*, and rdma_gone of \S+ is in \/run\/netns\/other: the record stays$/m,
+    );
+    await assertInPod(["rdma_gone"], "other");
+    await deleteNetns("other");
+    assert.equal((await rdmaCni("gc")).code, 0);
+    assert.ok((await rdmaNames()).includes(rdmaDevice));
+    assert.deepEqual(records(), []);
+  },
+);
+
+vmCase("gc: where procfs hides processes it refuses, and does nothing", async () => {
+  await addTo("gone", vf(0).deviceId);
+  await deleteNetns("gone");
+  const without = "setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace";
+  try {
+    await shOk("mount -o remount,hidepid=2,gid=7 /proc");
+    const { code, stderr } = await sh(`${without} ${INSTALLED_PLUGIN} gc`);
+    assert.deepEqual([code, records()], [1, ["net-gone-net1"]], stderr);
+    assert.match(stderr, /not all processes of this machine can be seen/);
+    assert.equal((await rdmaCni("gc --dry-run")).code, 0);
+  } finally {
+    await shOk("mount -o remount,hidepid=0,gid=0 /proc");
+  }
+  assert.equal((await rdmaCni("gc")).code, 0);
+  assert.deepEqual(records(), []);
 });
 
 vmCase(

@@ -207,6 +207,49 @@ vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async (
   assert.deepEqual(cgroup.limits(), []);
 });
 
+for (const command of ["DEL", "gc"]) {
+  vmCase(
+    `limits: a late ${command} leaves none, though another pod has the device under another name`,
+    async () => {
+      const { deviceId } = vf(0);
+      await addNetns("pod");
+      await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+      const one = limited(deviceId, { hcaHandle: 1 });
+      assertResult(await one.add());
+      await deleteNetns("pod");
+      await addNetns("second");
+      const next = attachment(deviceId, {
+        netns: "second",
+        containerId: "container2",
+        config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
+      });
+      assertResult(await next.add());
+      assert.deepEqual(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
+      if (command === "DEL") assertQuiet(await one.del());
+      else assert.equal((await rdmaCni("gc")).code, 0);
+      assert.deepEqual(cgroup.limits(), []);
+      await assertInPod(["roce7"], "second");
+      assertQuiet(await next.del());
+      assertNothingLeft();
+    },
+  );
+}
+
+vmCase("limits: DEL leaves none, though somebody took the device to another namespace", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  await addNetns("pod");
+  await addNetns("other");
+  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+  const one = limited(deviceId, { hcaHandle: 1 });
+  assertResult(await one.add());
+  await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} netns other`);
+  assertQuiet(await one.del());
+  assert.deepEqual(cgroup.limits(), []);
+  await deleteNetns("other");
+  assertQuiet(await one.del());
+  assertNothingLeft();
+});
+
 vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
   const { deviceId } = vf(0);
   await addNetns("pod");

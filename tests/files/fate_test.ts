@@ -1,0 +1,161 @@
+// What gc, doctor and pods say of the same records: they agree, and what they advise ends what they found.
+import fc from "fast-check";
+import { collectGarbage } from "../../src/cli/gc.ts";
+import { examineRecords } from "../../src/cli/doctor/records.ts";
+import { collect } from "../../src/cli/pods/collect.ts";
+import { type Fate, judge } from "../../src/node/fate.ts";
+import { pathTo, takeInventory } from "../../src/node/inventory.ts";
+import type { StoredRecord } from "../../src/plugin/state.ts";
+import type { Device, Space } from "../rig/memory/kernel.ts";
+import { TestNode } from "../rig/memory/node.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
+
+interface Pod {
+  readonly number: number;
+  readonly file: string;
+  readonly path: string;
+  readonly space: Space;
+  readonly device: Device;
+}
+
+/** What can become of a pod, its device and its record; several of these, in any order. */
+const EVENTS: Record<string, (node: TestNode, pod: Pod) => void> = {
+  "the path goes": ({ kernel }, { path }) => void kernel.paths.delete(path),
+  "a process is in it": ({ kernel }, { number, space }) =>
+    void kernel.held.set(`/proc/${number}/ns/net`, space),
+  "it ends": ({ kernel }, pod) => {
+    EVENTS["the path goes"]!({ kernel } as TestNode, pod);
+    kernel.held.delete(`/proc/${pod.number}/ns/net`);
+    kernel.endNetns(pod.space);
+  },
+  "somebody takes the device to the host": ({ kernel }, { device }) => kernel.place(device, kernel.host),
+  "somebody takes the device elsewhere": ({ kernel }, { device, number }) => {
+    kernel.place(device, kernel.addNetns(`/run/netns/other${number}`));
+  },
+  "the driver is unbound": ({ kernel }, { device }) => {
+    kernel.bus.delete(device.deviceId);
+    if (kernel.devices.includes(device)) kernel.remove(device);
+  },
+  "the record is of the Go plugin": (node, { file, device }) => {
+    const { deviceId, name } = device;
+    const names = { sandboxRdmaDevName: name, containerRdmaDevName: name };
+    if (node.files().includes(file)) {
+      node.write(file, JSON.stringify({ version: "1.0", deviceID: deviceId, ...names }));
+    }
+  },
+  "the node boots": (node, { file }) => {
+    const text = Deno.readTextFileSync(`${node.directory}/${file}`);
+    node.write(file, text.replace(node.kernel.bootId, "earlier"));
+  },
+  "another pod gets the function": (node, { device, number, path }) => {
+    const { kernel } = node;
+    if (device.space !== kernel.host || !kernel.devices.includes(device)) return;
+    const space = kernel.addNetns(`${path}-next`);
+    kernel.place(device, space);
+    const { name, index, deviceId } = device;
+    node.claim(`next${number}`, {
+      deviceId,
+      devices: [{ index, hostName: name, podName: name }],
+      netns: { path: `${path}-next`, inode: space.inode, cookie: space.cookie! },
+      bootTimeUs: kernel.getBootTimeUs(),
+    });
+  },
+};
+
+async function startPod(node: TestNode, number: number): Promise<Pod> {
+  const deviceID = `0000:4b:00.${number}`;
+  node.kernel.addFunction(deviceID);
+  const device = node.kernel.addDevice(deviceID, 10 + number);
+  const path = `/run/netns/${number}`;
+  const space = node.kernel.addNetns(path);
+  await node.succeed("ADD", {
+    variables: { CNI_NETNS: path, CNI_CONTAINERID: `pod${number}` },
+    config: { deviceID, rdmaDeviceName: `rdma${number}` },
+  });
+  return { number, file: `net-pod${number}-net1`, path, space, device };
+}
+
+interface Saying {
+  readonly file: string;
+  readonly state: string;
+  readonly remedy: string | undefined;
+}
+
+/** What each command says of each record. */
+function sayings(node: TestNode): Record<"gc" | "doctor" | "pods", Saying[]> {
+  const terminal = new TestTerminal();
+  collectGarbage(node, terminal, { dryRun: true, output: "json" });
+  const findings = examineRecords(
+    { kernel: node.kernel, root: "", executable: "rdma-cni" },
+    inventoryOf(node),
+  );
+  return {
+    gc: JSON.parse(terminal.stdout).records,
+    doctor: findings.filter(({ level }) => level !== "ok").map(({ text, fix }) => {
+      const [, file = "", stale] = /^(\S+?):? (is stale)?/.exec(text) ?? [];
+      return { file, state: stale ? "stale" : "other", remedy: fix };
+    }),
+    pods: collect(node.kernel, node.state).devices.map(({ record, status, advice }) => {
+      return { file: record, state: status, remedy: advice };
+    }),
+  };
+}
+
+function inventoryOf({ kernel, state }: TestNode) {
+  return takeInventory(kernel, state);
+}
+
+/** Does what a remedy says. */
+function follow(node: TestNode, record: StoredRecord, { state, namespace }: Fate): void {
+  const { kernel } = node;
+  const end = (space: Space) => {
+    for (const paths of [kernel.paths, kernel.held]) {
+      for (const [path, one] of paths) if (one === space) paths.delete(path);
+    }
+    kernel.endNetns(space);
+  };
+  const spaces = [...kernel.paths.values(), ...kernel.held.values()];
+  if (state === "stale") collectGarbage(node, new TestTerminal(), {});
+  else if (state === "missing") node.state.remove(record.file); // by the pod's DEL
+  else if (state === "held") end(spaces.find(({ inode }) => inode === namespace!.inode)!);
+  else if (state === "lost") {
+    for (const { space } of kernel.devices.filter(({ deviceId }) => deviceId === record.deviceId)) end(space);
+  }
+}
+
+Deno.test("gc, doctor and pods say the same of any record, and what they advise ends what they found", async () => {
+  const events = fc.array(fc.tuple(fc.nat({ max: 1 }), fc.constantFrom(...Object.keys(EVENTS))), {
+    maxLength: 8,
+  });
+  const property = fc.asyncProperty(events, async (events) => {
+    using node = new TestNode();
+    const pods = [await startPod(node, 0), await startPod(node, 1)];
+    for (const [number, event] of events) EVENTS[event]!(node, pods[number]!);
+    node.kernel.onMove = () => {
+      throw new Error("moved");
+    };
+    for (let round = 0; round < 5; round++) {
+      const inventory = inventoryOf(node);
+      const said = sayings(node);
+      for (const record of inventory.records) {
+        const fate = judge(inventory, record, "rdma-cni");
+        const { state, remedy } = fate;
+        const of = (sayings: Saying[]) => sayings.find(({ file }) => file === record.file);
+        assertEquals([of(said.pods)?.state, of(said.pods)?.remedy], [state, remedy]);
+        assertEquals(of(said.doctor)?.remedy, remedy);
+        assertEquals(of(said.doctor)?.state === "stale", state === "stale");
+        assertEquals(of(said.gc)?.state, state === "stale" ? "stale" : state === "lost" ? "away" : undefined);
+        assert(fate.namespace === undefined || pathTo(fate.namespace) !== "");
+      }
+      const [odd] = inventory.records.flatMap((record) => {
+        const fate = judge(inventory, record, "rdma-cni");
+        return fate.state === "present" ? [] : [{ record, fate }];
+      });
+      if (!odd) return;
+      follow(node, odd.record, odd.fate);
+    }
+    throw new Error(`Still odd: ${JSON.stringify(sayings(node))}`);
+  });
+  await fc.assert(property, { numRuns: 150 });
+});
