@@ -1,3 +1,5 @@
+import { messageOf } from "../../../../src/sys/errno.ts";
+
 /** Debian packages that tests and the simulated node are made with, and what each is for. */
 const PACKAGES = [
   "qemu-system-x86", // these two: the machines, with the SR-IOV NIC igb
@@ -61,10 +63,10 @@ export async function installPackages(progress: (line: string) => void): Promise
   if (Deno.uid() !== 0) throw new Error(`${advice} (not root, so not done here)`);
   progress(`packages: installing ${missing.join(" ")} ...`);
   try {
-    await run("apt-get", ["update"]);
-    await run("apt-get", ["install", "--yes", "--no-install-recommends", ...missing]);
+    await runApt(["update"], progress);
+    await runApt(["install", "--yes", "--no-install-recommends", ...missing], progress);
   } catch (cause) {
-    throw new Error(`${advice}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`${advice}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -81,6 +83,11 @@ async function missingPackages(): Promise<string[]> {
   }
   const installed = new Set(listing.split("\n").filter((line) => line.startsWith("installed ")));
   return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
+}
+
+/** Runs apt-get. @returns what it wrote to its standard output @throws {Error} with the end of what it wrote, if it fails */
+export function runApt(args: string[], _progress: (line: string) => void): Promise<string> {
+  return run("apt-get", args);
 }
 
 /** Longer than the image's build takes on a slow machine with a slow mirror. */
