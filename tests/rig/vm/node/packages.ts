@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "../../../../src/sys/errno.ts";
 
 /** Debian packages that tests and the simulated node are made with, and what each is for. */
@@ -85,9 +86,27 @@ async function missingPackages(): Promise<string[]> {
   return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
 }
 
-/** Runs apt-get. @returns what it wrote to its standard output @throws {Error} with the end of what it wrote, if it fails */
-export function runApt(args: string[], _progress: (line: string) => void): Promise<string> {
-  return run("apt-get", args);
+/** Its own option for this, DPkg::Lock::Timeout, does not hold for the locks of its lists and its cache. */
+const HELD = /Could not get lock .*(?:held by|\(11: ).*/;
+
+/**
+ * Runs apt-get. While another program has a lock of apt or dpkg it waits, at most for half an hour.
+ *
+ * @returns what it wrote to its standard output
+ * @throws {Error} with the end of what it wrote, if it fails
+ */
+export async function runApt(args: string[], progress: (line: string) => void): Promise<string> {
+  const end = Date.now() + LIMIT_MS;
+  for (let told = "";; await delay(1000)) {
+    try {
+      return await run("apt-get", args);
+    } catch (error) {
+      const [refusal] = HELD.exec(messageOf(error)) ?? [];
+      if (refusal === undefined || Date.now() > end) throw error;
+      if (refusal !== told) progress(`apt: waiting: ${refusal}`);
+      told = refusal;
+    }
+  }
 }
 
 /** Longer than the image's build takes on a slow machine with a slow mirror. */
