@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build/build.ts";
 import type { Target } from "../deployment/build/runtime_stub.ts";
-import { KernelUnavailable } from "./rig/vm/node/kernel.ts";
+import { messageOf } from "../src/sys/errno.ts";
 import { installPackages } from "./rig/vm/node/packages.ts";
 import { prepareNode } from "./rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, type Series, sourceOf } from "./rig/vm/node/series.ts";
@@ -29,8 +29,8 @@ interface Tier {
   args?: string[];
 }
 
-/** Network namespaces, files that belong to another user, and a program that is installed for root alone. */
-const FILES_FOR_ROOT = ["ffi", "install", "linux", "other_netns", "state"].map((name) =>
+/** Network namespaces, files that belong to another user, what is installed, and a run of all tiers. */
+const FILES_FOR_ROOT = ["apt", "ffi", "install", "linux", "other_netns", "run", "state"].map((name) =>
   `tests/files/${name}_test.ts`
 );
 
@@ -59,8 +59,8 @@ const NAMES = TIERS.map(({ name }) => name).join(", ");
 
 const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
 
-Builds the executable, runs the tiers of tests and ends with the line "N passed, N failed". Takes about half an hour on
-two processors.
+Builds the executable, runs the tiers of tests and ends with the line "N passed, N failed", in which a tier that cannot
+run counts as one failure. Takes about half an hour on two processors.
 
 Options:
   --only TIER[,TIER...]  run these tiers only: ${NAMES}
@@ -92,14 +92,15 @@ async function runTier(
   reports: string,
 ): Promise<Result> {
   const report = `${reports}/${name}.xml`;
-  const ignored = IS_ROOT || typeof needsRoot !== "object" ? [] : [`--ignore=${needsRoot.join()}`];
+  const forRoot = IS_ROOT || typeof needsRoot !== "object" ? [] : needsRoot;
+  if (forRoot.length > 0) console.log(`${name} | left out, since they need root: ${forRoot.join(", ")}`);
   const own = kernel === undefined ? args : ["--kernel", kernel, ...args];
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
       "--no-check",
       ...flags,
-      ...ignored,
+      ...(forRoot.length > 0 ? [`--ignore=${forRoot.join()}`] : []),
       `--junit-path=${report}`,
       tests ?? `tests/${name}`,
       "--",
@@ -155,36 +156,28 @@ function targetsOf({ kernel, targets }: Tier): Target[] {
   return targets ?? [kernel === undefined ? Deno.build.arch : sourceOf(kernel).architecture.target];
 }
 
-/** Why a tier cannot run. */
-interface Inability {
-  reason: string;
-  isFailure: boolean;
-}
-
-/** Undefined when a tier can run. */
-type Preparation = Promise<Inability | undefined>;
+/** Why a tier cannot run; undefined when it can. */
+type Preparation = Promise<string | undefined>;
 
 /**
  * Installs and builds what the tiers need, as far as it can, one thing after the other: what the first tiers need comes
- * first.
- *
- * @param isNamed whether they were asked for by name
+ * first. Nothing is prepared for tiers that cannot run without root.
  */
-function prepareFor(tiers: Tier[], isNamed: boolean): Map<Tier, Preparation> {
-  const preparations = new Map<Tier, Preparation>(tiers.map((tier) => [tier, Promise.resolve(undefined)]));
+function prepareFor(all: Tier[]): Map<Tier, Preparation> {
+  const isPermitted = ({ needsRoot }: Tier) => IS_ROOT || needsRoot !== true;
+  const preparations = new Map<Tier, Preparation>(
+    all.map((tier) => [tier, Promise.resolve(isPermitted(tier) ? undefined : "it needs root")]),
+  );
+  const tiers = all.filter(isPermitted);
   const progress = (line: string) => console.error(line);
   let last: Promise<unknown> = Promise.resolve();
   const prepare = (isFor: (tier: Tier) => unknown, work: () => Promise<unknown>) => {
     const waiting = tiers.filter(isFor);
     if (waiting.length === 0) return;
-    const outcome = last = last.then(work).then(() => undefined, (error) => {
-      // That the mirrors no longer serve an old kernel is no fault of the project.
-      const isFailure = isNamed || !(error instanceof KernelUnavailable);
-      return { reason: error instanceof Error ? error.message : `${error}`, isFailure };
-    });
+    const outcome = last = last.then(work).then(() => undefined, messageOf);
     for (const tier of waiting) {
       const before = preparations.get(tier)!;
-      preparations.set(tier, outcome.then(async (inability) => await before ?? inability));
+      preparations.set(tier, outcome.then(async (reason) => await before ?? reason));
     }
   };
   prepare((tier) => tier.needsMachine, () => installPackages(progress));
@@ -205,25 +198,21 @@ function prepareFor(tiers: Tier[], isNamed: boolean): Map<Tier, Preparation> {
 /**
  * Runs the tiers, some at a time.
  *
- * @param isNamed whether they were asked for by name, so that one which cannot run is a failure in any case
- * @returns whether every test passed; the sum is the last line printed
+ * @returns whether all of them ran and every test passed; the sum is the last line printed
  */
-async function runTiers(tiers: Tier[], isNamed: boolean): Promise<boolean> {
+async function runTiers(tiers: Tier[]): Promise<boolean> {
   const reports = await Deno.makeTempDir({ prefix: "rdma-cni-test-" });
-  const preparations = prepareFor(tiers, isNamed);
-  const unable = new Map<Tier, Inability>();
+  const preparations = prepareFor(tiers);
   const results = new Map<Tier, Result>();
+  const notRun: string[] = [];
   try {
     const waiting = [...tiers];
     const work = async () => {
       for (let tier = waiting.shift(); tier; tier = waiting.shift()) {
-        const inability = await preparations.get(tier);
-        if (inability) unable.set(tier, inability);
-        else {
-          console.log(`== ${tier.name} begins`);
-          results.set(tier, await runTier(tier, reports));
-          console.log(`== ${tier.name} ${formatCounts(results.get(tier)!)}`);
-        }
+        if (await preparations.get(tier) !== undefined) continue;
+        console.log(`== ${tier.name} begins`);
+        results.set(tier, await runTier(tier, reports));
+        console.log(`== ${tier.name} ${formatCounts(results.get(tier)!)}`);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -233,13 +222,22 @@ async function runTiers(tiers: Tier[], isNamed: boolean): Promise<boolean> {
   console.log();
   const total: Counts = { passed: 0, failed: 0, ignored: 0 };
   for (const tier of tiers) {
-    const cannot = unable.get(tier);
-    const result = results.get(tier) ??
-      { passed: 0, failed: cannot?.isFailure ? 1 : 0, ignored: 0, failures: [] };
+    const result = results.get(tier);
+    if (!result) {
+      console.log(`${tier.name}: did not run: ${await preparations.get(tier)}`);
+      notRun.push(tier.name);
+      total.failed++;
+      continue;
+    }
     for (const failure of result.failures) console.log(`${tier.name}: FAILED: ${failure}`);
-    console.log(`${tier.name}: ${cannot ? `did not run: ${cannot.reason}` : formatCounts(result)}`);
+    console.log(`${tier.name}: ${formatCounts(result)}`);
     total.passed += result.passed;
     total.failed += result.failed;
+  }
+  if (notRun.length > 0) {
+    console.log(
+      `${notRun.length} of ${tiers.length} tiers did not run, each a failure: ${notRun.join(", ")}`,
+    );
   }
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0;
@@ -249,21 +247,9 @@ function formatCounts({ passed, failed, ignored }: Counts): string {
   return `${passed} passed, ${failed} failed${ignored ? `, ${ignored} left out` : ""}`;
 }
 
-/** Those of the tiers that can run without root, unless that is there. @throws {Error} if there are none */
-function permittedTiers(tiers: Tier[]): Tier[] {
-  if (IS_ROOT) return tiers;
-  const permitted = tiers.filter(({ needsRoot }) => needsRoot !== true);
-  const names = tiers.flatMap(({ name, needsRoot }) => needsRoot === true ? [name] : needsRoot || []);
-  const line = `Not root: left out ${names.join(", ")}`;
-  if (permitted.length === 0) throw new Error(line);
-  if (names.length > 0) console.log(line);
-  return permitted;
-}
-
 /** The command line; returns the exit code. */
 async function main(args: string[]): Promise<number> {
   let tiers: Tier[];
-  let isNamed: boolean;
   try {
     const { values } = parseArgs({ args, options: { only: { type: "string" }, help: { type: "boolean" } } });
     if (values.help) {
@@ -271,16 +257,15 @@ async function main(args: string[]): Promise<number> {
       return 0;
     }
     tiers = chosenTiers(values.only);
-    isNamed = values.only !== undefined;
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
     return 2;
   }
   try {
     chooseTemporaryDirectory(PROJECT, (line) => console.error(line));
-    return await runTiers(permittedTiers(tiers), isNamed) ? 0 : 1;
+    return await runTiers(tiers) ? 0 : 1;
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    console.error(messageOf(error));
     console.log("0 passed, 1 failed");
     return 1;
   }

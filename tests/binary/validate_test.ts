@@ -26,15 +26,21 @@ spec:
 kind: Pod
 `;
 
-/** Runs validate in a directory with these files. */
+/** Runs validate in a directory with these files, a FIFO that nobody writes to, and a socket. */
 async function validate(files: Record<string, string>, ...args: string[]) {
   const directory = await Deno.makeTempDir();
   try {
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${directory}/${name}`, text);
+    await makeFifo(`${directory}/fifo`);
+    using _socket = Deno.listen({ transport: "unix", path: `${directory}/socket` });
     return await start({ args: ["validate", ...args], by: ["/usr/bin/env", "-C", directory] });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+}
+
+async function makeFifo(path: string): Promise<void> {
+  assertEquals((await new Deno.Command("mkfifo", { args: [path] }).output()).success, true);
 }
 
 for (
@@ -83,7 +89,9 @@ for (
   const [what, path, reason] of [
     ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": No such file/],
     ["a file of 10 MB", "large.yaml", /Cannot check "large\.yaml": .*longer than 8388608 bytes/],
-    ["a file that does not end", "/dev/zero", /Cannot check "\/dev\/zero": .*longer than/],
+    ["a device", "/dev/zero", /Cannot check "\/dev\/zero": it is a device, not a file\n/],
+    ["a FIFO", "fifo", /Cannot check "fifo": it is a FIFO, not a file\n.*"-" for standard input/],
+    ["a socket", "socket", /Cannot check "socket": it is a socket, not a file\n/],
   ] as const
 ) {
   Deno.test(`validate ends with 2, checking nothing, on ${what}`, async () => {
@@ -100,6 +108,32 @@ Deno.test("validate reads thousands of networks from standard input", async () =
   const { code, stdout } = await start({ args: ["validate", "-"], stdin: network.repeat(count) });
   assertEquals(code, 0);
   assertEquals(stdout.split("\n").filter((line) => line.startsWith("ok ")).length, count);
+});
+
+Deno.test("validate reads what a shell hands over as a file that it has opened", async () => {
+  const by = ["/bin/bash", "-c", 'exec "$0" "$@" <(echo "$NETWORK")'];
+  const { code, stdout } = await start({ args: ["validate"], by, env: { NETWORK: GOOD } });
+  assertEquals(code, 0);
+  assertMatch(stdout, /^ok {7}\/dev\/fd\/\d+ {2}roce: /);
+});
+
+Deno.test("validate names a few of 300,000 keys, and counts the rest", async () => {
+  const keys = Array.from({ length: 300_000 }, (_, index) => `k${index}`);
+  const stdin = GOOD.replace('"rdma"', `"rdma",${keys.map((key) => `"${key}":1`)}`);
+  const { code, json } = await start({ args: ["validate", "-", "--json"], stdin });
+  assertEquals(code, 0);
+  const told = json.findings.map(({ column, text }: { column: number; text: string }) => [column, text]);
+  const placeOf = (key: string) => stdin.indexOf(`"${key}"`) + 1;
+  const named = keys.slice(0, 10).map((key) => [placeOf(key), `"rdma" does not know the key "${key}"`]);
+  assertEquals(told, [...named, [placeOf("k10"), 'more keys that "rdma" does not know: 299990']]);
+});
+
+Deno.test("validate compares 100,000 capabilities of a delegate with those of the plugin that runs it", async () => {
+  const capabilities = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`m${index}`, true]));
+  const plugin = { type: "rdma", capabilities, delegate: { type: "sriov", capabilities } };
+  const stdin = JSON.stringify({ cniVersion: "1.1.0", name: "roce", plugins: [plugin] });
+  const { code, json } = await start({ args: ["validate", "-", "--json"], stdin });
+  assertEquals([code, json.level, json.findings.length], [0, "ok", 1]);
 });
 
 Deno.test("validate takes several files, and counts the faults of all", async () => {
@@ -126,6 +160,8 @@ Deno.test("validate reads a directory and those in it, except what cannot hold a
     };
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${directory}/${name}`, text);
     await Deno.symlink("..", `${directory}/in/it/round.yaml`);
+    await makeFifo(`${directory}/f.fifo`);
+    await makeFifo(`${directory}/in/g.json`);
     const { code, stdout } = await start({ args: ["validate", "."], by: ["/usr/bin/env", "-C", directory] });
     assertEquals([code, stdout], [
       0,
@@ -133,6 +169,8 @@ Deno.test("validate reads a directory and those in it, except what cannot hold a
 ok       ./b.conflist   roce: sriov, rdma; cniVersion 1.1.0
 ok       ./in/a.yaml    rdma-net: sriov, rdma; cniVersion 1.1.0
 ok       ./in/it/c.yml  there is no network in it
+note     ./in/g.json    it is a FIFO, and was not read
+                        -> put networks into files
 
 3 files are good.
 `,

@@ -3,7 +3,7 @@ import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import * as z from "zod/mini";
 import { pluginsOf } from "../../src/cli/validate/network.ts";
 import { judgeFiles } from "../../src/cli/validate/validate.ts";
-import { run } from "../rig/vm/node/packages.ts";
+import { run, runApt } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "../support/manifests.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
@@ -127,7 +127,7 @@ Deno.test("Debian has the packages of the test pods' image", async () => {
   assert(packages.includes("perftest"));
   // Of several it fails only when it knows none.
   const show = () => Promise.all(packages.map((name) => run("apt-cache", ["show", name])));
-  await show().catch(() => run("apt-get", ["update"]).then(show)); // the lists may never have been fetched here
+  await show().catch(() => runApt(["update"], console.error).then(show)); // the lists may never have been fetched here
 });
 
 Deno.test("examples/README.md names every example, and nothing that is not there", () => {

@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
+import { messageOf } from "../../src/sys/errno.ts";
 import { bootNode } from "../rig/vm/node/boot.ts";
 import { KernelUnavailable } from "../rig/vm/node/kernel.ts";
 import { type Node, prepareNode } from "../rig/vm/node/prepare.ts";
@@ -12,22 +13,25 @@ import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
 
-const { values: { kernel } } = parseArgs({ args: Deno.args, options: { kernel: { type: "string" } } });
-const series = kernel === undefined ? undefined : parseSeries(kernel);
 const progress = (line: string) => console.error(line);
-const node = await (series ? prepareNode(progress, series) : prepareNewest());
-const options = parseBuildOptions(["--target", node.architecture.target]);
-await build(options);
-progress("node: booting ...");
-const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
-const status = await bootNode(node, {
-  command: ["/bin/sh", STEPS, options.output],
-  timeoutMs: TIMEOUT_MS,
-  onLine: (line) => console.log(colour ? highlight(line) : line),
-});
-Deno.exit(status);
 
-/** Linux 7.3, or where the mirrors do not serve it Debian 13's own. */
+/** The command line; returns the exit code. */
+async function main(args: string[]): Promise<number> {
+  const { values: { kernel } } = parseArgs({ args, options: { kernel: { type: "string" } } });
+  const series = kernel === undefined ? undefined : parseSeries(kernel);
+  const node = await (series ? prepareNode(progress, series) : prepareNewest());
+  const options = parseBuildOptions(["--target", node.architecture.target]);
+  await build(options);
+  progress("node: booting ...");
+  const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
+  return await bootNode(node, {
+    command: ["/bin/sh", STEPS, options.output],
+    timeoutMs: TIMEOUT_MS,
+    onLine: (line) => console.log(colour ? highlight(line) : line),
+  });
+}
+
+/** Linux 7.3, or where the mirror does not have it Debian 13's own. */
 async function prepareNewest(): Promise<Node> {
   try {
     return await prepareNode(progress, "7.3");
@@ -43,4 +47,11 @@ function highlight(line: string): string {
   if (line.startsWith("== ")) return `\x1b[1m${line}\x1b[0m`;
   if (line.startsWith("$ ")) return `\x1b[32m${line}\x1b[0m`;
   return line;
+}
+
+try {
+  Deno.exit(await main(Deno.args));
+} catch (error) {
+  console.error(messageOf(error));
+  Deno.exit(1);
 }

@@ -3,7 +3,7 @@ import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
-import { EXIT_CODES, type Line, printVerdicts, type Summary, worstLevel } from "../report.ts";
+import { EXIT_CODES, type Line, note, printVerdicts, type Summary, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
 import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
 import { messageOf } from "../../sys/errno.ts";
@@ -12,7 +12,8 @@ const NOTES = `
 A file holds one network configuration, or a list of plugins (.conflist), as JSON; or, as YAML or JSON, any number of
 NetworkAttachmentDefinitions, or of the kinds that operators make these of: SriovNetwork, SriovIBNetwork, OVSNetwork,
 MacvlanNetwork, HostDeviceNetwork, SpiderMultusConfig. Other objects of a cluster in it are left out. Of a directory all
-files are read whose names end in .yaml, .yml, .json, .conf or .conflist. "-" is standard input.
+files are read whose names end in .yaml, .yml, .json, .conf or .conflist; a FIFO, a socket or a device there is noted and
+not read. "-" is standard input.
 
 Exit codes:
   0  no problem; with --strict no warning either
@@ -30,8 +31,10 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
     .addOption(JSON_OPTION)
     .addOption(QUIET_VERDICTS)
     .action(async (files, { strict = false, output }) => {
-      const read = files.flatMap(readFiles);
-      const findings = await judgeFiles(read);
+      const given = files.flatMap(readFiles);
+      const read = given.filter((one): one is TextFile => !("level" in one));
+      const notes = given.filter((one) => "level" in one);
+      const findings = [...await judgeFiles(read), ...notes];
       const level = worstLevel(findings);
       printAs(terminal, output, { level, findings }, () => {
         printVerdicts(terminal, findings.map(toLine), summaryOf(read));
@@ -69,23 +72,39 @@ function summaryOf(files: readonly TextFile[]): Summary {
 /** Names of files in a directory that may hold networks; the first two are those of libcni (libcni/conf.go). */
 const NETWORK_FILE = /\.(?:conf|conflist|json|yaml|yml)$/;
 
-/** A file, or those of a directory and the directories in it. @throws {CommandError} when one cannot be read */
-function readFiles(path: string): TextFile[] {
+/**
+ * A file, or those of a directory and the directories in it; in the place of one that is something else, a note.
+ *
+ * @throws {CommandError} when one cannot be read
+ */
+function readFiles(path: string): (TextFile | FileVerdict)[] {
   if (!isDirectory(path)) return [{ file: path, text: readText(path) }];
-  return listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => ({
-    file,
-    text: readText(file),
-    isFound: true,
-  }));
+  return listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => {
+    const kind = kindOf(file);
+    return kind === undefined
+      ? { file, text: readText(file), isFound: true }
+      : { file, ...note(`it is a ${kind}, and was not read`, "put networks into files") };
+  });
 }
 
-/** Where there is nothing, or it may not be seen, reading it says so. */
 function isDirectory(path: string): boolean {
+  return kindOf(path) === "directory";
+}
+
+/** Standard input, and what a shell has opened: the pipe of `<(...)`. */
+const OPENED = /^(?:-|\/dev\/stdin|\/dev\/fd\/\d+)$/;
+
+/** What is there instead of a file to read. Undefined also where there is nothing, or it may not be seen: reading says so. */
+function kindOf(path: string): string | undefined {
+  if (OPENED.test(path)) return undefined;
+  let info: Deno.FileInfo;
   try {
-    return path !== "-" && Deno.statSync(path).isDirectory;
+    info = Deno.statSync(path);
   } catch {
-    return false;
+    return undefined;
   }
+  if (info.isFile) return undefined;
+  return info.isDirectory ? "directory" : info.isFifo ? "FIFO" : info.isSocket ? "socket" : "device";
 }
 
 /** Links to directories are not followed, since they may lead back. */
@@ -107,6 +126,15 @@ const FILE_LIMIT = 8 * 1024 * 1024;
 function readText(path: string): string {
   try {
     if (path === "-") return readAll(Deno.stdin, FILE_LIMIT);
+    const kind = kindOf(path);
+    if (kind !== undefined) {
+      const advice = 'Give a file or a directory, or "-" for standard input.';
+      throw new CommandError(
+        `Cannot check ${JSON.stringify(path)}: it is a ${kind}, not a file`,
+        advice,
+        ExitCode.usage,
+      );
+    }
     using file = Deno.openSync(path);
     return readAll(file, FILE_LIMIT);
   } catch (error) {

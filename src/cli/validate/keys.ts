@@ -59,8 +59,10 @@ function isOurs(key: string): boolean {
 
 /** The word that one was probably meant to be: at most a third of its letters differ. Undefined when none is near. */
 export function findNearest(word: string, words: readonly string[]): string | undefined {
-  const [best] = words.map((candidate) => {
+  const limit = word.length / 3;
+  // At least as many letters differ as one of them has more.
+  const [best] = words.filter(({ length }) => Math.abs(length - word.length) <= limit).map((candidate) => {
     return { candidate, distance: levenshteinDistance(word.toLowerCase(), candidate.toLowerCase()) };
   }).sort((a, b) => a.distance - b.distance);
-  return best && best.distance <= word.length / 3 ? best.candidate : undefined;
+  return best && best.distance <= limit ? best.candidate : undefined;
 }

@@ -3,7 +3,7 @@ import { readConfig } from "../../plugin/config.ts";
 import { makeDeviceNames } from "../../plugin/names.ts";
 import { isAbsent, isObject } from "../../plugin/rules.ts";
 import { note, problem, type Verdict, warning } from "../report.ts";
-import { findUnknownKeys, type Raw } from "./keys.ts";
+import { findUnknownKeys, type Raw, type UnknownKey } from "./keys.ts";
 import { RESOURCE_ANNOTATION } from "./kinds.ts";
 import type { Path } from "./part.ts";
 
@@ -98,14 +98,23 @@ export async function judgeNetwork(
   return [...typeless, ...own.flat()];
 }
 
+/** Of unknown keys, of which there can be a million, the first few are named. */
+const KEYS_NAMED = 10;
+
 function judgeKeys(plugin: Raw, path: Path): NetworkVerdict[] {
-  return findUnknownKeys(plugin).map(({ key, nearest }) => ({
-    path: [...path, ...key.split(".")],
+  const unknown = findUnknownKeys(plugin);
+  const pathOf = ({ key }: UnknownKey) => [...path, ...key.split(".")];
+  const named = unknown.slice(0, KEYS_NAMED).map((one) => ({
+    path: pathOf(one),
     ...warning(
-      `"rdma" does not know the key "${key}"`,
-      nearest === undefined ? `remove "${key}"` : `write "${nearest}"`,
+      `"rdma" does not know the key "${one.key}"`,
+      one.nearest === undefined ? `remove "${one.key}"` : `write "${one.nearest}"`,
     ),
   }));
+  const [next, ...further] = unknown.slice(KEYS_NAMED);
+  if (!next) return named;
+  const text = `more keys that "rdma" does not know: ${1 + further.length}`;
+  return [...named, { path: pathOf(next), ...warning(text, "remove them") }];
 }
 
 /** What the plugin itself would say to what the runtime hands to it. */
@@ -294,7 +303,8 @@ function judgeCapability(own: Raw, others: readonly Raw[]): Verdict[] {
 function judgeDelegate(own: Raw): Verdict[] {
   const delegate = delegateOf(own);
   if (!delegate) return [];
-  return capabilitiesOf(delegate).filter((name) => !capabilitiesOf(own).includes(name) && name !== "deviceID")
+  const declared = new Set(["deviceID", ...capabilitiesOf(own)]);
+  return capabilitiesOf(delegate).filter((name) => !declared.has(name))
     .map((name) =>
       warning(
         `"${typeOf(delegate)}" declares the capability "${name}", but "rdma", which runs it, does not`,

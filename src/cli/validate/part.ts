@@ -53,8 +53,21 @@ export function makeValue(start: number, value: unknown): Part {
 export function getPart(part: Part, ...path: Path): Part | undefined {
   const [key, ...rest] = path;
   if (key === undefined) return part;
-  const found = part.entries.findLast((entry) => entry.key === key)?.part ?? getHidden(part, key);
+  const found = findEntry(part, key)?.part ?? getHidden(part, key);
   return found && getPart(found, ...rest);
+}
+
+/** The entries of parts by their keys: an object may have a million, and be asked for each of them. */
+const indexes = new WeakMap<Part, ReadonlyMap<string | number, Entry>>();
+
+/** The entry that counts. */
+function findEntry(part: Part, key: string | number): Entry | undefined {
+  let index = indexes.get(part);
+  if (!index) {
+    index = new Map(part.entries.map((entry) => [entry.key, entry]));
+    indexes.set(part, index);
+  }
+  return index.get(key);
 }
 
 /** YAML's aliases and merge keys bring in values that stand elsewhere. */
@@ -67,7 +80,7 @@ export function offsetOf(part: Part, path: Path): number {
   let { start } = part;
   let current: Part | undefined = part;
   for (const key of path) {
-    const entry: Entry | undefined = current.entries.findLast((entry) => entry.key === key);
+    const entry = findEntry(current, key);
     if (!entry) break;
     ({ start, part: current } = entry);
   }

@@ -1,4 +1,5 @@
-import { run } from "./packages.ts";
+import { messageOf } from "../../../../src/sys/errno.ts";
+import { run, runApt } from "./packages.ts";
 
 /** What apt knows of one suite of Debian, apart from what this machine is made of. */
 export interface Suite extends AsyncDisposable {
@@ -12,19 +13,24 @@ export interface Suite extends AsyncDisposable {
   download(names: string[], directory: string): Promise<void>;
 }
 
+/** The mirror answers that it does not have the suite. */
+export class SuiteMissing extends Error {}
+
 /**
  * Fetches the list of packages of a suite from the mirror that this machine uses. Lists and cache are in a temporary
  * directory, so that nothing of the suite is ever installed here.
  *
  * @param architectures as Debian names them; a package that several have is the first one's
- * @throws {Error} if the machine has no mirror of Debian, or that does not serve the suite
+ * @throws {SuiteMissing} if the mirror does not have the suite
+ * @throws {Error} if the machine has no mirror of Debian, or that cannot be reached
  */
 export async function openSuite(
   suite: string,
   architectures: string[],
   temporaryIn: string,
+  progress: (line: string) => void,
 ): Promise<Suite> {
-  const mirror = await findMirror(suite.endsWith("-security") ? "Debian-Security" : "Debian");
+  const mirror = await findMirror(suite.endsWith("-security") ? "Debian-Security" : "Debian", progress);
   const directory = await Deno.makeTempDir({ dir: temporaryIn });
   const remove = () => Deno.remove(directory, { recursive: true });
   const options = [
@@ -46,9 +52,13 @@ export async function openSuite(
     const source = `deb [check-valid-until=no] ${mirror} ${suite} main\n`;
     await Deno.writeTextFile(`${directory}/sources.list`, source);
     await run("apt-get", [...options, "--error-on=any", "update"]);
-  } catch (error) {
+  } catch (cause) {
     await remove();
-    throw error;
+    const errors = [...messageOf(cause).matchAll(/^E: (.*)/gm)].map(([, error]) => error).join("; ");
+    const message = `Cannot get the list of "${suite}" from ${mirror}: ${errors || messageOf(cause)}`;
+    // What apt says after 404, and neither when the mirror or a proxy refuses nor when it cannot be reached.
+    if (/ does not have a Release file/.test(errors)) throw new SuiteMissing(message, { cause });
+    throw new Error(message, { cause });
   }
   const query = async (...args: string[]) => lines(await run("apt-cache", [...options, ...args]));
   return {
@@ -72,7 +82,7 @@ export async function openSuite(
 }
 
 /** The address that this machine's own sources have for an archive of Debian, told by the label of its lists. */
-async function findMirror(label: string): Promise<string> {
+async function findMirror(label: string, progress: (line: string) => void): Promise<string> {
   const list = async () => {
     const format = ["--format", "$(LABEL) $(REPO_URI)"];
     const targets = lines(await run("apt-get", ["indextargets", ...format, "Created-By: Packages"]));
@@ -80,10 +90,15 @@ async function findMirror(label: string): Promise<string> {
   };
   let mirror = await list();
   if (mirror === undefined) { // its lists may be missing, as in an image
-    await run("apt-get", ["update"]);
+    await runApt(["update"], progress);
     mirror = await list();
   }
-  if (mirror === undefined) throw new Error(`apt has no source labelled ${label} on this machine`);
+  if (mirror === undefined) {
+    throw new Error(
+      `Cannot find this machine's mirror of ${label}: apt has no list with this label; look at what ` +
+        '"apt-get update" says, and at /etc/apt/sources.list.d',
+    );
+  }
   return mirror;
 }
 

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { openSuite, type Suite } from "./apt.ts";
+import { openSuite, type Suite, SuiteMissing } from "./apt.ts";
 import { AMD64 } from "./architecture.ts";
 import { run } from "./packages.ts";
 import { type Series, sourceOf } from "./series.ts";
@@ -22,15 +22,15 @@ export interface Kernel {
   makefile: string;
 }
 
-/** Nobody has the kernel: no fault of what is tested. */
+/** The mirror answers that it does not have the kernel. */
 export class KernelUnavailable extends Error {}
 
 /**
  * Makes a Debian kernel available in a directory: the newest of a series. A kernel that is already there is kept,
  * however old.
  *
- * @throws {KernelUnavailable} if the mirror of this machine does not serve it
- * @throws {Error} if the packages cannot be downloaded or unpacked
+ * @throws {KernelUnavailable} if the mirror of this machine does not have it
+ * @throws {Error} if the mirror cannot be reached, or the packages not be downloaded or unpacked
  */
 export async function unpackKernel(
   directory: string,
@@ -48,9 +48,8 @@ export async function unpackKernel(
   const { suite: name, architecture } = sourceOf(series);
   // Its modules are built by tools that run here.
   const architectures = [...new Set([AMD64.name, architecture.name])];
-  await using suite = await openSuite(name, architectures, temporaryIn).catch((cause) => {
-    // apt's last line is the reason
-    throw unavailable(series, `${cause.message}`.split("\n").at(-1)!.replace(/^E: /, ""), cause);
+  await using suite = await openSuite(name, architectures, temporaryIn, progress).catch((cause) => {
+    throw cause instanceof SuiteMissing ? unavailable(series, cause.message, cause) : cause;
   });
   const release = await newestRelease(suite, series);
   const downloads = await Deno.makeTempDir({ dir: temporaryIn });

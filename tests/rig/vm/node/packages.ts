@@ -1,3 +1,6 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { messageOf } from "../../../../src/sys/errno.ts";
+
 /** Debian packages that tests and the simulated node are made with, and what each is for. */
 const PACKAGES = [
   "qemu-system-x86", // these two: the machines, with the SR-IOV NIC igb
@@ -61,10 +64,10 @@ export async function installPackages(progress: (line: string) => void): Promise
   if (Deno.uid() !== 0) throw new Error(`${advice} (not root, so not done here)`);
   progress(`packages: installing ${missing.join(" ")} ...`);
   try {
-    await run("apt-get", ["update"]);
-    await run("apt-get", ["install", "--yes", "--no-install-recommends", ...missing]);
+    await runApt(["update"], progress);
+    await runApt(["install", "--yes", "--no-install-recommends", ...missing], progress);
   } catch (cause) {
-    throw new Error(`${advice}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`${advice}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -81,6 +84,29 @@ async function missingPackages(): Promise<string[]> {
   }
   const installed = new Set(listing.split("\n").filter((line) => line.startsWith("installed ")));
   return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
+}
+
+/** Its own option for this, DPkg::Lock::Timeout, does not hold for the locks of its lists and its cache. */
+const HELD = /Could not get lock .*(?:held by|\(11: ).*/;
+
+/**
+ * Runs apt-get. While another program has a lock of apt or dpkg it waits, at most for half an hour.
+ *
+ * @returns what it wrote to its standard output
+ * @throws {Error} with the end of what it wrote, if it fails
+ */
+export async function runApt(args: string[], progress: (line: string) => void): Promise<string> {
+  const end = Date.now() + LIMIT_MS;
+  for (let told = "";; await delay(1000)) {
+    try {
+      return await run("apt-get", args);
+    } catch (error) {
+      const [refusal] = HELD.exec(messageOf(error)) ?? [];
+      if (refusal === undefined || Date.now() > end) throw error;
+      if (refusal !== told) progress(`apt: waiting: ${refusal}`);
+      told = refusal;
+    }
+  }
 }
 
 /** Longer than the image's build takes on a slow machine with a slow mirror. */

@@ -34,7 +34,7 @@ const DIRECTORY = fileURLToPath(new URL("../../../../dist/node", import.meta.url
  *
  * @param progress takes one line for each step that takes time
  * @param series of the kernel; that of Debian 13 unless told
- * @throws {KernelUnavailable} if the mirror of this machine does not serve that kernel
+ * @throws {KernelUnavailable} if the mirror of this machine does not have that kernel
  * @throws {Error} if a step fails; it names the packages to install if that cannot be done here
  */
 export async function prepareNode(

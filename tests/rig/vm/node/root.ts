@@ -27,7 +27,7 @@ export async function makeRoot(
 ): Promise<void> {
   progress(`root file system: downloading packages for ${name} ...`);
   const temporaryIn = dirname(directory);
-  await using suite = await openSuite("trixie", [name], temporaryIn);
+  await using suite = await openSuite("trixie", [name], temporaryIn, progress);
   const made = await Deno.makeTempDir({ dir: temporaryIn });
   try {
     await suite.download(await suite.withDependencies(PACKAGES), made);
