@@ -91,11 +91,11 @@ class Init {
 
   /** Gives addresses to all functions that need one, except those that have failed before. */
   async assignAll(signals: { caught(): Promise<string | undefined> }): Promise<void> {
-    const { dryRun } = this.options;
+    const { terminal, options: { dryRun } } = this;
     const { pfs, all, rdmaPfs } = this.#inspect();
     const steps = planSteps(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
       .filter(({ vf }) => this.#outcomes.get(vf.deviceId)?.outcome.state !== "failed");
-    const progress = new Progress(this.terminal, steps.length);
+    const progress = new Progress(terminal, steps.length);
     const batches = batchesOf(steps);
     for (const [number, batch] of batches.entries()) {
       const signal = await signals.caught();
@@ -104,7 +104,7 @@ class Init {
         for (const { vf } of rest) {
           this.#keep(vf, { state: "failed", reason: `${signal} stopped the command` });
         }
-        return progress.error(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
+        return terminal.err(`Stopped by ${signal}: ${rest.length} virtual functions were not examined\n`);
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) progress.show(describeBatch(batch));
@@ -112,10 +112,10 @@ class Init {
       for (const [{ vf }, outcome] of outcomes) {
         this.#keep(vf, outcome);
         progress.advance();
-        const line = describe(vf, outcome);
-        if (outcome.state === "failed") progress.error(line);
-        else if (dryRun && this.#isForPeople) this.terminal.out(`${line}\n`);
-        else progress.note(line);
+        const line = `${describe(vf, outcome)}\n`;
+        if (outcome.state === "failed") terminal.err(line);
+        else if (dryRun && this.#isForPeople) terminal.out(line);
+        else printNote(terminal, line);
       }
     }
   }
