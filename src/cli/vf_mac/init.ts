@@ -7,7 +7,7 @@ import { type Format, printAs } from "../output.ts";
 import { printNote, Progress, type Terminal } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
-import { listVfs, nameOf, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
+import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
 import type { NoRdmaCache } from "./no_rdma_cache.ts";
 import { planSteps, type Step } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";
@@ -43,7 +43,8 @@ export interface InitNode extends VfNode {
 }
 
 /**
- * Sets the administrative address of every virtual function that needs one, and rebinds its driver. Leaves
+ * Sets the administrative address of every virtual function that needs one, and rebinds its driver if its node GUID is
+ * not good already. Leaves
  * alone those that are ready, do not support RDMA or are used by the host. So a second run changes nothing.
  *
  * @param names names of physical functions; undefined for all of the node
@@ -211,7 +212,8 @@ class Init {
       if (fault || !vf) outcomes.set(step, failure(fault!));
       else {
         const address = { mac: String(step.mac) };
-        assignments.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
+        const rebind = vf.reason !== NO_ADMIN_ADDRESS;
+        assignments.set({ pf: step.pf, vf, address, rebind, expectsRdma: vf.rdmaDevice !== undefined }, step);
       }
     }
     const assigned = await assignAddresses(kernel, [...assignments.keys()], this.options.timeoutMs);
