@@ -61,7 +61,10 @@ function getOwnPid(pid: number): number | undefined {
   return own === undefined ? undefined : Number(own);
 }
 
-/** Lets the main thread run before all other programs, if it may (CAP_SYS_NICE), until disposed of. */
+/**
+ * Lets the main thread run before all other programs, until disposed of, if it may: with CAP_SYS_NICE, and on a kernel
+ * with CONFIG_RT_GROUP_SCHED only in a cgroup that has a real-time budget or no cpu controller.
+ */
 function goBeforeOthers(): Disposable {
   const schedule = (policy: number, priority: number) =>
     void libc().sched_setscheduler(0, policy, Int32Array.of(priority));
