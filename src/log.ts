@@ -1,5 +1,7 @@
 /** Lines for people who look for what went wrong. stdout belongs to the result, so they go to stderr and a file. */
 
+import { toPrintable } from "./printable.ts";
+
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 
 export type LogLevel = typeof LOG_LEVELS[number];
@@ -52,7 +54,9 @@ export class Log {
   }
 }
 
-/** `key="value"` pairs in one line; values quoted as JSON, so that nothing a pod chose can start another line. */
+/** `key="value"` pairs in one line; values quoted as JSON, so that nothing a pod chose starts a line or does not print. */
 function formatLine(fields: Readonly<Record<string, string>>): string {
-  return Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(" ") + "\n";
+  return `${
+    toPrintable(Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(" "))
+  }\n`;
 }

@@ -5,6 +5,7 @@ import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/device_indexes.ts";
 import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
 import { State, STATE_DIRECTORY } from "./plugin/state.ts";
+import { toPrintable } from "./printable.ts";
 
 /** What is exported stays in the executable, where `install --uninstall` looks for it. */
 export { EXECUTABLE_MARKER } from "./version.ts";
@@ -28,6 +29,7 @@ function thisNode(): Node {
 
 main().then((code) => Deno.exit(code), (error) => {
   // Left uncaught it would cost 50 ms and print escape sequences.
-  writeError(`rdma-cni: ${error instanceof Error ? error.stack : error}\n`);
+  const text = `rdma-cni: ${error instanceof Error ? error.stack : error}`;
+  for (const line of text.split("\n")) writeError(`${toPrintable(line)}\n`);
   Deno.exit(1);
 });

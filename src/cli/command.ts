@@ -65,6 +65,7 @@ CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}`;
 /** The tree of all commands, without running any. */
 export function createProgram(name: string, context: Context): Command {
   const { terminal } = context;
+  const writeHelp = (text: string) => terminal.raw(text);
   const program = new Command(name)
     .description("Moves RDMA devices into pods: a CNI plugin, and the commands that set up a node for it.")
     .version(formatVersion(), "-V, --version", "print the version")
@@ -73,7 +74,7 @@ export function createProgram(name: string, context: Context): Command {
     .exitOverride()
     // Errors are printed where they are caught. What else is for standard error is the help of a command without the
     // subcommand that it takes.
-    .configureOutput({ writeOut: terminal.out, writeErr: terminal.out, outputError: () => {} })
+    .configureOutput({ writeOut: writeHelp, writeErr: writeHelp, outputError: () => {} })
     .hook("preAction", (_, command) => {
       terminal.isQuiet = command.getOptionValue("quiet") === true;
       if (command.getOptionValue("json")) command.setOptionValue("output", "json");
@@ -120,7 +121,8 @@ function report(
   } catch {
     // Standard output cannot be written to.
   }
-  terminal.err(`${name}: ${message}\n${advice ? `${advice}\n` : ""}`);
+  terminal.err(`${name}: ${message}\n`);
+  if (advice) terminal.err(`${advice}\n`);
   return exitCode;
 }
 

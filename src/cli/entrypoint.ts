@@ -38,11 +38,11 @@ export async function runEntrypoint(
   if (isCommand(args)) return await run(args);
   const options = parse(args);
   if (typeof options === "string") {
-    terminal.err(`${options}\n\n${HELP}`);
+    for (const line of [options, "", ...HELP.trimEnd().split("\n")]) terminal.err(`${line}\n`);
     return ExitCode.failed;
   }
   if (options.help) {
-    terminal.out(HELP);
+    terminal.raw(HELP);
     return ExitCode.ok;
   }
   if (options["rdma-cni-bin-file"] !== undefined) {

@@ -3,6 +3,7 @@ import { currentProcess, writeError, writeText } from "../cni/stdio.ts";
 import { LinuxNodeKernel } from "../kernel/linux.ts";
 import { runCommand } from "./command.ts";
 import { CommandError } from "./errors.ts";
+import { Terminal } from "./terminal.ts";
 
 /**
  * Runs a command on this node, with this process's streams.
@@ -10,21 +11,26 @@ import { CommandError } from "./errors.ts";
  * @returns the exit code
  */
 export async function runFromTerminal(args: readonly string[]): Promise<number> {
-  const { getEnv } = currentProcess();
-  const terminal = {
-    out(text: string): void {
-      terminal.isClosed ||= !print(text);
-    },
-    err: writeError,
-    get columns() {
-      return Deno.stdout.isTerminal() ? Deno.consoleSize().columns || undefined : undefined; // 0 on a serial line
-    },
-    isClosed: false,
-    isQuiet: false,
-    showsProgress: Deno.stderr.isTerminal(),
-    hasColor: Deno.stdout.isTerminal() && !getEnv("NO_COLOR"),
-  };
-  return await runCommand(calledAs(), args, new LinuxNodeKernel(), terminal);
+  return await runCommand(calledAs(), args, new LinuxNodeKernel(), new ProcessTerminal());
+}
+
+/** This process's streams. */
+class ProcessTerminal extends Terminal {
+  isClosed = false;
+  readonly showsProgress = Deno.stderr.isTerminal();
+  readonly hasColor = Deno.stdout.isTerminal() && !currentProcess().getEnv("NO_COLOR");
+
+  get columns(): number | undefined {
+    return Deno.stdout.isTerminal() ? Deno.consoleSize().columns || undefined : undefined; // 0 on a serial line
+  }
+
+  protected writeOut(text: string): void {
+    this.isClosed ||= !print(text);
+  }
+
+  protected writeErr(text: string): void {
+    writeError(text);
+  }
 }
 
 /** @returns false when the reader of the output has ended, as `head` does: then nobody misses the rest */

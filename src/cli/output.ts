@@ -2,6 +2,7 @@
 import { Option } from "@commander-js/extra-typings";
 // @ts-types="./js_yaml.d.ts"
 import { dump } from "js-yaml";
+import { toPrintable } from "../printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The forms of every result. "table" is the one for people, also where it is only a line. */
@@ -42,12 +43,17 @@ export function printAs(
 ): void {
   switch (format) {
     case "json":
-      return terminal.out(`${JSON.stringify(value, null, 2)}\n`);
+      return terminal.raw(formatJson(value));
     case "yaml":
-      return terminal.out(formatYaml(value));
+      return terminal.raw(formatYaml(value));
     default:
       return printForPeople();
   }
+}
+
+/** JSON that does not control the terminal: in its strings all that does not print is escaped. */
+function formatJson(value: unknown): string {
+  return JSON.stringify(value, null, 2).split("\n").map((line) => `${toPrintable(line)}\n`).join("");
 }
 
 /** A YAML document of what the JSON has. It begins with a marker, which separates the documents of `--watch`. */

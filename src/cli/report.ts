@@ -1,4 +1,5 @@
 /** Verdicts on things that a command examined, and how they are printed. */
+import { toPrintable } from "../printable.ts";
 import { ExitCode } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -69,26 +70,22 @@ const LEVEL_WIDTH = "problem".length;
  * `--quiet` only warnings and problems.
  */
 export function printVerdicts(
-  { out, hasColor, isQuiet }: Terminal,
+  terminal: Terminal,
   verdicts: readonly Line[],
   summary: Summary,
 ): void {
   const isBad = ({ level }: Line) => level === "warning" || level === "problem";
-  const lines = isQuiet ? verdicts.filter(isBad) : verdicts;
-  if (isQuiet && lines.length === 0) return;
-  const paint = (level: Level, text: string) => hasColor ? `\x1b[${COLORS[level]}m${text}\x1b[0m` : text;
-  const width = lines.reduce((widest, { about }) => Math.max(widest, escape(about).length), 0);
-  for (const { about, level, text, fix } of lines) {
-    out(`${paint(level, level.padEnd(LEVEL_WIDTH))}  ${escape(about).padEnd(width)}  ${escape(text)}\n`);
-    if (fix !== undefined) out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${escape(fix)}\n`);
+  const lines = terminal.isQuiet ? verdicts.filter(isBad) : verdicts;
+  if (terminal.isQuiet && lines.length === 0) return;
+  const abouts = lines.map(({ about }) => toPrintable(about));
+  const width = Math.max(0, ...abouts.map((about) => about.length));
+  for (const [index, { level, text, fix }] of lines.entries()) {
+    const line = `${level.padEnd(LEVEL_WIDTH)}  ${abouts[index]!.padEnd(width)}  ${text}\n`;
+    terminal.out(line, COLORS[level], LEVEL_WIDTH);
+    if (fix !== undefined) terminal.out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${fix}\n`);
   }
-  out(`\n${paint(worstLevel(lines), escape(summarize(lines, summary)))}\n`);
-}
-
-/** Escapes what comes from files: it must neither start a new line nor control the terminal. */
-function escape(text: string): string {
-  return text.replaceAll("\n", "\\n")
-    .replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  terminal.out("\n");
+  terminal.out(`${summarize(lines, summary)}\n`, COLORS[worstLevel(lines)]);
 }
 
 function summarize(lines: readonly Line[], { good, bad }: Summary): string {

@@ -1,4 +1,5 @@
 /** Tables for people. */
+import { toPrintable } from "../printable.ts";
 import { printNote, type Terminal } from "./terminal.ts";
 
 /** A column, with what it has for an item; undefined if that is not known. */
@@ -28,16 +29,17 @@ export function printTable<T>(
     columns.map(([heading]) => heading),
     ...items.map((item) => columns.map(([, cell]) => cell(item) ?? "-")),
   ];
-  terminal.out(formatRows(rows, isWide ? undefined : terminal.columns));
+  for (const line of formatRows(rows, isWide ? undefined : terminal.columns)) terminal.out(`${line}\n`);
 }
 
 /**
- * Rows of cells as lines, each column as wide as its widest cell.
+ * Rows of cells as lines, each column as wide as its widest cell is when it is printed.
  *
  * @param limit the most characters in a line: the widest columns are cut for it, down to the headings in the first row,
  *   then the lines
  */
-export function formatRows(rows: readonly (readonly string[])[], limit = Infinity): string {
+export function formatRows(cells: readonly (readonly string[])[], limit = Infinity): string[] {
+  const rows = cells.map((row) => row.map(toPrintable));
   const [headings = []] = rows;
   const widths = headings.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   let excess = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length) - limit;
@@ -50,9 +52,10 @@ export function formatRows(rows: readonly (readonly string[])[], limit = Infinit
   const lines = rows.map((row) =>
     row.map((cell, column) => shorten(cell, widths[column]!).padEnd(widths[column]!)).join(GAP).trimEnd()
   );
-  return lines.map((line) => `${shorten(line, limit)}\n`).join("");
+  return lines.map((line) => shorten(line, limit));
 }
 
 function shorten(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 1).replace(/[\ud800-\udbff]$/, "")}…`; // without half a character
 }

@@ -24,7 +24,7 @@ export function addVersionCommand(program: Command, { terminal }: Context): void
     .description("print the version, the commit that it was built from, the runtime and the architecture")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
-    .action(({ output }) => printAs(terminal, output, FACTS, () => terminal.out(`${formatVersion()}\n`)));
+    .action(({ output }) => printAs(terminal, output, FACTS, () => terminal.raw(`${formatVersion()}\n`)));
   addExamples(command, [["version", "for people"], ["version -o json | jq -r .commit", "for scripts"]]);
 }
 

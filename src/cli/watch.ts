@@ -5,8 +5,6 @@ import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { numberReader } from "./option_values.ts";
 import type { Terminal } from "./terminal.ts";
 
-const CLEAR_SCREEN = "\x1b[H\x1b[J";
-
 const readSeconds = numberReader("seconds", 0.1, 3600);
 
 /** What repeating needs. */
@@ -74,7 +72,7 @@ export function watch<T>(
   const { terminal } = repetition;
   return repeat(repetition, pauseMs, async () => {
     const found = await read();
-    if (pauseMs !== undefined && terminal.columns !== undefined) terminal.out(CLEAR_SCREEN);
+    if (pauseMs !== undefined && terminal.columns !== undefined) terminal.clear();
     return show(found);
   });
 }

@@ -232,6 +232,12 @@ export interface Kernel {
    * @throws {SyscallError}
    */
   lock(path: string, timeoutMs: number): Disposable | undefined;
+  /**
+   * The number that the process which has the lock has in this PID namespace; undefined if it is not visible in it.
+   *
+   * @param ownPid the number that the process has in its own, which may be a container's
+   */
+  findLockHolder(path: string, ownPid: number): number | undefined;
   /** @throws {SyscallError} when this process cannot write to the file or directory */
   assertWritable(path: string): void;
   /** Blocks this thread. */

@@ -3,7 +3,7 @@ import { findLibmnl } from "../netlink/libmnl.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
 import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
 import { check } from "../sys/libc.ts";
-import { lockExclusively } from "../sys/lock.ts";
+import { findLockHolder, lockExclusively } from "../sys/lock.ts";
 import { mountSysfs } from "../sys/mount.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
@@ -103,6 +103,10 @@ export class LinuxKernel implements Kernel {
 
   lock(path: string, timeoutMs: number): Disposable | undefined {
     return lockExclusively(path, timeoutMs);
+  }
+
+  findLockHolder(path: string, ownPid: number): number | undefined {
+    return findLockHolder(path, ownPid);
   }
 
   assertWritable(path: string): void {

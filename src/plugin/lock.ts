@@ -11,6 +11,8 @@ import type { Node } from "./node.ts";
  */
 const HOLDER_FILE = ".holder";
 
+type LockKernel = Pick<Kernel, "lock" | "findLockHolder" | "getBootTimeUs">;
+
 /**
  * Takes the lock for a call of the plugin.
  *
@@ -31,14 +33,14 @@ export function takeLock({ environment, config }: Call, { kernel, state }: Node)
  * @throws {CniError} code 11 when the time is over
  */
 export function lockState(
-  kernel: Pick<Kernel, "lock" | "getBootTimeUs">,
+  kernel: LockKernel,
   directory: string,
   doing: string,
   timeoutMs: number,
 ): Disposable {
   const lock = kernel.lock(directory, timeoutMs);
+  if (!lock) throw heldByAnother(directory, timeoutMs, readHolder(kernel, directory));
   const path = `${directory}/${HOLDER_FILE}`;
-  if (!lock) throw heldByAnother(directory, timeoutMs, readHolder(path, kernel.getBootTimeUs()));
   const holder = { pid: Deno.pid, doing, sinceUs: kernel.getBootTimeUs() };
   quietly(() => replaceFile(path, JSON.stringify(holder), 0o600));
   return {
@@ -58,12 +60,13 @@ function quietly(work: () => void): void {
 }
 
 /** Who has the lock, what for and how long, for people; undefined where it does not say. */
-function readHolder(path: string, nowUs: number): string | undefined {
+function readHolder(kernel: LockKernel, directory: string): string | undefined {
   try {
-    const { pid, doing, sinceUs } = JSON.parse(Deno.readTextFileSync(path));
-    return `process ${Number(pid)} has had it for ${
-      ((nowUs - sinceUs) / 1_000_000).toFixed(1)
-    } s, for ${doing}`;
+    const { pid, doing, sinceUs } = JSON.parse(Deno.readTextFileSync(`${directory}/${HOLDER_FILE}`));
+    const here = kernel.findLockHolder(directory, pid);
+    const who = here === undefined ? "a process in another PID namespace" : `process ${here}`;
+    const seconds = (kernel.getBootTimeUs() - sinceUs) / 1_000_000;
+    return `${who} has had it for ${seconds.toFixed(1)} s, for ${doing}`;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 /** Waiting for a lock, but not for ever. */
 import { EAGAIN, SyscallError } from "./errno.ts";
 import { type Fd, openForReading } from "./fd.ts";
+import { ifPresent } from "./files.ts";
 import { attempt, check, libc } from "./libc.ts";
 
 /** uapi linux/file.h. */
@@ -39,7 +40,31 @@ export function lockExclusively(path: string, timeoutMs: number): Disposable | u
   return opened.move();
 }
 
-/** Lets the main thread run before all other programs, if it may (CAP_SYS_NICE), until disposed of. */
+/**
+ * The process that has the exclusive lock on a file or directory, by its number in this PID namespace; undefined if it
+ * is not visible in it.
+ *
+ * @param ownPid its number in its own PID namespace
+ */
+export function findLockHolder(path: string, ownPid: number): number | undefined {
+  // Lines are `3: FLOCK  ADVISORY  WRITE 4711 fd:01:262170 0 EOF` (proc_locks(5)), whose device is not that of stat(2) on
+  // btrfs. So the inode's number may be that of another file too, but then the process has another number of its own.
+  const line = new RegExp(`^\\d+: FLOCK +ADVISORY +WRITE +(\\d+) \\S+:${Deno.statSync(path).ino} `, "gm");
+  return Array.from(Deno.readTextFileSync("/proc/locks").matchAll(line), ([, pid]) => Number(pid))
+    .find((pid) => getOwnPid(pid) === ownPid);
+}
+
+/** The number that a process has in its own PID namespace, the last of its numbers. Undefined if it has ended. */
+function getOwnPid(pid: number): number | undefined {
+  const status = ifPresent(() => Deno.readTextFileSync(`/proc/${pid}/status`));
+  const [, own] = /^NSpid:.*\t(\d+)$/m.exec(status ?? "") ?? [];
+  return own === undefined ? undefined : Number(own);
+}
+
+/**
+ * Lets the main thread run before all other programs, until disposed of, if it may: with CAP_SYS_NICE, and on a kernel
+ * with CONFIG_RT_GROUP_SCHED only in a cgroup that has a real-time budget or no cpu controller.
+ */
 function goBeforeOthers(): Disposable {
   const schedule = (policy: number, priority: number) =>
     void libc().sched_setscheduler(0, policy, Int32Array.of(priority));

@@ -108,7 +108,7 @@ for (
 
 Deno.test("an error is told to people where standard output cannot be written to", async () => {
   const terminal = Object.assign(new TestTerminal(), {
-    out() {
+    writeOut() {
       throw new Error("full");
     },
   });

@@ -1,5 +1,5 @@
 // Programs of their own: the alarm that ends the waiting is for a process's main thread, where no test runs.
-import { assert, assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 
 const LOCK = import.meta.resolve("../../src/sys/lock.ts");
 
@@ -104,6 +104,54 @@ Deno.test("those who wait for a lock get it in the order in which they came, als
   const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
   assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
   Deno.removeSync(directory);
+});
+
+/** Takes the lock of the plugin, or prints why it cannot; says so, and stays. */
+const PLUGIN = `
+  import { LinuxKernel } from "${import.meta.resolve("../../src/kernel/linux.ts")}";
+  import { lockState } from "${import.meta.resolve("../../src/plugin/lock.ts")}";
+  try {
+    lockState(new LinuxKernel(), Deno.args[0], "a test", 0);
+    console.log("locked by " + Deno.pid);
+  } catch (error) {
+    console.log(error.message);
+  }
+  await Deno.stdin.read(new Uint8Array(1));
+`;
+
+/** A program that tries to take the plugin's lock, on request in a PID namespace of its own, and what it says. */
+async function plugin(
+  directory: string,
+  isInContainer: boolean,
+): Promise<{ started: Started; said: string }> {
+  const program = `data:application/typescript,${encodeURIComponent(PLUGIN)}`;
+  const line = [Deno.execPath(), "run", "-A", "--no-check", program, directory];
+  const container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const [command = "", ...args] = [...(isInContainer ? container : []), ...line];
+  const started = new Started(command, args);
+  return { started, said: await started.line() };
+}
+
+Deno.test("who has the lock in a container is named by the number that it has here", async () => {
+  const directory = Deno.makeTempDirSync();
+  const { started, said } = await plugin(directory, true);
+  await using container = started;
+  assertEquals(said, "locked by 1");
+  const { started: other, said: refusal } = await plugin(directory, false);
+  await using _other = other;
+  const pid = Deno.readTextFileSync(`/proc/${container.pid}/task/${container.pid}/children`).trim();
+  assertMatch(refusal, new RegExp(`: process ${pid} has had it for \\d+\\.\\d s, for a test$`));
+  Deno.removeSync(directory, { recursive: true });
+});
+
+Deno.test("who has the lock outside of a container cannot be named in it", async () => {
+  const directory = Deno.makeTempDirSync();
+  const { started } = await plugin(directory, false);
+  await using _holder = started;
+  const { started: container, said } = await plugin(directory, true);
+  await using _container = container;
+  assertMatch(said, /: a process in another PID namespace has had it for \d+\.\d s, for a test$/);
+  Deno.removeSync(directory, { recursive: true });
 });
 
 /** proc_pid_stat(5), field 41: 0 is SCHED_OTHER, 2 is SCHED_RR. */

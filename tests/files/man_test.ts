@@ -152,7 +152,7 @@ function commandsBelow(command: Command, words: string): { command: Command; wor
 }
 
 const program = createProgram("rdma-cni", { kernel: new MemoryNodeKernel(), terminal, exit() {} })
-  .configureOutput({ getOutHelpWidth: () => 1000, writeOut: terminal.out });
+  .configureOutput({ getOutHelpWidth: () => 1000, writeOut: (text) => terminal.raw(text) });
 
 for (const { command, words } of commandsBelow(program, "")) {
   const name = `rdma-cni ${words}`.trim();

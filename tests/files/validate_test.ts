@@ -21,11 +21,14 @@ for (const options of [[], ["--json"], ["--strict"]]) {
     }
     const { stdout, stderr } = terminal;
     const { error, advice: text } = stdout ? JSON.parse(stdout) : {};
-    const told = options.includes("--json") ? [stderr, `rdma-cni: ${error}\n${text}`] : [stdout, stderr];
+    const told = options.includes("--json") ? [stderr, `rdma-cni: ${error}\n${text}\n`] : [stdout, stderr];
     assertEquals(told[0], "");
-    const [message, advice, ...stack] = told[1]!.split("\n");
+    const [message, advice, ...others] = told[1]!.split("\n");
     assertMatch(message!, /^rdma-cni: Cannot check "[^"]*examples\/roce\.conflist": injected$/);
-    assertEquals(advice, "This is a fault of rdma-cni: please report it.");
-    assertMatch(stack.join("\n"), /^TypeError: injected\n.* at explainFaults /s);
+    assertMatch(
+      advice!,
+      /^This is a fault of rdma-cni: please report it: TypeError: injected at .* at explainFaults /,
+    );
+    assertEquals(others, [""]);
   });
 }

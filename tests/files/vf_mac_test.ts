@@ -1,4 +1,5 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
+import fc from "fast-check";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { printTable } from "../../src/cli/table.ts";
 import { initVfs } from "../../src/cli/vf_mac/init.ts";
@@ -277,17 +278,85 @@ Deno.test("an RDMA device is expected of a function that had none, if its physic
   assertMatch(node.terminal.stderr, /none: it has no RDMA device/);
 });
 
-Deno.test("a function is ready whose node GUID is not zero, whatever its MAC addresses are", async () => {
+Deno.test("a function is ready whose node GUID is not zero, whichever MAC addresses it has", async () => {
   using node = await new VfTestNode(3).prepare();
-  const [own, none, random] = node.kernel.vfs;
+  const [own, random, withoutAdmin] = node.kernel.vfs;
   // As sriov-cni does for a pod with its own MAC address.
   Object.assign(own!, { mac: MAC });
   own!.netdev!.address = MAC;
-  none!.mac = NO_MAC;
   random!.netdev!.isRandom = true;
+  // A driver that makes a node GUID of any address.
+  Object.assign(withoutAdmin!, { mac: NO_MAC });
+  withoutAdmin!.netdev!.isRandom = true;
   assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [true, true, true]);
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
+});
+
+Deno.test("a function that lost its administrative address is not ready; init gives it back without a rebind", async () => {
+  using node = await new VfTestNode(2).prepare();
+  const [vf] = node.kernel.vfs;
+  const { mac } = vf!;
+  vf!.mac = NO_MAC;
+  const reason = "no administrative address, so the next rebind may lose the node GUID";
+  assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [reason, true]);
+  assertEquals(await node.init(), ExitCode.ok);
+  assertEquals(node.kernel.orders, [`mac eth0 0 ${mac}`]);
+  assertEquals(listVfs(node.kernel).map(({ ready }) => ready), [true, true]);
+});
+
+/** How a function came to be as it is. */
+const vfHistories = fc.record({
+  driver: fc.constantFrom("mlx5_core", "other_driver", "vfio-pci", undefined),
+  /** When its driver was bound. */
+  hadMac: fc.boolean(),
+  loses: fc.boolean(),
+  podSetMac: fc.boolean(),
+  hasRdma: fc.boolean(),
+  use: fc.constantFrom("none", "host", "netdev in pod", "device in pod", "record"),
+});
+
+Deno.test("list and init agree on what is ready: what stays good at the next rebind, and what init leaves as it is", async () => {
+  await fc.assert(
+    fc.asyncProperty(vfHistories, async ({ driver, hadMac, loses, podSetMac, hasRdma, use }) => {
+      using node = new VfTestNode(1);
+      const { kernel } = node;
+      const [vf] = kernel.vfs;
+      kernel.makes = { netdev: true, rdmaDevice: hasRdma };
+      await kernel.unbindDriver(node.id(0));
+      if (hadMac) vf!.mac = MAC;
+      if (driver !== undefined) await kernel.bindDriver(node.id(0), driver);
+      if (podSetMac && vf!.netdev) {
+        Object.assign(vf!.netdev, { address: "02:03:00:00:77:09", isRandom: false });
+      }
+      if (loses) vf!.mac = NO_MAC;
+      if (use === "host" && vf!.netdev) vf!.netdev.isUp = true;
+      if (use === "netdev in pod" && vf!.netdev) vf!.netdev.space = node.addPod();
+      const own = kernel.devices.find(({ deviceId }) => deviceId === node.id(0));
+      if (use === "device in pod" && own) own.space = node.addPod();
+      if (use === "record") node.record(node.id(0));
+      kernel.orders.length = 0;
+
+      const inspect = async () => {
+        node.terminal.stdout = "";
+        await node.init(undefined, { dryRun: true, output: "json" });
+        return { ...listVfs(kernel)[0]!, ...JSON.parse(node.terminal.stdout).vfs[0] };
+      };
+      const before = await inspect();
+      assertEquals(kernel.orders, []);
+      assertEquals(before.ready, before.state === "ready", before);
+      await node.init();
+      assertEquals(kernel.orders.length > 0, before.state === "planned");
+      const after = await inspect();
+      assertEquals(after.ready, before.state === "ready" || before.state === "planned" && hasRdma);
+      if (after.ready && use === "none") {
+        await kernel.unbindDriver(node.id(0));
+        await kernel.bindDriver(node.id(0), driver);
+        assertEquals(listVfs(kernel)[0]!.ready, true);
+      }
+    }),
+    { numRuns: 200 },
+  );
 });
 
 Deno.test("set of an address that the node GUID is not of binds the driver again", async () => {

@@ -28,14 +28,16 @@ Deno.test("a line has a time, a level, a text and the labels, in this order", ()
   );
 });
 
-Deno.test("nothing in a text or a label starts a line of its own", () => {
-  const hostile = 'a"\nlevel="error"\r\0\u2028\u001b[31m';
+Deno.test("nothing in a text or a label starts a line of its own or controls a terminal", () => {
+  const hostile = 'a"\nlevel="error"\r\0\u2028\u001b[31m\x7f\x9b\u202e';
   const [line, ...others] = logged((log) => {
     log.labels = { containerID: hostile };
     log.warning(hostile);
   });
   assertEquals(others, []);
-  for (const control of "\n\r\0\u001b") assertEquals(line!.trimEnd().includes(control), false);
+  for (const control of "\n\r\0\u001b\x7f\x9b\u2028\u202e") {
+    assertEquals(line!.trimEnd().includes(control), false);
+  }
   assertEquals(line!.split('level="error"').length, 1);
 });
 

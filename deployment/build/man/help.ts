@@ -3,7 +3,7 @@ import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { createProgram } from "../../../src/cli/command.ts";
 import { runEntrypoint } from "../../../src/cli/entrypoint.ts";
 import { ExitCode } from "../../../src/cli/errors.ts";
-import type { Terminal } from "../../../src/cli/terminal.ts";
+import { Terminal } from "../../../src/cli/terminal.ts";
 import { LinuxNodeKernel } from "../../../src/kernel/linux.ts";
 import { type Block, type Entry, parseBlocks } from "./blocks.ts";
 
@@ -25,18 +25,27 @@ export interface Described {
 /** The program's name in its pages. */
 export const PROGRAM = "rdma-cni";
 
-/** What help needs of a terminal: it keeps what is printed. */
-class Printed {
+/** A terminal that keeps what is printed. */
+class Printed extends Terminal {
   text = "";
-  readonly out = (text: string) => void (this.text += text);
-  readonly err = this.out;
+  readonly showsProgress = false;
+  readonly hasColor = false;
+  readonly columns = undefined;
+  readonly isClosed = false;
+
+  protected writeOut(text: string): void {
+    this.text += text;
+  }
+
+  protected writeErr(text: string): void {
+    this.text += text;
+  }
 }
 
 /** The program with all its commands. */
 export function describeProgram(): Described {
   const printed = new Printed();
-  const terminal = printed as Printed & Terminal;
-  const program = createProgram(PROGRAM, { kernel: new LinuxNodeKernel(), terminal, exit() {} });
+  const program = createProgram(PROGRAM, { kernel: new LinuxNodeKernel(), terminal: printed, exit() {} });
   return describe(program, "", (command) => {
     printed.text = "";
     command.outputHelp();
@@ -78,6 +87,6 @@ export function treeOf(command: Described): Described[] {
 /** What the image's entry point prints as its help. */
 export async function describeEntrypoint(): Promise<Block[]> {
   const printed = new Printed();
-  await runEntrypoint(["--help"], printed as Printed & Terminal, () => Promise.resolve(ExitCode.ok));
+  await runEntrypoint(["--help"], printed, () => Promise.resolve(ExitCode.ok));
   return parseBlocks(printed.text);
 }

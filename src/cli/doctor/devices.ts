@@ -6,7 +6,7 @@ import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts"
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import type { StoredRecord } from "../../plugin/state.ts";
 import { isRdmaMissing } from "../errors.ts";
-import { isForVirtualMachines, listVfs, type VfStatus } from "../vf_mac/status.ts";
+import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";
 
@@ -190,5 +190,6 @@ function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
     const fix = `if it is for pods, stop what uses it on the host, then ${program} vf-mac init ${pf}`;
     return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, fix);
   }
+  if (reason === NO_ADMIN_ADDRESS) return warning("vfs", text, `${program} vf-mac init ${pf}`);
   return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
 }

@@ -49,8 +49,8 @@ export function isChangeable({ namespaces, isComplete }: OtherNetnsList): boolea
   return isComplete ? true : undefined;
 }
 
-/** A paragraph for each namespace: number and paths, then a line for each process. */
-export function formatOthers({ namespaces, isComplete }: OtherNetnsList): string {
+/** Lines for each namespace: one with its number and paths, then one for each process. */
+export function listOthers({ namespaces, isComplete }: OtherNetnsList): string[] {
   const lines = namespaces.flatMap(({ inode, paths, processes }) => [
     `  network namespace ${inode} ${
       paths.length > 0 ? `at ${paths.map(quoted).join(", ")}` : "without a path"
@@ -66,7 +66,7 @@ export function formatOthers({ namespaces, isComplete }: OtherNetnsList): string
         "(run this as root, in the host's PID namespace)",
     );
   }
-  return lines.join("\n");
+  return lines;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
 import { type Format, printAs } from "../output.ts";
 import { printNote, type Terminal } from "../terminal.ts";
-import { type Change, changeMode, formatOthers } from "./change.ts";
+import { type Change, changeMode, listOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
 import { formatSource, type ModeSource, type Persisted, persistMode } from "./persist.ts";
 
@@ -53,9 +53,10 @@ export function setMode(
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
   const exitCode = exitCodeOf(change, persist, persistence.failure);
   const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode };
-  const text = toLines(outcome).map((line) => `${line}\n`).join("");
-  if (exitCode === ExitCode.failed) terminal.err(text);
-  else printNote(terminal, text);
+  for (const line of toLines(outcome).map((text) => `${text}\n`)) {
+    if (exitCode === ExitCode.failed) terminal.err(line);
+    else printNote(terminal, line);
+  }
   printAs(terminal, output, toJson(outcome));
   return exitCode;
 }
@@ -152,7 +153,7 @@ function changeLines(mode: string, dryRun: boolean, { state, before, others }: C
     return [
       `Cannot set the RDMA namespace mode to ${mode}, it is ${before}: ` +
       "the kernel refuses while network namespaces other than the host's exist",
-      formatOthers(others),
+      ...listOthers(others),
     ];
   }
   if (dryRun) return [`would change the RDMA namespace mode from ${before} to ${mode}`];

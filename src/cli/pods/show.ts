@@ -47,7 +47,7 @@ function print(terminal: Terminal, format: Options["format"], found: Collected):
     createdAt: new Date(device.createdAt).toISOString(),
   }));
   printAs(terminal, format, devices, () => {
-    if (format === "prometheus") terminal.out(formatMetrics(found));
+    if (format === "prometheus") terminal.raw(formatMetrics(found));
     else printTable(terminal, POD_TABLE, listRows(found.devices), format === "wide");
   });
 }

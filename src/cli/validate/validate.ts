@@ -65,10 +65,10 @@ export function formatPlace({ file, line, column }: { readonly file: string } & 
 
 /** What no file should bring about is no verdict on it. */
 function fail(file: string, cause: unknown): never {
-  const stack = cause instanceof Error ? `\n${cause.stack}` : "";
+  const stack = cause instanceof Error ? `: ${cause.stack?.replace(/\n\s*/g, " ")}` : "";
   throw new CommandError(
     `Cannot check ${JSON.stringify(file)}: ${messageOf(cause)}`,
-    `This is a fault of rdma-cni: please report it.${stack}`,
+    `This is a fault of rdma-cni: please report it${stack}`,
     undefined,
     { cause },
   );

@@ -17,6 +17,8 @@ export interface Assignment {
   readonly pf: PhysicalFunction;
   readonly vf: VfStatus;
   readonly address: Address;
+  /** False: its driver is left alone, and takes the address at its next bind. */
+  readonly rebind: boolean;
   /** Its driver must create an RDMA device. */
   readonly expectsRdma: boolean;
 }
@@ -32,28 +34,28 @@ export function describeAddress(address: Address): string {
 }
 
 /**
- * Sets the administrative addresses of virtual functions, rebinds their drivers, all at once, and verifies
- * the result. A function for virtual machines is not rebound: the machine takes the address when it starts.
+ * Sets the administrative addresses of virtual functions, rebinds the drivers of those that want it, all at once,
+ * and verifies the result. A function for virtual machines is not rebound: the machine takes the address when it starts.
  *
- * @param timeoutMs see {@linkcode rebindAll}; undefined does not rebind
+ * @param timeoutMs see {@linkcode rebindAll}
  * @returns for each the virtual function as it is now, or why it does not have the address
  */
 export async function assignAddresses(
   kernel: NodeKernel,
   assignments: readonly Assignment[],
-  timeoutMs: number | undefined,
+  timeoutMs: number,
 ): Promise<Map<Assignment, VfStatus | Error>> {
   const outcomes = new Map<Assignment, VfStatus | Error>();
   const rebinds = new Map<Assignment, Rebind>();
   for (const assignment of assignments) {
     const refusal = trySet(kernel, assignment);
     if (refusal) outcomes.set(assignment, refusal);
-    else if (timeoutMs !== undefined && !isForVirtualMachines(assignment.vf.driver)) {
+    else if (assignment.rebind && !isForVirtualMachines(assignment.vf.driver)) {
       const { pf, vf, expectsRdma: rdmaDevice } = assignment;
       rebinds.set(assignment, { vf, netdev: !pf.isInfiniBand || vf.netdev !== undefined, rdmaDevice });
     }
   }
-  const failures = await rebindAll(kernel, [...rebinds.values()], timeoutMs ?? 0);
+  const failures = await rebindAll(kernel, [...rebinds.values()], timeoutMs);
 
   const pfs = kernel.listPhysicalFunctions();
   const vfs = listVfs(kernel, pfs.filter(({ name }) => assignments.some(({ pf }) => pf.name === name)));

@@ -30,7 +30,8 @@ Exit codes:
 
 const INIT_NOTES = `
 A function needs an address when the node GUID of its RDMA device is zero, or when it has no driver although
-functions of its kind support RDMA. It keeps the address that it was given or has by itself; otherwise it gets
+functions of its kind support RDMA. One whose node GUID is good but whose address was taken back gets it again,
+without a rebind, so that the next rebind does not lose the node GUID. A function keeps the address that it was given or has by itself; otherwise it gets
 one that is derived from the address of the physical function, the same after each reboot.
 
 Functions that are ready, have no RDMA device or are for virtual machines are left alone. So are those that

@@ -7,7 +7,7 @@ import { type Format, printAs } from "../output.ts";
 import { printNote, Progress, type Terminal } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
-import { listVfs, nameOf, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
+import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
 import type { NoRdmaCache } from "./no_rdma_cache.ts";
 import { planSteps, type Step } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";
@@ -43,7 +43,8 @@ export interface InitNode extends VfNode {
 }
 
 /**
- * Sets the administrative address of every virtual function that needs one, and rebinds its driver. Leaves
+ * Sets the administrative address of every virtual function that needs one, and rebinds its driver if its node GUID is
+ * not good already. Leaves
  * alone those that are ready, do not support RDMA or are used by the host. So a second run changes nothing.
  *
  * @param names names of physical functions; undefined for all of the node
@@ -91,11 +92,11 @@ class Init {
 
   /** Gives addresses to all functions that need one, except those that have failed before. */
   async assignAll(signals: { caught(): Promise<string | undefined> }): Promise<void> {
-    const { dryRun } = this.options;
+    const { terminal, options: { dryRun } } = this;
     const { pfs, all, rdmaPfs } = this.#inspect();
     const steps = planSteps(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
       .filter(({ vf }) => this.#outcomes.get(vf.deviceId)?.outcome.state !== "failed");
-    const progress = new Progress(this.terminal, steps.length);
+    const progress = new Progress(terminal, steps.length);
     const batches = batchesOf(steps);
     for (const [number, batch] of batches.entries()) {
       const signal = await signals.caught();
@@ -104,7 +105,7 @@ class Init {
         for (const { vf } of rest) {
           this.#keep(vf, { state: "failed", reason: `${signal} stopped the command` });
         }
-        return progress.error(`Stopped by ${signal}: ${rest.length} virtual functions were not examined`);
+        return terminal.err(`Stopped by ${signal}: ${rest.length} virtual functions were not examined\n`);
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) progress.show(describeBatch(batch));
@@ -112,10 +113,10 @@ class Init {
       for (const [{ vf }, outcome] of outcomes) {
         this.#keep(vf, outcome);
         progress.advance();
-        const line = describe(vf, outcome);
-        if (outcome.state === "failed") progress.error(line);
-        else if (dryRun && this.#isForPeople) this.terminal.out(`${line}\n`);
-        else progress.note(line);
+        const line = `${describe(vf, outcome)}\n`;
+        if (outcome.state === "failed") terminal.err(line);
+        else if (dryRun && this.#isForPeople) terminal.out(line);
+        else printNote(terminal, line);
       }
     }
   }
@@ -211,7 +212,8 @@ class Init {
       if (fault || !vf) outcomes.set(step, failure(fault!));
       else {
         const address = { mac: String(step.mac) };
-        assignments.set({ pf: step.pf, vf, address, expectsRdma: vf.rdmaDevice !== undefined }, step);
+        const rebind = vf.reason !== NO_ADMIN_ADDRESS;
+        assignments.set({ pf: step.pf, vf, address, rebind, expectsRdma: vf.rdmaDevice !== undefined }, step);
       }
     }
     const assigned = await assignAddresses(kernel, [...assignments.keys()], this.options.timeoutMs);

@@ -1,7 +1,7 @@
 /** Which virtual functions need an administrative address, and which one. No I/O. */
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { findOwner } from "./find.ts";
-import { isForVirtualMachines, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
+import { isForVirtualMachines, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
 import { deriveMac, NO_MAC } from "./mac.ts";
 
 /** What to do with a virtual function. */
@@ -15,7 +15,7 @@ export interface Step {
 }
 
 /**
- * Why a virtual function needs an address and a rebind, or undefined when they would change nothing. A bound
+ * Why a virtual function that is not ready needs an address, or undefined when that would change nothing. A bound
  * driver that created no RDMA device would create none the next time either. A function without driver may
  * get one if functions of its kind have RDMA devices.
  */
@@ -36,7 +36,7 @@ export interface PlanOptions {
 
 /**
  * The address that a virtual function should have: its administrative one; else its effective one if that is
- * permanent; else one derived from its physical function's. Some drivers (igb) report a function's random
+ * permanent, or was the administrative one when its driver was bound; else one derived from its physical function's. Some drivers (igb) report a function's random
  * address as its administrative one; that does not count.
  *
  * @returns undefined when it would be derived, but the physical function has no permanent address
@@ -44,7 +44,8 @@ export interface PlanOptions {
 export function chooseMac(pf: PhysicalFunction, vf: VfStatus): string | undefined {
   const isEcho = vf.hasRandomMac && vf.adminMac === vf.effectiveMac;
   if (vf.adminMac !== NO_MAC && !isEcho) return vf.adminMac;
-  if (vf.hasPermanentMac && vf.effectiveMac !== undefined && vf.effectiveMac !== NO_MAC) {
+  const isOwn = vf.hasPermanentMac || vf.reason === NO_ADMIN_ADDRESS;
+  if (isOwn && vf.effectiveMac !== undefined && vf.effectiveMac !== NO_MAC) {
     return vf.effectiveMac;
   }
   return pf.permanentAddress === undefined ? undefined : deriveMac(pf.permanentAddress, vf.number);

@@ -75,9 +75,8 @@ export async function setAddress(
   }
   using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
-  const assignment = { pf, vf, address, expectsRdma };
-  const timeoutMs = options.rebind ? options.timeoutMs : undefined;
-  const now = (await assignAddresses(kernel, [assignment], timeoutMs)).get(assignment)!;
+  const assignment = { pf, vf, address, rebind: options.rebind, expectsRdma };
+  const now = (await assignAddresses(kernel, [assignment], options.timeoutMs)).get(assignment)!;
   if (now instanceof Error) throw now;
   const result = isRebound
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`

@@ -51,7 +51,10 @@ export interface VfStatus {
   readonly nodeGuid?: string;
   /** What the host does with it, for people. */
   readonly usedByHost?: string;
-  /** RDMA CM works: it has RDMA devices, and none of them has node GUID zero. */
+  /**
+   * RDMA CM works, and will after the next rebind: it has RDMA devices, none of them has node GUID zero, and the node
+   * GUID does not come from an administrative address that has been taken back.
+   */
   readonly ready: boolean;
   /** Why it is not ready. */
   readonly reason?: string;
@@ -59,6 +62,9 @@ export interface VfStatus {
 
 /** The reason that no address can fix. */
 export const NO_RDMA_DEVICE = "no RDMA device";
+
+/** The reason that an address fixes without a rebind. */
+export const NO_ADMIN_ADDRESS = "no administrative address, so the next rebind may lose the node GUID";
 
 const UNKNOWN = "a network namespace that cannot be found";
 
@@ -87,7 +93,8 @@ export function listVfs(
       const usedByHost = describeHostUse(kernel, { ...devices, rdmaNodes: here, representor }, addressed);
       const nodes = [...here, ...away];
       const [node] = nodes;
-      const reason = explainNotReady(bus?.driver, nodes, netns !== undefined);
+      const mayLoseGuid = !pf.isInfiniBand && vf.mac === NO_MAC && devices.netdevs[0]?.isRandom === false;
+      const reason = explainNotReady(bus?.driver, nodes, netns !== undefined, mayLoseGuid);
       return {
         pf: pf.name,
         number: vf.number,
@@ -182,16 +189,24 @@ function findNodes(
   return { here, away, netns, ...(heldBy === undefined ? {} : { heldBy }) };
 }
 
-/** The MAC address does not matter: a pod may have set another one, which leaves the node GUID as it is. */
+/**
+ * Which MAC address it has does not matter: a pod may have set another one, which leaves the node GUID as it is.
+ *
+ * @param mayLoseGuid it has no administrative address, but its netdev one that its driver did not make up: the driver
+ *   was bound when there was one, or the hardware has it. A driver that makes a node GUID of a made-up address will
+ *   do so again. In a pod the kinds of addresses are not known.
+ */
 function explainNotReady(
   driver: string | undefined,
   nodes: readonly RdmaNode[],
   isRdmaAway: boolean,
+  mayLoseGuid: boolean,
 ): string | undefined {
   if (driver === undefined) return "no driver is bound";
   if (isForVirtualMachines(driver)) return `bound to ${driver}, for virtual machines`;
   if (nodes.length === 0 && !isRdmaAway) return NO_RDMA_DEVICE;
-  return nodes.some(({ nodeGuid }) => nodeGuid === 0n) ? "node GUID is zero" : undefined;
+  if (nodes.some(({ nodeGuid }) => nodeGuid === 0n)) return "node GUID is zero";
+  return mayLoseGuid ? NO_ADMIN_ADDRESS : undefined;
 }
 
 /** The devices of a virtual function that are in the host namespace. */

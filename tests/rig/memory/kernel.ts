@@ -263,6 +263,10 @@ export class MemoryKernel implements Kernel {
     };
   }
 
+  findLockHolder(_path: string, ownPid: number): number {
+    return ownPid;
+  }
+
   lock(path: string, timeoutMs: number): Disposable | undefined {
     Deno.statSync(path);
     for (let waitedMs = 0; this.locked.has(path); waitedMs += 10) {

@@ -55,6 +55,24 @@ Deno.test("in the place of an empty table there is a note, unless the command is
   assertEquals(print([], { isQuiet: true }), ["", ""]);
 });
 
+Deno.test("columns stay aligned, and lines within the terminal, when names are escaped or cut", () => {
+  const unit = fc.oneof(
+    fc.constantFrom("\n", "\x1b", "\u202e", "\ud83d", "😀"),
+    fc.string({ unit: "binary", maxLength: 1 }),
+  );
+  const names = fc.array(fc.string({ unit, maxLength: 12 }), { minLength: 1, maxLength: 4 });
+  fc.assert(fc.property(names, fc.integer({ min: 12, max: 60 }), (names, columns) => {
+    const [text = ""] = print(names.map((name) => ({ name, state: "|" })), { columns });
+    const lines = text.trimEnd().split("\n");
+    assertEquals(lines.length, names.length + 1);
+    const at = lines[0]!.indexOf("STATE");
+    for (const line of lines.slice(1)) {
+      assertEquals(line.slice(at - 2), "  |");
+      assert(line.length <= columns, line);
+    }
+  }));
+});
+
 Deno.test("no line is longer than the limit, and nothing is cut that fits", () => {
   const rows = fc.integer({ min: 1, max: 6 }).chain((columns) =>
     fc.array(fc.array(fc.stringMatching(/^[a-z]{1,30}$/), { minLength: columns, maxLength: columns }), {
@@ -64,10 +82,10 @@ Deno.test("no line is longer than the limit, and nothing is cut that fits", () =
   );
   fc.assert(fc.property(rows, fc.integer({ min: 1, max: 200 }), (rows, limit) => {
     const [whole, cut] = [formatRows(rows), formatRows(rows, limit)];
-    const longest = (text: string) => Math.max(...text.split("\n").map((line) => line.length));
-    assert(longest(cut) <= limit, cut);
-    assertEquals(whole.split("\n").length, cut.split("\n").length);
+    const longest = (lines: readonly string[]) => Math.max(...lines.map((line) => line.length));
+    assert(longest(cut) <= limit, cut.join("\n"));
+    assertEquals(whole.length, cut.length);
     if (longest(whole) <= limit) assertEquals(cut, whole);
-    else assert(cut.includes("…"), cut);
+    else assert(cut.join().includes("…"), cut.join("\n"));
   }));
 });

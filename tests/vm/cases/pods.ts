@@ -14,6 +14,7 @@ import {
   netnsPath,
   type PluginCall,
   rdmaDevices,
+  rdmaToNetns,
   setSimParameter,
   sh,
   shOk,
@@ -202,6 +203,34 @@ vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async
   assert.deepEqual(await readInMove("ADD"), ["other-0 present", "pod-0 present"]);
   assertQuiet(await pair.del());
 }, LIMIT_MS);
+
+vmCase(
+  "pods: a device that its pod renames to control a terminal is printed in one line, by gc too",
+  async () => {
+    const { pair, podDevice } = await addPod("pod", vf(0), "10.0.0.2");
+    const foreign = vf(1).rdmaDevice;
+    await rdmaToNetns(foreign, "pod");
+    const rename = async (from: string, to: string) =>
+      void await shOk(`ip netns exec pod rdma dev set "$(printf '${from}')" name "$(printf '${to}')"`);
+    const evil = (name: string) => `\\033[31m\\n${name}`; // for printf
+    await rename(podDevice, evil("mine"));
+    await rename(foreign, evil("foreign"));
+    const table = await rdmaCni("pods");
+    const found = await rdmaCni("gc");
+    const { devices } = await pods();
+    await rename(evil("mine"), podDevice);
+    await rename(evil("foreign"), foreign);
+    const [, row, ...others] = table.stdout.trimEnd().split("\n");
+    assert.deepEqual([table.code, others, table.stderr], [0, [], ""]);
+    assert.match(row!, / {2}\\u001b\[31m\\nmine\/1 {2}/);
+    assert.match(
+      found.stderr,
+      /^RDMA device \\u001b\[31m\\nforeign \(index \d+\) is in \/run\/netns\/pod, .*\nNo record is stale\n$/,
+    );
+    assert.deepEqual(devices.map(({ device }) => device), ["\x1b[31m\nmine"]);
+    assertQuiet(await pair.del());
+  },
+);
 
 vmCase("pods: without the rights to enter a pod's namespace it says which", async () => {
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");

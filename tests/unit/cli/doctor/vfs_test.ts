@@ -1,5 +1,5 @@
 import { judgeVfs } from "../../../../src/cli/doctor/devices.ts";
-import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
+import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {
@@ -53,6 +53,13 @@ Deno.test("a VF that lacks something and that the host uses is a warning with wh
     `warning: eth0: VF 0: node GUID is zero, but the host uses it: ${usedByHost} -> ` +
     "if it is for pods, stop what uses it on the host, then rdma vf-mac init eth0",
     "problem: eth0: VF 1: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
+  ]);
+});
+
+Deno.test("VFs that work until the next rebind are a warning, fixed by vf-mac init", () => {
+  assertEquals(lines(vf(0, { ready: false, reason: NO_ADMIN_ADDRESS }), vf(1)), [
+    "ok: 1 of 2 ready for RDMA CM",
+    `warning: eth0: VF 0: ${NO_ADMIN_ADDRESS} -> rdma vf-mac init eth0`,
   ]);
 });
 

@@ -1,4 +1,4 @@
-import type { VfStatus } from "../../../../src/cli/vf_mac/status.ts";
+import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/cli/vf_mac/status.ts";
 import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
 import { chooseMac, findNeed, type PlanOptions, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/node_kernel.ts";
@@ -64,6 +64,11 @@ for (
       name: "a derived one instead of one that somebody set on the netdev",
       status: { effectiveMac: RANDOM },
       mac: deriveMac("b8:59:9f:00:00:01", 0),
+    },
+    {
+      name: "the one that its node GUID is of, which it was given before",
+      status: { effectiveMac: ADMIN, reason: NO_ADMIN_ADDRESS },
+      mac: ADMIN,
     },
     { name: "a derived one without a driver", status: {}, mac: deriveMac("b8:59:9f:00:00:01", 0) },
     {

@@ -1,0 +1,128 @@
+// Names that pods and files chose, in what commands print: a device's may hold any byte but "/" and NUL.
+import fc from "fast-check";
+import { examineNode } from "../../src/cli/doctor/command.ts";
+import { collectGarbage } from "../../src/cli/gc.ts";
+import { setMode } from "../../src/cli/netns_mode/set.ts";
+import { showPods } from "../../src/cli/pods/show.ts";
+import { printVerdicts } from "../../src/cli/report.ts";
+import { printTable } from "../../src/cli/table.ts";
+import { listVfs } from "../../src/cli/vf_mac/status.ts";
+import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
+import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
+import { State } from "../../src/plugin/state.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { TestTerminal } from "../support/terminal.ts";
+import { parseAll } from "../support/yaml.ts";
+import { DoctorNode } from "./doctor_node.ts";
+
+const VF = "0000:3b:00.2";
+const SUMMARY = { good: "Fine.", bad: "This node has" };
+
+/** What moves the cursor, starts a line, cannot be seen, or changes the order of what follows it. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\t]/u;
+
+const hostile = fc.oneof(
+  fc.constantFrom(..."\n\r\t\b\x1b\x7f\x85\x9b\u00ad\u061c\u200b\u200f\u2028\u2029\u202e\u2066\u3164\ufeff"),
+  fc.constantFrom("\ud83d", "\udc00", "\u{e0041}", "\u{1f600}", "\u0301", "\x1b[31m\nforged", '"', "\\"),
+  fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
+);
+const names = fc.string({ unit: hostile, minLength: 1, maxLength: 12 })
+  .filter((name) => !/[/\0]|^\./.test(name) && new TextEncoder().encode(name).length < 200);
+
+/** A node on which everything that others may name has the given name. */
+function nodeWith(name: string): DoctorNode {
+  const node = new DoctorNode();
+  const { kernel } = node;
+  const path = `/run/netns/${name}`;
+  const pod = kernel.addNetns(path);
+  kernel.addFunction(VF);
+  kernel.addDevice(VF, 2, { space: pod, name });
+  kernel.addFunction("0000:3b:00.3");
+  kernel.addDevice("0000:3b:00.3", 3, { space: pod, name: `other ${name}` });
+  kernel.addPf("eth0", 1);
+  const [vf] = kernel.vfs;
+  kernel.vfs[0]!.netdev = { ...vf!.netdev!, name, space: pod };
+  const process = { pid: 42, command: name, onlyOpen: false };
+  kernel.others = [{ inode: pod.inode, paths: [path], processes: [process] }];
+  node.record("net-container1-net1", {
+    attachment: { network: "net", containerID: "container1", ifname: "net1" },
+    deviceId: VF,
+    devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
+    netns: { path, inode: pod.inode, cookie: pod.cookie! },
+    bootId: kernel.bootId,
+    createdAt: 1000,
+  });
+  node.record(`zz${name}`, "{");
+  return node;
+}
+
+/** Runs a command and returns what it printed. */
+async function print(work: (terminal: TestTerminal) => unknown): Promise<TestTerminal> {
+  const terminal = new TestTerminal();
+  await work(terminal);
+  return terminal;
+}
+
+/** What commands print for people on a node with names that others chose: results, and what goes to standard error. */
+async function printAll(name: string): Promise<string[]> {
+  using node = nodeWith(name);
+  const { kernel } = node;
+  const state = new State(`${node.root}/var/lib/cni/rdma`);
+  const gcNode = { kernel, state, indexes: new DeviceIndexes(`${node.root}/run`) };
+  const pods = (format: "table" | "wide") => (terminal: TestTerminal) =>
+    showPods({ kernel, state }, terminal, { format, textfile: undefined, watchMs: undefined });
+  const printed = [
+    await print(pods("table")),
+    await print(pods("wide")),
+    await print((terminal) => collectGarbage(gcNode, terminal, { dryRun: true })),
+    await print(async (terminal) => {
+      const findings = await examineNode(node);
+      printVerdicts(terminal, findings.map((one) => ({ ...one, about: one.group })), SUMMARY);
+    }),
+    await print((terminal) => printTable(terminal, VF_TABLE, listVfs(kernel), true)),
+    await print((terminal) => setMode(kernel, terminal, "shared", { dryRun: true }, { release: "6.12" })),
+  ];
+  return printed.flatMap(({ stdout, stderr }) => [stdout, stderr]);
+}
+
+Deno.test("no name that others chose begins a line, controls the terminal or hides, in any command", async () => {
+  const plain = (await printAll("mlx5_0")).map((text) => text.split("\n").length);
+  await fc.assert(
+    fc.asyncProperty(names, async (name) => {
+      const texts = await printAll(name);
+      assertEquals(texts.map((text) => text.split("\n").length), plain);
+      for (const line of texts.flatMap((text) => text.split("\n"))) {
+        assert(!UNPRINTABLE.test(line), JSON.stringify(line));
+      }
+      const [heading = "", row = ""] = texts[0]!.split("\n");
+      const at = heading.indexOf("ON HOST");
+      assertEquals(row.slice(at - 1, at + "mlx5_2".length), " mlx5_2", "the columns are aligned");
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("programs get the names as they are, and JSON does not control the terminal either", async () => {
+  await fc.assert(
+    fc.asyncProperty(names, async (name) => {
+      using node = nodeWith(name);
+      const state = new State(`${node.root}/var/lib/cni/rdma`);
+      const pods = async (format: "json" | "yaml" | "prometheus") => {
+        const show = { format, textfile: undefined, watchMs: undefined };
+        return (await print((terminal) => showPods({ kernel: node.kernel, state }, terminal, show))).stdout;
+      };
+      const json = await pods("json");
+      assertEquals(JSON.parse(json)[0].device, name);
+      for (const line of json.split("\n")) assert(!UNPRINTABLE.test(line), JSON.stringify(line));
+      const [[{ device }]] = parseAll(await pods("yaml")) as [[{ device: string }]];
+      assertEquals(device, name);
+      const info = (await pods("prometheus")).split("\n").filter((line) =>
+        line.startsWith("rdma_device_info{")
+      );
+      const [, label = ""] = /,device="((?:[^"\\]|\\.)*)",/.exec(info[0]!) ?? [];
+      assertEquals(label.replace(/\\(.)/g, (_, char) => char === "n" ? "\n" : char), name);
+      assertEquals(info.length, 1);
+    }),
+    { numRuns: 60 },
+  );
+});
