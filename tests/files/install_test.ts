@@ -99,12 +99,15 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   node.writeExecutable(`${long}1`);
   node.install();
   node.writeExecutable(`${long}2`);
-  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there$/m);
+  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there: install again$/m);
   assertMatch(node.install(), /^\.rdma-cni\/current: replaced$/m);
   assertEquals(node.program(), `${long}2`);
   // Of the same name, as after a crash of the disk.
   Deno.writeTextFileSync(node.current, `${long}3`);
-  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has different content$/m);
+  assertMatch(
+    node.check(ExitCode.failed),
+    /^failed: \.rdma-cni\/PROGRAM has different content: install again$/m,
+  );
   assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
   assertEquals(node.program(), `${long}2`);
 });
@@ -345,7 +348,7 @@ Deno.test("the advice on a missing directory names those distributions whose dir
 
 Deno.test("--check says what is not so, and changes nothing", () => {
   using node = new InstallNode();
-  assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there\n");
+  assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there: install again\n");
   assertEquals(node.files(), []);
   node.install();
   assertEquals(node.check(ExitCode.ok), `ok: ${node.directory} has this plugin and its library\n`);
@@ -371,7 +374,7 @@ Deno.test("--check says what is not so, and changes nothing", () => {
   ];
   for (const [spoil, words] of faults) {
     spoil();
-    assertEquals(node.check(ExitCode.failed), `failed: ${words}\n`);
+    assertEquals(node.check(ExitCode.failed), `failed: ${words}: install again\n`);
     if (words.includes("regular")) Deno.removeSync(node.plugin);
     else node.install();
   }
@@ -381,9 +384,15 @@ Deno.test("--check of a directory that is missing, or that others may write to, 
   using node = new InstallNode();
   node.install();
   Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o775);
-  assertMatch(node.check(ExitCode.failed), /others may write to it/);
+  assertMatch(
+    node.check(ExitCode.failed),
+    /others may write to it.*\. Find out who created it, and remove it\.$/m,
+  );
   Deno.removeSync(node.directory, { recursive: true });
-  assertMatch(node.check(ExitCode.failed), /does not exist/);
+  assertMatch(
+    node.check(ExitCode.failed),
+    /does not exist\. The configuration of the runtime names its directory/,
+  );
 });
 
 /** What tells our executable from others: its marker, and the runtime's mark 24 bytes before its end. */
