@@ -1,7 +1,8 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
+import { exists } from "../../kernel/sysfs.ts";
 import { addExamples } from "../help.ts";
-import { commandOf } from "../install/layout.ts";
+import { commandOf, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
@@ -13,7 +14,7 @@ import { examineKernel, examineLibmnl, examineMode, examineModules } from "./ker
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
 import { examineRecords } from "./records.ts";
-import { examineRuntime } from "./runtime.ts";
+import { examineRuntime, findCniBinDir } from "./runtime.ts";
 
 const NOTES = `
 Each line is "ok", "warning" or "problem"; the line below the latter two says how to fix it. doctor changes
@@ -63,7 +64,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
   ]);
 }
 
-/** What is said of a node instead of everything else. */
+/** What is said of a node instead of everything else but the plugin, if that was installed there. */
 const NO_ADAPTER = problem(
   "devices",
   "no RDMA adapter here",
@@ -73,7 +74,10 @@ const NO_ADAPTER = problem(
 /** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
-  if (!mayHaveRdma(node)) return [NO_ADAPTER];
+  if (!mayHaveRdma(node)) {
+    const wasInstalled = exists(`${root}${ownDirectoryIn(findCniBinDir(node))}`);
+    return [NO_ADAPTER, ...wasInstalled ? await examine("plugin", () => examineInstalledPlugin(node)) : []];
+  }
   const groups = [
     await examine("kernel", () => examineKernel(node)),
     await examine("modules", () => examineModules(root)),
