@@ -102,14 +102,16 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there: install again$/m);
   assertMatch(node.install(), /^\.rdma-cni\/current: replaced$/m);
   assertEquals(node.program(), `${long}2`);
-  // Of the same name, as after a crash of the disk.
-  Deno.writeTextFileSync(node.current, `${long}3`);
-  assertMatch(
-    node.check(ExitCode.failed),
-    /^failed: \.rdma-cni\/PROGRAM has different content: install again$/m,
-  );
-  assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
-  assertEquals(node.program(), `${long}2`);
+  // Of the same name, as after a crash of the disk; of what was written at another time all is compared.
+  for (const content of [`${long}3`, `${long.replace("#", "%")}2`]) {
+    Deno.writeTextFileSync(node.current, content);
+    assertMatch(
+      node.check(ExitCode.failed),
+      /^failed: \.rdma-cni\/PROGRAM has different content: install again$/m,
+    );
+    assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
+    assertEquals(node.program(), `${long}2`);
+  }
 });
 
 Deno.test("an installed program installs itself where it is: nothing changes", () => {
@@ -368,6 +370,8 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     ],
     [() => Deno.removeSync(Deno.realPathSync(node.current)), ".rdma-cni/PROGRAM is not there"],
     [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has different content"],
+    [() => Deno.chmodSync(node.current, 0o644), ".rdma-cni/PROGRAM has mode 644, want 755"],
+    [() => Deno.chownSync(node.current, 1000, 1000), ".rdma-cni/PROGRAM belongs to user 1000, want root"],
     [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has different content"],
     [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is not a regular file"],
     [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
