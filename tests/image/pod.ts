@@ -119,9 +119,7 @@ export const podCases: Cases = {
   },
 
   "the manifest's pod sees that the Go plugin's installer copied over the plugin, and a restart installs again":
-    (
-      engine,
-    ) =>
+    (engine) =>
       withPod(engine, async ({ directory }) => {
         await untilWaiting(engine);
         assertEquals(await runProbe(engine), ALIVE);
@@ -139,8 +137,8 @@ export const podCases: Cases = {
         assert(seconds < 30, `${seconds} s`);
         assertEquals(await installedVersion(directory), VERSION);
         assertEquals(await runProbe(engine), ALIVE);
-        const log = await engine.run("podman", ["logs", CONTAINER]);
-        assertStringIncludes(log, "/host/opt/cni/bin/rdma: replaced\n");
+        const { stderr } = await start({ by: engine.command("podman", "logs"), program: CONTAINER });
+        assertStringIncludes(stderr, "/host/opt/cni/bin/rdma: replaced\n");
       }),
 
   "the manifest's pod replaces a plugin of another version": (engine) =>
