@@ -6,17 +6,17 @@ ARG DENO_VERSION=2.7.11
 ARG BUILD_BASE=docker.io/denoland/deno:debian-${DENO_VERSION}
 ARG DEBIAN_BASE=docker.io/library/debian:trixie-20251117-slim
 
-# What the image needs of Debian, for the target: C library and loader, libgcc_s and libmnl for the program, catatonit to
-# wait in its place, and test for the readiness probe, with their licences.
+# What the image needs of Debian, for the target: C library and loader, libgcc_s and libmnl for the program, and catatonit
+# to wait in its place, with their licences.
 FROM --platform=$BUILDPLATFORM ${DEBIAN_BASE} AS libraries
 ARG TARGETARCH
 WORKDIR /packages
 RUN dpkg --add-architecture "$TARGETARCH" && apt-get update && \
-    apt-get download $(for name in libc6 libgcc-s1 gcc-14-base libmnl0 coreutils catatonit; do echo "$name:$TARGETARCH"; done) && \
+    apt-get download $(for name in libc6 libgcc-s1 gcc-14-base libmnl0 catatonit; do echo "$name:$TARGETARCH"; done) && \
     for package in *.deb; do dpkg-deb --extract "$package" . || exit; done && \
     mkdir /image && cp --archive --parents usr/lib*/ld-linux-* usr/lib/*/ld-linux-* \
       usr/lib/*/libc.so.6 usr/lib/*/libdl.so.2 usr/lib/*/libm.so.6 usr/lib/*/libpthread.so.0 usr/lib/*/librt.so.1 \
-      usr/lib/*/libgcc_s.so.1 usr/lib/*/libmnl.so.0* usr/bin/test usr/bin/catatonit \
+      usr/lib/*/libgcc_s.so.1 usr/lib/*/libmnl.so.0* usr/bin/catatonit \
       usr/share/doc/*/copyright /usr/share/common-licenses /image && \
     for directory in /image/usr/lib*; do ln -s "usr/${directory##*/}" "/image/${directory##*/}"; done
 

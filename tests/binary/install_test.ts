@@ -358,6 +358,30 @@ Deno.test("--check --wait waits when all is installed, and fails at once when no
   });
 });
 
+Deno.test("--check reads little of the program, since it runs often, and yet knows another build", async () => {
+  await withDirectory(async (directory) => {
+    await install(directory);
+    using trace = new Trace();
+    const args = ["install", "--cni-bin-dir", directory, "--check"];
+    const { code, stdout } = await start({ args, by: trace.by("read", "pread64") });
+    assertEquals([code, stdout], [0, `ok: ${directory} has this plugin and its library\n`]);
+    const bytes = trace.calls("read", "pread64").map((line) => Number(/ = (\d+)$/.exec(line)?.[1] ?? 0));
+    assert(bytes.reduce((sum, one) => sum + one) < 20e6, `${bytes.join("+")} bytes`);
+    // What builds differ in is at the end; the rest is the runtime.
+    const program = await Deno.realPath(`${directory}/.rdma-cni/current`);
+    const { mtime, size } = await Deno.stat(program);
+    const file = await Deno.open(program, { write: true });
+    await file.seek(size - 10_000, Deno.SeekMode.Start);
+    await file.write(new Uint8Array(100));
+    file.close();
+    await Deno.utime(program, mtime!, mtime!);
+    assertEquals(
+      (await install(directory, "--check")).stdout,
+      `failed: ${program} has different content: install again\n`,
+    );
+  });
+});
+
 /** What is printed when all parts come to this. */
 function outcomeOf(directory: string, state: string): string {
   const program = Deno.readLinkSync(`${directory}/.rdma-cni/current`);

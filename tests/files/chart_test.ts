@@ -99,12 +99,12 @@ const SWITCHES: Record<string, Switch> = {
   cniBinDir: { value: "/var/lib/rancher/k3s/data/cni", shown: (pod) => pathOf(pod, "cni-bin") },
   netnsModeCheck: {
     value: { enabled: true },
-    shown: (pod) => pod.initContainers![0]!.name,
+    shown: (pod) => pod.initContainers!.at(-1)!.name,
     want: "netns-mode-check",
   },
   vfMacInit: {
     value: { enabled: true },
-    shown: (pod) => [pod.initContainers!.at(-1)!.name, pod.hostNetwork],
+    shown: (pod) => [pod.initContainers![1]!.name, pod.hostNetwork],
     want: ["vf-mac-init", true],
   },
   gc: {

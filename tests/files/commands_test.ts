@@ -63,6 +63,7 @@ const KNOWN = [
   "rdma dev set",
   "rdma-cni completion bash",
   "rdma-cni doctor",
+  "rdma-cni install --check",
   "rdma-cni install --cni-bin-dir /opt/cni/bin",
   "rdma-cni install --uninstall --cni-bin-dir DIR",
   "rdma-cni install",

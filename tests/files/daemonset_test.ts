@@ -5,7 +5,6 @@ import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../support/assert.ts";
 import { buildDirectory, buildText, buildWith, readManifests, type Source } from "../support/manifests.ts";
-import { InstallNode, SCRIPT } from "./install_node.ts";
 
 const CONFINED = {
   allowPrivilegeEscalation: false,
@@ -31,7 +30,7 @@ const RIGHTS: Record<string, Rights> = {
     },
     mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
   },
-  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "read" } },
+  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
   gc: {
     securityContext: {
       ...CONFINED,
@@ -55,9 +54,10 @@ const RIGHTS: Record<string, Rights> = {
   },
 };
 
-/** What containers take: "install" for page cache, those that go on running for themselves. */
+/** What containers take: those that install for page cache, those that go on running for themselves. */
 const MEMORY: Record<string, { request: string; limit: string }> = {
   install: { request: "1Mi", limit: "256Mi" },
+  installed: { request: "1Mi", limit: "256Mi" },
   gc: { request: "32Mi", limit: "128Mi" },
   metrics: { request: "32Mi", limit: "128Mi" },
 };
@@ -81,7 +81,7 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
   },
   {
     name: "netns-mode-check",
-    containers: ["netns-mode-check", "install", "installed"],
+    containers: ["install", "netns-mode-check", "installed"],
     sources: await buildWith(["netns-mode-check"]),
   },
   {
@@ -106,12 +106,12 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
   },
   {
     name: "four, in another order",
-    containers: ["netns-mode-check", "install", "vf-mac-init", "installed", "metrics", "gc"],
+    containers: ["install", "vf-mac-init", "netns-mode-check", "installed", "metrics", "gc"],
     sources: await buildWith(["metrics", "vf-mac-init", "gc", "netns-mode-check"]),
   },
   {
     name: "examples/cluster",
-    containers: ["netns-mode-check", "install", "vf-mac-init", "installed"],
+    containers: ["install", "vf-mac-init", "netns-mode-check", "installed"],
     sources: await buildDirectory("examples/cluster"),
   },
 ];
@@ -171,21 +171,24 @@ for (const { name, containers, sources } of BUILDS) {
     assertEquals(labels["app.kubernetes.io/name"], "rdma-cni");
   });
 
-  Deno.test(`${name}: it is looked at often whether the plugin is there, seldom whether each byte is right`, () => {
-    const { readinessProbe, livenessProbe } = pod.containers.find(({ name }) => name === "installed")!;
-    const { exec, periodSeconds, initialDelaySeconds, ...limits } = readinessProbe!;
-    // A young kubelet waits a random part of the period before it looks first.
-    assertEquals([exec!.command![0], periodSeconds! <= 10, initialDelaySeconds], [
-      "/usr/bin/test",
-      true,
-      undefined,
-    ]);
-    assertEquals(limits, { timeoutSeconds: 5, failureThreshold: 1 });
+  Deno.test(`${name}: the plugin is installed before anything that can fail, and nodes do not wait for each other`, () => {
+    assertEquals(pod.initContainers![0]!.args, ["install"]);
+    assertEquals(daemonSet!.spec!.updateStrategy, {
+      type: "RollingUpdate",
+      rollingUpdate: { maxUnavailable: "100%" },
+    });
+  });
+
+  Deno.test(`${name}: a plugin that was overwritten restarts the container, which installs again`, () => {
+    const { args, livenessProbe, readinessProbe } = pod.containers[0]!;
+    assertEquals([args, readinessProbe], [["install", "--wait"], undefined]);
+    // The first one must not come while the container installs: it would end it.
     assertEquals(livenessProbe, {
       exec: { command: ["/rdma-cni", "install", "--check"] },
-      periodSeconds: 600,
+      initialDelaySeconds: 60,
+      periodSeconds: 60,
       timeoutSeconds: 60,
-      failureThreshold: 2,
+      failureThreshold: 1,
     });
   });
 }
@@ -211,57 +214,6 @@ Deno.test("openshift: the pod's account may use the security context constraint 
     [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
   ]);
 });
-
-/** What the readiness probe says of a directory of plugins. */
-async function isReady(directory: string): Promise<boolean> {
-  const pod = (BUILDS[0]!.sources[0]!.manifest as IDaemonSet).spec!.template.spec!;
-  const [program, ...args] = pod.containers[0]!.readinessProbe!.exec!.command!.map((word) =>
-    word.replace("/host/opt/cni/bin", directory)
-  );
-  const { code, stderr } = await new Deno.Command(program!, { args }).output();
-  assertEquals([code <= 1, new TextDecoder().decode(stderr)], [true, ""]);
-  return code === 0;
-}
-
-for (
-  const [what, spoil] of [
-    ["nothing is installed", ({ directory }) => Deno.removeSync(directory, { recursive: true })],
-    ["the plugin is missing", ({ plugin }) => Deno.removeSync(plugin)],
-    ["the Go plugin was copied into its file", ({ plugin }) => Deno.copyFileSync("/usr/bin/true", plugin)],
-    [
-      "another program of another time took its place",
-      ({ plugin }) => {
-        Deno.copyFileSync("/usr/bin/true", `${plugin}.new`);
-        Deno.utimeSync(`${plugin}.new`, 1000, 1000);
-        Deno.renameSync(`${plugin}.new`, plugin);
-      },
-    ],
-    ["the link is missing", ({ current }) => Deno.removeSync(current)],
-    ["the link leads nowhere", ({ current }) => Deno.removeSync(Deno.realPathSync(current))],
-    ["both are missing", ({ plugin, current }) => (Deno.removeSync(plugin), Deno.removeSync(current))],
-    ["the program is not executable", ({ current }) => Deno.chmodSync(current, 0o644)],
-    [
-      "another version was installed besides, by something that knows no launcher",
-      ({ own, current }) => {
-        Deno.writeTextFileSync(`${own}/other`, SCRIPT, { mode: 0o755 });
-        Deno.utimeSync(`${own}/other`, 1000, 1000);
-        Deno.removeSync(current);
-        Deno.symlinkSync("other", current);
-      },
-    ],
-  ] as [string, (node: InstallNode) => void][]
-) {
-  Deno.test(`the readiness probe fails when ${what}, and passes after an installation`, async () => {
-    using node = new InstallNode();
-    node.install();
-    assertEquals(await isReady(node.directory), true);
-    spoil(node);
-    assertEquals(await isReady(node.directory), false);
-    Deno.mkdirSync(node.directory, { recursive: true });
-    node.install();
-    assertEquals(await isReady(node.directory), true);
-  });
-}
 
 function rightsOf({ securityContext, volumeMounts = [] }: IContainer): Rights {
   const mounts = volumeMounts.map(({ mountPath, readOnly }) => [mountPath, readOnly ? "read" : "write"]);

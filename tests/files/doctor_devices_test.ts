@@ -1,6 +1,6 @@
 import { examineNode } from "../../src/cli/doctor/command.ts";
 import { examineDevices, mayHaveRdma } from "../../src/cli/doctor/devices.ts";
-import { examine } from "../../src/cli/doctor/finding.ts";
+import { examine, type Finding } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
 import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts";
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
@@ -177,6 +177,29 @@ for (
     const findings = await examineNode(node);
     if (isThere) assertEquals(new Set(findings.map(({ group }) => group)).size > 5, true);
     else assertFindings(findings, [["problem", /^no RDMA adapter here$/, /on other nodes; for Soft-RoCE/]]);
+  });
+}
+
+for (
+  const [what, files, wanted] of [
+    ["none", {}, []],
+    ["another program's", { rdma: "#!/bin/sh\necho other\n" }, []],
+    [
+      "this one, overwritten by the Go plugin",
+      { rdma: "#!/bin/sh\necho 'rdma-cni version:v1.5.0'\n", ".rdma-cni/current": "" },
+      [["warning", /rdma is the Go plugin v1\.5\.0, in the place of this one/, /install --cni-bin-dir/]],
+    ],
+    ["this one, removed", { ".rdma-cni/current": "" }, [["problem", /rdma is not there/, /install/]]],
+  ] as [string, Record<string, string>, [Finding["level"], RegExp, RegExp][]][]
+) {
+  Deno.test(`adapters: none; the plugin that is installed there: ${what}`, async () => {
+    using node = new DoctorNode();
+    node.kernel.mode = "shared";
+    for (const [name, text] of Object.entries(files)) {
+      node.write(`/opt/cni/bin/${name}`, text);
+      Deno.chmodSync(`${node.root}/opt/cni/bin/${name}`, 0o755);
+    }
+    assertFindings(await examineNode(node), [["problem", /^no RDMA adapter here$/], ...wanted]);
   });
 }
 

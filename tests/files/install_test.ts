@@ -99,14 +99,19 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   node.writeExecutable(`${long}1`);
   node.install();
   node.writeExecutable(`${long}2`);
-  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there$/m);
+  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM is not there: install again$/m);
   assertMatch(node.install(), /^\.rdma-cni\/current: replaced$/m);
   assertEquals(node.program(), `${long}2`);
-  // Of the same name, as after a crash of the disk.
-  Deno.writeTextFileSync(node.current, `${long}3`);
-  assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has different content$/m);
-  assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
-  assertEquals(node.program(), `${long}2`);
+  // Of the same name, as after a crash of the disk; of what was written at another time all is compared.
+  for (const content of [`${long}3`, `${long.replace("#", "%")}2`]) {
+    Deno.writeTextFileSync(node.current, content);
+    assertMatch(
+      node.check(ExitCode.failed),
+      /^failed: \.rdma-cni\/PROGRAM has different content: install again$/m,
+    );
+    assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
+    assertEquals(node.program(), `${long}2`);
+  }
 });
 
 Deno.test("an installed program installs itself where it is: nothing changes", () => {
@@ -345,7 +350,7 @@ Deno.test("the advice on a missing directory names those distributions whose dir
 
 Deno.test("--check says what is not so, and changes nothing", () => {
   using node = new InstallNode();
-  assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there\n");
+  assertEquals(node.check(ExitCode.failed), "failed: .rdma-cni/libmnl.so.0 is not there: install again\n");
   assertEquals(node.files(), []);
   node.install();
   assertEquals(node.check(ExitCode.ok), `ok: ${node.directory} has this plugin and its library\n`);
@@ -365,13 +370,15 @@ Deno.test("--check says what is not so, and changes nothing", () => {
     ],
     [() => Deno.removeSync(Deno.realPathSync(node.current)), ".rdma-cni/PROGRAM is not there"],
     [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has different content"],
+    [() => Deno.chmodSync(node.current, 0o644), ".rdma-cni/PROGRAM has mode 644, want 755"],
+    [() => Deno.chownSync(node.current, 1000, 1000), ".rdma-cni/PROGRAM belongs to user 1000, want root"],
     [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has different content"],
     [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is not a regular file"],
     [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
   ];
   for (const [spoil, words] of faults) {
     spoil();
-    assertEquals(node.check(ExitCode.failed), `failed: ${words}\n`);
+    assertEquals(node.check(ExitCode.failed), `failed: ${words}: install again\n`);
     if (words.includes("regular")) Deno.removeSync(node.plugin);
     else node.install();
   }
@@ -381,9 +388,15 @@ Deno.test("--check of a directory that is missing, or that others may write to, 
   using node = new InstallNode();
   node.install();
   Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o775);
-  assertMatch(node.check(ExitCode.failed), /others may write to it/);
+  assertMatch(
+    node.check(ExitCode.failed),
+    /others may write to it.*\. Find out who created it, and remove it\.$/m,
+  );
   Deno.removeSync(node.directory, { recursive: true });
-  assertMatch(node.check(ExitCode.failed), /does not exist/);
+  assertMatch(
+    node.check(ExitCode.failed),
+    /does not exist\. The configuration of the runtime names its directory/,
+  );
 });
 
 /** What tells our executable from others: its marker, and the runtime's mark 24 bytes before its end. */

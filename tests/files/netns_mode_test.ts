@@ -334,3 +334,21 @@ Deno.test("check tells by exit code and one line", () => {
   assertEquals(code, 1);
   assertMatch(line, /^failed: Cannot reach the RDMA subsystem.*modprobe -a ib_core mlx5_ib.*\n$/);
 });
+
+Deno.test("check --or-none passes without an RDMA subsystem and says so, and fails in another mode all the same", () => {
+  using node = new Node();
+  const check = (output: "table" | "json" = "table") => {
+    node.terminal.stdout = "";
+    const code = checkMode(node.kernel, node.terminal, { expect: "exclusive", orNone: true, output });
+    return [code, output === "json" ? node.json : node.terminal.stdout];
+  };
+  assertEquals(check(), [1, "failed: the RDMA namespace mode is shared, want exclusive\n"]);
+  node.kernel.hasRdma = false;
+  const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
+  assertEquals(check(), [0, `ok: ${reason}\n`]);
+  assertEquals(check("json"), [0, { ok: true, mode: null, expected: "exclusive", reason }]);
+  node.kernel.getRdmaMode = () => {
+    throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
+  };
+  assertEquals(check()[0], 1);
+});

@@ -1,9 +1,10 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
+import { exists } from "../../kernel/sysfs.ts";
 import { addExamples } from "../help.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
 import { State } from "../../plugin/state.ts";
-import { commandOf } from "../install/layout.ts";
+import { commandOf, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
@@ -15,7 +16,7 @@ import { examineKernel, examineLibmnl, examineMode, examineModules } from "./ker
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
 import { examineRecords, stateDirectory } from "./records.ts";
-import { examineRuntime } from "./runtime.ts";
+import { examineRuntime, findCniBinDir } from "./runtime.ts";
 
 const NOTES = `
 Each line is "ok", "warning" or "problem"; the line below the latter two says how to fix it. doctor changes
@@ -65,7 +66,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
   ]);
 }
 
-/** What is said of a node instead of everything else. */
+/** What is said of a node instead of everything else but the plugin, if that was installed there. */
 const NO_ADAPTER = problem(
   "devices",
   "no RDMA adapter here",
@@ -75,7 +76,10 @@ const NO_ADAPTER = problem(
 /** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {
   const { root } = node;
-  if (!mayHaveRdma(node)) return [NO_ADAPTER];
+  if (!mayHaveRdma(node)) {
+    const wasInstalled = exists(`${root}${ownDirectoryIn(findCniBinDir(node))}`);
+    return [NO_ADAPTER, ...wasInstalled ? await examine("plugin", () => examineInstalledPlugin(node)) : []];
+  }
   let taken: Inventory | undefined;
   // Read when it is needed: a failure is a finding of the group that needs it.
   const inventory = () => taken ??= takeInventory(node.kernel, new State(stateDirectory(root)));

@@ -167,6 +167,18 @@ export function* piecesOf(path: string): Generator<Uint8Array<ArrayBuffer>> {
   }
 }
 
+/** More than what `deno compile` appends to its runtime for this program, which is all that builds differ in. */
+const TAIL = 1024 * 1024;
+
+/** The end of a file, where an executable has this program; all of a file that is short. */
+export function tailOf(path: string): Uint8Array<ArrayBuffer> {
+  using file = Deno.openSync(path);
+  const { size } = file.statSync();
+  file.seekSync(Math.max(0, size - TAIL), Deno.SeekMode.Start);
+  const buffer = new Uint8Array(Math.min(size, TAIL));
+  return buffer.subarray(0, fill(file, buffer));
+}
+
 /** Reads until the buffer is full or the file ends, and returns the number of bytes. */
 function fill(file: Deno.FsFile, buffer: Uint8Array): number {
   let length = 0;

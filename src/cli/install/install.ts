@@ -50,7 +50,10 @@ export function printOutcome(
   printAs(terminal, output, { dryRun, files });
 }
 
-/** `install --check`: prints one line, and returns whether all is as `install` would leave it. */
+/**
+ * `install --check`: prints one line, and returns whether all is as `install` would leave it. The DaemonSet does this
+ * every minute, so it does not read the whole program.
+ */
 export function checkInstalled(
   terminal: Terminal,
   directory: string,
@@ -100,12 +103,13 @@ function findFault(directory: string, sources: Sources): string | undefined {
   try {
     assertPluginDirectory(directory);
     assertOwnDirectory(directory);
-    for (const { path, difference } of partsIn(directory, sources)) {
-      if (difference) return `${path} ${difference.text}`;
+    for (const { path, difference } of partsIn(directory, sources, { isQuick: true })) {
+      if (difference) return `${path} ${difference.text}: install again`;
     }
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    const { advice } = error as Partial<CommandError>;
+    return [messageOf(error), advice].filter(Boolean).join(". ");
   }
 }
 

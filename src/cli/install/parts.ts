@@ -1,4 +1,5 @@
 /** The files and links of an installation, in the order in which they are installed. */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
@@ -13,6 +14,7 @@ import {
   piecesOf,
   place,
   placeLink,
+  tailOf,
 } from "./files.ts";
 import { LAUNCHER } from "./launcher.ts";
 import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
@@ -30,9 +32,14 @@ export interface Part {
  * The parts, in an order in which a working plugin is there at any instant. Each is examined when the caller
  * has installed those before it.
  *
+ * @param options isQuick: a program that looks as it was installed is not read as a whole
  * @throws {Error} as Deno does when a file cannot be read
  */
-export function* partsIn(directory: string, { executable, libmnl }: Sources): Generator<Part> {
+export function* partsIn(
+  directory: string,
+  { executable, libmnl }: Sources,
+  { isQuick = false } = {},
+): Generator<Part> {
   const own = ownDirectoryIn(directory);
   yield partOf({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
 
@@ -40,7 +47,8 @@ export function* partsIn(directory: string, { executable, libmnl }: Sources): Ge
   // Without the bits that let others write, or run it as another user.
   const mode = (Deno.statSync(executable).mode ?? 0) & 0o755;
   const found = installed && { source: executable, target: `${own}/${installed}`, mode };
-  const isCurrent = found && !findDifference(found);
+  const isCurrent = found &&
+    (isQuick && looksInstalled(found, pluginIn(directory)) || !findDifference(found));
   const name = isCurrent ? installed! : programName(VERSION, hashOf(executable));
   const program = { source: executable, target: `${own}/${name}`, mode };
   yield {
@@ -51,11 +59,25 @@ export function* partsIn(directory: string, { executable, libmnl }: Sources): Ge
 
   yield linkPart(currentIn(directory), name);
 
-  // The launcher has the program's time, so that a cheap probe sees whether something else is in its place.
+  // The launcher has the program's time, so that a quick check sees whether either has been written to since.
   // In a dry run the program may be missing; then no launcher has the right time.
   const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
   const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(directory), mode: 0o755, mtime };
   yield partOf(launcher, assertRunnable);
+}
+
+/**
+ * Whether a program is this one as it was installed, to all appearances: by type, owner, permissions, size, the time
+ * that the launcher has too, and what builds differ in.
+ */
+function looksInstalled(
+  { source, target, mode }: Copy & { readonly source: string },
+  plugin: string,
+): boolean {
+  const [found, launcher] = [target, plugin].map((path) => ifPresent(() => Deno.lstatSync(path)));
+  return found?.isFile === true && found.uid === 0 && ((found.mode ?? 0) & 0o7777) === mode &&
+    found.size === Deno.statSync(source).size && found.mtime?.getTime() === launcher?.mtime?.getTime() &&
+    Buffer.compare(tailOf(source), tailOf(target)) === 0;
 }
 
 /** The name of the program that the link leads to; undefined when it leads nowhere or elsewhere. */

@@ -4,7 +4,7 @@ import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";
 import type { Terminal } from "../terminal.ts";
-import { toInstallError } from "./files.ts";
+import { tailOf, toInstallError } from "./files.ts";
 import { type FileOutcome, type Options, printFile, printOutcome } from "./install.ts";
 import { assertPluginDirectory, lockDirectory, type Locks, ownDirectoryIn, pluginIn } from "./layout.ts";
 
@@ -81,9 +81,6 @@ function remove(path: string): void {
   }
 }
 
-/** More than what `deno compile` appends to its runtime for this program. */
-const TAIL = 1024 * 1024;
-
 /** Words that every launcher has (launcher.c), and more bytes than any has. */
 const MARK = "rdma-cni launcher";
 const LAUNCHER_LIMIT = 16 * 1024;
@@ -95,24 +92,8 @@ const LAUNCHER_LIMIT = 16 * 1024;
  * @throws {Error} as Deno does when it cannot be read
  */
 export function recognize(path: string): "launcher" | "program" | "other" {
-  using file = Deno.openSync(path);
-  const { size } = file.statSync();
-  if (size <= LAUNCHER_LIMIT) {
-    const text = readFrom(file, 0, size);
-    if (text.startsWith("\x7fELF") && text.includes(MARK)) return "launcher";
-  }
-  const tail = readFrom(file, Math.max(0, size - TAIL), Math.min(size, TAIL));
+  const tail = Buffer.from(tailOf(path)).toString("latin1");
+  if (tail.length <= LAUNCHER_LIMIT && tail.startsWith("\x7fELF") && tail.includes(MARK)) return "launcher";
   // The marker in the program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
   return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(EXECUTABLE_MARKER) ? "program" : "other";
-}
-
-function readFrom(file: Deno.FsFile, offset: number, size: number): string {
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(size);
-  for (let length = 0; length < size;) {
-    const read = file.readSync(bytes.subarray(length));
-    if (read === null) break;
-    length += read;
-  }
-  return Buffer.from(bytes).toString("latin1");
 }

@@ -2,7 +2,7 @@
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
-import { ExitCode, toCommandError } from "../errors.ts";
+import { ExitCode, isRdmaMissing, toCommandError } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
 import type { Context, Terminal } from "../terminal.ts";
@@ -64,6 +64,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     .addOption(
       new Option("--expect <mode>", "the expected mode").choices(MODES).default("exclusive" as const),
     )
+    .option("--or-none", "pass also where the kernel has no RDMA subsystem, and so no mode")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(new Option("-q, --quiet", "print nothing if it is the expected one"))
@@ -71,6 +72,10 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
   addExamples(check, [
     ["netns-mode check", "is it exclusive?"],
     ["netns-mode check --expect shared", "is it shared?"],
+    [
+      "netns-mode check --or-none",
+      "on nodes of which only some have RDMA: is it exclusive where there is one?",
+    ],
   ]);
 }
 
@@ -100,27 +105,41 @@ export function getMode(
   return ExitCode.ok;
 }
 
+/** Options of `netns-mode check`. */
+interface CheckOptions {
+  readonly expect: RdmaMode;
+  /** Also without an RDMA subsystem. */
+  readonly orNone?: boolean | undefined;
+  readonly output?: Format;
+}
+
 /** `netns-mode check`: prints one line, and returns whether the mode is the expected one. */
 export function checkMode(
   kernel: NodeKernel,
   terminal: Terminal,
-  { expect, output = "table" }: { readonly expect: RdmaMode; readonly output?: Format },
+  { expect, orNone = false, output = "table" }: CheckOptions,
 ): ExitCode {
-  const { mode, reason } = readMode(kernel, expect);
-  const ok = mode === expect;
+  const { ok, mode, reason } = judgeMode(kernel, expect, orNone);
   printAs(terminal, output, { ok, mode: mode ?? null, expected: expect, reason }, () => {
     if (!ok || !terminal.isQuiet) terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
   });
   return ok ? ExitCode.ok : ExitCode.failed;
 }
 
-function readMode(kernel: NodeKernel, expected: RdmaMode): { mode?: RdmaMode; reason: string } {
+function judgeMode(
+  kernel: NodeKernel,
+  expected: RdmaMode,
+  orNone: boolean,
+): { ok: boolean; mode?: RdmaMode; reason: string } {
   try {
     const mode = explainOldKernel(() => kernel.getRdmaMode());
     const wanted = mode === expected ? "" : `, want ${expected}`;
-    return { mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
+    return { ok: mode === expected, mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
   } catch (error) {
+    if (orNone && isRdmaMissing(error)) {
+      return { ok: true, reason: "this kernel has no RDMA subsystem, so it has no RDMA namespace mode" };
+    }
     const { message, advice } = toCommandError(error) as Error & { readonly advice?: string };
-    return { reason: [message, advice].filter(Boolean).join(". ") };
+    return { ok: false, reason: [message, advice].filter(Boolean).join(". ") };
   }
 }

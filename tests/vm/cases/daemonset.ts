@@ -6,6 +6,7 @@ import {
   deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
+  names,
   netdevToNetns,
   pf,
   rdmaDevices,
@@ -18,7 +19,15 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { type Container, containerOf, daemonSetPod, type Pod, runContainer } from "../../rig/vm/guest/pod.ts";
+import {
+  type Container,
+  containerOf,
+  daemonSetPod,
+  type Pod,
+  runContainer,
+  runInitContainers,
+} from "../../rig/vm/guest/pod.ts";
+import { VERSION } from "../../../src/version.ts";
 
 const OWN_DIRECTORY = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";
@@ -47,41 +56,104 @@ vmCase("daemonset: a pod of its own network, without capabilities, is told the n
   );
 });
 
-vmCase("daemonset: install and its probes need no capability, and the probes see what is there", async () => {
-  const pod = { ...await builtPod(), hostNetwork: false };
-  const { readinessProbe, livenessProbe, ...installed } = containerOf(pod, "installed");
-  const codesOfProbes = () =>
-    Promise.all([readinessProbe, livenessProbe].map(async (probe) => {
-      const { code, stderr } = await runContainer(pod, {
-        ...installed,
-        command: probe!.exec.command,
-        args: [],
-      });
-      assert.equal(stderr, "");
-      return code;
-    }));
-  assert.deepEqual(await codesOfProbes(), [1, 1], "a copy by hand");
+/** A case on a node without plugin, which has the tests' own again afterwards. */
+function installCase(name: string, run: (pod: Pod) => Promise<void>): void {
+  const remove = () => shOk(`rm -rf ${OWN_DIRECTORY} ${INSTALLED_PLUGIN}`);
+  vmCase(`daemonset: ${name}`, async () => {
+    await remove();
+    try {
+      await run(await builtPod());
+    } finally {
+      await remove();
+      await installPlugin();
+    }
+  });
+}
+
+async function assertInstalled(): Promise<void> {
+  assert.match(await shOk(`${INSTALLED_PLUGIN} --version`), new RegExp(`^rdma-cni ${VERSION}$`, "m"));
+}
+
+installCase(
+  "in mode shared the plugin is installed all the same, and the check says what is wrong",
+  async (pod) => {
+    await setNetnsMode("shared");
+    const outcomes = await runInitContainers(pod);
+    assert.deepEqual(outcomes.map(({ name, code }) => [name, code]), [
+      ["install", 0],
+      ["vf-mac-init", 0],
+      ["netns-mode-check", 1],
+    ], JSON.stringify(outcomes));
+    assert.equal(outcomes.at(-1)!.stdout, "failed: the RDMA namespace mode is shared, want exclusive\n");
+    await assertInstalled();
+  },
+);
+
+installCase("a function that cannot be given an address does not keep the plugin away", async (pod) => {
+  await shOk(`ip link set ${pf().netdev} vf 3 mac ${NO_MAC}`);
+  rebind(vf(3).deviceId);
   try {
-    const { code, stderr } = await runContainer(pod, containerOf(pod, "install"));
-    assert.equal(code, 0, stderr);
-    await shOk(`test -x ${INSTALLED_PLUGIN} && test -f ${OWN_DIRECTORY}/libmnl.so.0`);
-    assert.deepEqual(await codesOfProbes(), [0, 0], "installed");
-    await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
-    assert.deepEqual(await codesOfProbes(), [1, 1], "another program");
+    const withoutRights = pod.initContainers!.map((container) => ({
+      ...container,
+      securityContext: { capabilities: {} },
+    }));
+    const outcomes = await runInitContainers({ ...pod, initContainers: withoutRights });
+    assert.deepEqual(outcomes.map(({ name, code }) => [name, code]), [["install", 0], ["vf-mac-init", 1]]);
+    await assertInstalled();
   } finally {
-    await shOk(`rm -rf ${OWN_DIRECTORY} ${INSTALLED_PLUGIN}`);
-    await installPlugin();
+    await shOk(`ip link set ${pf().netdev} vf 3 mac ${HOST_MAC}`);
   }
 });
 
-vmCase("daemonset: what stays on the node cannot change the node's directory", async () => {
-  const pod = { ...await builtPod(), hostNetwork: false };
-  const args = ["install", "--uninstall"];
-  const { code, stderr } = await runContainer(pod, { ...containerOf(pod, "installed"), args });
-  assert.equal(code, 1);
-  assert.match(stderr, /read-only|EROFS/i);
-  await shOk(`test -x ${INSTALLED_PLUGIN}`);
+/** Removes a module, after those that use it. */
+async function removeModule(name: string): Promise<void> {
+  for (const user of names(`/sys/module/${name}/holders`)) await removeModule(user);
+  if (names(`/sys/module/${name}`).length > 0) await shOk(`rmmod ${name}`);
+}
+
+installCase("on a node without RDMA the pod comes up like on any other", async (pod) => {
+  try {
+    await removeModule("ib_core");
+    const outcomes = await runInitContainers(pod);
+    assert.deepEqual(
+      outcomes.map(({ name, code }) => [name, code]),
+      [
+        ["install", 0],
+        ["vf-mac-init", 0],
+        ["netns-mode-check", 0],
+      ],
+      JSON.stringify(outcomes),
+    );
+    assert.match(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
+    await assertInstalled();
+  } finally {
+    await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm');
+    await shOk('modprobe --dirname "$MODULES" rdma_sim');
+  }
 });
+
+installCase(
+  "the container that stays sees that another program took the plugin's place, and installs again",
+  async (pod) => {
+    assert.equal((await runContainer(pod, containerOf(pod, "install"))).code, 0);
+    const { livenessProbe, args, ...installed } = { ...containerOf(pod, "installed") };
+    assert.deepEqual(args, ["install", "--wait"]);
+    const probe = () => runContainer(pod, { ...installed, command: livenessProbe!.exec.command, args: [] });
+    const good = await probe();
+    assert.deepEqual([good.code, good.stderr], [0, ""], good.stdout);
+    await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
+    const bad = await probe();
+    assert.deepEqual(
+      [bad.code, bad.stdout, bad.stderr],
+      [1, "failed: /host/opt/cni/bin/rdma has different content: install again\n", ""],
+    );
+    const start = await runContainer(pod, { ...installed, args: ["install"] });
+    assert.equal(start.code, 0, start.stderr);
+    assert.match(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
+    await assertInstalled();
+    assert.equal((await probe()).code, 0);
+  },
+);
 
 /** A case on a node whose VF 3 has no address. */
 function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promise<void>): void {

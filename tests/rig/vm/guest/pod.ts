@@ -22,7 +22,6 @@ export interface Container {
   args: string[];
   securityContext: { capabilities: { add?: string[] } };
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
-  readinessProbe?: Probe;
   livenessProbe?: Probe;
 }
 
@@ -78,4 +77,15 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
   return await sh(
     `unshare --mount --fork --ipc ${own.join(" ")} sh -euc '${script.join("\n").replaceAll("'", "'\\''")}'`,
   );
+}
+
+/** Runs a pod's init containers as kubelet does: one after the other, until one fails. Returns how each ended. */
+export async function runInitContainers(pod: Pod): Promise<(Outcome & { name: string })[]> {
+  const outcomes = [];
+  for (const container of pod.initContainers ?? []) {
+    const outcome = await runContainer(pod, container);
+    outcomes.push({ name: container.name, ...outcome });
+    if (outcome.code !== 0) break;
+  }
+  return outcomes;
 }
