@@ -57,7 +57,8 @@ export async function survive(
     return await work();
   } catch (error) {
     const { message, advice } = toCommandError(error) as Partial<CommandError>;
-    terminal.err(`${message ?? error}\n${advice ? `${advice}\n` : ""}`);
+    terminal.err(message ?? `${error}`);
+    if (advice) terminal.err(advice);
     return ExitCode.failed;
   }
 }

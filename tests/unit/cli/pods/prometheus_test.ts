@@ -36,7 +36,9 @@ Deno.test("metrics: all that is known of a device, as OpenMetrics text", () => {
 # HELP rdma_devices RDMA devices that records say pods have.
 rdma_devices{status="present"} 1
 rdma_devices{status="missing"} 0
+rdma_devices{status="held"} 0
 rdma_devices{status="stale"} 0
+rdma_devices{status="lost"} 0
 rdma_devices{status="unknown"} 0
 # TYPE rdma_read_errors gauge
 # HELP rdma_read_errors Records and devices that could not be read.
@@ -89,7 +91,7 @@ Deno.test("metrics: quotation marks, backslashes and line breaks in labels are e
 Deno.test("metrics: without devices there are the counts, and the end", () => {
   const lines = formatMetrics({ devices: [], faults: ["one"] }).split("\n");
   assertEquals(lines.filter((line) => !line.startsWith("# ")), [
-    ...["present", "missing", "stale", "unknown"].map((status) => `rdma_devices{status="${status}"} 0`),
+    ...["present", "missing", "held", "stale", "lost", "unknown"].map((status) => `rdma_devices{status="${status}"} 0`),
     "rdma_read_errors 1",
     "",
   ]);
