@@ -85,7 +85,7 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
-    ["gc", "restore the RDMA devices that pods which are gone have left"],
+    ["gc", "clean up after pods that are gone"],
     ["doctor", "show why RDMA works in this node's pods, or why not"],
     ["pods", "show which pod has which RDMA device"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],

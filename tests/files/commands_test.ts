@@ -41,7 +41,6 @@ const KNOWN = [
   "kill X",
   "ls -l X",
   "ls /sys/class/infiniband",
-  "lsns -t net",
   "lspci -D",
   "mkinitcpio -P",
   "mlxconfig",

@@ -78,7 +78,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
     ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
-    ["install --wait --gc-interval 15", "in one that may also restore what pods that are gone have left"],
+    ["install --wait --gc-interval 15", "in one that also cleans up after pods that are gone"],
     ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);
