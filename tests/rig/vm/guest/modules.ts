@@ -1,5 +1,5 @@
 import { names } from "./functions.ts";
-import { shOk, until } from "./sh.ts";
+import { shOk } from "./sh.ts";
 
 const MODPROBE = "/run/modprobe";
 const HELPER = "/proc/sys/kernel/modprobe";
@@ -12,9 +12,11 @@ export async function letKernelLoadModules(): Promise<Disposable> {
   return { [Symbol.dispose]: () => Deno.writeTextFileSync(HELPER, before) };
 }
 
-/** Modules of the RDMA subsystem that may be loaded, those that use others first. */
-const RDMA_MODULES =
-  "rdma_sim ib_sim rdma_rxe ib_ipoib rdma_ucm rdma_cm iw_cm ib_cm ib_umad slow_client ib_uverbs ib_core";
+/** Unloads a module, and before it those that use it. */
+async function unload(name: string): Promise<void> {
+  for (const user of names(`/sys/module/${name}/holders`)) await unload(user);
+  if (names("/sys/module").includes(name)) await shOk(`rmmod ${name}`);
+}
 
 /**
  * Unloads the RDMA subsystem and loads it again, which counts devices from 0 again; all are made anew, those in pods too.
@@ -23,11 +25,7 @@ const RDMA_MODULES =
  */
 export async function reloadRdma(meanwhile: () => void = () => {}): Promise<void> {
   await shOk("grep -q ' /sys/kernel/config ' /proc/mounts && umount /sys/kernel/config; true");
-  const isLoaded = () => names("/sys/module").includes("ib_core");
-  for (const name of RDMA_MODULES.split(" ")) {
-    if (names("/sys/module").includes(name)) await shOk(`rmmod ${name}`);
-  }
-  await until("ib_core is unloaded", () => !isLoaded());
+  await unload("ib_core");
   meanwhile();
   await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm rdma_sim');
   await shOk("mount -t configfs configfs /sys/kernel/config");
