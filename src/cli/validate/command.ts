@@ -18,7 +18,7 @@ not read. "-" is standard input.
 Exit codes:
   0  no problem; with --strict no warning either
   1  problems: pods would get no RDMA
-  2  the command line cannot be understood, or a file not be read; nothing was checked
+  2  the command line cannot be understood, or a file cannot be read; nothing was checked
   3  with --strict: warnings only`;
 
 /** Adds `validate`. */

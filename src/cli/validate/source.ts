@@ -1,6 +1,6 @@
 /** The networks that a text holds. */
 import { isObject } from "../../plugin/rules.ts";
-import { problem, type Verdict } from "../report.ts";
+import { problem, type Verdict, warning } from "../report.ts";
 import { parseJson } from "./json.ts";
 import { KINDS } from "./kinds.ts";
 import type { Attachment } from "./network.ts";
@@ -139,16 +139,17 @@ function judgeForm(config: Part): Omit<Source, "network"> {
   };
 }
 
+/** Judges keys that are there twice. A second "type" costs a plugin; of other keys the last counts, as for kubectl. */
 function judgeRepeated(part: Part): PlacedVerdict[] {
-  return findRepeated(part).map(({ key, start }) =>
-    at(
+  return findRepeated(part).map(({ key, start }) => {
+    const text = `the key "${key}" is twice in one object, and only the last one counts`;
+    return at(
       start,
-      problem(
-        `the key "${key}" is twice in one object, and only the last one counts`,
-        key === "type" ? "write an object for each plugin" : `remove one "${key}"`,
-      ),
-    )
-  );
+      key === "type"
+        ? problem(text, "write an object for each plugin")
+        : warning(text, `remove one "${key}"`),
+    );
+  });
 }
 
 function at(offset: number, verdict: Verdict): PlacedVerdict {
