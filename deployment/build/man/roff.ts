@@ -68,11 +68,6 @@ export function item(tag: string, text: string): string {
   return `.TP\n${tag}\n${text}`;
 }
 
-/** What belongs to the item before it. */
-export function indented(blocks: readonly string[]): string[] {
-  return blocks.length === 0 ? [] : [".RS", ...blocks, ".RE"];
-}
-
 /** A command line with what may be added to it, each a piece of roff. */
 export function synopsis(command: string, pieces: readonly string[]): string {
   // Without the mark at its end a piece such as "[FILE...]" would be the end of a sentence.

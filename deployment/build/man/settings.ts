@@ -1,18 +1,12 @@
 /** The page of the settings file, made of its comments, and of the network configuration, made of the table of its keys. */
 import { KEYS } from "../../../src/plugin/config_keys.ts";
 import { type DescribedKey, describeKeys, withoutLinks } from "../netconf_schema.ts";
-import { formatBlock, parseBlocks } from "./blocks.ts";
 import * as roff from "./roff.ts";
 
-/** Where packages put it. */
+/** The file in which packages put it. */
 export const SETTINGS_FILE = "/etc/rdma-cni.conf";
 
-/** What a settings file says: in general, and about each setting. */
-interface Settings {
-  readonly description: string;
-  readonly settings: readonly Setting[];
-}
-
+/** A setting and the comment above it. */
 interface Setting {
   readonly name: string;
   readonly value: string;
@@ -20,32 +14,20 @@ interface Setting {
 }
 
 /**
- * Reads a settings file. The comment above a setting describes it, and a comment that stands alone describes the file. A
- * setting may be commented out, without a space behind the mark: `#NAME=value`.
+ * Reads a settings file. A comment that stands alone describes the file.
  *
- * @throws {Error} if it has no settings, or one without a description
+ * @throws {Error} if a setting has no description, or something else than a setting and its comment stands together
  */
-export function parseSettings(text: string): Settings {
-  const description: string[] = [];
-  const settings: Setting[] = [];
-  for (const paragraph of text.trim().split(/\n{2,}/)) {
-    let comment = "";
-    for (const line of paragraph.split("\n")) {
-      const [, name, value = ""] = /^#?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
-      if (name === undefined) {
-        comment += `${line.replace(/^# ?/, "")}\n`;
-        continue;
-      }
-      if (comment === "") throw new Error(`Cannot describe the setting "${name}": no comment is above it`);
-      settings.push({ name, value, description: comment });
-      comment = "";
+export function parseSettings(text: string): { description: string; settings: Setting[] } {
+  const [description, ...paragraphs] = text.trim().replace(/^# ?/gm, "").split(/\n{2,}/);
+  const settings = paragraphs.map((paragraph) => {
+    const [, description, name, value] = /^(.+)\n([A-Z_]+)=(.*)$/s.exec(paragraph) ?? [];
+    if (name === undefined) {
+      throw new Error(`Cannot describe the setting "${paragraph}": no comment is above it`);
     }
-    if (comment !== "") description.push(comment);
-  }
-  if (settings.length === 0) {
-    throw new Error('Cannot describe the settings: no line is of the form "NAME=value"');
-  }
-  return { description: description.join("\n"), settings };
+    return { name, value: value!, description: description! };
+  });
+  return { description: description!, settings };
 }
 
 const NETWORK_CONFIGURATION =
@@ -67,8 +49,13 @@ export function settingsPage(settingsFile: string, example: string): roff.Page {
     purpose: "settings of rdma-cni, and the network configuration of its plugin",
     sections: [
       roff.section("SYNOPSIS", [roff.bold(SETTINGS_FILE)]),
-      roff.section("DESCRIPTION", parseBlocks(description).flatMap(formatBlock)),
-      roff.section("SETTINGS", settings.flatMap(formatSetting)),
+      roff.section("DESCRIPTION", [roff.paragraph(roff.prose(description))]),
+      roff.section(
+        "SETTINGS",
+        settings.map(({ name, value, description }) =>
+          roff.item(`${roff.bold(name)}=${roff.italic(value)}`, roff.prose(description))
+        ),
+      ),
       roff.section("NETWORK CONFIGURATION", [
         roff.paragraph(roff.prose(NETWORK_CONFIGURATION)),
         ...describeKeys(KEYS).map(formatKey),
@@ -79,15 +66,6 @@ export function settingsPage(settingsFile: string, example: string): roff.Page {
       ]),
     ],
   };
-}
-
-function formatSetting({ name, value, description }: Setting): string[] {
-  const [first, ...more] = parseBlocks(description);
-  const { text, list } = first!;
-  return [
-    roff.item(`${roff.bold(name)}=${roff.italic(value)}`, roff.prose(text)),
-    ...roff.indented([...formatBlock({ text: "", list }), ...more.flatMap(formatBlock)]),
-  ];
 }
 
 function formatKey({ name, type, fallback, description }: DescribedKey): string {
