@@ -1,5 +1,5 @@
 /** The pages of the program and of its commands. */
-import { ENTRYPOINT } from "../../../src/cli/entrypoint.ts";
+import { ENTRYPOINT } from "../../src/cli/entrypoint.ts";
 import { type Block, type Entry, type Help, PROGRAM, readBlocks, readHelp, treeOf } from "./help.ts";
 import { ENVIRONMENT, FILES, type Resource } from "./resources.ts";
 import * as roff from "./roff.ts";

@@ -1,7 +1,7 @@
 /** The help of the commands as data, read from what they print. */
-import { runCommand } from "../../../src/cli/command.ts";
-import { Terminal } from "../../../src/cli/terminal.ts";
-import { LinuxNodeKernel } from "../../../src/kernel/linux.ts";
+import { runCommand } from "../../src/cli/command.ts";
+import { Terminal } from "../../src/cli/terminal.ts";
+import { LinuxNodeKernel } from "../../src/kernel/linux.ts";
 
 /** The program's name in its pages. */
 export const PROGRAM = "rdma-cni";

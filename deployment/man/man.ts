@@ -1,11 +1,11 @@
 /** Writes the man pages of the program and its commands into dist/man. */
 import { messageOf } from "../../src/sys/errno.ts";
 import { VERSION } from "../../src/version.ts";
-import { PROJECT } from "./child.ts";
-import { readTime } from "./commit.ts";
-import { commandPages } from "./man/commands.ts";
-import { formatPage, reference, section } from "./man/roff.ts";
-import { settingsPage } from "./man/settings.ts";
+import { PROJECT } from "../build/child.ts";
+import { readTime } from "../build/commit.ts";
+import { commandPages } from "./commands.ts";
+import { formatPage, reference, section } from "./roff.ts";
+import { settingsPage } from "./settings.ts";
 
 /** Pages of others. */
 const SEE_ALSO = [

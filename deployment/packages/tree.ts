@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PROJECT, runChild } from "../build/child.ts";
-import { writeManPages } from "../build/man.ts";
+import { writeManPages } from "../man/man.ts";
 import type { Target } from "../build/runtime_stub.ts";
 
 /** The sources of what only packages have. */

@@ -1,8 +1,8 @@
 // The man pages: that roff accepts them, and that they say what the help, the settings file and the table of keys say.
-import { writeManPages } from "../../deployment/build/man.ts";
-import { readHelp, treeOf } from "../../deployment/build/man/help.ts";
-import { ENVIRONMENT, FILES } from "../../deployment/build/man/resources.ts";
-import { parseSettings } from "../../deployment/build/man/settings.ts";
+import { writeManPages } from "../../deployment/man/man.ts";
+import { readHelp, treeOf } from "../../deployment/man/help.ts";
+import { ENVIRONMENT, FILES } from "../../deployment/man/resources.ts";
+import { parseSettings } from "../../deployment/man/settings.ts";
 import { createProgram } from "../../src/cli/command.ts";
 import { ExitCode } from "../../src/cli/errors.ts";
 import { VERSION } from "../../src/version.ts";

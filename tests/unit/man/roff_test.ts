@@ -10,7 +10,7 @@ import {
   sentence,
   synopsis,
   syntax,
-} from "../../../deployment/build/man/roff.ts";
+} from "../../../deployment/man/roff.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 for (

@@ -1,4 +1,4 @@
-import { parseSettings } from "../../../deployment/build/man/settings.ts";
+import { parseSettings } from "../../../deployment/man/settings.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const FILE = `# Settings of
