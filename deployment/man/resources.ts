@@ -14,7 +14,7 @@ export interface Resource {
   readonly commands: readonly string[];
 }
 
-/** Where most runtimes look for plugins. */
+/** The directory in which most runtimes look for plugins. */
 const PLUGIN_DIRECTORY = "/opt/cni/bin";
 
 export const FILES: readonly Resource[] = [

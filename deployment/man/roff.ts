@@ -1,6 +1,6 @@
 /** Roff of man pages: escaping, and the few macros that the pages use (groff_man(7), groff_char(7)). */
 
-/** What roff would read as an escape, or print as another character: `-` as a hyphen, `'` as a closing quote. */
+/** Characters that roff would read as an escape, or print as another: `-` as a hyphen, `'` as a closing quote. */
 const ESCAPES: Record<string, string> = {
   "\\": "\\(rs",
   "-": "\\-",
@@ -98,7 +98,7 @@ export function reference({ name, volume }: Pick<Page, "name" | "volume">): stri
  * A page as a file.
  *
  * @param date as in 2026-11-26; empty if it is not known
- * @param source what the page belongs to
+ * @param source the program that the page belongs to
  */
 export function formatPage({ name, volume, purpose, sections }: Page, date: string, source: string): string {
   const text = [

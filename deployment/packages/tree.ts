@@ -13,7 +13,7 @@ export const DOCUMENTS = "usr/share/doc/rdma-cni";
 
 const UNITS = `${PROJECT}deployment/systemd`;
 
-/** Where Debian's shells look for completions. */
+/** The places in which Debian's shells look for completions. */
 const COMPLETIONS = {
   bash: "usr/share/bash-completion/completions/rdma-cni",
   fish: "usr/share/fish/vendor_completions.d/rdma-cni.fish",

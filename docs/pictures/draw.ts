@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { parseCast } from "./cast.ts";
 import { terminalSvg } from "./terminal_svg.ts";
 
-/** Where recordings and pictures are, with a slash at its end. */
+/** The directory of recordings and pictures, with a slash at its end. */
 export const PICTURES = fileURLToPath(new URL(".", import.meta.url));
 
 /** Draws all recordings: SVGs by the names of their files. */

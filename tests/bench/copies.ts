@@ -1,4 +1,4 @@
-/** How many runs programs are started from the same copies, see copyAnew. */
+/** The number of runs in which programs are started from the same copies, see copyAnew. */
 export const RUNS_A_COPY = 5;
 
 /**

@@ -1,7 +1,7 @@
 import { timeWrapper } from "../support/gnu_time.ts";
 import { copyAnew, RUNS_A_COPY } from "./copies.ts";
 
-/** What starting a program again and again gave on this machine. */
+/** Measurements of a program that was started again and again on this machine. */
 export interface Starts {
   name: string;
   ms: number[];

@@ -119,7 +119,7 @@ function choose(candidates: readonly Candidate[], count: number, seed: number): 
     .sort((a, b) => a.rank - b.rank).slice(0, count).map(({ candidate }) => candidate);
 }
 
-/** Which files a pattern means, * standing for any part of a path. */
+/** Makes an expression of a pattern, in which * stands for any part of a path. */
 function toExpression(pattern: string): RegExp {
   const parts = pattern.split(/\*+/).map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join(".*")}$`);

@@ -1,8 +1,7 @@
 // The documents' pictures: what terminals become when they are drawn.
 import { type Cast, cutIdle, formatCast, parseCast } from "../../docs/pictures/cast.ts";
-import { escapeXml } from "../../docs/pictures/svg.ts";
 import { Terminal } from "../../docs/pictures/terminal.ts";
-import { terminalSvg } from "../../docs/pictures/terminal_svg.ts";
+import { escapeXml, terminalSvg } from "../../docs/pictures/terminal_svg.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
 function linesOf(width: number, ...texts: string[]) {

@@ -9,12 +9,12 @@ import { parseYaml } from "./yaml.ts";
 
 /** A network as an object of a text has it. */
 export interface Source {
-  /** How verdicts call it. */
+  /** The name that verdicts give it. */
   readonly network: string;
   /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
   readonly config?: Part;
   readonly attachment?: Attachment;
-  /** What is wrong with how it is written. */
+  /** Faults in the way in which it is written. */
   readonly faults: readonly PlacedVerdict[];
   /** It is a template: nothing else can be said of it. */
   readonly template?: PlacedVerdict;
@@ -25,7 +25,7 @@ export interface PlacedVerdict extends Verdict {
   readonly offset: number;
 }
 
-/** What a text holds. */
+/** The documents of a text. */
 export interface Documents {
   readonly format: "JSON" | "YAML";
   readonly documents: readonly Part[];
@@ -50,7 +50,7 @@ export function parseDocuments(text: string): Documents {
 /**
  * The network that an object is; undefined for those that are none, as most kinds of a cluster.
  *
- * @param text what the object stands in
+ * @param text the text around the object
  */
 export function readSource(object: Part, format: Documents["format"], text: string): Source | undefined {
   if (!isObject(object.value)) return undefined;
@@ -98,7 +98,7 @@ function readObject(
   }
 }
 
-/** What is left of a template makes no sense to a parser, or makes one read nonsense. */
+/** Finds the remains of a template, which make no sense to a parser, or make it read nonsense. */
 export function findTemplate(text: string, start = 0, end = text.length): PlacedVerdict | undefined {
   const index = text.slice(start, end).indexOf("{{");
   if (index < 0) return undefined;
@@ -111,7 +111,7 @@ export function findTemplate(text: string, start = 0, end = text.length): Placed
   );
 }
 
-/** Whether a configuration has the form of one, and what in it nobody reads. */
+/** Judges the form of a configuration, and keys in it that nobody reads. */
 function judgeForm(config: Part): Omit<Source, "network"> {
   const { plugins, type } = config.value as Record<string, unknown>;
   const fault = plugins !== undefined && !Array.isArray(plugins)
