@@ -25,7 +25,7 @@ export const PROGRAM = "program.js";
 /**
  * Writes what the executable is made of into a directory: `start.ts` and the scripts that it runs.
  *
- * @param commit what the program says that it is built from
+ * @param commit the commit from which the program says that it is built
  * @returns absolute paths of the modules that are in it, packages' included
  * @throws {Error} with what the bundler said
  */
@@ -57,10 +57,10 @@ export async function writeScripts(
   return [...modules].sort();
 }
 
-/** What loads a part. No package may have a function of this name, which would take its place; js-yaml has a `load`. */
+/** The function that loads a part. A function of this name in a package would take its place; js-yaml has a `load`. */
 const LOAD = "__loadPart";
 
-/** What `start.ts` runs: a function of its type `Main`. */
+/** Makes the script that `start.ts` runs: a function of its type `Main`. */
 async function toScript(code: string, { hash, date }: Commit, signal?: AbortSignal): Promise<string> {
   for (const [specifier, { name }] of Object.entries(LATER)) {
     code = code.replaceAll(`import("${specifier}")`, `${LOAD}("${name}")`);
@@ -73,7 +73,7 @@ async function toScript(code: string, { hash, date }: Commit, signal?: AbortSign
 interface BundleOptions {
   /** The first module. */
   entry: string;
-  /** How it will be loaded: as a module, or by code that finds its exports in `module.exports`. */
+  /** The way in which it is loaded: as a module, or by code that finds its exports in `module.exports`. */
   format: "esm" | "cjs";
   /** Imports that stay as they are written. */
   later?: readonly string[];

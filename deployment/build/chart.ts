@@ -5,7 +5,7 @@ import { PROJECT, runChild } from "./child.ts";
 /**
  * Packs the chart as `helm package` does, so that the same files give the same bytes wherever and whenever that is done.
  *
- * @param directory where to put it; made if it is missing
+ * @param directory the place for it; made if it is missing
  * @returns its path
  */
 export async function packChart(directory: string): Promise<string> {

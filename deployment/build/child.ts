@@ -5,7 +5,7 @@ import { messageOf } from "../../src/sys/errno.ts";
 /** The project's directory, with a slash at its end. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What a child process is given besides its command line. */
+/** The surroundings of a child process. */
 interface ChildOptions {
   cwd: string;
   env: Record<string, string>;

@@ -1,11 +1,11 @@
-/** Which commit a build is of. */
+/** The commit that a build is of. */
 import { PROJECT, runChild } from "./child.ts";
 
 /** A commit of this project, or texts that say that it is not known. */
 export interface Commit {
   /** Its hash; with "-modified" if files are not as they are there. */
   hash: string;
-  /** When it was committed, in UTC as ISO 8601 has it. */
+  /** The time of the commit, in UTC as ISO 8601 has it. */
   date: string;
 }
 
@@ -35,4 +35,20 @@ export function parseCommit(text: string): Commit {
     throw new Error(`Cannot read commit ${JSON.stringify(text)}, wanted its hash and date`);
   }
   return { hash: hash!, date: date! };
+}
+
+/**
+ * Reads the time that what is built has, in seconds since 1970: that of SOURCE_DATE_EPOCH (reproducible-builds.org), else
+ * of the commit; undefined in a tree that has neither.
+ *
+ * @throws {Error} if SOURCE_DATE_EPOCH is not a number
+ */
+export async function readTime(): Promise<number | undefined> {
+  const given = Deno.env.get("SOURCE_DATE_EPOCH");
+  if (given === undefined) {
+    const time = Date.parse((await readCommit()).date) / 1000;
+    return Number.isNaN(time) ? undefined : time;
+  }
+  if (/^\d+$/.test(given)) return Number(given);
+  throw new Error(`Cannot date what is built: SOURCE_DATE_EPOCH is "${given}", expected seconds since 1970`);
 }

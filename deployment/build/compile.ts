@@ -30,7 +30,7 @@ interface CompileOptions {
 /** Deno's own download of the stub has no time limit, and where packets are dropped it hangs. */
 const DOWNLOAD_LIMIT_MS = 60_000;
 
-/** What `deno compile` may append beyond the directory's files: trailer and metadata, but no forgotten package. */
+/** The bytes that `deno compile` may append beyond the directory's files: trailer and metadata, but no forgotten package. */
 const OVERHEAD_LIMIT = 64 * 1024;
 
 /** The first module of what is compiled. */

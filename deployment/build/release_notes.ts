@@ -9,7 +9,7 @@ Checks that the sources, the manifests and the documents name this version and n
 CHANGELOG.md.
 `;
 
-/** Where versions stand: in which files, and between which words. */
+/** The places of versions: the files, and the words around them. */
 const PLACES: readonly (readonly [file: RegExp, version: RegExp])[] = [
   [/^src\/version\.ts$/, /VERSION = "(.*)"/g],
   [/^deno\.json$/, /^ {2}"version": "(.*)"/gm],

@@ -1,7 +1,7 @@
 /** Running an executable on the machine that builds it, whichever architecture it is for. */
 import type { Target } from "./runtime_stub.ts";
 
-/** How this machine runs an executable: what stands before it on the command line, and in its environment. */
+/** The words before an executable on the command line, and its environment, with which this machine runs it. */
 export interface Runner {
   by: string[];
   env: Record<string, string>;

@@ -34,7 +34,7 @@ const PINNED: Record<Target, PinnedStub> = {
   },
 };
 
-/** Where the pinned stub for `target` is kept between builds. */
+/** The path at which the pinned stub for `target` is kept between builds. */
 export function stubPath(target: Target): string {
   return `${PROJECT}dist/runtime/denort-${PINNED_VERSION}-${target}`;
 }
@@ -44,7 +44,7 @@ export function pinnedStub(target: Target): { version: string; sha256: string } 
   return { version: PINNED_VERSION, sha256: PINNED[target].sha256 };
 }
 
-/** What `stubFromNpm` downloads for `target`, for messages. */
+/** The package that `stubFromNpm` downloads for `target`, for messages. */
 export function stubPackage(target: Target): string {
   return PINNED[target].npmPackage;
 }
@@ -107,7 +107,7 @@ export async function stubFromNpm(target: Target, signal?: AbortSignal): Promise
 }
 
 /**
- * How many bytes `deno compile` appended to its stub, trailer included. The executable ends with 24 bytes: the
+ * Returns the number of bytes that `deno compile` appended to its stub, trailer included. The executable ends with 24 bytes: the
  * mark "d3n0l4nd", two u32 that do not matter here, and the size of all that was appended as a little-endian u64.
  */
 export function appendedSize(executable: Uint8Array): number {

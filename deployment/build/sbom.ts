@@ -1,4 +1,4 @@
-/** What is shipped, for machines (CycloneDX 1.6, cyclonedx.org) and for people (licences and their texts). */
+/** Lists of all that is shipped, for machines (CycloneDX 1.6, cyclonedx.org) and for people (licences and their texts). */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { dirname, relative } from "node:path";
@@ -109,7 +109,7 @@ function hexOf(integrity: string): string {
   return Buffer.from(integrity.replace(/^sha512-/, ""), "base64").toString("hex");
 }
 
-/** Where the project's own modules are. */
+/** The paths of the project's own modules. */
 const OWN = /^(src|tests)\//;
 
 const LICENSE_FILE = /^licen[cs]e(\.(md|txt))?$/i;

@@ -5,7 +5,7 @@
  */
 import { Script } from "node:vm";
 
-/** What `bundle.ts` makes of a script: a function that gets what the script needs and returns what it exports. */
+/** A script as `bundle.ts` makes it: a function that gets what the script needs and returns what it exports. */
 type Main = (
   load: typeof loadPart,
   module: { exports: object },

@@ -2,8 +2,7 @@
 import { createHash } from "node:crypto";
 import { denoEnv, runChild } from "../build/child.ts";
 import type { Target } from "../build/runtime_stub.ts";
-import type { Job } from "./packages.ts";
-import { DOCUMENTS, installableUnits, SOURCES, write, zip } from "./tree.ts";
+import { DOCUMENTS, installableUnits, type Job, SOURCES, write, zip } from "./tree.ts";
 
 /** Debian's names of the architectures. */
 const ARCHITECTURE: Record<Target, string> = { x86_64: "amd64", aarch64: "arm64" };

@@ -1,11 +1,11 @@
 /** Builds the packages for Debian and for distributions with RPM: each for x86_64 and aarch64, on either. */
 import { messageOf } from "../../src/sys/errno.ts";
 import { build, parseBuildOptions } from "../build/build.ts";
-import { denoEnv, PROJECT, runChild } from "../build/child.ts";
-import type { Target } from "../build/runtime_stub.ts";
+import { PROJECT } from "../build/child.ts";
+import { readTime } from "../build/commit.ts";
 import { buildDeb } from "./deb.ts";
 import { buildRpm } from "./rpm.ts";
-import { writeTree } from "./tree.ts";
+import { type Job, writeTree } from "./tree.ts";
 
 const USAGE = `Usage: deno task packages
 
@@ -16,30 +16,14 @@ All times in the packages are that of the commit, or SOURCE_DATE_EPOCH (seconds 
 the same packages.
 `;
 
-/** Where the packages are written. */
+/** The directory for the packages. */
 const OUTPUT = `${PROJECT}dist/packages`;
 
-interface PackageOptions {
-  target: Target;
+interface PackageOptions extends Omit<Job, "tree" | "directory"> {
   /** The executable, with its bill of materials and its licences beside it. */
   executable: string;
   /** An executable that this machine can run. */
   runnable: string;
-  /** The directory for the packages. */
-  output: string;
-  version: string;
-  /** The time of all in the packages, in seconds since 1970. */
-  time: number;
-  /** "best" takes most of the time of a build, "fast" makes packages half as large again. */
-  compression: "best" | "fast";
-}
-
-/** A tree of files that becomes a package. */
-export interface Job extends Omit<PackageOptions, "executable" | "runnable"> {
-  /** Its directory. */
-  tree: string;
-  /** For temporary files, beside the tree. */
-  directory: string;
 }
 
 /**
@@ -56,7 +40,7 @@ export async function buildPackages(
   const umask = Deno.umask(0o022);
   try {
     const job = { ...options, directory, tree: `${directory}/tree` };
-    await writeTree(job.tree, executable, runnable);
+    await writeTree(job, executable, runnable);
     return { deb: await buildDeb(job), rpm: await buildRpm(job) };
   } finally {
     Deno.umask(umask);
@@ -64,24 +48,12 @@ export async function buildPackages(
   }
 }
 
-/** The time in the packages, in seconds since 1970. @throws {Error} if there is neither a variable nor a commit */
-async function packageTime(): Promise<number> {
-  const variable = Deno.env.get("SOURCE_DATE_EPOCH");
-  if (variable !== undefined) {
-    if (/^\d+$/.test(variable)) return Number(variable);
-    throw new Error(`Cannot use SOURCE_DATE_EPOCH "${variable}", want seconds since 1970`);
-  }
-  try {
-    const args = ["log", "-1", "--format=%ct"];
-    return Number(await runChild("git", args, { cwd: PROJECT, env: denoEnv() }));
-  } catch (cause) {
-    throw new Error(`Cannot date the packages: ${messageOf(cause)}; set SOURCE_DATE_EPOCH`, { cause });
-  }
-}
-
 async function main(): Promise<void> {
   const { version } = JSON.parse(await Deno.readTextFile(`${PROJECT}deno.json`));
-  const time = await packageTime();
+  const time = await readTime();
+  if (time === undefined) {
+    throw new Error("Cannot date the packages: git knows no commit; set SOURCE_DATE_EPOCH");
+  }
   const builds = (["x86_64", "aarch64"] as const).map((target) => parseBuildOptions(["--target", target]));
   for (const options of builds) await build(options);
   const runnable = builds.find(({ target }) => target === Deno.build.arch)!.output;

@@ -1,7 +1,6 @@
 /** The package for distributions with RPM. */
 import { denoEnv, runChild } from "../build/child.ts";
-import type { Job } from "./packages.ts";
-import { DOCUMENTS, installableUnits, SOURCES } from "./tree.ts";
+import { DOCUMENTS, installableUnits, type Job, SOURCES } from "./tree.ts";
 
 /** The number of a package among those of the same version. */
 const RELEASE = 1;

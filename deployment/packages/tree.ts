@@ -2,7 +2,8 @@
 import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PROJECT, runChild } from "../build/child.ts";
-import { writeManPages } from "../build/man.ts";
+import { writeManPages } from "../man/man.ts";
+import type { Target } from "../build/runtime_stub.ts";
 
 /** The sources of what only packages have. */
 export const SOURCES = `${PROJECT}deployment/packages`;
@@ -12,20 +13,36 @@ export const DOCUMENTS = "usr/share/doc/rdma-cni";
 
 const UNITS = `${PROJECT}deployment/systemd`;
 
-/** Where Debian's shells look for completions. */
+/** The places in which Debian's shells look for completions. */
 const COMPLETIONS = {
   bash: "usr/share/bash-completion/completions/rdma-cni",
   fish: "usr/share/fish/vendor_completions.d/rdma-cni.fish",
   zsh: "usr/share/zsh/vendor-completions/_rdma-cni",
 };
 
+/** A package to be made of a tree of files. */
+export interface Job {
+  target: Target;
+  /** The directory with the files. */
+  tree: string;
+  /** A directory for temporary files, beside the tree. */
+  directory: string;
+  /** The directory for the package. */
+  output: string;
+  version: string;
+  /** The time of all in the package, in seconds since 1970. */
+  time: number;
+  /** "best" takes most of the time of a build, "fast" makes packages half as large again. */
+  compression: "best" | "fast";
+}
+
 /**
- * Writes the files of a package below a directory.
+ * Writes the tree of files of a package.
  *
  * @param executable has its bill of materials and its licences beside it
  * @param runnable an executable that this machine can run, which prints the completions
  */
-export async function writeTree(tree: string, executable: string, runnable: string): Promise<void> {
+export async function writeTree({ tree, time }: Job, executable: string, runnable: string): Promise<void> {
   const read = (path: string) => Deno.readFileSync(path);
   write(tree, "usr/libexec/rdma-cni/rdma-cni", read(executable), 0o755);
   write(tree, "usr/libexec/rdma-cni/install-plugin", read(`${SOURCES}/install-plugin`), 0o755);
@@ -39,9 +56,7 @@ export async function writeTree(tree: string, executable: string, runnable: stri
     write(tree, path, await runChild(runnable, ["completion", shell], { cwd: "/", env: {} }));
   }
   const pages = `${tree}.pages`;
-  Deno.mkdirSync(pages);
-  await writeManPages(pages);
-  for (const name of namesIn(pages)) {
+  for (const name of await writeManPages(pages, time)) {
     write(tree, `usr/share/man/man${name.split(".").at(-1)}/${name}.gz`, zip(read(`${pages}/${name}`)));
   }
   for (const list of ["cdx.json", "licenses.txt"]) {

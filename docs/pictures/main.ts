@@ -1,15 +1,13 @@
 // Draws the documents' pictures. With --record, first makes the recordings that they are drawn of: the demo, and a node.
 import { parseArgs } from "node:util";
 import { type Cast, formatCast } from "./cast.ts";
-import { ANSWERS, drawPictures, PICTURES, readDashboard } from "./draw.ts";
+import { drawPictures, PICTURES } from "./draw.ts";
 import { recordDemo, recordNode } from "./record.ts";
 
 const { values: { record } } = parseArgs({ args: Deno.args, options: { record: { type: "boolean" } } });
 if (record) {
   await save("demo", await recordDemo());
-  const { screens, answers } = await recordNode(readDashboard());
-  for (const [name, cast] of screens) await save(name, cast);
-  await Deno.writeTextFile(ANSWERS, `${JSON.stringify(answers)}\n`);
+  for (const [name, cast] of await recordNode()) await save(name, cast);
 }
 for (const [name, svg] of drawPictures()) await Deno.writeTextFile(PICTURES + name, svg);
 

@@ -3,14 +3,11 @@ import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { bootNode } from "../../tests/rig/vm/node/boot.ts";
 import { prepareNode } from "../../tests/rig/vm/node/prepare.ts";
 import type { Cast } from "./cast.ts";
-import type { Answers, Dashboard } from "./dashboard.ts";
-import { startPrometheus } from "./prometheus.ts";
 
 const DEMO = "npx --yes deno@2.7.11 run -A tests/vm/demo.ts";
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 const NODE = fileURLToPath(new URL("node.sh", import.meta.url));
 const NODE_LIMIT_MS = 10 * 60_000;
-const SCRAPE_S = 5;
 
 /** The screens of node.sh. */
 const SCREENS: Record<string, string> = {
@@ -59,40 +56,22 @@ export async function recordDemo(): Promise<Cast> {
 /**
  * Runs node.sh on the simulated node.
  *
- * @returns screens by name, and what Prometheus answers to the dashboard's expressions
- * @throws {Error} if the node fails, or if Prometheus cannot be had
+ * @returns screens by name
+ * @throws {Error} if the node fails
  */
-export async function recordNode(
-  dashboard: Dashboard,
-): Promise<{ screens: Map<string, Cast>; answers: Answers }> {
+export async function recordNode(): Promise<Map<string, Cast>> {
   const progress = (line: string) => console.error(line);
-  const node = await prepareNode(progress, "7.3"); // the first that can move Soft-RoCE devices
+  const node = await prepareNode(progress, "7.3"); // as the demo
   const options = parseBuildOptions(["--target", node.architecture.target]);
   await build(options);
-  let metrics = "";
-  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
-    const headers = { "content-type": "application/openmetrics-text; version=1.0.0" };
-    return metrics === "" ? new Response(null, { status: 503 }) : new Response(metrics, { headers });
-  });
-  await using prometheus = await startPrometheus(`127.0.0.1:${server.addr.port}`, SCRAPE_S);
-
   const screens = new Map<string, Cast>();
-  let start = 0;
-  let reading: string[] | undefined;
   let screen: Cast | undefined;
   const onLine = (line: string) => {
     const [, name, columns] = /^@@ (\S+) ?(\d*)$/.exec(line) ?? [];
-    if (name === "metrics") {
-      reading = [];
-    } else if (name !== undefined) {
+    if (name !== undefined) {
       progress(`node: ${name}`);
       screen = { width: Number(columns), height: 50, title: SCREENS[name]!, events: [] };
       screens.set(name, screen);
-    } else if (reading) {
-      reading.push(`${line}\n`);
-      if (line !== "# EOF") return;
-      if (metrics === "") start = Math.ceil(Date.now() / 1000);
-      metrics = reading.join("");
     } else {
       screen!.events.push([0, `${line}\n`]);
     }
@@ -107,21 +86,5 @@ export async function recordNode(
       `Cannot record the node: node.sh ended with status ${status}, see ${node.directory}/console.log`,
     );
   }
-
-  const step = SCRAPE_S;
-  const first = start + 2 * step; // a rate needs two readings
-  const range = { start: first, end: first + Math.floor((Date.now() / 1000 - first) / step) * step, step };
-  const answers: Answers["answers"] = {};
-  for (const { expr } of dashboard.panels.flatMap(({ targets }) => targets)) {
-    answers[expr] = await prometheus.query(withVariables(expr), range);
-  }
-  return { screens, answers: { ...range, answers } };
-}
-
-/** What Grafana makes of an expression, with all namespaces and pods chosen. */
-function withVariables(expression: string): string {
-  return expression.replaceAll("$__rate_interval", `${4 * SCRAPE_S}s`).replaceAll(
-    /\$(namespace|pod)\b/g,
-    ".*",
-  );
+  return screens;
 }

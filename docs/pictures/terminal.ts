@@ -1,6 +1,7 @@
-import type { Colour } from "./svg.ts";
+/** A colour that programs set. */
+export type Colour = "red" | "green" | "yellow" | "blue" | "magenta" | "cyan" | "dim";
 
-/** How characters look. */
+/** The look of characters. */
 export interface Style {
   colour?: Colour;
   bold?: boolean;
@@ -12,6 +13,7 @@ export interface Span extends Style {
   text: string;
 }
 
+/** Colours by the numbers of ECMA-48 SGR. */
 const COLOURS: Record<number, Colour> = {
   31: "red",
   32: "green",

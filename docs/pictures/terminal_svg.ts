@@ -1,6 +1,5 @@
 import { type Cast, cutIdle } from "./cast.ts";
-import { COLOUR_RULES, escapeXml, framed } from "./svg.ts";
-import { type Span, Terminal } from "./terminal.ts";
+import { type Colour, type Span, Terminal } from "./terminal.ts";
 
 /** Size of a character in the picture. */
 const [CELL, LINE] = [8, 19];
@@ -9,6 +8,25 @@ const MARGIN = 12;
 const SLOWNESS = 2;
 /** Seconds: longer pauses are cut, and the last lines stay for so long before the recording starts again. */
 const [LONGEST_PAUSE, LAST] = [2, 8];
+
+/** Colours, each on a light and on a dark page. */
+const COLOURS: Record<Colour | "page" | "frame" | "text", [light: string, dark: string]> = {
+  page: ["#ffffff", "#0d1117"],
+  frame: ["#d0d7de", "#30363d"],
+  text: ["#1f2328", "#e6edf3"],
+  dim: ["#59636e", "#9198a1"],
+  red: ["#cf222e", "#ff7b72"],
+  green: ["#116329", "#3fb950"],
+  yellow: ["#7d4e00", "#d29922"],
+  blue: ["#0550ae", "#79c0ff"],
+  magenta: ["#8250df", "#d2a8ff"],
+  cyan: ["#1b7c83", "#56d4dd"],
+};
+
+/** Makes a class of the name of each colour. Shapes take it as `currentColor`, which every SVG viewer knows. */
+function colourRules(page: 0 | 1): string {
+  return Object.entries(COLOURS).map(([name, values]) => `.${name}{color:${values[page]}}`).join(" ");
+}
 
 /**
  * Draws a recorded terminal. If more was printed than the terminal has lines, the picture plays and scrolls; otherwise it
@@ -23,20 +41,23 @@ export function terminalSvg(cast: Cast): string {
   const { lines } = terminal;
   const rows = Math.min(cast.height, lines.length);
   const [width, height] = [cast.width * CELL + 2 * MARGIN, rows * LINE];
+  const outer = height + 2 * MARGIN;
   const plays = lines.length > rows;
   // The inner picture cuts off what has scrolled away.
   const inner = `x="1" y="${MARGIN}" width="${width - 2}" height="${height}" viewBox="${1 - MARGIN} 0 ${
     width - 2
   } ${height}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height + 2 * MARGIN}" role="img">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${outer}" role="img">
 <title>${escapeXml(cast.title)}</title>
 <style>
 text { font: 13.3px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: currentColor }
 rect { fill: currentColor }
 .bold { font-weight: bold }
-${COLOUR_RULES}
+${colourRules(0)}
+@media (prefers-color-scheme: dark) { ${colourRules(1)} }
 ${plays ? motion(states, rows, lines.length) : ""}</style>
-${framed(0, 0, width, height + 2 * MARGIN, 8)}
+<rect class="frame" x="0" y="0" width="${width}" height="${outer}" rx="8"/>
+<rect class="page" x="1" y="1" width="${width - 2}" height="${outer - 2}" rx="7"/>
 <svg class="text" ${inner}>
 <g id="lines">
 ${lines.flatMap(drawLine).join("\n")}
@@ -83,4 +104,9 @@ function drawLine(spans: Span[], row: number): string[] {
       return `<text ${place}${classes && ` class="${classes}"`}>${escapeXml(words)}</text>`;
     })
   );
+}
+
+/** Writes text as it stands in XML, attribute values included. */
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

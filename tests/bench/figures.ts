@@ -17,7 +17,7 @@ export interface Size {
   stub: number;
 }
 
-/** What was measured, part by part. */
+/** All measurements, part by part. */
 export interface Measured {
   size: Size;
   here?: Starts[];
@@ -28,7 +28,7 @@ export interface Measured {
 
 const WAYS = ["deviceID", "deviceID, rebound VF", "parent", "MAC"];
 
-/** What the plugin is to reach, all of it relative to something measured in the same run. */
+/** The figures that the plugin is to reach, each relative to something measured in the same run. */
 export function figures({ size, here, node, manyPods }: Measured): Figure[] {
   return [
     {
@@ -114,7 +114,7 @@ function atOnceFigures([empty, ...calls]: AtOnce[]): Figure[] {
   ]);
 }
 
-/** How many times as long as an empty program a call takes, without `lessMs` of it. */
+/** Returns how many times as long as an empty program a call takes, without `lessMs` of it. */
 function inEmptyPrograms({ ms }: GrowthStep, name: string, lessMs = 0): number {
   return (median(ms[name]) - lessMs) / median(ms["empty program"]);
 }

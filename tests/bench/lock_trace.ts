@@ -1,4 +1,4 @@
-/** What the plugin's calls do with its lock, and the kernel with their devices, as the kernel's tracing shows it. */
+/** A trace by the kernel of what the plugin's calls do with its lock, and the kernel with their devices. */
 const TRACING = "/sys/kernel/debug/tracing";
 const LOCK = "filelock/flock_lock_inode";
 
@@ -25,7 +25,7 @@ export class LockTrace implements Disposable {
   }
 
   /**
-   * What the calls did that have moved a device, in the order in which they got the lock.
+   * Returns what the calls did that have moved a device, in the order in which they got the lock.
    *
    * @param slowness by which all times are divided
    */

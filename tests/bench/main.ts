@@ -1,4 +1,4 @@
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
@@ -6,16 +6,14 @@ import { compile } from "../../deployment/build/compile.ts";
 import { appendedSize } from "../../deployment/build/runtime_stub.ts";
 import { measureCpuLimit } from "./cpu_limit.ts";
 import { figures, type Measured } from "./figures.ts";
-import { growthSvg } from "./growth_svg.ts";
 import { measureHere } from "./here.ts";
 import { measureManyPods } from "./many_pods.ts";
-import { manyPodsSvg } from "./many_pods_svg.ts";
 import { measureGrowth } from "./node.ts";
 import { formatTables } from "./table.ts";
 
 const PARTS = ["here", "growth", "many-pods", "cpu-limit"] as const;
 
-const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--cpus N] [--peer FILE] [--svg DIR] [--json]
+const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--cpus N] [--peer FILE] [--json]
 
 Measures what a call of the plugin costs on top of its runtime's own floor, an empty program as "deno compile" makes it,
 with V8 as the runtime sets it. On the simulated node an instruction takes a nanosecond, and a real processor executes
@@ -32,7 +30,6 @@ Options:
   --runs N     timed runs of each candidate on the node, at least 5 (default: 10); six times as many here
   --cpus N     processors of the node for many-pods (default: 1)
   --peer FILE  another CNI plugin of the same configuration, to compare ADD and DEL with
-  --svg DIR    where growth.svg and many_pods.svg are drawn (default: dist)
   --json       print all samples as JSON
   --help       this text
 `;
@@ -46,7 +43,6 @@ function readOptions(args: string[]) {
       runs: { type: "string" },
       cpus: { type: "string" },
       peer: { type: "string" },
-      svg: { type: "string" },
       only: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean" },
@@ -75,7 +71,6 @@ function readOptions(args: string[]) {
     runs,
     processors,
     peer,
-    svg: values.svg,
     parts: new Set(parts),
     json: values.json ?? false,
     help: values.help ?? false,
@@ -98,7 +93,7 @@ async function bench(options: Options): Promise<void> {
 async function compare(
   plugin: string,
   empty: string,
-  { runs, processors, peer, svg = dirname(plugin), parts, json }: Options,
+  { runs, processors, peer, parts, json }: Options,
 ): Promise<void> {
   const bytes = await Deno.readFile(plugin);
   const measured: Measured = {
@@ -108,22 +103,13 @@ async function compare(
   if (parts.has("here")) measured.here = await measureHere(plugin, empty, 6 * runs);
   if (parts.has("growth")) {
     measured.node = await measureGrowth({ plugin, empty, runs, ...(peer === undefined ? {} : { peer }) });
-    await draw(`${svg}/growth.svg`, growthSvg(measured.node.growth));
   }
-  if (parts.has("many-pods")) {
-    measured.manyPods = await measureManyPods(plugin, processors);
-    await draw(`${svg}/many_pods.svg`, manyPodsSvg(measured.manyPods.rows));
-  }
+  if (parts.has("many-pods")) measured.manyPods = await measureManyPods(plugin, processors);
   if (parts.has("cpu-limit")) measured.cpuLimit = await measureCpuLimit(plugin);
   const found = figures(measured);
   console.log(
     json ? JSON.stringify({ ...measured, figures: found }, null, 2) : formatTables(measured, found),
   );
-}
-
-async function draw(file: string, svg: string): Promise<void> {
-  await Deno.writeTextFile(file, svg);
-  console.error(`drawn "${file}"`);
 }
 
 /** The command line; returns the exit code. */

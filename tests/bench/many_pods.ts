@@ -5,26 +5,26 @@ import { timeVersion } from "./here.ts";
 export interface ManyCalls {
   command: "ADD" | "DEL";
   pods: number;
-  /** What the test module adds to each of the kernel's moves. */
+  /** The time that the test module adds to each of the kernel's moves. */
   delayMs: number;
   /** From the first start to the last end. */
   totalMs: number;
   /** Of the call that took longest. */
   worstMs: number;
   failed: number;
-  /** What the kernel took to move a device, of each call, in the order in which they got the lock. */
+  /** The time that the kernel took to move a device, of each call, in the order in which they got the lock. */
   moveMs: number[];
-  /** How long each of them held the lock. */
+  /** The time for which each of them held the lock. */
   lockedMs: number[];
   /** From when the first of them got the lock to when the last one gave it back. */
   inTurnMs: number;
-  /** How many calls that queued later got the lock earlier, of the call with the most. */
+  /** The number of calls that queued later and got the lock earlier, of the call with the most. */
   overtaken: number;
 }
 
-/** What the program on the simulated node measured, in milliseconds as the host has them. */
+/** Measurements of the program on the simulated node, in milliseconds as the host has them. */
 export interface ManyPods {
-  /** How many times as long as the host the node takes for the same work. Its moves take that much longer too. */
+  /** The number of times as long as the host that the node takes for the same work. Its moves take that much longer too. */
   slowness: number;
   rows: ManyCalls[];
   /** Calls of a single pod while nothing else happens, without a delay. */

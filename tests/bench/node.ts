@@ -1,6 +1,6 @@
 import { measureOnNode } from "./boot.ts";
 
-/** What the program on the simulated node measured, by name. */
+/** Measurements of the program on the simulated node, by name. */
 export interface NodeMeasurements {
   growth: GrowthStep[];
   /** Milliseconds that the order to move the device itself takes in the kernel, of ADD and DEL. */
@@ -12,7 +12,7 @@ export interface NodeMeasurements {
   atOnce: AtOnce[];
 }
 
-/** What programs took while the node had so many RDMA devices and network links. */
+/** Times of programs while the node had so many RDMA devices and network links. */
 export interface GrowthStep {
   rdmaDevices: number;
   links: number;
@@ -28,7 +28,7 @@ export interface AtOnce {
   totalMs: number[];
   /** Of the one that took longest. */
   worstMs: number[];
-  /** How many failed, in all runs together: a machine can be too slow for the lock's time limit. */
+  /** The number that failed, in all runs together: a machine can be too slow for the lock's time limit. */
   failed: number;
 }
 

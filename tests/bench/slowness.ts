@@ -3,7 +3,7 @@ import { plugin } from "../rig/vm/guest/harness.ts";
 const RUNS = 11;
 
 /**
- * How many times as long as the host this node takes for the same work, while it has not to wait for the host. What
+ * Returns how many times as long as the host this node takes for the same work, while it has not to wait for the host. What
  * takes so many times as long as usual here makes for slow motion.
  *
  * @param hostMs what the plugin's VERSION takes on the host

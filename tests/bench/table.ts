@@ -1,93 +1,60 @@
-import type { LimitedCalls } from "./cpu_limit.ts";
 import { type Figure, type Measured, nameOf } from "./figures.ts";
-import type { Starts } from "./here.ts";
-import type { ManyCalls } from "./many_pods.ts";
-import type { AtOnce, GrowthStep } from "./node.ts";
 import { median, quantile, sum } from "./statistics.ts";
 
-/** Everything as text for people. */
+/** Formats everything as tables for people. */
 export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found: Figure[]): string {
-  const tables = [
-    ...(here ? [startTable(here)] : []),
-    ...(node ? [growthTable(node.growth), atOnceTable(node.atOnce)] : []),
-    ...(manyPods ? [manyPodsTable(manyPods.rows)] : []),
-    ...(cpuLimit ? [cpuLimitTable(cpuLimit)] : []),
-    figureTable(found),
-  ];
-  return tables.join("\n\n");
-}
-
-function startTable(starts: Starts[]): string {
-  return table([
-    ["this machine", "median ms", "p10 ms", "min ms", "peak MB"],
-    ...starts.map(({ name, ms, peakKb }) => [
-      name,
-      ...[median(ms), quantile(ms, 0.1), Math.min(...ms)].map(tenths),
-      tenths(median(peakKb) / 1024),
-    ]),
-  ]);
-}
-
-function growthTable(steps: GrowthStep[]): string {
-  return table([
-    ["simulated node, median ms", ...steps.map(({ rdmaDevices }) => `${rdmaDevices} devices`)],
-    ...Object.keys(steps[0]?.ms ?? {}).map((
-      name,
-    ) => [name, ...steps.map(({ ms }) => whole(median(ms[name])))]),
-    ["network links", ...steps.map(({ links }) => `${links}`)],
-  ]);
-}
-
-function atOnceTable(results: AtOnce[]): string {
-  return table([
-    [`simulated node, ${results[0]?.calls} at once`, "all, ms", "worst, ms", "failed"],
-    ...results.map(({ name, totalMs, worstMs, failed }) => [
-      name,
-      ...[totalMs, worstMs].map((ms) => whole(median(ms))),
-      `${failed}`,
-    ]),
-  ]);
-}
-
-function manyPodsTable(rows: ManyCalls[]): string {
-  return table([
-    ["simulated node, many pods", "all, s", "moves, s", "worst, s", "locked, ms", "overtaken", "failed"],
-    ...rows.map((row) => [
-      nameOf(row),
-      ...[row.totalMs, sum(row.moveMs), row.worstMs].map((ms) => tenths(ms / 1000)),
-      whole(median(row.lockedMs)),
-      ...[row.overtaken, row.failed].map(whole),
-    ]),
-  ]);
-}
-
-function cpuLimitTable(rows: LimitedCalls[]): string {
-  return table([
-    ["simulated node, CPU limit", "all, s", "worst, s", "failed"],
-    ...rows.map(({ version, millicpu, order, calls, totalMs, worstMs, failed }) => [
-      `${calls} ADDs ${order}, ${millicpu === null ? "no limit" : `${millicpu}m`}, cgroup v${version}`,
-      ...[totalMs, worstMs].map((ms) => tenths(ms / 1000)),
-      whole(failed),
-    ]),
-  ]);
-}
-
-function figureTable(found: Figure[]): string {
-  return table([
-    ["figure", "found", "at most", ""],
-    ...found.map(({ what, found, limit }) => [
-      what,
-      found.toFixed(2),
-      ...(limit === undefined ? ["-", ""] : [limit.toFixed(2), found <= limit ? "reached" : "missed"]),
-    ]),
-  ]);
+  const starts = here?.map(({ name, ms, peakKb }) => ({
+    "this machine": name,
+    "median ms": tenths(median(ms)),
+    "p10 ms": tenths(quantile(ms, 0.1)),
+    "min ms": tenths(Math.min(...ms)),
+    "peak MB": tenths(median(peakKb) / 1024),
+  }));
+  const growth = node && Object.keys(node.growth[0]?.ms ?? {}).map((name) => ({
+    "simulated node, median ms": name,
+    ...Object.fromEntries(
+      node.growth.map(({ rdmaDevices, ms }) => [`${rdmaDevices} devices`, whole(median(ms[name]))]),
+    ),
+  }));
+  const atOnce = node?.atOnce.map(({ name, calls, totalMs, worstMs, failed }) => ({
+    "simulated node, calls at once": `${calls} ${name}`,
+    "all, ms": whole(median(totalMs)),
+    "worst, ms": whole(median(worstMs)),
+    failed: whole(failed),
+  }));
+  const pods = manyPods?.rows.map((row) => ({
+    "simulated node, many pods": nameOf(row),
+    "all, s": tenths(row.totalMs / 1000),
+    "moves, s": tenths(sum(row.moveMs) / 1000),
+    "worst, s": tenths(row.worstMs / 1000),
+    "locked, ms": whole(median(row.lockedMs)),
+    overtaken: whole(row.overtaken),
+    failed: whole(row.failed),
+  }));
+  const limited = cpuLimit?.map(({ version, millicpu, order, calls, totalMs, worstMs, failed }) => ({
+    "simulated node, CPU limit": `${calls} ADDs ${order}, ${
+      millicpu === null ? "no limit" : `${millicpu}m`
+    }, cgroup v${version}`,
+    "all, s": tenths(totalMs / 1000),
+    "worst, s": tenths(worstMs / 1000),
+    failed: whole(failed),
+  }));
+  const figures = found.map(({ what, found, limit }) => ({
+    figure: what,
+    found: found.toFixed(2),
+    "at most": limit?.toFixed(2) ?? "-",
+    "": limit === undefined ? "" : found <= limit ? "reached" : "missed",
+  }));
+  return [starts, growth, atOnce, pods, limited, figures].flatMap((rows) => rows ? formatTable(rows) : [])
+    .join("\n\n");
 }
 
 const whole = (value: number) => value.toFixed(0);
 const tenths = (value: number) => value.toFixed(1);
 
-function table(rows: string[][]): string {
-  return rows.map(([name = "", ...cells]) =>
+/** Formats rows as a table, whose heads are their keys. */
+function formatTable(rows: readonly Record<string, string>[]): string {
+  return [Object.keys(rows[0] ?? {}), ...rows.map((row) => Object.values(row))].map(([name = "", ...cells]) =>
     (name.padEnd(50) + cells.map((cell) => cell.padStart(13)).join("")).trimEnd()
   ).join("\n");
 }

@@ -1,16 +1,13 @@
 // What the simulated node's set-up makes of what apt says; with an apt and a mirror of its own.
-import assert from "node:assert/strict";
 import { run, runApt } from "../rig/vm/node/packages.ts";
 import { KernelUnavailable, unpackKernel } from "../rig/vm/node/kernel.ts";
 import { Mirror, OwnApt } from "../support/own_apt.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 
-/** Why Linux 7.3, which is in trixie-backports, cannot be had. */
+/** Returns the error of getting Linux 7.3, which is in trixie-backports. */
 async function refusal(apt: OwnApt): Promise<Error> {
   const kernel = `${apt.directory}/kernel`;
-  return await apt.within(() => unpackKernel(kernel, "7.3", () => {})).then(
-    () => assert.fail("there is no such kernel"),
-    (error) => error,
-  );
+  return await assertRejects(() => apt.within(() => unpackKernel(kernel, "7.3", () => {})));
 }
 
 const KERNEL = "Linux 7\\.3 is not to be had: ";
@@ -20,8 +17,8 @@ Deno.test("a kernel is not to be had when the mirror does not have its suite", a
   await using mirror = new Mirror(["trixie"]);
   using apt = new OwnApt(mirror.url);
   const error = await refusal(apt);
-  assert.ok(error instanceof KernelUnavailable, error.message);
-  assert.match(
+  assert(error instanceof KernelUnavailable, error.message);
+  assertMatch(
     error.message,
     new RegExp(`^${KERNEL}${LIST}The repository '.*' does not have a Release file\\.$`),
   );
@@ -31,8 +28,8 @@ Deno.test("a kernel is not to be had when its suite does not have it", async () 
   await using mirror = new Mirror(["trixie", "trixie-backports"]);
   using apt = new OwnApt(mirror.url, 'Acquire::AllowInsecureRepositories "true";');
   const error = await refusal(apt);
-  assert.ok(error instanceof KernelUnavailable, error.message);
-  assert.match(
+  assert(error instanceof KernelUnavailable, error.message);
+  assertMatch(
     error.message,
     new RegExp(`^${KERNEL}trixie-backports has no package linux-image-7\\.3\\.\\*-amd64$`),
   );
@@ -43,8 +40,8 @@ for (const status of [403, 407, 503]) {
     await using mirror = new Mirror(["trixie"], status);
     using apt = new OwnApt(mirror.url);
     const error = await refusal(apt);
-    assert.equal(error.constructor, Error, error.message);
-    assert.match(error.message, new RegExp(`^${LIST}Failed to fetch .* ${status} `));
+    assertEquals(error.constructor, Error, error.message);
+    assertMatch(error.message, new RegExp(`^${LIST}Failed to fetch .* ${status} `));
   });
 }
 
@@ -54,8 +51,8 @@ Deno.test("neither does a mirror that cannot be reached", async () => {
   await apt.within(() => runApt(["update"], () => {}));
   await mirror[Symbol.asyncDispose]();
   const error = await refusal(apt);
-  assert.equal(error.constructor, Error, error.message);
-  assert.match(error.message, new RegExp(`^${LIST}Failed to fetch .*connect`));
+  assertEquals(error.constructor, Error, error.message);
+  assertMatch(error.message, new RegExp(`^${LIST}Failed to fetch .*connect`));
 });
 
 /** Takes a lock as apt and dpkg do, until its standard input ends; struct flock is that of 64-bit Linux. */
@@ -109,12 +106,12 @@ for (const lock of ["lists/lock", "cache/archives/lock", "root/var/lib/dpkg/lock
       });
     } finally {
       await release();
-      assert.equal((await holder.status).success, true);
+      assertEquals((await holder.status).success, true);
     }
-    assert.equal(Deno.statSync(`${apt.directory}/root/installed`).isFile, true);
+    assertEquals(Deno.statSync(`${apt.directory}/root/installed`).isFile, true);
     const [line, ...more] = lines;
-    assert.deepEqual(more, []);
-    assert.match(line!, /^apt: waiting: Could not get lock .* \(perl\)$/);
-    assert.ok(line!.includes(path), line);
+    assertEquals(more, []);
+    assertMatch(line!, /^apt: waiting: Could not get lock .* \(perl\)$/);
+    assert(line!.includes(path), line);
   });
 }

@@ -1,6 +1,6 @@
-// Which commit a build says that it is of.
-import { parseCommit, readCommit } from "../../deployment/build/commit.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+// The commit and the time that a build says that it is of.
+import { parseCommit, readCommit, readTime } from "../../deployment/build/commit.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
 
 const UNKNOWN = { hash: "unknown", date: "unknown" };
 const DATE = "2026-11-26T16:00:00Z";
@@ -56,5 +56,21 @@ Deno.test("a commit that is given to the build must be a hash and a date", () =>
   assertEquals(parseCommit("unknown unknown"), UNKNOWN);
   for (const text of ["5d1f0c3", `5d1f0c3 ${DATE} more`, ` ${DATE}`, `"; exit ${DATE}`]) {
     assertThrows(() => parseCommit(text), Error, "wanted its hash and date");
+  }
+});
+
+Deno.test("the time of a build is that of SOURCE_DATE_EPOCH, which has to be a number, or of the commit", async () => {
+  const before = Deno.env.get("SOURCE_DATE_EPOCH");
+  try {
+    Deno.env.set("SOURCE_DATE_EPOCH", "86400");
+    assertEquals(await readTime(), 86400);
+    Deno.env.set("SOURCE_DATE_EPOCH", "yesterday");
+    await assertRejects(() => readTime(), Error, 'SOURCE_DATE_EPOCH is "yesterday"');
+    Deno.env.delete("SOURCE_DATE_EPOCH");
+    const time = Date.parse((await readCommit()).date) / 1000;
+    assertEquals(await readTime(), Number.isNaN(time) ? undefined : time);
+  } finally {
+    if (before === undefined) Deno.env.delete("SOURCE_DATE_EPOCH");
+    else Deno.env.set("SOURCE_DATE_EPOCH", before);
   }
 });

@@ -1,4 +1,4 @@
-// What the directories of src/ may know of each other, and of Deno; and the tiers of tests of each other.
+// The directories of src/ and deployment/ know only those below them, and each tier of tests only itself.
 import { assert, assertEquals } from "../support/assert.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
@@ -18,6 +18,13 @@ const ALLOWED: Record<string, RegExp> = {
   "main.ts": /./,
 };
 
+/** The same for deployment/, by paths from the project's directory on. */
+const ROOMS: Record<string, RegExp> = {
+  build: /^src\//,
+  man: /^(deployment\/build|src)\//,
+  packages: /^(deployment\/(build|man)|src)\//,
+};
+
 interface Source {
   /** From the directory on. */
   path: string;
@@ -33,6 +40,7 @@ const read = (directory: string): Promise<Source[]> =>
   );
 
 const sources = await read("src");
+const deployment = (await read("deployment")).map(({ path, text }) => ({ path: `deployment/${path}`, text }));
 
 function importsOf({ path, text }: Source): string[] {
   const specifiers = text.matchAll(/(?:from|import\(|import)\s*"([^"]+)"/g);
@@ -54,8 +62,22 @@ for (const [layer, allowed] of Object.entries(ALLOWED)) {
   });
 }
 
+for (const [room, allowed] of Object.entries(ROOMS)) {
+  Deno.test(`deployment/${room} imports only what lies below it`, () => {
+    const inRoom = (path: string) => path.startsWith(`deployment/${room}/`);
+    const own = deployment.filter(({ path }) => inRoom(path));
+    assert(own.length > 0);
+    const wrong = own.flatMap((source) =>
+      importsOf(source).filter((target) => !inRoom(target) && !allowed.test(target))
+        .map((target) => `${source.path} -> ${target}`)
+    );
+    assertEquals(wrong, []);
+  });
+}
+
 Deno.test("every file belongs to a layer, and files import each other", () => {
   assertEquals(sources.filter(({ path }) => !(path.split("/")[0]! in ALLOWED)), []);
+  assertEquals(deployment.filter(({ path }) => !(path.split("/")[1]! in ROOMS)), []);
   assert(sources.flatMap(importsOf).length > sources.length);
 });
 
@@ -118,7 +140,7 @@ Deno.test("nothing uses the runtime's network, its workers or code made of text"
 });
 
 Deno.test("the import graph has no circle", () => {
-  const graph = new Map(sources.map((source) => [source.path, importsOf(source)]));
+  const graph = new Map([...sources, ...deployment].map((source) => [source.path, importsOf(source)]));
   const done = new Set<string>();
   const circles: string[] = [];
   const visit = (path: string, way: readonly string[]) => {

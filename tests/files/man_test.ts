@@ -1,37 +1,30 @@
 // The man pages: that roff accepts them, and that they say what the help, the settings file and the table of keys say.
-import { writeManPages } from "../../deployment/build/man.ts";
-import { commandPages } from "../../deployment/build/man/commands.ts";
-import { describeProgram, treeOf } from "../../deployment/build/man/help.ts";
-import { ENVIRONMENT, FILES } from "../../deployment/build/man/resources.ts";
-import { formatPage } from "../../deployment/build/man/roff.ts";
-import { parseSettings } from "../../deployment/build/man/settings.ts";
+import { writeManPages } from "../../deployment/man/man.ts";
+import { readHelp, treeOf } from "../../deployment/man/help.ts";
+import { ENVIRONMENT, FILES } from "../../deployment/man/resources.ts";
+import { parseSettings } from "../../deployment/man/settings.ts";
 import { createProgram } from "../../src/cli/command.ts";
 import { ExitCode } from "../../src/cli/errors.ts";
 import { VERSION } from "../../src/version.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
-import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
 /** Writes the pages into a new directory. @returns their texts by file name */
-async function writePages(sourceDateEpoch: string | undefined): Promise<Map<string, string>> {
+async function writePages(time: number | undefined): Promise<Map<string, string>> {
   const temporary = Deno.makeTempDirSync();
-  const set = (value: string | undefined) =>
-    value === undefined ? Deno.env.delete("SOURCE_DATE_EPOCH") : Deno.env.set("SOURCE_DATE_EPOCH", value);
-  const before = Deno.env.get("SOURCE_DATE_EPOCH");
   try {
-    set(sourceDateEpoch);
     const directory = `${temporary}/new/man`;
-    const files = await writeManPages(directory);
+    const files = await writeManPages(directory, time);
     assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [...files].sort());
     return new Map(files.map((file) => [file, Deno.readTextFileSync(`${directory}/${file}`)]));
   } finally {
-    set(before);
     Deno.removeSync(temporary, { recursive: true });
   }
 }
 
-const PAGES = await writePages("86400");
+const PAGES = await writePages(86400);
 
 /** Runs a program on a page. */
 async function run(page: string, program: string, ...args: string[]) {
@@ -175,31 +168,10 @@ for (const { command, words } of commandsBelow(program, "")) {
   });
 }
 
-const gc = describeProgram().subcommands.find(({ words }) => words === "gc")!;
-
-Deno.test("a command that is added gets a page, or without exit codes a place in that of the program", async () => {
-  const program = describeProgram();
-  const later = [
-    { ...gc, words: "later", description: "do what nobody has thought of", examples: [] },
-    { ...gc, words: "short", description: "print a word", exitCodes: [], examples: [] },
-  ];
-  const notes = [{ text: "Note this.", list: [] }];
-  const pages = await commandPages({ ...program, notes, subcommands: [...program.subcommands, ...later] });
-  const [first, last] = await Promise.all(
-    [pages[0]!, pages.at(-1)!].map((page) => show(formatPage(page, "", ""))),
-  );
-  assertMatch(
-    last!,
-    /NAME rdma-cni-later - do what nobody has thought of SYNOPSIS rdma-cni later \[--network NAME\]/,
-  );
-  assertMatch(
-    first!,
-    / Note this\. .* COMMANDS .* rdma-cni-later\(8\) Do what nobody has thought of\. .* short Print a word\. --network/,
-  );
-});
+const help = await readHelp();
 
 Deno.test("the help of the program, and so its page, explains every exit code", () => {
-  const codes = describeProgram().exitCodes.map(([code]) => Number(code));
+  const codes = help.exitCodes.map(([code]) => Number(code));
   assertEquals(codes, Object.values(ExitCode));
 });
 
@@ -211,7 +183,7 @@ Deno.test("the page of the program has the words of the image's entry point", ()
 });
 
 Deno.test("files and variables are those of commands that there are, and stand in their pages", () => {
-  const commands = describeProgram().subcommands.flatMap(treeOf).map(({ words }) => words);
+  const commands = help.subcommands.flatMap(treeOf).map(({ words }) => words);
   for (const [title, resources] of [["FILES", FILES], ["ENVIRONMENT", ENVIRONMENT]] as const) {
     for (const { name, commands: users } of resources) {
       assertEquals(users.filter((user) => !commands.includes(user)), []);
@@ -255,17 +227,8 @@ Deno.test("rdma-cni.conf(5) has each key of the JSON Schema with its default and
   visit(schema.$defs.rdma, "");
 });
 
-Deno.test("without SOURCE_DATE_EPOCH the date is that of the commit, or there is none", async () => {
-  const git = new Deno.Command("git", { args: ["log", "-1", "--format=%cI"], cwd: PROJECT });
-  const hasCommit = Deno.readDirSync(PROJECT).some(({ name }) => name === ".git");
-  const day = hasCommit
-    ? new Date(new TextDecoder().decode((await git.output()).stdout).trim()).toISOString().slice(0, 10)
-    : "";
+Deno.test("pages of a time that is not known have no date", async () => {
   for (const page of (await writePages(undefined)).values()) {
-    assertStringIncludes(page.split("\n")[0]!, ` "${day}" `);
+    assertStringIncludes(page.split("\n")[0]!, ' "" ');
   }
-});
-
-Deno.test("a SOURCE_DATE_EPOCH that is not a number is refused", async () => {
-  await assertRejects(() => writePages("yesterday"), Error, 'SOURCE_DATE_EPOCH is "yesterday"');
 });

@@ -2,10 +2,8 @@
 import { drawPictures, PICTURES } from "../../docs/pictures/draw.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
-import { PROJECT } from "../support/project.ts";
 
 const ADVICE = 'run "deno task pictures"';
-const CHARTS = ["tests/bench/growth.svg", "tests/bench/many_pods.svg"];
 const LARGEST_BYTES = 150_000;
 
 const drawn = drawPictures();
@@ -13,13 +11,8 @@ const committed = [...Deno.readDirSync(PICTURES)].map(({ name }) => name).filter
   name.endsWith(".svg")
 );
 
-/** Every SVG of the project by its path. */
-const svgs = new Map(
-  [...committed.map((name) => `docs/pictures/${name}`), ...CHARTS].map((path) => [
-    path,
-    Deno.readTextFileSync(PROJECT + path),
-  ]),
-);
+/** The committed pictures by their names. */
+const svgs = new Map(committed.map((name) => [name, Deno.readTextFileSync(PICTURES + name)]));
 
 const TOKEN = /<(\/?)([\w:]+)((?: [\w:-]+="[^"<&]*")*)(\/?)>|[^<>&]+|&#\d+;/y;
 
@@ -50,11 +43,11 @@ function assertWellFormed(text: string): void {
 
 Deno.test("every picture is what its recording becomes", () => {
   assertEquals(committed.sort(), [...drawn.keys()].sort(), ADVICE);
-  for (const [name, svg] of drawn) assert(svgs.get(`docs/pictures/${name}`) === svg, `${name}: ${ADVICE}`);
+  for (const [name, svg] of drawn) assert(svgs.get(name) === svg, `${name}: ${ADVICE}`);
 });
 
-for (const [path, svg] of svgs) {
-  Deno.test(`${path} is small, well-formed, without anything that runs or loads, and for light and dark pages`, () => {
+for (const [name, svg] of svgs) {
+  Deno.test(`${name} is small, well-formed, without anything that runs or loads, and for light and dark pages`, () => {
     assert(new TextEncoder().encode(svg).length <= LARGEST_BYTES);
     assertWellFormed(svg);
     assert(!/<(script|foreignObject|image|use|a)\b|\bon\w+=|href|url\(|@import/.test(svg));
@@ -62,8 +55,7 @@ for (const [path, svg] of svgs) {
     assert(/^<svg [^>]*viewBox="0 0 \d+ \d+"[^>]*>\n<title>.+<\/title>/.test(svg));
   });
 
-  Deno.test(`${path} is shown in a document`, () => {
-    const name = path.split("/").at(-1)!;
+  Deno.test(`${name} is shown in a document`, () => {
     assert(new RegExp(`!\\[[^\\]]+\\]\\([./\\w]*${name}\\)`).test(DOCUMENTS));
   });
 }

@@ -1,7 +1,7 @@
 // What people start when what it needs cannot be had: the run of the tests, and the demo. Both in a copy of the project
 // that has nothing to build and one test in each tier that needs no kernel.
-import assert from "node:assert/strict";
 import { DEAD_MIRROR, Mirror, OwnApt } from "../support/own_apt.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 import { run } from "../rig/vm/node/packages.ts";
 
@@ -47,27 +47,27 @@ Deno.test("a run in which kernels are not to be had fails, and says how many tie
   const nodes = [...out.matchAll(/^(\S+): did not run: Cannot find this machine's mirror/gm)].map((
     [, name],
   ) => name);
-  assert.ok(nodes.includes("vm"), out);
+  assert(nodes.includes("vm"), out);
   const [before, last] = out.trimEnd().split("\n").slice(-2);
-  assert.deepEqual([code, last], [1, `${TIERS.length} passed, ${nodes.length} failed`], out);
+  assertEquals([code, last], [1, `${TIERS.length} passed, ${nodes.length} failed`], out);
   const count = `${nodes.length} of ${TIERS.length + nodes.length} tiers`;
-  assert.equal(before, `${count} did not run, each a failure: ${nodes.join(", ")}`);
+  assertEquals(before, `${count} did not run, each a failure: ${nodes.join(", ")}`);
 });
 
 const NOT_FOUND = "Cannot find this machine's mirror of Debian.*: apt has no list with this label; .*\n$";
 
 Deno.test("the demo says that the mirror cannot be reached, and takes no other kernel", async () => {
   const { code, out, err } = await start("tests/vm/demo.ts", DEAD_MIRROR);
-  assert.deepEqual([code, out], [1, ""]);
-  assert.match(err, new RegExp(`^kernel: asking for the newest Linux 7\\.3 \\.\\.\\.\n${NOT_FOUND}`));
+  assertEquals([code, out], [1, ""]);
+  assertMatch(err, new RegExp(`^kernel: asking for the newest Linux 7\\.3 \\.\\.\\.\n${NOT_FOUND}`));
 });
 
 Deno.test("the demo takes another kernel when the mirror does not have the newest", async () => {
   await using mirror = new Mirror(["trixie"]);
   const { code, out, err } = await start("tests/vm/demo.ts", mirror.url);
   // Nor is that to be had from this mirror.
-  assert.deepEqual([code, out], [1, ""]);
+  assertEquals([code, out], [1, ""]);
   const taking =
     "Linux 7\\.3 is not to be had: .*; taking 6\\.12\nkernel: asking for the newest Linux 6\\.12 \\.\\.\\.\n";
-  assert.match(err, new RegExp(`\n${taking}${NOT_FOUND}`));
+  assertMatch(err, new RegExp(`\n${taking}${NOT_FOUND}`));
 });

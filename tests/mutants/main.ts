@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { apply, type Mutant, mutantsOf } from "../support/mutants_of.ts";
 import { findTests, type TestFile } from "./test_files.ts";
 
-const USAGE = `Usage: deno task mutants [--count N] [--seed N] [--files PATTERN]... [--json]
+const USAGE = `Usage: deno task mutants [--count N] [--seed N] [--files PATTERN]...
 
 Changes the source in many small ways, one at a time, and runs the unit and file tests on a copy, each time until the
 first failure. A change that no test notices survives: its line lacks a test, or says nothing. Takes about ten seconds
@@ -13,7 +13,6 @@ Options:
   --count N        how many, chosen at random (default: 60)
   --seed N         where the choice begins; the same seed gives the same ones
   --files PATTERN  change these alone; * stands for any part of a path (default: src/*)
-  --json           print the outcome as JSON
   --help           this text
 `;
 
@@ -119,7 +118,7 @@ function choose(candidates: readonly Candidate[], count: number, seed: number): 
     .sort((a, b) => a.rank - b.rank).slice(0, count).map(({ candidate }) => candidate);
 }
 
-/** Which files a pattern means, * standing for any part of a path. */
+/** Makes an expression of a pattern, in which * stands for any part of a path. */
 function toExpression(pattern: string): RegExp {
   const parts = pattern.split(/\*+/).map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join(".*")}$`);
@@ -175,7 +174,6 @@ async function main(args: string[]): Promise<number> {
       count: { type: "string" },
       seed: { type: "string" },
       files: { type: "string", multiple: true },
-      json: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
@@ -207,16 +205,13 @@ async function main(args: string[]): Promise<number> {
   for (const mutant of choose(all, count, seed)) {
     const outcome = await tryMutant(copy, tests, mutant, limitMs);
     outcomes.push(outcome);
-    if (!values.json) console.log(describe(outcome));
+    console.log(describe(outcome));
   }
   const killed = outcomes.filter(({ killedBy }) => killedBy !== undefined).length;
-  if (values.json) console.log(JSON.stringify({ seed, all: all.length, killed, mutants: outcomes }));
-  else {
-    const percent = Math.round(100 * killed / outcomes.length);
-    console.log(
-      `\n${killed} of ${outcomes.length} killed (${percent} %), of ${all.length} possible; --seed ${seed}`,
-    );
-  }
+  const percent = Math.round(100 * killed / outcomes.length);
+  console.log(
+    `\n${killed} of ${outcomes.length} killed (${percent} %), of ${all.length} possible; --seed ${seed}`,
+  );
   return 0;
 }
 

@@ -71,7 +71,7 @@ export class Helm {
     return out;
   }
 
-  /** What it would hand to a cluster. @throws {Error} for values that it refuses */
+  /** Renders what it would hand to a cluster. @throws {Error} for values that it refuses */
   async render(values: object, { chart = CHART, namespace = "kube-system" } = {}): Promise<Source[]> {
     const args = ["template", "rdma-cni", chart, "--namespace", namespace, "--values", "-"];
     return toSources(`chart with ${JSON.stringify(values)}`, await this.run(args, values));

@@ -1,5 +1,4 @@
-/** What is handed to a cluster: the manifests of deployment/ and examples/, as they are and as kustomize builds them. */
-/** Kubernetes' own schemas, on manifests. */
+/** The objects for a cluster: the manifests of deployment/ and examples/, as they are and as kustomize builds them. */
 import { DaemonSet, type IDaemonSet } from "kubernetes-models/apps/v1";
 import { type IRoleBinding, RoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import {
@@ -45,18 +44,18 @@ export function readManifests(path: string): Source[] {
   return toSources(path, Deno.readTextFileSync(`${PROJECT}${path}`));
 }
 
-/** What `kubectl apply -k` of a directory would apply. @throws {Error} with kustomize's words, which refuses unknown keys */
+/** Returns what `kubectl apply -k` of a directory would apply. @throws {Error} with kustomize's words, which refuses unknown keys */
 export async function buildDirectory(directory: string): Promise<Source[]> {
   return toSources(`${directory} (built)`, await kustomize(`${PROJECT}${directory}`));
 }
 
-/** What deployment/kubernetes builds with these components. */
+/** Builds deployment/kubernetes with these components. */
 export async function buildWith(components: readonly string[]): Promise<Source[]> {
   const paths = components.map((name) => `${DEPLOYMENT}/components/${name}`);
   return await buildText(`resources: [${DEPLOYMENT}]\ncomponents: [${paths.join(", ")}]\n`);
 }
 
-/** What a kustomization.yaml two directories below the project's builds, as those of users are. */
+/** Builds a kustomization.yaml two directories below the project's, as those of users are. */
 export async function buildText(text: string): Promise<Source[]> {
   const directory = Deno.realPathSync(await Deno.makeTempDir());
   try {
@@ -108,7 +107,7 @@ export function validate(manifest: Manifest): void {
 }
 
 /**
- * What the compiler says of manifests as literals of their types: the schemas allow unknown keys, types do not.
+ * Has the compiler check manifests as literals of their types: the schemas allow unknown keys, types do not.
  *
  * @returns its complaints; empty when there are none
  */

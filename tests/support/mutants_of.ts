@@ -2,11 +2,11 @@ import ts from "typescript";
 
 /** One small change of a source text, which a test should notice. */
 export interface Mutant {
-  /** What is replaced, by position. */
+  /** The text that is replaced, by position. */
   readonly start: number;
   readonly end: number;
   readonly text: string;
-  /** What kind of change it is: `&& becomes ||`. */
+  /** The kind of the change: `&& becomes ||`. */
   readonly what: string;
   /** Counted from 1. */
   readonly line: number;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** Where nothing listens. */
+/** An address at which nothing listens. */
 export const DEAD_MIRROR = "http://127.0.0.1:1/";
 
 /** An apt with lists, cache, locks and packages in a directory of its own, and with one mirror. */

@@ -5,7 +5,7 @@ const GIB = 2 ** 30;
 /** The image's layers take most, the copies of the executable the rest. */
 const WANTED = 4 * GIB;
 
-/** Why tests cannot keep their temporary files in a directory, which is made if it is missing; undefined when they can. */
+/** Finds out why tests cannot keep temporary files in a directory, which is made if it is missing; undefined if they can. */
 export function faultOf(directory: string): string | undefined {
   try {
     Deno.mkdirSync(directory, { recursive: true });

@@ -1,11 +1,7 @@
-// The documents' pictures: what terminals and dashboards become when they are drawn.
+// The documents' pictures: what terminals become when they are drawn.
 import { type Cast, cutIdle, formatCast, parseCast } from "../../docs/pictures/cast.ts";
-import type { Answers, Dashboard } from "../../docs/pictures/dashboard.ts";
-import { dashboardSvg } from "../../docs/pictures/dashboard_svg.ts";
-import type { Series } from "../../docs/pictures/prometheus.ts";
-import { escapeXml } from "../../docs/pictures/svg.ts";
 import { Terminal } from "../../docs/pictures/terminal.ts";
-import { terminalSvg } from "../../docs/pictures/terminal_svg.ts";
+import { escapeXml, terminalSvg } from "../../docs/pictures/terminal_svg.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
 function linesOf(width: number, ...texts: string[]) {
@@ -84,88 +80,4 @@ Deno.test("pictures: what does not fit scrolls, each line at its time, and begin
   // without motion: the last lines
   assertStringIncludes(svg, "#lines { transform: translateY(-38px)");
   assertStringIncludes(svg, "@media (prefers-reduced-motion: reduce) { #lines, #cover { animation: none } }");
-});
-
-const DASHBOARD: Dashboard = {
-  title: "Devices & pods",
-  panels: [
-    {
-      title: "Missing",
-      type: "stat",
-      gridPos: { x: 0, y: 0, w: 4, h: 4 },
-      fieldConfig: {
-        defaults: {
-          unit: "none",
-          thresholds: { steps: [{ color: "green", value: null }, { color: "red", value: 1 }] },
-        },
-      },
-      targets: [{ expr: "missing", legendFormat: "" }],
-    },
-    {
-      title: "Who",
-      type: "table",
-      gridPos: { x: 12, y: 0, w: 12, h: 8 },
-      fieldConfig: { defaults: { unit: "none" } },
-      targets: [{ expr: "who", legendFormat: "" }],
-      transformations: [{ options: { excludeByName: { job: true } } }],
-    },
-    {
-      title: "Received",
-      type: "timeseries",
-      gridPos: { x: 0, y: 8, w: 12, h: 8 },
-      fieldConfig: { defaults: { unit: "Bps" } },
-      targets: [{ expr: "received", legendFormat: "{{pod}} {{device}}" }],
-    },
-  ],
-};
-
-const series = (metric: Series["metric"], ...values: Series["values"]): Series => ({ metric, values });
-
-const ANSWERS: Answers = {
-  start: 60,
-  end: 120,
-  step: 20,
-  answers: {
-    missing: [series({}, [60, "0"], [120, "2"])],
-    who: [
-      series({ pod: "trainer-0", job: "node" }, [60, "1"], [120, "1"]),
-      series({ pod: "trainer-1", job: "node" }, [60, "1"]),
-    ],
-    received: [series({ pod: "trainer-0", device: "mlx5_0" }, [60, "0"], [80, "3e6"], [120, "1e6"])],
-  },
-};
-
-Deno.test("pictures: a dashboard's number has the last value, in the colour of its threshold", () => {
-  assertEquals(/<text class="(\w+) number"[^>]*>(.*?)</.exec(dashboardSvg(DASHBOARD, ANSWERS))?.slice(1), [
-    "red",
-    "2",
-  ]);
-});
-
-Deno.test("pictures: a dashboard's table has the series that are still there, and no excluded label", () => {
-  const svg = dashboardSvg(DASHBOARD, ANSWERS);
-  assertEquals([...svg.matchAll(/<text class="cell \w+"[^>]*>(.*?)</g)].map(([, text]) => text), [
-    "pod",
-    "trainer-0",
-  ]);
-});
-
-Deno.test("pictures: a dashboard's curve has its legend and units, and a gap where values are missing", () => {
-  const svg = dashboardSvg(DASHBOARD, ANSWERS);
-  assertStringIncludes(svg, ">trainer-0 mlx5_0</text>");
-  for (const level of ["0 B/s", "1 MB/s", "4 MB/s"]) assertStringIncludes(svg, `>${level}</text>`);
-  for (const minute of ["00:01", "00:02"]) assertStringIncludes(svg, `>${minute}</text>`);
-  assert(/<path class="series green" d="M84 \S+L\S+ \S+M584 \S+"\/>/.test(svg), svg);
-});
-
-Deno.test("pictures: a dashboard that was changed since its answers were recorded is refused", () => {
-  const { missing: _, ...answers } = ANSWERS.answers;
-  assertThrows(
-    () => dashboardSvg(DASHBOARD, { ...ANSWERS, answers }),
-    Error,
-    'panel "Missing": record it again',
-  );
-  const [panel] = DASHBOARD.panels;
-  const other = { ...DASHBOARD, panels: [{ ...panel!, type: "gauge" }] };
-  assertThrows(() => dashboardSvg(other, ANSWERS), Error, 'Cannot draw panel "Missing" of type "gauge"');
 });

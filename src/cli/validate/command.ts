@@ -18,7 +18,7 @@ not read. "-" is standard input.
 Exit codes:
   0  no problem; with --strict no warning either
   1  problems: pods would get no RDMA
-  2  the command line cannot be understood, or a file not be read; nothing was checked
+  2  the command line cannot be understood, or a file cannot be read; nothing was checked
   3  with --strict: warnings only`;
 
 /** Adds `validate`. */
@@ -49,7 +49,7 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
   ]);
 }
 
-/** What people call a file of the command line. */
+/** The name by which people know a file of the command line. */
 function nameOf(file: string): string {
   return file === "-" ? "standard input" : file;
 }
@@ -94,7 +94,7 @@ function isDirectory(path: string): boolean {
 /** Standard input, and what a shell has opened: the pipe of `<(...)`. */
 const OPENED = /^(?:-|\/dev\/stdin|\/dev\/fd\/\d+)$/;
 
-/** What is there instead of a file to read. Undefined also where there is nothing, or it may not be seen: reading says so. */
+/** The kind of what is there instead of a file. Undefined also where nothing is, or is to be seen: reading says so. */
 function kindOf(path: string): string | undefined {
   if (OPENED.test(path)) return undefined;
   let info: Deno.FileInfo;

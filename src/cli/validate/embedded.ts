@@ -5,8 +5,8 @@ import type { Part } from "./part.ts";
 /**
  * Reads such a text. Parts and errors have offsets of the text around it.
  *
- * @param text what the part stands in
- * @param wrap what is put around the text, as an operator does
+ * @param text the text around the part
+ * @param wrap texts that an operator puts before and behind it
  * @throws {TextError} when it is not JSON
  */
 export function parseEmbedded(text: string, part: Part, wrap: readonly [string, string] = ["", ""]): Part {
@@ -20,7 +20,7 @@ export function parseEmbedded(text: string, part: Part, wrap: readonly [string, 
 }
 
 /**
- * Where each character of a value stands. Quotes, escapes and indentation differ between a value and how it is
+ * Finds where each character of a value stands. Quotes, escapes and indentation differ between a value and how it is
  * written; but both have the same visible characters in the same order. An alias has others: all is where it stands.
  */
 function locate(text: string, { start, end }: Part, value: string): Uint32Array {

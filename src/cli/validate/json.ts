@@ -71,7 +71,7 @@ class Parser {
     return this.#part(start, entries.map(({ part }) => part.value), entries);
   }
 
-  /** What stands between an opening bracket, where the parser is, and the closing one. */
+  /** Reads the items between an opening bracket, where the parser is, and the closing one. */
   #items(close: "}" | "]", readItem: (index: number) => Entry): Entry[] {
     if (++this.#depth > DEPTH_LIMIT) throw this.#error(`it is nested more than ${DEPTH_LIMIT} levels deep`);
     this.#at++;

@@ -15,9 +15,9 @@ export interface UnknownKey {
 
 /** Keys of a plugin that the runtime reads (CNI 1.1 SPEC.md, section "Configuration format"). */
 const RUNTIME_KEYS = ["capabilities", "dns", "ipam"];
-/** What others write, whatever is in it. */
+/** Keys whose values others write, whatever is in them. */
 const FOREIGN = ["runtimeConfig", "prevResult", "delegate"];
-/** What is shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
+/** Objects shared with other plugins: unknown keys there may be theirs, unless they look like one of ours. */
 const SHARED = ["args.", "args.cni.", "capabilities."];
 
 /** The keys of this plugin's configuration, at any depth, that neither it nor the runtime knows. */

@@ -9,7 +9,7 @@ import type { Path } from "./part.ts";
 
 /** A verdict on a network. */
 export interface NetworkVerdict extends Verdict {
-  /** What in the configuration it is about; empty for all of it. */
+  /** The part of the configuration that it is about; empty for all of it. */
   readonly path: Path;
 }
 
@@ -56,10 +56,10 @@ function delegateOf(plugin: Raw): Raw | undefined {
 }
 
 /**
- * What is wrong with a network configuration, a list of plugins or a single one, that gives pods RDMA devices: by this
- * plugin, or by ib-sriov in its place.
+ * Judges a network configuration, a list of plugins or a single one, that gives pods RDMA devices: by this plugin, or by
+ * ib-sriov in its place.
  *
- * @param attachment what Multus knows of the network besides; absent for a configuration in a file
+ * @param attachment the facts that Multus knows of the network besides; absent for a configuration in a file
  * @returns undefined when it gives none
  */
 export async function judgeNetwork(
@@ -117,7 +117,7 @@ function judgeKeys(plugin: Raw, path: Path): NetworkVerdict[] {
   return [...named, { path: pathOf(next), ...warning(text, "remove them") }];
 }
 
-/** What the plugin itself would say to what the runtime hands to it. */
+/** Judges values as the plugin itself does when the runtime hands them to it. */
 async function judgeValues(plugin: Raw, path: Path, network: Raw): Promise<NetworkVerdict[]> {
   // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
   const shared = { cniVersion: network["cniVersion"], name: network["name"] };
@@ -159,7 +159,7 @@ export function typeOf({ type }: Raw): string {
   return typeof type === "string" ? type : "";
 }
 
-/** Whether a plugin of type "rdma" stands where it has an interface to add to. */
+/** Judges the place of a plugin of type "rdma", which needs an interface to add to. */
 function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   const types = plugins.map(typeOf);
   const [before, after] = [types.slice(0, position), types.slice(position + 1)];
@@ -190,12 +190,12 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   );
 }
 
-/** Whether ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
+/** Returns true if ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
 function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
   return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
 }
 
-/** Why "rdma" cannot stand in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
+/** Refuses "rdma" in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
 function judgeIbSriov(plugins: readonly Raw[]): Verdict {
   return isIsolatedByIbSriov(plugins)
     ? problem('"ib-sriov" moves the RDMA device itself ("rdmaIsolation")', 'remove "rdma"')
@@ -205,7 +205,7 @@ function judgeIbSriov(plugins: readonly Raw[]): Verdict {
     );
 }
 
-/** What Multus knows of a network beside its configuration. */
+/** The facts that Multus knows of a network beside its configuration. */
 export interface Attachment {
   /**
    * The resource that its annotation names. Then Multus gives the device that the pod has of it to every plugin of the

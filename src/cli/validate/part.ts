@@ -7,7 +7,7 @@ export interface Part {
   readonly start: number;
   /** Offset behind it. */
   readonly end: number;
-  /** What an object or a list holds, in the text's order. A key that is there twice has two entries; the last counts. */
+  /** The content of an object or a list, in the text's order. A key that is there twice has two entries; the last counts. */
   readonly entries: readonly Entry[];
 }
 
@@ -49,7 +49,7 @@ export function makeValue(start: number, value: unknown): Part {
   return { value, start, end: start, entries: [] };
 }
 
-/** What a path leads to; undefined where there is nothing. */
+/** Returns the part that a path leads to; undefined where there is nothing. */
 export function getPart(part: Part, ...path: Path): Part | undefined {
   const [key, ...rest] = path;
   if (key === undefined) return part;
@@ -116,7 +116,7 @@ export class Lines {
   }
 }
 
-/** What is wrong with a text, and at which offset. */
+/** A fault of a text, and its offset. */
 export class TextError extends SyntaxError {
   override readonly name = "TextError";
 

@@ -1,6 +1,6 @@
 /** The networks that a text holds. */
 import { isObject } from "../../plugin/rules.ts";
-import { problem, type Verdict } from "../report.ts";
+import { problem, type Verdict, warning } from "../report.ts";
 import { parseJson } from "./json.ts";
 import { KINDS } from "./kinds.ts";
 import type { Attachment } from "./network.ts";
@@ -9,12 +9,12 @@ import { parseYaml } from "./yaml.ts";
 
 /** A network as an object of a text has it. */
 export interface Source {
-  /** How verdicts call it. */
+  /** The name that verdicts give it. */
   readonly network: string;
   /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
   readonly config?: Part;
   readonly attachment?: Attachment;
-  /** What is wrong with how it is written. */
+  /** Faults in the way in which it is written. */
   readonly faults: readonly PlacedVerdict[];
   /** It is a template: nothing else can be said of it. */
   readonly template?: PlacedVerdict;
@@ -25,7 +25,7 @@ export interface PlacedVerdict extends Verdict {
   readonly offset: number;
 }
 
-/** What a text holds. */
+/** The documents of a text. */
 export interface Documents {
   readonly format: "JSON" | "YAML";
   readonly documents: readonly Part[];
@@ -50,7 +50,7 @@ export function parseDocuments(text: string): Documents {
 /**
  * The network that an object is; undefined for those that are none, as most kinds of a cluster.
  *
- * @param text what the object stands in
+ * @param text the text around the object
  */
 export function readSource(object: Part, format: Documents["format"], text: string): Source | undefined {
   if (!isObject(object.value)) return undefined;
@@ -98,7 +98,7 @@ function readObject(
   }
 }
 
-/** What is left of a template makes no sense to a parser, or makes one read nonsense. */
+/** Finds the remains of a template, which make no sense to a parser, or make it read nonsense. */
 export function findTemplate(text: string, start = 0, end = text.length): PlacedVerdict | undefined {
   const index = text.slice(start, end).indexOf("{{");
   if (index < 0) return undefined;
@@ -111,7 +111,7 @@ export function findTemplate(text: string, start = 0, end = text.length): Placed
   );
 }
 
-/** Whether a configuration has the form of one, and what in it nobody reads. */
+/** Judges the form of a configuration, and keys in it that nobody reads. */
 function judgeForm(config: Part): Omit<Source, "network"> {
   const { plugins, type } = config.value as Record<string, unknown>;
   const fault = plugins !== undefined && !Array.isArray(plugins)
@@ -139,16 +139,17 @@ function judgeForm(config: Part): Omit<Source, "network"> {
   };
 }
 
+/** Judges keys that are there twice. A second "type" costs a plugin; of other keys the last counts, as for kubectl. */
 function judgeRepeated(part: Part): PlacedVerdict[] {
-  return findRepeated(part).map(({ key, start }) =>
-    at(
+  return findRepeated(part).map(({ key, start }) => {
+    const text = `the key "${key}" is twice in one object, and only the last one counts`;
+    return at(
       start,
-      problem(
-        `the key "${key}" is twice in one object, and only the last one counts`,
-        key === "type" ? "write an object for each plugin" : `remove one "${key}"`,
-      ),
-    )
-  );
+      key === "type"
+        ? problem(text, "write an object for each plugin")
+        : warning(text, `remove one "${key}"`),
+    );
+  });
 }
 
 function at(offset: number, verdict: Verdict): PlacedVerdict {

@@ -63,7 +63,7 @@ export function formatPlace({ file, line, column }: { readonly file: string } & 
   return line === undefined ? file : `${file}:${line}:${column}`;
 }
 
-/** What no file should bring about is no verdict on it. */
+/** Reports an error that no file should bring about, and that is no verdict on one. */
 function fail(file: string, cause: unknown): never {
   const stack = cause instanceof Error ? `: ${cause.stack?.replace(/\n\s*/g, " ")}` : "";
   throw new CommandError(
@@ -74,10 +74,10 @@ function fail(file: string, cause: unknown): never {
   );
 }
 
-/** What is said of a text. */
+/** The verdicts on a text. */
 interface Judged {
   readonly verdicts: readonly TextVerdict[];
-  /** Whether there is any network in it, whatever plugins it uses. */
+  /** The text has a network, whatever plugins that uses. */
   readonly hasNetwork: boolean;
 }
 

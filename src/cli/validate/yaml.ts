@@ -15,7 +15,8 @@ interface Open {
 
 /**
  * Reads the documents of a YAML text. What kubectl takes is taken: texts in quotes may go on at any column, and a key
- * may be there twice. What it refuses is refused: tabs as indentation.
+ * may be there twice. What it refuses is refused: tabs as indentation. Many published networks close a text in quotes at
+ * the first column, which js-yaml 5 and the package yaml refuse.
  *
  * @throws {TextError} when it is not YAML, or nested too deeply
  */

@@ -1,16 +1,4 @@
-import {
-  bold,
-  escape,
-  formatPage,
-  item,
-  literal,
-  paragraph,
-  prose,
-  section,
-  sentence,
-  synopsis,
-  syntax,
-} from "../../../deployment/build/man/roff.ts";
+import { escape, prose, sentence, syntax } from "../../../deployment/man/roff.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 for (
@@ -56,45 +44,4 @@ for (
 
 Deno.test("a phrase becomes a sentence", () => {
   assertEquals(["done; or not", "is it?", "Yes."].map(sentence), ["Done; or not.", "Is it?", "Yes."]);
-});
-
-Deno.test("a page has its title, its name, and no paragraph right below a heading", () => {
-  const page = {
-    name: "a-b",
-    volume: 8,
-    purpose: 'say "x"',
-    sections: [
-      section("SYNOPSIS", [synopsis("a-b c", ["[-x <Y>]", "[Z...]"])]),
-      section("EMPTY", []),
-      section("DESCRIPTION", [paragraph("One."), paragraph("Two.")]),
-      section("OPTIONS", [item(bold("-x"), "What.")]),
-      section("EXAMPLES", [literal(".TH\n\\x\n")]),
-    ],
-  };
-  assertEquals(
-    formatPage(page, "2026-01-02", 'a "1"'),
-    `.TH "A\\-B" 8 "2026-01-02" "a \\(dq1\\(dq"
-.nh
-.SH "NAME"
-a\\-b \\- say "x"
-.SH "SYNOPSIS"
-.SY "a\\-b c"
-[-x\\ <Y>]\\&
-[Z...]\\&
-.YS
-.SH "DESCRIPTION"
-One.
-.PP
-Two.
-.SH "OPTIONS"
-.TP
-\\fB\\-x\\fR
-What.
-.SH "EXAMPLES"
-.EX
-\\&.TH
-\\(rsx
-.EE
-`,
-  );
 });

@@ -42,9 +42,7 @@ Deno.test("any other key is named, with the one that was probably meant", () => 
 Deno.test("a key of this plugin is named where nobody reads it, as NVIDIA's documents have rdmaQoS", () => {
   assertEquals(
     findUnknownKeys({ args: { cni: { rdmaQoS: { tos: 102, tc: 96 }, name: "a", optional: 1 } } }),
-    [
-      { key: "args.cni.rdmaQoS", nearest: "rdmaQoS" },
-    ],
+    [{ key: "args.cni.rdmaQoS", nearest: "rdmaQoS" }],
   );
   assertEquals(findUnknownKeys({ rdmaQoS: { tos: 102, tc: 96 } }), []);
   assertEquals(findUnknownKeys({ rdmaQoS: "inherit" }), []);

@@ -191,7 +191,7 @@ for (
     [
       "a key twice in an object",
       object("SriovNetwork", "vlan: 5\n«vlan: 6"),
-      /^problem net@: the key "vlan" is twice/,
+      /^warning net@: the key "vlan" is twice/,
     ],
     [
       "metaPlugins in a configuration",

@@ -1,6 +1,6 @@
 /** Roff of man pages: escaping, and the few macros that the pages use (groff_man(7), groff_char(7)). */
 
-/** What roff would read as an escape, or print as another character: `-` as a hyphen, `'` as a closing quote. */
+/** Characters that roff would read as an escape, or print as another: `-` as a hyphen, `'` as a closing quote. */
 const ESCAPES: Record<string, string> = {
   "\\": "\\(rs",
   "-": "\\-",
@@ -10,7 +10,7 @@ const ESCAPES: Record<string, string> = {
   "~": "\\(ti",
 };
 
-/** Text that roff prints character by character as it is. */
+/** Writes text that roff prints character by character as it is. */
 export function escape(text: string): string {
   return text
     .replace(/[\\'`^~-]|[^\0-\x7f]/gu, (character) => ESCAPES[character] ?? `\\[u${hexOf(character)}]`)
@@ -29,18 +29,18 @@ export function italic(word: string): string {
   return `\\fI${escape(word)}\\fR`;
 }
 
-/** Running text for people, with options in bold. */
+/** Writes running text for people, with options in bold. */
 export function prose(text: string): string {
   return escape(text).replace(/(?<=^|[\s("])(?:\\-){1,2}[a-z](?:\w|\\-)*/gm, "\\fB$&\\fR");
 }
 
-/** A phrase such as "print the mode" as a sentence. */
+/** Makes a sentence of a phrase such as "print the mode". */
 export function sentence(phrase: string): string {
   const end = /[.?!]$/.test(phrase) ? "" : ".";
   return phrase.charAt(0).toUpperCase() + phrase.slice(1) + end;
 }
 
-/** The flags of an option, or a command with its arguments, as command lines are written: `-o, --output <FORMAT>`. */
+/** Writes the flags of an option, or a command with its arguments, as command lines are: `-o, --output <FORMAT>`. */
 export function syntax(term: string): string {
   return term.replace(/([[<])([^\]>]+?)(\.\.\.)?[\]>]|[^\s,]+/g, (word, bracket, name, dots = "") => {
     if (name === undefined) return bold(word);
@@ -48,7 +48,7 @@ export function syntax(term: string): string {
   });
 }
 
-/** A section of a page, empty if nothing is in it. */
+/** Writes a section of a page, empty if nothing is in it. */
 export function section(title: string, blocks: readonly string[]): string {
   return blocks.length === 0 ? "" : [`.SH ${quote(title)}`, ...blocks].join("\n");
 }
@@ -63,24 +63,19 @@ export function paragraph(text: string): string {
   return `.PP\n${text}`;
 }
 
-/** A tag, and a text below it, both in roff. */
+/** Writes a tag, and a text below it, both in roff. */
 export function item(tag: string, text: string): string {
   return `.TP\n${tag}\n${text}`;
 }
 
-/** What belongs to the item before it. */
-export function indented(blocks: readonly string[]): string[] {
-  return blocks.length === 0 ? [] : [".RS", ...blocks, ".RE"];
-}
-
-/** A command line with what may be added to it, each a piece of roff. */
+/** Writes a command line with what may be added to it, each a piece of roff. */
 export function synopsis(command: string, pieces: readonly string[]): string {
   // Without the mark at its end a piece such as "[FILE...]" would be the end of a sentence.
   const lines = pieces.map((piece) => `${piece.replaceAll(" ", "\\ ")}\\&`);
   return [`.SY ${quote(command)}`, ...lines, ".YS"].join("\n");
 }
 
-/** Lines that are printed as they are. */
+/** Writes lines that are printed as they are. */
 export function literal(text: string): string {
   return `.PP\n.EX\n${escape(text.trimEnd())}\n.EE`;
 }
@@ -94,16 +89,16 @@ export interface Page {
   readonly sections: readonly string[];
 }
 
-/** The name of a page and its volume: doctor(8). */
+/** Writes the name of a page and its volume: doctor(8). */
 export function reference({ name, volume }: Pick<Page, "name" | "volume">): string {
   return `${bold(name)}(${volume})`;
 }
 
 /**
- * A page as a file.
+ * Writes a page as a file.
  *
  * @param date as in 2026-11-26; empty if it is not known
- * @param source what the page belongs to
+ * @param source the program that the page belongs to
  */
 export function formatPage({ name, volume, purpose, sections }: Page, date: string, source: string): string {
   const text = [
@@ -116,7 +111,7 @@ export function formatPage({ name, volume, purpose, sections }: Page, date: stri
   return `${text.replace(/^(\.S[HS] .*)\n\.PP$/gm, "$1")}\n`;
 }
 
-/** An argument of a macro. */
+/** Writes an argument of a macro. It must not have quotation marks. */
 function quote(text: string): string {
-  return `"${escape(text).replaceAll('"', "\\(dq")}"`;
+  return `"${escape(text)}"`;
 }

@@ -1,13 +1,12 @@
 /** The pages of the program and of its commands. */
-import { ENTRYPOINT } from "../../../src/cli/entrypoint.ts";
-import { type Entry, formatBlock, formatList } from "./blocks.ts";
-import { type Described, describeEntrypoint, PROGRAM, treeOf } from "./help.ts";
+import { ENTRYPOINT } from "../../src/cli/entrypoint.ts";
+import { type Block, type Entry, type Help, PROGRAM, readBlocks, readHelp, treeOf } from "./help.ts";
 import { ENVIRONMENT, FILES, type Resource } from "./resources.ts";
 import * as roff from "./roff.ts";
 
 const PURPOSE = "CNI plugin for RDMA devices, and the commands that set up a node for it";
 
-/** How a container runtime uses the program. */
+/** A paragraph about what a container runtime does with the program. */
 const PLUGIN =
   `The program is a CNI plugin if CNI_COMMAND is set. In a chain it follows the plugin that moves the network interface into
 the pod. It reads a network configuration from standard input, prints the result to standard output and logs to standard
@@ -15,26 +14,22 @@ error. The keys of the configuration are in rdma-cni.conf(5).`;
 
 const COMMON_CODES = "Codes that are not explained here are those of rdma-cni(8).";
 
-/** The pages, that of the program first. It has the commands that have no page. */
-export async function commandPages(program: Described): Promise<roff.Page[]> {
+/** Makes the pages, that of the program first. It has the commands that have no page. */
+export async function commandPages(): Promise<roff.Page[]> {
+  const program = await readHelp();
   const pages = program.subcommands.filter(hasPage).map(commandPage);
   const others = program.subcommands.filter((command) => !hasPage(command)).flatMap(treeOf);
-  const entrypoint = await describeEntrypoint();
   const sections = [
     roff.section("SYNOPSIS", [
       roff.synopsis(PROGRAM, ["<COMMAND>", "[ARGUMENT...]"].map(roff.syntax)),
       ...others.map(formatSynopsis),
     ]),
-    roff.section("DESCRIPTION", [
-      roff.paragraph(roff.prose(program.description)),
-      ...program.notes.flatMap(formatBlock),
-      roff.paragraph(roff.prose(PLUGIN)),
-    ]),
+    roff.section("DESCRIPTION", [...formatText(program), roff.paragraph(roff.prose(PLUGIN))]),
     roff.section("COMMANDS", [
       ...pages.map((page) => roff.item(roff.reference(page), roff.prose(roff.sentence(page.purpose)))),
       ...others.flatMap(formatSubcommand),
       roff.subsection(`${roff.bold(ENTRYPOINT)}, in the container image`),
-      ...entrypoint.flatMap(formatBlock),
+      ...(await readBlocks(ENTRYPOINT)).flatMap(formatBlock),
     ]),
     roff.section("OPTIONS", formatList(program.parameters)),
     ...closingSections([program, ...others], () => true),
@@ -43,19 +38,16 @@ export async function commandPages(program: Described): Promise<roff.Page[]> {
 }
 
 /** A command has a page if its exit codes need explaining. */
-function hasPage(command: Described): boolean {
+function hasPage(command: Help): boolean {
   return treeOf(command).some(({ exitCodes }) => exitCodes.length > 0);
 }
 
-function commandPage(command: Described): roff.Page {
-  const { words, description, parameters, notes } = command;
+function commandPage(command: Help): roff.Page {
+  const { words, description, parameters } = command;
   const [, ...below] = treeOf(command);
   const sections = [
     roff.section("SYNOPSIS", (below.length > 0 ? below : [command]).map(formatSynopsis)),
-    roff.section("DESCRIPTION", [
-      roff.paragraph(roff.prose(roff.sentence(description))),
-      ...notes.flatMap(formatBlock),
-    ]),
+    roff.section("DESCRIPTION", formatText(command)),
     roff.section("COMMANDS", below.flatMap(formatSubcommand)),
     roff.section("OPTIONS", formatList(parameters)),
     ...closingSections([command, ...below], ({ commands }) => commands.includes(words)),
@@ -63,37 +55,48 @@ function commandPage(command: Described): roff.Page {
   return { name: `${PROGRAM}-${words}`, volume: 8, purpose: description, sections };
 }
 
-function formatSynopsis({ words, arguments: names, parameters }: Described): string {
-  const options = parameters.filter(isOption).map(([flags]) => flags.replace(/^-\w, /, ""));
+function formatSynopsis({ words, arguments: names, parameters }: Help): string {
+  const options = parameters.filter(([term]) => term.startsWith("-") && !isHelp(term))
+    .map(([flags]) => flags.replace(/^-\w, /, ""));
   const pieces = [...options.map((flags) => `[${roff.syntax(flags)}]`), ...names.map(roff.syntax)];
   return roff.synopsis(`${PROGRAM} ${words}`, pieces);
 }
 
-function formatSubcommand({ words, arguments: names, description, parameters, notes }: Described): string[] {
+function formatSubcommand({ words, arguments: names, description, parameters, notes }: Help): string[] {
   return [
     roff.subsection([words, ...names].map(roff.syntax).join(" ")),
-    roff.paragraph(roff.prose(roff.sentence(description))),
-    ...formatList(parameters.filter((one) => !isHelp(one))),
+    ...formatText({ description, notes: [] }),
+    ...formatList(parameters.filter(([term]) => !isHelp(term))),
     ...notes.flatMap(formatBlock),
   ];
 }
 
-function isOption(entry: Entry): boolean {
-  return entry[0].startsWith("-") && !isHelp(entry);
-}
-
 /** Every command has this option. */
-function isHelp([term]: Entry): boolean {
+function isHelp(term: string): boolean {
   return term.endsWith("--help");
 }
 
+function formatText({ description, notes }: Pick<Help, "description" | "notes">): string[] {
+  return [roff.paragraph(roff.prose(roff.sentence(description))), ...notes.flatMap(formatBlock)];
+}
+
+function formatBlock({ text, list }: Block): string[] {
+  return [...text === "" ? [] : [roff.paragraph(roff.prose(text))], ...formatList(list)];
+}
+
+function formatList(list: readonly Entry[]): string[] {
+  return list.map(([term, text]) =>
+    roff.item(/^[-<]/.test(term) ? roff.syntax(term) : roff.bold(term), roff.prose(roff.sentence(text)))
+  );
+}
+
 /**
- * What follows the options.
+ * The sections behind the options.
  *
  * @param commands the page's own, and those that have a place in it
  */
-function closingSections(commands: readonly Described[], isUsed: (resource: Resource) => boolean): string[] {
-  const [own, ...others] = commands as readonly [Described, ...Described[]];
+function closingSections(commands: readonly Help[], isUsed: (resource: Resource) => boolean): string[] {
+  const [own, ...others] = commands as readonly [Help, ...Help[]];
   const exitCodes = [
     ...own.exitCodes.length === 0 ? [roff.paragraph(roff.prose(COMMON_CODES))] : formatList(own.exitCodes),
     ...others.filter((command) => command.exitCodes.length > 0).flatMap((command) => [

@@ -1,11 +1,11 @@
 /** Writes the man pages of the program and its commands into dist/man. */
 import { messageOf } from "../../src/sys/errno.ts";
 import { VERSION } from "../../src/version.ts";
-import { denoEnv, PROJECT, runChild } from "./child.ts";
-import { commandPages } from "./man/commands.ts";
-import { describeProgram } from "./man/help.ts";
-import { formatPage, reference, section } from "./man/roff.ts";
-import { settingsPage } from "./man/settings.ts";
+import { PROJECT } from "../build/child.ts";
+import { readTime } from "../build/commit.ts";
+import { commandPages } from "./commands.ts";
+import { formatPage, reference, section } from "./roff.ts";
+import { settingsPage } from "./settings.ts";
 
 /** Pages of others. */
 const SEE_ALSO = [
@@ -18,14 +18,15 @@ const SEE_ALSO = [
 /**
  * Writes the man pages into a directory, which is made if it is not there. The same commit makes the same pages.
  *
+ * @param time their date, in seconds since 1970; without one they have none
  * @returns the names of the files
- * @throws {Error} if a page cannot be made or written, or SOURCE_DATE_EPOCH is not a number
+ * @throws {Error} if a page cannot be made or written
  */
-export async function writeManPages(directory: string): Promise<string[]> {
+export async function writeManPages(directory: string, time: number | undefined): Promise<string[]> {
   const read = (path: string) => Deno.readTextFileSync(`${PROJECT}${path}`);
   const settings = settingsPage(read("deployment/packages/rdma-cni.conf"), read("examples/roce.conflist"));
-  const pages = [...await commandPages(describeProgram()), settings];
-  const date = await dateOf();
+  const pages = [...await commandPages(), settings];
+  const date = time === undefined ? "" : new Date(time * 1000).toISOString().slice(0, 10);
   Deno.mkdirSync(directory, { recursive: true });
   return pages.map((page) => {
     const others = [...pages, ...SEE_ALSO].filter(({ name }) => name !== page.name)
@@ -40,28 +41,10 @@ export async function writeManPages(directory: string): Promise<string[]> {
   });
 }
 
-/** The day of SOURCE_DATE_EPOCH (reproducible-builds.org), else of the commit; empty in a copy that has neither. */
-async function dateOf(): Promise<string> {
-  const seconds = Deno.env.get("SOURCE_DATE_EPOCH") ?? await commitTime();
-  if (seconds === undefined) return "";
-  if (!/^\d+$/.test(seconds)) {
-    throw new Error(
-      `Cannot date the man pages: SOURCE_DATE_EPOCH is "${seconds}", expected seconds since 1970`,
-    );
-  }
-  return new Date(Number(seconds) * 1000).toISOString().slice(0, 10);
-}
-
-async function commitTime(): Promise<string | undefined> {
-  // Without this git would look in the directories above, for a repository that is not ours.
-  if (!await Deno.stat(`${PROJECT}.git`).catch(() => undefined)) return undefined;
-  return (await runChild("git", ["log", "-1", "--format=%ct"], { cwd: PROJECT, env: denoEnv() })).trim();
-}
-
 if (import.meta.main) {
   const directory = `${PROJECT}dist/man`;
   try {
-    const files = await writeManPages(directory);
+    const files = await writeManPages(directory, await readTime());
     console.error(files.map((file) => `wrote "${directory}/${file}"`).join("\n"));
   } catch (error) {
     console.error(messageOf(error));

@@ -1,10 +1,10 @@
 /** The files and the variables of the environment that the plugin and the commands use. */
-import { ownDirectoryIn, pluginIn } from "../../../src/cli/install/layout.ts";
-import { OPTIONS_FILE } from "../../../src/cli/netns_mode/persist.ts";
-import { NO_RDMA_DIRECTORY } from "../../../src/cli/vf_mac/no_rdma_cache.ts";
-import { COMMANDS } from "../../../src/cni/environment.ts";
-import { INDEX_DIRECTORY } from "../../../src/plugin/device_indexes.ts";
-import { STATE_DIRECTORY } from "../../../src/plugin/state.ts";
+import { ownDirectoryIn, pluginIn } from "../../src/cli/install/layout.ts";
+import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
+import { NO_RDMA_DIRECTORY } from "../../src/cli/vf_mac/no_rdma_cache.ts";
+import { COMMANDS } from "../../src/cni/environment.ts";
+import { INDEX_DIRECTORY } from "../../src/plugin/device_indexes.ts";
+import { STATE_DIRECTORY } from "../../src/plugin/state.ts";
 import { SETTINGS_FILE } from "./settings.ts";
 
 export interface Resource {
@@ -14,7 +14,7 @@ export interface Resource {
   readonly commands: readonly string[];
 }
 
-/** Where most runtimes look for plugins. */
+/** The directory in which most runtimes look for plugins. */
 const PLUGIN_DIRECTORY = "/opt/cni/bin";
 
 export const FILES: readonly Resource[] = [
