@@ -1,7 +1,7 @@
 /** The node as it is now, read once: what the commands judge, so that they do not contradict each other. */
 import type { BusDevice, Kernel, Netns, RdmaDevice, RdmaMode } from "../kernel/kernel.ts";
 import type { NetnsProcess, NodeKernel } from "../kernel/node_kernel.ts";
-import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
+import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
 
 /** An RDMA device in a network namespace, with its uverbs device, if it has one. */

@@ -1,13 +1,13 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { describeClaim, isAlive, listClaims } from "./claims.ts";
-import type { Call, RdmaSelection } from "./config.ts";
-import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device.ts";
-import { refuseSubDevices } from "./move.ts";
+import { describeClaim, isAlive, listClaims } from "./record/claims.ts";
+import type { Call, RdmaSelection } from "./config/config.ts";
+import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device/device.ts";
+import { refuseSubDevices } from "./device/move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
-import type { StoredRecord } from "./state.ts";
+import type { StoredRecord } from "./record/state.ts";
 
 /** The RDMA devices of a function, none of which another pod has. */
 interface Available {

@@ -1,20 +1,20 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { acquireDevices } from "./acquire.ts";
-import { recordLimits, setLimits } from "./limits.ts";
-import { type PlannedDevice, resolveDeviceId } from "./device.ts";
-import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
+import { recordLimits, setLimits } from "./features/limits.ts";
+import { type PlannedDevice, resolveDeviceId } from "./device/device.ts";
+import { type DeviceInfoFile, openDeviceInfo } from "./features/device_info.ts";
 import { mayGoWithout } from "./errors.ts";
-import { moveToPod, planNames, readNameTemplate, renameInPod } from "./names.ts";
-import { isRecorded } from "./namespaces.ts";
-import { isRecord, type StoredRecord } from "./state.ts";
-import { takeLock } from "./lock.ts";
+import { moveToPod, planNames, readNameTemplate, renameInPod } from "./device/names.ts";
+import { isRecorded } from "./record/namespaces.ts";
+import { isRecord, type StoredRecord } from "./record/state.ts";
+import { takeLock } from "./record/lock.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
-import { recordQos, setTos, setTrafficClass, withoutMissing } from "./qos.ts";
+import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./features/pod_links.ts";
+import { recordQos, setTos, setTrafficClass, withoutMissing } from "./features/qos.ts";
 import {
   attachmentOf,
   type AttachmentRecord,
@@ -22,10 +22,10 @@ import {
   type OwnRecord,
   podOf,
   type RecordedDevice,
-} from "./record.ts";
-import { DevicePorts, requireReady } from "./ready.ts";
+} from "./record/record.ts";
+import { DevicePorts, requireReady } from "./features/ready.ts";
 import { restoreDevices } from "./restore.ts";
-import { makeSoftRoceDevice, softRoceId } from "./soft_roce.ts";
+import { makeSoftRoceDevice, softRoceId } from "./features/soft_roce.ts";
 import { messageOf } from "../sys/errno.ts";
 
 /**

@@ -1,15 +1,15 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { getFunction, resolveDeviceId } from "./device.ts";
+import { getFunction, resolveDeviceId } from "./device/device.ts";
 import { mayGoWithout } from "./errors.ts";
-import { findLimitsFault } from "./limits.ts";
-import { isRecorded } from "./namespaces.ts";
+import { findLimitsFault } from "./features/limits.ts";
+import { isRecorded } from "./record/namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { DevicePorts, requireReady } from "./ready.ts";
-import { isRecord } from "./state.ts";
-import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
+import { DevicePorts, requireReady } from "./features/ready.ts";
+import { isRecord } from "./record/state.ts";
+import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record/record.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the

@@ -1,12 +1,12 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { removeLeftover } from "./device_info.ts";
-import { takeLock } from "./lock.ts";
+import { removeLeftover } from "./features/device_info.ts";
+import { takeLock } from "./record/lock.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, isRecordOf } from "./record.ts";
-import { isRecord, type StoredRecord } from "./state.ts";
+import { attachmentOf, isRecordOf } from "./record/record.ts";
+import { isRecord, type StoredRecord } from "./record/state.ts";
 import { restoreDevices, restoreUnrecorded } from "./restore.ts";
 
 /**

@@ -4,8 +4,8 @@ import { DecodeError, NetlinkError } from "../netlink/error.ts";
 import { LibmnlMissing } from "../netlink/libmnl.ts";
 import { EPERM, EPROTONOSUPPORT, errnoOf, SyscallError } from "../sys/errno.ts";
 import { NetnsError } from "../sys/netns.ts";
-import type { NetworkConfig } from "./config.ts";
-import { NoRdmaDevice } from "./device.ts";
+import type { NetworkConfig } from "./config/config.ts";
+import { NoRdmaDevice } from "./device/device.ts";
 
 /** What to do about EPERM. */
 export const RIGHTS_ADVICE =

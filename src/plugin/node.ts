@@ -1,7 +1,7 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { DeviceIndexes } from "./device_indexes.ts";
-import type { State } from "./state.ts";
+import type { DeviceIndexes } from "./device/device_indexes.ts";
+import type { State } from "./record/state.ts";
 
 /** What a call works on: the kernel of this node and what is kept on it. */
 export interface Node {

@@ -1,21 +1,21 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
 import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
-import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
-import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device.ts";
-import { removeLimits } from "./limits.ts";
-import { isDeviceName } from "./names.ts";
-import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
-import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
+import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./record/claims.ts";
+import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device/device.ts";
+import { removeLimits } from "./features/limits.ts";
+import { isDeviceName } from "./device/names.ts";
+import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./device/move.ts";
+import { openByPath, openIfThere, searchNetns } from "./record/namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
-import { isIpoibOf } from "./pod_links.ts";
-import { restoreQos } from "./qos.ts";
-import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record.ts";
-import { isSoftRoceAway, removeSoftRoceDevice, removeSoftRoceFromHost } from "./soft_roce.ts";
-import type { StoredRecord } from "./state.ts";
+import { isIpoibOf } from "./features/pod_links.ts";
+import { restoreQos } from "./features/qos.ts";
+import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record/record.ts";
+import { isSoftRoceAway, removeSoftRoceDevice, removeSoftRoceFromHost } from "./features/soft_roce.ts";
+import type { StoredRecord } from "./record/state.ts";
 
 /**
  * Restores the devices of a recorded attachment to the host namespace, under their names there. Devices that

@@ -1,4 +1,4 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { mayGoWithout, toCniError } from "./errors.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";

@@ -1,7 +1,7 @@
 // Whatever stands in the state directory, calls end with success or one of CNI's codes, DEL and GC cope with it and say
 // so, and nothing outside of the directory is followed, read or written.
 import fc from "fast-check";
-import { formatRecord } from "../../src/plugin/record.ts";
+import { formatRecord } from "../../src/plugin/record/record.ts";
 import { POD, TestNode } from "../rig/memory/node.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { placesIn } from "../support/places.ts";

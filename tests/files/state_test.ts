@@ -1,5 +1,5 @@
 import { CniError } from "../../src/cni/error.ts";
-import { isRecord } from "../../src/plugin/state.ts";
+import { isRecord } from "../../src/plugin/record/state.ts";
 import { FILE, TestNode } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 

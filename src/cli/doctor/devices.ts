@@ -3,8 +3,8 @@ import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts"
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { endCommand } from "../../node/fate.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
-import { isSameNetns } from "../../plugin/namespaces.ts";
-import type { StoredRecord } from "../../plugin/state.ts";
+import { isSameNetns } from "../../plugin/record/namespaces.ts";
+import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isRdmaMissing } from "../errors.ts";
 import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";

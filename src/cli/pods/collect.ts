@@ -4,10 +4,10 @@ import type { Netns, RdmaDevice } from "../../kernel/kernel.ts";
 import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
 import { type Fate, type FateState, judge } from "../../node/fate.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
-import { isSameNetns, openIfThere, openRecorded } from "../../plugin/namespaces.ts";
-import { lockState } from "../../plugin/lock.ts";
-import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record.ts";
-import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/state.ts";
+import { isSameNetns, openIfThere, openRecorded } from "../../plugin/record/namespaces.ts";
+import { lockState } from "../../plugin/record/lock.ts";
+import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record/record.ts";
+import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/record/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
 

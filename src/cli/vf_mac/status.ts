@@ -11,7 +11,7 @@ import type {
   Representor,
 } from "../../kernel/node_kernel.ts";
 import { NetlinkError } from "../../netlink/error.ts";
-import { isAway } from "../../plugin/device.ts";
+import { isAway } from "../../plugin/device/device.ts";
 import { EINVAL } from "../../sys/errno.ts";
 import { type DeviceLocations, listRdmaNodes, locateDevices } from "./locations.ts";
 import { formatGuid, NO_MAC, portGuidOf } from "./mac.ts";

@@ -1,13 +1,18 @@
-import { RoceQosError } from "../kernel/qos.ts";
-import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../kernel/kernel.ts";
-import type { Log } from "../log.ts";
-import { findNewerClaim } from "./claims.ts";
-import type { RdmaQos } from "./config.ts";
-import { mayBelongTo } from "./device.ts";
-import type { Node } from "./node.ts";
-import type { StoredRecord } from "./state.ts";
-import { getRecordedDevice, type OwnRecord, type RecordedDevice, type RecordedQos } from "./record.ts";
-import { messageOf } from "../sys/errno.ts";
+import { RoceQosError } from "../../kernel/qos.ts";
+import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../../kernel/kernel.ts";
+import type { Log } from "../../log.ts";
+import { findNewerClaim } from "../record/claims.ts";
+import type { RdmaQos } from "../config/config.ts";
+import { mayBelongTo } from "../device/device.ts";
+import type { Node } from "../node.ts";
+import type { StoredRecord } from "../record/state.ts";
+import {
+  getRecordedDevice,
+  type OwnRecord,
+  type RecordedDevice,
+  type RecordedQos,
+} from "../record/record.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
 

@@ -1,12 +1,12 @@
 /** Delegation: the plugin runs another one, so that one call does what a chain of the two does. */
-import type { Plugin } from "../cni/dispatch.ts";
-import type { Command } from "../cni/environment.ts";
-import { pluginFailed, quote, runPlugin } from "../cni/invoke.ts";
-import type { Result } from "../cni/result.ts";
-import { messageOf } from "../sys/errno.ts";
-import { type Call, keepNumber, type NetworkConfig } from "./config.ts";
-import { KEYS } from "./config_keys.ts";
-import { findFaults, isObject } from "./rules.ts";
+import type { Plugin } from "../../cni/dispatch.ts";
+import type { Command } from "../../cni/environment.ts";
+import { pluginFailed, quote, runPlugin } from "../../cni/invoke.ts";
+import type { Result } from "../../cni/result.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { type Call, keepNumber, type NetworkConfig } from "../config/config.ts";
+import { KEYS } from "../config/keys.ts";
+import { findFaults, isObject } from "../config/rules.ts";
 
 /**
  * The plugin together with the delegate that a configuration names; without one, the plugin alone.

@@ -1,10 +1,10 @@
 /** Whether a pod can use the RDMA devices that it has. */
-import type { Call } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel, Netns, OpenPorts, Port, RdmaDevice } from "../kernel/kernel.ts";
-import { messageOf } from "../sys/errno.ts";
-import { poll } from "./node.ts";
-import { type AttachmentRecord, getRecordedDevice } from "./record.ts";
+import type { Call } from "../config/config.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Kernel, Netns, OpenPorts, Port, RdmaDevice } from "../../kernel/kernel.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { poll } from "../node.ts";
+import { type AttachmentRecord, getRecordedDevice } from "../record/record.ts";
 
 /** Enough for the addresses of most pods. Reading a whole table takes longer than the plugin may need. */
 const FIRST_GIDS = 16;

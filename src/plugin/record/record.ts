@@ -1,5 +1,5 @@
-import type { Netns, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
-import type { Call } from "./config.ts";
+import type { Netns, RdmaDevice, RdmaLimits } from "../../kernel/kernel.ts";
+import type { Call } from "../config/config.ts";
 
 /** Which attachment is meant: the runtime's key. */
 export interface Attachment {

@@ -1,11 +1,11 @@
 // Which configuration the delegate gets, and what runs in which order.
-import type { Command } from "../../../src/cni/environment.ts";
-import { CniError } from "../../../src/cni/error.ts";
-import type { PluginConfig } from "../../../src/cni/invoke.ts";
-import { type Call, type NetworkConfig, parseConfig } from "../../../src/plugin/config.ts";
-import { withDelegate } from "../../../src/plugin/delegate.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
-import { call, PREV_RESULT } from "../../support/call.ts";
+import type { Command } from "../../../../src/cni/environment.ts";
+import { CniError } from "../../../../src/cni/error.ts";
+import type { PluginConfig } from "../../../../src/cni/invoke.ts";
+import { type Call, type NetworkConfig, parseConfig } from "../../../../src/plugin/config/config.ts";
+import { withDelegate } from "../../../../src/plugin/features/delegate.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
+import { call, PREV_RESULT } from "../../../support/call.ts";
 
 const DELEGATE = { type: "sriov", vlan: 5, ipam: { type: "host-local" } };
 const OUTER = { cniVersion: "1.1.0", name: "roce", type: "rdma" };

@@ -1,7 +1,7 @@
-import { NetlinkError } from "../../../src/netlink/error.ts";
-import { explainRefusal } from "../../../src/plugin/move.ts";
-import * as errno from "../../../src/sys/errno.ts";
-import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { NetlinkError } from "../../../../src/netlink/error.ts";
+import { explainRefusal } from "../../../../src/plugin/device/move.ts";
+import * as errno from "../../../../src/sys/errno.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 
 const { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } = errno;
 const KNOWN = [EPERM, EBADF, EBUSY, EEXIST, ENODEV, EINVAL, EOPNOTSUPP];

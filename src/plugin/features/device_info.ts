@@ -1,10 +1,10 @@
-import { type Call, keepNumber } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../sys/files.ts";
-import { ENOTDIR, messageOf, SyscallError } from "../sys/errno.ts";
-import type { Node } from "./node.ts";
-import { isObject } from "./rules.ts";
+import { type Call, keepNumber } from "../config/config.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../../sys/files.ts";
+import { ENOTDIR, messageOf, SyscallError } from "../../sys/errno.ts";
+import type { Node } from "../node.ts";
+import { isObject } from "../config/rules.ts";
 
 /** Far more than the keys of the specification take. */
 const SIZE_LIMIT = 64 * 1024;

@@ -1,5 +1,5 @@
-import { isSameNetns } from "../../../src/plugin/namespaces.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { isSameNetns } from "../../../../src/plugin/record/namespaces.ts";
+import { assertEquals } from "../../../support/assert.ts";
 
 const A = { inode: 1, cookie: "10" };
 

@@ -1,9 +1,9 @@
 /** The node's lock: one call at a time moves devices and writes records. */
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { replaceFile } from "../sys/files.ts";
-import type { Call } from "./config.ts";
-import type { Node } from "./node.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { replaceFile } from "../../sys/files.ts";
+import type { Call } from "../config/config.ts";
+import type { Node } from "../node.ts";
 
 /**
  * What the lock's holder does, in the state directory while it has the lock. It is for people alone: a holder that was

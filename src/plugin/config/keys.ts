@@ -2,8 +2,8 @@
  * Every key of the network configuration that the plugin reads. From this table come the check that each call makes,
  * the zod schema, the types, the JSON Schema and the table in docs/configuration.md (`deno task schema`).
  */
-import { IDENTIFIER, IDENTIFIER_RULE } from "../cni/environment.ts";
-import { LOG_LEVELS } from "../log.ts";
+import { IDENTIFIER, IDENTIFIER_RULE } from "../../cni/environment.ts";
+import { LOG_LEVELS } from "../../log.ts";
 import type { Key, Keys, ObjectOf } from "./rules.ts";
 
 /** Below the directory that the specification gives, in either spelling (device-info-spec 1.1.0, section 4), or empty. */

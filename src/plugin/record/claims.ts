@@ -1,7 +1,7 @@
 /** Records of other attachments that have, or had, the same function. */
-import type { Kernel } from "../kernel/kernel.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import { openRecorded } from "./namespaces.ts";
-import type { Node } from "./node.ts";
+import type { Node } from "../node.ts";
 import type { AttachmentRecord } from "./record.ts";
 import type { StoredRecord } from "./state.ts";
 

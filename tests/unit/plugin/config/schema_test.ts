@@ -1,10 +1,10 @@
 // The quick check of a configuration and the zod schema, which come from one table, say the same.
 import fc from "fast-check";
-import { KEYS } from "../../../src/plugin/config_keys.ts";
-import { configSchema, explainFaults } from "../../../src/plugin/config_schema.ts";
-import { findFaults } from "../../../src/plugin/rules.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
-import { placesIn } from "../../support/places.ts";
+import { KEYS } from "../../../../src/plugin/config/keys.ts";
+import { configSchema, explainFaults } from "../../../../src/plugin/config/schema.ts";
+import { findFaults } from "../../../../src/plugin/config/rules.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+import { placesIn } from "../../../support/places.ts";
 
 const accepts = (raw: unknown) => configSchema.safeParse(raw).success;
 const isWellFormed = (raw: Record<string, unknown>) => findFaults(raw, KEYS).length === 0;

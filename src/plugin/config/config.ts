@@ -1,12 +1,12 @@
-import type { Call as CniCall, Config } from "../cni/dispatch.ts";
-import type { Command } from "../cni/environment.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { RdmaLimits } from "../kernel/kernel.ts";
-import type { PluginConfig } from "../cni/invoke.ts";
-import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../cni/version.ts";
-import { KEYS, type RawConfig } from "./config_keys.ts";
+import type { Call as CniCall, Config } from "../../cni/dispatch.ts";
+import type { Command } from "../../cni/environment.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { RdmaLimits } from "../../kernel/kernel.ts";
+import type { PluginConfig } from "../../cni/invoke.ts";
+import { CNI_VERSIONS, type CniVersion, isCniVersion } from "../../cni/version.ts";
+import { KEYS, type RawConfig } from "./keys.ts";
 import { findFaults, formatPath, isAbsent, isObject } from "./rules.ts";
-import { messageOf } from "../sys/errno.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 /** A container's interface on a network: what the runtime adds and deletes. */
 export interface AttachmentKey {
@@ -284,7 +284,7 @@ function parseVersion(value: unknown): CniVersion {
 }
 
 async function assertValid(raw: Record<string, unknown>): Promise<void> {
-  const { explainFaults } = await import("./config_schema.ts");
+  const { explainFaults } = await import("./schema.ts");
   const faults = explainFaults(raw);
   if (faults.length === 0) return;
   const shown = faults.slice(0, FAULTS_SHOWN).map(({ text }) => text);

@@ -4,8 +4,8 @@ import {
   parseRecord,
   type RecordedQos,
   UnreadableRecord,
-} from "../../../src/plugin/record.ts";
-import { assertEquals, assertThrows } from "../../support/assert.ts";
+} from "../../../../src/plugin/record/record.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const RECORD: AttachmentRecord = {
   attachment: { network: "net", containerID: "container1", ifname: "net1" },

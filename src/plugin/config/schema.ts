@@ -4,7 +4,7 @@
  */
 import * as z from "zod/mini";
 import en from "zod/v4/locales/en.js";
-import { KEYS } from "./config_keys.ts";
+import { KEYS } from "./keys.ts";
 import { cutLists, formatPath, type Key, type ObjectRule, type Rule } from "./rules.ts";
 
 z.config(en());

@@ -1,6 +1,6 @@
-import { CniError } from "../../../src/cni/error.ts";
-import { makeDeviceNames } from "../../../src/plugin/names.ts";
-import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { CniError } from "../../../../src/cni/error.ts";
+import { makeDeviceNames } from "../../../../src/plugin/device/names.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const one = (template: string, ifname = "net1") => makeDeviceNames(template, ifname, 1, [])[0];
 

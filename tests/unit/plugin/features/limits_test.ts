@@ -1,6 +1,6 @@
-import { CniError } from "../../../src/cni/error.ts";
-import { listPodCgroups, podCgroupOf } from "../../../src/plugin/limits.ts";
-import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { CniError } from "../../../../src/cni/error.ts";
+import { listPodCgroups, podCgroupOf } from "../../../../src/plugin/features/limits.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 const SLICE = UID.replaceAll("-", "_");

@@ -1,12 +1,12 @@
 /** Limits of a pod's RDMA resources, which its cgroup has for each device (cgroup-v2.rst, "RDMA"). */
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel, LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "../kernel/kernel.ts";
-import type { Log } from "../log.ts";
-import { messageOf } from "../sys/errno.ts";
-import type { Call } from "./config.ts";
-import type { Node } from "./node.ts";
-import type { AttachmentRecord, OwnRecord, RecordedLimits } from "./record.ts";
-import type { StoredRecord } from "./state.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Kernel, LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "../../kernel/kernel.ts";
+import type { Log } from "../../log.ts";
+import { messageOf } from "../../sys/errno.ts";
+import type { Call } from "../config/config.ts";
+import type { Node } from "../node.ts";
+import type { AttachmentRecord, OwnRecord, RecordedLimits } from "../record/record.ts";
+import type { StoredRecord } from "../record/state.ts";
 
 const RESOURCES = ["hcaHandle", "hcaObject"] as const;
 

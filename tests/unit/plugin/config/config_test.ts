@@ -1,9 +1,9 @@
-import type { Command } from "../../../src/cni/environment.ts";
-import { CniError } from "../../../src/cni/error.ts";
-import { formatResult } from "../../../src/cni/result.ts";
-import { CNI_VERSIONS } from "../../../src/cni/version.ts";
-import { parseConfig } from "../../../src/plugin/config.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import type { Command } from "../../../../src/cni/environment.ts";
+import { CniError } from "../../../../src/cni/error.ts";
+import { formatResult } from "../../../../src/cni/result.ts";
+import { CNI_VERSIONS } from "../../../../src/cni/version.ts";
+import { parseConfig } from "../../../../src/plugin/config/config.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 
 const MINIMUM = { cniVersion: "1.0.0", name: "net" };
 const parse = (keys: unknown) => parseConfig(JSON.stringify({ ...MINIMUM, ...keys as object }));

@@ -1,12 +1,12 @@
-import type { Call } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Netns } from "../kernel/kernel.ts";
-import { isNameTaken, NetlinkError } from "../netlink/error.ts";
+import type { Call } from "../config/config.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Netns } from "../../kernel/kernel.ts";
+import { isNameTaken, NetlinkError } from "../../netlink/error.ts";
 import type { PlannedDevice } from "./device.ts";
 import { moveDevice, moveUnderFreeName } from "./move.ts";
-import { describeClaim } from "./claims.ts";
-import { openRecorded } from "./namespaces.ts";
-import type { Node } from "./node.ts";
+import { describeClaim } from "../record/claims.ts";
+import { openRecorded } from "../record/namespaces.ts";
+import type { Node } from "../node.ts";
 
 /** IB_DEVICE_NAME_MAX (uapi rdma/ib_user_verbs.h) is 64 with the zero at the end; the kernel cuts off what is longer. */
 const MAX_BYTES = 63;

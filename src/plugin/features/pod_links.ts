@@ -1,7 +1,7 @@
 /** The network links of the pod, which a move of an RDMA device must leave alone. */
-import type { Call } from "./config.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Link, Netns } from "../kernel/kernel.ts";
+import type { Call } from "../config/config.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Link, Netns } from "../../kernel/kernel.ts";
 
 /** Links of a pod by the names that they were asked for. */
 export type PodLinks = ReadonlyMap<string, Link>;

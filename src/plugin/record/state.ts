@@ -1,5 +1,5 @@
-import { CniError, ErrorCode } from "../cni/error.ts";
-import { ifPresent, replaceFile, temporaryPath } from "../sys/files.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import { ifPresent, replaceFile, temporaryPath } from "../../sys/files.ts";
 import {
   type Attachment,
   type AttachmentRecord,
@@ -7,7 +7,7 @@ import {
   type OwnRecord,
   parseRecord,
 } from "./record.ts";
-import { messageOf } from "../sys/errno.ts";
+import { messageOf } from "../../sys/errno.ts";
 
 /** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";

@@ -1,7 +1,7 @@
-import type { Kernel, Netns } from "../kernel/kernel.ts";
-import type { Log } from "../log.ts";
-import { NetnsError } from "../sys/netns.ts";
-import { countAway, listDevicesIn } from "./device.ts";
+import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import type { Log } from "../../log.ts";
+import { NetnsError } from "../../sys/netns.ts";
+import { countAway, listDevicesIn } from "../device/device.ts";
 import type { AttachmentRecord, RecordedNetns } from "./record.ts";
 
 /** The namespace of a record, if its path still leads to it. */

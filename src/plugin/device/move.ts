@@ -1,8 +1,8 @@
-import { CniError, ErrorCode } from "../cni/error.ts";
-import type { Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
-import { isNameTaken, NetlinkError } from "../netlink/error.ts";
-import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../sys/errno.ts";
-import { RIGHTS_ADVICE } from "./errors.ts";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import type { Kernel, Netns, RdmaDevice } from "../../kernel/kernel.ts";
+import { isNameTaken, NetlinkError } from "../../netlink/error.ts";
+import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../../sys/errno.ts";
+import { RIGHTS_ADVICE } from "../errors.ts";
 
 /** What the kernel calls a device whose name the namespace has that it must go to (device.c, rdma_dev_exit_net). */
 export const KERNEL_NAME = /^ibdev\d+$/;
