@@ -1,17 +1,9 @@
 import { RoceQosError } from "../../kernel/qos.ts";
 import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../../kernel/kernel.ts";
 import type { Log } from "../../log.ts";
-import { findNewerClaim } from "../record/claims.ts";
 import type { RdmaQos } from "../config/config.ts";
-import { mayBelongTo } from "../device/device.ts";
 import type { Node } from "../node.ts";
-import type { StoredRecord } from "../record/state.ts";
-import {
-  getRecordedDevice,
-  type OwnRecord,
-  type RecordedDevice,
-  type RecordedQos,
-} from "../record/record.ts";
+import type { OwnRecord, RecordedDevice, RecordedQos } from "../record/record.ts";
 import { messageOf } from "../../sys/errno.ts";
 
 const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
@@ -122,32 +114,25 @@ function withName<T>(
 }
 
 /**
- * Restores the QoS that devices had on the host. Those whose driver was rebound have its defaults already. When
- * a newer attachment has a device by now, its DEL is to do it. A value that cannot be restored is only logged: failing
- * would keep the pod from going away.
+ * Restores the QoS that a recorded device had on the host. A value that cannot be restored is only logged: failing would
+ * keep the pod from going away.
+ *
+ * @param device undefined if it is not on the host; if its driver was rebound, it has the driver's defaults already
  */
-export function restoreQos(node: Node, log: Log, record: StoredRecord): void {
-  const touched = record.devices.filter(({ qos }) => qos);
-  if (touched.length === 0) return;
-  const { roceQos } = node.kernel;
-  const hostNetns = node.kernel.getHostNetns();
-  const owner = findNewerClaim(node, record);
-  if (owner) handOver(node, log, touched, owner);
-  for (const recorded of touched) {
-    const { index, hostName, podName, qos } = recorded;
-    if (index !== undefined && owner?.devices.some((device) => device.index === index)) continue;
-    // Without an index, in records of NVIDIA's fork, by the name on the host, which the device has again.
-    const device = getRecordedDevice(hostNetns, { ...recorded, podName: hostName });
-    if (device && mayBelongTo(node.kernel, record.deviceId, hostNetns, device)) {
-      restoreDevice(node.kernel, log, device, qos ?? {});
-    } else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
-    // A crash may have left one that ADD had made.
-    if (qos?.hadGroup === false) roceQos.removeGroup(hostName);
-    if (qos?.hadGroup !== undefined && podName !== hostName) roceQos.removeGroup(podName);
-  }
+export function restoreQos(
+  kernel: Kernel,
+  log: Log,
+  { hostName, podName, qos = {} }: RecordedDevice,
+  device: RdmaDevice | undefined,
+): void {
+  if (device) restoreValues(kernel, log, device, qos);
+  else log.warning(`RDMA device ${hostName} is not on the host: its QoS is not restored`);
+  // A crash may have left one that ADD had made.
+  if (qos.hadGroup === false) kernel.roceQos.removeGroup(hostName);
+  if (qos.hadGroup !== undefined && podName !== hostName) kernel.roceQos.removeGroup(podName);
 }
 
-function restoreDevice(kernel: Kernel, log: Log, device: RdmaDevice, qos: RecordedQos): void {
+function restoreValues(kernel: Kernel, log: Log, device: RdmaDevice, qos: RecordedQos): void {
   for (const setting of SETTINGS) {
     const values = qos[setting];
     if (!values) continue;
@@ -163,19 +148,5 @@ function restoreDevice(kernel: Kernel, log: Log, device: RdmaDevice, qos: Record
     } catch (error) {
       log.warning(`${messageOf(error)}; it keeps that of the pod`);
     }
-  }
-}
-
-/** What the host had before both attachments goes into the record of the newer one. */
-function handOver({ state }: Node, log: Log, touched: readonly RecordedDevice[], record: StoredRecord): void {
-  const { attachment } = record;
-  if (!attachment) return;
-  try {
-    state.save(withQos({ ...record, attachment }, ({ index, qos }) => {
-      const earlier = touched.find((device) => device.index === index)?.qos;
-      return earlier ? { ...qos, ...earlier } : qos;
-    }));
-  } catch (error) {
-    log.warning(`${messageOf(error)}; the device keeps the QoS of the pod`);
   }
 }

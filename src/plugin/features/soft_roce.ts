@@ -8,7 +8,6 @@ import type { Call } from "../config/config.ts";
 import { NoRdmaDevice, type PlannedDevice } from "../device/device.ts";
 import { RIGHTS_ADVICE } from "../errors.ts";
 import { moveDevice } from "../device/move.ts";
-import { openByPath, searchNetns } from "../record/namespaces.ts";
 import type { Node } from "../node.ts";
 import type { PodLinks } from "./pod_links.ts";
 import { getRecordedDevice, type RecordedDevice } from "../record/record.ts";
@@ -87,19 +86,12 @@ export function makeSoftRoceDevice(
  * @throws {NetlinkError} when the device is there but cannot be removed
  */
 export function removeSoftRoceDevice(
-  node: Node,
+  kernel: Kernel,
   log: Log,
   record: StoredRecord,
-  netnsPath: string,
+  pod: Netns | undefined,
 ): void {
-  const { kernel } = node;
-  using pod = openByPath(kernel, log, record, netnsPath) ?? searchNetns(kernel, log, record);
   if (pod) removeFrom(pod, log, record);
-  removeSoftRoceFromHost(node, log, record);
-}
-
-/** The same for a device that is on the host. @throws {NetlinkError} when it cannot be removed */
-export function removeSoftRoceFromHost({ kernel }: Node, log: Log, record: StoredRecord): void {
   removeFrom(kernel.getHostNetns(), log, record);
 }
 

@@ -28,16 +28,28 @@ export function isClaim(
   return record.file !== file && record.deviceId === deviceId && isOfThisBoot;
 }
 
-/** The claims of newer attachments: kubelet may delete an old pod after a new one got its function. */
-export function listNewerClaims(node: Node, record: StoredRecord): StoredRecord[] {
-  return listClaims(node, record.file, record.deviceId).filter((claim) =>
-    isNewer(claim, record, (one) => isAlive(node.kernel, one))
-  );
-}
+/** The claims of other attachments on a record's function, read when they are first asked for. */
+export class Claims {
+  readonly #node: Node;
+  readonly #record: StoredRecord;
+  #all: StoredRecord[] | undefined;
+  #newer: StoredRecord[] | undefined;
 
-/** The claim of a newer attachment, if there is any. */
-export function findNewerClaim(node: Node, record: StoredRecord): StoredRecord | undefined {
-  return listNewerClaims(node, record)[0];
+  constructor(node: Node, record: StoredRecord) {
+    this.#node = node;
+    this.#record = record;
+  }
+
+  get all(): readonly StoredRecord[] {
+    return this.#all ??= listClaims(this.#node, this.#record.file, this.#record.deviceId);
+  }
+
+  /** Those of newer attachments: kubelet may delete an old pod after a new one got its function. */
+  get newer(): readonly StoredRecord[] {
+    return this.#newer ??= this.all.filter((claim) =>
+      isNewer(claim, this.#record, (one) => isAlive(this.#node.kernel, one))
+    );
+  }
 }
 
 /**

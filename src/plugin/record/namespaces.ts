@@ -1,7 +1,6 @@
 import type { Kernel, Netns } from "../../kernel/kernel.ts";
 import type { Log } from "../../log.ts";
 import { NetnsError } from "../../sys/netns.ts";
-import { countAway, listDevicesIn } from "../device/device.ts";
 import type { AttachmentRecord, RecordedNetns } from "./record.ts";
 
 /** The namespace of a record, if its path still leads to it. */
@@ -41,26 +40,6 @@ export function openByPath(
     if (!netns) continue;
     if (!record.netns || isRecorded(netns, record.netns)) return netns;
     log.info(`${JSON.stringify(path)} is another network namespace by now`);
-    netns[Symbol.dispose]();
-  }
-  return undefined;
-}
-
-/** A process or an open file can keep a namespace alive, and the devices in it, after its path has gone. */
-export function searchNetns(kernel: Kernel, log: Log, record: AttachmentRecord): Netns | undefined {
-  const { netns: recorded } = record;
-  const bus = kernel.getBusDevice(record.deviceId);
-  if (!record.softRoce && !(bus && countAway(bus) > 0)) return undefined;
-  const known = new Set([kernel.getHostNetns().inode]);
-  for (const { path, inode } of kernel.listNetns()) {
-    if (known.has(inode) || recorded && inode !== recorded.inode) continue;
-    const netns = openIfThere(kernel, path);
-    if (!netns) continue;
-    if (recorded ? isRecorded(netns, recorded) : bus && listDevicesIn(netns, bus).length > 0) {
-      log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
-      return netns;
-    }
-    known.add(netns.inode);
     netns[Symbol.dispose]();
   }
   return undefined;
