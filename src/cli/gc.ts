@@ -6,7 +6,7 @@ import { Log } from "../log.ts";
 import { judge } from "../node/fate.ts";
 import { type Namespace, pathTo, takeInventory } from "../node/inventory.ts";
 import { KEYS } from "../plugin/config/keys.ts";
-import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/device/device_indexes.ts";
+import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/record/device_indexes.ts";
 import { toCniError } from "../plugin/errors.ts";
 import { belongsTo } from "../plugin/gc.ts";
 import { lockState } from "../plugin/record/lock.ts";

@@ -1,7 +1,7 @@
 /** Limits of RDMA resources by cgroup (kernel/cgroup/rdma.c), in hierarchies of version 1 and 2. */
 import { ENOENT, ENOTDIR, ENOTUNIQ, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
-import { openDirectory } from "../sys/files.ts";
+import { openDirectoryBelow } from "../sys/files.ts";
 import type { LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "./kernel.ts";
 import { unescapePath } from "./processes.ts";
 import { exists, isFileName, readText } from "./sysfs.ts";
@@ -143,7 +143,7 @@ class LinuxRdmaCgroups implements RdmaCgroups {
 
   #open(names: readonly string[]) {
     try {
-      return openDirectory(`${this.root}${this.mount}`, names, false);
+      return openDirectoryBelow(`${this.root}${this.mount}`, names, false);
     } catch (error) {
       if (error instanceof SyscallError && [ENOENT, ENOTDIR].includes(error.errno)) return undefined;
       throw error;

@@ -1,12 +1,28 @@
 /**
- * What the plugin asks of the kernel and has it do. Types only: `linux.ts` is the kernel of this machine, and the tests
- * have one in memory.
+ * What the plugin asks of the kernel and has it do, and the errors with which it fails. `linux.ts` is the kernel of this
+ * machine, and the tests have one in memory.
  */
 import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
 import type { Link } from "../netlink/rtnl.ts";
+import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
 import type { OpenDirectory } from "../sys/files.ts";
 
+export { DecodeError, isNameTaken, LibmnlMissing, NetlinkError } from "../netlink/error.ts";
 export type { Link, RdmaDevice, ResourceCount };
+
+/** Returns whether the kernel has no RDMA subsystem: its netlink family is missing (af_netlink.c, netlink_create). */
+export function isRdmaMissing(error: unknown): boolean {
+  return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
+}
+
+/** A setting of RoCE QoS cannot be read or set. */
+export class RoceQosError extends Error {
+  override readonly name = "RoceQosError";
+
+  constructor(message: string, readonly advice: string, options: ErrorOptions) {
+    super(message, options);
+  }
+}
 
 export type RdmaMode = "exclusive" | "shared";
 
@@ -223,7 +239,7 @@ export interface Kernel {
    * @param make create missing directories, mode 0755
    * @throws {SyscallError} ENOTDIR for a symbolic link
    */
-  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory;
+  openDirectoryBelow(base: string, names: readonly string[], make: boolean): OpenDirectory;
   /**
    * Takes the exclusive lock on a file or directory. Blocks this thread while another process has it; those who wait
    * get it in the order in which they came. It ends with the process, however that ends.

@@ -1,5 +1,5 @@
 /** What other processes use: their network namespaces, by way of /proc, and the programs that they run. */
-import { ETXTBSY, SyscallError } from "../sys/errno.ts";
+import { ETXTBSY, quietly, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
 import { namesIn, nsfsInode } from "../sys/netns.ts";
 import type { Netns } from "./kernel.ts";
@@ -175,18 +175,10 @@ function hasEnded(process: string): boolean {
 }
 
 function readLink(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return undefined;
-  }
+  return quietly(() => Deno.readLinkSync(path));
 }
 
 /** The text of a file below /proc; empty when its process has ended or cannot be read. */
 function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
+  return quietly(() => Deno.readTextFileSync(path)) ?? "";
 }

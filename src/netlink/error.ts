@@ -5,6 +5,11 @@ export class DecodeError extends Error {
   override readonly name = "DecodeError";
 }
 
+/** Neither the system nor the plugin's directory has a usable libmnl. */
+export class LibmnlMissing extends Error {
+  override readonly name = "LibmnlMissing";
+}
+
 /** The kernel refused a request. */
 export class NetlinkError extends Error {
   override readonly name = "NetlinkError";

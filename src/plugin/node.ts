@@ -1,6 +1,6 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { DeviceIndexes } from "./device/device_indexes.ts";
+import type { DeviceIndexes } from "./record/device_indexes.ts";
 import type { State } from "./record/state.ts";
 
 /** What a call works on: the kernel of this node and what is kept on it. */

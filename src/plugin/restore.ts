@@ -1,9 +1,15 @@
 import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
-import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import {
+  type BusDevice,
+  isRdmaMissing,
+  type Kernel,
+  NetlinkError,
+  type Netns,
+  type RdmaDevice,
+} from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { NetlinkError } from "../netlink/error.ts";
-import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
+import { messageOf, SyscallError } from "../sys/errno.ts";
 import { Claims, isAlive, listClaims } from "./record/claims.ts";
 import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device/device.ts";
 import { removeLimits } from "./features/limits.ts";
@@ -162,7 +168,7 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
     if (kernel.getRdmaMode() === "exclusive") return true;
     log.info("The RDMA subsystem is in mode shared: no device can be in a pod");
   } catch (error) {
-    if (!(error instanceof SyscallError) || error.errno !== EPROTONOSUPPORT) throw error;
+    if (!isRdmaMissing(error)) throw error;
     log.info("The kernel has no RDMA subsystem (ib_core is not loaded): no device can be in a pod");
   }
   return false;

@@ -111,5 +111,5 @@ function startAlarm(milliseconds: number): Disposable {
 function setTimer(milliseconds: number): void {
   const toTimeval = (ms: number) => [BigInt(Math.floor(ms / 1000)), BigInt(ms % 1000 * 1000)];
   const timer = BigInt64Array.from([...toTimeval(REPEAT_MS), ...toTimeval(milliseconds)]); // struct itimerval
-  check("setitimer", () => libc().setitimer(ITIMER_REAL, timer, null));
+  check("setitimer", (c) => c.setitimer(ITIMER_REAL, timer, null));
 }

@@ -8,7 +8,7 @@ import { printVerdicts } from "../../src/cli/report.ts";
 import { printTable } from "../../src/cli/table.ts";
 import { listVfs } from "../../src/cli/vf_mac/status.ts";
 import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
-import { DeviceIndexes } from "../../src/plugin/device/device_indexes.ts";
+import { DeviceIndexes } from "../../src/plugin/record/device_indexes.ts";
 import { State } from "../../src/plugin/record/state.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";

@@ -4,7 +4,7 @@ import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
-import { DeviceIndexes } from "../../src/plugin/device/device_indexes.ts";
+import { DeviceIndexes } from "../../src/plugin/record/device_indexes.ts";
 import { createPlugin } from "../../src/plugin/plugin.ts";
 import { State } from "../../src/plugin/record/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";

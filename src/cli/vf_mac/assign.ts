@@ -1,6 +1,6 @@
 /** Gives virtual functions addresses, and verifies that their drivers take them. */
+import { NetlinkError } from "../../kernel/kernel.ts";
 import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
-import { NetlinkError } from "../../netlink/error.ts";
 import { KEYS } from "../../plugin/config/keys.ts";
 import { lockState } from "../../plugin/record/lock.ts";
 import { CommandError } from "../errors.ts";

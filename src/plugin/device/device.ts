@@ -2,7 +2,7 @@ import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { listInterfaces } from "../../cni/result.ts";
 import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../../kernel/kernel.ts";
-import type { DeviceIndexes } from "./device_indexes.ts";
+import type { DeviceIndexes } from "../record/device_indexes.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "../node.ts";
 
 /** How long a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */

@@ -1,8 +1,11 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { Kernel, Netns, RdmaDevice } from "../../kernel/kernel.ts";
-import { isNameTaken, NetlinkError } from "../../netlink/error.ts";
+import { isNameTaken, type Kernel, NetlinkError, type Netns, type RdmaDevice } from "../../kernel/kernel.ts";
 import { EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../../sys/errno.ts";
-import { RIGHTS_ADVICE } from "../errors.ts";
+
+/** Advice about EPERM. */
+export const RIGHTS_ADVICE =
+  "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
+  "namespaces, both in the initial user namespace; rootless runtimes cannot";
 
 /** What the kernel calls a device whose name the namespace has that it must go to (device.c, rdma_dev_exit_net). */
 export const KERNEL_NAME = /^ibdev\d+$/;

@@ -1,7 +1,6 @@
 import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { Netns } from "../../kernel/kernel.ts";
-import { isNameTaken, NetlinkError } from "../../netlink/error.ts";
+import { isNameTaken, NetlinkError, type Netns } from "../../kernel/kernel.ts";
 import type { PlannedDevice } from "./device.ts";
 import { moveDevice, moveUnderFreeName } from "./move.ts";
 import { describeClaim } from "../record/claims.ts";

@@ -2,7 +2,7 @@ import { type Call, keepNumber } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { directoryOf, ifPresent, type OpenDirectory, replaceFile, temporaryPath } from "../../sys/files.ts";
-import { ENOTDIR, messageOf, SyscallError } from "../../sys/errno.ts";
+import { ENOTDIR, messageOf, quietly, SyscallError } from "../../sys/errno.ts";
 import type { Node } from "../node.ts";
 import { isObject } from "../config/rules.ts";
 
@@ -39,7 +39,7 @@ export function openDeviceInfo(
     return undefined;
   }
   using opened = new DisposableStack();
-  const file = `${opened.use(openDirectory(kernel, path)).path}/${nameOf(path)}`;
+  const file = `${opened.use(openParent(kernel, path)).path}/${nameOf(path)}`;
   const found = readInfo(path, file);
   const info = found ?? { type: "pci", version: "1.1.0", pci: { "pci-address": deviceId } };
   if (info["type"] !== "pci") {
@@ -62,19 +62,18 @@ export function openDeviceInfo(
 /** Removes what an ADD that was killed may have left beside the file. The file itself is the runtime's to remove. */
 export function removeLeftover({ config: { deviceInfoFile: path } }: Call, { kernel }: Node): void {
   if (path === undefined) return;
-  try {
-    using directory = openDirectory(kernel, path, false);
+  // It is not there, or does no harm.
+  quietly(() => {
+    using directory = openParent(kernel, path, false);
     Deno.removeSync(temporaryPath(`${directory.path}/${nameOf(path)}`));
-  } catch {
-    // It is not there, or does no harm.
-  }
+  });
 }
 
-function openDirectory(kernel: Kernel, path: string, make = true): OpenDirectory {
+function openParent(kernel: Kernel, path: string, make = true): OpenDirectory {
   const [, base = "", below = ""] = /^((?:\/var)?\/run)\/(.*)$/s.exec(directoryOf(path)) ?? [];
   return attempt("open the directory of", path, () => {
     try {
-      return kernel.openDirectory(base, below.split("/"), make);
+      return kernel.openDirectoryBelow(base, below.split("/"), make);
     } catch (error) {
       throw error instanceof SyscallError && error.errno === ENOTDIR ? outside(path, error) : error;
     }

@@ -1,5 +1,10 @@
-import { RoceQosError } from "../../kernel/qos.ts";
-import type { Kernel, Netns, RdmaDevice, RoceQosSetting } from "../../kernel/kernel.ts";
+import {
+  type Kernel,
+  type Netns,
+  type RdmaDevice,
+  RoceQosError,
+  type RoceQosSetting,
+} from "../../kernel/kernel.ts";
 import type { Log } from "../../log.ts";
 import type { RdmaQos } from "../config/config.ts";
 import type { Node } from "../node.ts";

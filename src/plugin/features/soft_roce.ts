@@ -1,13 +1,11 @@
 /** RDMA devices in software (module rdma_rxe), which ADD makes on the pod's interface and DEL removes. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { Kernel, Netns, RdmaDevice } from "../../kernel/kernel.ts";
+import { type Kernel, NetlinkError, type Netns, type RdmaDevice } from "../../kernel/kernel.ts";
 import type { Log } from "../../log.ts";
-import { NetlinkError } from "../../netlink/error.ts";
 import { EEXIST, EINVAL, EOPNOTSUPP, EPERM } from "../../sys/errno.ts";
 import type { Call } from "../config/config.ts";
 import { NoRdmaDevice, type PlannedDevice } from "../device/device.ts";
-import { RIGHTS_ADVICE } from "../errors.ts";
-import { moveDevice } from "../device/move.ts";
+import { moveDevice, RIGHTS_ADVICE } from "../device/move.ts";
 import type { Node } from "../node.ts";
 import type { PodLinks } from "./pod_links.ts";
 import { getRecordedDevice, type RecordedDevice } from "../record/record.ts";

@@ -30,24 +30,19 @@ export function isClaim(
 
 /** The claims of other attachments on a record's function, read when they are first asked for. */
 export class Claims {
-  readonly #node: Node;
-  readonly #record: StoredRecord;
   #all: StoredRecord[] | undefined;
   #newer: StoredRecord[] | undefined;
 
-  constructor(node: Node, record: StoredRecord) {
-    this.#node = node;
-    this.#record = record;
-  }
+  constructor(readonly node: Node, readonly record: StoredRecord) {}
 
   get all(): readonly StoredRecord[] {
-    return this.#all ??= listClaims(this.#node, this.#record.file, this.#record.deviceId);
+    return this.#all ??= listClaims(this.node, this.record.file, this.record.deviceId);
   }
 
   /** Those of newer attachments: kubelet may delete an old pod after a new one got its function. */
   get newer(): readonly StoredRecord[] {
     return this.#newer ??= this.all.filter((claim) =>
-      isNewer(claim, this.#record, (one) => isAlive(this.#node.kernel, one))
+      isNewer(claim, this.record, (one) => isAlive(this.node.kernel, one))
     );
   }
 }

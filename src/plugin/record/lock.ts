@@ -1,6 +1,7 @@
 /** The node's lock: one call at a time moves devices and writes records. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import { quietly } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import type { Call } from "../config/config.ts";
 import type { Node } from "../node.ts";
@@ -42,6 +43,7 @@ export function lockState(
   if (!lock) throw heldByAnother(directory, timeoutMs, readHolder(kernel, directory));
   const path = `${directory}/${HOLDER_FILE}`;
   const holder = { pid: Deno.pid, doing, sinceUs: kernel.getBootTimeUs() };
+  // With a full disk the errors of others say less; nothing else depends on it.
   quietly(() => replaceFile(path, JSON.stringify(holder), 0o600));
   return {
     [Symbol.dispose]() {
@@ -51,25 +53,15 @@ export function lockState(
   };
 }
 
-function quietly(work: () => void): void {
-  try {
-    work();
-  } catch {
-    // With a full disk the errors of others say less; nothing else depends on it.
-  }
-}
-
 /** Who has the lock, what for and how long, for people; undefined where it does not say. */
 function readHolder(kernel: LockKernel, directory: string): string | undefined {
-  try {
+  return quietly(() => {
     const { pid, doing, sinceUs } = JSON.parse(Deno.readTextFileSync(`${directory}/${HOLDER_FILE}`));
     const here = kernel.findLockHolder(directory, pid);
     const who = here === undefined ? "a process in another PID namespace" : `process ${here}`;
     const seconds = (kernel.getBootTimeUs() - sinceUs) / 1_000_000;
     return `${who} has had it for ${seconds.toFixed(1)} s, for ${doing}`;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 function heldByAnother(directory: string, timeoutMs: number, holder: string | undefined): CniError {

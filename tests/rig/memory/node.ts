@@ -1,4 +1,4 @@
-import { DeviceIndexes } from "../../../src/plugin/device/device_indexes.ts";
+import { DeviceIndexes } from "../../../src/plugin/record/device_indexes.ts";
 import { createPlugin } from "../../../src/plugin/plugin.ts";
 import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record/record.ts";
 import { isRecord, State } from "../../../src/plugin/record/state.ts";

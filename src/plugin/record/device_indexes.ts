@@ -1,3 +1,5 @@
+import { quietly } from "../../sys/errno.ts";
+
 /** On a file system in memory: indexes mean nothing after the next boot. */
 export const INDEX_DIRECTORY = "/run/rdma-cni";
 
@@ -22,13 +24,5 @@ export class DeviceIndexes {
       Deno.mkdirSync(this.directory, { recursive: true, mode: 0o700 });
       Deno.writeTextFileSync(path, String(index), { createNew: true, mode: 0o600 });
     });
-  }
-}
-
-function quietly<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
   }
 }
