@@ -10,7 +10,7 @@ import { type DeviceInfoFile, openDeviceInfo } from "./features/device_info.ts";
 import { mayGoWithout } from "./errors.ts";
 import { moveToPod, planNames, readNameTemplate, renameInPod } from "./device/names.ts";
 import { isRecorded } from "./record/namespaces.ts";
-import { isRecord, type StoredRecord } from "./record/state.ts";
+import type { StoredRecord } from "./record/state.ts";
 import { takeLock } from "./record/lock.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
 import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./features/pod_links.ts";
@@ -18,7 +18,6 @@ import { recordQos, setTos, setTrafficClass, withoutMissing } from "./features/q
 import {
   attachmentOf,
   type AttachmentRecord,
-  isRecordOf,
   type OwnRecord,
   podOf,
   type RecordedDevice,
@@ -84,16 +83,20 @@ function placeDevices(
   const links = getPodLinks(call, pod);
   const deviceId = config.softRoce ? softRoceId(call, links) : findFunction(call, node, pod, links);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
-  const file = state.fileOf(attachmentOf(call));
+  const attachment = attachmentOf(call);
+  const file = state.fileOf(attachment);
 
   state.create();
   using _lock = takeLock(call, node);
-  const earlier = loadEarlier(call, node);
+  // Of an ADD that no DEL followed.
+  const { record: earlier, other, fault } = state.find(attachment);
+  if (other) throw belongsToOther(other);
+  if (fault) log.warning(`${fault}: it is replaced`);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
     let record: AttachmentRecord = earlier;
     if (config.rdmaLimits) {
-      record = recordLimits(call, node, { ...earlier, attachment: attachmentOf(call) }, config.rdmaLimits);
+      record = recordLimits(call, node, { ...earlier, attachment }, config.rdmaLimits);
       setLimits(kernel, record, listInPod(record, pod));
     }
     finish(call, node, record, pod, deviceInfo);
@@ -145,23 +148,6 @@ function findFunction(call: Call, { kernel }: Node, pod: Netns, links: PodLinks)
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, where nothing is moved.
   if (pod.inode !== kernel.getHostNetns().inode) refuseIpoib(links, deviceId, pod);
   return deviceId;
-}
-
-/**
- * What an ADD of the same attachment recorded that no DEL followed.
- *
- * @throws {CniError} code 7 when the file is another attachment's
- */
-function loadEarlier(call: Call, { state }: Node): StoredRecord | undefined {
-  const attachment = attachmentOf(call);
-  const found = state.load(attachment);
-  if (!found) return undefined;
-  if (!isRecord(found)) {
-    call.log.warning(`${found.fault}: it is replaced`);
-    return undefined;
-  }
-  if (isRecordOf(found, attachment)) return found;
-  throw belongsToOther(found);
 }
 
 function isOnHost({ location }: PlannedDevice): boolean {
@@ -275,8 +261,8 @@ function rollBack(call: Call, node: Node, { bootTimeUs }: AttachmentRecord): voi
   const attachment = attachmentOf(call);
   tryToUndo(call.log, state.fileOf(attachment), () => {
     using _lock = takeLock(call, node);
-    const found = state.load(attachment);
-    if (found && isRecord(found) && found.bootTimeUs === bootTimeUs) undo(call, node, found);
+    const { record } = state.find(attachment);
+    if (record && record.bootTimeUs === bootTimeUs) undo(call, node, record);
   });
 }
 

@@ -4,6 +4,7 @@ import {
   type Attachment,
   type AttachmentRecord,
   formatRecord,
+  isRecordOf,
   type OwnRecord,
   parseRecord,
 } from "./record.ts";
@@ -24,6 +25,15 @@ export interface StoredRecord extends AttachmentRecord {
 export interface UnreadableFile {
   readonly file: string;
   readonly fault: string;
+}
+
+/** What the file of an attachment has: one of these, or nothing. */
+export interface Found {
+  readonly record?: StoredRecord;
+  /** The record of another attachment, whose parts join to the same name. */
+  readonly other?: StoredRecord;
+  /** Why there is no record that can be used. */
+  readonly fault?: string;
 }
 
 /** Whether a file of the state directory has a record. */
@@ -66,14 +76,12 @@ export class State {
     return ifPresent(() => Deno.lstatSync(this.directory)) !== undefined;
   }
 
-  /**
-   * The file of an attachment, or undefined when there is none. It may be another attachment's whose parts join to the
-   * same name: {@linkcode isRecordOf} tells them apart.
-   *
-   * @throws {CniError} code 5
-   */
-  load(attachment: Attachment): StoredRecord | UnreadableFile | undefined {
-    return this.read(this.fileOf(attachment));
+  /** Returns what the file of an attachment has; nothing when there is no file. @throws {CniError} code 5 */
+  find(attachment: Attachment): Found {
+    const found = this.read(this.fileOf(attachment));
+    if (!found) return {};
+    if (!isRecord(found)) return { fault: found.fault };
+    return isRecordOf(found, attachment) ? { record: found } : { other: found };
   }
 
   /**
