@@ -35,21 +35,21 @@ export interface Keys {
 }
 
 /** The values that a rule allows. */
-export type ValueOf<R> = R extends { type: "boolean" } ? boolean
+export type ValueOf<R, Null = null> = R extends { type: "boolean" } ? boolean
   : R extends { type: "string" } ? string
   : R extends { type: "integer" } ? number
   : R extends { type: "enum"; values: readonly (infer V)[] } ? V
-  : R extends { type: "list"; items: infer I } ? readonly ValueOf<I>[]
-  : R extends { type: "either"; options: readonly (infer O)[] } ? ValueOf<O>
-  : R extends { type: "object"; keys: infer K } ? ObjectOf<K>
+  : R extends { type: "list"; items: infer I } ? readonly ValueOf<I, Null>[]
+  : R extends { type: "either"; options: readonly (infer O)[] } ? ValueOf<O, Null>
+  : R extends { type: "object"; keys: infer K } ? ObjectOf<K, Null>
   : never;
 
 type Required<K> = { [N in keyof K]: K[N] extends { required: true } ? N : never }[keyof K];
 
 /** The objects that have these keys. */
-export type ObjectOf<K> =
-  & { readonly [N in Required<K>]: ValueOf<K[N]> }
-  & { readonly [N in Exclude<keyof K, Required<K>>]?: ValueOf<K[N]> | null };
+export type ObjectOf<K, Null = null> =
+  & { readonly [N in Required<K>]: ValueOf<K[N], Null> }
+  & { readonly [N in Exclude<keyof K, Required<K>>]?: ValueOf<K[N], Null> | Null };
 
 /** A value that is not what it must be: `holder[key]`. */
 export interface Fault {
@@ -72,6 +72,48 @@ export function findFaults(
     }
     return isValidAt(value, rule) ? [] : [{ holder, key, path }];
   });
+}
+
+/** A value is not what it must be. */
+export class ValueError extends Error {
+  override readonly name = "ValueError";
+}
+
+/**
+ * Returns an object with these keys alone. Null is not absent here.
+ *
+ * @throws {ValueError} that names the first value which is wrong by its path
+ */
+export function readObject<const K extends Keys>(
+  holder: Record<string, unknown>,
+  keys: K,
+  path: readonly PropertyKey[] = [],
+): ObjectOf<K, never> {
+  const known = Object.entries(keys).filter(([name, key]) => key.required || holder[name] !== undefined);
+  const entries = known.map(([name, key]) => [name, read(holder[name], key, [...path, name])]);
+  return Object.fromEntries(entries);
+}
+
+function read(value: unknown, rule: Rule, path: readonly PropertyKey[]): unknown {
+  if (rule.type === "object" && isObject(value)) return readObject(value, rule.keys, path);
+  if (rule.type === "list" && Array.isArray(value)) {
+    return value.map((item, at) => read(item, rule.items, [...path, at]));
+  }
+  if (rule.type !== "object" && rule.type !== "list" && isValid(value, rule)) return value;
+  throw new ValueError(`${JSON.stringify(formatPath(path))} ${describeFault(rule)}`);
+}
+
+function describeFault(rule: Rule): string {
+  switch (rule.type) {
+    case "either":
+      return rule.text;
+    case "integer":
+      return `is not an integer from ${rule.min} to ${rule.max}`;
+    case "object":
+      return "is not an object";
+    default:
+      return `is not a ${rule.type}`;
+  }
 }
 
 function isValid(value: unknown, rule: Rule): boolean {

@@ -1,47 +1,50 @@
-import type { Netns, RdmaDevice, RdmaLimits } from "../../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../../kernel/kernel.ts";
 import type { Call } from "../config/config.ts";
+import { isObject, type ObjectOf, readObject, ValueError } from "../config/rules.ts";
 
-/** Which attachment is meant: the runtime's key. */
-export interface Attachment {
-  readonly network: string;
-  readonly containerID: string;
-  readonly ifname: string;
-}
+/** The kernel's indexes and inodes have 32 bits; of a larger number it would be told the lower ones. */
+const U32 = { type: "integer", min: 0, max: 0xffff_ffff } as const;
+const REQUIRED_U32 = { ...U32, required: true } as const;
+const BYTE = { type: "integer", min: 0, max: 255, required: true } as const;
+const STRING = { type: "string" } as const;
+const REQUIRED = { type: "string", required: true } as const;
+const LIMIT = {
+  type: "either",
+  options: [U32, { type: "enum", values: ["max"] }],
+  text: 'is neither an integer nor "max"',
+} as const;
 
-/** What was to be changed of a device's RoCE QoS, as the host had it: a value for each port, from port 1 on. */
-export interface RecordedQos {
-  readonly trafficClass?: readonly number[];
-  readonly tos?: readonly number[];
-  /** Whether configfs had a group for the device. */
-  readonly hadGroup?: boolean;
-}
+const ATTACHMENT = { network: REQUIRED, containerID: REQUIRED, ifname: REQUIRED } as const;
+/** The runtime's key of an attachment. */
+export type Attachment = ObjectOf<typeof ATTACHMENT, never>;
 
-/** A Kubernetes pod. */
-export interface Pod {
-  readonly namespace: string;
-  readonly name: string;
-}
+/** A value for each port, from port 1 on; -1 is a traffic class that is not set. */
+const PORTS = { type: "list", items: { ...U32, min: -1 } } as const;
+/** Besides the values, whether configfs had a group for the device. */
+const QOS = { trafficClass: PORTS, tos: PORTS, hadGroup: { type: "boolean" } } as const;
+/** The values that the host had of a device's RoCE QoS, as far as they were to be changed. */
+export type RecordedQos = ObjectOf<typeof QOS, never>;
 
+const DEVICE = {
+  index: U32,
+  hostName: REQUIRED,
+  podName: REQUIRED,
+  qos: { type: "object", keys: QOS },
+} as const;
 /** An RDMA device when it was recorded: its index (1.0 has none, nor a device to be made) and its names on the host and in the pod. */
-export interface RecordedDevice {
-  readonly index?: number;
-  readonly hostName: string;
-  readonly podName: string;
-  readonly qos?: RecordedQos;
-}
+export type RecordedDevice = ObjectOf<typeof DEVICE, never>;
 
+const NETNS = { path: REQUIRED, inode: REQUIRED_U32, cookie: STRING } as const;
 /** What identifies a network namespace within one boot. */
-export interface RecordedNetns {
-  readonly path: string;
-  readonly inode: number;
-  readonly cookie?: string;
-}
+export type RecordedNetns = ObjectOf<typeof NETNS, never>;
 
-/** The limits that the pod's cgroup has for each of the devices. */
-export interface RecordedLimits extends RdmaLimits {
-  /** Its path in the hierarchy. */
-  readonly cgroup: string;
-}
+const LIMITS = { cgroup: REQUIRED, hcaHandle: LIMIT, hcaObject: LIMIT } as const;
+/** The limits that the pod's cgroup, named by its path in the hierarchy, has for each of the devices. */
+export type RecordedLimits = ObjectOf<typeof LIMITS, never>;
+
+const POD = { namespace: REQUIRED, name: REQUIRED } as const;
+/** A Kubernetes pod. */
+export type Pod = ObjectOf<typeof POD, never>;
 
 /**
  * What DEL, CHECK and GC must know of an attachment. Records of version 1.0, which the Go plugin writes, hold the
@@ -93,11 +96,6 @@ export function getRecordedDevice(netns: Netns, { index, podName }: RecordedDevi
   return netns.listRdmaDevices().find(({ name }) => name === podName);
 }
 
-/** A record that is there but cannot be used. */
-export class UnreadableRecord extends Error {
-  override readonly name = "UnreadableRecord";
-}
-
 /**
  * A record as text, with the four keys of version 1.0, and that of NVIDIA's fork, so that the Go plugin can delete what
  * this one added.
@@ -122,150 +120,75 @@ export function formatRecord(record: AttachmentRecord): string {
   });
 }
 
+/** The keys of every record, but for its attachment, which 1.0 does not have, and its devices. */
+const KEYS = {
+  deviceID: REQUIRED,
+  softRoCE: { type: "boolean" },
+  limits: { type: "object", keys: LIMITS },
+  pod: { type: "object", keys: POD },
+  netns: { type: "object", keys: NETNS },
+  bootID: STRING,
+  bootTimeUs: { type: "integer", min: 0, max: Number.MAX_SAFE_INTEGER },
+  createdAt: STRING,
+} as const;
+
+/** The device of version 1.0, and what records of NVIDIA's fork have besides: the host's values of port 1. */
+const GO_DEVICE = {
+  sandboxRdmaDevName: REQUIRED,
+  containerRdmaDevName: REQUIRED,
+  rdmaQoS: { type: "object", keys: { tos: BYTE, tc: BYTE } },
+} as const;
+
 /**
  * Reads a record of version 1.0 or any later 1.x.
  *
  * @param modifiedAt when the file was written, for records that do not say when they were made
- * @throws {UnreadableRecord} when it is not JSON, of another major version, or a key has the wrong type
+ * @throws {ValueError} when it is not JSON, of another major version, or a key has the wrong type
  */
 export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
   const raw = parseJson(text);
-  const version = string(raw, "version");
-  if (!/^1\.\d+$/.test(version)) {
-    throw new UnreadableRecord(`version is ${JSON.stringify(version)}, want "1.x"`);
+  const { version } = raw;
+  if (typeof version !== "string" || !/^1\.\d+$/.test(version)) {
+    throw new ValueError(`version is ${JSON.stringify(version)}, want "1.x"`);
   }
+  const { deviceID: deviceId, softRoCE, bootID, createdAt, ...others } = readObject(raw, KEYS);
   return {
-    ...parseAttachment(raw),
-    deviceId: string(raw, "deviceID"),
-    devices: parseDevices(raw),
-    ...(raw["softRoCE"] === true ? { softRoce: true } : {}),
-    ...parseLimits(raw["limits"]),
-    ...parsePod(raw["pod"]),
-    ...parseNetns(raw["netns"]),
-    ...(raw["bootID"] === undefined ? {} : { bootId: string(raw, "bootID") }),
-    ...(raw["bootTimeUs"] === undefined
-      ? {}
-      : { bootTimeUs: integer(raw, "bootTimeUs", Number.MAX_SAFE_INTEGER) }),
-    createdAt: raw["createdAt"] === undefined
-      ? modifiedAt
-      : Date.parse(string(raw, "createdAt")) || modifiedAt,
+    ...(raw["network"] === undefined ? {} : { attachment: readObject(raw, ATTACHMENT) }),
+    deviceId,
+    devices: readDevices(raw),
+    ...(softRoCE ? { softRoce: true } : {}),
+    ...others,
+    ...(bootID === undefined ? {} : { bootId: bootID }),
+    createdAt: Date.parse(createdAt ?? "") || modifiedAt,
   };
 }
 
-/** The kernel's indexes and inodes have 32 bits; of a larger number it would be told the lower ones. */
-const MAX_U32 = 0xffff_ffff;
-
-type Raw = Readonly<Record<string, unknown>>;
-
-function parseJson(text: string): Raw {
+function parseJson(text: string): Record<string, unknown> {
+  let value: unknown;
   try {
-    return object(JSON.parse(text), "record");
-  } catch (error) {
-    if (error instanceof UnreadableRecord) throw error;
-    throw new UnreadableRecord(text === "" ? "it is empty" : "it is not JSON", { cause: error });
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ValueError(text === "" ? "it is empty" : "it is not JSON", { cause });
   }
+  if (isObject(value)) return value;
+  throw new ValueError("it is not an object");
 }
 
-function parseAttachment(raw: Raw): { attachment?: Attachment } {
-  if (raw["network"] === undefined) return {};
-  return {
-    attachment: {
-      network: string(raw, "network"),
-      containerID: string(raw, "containerID"),
-      ifname: string(raw, "ifname"),
-    },
-  };
-}
-
-function parseDevices(raw: Raw): RecordedDevice[] {
-  const devices = raw["devices"];
-  if (devices === undefined) {
-    const [hostName, podName] = [string(raw, "sandboxRdmaDevName"), string(raw, "containerRdmaDevName")];
-    return [{ hostName, podName, ...parseForkQos(raw["rdmaQoS"]) }];
+function readDevices(raw: Record<string, unknown>): readonly RecordedDevice[] {
+  if (raw["devices"] !== undefined) {
+    const keys = raw["softRoCE"] === true ? DEVICE : { ...DEVICE, index: REQUIRED_U32 };
+    const list = { type: "list", items: { type: "object", keys }, required: true } as const;
+    return readObject(raw, { devices: list }).devices;
   }
-  if (!Array.isArray(devices)) throw new UnreadableRecord('"devices" is not an array');
-  return devices.map((entry) => {
-    const device = object(entry, "devices");
-    return {
-      ...(device["index"] === undefined && raw["softRoCE"] === true
-        ? {}
-        : { index: integer(device, "index") }),
-      hostName: string(device, "hostName"),
-      podName: string(device, "podName"),
-      ...parseQos(device["qos"]),
-    };
-  });
+  // The fork may write null.
+  const go = readObject({ ...raw, rdmaQoS: raw["rdmaQoS"] ?? undefined }, GO_DEVICE);
+  // It has 0 where no traffic class was set.
+  const qos = go.rdmaQoS && { trafficClass: [go.rdmaQoS.tc || -1], tos: [go.rdmaQoS.tos] };
+  return [{ hostName: go.sandboxRdmaDevName, podName: go.containerRdmaDevName, ...(qos ? { qos } : {}) }];
 }
 
-function parseQos(value: unknown): { qos?: RecordedQos } {
-  if (value === undefined) return {};
-  const { trafficClass, tos, hadGroup } = object(value, "qos");
-  return {
-    qos: {
-      ...(trafficClass === undefined ? {} : { trafficClass: integers(trafficClass) }),
-      ...(tos === undefined ? {} : { tos: integers(tos) }),
-      ...(hadGroup === undefined ? {} : { hadGroup: hadGroup === true }),
-    },
-  };
-}
-
-function parseLimits(value: unknown): { limits?: RecordedLimits } {
-  if (value === undefined) return {};
-  const raw = object(value, "limits");
-  const limit = (key: "hcaHandle" | "hcaObject") => {
-    if (raw[key] === undefined) return {};
-    return { [key]: raw[key] === "max" ? "max" : integer(raw, key) };
-  };
-  return { limits: { cgroup: string(raw, "cgroup"), ...limit("hcaHandle"), ...limit("hcaObject") } };
-}
-
-/**
- * What records of version 1.0 of NVIDIA's fork have besides: the host's values of port 1. They have 0 where no traffic
- * class was set.
- */
-function parseForkQos(value: unknown): { qos?: RecordedQos } {
-  if (value === undefined || value === null) return {};
-  const raw = object(value, "rdmaQoS");
-  return { qos: { trafficClass: [integer(raw, "tc", 255) || -1], tos: [integer(raw, "tos", 255)] } };
-}
-
-/** The same for the fork's DEL. It would set to 0 what is left out. */
+/** What the fork's DEL reads. It would set to 0 what is left out. */
 function formatForkQos(qos: RecordedQos | undefined): { tos: number; tc: number } | undefined {
   const [tos, tc] = [qos?.tos?.[0], qos?.trafficClass?.[0]];
   return tos === undefined || tc === undefined ? undefined : { tos, tc: Math.max(tc, 0) };
-}
-
-function integers(value: unknown): number[] {
-  if (Array.isArray(value) && value.every(Number.isSafeInteger)) return value;
-  throw new UnreadableRecord('"qos" has values other than lists of integers');
-}
-
-function parsePod(value: unknown): { pod?: Pod } {
-  if (value === undefined) return {};
-  const raw = object(value, "pod");
-  return { pod: { namespace: string(raw, "namespace"), name: string(raw, "name") } };
-}
-
-function parseNetns(value: unknown): { netns?: RecordedNetns } {
-  if (value === undefined) return {};
-  const raw = object(value, "netns");
-  const cookie = raw["cookie"] === undefined ? {} : { cookie: string(raw, "cookie") };
-  return { netns: { path: string(raw, "path"), inode: integer(raw, "inode"), ...cookie } };
-}
-
-function object(value: unknown, key: string): Raw {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Raw;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is not an object`);
-}
-
-function string(raw: Raw, key: string): string {
-  const value = raw[key];
-  if (typeof value === "string") return value;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is not a string`);
-}
-
-function integer(raw: Raw, key: string, max = MAX_U32): number {
-  const value = raw[key];
-  if (Number.isInteger(value) && 0 <= (value as number) && (value as number) <= max) return value as number;
-  throw new UnreadableRecord(`${JSON.stringify(key)} is not an integer from 0 to ${max}`);
 }

@@ -3,8 +3,8 @@ import {
   formatRecord,
   parseRecord,
   type RecordedQos,
-  UnreadableRecord,
 } from "../../../../src/plugin/record/record.ts";
+import { ValueError } from "../../../../src/plugin/config/rules.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const RECORD: AttachmentRecord = {
@@ -65,7 +65,7 @@ Deno.test("a record of NVIDIA's fork has the host's QoS, and 0 where no traffic 
       tc: 256,
     }]
   ) {
-    assertThrows(() => qosOf(wrong), UnreadableRecord);
+    assertThrows(() => qosOf(wrong), ValueError);
   }
 });
 
@@ -84,8 +84,12 @@ Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all tha
 Deno.test("the Kubernetes pod is read as it was written", () => {
   const record = { ...RECORD, pod: { namespace: "team-a", name: "trainer-0" } };
   assertEquals(parseRecord(formatRecord(record), 0), record);
-  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), UnreadableRecord, '"pod" is not an object');
-  assertThrows(() => parse({ ...raw(), pod: { namespace: "team-a" } }), UnreadableRecord, '"name" is not a');
+  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), ValueError, '"pod" is not an object');
+  assertThrows(
+    () => parse({ ...raw(), pod: { namespace: "team-a" } }),
+    ValueError,
+    '"pod.name" is not a string',
+  );
 });
 
 Deno.test("what QoS the host had is read as it was written", () => {
@@ -110,7 +114,7 @@ Deno.test("limits are read as they were written", () => {
 
 Deno.test("limits of another form are refused", () => {
   for (const limits of [null, [], { hcaHandle: 1 }, { cgroup: 1 }, { cgroup: "/a", hcaObject: "none" }]) {
-    assertThrows(() => parse({ ...raw(), limits }), UnreadableRecord);
+    assertThrows(() => parse({ ...raw(), limits }), ValueError);
   }
 });
 
@@ -119,7 +123,7 @@ Deno.test("QoS of another form is refused", () => {
     const qos of [null, [], 1, { tos: 1 }, { tos: ["1"] }, { trafficClass: [1.5] }, { trafficClass: null }]
   ) {
     const device = { index: 4, hostName: "mlx5_4", podName: "mlx5_4", qos };
-    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, "qos");
+    assertThrows(() => parse({ ...raw(), devices: [device] }), ValueError, "qos");
   }
 });
 
@@ -151,7 +155,7 @@ Deno.test("a time that is none counts as the file's", () => {
 
 for (const version of ["2.0", "0.9", "1", "1.", "1.x", "11.0", "", 1.1, undefined, null]) {
   Deno.test(`version ${JSON.stringify(version)} is refused`, () => {
-    assertThrows(() => parse({ ...raw(), version }), UnreadableRecord, "version");
+    assertThrows(() => parse({ ...raw(), version }), ValueError, "version");
   });
 }
 
@@ -174,7 +178,7 @@ const WRONG: Record<string, unknown[]> = {
 for (const [key, values] of Object.entries(WRONG)) {
   for (const value of values) {
     Deno.test(`${key} ${JSON.stringify(value)} is refused`, () => {
-      assertThrows(() => parse({ ...raw(), [key]: value }), UnreadableRecord);
+      assertThrows(() => parse({ ...raw(), [key]: value }), ValueError);
     });
   }
 }
@@ -187,7 +191,7 @@ Deno.test("a record of no device has the keys of version 1.0 all the same", () =
 Deno.test("a device without index or name is refused", () => {
   for (const key of ["index", "hostName", "podName"]) {
     const device = { index: 1, hostName: "a", podName: "b", [key]: undefined };
-    assertThrows(() => parse({ ...raw(), devices: [device] }), UnreadableRecord, key);
+    assertThrows(() => parse({ ...raw(), devices: [device] }), ValueError, key);
   }
 });
 
@@ -196,16 +200,16 @@ Deno.test("an index that the kernel would take for another one is refused", () =
     const device = { index, hostName: "a", podName: "b" };
     assertThrows(
       () => parse({ ...raw(), devices: [device] }),
-      UnreadableRecord,
+      ValueError,
       "not an integer from 0 to 4294967295",
     );
   }
 });
 
 Deno.test("an empty file, a cut one and what is no object are refused", () => {
-  assertThrows(() => parseRecord("", 0), UnreadableRecord, "it is empty");
-  assertThrows(() => parseRecord(formatRecord(RECORD).slice(0, -1), 0), UnreadableRecord, "it is not JSON");
+  assertThrows(() => parseRecord("", 0), ValueError, "it is empty");
+  assertThrows(() => parseRecord(formatRecord(RECORD).slice(0, -1), 0), ValueError, "it is not JSON");
   for (const value of [null, [], "1.1", 7]) {
-    assertThrows(() => parse(value), UnreadableRecord, "not an object");
+    assertThrows(() => parse(value), ValueError, "not an object");
   }
 });
