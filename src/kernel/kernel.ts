@@ -116,6 +116,24 @@ export interface Port {
   readonly hasMoreGids: boolean;
 }
 
+/** Enough for the addresses of most pods. Reading a whole table takes longer than a CNI call may need. */
+export const FIRST_GIDS = 16;
+
+/**
+ * Reads ports with the start of their GID tables, and with all of these if that is not enough.
+ *
+ * @param read is given how many entries of each table to read
+ */
+export function readGids<T>(read: (gidLimit: number) => T, isEnough: (found: T) => boolean): T {
+  const found = read(FIRST_GIDS);
+  return isEnough(found) ? found : read(Infinity);
+}
+
+/** Returns whether an address or GID is link-local: fe80::/10. The kernel makes such addresses by itself. */
+export function isLinkLocal(gid: string): boolean {
+  return /^fe[89ab]/.test(gid);
+}
+
 /** A device on the PCI or auxiliary bus, as the host's sysfs shows it. */
 export interface BusDevice {
   readonly id: string;

@@ -1,13 +1,20 @@
 /** Whether a pod can use the RDMA devices that it has. */
 import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import type { Kernel, Netns, OpenPorts, Port, RdmaDevice } from "../../kernel/kernel.ts";
+import {
+  FIRST_GIDS,
+  type IpAddress,
+  isLinkLocal,
+  type Kernel,
+  type Netns,
+  type OpenPorts,
+  type Port,
+  type RdmaDevice,
+  readGids,
+} from "../../kernel/kernel.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { poll } from "../node.ts";
 import { type AttachmentRecord, getRecordedDevice } from "../record/record.ts";
-
-/** Enough for the addresses of most pods. Reading a whole table takes longer than the plugin may need. */
-const FIRST_GIDS = 16;
 
 /** What was found of a pod's devices. */
 interface Findings {
@@ -38,9 +45,6 @@ export class DevicePorts implements Disposable {
   }
 }
 
-/** What the devices' ports are now, given how many entries of each GID table to read. */
-type ListPorts = (gidLimit: number) => ReadonlyMap<RdmaDevice, readonly Port[]>;
-
 /**
  * Logs the state of the devices that an attachment has in the pod: their uverbs device, ports and RoCE v2 GIDs. A port
  * that is not active, and an address of the pod's interface that no RoCE device has a GID for, are warnings. With
@@ -60,7 +64,7 @@ export function requireReady(
   let found: Findings = { lines: [], faults: [] };
   try {
     poll(kernel, timeoutMs, () => {
-      found = inspect(call, pod, record, ports);
+      found = inspect(call.environment.ifname, pod, record, ports);
       return found.faults.length === 0 || undefined;
     });
   } catch (cause) {
@@ -74,20 +78,43 @@ export function requireReady(
 }
 
 /** While it waits, a DEL can have taken the devices away. */
-function inspect(call: Call, pod: Netns, record: AttachmentRecord, ports: DevicePorts): Findings {
+function inspect(ifname: string, pod: Netns, record: AttachmentRecord, ports: DevicePorts): Findings {
   const devices = record.devices.flatMap((device) => getRecordedDevice(pod, device) ?? []);
   for (const device of devices) ports.open(pod, device);
-  const listPorts = (gidLimit: number) =>
-    new Map(devices.map((device) => [device, ports.list(device, gidLimit)]));
-  const first = listPorts(FIRST_GIDS);
+  let addresses: IpAddress[] | undefined;
+  const findMissing = (found: DevicesWithPorts): IpAddress[] => {
+    const gids = found.flatMap(([, ports]) => ports).filter(({ isRoce }) => isRoce).map(({ gids }) => gids);
+    if (gids.length === 0) return [];
+    addresses ??= listAddresses(pod, ifname);
+    return addresses.filter((address) => !gids.flat().some(({ gid }) => gid === address.gid));
+  };
+  const found = readGids<DevicesWithPorts>(
+    (gidLimit) => devices.map((device) => [device, ports.list(device, gidLimit)]),
+    (found) =>
+      !found.some(([, ports]) => ports.some(({ hasMoreGids }) => hasMoreGids)) ||
+      findMissing(found).length === 0,
+  );
+  const missing = findMissing(found).map(({ text }) => text);
+  const names = devices.map(({ name }) => name);
   return {
-    lines: devices.map((device) => describeDevice(device, pod.getUverbs(device.index), first.get(device)!)),
+    lines: found.map(([device, ports]) => describeDevice(device, pod.getUverbs(device.index), ports)),
     faults: [
       ...devices.length < record.devices.length ? ["an RDMA device has left the pod"] : [],
-      ...devices.flatMap((device) => findPortFaults(device, first.get(device)!)),
-      ...findGidFaults(call, pod, first, listPorts),
+      ...found.flatMap(([device, ports]) => findPortFaults(device, ports)),
+      // A function can have a device for each of its ports, so it is enough that one device has a GID.
+      ...missing.length === 0 ? [] : [
+        `RDMA device ${names.join(", ")} has no GID for ${missing.join(", ")}, which interface ${ifname} has`,
+      ],
     ],
   };
+}
+
+type DevicesWithPorts = readonly (readonly [RdmaDevice, readonly Port[]])[];
+
+/** The addresses of a pod's interface, but for link-local ones, which the kernel makes at some time after the link has come up. */
+function listAddresses(pod: Netns, ifname: string): IpAddress[] {
+  const link = pod.getLink(ifname);
+  return link ? pod.listAddresses(link.index).filter(({ gid }) => !isLinkLocal(gid)) : [];
 }
 
 function describeDevice({ name, index }: RdmaDevice, uverbs: string | undefined, ports: readonly Port[]) {
@@ -97,8 +124,9 @@ function describeDevice({ name, index }: RdmaDevice, uverbs: string | undefined,
 
 function describePort({ number, state, isRoce, gids, hasMoreGids }: Port): string {
   if (!isRoce) return `port ${number} ${state}`;
-  const indexes = gids.filter(({ isRoceV2 }) => isRoceV2).map(({ index }) => index).join(", ");
-  const more = hasMoreGids ? ` among the first ${FIRST_GIDS}` : "";
+  const first = gids.filter(({ index }) => index < FIRST_GIDS);
+  const indexes = first.filter(({ isRoceV2 }) => isRoceV2).map(({ index }) => index).join(", ");
+  const more = hasMoreGids || first.length < gids.length ? ` among the first ${FIRST_GIDS}` : "";
   return `port ${number} ${state}, RoCE v2 GID indexes${more}: ${indexes || "none"}`;
 }
 
@@ -107,34 +135,6 @@ function findPortFaults({ name }: RdmaDevice, ports: readonly Port[]): string[] 
   return ports.filter(({ isActive }) => !isActive).map(({ number, state }) =>
     `port ${number} of RDMA device ${name} is in state ${JSON.stringify(state)}, want "4: ACTIVE"`
   );
-}
-
-/** fe80::/10. */
-const LINK_LOCAL = /^fe[89ab]/;
-
-/**
- * A function can have a device for each of its ports, so it is enough that one device has a GID. Link-local addresses do
- * not count: the kernel makes them by itself, at some time after the link has come up.
- */
-function findGidFaults(
-  call: Call,
-  pod: Netns,
-  ports: ReturnType<ListPorts>,
-  listPorts: ListPorts,
-): string[] {
-  const { ifname } = call.environment;
-  const roce = [...ports.values()].flat().filter(({ isRoce }) => isRoce);
-  const link = roce.length > 0 ? pod.getLink(ifname) : undefined;
-  if (!link) return [];
-  const addresses = pod.listAddresses(link.index).filter(({ gid }) => !LINK_LOCAL.test(gid));
-  const gids = new Set(roce.flatMap(({ gids }) => gids).map(({ gid }) => gid));
-  const missing = addresses.filter(({ gid }) => !gids.has(gid)).map(({ text }) => text);
-  if (missing.length === 0) return [];
-  if (roce.some(({ hasMoreGids }) => hasMoreGids)) {
-    return findGidFaults(call, pod, listPorts(Infinity), listPorts);
-  }
-  const names = [...ports.keys()].map(({ name }) => name).join(", ");
-  return [`RDMA device ${names} has no GID for ${missing.join(", ")}, which interface ${ifname} has`];
 }
 
 function notReady(pod: Netns, timeoutMs: number, faults: readonly string[], cause?: unknown): CniError {

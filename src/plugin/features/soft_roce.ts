@@ -55,7 +55,7 @@ export function makeSoftRoceDevice(
   try {
     pod.addSoftRoceDevice(name, ifname);
   } catch (error) {
-    throw error instanceof NetlinkError ? explainRefusal(error, ifname) : error;
+    throw error instanceof NetlinkError ? cannotMake(error, ifname) : error;
   }
   const device = getRecordedDevice(hostNetns, recorded);
   if (!device) throw vanished(name, ifname);
@@ -133,7 +133,7 @@ function remove(netns: Netns, { index, name }: RdmaDevice, log: Log): void {
 }
 
 /** What an errno of RDMA_NLDEV_CMD_NEWLINK means (nldev.c, nldev_newlink; rxe.c, rxe_newlink). */
-function explainRefusal(error: NetlinkError, ifname: string): CniError {
+function cannotMake(error: NetlinkError, ifname: string): CniError {
   const cannot = `Cannot make a Soft-RoCE device on ${JSON.stringify(ifname)}`;
   const refused = (reason: string, advice: string) =>
     new CniError(ErrorCode.kernelRefused, `${cannot}: ${reason}`, `${advice}; ${error.message}`, {
