@@ -26,7 +26,7 @@ export function currentProcess(): Process {
   };
 }
 
-/** What is not UTF-8 becomes the replacement character, which no variable may have. */
+/** Returns a variable. A value that is not UTF-8 becomes the replacement character, which no variable may have. */
 function getEnv(name: string): string | undefined {
   try {
     return Deno.env.get(name);

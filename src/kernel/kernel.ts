@@ -1,5 +1,5 @@
 /**
- * What the plugin asks of the kernel and has it do, and the errors with which it fails. `linux.ts` is the kernel of this
+ * The kernel as the plugin asks it and has it work, and the errors with which it fails. `linux.ts` is the kernel of this
  * machine, and the tests have one in memory.
  */
 import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
@@ -71,7 +71,7 @@ export interface Netns extends Disposable {
    * was made on.
    */
   getNetdev(index: number): string | undefined;
-  /** How many objects of each kind processes have on a device. */
+  /** Counts the objects of each kind that processes have on a device. */
   listResources(index: number): ResourceCount[];
   /** A link by name, or undefined. */
   getLink(name: string): Link | undefined;
@@ -141,12 +141,12 @@ export interface BusDevice {
   readonly driver?: string;
   /** A PCI function that is not a virtual function: the host may depend on it. */
   readonly isPhysicalFunction: boolean;
-  /** How many virtual functions it has enabled. */
+  /** The number of its enabled virtual functions. */
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host namespace. */
   readonly rdmaDevices: readonly string[];
   /**
-   * How many RDMA devices it has in all namespaces, including those that the kernel is moving. In shared mode
+   * The number of its RDMA devices in all namespaces, including those that the kernel is moving. In shared mode
    * a device counts once for each namespace.
    */
   readonly rdmaDeviceCount: number;
@@ -175,7 +175,7 @@ export interface RoceQos {
   read(setting: RoceQosSetting, device: string): number[];
   /** @param value one for all ports, or one for each @throws {RoceQosError} */
   write(setting: RoceQosSetting, device: string, value: number | readonly number[]): void;
-  /** Whether configfs has a group for the device. Access to the ToS creates one temporarily. */
+  /** Returns whether configfs has a group for the device. Access to the ToS creates one temporarily. */
   hasGroup(device: string): boolean;
   /** Removes the group if it is there. */
   removeGroup(device: string): void;
@@ -201,13 +201,13 @@ export interface LimitedDevice extends Required<RdmaLimits> {
  * limits of a device stay when the device is moved or renamed.
  */
 export interface RdmaCgroups {
-  /** Where the hierarchy is mounted. */
+  /** The path at which the hierarchy is mounted. */
   readonly mount: string;
   /** The cgroup of a process; undefined when the process has ended. */
   ofProcess(pid: number): string | undefined;
-  /** Whether a cgroup is there; false for the root, and for paths that lead out of the hierarchy. */
+  /** Returns whether a cgroup is there; false for the root, and for paths that lead out of the hierarchy. */
   has(cgroup: string): boolean;
-  /** Whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
+  /** Returns whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
   hasLimits(cgroup: string): boolean;
   /** The limits of all devices that the kernel shows in a cgroup, in whatever namespaces they are. */
   list(cgroup: string): LimitedDevice[];
@@ -222,7 +222,7 @@ export interface RdmaCgroups {
   write(cgroup: string, device: Pick<LimitedDevice, "name" | "index">, limits: RdmaLimits): void;
 }
 
-/** What the plugin needs of the kernel. */
+/** The kernel as far as the plugin needs it. */
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another one. */
   getBootId(): string;
@@ -236,7 +236,7 @@ export interface Kernel {
   getHostNetns(): Netns;
   /** @throws {NetnsError} when the path is missing or not a network namespace */
   openNetns(path: string): Netns;
-  /** Whether a path leads to the host namespace; false when it leads nowhere. */
+  /** Returns whether a path leads to the host namespace; false when it leads nowhere. */
   isHostNetns(path: string): boolean;
   /** Paths below /proc to the namespaces that processes or open files keep alive: all paths to each. */
   listNetns(): Iterable<{ readonly path: string; readonly inode: number }>;

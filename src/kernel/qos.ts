@@ -3,13 +3,13 @@ import { ENODEV, errnoOf, quietly } from "../sys/errno.ts";
 import { type RoceQos, RoceQosError, type RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
 
-/** Where a setting is: the directory has one for each port, named by its number, with the file in it. */
+/** The place of a setting: the directory has one for each port, named by its number, with the file in it. */
 interface Place {
   readonly setting: string;
   readonly directory: (device: string) => string;
   readonly file: string;
   readonly parse: (text: string) => number | undefined;
-  /** What to do when it is absent. */
+  /** Advice for when it is absent. */
   readonly advice: string;
 }
 

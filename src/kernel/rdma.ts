@@ -115,7 +115,7 @@ export function getNetdev(socket: NetlinkSocket, index: number): string | undefi
   }
 }
 
-/** How many objects of each kind processes have on a device. */
+/** Counts the objects of each kind that processes have on a device. */
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;
   return nldev.decodeResources(single(socket, what, nldev.resourcesRequest(index)).payload);

@@ -54,13 +54,13 @@ export function getRdmaDriver(name: string, root = ""): string | undefined {
   return linkName(`${root}/sys/class/infiniband/${name}/device/driver`);
 }
 
-/** Whether a text can stand in a path as one name that leads nowhere else. */
+/** Returns whether a text can stand in a path as one name that leads nowhere else. */
 export function isFileName(name: string): boolean {
   return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !name.includes("/") &&
     !name.includes("\0");
 }
 
-/** Whether a path leads to something. */
+/** Returns whether a path leads to something. */
 export function exists(path: string): boolean {
   return ifReadable(() => Deno.statSync(path)) !== undefined;
 }
@@ -70,7 +70,7 @@ export function list(directory: string): string[] {
   return ifReadable(() => [...Deno.readDirSync(directory)].map((entry) => entry.name).sort()) ?? [];
 }
 
-/** What a link points to, or undefined when it is absent. */
+/** Returns the target of a link, or undefined when it is absent. */
 export function linkTarget(path: string): string | undefined {
   return ifReadable(() => Deno.readLinkSync(path));
 }
@@ -86,7 +86,7 @@ export function readText(path: string): string | undefined {
 }
 
 /**
- * How many directories a directory of sysfs has, including those that only other network namespaces show.
+ * Counts the directories in a directory of sysfs, including those that only other network namespaces show.
  * Each one links to its parent (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or moved
  * to another namespace.
  */

@@ -27,7 +27,7 @@ export class NetlinkError extends Error {
   }
 }
 
-/** Whether the kernel refused because a device already has the name. */
+/** Returns whether the kernel refused because a device already has the name. */
 export function isNameTaken(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError && error.errno === EEXIST;
 }

@@ -41,7 +41,7 @@ export function openLibmnl(): Symbols {
 }
 
 /**
- * Where libmnl was found: the name alone for the system's, the path of the copy otherwise.
+ * Returns the place where libmnl was found: the name alone for the system's, the path of the copy otherwise.
  *
  * @throws {LibmnlMissing} when neither can be opened
  */

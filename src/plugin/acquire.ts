@@ -83,7 +83,7 @@ function findAvailable(
 const DRIVER_NAME = /^(mlx[45]_|hns_|mana_|erdma_|ionic_|bnxt_re|irdma)\d+$/;
 
 /**
- * Whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
+ * Returns whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
  * pod's name, or as `ibdevN` when the host has that. Where udev renames devices this holds for all; then the records are
  * read, which takes a millisecond.
  */

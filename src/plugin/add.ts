@@ -47,7 +47,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   }
 }
 
-/** When anything fails, printing included, the devices are restored to the host again. */
+/** Places the devices and prints. When anything fails, printing included, they are restored to the host again. */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
   using ports = new DevicePorts();
   const { record, isNew } = placeDevices(call, node, pod, template, ports);
@@ -167,13 +167,13 @@ function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
 function newRecord(call: Call, deviceId: string, { kernel }: Node, pod: Netns): OwnRecord {
   const { path, inode } = pod;
   const cookie = pod.getCookie();
-  const named = podOf(call);
+  const kubernetesPod = podOf(call);
   return {
     attachment: attachmentOf(call),
     deviceId,
     devices: [],
     ...(call.config.softRoce ? { softRoce: true } : {}),
-    ...(named ? { pod: named } : {}),
+    ...(kubernetesPod ? { pod: kubernetesPod } : {}),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),
@@ -187,7 +187,7 @@ function withNames(record: OwnRecord, names: ReadonlyMap<number, string>): OwnRe
   return { ...record, devices };
 }
 
-/** Whether an earlier ADD did all that this one is to do. */
+/** Returns whether an earlier ADD did all that this one is to do. */
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
   return earlier.devices.every(({ index, hostName, podName }) => {
@@ -196,7 +196,7 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
   });
 }
 
-/** What is done with devices that are in the pod. */
+/** Does what is left when the devices are in the pod. */
 function finish(
   { config }: Call,
   { kernel }: Node,

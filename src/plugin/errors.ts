@@ -45,7 +45,7 @@ export function toCniError(error: unknown): unknown {
   return error;
 }
 
-/** Whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
+/** Returns whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
 function isFileError(error: unknown): error is Error {
   return error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
 }
@@ -55,7 +55,7 @@ function wrap(error: Error, code: ErrorCode, advice: string): CniError {
 }
 
 /**
- * Whether the configuration lets a pod do without an RDMA device for this reason: `optional` when the node
+ * Returns whether the configuration lets a pod do without an RDMA device for this reason: `optional` when the node
  * or the function has none, `onSharedMode` "skip" when the kernel shows all of them to every namespace.
  */
 export function mayGoWithout(error: unknown, { optional, onSharedMode }: NetworkConfig): boolean {

@@ -64,7 +64,7 @@ export function collect(node: Node, log: Log, file: string): boolean {
 }
 
 /**
- * Whether a record is of a network. Where it does not say (1.0, or unreadable) its file's name must, and that can
+ * Returns whether a record is of a network. Where it does not say (1.0, or unreadable) its file's name must, and that can
  * be split in only one way if the container ID has the form that container runtimes give it.
  */
 export function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {

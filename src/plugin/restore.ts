@@ -223,7 +223,7 @@ function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaD
   );
 }
 
-/** Where the devices of a record are. */
+/** The places of a record's devices. */
 interface Whereabouts {
   /** In the host namespace, in the record's order. */
   readonly onHost: readonly (RdmaDevice | undefined)[];

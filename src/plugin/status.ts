@@ -4,7 +4,7 @@ import { mayGoWithout, toCniError } from "./errors.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
 
 /**
- * Whether ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go
+ * Makes sure that ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go
  * without, and records can be written.
  *
  * @throws {CniError} code 50 with all that is in the way

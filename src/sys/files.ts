@@ -39,7 +39,7 @@ export function replaceFile(path: string, text: string, mode: number, { durable 
   if (durable) syncDirectory(directoryOf(path));
 }
 
-/** Where {@linkcode replaceFile} writes before it renames: `.NAME.tmp` beside the file. */
+/** Returns the path that {@linkcode replaceFile} writes to before it renames: `.NAME.tmp` beside the file. */
 export function temporaryPath(path: string): string {
   const directory = directoryOf(path);
   return `${directory}/.${path.slice(directory.length + 1)}.tmp`;

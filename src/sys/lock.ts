@@ -86,7 +86,7 @@ function flock({ number }: Fd, path: string, operation: () => number): boolean {
   return true;
 }
 
-/** How often the alarm repeats: the first may come just before the call that it should interrupt. */
+/** The pause between two alarms: the first may come just before the call that it should interrupt. */
 const REPEAT_MS = 100;
 
 /**

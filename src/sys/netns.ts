@@ -18,7 +18,7 @@ import { check } from "./libc.ts";
 const CLONE_NEWNET = 0x40000000;
 /** uapi linux/nsfs.h, kernel 4.11: returns the kind of namespace behind a descriptor. */
 const NS_GET_NSTYPE = 0xb703n;
-/** What open() fails with when a path leads nowhere. */
+/** The errors of open() when a path leads nowhere. */
 const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
 /** The namespace of the calling thread; /proc/self is about the process's first thread. */
 const OWN_NETNS = "/proc/thread-self/ns/net";
@@ -52,7 +52,7 @@ export function getHostNetns(): OpenNetns {
   return host ??= openNetns(OWN_NETNS);
 }
 
-/** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
+/** Returns whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
 export function isHostNetns(path: string): boolean {
   return quietly(() => {
     const { dev, ino } = Deno.statSync(path);

@@ -14,7 +14,7 @@ export interface AttachmentKey {
   readonly ifname: string;
 }
 
-/** Which of a function's RDMA devices are meant: names on the host, or numbers counted from 1. */
+/** A choice of a function's RDMA devices: names on the host, or numbers counted from 1. */
 export type RdmaSelection = NonNullable<RawConfig["rdmaDevices"]>;
 /** RoCE QoS that devices are to have in the pod. */
 export interface RdmaQos {
@@ -30,25 +30,25 @@ export interface RdmaQos {
 export interface NetworkConfig extends Config {
   /** The function to use: `runtimeConfig.deviceID`, else `deviceID`. */
   readonly deviceId?: string;
-  /** Whether a physical function's own device may be moved. */
+  /** Lets a physical function's own device be moved. */
   readonly allowPf: boolean;
   readonly rdmaDevices: RdmaSelection;
-  /** Whether to make a Soft-RoCE device on the pod's interface; then there is no function. */
+  /** Asks for a Soft-RoCE device on the pod's interface; then there is no function. */
   readonly softRoce: boolean;
-  /** Whether a pod may go without when the node or the function has no RDMA device. */
+  /** Lets a pod go without when the node or the function has no RDMA device. */
   readonly optional: boolean;
   readonly onSharedMode: "fail" | "skip";
-  /** How the devices are to be called in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`, else Soft-RoCE's default. */
+  /** The names for the devices in the pod: `args.cni.rdmaDeviceName`, else `rdmaDeviceName`, else Soft-RoCE's default. */
   readonly rdmaDeviceName?: string;
-  /** What to do when such a name is taken; absent means to fail. */
+  /** The answer to a name that is taken; absent means to fail. */
   readonly rdmaDeviceNameConflict?: NonNullable<RawConfig["rdmaDeviceNameConflict"]>;
   readonly rdmaQos?: RdmaQos;
   readonly rdmaLimits?: RdmaLimits;
-  /** Whether ADD and CHECK fail while a device cannot be used. */
+  /** Makes ADD and CHECK fail while a device cannot be used. */
   readonly requireActive: boolean;
-  /** How long they wait for that. */
+  /** The time that they wait for that. */
   readonly readyTimeoutMs: number;
-  /** How long ADD, DEL and GC wait for the lock. */
+  /** The time that ADD, DEL and GC wait for the lock. */
   readonly lockTimeoutMs: number;
   /** The device information file that the runtime asks for, below the directory of such files. */
   readonly deviceInfoFile?: string;
@@ -64,8 +64,9 @@ export type Call = CniCall<NetworkConfig>;
 /**
  * Reads a network configuration.
  *
- * DEL and GC refuse only what they cannot do without. A runtime stops at the first plugin that fails, so a wrong key
- * would keep the other plugins of the chain from cleaning up, and anyone who may write a pod's annotations can add keys.
+ * DEL and GC refuse a configuration only for a key that they need. A runtime stops at the first plugin that fails, so a
+ * wrong key would keep the other plugins of the chain from cleaning up, and anyone who may write a pod's annotations can
+ * add keys.
  *
  * @param text JSON as it came on standard input
  * @param command what the configuration is for
@@ -138,7 +139,7 @@ export async function readConfig(
   };
 }
 
-/** What Soft-RoCE devices are called in the pod unless the configuration says otherwise. */
+/** The name of Soft-RoCE devices in the pod unless the configuration says otherwise. */
 const SOFT_ROCE_NAME = "rxe{index}";
 
 /** Keys that are about a function's devices. A Soft-RoCE device has no traffic class, and no RDMA CM, which the ToS is for. */
@@ -211,7 +212,7 @@ function asWritten(raw: Record<string, unknown>, text: string): RawConfig {
   return isSame ? raw as RawConfig : JSON.parse(text, keepNumber);
 }
 
-/** What the delegate gets besides its own keys: what libcni puts into each plugin of a chain (libcni/api.go). */
+/** The keys that the delegate gets besides its own: those that libcni puts into each plugin of a chain (libcni/api.go). */
 const CHAIN_KEYS = ["name", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"] as const;
 
 /**

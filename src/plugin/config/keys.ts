@@ -24,7 +24,7 @@ const DEVICE = {
   text: "must be a name or a number from 1",
 } as const;
 
-/** What the kernel takes as a number that is a limit (rdma.c, RDMACG_MAX_STR stands for S32_MAX). */
+/** The numbers that the kernel takes for a limit (rdma.c, RDMACG_MAX_STR stands for S32_MAX). */
 const LIMIT = {
   type: "either",
   options: [{ type: "integer", min: 0, max: 0x7fff_fffe }, { type: "enum", values: ["max"] }],

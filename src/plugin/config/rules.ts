@@ -1,4 +1,4 @@
-/** What JSON values may be, as data. The fast check here and the zod schema both come from the same rules. */
+/** Rules for JSON values, as data. The fast checks here and the zod schema come from the same rules. */
 
 export type Rule =
   | { readonly type: "boolean" }
@@ -167,7 +167,7 @@ export function isAbsent(value: unknown): value is undefined | null {
   return value === undefined || value === null;
 }
 
-/** Whether a value of JSON is an object. */
+/** Returns whether a value of JSON is an object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -9,7 +9,7 @@ import { cutLists, formatPath, type Key, type ObjectRule, type Rule } from "./ru
 
 z.config(en());
 
-/** How a schema is made optional. */
+/** Makes a schema optional. */
 type Optional = (schema: z.ZodMiniType) => z.ZodMiniType;
 
 /**
@@ -68,7 +68,7 @@ interface ExplainedFault {
 }
 
 /**
- * What is wrong with the values of a configuration. zod would name every fault of a list, of which there can be a
+ * Explains what is wrong with the values of a configuration. zod would name every fault of a list, of which there can be a
  * million; of each list the first few are named.
  */
 export function explainFaults(raw: Record<string, unknown>): ExplainedFault[] {
@@ -81,7 +81,7 @@ type Issue = Readonly<
   { path: readonly PropertyKey[]; message: string; errors?: readonly (readonly Issue[])[] }
 >;
 
-/** What is wrong inside of an object where something else could be in its place; else the issue itself. */
+/** Returns the issues inside of an object where something else could be in its place; else the issue itself. */
 function inside(issue: Issue): readonly Issue[] {
   const faults = issue.errors?.find((issues) => issues.every(({ path }) => typeof path[0] === "string"));
   return faults?.map(({ path, message }) => ({ path: [...issue.path, ...path], message })) ?? [issue];

@@ -5,7 +5,7 @@ import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../../kernel/ke
 import type { DeviceIndexes } from "../record/device_indexes.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "../node.ts";
 
-/** How long a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
+/** The time that a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
 const NONE_TIMEOUT_MS = 500;
 
 /** An RDMA device that ADD takes: where it is, and what it is called there and then in the pod. */
@@ -29,7 +29,7 @@ export interface RdmaFunction {
 export class NoRdmaDevice extends CniError {}
 
 /**
- * Which function an attachment means. In this order: what the runtime or the configuration says, the result's pciID,
+ * Resolves the function that an attachment means. In this order: what the runtime or the configuration says, the result's pciID,
  * the device below the interface in the pod, the VF with the interface's address.
  *
  * @param getInterface looks up the interface in the pod
@@ -163,13 +163,13 @@ function confirm(netns: Netns, index: number | undefined, name: string): RdmaDev
   return device?.name === name ? device : undefined;
 }
 
-/** How many of a function's RDMA devices are in other namespaces, or on their way, in mode exclusive. */
+/** Counts those of a function's RDMA devices that are in other namespaces, or on their way, in mode exclusive. */
 export function countAway({ rdmaDeviceCount, rdmaDevices }: BusDevice): number {
   return rdmaDeviceCount - rdmaDevices.length;
 }
 
 /**
- * Whether all RDMA devices that a function has are in the host namespace. A device that is on its way there can be in
+ * Returns whether all RDMA devices that a function has are in the host namespace. A device that is on its way there can be in
  * sysfs before netlink has it.
  */
 export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
@@ -181,7 +181,7 @@ export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
 }
 
 /**
- * Whether some of a function's RDMA devices are in another namespace, in whatever mode. Class infiniband_verbs in sysfs
+ * Returns whether some of a function's RDMA devices are in another namespace, in whatever mode. Class infiniband_verbs in sysfs
  * shows all, class infiniband only those of the namespace that sysfs was mounted in. A device that is being moved
  * deceives this: it is for people, not for decisions.
  */
@@ -203,7 +203,7 @@ export function listDevicesIn(netns: Netns, bus: BusDevice, devices?: readonly R
 }
 
 /**
- * Whether a device that a record names by its index may be one of a function's: unless its uverbs device is that of
+ * Returns whether a device that a record names by its index may be one of a function's: unless its uverbs device is that of
  * another function, or the function has gone. When module ib_core is loaded again, indexes are counted from 0 again.
  *
  * @param bus the function, where the caller has looked it up already

@@ -7,7 +7,7 @@ export const RIGHTS_ADVICE =
   "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
   "namespaces, both in the initial user namespace; rootless runtimes cannot";
 
-/** What the kernel calls a device whose name the namespace has that it must go to (device.c, rdma_dev_exit_net). */
+/** The name that the kernel gives a device whose own is taken in the namespace that it must go to (device.c, rdma_dev_exit_net). */
 export const KERNEL_NAME = /^ibdev\d+$/;
 
 /**
@@ -101,7 +101,7 @@ export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly R
 }
 
 /**
- * What an errno of RDMA_NLDEV_CMD_SET with a namespace means (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
+ * Explains an errno of RDMA_NLDEV_CMD_SET with a namespace (drivers/infiniband/core/nldev.c nldev_set_doit, device.c
  * ib_device_set_netns_put and rdma_dev_change_netns).
  *
  * @param isShared asks for the mode, which distinguishes the two causes of EOPNOTSUPP

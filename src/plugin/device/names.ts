@@ -11,7 +11,7 @@ import type { Node } from "../node.ts";
 const MAX_BYTES = 63;
 
 /**
- * What names the call asks for, if it does: CNI_ARGS, which the runtime sets, goes before the configuration.
+ * Reads the template of the names that the call asks for, if it does: CNI_ARGS, which the runtime sets, goes before the configuration.
  *
  * @throws {CniError} code 7 when no device can have such a name
  */
@@ -116,7 +116,7 @@ function kernelWords(cause: Error | undefined): string {
   return refusal instanceof NetlinkError ? `; ${refusal.message}` : "";
 }
 
-/** Which device has a name, for people. */
+/** Describes the device that has a name, for people. */
 function describeHolder({ kernel, state }: Node, pod: Netns, name: string): string {
   const find = (netns: Netns) => netns.listRdmaDevices().find((device) => device.name === name)?.index;
   const inPod = find(pod);
@@ -196,7 +196,7 @@ function assertName(template: string, name: string): void {
   }
 }
 
-/** Whether the kernel takes a text for a device's name as it is. */
+/** Returns whether the kernel takes a text for a device's name as it is. */
 export function isDeviceName(text: string): boolean {
   return text !== "" && lengthOf(text) <= MAX_BYTES;
 }

@@ -115,7 +115,7 @@ function identify(kernel: Kernel, { deviceId, devices }: StoredRecord): (device:
   return ({ index, name }) => index === undefined ? names.includes(name) : indexes.includes(index);
 }
 
-/** What is not as recorded with the limits of a device, or undefined. */
+/** Returns what is not as recorded with the limits of a device, or undefined. */
 export function findLimitsFault(
   kernel: Kernel,
   { limits }: AttachmentRecord,
@@ -170,7 +170,7 @@ function findPodCgroup({ environment }: Call, cgroups: RdmaCgroups): string {
 }
 
 /**
- * Where kubelet may have made the cgroup of a pod: by its driver systemd or cgroupfs, in each QoS class (pkg/kubelet/cm,
+ * Lists the places where kubelet may have made the cgroup of a pod: by its driver systemd or cgroupfs, in each QoS class (pkg/kubelet/cm,
  * cgroup_manager_linux.go and pod_container_manager_linux.go), and below cgroupRoot /kubelet, which kind uses.
  *
  * @param uid of a static pod 32 digits, of others a UUID

@@ -15,7 +15,7 @@ export function getPodLinks({ environment, config }: Call, pod: Netns): PodLinks
 }
 
 /**
- * Whether a link is an IPoIB interface that a move of a function's RDMA device would remove: the kernel then makes
+ * Returns whether a link is an IPoIB interface that a move of a function's RDMA device would remove: the kernel then makes
  * another one (ipoib_remove_one and ipoib_add_one in drivers/infiniband/ulp/ipoib/ipoib_main.c), in the host namespace
  * before Linux 6.17, where the device is since then. An interface of a partition names no parent device, and none does
  * before kernel 5.14. Such a link counts as the function's.

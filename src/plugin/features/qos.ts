@@ -50,7 +50,7 @@ function withQos(record: OwnRecord, qosOf: (device: RecordedDevice) => RecordedQ
   return { ...record, devices };
 }
 
-/** What can be set: without a traffic class that is optional where a driver has none, with a warning. */
+/** Returns the QoS that can be set: a traffic class that is optional is left out, with a warning, where a driver has none. */
 export function withoutMissing(
   wanted: RdmaQos,
   { roceQos }: Kernel,

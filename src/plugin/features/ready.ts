@@ -1,4 +1,4 @@
-/** Whether a pod can use the RDMA devices that it has. */
+/** The check that a pod can use the RDMA devices that it has. */
 import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import {
@@ -16,11 +16,11 @@ import { messageOf } from "../../sys/errno.ts";
 import { poll } from "../node.ts";
 import { type AttachmentRecord, getRecordedDevice } from "../record/record.ts";
 
-/** What was found of a pod's devices. */
+/** The findings about a pod's devices. */
 interface Findings {
   /** A line for each device. */
   readonly lines: readonly string[];
-  /** What keeps the pod from using them. */
+  /** The reasons why the pod cannot use them. */
   readonly faults: readonly string[];
 }
 

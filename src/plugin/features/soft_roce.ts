@@ -12,7 +12,7 @@ import { getRecordedDevice, type RecordedDevice } from "../record/record.ts";
 import type { StoredRecord } from "../record/state.ts";
 
 /**
- * What stands in the record where others have the function.
+ * Returns the text that stands in the record where others have the function.
  *
  * @throws {CniError} code 110 when the pod's interface is not there, or not an Ethernet interface
  */
@@ -93,7 +93,7 @@ export function removeSoftRoceDevice(
   removeFrom(kernel.getHostNetns(), log, record);
 }
 
-/** Whether a Soft-RoCE device with the recorded name is in another namespace than the host's. */
+/** Returns whether a Soft-RoCE device with the recorded name is in another namespace than the host's. */
 export function isSoftRoceAway(kernel: Kernel, { devices }: StoredRecord): boolean {
   const names = kernel.listDeviceNames();
   const hostNetns = kernel.getHostNetns();
@@ -132,7 +132,7 @@ function remove(netns: Netns, { index, name }: RdmaDevice, log: Log): void {
   }
 }
 
-/** What an errno of RDMA_NLDEV_CMD_NEWLINK means (nldev.c, nldev_newlink; rxe.c, rxe_newlink). */
+/** Explains an errno of RDMA_NLDEV_CMD_NEWLINK (nldev.c, nldev_newlink; rxe.c, rxe_newlink). */
 function cannotMake(error: NetlinkError, ifname: string): CniError {
   const cannot = `Cannot make a Soft-RoCE device on ${JSON.stringify(ifname)}`;
   const refused = (reason: string, advice: string) =>

@@ -18,7 +18,7 @@ export function listClaims(
   return state.list().filter((record) => isClaim(record, { file, deviceId }, kernel.getBootId()));
 }
 
-/** Whether a record says that another attachment has the function. */
+/** Returns whether a record says that another attachment has the function. */
 export function isClaim(
   record: StoredRecord,
   { file, deviceId }: Pick<StoredRecord, "file" | "deviceId">,
@@ -48,7 +48,7 @@ export class Claims {
 }
 
 /**
- * Whether a claim is of a newer attachment than a record.
+ * Returns whether a claim is of a newer attachment than a record.
  *
  * The clock can be set back, so it does not decide, unless both records are of earlier builds, which wrote no other
  * time. Records of version 1.0 have neither a time nor a namespace: a claim whose namespace lives goes before them.
@@ -66,13 +66,13 @@ export function isNewer(
   return (claim.bootTimeUs ?? 0) >= (record.bootTimeUs ?? 0);
 }
 
-/** Whether the path of a record's namespace still leads there; a record of version 1.0 does not say. */
+/** Returns whether the path of a record's namespace still leads there; a record of version 1.0 does not say. */
 export function isAlive(kernel: Kernel, { netns: recorded }: AttachmentRecord): boolean {
   using netns = recorded && openRecorded(kernel, recorded);
   return netns !== undefined;
 }
 
-/** Who has a function, and in which namespace. */
+/** Describes who has a function, and in which namespace. */
 export function describeClaim({ file, attachment, netns }: StoredRecord): string {
   if (!attachment) return `attachment ${file} has it`;
   const { network, containerID, ifname } = attachment;

@@ -7,7 +7,7 @@ import type { Call } from "../config/config.ts";
 import type { Node } from "../node.ts";
 
 /**
- * What the lock's holder does, in the state directory while it has the lock. It is for people alone: a holder that was
+ * The file in which the lock's holder says what it does, while it has the lock. It is for people alone: a holder that was
  * killed leaves it behind, and the next one overwrites it.
  */
 const HOLDER_FILE = ".holder";
@@ -53,7 +53,7 @@ export function lockState(
   };
 }
 
-/** Who has the lock, what for and how long, for people; undefined where it does not say. */
+/** Describes who has the lock, what for and how long, for people; undefined where it does not say. */
 function readHolder(kernel: LockKernel, directory: string): string | undefined {
   return quietly(() => {
     const { pid, doing, sinceUs } = JSON.parse(Deno.readTextFileSync(`${directory}/${HOLDER_FILE}`));

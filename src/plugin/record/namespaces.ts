@@ -11,12 +11,12 @@ export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | u
   return undefined;
 }
 
-/** Whether an open namespace is the recorded one. */
+/** Returns whether an open namespace is the recorded one. */
 export function isRecorded(netns: Netns, recorded: RecordedNetns): boolean {
   return isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, recorded);
 }
 
-/** What identifies a namespace; the kernel has no cookies before 5.14. */
+/** The identity of a namespace; the kernel has no cookies before 5.14. */
 interface NetnsIdentity {
   readonly inode: number;
   readonly cookie?: string | undefined;

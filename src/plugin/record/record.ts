@@ -35,11 +35,11 @@ const DEVICE = {
 export type RecordedDevice = ObjectOf<typeof DEVICE, never>;
 
 const NETNS = { path: REQUIRED, inode: REQUIRED_U32, cookie: STRING } as const;
-/** What identifies a network namespace within one boot. */
+/** The identity of a network namespace within one boot. */
 export type RecordedNetns = ObjectOf<typeof NETNS, never>;
 
 const LIMITS = { cgroup: REQUIRED, hcaHandle: LIMIT, hcaObject: LIMIT } as const;
-/** The limits that the pod's cgroup, named by its path in the hierarchy, has for each of the devices. */
+/** The limits for each of the devices, and the path of the pod's cgroup, which has them. */
 export type RecordedLimits = ObjectOf<typeof LIMITS, never>;
 
 const POD = { namespace: REQUIRED, name: REQUIRED } as const;
@@ -47,7 +47,7 @@ const POD = { namespace: REQUIRED, name: REQUIRED } as const;
 export type Pod = ObjectOf<typeof POD, never>;
 
 /**
- * What DEL, CHECK and GC must know of an attachment. Records of version 1.0, which the Go plugin writes, hold the
+ * An attachment as far as DEL, CHECK and GC must know it. Records of version 1.0, which the Go plugin writes, hold the
  * function and one device's names; whatever may be absent here is what they lack.
  */
 export interface AttachmentRecord {
@@ -57,11 +57,11 @@ export interface AttachmentRecord {
   /** The device is a Soft-RoCE device that was made for the attachment. */
   readonly softRoce?: boolean;
   readonly limits?: RecordedLimits;
-  /** For people and metrics, if the runtime named it. */
+  /** The pod, for people and metrics; absent when the runtime did not say. */
   readonly pod?: Pod;
   readonly netns?: RecordedNetns;
   readonly bootId?: string;
-  /** When it was made by the time of that boot, in microseconds; records of earlier builds lack it. */
+  /** The time of that boot when it was made, in microseconds; records of earlier builds lack it. */
   readonly bootTimeUs?: number;
   /** Milliseconds since 1970, for people: the clock may have been set since. */
   readonly createdAt: number;
@@ -84,7 +84,7 @@ export function podOf({ environment: { args } }: Call): Pod | undefined {
   return [namespace, name].every((one) => KUBERNETES_NAME.test(one)) ? { namespace, name } : undefined;
 }
 
-/** Whether a record is of an attachment, as far as it says. */
+/** Returns whether a record is of an attachment, as far as it says. */
 export function isRecordOf({ attachment: owner }: AttachmentRecord, attachment: Attachment): boolean {
   return !owner || owner.network === attachment.network && owner.containerID === attachment.containerID &&
       owner.ifname === attachment.ifname;
@@ -187,7 +187,7 @@ function readDevices(raw: Record<string, unknown>): readonly RecordedDevice[] {
   return [{ hostName: go.sandboxRdmaDevName, podName: go.containerRdmaDevName, ...(qos ? { qos } : {}) }];
 }
 
-/** What the fork's DEL reads. It would set to 0 what is left out. */
+/** Formats the values that the fork's DEL reads. It would set to 0 what is left out. */
 function formatForkQos(qos: RecordedQos | undefined): { tos: number; tc: number } | undefined {
   const [tos, tc] = [qos?.tos?.[0], qos?.trafficClass?.[0]];
   return tos === undefined || tc === undefined ? undefined : { tos, tc: Math.max(tc, 0) };

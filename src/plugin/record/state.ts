@@ -10,7 +10,7 @@ import {
 } from "./record.ts";
 import { messageOf } from "../../sys/errno.ts";
 
-/** Where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
+/** The directory where the Go plugin keeps its records too, so that a node can be switched over with pods running. */
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 
 /** Bytes, a hundred times what a record has. */
@@ -27,16 +27,16 @@ export interface UnreadableFile {
   readonly fault: string;
 }
 
-/** What the file of an attachment has: one of these, or nothing. */
+/** The content of an attachment's file: one of these, or nothing. */
 export interface Found {
   readonly record?: StoredRecord;
   /** The record of another attachment, whose parts join to the same name. */
   readonly other?: StoredRecord;
-  /** Why there is no record that can be used. */
+  /** The reason why there is no record that can be used. */
   readonly fault?: string;
 }
 
-/** Whether a file of the state directory has a record. */
+/** Returns whether a file of the state directory has a record. */
 export function isRecord(found: StoredRecord | UnreadableFile): found is StoredRecord {
   return !("fault" in found);
 }
