@@ -27,6 +27,16 @@ export class NetlinkError extends Error {
   }
 }
 
+/** Returns what the work returns, or undefined when the kernel refuses with one of these errors. */
+export function unlessRefused<T>(errnos: readonly number[], work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof NetlinkError && errnos.includes(error.errno)) return undefined;
+    throw error;
+  }
+}
+
 /** Returns whether the kernel refused because a device already has the name. */
 export function isNameTaken(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError && error.errno === EEXIST;

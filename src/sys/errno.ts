@@ -82,9 +82,10 @@ export function errnoOf(error: unknown): number | undefined {
   return errno === undefined ? undefined : Number(errno);
 }
 
-/** The name of the errno of a Deno error, "ENOENT", or undefined when it has none. */
+/** The name of an error's errno, "ENOENT", or undefined when it has none. */
 export function codeOf(error: unknown): string | undefined {
-  return (error as { code?: string }).code ?? ERRNO[errnoOf(error) ?? 0]?.[0];
+  const { code, errno = errnoOf(error) } = error as { code?: string; errno?: number };
+  return code ?? ERRNO[errno ?? 0]?.[0];
 }
 
 /** Returns what the work returns, or undefined when it fails: for work that nothing depends on. */
