@@ -65,7 +65,7 @@ export function restoreDevices(
 
   const { onHost, away } = awaitReturn(kernel, record, () => owner !== undefined || claims.newer.length > 0);
   for (const [at, device] of devices.entries()) {
-    restoreSettings(kernel, log, deviceId, device, onHost[at], claims);
+    restoreSettings(kernel, log, deviceId, device, onHost[at], { owner, claims });
   }
   if (away.length === 0) return true;
   log.warning(
@@ -258,8 +258,7 @@ function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Wherea
 }
 
 /**
- * Gives a device that is on the host its name and its QoS back. Where a newer attachment has it, that one's DEL is to do
- * it.
+ * Gives a device that is on the host its name and its QoS back, unless another attachment has it: its DEL is to do that.
  *
  * @param onHost the device by its recorded index; a record of version 1.0 has names alone
  */
@@ -269,7 +268,7 @@ function restoreSettings(
   deviceId: string,
   recorded: RecordedDevice,
   onHost: RdmaDevice | undefined,
-  claims: Claims,
+  { owner, claims }: { readonly owner: StoredRecord | undefined; readonly claims: Claims },
 ): void {
   const { index, hostName, podName, qos } = recorded;
   const hostNetns = kernel.getHostNetns();
@@ -282,7 +281,7 @@ function restoreSettings(
   if (!qos && found.every(isNamed)) return;
   if (claims.newer.some(({ devices }) => devices.some((device) => device.index === index))) return;
   const device = found.find((one) => mayBelongTo(kernel, deviceId, hostNetns, one));
-  const mayRename = device && !isNamed(device) && claims.newer.length === 0;
+  const mayRename = device && !isNamed(device) && !owner && claims.newer.length === 0;
   const name = mayRename ? restoreName(log, hostNetns, device, recorded) : device?.name;
   if (qos) restoreQos(kernel, log, recorded, device && name ? { ...device, name } : undefined);
 }
