@@ -1,10 +1,10 @@
 import { dispatch } from "./cni/dispatch.ts";
 import { currentProcess, writeError } from "./cni/stdio.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
-import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/device_indexes.ts";
+import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/record/device_indexes.ts";
 import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
-import { State, STATE_DIRECTORY } from "./plugin/state.ts";
+import { State, STATE_DIRECTORY } from "./plugin/record/state.ts";
 import { toPrintable } from "./printable.ts";
 
 /** What is exported stays in the executable, where `install --uninstall` looks for it. */

@@ -7,13 +7,13 @@ import { denoEnv, PROJECT, runChild } from "./child.ts";
 import type { Commit } from "./commit.ts";
 
 const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
-const SCHEMA = { entry: "src/plugin/config_schema.ts", name: "config_schema.js" };
+const SCHEMA = { entry: "src/plugin/config/schema.ts", name: "config_schema.js" };
 
 /** The parts of the program that are loaded when they are needed, by the specifiers of their `import()`. */
 const LATER = {
   "./cli/main.ts": CLI,
-  "./config_schema.ts": SCHEMA,
-  "../../plugin/config_schema.ts": SCHEMA,
+  "./schema.ts": SCHEMA,
+  "../../plugin/config/schema.ts": SCHEMA,
 };
 
 /** The file that holds the program's compiled form; without one it is empty, and V8 compiles at each start. */

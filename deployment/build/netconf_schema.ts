@@ -4,9 +4,9 @@
  */
 import * as z from "zod/mini";
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
-import { KEYS } from "../../src/plugin/config_keys.ts";
-import { makeConfigSchema } from "../../src/plugin/config_schema.ts";
-import { type Keys, objectRuleOf, type Rule } from "../../src/plugin/rules.ts";
+import { KEYS } from "../../src/plugin/config/keys.ts";
+import { makeConfigSchema } from "../../src/plugin/config/schema.ts";
+import { type Keys, objectRuleOf, type Rule } from "../../src/plugin/config/rules.ts";
 import { PROJECT } from "./child.ts";
 
 export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;

@@ -3,8 +3,8 @@ import { ownDirectoryIn, pluginIn } from "../../src/cli/install/layout.ts";
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
 import { NO_RDMA_DIRECTORY } from "../../src/cli/vf_mac/no_rdma_cache.ts";
 import { COMMANDS } from "../../src/cni/environment.ts";
-import { INDEX_DIRECTORY } from "../../src/plugin/device_indexes.ts";
-import { STATE_DIRECTORY } from "../../src/plugin/state.ts";
+import { INDEX_DIRECTORY } from "../../src/plugin/record/device_indexes.ts";
+import { STATE_DIRECTORY } from "../../src/plugin/record/state.ts";
 import { SETTINGS_FILE } from "./settings.ts";
 
 export interface Resource {

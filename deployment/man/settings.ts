@@ -1,5 +1,5 @@
 /** The page of the settings file, made of its comments, and of the network configuration, made of the table of its keys. */
-import { KEYS } from "../../src/plugin/config_keys.ts";
+import { KEYS } from "../../src/plugin/config/keys.ts";
 import { type DescribedKey, describeKeys, withoutLinks } from "../build/netconf_schema.ts";
 import * as roff from "./roff.ts";
 

@@ -1,9 +1,8 @@
 /** How commands fail. */
 import { CommanderError } from "@commander-js/extra-typings";
 import { CniError } from "../cni/error.ts";
-import { NetlinkError } from "../netlink/error.ts";
-import { LibmnlMissing } from "../netlink/libmnl.ts";
-import { EACCES, EPERM, EPROTONOSUPPORT, EROFS, SyscallError } from "../sys/errno.ts";
+import { isRdmaMissing, LibmnlMissing, NetlinkError } from "../kernel/kernel.ts";
+import { EACCES, EPERM, EROFS, SyscallError } from "../sys/errno.ts";
 
 /** Exit codes, the same for all commands. */
 export const ExitCode = {
@@ -60,13 +59,6 @@ export function toCommandError(error: unknown): unknown {
   }
   if (error instanceof CniError) return withAdvice(error, error.details);
   return error;
-}
-
-/**
- * The kernel has no RDMA subsystem: its netlink family is missing (net/netlink/af_netlink.c, netlink_create).
- */
-export function isRdmaMissing(error: unknown): boolean {
-  return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
 }
 
 /** Whether the kernel refused for want of rights, as an error or as the cause of one. */

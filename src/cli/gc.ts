@@ -5,15 +5,21 @@ import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { Log } from "../log.ts";
 import { judge } from "../node/fate.ts";
 import { type Namespace, pathTo, takeInventory } from "../node/inventory.ts";
-import { KEYS } from "../plugin/config_keys.ts";
-import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/device_indexes.ts";
+import { KEYS } from "../plugin/config/keys.ts";
+import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/record/device_indexes.ts";
 import { toCniError } from "../plugin/errors.ts";
 import { belongsTo } from "../plugin/gc.ts";
-import { lockState } from "../plugin/lock.ts";
-import { isSameNetns } from "../plugin/namespaces.ts";
+import { lockState } from "../plugin/record/lock.ts";
+import { isSameNetns } from "../plugin/record/namespaces.ts";
 import { type Node, PAUSE_MS } from "../plugin/node.ts";
 import { restoreOnHost } from "../plugin/restore.ts";
-import { isRecord, State, STATE_DIRECTORY, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
+import {
+  isRecord,
+  State,
+  STATE_DIRECTORY,
+  type StoredRecord,
+  type UnreadableFile,
+} from "../plugin/record/state.ts";
 import { messageOf } from "../sys/errno.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";

@@ -17,7 +17,7 @@ export interface Process {
   readonly log: Log;
 }
 
-/** What the protocol itself reads of a network configuration; a plugin's has more. */
+/** The network configuration as far as the protocol itself reads it; a plugin's has more. */
 export interface Config extends ChainedConfig {
   readonly logLevel: LogLevel;
   readonly logFile?: string;
@@ -42,7 +42,7 @@ export interface Plugin<C extends Config> {
   check(call: Call<C>): void;
   gc(call: Call<C>): void;
   status(call: Call<C>): void;
-  /** Whether a path leads to the namespace that this process is in; false when it cannot be opened. */
+  /** Returns whether a path leads to the namespace that this process is in; false when it cannot be opened. */
   isOwnNetns(path: string): boolean;
 }
 

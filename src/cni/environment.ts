@@ -10,7 +10,7 @@ export const COMMANDS = ["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"] as co
 
 export type Command = typeof COMMANDS[number];
 
-/** What the runtime says in the environment. Empty where the command does not need it and it is not set. */
+/** The runtime's variables. Empty where the command does not need it and it is not set. */
 export interface Environment {
   readonly command: Command;
   readonly containerId: string;
@@ -29,7 +29,7 @@ export interface Environment {
 interface Variable {
   readonly name: string;
   readonly requiredFor: readonly Command[];
-  /** What is wrong with a value, or undefined. */
+  /** Returns the fault of a value, or undefined. */
   readonly fault?: (value: string) => string | undefined;
 }
 

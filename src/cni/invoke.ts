@@ -1,5 +1,6 @@
 /** Running another plugin, as libcni does for the plugins of a chain (pkg/invoke). */
-import { errnoOf, ETXTBSY, messageOf } from "../sys/errno.ts";
+import { errnoOf, ETXTBSY, messageOf, quietly } from "../sys/errno.ts";
+import { sleep } from "../sys/libc.ts";
 import { type ProgramEnd, runProgram } from "../sys/program.ts";
 import type { Command, Environment } from "./environment.ts";
 import { CniError, ErrorCode } from "./error.ts";
@@ -72,11 +73,7 @@ function parseError(text: string): CniError | undefined {
 }
 
 function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
+  return quietly(() => Deno.statSync(path).isFile) ?? false;
 }
 
 /** As often and as far apart as libcni tries. */
@@ -90,7 +87,7 @@ function runWhenWritten(path: string, input: string, variables: Record<string, s
       return runProgram(path, input, variables);
     } catch (error) {
       if (errnoOf(error) !== ETXTBSY || attempt === ATTEMPTS) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+      sleep(PAUSE_MS);
     }
   }
 }

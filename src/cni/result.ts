@@ -11,14 +11,14 @@ export interface Interface {
   readonly [key: string]: unknown;
 }
 
-/** What a plugin made, as it came: keys unknown to us included. */
+/** The result of a plugin as it came: keys unknown to us included. */
 export interface Result {
   readonly cniVersion?: string | null | undefined;
   readonly interfaces?: readonly Interface[] | null | undefined;
   readonly [key: string]: unknown;
 }
 
-/** What results need of a network configuration. */
+/** The network configuration as far as results need it. */
 export interface ChainedConfig {
   readonly cniVersion: CniVersion;
   /** The network's name. */

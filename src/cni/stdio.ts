@@ -1,5 +1,6 @@
 import { Log } from "../log.ts";
 import { openForAppending } from "../sys/fd.ts";
+import { writeAll } from "../sys/files.ts";
 import type { Process } from "./dispatch.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { messageOf } from "../sys/errno.ts";
@@ -25,7 +26,7 @@ export function currentProcess(): Process {
   };
 }
 
-/** What is not UTF-8 becomes the replacement character, which no variable may have. */
+/** Returns a variable. A value that is not UTF-8 becomes the replacement character, which no variable may have. */
 function getEnv(name: string): string | undefined {
   try {
     return Deno.env.get(name);
@@ -40,12 +41,12 @@ function writeOutput(text: string): void {
 
 /** Writes to standard output, for people. @throws {Error} as Deno does */
 export function writeText(text: string): void {
-  writeAll(Deno.stdout, text);
+  writeAll(Deno.stdout, new TextEncoder().encode(text));
 }
 
 /** Writes to standard error, for people. */
 export function writeError(text: string): void {
-  writeAll(Deno.stderr, text);
+  writeAll(Deno.stderr, new TextEncoder().encode(text));
 }
 
 /**
@@ -94,9 +95,4 @@ function io<T>(what: string, consequence: string, work: () => T): T {
       { cause },
     );
   }
-}
-
-function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
 }

@@ -11,7 +11,7 @@ export function isCniVersion(text: string): text is CniVersion {
   return (CNI_VERSIONS as readonly string[]).includes(text);
 }
 
-/** Whether a version is the other or newer. */
+/** Returns whether a version is the other or newer. */
 export function isAtLeast(version: CniVersion, other: CniVersion): boolean {
   return CNI_VERSIONS.indexOf(version) >= CNI_VERSIONS.indexOf(other);
 }

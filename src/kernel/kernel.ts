@@ -1,12 +1,28 @@
 /**
- * What the plugin asks of the kernel and has it do. Types only: `linux.ts` is the kernel of this machine, and the tests
- * have one in memory.
+ * The kernel as the plugin asks it and has it work, and the errors with which it fails. `linux.ts` is the kernel of this
+ * machine, and the tests have one in memory.
  */
 import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
 import type { Link } from "../netlink/rtnl.ts";
+import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
 import type { OpenDirectory } from "../sys/files.ts";
 
+export { DecodeError, isNameTaken, LibmnlMissing, NetlinkError } from "../netlink/error.ts";
 export type { Link, RdmaDevice, ResourceCount };
+
+/** Returns whether the kernel has no RDMA subsystem: its netlink family is missing (af_netlink.c, netlink_create). */
+export function isRdmaMissing(error: unknown): boolean {
+  return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
+}
+
+/** A setting of RoCE QoS cannot be read or set. */
+export class RoceQosError extends Error {
+  override readonly name = "RoceQosError";
+
+  constructor(message: string, readonly advice: string, options: ErrorOptions) {
+    super(message, options);
+  }
+}
 
 export type RdmaMode = "exclusive" | "shared";
 
@@ -55,7 +71,7 @@ export interface Netns extends Disposable {
    * was made on.
    */
   getNetdev(index: number): string | undefined;
-  /** How many objects of each kind processes have on a device. */
+  /** Counts the objects of each kind that processes have on a device. */
   listResources(index: number): ResourceCount[];
   /** A link by name, or undefined. */
   getLink(name: string): Link | undefined;
@@ -100,6 +116,24 @@ export interface Port {
   readonly hasMoreGids: boolean;
 }
 
+/** Enough for the addresses of most pods. Reading a whole table takes longer than a CNI call may need. */
+export const FIRST_GIDS = 16;
+
+/**
+ * Reads ports with the start of their GID tables, and with all of these if that is not enough.
+ *
+ * @param read is given how many entries of each table to read
+ */
+export function readGids<T>(read: (gidLimit: number) => T, isEnough: (found: T) => boolean): T {
+  const found = read(FIRST_GIDS);
+  return isEnough(found) ? found : read(Infinity);
+}
+
+/** Returns whether an address or GID is link-local: fe80::/10. The kernel makes such addresses by itself. */
+export function isLinkLocal(gid: string): boolean {
+  return /^fe[89ab]/.test(gid);
+}
+
 /** A device on the PCI or auxiliary bus, as the host's sysfs shows it. */
 export interface BusDevice {
   readonly id: string;
@@ -107,12 +141,12 @@ export interface BusDevice {
   readonly driver?: string;
   /** A PCI function that is not a virtual function: the host may depend on it. */
   readonly isPhysicalFunction: boolean;
-  /** How many virtual functions it has enabled. */
+  /** The number of its enabled virtual functions. */
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host namespace. */
   readonly rdmaDevices: readonly string[];
   /**
-   * How many RDMA devices it has in all namespaces, including those that the kernel is moving. In shared mode
+   * The number of its RDMA devices in all namespaces, including those that the kernel is moving. In shared mode
    * a device counts once for each namespace.
    */
   readonly rdmaDeviceCount: number;
@@ -141,7 +175,7 @@ export interface RoceQos {
   read(setting: RoceQosSetting, device: string): number[];
   /** @param value one for all ports, or one for each @throws {RoceQosError} */
   write(setting: RoceQosSetting, device: string, value: number | readonly number[]): void;
-  /** Whether configfs has a group for the device. Access to the ToS creates one temporarily. */
+  /** Returns whether configfs has a group for the device. Access to the ToS creates one temporarily. */
   hasGroup(device: string): boolean;
   /** Removes the group if it is there. */
   removeGroup(device: string): void;
@@ -167,13 +201,13 @@ export interface LimitedDevice extends Required<RdmaLimits> {
  * limits of a device stay when the device is moved or renamed.
  */
 export interface RdmaCgroups {
-  /** Where the hierarchy is mounted. */
+  /** The path at which the hierarchy is mounted. */
   readonly mount: string;
   /** The cgroup of a process; undefined when the process has ended. */
   ofProcess(pid: number): string | undefined;
-  /** Whether a cgroup is there; false for the root, and for paths that lead out of the hierarchy. */
+  /** Returns whether a cgroup is there; false for the root, and for paths that lead out of the hierarchy. */
   has(cgroup: string): boolean;
-  /** Whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
+  /** Returns whether a cgroup can have limits. In version 2 that takes the rdma controller in its parent's cgroup.subtree_control. */
   hasLimits(cgroup: string): boolean;
   /** The limits of all devices that the kernel shows in a cgroup, in whatever namespaces they are. */
   list(cgroup: string): LimitedDevice[];
@@ -188,7 +222,7 @@ export interface RdmaCgroups {
   write(cgroup: string, device: Pick<LimitedDevice, "name" | "index">, limits: RdmaLimits): void;
 }
 
-/** What the plugin needs of the kernel. */
+/** The kernel as far as the plugin needs it. */
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another one. */
   getBootId(): string;
@@ -202,7 +236,7 @@ export interface Kernel {
   getHostNetns(): Netns;
   /** @throws {NetnsError} when the path is missing or not a network namespace */
   openNetns(path: string): Netns;
-  /** Whether a path leads to the host namespace; false when it leads nowhere. */
+  /** Returns whether a path leads to the host namespace; false when it leads nowhere. */
   isHostNetns(path: string): boolean;
   /** Paths below /proc to the namespaces that processes or open files keep alive: all paths to each. */
   listNetns(): Iterable<{ readonly path: string; readonly inode: number }>;
@@ -223,7 +257,7 @@ export interface Kernel {
    * @param make create missing directories, mode 0755
    * @throws {SyscallError} ENOTDIR for a symbolic link
    */
-  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory;
+  openDirectoryBelow(base: string, names: readonly string[], make: boolean): OpenDirectory;
   /**
    * Takes the exclusive lock on a file or directory. Blocks this thread while another process has it; those who wait
    * get it in the order in which they came. It ends with the process, however that ends.

@@ -1,5 +1,5 @@
 /** Network links, and SR-IOV functions by their links, by route netlink. */
-import { NetlinkError } from "../netlink/error.ts";
+import { unlessRefused } from "../netlink/error.ts";
 import {
   addressesRequest,
   decodeAddress,
@@ -25,13 +25,9 @@ const LONGEST_NAME = 15;
 /** A link of the socket's namespace by name, or undefined. Does not ask for names that no link can have. */
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   if (name.includes("\0") || new TextEncoder().encode(name).length > LONGEST_NAME) return undefined;
-  try {
-    const [reply] = socket.request(`look up link ${JSON.stringify(name)}`, linkRequest(name));
-    return reply && decodeLink(reply.payload);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
-    throw error;
-  }
+  const what = `look up link ${JSON.stringify(name)}`;
+  const [reply] = unlessRefused([ENODEV], () => socket.request(what, linkRequest(name))) ?? [];
+  return reply && decodeLink(reply.payload);
 }
 
 /**

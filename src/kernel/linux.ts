@@ -1,20 +1,18 @@
 /** The kernel of this machine: netlink, sysfs and system calls behind the interfaces of `kernel.ts`. */
 import { findLibmnl } from "../netlink/libmnl.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
-import { assertWritable, type OpenDirectory, openDirectory } from "../sys/files.ts";
-import { check } from "../sys/libc.ts";
+import { assertWritable, openDirectoryBelow } from "../sys/files.ts";
+import { check, sleep } from "../sys/libc.ts";
 import { findLockHolder, lockExclusively } from "../sys/lock.ts";
 import { mountSysfs } from "../sys/mount.ts";
 import { getHostNetns, inNetns, isHostNetns, listNetns, type OpenNetns, openNetns } from "../sys/netns.ts";
 import { catchSignals } from "../sys/signals.ts";
 import type {
-  BusDevice,
   IpAddress,
   Kernel,
   Link,
   Netns,
   OpenPorts,
-  RdmaCgroups,
   RdmaDevice,
   RdmaMode,
   ResourceCount,
@@ -22,7 +20,6 @@ import type {
 } from "./kernel.ts";
 import type {
   Counter,
-  FunctionDevices,
   LinkDetails,
   NodeKernel,
   OtherNetnsList,
@@ -47,6 +44,16 @@ const CLOCK_BOOTTIME = 7;
 /** The kernel as the plugin uses it. */
 export class LinuxKernel implements Kernel {
   readonly roceQos = new LinuxRoceQos();
+  readonly isHostNetns = isHostNetns;
+  readonly listNetns = listNetns;
+  readonly getBusDevice = getBusDevice;
+  readonly listDeviceNames = listVerbsDevices;
+  readonly getRdmaCgroups = findRdmaCgroups;
+  readonly openDirectoryBelow = openDirectoryBelow;
+  readonly lock = lockExclusively;
+  readonly findLockHolder = findLockHolder;
+  readonly assertWritable = assertWritable;
+  readonly sleep = sleep;
   #hostNetns: LinuxNetns | undefined;
   #bootId: string | undefined;
 
@@ -69,53 +76,12 @@ export class LinuxKernel implements Kernel {
     return new LinuxNetns(openNetns(path));
   }
 
-  isHostNetns(path: string): boolean {
-    return isHostNetns(path);
-  }
-
-  listNetns(): ReturnType<Kernel["listNetns"]> {
-    return listNetns();
-  }
-
   getRdmaMode(): RdmaMode {
     return rdma.getMode(this.getHostNetns().socket(NETLINK_RDMA));
   }
 
   listVirtualFunctions(): VirtualFunction[] {
     return links.listVirtualFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
-  }
-
-  getBusDevice(id: string): BusDevice | undefined {
-    return getBusDevice(id);
-  }
-
-  listDeviceNames(): string[] {
-    return listVerbsDevices();
-  }
-
-  getRdmaCgroups(): RdmaCgroups | undefined {
-    return findRdmaCgroups();
-  }
-
-  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
-    return openDirectory(base, names, make);
-  }
-
-  lock(path: string, timeoutMs: number): Disposable | undefined {
-    return lockExclusively(path, timeoutMs);
-  }
-
-  findLockHolder(path: string, ownPid: number): number | undefined {
-    return findLockHolder(path, ownPid);
-  }
-
-  assertWritable(path: string): void {
-    assertWritable(path);
-  }
-
-  /** Blocks this thread: nothing else of the program runs meanwhile. */
-  sleep(milliseconds: number): void {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
   }
 }
 
@@ -213,6 +179,12 @@ class LinuxNetns implements Netns {
 
 /** The kernel as the commands use it. The bundler leaves it out of what CNI calls load. */
 export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
+  readonly getFunctionDevices = pci.getFunctionDevices;
+  readonly unbindDriver = pci.unbindDriver;
+  readonly bindDriver = pci.bindDriver;
+  readonly findLibmnl = findLibmnl;
+  readonly catchSignals = catchSignals;
+
   getBootedAtMs(): number {
     return Date.now() - Deno.osUptime() * 1000;
   }
@@ -256,10 +228,6 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
     return links.listPhysicalFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
   }
 
-  getFunctionDevices(deviceId: string): FunctionDevices {
-    return pci.getFunctionDevices(deviceId);
-  }
-
   listRepresentors(pf: PhysicalFunction): Representor[] {
     return pci.listRepresentors(pf.deviceId);
   }
@@ -270,22 +238,6 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
 
   setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void {
     links.setVfGuid(this.getHostNetns().socket(NETLINK_ROUTE), pf, number, guid);
-  }
-
-  async unbindDriver(deviceId: string): Promise<void> {
-    await pci.unbindDriver(deviceId);
-  }
-
-  async bindDriver(deviceId: string, driver: string | undefined): Promise<void> {
-    await pci.bindDriver(deviceId, driver);
-  }
-
-  findLibmnl(): string {
-    return findLibmnl();
-  }
-
-  catchSignals(): ReturnType<NodeKernel["catchSignals"]> {
-    return catchSignals();
   }
 
   async delay(milliseconds: number): Promise<void> {

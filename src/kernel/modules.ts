@@ -10,7 +10,7 @@ export function getRelease(root = ""): string {
 }
 
 /**
- * Whether the kernel has a module. A loaded one has a file `initstate` in sysfs (kernel/module/sysfs.c). Of
+ * Returns whether the kernel has a module. A loaded one has a file `initstate` in sysfs (kernel/module/sysfs.c). Of
  * those that are built in, sysfs shows only those with parameters or a version, so modules.builtin is read
  * too.
  *

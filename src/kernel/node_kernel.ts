@@ -1,4 +1,4 @@
-/** What the commands ask of the kernel and have it do, on top of what the plugin does. Types only, as kernel.ts. */
+/** The kernel as the commands ask it and have it work, on top of what the plugin does. Types only. */
 import type { Counter, RdmaNode } from "../netlink/nldev.ts";
 import type { LinkDetails, VfGuids } from "../netlink/rtnl.ts";
 import type { Kernel, Netns, Port, RdmaMode } from "./kernel.ts";
@@ -9,7 +9,7 @@ export type { Counter, LinkDetails, RdmaNode, VfGuids };
 export interface PortDetails extends Port {
   /** The rate of its link, if it is known. */
   readonly bitsPerSecond?: number;
-  /** What went through the port since its driver was bound; absent where the driver does not count it there. */
+  /** The data that went through the port since its driver was bound; absent where the driver does not count it there. */
   readonly traffic?: Traffic;
 }
 
@@ -84,9 +84,9 @@ export interface Representor {
   readonly uppers: readonly string[];
 }
 
-/** What the commands need of the kernel on top of what the plugin does. */
+/** The kernel as far as the commands need it, on top of what the plugin does. */
 export interface NodeKernel extends Kernel {
-  /** When this boot began, in milliseconds since 1970. */
+  /** Returns the time at which this boot began, in milliseconds since 1970. */
   getBootedAtMs(): number;
   /** @throws {NetlinkError} EBUSY while another network namespace exists, EPERM without CAP_NET_ADMIN */
   setRdmaMode(mode: RdmaMode): void;
@@ -136,7 +136,7 @@ export interface NodeKernel extends Kernel {
    * @throws {SyscallError} with the driver's errno when it does not start
    */
   bindDriver(deviceId: string, driver: string | undefined): Promise<void>;
-  /** Where libmnl was found: the name alone for the system's, else a path. @throws {LibmnlMissing} */
+  /** Returns the place where libmnl was found: the name alone for the system's, else a path. @throws {LibmnlMissing} */
   findLibmnl(): string;
   /**
    * Until disposed of, SIGINT, SIGTERM and SIGHUP do not end this process; `caught` returns the first one.
@@ -155,9 +155,9 @@ export interface OtherNetnsList<T = unknown> {
 export interface OtherNetns<T = unknown> {
   /** Its number on nsfs. */
   readonly inode: number;
-  /** What was read there; absent where nothing that led to it could be opened. */
+  /** The facts that were read there; absent where nothing that led to it could be opened. */
   readonly facts?: T;
-  /** Where it is mounted; below /proc/PID/root if only another mount namespace has the mount. */
+  /** The paths at which it is mounted; below /proc/PID/root if only another mount namespace has the mount. */
   readonly paths: readonly string[];
   /** The processes in it, and those that have it open. */
   readonly processes: readonly NetnsProcess[];

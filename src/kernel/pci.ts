@@ -14,7 +14,7 @@ export interface NetworkFunction {
   /** Its network interfaces in the host namespace. */
   readonly netdevs: readonly string[];
   readonly isVirtual: boolean;
-  /** How many virtual functions it supports; 0 without SR-IOV. */
+  /** The number of virtual functions that it supports; 0 without SR-IOV. */
   readonly totalVfs: number;
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host namespace. */

@@ -1,4 +1,4 @@
-/** What sysfs shows of the ports of an RDMA device besides what a CNI call needs. */
+/** The ports of an RDMA device as sysfs shows them, with more than a CNI call needs. */
 import type { PortDetails, Traffic } from "./node_kernel.ts";
 import { listPorts } from "./ports.ts";
 import { isFileName, readText } from "./sysfs.ts";

@@ -1,8 +1,8 @@
 /** The ports of RDMA devices and their GID tables, as the sysfs of a network namespace shows them. */
 import { viewOf } from "../netlink/attribute.ts";
 import type { LinkAddress } from "../netlink/rtnl.ts";
-import { ENOENT, SyscallError } from "../sys/errno.ts";
-import { type Fd, openForReading } from "../sys/fd.ts";
+import { openForReading } from "../sys/fd.ts";
+import { ifPresent } from "../sys/files.ts";
 import type { IpAddress, OpenPorts, Port } from "./kernel.ts";
 import { exists, isFileName, list, readText } from "./sysfs.ts";
 
@@ -13,21 +13,13 @@ const NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000";
  * is, but not what it is (fs/kernfs/dir.c, kernfs_rename_ns), so that what is below it can still be read.
  */
 export function openPorts(sysfs: string, name: string): OpenPorts | undefined {
-  const device = isFileName(name) && openIfThere(`${sysfs}/class/infiniband/${name}`);
+  if (!isFileName(name)) return undefined;
+  const device = ifPresent(() => openForReading(`${sysfs}/class/infiniband/${name}`));
   if (!device) return undefined;
   return {
     list: (gidLimit) => listPorts(`/proc/self/fd/${device.number}`, gidLimit),
     [Symbol.dispose]: () => device[Symbol.dispose](),
   };
-}
-
-function openIfThere(path: string): Fd | undefined {
-  try {
-    return openForReading(path);
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === ENOENT) return undefined;
-    throw error;
-  }
 }
 
 /** The ports of a device. @param device its directory in sysfs */

@@ -1,5 +1,5 @@
-/** What other processes use: their network namespaces, by way of /proc, and the programs that they run. */
-import { ETXTBSY, SyscallError } from "../sys/errno.ts";
+/** The things that other processes use: their network namespaces, by way of /proc, and the programs that they run. */
+import { ETXTBSY, quietly, SyscallError } from "../sys/errno.ts";
 import { openForWriting } from "../sys/fd.ts";
 import { namesIn, nsfsInode } from "../sys/netns.ts";
 import type { Netns } from "./kernel.ts";
@@ -9,7 +9,7 @@ import type { NetnsProcess, OtherNetns, OtherNetnsList } from "./node_kernel.ts"
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 /** uapi linux/capability.h. */
 const CAP_SYS_PTRACE = 19n;
-/** How often to look for processes that have started meanwhile. */
+/** The number of times to look for processes that have started meanwhile. */
 const PASSES = 3;
 
 /** A network namespace that is mounted somewhere. */
@@ -18,7 +18,7 @@ export interface NetnsMount {
   readonly path: string;
 }
 
-/** What leads to a namespace, and what was read there. */
+/** A namespace's facts, if it could be read, and all that leads to it. */
 interface Found<T> {
   facts?: T;
   readonly paths: Set<string>;
@@ -88,7 +88,7 @@ export function listOtherNetns<T>(
 }
 
 /**
- * Whether a process runs a program, in whatever container: then the kernel refuses to open it for writing.
+ * Returns whether a process runs a program, in whatever container: then the kernel refuses to open it for writing.
  *
  * @throws {SyscallError} when it cannot be opened for another reason
  */
@@ -157,7 +157,7 @@ function listPids(proc: string): number[] {
 }
 
 /**
- * Whether a mount of procfs hides the processes of others (fs/proc/root.c, hidepid), and this process lacks the
+ * Returns whether a mount of procfs hides the processes of others (fs/proc/root.c, hidepid), and this process lacks the
  * capability for which it makes an exception (fs/proc/base.c, has_pid_permissions).
  */
 function hidesProcesses(proc: string): boolean {
@@ -175,18 +175,10 @@ function hasEnded(process: string): boolean {
 }
 
 function readLink(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return undefined;
-  }
+  return quietly(() => Deno.readLinkSync(path));
 }
 
 /** The text of a file below /proc; empty when its process has ended or cannot be read. */
 function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
+  return quietly(() => Deno.readTextFileSync(path)) ?? "";
 }

@@ -1,24 +1,15 @@
 /** RoCE QoS by sysfs and configfs. */
-import { ENODEV, errnoOf } from "../sys/errno.ts";
-import type { RoceQos, RoceQosSetting } from "./kernel.ts";
+import { ENODEV, errnoOf, quietly } from "../sys/errno.ts";
+import { type RoceQos, RoceQosError, type RoceQosSetting } from "./kernel.ts";
 import { exists, isFileName, list } from "./sysfs.ts";
 
-/** A setting of RoCE QoS cannot be read or set. */
-export class RoceQosError extends Error {
-  override readonly name = "RoceQosError";
-
-  constructor(message: string, readonly advice: string, options: ErrorOptions) {
-    super(message, options);
-  }
-}
-
-/** Where a setting is: the directory has one for each port, named by its number, with the file in it. */
+/** The place of a setting: the directory has one for each port, named by its number, with the file in it. */
 interface Place {
   readonly setting: string;
   readonly directory: (device: string) => string;
   readonly file: string;
   readonly parse: (text: string) => number | undefined;
-  /** What to do when it is absent. */
+  /** Advice for when it is absent. */
   readonly advice: string;
 }
 
@@ -71,11 +62,8 @@ export class LinuxRoceQos implements RoceQos {
   }
 
   removeGroup(device: string): void {
-    try {
-      Deno.removeSync(`${this.root}${groupOf(device)}`);
-    } catch {
-      // It was absent, or it remains and changes nothing.
-    }
+    // It was absent, or it remains and changes nothing.
+    quietly(() => Deno.removeSync(`${this.root}${groupOf(device)}`));
   }
 
   #atPorts<T>(

@@ -1,7 +1,7 @@
 /**
  * The RDMA subsystem by netlink. What a socket can see and do depends on the namespace that it was opened in.
  */
-import { DecodeError, NetlinkError } from "../netlink/error.ts";
+import { DecodeError, unlessRefused } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
@@ -45,14 +45,9 @@ export function listNodes(socket: NetlinkSocket): RdmaNode[] {
  * nldev_get_doit).
  */
 export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | undefined {
-  try {
-    return nldev.decodeDevice(
-      single(socket, `look up RDMA device ${index}`, nldev.deviceRequest(index)).payload,
-    );
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === EINVAL) return undefined;
-    throw error;
-  }
+  const what = `look up RDMA device ${index}`;
+  const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.deviceRequest(index)));
+  return reply && nldev.decodeDevice(reply.payload);
 }
 
 /**
@@ -96,26 +91,19 @@ export function removeSoftRoceDevice(socket: NetlinkSocket, index: number): void
 /** The uverbs character device of a device, or undefined when the socket's namespace has none. */
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;
-  try {
-    return nldev.decodeCharDevice(single(socket, what, nldev.charDeviceRequest(index, "uverbs")).payload);
-  } catch (error) {
-    if (error instanceof NetlinkError && NO_CHAR_DEVICE.includes(error.errno)) return undefined;
-    throw error;
-  }
+  const request = nldev.charDeviceRequest(index, "uverbs");
+  const reply = unlessRefused(NO_CHAR_DEVICE, () => single(socket, what, request));
+  return reply && nldev.decodeCharDevice(reply.payload);
 }
 
 /** The netdev of a device's first port, or undefined when it, or the device, is not in the socket's namespace. */
 export function getNetdev(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the netdev of RDMA device ${index}`;
-  try {
-    return nldev.decodePortNetdev(single(socket, what, nldev.portRequest(index, 1)).payload);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === EINVAL) return undefined;
-    throw error;
-  }
+  const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.portRequest(index, 1)));
+  return reply && nldev.decodePortNetdev(reply.payload);
 }
 
-/** How many objects of each kind processes have on a device. */
+/** Counts the objects of each kind that processes have on a device. */
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;
   return nldev.decodeResources(single(socket, what, nldev.resourcesRequest(index)).payload);
@@ -127,12 +115,8 @@ export function listResources(socket: NetlinkSocket, index: number): ResourceCou
  */
 export function listCounters(socket: NetlinkSocket, index: number, port: number): Counter[] {
   const what = `ask for the counters of port ${port} of RDMA device ${index}`;
-  try {
-    return nldev.decodeCounters(single(socket, what, nldev.countersRequest(index, port)).payload);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === EINVAL) return [];
-    throw error;
-  }
+  const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.countersRequest(index, port)));
+  return reply ? nldev.decodeCounters(reply.payload) : [];
 }
 
 function single(socket: NetlinkSocket, what: string, request: Request): Message {

@@ -2,7 +2,7 @@
  * Devices on a bus by sysfs, and how files of sysfs and /proc are read. In all functions `root` is the
  * directory that stands for "/".
  */
-import { ENODEV, ENXIO, errnoOf, ESRCH } from "../sys/errno.ts";
+import { ifPresent } from "../sys/files.ts";
 import type { BusDevice } from "./kernel.ts";
 
 const BUSES = ["pci", "auxiliary"] as const;
@@ -54,25 +54,25 @@ export function getRdmaDriver(name: string, root = ""): string | undefined {
   return linkName(`${root}/sys/class/infiniband/${name}/device/driver`);
 }
 
-/** Whether a text can stand in a path as one name that leads nowhere else. */
+/** Returns whether a text can stand in a path as one name that leads nowhere else. */
 export function isFileName(name: string): boolean {
   return name !== "" && name.length <= 255 && name !== "." && name !== ".." && !name.includes("/") &&
     !name.includes("\0");
 }
 
-/** Whether a path leads to something. */
+/** Returns whether a path leads to something. */
 export function exists(path: string): boolean {
-  return absentIsUndefined(() => Deno.statSync(path)) !== undefined;
+  return ifReadable(() => Deno.statSync(path)) !== undefined;
 }
 
 /** The names in a directory, sorted; none when it is absent. */
 export function list(directory: string): string[] {
-  return absentIsUndefined(() => [...Deno.readDirSync(directory)].map((entry) => entry.name).sort()) ?? [];
+  return ifReadable(() => [...Deno.readDirSync(directory)].map((entry) => entry.name).sort()) ?? [];
 }
 
-/** What a link points to, or undefined when it is absent. */
+/** Returns the target of a link, or undefined when it is absent. */
 export function linkTarget(path: string): string | undefined {
-  return absentIsUndefined(() => Deno.readLinkSync(path));
+  return ifReadable(() => Deno.readLinkSync(path));
 }
 
 /** The last part of what a link points to, or undefined when it is absent. */
@@ -82,29 +82,27 @@ export function linkName(path: string): string | undefined {
 
 /** A file's text without white space around it, or undefined when it is absent. */
 export function readText(path: string): string | undefined {
-  return absentIsUndefined(() => Deno.readTextFileSync(path).trim());
+  return ifReadable(() => Deno.readTextFileSync(path).trim());
 }
 
 /**
- * How many directories a directory of sysfs has, including those that only other network namespaces show.
+ * Counts the directories in a directory of sysfs, including those that only other network namespaces show.
  * Each one links to its parent (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or moved
  * to another namespace.
  */
 function countDirectories(directory: string): number {
-  return (absentIsUndefined(() => Deno.statSync(directory).nlink) ?? 2) - 2;
+  return (ifReadable(() => Deno.statSync(directory).nlink) ?? 2) - 2;
 }
 
-/** Nothing is there. This includes names that no file can have, and files of another kind. */
-const ABSENT = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"];
-/** Errors that have no code in Deno: a process has ended, or a device is being removed. */
-const ABSENT_UNNAMED = [ESRCH, ENXIO, ENODEV];
+/**
+ * Nothing is there. This includes names that no file can have, files of another kind, a process that has ended and a
+ * device that is being removed.
+ */
+const ABSENT = [
+  ...["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"],
+  ...["ESRCH", "ENXIO", "ENODEV"],
+];
 
-function absentIsUndefined<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    const { code = "" } = error as { code?: string };
-    if (ABSENT.includes(code) || ABSENT_UNNAMED.includes(errnoOf(error) ?? 0)) return undefined;
-    throw error;
-  }
+function ifReadable<T>(read: () => T): T | undefined {
+  return ifPresent(read, ABSENT);
 }

@@ -5,6 +5,11 @@ export class DecodeError extends Error {
   override readonly name = "DecodeError";
 }
 
+/** Neither the system nor the plugin's directory has a usable libmnl. */
+export class LibmnlMissing extends Error {
+  override readonly name = "LibmnlMissing";
+}
+
 /** The kernel refused a request. */
 export class NetlinkError extends Error {
   override readonly name = "NetlinkError";
@@ -22,7 +27,17 @@ export class NetlinkError extends Error {
   }
 }
 
-/** Whether the kernel refused because a device already has the name. */
+/** Returns what the work returns, or undefined when the kernel refuses with one of these errors. */
+export function unlessRefused<T>(errnos: readonly number[], work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof NetlinkError && errnos.includes(error.errno)) return undefined;
+    throw error;
+  }
+}
+
+/** Returns whether the kernel refused because a device already has the name. */
 export function isNameTaken(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError && error.errno === EEXIST;
 }

@@ -2,6 +2,7 @@
 import { EMSGSIZE, messageOf, SyscallError } from "../sys/errno.ts";
 import { type Declarations, type Functions, openLibrary } from "../sys/library.ts";
 import type { Attribute } from "./attribute.ts";
+import { LibmnlMissing } from "./error.ts";
 
 const SYMBOLS = {
   // struct nlmsghdr *mnl_nlmsg_put_header(void *buf)
@@ -17,11 +18,6 @@ const SYMBOLS = {
 } as const satisfies Declarations;
 
 type Symbols = Functions<typeof SYMBOLS>;
-
-/** Neither the system nor the plugin's directory has a usable libmnl. */
-export class LibmnlMissing extends Error {
-  override readonly name = "LibmnlMissing";
-}
 
 /** Larger than any of our requests, which are a name of 64 bytes and a few numbers. */
 const BUFFER_LENGTH = 4096;
@@ -45,7 +41,7 @@ export function openLibmnl(): Symbols {
 }
 
 /**
- * Where libmnl was found: the name alone for the system's, the path of the copy otherwise.
+ * Returns the place where libmnl was found: the name alone for the system's, the path of the copy otherwise.
  *
  * @throws {LibmnlMissing} when neither can be opened
  */

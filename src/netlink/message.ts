@@ -121,7 +121,7 @@ export class Reply {
   readonly messages: Message[] = [];
   /** The table changed while it was dumped: entries may be missing or be there twice. */
   interrupted = false;
-  /** How the request ended; undefined until then. */
+  /** The end of the request; undefined until then. */
   outcome: Outcome | undefined;
 
   /**

@@ -63,7 +63,7 @@ export interface RdmaNode extends RdmaDevice {
   readonly nodeGuid: bigint;
 }
 
-/** How many objects of a kind ("pd", "qp", "ctx" ...) exist on a device. */
+/** The number of objects of a kind ("pd", "qp", "ctx" ...) that exist on a device. */
 export interface ResourceCount {
   readonly kind: string;
   readonly count: bigint;

@@ -24,7 +24,7 @@ const MSG_TRUNC = 0x20;
 /** sizeof(struct sockaddr_nl): family u16, pad u16, port u32, groups u32. */
 const SOCKADDR_NL_LENGTH = 12;
 
-/** How long the kernel may take for one datagram; to move a device can take a second or two. */
+/** The time that the kernel may take for one datagram; to move a device can take a second or two. */
 const RECEIVE_TIMEOUT_S = 30n;
 /**
  * Several times the longest datagram: a list of VFs is one attribute, whose length has 16 bits. Pages that

@@ -1,9 +1,9 @@
 /** The fate of an attachment: where its devices are, as far as the node shows it. `gc`, `doctor` and `pods` say the same. */
-import { isClaim, isNewer } from "../plugin/claims.ts";
-import { countAway } from "../plugin/device.ts";
-import { isSameNetns } from "../plugin/namespaces.ts";
-import type { AttachmentRecord, RecordedDevice } from "../plugin/record.ts";
-import type { StoredRecord } from "../plugin/state.ts";
+import { isClaim, isNewer } from "../plugin/record/claims.ts";
+import { countAway } from "../plugin/device/device.ts";
+import { isSameNetns } from "../plugin/record/namespaces.ts";
+import type { AttachmentRecord, RecordedDevice } from "../plugin/record/record.ts";
+import type { StoredRecord } from "../plugin/record/state.ts";
 import { type Inventory, type Namespace, pathTo } from "./inventory.ts";
 
 /**

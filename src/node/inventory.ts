@@ -1,8 +1,14 @@
 /** The node as it is now, read once: what the commands judge, so that they do not contradict each other. */
-import type { BusDevice, Kernel, Netns, RdmaDevice, RdmaMode } from "../kernel/kernel.ts";
+import {
+  type BusDevice,
+  isRdmaMissing,
+  type Kernel,
+  type Netns,
+  type RdmaDevice,
+  type RdmaMode,
+} from "../kernel/kernel.ts";
 import type { NetnsProcess, NodeKernel } from "../kernel/node_kernel.ts";
-import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
+import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
 
 /** An RDMA device in a network namespace, with its uverbs device, if it has one. */
 export interface PlacedDevice extends RdmaDevice {
@@ -70,7 +76,7 @@ export function findMode(kernel: Kernel): RdmaMode | undefined {
   try {
     return kernel.getRdmaMode();
   } catch (error) {
-    if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return undefined;
+    if (isRdmaMissing(error)) return undefined;
     throw error;
   }
 }

@@ -1,13 +1,13 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { describeClaim, isAlive, listClaims } from "./claims.ts";
-import type { Call, RdmaSelection } from "./config.ts";
-import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device.ts";
-import { refuseSubDevices } from "./move.ts";
+import { describeClaim, isAlive, listClaims } from "./record/claims.ts";
+import type { Call, RdmaSelection } from "./config/config.ts";
+import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device/device.ts";
+import { refuseSubDevices } from "./device/move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
-import type { StoredRecord } from "./state.ts";
+import type { StoredRecord } from "./record/state.ts";
 
 /** The RDMA devices of a function, none of which another pod has. */
 interface Available {
@@ -83,7 +83,7 @@ function findAvailable(
 const DRIVER_NAME = /^(mlx[45]_|hns_|mana_|erdma_|ionic_|bnxt_re|irdma)\d+$/;
 
 /**
- * Whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
+ * Returns whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
  * pod's name, or as `ibdevN` when the host has that. Where udev renames devices this holds for all; then the records are
  * read, which takes a millisecond.
  */

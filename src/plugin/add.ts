@@ -1,31 +1,30 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatResult } from "../cni/result.ts";
 import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { acquireDevices } from "./acquire.ts";
-import { recordLimits, setLimits } from "./limits.ts";
-import { type PlannedDevice, resolveDeviceId } from "./device.ts";
-import { type DeviceInfoFile, openDeviceInfo } from "./device_info.ts";
+import { recordLimits, setLimits } from "./features/limits.ts";
+import { type PlannedDevice, resolveDeviceId } from "./device/device.ts";
+import { type DeviceInfoFile, openDeviceInfo } from "./features/device_info.ts";
 import { mayGoWithout } from "./errors.ts";
-import { moveToPod, planNames, readNameTemplate, renameInPod } from "./names.ts";
-import { isRecorded } from "./namespaces.ts";
-import { isRecord, type StoredRecord } from "./state.ts";
-import { takeLock } from "./lock.ts";
+import { moveToPod, planNames, readNameTemplate, renameInPod } from "./device/names.ts";
+import { isRecorded } from "./record/namespaces.ts";
+import type { StoredRecord } from "./record/state.ts";
+import { takeLock } from "./record/lock.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./pod_links.ts";
-import { recordQos, setTos, setTrafficClass, withoutMissing } from "./qos.ts";
+import { getPodLinks, type PodLinks, refuseIpoib, requirePodLinks } from "./features/pod_links.ts";
+import { recordQos, setTos, setTrafficClass, withoutMissing } from "./features/qos.ts";
 import {
   attachmentOf,
   type AttachmentRecord,
-  isRecordOf,
   type OwnRecord,
   podOf,
   type RecordedDevice,
-} from "./record.ts";
-import { DevicePorts, requireReady } from "./ready.ts";
+} from "./record/record.ts";
+import { DevicePorts, requireReady } from "./features/ready.ts";
 import { restoreDevices } from "./restore.ts";
-import { makeSoftRoceDevice, softRoceId } from "./soft_roce.ts";
+import { makeSoftRoceDevice, softRoceId } from "./features/soft_roce.ts";
 import { messageOf } from "../sys/errno.ts";
 
 /**
@@ -48,7 +47,7 @@ export function add(call: Call, print: (result: string) => void, node: Node): vo
   }
 }
 
-/** When anything fails, printing included, the devices are restored to the host again. */
+/** Places the devices and prints. When anything fails, printing included, they are restored to the host again. */
 function attach(call: Call, print: () => void, node: Node, pod: Netns, template: string | undefined): void {
   using ports = new DevicePorts();
   const { record, isNew } = placeDevices(call, node, pod, template, ports);
@@ -84,16 +83,20 @@ function placeDevices(
   const links = getPodLinks(call, pod);
   const deviceId = config.softRoce ? softRoceId(call, links) : findFunction(call, node, pod, links);
   using deviceInfo = openDeviceInfo(call, node, deviceId);
-  const file = state.fileOf(attachmentOf(call));
+  const attachment = attachmentOf(call);
+  const file = state.fileOf(attachment);
 
   state.create();
   using _lock = takeLock(call, node);
-  const earlier = loadEarlier(call, node);
+  // Of an ADD that no DEL followed.
+  const { record: earlier, other, fault } = state.find(attachment);
+  if (other) throw belongsToOther(other);
+  if (fault) log.warning(`${fault}: it is replaced`);
   if (earlier && isInPlace(earlier, deviceId, pod)) {
     log.info(`Device ${deviceId} is in the pod already`);
     let record: AttachmentRecord = earlier;
     if (config.rdmaLimits) {
-      record = recordLimits(call, node, { ...earlier, attachment: attachmentOf(call) }, config.rdmaLimits);
+      record = recordLimits(call, node, { ...earlier, attachment }, config.rdmaLimits);
       setLimits(kernel, record, listInPod(record, pod));
     }
     finish(call, node, record, pod, deviceInfo);
@@ -147,23 +150,6 @@ function findFunction(call: Call, { kernel }: Node, pod: Netns, links: PodLinks)
   return deviceId;
 }
 
-/**
- * What an ADD of the same attachment recorded that no DEL followed.
- *
- * @throws {CniError} code 7 when the file is another attachment's
- */
-function loadEarlier(call: Call, { state }: Node): StoredRecord | undefined {
-  const attachment = attachmentOf(call);
-  const found = state.load(attachment);
-  if (!found) return undefined;
-  if (!isRecord(found)) {
-    call.log.warning(`${found.fault}: it is replaced`);
-    return undefined;
-  }
-  if (isRecordOf(found, attachment)) return found;
-  throw belongsToOther(found);
-}
-
 function isOnHost({ location }: PlannedDevice): boolean {
   return location === "host";
 }
@@ -181,13 +167,13 @@ function belongsToOther({ file, attachment: owner }: StoredRecord): CniError {
 function newRecord(call: Call, deviceId: string, { kernel }: Node, pod: Netns): OwnRecord {
   const { path, inode } = pod;
   const cookie = pod.getCookie();
-  const named = podOf(call);
+  const kubernetesPod = podOf(call);
   return {
     attachment: attachmentOf(call),
     deviceId,
     devices: [],
     ...(call.config.softRoce ? { softRoce: true } : {}),
-    ...(named ? { pod: named } : {}),
+    ...(kubernetesPod ? { pod: kubernetesPod } : {}),
     netns: { path, inode, ...(cookie === undefined ? {} : { cookie }) },
     bootId: kernel.getBootId(),
     bootTimeUs: kernel.getBootTimeUs(),
@@ -201,7 +187,7 @@ function withNames(record: OwnRecord, names: ReadonlyMap<number, string>): OwnRe
   return { ...record, devices };
 }
 
-/** Whether an earlier ADD did all that this one is to do. */
+/** Returns whether an earlier ADD did all that this one is to do. */
 function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boolean {
   if (earlier.deviceId !== deviceId || !earlier.netns || !isRecorded(pod, earlier.netns)) return false;
   return earlier.devices.every(({ index, hostName, podName }) => {
@@ -210,7 +196,7 @@ function isInPlace(earlier: AttachmentRecord, deviceId: string, pod: Netns): boo
   });
 }
 
-/** What is done with devices that are in the pod. */
+/** Does what is left when the devices are in the pod. */
 function finish(
   { config }: Call,
   { kernel }: Node,
@@ -275,8 +261,8 @@ function rollBack(call: Call, node: Node, { bootTimeUs }: AttachmentRecord): voi
   const attachment = attachmentOf(call);
   tryToUndo(call.log, state.fileOf(attachment), () => {
     using _lock = takeLock(call, node);
-    const found = state.load(attachment);
-    if (found && isRecord(found) && found.bootTimeUs === bootTimeUs) undo(call, node, found);
+    const { record } = state.find(attachment);
+    if (record && record.bootTimeUs === bootTimeUs) undo(call, node, record);
   });
 }
 

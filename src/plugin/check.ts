@@ -1,15 +1,14 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { requirePrevResult } from "../cni/result.ts";
 import type { Netns } from "../kernel/kernel.ts";
-import { getFunction, resolveDeviceId } from "./device.ts";
+import { getFunction, resolveDeviceId } from "./device/device.ts";
 import { mayGoWithout } from "./errors.ts";
-import { findLimitsFault } from "./limits.ts";
-import { isRecorded } from "./namespaces.ts";
+import { findLimitsFault } from "./features/limits.ts";
+import { isRecorded } from "./record/namespaces.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
-import { DevicePorts, requireReady } from "./ready.ts";
-import { isRecord } from "./state.ts";
-import { attachmentOf, type AttachmentRecord, getRecordedDevice, isRecordOf } from "./record.ts";
+import { DevicePorts, requireReady } from "./features/ready.ts";
+import { attachmentOf, type AttachmentRecord, getRecordedDevice } from "./record/record.ts";
 
 /**
  * Makes sure that what ADD did still holds: the record, the mode, the devices in the pod by index and name, and the
@@ -35,7 +34,8 @@ export function check(call: Call, node: Node): void {
 
 function checkAttachment(call: Call, node: Node, pod: Netns): void {
   requireExclusiveMode(node.kernel);
-  const record = loadRecord(call, node);
+  const { record, fault } = node.state.find(attachmentOf(call));
+  if (fault) throw missing(fault);
   if (record) {
     checkDevices(node, record, pod);
     using ports = new DevicePorts();
@@ -51,13 +51,6 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
       JSON.stringify(`${node.state.directory}/${node.state.fileOf(attachmentOf(call))}`)
     }`,
   );
-}
-
-function loadRecord(call: Call, { state }: Node): AttachmentRecord | undefined {
-  const attachment = attachmentOf(call);
-  const found = state.load(attachment);
-  if (found && !isRecord(found)) throw missing(found.fault);
-  return found && isRecordOf(found, attachment) ? found : undefined;
 }
 
 function checkDevices({ kernel }: Node, record: AttachmentRecord, pod: Netns): void {

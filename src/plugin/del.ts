@@ -1,12 +1,11 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { removeLeftover } from "./device_info.ts";
-import { takeLock } from "./lock.ts";
+import { removeLeftover } from "./features/device_info.ts";
+import { takeLock } from "./record/lock.ts";
 import type { Node } from "./node.ts";
-import { attachmentOf, isRecordOf } from "./record.ts";
-import { isRecord, type StoredRecord } from "./state.ts";
+import { attachmentOf } from "./record/record.ts";
 import { restoreDevices, restoreUnrecorded } from "./restore.ts";
 
 /**
@@ -23,10 +22,10 @@ export function del(call: Call, node: Node): void {
   using _lock = state.exists() ? takeLock(call, node) : undefined;
   const attachment = attachmentOf(call);
   const file = state.fileOf(attachment);
-  const record = loadRecord(call, node);
-  if (record && !isRecordOf(record, attachment)) {
-    return log.info(`Record ${file} is another attachment's: not touched`);
-  }
+  const { record, other, fault } = state.find(attachment);
+  if (other) return log.info(`Record ${file} is another attachment's: not touched`);
+  if (fault) log.warning(fault);
+  else if (!record) log.info(`There is no record ${file}`);
   const netns = podNetns(call, kernel);
   const { deviceId } = call.config;
   const isDone = !record || restoreDevices(node, log, record, netns);
@@ -40,15 +39,6 @@ function podNetns({ environment: { netns }, log }: Call, kernel: Kernel): string
   if (!netns || !kernel.isHostNetns(netns)) return netns;
   log.info(`CNI_NETNS ${JSON.stringify(netns)} is the host's network namespace: the record alone counts`);
   return "";
-}
-
-function loadRecord(call: Call, { state }: Node): StoredRecord | undefined {
-  const attachment = attachmentOf(call);
-  const found = state.load(attachment);
-  if (!found) call.log.info(`There is no record ${state.fileOf(attachment)}`);
-  else if (isRecord(found)) return found;
-  else call.log.warning(found.fault);
-  return undefined;
 }
 
 /**

@@ -1,16 +1,10 @@
+import { DecodeError, isRdmaMissing, LibmnlMissing, NetlinkError, RoceQosError } from "../kernel/kernel.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { RoceQosError } from "../kernel/qos.ts";
-import { DecodeError, NetlinkError } from "../netlink/error.ts";
-import { LibmnlMissing } from "../netlink/libmnl.ts";
-import { EPERM, EPROTONOSUPPORT, errnoOf, SyscallError } from "../sys/errno.ts";
+import { EPERM, errnoOf, messageOf, SyscallError } from "../sys/errno.ts";
 import { NetnsError } from "../sys/netns.ts";
-import type { NetworkConfig } from "./config.ts";
-import { NoRdmaDevice } from "./device.ts";
-
-/** What to do about EPERM. */
-export const RIGHTS_ADVICE =
-  "run as root with CAP_NET_ADMIN, to move devices, and CAP_SYS_ADMIN, to enter network " +
-  "namespaces, both in the initial user namespace; rootless runtimes cannot";
+import type { NetworkConfig } from "./config/config.ts";
+import { NoRdmaDevice } from "./device/device.ts";
+import { RIGHTS_ADVICE } from "./device/move.ts";
 
 /**
  * Turns what the kernel layer and Deno's files throw into what a runtime gets to see. Errors of any other kind stay as
@@ -27,15 +21,18 @@ export function toCniError(error: unknown): unknown {
   if (error instanceof NetlinkError) {
     return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   }
-  if (error instanceof SyscallError) {
-    if (error.errno === EPERM) return wrap(error, ErrorCode.kernelRefused, RIGHTS_ADVICE);
-    if (error.errno !== EPROTONOSUPPORT) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
+  if (isRdmaMissing(error)) {
     return new CniError(
       ErrorCode.rdmaUnavailable,
       "Cannot reach the RDMA subsystem: the kernel has none",
-      `load ib_core and the adapter's RDMA driver (modprobe -a ib_core mlx5_ib); ${error.message}`,
+      `load ib_core and the adapter's RDMA driver (modprobe -a ib_core mlx5_ib); ${messageOf(error)}`,
       { cause: error },
     );
+  }
+  if (error instanceof SyscallError) {
+    return error.errno === EPERM
+      ? wrap(error, ErrorCode.kernelRefused, RIGHTS_ADVICE)
+      : wrap(error, ErrorCode.ioFailure, "see the kernel log");
   }
   if (error instanceof DecodeError) {
     return wrap(
@@ -48,7 +45,7 @@ export function toCniError(error: unknown): unknown {
   return error;
 }
 
-/** Whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
+/** Returns whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
 function isFileError(error: unknown): error is Error {
   return error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
 }
@@ -58,7 +55,7 @@ function wrap(error: Error, code: ErrorCode, advice: string): CniError {
 }
 
 /**
- * Whether the configuration lets a pod do without an RDMA device for this reason: `optional` when the node
+ * Returns whether the configuration lets a pod do without an RDMA device for this reason: `optional` when the node
  * or the function has none, `onSharedMode` "skip" when the kernel shows all of them to every namespace.
  */
 export function mayGoWithout(error: unknown, { optional, onSharedMode }: NetworkConfig): boolean {

@@ -1,12 +1,12 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
 import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
-import { takeLock } from "./lock.ts";
+import { takeLock } from "./record/lock.ts";
 import type { Node } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
-import { isRecord, type StoredRecord, type UnreadableFile } from "./state.ts";
+import { isRecord, type StoredRecord, type UnreadableFile } from "./record/state.ts";
 
 /**
  * Restores the devices of this network's attachments that are no longer valid, and removes their records. A failure
@@ -64,7 +64,7 @@ export function collect(node: Node, log: Log, file: string): boolean {
 }
 
 /**
- * Whether a record is of a network. Where it does not say (1.0, or unreadable) its file's name must, and that can
+ * Returns whether a record is of a network. Where it does not say (1.0, or unreadable) its file's name must, and that can
  * be split in only one way if the container ID has the form that container runtimes give it.
  */
 export function belongsTo(network: string, found: StoredRecord | UnreadableFile): boolean {

@@ -1,16 +1,16 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { DeviceIndexes } from "./device_indexes.ts";
-import type { State } from "./state.ts";
+import type { DeviceIndexes } from "./record/device_indexes.ts";
+import type { State } from "./record/state.ts";
 
-/** What a call works on: the kernel of this node and what is kept on it. */
+/** The node that a call works on: its kernel, and what the plugin keeps there. */
 export interface Node {
   readonly kernel: Kernel;
   readonly state: State;
   readonly indexes: DeviceIndexes;
 }
 
-/** How long the kernel may take with a move or a removal that it has begun; usually it is done within a second. */
+/** The time that the kernel may take with a move or a removal that it has begun; usually it is done within a second. */
 export const KERNEL_TIMEOUT_MS = 3000;
 export const PAUSE_MS = 20;
 

@@ -2,9 +2,9 @@ import type { Plugin } from "../cni/dispatch.ts";
 
 import { add } from "./add.ts";
 import { check } from "./check.ts";
-import { type NetworkConfig, parseConfig } from "./config.ts";
+import { type NetworkConfig, parseConfig } from "./config/config.ts";
 import { del } from "./del.ts";
-import { withDelegate } from "./delegate.ts";
+import { withDelegate } from "./features/delegate.ts";
 import { toCniError } from "./errors.ts";
 import { gc } from "./gc.ts";
 import type { Node } from "./node.ts";

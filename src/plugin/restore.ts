@@ -1,21 +1,27 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
-import type { BusDevice, Kernel, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import {
+  type BusDevice,
+  isRdmaMissing,
+  type Kernel,
+  NetlinkError,
+  type Netns,
+  type RdmaDevice,
+} from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { NetlinkError } from "../netlink/error.ts";
-import { EPROTONOSUPPORT, messageOf, SyscallError } from "../sys/errno.ts";
-import { findNewerClaim, isAlive, listClaims, listNewerClaims } from "./claims.ts";
-import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device.ts";
-import { removeLimits } from "./limits.ts";
-import { isDeviceName } from "./names.ts";
-import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./move.ts";
-import { openByPath, openIfThere, searchNetns } from "./namespaces.ts";
+import { messageOf, SyscallError } from "../sys/errno.ts";
+import { Claims, isAlive, listClaims } from "./record/claims.ts";
+import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device/device.ts";
+import { removeLimits } from "./features/limits.ts";
+import { isDeviceName } from "./device/names.ts";
+import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./device/move.ts";
+import { isRecorded, openByPath, openIfThere } from "./record/namespaces.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
-import { isIpoibOf } from "./pod_links.ts";
-import { restoreQos } from "./qos.ts";
-import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record.ts";
-import { isSoftRoceAway, removeSoftRoceDevice, removeSoftRoceFromHost } from "./soft_roce.ts";
-import type { StoredRecord } from "./state.ts";
+import { isIpoibOf } from "./features/pod_links.ts";
+import { restoreQos } from "./features/qos.ts";
+import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record/record.ts";
+import { isSoftRoceAway, removeSoftRoceDevice } from "./features/soft_roce.ts";
+import type { StoredRecord } from "./record/state.ts";
 
 /**
  * Restores the devices of a recorded attachment to the host namespace, under their names there. Devices that
@@ -25,7 +31,7 @@ import type { StoredRecord } from "./state.ts";
  * The runtime cannot help that, and a DEL that fails keeps the pod, and the plugins before this one in the chain, from
  * being cleaned up. So nothing is thrown, but the record must stay, for the next DEL, ADD or GC that finds the device.
  *
- * @param netnsPath CNI_NETNS; empty when the runtime does not say
+ * @param netnsPath CNI_NETNS; empty when the runtime does not say, undefined when no device may be moved
  * @returns whether nothing is left to do, so that the record can be removed
  * @throws {CniError} code 120 when a device is there but cannot be moved, or a limit cannot be taken away
  */
@@ -33,32 +39,40 @@ export function restoreDevices(
   node: Node,
   log: Log,
   record: StoredRecord,
-  netnsPath: string,
+  netnsPath: string | undefined,
 ): boolean {
   const { kernel } = node;
-  if (isFromEarlierBoot(kernel, log, record)) return true;
-  removeLimits(node, log, record);
-  if (!canBeAway(kernel, log)) return true;
-  if (record.softRoce) {
-    removeSoftRoceDevice(node, log, record, netnsPath);
+  const { file, deviceId, devices } = record;
+  if (isFromEarlierBoot(kernel, record)) {
+    log.info(`Record ${file} is from before the last boot: its devices are on the host`);
     return true;
   }
-  handOverNames(node, log, record);
-  using byPath = openByPath(kernel, log, record, netnsPath);
-  const owner = findOwner(node, record, byPath);
-  if (owner) return leaveToOwner(node, log, record, owner);
+  removeLimits(node, log, record);
+  if (!canBeAway(kernel, log)) return true;
 
-  using netns = byPath ?? searchNetns(kernel, log, record);
-  if (netns) fetchDevices(kernel, log, netns, record.deviceId, record.devices);
-  const { onHost, away } = awaitReturn(node, record);
-  restoreNames(node, log, record, onHost);
-  restoreQos(node, log, record);
+  const mayMove = netnsPath !== undefined;
+  const claims = new Claims(node, record);
+  using byPath = mayMove ? openByPath(kernel, log, record, netnsPath) : undefined;
+  const owner = findOwner(record, claims, byPath);
+  using netns = byPath ?? (mayMove && !owner ? searchNetns(kernel, log, record) : undefined);
+  if (record.softRoce) {
+    removeSoftRoceDevice(kernel, log, record, netns);
+    return true;
+  }
+  handOver(node, log, record, claims);
+  if (owner) log.info(`Device ${deviceId} belongs to ${owner.file} by now: not touched`);
+  else if (netns) fetchDevices(kernel, log, netns, deviceId, devices);
+
+  const { onHost, away } = awaitReturn(kernel, record, () => owner !== undefined || claims.newer.length > 0);
+  for (const [at, device] of devices.entries()) {
+    restoreSettings(kernel, log, deviceId, device, onHost[at], { owner, claims });
+  }
   if (away.length === 0) return true;
   log.warning(
     `RDMA device ${
       away.map(describeDevice).join(", ")
-    } of ${record.deviceId} is not in the host namespace, nor in ` +
-      `its pod's: record ${record.file} stays until it is back and DEL or GC is called again`,
+    } of ${deviceId} is not in the host namespace, nor in ` +
+      `its pod's: record ${file} stays until it is back and DEL or GC is called again`,
   );
   return false;
 }
@@ -72,50 +86,50 @@ export function restoreDevices(
  * @throws {CniError} code 120 when a limit or a Soft-RoCE device cannot be removed
  */
 export function restoreOnHost(node: Node, log: Log, record: StoredRecord): boolean {
-  const { kernel } = node;
-  if (isFromEarlierBoot(kernel, log, record)) return true;
-  const isExclusive = canBeAway(kernel, log);
-  const owner = isExclusive ? findOwner(node, record, undefined) : undefined;
-  if (isExclusive && !owner && isAwayFromHost(node, record)) return false;
-  removeLimits(node, log, record);
-  if (!isExclusive) return true;
-  if (record.softRoce) {
-    removeSoftRoceFromHost(node, log, record);
-    return true;
-  }
-  handOverNames(node, log, record);
-  if (owner) return leaveToOwner(node, log, record, owner);
-  restoreNames(node, log, record, locate(kernel, record).onHost);
-  restoreQos(node, log, record);
-  return true;
+  return !isAway(node, log, record) && restoreDevices(node, log, record, undefined);
 }
 
-function isAwayFromHost({ kernel }: Node, record: StoredRecord): boolean {
-  return record.softRoce ? isSoftRoceAway(kernel, record) : locate(kernel, record).away.length > 0;
+function isAway(node: Node, log: Log, record: StoredRecord): boolean {
+  const { kernel } = node;
+  if (isFromEarlierBoot(kernel, record) || !canBeAway(kernel, log)) return false;
+  if (record.softRoce) return isSoftRoceAway(kernel, record);
+  return !findOwner(record, new Claims(node, record), undefined) && locate(kernel, record).away.length > 0;
 }
 
 /** After a boot all devices are on the host, and cgroups are new. */
-function isFromEarlierBoot(kernel: Kernel, log: Log, { file, bootId }: StoredRecord): boolean {
-  if (bootId === undefined || bootId === kernel.getBootId()) return false;
-  log.info(`Record ${file} is from before the last boot: its devices are on the host`);
-  return true;
+function isFromEarlierBoot(kernel: Kernel, { bootId }: StoredRecord): boolean {
+  return bootId !== undefined && bootId !== kernel.getBootId();
 }
 
-function leaveToOwner(node: Node, log: Log, record: StoredRecord, owner: StoredRecord): true {
-  log.info(`Device ${record.deviceId} belongs to ${owner.file} by now: not touched`);
-  restoreQos(node, log, record);
-  return true;
-}
-
-/** The attachment that may have the devices in place of a recorded one whose namespace is not certain. */
+/** Returns the attachment that may have the devices in place of a recorded one whose namespace is not certain. */
 function findOwner(
-  node: Node,
   record: StoredRecord,
+  claims: Claims,
   byPath: Netns | undefined,
 ): StoredRecord | undefined {
-  if (byPath) return record.netns ? undefined : findNewerClaim(node, record);
+  if (record.softRoce || byPath && record.netns) return undefined;
   // Where neither record nor runtime names the namespace, every other record may be of the pod that has the devices.
-  return record.netns ? findNewerClaim(node, record) : listClaims(node, record.file, record.deviceId)[0];
+  return byPath || record.netns ? claims.newer[0] : claims.all[0];
+}
+
+/** A process or an open file can keep a namespace alive, and the devices in it, after its path has gone. */
+function searchNetns(kernel: Kernel, log: Log, record: StoredRecord): Netns | undefined {
+  const { netns: recorded } = record;
+  const bus = kernel.getBusDevice(record.deviceId);
+  if (!record.softRoce && !(bus && countAway(bus) > 0)) return undefined;
+  const known = new Set([kernel.getHostNetns().inode]);
+  for (const { path, inode } of kernel.listNetns()) {
+    if (known.has(inode) || recorded && inode !== recorded.inode) continue;
+    const netns = openIfThere(kernel, path);
+    if (!netns) continue;
+    if (recorded ? isRecorded(netns, recorded) : bus && listDevicesIn(netns, bus).length > 0) {
+      log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
+      return netns;
+    }
+    known.add(netns.inode);
+    netns[Symbol.dispose]();
+  }
+  return undefined;
 }
 
 function describeDevice({ index, podName }: RecordedDevice): string {
@@ -154,7 +168,7 @@ function canBeAway(kernel: Kernel, log: Log): boolean {
     if (kernel.getRdmaMode() === "exclusive") return true;
     log.info("The RDMA subsystem is in mode shared: no device can be in a pod");
   } catch (error) {
-    if (!(error instanceof SyscallError) || error.errno !== EPROTONOSUPPORT) throw error;
+    if (!isRdmaMissing(error)) throw error;
     log.info("The kernel has no RDMA subsystem (ib_core is not loaded): no device can be in a pod");
   }
   return false;
@@ -209,7 +223,7 @@ function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaD
   );
 }
 
-/** Where the devices of a record are. */
+/** The places of a record's devices. */
 interface Whereabouts {
   /** In the host namespace, in the record's order. */
   readonly onHost: readonly (RdmaDevice | undefined)[];
@@ -217,13 +231,13 @@ interface Whereabouts {
   readonly away: readonly RecordedDevice[];
 }
 
-/** Waits some seconds for devices that a dying namespace still has, unless a newer attachment owns them by now. */
-function awaitReturn(node: Node, record: StoredRecord): Whereabouts {
-  let found = locate(node.kernel, record);
+/** Waits some seconds for devices that a dying namespace still has, unless another attachment owns them by now. */
+function awaitReturn(kernel: Kernel, record: StoredRecord, isAnothers: () => boolean): Whereabouts {
+  let found = locate(kernel, record);
   if (found.away.length === 0) return found;
-  if (findNewerClaim(node, record)) return { ...found, away: [] };
-  poll(node.kernel, KERNEL_TIMEOUT_MS, () => {
-    found = locate(node.kernel, record);
+  if (isAnothers()) return { ...found, away: [] };
+  poll(kernel, KERNEL_TIMEOUT_MS, () => {
+    found = locate(kernel, record);
     return found.away.length === 0 || undefined;
   });
   return found;
@@ -244,57 +258,85 @@ function locate(kernel: Kernel, { deviceId, devices }: AttachmentRecord): Wherea
 }
 
 /**
+ * Gives a device that is on the host its name and its QoS back, unless another attachment has it: its DEL is to do that.
+ *
+ * @param onHost the device by its recorded index; a record of version 1.0 has names alone
+ */
+function restoreSettings(
+  kernel: Kernel,
+  log: Log,
+  deviceId: string,
+  recorded: RecordedDevice,
+  onHost: RdmaDevice | undefined,
+  { owner, claims }: { readonly owner: StoredRecord | undefined; readonly claims: Claims },
+): void {
+  const { index, hostName, podName, qos } = recorded;
+  const hostNetns = kernel.getHostNetns();
+  const found = index === undefined
+    ? hostNetns.listRdmaDevices().filter(({ name }) => name === podName || name === hostName)
+    : onHost
+    ? [onHost]
+    : [];
+  const isNamed = ({ name }: RdmaDevice) => hostName === "" || name === hostName;
+  if (!qos && found.every(isNamed)) return;
+  if (claims.newer.some(({ devices }) => devices.some((device) => device.index === index))) return;
+  const device = found.find((one) => mayBelongTo(kernel, deviceId, hostNetns, one));
+  const mayRename = device && !isNamed(device) && !owner && claims.newer.length === 0;
+  const name = mayRename ? restoreName(log, hostNetns, device, recorded) : device?.name;
+  if (qos) restoreQos(kernel, log, recorded, device && name ? { ...device, name } : undefined);
+}
+
+/**
  * A device may have another name on the host: the pod or udev renamed it, or its namespace ended. It gets its old one
  * back; where that is taken, a name that its pod or the kernel gave it is replaced by a free one.
+ *
+ * @returns the name that it has then
  */
-function restoreNames(
-  node: Node,
+function restoreName(
   log: Log,
-  record: StoredRecord,
-  onHost: Whereabouts["onHost"],
-): void {
-  const hostNetns = node.kernel.getHostNetns();
-  for (const [at, recorded] of record.devices.entries()) {
-    const { index, podName, hostName } = recorded;
-    const device = index === undefined && podName !== hostName
-      ? getRecordedDevice(hostNetns, recorded)
-      : onHost[at];
-    if (!device || !hostName || device.name === hostName || findNewerClaim(node, record)) continue;
-    if (!mayBelongTo(node.kernel, record.deviceId, hostNetns, device)) continue;
-    const what = `RDMA device ${device.name} (index ${device.index})`;
-    const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
-    try {
-      const name = isMisnamed ? renameToFreeName(hostNetns, device, hostName) : hostName;
-      if (!isMisnamed) hostNetns.renameRdmaDevice(device.index, hostName);
-      log.info(`${what} is called ${name}${name === hostName ? " again" : `: ${hostName} is taken`}`);
-    } catch (error) {
-      if (!(error instanceof NetlinkError || error instanceof SyscallError)) throw error;
-      log.warning(`${what} keeps its name: ${error.message}`);
-    }
+  hostNetns: Netns,
+  device: RdmaDevice,
+  { podName, hostName }: RecordedDevice,
+): string {
+  const what = `RDMA device ${device.name} (index ${device.index})`;
+  const isMisnamed = device.name === podName || KERNEL_NAME.test(device.name);
+  try {
+    const name = isMisnamed ? renameToFreeName(hostNetns, device, hostName) : hostName;
+    if (!isMisnamed) hostNetns.renameRdmaDevice(device.index, hostName);
+    log.info(`${what} is called ${name}${name === hostName ? " again" : `: ${hostName} is taken`}`);
+    return name;
+  } catch (error) {
+    if (!(error instanceof NetlinkError || error instanceof SyscallError)) throw error;
+    log.warning(`${what} keeps its name: ${error.message}`);
+    return device.name;
   }
 }
 
 /**
- * A newer attachment that found a device under the name it had in this pod has recorded that as the host's. It is told
- * the right one, since from now on nobody else knows it.
+ * Completes the records of newer attachments. One that found a device as this pod had left it has recorded the name, or
+ * the QoS, of this pod as the host's. It gets what this record has, since from now on nobody else knows it.
  */
-function handOverNames(node: Node, log: Log, record: StoredRecord): void {
-  const renamed = record.devices.filter(({ hostName, podName }) => hostName !== podName);
-  if (renamed.length === 0) return;
-  for (const newer of listNewerClaims(node, record)) {
-    if (!newer.attachment) continue;
-    const devices = newer.devices.map((device) => {
-      const own = renamed.find(({ index, podName }) =>
-        index === device.index && (podName === device.hostName || KERNEL_NAME.test(device.hostName))
-      );
-      return own ? { ...device, hostName: own.hostName } : device;
-    });
-    if (devices.every((device, i) => device === newer.devices[i])) continue;
+function handOver({ state }: Node, log: Log, record: StoredRecord, claims: Claims): void {
+  if (record.devices.every(({ hostName, podName, qos }) => hostName === podName && !qos)) return;
+  for (const { attachment, ...newer } of claims.newer) {
+    if (!attachment) continue;
+    const devices = newer.devices.map((device) => inherit(device, record.devices));
+    if (devices.every((device, at) => device === newer.devices[at])) continue;
     try {
-      node.state.save({ ...newer, attachment: newer.attachment, devices });
+      state.save({ ...newer, attachment, devices });
     } catch (error) {
       if (!(error instanceof CniError)) throw error;
-      log.warning(`${error.message}; its devices keep the names that ${record.file} gave them`);
+      log.warning(`${error.message}; its devices keep the names that ${record.file} gave them, and the QoS`);
     }
   }
+}
+
+/** Returns a device of a newer record with what an earlier one has of it. */
+function inherit(device: RecordedDevice, earlier: readonly RecordedDevice[]): RecordedDevice {
+  const own = earlier.find(({ index }) => index === device.index);
+  if (!own) return device;
+  const { hostName, podName, qos } = own;
+  const isOfPod = hostName !== podName && (podName === device.hostName || KERNEL_NAME.test(device.hostName));
+  if (!isOfPod && !qos) return device;
+  return { ...device, ...(isOfPod ? { hostName } : {}), ...(qos ? { qos: { ...device.qos, ...qos } } : {}) };
 }

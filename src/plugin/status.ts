@@ -1,10 +1,10 @@
-import type { Call } from "./config.ts";
+import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { mayGoWithout, toCniError } from "./errors.ts";
 import { type Node, requireExclusiveMode } from "./node.ts";
 
 /**
- * Whether ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go
+ * Makes sure that ADD could work: the RDMA subsystem can be asked and is in exclusive mode, or the configuration lets pods go
  * without, and records can be written.
  *
  * @throws {CniError} code 50 with all that is in the way

@@ -82,6 +82,21 @@ export function errnoOf(error: unknown): number | undefined {
   return errno === undefined ? undefined : Number(errno);
 }
 
+/** The name of an error's errno, "ENOENT", or undefined when it has none. */
+export function codeOf(error: unknown): string | undefined {
+  const { code, errno = errnoOf(error) } = error as { code?: string; errno?: number };
+  return code ?? ERRNO[errno ?? 0]?.[0];
+}
+
+/** Returns what the work returns, or undefined when it fails: for work that nothing depends on. */
+export function quietly<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
 /** The message of what was thrown, even if it is not an Error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,4 +1,4 @@
-import { EIO, ENOENT, SyscallError } from "./errno.ts";
+import { EIO, SyscallError } from "./errno.ts";
 import { check, cString, libc } from "./libc.ts";
 
 // uapi asm-generic/fcntl.h; the same on x86_64, but O_DIRECTORY and O_NOFOLLOW differ on arm64 (asm/fcntl.h).
@@ -78,8 +78,7 @@ export function openForAppending(path: string): Fd {
 }
 
 function open(path: string, flags: number, mode: number): Fd {
-  const call = `open(${JSON.stringify(path)})`;
-  // C takes what is before the NUL as the path, and would open another file.
-  if (path.includes("\0")) throw new SyscallError(call, ENOENT);
-  return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
+  return new Fd(
+    check(`open(${JSON.stringify(path)})`, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)),
+  );
 }

@@ -1,8 +1,8 @@
 /**
  * Files and directories: written whole, opened without following links, with the modes that the caller names.
  */
-import { ENOENT, SyscallError } from "./errno.ts";
-import { type Fd, openDirectory as openFd, openForReading } from "./fd.ts";
+import { codeOf, ENOENT, SyscallError } from "./errno.ts";
+import { type Fd, openDirectory, openForReading } from "./fd.ts";
 import { check, cString, libc } from "./libc.ts";
 
 /** Instead of a directory: relative paths start at the working directory (uapi linux/fcntl.h). */
@@ -39,23 +39,30 @@ export function replaceFile(path: string, text: string, mode: number, { durable 
   if (durable) syncDirectory(directoryOf(path));
 }
 
-/** Where {@linkcode replaceFile} writes before it renames: `.NAME.tmp` beside the file. */
+/** Returns the path that {@linkcode replaceFile} writes to before it renames: `.NAME.tmp` beside the file. */
 export function temporaryPath(path: string): string {
   const directory = directoryOf(path);
   return `${directory}/.${path.slice(directory.length + 1)}.tmp`;
 }
 
 /**
- * What the work returns, or undefined when its file is absent. A file whose name is too long, or which would
+ * Returns what the work returns, or undefined when its file is absent. A file whose name is too long, or which would
  * be below a file, is absent too.
+ *
+ * @param absent names of the errors that mean this
  */
-export function ifPresent<T>(work: () => T): T | undefined {
+export function ifPresent<T>(work: () => T, absent: readonly string[] = ABSENT): T | undefined {
   try {
     return work();
   } catch (error) {
-    if (ABSENT.includes((error as { code?: string }).code ?? "")) return undefined;
+    if (absent.includes(codeOf(error) ?? "")) return undefined;
     throw error;
   }
+}
+
+/** Writes all bytes to a file or a stream. @throws {Error} as Deno does */
+export function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
 }
 
 /** The directory that a file is in. */
@@ -96,7 +103,7 @@ export interface OpenDirectory extends Disposable {
  * @param make create missing directories, mode 0755
  * @throws {SyscallError} ENOTDIR for a symbolic link
  */
-export function openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
+export function openDirectoryBelow(base: string, names: readonly string[], make: boolean): OpenDirectory {
   let directory = openForReading(base);
   let path = base;
   for (const name of names) {
@@ -122,8 +129,7 @@ function withoutUmask<T>(work: () => T): T {
 
 function writeNew(path: string, text: string, mode: number, durable: boolean): void {
   using file = createFile(path, mode);
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  writeAll(file, new TextEncoder().encode(text));
   if (durable) file.syncSync();
 }
 
@@ -145,7 +151,7 @@ function createFile(path: string, mode: number): Deno.FsFile {
 /** @param name the path for messages */
 function open(path: string, name: string, make: boolean): Fd {
   try {
-    return openFd(path);
+    return openDirectory(path);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     if (!make || error.errno !== ENOENT) {

@@ -3,7 +3,7 @@
  * changes holds for the calls after it. `open`, `ioctl` and `syscall` are variadic in C; on Linux x86_64 and aarch64 a
  * variadic call passes integers as any other call does.
  */
-import { EINTR, SyscallError } from "./errno.ts";
+import { EINTR, ENOENT, SyscallError } from "./errno.ts";
 import { ADDRESS, type Declarations, type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
@@ -77,7 +77,18 @@ export function check(call: string, run: (c: Symbols) => number | bigint): numbe
   return result;
 }
 
-/** A text as C wants it: UTF-8 with a NUL at its end. */
-export function cString(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text + "\0");
+/** Blocks this thread, as all calls here do. */
+export function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+/**
+ * Returns texts as C wants them: UTF-8, each with a NUL at its end, one after the other in one buffer.
+ *
+ * @throws {SyscallError} ENOENT when one has a NUL in it: C would take what is before that for the whole
+ */
+export function cString(...texts: string[]): Uint8Array<ArrayBuffer> {
+  const wrong = texts.find((text) => text.includes("\0"));
+  if (wrong !== undefined) throw new SyscallError(`find ${JSON.stringify(wrong)}`, ENOENT);
+  return new TextEncoder().encode(texts.map((text) => `${text}\0`).join(""));
 }

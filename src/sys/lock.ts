@@ -86,7 +86,7 @@ function flock({ number }: Fd, path: string, operation: () => number): boolean {
   return true;
 }
 
-/** How often the alarm repeats: the first may come just before the call that it should interrupt. */
+/** The pause between two alarms: the first may come just before the call that it should interrupt. */
 const REPEAT_MS = 100;
 
 /**
@@ -111,5 +111,5 @@ function startAlarm(milliseconds: number): Disposable {
 function setTimer(milliseconds: number): void {
   const toTimeval = (ms: number) => [BigInt(Math.floor(ms / 1000)), BigInt(ms % 1000 * 1000)];
   const timer = BigInt64Array.from([...toTimeval(REPEAT_MS), ...toTimeval(milliseconds)]); // struct itimerval
-  check("setitimer", () => libc().setitimer(ITIMER_REAL, timer, null));
+  check("setitimer", (c) => c.setitimer(ITIMER_REAL, timer, null));
 }

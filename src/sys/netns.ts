@@ -8,6 +8,7 @@ import {
   ENOTDIR,
   ENOTTY,
   ENXIO,
+  quietly,
   SyscallError,
 } from "./errno.ts";
 import { type Fd, openForReading } from "./fd.ts";
@@ -17,7 +18,7 @@ import { check } from "./libc.ts";
 const CLONE_NEWNET = 0x40000000;
 /** uapi linux/nsfs.h, kernel 4.11: returns the kind of namespace behind a descriptor. */
 const NS_GET_NSTYPE = 0xb703n;
-/** What open() fails with when a path leads nowhere. */
+/** The errors of open() when a path leads nowhere. */
 const LEADS_NOWHERE = [ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP];
 /** The namespace of the calling thread; /proc/self is about the process's first thread. */
 const OWN_NETNS = "/proc/thread-self/ns/net";
@@ -51,15 +52,13 @@ export function getHostNetns(): OpenNetns {
   return host ??= openNetns(OWN_NETNS);
 }
 
-/** Whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
+/** Returns whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
 export function isHostNetns(path: string): boolean {
-  try {
+  return quietly(() => {
     const { dev, ino } = Deno.statSync(path);
     const { device, inode } = getHostNetns();
     return dev === device && ino === inode;
-  } catch {
-    return false;
-  }
+  }) ?? false;
 }
 
 /**
@@ -137,25 +136,19 @@ export function* listNetns(): Generator<{ readonly path: string; readonly inode:
  * unmounted since. In the latter case it may be a namespace of another kind.
  */
 export function nsfsInode(path: string): number | undefined {
-  try {
+  return quietly(() => {
     const target = Deno.readLinkSync(path);
     const number = /^net:\[(\d+)\]$/.exec(target)?.[1];
     if (number !== undefined) return Number(number);
     if (target !== "/") return undefined;
     const { dev, ino } = Deno.statSync(path);
     return dev === Deno.statSync(OWN_NETNS).dev ? ino ?? undefined : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 /** The names in a directory below /proc; none when its process has ended or cannot be read. */
 export function namesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].map((entry) => entry.name);
-  } catch {
-    return [];
-  }
+  return quietly(() => Array.from(Deno.readDirSync(directory), ({ name }) => name)) ?? [];
 }
 
 function openAny(path: string): Fd {

@@ -4,7 +4,7 @@ import { Fd, openForReading } from "./fd.ts";
 /** uapi linux/memfd.h. */
 const MFD_CLOEXEC = 1;
 
-/** How a program ended. */
+/** The end of a program. */
 export interface ProgramEnd {
   readonly code: number;
   /** The signal that killed it, or null. */

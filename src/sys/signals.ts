@@ -36,15 +36,14 @@ export function awaitTermination(timeoutMs?: number): boolean {
  * @throws {SyscallError} when the kernel refuses; then this process goes on
  */
 export function replaceProcess(program: string, args: readonly string[]): never {
-  const strings = args.map(cString);
-  const argv = BigUint64Array.from([...strings.map(addressOf), 0n]);
+  // The path, and after it the arguments, to which argv points: one buffer, which lives as long as the call has it.
+  const strings = cString(program, ...args);
+  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(strings));
+  const starts = [...strings.keys()].filter((at) => strings[at - 1] === 0);
+  const argv = BigUint64Array.from([...starts.map((at) => address + BigInt(at)), 0n]);
   const call = `execve(${JSON.stringify(program)})`;
-  check(call, (c) => c.execve(cString(program), argv, new BigUint64Array(1)));
+  check(call, (c) => c.execve(strings, argv, new BigUint64Array(1)));
   throw new Error(`${call} returned without having failed`);
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

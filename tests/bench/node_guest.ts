@@ -1,5 +1,6 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, number of runs, empty program
 // and, to compare with, another plugin.
+import { INDEX_DIRECTORY } from "../../src/plugin/record/device_indexes.ts";
 import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
 import { countRdmaDevices, growNode } from "../rig/vm/guest/grow.ts";
 import {
@@ -63,6 +64,13 @@ async function candidates(): Promise<Calls> {
     calls[`ADD by ${way}`] = (wrapper = []) => add({ wrapper });
     calls[`DEL by ${way}`] = (wrapper = []) => del({ wrapper });
   }
+  const rebound = ways["deviceID, rebound VF"];
+  calls["rebound VF, index not remembered"] = async () => {
+    await Deno.remove(INDEX_DIRECTORY, { recursive: true });
+    const outcome = await rebound.add();
+    await succeed("DEL", () => rebound.del());
+    return outcome;
+  };
   if (PEER !== undefined) {
     // Its one argument, the plugin's path, means nothing to a CNI plugin.
     calls["peer's ADD by deviceID"] = () => byId.add({ wrapper: [PEER_COPY] });

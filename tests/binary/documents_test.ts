@@ -1,6 +1,6 @@
 // The commands and configurations in the documents.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import { parseConfig } from "../../src/plugin/config.ts";
+import { parseConfig } from "../../src/plugin/config/config.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../support/documents.ts";
 import { buildDirectory, buildText, checkTypes, MANIFEST_FILES, validate } from "../support/manifests.ts";

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { formatResult } from "../../src/cni/result.ts";
-import { parseConfig } from "../../src/plugin/config.ts";
+import { parseConfig } from "../../src/plugin/config/config.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { CONFIG } from "../support/call.ts";
 import { placesIn } from "../support/places.ts";

@@ -3,8 +3,8 @@
 import fc from "fast-check";
 import { COMMANDS, parseEnvironment } from "../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
-import { parseConfig } from "../../src/plugin/config.ts";
-import { State } from "../../src/plugin/state.ts";
+import { parseConfig } from "../../src/plugin/config/config.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { assert } from "../support/assert.ts";
 import { runs } from "./form.ts";
 

@@ -1,6 +1,6 @@
 import { CniError } from "../../src/cni/error.ts";
-import { lockState } from "../../src/plugin/lock.ts";
-import { parseRecord } from "../../src/plugin/record.ts";
+import { lockState } from "../../src/plugin/record/lock.ts";
+import { parseRecord } from "../../src/plugin/record/record.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { PREV_RESULT } from "../support/call.ts";

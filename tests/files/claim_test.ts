@@ -59,6 +59,15 @@ Deno.test("of two records of the Go plugin neither takes a device from a namespa
   node.assertForgotten();
 });
 
+Deno.test("a record of the Go plugin leaves the name on the host alone when another record has the function", async () => {
+  using node = new TestNode();
+  Object.assign(node.device, { name: "rdma0" });
+  node.write(GO_FILE, GO_RECORD.replace('RdmaDevName":"mlx5_2"}', 'RdmaDevName":"rdma0"}'));
+  node.write(SECOND, GO_RECORD);
+  await node.succeed("DEL", go());
+  assertEquals([node.device.name, ...node.files()], ["rdma0", SECOND]);
+});
+
 Deno.test("a dead pod's record does not keep the Go plugin's pod from being deleted", async () => {
   using node = new TestNode();
   node.device.space = node.pod;

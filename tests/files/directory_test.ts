@@ -1,5 +1,5 @@
 import { SyscallError } from "../../src/sys/errno.ts";
-import { openDirectory } from "../../src/sys/files.ts";
+import { openDirectoryBelow } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
 import { Root } from "./root.ts";
@@ -10,7 +10,7 @@ const openFds = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 Deno.test("missing directories are made, and what is there is used", () => {
   using root = new Root({ "/a/kept": "text" });
-  using directory = openDirectory(root.path, ["a", "b", "c"], true);
+  using directory = openDirectoryBelow(root.path, ["a", "b", "c"], true);
   Deno.writeTextFileSync(`${directory.path}/file`, "new");
   assertEquals([root.read("/a/b/c/file"), root.read("/a/kept")], ["new", "text"]);
   assertEquals(Deno.statSync(`${root.path}/a/b`).mode! & 0o777, 0o755);
@@ -18,7 +18,7 @@ Deno.test("missing directories are made, and what is there is used", () => {
 
 Deno.test("missing directories are not made unless that is wanted", () => {
   using root = new Root({ "/a/kept": "text" });
-  const error = assertThrows(() => openDirectory(root.path, ["a", "b"], false), SyscallError, "/a/b");
+  const error = assertThrows(() => openDirectoryBelow(root.path, ["a", "b"], false), SyscallError, "/a/b");
   assertEquals([error.errno, [...Deno.readDirSync(`${root.path}/a`)].length], [2, 1]);
 });
 
@@ -26,10 +26,14 @@ Deno.test("the base may be a link, nothing below it", () => {
   using root = new Root({ "/real/a/file": "text" });
   Deno.symlinkSync("real", `${root.path}/base`);
   Deno.symlinkSync("a", `${root.path}/real/link`);
-  using directory = openDirectory(`${root.path}/base`, ["a"], true);
+  using directory = openDirectoryBelow(`${root.path}/base`, ["a"], true);
   assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "text");
   for (const names of [["link"], ["link", "b"], ["a", "file"]]) {
-    const error = assertThrows(() => openDirectory(`${root.path}/base`, names, true), SyscallError, "/base/");
+    const error = assertThrows(
+      () => openDirectoryBelow(`${root.path}/base`, names, true),
+      SyscallError,
+      "/base/",
+    );
     assertEquals(error.errno, 20);
   }
   assertEquals([...Deno.readDirSync(`${root.path}/real/a`)].map(({ name }) => name), ["file"]);
@@ -37,7 +41,7 @@ Deno.test("the base may be a link, nothing below it", () => {
 
 Deno.test("a directory that is exchanged for a link while it is open is still the one that was opened", () => {
   using root = new Root({ "/a/b/file": "own", "/elsewhere/file": "foreign" });
-  using directory = openDirectory(root.path, ["a", "b"], true);
+  using directory = openDirectoryBelow(root.path, ["a", "b"], true);
   Deno.renameSync(`${root.path}/a/b`, `${root.path}/a/c`);
   Deno.symlinkSync("../elsewhere", `${root.path}/a/b`);
   assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "own");
@@ -45,15 +49,15 @@ Deno.test("a directory that is exchanged for a link while it is open is still th
 
 Deno.test("each directory is looked up in the one before it: the whole may be longer than a path can be", () => {
   using root = new Root({});
-  using directory = openDirectory(root.path, Array(20).fill("x".repeat(250)), true);
+  using directory = openDirectoryBelow(root.path, Array(20).fill("x".repeat(250)), true);
   Deno.writeTextFileSync(`${directory.path}/file`, "text");
 });
 
 Deno.test("no descriptor is left open, whether it succeeds or not", () => {
   using root = new Root({ "/a/file": "" });
   const before = openFds();
-  openDirectory(root.path, ["a", "b"], true)[Symbol.dispose]();
-  assertThrows(() => openDirectory(root.path, ["a", "file", "b"], true), SyscallError);
-  assertThrows(() => openDirectory(`${root.path}/missing`, ["a"], true), SyscallError, "missing");
+  openDirectoryBelow(root.path, ["a", "b"], true)[Symbol.dispose]();
+  assertThrows(() => openDirectoryBelow(root.path, ["a", "file", "b"], true), SyscallError);
+  assertThrows(() => openDirectoryBelow(`${root.path}/missing`, ["a"], true), SyscallError, "missing");
   assertEquals(openFds(), before);
 });

@@ -6,8 +6,8 @@ import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts"
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { type Inventory, takeInventory } from "../../src/node/inventory.ts";
-import type { AttachmentRecord } from "../../src/plugin/record.ts";
-import { State } from "../../src/plugin/state.ts";
+import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";

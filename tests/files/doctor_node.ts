@@ -1,5 +1,5 @@
 import type { Finding, Node } from "../../src/cli/doctor/finding.ts";
-import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
+import { type AttachmentRecord, formatRecord } from "../../src/plugin/record/record.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Root } from "./root.ts";

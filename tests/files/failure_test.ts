@@ -1,6 +1,6 @@
 // What the kernel layer throws, as a runtime gets to see it.
 import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
-import { LibmnlMissing } from "../../src/netlink/libmnl.ts";
+import { LibmnlMissing } from "../../src/kernel/kernel.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";

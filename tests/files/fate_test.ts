@@ -5,7 +5,7 @@ import { examineRecords } from "../../src/cli/doctor/records.ts";
 import { collect } from "../../src/cli/pods/collect.ts";
 import { type Fate, judge } from "../../src/node/fate.ts";
 import { pathTo, takeInventory } from "../../src/node/inventory.ts";
-import type { StoredRecord } from "../../src/plugin/state.ts";
+import type { StoredRecord } from "../../src/plugin/record/state.ts";
 import type { Device, Space } from "../rig/memory/kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assert, assertEquals } from "../support/assert.ts";

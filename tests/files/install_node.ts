@@ -3,7 +3,7 @@ import { CommandError, type ExitCode } from "../../src/cli/errors.ts";
 import { checkInstalled, install } from "../../src/cli/install/install.ts";
 import { uninstall } from "../../src/cli/install/uninstall.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { State } from "../../src/plugin/state.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { VERSION } from "../../src/version.ts";

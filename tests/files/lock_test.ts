@@ -109,7 +109,7 @@ Deno.test("those who wait for a lock get it in the order in which they came, als
 /** Takes the lock of the plugin, or prints why it cannot; says so, and stays. */
 const PLUGIN = `
   import { LinuxKernel } from "${import.meta.resolve("../../src/kernel/linux.ts")}";
-  import { lockState } from "${import.meta.resolve("../../src/plugin/lock.ts")}";
+  import { lockState } from "${import.meta.resolve("../../src/plugin/record/lock.ts")}";
   try {
     lockState(new LinuxKernel(), Deno.args[0], "a test", 0);
     console.log("locked by " + Deno.pid);

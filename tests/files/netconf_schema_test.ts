@@ -6,8 +6,8 @@ import {
   SCHEMA_FILE,
   withKeyTable,
 } from "../../deployment/build/netconf_schema.ts";
-import { KEYS } from "../../src/plugin/config_keys.ts";
-import type { Keys } from "../../src/plugin/rules.ts";
+import { KEYS } from "../../src/plugin/config/keys.ts";
+import type { Keys } from "../../src/plugin/config/rules.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 

@@ -2,8 +2,8 @@
 import { collect, type PodDevice } from "../../src/cli/pods/collect.ts";
 import { showPods } from "../../src/cli/pods/show.ts";
 import { CommandError } from "../../src/cli/errors.ts";
-import { type AttachmentRecord, formatRecord } from "../../src/plugin/record.ts";
-import { State } from "../../src/plugin/state.ts";
+import { type AttachmentRecord, formatRecord } from "../../src/plugin/record/record.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";

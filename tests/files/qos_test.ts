@@ -1,5 +1,5 @@
 // RoCE QoS by the configuration key rdmaQoS: what ADD gives the devices, and that the host gets back what it had.
-import type { RecordedQos } from "../../src/plugin/record.ts";
+import type { RecordedQos } from "../../src/plugin/record/record.ts";
 import type { Device } from "../rig/memory/kernel.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";

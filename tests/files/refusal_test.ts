@@ -8,7 +8,7 @@ import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
-import { openDirectory } from "../../src/sys/files.ts";
+import { openDirectoryBelow } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { NetnsError, openNetns } from "../../src/sys/netns.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
@@ -126,7 +126,7 @@ Deno.test("a directory that another maker was quicker to make is used", () => {
     mkdirSync(path, options); // the other's
     mkdirSync(path, options);
   });
-  using directory = openDirectory(root.path, ["a", "b"], true);
+  using directory = openDirectoryBelow(root.path, ["a", "b"], true);
   Deno.writeTextFileSync(`${directory.path}/file`, "text");
   assertEquals(root.read("/a/b/file"), "text");
 });
@@ -136,7 +136,7 @@ Deno.test("a directory that cannot be made is an error with the kernel's reason"
   using _mkdir = replaceDeno("mkdirSync", () => {
     throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
   });
-  assertThrows(() => openDirectory(root.path, ["a"], true), Deno.errors.PermissionDenied);
+  assertThrows(() => openDirectoryBelow(root.path, ["a"], true), Deno.errors.PermissionDenied);
 });
 
 Deno.test("what cannot be a file's name, or is of another kind, is absent in sysfs", () => {

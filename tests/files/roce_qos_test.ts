@@ -1,5 +1,6 @@
 // The files of RoCE QoS in sysfs and configfs. What the kernel makes of them is for the virtual machine to tell.
-import { LinuxRoceQos, RoceQosError } from "../../src/kernel/qos.ts";
+import { RoceQosError } from "../../src/kernel/kernel.ts";
+import { LinuxRoceQos } from "../../src/kernel/qos.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { Root } from "./root.ts";
 

@@ -265,6 +265,16 @@ Deno.test("gc removes a Soft-RoCE device that is on the host, and keeps the reco
   node.assertClean();
 });
 
+Deno.test("gc keeps the record of a Soft-RoCE device that is elsewhere, whatever pod has one on an interface of the same name", async () => {
+  using node = await SoftNode.added();
+  node.endPod();
+  node.addPod("/run/netns/other");
+  const variables = { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" };
+  await node.succeed("ADD", { variables });
+  assertEquals(collectGarbage(node, new TestTerminal(), {}), 1);
+  assertEquals(node.files(), [FILE, "net-container2-net1"]);
+});
+
 Deno.test("DEL lets the kernel be first", async () => {
   using node = await SoftNode.added();
   node.kernel.onSoftRoceRemoval = (device) => {

@@ -1,5 +1,5 @@
 import { CniError } from "../../src/cni/error.ts";
-import { isRecord } from "../../src/plugin/state.ts";
+import { isRecord } from "../../src/plugin/record/state.ts";
 import { FILE, TestNode } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 
@@ -12,7 +12,7 @@ Deno.test("a record is a file that root alone can read, in a directory that root
   assertEquals(Deno.statSync(node.directory).mode! & 0o777, 0o700);
   assertEquals(Deno.statSync(`${node.directory}/${FILE}`).mode! & 0o777, 0o600);
   assertEquals(node.files(), [FILE]);
-  assertEquals(node.state.load(ATTACHMENT), { file: FILE, ...node.record() });
+  assertEquals(node.state.find(ATTACHMENT), { record: { file: FILE, ...node.record() } });
 });
 
 for (const umask of [0, 0o077]) {
@@ -145,7 +145,7 @@ Deno.test("a name too long for a file is never there, and cannot be written: cod
   using node = new TestNode();
   const attachment = { ...ATTACHMENT, containerID: "f".repeat(300) };
   node.state.create();
-  assertEquals(node.state.load(attachment), undefined);
+  assertEquals(node.state.find(attachment), {});
   node.state.remove(node.state.fileOf(attachment));
   assertEquals(assertThrows(() => node.state.save({ ...node.record(), attachment }), CniError).code, 5);
   assertEquals(node.files(), []);
@@ -155,8 +155,7 @@ Deno.test("a symbolic link to a record is none", () => {
   using node = new TestNode();
   node.write(".elsewhere", node.record());
   Deno.symlinkSync(".elsewhere", `${node.directory}/${FILE}`);
-  assertEquals(node.state.load(ATTACHMENT), {
-    file: FILE,
+  assertEquals(node.state.find(ATTACHMENT), {
     fault: `Cannot use record "${node.directory}/${FILE}": it is not a regular file`,
   });
 });
@@ -180,7 +179,7 @@ Deno.test("the list has every file, records and those that are none, but no hidd
 Deno.test("a directory that is not there has no records", () => {
   using node = new TestNode();
   assertEquals(node.state.list(), []);
-  assertEquals(node.state.load(ATTACHMENT), undefined);
+  assertEquals(node.state.find(ATTACHMENT), {});
   node.state.remove(FILE);
   node.state.removeLeftovers();
 });

@@ -1,6 +1,6 @@
 // validate as a command: what it does when the program itself fails.
 import { runCommand } from "../../src/cli/command.ts";
-import { configSchema } from "../../src/plugin/config_schema.ts";
+import { configSchema } from "../../src/plugin/config/schema.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";

@@ -3,7 +3,7 @@ import type { Command } from "@commander-js/extra-typings";
 import { exists } from "../../kernel/sysfs.ts";
 import { addExamples } from "../help.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
-import { State } from "../../plugin/state.ts";
+import { State } from "../../plugin/record/state.ts";
 import { commandOf, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";

@@ -1,11 +1,11 @@
 /** Network functions and RDMA devices: where they are, and what they lack. */
+import { isRdmaMissing } from "../../kernel/kernel.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import { endCommand } from "../../node/fate.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
-import { isSameNetns } from "../../plugin/namespaces.ts";
-import type { StoredRecord } from "../../plugin/state.ts";
-import { isRdmaMissing } from "../errors.ts";
+import { isSameNetns } from "../../plugin/record/namespaces.ts";
+import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../vf_mac/status.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";

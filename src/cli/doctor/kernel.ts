@@ -1,9 +1,8 @@
 /** The kernel: its version, modules and namespace mode; and libmnl. */
-import type { RdmaMode } from "../../kernel/kernel.ts";
+import { LibmnlMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { listNetworkFunctions } from "../../kernel/pci.ts";
 import { exists, list, readText } from "../../kernel/sysfs.ts";
-import { LibmnlMissing } from "../../netlink/libmnl.ts";
 import { CommandError } from "../errors.ts";
 import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";

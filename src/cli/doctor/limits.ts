@@ -1,7 +1,7 @@
 /** Whether this node can limit the RDMA resources of pods. */
 import { findRdmaCgroups } from "../../kernel/cgroup.ts";
 import { list, readText } from "../../kernel/sysfs.ts";
-import { enableCommand, listInQosClasses, listParents, podCgroupOf } from "../../plugin/limits.ts";
+import { enableCommand, listInQosClasses, listParents, podCgroupOf } from "../../plugin/features/limits.ts";
 
 /** What keeps ADD from setting limits, and what to do about it. */
 interface Fault {

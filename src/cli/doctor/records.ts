@@ -1,7 +1,7 @@
 /** The records of the plugin, compared with the kernel. */
 import { judge } from "../../node/fate.ts";
 import type { Inventory } from "../../node/inventory.ts";
-import { STATE_DIRECTORY, type StoredRecord } from "../../plugin/state.ts";
+import { STATE_DIRECTORY, type StoredRecord } from "../../plugin/record/state.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 
 /** The state directory below a root. */

@@ -1,7 +1,7 @@
 /** The container runtime: where it looks for plugins and networks, and what its containers inherit from it. */
 import { parse } from "deno-std/toml/parse.js";
 import { list, readText } from "../../kernel/sysfs.ts";
-import { isObject } from "../../plugin/rules.ts";
+import { isObject } from "../../plugin/config/rules.ts";
 import { directoryOf } from "../../sys/files.ts";
 import { type Finding, type Node, ok, quote, warning } from "./finding.ts";
 

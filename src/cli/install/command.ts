@@ -1,6 +1,6 @@
 import { type Command, Option } from "@commander-js/extra-typings";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
-import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { collectGarbage, gcNode } from "../gc.ts";

@@ -1,6 +1,6 @@
 /** Files of an installation: how they are compared, copied and replaced. */
 import { Buffer } from "node:buffer";
-import { directoryOf, dropFromCache, ifPresent, syncDirectory } from "../../sys/files.ts";
+import { directoryOf, dropFromCache, ifPresent, syncDirectory, writeAll } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
 /** A file to install. */
@@ -138,10 +138,6 @@ function copyInto(output: Deno.FsFile, target: string, source: string): void {
     dropFromCache(target);
     dropFromCache(source);
   }
-}
-
-function writeAll(output: Deno.FsFile, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length;) written += output.writeSync(bytes.subarray(written));
 }
 
 function holds(path: string, bytes: Uint8Array): boolean {

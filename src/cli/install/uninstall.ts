@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { State } from "../../plugin/state.ts";
+import type { State } from "../../plugin/record/state.ts";
 import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";

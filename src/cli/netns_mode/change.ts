@@ -1,9 +1,8 @@
 /**
  * The namespace mode of the running kernel: how it is changed, and the network namespaces that prevent it.
  */
-import type { RdmaMode } from "../../kernel/kernel.ts";
+import { DecodeError, NetlinkError, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NetnsProcess, NodeKernel, OtherNetnsList } from "../../kernel/node_kernel.ts";
-import { DecodeError, NetlinkError } from "../../netlink/error.ts";
 import { EBUSY, EINVAL, EOPNOTSUPP } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 

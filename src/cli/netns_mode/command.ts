@@ -1,8 +1,8 @@
 /** The command line of `netns-mode`. */
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
-import type { RdmaMode } from "../../kernel/kernel.ts";
+import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
-import { ExitCode, isRdmaMissing, toCommandError } from "../errors.ts";
+import { ExitCode, toCommandError } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
 import type { Context, Terminal } from "../terminal.ts";

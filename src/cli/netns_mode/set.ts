@@ -1,7 +1,7 @@
 /** `netns-mode set`. */
-import type { RdmaMode } from "../../kernel/kernel.ts";
+import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
-import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
+import { CommandError, ExitCode } from "../errors.ts";
 import { type Format, printAs } from "../output.ts";
 import { printNote, type Terminal } from "../terminal.ts";
 import { type Change, changeMode, listOthers } from "./change.ts";

@@ -1,13 +1,13 @@
 /** Which pod has which RDMA device: the plugin's records, and what the kernel says of the devices. */
 import { CniError } from "../../cni/error.ts";
-import type { Netns, RdmaDevice } from "../../kernel/kernel.ts";
+import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../../kernel/kernel.ts";
 import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
 import { type Fate, type FateState, judge } from "../../node/fate.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
-import { isSameNetns, openIfThere, openRecorded } from "../../plugin/namespaces.ts";
-import { lockState } from "../../plugin/lock.ts";
-import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record.ts";
-import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/state.ts";
+import { isSameNetns, openIfThere, openRecorded } from "../../plugin/record/namespaces.ts";
+import { lockState } from "../../plugin/record/lock.ts";
+import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record/record.ts";
+import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/record/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
 
@@ -58,9 +58,6 @@ export interface Collected {
   readonly devices: readonly PodDevice[];
   readonly faults: readonly string[];
 }
-
-/** Enough for the addresses of most pods. A larger table is read whole if they are not among these. */
-const FIRST_GIDS = 16;
 
 /**
  * Reads which pod has which RDMA device, and the devices' ports, counters and resources. It changes nothing.
@@ -241,10 +238,12 @@ function readDevice(
   ifname: string | undefined,
 ) {
   const addresses = ifname === undefined ? [] : listGidsOfInterface(netns, ifname);
-  let ports = kernel.listPortDetails(netns, name, FIRST_GIDS);
   const isFound = (port: PortDetails) =>
     addresses.length === 0 || !port.hasMoreGids || findGid(port, addresses);
-  if (!ports.every(isFound)) ports = kernel.listPortDetails(netns, name, Infinity);
+  const ports = readGids(
+    (gidLimit) => kernel.listPortDetails(netns, name, gidLimit),
+    (found) => found.every(isFound),
+  );
   return {
     ports: ports.map((port): PodPort => {
       const { isActive: _, isRoce, gids, hasMoreGids: __, ...facts } = port;
@@ -263,14 +262,11 @@ function readDevice(
   };
 }
 
-/** fe80::/10. */
-const LINK_LOCAL = /^fe[89ab]/;
-
 /** The GIDs that stand for the addresses of an interface; a link-local one comes last. */
 function listGidsOfInterface(netns: Netns, ifname: string): string[] {
   const link = netns.getLink(ifname);
   const gids = link ? netns.listAddresses(link.index).map(({ gid }) => gid) : [];
-  return [...gids.filter((gid) => !LINK_LOCAL.test(gid)), ...gids.filter((gid) => LINK_LOCAL.test(gid))];
+  return [...gids.filter((gid) => !isLinkLocal(gid)), ...gids.filter(isLinkLocal)];
 }
 
 function findGid({ gids }: PortDetails, addresses: readonly string[]) {

@@ -1,6 +1,6 @@
 /** `pods`: which pod has which RDMA device. */
 import { type Command, Option } from "@commander-js/extra-typings";
-import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { addExamples } from "../help.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";

@@ -1,6 +1,6 @@
 /** What `pods` does: reads, and prints or writes what it found, once or again and again. */
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
-import type { State } from "../../plugin/state.ts";
+import type { State } from "../../plugin/record/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";

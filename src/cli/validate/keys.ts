@@ -1,8 +1,8 @@
 /** Deno std's distance between words. The package brings no types of its own. */
 // @ts-types="./levenshtein_distance.d.ts"
 import { levenshteinDistance } from "deno-std/text/levenshtein_distance.js";
-import { KEYS } from "../../plugin/config_keys.ts";
-import { isObject, type Keys, objectRuleOf } from "../../plugin/rules.ts";
+import { KEYS } from "../../plugin/config/keys.ts";
+import { isObject, type Keys, objectRuleOf } from "../../plugin/config/rules.ts";
 
 /** An object of a JSON or YAML text, about whose keys nothing is known. */
 export type Raw = Readonly<Record<string, unknown>>;

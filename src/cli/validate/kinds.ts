@@ -1,5 +1,5 @@
 /** Kinds of Kubernetes that hold a network, and the configuration that Multus gets in the end. */
-import { isObject } from "../../plugin/rules.ts";
+import { isObject } from "../../plugin/config/rules.ts";
 import { parseEmbedded } from "./embedded.ts";
 import { getPart, makeList, makeObject, makeValue, type Part, TextError } from "./part.ts";
 

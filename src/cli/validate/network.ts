@@ -1,7 +1,7 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
-import { readConfig } from "../../plugin/config.ts";
-import { makeDeviceNames } from "../../plugin/names.ts";
-import { isAbsent, isObject } from "../../plugin/rules.ts";
+import { readConfig } from "../../plugin/config/config.ts";
+import { makeDeviceNames } from "../../plugin/device/names.ts";
+import { isAbsent, isObject } from "../../plugin/config/rules.ts";
 import { note, problem, type Verdict, warning } from "../report.ts";
 import { findUnknownKeys, type Raw, type UnknownKey } from "./keys.ts";
 import { RESOURCE_ANNOTATION } from "./kinds.ts";
@@ -122,7 +122,7 @@ async function judgeValues(plugin: Raw, path: Path, network: Raw): Promise<Netwo
   // libcni puts these two into each plugin of a list (libcni/api.go, buildOneConfig).
   const shared = { cniVersion: network["cniVersion"], name: network["name"] };
   const config = { ...plugin, ...shared };
-  const { explainFaults } = await import("../../plugin/config_schema.ts");
+  const { explainFaults } = await import("../../plugin/config/schema.ts");
   const verdicts = explainFaults(config).map((fault): NetworkVerdict => ({
     path: [...String(fault.path[0]) in shared ? [] : path, ...fault.path as Path],
     ...problem(fault.text),

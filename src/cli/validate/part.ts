@@ -1,5 +1,5 @@
 /** A value of a JSON or YAML text, and where it and what is in it stand. */
-import { isObject } from "../../plugin/rules.ts";
+import { isObject } from "../../plugin/config/rules.ts";
 
 export interface Part {
   readonly value: unknown;

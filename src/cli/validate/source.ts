@@ -1,5 +1,5 @@
 /** The networks that a text holds. */
-import { isObject } from "../../plugin/rules.ts";
+import { isObject } from "../../plugin/config/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
 import { parseJson } from "./json.ts";
 import { KINDS } from "./kinds.ts";

@@ -1,7 +1,7 @@
 /** YAML with the places of its parts. */
 // @ts-types="../js_yaml.d.ts"
 import { loadAll, type State, YAMLException } from "js-yaml";
-import { isObject } from "../../plugin/rules.ts";
+import { isObject } from "../../plugin/config/rules.ts";
 import { type Entry, makeValue, type Part, TextError } from "./part.ts";
 
 /** Mappings and sequences within each other. */

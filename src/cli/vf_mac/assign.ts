@@ -1,8 +1,8 @@
 /** Gives virtual functions addresses, and verifies that their drivers take them. */
+import { NetlinkError } from "../../kernel/kernel.ts";
 import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
-import { NetlinkError } from "../../netlink/error.ts";
-import { KEYS } from "../../plugin/config_keys.ts";
-import { lockState } from "../../plugin/lock.ts";
+import { KEYS } from "../../plugin/config/keys.ts";
+import { lockState } from "../../plugin/record/lock.ts";
 import { CommandError } from "../errors.ts";
 import type { VfNode } from "./find.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";

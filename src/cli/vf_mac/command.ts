@@ -1,6 +1,6 @@
 /** The command line of `vf-mac`. */
 import type { Command } from "@commander-js/extra-typings";
-import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
+import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { numberReader } from "../option_values.ts";

@@ -1,7 +1,7 @@
 /** Physical and virtual functions by the words of a command line, and who has one already. */
 import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
-import { listClaims } from "../../plugin/claims.ts";
-import type { State } from "../../plugin/state.ts";
+import { listClaims } from "../../plugin/record/claims.ts";
+import type { State } from "../../plugin/record/state.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
 

@@ -1,6 +1,6 @@
 /** `vf-mac init`. */
+import { NetlinkError } from "../../kernel/kernel.ts";
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
-import { NetlinkError } from "../../netlink/error.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
 import { type Format, printAs } from "../output.ts";

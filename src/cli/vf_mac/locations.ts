@@ -1,7 +1,6 @@
 /** Where the netdevs and RDMA devices are that the host namespace does not have. */
-import type { Netns } from "../../kernel/kernel.ts";
+import { isRdmaMissing, type Netns } from "../../kernel/kernel.ts";
 import type { LinkDetails, NodeKernel, OtherNetns, RdmaNode } from "../../kernel/node_kernel.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../../sys/errno.ts";
 
 /** A device, and where it is. */
 export interface Location<T> {
@@ -40,7 +39,7 @@ export function listRdmaNodes(kernel: NodeKernel, netns: Netns): RdmaNode[] {
   try {
     return kernel.listRdmaNodes(netns);
   } catch (error) {
-    if (error instanceof SyscallError && error.errno === EPROTONOSUPPORT) return [];
+    if (isRdmaMissing(error)) return [];
     throw error;
   }
 }

@@ -2,7 +2,7 @@
  * The state of virtual functions: what they are, whether RDMA connections can be made with them, and who has
  * them.
  */
-import type { BusDevice } from "../../kernel/kernel.ts";
+import { type BusDevice, NetlinkError } from "../../kernel/kernel.ts";
 import type {
   FunctionDevices,
   NodeKernel,
@@ -10,8 +10,7 @@ import type {
   RdmaNode,
   Representor,
 } from "../../kernel/node_kernel.ts";
-import { NetlinkError } from "../../netlink/error.ts";
-import { isAway } from "../../plugin/device.ts";
+import { isAway } from "../../plugin/device/device.ts";
 import { EINVAL } from "../../sys/errno.ts";
 import { type DeviceLocations, listRdmaNodes, locateDevices } from "./locations.ts";
 import { formatGuid, NO_MAC, portGuidOf } from "./mac.ts";

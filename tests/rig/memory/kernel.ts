@@ -17,7 +17,7 @@ import type {
   VirtualFunction,
 } from "../../../src/kernel/kernel.ts";
 import type { Counter, PortDetails } from "../../../src/kernel/node_kernel.ts";
-import { RoceQosError } from "../../../src/kernel/qos.ts";
+import { RoceQosError } from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import {
   EEXIST,
@@ -28,7 +28,7 @@ import {
   EPROTONOSUPPORT,
   SyscallError,
 } from "../../../src/sys/errno.ts";
-import { type OpenDirectory, openDirectory } from "../../../src/sys/files.ts";
+import { type OpenDirectory, openDirectoryBelow } from "../../../src/sys/files.ts";
 import { libc } from "../../../src/sys/libc.ts";
 import { NetnsError } from "../../../src/sys/netns.ts";
 
@@ -251,8 +251,8 @@ export class MemoryKernel implements Kernel {
     return this.rdmaCgroups;
   }
 
-  openDirectory(base: string, names: readonly string[], make: boolean): OpenDirectory {
-    const directory = openDirectory(`${this.root}${base}`, names, make);
+  openDirectoryBelow(base: string, names: readonly string[], make: boolean): OpenDirectory {
+    const directory = openDirectoryBelow(`${this.root}${base}`, names, make);
     this.open.add(directory);
     return {
       path: directory.path,

@@ -1,7 +1,7 @@
-import { DeviceIndexes } from "../../../src/plugin/device_indexes.ts";
+import { DeviceIndexes } from "../../../src/plugin/record/device_indexes.ts";
 import { createPlugin } from "../../../src/plugin/plugin.ts";
-import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record.ts";
-import { isRecord, State } from "../../../src/plugin/state.ts";
+import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record/record.ts";
+import { isRecord, State } from "../../../src/plugin/record/state.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { call, CONFIG, type Outcome, type Variables } from "../../support/call.ts";
 import type { Device, Space } from "./kernel.ts";

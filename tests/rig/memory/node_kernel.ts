@@ -15,7 +15,7 @@ import type {
   VfGuids,
 } from "../../../src/kernel/node_kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
-import { LibmnlMissing } from "../../../src/netlink/libmnl.ts";
+import { LibmnlMissing } from "../../../src/kernel/kernel.ts";
 import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
 import { type Device, MemoryKernel, type MemoryNetns, type Space } from "./kernel.ts";
 

@@ -1,7 +1,7 @@
 import type { Command } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { CNI_VERSIONS } from "../../../src/cni/version.ts";
-import { type Call, parseConfig } from "../../../src/plugin/config.ts";
+import { type Call, parseConfig } from "../../../src/plugin/config/config.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { call, CONFIG } from "../../support/call.ts";
 

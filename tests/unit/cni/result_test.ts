@@ -1,7 +1,7 @@
 import { CniError } from "../../../src/cni/error.ts";
 import { formatResult, listInterfaces, requirePrevResult } from "../../../src/cni/result.ts";
 import { isAtLeast, isCniVersion } from "../../../src/cni/version.ts";
-import type { NetworkConfig } from "../../../src/plugin/config.ts";
+import type { NetworkConfig } from "../../../src/plugin/config/config.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const CONFIG: NetworkConfig = {

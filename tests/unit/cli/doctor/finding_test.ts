@@ -3,7 +3,7 @@ import { CommandError } from "../../../../src/cli/errors.ts";
 import { EXIT_CODES, worstLevel } from "../../../../src/cli/report.ts";
 import { CniError } from "../../../../src/cni/error.ts";
 import { NetlinkError } from "../../../../src/netlink/error.ts";
-import { LibmnlMissing } from "../../../../src/netlink/libmnl.ts";
+import { LibmnlMissing } from "../../../../src/kernel/kernel.ts";
 import { SyscallError } from "../../../../src/sys/errno.ts";
 import { NetnsError } from "../../../../src/sys/netns.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";

@@ -1,0 +1,57 @@
+import type { Kernel, Netns } from "../../kernel/kernel.ts";
+import type { Log } from "../../log.ts";
+import { NetnsError } from "../../sys/netns.ts";
+import type { AttachmentRecord, RecordedNetns } from "./record.ts";
+
+/** The namespace of a record, if its path still leads to it. */
+export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | undefined {
+  const netns = openIfThere(kernel, recorded.path);
+  if (!netns || isRecorded(netns, recorded)) return netns;
+  netns[Symbol.dispose]();
+  return undefined;
+}
+
+/** Returns whether an open namespace is the recorded one. */
+export function isRecorded(netns: Netns, recorded: RecordedNetns): boolean {
+  return isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, recorded);
+}
+
+/** The identity of a namespace; the kernel has no cookies before 5.14. */
+interface NetnsIdentity {
+  readonly inode: number;
+  readonly cookie?: string | undefined;
+}
+
+/** Inode numbers are used again after a namespace has gone, cookies never. */
+export function isSameNetns(one: NetnsIdentity, other: NetnsIdentity): boolean {
+  if (one.cookie !== undefined && other.cookie !== undefined) return one.cookie === other.cookie;
+  return one.inode === other.inode;
+}
+
+/** The namespace that the devices were moved to, by the runtime's path or else by the recorded one. */
+export function openByPath(
+  kernel: Kernel,
+  log: Log,
+  record: AttachmentRecord,
+  netnsPath: string,
+): Netns | undefined {
+  for (const path of [netnsPath, record.netns?.path ?? ""]) {
+    const netns = openIfThere(kernel, path);
+    if (!netns) continue;
+    if (!record.netns || isRecorded(netns, record.netns)) return netns;
+    log.info(`${JSON.stringify(path)} is another network namespace by now`);
+    netns[Symbol.dispose]();
+  }
+  return undefined;
+}
+
+/** A namespace, or undefined when the path is empty or leads to none. */
+export function openIfThere(kernel: Kernel, path: string): Netns | undefined {
+  if (!path) return undefined;
+  try {
+    return kernel.openNetns(path);
+  } catch (error) {
+    if (error instanceof NetnsError) return undefined;
+    throw error;
+  }
+}
