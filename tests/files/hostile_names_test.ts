@@ -6,7 +6,7 @@ import { setMode } from "../../src/cli/netns_mode/set.ts";
 import { showPods } from "../../src/cli/pods/show.ts";
 import { printVerdicts } from "../../src/cli/report.ts";
 import { printTable } from "../../src/cli/table.ts";
-import { listVfs } from "../../src/cli/vf_mac/status.ts";
+import { listVfs } from "../../src/node/functions.ts";
 import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
 import { DeviceIndexes } from "../../src/plugin/device_indexes.ts";
 import { State } from "../../src/plugin/state.ts";

@@ -6,7 +6,7 @@ import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts"
 import { isSameNetns } from "../../plugin/namespaces.ts";
 import type { StoredRecord } from "../../plugin/state.ts";
 import { isRdmaMissing } from "../errors.ts";
-import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../vf_mac/status.ts";
+import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../../node/functions.ts";
 import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";
 

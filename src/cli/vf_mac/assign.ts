@@ -5,8 +5,8 @@ import { KEYS } from "../../plugin/config_keys.ts";
 import { lockState } from "../../plugin/lock.ts";
 import { CommandError } from "../errors.ts";
 import type { VfNode } from "./find.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
-import { formatGuid, matchesMac } from "./mac.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
+import { formatGuid, matchesMac } from "../../node/addresses.ts";
 import { type Rebind, rebindAll } from "./rebind.ts";
 
 /** A MAC address, or on InfiniBand a GUID. */

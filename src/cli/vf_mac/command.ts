@@ -12,7 +12,7 @@ import { findPf } from "./find.ts";
 import { initVfs } from "./init.ts";
 import { NoRdmaCache } from "./no_rdma_cache.ts";
 import { setAddress } from "./set.ts";
-import { listVfs } from "./status.ts";
+import { listVfs } from "../../node/functions.ts";
 import { VF_TABLE } from "./table.ts";
 
 const TIMEOUT_S = 10;

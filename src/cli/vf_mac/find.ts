@@ -3,7 +3,7 @@ import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { listClaims } from "../../plugin/claims.ts";
 import type { State } from "../../plugin/state.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
 
 /** What these commands work on: the kernel of this node, and the plugin's records. */
 export interface VfNode {

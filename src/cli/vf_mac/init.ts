@@ -7,7 +7,7 @@ import { type Format, printAs } from "../output.ts";
 import { printNote, Progress, type Terminal } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
-import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
+import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "../../node/functions.ts";
 import type { NoRdmaCache } from "./no_rdma_cache.ts";
 import { planSteps, type Step } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";

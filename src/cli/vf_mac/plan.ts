@@ -1,8 +1,13 @@
 /** Which virtual functions need an administrative address, and which one. No I/O. */
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { findOwner } from "./find.ts";
-import { isForVirtualMachines, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
-import { deriveMac, NO_MAC } from "./mac.ts";
+import {
+  isForVirtualMachines,
+  NO_ADMIN_ADDRESS,
+  NO_RDMA_DEVICE,
+  type VfStatus,
+} from "../../node/functions.ts";
+import { deriveMac, NO_MAC } from "../../node/addresses.ts";
 
 /** What to do with a virtual function. */
 export interface Step {

@@ -2,7 +2,7 @@
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
-import { nameOf, type VfStatus } from "./status.ts";
+import { nameOf, type VfStatus } from "../../node/functions.ts";
 
 const POLL_MS = 50;
 const BIND_RETRY_MS = 1000;

@@ -12,8 +12,8 @@ import {
   lockPlugin,
   matchesGuid,
 } from "./assign.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
-import { parseGuid, parseMac } from "./mac.ts";
+import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
+import { parseGuid, parseMac } from "../../node/addresses.ts";
 
 /** Options of `vf-mac set`. */
 export interface SetOptions {

@@ -1,4 +1,4 @@
-import { guidOfMac, NO_MAC } from "../../../src/cli/vf_mac/mac.ts";
+import { guidOfMac, NO_MAC } from "../../../src/node/addresses.ts";
 import type { Netns, RdmaMode } from "../../../src/kernel/kernel.ts";
 import type {
   Counter,

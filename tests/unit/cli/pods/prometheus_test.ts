@@ -91,7 +91,9 @@ Deno.test("metrics: quotation marks, backslashes and line breaks in labels are e
 Deno.test("metrics: without devices there are the counts, and the end", () => {
   const lines = formatMetrics({ devices: [], faults: ["one"] }).split("\n");
   assertEquals(lines.filter((line) => !line.startsWith("# ")), [
-    ...["present", "missing", "held", "stale", "lost", "unknown"].map((status) => `rdma_devices{status="${status}"} 0`),
+    ...["present", "missing", "held", "stale", "lost", "unknown"].map((status) =>
+      `rdma_devices{status="${status}"} 0`
+    ),
     "rdma_read_errors 1",
     "",
   ]);

@@ -1,5 +1,5 @@
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
-import { formatGuid, guidOfMac, matchesMac, parseGuid, portGuidOf } from "../../../../src/cli/vf_mac/mac.ts";
+import { formatGuid, guidOfMac, matchesMac, parseGuid, portGuidOf } from "../../../../src/node/addresses.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const MAC = "02:03:00:00:48:56";

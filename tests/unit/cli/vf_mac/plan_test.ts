@@ -1,5 +1,5 @@
-import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/cli/vf_mac/status.ts";
-import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
+import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/node/functions.ts";
+import { deriveMac, NO_MAC } from "../../../../src/node/addresses.ts";
 import { chooseMac, findNeed, type PlanOptions, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/node_kernel.ts";
 import { assertEquals } from "../../../support/assert.ts";

@@ -2,19 +2,19 @@
  * The state of virtual functions: what they are, whether RDMA connections can be made with them, and who has
  * them.
  */
-import type { BusDevice } from "../../kernel/kernel.ts";
+import type { BusDevice } from "../kernel/kernel.ts";
 import type {
   FunctionDevices,
   NodeKernel,
   PhysicalFunction,
   RdmaNode,
   Representor,
-} from "../../kernel/node_kernel.ts";
-import { NetlinkError } from "../../netlink/error.ts";
-import { isAway } from "../../plugin/device.ts";
-import { EINVAL } from "../../sys/errno.ts";
-import { type DeviceLocations, listRdmaNodes, locateDevices } from "./locations.ts";
-import { formatGuid, NO_MAC, portGuidOf } from "./mac.ts";
+} from "../kernel/node_kernel.ts";
+import { NetlinkError } from "../netlink/error.ts";
+import { isAway } from "../plugin/device.ts";
+import { EINVAL } from "../sys/errno.ts";
+import { type DeviceLocations, listRdmaNodes, locateDevices } from "../cli/vf_mac/locations.ts";
+import { formatGuid, NO_MAC, portGuidOf } from "./addresses.ts";
 
 /** A virtual function and whether RDMA connections can be made with it. */
 export interface VfStatus {

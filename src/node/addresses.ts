@@ -2,7 +2,7 @@
  * MAC addresses, as text: six bytes in lower case, `02:03:00:00:48:56`. GUIDs, as 64-bit numbers that are
  * written in four groups of four hexadecimal digits.
  */
-import { CommandError, ExitCode } from "../errors.ts";
+import { CommandError, ExitCode } from "../cli/errors.ts";
 
 export const NO_MAC = "00:00:00:00:00:00";
 
