@@ -4,7 +4,9 @@ import { examine, type Finding } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
 import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts";
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
+import { collect } from "../../src/cli/pods/collect.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
+import { listVfs } from "../../src/node/functions.ts";
 import { type Inventory, takeInventory } from "../../src/node/inventory.ts";
 import type { AttachmentRecord } from "../../src/plugin/record.ts";
 import { State } from "../../src/plugin/state.ts";
@@ -464,6 +466,35 @@ Deno.test("records: the function has gone, under a pod or after it", () => {
   assertFindings(recordsOf(node), [["warning", /stale/, COLLECT]]);
   node.record(FILE, GO_RECORD);
   assertFindings(recordsOf(node), [["warning", /stale: 0000:3b:00\.2 is on no bus$/, COLLECT]]);
+});
+
+Deno.test("however many records are stale and VFs away, doctor and pods each list the namespaces once", async () => {
+  const { node } = createNode();
+  using _ = node;
+  const { kernel } = node;
+  kernel.addPf("eth0", 4);
+  for (const { netdev } of kernel.vfs) netdev!.space = kernel.paths.get(POD)!;
+  for (const device of kernel.devices) device.space = kernel.paths.get(POD)!;
+  for (let number = 0; number < 20; number++) {
+    const netns = { path: `/run/netns/gone${number}`, inode: 500 + number, cookie: `gone${number}` };
+    node.record(`net-gone${number}-net1`, {
+      deviceId: VF,
+      devices: [],
+      netns,
+      bootId: "boot-1",
+      createdAt: 1,
+    });
+  }
+  let listings = 0;
+  const list = kernel.listOtherNetns.bind(kernel);
+  kernel.listOtherNetns = (read) => (listings++, list(read));
+  const findings = await examineNode(node);
+  const stale = findings.filter(({ group, text }) => group === "records" && text.includes("is stale"));
+  assertEquals([stale.length, listings], [20, 1]);
+  assertEquals(listVfs(kernel, undefined, () => inventoryOf(node).namespaces)[3]!.netdevNetns, POD);
+  listings = 0;
+  collect(kernel, new State(stateDirectory(node.root)));
+  assertEquals(listings, 1);
 });
 
 Deno.test("records: a path that a shell would not take for one word is quoted", () => {

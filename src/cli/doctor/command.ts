@@ -81,7 +81,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     return [NO_ADAPTER, ...wasInstalled ? await examine("plugin", () => examineInstalledPlugin(node)) : []];
   }
   let taken: Inventory | undefined;
-  // Read when it is needed: a failure is a finding of the group that needs it.
+  // Taken when a group needs it, of which a failure is a finding then, and once: all groups speak of one moment.
   const inventory = () => taken ??= takeInventory(node.kernel, new State(stateDirectory(root)));
   const groups = [
     await examine("kernel", () => examineKernel(node)),
@@ -89,7 +89,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     await examine("mode", () => examineMode(node)),
     await examine("libmnl", () => examineLibmnl(node)),
     await examine("sriov", () => examineSriov(root)),
-    await examine("vfs", () => examineVfs(node)),
+    await examine("vfs", () => examineVfs(node, () => inventory().namespaces)),
     await examine("devices", () => examineDevices(node, inventory())),
     await examine("records", () => examineRecords(node, inventory())),
     await examine("networks", () => examineNetworks(root)),

@@ -152,9 +152,9 @@ function listScalableFunctions(root: string): string[] {
   return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
 }
 
-/** Whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
-export function examineVfs({ kernel, executable }: Node): Finding[] {
-  return judgeVfs(listVfs(kernel), quote(executable));
+/** Examines whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
+export function examineVfs({ kernel, executable }: Node, walk: () => readonly Namespace[]): Finding[] {
+  return judgeVfs(listVfs(kernel, undefined, walk), quote(executable));
 }
 
 /**

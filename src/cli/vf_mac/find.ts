@@ -2,6 +2,7 @@
 import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { listClaims } from "../../plugin/claims.ts";
 import type { State } from "../../plugin/state.ts";
+import { NO_MAC } from "../../node/addresses.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
 
@@ -55,6 +56,50 @@ export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string)
       numbers.length === 0 ? "no VFs enabled" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
     }`,
     `Enable VFs: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
+  );
+}
+
+const GROUP_BIT = 1;
+
+/**
+ * Parses a MAC address that a person typed, with colons or dashes.
+ *
+ * @throws {CommandError} exit code 2 when it is malformed, zero or a multicast address
+ */
+export function parseMac(text: string): string {
+  const mac = text.toLowerCase().replaceAll("-", ":");
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) {
+    throw unusable(text, "it is not a MAC address, want six bytes such as 02:03:00:00:48:56");
+  }
+  if (mac === NO_MAC) throw unusable(text, "all zeros mean no address");
+  if (parseInt(mac.slice(0, 2), 16) & GROUP_BIT) {
+    throw unusable(text, "it is a multicast address, want one whose first byte is even");
+  }
+  return mac;
+}
+
+/**
+ * Parses a GUID that a person typed: 16 hexadecimal digits, in groups or not.
+ *
+ * @throws {CommandError} exit code 2 when it is malformed or zero
+ */
+export function parseGuid(text: string): bigint {
+  const digits = text.toLowerCase().replace(/^0x/, "").replaceAll(/[:-]/g, "");
+  const isGuid = /^[0-9a-f]{16}$/.test(digits);
+  if (isGuid && BigInt(`0x${digits}`) !== 0n) return BigInt(`0x${digits}`);
+  const reason = isGuid ? "zero means no GUID" : "want 16 hexadecimal digits";
+  throw new CommandError(
+    `Cannot use GUID ${JSON.stringify(text)}: ${reason}`,
+    undefined,
+    ExitCode.usage,
+  );
+}
+
+function unusable(text: string, reason: string): CommandError {
+  return new CommandError(
+    `Cannot use MAC address ${JSON.stringify(text)}: ${reason}`,
+    undefined,
+    ExitCode.usage,
   );
 }
 

@@ -3,7 +3,16 @@ import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { type Format, printAs } from "../output.ts";
 import { printNote, type Terminal } from "../terminal.ts";
-import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
+import {
+  assertUnused,
+  findOwner,
+  findPf,
+  findVf,
+  hasRdmaFamily,
+  parseGuid,
+  parseMac,
+  type VfNode,
+} from "./find.ts";
 import {
   type Address,
   assignAddresses,
@@ -13,7 +22,6 @@ import {
   matchesGuid,
 } from "./assign.ts";
 import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
-import { parseGuid, parseMac } from "../../node/addresses.ts";
 
 /** Options of `vf-mac set`. */
 export interface SetOptions {
