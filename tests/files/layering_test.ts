@@ -12,7 +12,7 @@ const ALLOWED: Record<string, RegExp> = {
   kernel: /^(netlink|sys)\//,
   cni: /^(sys\/|log\.ts$)/,
   plugin: /^(cni\/|kernel\/(kernel|qos)\.ts$|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$)/,
-  node: /^(plugin\/|kernel\/(kernel|node_kernel)\.ts$|sys\/)/,
+  node: /^(plugin\/|kernel\/(kernel|node_kernel)\.ts$|netlink\/error\.ts$|sys\/)/,
   cli:
     /^(node\/|plugin\/|cni\/|kernel\/|netlink\/error\.ts$|netlink\/libmnl\.ts$|sys\/|log\.ts$|printable\.ts$|version\.ts$)/,
   "main.ts": /./,
