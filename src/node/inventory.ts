@@ -1,5 +1,5 @@
 /** The node as it is now, read once: what the commands judge, so that they do not contradict each other. */
-import type { BusDevice, Netns, RdmaDevice, RdmaMode } from "../kernel/kernel.ts";
+import type { BusDevice, RdmaDevice, RdmaMode } from "../kernel/kernel.ts";
 import type { LinkDetails, NetnsProcess, NodeKernel, RdmaNode } from "../kernel/node_kernel.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";

@@ -58,7 +58,7 @@ const GO_RECORD = JSON.stringify({
 Deno.test("devices: those on the host, and those in a pod with the container that the record tells", () => {
   const { node, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   assertFindings(devicesOf(node), [
     ["ok", /^in the host namespace: mlx5_3$/],
     ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
@@ -72,7 +72,7 @@ Deno.test("devices: one in a namespace that no record tells of, found by a proce
   node.kernel.held.set("/proc/42/ns/net", pod);
   const process = { pid: 42, command: "sleep", onlyOpen: false };
   node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
-  node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
+  node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
   assertFindings(devicesOf(node), [
     ["ok", /in the host namespace/],
     ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
@@ -82,7 +82,7 @@ Deno.test("devices: one in a namespace that no record tells of, found by a proce
 Deno.test("devices: the Go plugin's records name devices alone", () => {
   const { node } = createNode();
   using _ = node;
-  node.record(FILE, GO_RECORD);
+  node.write(FILE, GO_RECORD);
   assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
     "ok",
     /mlx5_2 \(recorded by the Go plugin\)/,
@@ -235,7 +235,7 @@ Deno.test("mode: exclusive, in which the plugin for shared devices does not run"
 Deno.test("devices: one whose driver cannot let go of programs", () => {
   const { node, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]] as const) {
     node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
   }
@@ -300,7 +300,7 @@ Deno.test("records: none, and one that fits", () => {
   const { node, record } = createNode();
   using _ = node;
   assertFindings(recordsOf(node), [["ok", /^none$/]]);
-  node.record(FILE, record);
+  node.write(FILE, record);
   assertFindings(recordsOf(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
 });
 
@@ -309,7 +309,7 @@ const COLLECT = /^\/usr\/local\/bin\/rdma-cni gc$/;
 Deno.test("records: the Go plugin's fits while its device is away", () => {
   const { node, device } = createNode();
   using _ = node;
-  node.record(FILE, GO_RECORD);
+  node.write(FILE, GO_RECORD);
   assertFindings(recordsOf(node), [["ok", /^1 in /]]);
   device.space = node.kernel.host;
   assertFindings(recordsOf(node), [["warning", /stale: .*in the host namespace/, COLLECT]]);
@@ -318,9 +318,9 @@ Deno.test("records: the Go plugin's fits while its device is away", () => {
 Deno.test("records: unreadable ones, beside one that fits", () => {
   const { node, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
-  node.record("cut", "{");
-  node.record("future", '{"version":"2.0"}');
+  node.write(FILE, record);
+  node.write("cut", "{");
+  node.write("future", '{"version":"2.0"}');
   node.link("/var/lib/cni/rdma/link", "/etc/shadow");
   assertFindings(recordsOf(node), [
     ["ok", /^1 in /],
@@ -333,7 +333,7 @@ Deno.test("records: unreadable ones, beside one that fits", () => {
 Deno.test("records: from before the last boot", () => {
   const { node, record } = createNode();
   using _ = node;
-  node.record(FILE, { ...record, bootId: "boot-0" });
+  node.write(FILE, { ...record, bootId: "boot-0" });
   assertFindings(recordsOf(node), [[
     "warning",
     /stale: it is from before the last boot/,
@@ -344,7 +344,7 @@ Deno.test("records: from before the last boot", () => {
 Deno.test("records: without an RDMA subsystem the pod has lost its device", () => {
   const { node, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.hasRdma = false;
   assertFindings(recordsOf(node), [["problem", /mlx5_2 of .* not in \/run\/netns\/pod/, /delete the pod/]]);
   node.kernel.paths.delete(POD);
@@ -354,7 +354,7 @@ Deno.test("records: without an RDMA subsystem the pod has lost its device", () =
 Deno.test("records: the namespace has gone and the device is on the host", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   device.space = node.kernel.host;
   node.kernel.addNetns(POD); // another one at the same path
   assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
@@ -363,7 +363,7 @@ Deno.test("records: the namespace has gone and the device is on the host", () =>
 Deno.test("records: the path has gone, but not the namespace", () => {
   const { node, pod, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.paths.delete(POD);
   assertFindings(recordsOf(node), [[
     "warning",
@@ -381,7 +381,7 @@ Deno.test("records: the path has gone, but not the namespace", () => {
 Deno.test("records: the path has gone, and the device is in another namespace", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.paths.delete(POD);
   device.space = node.kernel.addNetns("/run/netns/other", 77, "77");
   assertFindings(recordsOf(node), [[
@@ -394,11 +394,11 @@ Deno.test("records: the path has gone, and the device is in another namespace", 
 Deno.test("records: the function is another pod's by now", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.paths.delete(POD);
   const next = node.kernel.addNetns("/run/netns/next", 77, "77");
   device.space = next;
-  node.record("net-next-net1", {
+  node.write("net-next-net1", {
     ...record,
     attachment: { ...record.attachment!, containerID: "next" },
     netns: { path: "/run/netns/next", inode: 77, cookie: "77" },
@@ -413,7 +413,7 @@ Deno.test("records: the function is another pod's by now", () => {
 Deno.test("records: the pod has lost its device", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   device.space = node.kernel.host;
   assertFindings(recordsOf(node), [[
     "problem",
@@ -425,7 +425,7 @@ Deno.test("records: the pod has lost its device", () => {
 Deno.test("records: the path has gone and the device is on the host, but something keeps the namespace alive", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.held.set("/proc/42/ns/net", device.space);
   device.space = node.kernel.host;
   node.kernel.paths.delete(POD);
@@ -439,7 +439,7 @@ Deno.test("records: the path has gone and the device is on the host, but somethi
 Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
+  node.write(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
   assertFindings(recordsOf(node), [["ok", /^1 in /]]);
   node.kernel.remove(device);
   assertFindings(recordsOf(node), [[
@@ -454,7 +454,7 @@ Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
 Deno.test("records: the function has gone, under a pod or after it", () => {
   const { node, device, record } = createNode();
   using _ = node;
-  node.record(FILE, record);
+  node.write(FILE, record);
   node.kernel.bus.delete(VF);
   node.kernel.remove(device);
   assertFindings(recordsOf(node), [[
@@ -464,7 +464,7 @@ Deno.test("records: the function has gone, under a pod or after it", () => {
   ]]);
   node.kernel.paths.delete(POD);
   assertFindings(recordsOf(node), [["warning", /stale/, COLLECT]]);
-  node.record(FILE, GO_RECORD);
+  node.write(FILE, GO_RECORD);
   assertFindings(recordsOf(node), [["warning", /stale: 0000:3b:00\.2 is on no bus$/, COLLECT]]);
 });
 
@@ -477,7 +477,7 @@ Deno.test("however many records are stale and VFs away, doctor and pods each lis
   for (const device of kernel.devices) device.space = kernel.paths.get(POD)!;
   for (let number = 0; number < 20; number++) {
     const netns = { path: `/run/netns/gone${number}`, inode: 500 + number, cookie: `gone${number}` };
-    node.record(`net-gone${number}-net1`, {
+    node.write(`net-gone${number}-net1`, {
       deviceId: VF,
       devices: [],
       netns,
@@ -500,6 +500,6 @@ Deno.test("however many records are stale and VFs away, doctor and pods each lis
 Deno.test("records: a path that a shell would not take for one word is quoted", () => {
   const { node } = createNode();
   using _ = node;
-  node.record("a b's", "");
+  node.write("a b's", "");
   assertFindings(recordsOf(node), [["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/]]);
 });

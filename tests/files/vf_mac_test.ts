@@ -1,34 +1,28 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import fc from "fast-check";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { printTable } from "../../src/cli/table.ts";
-import { initVfs } from "../../src/cli/vf_mac/init.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import { type InitOptions, initVfs } from "../../src/cli/vf_mac/init.ts";
 import { NoRdmaCache } from "../../src/cli/vf_mac/no_rdma_cache.ts";
 import { deriveMac, NO_MAC } from "../../src/node/addresses.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { listVfs } from "../../src/node/functions.ts";
 import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
 import { CniError } from "../../src/cni/error.ts";
-import { formatRecord } from "../../src/plugin/record.ts";
-import { State } from "../../src/plugin/state.ts";
-import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
+import { BareNode } from "../rig/memory/bare_node.ts";
 import type { Space } from "../rig/memory/kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
 
 const MAC = "02:03:00:00:77:01";
 const EBUSY = 16;
 const POD = "/run/netns/pod";
 
-/** A node with adapters; its records are real files. Makes sure that nothing was left open. */
-class VfTestNode implements Disposable {
-  readonly kernel = new MemoryNodeKernel();
-  readonly directory = Deno.makeTempDirSync();
-  readonly state = new State(`${this.directory}/rdma`);
-  readonly terminal = new TestTerminal();
-  readonly noRdma = new NoRdmaCache(`${this.directory}/run/without-rdma`);
+/** A node with an adapter. */
+class VfTestNode extends BareNode {
+  readonly noRdma = new NoRdmaCache(`${this.temporary}/run/without-rdma`);
 
   constructor(vfCount = 3) {
+    super();
     this.kernel.addPf("eth0", vfCount);
   }
 
@@ -40,22 +34,27 @@ class VfTestNode implements Disposable {
     return this;
   }
 
-  init(
-    names: string[] | undefined = undefined,
-    options: { force?: string[]; dryRun?: boolean; timeoutMs?: number; output?: "json" } = {},
-  ): Promise<ExitCode> {
+  async init(names?: string[], options: Partial<InitOptions> = {}): Promise<ExitCode> {
     const how = { force: [], dryRun: false, timeoutMs: 1000, ...options };
-    return initVfs(this, this.terminal, names, how);
+    return this.terminal.print(await initVfs(this, this.terminal, names, how));
   }
 
-  set(
+  async set(
     vf: string | number,
     address = MAC,
-    options: Partial<SetOptions> & { pf?: string } = {},
+    { pf = "eth0", ...options }: Partial<SetOptions> & { pf?: string } = {},
   ): Promise<ExitCode> {
-    const { pf = "eth0", ...more } = options;
-    const how = { rebind: true, force: false, dryRun: false, timeoutMs: 1000, guid: false, ...more };
-    return setAddress(this, this.terminal, { pf, vf: `${vf}`, address }, how);
+    const how = { rebind: true, timeoutMs: 1000, ...options };
+    return this.terminal.print(await setAddress(this, { pf, vf: `${vf}`, address }, how));
+  }
+
+  // deno-lint-ignore no-explicit-any -- tests look into it
+  async json(run: () => Promise<unknown>): Promise<any> {
+    this.terminal.stdout = "";
+    this.terminal.format = "json";
+    await run();
+    this.terminal.format = undefined;
+    return JSON.parse(this.terminal.stdout);
   }
 
   /** A pod's namespace, with a path and a process. */
@@ -79,15 +78,15 @@ class VfTestNode implements Disposable {
   }
 
   record(deviceId: string, more: object = {}): void {
-    this.state.create();
     const attachment = { network: "net", containerID: "c1", ifname: "net1" };
-    const record = { attachment, deviceId, devices: [], bootId: "boot-1", createdAt: 1000, ...more };
-    Deno.writeTextFileSync(`${this.state.directory}/net-c1-net1`, formatRecord(record));
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.directory, { recursive: true });
-    assertEquals(this.kernel.open.size, 0, "a namespace, a lock or the signals were left");
+    this.write("net-c1-net1", {
+      attachment,
+      deviceId,
+      devices: [],
+      bootId: "boot-1",
+      createdAt: 1000,
+      ...more,
+    });
   }
 }
 
@@ -120,10 +119,10 @@ Deno.test("init -o json has the outcome of each function; what people read is on
   await node.set(2);
   node.record(node.id(1));
   const print = async (dryRun: boolean) => {
-    node.terminal.stdout = "";
-    const code = await node.init(undefined, { dryRun, output: "json" });
-    const { vfs, ...rest } = JSON.parse(node.terminal.stdout);
-    assertEquals([code, rest], [ExitCode.partial, { dryRun }]);
+    const { vfs, ...rest } = await node.json(async () => {
+      assertEquals(await node.init(undefined, { dryRun }), ExitCode.partial);
+    });
+    assertEquals(rest, { dryRun });
     return vfs;
   };
   const [first, second, third] = [0, 1, 2].map((number) => ({
@@ -149,11 +148,7 @@ Deno.test("init -o json has the outcome of each function; what people read is on
 
 Deno.test("set -o json has what became of the function", async () => {
   using node = new VfTestNode(1);
-  const print = async (options: { dryRun?: boolean }) => {
-    node.terminal.stdout = "";
-    await node.set(0, MAC, { output: "json", ...options });
-    return JSON.parse(node.terminal.stdout);
-  };
+  const print = (options: { dryRun?: boolean }) => node.json(() => node.set(0, MAC, options));
   const nodeGuid = "0203:00ff:fe00:7701";
   const vf = { dryRun: false, pf: "eth0", number: 0, deviceId: node.id(0), mac: MAC };
   const zero = "0000:0000:0000:0000";
@@ -338,9 +333,8 @@ Deno.test("list and init agree on what is ready: what stays good at the next reb
       kernel.orders.length = 0;
 
       const inspect = async () => {
-        node.terminal.stdout = "";
-        await node.init(undefined, { dryRun: true, output: "json" });
-        return { ...listVfs(kernel)[0]!, ...JSON.parse(node.terminal.stdout).vfs[0] };
+        const { vfs } = await node.json(() => node.init(undefined, { dryRun: true }));
+        return { ...listVfs(kernel)[0]!, ...vfs[0] };
       };
       const before = await inspect();
       assertEquals(kernel.orders, []);
@@ -489,7 +483,7 @@ Deno.test("records of an earlier boot protect nothing, the Go plugin's among the
   node.record(node.id(0), { bootId: "boot-0" });
   assertEquals(await node.set(0), ExitCode.ok);
   const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
-  Deno.writeTextFileSync(`${node.state.directory}/net-c1-net1`, formatRecord(go));
+  node.write("net-c1-net1", go);
   node.kernel.bootedAtMs = 500;
   node.kernel.orders.length = 0;
   assertMatch(
@@ -580,10 +574,10 @@ Deno.test("a signal ends init after the functions it is at, and says how many ar
 
 Deno.test("the plugin's lock is held while a function is changed, and waited for", async () => {
   using node = new VfTestNode();
-  node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.directory));
+  node.kernel.onBind = () => assert(node.kernel.locked.has(node.directory));
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(await node.set(0), ExitCode.ok);
-  const lock = node.kernel.lock(node.state.directory, 0)!;
+  const lock = node.kernel.lock(node.directory, 0)!;
   node.kernel.orders.length = 0;
   await assertRejects(
     () => node.set(0, "02:03:00:00:77:02"),
@@ -773,10 +767,10 @@ Deno.test("what is remembered is of one driver, and a link in its place is not w
   using node = new VfTestNode(1);
   node.kernel.devices.splice(1);
   Deno.mkdirSync(node.noRdma.directory, { recursive: true });
-  Deno.writeTextFileSync(`${node.directory}/victim`, "untouched");
-  Deno.symlinkSync(`${node.directory}/victim`, `${node.noRdma.directory}/${node.id(0)}`);
+  Deno.writeTextFileSync(`${node.temporary}/victim`, "untouched");
+  Deno.symlinkSync(`${node.temporary}/victim`, `${node.noRdma.directory}/${node.id(0)}`);
   await node.init();
-  assertEquals(Deno.readTextFileSync(`${node.directory}/victim`), "untouched");
+  assertEquals(Deno.readTextFileSync(`${node.temporary}/victim`), "untouched");
   await node.init();
   assertEquals(node.kernel.sleptMs, 1000);
   node.kernel.setDriver(node.id(0), "other_driver");
@@ -894,7 +888,7 @@ Deno.test("on InfiniBand a GUID that is so already is not set again, and another
 
 Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address", () => {
   using node = new VfTestNode(0);
-  printTable(node.terminal, VF_TABLE, listVfs(node.kernel), false);
+  node.terminal.print({ text: formatTable(VF_TABLE, listVfs(node.kernel), false) });
   assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No virtual functions found\n"]);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
   const [one, other] = node.kernel.vfs;
@@ -912,7 +906,7 @@ Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address",
     address,
     "0203:00ff:fe00:4856",
   ]);
-  printTable(node.terminal, VF_TABLE, vfs, false);
+  node.terminal.print({ text: formatTable(VF_TABLE, vfs, false) });
   const [, first, second] = node.terminal.stdout.split("\n").map((line) => line.split(/ {2,}/).slice(4, 7));
   assertEquals([first, second], [
     ["ib1", "0000:0000:0000:0001", "0203:00ff:fe00:4856"],

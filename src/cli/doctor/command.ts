@@ -6,10 +6,10 @@ import { type Inventory, takeInventory } from "../../node/inventory.ts";
 import { State } from "../../plugin/state.ts";
 import { commandOf, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
-import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
-import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
-import type { Context } from "../terminal.ts";
-import { WATCH, watch } from "../watch.ts";
+import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
+import { EXIT_CODES, formatVerdicts, worstLevel } from "../report.ts";
+import type { Context, Result } from "../terminal.ts";
+import { perform, WATCH } from "../watch.ts";
 import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
 import { examine, type Finding, type Node, problem } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
@@ -30,7 +30,6 @@ Exit codes:
 
 /** Adds `doctor`. */
 export function addDoctorCommand(program: Command, context: Context): void {
-  const { kernel, terminal, exit } = context;
   const command = program.command("doctor")
     .description("show why RDMA works in this node's pods, or why not")
     .option(
@@ -43,20 +42,10 @@ export function addDoctorCommand(program: Command, context: Context): void {
     .addOption(JSON_OPTION)
     .addOption(WATCH)
     .addOption(QUIET_VERDICTS)
-    .action(async ({ cniBinDir, output, watch: pauseMs }) => {
+    .action(({ cniBinDir, watch }) => {
+      const { kernel } = context;
       const node = { kernel, root: "", executable: commandOf(Deno.execPath()), cniBinDir };
-      const show = (findings: Finding[]) => {
-        const level = worstLevel(findings);
-        printAs(terminal, output, { level, findings }, () => {
-          const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
-          printVerdicts(terminal, lines, {
-            good: "This node is ready for RDMA in pods.",
-            bad: "This node has",
-          });
-        });
-        return EXIT_CODES[level];
-      };
-      exit(await watch(context, pauseMs, () => examineNode(node), show));
+      return perform(context, () => runDoctor(node), { watch });
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -66,7 +55,21 @@ export function addDoctorCommand(program: Command, context: Context): void {
   ]);
 }
 
-/** What is said of a node instead of everything else but the plugin, if that was installed there. */
+/** Examines a node. */
+export async function runDoctor(node: Node): Promise<Result> {
+  const findings = await examineNode(node);
+  const level = worstLevel(findings);
+  return {
+    code: EXIT_CODES[level],
+    value: { level, findings },
+    text: formatVerdicts(findings.map((finding) => ({ ...finding, about: finding.group })), {
+      good: "This node is ready for RDMA in pods.",
+      bad: "This node has",
+    }),
+  };
+}
+
+/** The finding on a node instead of everything else but the plugin, if that was installed there. */
 const NO_ADAPTER = problem(
   "devices",
   "no RDMA adapter here",

@@ -2,8 +2,7 @@
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode, isRdmaMissing } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printNote, type Terminal } from "../terminal.ts";
+import type { Result } from "../terminal.ts";
 import { type Change, changeMode, listOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
 import { formatSource, type ModeSource, type Persisted, persistMode } from "./persist.ts";
@@ -11,7 +10,6 @@ import { formatSource, type ModeSource, type Persisted, persistMode } from "./pe
 export interface SetOptions {
   readonly persist?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
-  readonly output?: Format;
 }
 
 /** The machine; tests have their own. */
@@ -44,21 +42,19 @@ export interface SetOutcome {
  */
 export function setMode(
   kernel: NodeKernel,
-  terminal: Terminal,
   mode: RdmaMode,
-  { persist = false, dryRun = false, output = "table" }: SetOptions,
+  { persist = false, dryRun = false }: SetOptions,
   machine: Machine = { release: Deno.osRelease() },
-): ExitCode {
+): Result {
   const change = changeIfLoaded(kernel, mode, { persist, dryRun });
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
-  const exitCode = exitCodeOf(change, persist, persistence.failure);
-  const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode };
-  for (const line of toLines(outcome).map((text) => `${text}\n`)) {
-    if (exitCode === ExitCode.failed) terminal.err(line);
-    else printNote(terminal, line);
-  }
-  printAs(terminal, output, toJson(outcome));
-  return exitCode;
+  const code = exitCodeOf(change, persist, persistence.failure);
+  const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode: code };
+  return {
+    code,
+    value: toJson(outcome),
+    remarks: toLines(outcome).map((text) => code === ExitCode.failed ? { error: text } : { note: text }),
+  };
 }
 
 /** What was done, in lines for people. */

@@ -1,11 +1,11 @@
-/** `pods`: which pod has which RDMA device. */
+/** The command line of `pods`. */
 import { type Command, Option } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/state.ts";
 import { addExamples } from "../help.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
-import { WATCH } from "../watch.ts";
+import { perform, WATCH } from "../watch.ts";
 import { METRICS_FILE, showPods } from "./show.ts";
 
 const NOTES = `
@@ -19,7 +19,7 @@ Exit codes:
   3  some records are stale, some devices are missing, or some could not be read`;
 
 /** Adds `pods`. */
-export function addPodsCommand(program: Command, { kernel, terminal, exit }: Context): void {
+export function addPodsCommand(program: Command, context: Context): void {
   const command = program.command("pods")
     .description("show which pod has which RDMA device, with its state and counters")
     .addOption(outputOption("wide", "prometheus"))
@@ -30,9 +30,9 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
     )
     .addOption(WATCH)
     .addOption(QUIET)
-    .action(async ({ output: format, textfile, watch: watchMs }) => {
-      const node = { kernel, state: new State(STATE_DIRECTORY) };
-      exit(await showPods(node, terminal, { format, textfile, watchMs }));
+    .action(({ watch, ...options }) => {
+      const node = { kernel: context.kernel, state: new State(STATE_DIRECTORY) };
+      return perform(context, () => showPods(node, options), { watch });
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [

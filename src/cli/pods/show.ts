@@ -1,13 +1,11 @@
-/** What `pods` does: reads, and prints or writes what it found, once or again and again. */
+/** `pods`: reads, and shows or writes what it found. */
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import type { State } from "../../plugin/state.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printTable } from "../table.ts";
-import { printNote, type Terminal } from "../terminal.ts";
-import { watch } from "../watch.ts";
+import { formatTable } from "../table.ts";
+import type { Result } from "../terminal.ts";
 import { collect, type Collected } from "./collect.ts";
 import { formatMetrics } from "./prometheus.ts";
 import { listRows, POD_TABLE } from "./table.ts";
@@ -16,40 +14,44 @@ import { listRows, POD_TABLE } from "./table.ts";
 export const METRICS_FILE = "rdma.prom";
 
 interface Options {
-  readonly format: Format | "wide" | "prometheus";
+  /** The form of the result. */
+  readonly output?: string;
   /** The directory to write metrics to; then nothing is printed. */
-  readonly textfile: string | undefined;
-  /** Milliseconds between one reading and the next; undefined to read once. */
-  readonly watchMs: number | undefined;
+  readonly textfile?: string | undefined;
 }
 
 /**
- * Shows which pod has which RDMA device. With `watchMs` it returns when nobody reads the output any more.
+ * Shows which pod has which RDMA device, and says what is not as it should be.
  *
  * @throws {CommandError} without the rights to read, or if the metrics cannot be written
  */
-export async function showPods(
-  node: { readonly kernel: NodeKernel; readonly state: State },
-  terminal: Terminal,
-  { format, textfile, watchMs }: Options,
-): Promise<ExitCode> {
-  const { kernel, state } = node;
-  return await watch({ kernel, terminal }, watchMs, () => collect(kernel, state), (found) => {
-    if (textfile === undefined) print(terminal, format, found);
-    else writeMetrics(textfile, found);
-    return report(terminal, found);
-  });
-}
-
-function print(terminal: Terminal, format: Options["format"], found: Collected): void {
-  const devices = found.devices.map((device) => ({
-    ...device,
-    createdAt: new Date(device.createdAt).toISOString(),
-  }));
-  printAs(terminal, format, devices, () => {
-    if (format === "prometheus") terminal.raw(formatMetrics(found));
-    else printTable(terminal, POD_TABLE, listRows(found.devices), format === "wide");
-  });
+export function showPods(
+  { kernel, state }: { readonly kernel: NodeKernel; readonly state: State },
+  { output, textfile }: Options = {},
+): Result {
+  const found = collect(kernel, state);
+  const { devices, faults } = found;
+  const odd = devices.filter(({ status }) => status !== "present");
+  const outcome = {
+    code: odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial,
+    remarks: [
+      ...faults.map((error) => ({ error })),
+      ...odd.flatMap(({ record, status, advice }) =>
+        advice === undefined ? [] : [{ note: `${record} is ${status}: ${advice}` }]
+      ),
+    ],
+  };
+  if (textfile !== undefined) {
+    writeMetrics(textfile, found);
+    return outcome;
+  }
+  return {
+    ...outcome,
+    value: devices.map((device) => ({ ...device, createdAt: new Date(device.createdAt).toISOString() })),
+    text: output === "prometheus"
+      ? formatMetrics(found)
+      : formatTable(POD_TABLE, listRows(devices), output === "wide"),
+  };
 }
 
 /** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
@@ -65,14 +67,4 @@ function writeMetrics(directory: string, found: Collected): void {
       { cause },
     );
   }
-}
-
-/** Says what is not as it should be. */
-function report(terminal: Terminal, { devices, faults }: Collected): ExitCode {
-  const odd = devices.filter(({ status }) => status !== "present");
-  for (const fault of faults) terminal.err(`${fault}\n`);
-  for (const { record, status, advice } of odd) {
-    if (advice) printNote(terminal, `${record} is ${status}: ${advice}\n`);
-  }
-  return odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial;
 }
