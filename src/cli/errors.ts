@@ -1,4 +1,4 @@
-/** How commands fail. */
+/** The failures of commands. */
 import { CommanderError } from "@commander-js/extra-typings";
 import { CniError } from "../cni/error.ts";
 import { NetlinkError } from "../netlink/error.ts";
@@ -26,7 +26,7 @@ export class CommandError extends Error {
 
   /**
    * @param message what failed, on what, the current and the wanted state
-   * @param advice what to do about it
+   * @param advice the way out
    */
   constructor(
     message: string,
@@ -63,13 +63,13 @@ export function toCommandError(error: unknown): unknown {
 }
 
 /**
- * The kernel has no RDMA subsystem: its netlink family is missing (net/netlink/af_netlink.c, netlink_create).
+ * Tells whether the kernel has no RDMA subsystem: its netlink family is missing (net/netlink/af_netlink.c, netlink_create).
  */
 export function isRdmaMissing(error: unknown): boolean {
   return error instanceof SyscallError && error.errno === EPROTONOSUPPORT;
 }
 
-/** Whether the kernel refused for want of rights, as an error or as the cause of one. */
+/** Tells whether the kernel refused for want of rights, as an error or as the cause of one. */
 export function isPermission(error: unknown): boolean {
   if (error instanceof Deno.errors.PermissionDenied) return true;
   if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;

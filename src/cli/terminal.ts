@@ -1,4 +1,4 @@
-/** The only way to people and programs: results and lines of commands, in forms, with colours, quietly or not. */
+/** The results and remarks of commands, and the terminal that prints them: it alone knows forms, colours and `--quiet`. */
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { toPrintable } from "../printable.ts";
 import { ExitCode } from "./errors.ts";
@@ -24,7 +24,7 @@ export interface Line {
  */
 export type Remark = { readonly error: string } | { readonly note: string } | { readonly plan: string };
 
-/** The terminal, as far as what is printed depends on it. */
+/** The properties of a terminal on which text depends. */
 export interface Screen {
   /** Characters in a line of standard output; undefined if it is no terminal. */
   readonly columns: number | undefined;
@@ -44,7 +44,7 @@ export interface Result {
   readonly remarks?: readonly Remark[];
 }
 
-/** Where long commands say meanwhile what they do. */
+/** The means of long commands to say meanwhile what they do. */
 export interface Reporter {
   remark(remark: Remark): void;
   /** Shows the progress where standard error is a terminal, below the lines that are printed meanwhile. */
@@ -54,7 +54,7 @@ export interface Reporter {
 const BAR_WIDTH = 30;
 
 /**
- * Where commands print to: results to standard output, everything else to standard error.
+ * The terminal of a command, which prints results to standard output and everything else to standard error.
  *
  * Whatever is printed for people becomes exactly one line, in which all that does not print is escaped. So no name that
  * a pod or a file chose begins a line of its own or controls the terminal, and no command has to think of it. Newlines,

@@ -1,4 +1,4 @@
-/** How commands are run: once, or with `--watch` again and again. */
+/** Running commands: once, or with `--watch` again and again. */
 import { Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { type CommandError, ExitCode, toCommandError } from "./errors.ts";

@@ -23,7 +23,7 @@ const UNIVERSAL_BIT = 0x02n << 56n;
  * @param pfMac the permanent address of the physical function
  */
 export function deriveMac(pfMac: string, number: number): string {
-  const [a = 0, b = 0, c = 0, ...own] = bytesOf(pfMac);
+  const [a = 0, b = 0, c = 0, ...own] = parseBytes(pfMac);
   const hash = hash14([a, b, c, number >> 8]);
   const first = (hash >> 8) << 2 | LOCAL_BIT;
   const bytes = [first, hash & 0xff, number & 0xff, ...own];
@@ -65,7 +65,7 @@ export function matchesMac(guid: bigint, mac: string, driver: string | undefined
   return !isDerived || guid === (wanted ^ UNIVERSAL_BIT);
 }
 
-function bytesOf(mac: string): number[] {
+function parseBytes(mac: string): number[] {
   return mac.split(":").map((part) => parseInt(part, 16));
 }
 

@@ -20,41 +20,41 @@ export interface VfStatus {
   readonly number: number;
   /** Its PCI address. */
   readonly deviceId: string;
-  readonly driver?: string;
-  readonly netdev?: string;
+  readonly driver?: string | undefined;
+  readonly netdev?: string | undefined;
   /** The namespace of the netdev if not the host's: a path, or a description if there is none. */
-  readonly netdevNetns?: string;
+  readonly netdevNetns?: string | undefined;
   readonly isInfiniBand: boolean;
   /** The address that the physical function gave it; all zeros when none was set, and on InfiniBand. */
   readonly adminMac: string;
   /** On InfiniBand, if the driver shows it; zero when none was set. */
-  readonly adminNodeGuid?: string;
-  readonly adminPortGuid?: string;
+  readonly adminNodeGuid?: string | undefined;
+  readonly adminPortGuid?: string | undefined;
   /** The address of its netdev: six bytes, on InfiniBand twenty. */
-  readonly effectiveMac?: string;
+  readonly effectiveMac?: string | undefined;
   /** The port GUID of its netdev, on InfiniBand. */
-  readonly portGuid?: string;
+  readonly portGuid?: string | undefined;
   /** The driver made up the effective address, which changes at a reboot. */
   readonly hasRandomMac: boolean;
   /** The effective address came from the hardware or the physical function. */
   readonly hasPermanentMac: boolean;
   /** Its first RDMA device. */
-  readonly rdmaDevice?: string;
+  readonly rdmaDevice?: string | undefined;
   /** The namespace of the RDMA device, like `netdevNetns`. */
-  readonly rdmaNetns?: string;
+  readonly rdmaNetns?: string | undefined;
   /** A process in the namespace that has one of the two, and its container. */
-  readonly heldBy?: string;
+  readonly heldBy?: string | undefined;
   /** The node GUID of its first RDMA device, as `rdma dev` writes it. */
-  readonly nodeGuid?: string;
+  readonly nodeGuid?: string | undefined;
   /** The host's use of it, for people. */
-  readonly usedByHost?: string;
+  readonly usedByHost?: string | undefined;
   /**
    * RDMA CM works, and will after the next rebind: it has RDMA devices, none of them has node GUID zero, and the node
    * GUID does not come from an administrative address that has been taken back.
    */
   readonly ready: boolean;
   /** The reason that it is not ready. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 /** The reason that no address can fix. */
@@ -98,14 +98,14 @@ export function listVfs(
         pf: pf.name,
         number: vf.number,
         deviceId: vf.deviceId,
-        ...(bus?.driver === undefined ? {} : { driver: bus.driver }),
+        driver: bus?.driver,
         ...addressFacts(pf, vf),
         ...netdevFacts(devices, vf.deviceId, getNamespaces),
         ...(node ? { rdmaDevice: node.name, nodeGuid: formatGuid(node.nodeGuid) } : {}),
         ...(away ? placeFacts("rdmaNetns", away.namespace) : {}),
-        ...(usedByHost === undefined ? {} : { usedByHost }),
+        usedByHost,
         ready: reason === undefined,
-        ...(reason === undefined ? {} : { reason }),
+        reason,
       };
     });
   });
@@ -117,7 +117,7 @@ export function isForVirtualMachines(driver: string | undefined): boolean {
 }
 
 /** A virtual function in a sentence: `VF 3 of eth0 (0000:01:10.6)`. */
-export function nameOf({ pf, number, deviceId }: Pick<VfStatus, "pf" | "number" | "deviceId">): string {
+export function nameVf({ pf, number, deviceId }: Pick<VfStatus, "pf" | "number" | "deviceId">): string {
   return `VF ${number} of ${pf} (${deviceId})`;
 }
 
@@ -152,17 +152,16 @@ function netdevFacts(
   }
   const nothing = { hasRandomMac: false, hasPermanentMac: false };
   if (!isNetdevAway) return nothing;
-  for (const namespace of getNamespaces()) {
+  const [found] = getNamespaces().flatMap((namespace) => {
     const link = namespace.links.find(({ parentDevice }) => parentDevice === deviceId); // kernel 5.14
-    if (!link) continue;
-    return {
-      ...nothing,
-      netdev: link.name,
-      ...placeFacts("netdevNetns", namespace),
-      ...(link.address === undefined ? {} : effectiveFacts(link.address)),
-    };
-  }
-  return { ...nothing, ...placeFacts("netdevNetns", undefined) };
+    return link ? [{ namespace, link }] : [];
+  });
+  return {
+    ...nothing,
+    netdev: found?.link.name,
+    ...placeFacts("netdevNetns", found?.namespace),
+    ...(found?.link.address === undefined ? {} : effectiveFacts(found.link.address)),
+  };
 }
 
 /** Returns where a device is, and a process of that namespace. */
@@ -179,7 +178,7 @@ function placeFacts(key: "netdevNetns" | "rdmaNetns", namespace: Namespace | und
 
 function effectiveFacts(address: string) {
   const portGuid = parsePortGuid(address);
-  return { effectiveMac: address, ...(portGuid === undefined ? {} : { portGuid: formatGuid(portGuid) }) };
+  return { effectiveMac: address, portGuid: portGuid === undefined ? undefined : formatGuid(portGuid) };
 }
 
 /** Returns the RDMA devices of a function that the host does not have, and the namespace of the first. */

@@ -1,4 +1,4 @@
-/** The node as it is now, read once: what the commands judge, so that they do not contradict each other. */
+/** The node as it is now, read once for all that judge it, so that they do not contradict each other. */
 import type { BusDevice, RdmaDevice, RdmaMode } from "../kernel/kernel.ts";
 import type { LinkDetails, NetnsProcess, NodeKernel, RdmaNode } from "../kernel/node_kernel.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/state.ts";
@@ -16,7 +16,7 @@ export interface Namespace {
   readonly cookie?: string | undefined;
   /** The path by which it was opened. */
   readonly openedBy?: string;
-  /** Where it is mounted; below /proc/PID/root if only another mount namespace has the mount. */
+  /** The paths of its mounts; below /proc/PID/root if only another mount namespace has the mount. */
   readonly paths: readonly string[];
   /** The processes in it, and those that have it open. */
   readonly processes: readonly NetnsProcess[];

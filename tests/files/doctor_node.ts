@@ -1,4 +1,5 @@
-import type { Finding, Node } from "../../src/cli/doctor/finding.ts";
+import type { Node } from "../../src/cli/doctor/finding.ts";
+import type { Level, Verdict } from "../../src/cli/report.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 
@@ -13,8 +14,8 @@ export class DoctorNode extends BareNode implements Node {
 
 /** Asserts what was found: level and words of each line, and words of what fixes it. */
 export function assertFindings(
-  findings: readonly Finding[],
-  wanted: readonly (readonly [level: Finding["level"], text: RegExp, fix?: RegExp])[],
+  findings: readonly Verdict[],
+  wanted: readonly (readonly [level: Level, text: RegExp, fix?: RegExp])[],
 ): void {
   assertEquals(findings.map(({ level }) => level), wanted.map(([level]) => level), JSON.stringify(findings));
   for (const [index, [, text, fix]] of wanted.entries()) {

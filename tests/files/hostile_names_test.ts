@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { runDoctor } from "../../src/cli/doctor/command.ts";
 import { collectGarbage } from "../../src/cli/gc.ts";
 import { setMode } from "../../src/cli/netns_mode/set.ts";
-import { showPods } from "../../src/cli/pods/show.ts";
+import { showPods } from "../../src/cli/pods/command.ts";
 import { formatTable } from "../../src/cli/table.ts";
 import type { Result } from "../../src/cli/terminal.ts";
 import { listVfs } from "../../src/node/functions.ts";

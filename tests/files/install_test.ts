@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
-import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
+import { findCommand, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
@@ -124,11 +124,11 @@ Deno.test("an installed program installs itself where it is: nothing changes", (
 
 Deno.test("people start an installed program by its launcher, any other by its path", () => {
   assertEquals(
-    commandOf(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
+    findCommand(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
     "/opt/cni/bin/rdma",
   );
   for (const path of ["/usr/bin/rdma-cni", "/opt/cni/bin/rdma", "/a/.rdma-cni/other", "/rdma-cni"]) {
-    assertEquals(commandOf(path), path);
+    assertEquals(findCommand(path), path);
   }
 });
 

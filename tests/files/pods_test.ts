@@ -1,6 +1,6 @@
 // `pods` on a kernel in memory, with real records.
 import { collect, type PodDevice } from "../../src/cli/pods/collect.ts";
-import { showPods } from "../../src/cli/pods/show.ts";
+import { showPods } from "../../src/cli/pods/command.ts";
 import { CommandError } from "../../src/cli/errors.ts";
 import type { AttachmentRecord } from "../../src/plugin/record.ts";
 import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";

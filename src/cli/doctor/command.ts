@@ -4,14 +4,14 @@ import { exists } from "../../kernel/sysfs.ts";
 import { addExamples } from "../help.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
 import { State } from "../../plugin/state.ts";
-import { commandOf, ownDirectoryIn } from "../install/layout.ts";
+import { findCommand, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
-import { EXIT_CODES, formatVerdicts, worstLevel } from "../report.ts";
+import { EXIT_CODES, formatVerdicts, problem, worstLevel } from "../report.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
 import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
-import { examine, type Finding, type Node, problem } from "./finding.ts";
+import { examine, type Finding, type Node } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
@@ -44,7 +44,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
     .addOption(QUIET_VERDICTS)
     .action(({ cniBinDir, watch }) => {
       const { kernel } = context;
-      const node = { kernel, root: "", executable: commandOf(Deno.execPath()), cniBinDir };
+      const node = { kernel, root: "", executable: findCommand(Deno.execPath()), cniBinDir };
       return perform(context, () => runDoctor(node), { watch });
     });
   command.addHelpText("after", NOTES);
@@ -70,11 +70,13 @@ export async function runDoctor(node: Node): Promise<Result> {
 }
 
 /** The finding on a node instead of everything else but the plugin, if that was installed there. */
-const NO_ADAPTER = problem(
-  "devices",
-  "no RDMA adapter here",
-  "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
-);
+const NO_ADAPTER = {
+  group: "devices",
+  ...problem(
+    "no RDMA adapter here",
+    "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
+  ),
+} as const;
 
 /** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {

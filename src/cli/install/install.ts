@@ -17,7 +17,7 @@ import {
 } from "./layout.ts";
 import { partsIn } from "./parts.ts";
 
-/** How often, and for how long, to check whether somebody still runs an older version. */
+/** The pause between checks whether somebody still runs an older version, and the time for all of them. */
 const RETRY_MS = 100;
 const RETIREMENT_MS = 10_000;
 
@@ -117,7 +117,7 @@ function installParts(
   let program = "";
   try {
     for (const { path, difference, place } of partsIn(directory, sources)) {
-      if (isProgramName(nameOf(path))) program = path;
+      if (isProgramName(baseName(path))) program = path;
       if (difference && !report.dryRun) attempt("install", path, place);
       report.add({
         path,
@@ -168,12 +168,12 @@ function retire(kernel: Locks, programs: readonly string[], report: FileReport):
 function clean(directory: string): void {
   const isOurs = (name: string) => name === "libmnl.so.0" || name === "current" || isProgramName(name);
   attempt("clean", directory, () => {
-    removeLeftovers(directory, (name) => name === nameOf(pluginIn(directory)));
+    removeLeftovers(directory, (name) => name === baseName(pluginIn(directory)));
     removeLeftovers(ownDirectoryIn(directory), isOurs);
   });
 }
 
-function nameOf(path: string): string {
+function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 

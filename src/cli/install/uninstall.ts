@@ -4,7 +4,7 @@ import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";
 import type { Reporter, Result } from "../terminal.ts";
-import { tailOf, toInstallError } from "./files.ts";
+import { readTail, toInstallError } from "./files.ts";
 import { FileReport, type Options } from "./install.ts";
 import { assertPluginDirectory, lockDirectory, type Locks, ownDirectoryIn, pluginIn } from "./layout.ts";
 
@@ -92,7 +92,7 @@ const LAUNCHER_LIMIT = 16 * 1024;
  * @throws {Error} as Deno does when it cannot be read
  */
 export function recognize(path: string): "launcher" | "program" | "other" {
-  const tail = Buffer.from(tailOf(path)).toString("latin1");
+  const tail = Buffer.from(readTail(path)).toString("latin1");
   if (tail.length <= LAUNCHER_LIMIT && tail.startsWith("\x7fELF") && tail.includes(MARK)) return "launcher";
   // The marker in the program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
   return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(EXECUTABLE_MARKER) ? "program" : "other";

@@ -20,7 +20,7 @@ export interface Machine {
   readonly listImage?: ListImage;
 }
 
-/** What was done. */
+/** The outcome of an order to set the mode. */
 export interface SetOutcome {
   readonly mode: RdmaMode;
   readonly dryRun: boolean;
@@ -28,7 +28,7 @@ export interface SetOutcome {
   readonly change?: Change;
   readonly persisted?: Persisted;
   readonly initramfs?: Initramfs;
-  /** Why it could not be persisted. */
+  /** The reason that it could not be persisted. */
   readonly failure?: CommandError;
   readonly exitCode: ExitCode;
 }
@@ -48,7 +48,7 @@ export function setMode(
 ): Result {
   const change = changeIfLoaded(kernel, mode, { persist, dryRun });
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
-  const code = exitCodeOf(change, persist, persistence.failure);
+  const code = decideCode(change, persist, persistence.failure);
   const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode: code };
   return {
     code,
@@ -57,7 +57,7 @@ export function setMode(
   };
 }
 
-/** What was done, in lines for people. */
+/** Formats an outcome as lines for people. */
 export function toLines(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): string[] {
@@ -114,7 +114,7 @@ function overruledError(mode: RdmaMode, { file, overruledBy }: Persisted): Comma
   );
 }
 
-function exitCodeOf(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
+function decideCode(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
   if (failure) return ExitCode.failed;
   if (change?.state !== "refused") return ExitCode.ok;
   return persist ? ExitCode.rebootNeeded : ExitCode.failed;

@@ -5,7 +5,7 @@ import { KEYS } from "../../plugin/config_keys.ts";
 import { lockState } from "../../plugin/lock.ts";
 import { CommandError } from "../errors.ts";
 import type { VfNode } from "./find.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
+import { isForVirtualMachines, listVfs, nameVf, type VfStatus } from "../../node/functions.ts";
 import { formatGuid, matchesMac } from "../../node/addresses.ts";
 import type { Address, Assignment } from "./plan.ts";
 import { rebindAll } from "./rebind.ts";
@@ -88,7 +88,7 @@ function verify(
   if (now) assignment.vf = now;
   if (fault === undefined) return;
   assignment.failure = new CommandError(
-    `Cannot make ${nameOf(vf)} take ${describeAddress(address)}: ${fault}`,
+    `Cannot make ${nameVf(vf)} take ${describeAddress(address)}: ${fault}`,
   );
 }
 

@@ -6,12 +6,12 @@ import { CommandError, ExitCode, toCommandError } from "../errors.ts";
 import type { Reporter, Result } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, formatAddress, lockPlugin } from "./assign.ts";
-import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "../../node/functions.ts";
+import { listVfs, nameVf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "../../node/functions.ts";
 import type { NoRdmaCache } from "./no_rdma_cache.ts";
 import { type Assignment, planAddresses } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";
 
-/** How many virtual functions are rebound at once: pods that start meanwhile wait for all of these. */
+/** The number of virtual functions that are rebound at once: pods that start meanwhile wait for all of these. */
 const BATCH_SIZE = 16;
 /** Pause between two batches, in which the first waiting call of the plugin wakes up and takes the lock. */
 const LOCK_PAUSE_MS = 200;
@@ -153,7 +153,7 @@ class Init {
       },
       remarks: [
         ...others.filter((vf) => !vf.ready).map((vf) => ({
-          note: `${nameOf(vf)} is left alone: ${explainSkipped(vf)}`,
+          note: `${nameVf(vf)} is left alone: ${explainSkipped(vf)}`,
         })),
         { note: `${ready} were ready, ${done} ${verb} an address, ${failed} could not be` },
       ],
@@ -170,8 +170,8 @@ class Init {
 
   #describe({ vf, address, need }: Assignment): { plan: string } | { note: string } {
     const mac = formatAddress(address);
-    if (this.options.dryRun) return { plan: `${nameOf(vf)} would get ${mac} (${need})` };
-    return { note: `${nameOf(vf)} has ${mac}, node GUID ${vf.nodeGuid ?? "none"} (before: ${need})` };
+    if (this.options.dryRun) return { plan: `${nameVf(vf)} would get ${mac} (${need})` };
+    return { note: `${nameVf(vf)} has ${mac}, node GUID ${vf.nodeGuid ?? "none"} (before: ${need})` };
   }
 
   /** Reads all functions of the node, with the chosen virtual functions, and the physical functions that support RDMA. */
@@ -196,7 +196,7 @@ class Init {
     const { vfs } = this.#inspect(); // a pod or the host may have taken one since the plan was made
     const examined = batch.filter((one) => {
       const vf = vfs.find(({ deviceId }) => deviceId === one.vf.deviceId);
-      if (!vf) one.failure = new CommandError(`${nameOf(one.vf)} is gone`);
+      if (!vf) one.failure = new CommandError(`${nameVf(one.vf)} is gone`);
       else if (vf.ready || vf.usedByHost !== undefined && !this.forced.includes(vf.deviceId)) return false;
       else {
         one.vf = vf;
@@ -235,7 +235,7 @@ function splitIntoBatches(plan: readonly Assignment[]): Assignment[][] {
 
 function describeBatch(batch: readonly Assignment[]): string {
   const [{ vf }] = batch as [Assignment];
-  if (batch.length === 1) return nameOf(vf);
+  if (batch.length === 1) return nameVf(vf);
   return `VF ${batch.map(({ vf }) => vf.number).join(", ")} of ${vf.pf}`;
 }
 

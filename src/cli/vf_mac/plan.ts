@@ -4,7 +4,7 @@ import { CommandError } from "../errors.ts";
 import { findOwner } from "./find.ts";
 import {
   isForVirtualMachines,
-  nameOf,
+  nameVf,
   NO_ADMIN_ADDRESS,
   NO_RDMA_DEVICE,
   type VfStatus,
@@ -14,19 +14,19 @@ import { deriveMac, NO_MAC } from "../../node/addresses.ts";
 /** A MAC address, or on InfiniBand a GUID. */
 export type Address = { readonly mac: string } | { readonly guid: bigint };
 
-/** A virtual function, the address that it is to get, and what became of that. */
+/** A virtual function, the address that it is to get, and the failure if it does not. */
 export interface Assignment {
   readonly pf: PhysicalFunction;
   /** The function as it was last seen. */
   vf: VfStatus;
   readonly address: Address;
-  /** Why it needs one. */
+  /** The reason that it needs one. */
   readonly need: string;
   /** False: its driver is left alone, and takes the address at its next bind. */
   rebind: boolean;
   /** Its driver must create an RDMA device. */
   expectsRdma: boolean;
-  /** Why it cannot have the address, or does not have it. */
+  /** The reason that it cannot have the address, or does not have it. */
   failure?: Error;
 }
 
@@ -99,7 +99,7 @@ export function planAddresses(
       expectsRdma: vf.rdmaDevice !== undefined,
       ...(obstacle === undefined
         ? {}
-        : { failure: new CommandError(`Cannot give ${nameOf(vf)} an address: ${obstacle}`) }),
+        : { failure: new CommandError(`Cannot give ${nameVf(vf)} an address: ${obstacle}`) }),
     }];
   });
 }

@@ -3,7 +3,7 @@ import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 import type { Assignment } from "./plan.ts";
-import { nameOf, type VfStatus } from "../../node/functions.ts";
+import { nameVf, type VfStatus } from "../../node/functions.ts";
 
 const POLL_MS = 50;
 const BIND_RETRY_MS = 1000;
@@ -23,7 +23,7 @@ export async function rebindAll(
   assignments: readonly Assignment[],
   timeoutMs: number,
 ): Promise<void> {
-  /** Why drivers do not start. */
+  /** The reasons that drivers do not start. */
   const causes = new Map<Assignment, SyscallError | undefined>();
   const isBound = ({ vf }: Assignment) => kernel.getBusDevice(vf.deviceId)?.driver !== undefined;
   const bind = async (one: Assignment) => {
@@ -101,7 +101,7 @@ function explainMissing(
   cause: SyscallError | undefined,
   timeoutMs: number,
 ): CommandError {
-  const what = `Cannot rebind ${nameOf(vf)}`;
+  const what = `Cannot rebind ${nameVf(vf)}`;
   const seconds = `${timeoutMs / 1000} s`;
   if (!missing.includes("driver")) {
     return new CommandError(

@@ -21,7 +21,7 @@ import {
   matchesGuid,
 } from "./assign.ts";
 import type { Address, Assignment } from "./plan.ts";
-import { listVfs, nameOf, type VfStatus } from "../../node/functions.ts";
+import { listVfs, nameVf, type VfStatus } from "../../node/functions.ts";
 
 /** Options of `vf-mac set`. */
 export interface SetOptions {
@@ -67,12 +67,12 @@ export async function setAddress(
     remarks: [remark],
   });
   if (hasAddress(vf, address)) {
-    return toResult("ready", vf, { note: `${nameOf(vf)} already has ${wanted}` });
+    return toResult("ready", vf, { note: `${nameVf(vf)} already has ${wanted}` });
   }
   const bindsAgain = isRebound({ rebind, vf });
   if (dryRun) {
     const then = bindsAgain ? `, then ${vf.driver ?? "a driver"} would be rebound` : "";
-    return toResult("planned", vf, { plan: `${nameOf(vf)} would get ${wanted}${then}` });
+    return toResult("planned", vf, { plan: `${nameVf(vf)} would get ${wanted}${then}` });
   }
   using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
@@ -83,7 +83,7 @@ export async function setAddress(
   const outcome = bindsAgain
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
     : "; its driver takes it at the next bind";
-  return toResult("given", now, { note: `${nameOf(vf)} has ${wanted}${outcome}` });
+  return toResult("given", now, { note: `${nameVf(vf)} has ${wanted}${outcome}` });
 }
 
 /** Tells whether the function and its devices already have an address. */
@@ -102,7 +102,7 @@ function assertNotTaken(kernel: NodeKernel, vf: VfStatus, address: Address): voi
   const owner = findOwner(formatAddress(address), pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
-    `Cannot give ${nameOf(vf)} ${describeAddress(address)}: ${owner} has it`,
+    `Cannot give ${nameVf(vf)} ${describeAddress(address)}: ${owner} has it`,
     '"rdma-cni vf-mac list" shows all addresses.',
   );
 }
