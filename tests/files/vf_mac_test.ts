@@ -73,9 +73,7 @@ class VfTestNode extends BareNode {
     return error;
   }
 
-  id(number: number): string {
-    return this.kernel.vfs[number]!.deviceId;
-  }
+  readonly id = (number: number): string => this.kernel.vfs[number]!.deviceId;
 
   record(deviceId: string, more: object = {}): void {
     const attachment = { network: "net", containerID: "c1", ifname: "net1" };
@@ -178,55 +176,154 @@ Deno.test("two physical functions of the same permanent address: the second's fu
   assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
 });
 
-Deno.test("a driver that makes a GUID of another address is found out", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.makeGuid = () => 0x1234n;
-  assertEquals(await node.init(), ExitCode.failed);
-  assertMatch(
-    node.terminal.stderr,
-    /Cannot make VF 0 .* node GUID does not match the MAC address .*0000:0000:0000:1234/,
-  );
-});
+const IB = { pf: "ib0", guid: true };
+const GUID = "0203:00ff:fe00:7701";
 
-Deno.test("a driver whose GUID stays zero is found out", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.makeGuid = () => 0n;
-  const { message } = await assertRejects(() => node.set(0), CommandError);
-  assertMatch(message, /node GUID is zero/);
-});
+function doesNotTake({ kernel }: VfTestNode): void {
+  kernel.takesMac = false;
+}
 
-Deno.test("a driver that does not take the address is found out, with the PF's state as a reason", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.takesMac = false;
-  assertMatch(
-    (await assertRejects(() => node.set(0), CommandError)).message,
-    /its netdev has 8e:[0-9a-f:]+$/,
-  );
-  node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
-  assertMatch(
-    (await assertRejects(() => node.set(0), CommandError)).message,
-    /eth0 is down.*ip link set eth0 up/,
-  );
-});
+for (
+  const [what, fault, change, options = {}] of [
+    [
+      "a driver that makes a GUID of another address",
+      /GUID does not match the MAC .*:1234/,
+      ({ kernel }) => kernel.makeGuid = () => 0x1234n,
+    ],
+    ["a driver whose GUID stays zero", /node GUID is zero/, ({ kernel }) => kernel.makeGuid = () => 0n],
+    ["a driver that does not take the address", /its netdev has 8e:[0-9a-f:]+$/, doesNotTake],
+    ["such a driver of a PF that is down", /eth0 is down.*ip link set eth0 up/, (node) => {
+      doesNotTake(node);
+      node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
+    }],
+    [
+      "a PF that ignores the order",
+      /administrative address is 00:00:00:00:00:00$/,
+      ({ kernel }) => kernel.setVfMac = () => {},
+      { rebind: false },
+    ],
+    [
+      "a driver without RDMA of a function whose PF has it",
+      /no RDMA device within 1 s/,
+      async ({ kernel, id }) => {
+        await kernel.unbindDriver(id(0));
+        kernel.makes = { netdev: true, rdmaDevice: false };
+      },
+    ],
+    [
+      "a driver that makes nothing",
+      /no netdev and no RDMA device within 1 s, twice/,
+      ({ kernel }) => kernel.makes = { netdev: false, rdmaDevice: false },
+    ],
+    [
+      "an InfiniBand PF that does not take a port GUID",
+      /administrative port GUID is .*:1234/,
+      ({ kernel }) =>
+        kernel.onBind = () => void (kernel.vfs[1]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n }),
+      IB,
+    ],
+    ["an InfiniBand driver that has another GUID", /RDMA device mlx5_\d+ has 0000:.*:0001/, doesNotTake, IB],
+  ] as [string, RegExp, (node: VfTestNode) => unknown, Parameters<VfTestNode["set"]>[2]?][]
+) {
+  Deno.test(`${what} is found out`, async () => {
+    using node = new VfTestNode(1);
+    node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+    await change(node);
+    const { message } = await assertRejects(
+      () => node.set(0, options.guid ? GUID : MAC, options),
+      CommandError,
+    );
+    assertMatch(message, fault);
+  });
+}
 
-Deno.test("set orders the address, the unbind and the bind of the function's own driver", async () => {
-  using node = new VfTestNode();
-  node.kernel.setDriver(node.id(1), "other_driver");
-  assertEquals(await node.set(1), ExitCode.ok);
-  assertEquals(node.kernel.orders, [
-    `mac eth0 1 ${MAC}`,
-    `unbind ${node.id(1)}`,
-    `bind ${node.id(1)} other_driver`,
-  ]);
-});
+for (
+  const [what, orders, change, options] of [
+    ["of a driver that is not the usual one", ["mac", "unbind", "bind other"], ({ kernel, id }) => {
+      kernel.setDriver(id(0), "other");
+    }],
+    ["without driver", ["mac", "bind any"], ({ kernel, id }) => kernel.unbindDriver(id(0))],
+    ["whose driver is left alone", ["mac"], () => {}, { rebind: false }],
+    ["for virtual machines, by force", ["mac"], ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"), {
+      force: true,
+    }],
+    ["without RDMA, of an adapter without it", ["mac", "unbind", "bind mlx5_core"], ({ kernel }) => {
+      kernel.makes = { netdev: true, rdmaDevice: false };
+      kernel.devices.length = 0;
+    }],
+  ] as [string, string[], (node: VfTestNode) => unknown, Partial<SetOptions>?][]
+) {
+  Deno.test(`set orders of a function ${what}: ${orders.join(", ")}`, async () => {
+    using node = new VfTestNode(1);
+    await change(node);
+    node.kernel.orders.length = 0;
+    assertEquals(await node.set(0, MAC, options), ExitCode.ok);
+    const wanted = orders.map((order) =>
+      order === "mac" ? `mac eth0 0 ${MAC}` : order.replace(/(?<=bind)/, ` ${node.id(0)}`)
+    );
+    assertEquals(node.kernel.orders, wanted);
+  });
+}
 
-Deno.test("a function without driver gets the one that the kernel finds", async () => {
-  using node = new VfTestNode();
-  node.kernel.unbindDriver(node.id(1));
-  node.kernel.orders.length = 0;
-  assertEquals(await node.set(1), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`, `bind ${node.id(1)} any`]);
-});
+const NOWHERE: Space = { inode: 77, links: new Map() };
+
+for (
+  const [what, words, change] of [
+    [
+      "a pod has the netdev of",
+      /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f/,
+      (
+        node,
+        netdev,
+      ) => {
+        netdev.space = node.addPod();
+      },
+    ],
+    ["a pod has the RDMA device of", /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /, (node) => {
+      node.kernel.devices[1]!.space = node.addPod();
+    }],
+    ["a record names", /container "c1" has it as "net1"/, (node) => node.record(node.id(0))],
+    [
+      "a virtual machine may have",
+      /bound to "vfio-pci"/,
+      ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"),
+    ],
+    [
+      "a namespace that cannot be found has",
+      /is in a network namespace that cannot be found/,
+      (_, netdev) => {
+        netdev.space = NOWHERE;
+      },
+    ],
+    [
+      "a namespace has whose path leads elsewhere by now",
+      /namespace that cannot be found/,
+      (node, netdev) => {
+        netdev.space = node.addPod();
+        node.kernel.paths.set(POD, NOWHERE);
+      },
+    ],
+    [
+      "a process without path has",
+      /in network namespace 77 \(process 42 "sleep"\)$/,
+      ({ kernel }, netdev) => {
+        netdev.space = NOWHERE;
+        kernel.held.set("/proc/42/ns/net", NOWHERE);
+      },
+    ],
+    ["an open file has", /in network namespace 77 /, ({ kernel }, netdev) => {
+      netdev.space = NOWHERE;
+      kernel.held.set("/proc/42/fd/7", NOWHERE);
+    }],
+  ] as [string, RegExp, (node: VfTestNode, netdev: { space: Space }) => unknown][]
+) {
+  Deno.test(`a function that ${what} is refused, naming who has it, and forced all the same`, async () => {
+    using node = new VfTestNode(1);
+    change(node, node.kernel.vfs[0]!.netdev!);
+    assertMatch((await node.refused(() => node.set(0))).message, words);
+    assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
+  });
+}
 
 Deno.test("set of what is so already orders nothing", async () => {
   using node = new VfTestNode();
@@ -251,26 +348,6 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
       false,
     ],
   );
-});
-
-Deno.test("a physical function that ignores the order is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.setVfMac = () => {};
-  const { message } = await assertRejects(() => node.set(1, MAC, { rebind: false }), CommandError);
-  assertMatch(message, /its administrative address is 00:00:00:00:00:00$/);
-});
-
-Deno.test("an RDMA device is expected of a function that had none, if its physical function has one", async () => {
-  using node = new VfTestNode();
-  node.kernel.unbindDriver(node.id(1));
-  node.kernel.makes = { netdev: true, rdmaDevice: false };
-  assertMatch(
-    (await assertRejects(() => node.set(1), CommandError)).message,
-    /created no RDMA device within 1 s/,
-  );
-  node.kernel.devices.length = 0;
-  assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
-  assertMatch(node.terminal.stderr, /none: it has no RDMA device/);
 });
 
 Deno.test("a function is ready whose node GUID is not zero, whichever MAC addresses it has", async () => {
@@ -361,12 +438,6 @@ Deno.test("set of an address that the node GUID is not of binds the driver again
   assertEquals(listVfs(node.kernel)[0]!.nodeGuid, "0203:00ff:fe00:7701");
 });
 
-Deno.test("set --no-rebind orders the address alone", async () => {
-  using node = new VfTestNode();
-  assertEquals(await node.set(1, MAC, { rebind: false }), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`]);
-});
-
 Deno.test("a bind that fails is tried once a second, until the time is over", async () => {
   using node = new VfTestNode();
   let refusals = 3;
@@ -391,11 +462,6 @@ Deno.test("a driver that binds but makes no devices is taken away once more", as
   };
   assertEquals(await node.set(0), ExitCode.ok);
   assertEquals(binds, 2);
-  node.kernel.onBind = () => {
-    node.kernel.makes = { netdev: false, rdmaDevice: false };
-  };
-  const error = await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CommandError);
-  assertMatch(error.message, /created no netdev and no RDMA device within 1 s, twice/);
 });
 
 Deno.test("devices that take their time are waited for", async () => {
@@ -410,25 +476,6 @@ Deno.test("devices that take their time are waited for", async () => {
   assertEquals(await node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
 });
 
-Deno.test("a function that is in use is refused, naming who has it", async () => {
-  using node = new VfTestNode();
-  const pod = node.addPod();
-  node.kernel.vfs[0]!.netdev!.space = pod;
-  node.kernel.devices.find(({ deviceId }) => deviceId === node.id(1))!.space = pod;
-  node.record(node.id(2));
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f0c3b9a7e\)/,
-  );
-  assertMatch(
-    (await node.refused(() => node.set(1))).message,
-    /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /,
-  );
-  assertMatch((await node.refused(() => node.set(2))).message, /container "c1" has it as "net1"/);
-  node.kernel.setDriver(node.id(2), "vfio-pci");
-  assertMatch((await node.refused(() => node.set(2))).message, /bound to "vfio-pci"/);
-});
-
 Deno.test("the kind of address is known of the host's netdevs alone", () => {
   using node = new VfTestNode(3);
   const kinds = () => listVfs(node.kernel).map((vf) => [vf.hasRandomMac, vf.hasPermanentMac]);
@@ -438,44 +485,6 @@ Deno.test("the kind of address is known of the host's netdevs alone", () => {
   for (const vf of node.kernel.vfs) vf.netdev!.space = pod;
   delete node.kernel.vfs[2]!.netdev;
   assertEquals(kinds(), Array(3).fill([false, false]));
-});
-
-Deno.test("a namespace that cannot be found is told as such, and still protects", async () => {
-  using node = new VfTestNode();
-  node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /is in a network namespace that cannot be found/,
-  );
-  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
-});
-
-Deno.test("a path that leads to another namespace by now does not tell where a device is", async () => {
-  using node = new VfTestNode();
-  const pod = node.addPod();
-  node.kernel.vfs[0]!.netdev!.space = pod;
-  node.kernel.paths.set(POD, { inode: 79, links: new Map() });
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /is in a network namespace that cannot be found/,
-  );
-});
-
-Deno.test("a namespace without path is found by a process in it, or by a file that is open", async () => {
-  using node = new VfTestNode();
-  const held = { inode: 78, links: new Map() };
-  node.kernel.vfs[0]!.netdev!.space = held;
-  const process = { pid: 42, command: "sleep 9", onlyOpen: false };
-  node.kernel.others.push({ inode: 78, paths: [], processes: [process] });
-  node.kernel.held.set("/proc/42/ns/net", held);
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /in network namespace 78 \(process 42 "sleep 9"\)$/,
-  );
-  node.kernel.held.clear();
-  node.kernel.held.set("/proc/42/fd/7", held);
-  node.kernel.others[0] = { inode: 78, paths: [], processes: [{ ...process, onlyOpen: true }] };
-  assertMatch((await node.refused(() => node.set(0))).message, /in network namespace 78 /);
 });
 
 Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", async () => {
@@ -492,13 +501,6 @@ Deno.test("records of an earlier boot protect nothing, the Go plugin's among the
   );
   node.kernel.bootedAtMs = 1500;
   assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
-});
-
-Deno.test("--force on a function for virtual machines gives the address and leaves the driver", async () => {
-  using node = new VfTestNode();
-  node.kernel.setDriver(node.id(0), "vfio-pci");
-  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 0 ${MAC}`]);
 });
 
 Deno.test("init does what it can and tells the rest by exit code partial", async () => {
@@ -631,32 +633,11 @@ Deno.test("init refuses all when one name is wrong", async () => {
 Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", async () => {
   using node = new VfTestNode();
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  const options = { pf: "ib0", guid: true };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
   const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
   assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
   assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
-});
-
-Deno.test("an InfiniBand function that does not take its GUID is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  node.kernel.onBind = () => {
-    node.kernel.vfs[3]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n };
-  };
-  const options = { pf: "ib0", guid: true };
-  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
-  assertMatch(message, /its administrative port GUID is 0000:0000:0000:1234/);
-});
-
-Deno.test("an InfiniBand function whose RDMA device has another GUID is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  node.kernel.takesMac = false;
-  const options = { pf: "ib0", guid: true };
-  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
-  assertMatch(message, /its RDMA device mlx5_\d+ has 0000:0000:0000:0001/);
 });
 
 Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {
@@ -873,16 +854,15 @@ Deno.test("--force names functions of one physical function, which must be there
 Deno.test("on InfiniBand a GUID that is so already is not set again, and another function's is refused", async () => {
   using node = new VfTestNode(0);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
-  const options = { pf: "ib0", guid: true };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   node.kernel.orders.length = 0;
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
   assertMatch(node.terminal.stderr, /already has GUID 0203:00ff:fe00:7701\n$/);
-  const { message } = await node.refused(() => node.set(1, "0203:00ff:fe00:7701", options));
+  const { message } = await node.refused(() => node.set(1, GUID, IB));
   assertMatch(message, /VF 0 of ib0 has it$/);
   node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.vfs[0]!.guids.port, 0x0203_00ff_fe00_7701n);
 });
 
