@@ -101,7 +101,7 @@ Deno.test("--quiet: nothing is printed unless it fails", () => {
   assertStringIncludes(node.terminal.stderr, "Cannot set the RDMA namespace mode to shared");
 });
 
-Deno.test("set refused: as JSON on standard output", () => {
+Deno.test("set refused: programs get what is in the way", () => {
   using node = new Node();
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive"), 1);
@@ -189,6 +189,7 @@ Deno.test("--persist works when the change is refused: exit code 4, and a reboot
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { persist: true }), 4);
   assertStringIncludes(node.terminal.stderr, "reboot this node");
+  assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
@@ -232,7 +233,13 @@ Deno.test("--persist: what a later file says otherwise does not count when the c
 Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
   using node = new Node({ "/etc/modprobe.d": "a file" });
   assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
-  assertMatch(node.terminal.stderr, /Cannot persist .*Cannot write .*rdma-cni\.conf/);
+  assertMatch(
+    node.terminal.stderr,
+    /Cannot persist .*Cannot write .*rdma-cni\.conf.*\nThe directory must be/,
+  );
+  node.kernel.others = [POD];
+  assertEquals(node.set("shared", { persist: true }), 1);
+  assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
 });
 
 Deno.test("--persist fails when ib_core is built into the kernel", () => {

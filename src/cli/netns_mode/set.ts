@@ -21,7 +21,7 @@ export interface Machine {
 }
 
 /** The outcome of an order to set the mode. */
-export interface SetOutcome {
+interface SetOutcome {
   readonly mode: RdmaMode;
   readonly dryRun: boolean;
   /** Absent: ib_core is not loaded. */
@@ -58,7 +58,7 @@ export function setMode(
 }
 
 /** Formats an outcome as lines for people. */
-export function toLines(
+function toLines(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): string[] {
   return [
