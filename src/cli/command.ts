@@ -12,7 +12,7 @@ import { addGcCommand } from "./gc.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
-import { type DataFormat, findDataFormat, printAs } from "./output.ts";
+import { type DataFormat, isDataFormat, JSON_OPTION, QUIET } from "./output.ts";
 import { addPodsCommand } from "./pods/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
@@ -51,7 +51,7 @@ export async function runCommand(
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError && HELP.includes(error.code)) return ExitCode.ok;
-    return report(terminal, name, toCommandError(error), findDataFormat(args));
+    return report(terminal, name, toCommandError(error), findFormat(args));
   }
 }
 
@@ -76,8 +76,10 @@ export function createProgram(name: string, context: Context): Command {
     // subcommand that it takes.
     .configureOutput({ writeOut: writeHelp, writeErr: writeHelp, outputError: () => {} })
     .hook("preAction", (_, command) => {
-      terminal.isQuiet = command.getOptionValue("quiet") === true;
       if (command.getOptionValue("json")) command.setOptionValue("output", "json");
+      const { output, quiet } = command.opts();
+      terminal.isQuiet = quiet === true;
+      terminal.format = isDataFormat(output) ? output : undefined;
     });
   program.addHelpText("after", NOTES);
   addExamples(program, [
@@ -103,6 +105,14 @@ export function createProgram(name: string, context: Context): Command {
   return program;
 }
 
+/** Returns the form for programs that a command line asks for, even if the rest of it is wrong. */
+export function findFormat(args: readonly string[]): DataFormat | undefined {
+  const lenient = new Command().allowUnknownOption().allowExcessArguments().helpOption(false)
+    .option("-o, --output [FORMAT]").addOption(JSON_OPTION).addOption(QUIET);
+  const { json, output } = lenient.parse(args, { from: "user" }).opts();
+  return json ? "json" : isDataFormat(output) ? output : undefined;
+}
+
 /** Prints why a command failed; for programs to standard output, where they expect its result. */
 function report(
   terminal: Terminal,
@@ -110,20 +120,22 @@ function report(
   error: unknown,
   format: DataFormat | undefined,
 ): ExitCode {
-  const { message, advice, exitCode } = error instanceof CommandError
+  const { message, advice, exitCode: code } = error instanceof CommandError
     ? error
     : new CommandError(messageOf(error));
+  const result = {
+    code,
+    value: { error: message, advice: advice ?? null, code },
+    text: () => [`${name}: ${message}`, ...advice ? [advice] : []].map((error) => ({ error })),
+  };
+  terminal.format = format;
   try {
-    if (format !== undefined) {
-      printAs(terminal, format, { error: message, advice: advice ?? null, code: exitCode });
-      return exitCode;
-    }
+    return terminal.print(result);
   } catch {
     // Standard output cannot be written to.
+    terminal.format = undefined;
+    return terminal.print(result);
   }
-  terminal.err(`${name}: ${message}\n`);
-  if (advice) terminal.err(`${advice}\n`);
-  return exitCode;
 }
 
 const COMPLETION = "completion";

@@ -1,6 +1,6 @@
 /** The image's entry point, which takes the arguments of the Go plugin's image: operators and manifests pass them. */
-import { parseArgs } from "node:util";
-import { ExitCode } from "./errors.ts";
+import { Command } from "@commander-js/extra-typings";
+import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { DIRECTORY } from "./install/command.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -17,13 +17,6 @@ const HELP = `Installs the plugin of this image on a node, and stays until SIGTE
 All commands of the program work as well: "install --check", "doctor", "help".
 `;
 
-const OPTIONS = {
-  "cni-bin-dir": { type: "string" },
-  "no-sleep": { type: "boolean" },
-  "rdma-cni-bin-file": { type: "string" },
-  help: { type: "boolean", short: "h" },
-} as const;
-
 /**
  * Runs the image's arguments.
  *
@@ -36,35 +29,29 @@ export async function runEntrypoint(
   run: (args: readonly string[]) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   if (isCommand(args)) return await run(args);
-  const options = parse(args);
-  if (typeof options === "string") {
-    for (const line of [options, "", ...HELP.trimEnd().split("\n")]) terminal.err(`${line}\n`);
-    return ExitCode.failed;
+  const command = new Command().helpOption(false).exitOverride().configureOutput({ outputError: () => {} })
+    .option("--cni-bin-dir <DIR>").option("--no-sleep").option("--rdma-cni-bin-file <FILE>").option(
+      "-h, --help",
+    );
+  try {
+    command.parse(args, { from: "user" });
+  } catch (error) {
+    const { message } = toCommandError(error) as CommandError;
+    const remarks = [message, "", ...HELP.trimEnd().split("\n")].map((error) => ({ error }));
+    return terminal.print({ code: ExitCode.failed, remarks });
   }
-  if (options.help) {
-    terminal.raw(HELP);
-    return ExitCode.ok;
+  const { cniBinDir, sleep, rdmaCniBinFile, help } = command.opts();
+  if (help) return terminal.print({ text: HELP });
+  if (rdmaCniBinFile !== undefined) {
+    terminal.remark({ error: "--rdma-cni-bin-file is ignored: this image installs its own program" });
   }
-  if (options["rdma-cni-bin-file"] !== undefined) {
-    terminal.err("--rdma-cni-bin-file is ignored: this image installs its own program\n");
-  }
-  const directory = options["cni-bin-dir"];
   return await run([
     "install",
-    ...directory === undefined ? [] : ["--cni-bin-dir", directory],
-    ...options["no-sleep"] ? [] : ["--wait"],
+    ...cniBinDir === undefined ? [] : ["--cni-bin-dir", cniBinDir],
+    ...sleep ? ["--wait"] : [],
   ]);
 }
 
 function isCommand([first]: readonly string[]): boolean {
   return first !== undefined && (!first.startsWith("-") || ["-V", "--version"].includes(first));
-}
-
-/** The options, or what is wrong with them. */
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
-  } catch (error) {
-    return (error as Error).message;
-  }
 }

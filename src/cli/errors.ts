@@ -1,4 +1,4 @@
-/** How commands fail. */
+/** The failures of commands. */
 import { CommanderError } from "@commander-js/extra-typings";
 import { CniError } from "../cni/error.ts";
 import { isRdmaMissing, LibmnlMissing, NetlinkError } from "../kernel/kernel.ts";
@@ -25,7 +25,7 @@ export class CommandError extends Error {
 
   /**
    * @param message what failed, on what, the current and the wanted state
-   * @param advice what to do about it
+   * @param advice the way out
    */
   constructor(
     message: string,
@@ -61,7 +61,7 @@ export function toCommandError(error: unknown): unknown {
   return error;
 }
 
-/** Whether the kernel refused for want of rights, as an error or as the cause of one. */
+/** Tells whether the kernel refused for want of rights, as an error or as the cause of one. */
 export function isPermission(error: unknown): boolean {
   if (error instanceof Deno.errors.PermissionDenied) return true;
   if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;

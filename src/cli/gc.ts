@@ -23,9 +23,9 @@ import {
 import { messageOf } from "../sys/errno.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
-import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "./output.ts";
-import { type Context, printNote, type Terminal } from "./terminal.ts";
-import { repeat, watchOption } from "./watch.ts";
+import { JSON_OPTION, outputOption, QUIET } from "./output.ts";
+import type { Context, Remark, Reporter, Result } from "./terminal.ts";
+import { perform, watchOption } from "./watch.ts";
 
 /** As rdma-cni-gc.timer does. */
 const WATCH_SECONDS = 900;
@@ -42,7 +42,7 @@ Exit codes:
   3  done for some of the stale records`;
 
 /** Adds `gc`. */
-export function addGcCommand(program: Command, { kernel, terminal, exit }: Context): void {
+export function addGcCommand(program: Command, context: Context): void {
   const command = program.command("gc")
     .description("clean up after pods that are gone: RDMA devices on the host, and records")
     .option("--network <NAME>", "only those of one network")
@@ -51,10 +51,12 @@ export function addGcCommand(program: Command, { kernel, terminal, exit }: Conte
     .addOption(JSON_OPTION)
     .addOption(QUIET)
     .addOption(watchOption("do it again", WATCH_SECONDS))
-    .action(async ({ watch: watchMs, ...options }) => {
-      exit(
-        await repeat({ kernel, terminal }, watchMs, () => collectGarbage(gcNode(kernel), terminal, options)),
-      );
+    .action(({ watch, ...options }) => {
+      const { kernel, terminal } = context;
+      return perform(context, () => collectGarbage(gcNode(kernel), terminal, options), {
+        watch,
+        isLog: true,
+      });
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -75,15 +77,15 @@ export function gcNode(kernel: NodeKernel): GcNode {
 export interface GcOptions {
   readonly network?: string;
   readonly dryRun?: boolean;
-  readonly output?: Format;
+  readonly quiet?: boolean | undefined;
 }
 
-/** What became of the record of a pod that is gone. "away": a device is in another namespace, so the record stays. */
+/** The record of a pod that is gone, and its fate. "away": a device is in another namespace, so the record stays. */
 interface Outcome {
   readonly file: string;
   readonly deviceID: string;
   readonly state: "stale" | "restored" | "away" | "failed";
-  /** Why it is stale, where the device is, or why it failed. */
+  /** The reason that it is stale or failed, or the place of the device. */
   readonly reason: string;
 }
 
@@ -94,9 +96,11 @@ interface Outcome {
  * @throws {CommandError} when not all processes can be seen, so that a pod could be taken for gone
  * @throws {CniError} code 11 when calls of the plugin have the lock for 100 seconds
  */
-export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOptions): ExitCode {
+export function collectGarbage(node: GcNode, reporter: Reporter, options: GcOptions = {}): Result {
   const { kernel, state } = node;
-  const { network, dryRun = false, output = "table" } = options;
+  const { network, dryRun = false, quiet = false } = options;
+  const log = new Log((line) => reporter.remark({ error: line.trimEnd() }));
+  log.level = quiet ? "error" : "warning";
   const inventory = takeInventory(kernel, state);
   if (!inventory.isComplete) throw cannotSeeAll();
   const chosen = inventory.records.filter((record) => network === undefined || belongsTo(network, record));
@@ -107,7 +111,7 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
     if (fate.state === "lost") return [{ file, deviceID, state: "away", reason }];
     if (fate.state !== "stale") return [];
     if (dryRun) return [{ file, deviceID, state: "stale", reason }];
-    const restored = restore(node, terminal, record);
+    const restored = restore(node, log, record);
     kernel.sleep(PAUSE_MS); // in which the first waiting call wakes up and takes the lock
     return [{ file, deviceID, reason, ...restored }];
   });
@@ -120,33 +124,28 @@ export function collectGarbage(node: GcNode, terminal: Terminal, options: GcOpti
       ? inventory.namespaces.flatMap((one) => listUnexplained(one, known))
       : [],
   };
-  printAs(terminal, output, found, () => report(terminal, found));
   const left = outcomes.filter(isLeft);
-  if (dryRun || left.length === 0) return ExitCode.ok;
-  return left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
+  const isDone = dryRun || left.length === 0;
+  const code = isDone ? ExitCode.ok : left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
+  return { code, value: found, text: () => report(found) };
 }
 
-/** What is printed, and as JSON. */
+/** The outcome of all that was looked at. */
 interface Report {
   readonly records: readonly Outcome[];
   readonly unreadable: readonly UnreadableFile[];
   readonly unexplainedDevices: readonly UnexplainedDevice[];
 }
 
-function report(terminal: Terminal, { records, unreadable, unexplainedDevices }: Report): void {
-  for (const { fault } of unreadable) terminal.err(`${fault}: left alone\n`);
-  for (const outcome of records) {
-    const line = `${describe(outcome)}\n`;
-    if (isLeft(outcome)) terminal.err(line);
-    else printNote(terminal, line);
-  }
-  for (const { name, index, netns } of unexplainedDevices) {
-    printNote(
-      terminal,
-      `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone\n`,
-    );
-  }
-  if (records.length === 0) printNote(terminal, "No record is stale\n");
+function report({ records, unreadable, unexplainedDevices }: Report): Remark[] {
+  return [
+    ...unreadable.map(({ fault }) => ({ error: `${fault}: left alone` })),
+    ...records.map((one) => isLeft(one) ? { error: describe(one) } : { note: describe(one) }),
+    ...unexplainedDevices.map(({ name, index, netns }) => ({
+      note: `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`,
+    })),
+    ...records.length === 0 ? [{ note: "No record is stale" }] : [],
+  ];
 }
 
 /** The record is still there although it should not. */
@@ -168,11 +167,9 @@ function describe({ file, deviceID, state, reason }: Outcome): string {
 }
 
 /** The lock is held for each record alone, so that pods which start meanwhile wait no longer than for each other. */
-function restore(node: Node, terminal: Terminal, { file, bootTimeUs, createdAt }: StoredRecord) {
+function restore(node: Node, log: Log, { file, bootTimeUs, createdAt }: StoredRecord) {
   const { kernel, state } = node;
   using _lock = lockState(kernel, state.directory, "rdma-cni gc", KEYS.lockTimeoutMs.default);
-  const log = new Log((line) => terminal.err(line));
-  log.level = terminal.isQuiet ? "error" : "warning";
   try {
     const now = state.read(file);
     // An ADD may have made another record of that name since.

@@ -1,14 +1,11 @@
-/** In which form commands print their results, and the options that choose it. */
+/** The forms of results, and the options that choose one. */
 import { Option } from "@commander-js/extra-typings";
 // @ts-types="./js_yaml.d.ts"
 import { dump } from "js-yaml";
 import { toPrintable } from "../printable.ts";
-import type { Terminal } from "./terminal.ts";
 
 /** The forms of every result. "table" is the one for people, also where it is only a line. */
 const FORMATS = ["table", "json", "yaml"] as const;
-
-export type Format = typeof FORMATS[number];
 
 /** A form that programs can read. */
 export type DataFormat = "json" | "yaml";
@@ -22,33 +19,20 @@ export function outputOption<const More extends string = never>(...more: More[])
 /** The command gets it as `output`. */
 export const JSON_OPTION = new Option("--json", "the same as -o json").conflicts("output");
 
-/** For commands that print progress or notes, see {@linkcode Terminal.isQuiet}. */
+/** For commands that print progress or notes. */
 export const QUIET = new Option("-q, --quiet", "print neither progress nor notes, only errors");
 
 /** The same for commands whose result is verdicts. */
 export const QUIET_VERDICTS = new Option("-q, --quiet", "print only warnings and problems");
 
-/** The form for programs that a command line asks for, even if the rest of it is wrong. */
-export function findDataFormat(args: readonly string[]): DataFormat | undefined {
-  const [match, format] = /^(?:--json|(?:--output[=\n]|-\w*o\n?)(json|yaml))$/m.exec(args.join("\n")) ?? [];
-  return match === undefined ? undefined : format === "yaml" ? "yaml" : "json";
+/** Tells whether a form is for programs. */
+export function isDataFormat(format: unknown): format is DataFormat {
+  return format === "json" || format === "yaml";
 }
 
-/** Prints a result as `-o` says. @param printForPeople does it for the other forms */
-export function printAs(
-  terminal: Terminal,
-  format: string,
-  value: unknown,
-  printForPeople: () => void = () => {},
-): void {
-  switch (format) {
-    case "json":
-      return terminal.raw(formatJson(value));
-    case "yaml":
-      return terminal.raw(formatYaml(value));
-    default:
-      return printForPeople();
-  }
+/** Formats a result for programs. */
+export function formatData(format: DataFormat, value: unknown): string {
+  return format === "json" ? formatJson(value) : formatYaml(value);
 }
 
 /** JSON that does not control the terminal: in its strings all that does not print is escaped. */

@@ -1,7 +1,7 @@
-/** Verdicts on things that a command examined, and how they are printed. */
+/** Verdicts on things that a command examined. */
 import { toPrintable } from "../printable.ts";
 import { ExitCode } from "./errors.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Line, Screen } from "./terminal.ts";
 
 /**
  * "problem": pods get no RDMA, or a running one has lost it. "warning": this may happen, or something is left
@@ -48,8 +48,8 @@ export function problem(text: string, fix?: string): Verdict {
   return { level: "problem", text, ...(fix === undefined ? {} : { fix }) };
 }
 
-/** A verdict, and what it is about. */
-export interface Line extends Verdict {
+/** A verdict, and the thing that it is about. */
+export interface VerdictLine extends Verdict {
   readonly about: string;
 }
 
@@ -61,34 +61,34 @@ export interface Summary {
   readonly bad: string;
 }
 
-/** ECMA-48 SGR: green, cyan, yellow, red. */
-const COLORS: Readonly<Record<Level, number>> = { ok: 32, note: 36, warning: 33, problem: 31 };
+const COLORS = { ok: "green", note: "cyan", warning: "yellow", problem: "red" } as const;
 const LEVEL_WIDTH = "problem".length;
 
 /**
- * Prints verdicts for people: a line for each, its fix below it, and at the end how many problems there are. With
+ * Formats verdicts for people: a line for each, its fix below it, and at the end how many problems there are. With
  * `--quiet` only warnings and problems.
  */
-export function printVerdicts(
-  terminal: Terminal,
-  verdicts: readonly Line[],
-  summary: Summary,
-): void {
-  const isBad = ({ level }: Line) => level === "warning" || level === "problem";
-  const lines = terminal.isQuiet ? verdicts.filter(isBad) : verdicts;
-  if (terminal.isQuiet && lines.length === 0) return;
-  const abouts = lines.map(({ about }) => toPrintable(about));
-  const width = Math.max(0, ...abouts.map((about) => about.length));
-  for (const [index, { level, text, fix }] of lines.entries()) {
-    const line = `${level.padEnd(LEVEL_WIDTH)}  ${abouts[index]!.padEnd(width)}  ${text}\n`;
-    terminal.out(line, COLORS[level], LEVEL_WIDTH);
-    if (fix !== undefined) terminal.out(`${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${fix}\n`);
-  }
-  terminal.out("\n");
-  terminal.out(`${summarize(lines, summary)}\n`, COLORS[worstLevel(lines)]);
+export function formatVerdicts(verdicts: readonly VerdictLine[], summary: Summary) {
+  return ({ isQuiet }: Screen): Line[] => {
+    const shown = isQuiet
+      ? verdicts.filter(({ level }) => level === "warning" || level === "problem")
+      : verdicts;
+    if (isQuiet && shown.length === 0) return [];
+    const abouts = shown.map(({ about }) => toPrintable(about));
+    const width = Math.max(0, ...abouts.map((about) => about.length));
+    const lines = shown.flatMap(({ level, text, fix }, index): Line[] => [
+      {
+        text: `${level.padEnd(LEVEL_WIDTH)}  ${abouts[index]!.padEnd(width)}  ${text}`,
+        color: COLORS[level],
+        colored: LEVEL_WIDTH,
+      },
+      ...fix === undefined ? [] : [{ text: `${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${fix}` }],
+    ]);
+    return [...lines, { text: "" }, { text: summarize(shown, summary), color: COLORS[worstLevel(shown)] }];
+  };
 }
 
-function summarize(lines: readonly Line[], { good, bad }: Summary): string {
+function summarize(lines: readonly VerdictLine[], { good, bad }: Summary): string {
   const counts = (["problem", "warning"] as const).flatMap((level) => {
     const count = lines.filter((line) => line.level === level).length;
     return count === 0 ? [] : [`${count} ${level}${count === 1 ? "" : "s"}`];

@@ -1,8 +1,8 @@
 /** Tables for people. */
 import { toPrintable } from "../printable.ts";
-import { printNote, type Terminal } from "./terminal.ts";
+import type { Line, Remark, Screen } from "./terminal.ts";
 
-/** A column, with what it has for an item; undefined if that is not known. */
+/** A column, with its cell for an item; undefined if that is not known. */
 export type Column<T> = readonly [heading: string, cell: (item: T) => string | undefined];
 
 /** A kind of table, in which each item has a line. */
@@ -16,24 +16,25 @@ export interface Table<T> {
 
 const GAP = "  ";
 
-/** Prints a table. Unless it is wide, it fits the terminal. */
-export function printTable<T>(
-  terminal: Terminal,
-  table: Table<T>,
+/** Formats a table. Unless it is wide, it fits the terminal. */
+export function formatTable<T>(
+  { columns, wideColumns, nothing }: Table<T>,
   items: readonly T[],
   isWide: boolean,
-): void {
-  if (items.length === 0) return printNote(terminal, `${table.nothing}\n`);
-  const columns = isWide ? [...table.columns, ...table.wideColumns] : table.columns;
-  const rows = [
-    columns.map(([heading]) => heading),
-    ...items.map((item) => columns.map(([, cell]) => cell(item) ?? "-")),
-  ];
-  for (const line of formatRows(rows, isWide ? undefined : terminal.columns)) terminal.out(`${line}\n`);
+) {
+  return (screen: Screen): (Line | Remark)[] => {
+    if (items.length === 0) return [{ note: nothing }];
+    const shown = isWide ? [...columns, ...wideColumns] : columns;
+    const rows = [
+      shown.map(([heading]) => heading),
+      ...items.map((item) => shown.map(([, cell]) => cell(item) ?? "-")),
+    ];
+    return formatRows(rows, isWide ? undefined : screen.columns).map((text) => ({ text }));
+  };
 }
 
 /**
- * Rows of cells as lines, each column as wide as its widest cell is when it is printed.
+ * Formats rows of cells as lines, each column as wide as its widest cell is when it is printed.
  *
  * @param limit the most characters in a line: the widest columns are cut for it, down to the headings in the first row,
  *   then the lines

@@ -1,29 +1,76 @@
-/** What commands print to, and what they get. */
+/** The results and remarks of commands, and the terminal that prints them: it alone knows forms, colours and `--quiet`. */
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { toPrintable } from "../printable.ts";
-import type { ExitCode } from "./errors.ts";
+import { ExitCode } from "./errors.ts";
+import { type DataFormat, formatData } from "./output.ts";
 
 const CLEAR_LINE = "\r\x1b[K";
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
 
+/** Numbers of ECMA-48 SGR. */
+const COLORS = { green: 32, yellow: 33, red: 31, cyan: 36 } as const;
+
+/** A line of a result. */
+export interface Line {
+  readonly text: string;
+  readonly color?: keyof typeof COLORS;
+  /** The number of characters that have the colour; all by default. */
+  readonly colored?: number;
+}
+
 /**
- * Where a command prints to: results to standard output, everything else to standard error.
+ * A line for standard error: an error, or a note, which `--quiet` leaves out. A plan is the result of a dry run: people
+ * get it on standard output, and beside data it is a note.
+ */
+export type Remark = { readonly error: string } | { readonly note: string } | { readonly plan: string };
+
+/** The properties of a terminal on which text depends. */
+export interface Screen {
+  /** Characters in a line of standard output; undefined if it is no terminal. */
+  readonly columns: number | undefined;
+  /** The command line has `--quiet`. */
+  readonly isQuiet: boolean;
+}
+
+/** The outcome of a command. */
+export interface Result {
+  /** `ok` by default. */
+  readonly code?: ExitCode;
+  /** The result for programs; undefined where there is none, so that they get the text. */
+  readonly value?: unknown;
+  /** The result for people, and remarks in its place or beside it; a string is printed as it is. */
+  readonly text?: string | ((screen: Screen) => readonly (Line | Remark)[]);
+  /** Remarks in any format. */
+  readonly remarks?: readonly Remark[];
+}
+
+/** The means of long commands to say meanwhile what they do. */
+export interface Reporter {
+  remark(remark: Remark): void;
+  /** Shows the progress where standard error is a terminal, below the lines that are printed meanwhile. */
+  showProgress(done: number, total: number, what: string): void;
+}
+
+const BAR_WIDTH = 30;
+
+/**
+ * The terminal of a command, which prints results to standard output and everything else to standard error.
  *
  * Whatever is printed for people becomes exactly one line, in which all that does not print is escaped. So no name that
  * a pod or a file chose begins a line of its own or controls the terminal, and no command has to think of it. Newlines,
  * colours and what else controls the terminal are written here alone.
  */
-export abstract class Terminal {
+export abstract class Terminal implements Screen, Reporter {
   /** Standard error is a terminal, which can show progress. */
   abstract readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   abstract readonly hasColor: boolean;
-  /** How wide standard output is, in characters; undefined if it is no terminal. */
   abstract readonly columns: number | undefined;
   /** Nobody reads standard output any more. */
   abstract readonly isClosed: boolean;
-  /** The command line has `--quiet`: nothing but errors is to go to standard error. */
   isQuiet = false;
+  /** The form of results; undefined for people. */
+  format: DataFormat | undefined;
   /** The last line on standard error is one that the next one replaces. */
   #showsBar = false;
 
@@ -31,31 +78,35 @@ export abstract class Terminal {
   protected abstract writeOut(text: string): void;
   protected abstract writeErr(text: string): void;
 
-  /** Prints a line of a result. @param color of its first `length` characters, by the numbers of ECMA-48 SGR */
-  out(line: string, color?: number, length = Infinity): void {
-    const text = toLine(line);
-    const colored = `\x1b[${color}m${text.slice(0, length)}\x1b[0m${text.slice(length)}`;
-    this.writeOut(`${this.hasColor && color !== undefined ? colored : text}\n`);
+  /** Prints a result. @returns its exit code */
+  print({ code = ExitCode.ok, value, text = () => [], remarks = [] }: Result): ExitCode {
+    if (this.format !== undefined && value !== undefined) this.raw(formatData(this.format, value));
+    else if (typeof text === "string") this.raw(text);
+    else {
+      for (const line of text(this)) {
+        if ("text" in line) this.#out(line);
+        else this.remark(line);
+      }
+    }
+    for (const remark of remarks) this.remark(remark);
+    return code;
   }
 
-  /** Prints a line to standard error. */
-  err(line: string): void {
-    this.writeErr(`${this.#showsBar ? CLEAR_LINE : ""}${toLine(line)}\n`);
-    this.#showsBar = false;
+  remark(remark: Remark): void {
+    if ("error" in remark) this.#err(remark.error);
+    else if ("plan" in remark && this.format === undefined) this.#out({ text: remark.plan });
+    else if (!this.isQuiet) this.#err("plan" in remark ? remark.plan : remark.note);
   }
 
-  /**
-   * Prints a result as it is: data for programs, whose form has an escaping of its own, and texts of ours in which
-   * nothing comes from outside.
-   */
+  /** Prints a text of ours, in which nothing comes from outside, or one whose form has an escaping of its own. */
   raw(text: string): void {
     this.writeOut(text);
   }
 
-  /** Shows a line that the next one replaces, where standard error is a terminal. */
-  showBar(line: string): void {
+  showProgress(done: number, total: number, what: string): void {
     if (!this.showsProgress || this.isQuiet) return;
-    this.writeErr(`${CLEAR_LINE}${toLine(line)}`);
+    const bar = "#".repeat(Math.round(BAR_WIDTH * done / Math.max(total, 1))).padEnd(BAR_WIDTH, "-");
+    this.writeErr(`${CLEAR_LINE}${toPrintable(`[${bar}] ${done}/${total} ${what}`)}`);
     this.#showsBar = true;
   }
 
@@ -63,43 +114,23 @@ export abstract class Terminal {
   clear(): void {
     this.writeOut(CLEAR_SCREEN);
   }
+
+  #out({ text, color, colored = Infinity }: Line): void {
+    const line = toPrintable(text);
+    const painted = color && `\x1b[${COLORS[color]}m${line.slice(0, colored)}\x1b[0m${line.slice(colored)}`;
+    this.writeOut(`${this.hasColor && painted ? painted : line}\n`);
+  }
+
+  #err(text: string): void {
+    this.writeErr(`${this.#showsBar ? CLEAR_LINE : ""}${toPrintable(text)}\n`);
+    this.#showsBar = false;
+  }
 }
 
-/** The newline at the end is that of the line; any other is escaped. */
-function toLine(text: string): string {
-  return toPrintable(text.replace(/\n$/, ""));
-}
-
-/** Prints what is good to know, a line, to standard error. */
-export function printNote(terminal: Terminal, line: string): void {
-  if (!terminal.isQuiet) terminal.err(line);
-}
-
-/** What a command gets. */
+/** The surroundings of a command. */
 export interface Context {
   readonly kernel: NodeKernel;
   readonly terminal: Terminal;
   /** Sets the exit code. */
   readonly exit: (code: ExitCode) => void;
-}
-
-const BAR_WIDTH = 30;
-
-/** The progress of a long command: on a terminal a bar below the lines that are printed meanwhile. */
-export class Progress {
-  #done = 0;
-
-  constructor(readonly terminal: Terminal, readonly total: number) {}
-
-  /** Shows what is being done. */
-  show(what: string): void {
-    const filled = Math.round(BAR_WIDTH * this.#done / Math.max(this.total, 1));
-    const bar = "#".repeat(filled).padEnd(BAR_WIDTH, "-");
-    this.terminal.showBar(`[${bar}] ${this.#done}/${this.total} ${what}`);
-  }
-
-  /** Counts a step as done. */
-  advance(): void {
-    this.#done++;
-  }
 }

@@ -1,9 +1,10 @@
-/** `version`: what this program is. */
+/** `version`. */
 import type { Command } from "@commander-js/extra-typings";
 import { VERSION } from "../version.ts";
 import { addExamples } from "./help.ts";
-import { JSON_OPTION, outputOption, printAs } from "./output.ts";
+import { JSON_OPTION, outputOption } from "./output.ts";
 import type { Context } from "./terminal.ts";
+import { perform } from "./watch.ts";
 
 /** The build puts texts in place of these (deployment/build/bundle.ts). */
 declare const BUILD_COMMIT: string;
@@ -19,12 +20,12 @@ const FACTS = {
 };
 
 /** Adds `version`. */
-export function addVersionCommand(program: Command, { terminal }: Context): void {
+export function addVersionCommand(program: Command, context: Context): void {
   const command = program.command("version")
     .description("print the version, the commit that it was built from, the runtime and the architecture")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
-    .action(({ output }) => printAs(terminal, output, FACTS, () => terminal.raw(`${formatVersion()}\n`)));
+    .action(() => perform(context, () => ({ value: FACTS, text: `${formatVersion()}\n` })));
   addExamples(command, [["version", "for people"], ["version -o json | jq -r .commit", "for scripts"]]);
 }
 

@@ -1,22 +1,16 @@
-/** `--watch`: commands that do their work again and again. */
+/** Running commands: once, or with `--watch` again and again. */
 import { Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { numberReader } from "./option_values.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Result, Terminal } from "./terminal.ts";
 
 const readSeconds = numberReader("seconds", 0.1, 3600);
-
-/** What repeating needs. */
-interface Repetition {
-  readonly kernel: Pick<NodeKernel, "delay">;
-  readonly terminal: Terminal;
-}
 
 /**
  * The option, whose value is in milliseconds; undefined for once.
  *
- * @param what what the command does every so many seconds
+ * @param what the work that the command does every so many seconds
  * @param seconds how many without a number
  */
 export function watchOption(what: string, seconds: number) {
@@ -28,22 +22,40 @@ export function watchOption(what: string, seconds: number) {
 /** The option of commands that show something. */
 export const WATCH = watchOption("show it again", 2);
 
+/** The way in which a command is run. */
+export interface Mode {
+  /** The pause between one time and the next; undefined for once. */
+  readonly watch?: number | undefined;
+  /** The results of all times stay on the terminal. */
+  readonly isLog?: boolean;
+}
+
+/** The surroundings of a command that is run, and that sets the exit code. */
+export interface Place {
+  readonly kernel: Pick<NodeKernel, "delay">;
+  readonly terminal: Terminal;
+  readonly exit: (code: ExitCode) => void;
+}
+
 /**
- * Does the work once, or with a pause again and again. Then a failure is printed and does not end it: what it is about
- * may have changed the next time.
- *
- * @param pauseMs undefined for once; otherwise it returns when nobody reads the output any more
- * @returns the exit code of the last time
+ * Runs a command and prints its result, once or again and again until nobody reads the output any more; on a terminal
+ * each time on an empty screen. Then a failure is printed and does not end it: its cause may have gone the next time.
+ * The exit code is that of the last time.
  */
-export async function repeat(
-  { kernel, terminal }: Repetition,
-  pauseMs: number | undefined,
-  work: () => ExitCode | Promise<ExitCode>,
-): Promise<ExitCode> {
-  if (pauseMs === undefined) return await work();
+export async function perform(
+  { kernel, terminal, exit }: Place,
+  run: () => Result | Promise<Result>,
+  { watch: pauseMs, isLog = false }: Mode = {},
+): Promise<void> {
+  if (pauseMs === undefined) return exit(terminal.print(await run()));
+  const show = async () => {
+    const result = await run();
+    if (!isLog && terminal.columns !== undefined) terminal.clear();
+    return terminal.print(result);
+  };
   for (;;) {
-    const exitCode = await survive(terminal, work);
-    if (terminal.isClosed) return exitCode;
+    exit(await survive(terminal, show));
+    if (terminal.isClosed) return;
     await kernel.delay(pauseMs);
   }
 }
@@ -57,23 +69,8 @@ export async function survive(
     return await work();
   } catch (error) {
     const { message, advice } = toCommandError(error) as Partial<CommandError>;
-    terminal.err(message ?? `${error}`);
-    if (advice) terminal.err(advice);
+    terminal.remark({ error: message ?? `${error}` });
+    if (advice) terminal.remark({ error: advice });
     return ExitCode.failed;
   }
-}
-
-/** Repeats what reads something and shows it, on a terminal each time on an empty screen. */
-export function watch<T>(
-  repetition: Repetition,
-  pauseMs: number | undefined,
-  read: () => T | Promise<T>,
-  show: (found: T) => ExitCode,
-): Promise<ExitCode> {
-  const { terminal } = repetition;
-  return repeat(repetition, pauseMs, async () => {
-    const found = await read();
-    if (pauseMs !== undefined && terminal.columns !== undefined) terminal.clear();
-    return show(found);
-  });
 }

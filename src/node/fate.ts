@@ -1,4 +1,4 @@
-/** The fate of an attachment: where its devices are, as far as the node shows it. `gc`, `doctor` and `pods` say the same. */
+/** The fate of an attachment and its devices, as far as the node shows it. `gc`, `doctor` and `pods` say the same. */
 import { isClaim, isNewer } from "../plugin/record/claims.ts";
 import { countAway } from "../plugin/device/device.ts";
 import { isSameNetns } from "../plugin/record/namespaces.ts";
@@ -15,11 +15,11 @@ export type FateState = "present" | "missing" | "held" | "stale" | "lost";
 
 export interface Fate {
   readonly state: FateState;
-  /** Why; of a present one there is nothing to say. */
+  /** The reason; of a present one there is nothing to say. */
   readonly reason: string;
   /** The attachment's namespace, as long as it lives. */
   readonly namespace?: Namespace;
-  /** What to do about it: a command, or advice for people. */
+  /** The way out: a command, or advice for people. */
   readonly remedy?: string;
 }
 
@@ -98,7 +98,7 @@ function findNamespace(inventory: Inventory, record: AttachmentRecord): Namespac
   );
 }
 
-/** Whether a namespace has a recorded device: by its index, or by its name where none is recorded. */
+/** Tells whether a namespace has a recorded device: by its index, or by its name where none is recorded. */
 function hasDevice({ devices }: Namespace, { index, podName }: RecordedDevice): boolean {
   return devices.some((device) => index === undefined ? device.name === podName : device.index === index);
 }
@@ -124,7 +124,7 @@ function listAway(inventory: Inventory, { softRoce, deviceId, devices }: StoredR
   return bus && countAway(bus) > 0 ? away : [];
 }
 
-/** Whether the recorded path still leads to a namespace; in a container mounts of the host are below /proc/PID/root. */
+/** Tells whether the recorded path still leads to a namespace; in a container mounts of the host are below /proc/PID/root. */
 function leadsTo({ paths, processes }: Namespace, path: string): boolean {
   if (paths.some((one) => one.replace(/^\/proc\/\d+\/root(?=\/)/, "") === path)) return true;
   const [, pid] = /^\/proc\/(\d+)\/ns\/net$/.exec(path) ?? [];

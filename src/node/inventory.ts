@@ -1,17 +1,10 @@
-/** The node as it is now, read once: what the commands judge, so that they do not contradict each other. */
-import {
-  type BusDevice,
-  isRdmaMissing,
-  type Kernel,
-  type Netns,
-  type RdmaDevice,
-  type RdmaMode,
-} from "../kernel/kernel.ts";
-import type { NetnsProcess, NodeKernel } from "../kernel/node_kernel.ts";
+/** The node as it is now, read once for all that judge it, so that they do not contradict each other. */
+import { type BusDevice, isRdmaMissing, type RdmaDevice, type RdmaMode } from "../kernel/kernel.ts";
+import type { LinkDetails, NetnsProcess, NodeKernel, RdmaNode } from "../kernel/node_kernel.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
 
 /** An RDMA device in a network namespace, with its uverbs device, if it has one. */
-export interface PlacedDevice extends RdmaDevice {
+export interface PlacedDevice extends RdmaNode {
   readonly uverbs?: string;
 }
 
@@ -19,26 +12,31 @@ export interface PlacedDevice extends RdmaDevice {
 export interface Namespace {
   readonly inode: number;
   /** Undefined without an RDMA subsystem, before kernel 5.14, and where the namespace could not be opened. */
-  readonly cookie?: string;
+  readonly cookie?: string | undefined;
   /** The path by which it was opened. */
   readonly openedBy?: string;
-  /** Where it is mounted; below /proc/PID/root if only another mount namespace has the mount. */
+  /** The paths of its mounts; below /proc/PID/root if only another mount namespace has the mount. */
   readonly paths: readonly string[];
   /** The processes in it, and those that have it open. */
   readonly processes: readonly NetnsProcess[];
   readonly devices: readonly PlacedDevice[];
+  readonly links: readonly LinkDetails[];
+}
+
+/** The namespaces of a node. */
+interface Namespaces {
+  readonly namespaces: readonly Namespace[];
+  /** All processes of the machine could be seen. Otherwise there may be more namespaces. */
+  readonly isComplete: boolean;
 }
 
 /** The records of a node, and what the kernel has of all that they are about. */
-export interface Inventory {
+export interface Inventory extends Namespaces {
   readonly bootId: string;
   /** Undefined without an RDMA subsystem. */
   readonly mode: RdmaMode | undefined;
   readonly records: readonly StoredRecord[];
   readonly unreadable: readonly UnreadableFile[];
-  readonly namespaces: readonly Namespace[];
-  /** All processes of the machine could be seen. Otherwise there may be more namespaces. */
-  readonly isComplete: boolean;
   readonly hostDevices: readonly RdmaDevice[];
   /** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
   readonly deviceNames: readonly string[];
@@ -50,9 +48,6 @@ export interface Inventory {
 export function takeInventory(kernel: NodeKernel, state: State): Inventory {
   const files = state.listFiles();
   const records = files.filter(isRecord);
-  const mode = findMode(kernel);
-  const hasRdma = mode !== undefined;
-  const { namespaces, isComplete } = kernel.listOtherNetns((netns) => readNamespace(netns, hasRdma));
   const functions = new Map<string, BusDevice>();
   for (const { deviceId } of records) {
     const found = functions.has(deviceId) ? undefined : kernel.getBusDevice(deviceId);
@@ -60,39 +55,41 @@ export function takeInventory(kernel: NodeKernel, state: State): Inventory {
   }
   return {
     bootId: kernel.getBootId(),
-    mode,
+    mode: askRdma(() => kernel.getRdmaMode()),
     records,
     unreadable: files.flatMap((file) => isRecord(file) ? [] : [file]),
-    namespaces: namespaces.map(({ facts, ...namespace }) => ({ ...namespace, devices: [], ...facts })),
-    isComplete,
-    hostDevices: hasRdma ? kernel.getHostNetns().listRdmaDevices() : [],
+    ...listNamespaces(kernel),
+    hostDevices: askRdma(() => kernel.getHostNetns().listRdmaDevices()) ?? [],
     deviceNames: kernel.listDeviceNames(),
     functions,
   };
 }
 
-/** Returns the RDMA namespace mode, or undefined without an RDMA subsystem. */
-export function findMode(kernel: Kernel): RdmaMode | undefined {
+/** Walks /proc, and reads each namespace other than the host's while something leads to it. */
+export function listNamespaces(kernel: NodeKernel): Namespaces {
+  const { namespaces, isComplete } = kernel.listOtherNetns((netns) => ({
+    openedBy: netns.path,
+    cookie: askRdma(() => netns.getCookie()),
+    devices: (askRdma(() => kernel.listRdmaNodes(netns)) ?? []).map((device): PlacedDevice => {
+      const uverbs = netns.getUverbs(device.index);
+      return uverbs === undefined ? device : { ...device, uverbs };
+    }),
+    links: kernel.listLinks(netns),
+  }));
+  return {
+    namespaces: namespaces.map(({ facts, ...one }) => ({ ...one, devices: [], links: [], ...facts })),
+    isComplete,
+  };
+}
+
+/** Returns the answer of the RDMA subsystem, whose sockets are asked for cookies too, or undefined without one. */
+export function askRdma<T>(ask: () => T): T | undefined {
   try {
-    return kernel.getRdmaMode();
+    return ask();
   } catch (error) {
     if (isRdmaMissing(error)) return undefined;
     throw error;
   }
-}
-
-/** Without an RDMA subsystem there is no cookie either: the subsystem's sockets are asked for it. */
-function readNamespace(netns: Netns, hasRdma: boolean) {
-  const cookie = hasRdma ? netns.getCookie() : undefined;
-  const devices = hasRdma ? netns.listRdmaDevices() : [];
-  return {
-    openedBy: netns.path,
-    ...(cookie === undefined ? {} : { cookie }),
-    devices: devices.map((device): PlacedDevice => {
-      const uverbs = netns.getUverbs(device.index);
-      return uverbs === undefined ? device : { ...device, uverbs };
-    }),
-  };
 }
 
 /** Returns a path to a namespace, for people: where it is mounted, or else by what it was found. */

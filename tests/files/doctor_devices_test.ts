@@ -4,7 +4,9 @@ import { examine, type Finding } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
 import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts";
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
+import { collect } from "../../src/cli/pods/collect.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
+import { listVfs } from "../../src/node/functions.ts";
 import { type Inventory, takeInventory } from "../../src/node/inventory.ts";
 import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { State } from "../../src/plugin/record/state.ts";
@@ -45,6 +47,13 @@ function inventoryOf({ kernel, root }: DoctorNode): Inventory {
 const devicesOf = (node: DoctorNode) => examineDevices(node, inventoryOf(node));
 const recordsOf = (node: DoctorNode) => examineRecords(node, inventoryOf(node));
 
+const SOFT = { deviceId: "rxe:net1", softRoce: true };
+
+function loseFunction({ node, device }: Pick<ReturnType<typeof createNode>, "node" | "device">): void {
+  node.kernel.bus.delete(VF);
+  node.kernel.remove(device);
+}
+
 /** A record of the Go plugin. */
 const GO_RECORD = JSON.stringify({
   version: "1.0",
@@ -53,94 +62,78 @@ const GO_RECORD = JSON.stringify({
   containerRdmaDevName: "mlx5_2",
 });
 
-Deno.test("devices: those on the host, and those in a pod with the container that the record tells", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  assertFindings(devicesOf(node), [
-    ["ok", /^in the host namespace: mlx5_3$/],
-    ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
-  ]);
-});
+type Wanted = Parameters<typeof assertFindings>[1];
 
-Deno.test("devices: one in a namespace that no record tells of, found by a process", () => {
-  const { node, pod, record } = createNode();
-  using _ = node;
-  node.kernel.paths.delete(POD);
-  node.kernel.held.set("/proc/42/ns/net", pod);
-  const process = { pid: 42, command: "sleep", onlyOpen: false };
-  node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
-  node.record(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
-  assertFindings(devicesOf(node), [
-    ["ok", /in the host namespace/],
-    ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
-  ]);
-});
+const ON_HOST = ["ok", /^in the host namespace: mlx5_3$/] as const;
+const LOST = /^mlx5_2 is in a namespace that no file/;
 
-Deno.test("devices: the Go plugin's records name devices alone", () => {
-  const { node } = createNode();
-  using _ = node;
-  node.record(FILE, GO_RECORD);
-  assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
-    "ok",
-    /mlx5_2 \(recorded by the Go plugin\)/,
-  ]]);
-});
-
-Deno.test("devices: a namespace that nothing leads to is told by the device's uverbs", () => {
-  const { node } = createNode();
-  using _ = node;
-  node.kernel.paths.delete(POD);
-  assertFindings(devicesOf(node), [["ok", /: mlx5_3$/], [
-    "warning",
-    /^mlx5_2 is in a namespace that no file/,
-  ]]);
-});
-
-Deno.test("devices: one in a namespace that nothing leads to, with the name of one on the host", () => {
-  const { node, device } = createNode();
-  using _ = node;
-  node.kernel.namesPerNetns = true;
-  device.name = "mlx5_3";
-  node.write("/sys/class/infiniband_verbs/uverbs2/ibdev", "mlx5_3\n");
-  node.write("/sys/class/infiniband_verbs/uverbs3/ibdev", "mlx5_3\n");
-  node.kernel.held.clear();
-  node.kernel.paths.delete(POD);
-  assertFindings(devicesOf(node), [["ok", /: mlx5_3$/], [
-    "warning",
-    /^mlx5_3 is in a namespace that no file/,
-  ]]);
-});
-
-Deno.test("devices: one in a mounted namespace that no record tells of", () => {
-  const { node } = createNode();
-  using _ = node;
-  node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get(POD)!);
-  assertFindings(devicesOf(node), [["ok", /in the host namespace/], [
-    "warning",
-    /^in \/run\/netns\/pod: mlx5_2/,
-    /: kill 42; umount \/run\/netns\/pod$/,
-  ]]);
-});
-
-Deno.test("devices: one in a namespace that only another mount namespace has a path to", () => {
-  const { node, pod } = createNode();
-  using _ = node;
-  node.kernel.paths.set(`/proc/7/root${POD}`, pod);
-  node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
-  assertFindings(devicesOf(node), [
-    ["ok", /in the host namespace/],
-    ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/],
-  ]);
-});
-
-Deno.test("devices: in shared mode all are everywhere", () => {
-  const { node, device } = createNode();
-  using _ = node;
-  device.space = node.kernel.host;
-  node.kernel.mode = "shared";
-  assertFindings(devicesOf(node), [["ok", /^visible in every namespace: mlx5_2, mlx5_3$/]]);
-});
+for (
+  const [what, change, wanted] of [
+    ["in a pod with the container that the record tells", ({ node, record }) => node.write(FILE, record), [
+      ON_HOST,
+      ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
+    ]],
+    ["in a namespace that no record tells of, found by a process", ({ node, pod, record }) => {
+      node.kernel.paths.delete(POD);
+      node.kernel.held.set("/proc/42/ns/net", pod);
+      const process = { pid: 42, command: "sleep", onlyOpen: false };
+      node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
+      node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
+    }, [
+      ON_HOST,
+      ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
+    ]],
+    ["that the Go plugin's record names alone", ({ node }) => node.write(FILE, GO_RECORD), [
+      ON_HOST,
+      ["ok", /mlx5_2 \(recorded by the Go plugin\)/],
+    ]],
+    [
+      "in a namespace that nothing leads to, told by its uverbs",
+      ({ node }) => node.kernel.paths.delete(POD),
+      [
+        ON_HOST,
+        ["warning", LOST],
+      ],
+    ],
+    ["in a namespace that nothing leads to, with the name of one on the host", ({ node, device }) => {
+      node.kernel.namesPerNetns = true;
+      device.name = "mlx5_3";
+      node.write("/sys/class/infiniband_verbs/uverbs2/ibdev", "mlx5_3\n");
+      node.kernel.paths.delete(POD);
+    }, [ON_HOST, ["warning", /^mlx5_3 is in a namespace that no file/]]],
+    [
+      "in a mounted namespace that no record tells of",
+      ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod),
+      [ON_HOST, ["warning", /^in \/run\/netns\/pod: mlx5_2/, /: kill 42; umount \/run\/netns\/pod$/]],
+    ],
+    ["in a namespace that only another mount namespace has a path to", ({ node, pod }) => {
+      node.kernel.paths.set(`/proc/7/root${POD}`, pod);
+      node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
+    }, [ON_HOST, ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/]]],
+    ["in shared mode, where all are everywhere", ({ node, device }) => {
+      device.space = node.kernel.host;
+      node.kernel.mode = "shared";
+    }, [["ok", /^visible in every namespace: mlx5_2, mlx5_3$/]]],
+    ["whose driver cannot let go of programs", ({ node, record }) => {
+      node.write(FILE, record);
+      for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]]) {
+        node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
+      }
+      node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
+    }, [
+      ["ok", /^in the host namespace: mlx5_3, efa_0$/],
+      ["ok", /mlx5_2/],
+      ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
+    ]],
+  ] as [string, (given: ReturnType<typeof createNode>) => unknown, Wanted][]
+) {
+  Deno.test(`devices: one ${what}`, () => {
+    const given = createNode();
+    using node = given.node;
+    change(given);
+    assertFindings(devicesOf(node), wanted);
+  });
+}
 
 Deno.test("devices: none at all", () => {
   using node = new DoctorNode();
@@ -230,21 +223,6 @@ Deno.test("mode: exclusive, in which the plugin for shared devices does not run"
   }
 });
 
-Deno.test("devices: one whose driver cannot let go of programs", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]] as const) {
-    node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
-  }
-  node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
-  assertFindings(devicesOf(node), [
-    ["ok", /^in the host namespace: mlx5_3, efa_0$/],
-    ["ok", /mlx5_2/],
-    ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
-  ]);
-});
-
 Deno.test("mode: the commands that fix it name this program", () => {
   using node = new DoctorNode();
   node.kernel.mode = "shared";
@@ -294,181 +272,160 @@ Deno.test("mode: an initramfs with ib_core that is older than the file in modpro
   assertFindings(examineInitramfs(node.root, readPersistedMode(node.root), withIbCore), []);
 });
 
-Deno.test("records: none, and one that fits", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  assertFindings(recordsOf(node), [["ok", /^none$/]]);
-  node.record(FILE, record);
-  assertFindings(recordsOf(node), [["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/]]);
-});
-
 const COLLECT = /^\/usr\/local\/bin\/rdma-cni gc$/;
+const FITS = ["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/] as const;
+const GONE = ["warning", /stale: \/run\/netns\/pod has gone/, COLLECT] as const;
+const MISSING = [
+  "problem",
+  /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
+  /delete the pod/,
+] as const;
 
-Deno.test("records: the Go plugin's fits while its device is away", () => {
-  const { node, device } = createNode();
-  using _ = node;
-  node.record(FILE, GO_RECORD);
-  assertFindings(recordsOf(node), [["ok", /^1 in /]]);
-  device.space = node.kernel.host;
-  assertFindings(recordsOf(node), [["warning", /stale: .*in the host namespace/, COLLECT]]);
-});
-
-Deno.test("records: unreadable ones, beside one that fits", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.record("cut", "{");
-  node.record("future", '{"version":"2.0"}');
-  node.link("/var/lib/cni/rdma/link", "/etc/shadow");
-  assertFindings(recordsOf(node), [
-    ["ok", /^1 in /],
-    ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
-    ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
-    ["warning", /not a regular file/, /^rm \S+\/link$/],
-  ]);
-});
-
-Deno.test("records: from before the last boot", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  node.record(FILE, { ...record, bootId: "boot-0" });
-  assertFindings(recordsOf(node), [[
-    "warning",
-    /stale: it is from before the last boot/,
-    COLLECT,
-  ]]);
-});
-
-Deno.test("records: without an RDMA subsystem the pod has lost its device", () => {
-  const { node, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.hasRdma = false;
-  assertFindings(recordsOf(node), [["problem", /mlx5_2 of .* not in \/run\/netns\/pod/, /delete the pod/]]);
-  node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
-});
-
-Deno.test("records: the namespace has gone and the device is on the host", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  device.space = node.kernel.host;
-  node.kernel.addNetns(POD); // another one at the same path
-  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
-});
-
-Deno.test("records: the path has gone, but not the namespace", () => {
-  const { node, pod, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [[
-    "warning",
-    /has gone, and mlx5_2 of .* is in a namespace that no path, process or open file leads to/,
-    /it returns to the host when/,
-  ]]);
-  node.kernel.held.set("/proc/42/ns/net", pod);
-  assertFindings(recordsOf(node), [[
-    "warning",
-    /something keeps the namespace alive, with the pod's devices in it/,
-    /^if its pod has been deleted, end what is left of it: kill 42$/,
-  ]]);
-});
-
-Deno.test("records: the path has gone, and the device is in another namespace", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.paths.delete(POD);
-  device.space = node.kernel.addNetns("/run/netns/other", 77, "77");
-  assertFindings(recordsOf(node), [[
-    "warning",
-    /\/run\/netns\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other$/,
-    /end that namespace: umount \/run\/netns\/other$/,
-  ]]);
-});
-
-Deno.test("records: the function is another pod's by now", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.paths.delete(POD);
-  const next = node.kernel.addNetns("/run/netns/next", 77, "77");
-  device.space = next;
-  node.record("net-next-net1", {
-    ...record,
-    attachment: { ...record.attachment!, containerID: "next" },
-    netns: { path: "/run/netns/next", inode: 77, cookie: "77" },
-    bootTimeUs: 5,
-  });
-  assertFindings(recordsOf(node), [
-    ["ok", /^1 in /],
-    ["warning", /^net-container1-net1 is stale: net-next-net1 has 0000:3b:00\.2 by now$/, COLLECT],
-  ]);
-});
-
-Deno.test("records: the pod has lost its device", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  device.space = node.kernel.host;
-  assertFindings(recordsOf(node), [[
-    "problem",
-    /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
-    /delete the pod/,
-  ]]);
-});
-
-Deno.test("records: the path has gone and the device is on the host, but something keeps the namespace alive", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.held.set("/proc/42/ns/net", device.space);
-  device.space = node.kernel.host;
-  node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [[
-    "warning",
-    /keeps the namespace alive, without mlx5_2$/,
-    /: kill 42$/,
-  ]]);
-});
-
-Deno.test("records: a Soft-RoCE device, which is on no bus", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
-  assertFindings(recordsOf(node), [["ok", /^1 in /]]);
-  node.kernel.remove(device);
-  assertFindings(recordsOf(node), [[
-    "problem",
-    /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1/,
-    /delete the pod/,
-  ]]);
-  node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [["warning", /stale: \/run\/netns\/pod has gone/, COLLECT]]);
-});
-
-Deno.test("records: the function has gone, under a pod or after it", () => {
-  const { node, device, record } = createNode();
-  using _ = node;
-  node.record(FILE, record);
-  node.kernel.bus.delete(VF);
-  node.kernel.remove(device);
-  assertFindings(recordsOf(node), [[
-    "problem",
-    /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
-    /delete the pod/,
-  ]]);
-  node.kernel.paths.delete(POD);
-  assertFindings(recordsOf(node), [["warning", /stale/, COLLECT]]);
-  node.record(FILE, GO_RECORD);
-  assertFindings(recordsOf(node), [["warning", /stale: 0000:3b:00\.2 is on no bus$/, COLLECT]]);
-});
-
-Deno.test("records: a path that a shell would not take for one word is quoted", () => {
+Deno.test("records: none", () => {
   const { node } = createNode();
   using _ = node;
-  node.record("a b's", "");
-  assertFindings(recordsOf(node), [["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/]]);
+  assertFindings(recordsOf(node), [["ok", /^none$/]]);
+});
+
+/** A record, the change that makes it fit or not, and the findings. */
+for (
+  const [what, more, change, wanted] of [
+    ["that fits", {}, () => {}, [FITS]],
+    ["of the Go plugin, while its device is away", GO_RECORD, () => {}, [FITS]],
+    ["of the Go plugin, whose device is on the host", GO_RECORD, ({ node, device }) => {
+      device.space = node.kernel.host;
+    }, [["warning", /stale: .*in the host namespace/, COLLECT]]],
+    ["beside unreadable ones", {}, ({ node }) => {
+      node.write("cut", "{");
+      node.write("future", '{"version":"2.0"}');
+      node.link("/var/lib/cni/rdma/link", "/etc/shadow");
+      node.write("a b's", "");
+    }, [
+      FITS,
+      ["warning", /it is empty/, /^rm '.*\/a b'\\''s'$/],
+      ["warning", /cut".*not JSON/, /^rm \S+\/cut$/],
+      ["warning", /"2\.0", want "1\.x"/, /^rm \S+\/future$/],
+      ["warning", /not a regular file/, /^rm \S+\/link$/],
+    ]],
+    ["from before the last boot", { bootId: "boot-0" }, () => {}, [
+      ["warning", /stale: it is from before the last boot/, COLLECT],
+    ]],
+    ["without an RDMA subsystem: the pod has lost its device", {}, ({ node }) => {
+      node.kernel.hasRdma = false;
+    }, [MISSING]],
+    ["without an RDMA subsystem, of a namespace that has gone", {}, ({ node }) => {
+      node.kernel.hasRdma = false;
+      node.kernel.paths.delete(POD);
+    }, [GONE]],
+    [
+      "of a namespace that has gone, with another at its path, and a device on the host",
+      {},
+      ({ node, device }) => {
+        device.space = node.kernel.host;
+        node.kernel.addNetns(POD);
+      },
+      [GONE],
+    ],
+    ["of a namespace to which nothing leads any more", {}, ({ node }) => node.kernel.paths.delete(POD), [[
+      "warning",
+      /has gone, and mlx5_2 of .* is in a namespace that no path, process or open file leads to/,
+      /it returns to the host when/,
+    ]]],
+    ["of a namespace that a process keeps alive", {}, ({ node, pod }) => {
+      node.kernel.paths.delete(POD);
+      node.kernel.held.set("/proc/42/ns/net", pod);
+    }, [[
+      "warning",
+      /something keeps the namespace alive, with the pod's devices in it/,
+      /^if its pod has been deleted, end what is left of it: kill 42$/,
+    ]]],
+    [
+      "of a namespace that a process keeps alive, with the device on the host",
+      {},
+      ({ node, pod, device }) => {
+        node.kernel.paths.delete(POD);
+        node.kernel.held.set("/proc/42/ns/net", pod);
+        device.space = node.kernel.host;
+      },
+      [["warning", /keeps the namespace alive, without mlx5_2$/, /: kill 42$/]],
+    ],
+    ["of a namespace that has gone, with the device in another", {}, ({ node, device }) => {
+      node.kernel.paths.delete(POD);
+      device.space = node.kernel.addNetns("/run/netns/other", 77, "77");
+    }, [[
+      "warning",
+      /\/run\/netns\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other$/,
+      /end that namespace: umount \/run\/netns\/other$/,
+    ]]],
+    ["whose function is another pod's by now", {}, ({ node, device, record }) => {
+      node.kernel.paths.delete(POD);
+      device.space = node.kernel.addNetns("/run/netns/next", 77, "77");
+      const attachment = { ...record.attachment!, containerID: "next" };
+      const netns = { path: "/run/netns/next", inode: 77, cookie: "77" };
+      node.write("net-next-net1", { ...record, attachment, netns, bootTimeUs: 5 });
+    }, [
+      FITS,
+      ["warning", /^net-container1-net1 is stale: net-next-net1 has 0000:3b:00\.2 by now$/, COLLECT],
+    ]],
+    ["whose pod has lost the device", {}, ({ node, device }) => {
+      device.space = node.kernel.host;
+    }, [MISSING]],
+    ["of a Soft-RoCE device, which is on no bus", SOFT, () => {}, [FITS]],
+    ["of a Soft-RoCE device that has gone", SOFT, ({ node, device }) => node.kernel.remove(device), [
+      [
+        "problem",
+        /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1/,
+        /delete the pod/,
+      ],
+    ]],
+    ["of a Soft-RoCE device that has gone with its namespace", SOFT, ({ node, device }) => {
+      node.kernel.remove(device);
+      node.kernel.paths.delete(POD);
+    }, [GONE]],
+    ["whose function has gone under its pod", {}, loseFunction, [MISSING]],
+    ["whose function has gone after its pod", {}, ({ node, device }) => {
+      loseFunction({ node, device });
+      node.kernel.paths.delete(POD);
+    }, [["warning", /stale/, COLLECT]]],
+    ["of the Go plugin, whose function has gone", GO_RECORD, loseFunction, [
+      ["warning", /stale: 0000:3b:00\.2 is on no bus$/, COLLECT],
+    ]],
+  ] as [string, object | string, (given: ReturnType<typeof createNode>) => unknown, Wanted][]
+) {
+  Deno.test(`records: one ${what}`, () => {
+    const given = createNode();
+    using node = given.node;
+    node.write(FILE, typeof more === "string" ? more : { ...given.record, ...more });
+    change(given);
+    assertFindings(recordsOf(node), wanted);
+  });
+}
+
+Deno.test("however many records are stale and VFs away, doctor and pods each list the namespaces once", async () => {
+  const { node } = createNode();
+  using _ = node;
+  const { kernel } = node;
+  kernel.addPf("eth0", 4);
+  for (const { netdev } of kernel.vfs) netdev!.space = kernel.paths.get(POD)!;
+  for (const device of kernel.devices) device.space = kernel.paths.get(POD)!;
+  for (let number = 0; number < 20; number++) {
+    const netns = { path: `/run/netns/gone${number}`, inode: 500 + number, cookie: `gone${number}` };
+    node.write(`net-gone${number}-net1`, {
+      deviceId: VF,
+      devices: [],
+      netns,
+      bootId: "boot-1",
+      createdAt: 1,
+    });
+  }
+  let listings = 0;
+  const list = kernel.listOtherNetns.bind(kernel);
+  kernel.listOtherNetns = (read) => (listings++, list(read));
+  const findings = await examineNode(node);
+  const stale = findings.filter(({ group, text }) => group === "records" && text.includes("is stale"));
+  assertEquals([stale.length, listings], [20, 1]);
+  assertEquals(listVfs(kernel, undefined, () => inventoryOf(node).namespaces)[3]!.netdevNetns, POD);
+  listings = 0;
+  collect(kernel, new State(stateDirectory(node.root)));
+  assertEquals(listings, 1);
 });

@@ -170,7 +170,7 @@ Deno.test("the drop-in that raises the limit is one", async () => {
   const { success } = await new Deno.Command("sh", { args: ["-ec", commands!] }).output();
   assertEquals(success, true);
   assertEquals(
-    node.files.read("/etc/systemd/system/crio.service.d/memlock.conf"),
+    node.read("/etc/systemd/system/crio.service.d/memlock.conf"),
     "[Service]\nLimitMEMLOCK=infinity\n",
   );
 });

@@ -4,7 +4,6 @@ import { setMode } from "../../src/cli/netns_mode/set.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assertEquals } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
 import { Root } from "./root.ts";
 
 /** What a directory has each time that work waits for the disk. */
@@ -38,7 +37,7 @@ Deno.test("a persisted mode is on the disk before it takes its name, and so is t
   const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
   const kernel = new MemoryNodeKernel();
   const found = filesAtSync(directory, () => {
-    setMode(kernel, new TestTerminal(), "exclusive", { persist: true }, machine);
+    setMode(kernel, "exclusive", { persist: true }, machine);
   });
   assertEquals(found, [[`.${name}.tmp`, "other.conf"], ["other.conf", name].sort()]);
 });

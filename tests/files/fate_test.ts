@@ -9,7 +9,6 @@ import type { StoredRecord } from "../../src/plugin/record/state.ts";
 import type { Device, Space } from "../rig/memory/kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
 
 interface Pod {
   readonly number: number;
@@ -84,14 +83,13 @@ interface Saying {
 
 /** What each command says of each record. */
 function sayings(node: TestNode): Record<"gc" | "doctor" | "pods", Saying[]> {
-  const terminal = new TestTerminal();
-  collectGarbage(node, terminal, { dryRun: true, output: "json" });
+  const { records } = collectGarbage(node, node.terminal, { dryRun: true }).value as { records: Saying[] };
   const findings = examineRecords(
     { kernel: node.kernel, root: "", executable: "rdma-cni" },
     inventoryOf(node),
   );
   return {
-    gc: JSON.parse(terminal.stdout).records,
+    gc: records,
     doctor: findings.filter(({ level }) => level !== "ok").map(({ text, fix }) => {
       const [, file = "", stale] = /^(\S+?):? (is stale)?/.exec(text) ?? [];
       return { file, state: stale ? "stale" : "other", remedy: fix };
@@ -116,7 +114,7 @@ function follow(node: TestNode, record: StoredRecord, { state, namespace }: Fate
     kernel.endNetns(space);
   };
   const spaces = [...kernel.paths.values(), ...kernel.held.values()];
-  if (state === "stale") collectGarbage(node, new TestTerminal(), {});
+  if (state === "stale") collectGarbage(node, node.terminal);
   else if (state === "missing") node.state.remove(record.file); // by the pod's DEL
   else if (state === "held") end(spaces.find(({ inode }) => inode === namespace!.inode)!);
   else if (state === "lost") {

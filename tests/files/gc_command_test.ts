@@ -11,8 +11,9 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../support/asse
 import { TestTerminal } from "../support/terminal.ts";
 
 /** Runs `gc` and returns its exit code and what it printed. */
-function gc(node: TestNode, options: GcOptions = {}, terminal = new TestTerminal()) {
-  const code = collectGarbage(node, terminal, options);
+function gc(node: TestNode, options: GcOptions = {}) {
+  const terminal = Object.assign(new TestTerminal(), { isQuiet: options.quiet ?? false });
+  const code = terminal.print(collectGarbage(node, terminal, options));
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
 
@@ -162,7 +163,7 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
 
 Deno.test("gc --quiet names only records that had to stay", async () => {
   using node = new TestNode();
-  const quiet = () => gc(node, {}, Object.assign(new TestTerminal(), { isQuiet: true }));
+  const quiet = () => gc(node, { quiet: true });
   meetFate(node, await startPod(node, 0, "ended", "net"));
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" });
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" }); // none is stale any more
@@ -176,17 +177,17 @@ Deno.test("gc --quiet names only records that had to stay", async () => {
   );
 });
 
-Deno.test("gc --json prints the records and the devices that no record explains", async () => {
+Deno.test("gc tells programs the records and the devices that no record explains", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ bootId: "boot-0" }));
-  const { stdout } = gc(node, { output: "json", dryRun: true });
-  assertEquals(JSON.parse(stdout), {
+  const valueOf = (options?: GcOptions) => collectGarbage(node, node.terminal, options).value;
+  assertEquals(valueOf({ dryRun: true }), {
     records: [{ file: FILE, deviceID: VF, state: "stale", reason: "it is from before the last boot" }],
     unreadable: [],
     unexplainedDevices: [],
   });
   node.state.remove(FILE);
-  assertEquals(JSON.parse(gc(node, { output: "json" }).stdout), {
+  assertEquals(valueOf(), {
     records: [],
     unreadable: [],
     unexplainedDevices: [{ name: "mlx5_2", index: 2, netns: POD }],

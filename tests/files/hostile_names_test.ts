@@ -1,22 +1,19 @@
 // Names that pods and files chose, in what commands print: a device's may hold any byte but "/" and NUL.
 import fc from "fast-check";
-import { examineNode } from "../../src/cli/doctor/command.ts";
+import { runDoctor } from "../../src/cli/doctor/command.ts";
 import { collectGarbage } from "../../src/cli/gc.ts";
 import { setMode } from "../../src/cli/netns_mode/set.ts";
-import { showPods } from "../../src/cli/pods/show.ts";
-import { printVerdicts } from "../../src/cli/report.ts";
-import { printTable } from "../../src/cli/table.ts";
-import { listVfs } from "../../src/cli/vf_mac/status.ts";
+import { showPods } from "../../src/cli/pods/command.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import type { Result } from "../../src/cli/terminal.ts";
+import { listVfs } from "../../src/node/functions.ts";
 import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
-import { DeviceIndexes } from "../../src/plugin/record/device_indexes.ts";
-import { State } from "../../src/plugin/record/state.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
 import { parseAll } from "../support/yaml.ts";
 import { DoctorNode } from "./doctor_node.ts";
 
 const VF = "0000:3b:00.2";
-const SUMMARY = { good: "Fine.", bad: "This node has" };
 
 /** What moves the cursor, starts a line, cannot be seen, or changes the order of what follows it. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\t]/u;
@@ -44,7 +41,7 @@ function nodeWith(name: string): DoctorNode {
   kernel.vfs[0]!.netdev = { ...vf!.netdev!, name, space: pod };
   const process = { pid: 42, command: name, onlyOpen: false };
   kernel.others = [{ inode: pod.inode, paths: [path], processes: [process] }];
-  node.record("net-container1-net1", {
+  node.write("net-container1-net1", {
     attachment: { network: "net", containerID: "container1", ifname: "net1" },
     deviceId: VF,
     devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
@@ -52,37 +49,29 @@ function nodeWith(name: string): DoctorNode {
     bootId: kernel.bootId,
     createdAt: 1000,
   });
-  node.record(`zz${name}`, "{");
+  node.write(`zz${name}`, "{");
   return node;
 }
 
-/** Runs a command and returns what it printed. */
-async function print(work: (terminal: TestTerminal) => unknown): Promise<TestTerminal> {
-  const terminal = new TestTerminal();
-  await work(terminal);
+/** Prints a result in a form. */
+function print(result: Result, format?: "json" | "yaml"): TestTerminal {
+  const terminal = Object.assign(new TestTerminal(), { format });
+  terminal.print(result);
   return terminal;
 }
 
 /** What commands print for people on a node with names that others chose: results, and what goes to standard error. */
 async function printAll(name: string): Promise<string[]> {
   using node = nodeWith(name);
-  const { kernel } = node;
-  const state = new State(`${node.root}/var/lib/cni/rdma`);
-  const gcNode = { kernel, state, indexes: new DeviceIndexes(`${node.root}/run`) };
-  const pods = (format: "table" | "wide") => (terminal: TestTerminal) =>
-    showPods({ kernel, state }, terminal, { format, textfile: undefined, watchMs: undefined });
-  const printed = [
-    await print(pods("table")),
-    await print(pods("wide")),
-    await print((terminal) => collectGarbage(gcNode, terminal, { dryRun: true })),
-    await print(async (terminal) => {
-      const findings = await examineNode(node);
-      printVerdicts(terminal, findings.map((one) => ({ ...one, about: one.group })), SUMMARY);
-    }),
-    await print((terminal) => printTable(terminal, VF_TABLE, listVfs(kernel), true)),
-    await print((terminal) => setMode(kernel, terminal, "shared", { dryRun: true }, { release: "6.12" })),
+  const results = [
+    showPods(node),
+    showPods(node, { output: "wide" }),
+    collectGarbage(node, node.terminal, { dryRun: true }),
+    await runDoctor(node),
+    { text: formatTable(VF_TABLE, listVfs(node.kernel), true) },
+    setMode(node.kernel, "shared", { dryRun: true }, { release: "6.12" }),
   ];
-  return printed.flatMap(({ stdout, stderr }) => [stdout, stderr]);
+  return results.map((result) => print(result)).flatMap(({ stdout, stderr }) => [stdout, stderr]);
 }
 
 Deno.test("no name that others chose begins a line, controls the terminal or hides, in any command", async () => {
@@ -102,21 +91,16 @@ Deno.test("no name that others chose begins a line, controls the terminal or hid
   );
 });
 
-Deno.test("programs get the names as they are, and JSON does not control the terminal either", async () => {
-  await fc.assert(
-    fc.asyncProperty(names, async (name) => {
+Deno.test("programs get the names as they are, and JSON does not control the terminal either", () => {
+  fc.assert(
+    fc.property(names, (name) => {
       using node = nodeWith(name);
-      const state = new State(`${node.root}/var/lib/cni/rdma`);
-      const pods = async (format: "json" | "yaml" | "prometheus") => {
-        const show = { format, textfile: undefined, watchMs: undefined };
-        return (await print((terminal) => showPods({ kernel: node.kernel, state }, terminal, show))).stdout;
-      };
-      const json = await pods("json");
+      const json = print(showPods(node), "json").stdout;
       assertEquals(JSON.parse(json)[0].device, name);
       for (const line of json.split("\n")) assert(!UNPRINTABLE.test(line), JSON.stringify(line));
-      const [[{ device }]] = parseAll(await pods("yaml")) as [[{ device: string }]];
+      const [[{ device }]] = parseAll(print(showPods(node), "yaml").stdout) as [[{ device: string }]];
       assertEquals(device, name);
-      const info = (await pods("prometheus")).split("\n").filter((line) =>
+      const info = print(showPods(node, { output: "prometheus" })).stdout.split("\n").filter((line) =>
         line.startsWith("rdma_device_info{")
       );
       const [, label = ""] = /,device="((?:[^"\\]|\\.)*)",/.exec(info[0]!) ?? [];

@@ -31,6 +31,8 @@ export class InstallNode implements Disposable {
   };
   readonly state = new State(`${this.temporary}/state`);
   readonly terminal = new TestTerminal();
+  /** The last result for programs. */
+  value: unknown;
 
   constructor() {
     Deno.mkdirSync(this.directory);
@@ -49,7 +51,9 @@ export class InstallNode implements Disposable {
   /** Returns what was printed for people. */
   install(options = {}): string {
     this.terminal.stderr = "";
-    install(this.terminal, KERNEL, this.directory, this.sources, options);
+    const result = install(this.terminal, KERNEL, this.directory, this.sources, options);
+    this.terminal.print(result);
+    this.value = result.value;
     return this.readable(this.terminal.stderr);
   }
 
@@ -60,14 +64,17 @@ export class InstallNode implements Disposable {
 
   uninstall(options = {}): string {
     this.terminal.stderr = "";
-    uninstall(this.terminal, KERNEL, this.directory, this.state, options);
+    const result = uninstall(this.terminal, KERNEL, this.directory, this.state, options);
+    this.terminal.print(result);
+    this.value = result.value;
     return this.terminal.stderr.replaceAll(`${this.directory}/`, "");
   }
 
   /** Returns the line that was printed, without the directory. */
   check(want: ExitCode): string {
     this.terminal.stdout = "";
-    assertEquals(checkInstalled(this.terminal, this.directory, this.sources, {}), want, this.terminal.stdout);
+    const code = this.terminal.print(checkInstalled(this.directory, this.sources));
+    assertEquals(code, want, this.terminal.stdout);
     return this.readable(this.terminal.stdout);
   }
 

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { LAUNCHER } from "../../src/cli/install/launcher.ts";
-import { commandOf, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
+import { findCommand, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
@@ -124,11 +124,11 @@ Deno.test("an installed program installs itself where it is: nothing changes", (
 
 Deno.test("people start an installed program by its launcher, any other by its path", () => {
   assertEquals(
-    commandOf(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
+    findCommand(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
     "/opt/cni/bin/rdma",
   );
   for (const path of ["/usr/bin/rdma-cni", "/opt/cni/bin/rdma", "/a/.rdma-cni/other", "/rdma-cni"]) {
-    assertEquals(commandOf(path), path);
+    assertEquals(findCommand(path), path);
   }
 });
 
@@ -175,15 +175,12 @@ Deno.test("--quiet says nothing when all goes well", () => {
   assertEquals([node.install(), node.uninstall(), node.terminal.stdout], ["", "", ""]);
 });
 
-Deno.test("--json says what became of each file", () => {
+Deno.test("programs get each file and what was done with it", () => {
   using node = new InstallNode();
-  node.install({ output: "json" });
-  const { dryRun, files } = JSON.parse(node.terminal.stdout);
+  node.install();
   const program = `${node.own}/${Deno.readLinkSync(node.current)}`;
-  assertEquals([dryRun, files], [
-    false,
-    [node.libmnl, program, node.current, node.plugin].map((path) => ({ path, state: "installed" })),
-  ]);
+  const paths = [node.libmnl, program, node.current, node.plugin];
+  assertEquals(node.value, { dryRun: false, files: paths.map((path) => ({ path, state: "installed" })) });
 });
 
 Deno.test("what crashes left of copies is removed, what others made is not", () => {
@@ -415,9 +412,9 @@ Deno.test("--uninstall removes the plugin, also a copy by hand of another versio
     put();
     assertEquals(node.uninstall({ dryRun: true }), "rdma: would be removed\n.rdma-cni: would be removed\n");
     assertEquals(node.files(), ["rdma"]);
-    node.terminal.stdout = "";
-    assertEquals(node.uninstall({ output: "json" }), "rdma: removed\n.rdma-cni: removed\n");
-    assertEquals(JSON.parse(node.terminal.stdout).files[0], { path: node.plugin, state: "removed" });
+    assertEquals(node.uninstall(), "rdma: removed\n.rdma-cni: removed\n");
+    const files = [node.plugin, node.own].map((path) => ({ path, state: "removed" }));
+    assertEquals(node.value, { dryRun: false, files });
     assertEquals([...Deno.readDirSync(node.directory)], []);
     assertEquals(node.uninstall(), "rdma: not there\n.rdma-cni: not there\n");
     node.install();

@@ -3,7 +3,6 @@ import { collectGarbage } from "../../src/cli/gc.ts";
 import { EINVAL, ENODEV } from "../../src/sys/errno.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
 
 const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 const CGROUP = `/kubepods/burstable/pod${UID}`;
@@ -255,7 +254,7 @@ for (const [what, change] of Object.entries(ELSEWHERE)) {
       }
       node.kernel.paths.delete(POD);
       node.kernel.held.clear();
-      collectGarbage(node, new TestTerminal(), {});
+      collectGarbage(node, node.terminal);
       // A record that stays has its limits still to be removed.
       const isLeft = node.files().includes(FILE);
       assertEquals([isLeft, Object.keys(limitsIn(node)!).length], isLeft ? [true, 1] : [false, 0]);

@@ -3,14 +3,13 @@ import { type CommandError, toCommandError } from "../../src/cli/errors.ts";
 import { checkMode, getMode } from "../../src/cli/netns_mode/command.ts";
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
 import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
+import type { Result } from "../../src/cli/terminal.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
 import type { OtherNetns } from "../../src/kernel/node_kernel.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { EINVAL, EPERM } from "../../src/sys/errno.ts";
-import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
+import { BareNode } from "../rig/memory/bare_node.ts";
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
-import { Root } from "./root.ts";
 
 const RELEASE = "6.12.0";
 const IMAGE = `/boot/initrd.img-${RELEASE}`;
@@ -26,37 +25,40 @@ const POD: OtherNetns = {
   }],
 };
 
-/** A node in mode shared, with what its commands print. */
-class Node implements Disposable {
-  readonly kernel = new MemoryNodeKernel();
-  readonly root: Root;
-  readonly terminal = new TestTerminal();
+/** A node in mode shared. */
+class Node extends BareNode {
   /** Files in the initramfs, or undefined when nothing here can list them. */
   image: string | undefined = "usr/lib/modules/6.12.0/kernel/fs/ext4.ko.xz\n";
+  // deno-lint-ignore no-explicit-any -- tests look into it
+  json: any;
 
   constructor(files: Record<string, string> = {}) {
+    super({ "/etc/os-release": "ID=debian\n", [IMAGE]: "", ...files });
     this.kernel.mode = "shared";
-    this.root = new Root({ "/etc/os-release": "ID=debian\n", [IMAGE]: "", ...files });
-    Deno.utimeSync(`${this.root.path}${IMAGE}`, 1, 1);
+    Deno.utimeSync(`${this.root}${IMAGE}`, 1, 1);
   }
 
   set(mode: RdmaMode, options: SetOptions = {}): number {
-    this.terminal.stdout = this.terminal.stderr = "";
-    const machine = { root: this.root.path, release: RELEASE, listImage: () => this.image };
-    return setMode(this.kernel, this.terminal, mode, options, machine);
+    const machine = { root: this.root, release: RELEASE, listImage: () => this.image };
+    return this.print(setMode(this.kernel, mode, options, machine));
   }
 
-  // deno-lint-ignore no-explicit-any -- tests look into it
-  get json(): any {
-    return JSON.parse(this.terminal.stdout);
+  get(options = {}): number {
+    return this.print(getMode(this.kernel, options, this.root));
+  }
+
+  check(expect: RdmaMode, orNone = false): number {
+    return this.print(checkMode(this.kernel, { expect, orNone }));
+  }
+
+  print(result: Result): number {
+    this.terminal.stdout = this.terminal.stderr = "";
+    this.json = result.value;
+    return this.terminal.print(result);
   }
 
   hasOptions(): boolean {
-    return [...Deno.readDirSync(`${this.root.path}/etc`)].some(({ name }) => name === "modprobe.d");
-  }
-
-  [Symbol.dispose](): void {
-    this.root[Symbol.dispose]();
+    return [...Deno.readDirSync(`${this.root}/etc`)].some(({ name }) => name === "modprobe.d");
   }
 }
 
@@ -99,10 +101,10 @@ Deno.test("--quiet: nothing is printed unless it fails", () => {
   assertStringIncludes(node.terminal.stderr, "Cannot set the RDMA namespace mode to shared");
 });
 
-Deno.test("set refused: as JSON on standard output", () => {
+Deno.test("set refused: programs get what is in the way", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { output: "json" }), 1);
+  assertEquals(node.set("exclusive"), 1);
   assertEquals([node.json.mode, node.json.wanted, node.json.inTheWay], ["shared", "exclusive", [POD]]);
 });
 
@@ -151,8 +153,8 @@ Deno.test("get, set and check on a kernel that cannot even tell the mode have th
     throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
   };
   assertMatch(refusalOf(() => node.set("exclusive")).advice!, /5\.3 or newer/);
-  assertMatch(refusalOf(() => getMode(node.kernel, node.terminal, {})).advice!, /5\.3 or newer/);
-  assertEquals(checkMode(node.kernel, node.terminal, { expect: "exclusive" }), 1);
+  assertMatch(refusalOf(() => node.get()).advice!, /5\.3 or newer/);
+  assertEquals(node.check("exclusive"), 1);
   assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer, or .*; then reboot\.\n$/);
 });
 
@@ -163,32 +165,33 @@ Deno.test("set without ib_core has its own message; with --persist it is loaded 
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe -a ib_core mlx5_ib/);
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertStringIncludes(node.terminal.stderr, "ib_core is not loaded: its mode will be exclusive");
-  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+  assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
 Deno.test("--persist writes the file once, for all to read, and leaves nothing else", () => {
   using node = new Node();
   assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+  assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
   assertEquals(node.terminal.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
-  const path = `${node.root.path}${OPTIONS_FILE}`;
+  const path = `${node.root}${OPTIONS_FILE}`;
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o644);
   const before = Deno.statSync(path).ino;
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertStringIncludes(node.terminal.stderr, `already persisted in "${OPTIONS_FILE}"`);
   assertEquals(Deno.statSync(path).ino, before);
-  assertEquals([...Deno.readDirSync(`${node.root.path}/etc/modprobe.d`)].length, 1);
+  assertEquals([...Deno.readDirSync(`${node.root}/etc/modprobe.d`)].length, 1);
   assertEquals(node.set("shared", { persist: true }), 0);
-  assertStringIncludes(node.root.read(OPTIONS_FILE), "options ib_core netns_mode=1\n");
+  assertStringIncludes(node.read(OPTIONS_FILE), "options ib_core netns_mode=1\n");
 });
 
 Deno.test("--persist works when the change is refused: exit code 4, and a reboot is asked for", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { persist: true, output: "json" }), 4);
+  assertEquals(node.set("exclusive", { persist: true }), 4);
   assertStringIncludes(node.terminal.stderr, "reboot this node");
+  assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
-  assertEquals(node.root.read(OPTIONS_FILE), EXCLUSIVE);
+  assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
 Deno.test("--persist names what it overrules, and succeeds", () => {
@@ -211,7 +214,7 @@ for (
     for (const others of [[], [POD]]) {
       node.kernel.mode = "shared";
       node.kernel.others = others;
-      assertEquals(node.set("exclusive", { persist: true, output: "json" }), 1);
+      assertEquals(node.set("exclusive", { persist: true }), 1);
       assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
@@ -230,7 +233,13 @@ Deno.test("--persist: what a later file says otherwise does not count when the c
 Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
   using node = new Node({ "/etc/modprobe.d": "a file" });
   assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
-  assertMatch(node.terminal.stderr, /Cannot persist .*Cannot write .*rdma-cni\.conf/);
+  assertMatch(
+    node.terminal.stderr,
+    /Cannot persist .*Cannot write .*rdma-cni\.conf.*\nThe directory must be/,
+  );
+  node.kernel.others = [POD];
+  assertEquals(node.set("shared", { persist: true }), 1);
+  assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
 });
 
 Deno.test("--persist fails when ib_core is built into the kernel", () => {
@@ -253,7 +262,7 @@ Deno.test("--persist warns when ib_core is in the initramfs, until that is rebui
   assertStringIncludes(node.terminal.stderr, warning);
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertStringIncludes(node.terminal.stderr, warning);
-  Deno.utimeSync(`${node.root.path}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
+  Deno.utimeSync(`${node.root}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
   assertEquals(node.set("exclusive", { persist: true }), 0);
   assertEquals(node.terminal.stderr.includes("initramfs"), false);
 });
@@ -266,7 +275,7 @@ Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
     node.terminal.stderr,
     `ib_core may be in the initramfs "${IMAGE}"; if it is, run`,
   );
-  Deno.removeSync(`${node.root.path}${IMAGE}`);
+  Deno.removeSync(`${node.root}${IMAGE}`);
   node.set("exclusive", { persist: true });
   assertStringIncludes(
     node.terminal.stderr,
@@ -282,22 +291,21 @@ Deno.test("--dry-run tells all and does nothing, with the exit code it would hav
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
   assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true, output: "json" }), 4);
+  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });
 
 Deno.test("get prints the word alone", () => {
   using node = new Node();
-  assertEquals(getMode(node.kernel, node.terminal, {}, node.root.path), 0);
+  assertEquals(node.get(), 0);
   assertEquals([node.terminal.stdout, node.terminal.stderr], ["shared\n", ""]);
 });
 
 Deno.test("get --json: persisted, where, and whether it could be changed", () => {
   using node = new Node({ [OPTIONS_FILE]: EXCLUSIVE });
   const get = () => {
-    node.terminal.stdout = "";
-    assertEquals(getMode(node.kernel, node.terminal, { output: "json" }, node.root.path), 0);
+    assertEquals(node.get({ output: "json" }), 0);
     return node.json;
   };
   assertEquals(get(), {
@@ -310,43 +318,33 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
   assertEquals(get().changeable, null);
   node.kernel.others = [POD];
   assertEquals([get().changeable, get().otherNetns], [false, [POD]]);
-  Deno.removeSync(`${node.root.path}${OPTIONS_FILE}`);
+  Deno.removeSync(`${node.root}${OPTIONS_FILE}`);
   assertEquals(get().persisted, { mode: null, sources: [] });
 });
 
 Deno.test("check tells by exit code and one line", () => {
   using node = new Node();
-  const check = (expect: RdmaMode, output: "table" | "json" = "table") => {
-    node.terminal.stdout = "";
-    const code = checkMode(node.kernel, node.terminal, { expect, output });
-    return [code, output === "json" ? node.json : node.terminal.stdout, node.terminal.stderr];
-  };
+  const check = (expect: RdmaMode) => [node.check(expect), node.terminal.stdout, node.terminal.stderr];
   assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
   assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
   const reason = "the RDMA namespace mode is shared, want exclusive";
-  assertEquals(check("exclusive", "json"), [
-    1,
-    { ok: false, mode: "shared", expected: "exclusive", reason },
-    "",
-  ]);
+  assertEquals(node.json, { ok: false, mode: "shared", expected: "exclusive", reason });
   node.kernel.hasRdma = false;
-  const [code, line] = check("exclusive");
-  assertEquals(code, 1);
-  assertMatch(line, /^failed: Cannot reach the RDMA subsystem.*modprobe -a ib_core mlx5_ib.*\n$/);
+  assertEquals(node.check("exclusive"), 1);
+  assertMatch(
+    node.terminal.stdout,
+    /^failed: Cannot reach the RDMA subsystem.*modprobe -a ib_core mlx5_ib.*\n$/,
+  );
 });
 
 Deno.test("check --or-none passes without an RDMA subsystem and says so, and fails in another mode all the same", () => {
   using node = new Node();
-  const check = (output: "table" | "json" = "table") => {
-    node.terminal.stdout = "";
-    const code = checkMode(node.kernel, node.terminal, { expect: "exclusive", orNone: true, output });
-    return [code, output === "json" ? node.json : node.terminal.stdout];
-  };
+  const check = () => [node.check("exclusive", true), node.terminal.stdout];
   assertEquals(check(), [1, "failed: the RDMA namespace mode is shared, want exclusive\n"]);
   node.kernel.hasRdma = false;
   const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
   assertEquals(check(), [0, `ok: ${reason}\n`]);
-  assertEquals(check("json"), [0, { ok: true, mode: null, expected: "exclusive", reason }]);
+  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason });
   node.kernel.getRdmaMode = () => {
     throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
   };

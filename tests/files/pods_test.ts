@@ -1,20 +1,17 @@
 // `pods` on a kernel in memory, with real records.
 import { collect, type PodDevice } from "../../src/cli/pods/collect.ts";
-import { showPods } from "../../src/cli/pods/show.ts";
+import { showPods } from "../../src/cli/pods/command.ts";
 import { CommandError } from "../../src/cli/errors.ts";
-import { type AttachmentRecord, formatRecord } from "../../src/plugin/record/record.ts";
-import { State } from "../../src/plugin/record/state.ts";
+import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
-import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
-import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
+import { BareNode } from "../rig/memory/bare_node.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
 const LINK_LOCAL = "fe80:0000:0000:0000:0203:00ff:fe00:4852";
 const LINK = { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() };
-const BASE = { format: "table", textfile: undefined, watchMs: undefined } as const;
 
 interface PlacedPod {
   readonly space: Space;
@@ -22,13 +19,7 @@ interface PlacedPod {
   readonly file: string;
 }
 
-/** A node with pods, whose records are files in a temporary directory. */
-class PodsNode implements Disposable {
-  readonly kernel = new MemoryNodeKernel();
-  readonly directory = Deno.makeTempDirSync();
-  readonly state = new State(this.directory);
-  readonly terminal = new TestTerminal();
-
+class PodsNode extends BareNode {
   /** Puts a pod with a device onto the node, which is called mlx5_0 there. */
   addPod(number: number, more: Partial<AttachmentRecord> = {}, device: Partial<Device> = {}): PlacedPod {
     const deviceId = `0000:3b:0${number >> 3}.${number & 7}`;
@@ -71,12 +62,8 @@ class PodsNode implements Disposable {
       ...more,
     };
     const file = this.state.fileOf(attachment);
-    this.write(file, formatRecord(record));
+    this.write(file, record);
     return { space, device: placed, file };
-  }
-
-  write(file: string, text: string): void {
-    Deno.writeTextFileSync(`${this.directory}/${file}`, text);
   }
 
   /** The pod ends as it does in Kubernetes: the device goes home, the record is removed, the namespace goes. */
@@ -90,9 +77,9 @@ class PodsNode implements Disposable {
     return collect(this.kernel, this.state).devices.map(({ record, status }) => [record, status]);
   }
 
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.directory, { recursive: true });
-    assertEquals(this.kernel.open.size, 0, "a namespace or a lock was left open");
+  /** Prints what the command returns. @returns its exit code */
+  show(options = {}): number {
+    return this.terminal.print(showPods(this, options));
   }
 }
 
@@ -150,14 +137,14 @@ Deno.test("pods: on InfiniBand the first GID is shown", () => {
   assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 0, gid: LINK_LOCAL });
 });
 
-Deno.test("pods: a record whose namespace has gone or that is from before a reboot is stale, with advice", async () => {
+Deno.test("pods: a record whose namespace has gone or that is from before a reboot is stale, with advice", () => {
   using node = new PodsNode();
   node.addPod(0);
   const gone = node.addPod(1);
   node.kernel.endNetns(gone.space);
   node.kernel.paths.delete("/run/netns/pod1");
   node.addPod(2, { bootId: "boot-0" });
-  const exitCode = await showPods(node, node.terminal, BASE);
+  const exitCode = node.show();
   assertEquals(exitCode, 3);
   assertEquals(node.statuses(), [
     ["net-container0-net1", "present"],
@@ -181,11 +168,11 @@ Deno.test("pods: a namespace that has lost its path but is held is found", () =>
   assertMatch(device!.advice!, /^if its pod has been deleted, end what is left of it: kill 42$/);
 });
 
-Deno.test("pods: a device that is not in its pod is missing", async () => {
+Deno.test("pods: a device that is not in its pod is missing", () => {
   using node = new PodsNode();
   const { device } = node.addPod(0);
   node.kernel.place(device, node.kernel.host);
-  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertEquals(node.show(), 3);
   assertMatch(node.terminal.stderr, /^net-container0-net1 is missing: delete the pod/);
 });
 
@@ -213,11 +200,11 @@ Deno.test("pods: records of the Go plugin are shown, with what their file's name
   assertEquals([network, containerId, ifname, device, status], ["my-net", id, "net1", "mlx5_0", "present"]);
 });
 
-Deno.test("pods: files that are no records are named, and the others shown", async () => {
+Deno.test("pods: files that are no records are named, and the others shown", () => {
   using node = new PodsNode();
   node.addPod(0);
   node.write("other", "{");
-  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertEquals(node.show(), 3);
   assertMatch(node.terminal.stderr, /^Cannot use record ".*\/other": it is not JSON\n$/);
   assertMatch(node.terminal.stdout, /team-a\/trainer-0 /);
 });
@@ -303,14 +290,14 @@ Deno.test("pods: where all is as recorded no lock is taken", () => {
   assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
 });
 
-Deno.test("pods: what cannot be read of one device is named, and the others are shown", async () => {
+Deno.test("pods: what cannot be read of one device is named, and the others are shown", () => {
   using node = new PodsNode();
   const { device } = node.addPod(0);
   node.addPod(1);
   node.kernel.onCounters = (one) => {
     if (one === device) throw new NetlinkError("ask for the counters", EIO);
   };
-  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertEquals(node.show(), 3);
   assertEquals(node.statuses(), [
     ["net-container0-net1", "unknown"],
     ["net-container1-net1", "present"],
@@ -342,67 +329,46 @@ for (
   });
 }
 
-Deno.test("pods: no record and no state directory are a note, and an empty list", async () => {
+Deno.test("pods: no record and no state directory are a note, and an empty list", () => {
   using node = new PodsNode();
-  assertEquals(await showPods(node, node.terminal, BASE), 0);
-  assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No pods with RDMA devices found\n"]);
-  assertEquals(await showPods(node, node.terminal, { ...BASE, format: "json" }), 0);
-  assertEquals(node.terminal.stdout, "[]\n");
-  const state = new State(`${node.directory}/none`);
-  assertEquals(collect(node.kernel, state), { devices: [], faults: [] });
+  for (const _ of ["no directory", "no record"]) {
+    assertEquals([node.show(), showPods(node).value], [0, []]);
+    assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No pods with RDMA devices found\n"]);
+    node.terminal.stderr = "";
+    node.state.create();
+  }
 });
 
-Deno.test("pods: --quiet leaves out advice, and names what could not be read", async () => {
+Deno.test("pods: --quiet leaves out advice, and names what could not be read", () => {
   using node = new PodsNode();
   node.terminal.isQuiet = true;
   node.kernel.endNetns(node.addPod(0).space);
-  assertEquals([await showPods(node, node.terminal, BASE), node.terminal.stderr], [3, ""]);
+  assertEquals([node.show(), node.terminal.stderr], [3, ""]);
   node.write("net-torn-net1", "{");
-  assertEquals(await showPods(node, node.terminal, BASE), 3);
+  assertEquals(node.show(), 3);
   assertMatch(node.terminal.stderr, /^.*net-torn-net1.*\n$/);
 });
 
-Deno.test("pods: JSON has the time as text", async () => {
+Deno.test("pods: programs get the time as text", () => {
   using node = new PodsNode();
   node.addPod(0);
-  assertEquals(await showPods(node, node.terminal, { ...BASE, format: "json" }), 0);
-  const [{ createdAt, pod, ports: [port] }] = JSON.parse(node.terminal.stdout);
-  assertEquals([createdAt, pod, port.traffic.rxBytes], ["2026-01-01T00:00:00.000Z", "trainer-0", 400]);
+  const [{ createdAt, pod }] = showPods(node).value as [{ createdAt: string; pod: string }];
+  assertEquals([createdAt, pod], ["2026-01-01T00:00:00.000Z", "trainer-0"]);
 });
 
-Deno.test("pods: --textfile replaces the file of metrics, which everybody can read, and prints nothing", async () => {
+Deno.test("pods: --textfile replaces the file of metrics, which everybody can read, and prints nothing", () => {
   using node = new PodsNode();
-  const textfile = `${node.directory}/.metrics`; // hidden: it is no record
+  const textfile = `${node.temporary}/metrics`;
   Deno.mkdirSync(textfile);
   Deno.writeTextFileSync(`${textfile}/rdma.prom`, "old");
   node.addPod(0);
-  assertEquals(await showPods(node, node.terminal, { ...BASE, textfile }), 0);
+  assertEquals(node.show({ textfile }), 0);
   assertEquals([...Deno.readDirSync(textfile)].map(({ name }) => name), ["rdma.prom"]);
   assertEquals(Deno.statSync(`${textfile}/rdma.prom`).mode! & 0o777, 0o644);
   const text = Deno.readTextFileSync(`${textfile}/rdma.prom`);
-  await showPods(node, node.terminal, { ...BASE, format: "prometheus" });
+  node.show({ output: "prometheus" });
   assertEquals(text, node.terminal.stdout);
-  await assertRejects(
-    () => showPods(node, node.terminal, { ...BASE, textfile: `${node.directory}/none` }),
-    CommandError,
-    "Cannot write",
-  );
-});
-
-Deno.test("pods: --watch reads again until nobody reads the output any more", async () => {
-  using node = new PodsNode();
-  const pod = node.addPod(0);
-  const delays: number[] = [];
-  node.kernel.delay = (milliseconds) => {
-    delays.push(milliseconds);
-    if (delays.length === 1) node.endPod(pod);
-    else node.terminal.isClosed = true;
-    return Promise.resolve();
-  };
-  assertEquals(await showPods(node, node.terminal, { ...BASE, watchMs: 500 }), 0);
-  assertEquals(delays, [500, 500]);
-  assertEquals(node.terminal.stdout.match(/^(POD|team-a)/gm), ["POD", "team-a"]);
-  assertEquals(node.terminal.stderr, "No pods with RDMA devices found\n".repeat(2));
+  assertThrows(() => node.show({ textfile: `${node.directory}/none` }), CommandError, "Cannot write");
 });
 
 Deno.test("pods: 128 pods are read and formatted in less than a second", () => {

@@ -6,7 +6,6 @@ import { type Device, MemoryKernel, type Space } from "../rig/memory/kernel.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { PREV_RESULT } from "../support/call.ts";
-import { TestTerminal } from "../support/terminal.ts";
 
 const CONFIG = { deviceID: undefined, softRoCE: true };
 
@@ -258,10 +257,10 @@ Deno.test("gc removes a Soft-RoCE device that is on the host, and keeps the reco
   using node = await SoftNode.added();
   const [device] = node.softDevices();
   node.endPod();
-  assertEquals(collectGarbage(node, new TestTerminal(), {}), 1);
+  assertEquals(collectGarbage(node, node.terminal).code, 1);
   assertEquals([node.softDevices(), node.files()], [[device], [FILE]]);
   device!.space = node.kernel.host;
-  assertEquals(collectGarbage(node, new TestTerminal(), {}), 0);
+  assertEquals(collectGarbage(node, node.terminal).code, 0);
   node.assertClean();
 });
 
@@ -271,7 +270,7 @@ Deno.test("gc keeps the record of a Soft-RoCE device that is elsewhere, whatever
   node.addPod("/run/netns/other");
   const variables = { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" };
   await node.succeed("ADD", { variables });
-  assertEquals(collectGarbage(node, new TestTerminal(), {}), 1);
+  assertEquals(collectGarbage(node, node.terminal).code, 1);
   assertEquals(node.files(), [FILE, "net-container2-net1"]);
 });
 

@@ -1,34 +1,28 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
 import fc from "fast-check";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { printTable } from "../../src/cli/table.ts";
-import { initVfs } from "../../src/cli/vf_mac/init.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import { type InitOptions, initVfs } from "../../src/cli/vf_mac/init.ts";
 import { NoRdmaCache } from "../../src/cli/vf_mac/no_rdma_cache.ts";
-import { deriveMac, NO_MAC } from "../../src/cli/vf_mac/mac.ts";
+import { deriveMac, NO_MAC } from "../../src/node/addresses.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
-import { listVfs } from "../../src/cli/vf_mac/status.ts";
+import { listVfs } from "../../src/node/functions.ts";
 import { VF_TABLE } from "../../src/cli/vf_mac/table.ts";
 import { CniError } from "../../src/cni/error.ts";
-import { formatRecord } from "../../src/plugin/record/record.ts";
-import { State } from "../../src/plugin/record/state.ts";
-import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
+import { BareNode } from "../rig/memory/bare_node.ts";
 import type { Space } from "../rig/memory/kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
-import { TestTerminal } from "../support/terminal.ts";
 
 const MAC = "02:03:00:00:77:01";
 const EBUSY = 16;
 const POD = "/run/netns/pod";
 
-/** A node with adapters; its records are real files. Makes sure that nothing was left open. */
-class VfTestNode implements Disposable {
-  readonly kernel = new MemoryNodeKernel();
-  readonly directory = Deno.makeTempDirSync();
-  readonly state = new State(`${this.directory}/rdma`);
-  readonly terminal = new TestTerminal();
-  readonly noRdma = new NoRdmaCache(`${this.directory}/run/without-rdma`);
+/** A node with an adapter. */
+class VfTestNode extends BareNode {
+  readonly noRdma = new NoRdmaCache(`${this.temporary}/run/without-rdma`);
 
   constructor(vfCount = 3) {
+    super();
     this.kernel.addPf("eth0", vfCount);
   }
 
@@ -40,22 +34,27 @@ class VfTestNode implements Disposable {
     return this;
   }
 
-  init(
-    names: string[] | undefined = undefined,
-    options: { force?: string[]; dryRun?: boolean; timeoutMs?: number; output?: "json" } = {},
-  ): Promise<ExitCode> {
+  async init(names?: string[], options: Partial<InitOptions> = {}): Promise<ExitCode> {
     const how = { force: [], dryRun: false, timeoutMs: 1000, ...options };
-    return initVfs(this, this.terminal, names, how);
+    return this.terminal.print(await initVfs(this, this.terminal, names, how));
   }
 
-  set(
+  async set(
     vf: string | number,
     address = MAC,
-    options: Partial<SetOptions> & { pf?: string } = {},
+    { pf = "eth0", ...options }: Partial<SetOptions> & { pf?: string } = {},
   ): Promise<ExitCode> {
-    const { pf = "eth0", ...more } = options;
-    const how = { rebind: true, force: false, dryRun: false, timeoutMs: 1000, guid: false, ...more };
-    return setAddress(this, this.terminal, { pf, vf: `${vf}`, address }, how);
+    const how = { rebind: true, timeoutMs: 1000, ...options };
+    return this.terminal.print(await setAddress(this, { pf, vf: `${vf}`, address }, how));
+  }
+
+  // deno-lint-ignore no-explicit-any -- tests look into it
+  async json(run: () => Promise<unknown>): Promise<any> {
+    this.terminal.stdout = "";
+    this.terminal.format = "json";
+    await run();
+    this.terminal.format = undefined;
+    return JSON.parse(this.terminal.stdout);
   }
 
   /** A pod's namespace, with a path and a process. */
@@ -74,20 +73,18 @@ class VfTestNode implements Disposable {
     return error;
   }
 
-  id(number: number): string {
-    return this.kernel.vfs[number]!.deviceId;
-  }
+  readonly id = (number: number): string => this.kernel.vfs[number]!.deviceId;
 
   record(deviceId: string, more: object = {}): void {
-    this.state.create();
     const attachment = { network: "net", containerID: "c1", ifname: "net1" };
-    const record = { attachment, deviceId, devices: [], bootId: "boot-1", createdAt: 1000, ...more };
-    Deno.writeTextFileSync(`${this.state.directory}/net-c1-net1`, formatRecord(record));
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.directory, { recursive: true });
-    assertEquals(this.kernel.open.size, 0, "a namespace, a lock or the signals were left");
+    this.write("net-c1-net1", {
+      attachment,
+      deviceId,
+      devices: [],
+      bootId: "boot-1",
+      createdAt: 1000,
+      ...more,
+    });
   }
 }
 
@@ -120,10 +117,10 @@ Deno.test("init -o json has the outcome of each function; what people read is on
   await node.set(2);
   node.record(node.id(1));
   const print = async (dryRun: boolean) => {
-    node.terminal.stdout = "";
-    const code = await node.init(undefined, { dryRun, output: "json" });
-    const { vfs, ...rest } = JSON.parse(node.terminal.stdout);
-    assertEquals([code, rest], [ExitCode.partial, { dryRun }]);
+    const { vfs, ...rest } = await node.json(async () => {
+      assertEquals(await node.init(undefined, { dryRun }), ExitCode.partial);
+    });
+    assertEquals(rest, { dryRun });
     return vfs;
   };
   const [first, second, third] = [0, 1, 2].map((number) => ({
@@ -149,11 +146,7 @@ Deno.test("init -o json has the outcome of each function; what people read is on
 
 Deno.test("set -o json has what became of the function", async () => {
   using node = new VfTestNode(1);
-  const print = async (options: { dryRun?: boolean }) => {
-    node.terminal.stdout = "";
-    await node.set(0, MAC, { output: "json", ...options });
-    return JSON.parse(node.terminal.stdout);
-  };
+  const print = (options: { dryRun?: boolean }) => node.json(() => node.set(0, MAC, options));
   const nodeGuid = "0203:00ff:fe00:7701";
   const vf = { dryRun: false, pf: "eth0", number: 0, deviceId: node.id(0), mac: MAC };
   const zero = "0000:0000:0000:0000";
@@ -183,55 +176,154 @@ Deno.test("two physical functions of the same permanent address: the second's fu
   assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
 });
 
-Deno.test("a driver that makes a GUID of another address is found out", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.makeGuid = () => 0x1234n;
-  assertEquals(await node.init(), ExitCode.failed);
-  assertMatch(
-    node.terminal.stderr,
-    /Cannot make VF 0 .* node GUID does not match the MAC address .*0000:0000:0000:1234/,
-  );
-});
+const IB = { pf: "ib0", guid: true };
+const GUID = "0203:00ff:fe00:7701";
 
-Deno.test("a driver whose GUID stays zero is found out", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.makeGuid = () => 0n;
-  const { message } = await assertRejects(() => node.set(0), CommandError);
-  assertMatch(message, /node GUID is zero/);
-});
+function doesNotTake({ kernel }: VfTestNode): void {
+  kernel.takesMac = false;
+}
 
-Deno.test("a driver that does not take the address is found out, with the PF's state as a reason", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.takesMac = false;
-  assertMatch(
-    (await assertRejects(() => node.set(0), CommandError)).message,
-    /its netdev has 8e:[0-9a-f:]+$/,
-  );
-  node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
-  assertMatch(
-    (await assertRejects(() => node.set(0), CommandError)).message,
-    /eth0 is down.*ip link set eth0 up/,
-  );
-});
+for (
+  const [what, fault, change, options = {}] of [
+    [
+      "a driver that makes a GUID of another address",
+      /GUID does not match the MAC .*:1234/,
+      ({ kernel }) => kernel.makeGuid = () => 0x1234n,
+    ],
+    ["a driver whose GUID stays zero", /node GUID is zero/, ({ kernel }) => kernel.makeGuid = () => 0n],
+    ["a driver that does not take the address", /its netdev has 8e:[0-9a-f:]+$/, doesNotTake],
+    ["such a driver of a PF that is down", /eth0 is down.*ip link set eth0 up/, (node) => {
+      doesNotTake(node);
+      node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
+    }],
+    [
+      "a PF that ignores the order",
+      /administrative address is 00:00:00:00:00:00$/,
+      ({ kernel }) => kernel.setVfMac = () => {},
+      { rebind: false },
+    ],
+    [
+      "a driver without RDMA of a function whose PF has it",
+      /no RDMA device within 1 s/,
+      async ({ kernel, id }) => {
+        await kernel.unbindDriver(id(0));
+        kernel.makes = { netdev: true, rdmaDevice: false };
+      },
+    ],
+    [
+      "a driver that makes nothing",
+      /no netdev and no RDMA device within 1 s, twice/,
+      ({ kernel }) => kernel.makes = { netdev: false, rdmaDevice: false },
+    ],
+    [
+      "an InfiniBand PF that does not take a port GUID",
+      /administrative port GUID is .*:1234/,
+      ({ kernel }) =>
+        kernel.onBind = () => void (kernel.vfs[1]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n }),
+      IB,
+    ],
+    ["an InfiniBand driver that has another GUID", /RDMA device mlx5_\d+ has 0000:.*:0001/, doesNotTake, IB],
+  ] as [string, RegExp, (node: VfTestNode) => unknown, Parameters<VfTestNode["set"]>[2]?][]
+) {
+  Deno.test(`${what} is found out`, async () => {
+    using node = new VfTestNode(1);
+    node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+    await change(node);
+    const { message } = await assertRejects(
+      () => node.set(0, options.guid ? GUID : MAC, options),
+      CommandError,
+    );
+    assertMatch(message, fault);
+  });
+}
 
-Deno.test("set orders the address, the unbind and the bind of the function's own driver", async () => {
-  using node = new VfTestNode();
-  node.kernel.setDriver(node.id(1), "other_driver");
-  assertEquals(await node.set(1), ExitCode.ok);
-  assertEquals(node.kernel.orders, [
-    `mac eth0 1 ${MAC}`,
-    `unbind ${node.id(1)}`,
-    `bind ${node.id(1)} other_driver`,
-  ]);
-});
+for (
+  const [what, orders, change, options] of [
+    ["of a driver that is not the usual one", ["mac", "unbind", "bind other"], ({ kernel, id }) => {
+      kernel.setDriver(id(0), "other");
+    }],
+    ["without driver", ["mac", "bind any"], ({ kernel, id }) => kernel.unbindDriver(id(0))],
+    ["whose driver is left alone", ["mac"], () => {}, { rebind: false }],
+    ["for virtual machines, by force", ["mac"], ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"), {
+      force: true,
+    }],
+    ["without RDMA, of an adapter without it", ["mac", "unbind", "bind mlx5_core"], ({ kernel }) => {
+      kernel.makes = { netdev: true, rdmaDevice: false };
+      kernel.devices.length = 0;
+    }],
+  ] as [string, string[], (node: VfTestNode) => unknown, Partial<SetOptions>?][]
+) {
+  Deno.test(`set orders of a function ${what}: ${orders.join(", ")}`, async () => {
+    using node = new VfTestNode(1);
+    await change(node);
+    node.kernel.orders.length = 0;
+    assertEquals(await node.set(0, MAC, options), ExitCode.ok);
+    const wanted = orders.map((order) =>
+      order === "mac" ? `mac eth0 0 ${MAC}` : order.replace(/(?<=bind)/, ` ${node.id(0)}`)
+    );
+    assertEquals(node.kernel.orders, wanted);
+  });
+}
 
-Deno.test("a function without driver gets the one that the kernel finds", async () => {
-  using node = new VfTestNode();
-  node.kernel.unbindDriver(node.id(1));
-  node.kernel.orders.length = 0;
-  assertEquals(await node.set(1), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`, `bind ${node.id(1)} any`]);
-});
+const NOWHERE: Space = { inode: 77, links: new Map() };
+
+for (
+  const [what, words, change] of [
+    [
+      "a pod has the netdev of",
+      /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f/,
+      (
+        node,
+        netdev,
+      ) => {
+        netdev.space = node.addPod();
+      },
+    ],
+    ["a pod has the RDMA device of", /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /, (node) => {
+      node.kernel.devices[1]!.space = node.addPod();
+    }],
+    ["a record names", /container "c1" has it as "net1"/, (node) => node.record(node.id(0))],
+    [
+      "a virtual machine may have",
+      /bound to "vfio-pci"/,
+      ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"),
+    ],
+    [
+      "a namespace that cannot be found has",
+      /is in a network namespace that cannot be found/,
+      (_, netdev) => {
+        netdev.space = NOWHERE;
+      },
+    ],
+    [
+      "a namespace has whose path leads elsewhere by now",
+      /namespace that cannot be found/,
+      (node, netdev) => {
+        netdev.space = node.addPod();
+        node.kernel.paths.set(POD, NOWHERE);
+      },
+    ],
+    [
+      "a process without path has",
+      /in network namespace 77 \(process 42 "sleep"\)$/,
+      ({ kernel }, netdev) => {
+        netdev.space = NOWHERE;
+        kernel.held.set("/proc/42/ns/net", NOWHERE);
+      },
+    ],
+    ["an open file has", /in network namespace 77 /, ({ kernel }, netdev) => {
+      netdev.space = NOWHERE;
+      kernel.held.set("/proc/42/fd/7", NOWHERE);
+    }],
+  ] as [string, RegExp, (node: VfTestNode, netdev: { space: Space }) => unknown][]
+) {
+  Deno.test(`a function that ${what} is refused, naming who has it, and forced all the same`, async () => {
+    using node = new VfTestNode(1);
+    change(node, node.kernel.vfs[0]!.netdev!);
+    assertMatch((await node.refused(() => node.set(0))).message, words);
+    assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
+  });
+}
 
 Deno.test("set of what is so already orders nothing", async () => {
   using node = new VfTestNode();
@@ -256,26 +348,6 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
       false,
     ],
   );
-});
-
-Deno.test("a physical function that ignores the order is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.setVfMac = () => {};
-  const { message } = await assertRejects(() => node.set(1, MAC, { rebind: false }), CommandError);
-  assertMatch(message, /its administrative address is 00:00:00:00:00:00$/);
-});
-
-Deno.test("an RDMA device is expected of a function that had none, if its physical function has one", async () => {
-  using node = new VfTestNode();
-  node.kernel.unbindDriver(node.id(1));
-  node.kernel.makes = { netdev: true, rdmaDevice: false };
-  assertMatch(
-    (await assertRejects(() => node.set(1), CommandError)).message,
-    /created no RDMA device within 1 s/,
-  );
-  node.kernel.devices.length = 0;
-  assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
-  assertMatch(node.terminal.stderr, /none: it has no RDMA device/);
 });
 
 Deno.test("a function is ready whose node GUID is not zero, whichever MAC addresses it has", async () => {
@@ -338,9 +410,8 @@ Deno.test("list and init agree on what is ready: what stays good at the next reb
       kernel.orders.length = 0;
 
       const inspect = async () => {
-        node.terminal.stdout = "";
-        await node.init(undefined, { dryRun: true, output: "json" });
-        return { ...listVfs(kernel)[0]!, ...JSON.parse(node.terminal.stdout).vfs[0] };
+        const { vfs } = await node.json(() => node.init(undefined, { dryRun: true }));
+        return { ...listVfs(kernel)[0]!, ...vfs[0] };
       };
       const before = await inspect();
       assertEquals(kernel.orders, []);
@@ -367,12 +438,6 @@ Deno.test("set of an address that the node GUID is not of binds the driver again
   assertEquals(listVfs(node.kernel)[0]!.nodeGuid, "0203:00ff:fe00:7701");
 });
 
-Deno.test("set --no-rebind orders the address alone", async () => {
-  using node = new VfTestNode();
-  assertEquals(await node.set(1, MAC, { rebind: false }), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 1 ${MAC}`]);
-});
-
 Deno.test("a bind that fails is tried once a second, until the time is over", async () => {
   using node = new VfTestNode();
   let refusals = 3;
@@ -397,11 +462,6 @@ Deno.test("a driver that binds but makes no devices is taken away once more", as
   };
   assertEquals(await node.set(0), ExitCode.ok);
   assertEquals(binds, 2);
-  node.kernel.onBind = () => {
-    node.kernel.makes = { netdev: false, rdmaDevice: false };
-  };
-  const error = await assertRejects(() => node.set(0, "02:03:00:00:77:02"), CommandError);
-  assertMatch(error.message, /created no netdev and no RDMA device within 1 s, twice/);
 });
 
 Deno.test("devices that take their time are waited for", async () => {
@@ -416,25 +476,6 @@ Deno.test("devices that take their time are waited for", async () => {
   assertEquals(await node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
 });
 
-Deno.test("a function that is in use is refused, naming who has it", async () => {
-  using node = new VfTestNode();
-  const pod = node.addPod();
-  node.kernel.vfs[0]!.netdev!.space = pod;
-  node.kernel.devices.find(({ deviceId }) => deviceId === node.id(1))!.space = pod;
-  node.record(node.id(2));
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f0c3b9a7e\)/,
-  );
-  assertMatch(
-    (await node.refused(() => node.set(1))).message,
-    /RDMA device "mlx5_\d+" is in \/run\/netns\/pod /,
-  );
-  assertMatch((await node.refused(() => node.set(2))).message, /container "c1" has it as "net1"/);
-  node.kernel.setDriver(node.id(2), "vfio-pci");
-  assertMatch((await node.refused(() => node.set(2))).message, /bound to "vfio-pci"/);
-});
-
 Deno.test("the kind of address is known of the host's netdevs alone", () => {
   using node = new VfTestNode(3);
   const kinds = () => listVfs(node.kernel).map((vf) => [vf.hasRandomMac, vf.hasPermanentMac]);
@@ -446,50 +487,12 @@ Deno.test("the kind of address is known of the host's netdevs alone", () => {
   assertEquals(kinds(), Array(3).fill([false, false]));
 });
 
-Deno.test("a namespace that cannot be found is told as such, and still protects", async () => {
-  using node = new VfTestNode();
-  node.kernel.vfs[0]!.netdev!.space = { inode: 77, links: new Map() };
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /is in a network namespace that cannot be found/,
-  );
-  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
-});
-
-Deno.test("a path that leads to another namespace by now does not tell where a device is", async () => {
-  using node = new VfTestNode();
-  const pod = node.addPod();
-  node.kernel.vfs[0]!.netdev!.space = pod;
-  node.kernel.paths.set(POD, { inode: 79, links: new Map() });
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /is in a network namespace that cannot be found/,
-  );
-});
-
-Deno.test("a namespace without path is found by a process in it, or by a file that is open", async () => {
-  using node = new VfTestNode();
-  const held = { inode: 78, links: new Map() };
-  node.kernel.vfs[0]!.netdev!.space = held;
-  const process = { pid: 42, command: "sleep 9", onlyOpen: false };
-  node.kernel.others.push({ inode: 78, paths: [], processes: [process] });
-  node.kernel.held.set("/proc/42/ns/net", held);
-  assertMatch(
-    (await node.refused(() => node.set(0))).message,
-    /in network namespace 78 \(process 42 "sleep 9"\)$/,
-  );
-  node.kernel.held.clear();
-  node.kernel.held.set("/proc/42/fd/7", held);
-  node.kernel.others[0] = { inode: 78, paths: [], processes: [{ ...process, onlyOpen: true }] };
-  assertMatch((await node.refused(() => node.set(0))).message, /in network namespace 78 /);
-});
-
 Deno.test("records of an earlier boot protect nothing, the Go plugin's among them", async () => {
   using node = new VfTestNode();
   node.record(node.id(0), { bootId: "boot-0" });
   assertEquals(await node.set(0), ExitCode.ok);
   const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
-  Deno.writeTextFileSync(`${node.state.directory}/net-c1-net1`, formatRecord(go));
+  node.write("net-c1-net1", go);
   node.kernel.bootedAtMs = 500;
   node.kernel.orders.length = 0;
   assertMatch(
@@ -498,13 +501,6 @@ Deno.test("records of an earlier boot protect nothing, the Go plugin's among the
   );
   node.kernel.bootedAtMs = 1500;
   assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
-});
-
-Deno.test("--force on a function for virtual machines gives the address and leaves the driver", async () => {
-  using node = new VfTestNode();
-  node.kernel.setDriver(node.id(0), "vfio-pci");
-  assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 0 ${MAC}`]);
 });
 
 Deno.test("init does what it can and tells the rest by exit code partial", async () => {
@@ -580,10 +576,10 @@ Deno.test("a signal ends init after the functions it is at, and says how many ar
 
 Deno.test("the plugin's lock is held while a function is changed, and waited for", async () => {
   using node = new VfTestNode();
-  node.kernel.onBind = () => assert(node.kernel.locked.has(node.state.directory));
+  node.kernel.onBind = () => assert(node.kernel.locked.has(node.directory));
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(await node.set(0), ExitCode.ok);
-  const lock = node.kernel.lock(node.state.directory, 0)!;
+  const lock = node.kernel.lock(node.directory, 0)!;
   node.kernel.orders.length = 0;
   await assertRejects(
     () => node.set(0, "02:03:00:00:77:02"),
@@ -637,32 +633,11 @@ Deno.test("init refuses all when one name is wrong", async () => {
 Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", async () => {
   using node = new VfTestNode();
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  const options = { pf: "ib0", guid: true };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
   const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
   assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
   assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
-});
-
-Deno.test("an InfiniBand function that does not take its GUID is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  node.kernel.onBind = () => {
-    node.kernel.vfs[3]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n };
-  };
-  const options = { pf: "ib0", guid: true };
-  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
-  assertMatch(message, /its administrative port GUID is 0000:0000:0000:1234/);
-});
-
-Deno.test("an InfiniBand function whose RDMA device has another GUID is found out", async () => {
-  using node = new VfTestNode();
-  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  node.kernel.takesMac = false;
-  const options = { pf: "ib0", guid: true };
-  const { message } = await assertRejects(() => node.set(0, "0203:00ff:fe00:7701", options), CommandError);
-  assertMatch(message, /its RDMA device mlx5_\d+ has 0000:0000:0000:0001/);
 });
 
 Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {
@@ -773,10 +748,10 @@ Deno.test("what is remembered is of one driver, and a link in its place is not w
   using node = new VfTestNode(1);
   node.kernel.devices.splice(1);
   Deno.mkdirSync(node.noRdma.directory, { recursive: true });
-  Deno.writeTextFileSync(`${node.directory}/victim`, "untouched");
-  Deno.symlinkSync(`${node.directory}/victim`, `${node.noRdma.directory}/${node.id(0)}`);
+  Deno.writeTextFileSync(`${node.temporary}/victim`, "untouched");
+  Deno.symlinkSync(`${node.temporary}/victim`, `${node.noRdma.directory}/${node.id(0)}`);
   await node.init();
-  assertEquals(Deno.readTextFileSync(`${node.directory}/victim`), "untouched");
+  assertEquals(Deno.readTextFileSync(`${node.temporary}/victim`), "untouched");
   await node.init();
   assertEquals(node.kernel.sleptMs, 1000);
   node.kernel.setDriver(node.id(0), "other_driver");
@@ -879,22 +854,21 @@ Deno.test("--force names functions of one physical function, which must be there
 Deno.test("on InfiniBand a GUID that is so already is not set again, and another function's is refused", async () => {
   using node = new VfTestNode(0);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
-  const options = { pf: "ib0", guid: true };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   node.kernel.orders.length = 0;
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
   assertMatch(node.terminal.stderr, /already has GUID 0203:00ff:fe00:7701\n$/);
-  const { message } = await node.refused(() => node.set(1, "0203:00ff:fe00:7701", options));
+  const { message } = await node.refused(() => node.set(1, GUID, IB));
   assertMatch(message, /VF 0 of ib0 has it$/);
   node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };
-  assertEquals(await node.set(0, "0203:00ff:fe00:7701", options), ExitCode.ok);
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.vfs[0]!.guids.port, 0x0203_00ff_fe00_7701n);
 });
 
 Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address", () => {
   using node = new VfTestNode(0);
-  printTable(node.terminal, VF_TABLE, listVfs(node.kernel), false);
+  node.terminal.print({ text: formatTable(VF_TABLE, listVfs(node.kernel), false) });
   assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No virtual functions found\n"]);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
   const [one, other] = node.kernel.vfs;
@@ -912,7 +886,7 @@ Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address",
     address,
     "0203:00ff:fe00:4856",
   ]);
-  printTable(node.terminal, VF_TABLE, vfs, false);
+  node.terminal.print({ text: formatTable(VF_TABLE, vfs, false) });
   const [, first, second] = node.terminal.stdout.split("\n").map((line) => line.split(/ {2,}/).slice(4, 7));
   assertEquals([first, second], [
     ["ib1", "0000:0000:0000:0001", "0203:00ff:fe00:4856"],

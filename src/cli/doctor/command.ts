@@ -4,14 +4,14 @@ import { exists } from "../../kernel/sysfs.ts";
 import { addExamples } from "../help.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
 import { State } from "../../plugin/record/state.ts";
-import { commandOf, ownDirectoryIn } from "../install/layout.ts";
+import { findCommand, ownDirectoryIn } from "../install/layout.ts";
 import { readAbsolutePath } from "../option_values.ts";
-import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
-import { EXIT_CODES, printVerdicts, worstLevel } from "../report.ts";
-import type { Context } from "../terminal.ts";
-import { WATCH, watch } from "../watch.ts";
+import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
+import { EXIT_CODES, formatVerdicts, problem, worstLevel } from "../report.ts";
+import type { Context, Result } from "../terminal.ts";
+import { perform, WATCH } from "../watch.ts";
 import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
-import { examine, type Finding, type Node, problem } from "./finding.ts";
+import { examine, type Finding, type Node } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
@@ -30,7 +30,6 @@ Exit codes:
 
 /** Adds `doctor`. */
 export function addDoctorCommand(program: Command, context: Context): void {
-  const { kernel, terminal, exit } = context;
   const command = program.command("doctor")
     .description("show why RDMA works in this node's pods, or why not")
     .option(
@@ -43,20 +42,10 @@ export function addDoctorCommand(program: Command, context: Context): void {
     .addOption(JSON_OPTION)
     .addOption(WATCH)
     .addOption(QUIET_VERDICTS)
-    .action(async ({ cniBinDir, output, watch: pauseMs }) => {
-      const node = { kernel, root: "", executable: commandOf(Deno.execPath()), cniBinDir };
-      const show = (findings: Finding[]) => {
-        const level = worstLevel(findings);
-        printAs(terminal, output, { level, findings }, () => {
-          const lines = findings.map((finding) => ({ ...finding, about: finding.group }));
-          printVerdicts(terminal, lines, {
-            good: "This node is ready for RDMA in pods.",
-            bad: "This node has",
-          });
-        });
-        return EXIT_CODES[level];
-      };
-      exit(await watch(context, pauseMs, () => examineNode(node), show));
+    .action(({ cniBinDir, watch }) => {
+      const { kernel } = context;
+      const node = { kernel, root: "", executable: findCommand(Deno.execPath()), cniBinDir };
+      return perform(context, () => runDoctor(node), { watch });
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -66,12 +55,28 @@ export function addDoctorCommand(program: Command, context: Context): void {
   ]);
 }
 
-/** What is said of a node instead of everything else but the plugin, if that was installed there. */
-const NO_ADAPTER = problem(
-  "devices",
-  "no RDMA adapter here",
-  "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
-);
+/** Examines a node. */
+export async function runDoctor(node: Node): Promise<Result> {
+  const findings = await examineNode(node);
+  const level = worstLevel(findings);
+  return {
+    code: EXIT_CODES[level],
+    value: { level, findings },
+    text: formatVerdicts(findings.map((finding) => ({ ...finding, about: finding.group })), {
+      good: "This node is ready for RDMA in pods.",
+      bad: "This node has",
+    }),
+  };
+}
+
+/** The finding on a node instead of everything else but the plugin, if that was installed there. */
+const NO_ADAPTER = {
+  group: "devices",
+  ...problem(
+    "no RDMA adapter here",
+    "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
+  ),
+} as const;
 
 /** Examines a node without changing it. Never throws. */
 export async function examineNode(node: Node): Promise<Finding[]> {
@@ -81,7 +86,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     return [NO_ADAPTER, ...wasInstalled ? await examine("plugin", () => examineInstalledPlugin(node)) : []];
   }
   let taken: Inventory | undefined;
-  // Read when it is needed: a failure is a finding of the group that needs it.
+  // Taken when a group needs it, of which a failure is a finding then, and once: all groups speak of one moment.
   const inventory = () => taken ??= takeInventory(node.kernel, new State(stateDirectory(root)));
   const groups = [
     await examine("kernel", () => examineKernel(node)),
@@ -89,7 +94,7 @@ export async function examineNode(node: Node): Promise<Finding[]> {
     await examine("mode", () => examineMode(node)),
     await examine("libmnl", () => examineLibmnl(node)),
     await examine("sriov", () => examineSriov(root)),
-    await examine("vfs", () => examineVfs(node)),
+    await examine("vfs", () => examineVfs(node, () => inventory().namespaces)),
     await examine("devices", () => examineDevices(node, inventory())),
     await examine("records", () => examineRecords(node, inventory())),
     await examine("networks", () => examineNetworks(root)),

@@ -1,17 +1,18 @@
-/** Network functions and RDMA devices: where they are, and what they lack. */
-import { isRdmaMissing } from "../../kernel/kernel.ts";
+/** Network functions and RDMA devices: their places, and what they lack. */
+import { ok, problem, type Verdict, warning } from "../report.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
-import { endCommand } from "../../node/fate.ts";
+import { endCommand, quote } from "../../node/fate.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
 import { isSameNetns } from "../../plugin/record/namespaces.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
-import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../vf_mac/status.ts";
-import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import { isRdmaMissing } from "../../kernel/kernel.ts";
+import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../../node/functions.ts";
+import type { Node } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";
 
 /**
- * Whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
+ * Tells whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
  * driver, and one for virtual machines, may be such an adapter.
  */
 export function mayHaveRdma({ kernel, root }: Node): boolean {
@@ -28,27 +29,27 @@ export function mayHaveRdma({ kernel, root }: Node): boolean {
 }
 
 /** Examines the RDMA devices, with a line for each namespace. */
-export function examineDevices({ root }: Node, inventory: Inventory): Finding[] {
-  const onHost = namesOf(inventory.hostDevices);
+export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] {
+  const onHost = listNames(inventory.hostDevices);
   const isShared = inventory.mode === "shared";
   const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
-  const known = [...onHost, ...away.flatMap(({ devices }) => namesOf(devices))];
+  const known = [...onHost, ...away.flatMap(({ devices }) => listNames(devices))];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
-    return [problem(
-      "devices",
-      "there is no RDMA device",
-      "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
-    )];
+    return [
+      problem(
+        "there is no RDMA device",
+        "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
+      ),
+    ];
   }
   const here = isShared ? "visible in every namespace" : "in the host namespace";
   return [
-    ok("devices", `${here}: ${onHost.join(", ") || "none"}`),
+    ok(`${here}: ${onHost.join(", ") || "none"}`),
     ...away.map((namespace) => examineNamespace(namespace, inventory.records)),
     ...examineDrivers(root, onHost),
     ...lost.map((name) =>
       warning(
-        "devices",
         `${name} is in a namespace that no file and no process leads to`,
         "it returns to the host when that namespace ends; otherwise rebind its function or reboot",
       )
@@ -67,19 +68,20 @@ const IMMOVABLE: ReadonlyMap<string, string> = new Map([
   ["bng_en", "bng_re"],
 ]);
 
-function examineDrivers(root: string, names: readonly string[]): Finding[] {
+function examineDrivers(root: string, names: readonly string[]): Verdict[] {
   return names.flatMap((name) => {
     const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
     if (kind === undefined) return [];
-    return [warning(
-      "devices",
-      `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
-      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
-    )];
+    return [
+      warning(
+        `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
+        "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+      ),
+    ];
   });
 }
 
-/** What a list has more than another; Linux 7.3 allows a name once in each namespace. */
+/** Returns the names that a list has more than another; Linux 7.3 allows a name once in each namespace. */
 function without(names: readonly string[], others: readonly string[]): string[] {
   const left = [...others];
   return names.filter((name) => {
@@ -89,17 +91,16 @@ function without(names: readonly string[], others: readonly string[]): string[] 
   });
 }
 
-function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Finding {
-  const text = `in ${pathTo(namespace)}: ${namesOf(namespace.devices).join(", ")}`;
+function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Verdict {
+  const text = `in ${pathTo(namespace)}: ${listNames(namespace.devices).join(", ")}`;
   const { attachment } = records.find(({ netns }) => netns && isSameNetns(namespace, netns)) ?? {};
   if (attachment) {
     const { containerID, ifname, network } = attachment;
-    return ok("devices", `${text} (container ${containerID}, ${ifname}, network ${network})`);
+    return ok(`${text} (container ${containerID}, ${ifname}, network ${network})`);
   }
   return records.some((record) => !record.netns && hasDevice(namespace, record))
-    ? ok("devices", `${text} (recorded by the Go plugin)`)
+    ? ok(`${text} (recorded by the Go plugin)`)
     : warning(
-      "devices",
       `${text}, which no record of the plugin mentions`,
       `unless another program put them there, end the namespace so that they return to the host: ${
         endCommand(namespace)
@@ -111,7 +112,7 @@ function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {
   return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
 }
 
-function namesOf(devices: readonly { readonly name: string }[]): string[] {
+function listNames(devices: readonly { readonly name: string }[]): string[] {
   return devices.map(({ name }) => name);
 }
 
@@ -119,27 +120,28 @@ function namesOf(devices: readonly { readonly name: string }[]): string[] {
  * Physical functions with their numbers of VFs. A warning only when there are no VFs and no scalable
  * functions at all.
  */
-export function examineSriov(root: string): Finding[] {
+export function examineSriov(root: string): Verdict[] {
   const physical = listNetworkFunctions(root).filter(({ totalVfs }) => totalVfs > 0);
-  const findings = physical.map((pf) => ok("sriov", describe(pf)));
+  const findings = physical.map((pf) => ok(describe(pf)));
   if (physical.some(({ enabledVfs }) => enabledVfs > 0)) return findings;
   const scalable = listScalableFunctions(root);
   if (scalable.length > 0) {
-    return [...findings, ok("sriov", `no VFs, but scalable functions: ${scalable.join(", ")}`)];
+    return [...findings, ok(`no VFs, but scalable functions: ${scalable.join(", ")}`)];
   }
   const [pf] = [...physical].sort((a, b) => b.rdmaDevices.length - a.rdmaDevices.length);
   if (pf) {
     const command = `echo ${pf.totalVfs} > /sys/bus/pci/devices/${pf.id}/sriov_numvfs`;
     return [
       ...findings,
-      warning("sriov", "no VFs are enabled: pods can only have physical functions", command),
+      warning("no VFs are enabled: pods can only have physical functions", command),
     ];
   }
-  return [warning(
-    "sriov",
-    "no network adapter supports VFs: pods can only have physical functions",
-    "enable SR-IOV in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
-  )];
+  return [
+    warning(
+      "no network adapter supports VFs: pods can only have physical functions",
+      "enable SR-IOV in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
+    ),
+  ];
 }
 
 function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction): string {
@@ -152,17 +154,17 @@ function listScalableFunctions(root: string): string[] {
   return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
 }
 
-/** Whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
-export function examineVfs({ kernel, executable }: Node): Finding[] {
-  return judgeVfs(listVfs(kernel), quote(executable));
+/** Examines whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
+export function examineVfs({ kernel, executable }: Node, walk: () => readonly Namespace[]): Verdict[] {
+  return judgeVfs(listVfs(kernel, undefined, walk), quote(executable));
 }
 
 /**
  * Judges virtual functions: a line for all that are ready, and one for all of an adapter that lack the same.
  *
- * @param program how to start this program, for commands that fix something
+ * @param program the command that starts this program, for commands that fix something
  */
-export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
+export function judgeVfs(vfs: readonly VfStatus[], program: string): Verdict[] {
   // Those of virtual machines do not matter to pods.
   const ours = vfs.filter(({ driver }) => !isForVirtualMachines(driver));
   const ready = ours.filter((vf) => vf.ready).length;
@@ -171,25 +173,25 @@ export function judgeVfs(vfs: readonly VfStatus[], program: string): Finding[] {
     ({ pf, reason, usedByHost }) => JSON.stringify([pf, reason, usedByHost]),
   );
   const findings = [...lacking.values()].map((alike) => judgeAlike(alike, program));
-  if (ready > 0) return [ok("vfs", `${ready} of ${vfs.length} ready for RDMA CM`), ...findings];
-  return findings.length > 0 ? findings : [ok("vfs", "none for pods")];
+  if (ready > 0) return [ok(`${ready} of ${vfs.length} ready for RDMA CM`), ...findings];
+  return findings.length > 0 ? findings : [ok("none for pods")];
 }
 
-function judgeAlike(alike: readonly VfStatus[], program: string): Finding {
+function judgeAlike(alike: readonly VfStatus[], program: string): Verdict {
   const { pf, driver, rdmaDevice, rdmaNetns, reason, usedByHost } = alike[0]!;
   const text = `${pf}: VF ${alike.map(({ number }) => number).join(", ")}: ${reason}`;
   if (driver === undefined) {
     const addresses = alike.map(({ deviceId }) => deviceId).join(" ");
-    return warning("vfs", text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
+    return warning(text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
   }
   if (rdmaDevice === undefined && rdmaNetns === undefined) {
-    return warning("vfs", text, `load the RDMA module of driver ${driver}`);
+    return warning(text, `load the RDMA module of driver ${driver}`);
   }
   if (usedByHost !== undefined) {
     // This may be intended.
     const fix = `if it is for pods, stop what uses it on the host, then ${program} vf-mac init ${pf}`;
-    return warning("vfs", `${text}, but the host uses it: ${usedByHost}`, fix);
+    return warning(`${text}, but the host uses it: ${usedByHost}`, fix);
   }
-  if (reason === NO_ADMIN_ADDRESS) return warning("vfs", text, `${program} vf-mac init ${pf}`);
-  return problem("vfs", `${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
+  if (reason === NO_ADMIN_ADDRESS) return warning(text, `${program} vf-mac init ${pf}`);
+  return problem(`${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
 }

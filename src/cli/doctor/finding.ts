@@ -1,25 +1,23 @@
-/** What the parts of `doctor` examine and find. */
+/** The node that `doctor` examines, and what it finds. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { CommandError, isPermission } from "../errors.ts";
-import type { Verdict } from "../report.ts";
-
-export { quote } from "../../node/fate.ts";
+import { problem, type Verdict } from "../report.ts";
 
 /** The node to examine. */
 export interface Node {
   readonly kernel: NodeKernel;
   /** The directory that stands for "/". */
   readonly root: string;
-  /** How to start this program, for commands that fix something. */
+  /** The command that starts this program, for commands that fix something. */
   readonly executable: string;
   /** The directory of CNI plugins, as the runtime sees it, if it was named. */
   readonly cniBinDir?: string | undefined;
 }
 
-/** What findings are about, in the order in which they are printed. */
+/** The groups of findings, in the order in which they are printed. */
 export const GROUPS = [
   "kernel",
   "modules",
@@ -42,40 +40,30 @@ export interface Finding extends Verdict {
   readonly group: Group;
 }
 
-export function ok(group: Group, text: string): Finding {
-  return { group, level: "ok", text };
-}
-
-export function warning(group: Group, text: string, fix: string): Finding {
-  return { group, level: "warning", text, fix };
-}
-
-export function problem(group: Group, text: string, fix: string): Finding {
-  return { group, level: "problem", text, fix };
-}
-
 /** Examines a group. An error is a finding too, so that the other groups are still examined. */
 export async function examine(
   group: Group,
-  work: () => readonly Finding[] | Promise<readonly Finding[]>,
-): Promise<readonly Finding[]> {
+  work: () => readonly Verdict[] | Promise<readonly Verdict[]>,
+): Promise<Finding[]> {
+  let verdicts: readonly Verdict[];
   try {
-    return await work();
+    verdicts = await work();
   } catch (error) {
-    return [unreadable(group, error)];
+    verdicts = [judgeError(error)];
   }
+  return verdicts.map((verdict) => ({ group, ...verdict }));
 }
 
-function unreadable(group: Group, error: unknown): Finding {
+function judgeError(error: unknown): Verdict {
   if (error instanceof CommandError) {
-    return problem(group, error.message, error.advice ?? "see the kernel log");
+    return problem(error.message, error.advice ?? "see the kernel log");
   }
   const known = toCniError(error);
   const text = messageOf(known);
-  if (isPermission(error)) return problem(group, text, "run it as root, with all capabilities");
-  if (!(known instanceof CniError)) return problem(group, text, "repair what prevents it");
+  if (isPermission(error)) return problem(text, "run it as root, with all capabilities");
+  if (!(known instanceof CniError)) return problem(text, "repair what prevents it");
   if (known.code === ErrorCode.rdmaUnavailable) {
-    return problem(group, "unknown: the kernel has no RDMA subsystem", "modprobe ib_core");
+    return problem("unknown: the kernel has no RDMA subsystem", "modprobe ib_core");
   }
-  return problem(group, text, known.details ?? "see the kernel log");
+  return problem(text, known.details ?? "see the kernel log");
 }

@@ -1,40 +1,37 @@
 /** The kernel: its version, modules and namespace mode; and libmnl. */
+import { quote } from "../../node/fate.ts";
+import { type Level, ok, problem, type Verdict, warning } from "../report.ts";
 import { LibmnlMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import { getModuleState, getRelease } from "../../kernel/modules.ts";
 import { listNetworkFunctions } from "../../kernel/pci.ts";
-import { exists, list, readText } from "../../kernel/sysfs.ts";
+import { exists, list } from "../../kernel/sysfs.ts";
 import { CommandError } from "../errors.ts";
 import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
-import type { Level } from "../report.ts";
-import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
-import { findCniBinDir } from "./runtime.ts";
+import type { Node } from "./finding.ts";
+import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 /**
- * Whether the kernel has what the plugin needs: RDMA namespaces. The kernel is asked, since driver packages
+ * Examines whether the kernel has what the plugin needs: RDMA namespaces. The kernel is asked, since driver packages
  * of adapters add them to kernels whose version does not show that. When it cannot be asked, other groups say
  * why.
  */
-export function examineKernel({ kernel, root }: Node): Finding[] {
+export function examineKernel({ kernel, root }: Node): Verdict[] {
   const release = getRelease(root);
   try {
     explainOldKernel(() => kernel.getRdmaMode());
   } catch (error) {
-    if (!(error instanceof CommandError)) return [ok("kernel", release)];
+    if (!(error instanceof CommandError)) return [ok(release)];
     return [
-      problem("kernel", `${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL),
+      problem(`${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL),
     ];
   }
   const missing = listMissingFeatures(kernel);
-  if (missing.length === 0) return [ok("kernel", release)];
+  if (missing.length === 0) return [ok(release)];
   return [
-    warning(
-      "kernel",
-      `${release} works, but ${missing.join(", and ")}`,
-      "install kernel 5.14 or newer, reboot",
-    ),
+    warning(`${release} works, but ${missing.join(", and ")}`, "install kernel 5.14 or newer, reboot"),
   ];
 }
 
@@ -80,12 +77,12 @@ const CORE: readonly Requirement[] = [
   { name: "rdma_ucm", level: "warning", why: "programs in pods cannot use RDMA CM without it" },
 ];
 
-/** Whether the modules of the RDMA subsystem and of this node's adapters are loaded. */
-export function examineModules(root: string): Finding[] {
+/** Examines whether the modules of the RDMA subsystem and of this node's adapters are loaded. */
+export function examineModules(root: string): Verdict[] {
   const findings = [...CORE, ...requiredModules(root)].map((module) => examineModule(module, root));
   const present = findings.filter(({ level }) => level === "ok").map(({ text }) => text);
   const absent = findings.filter(({ level }) => level !== "ok");
-  return present.length > 0 ? [ok("modules", present.join(", ")), ...absent] : absent;
+  return present.length > 0 ? [ok(present.join(", ")), ...absent] : absent;
 }
 
 function requiredModules(root: string): Requirement[] {
@@ -101,19 +98,17 @@ function requiredModules(root: string): Requirement[] {
   });
 }
 
-function examineModule({ name, level, why }: Requirement, root: string): Finding {
+function examineModule({ name, level, why }: Requirement, root: string): Verdict {
   const state = getModuleState(name, root);
-  if (state === "loaded" || state === "built in") return ok("modules", `${name} ${state}`);
+  if (state === "loaded" || state === "built in") return ok(`${name} ${state}`);
   if (state === "not loaded") {
     return {
-      group: "modules",
       level,
       text: `${name} is not loaded: ${why}`,
       fix: `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`,
     };
   }
   return {
-    group: "modules",
     level,
     text: `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`,
     fix:
@@ -123,21 +118,21 @@ function examineModule({ name, level, why }: Requirement, root: string): Finding
 
 const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
 
-/** Whether the plugin will find libmnl: the system's, or its copy. */
-export function examineLibmnl(node: Node): Finding[] {
+/** Examines whether the plugin will find libmnl: the system's, or its copy. */
+export function examineLibmnl(node: Node): Verdict[] {
   try {
-    return [ok("libmnl", `found: ${node.kernel.findLibmnl()}`)];
+    return [ok(`found: ${node.kernel.findLibmnl()}`)];
   } catch (error) {
     if (!(error instanceof LibmnlMissing)) throw error;
     const copy = `${ownDirectoryIn(findCniBinDir(node))}/libmnl.so.0`;
     return exists(`${node.root}${copy}`)
-      ? [warning("libmnl", `the installed plugin has a copy, ${copy}, but this program finds none`, INSTALL)]
-      : [problem("libmnl", error.message, INSTALL)];
+      ? [warning(`the installed plugin has a copy, ${copy}, but this program finds none`, INSTALL)]
+      : [problem(error.message, INSTALL)];
   }
 }
 
-/** The namespace mode now and after a reboot. */
-export function examineMode({ kernel, root, executable }: Node): Finding[] {
+/** Examines the namespace mode now and after a reboot. */
+export function examineMode({ kernel, root, executable }: Node): Verdict[] {
   const persisted = readPersistedMode(root);
   const now = explainOldKernel(() => kernel.getRdmaMode());
   return [
@@ -152,22 +147,21 @@ const SHARED_PROCESS = "k8s-rdma-shared";
 const SHARED_POD = /^[^_]+_(rdma-shared-d[^_]*)_/;
 
 /** In mode exclusive k8s-rdma-shared-dev-plugin ends at once, again and again; kubelet keeps the logs of its pod. */
-function examineSharedDevicePlugin(root: string): Finding[] {
-  const runs = list(`${root}/proc`).some((pid) =>
-    /^\d+$/.test(pid) && readText(`${root}/proc/${pid}/comm`)?.startsWith(SHARED_PROCESS)
-  );
+function examineSharedDevicePlugin(root: string): Verdict[] {
+  const runs = findProcesses(root, SHARED_PROCESS).length > 0;
   const [pod] = list(`${root}/var/log/pods`).flatMap((name) => SHARED_POD.exec(name)?.[1] ?? []);
   if (!runs && pod === undefined) return [];
-  return [warning(
-    "mode",
-    `k8s-rdma-shared-dev-plugin is deployed on this node${pod === undefined ? "" : ` (pod ${pod})`}, ` +
-      "but does not run in mode exclusive",
-    "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
-  )];
+  return [
+    warning(
+      `k8s-rdma-shared-dev-plugin is deployed on this node${pod === undefined ? "" : ` (pod ${pod})`}, ` +
+        "but does not run in mode exclusive",
+      "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
+    ),
+  ];
 }
 
 /**
- * Whether the options in modprobe.d will apply: an initramfs with ib_core has its own copy, from when it was
+ * Examines whether the options in modprobe.d will apply: an initramfs with ib_core has its own copy, from when it was
  * built.
  *
  * @param listImage lists the files in an initramfs; by default with the distribution's program
@@ -176,7 +170,7 @@ export function examineInitramfs(
   root: string,
   { mode, sources }: PersistedMode,
   listImage?: ListImage,
-): Finding[] {
+): Verdict[] {
   const file = sources.at(-1)?.file;
   if (mode !== "exclusive" || !file?.startsWith("/etc/modprobe.d/")) return [];
   const release = getRelease(root);
@@ -187,11 +181,7 @@ export function examineInitramfs(
   });
   return state === "older"
     ? [
-      warning(
-        "mode",
-        `${image} has ib_core and is older than ${file}: after a reboot the mode may differ`,
-        rebuild,
-      ),
+      warning(`${image} has ib_core and is older than ${file}: after a reboot the mode may differ`, rebuild),
     ]
     : [];
 }
@@ -199,21 +189,22 @@ export function examineInitramfs(
 /**
  * Judges the mode.
  *
- * @param program how to start this program, for commands that fix something
+ * @param program the command that starts this program, for commands that fix something
  */
-export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, program: string): Finding[] {
+export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, program: string): Verdict[] {
   const last = sources.at(-1);
   const persist = `${program} netns-mode set exclusive --persist`;
   const why = last ? formatSource(last) : "nothing sets it, so the kernel's default applies";
   const later = `after a reboot ${mode ?? "shared"} (${why})`;
   if (now === "shared") {
-    return [problem(
-      "mode",
-      `shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`,
-      mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`,
-    )];
+    return [
+      problem(
+        `shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`,
+        mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`,
+      ),
+    ];
   }
   return mode === "exclusive"
-    ? [ok("mode", `exclusive now, ${later}`)]
-    : [warning("mode", `exclusive now, but ${later}`, persist)];
+    ? [ok(`exclusive now, ${later}`)]
+    : [warning(`exclusive now, but ${later}`, persist)];
 }

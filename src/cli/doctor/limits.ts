@@ -1,15 +1,15 @@
-/** Whether this node can limit the RDMA resources of pods. */
+/** The means of this node to limit the RDMA resources of pods. */
 import { findRdmaCgroups } from "../../kernel/cgroup.ts";
 import { list, readText } from "../../kernel/sysfs.ts";
 import { enableCommand, listInQosClasses, listParents, podCgroupOf } from "../../plugin/features/limits.ts";
 
-/** What keeps ADD from setting limits, and what to do about it. */
+/** An obstacle to limits, and the way out. */
 interface Fault {
   readonly text: string;
   readonly fix: string;
 }
 
-/** Why ADD cannot set the limits that a network configuration asks for; undefined when it can. */
+/** Returns what keeps ADD from setting the limits that a network configuration asks for; undefined when it can. */
 export function findLimitsObstacle(root: string): Fault | undefined {
   const cgroups = findRdmaCgroups(root);
   if (!cgroups) return explainMissing(root);

@@ -1,18 +1,18 @@
 /** Network configurations of this node. */
+import { ok, problem, type Verdict } from "../report.ts";
 import { exists, list } from "../../kernel/sysfs.ts";
 import { formatPlace, judgeText } from "../validate/validate.ts";
-import { type Finding, ok, problem } from "./finding.ts";
 import { findLimitsObstacle } from "./limits.ts";
 import { findRuntime } from "./runtime.ts";
 
-/** Where runtimes look whose configuration does not say otherwise, and OpenShift's. */
+/** The directories of runtimes whose configuration does not say otherwise, and OpenShift's. */
 const DIRECTORIES = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"];
 
 /**
- * The network configurations that use this plugin, in all directories where a runtime looks. Those of Multus are in the
+ * Examines the network configurations that use this plugin, in all directories where a runtime looks. Those of Multus are in the
  * cluster's API server, out of reach.
  */
-export async function examineNetworks(root: string): Promise<Finding[]> {
+export async function examineNetworks(root: string): Promise<Verdict[]> {
   const { networkDirectory = DIRECTORIES[0]! } = findRuntime(root) ?? {};
   const directories = [...new Set([...DIRECTORIES, networkDirectory])];
   const findings = (await Promise.all(directories.map((directory) => examineDirectory(root, directory))))
@@ -20,62 +20,58 @@ export async function examineNetworks(root: string): Promise<Finding[]> {
   if (findings.length > 0) return findings;
   const present = directories.filter((directory) => exists(`${root}${directory}`));
   return [
-    ok(
-      "networks",
-      `none in ${(present.length > 0 ? present : DIRECTORIES.slice(0, 1)).join(", ")} uses "rdma"`,
-    ),
+    ok(`none in ${(present.length > 0 ? present : DIRECTORIES.slice(0, 1)).join(", ")} uses "rdma"`),
   ];
 }
 
-async function examineDirectory(root: string, directory: string): Promise<Finding[]> {
+async function examineDirectory(root: string, directory: string): Promise<Verdict[]> {
   // The extensions that libcni accepts (libcni/conf.go, ConfFiles).
   const files = list(`${root}${directory}`).filter((name) => /\.(conf|conflist|json)$/.test(name));
-  const findings: Finding[] = [];
+  const findings: Verdict[] = [];
   const good: string[] = [];
   for (const name of files) {
     const own = await examineFile(root, `${directory}/${name}`);
     if (own?.every(({ level }) => level === "note")) good.push(name);
     findings.push(...own ?? []);
   }
-  return good.length > 0 ? [ok("networks", `in ${directory}: ${good.join(", ")}`), ...findings] : findings;
+  return good.length > 0 ? [ok(`in ${directory}: ${good.join(", ")}`), ...findings] : findings;
 }
 
 /** The findings on a file; none if it is good, undefined if it does not use the plugin. */
-async function examineFile(root: string, file: string): Promise<Finding[] | undefined> {
+async function examineFile(root: string, file: string): Promise<Verdict[] | undefined> {
   let text: string;
   try {
     text = Deno.readTextFileSync(`${root}${file}`);
   } catch (error) {
-    return [problem("networks", `${file} cannot be read: ${(error as Error).message}`, `ls -l ${file}`)];
+    return [problem(`${file} cannot be read: ${(error as Error).message}`, `ls -l ${file}`)];
   }
   const findings = await judgeNetworkFile(file, text);
   const obstacle = findings && /"rdmaLimits"\s*:\s*\{/.test(text) ? findLimitsObstacle(root) : undefined;
   if (!obstacle) return findings;
   return [
     ...findings!,
-    problem("networks", `${file} has "rdmaLimits", so ADD fails: ${obstacle.text}`, obstacle.fix),
+    problem(`${file} has "rdmaLimits", so ADD fails: ${obstacle.text}`, obstacle.fix),
   ];
 }
 
 /**
- * What is wrong with a network configuration that uses this plugin.
+ * Judges a network configuration that uses this plugin.
  *
  * @param file its path; runtimes accept a list of plugins only in a `.conflist`
  * @returns undefined when it does not use the plugin
  */
-export async function judgeNetworkFile(file: string, text: string): Promise<Finding[] | undefined> {
+export async function judgeNetworkFile(file: string, text: string): Promise<Verdict[] | undefined> {
   if (!/rdma/i.test(text)) return undefined;
   const { verdicts } = await judgeText(text);
   if (verdicts.length === 0) return undefined;
-  const findings = verdicts.filter(({ level }) => level !== "ok").map((verdict): Finding => ({
-    group: "networks",
+  const findings = verdicts.filter(({ level }) => level !== "ok").map((verdict): Verdict => ({
     level: verdict.level,
     text: `${formatPlace({ file, ...verdict })}: ${verdict.text}`,
     fix: verdict.fix === undefined ? `correct ${file}` : `${verdict.fix} in ${file}`,
   }));
   if (file.endsWith(".conflist") || !/"plugins"\s*:/.test(text)) return findings;
   return [
-    problem("networks", `${file} has a list of plugins, but is no .conflist`, `rename ${file}`),
+    problem(`${file} has a list of plugins, but is no .conflist`, `rename ${file}`),
     ...findings,
   ];
 }

@@ -1,10 +1,12 @@
 /** The installed plugin, and thick Multus, which may run it. */
-import { exists, list, readText } from "../../kernel/sysfs.ts";
+import { quote } from "../../node/fate.ts";
+import { ok, problem, type Verdict, warning } from "../report.ts";
+import { exists, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
 import { currentIn, pluginIn } from "../install/layout.ts";
 import { recognize } from "../install/uninstall.ts";
-import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
-import { findCniBinDir } from "./runtime.ts";
+import type { Node } from "./finding.ts";
+import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 const TIME_LIMIT_MS = 20_000;
 const OUTPUT_LIMIT = 4096;
@@ -15,9 +17,9 @@ const DAEMON = "multus-daemon";
 /** Something that puts the Go plugin on nodes, at each of its starts. */
 interface Operator {
   readonly name: string;
-  /** A process that it runs on every node: of a longer name the kernel shows 15 bytes (proc(5), comm). */
+  /** A process that it runs on every node, by the 15 bytes of its name that the kernel keeps. */
   readonly process: string;
-  /** What keeps it from doing so again. */
+  /** The way to keep it from doing so again. */
   readonly remedy: string;
 }
 
@@ -52,14 +54,14 @@ const PATCH = "kubectl -n kube-system patch daemonset kube-multus-ds --patch " +
   `'{"spec":{"template":{"spec":{"containers":[{"name":"kube-multus",` +
   `"resources":{"limits":{"memory":"${WANTED_MIB}Mi","cpu":null}}}]}}}}'`;
 
-/** How a program answered `--version`. "silent": not within the time limit. */
+/** The answer of a program to `--version`. "silent": not within the time limit. */
 export type Answer =
   | { readonly kind: "absent" }
   | { readonly kind: "failed"; readonly reason: string }
   | { readonly kind: "silent" }
   | { readonly kind: "text"; readonly text: string };
 
-/** What is installed, and who runs it. */
+/** The installed plugin, and the programs that have to do with it. */
 export interface Installed {
   /** The plugin's path. */
   readonly path: string;
@@ -75,14 +77,14 @@ export interface Installed {
 interface Limits {
   /** Undefined without a limit. */
   readonly memoryBytes: number | undefined;
-  /** When memory is exhausted, all its processes are killed. */
+  /** All its processes are killed when memory is exhausted. */
   readonly killsAll: boolean;
   /** Thousandths of a CPU; undefined without a quota. */
   readonly millicpu: number | undefined;
 }
 
-/** Whether the plugin that runtimes run is this version, and has its launcher. */
-export async function examineInstalledPlugin(node: Node): Promise<Finding[]> {
+/** Examines whether the plugin that runtimes run is this version, and has its launcher. */
+export async function examineInstalledPlugin(node: Node): Promise<Verdict[]> {
   const { root, executable } = node;
   const directory = findCniBinDir(node);
   const path = pluginIn(directory);
@@ -102,55 +104,48 @@ export async function examineInstalledPlugin(node: Node): Promise<Finding[]> {
  *
  * @param install the command that installs this program
  */
-export function judgeAnswer(answer: Answer, install: string, installed: Installed): Finding {
+export function judgeAnswer(answer: Answer, install: string, installed: Installed): Verdict {
   const { path, kind, hasThickMultus } = installed;
   switch (answer.kind) {
     case "absent":
-      return problem("plugin", `${path} is not there: runtimes find no plugin "rdma"`, install);
+      return problem(`${path} is not there: runtimes find no plugin "rdma"`, install);
     case "failed":
-      return problem("plugin", `${path} cannot be run: ${answer.reason}`, install);
+      return problem(`${path} cannot be run: ${answer.reason}`, install);
     case "silent":
-      return problem(
-        "plugin",
-        `${path} does not answer --version within ${TIME_LIMIT_MS / 1000} s`,
-        install,
-      );
+      return problem(`${path} does not answer --version within ${TIME_LIMIT_MS / 1000} s`, install);
   }
   const [, version] = /^rdma-cni (\d\S*)$/m.exec(answer.text) ?? [];
-  if (version === VERSION && kind === "launcher") return ok("plugin", `${path} is version ${version}`);
+  if (version === VERSION && kind === "launcher") return ok(`${path} is version ${version}`);
   if (version === VERSION) {
     const text =
       `${path} is version ${version} without launcher: thick Multus 4.1.0 and newer cannot start it`;
-    return (hasThickMultus ? problem : warning)("plugin", text, install);
+    return (hasThickMultus ? problem : warning)(text, install);
   }
   if (version !== undefined) {
-    return warning("plugin", `${path} is version ${version}, this program is ${VERSION}`, install);
+    return warning(`${path} is version ${version}, this program is ${VERSION}`, install);
   }
   if (kind === "launcher") {
-    return problem("plugin", `${path} cannot start the program: ${firstLine(answer.text)}`, install);
+    return problem(`${path} cannot start the program: ${firstLine(answer.text)}`, install);
   }
-  return isGoPlugin(answer.text) ? judgeGoPlugin(answer.text, install, installed) : warning(
-    "plugin",
-    `${path} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`,
-    install,
-  );
+  return isGoPlugin(answer.text)
+    ? judgeGoPlugin(answer.text, install, installed)
+    : warning(`${path} is another program: it answers ${JSON.stringify(firstLine(answer.text))}`, install);
 }
 
 function judgeGoPlugin(
   answer: string,
   install: string,
   { path, isOverwritten, operator }: Installed,
-): Finding {
+): Verdict {
   const [, version] = /\bversion: ?([^\s,]+)/.exec(answer) ?? [];
   const what = `${path} is the Go plugin${version === undefined ? "" : ` ${version}`}`;
   const where = isOverwritten ? "in the place of this one, which was installed" : "not this one";
   return operator
     ? warning(
-      "plugin",
       `${what}, ${where}; ${operator.name}, which runs here, probably put it there`,
       `${operator.remedy}; ${install}`,
     )
-    : warning("plugin", `${what}, ${where}; its DaemonSet kube-rdma-cni-ds probably put it there`, install);
+    : warning(`${what}, ${where}; its DaemonSet kube-rdma-cni-ds probably put it there`, install);
 }
 
 /** Runs a program with `--version`, and kills it when the time is up. */
@@ -172,15 +167,14 @@ export async function askVersion(path: string, timeUp: AbortSignal): Promise<Ans
   return timeUp.aborted ? { kind: "silent" } : { kind: "text", text: stdout + stderr };
 }
 
-/** Whether thick Multus has enough memory and CPU time for the plugins that it runs. */
-export function examineMultus(root: string): Finding[] {
+/** Examines whether thick Multus has enough memory and CPU time for the plugins that it runs. */
+export function examineMultus(root: string): Verdict[] {
   const [pid] = findProcesses(root, DAEMON);
-  if (pid === undefined) return [ok("multus", "no thick Multus, in whose container plugins would run")];
+  if (pid === undefined) return [ok("no thick Multus, in whose container plugins would run")];
   const limits = readLimits(root, pid);
   if (!limits) {
     return [
       warning(
-        "multus",
         `the limits of thick Multus (process ${pid}) cannot be seen from here`,
         "run this on the node itself",
       ),
@@ -222,38 +216,28 @@ function kill(child: Deno.ChildProcess): void {
   }
 }
 
-function findProcesses(root: string, name: string): number[] {
-  const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger);
-  return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === name);
-}
-
-function judgeMemory({ memoryBytes, killsAll }: Limits): Finding {
-  if (memoryBytes === undefined) return ok("multus", "thick Multus has no memory limit");
+function judgeMemory({ memoryBytes, killsAll }: Limits): Verdict {
+  if (memoryBytes === undefined) return ok("thick Multus has no memory limit");
   const mib = Math.floor(memoryBytes / MIB);
   const pods = Math.max(0, Math.floor((mib - DAEMON_MIB) / CALL_MIB));
   const limit = `thick Multus has a memory limit of ${mib} MiB`;
   const meaning = `${
     pods === 0 ? "too little for one pod" : `enough for ${pods} pod${pods === 1 ? "" : "s"} at once`
   }`;
-  if (mib >= WANTED_MIB) return ok("multus", `${limit}, ${meaning}`);
+  if (mib >= WANTED_MIB) return ok(`${limit}, ${meaning}`);
   const short = `${limit}, want ${WANTED_MIB}: ${meaning}, since plugins run in it, ${CALL_MIB} MiB each`;
   return killsAll
-    ? problem(
-      "multus",
-      `${short}, and one too many kills the daemon and all of them (memory.oom.group)`,
-      PATCH,
-    )
-    : warning("multus", short, PATCH);
+    ? problem(`${short}, and one too many kills the daemon and all of them (memory.oom.group)`, PATCH)
+    : warning(short, PATCH);
 }
 
-function judgeCpu({ millicpu }: Limits): Finding {
-  if (millicpu === undefined) return ok("multus", "thick Multus has no CPU limit");
+function judgeCpu({ millicpu }: Limits): Verdict {
+  if (millicpu === undefined) return ok("thick Multus has no CPU limit");
   const limit = `thick Multus has a CPU limit of ${millicpu}m`;
   const meaning = `enough for ${
     (millicpu / CALL_CPU_MS).toFixed(millicpu < 10 * CALL_CPU_MS ? 1 : 0)
   } pods a second`;
-  return millicpu >= WANTED_MILLICPU ? ok("multus", `${limit}, ${meaning}`) : warning(
-    "multus",
+  return millicpu >= WANTED_MILLICPU ? ok(`${limit}, ${meaning}`) : warning(
     `${limit}, want ${WANTED_MILLICPU}m or none: ${meaning}, and a call takes up to ten times as long`,
     PATCH,
   );

@@ -1,8 +1,9 @@
 /** The records of the plugin, compared with the kernel. */
-import { judge } from "../../node/fate.ts";
+import { ok, problem, type Verdict, warning } from "../report.ts";
+import { judge, quote } from "../../node/fate.ts";
 import type { Inventory } from "../../node/inventory.ts";
 import { STATE_DIRECTORY, type StoredRecord } from "../../plugin/record/state.ts";
-import { type Finding, type Node, ok, problem, quote, warning } from "./finding.ts";
+import type { Node } from "./finding.ts";
 
 /** The state directory below a root. */
 export function stateDirectory(root: string): string {
@@ -10,38 +11,34 @@ export function stateDirectory(root: string): string {
 }
 
 /** Examines whether the records match the kernel: a line for each that does not, and one for all others. */
-export function examineRecords({ root, executable }: Node, inventory: Inventory): Finding[] {
+export function examineRecords({ root, executable }: Node, inventory: Inventory): Verdict[] {
   const directory = stateDirectory(root);
   const { records, unreadable } = inventory;
   const faults = [
     ...unreadable.map(({ file, fault }) =>
-      warning(
-        "records",
-        `${fault}; the pod's DEL will use only the deviceID`,
-        `rm ${quote(`${directory}/${file}`)}`,
-      )
+      warning(`${fault}; the pod's DEL will use only the deviceID`, `rm ${quote(`${directory}/${file}`)}`)
     ),
     ...records.flatMap((record) => examineRecord(inventory, record, quote(executable)) ?? []),
   ];
   const good = records.length + unreadable.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
   return [
-    ok("records", good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
+    ok(good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
     ...faults,
   ];
 }
 
-function examineRecord(inventory: Inventory, record: StoredRecord, program: string): Finding | undefined {
+function examineRecord(inventory: Inventory, record: StoredRecord, program: string): Verdict | undefined {
   const { state, reason, remedy = "" } = judge(inventory, record, program);
   const { file } = record;
   switch (state) {
     case "present":
       return undefined;
     case "missing":
-      return problem("records", `${file}: ${reason}`, remedy);
+      return problem(`${file}: ${reason}`, remedy);
     case "stale":
-      return warning("records", `${file} is stale: ${reason}`, remedy);
+      return warning(`${file} is stale: ${reason}`, remedy);
     default:
-      return warning("records", `${file}: ${reason}`, remedy);
+      return warning(`${file}: ${reason}`, remedy);
   }
 }

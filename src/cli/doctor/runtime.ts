@@ -1,9 +1,11 @@
 /** The container runtime: where it looks for plugins and networks, and what its containers inherit from it. */
+import { quote } from "../../node/fate.ts";
+import { ok, type Verdict, warning } from "../report.ts";
 import { parse } from "deno-std/toml/parse.js";
 import { list, readText } from "../../kernel/sysfs.ts";
 import { isObject } from "../../plugin/config/rules.ts";
 import { directoryOf } from "../../sys/files.ts";
-import { type Finding, type Node, ok, quote, warning } from "./finding.ts";
+import type { Node } from "./finding.ts";
 
 interface Program {
   /** The file of its configuration, unless its command line names another. */
@@ -22,20 +24,25 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
 export interface Runtime {
   readonly name: string;
   readonly pid: number;
-  /** Where it looks for plugins; none if its configuration does not say. */
+  /** Its directories of plugins; none if its configuration does not say. */
   readonly pluginDirectories: readonly string[];
-  /** Where it looks for networks, if its configuration says so. */
+  /** Its directory of networks, if its configuration says so. */
   readonly networkDirectory?: string | undefined;
 }
 
 /** The runtime of a node, by its process; undefined when none runs. */
 export function findRuntime(root: string): Runtime | undefined {
-  const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger).sort((a, b) => a - b);
   for (const [name, program] of Object.entries(PROGRAMS)) {
-    const pid = pids.find((pid) => readText(`${root}/proc/${pid}/comm`) === name);
+    const [pid] = findProcesses(root, name);
     if (pid !== undefined) return { name, pid, ...readSettings(root, pid, program) };
   }
   return undefined;
+}
+
+/** Lists the processes of a name, of which the kernel keeps 15 bytes, proc(5). */
+export function findProcesses(root: string, name: string): number[] {
+  const pids = list(`${root}/proc`).map(Number).filter(Number.isInteger).sort((a, b) => a - b);
+  return pids.filter((pid) => readText(`${root}/proc/${pid}/comm`) === name);
 }
 
 type Settings = Pick<Runtime, "pluginDirectories" | "networkDirectory">;
@@ -127,19 +134,18 @@ export function findCniBinDir({ root, executable, cniBinDir }: Node): string {
 
 const GIB = 1024 ** 3;
 
-/** Whether programs in containers may lock the memory that RDMA needs. They inherit the limit from the runtime. */
-export function examineRuntime(root: string): Finding[] {
+/** Examines whether programs in containers may lock the memory that RDMA needs. They inherit the limit from the runtime. */
+export function examineRuntime(root: string): Verdict[] {
   const runtime = findRuntime(root);
-  if (!runtime) return [ok("runtime", "neither containerd nor CRI-O runs here")];
+  if (!runtime) return [ok("neither containerd nor CRI-O runs here")];
   const { name, pid } = runtime;
   const limits = readText(`${root}/proc/${pid}/limits`) ?? "";
   const [, limit] = /^Max locked memory +(\S+)/m.exec(limits) ?? [];
-  if (limit === undefined) return [ok("runtime", `${name} (process ${pid})`)];
+  if (limit === undefined) return [ok(`${name} (process ${pid})`)];
   const isEnough = limit === "unlimited" || Number(limit) >= GIB;
   const text = `${name} (process ${pid}) gives containers ${formatLimit(limit)}`;
   return [
-    isEnough ? ok("runtime", text) : warning(
-      "runtime",
+    isEnough ? ok(text) : warning(
       `${text}, want 1 GiB or more: programs in pods cannot register memory, or do without RDMA; running pods keep the old limit`,
       raiseLimit(readUnit(root, pid) ?? `${name}.service`),
     ),

@@ -56,21 +56,23 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (gcInterval !== undefined && !wait) own.error("error: --gc-interval goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
-      const remove = () => uninstall(terminal, kernel, directory, new State(STATE_DIRECTORY), options);
-      if (options.uninstall) return remove();
+      const remove = () =>
+        terminal.print(uninstall(terminal, kernel, directory, new State(STATE_DIRECTORY), options));
+      const collect = () =>
+        terminal.print({ ...collectGarbage(gcNode(kernel), terminal, options), value: undefined });
+      if (options.uninstall) return void remove();
 
       if (wait) blockTermination();
       const sources = ownSources();
-      if (!options.check) install(terminal, kernel, directory, sources, options);
-      else if (checkInstalled(terminal, directory, sources, options) !== ExitCode.ok) {
-        return exit(ExitCode.failed);
-      }
+      const result = options.check
+        ? checkInstalled(directory, sources)
+        : install(terminal, kernel, directory, sources, options);
+      const code = terminal.print(result);
+      if (code !== ExitCode.ok) return exit(code);
       if (!wait || options.dryRun) return;
       if (!removeOnExit && gcInterval === undefined) return waitForTermination();
       do {
-        if (gcInterval !== undefined) {
-          await survive(terminal, () => collectGarbage(gcNode(kernel), terminal, {}));
-        }
+        if (gcInterval !== undefined) await survive(terminal, collect);
       } while (!awaitTermination(gcInterval));
       if (removeOnExit) remove();
     });

@@ -1,4 +1,4 @@
-/** Files of an installation: how they are compared, copied and replaced. */
+/** Files of an installation: comparing, copying and replacing them. */
 import { Buffer } from "node:buffer";
 import { directoryOf, dropFromCache, ifPresent, syncDirectory, writeAll } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
@@ -23,7 +23,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   EROFS: "The directory is mounted read-only: mount it writable, or choose another with --cni-bin-dir.",
 };
 
-/** How an installed file differs from what it should be. */
+/** The difference of an installed file from what it should be. */
 export interface Difference {
   readonly isAbsent: boolean;
   /** A clause: "is not there". */
@@ -75,7 +75,7 @@ export function different(text: string): Difference {
 }
 
 /**
- * How a file differs from the copy that should be there: in type, owner, permissions, content or time.
+ * Finds how a file differs from the copy that should be there: in type, owner, permissions, content or time.
  *
  * @throws {Error} as Deno does when one of the two cannot be read
  */
@@ -132,7 +132,7 @@ function write(path: string, { source, mode, mtime }: Copy): void {
  * be dropped, and what was read displaces this program's own pages.
  */
 function copyInto(output: Deno.FsFile, target: string, source: string): void {
-  for (const piece of piecesOf(source)) {
+  for (const piece of readPieces(source)) {
     writeAll(output, piece);
     output.syncDataSync();
     dropFromCache(target);
@@ -146,8 +146,8 @@ function holds(path: string, bytes: Uint8Array): boolean {
 
 function isSameFile(one: string, other: string): boolean {
   if (Deno.statSync(one).size !== Deno.statSync(other).size) return false;
-  using others = piecesOf(other);
-  for (const piece of piecesOf(one)) {
+  using others = readPieces(other);
+  for (const piece of readPieces(one)) {
     const { value } = others.next();
     if (!value || Buffer.compare(piece, value) !== 0) return false;
   }
@@ -155,7 +155,7 @@ function isSameFile(one: string, other: string): boolean {
 }
 
 /** A file in pieces, all in one buffer, since the executable may be larger than the memory of the container. */
-export function* piecesOf(path: string): Generator<Uint8Array<ArrayBuffer>> {
+export function* readPieces(path: string): Generator<Uint8Array<ArrayBuffer>> {
   using file = Deno.openSync(path);
   const buffer = new Uint8Array(PIECE);
   for (let length = fill(file, buffer); length > 0; length = fill(file, buffer)) {
@@ -167,7 +167,7 @@ export function* piecesOf(path: string): Generator<Uint8Array<ArrayBuffer>> {
 const TAIL = 1024 * 1024;
 
 /** The end of a file, where an executable has this program; all of a file that is short. */
-export function tailOf(path: string): Uint8Array<ArrayBuffer> {
+export function readTail(path: string): Uint8Array<ArrayBuffer> {
   using file = Deno.openSync(path);
   const { size } = file.statSync();
   file.seekSync(Math.max(0, size - TAIL), Deno.SeekMode.Start);

@@ -3,8 +3,7 @@ import { isRunning } from "../../kernel/processes.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printNote, type Terminal } from "../terminal.ts";
+import type { Reporter, Result } from "../terminal.ts";
 import { removeLeftovers, toInstallError } from "./files.ts";
 import {
   assertOwnDirectory,
@@ -18,7 +17,7 @@ import {
 } from "./layout.ts";
 import { partsIn } from "./parts.ts";
 
-/** How often, and for how long, to check whether somebody still runs an older version. */
+/** The pause between checks whether somebody still runs an older version, and the time for all of them. */
 const RETRY_MS = 100;
 const RETIREMENT_MS = 10_000;
 
@@ -26,45 +25,45 @@ const RETIREMENT_MS = 10_000;
 export interface Options {
   /** Only print what would be done. */
   readonly dryRun?: boolean | undefined;
-  readonly output?: Format;
 }
 
-/** What became of a file. */
+/** A file, and what was done with it. */
 export interface FileOutcome {
   readonly path: string;
   readonly state: "installed" | "replaced" | "already there" | "removed" | "in use" | "not there";
 }
 
-/** Prints what became of a file. */
-export function printFile(terminal: Terminal, { path, state }: FileOutcome, { dryRun }: Options): void {
-  const isDone = dryRun !== true || state.endsWith("there");
-  printNote(terminal, `${path}: ${isDone ? state : `would be ${state}`}\n`);
-}
+/** Says what became of each file, and returns all of them as the result. */
+export class FileReport {
+  readonly #files: FileOutcome[] = [];
 
-/** Prints what became of all files, for programs. */
-export function printOutcome(
-  terminal: Terminal,
-  files: readonly FileOutcome[],
-  { dryRun = false, output = "table" }: Options,
-): void {
-  printAs(terminal, output, { dryRun, files });
+  constructor(readonly reporter: Reporter, readonly dryRun = false) {}
+
+  add(file: FileOutcome): void {
+    const { path, state } = file;
+    const isDone = !this.dryRun || state.endsWith("there");
+    this.reporter.remark({ note: `${path}: ${isDone ? state : `would be ${state}`}` });
+    this.#files.push(file);
+  }
+
+  toResult(): Result {
+    return { value: { dryRun: this.dryRun, files: this.#files } };
+  }
 }
 
 /**
- * `install --check`: prints one line, and returns whether all is as `install` would leave it. The DaemonSet does this
- * every minute, so it does not read the whole program.
+ * `install --check`: tells in one line whether all is as `install` would leave it. The DaemonSet does this every minute,
+ * so it does not read the whole program.
  */
-export function checkInstalled(
-  terminal: Terminal,
-  directory: string,
-  sources: Sources,
-  { output = "table" }: Pick<Options, "output">,
-): ExitCode {
+export function checkInstalled(directory: string, sources: Sources): Result {
   const fault = findFault(directory, sources);
   const ok = fault === undefined;
   const reason = fault ?? `${directory} has this plugin and its library`;
-  printAs(terminal, output, { ok, reason }, () => terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`));
-  return ok ? ExitCode.ok : ExitCode.failed;
+  return {
+    code: ok ? ExitCode.ok : ExitCode.failed,
+    value: { ok, reason },
+    text: () => [{ text: `${ok ? "ok" : "failed"}: ${reason}` }],
+  };
 }
 
 /**
@@ -74,29 +73,25 @@ export function checkInstalled(
  * @throws {CommandError} when this fails; then the plugin that was there works as before
  */
 export function install(
-  terminal: Terminal,
+  reporter: Reporter,
   kernel: Locks,
   directory: string,
   sources: Sources,
-  options: Options,
-): void {
+  { dryRun = false }: Options = {},
+): Result {
   assertRoot();
   assertPluginDirectory(directory);
   assertNoDirectory(pluginIn(directory));
   const own = ownDirectoryIn(directory);
-  const files: FileOutcome[] = [];
-  const report = (file: FileOutcome) => {
-    printFile(terminal, file, options);
-    files.push(file);
-  };
-  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
-  if (!assertOwnDirectory(directory) && !options.dryRun) makeOwnDirectory(own);
-  if (!options.dryRun) clean(directory);
-  const program = installParts(directory, sources, options, report);
+  const report = new FileReport(reporter, dryRun);
+  using _lock = dryRun ? undefined : lockDirectory(kernel, directory);
+  if (!assertOwnDirectory(directory) && !dryRun) makeOwnDirectory(own);
+  if (!dryRun) clean(directory);
+  const program = installParts(directory, sources, report);
   const older = olderThan(program, own);
-  if (!options.dryRun) retire(kernel, older, report);
-  else for (const path of older) report({ path, state: "removed" });
-  printOutcome(terminal, files, options);
+  if (!dryRun) retire(kernel, older, report);
+  else for (const path of older) report.add({ path, state: "removed" });
+  return report.toResult();
 }
 
 function findFault(directory: string, sources: Sources): string | undefined {
@@ -117,15 +112,17 @@ function findFault(directory: string, sources: Sources): string | undefined {
 function installParts(
   directory: string,
   sources: Sources,
-  { dryRun }: Options,
-  report: (file: FileOutcome) => void,
+  report: FileReport,
 ): string {
   let program = "";
   try {
     for (const { path, difference, place } of partsIn(directory, sources)) {
-      if (isProgramName(nameOf(path))) program = path;
-      if (difference && !dryRun) attempt("install", path, place);
-      report({ path, state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced" });
+      if (isProgramName(baseName(path))) program = path;
+      if (difference && !report.dryRun) attempt("install", path, place);
+      report.add({
+        path,
+        state: !difference ? "already there" : difference.isAbsent ? "installed" : "replaced",
+      });
     }
   } catch (error) {
     throw toInstallError("install", pluginIn(directory), error);
@@ -153,30 +150,30 @@ function olderThan(program: string, own: string): string[] {
  * about to start one, and a program that `deno compile` made opens its own path again when it starts. What
  * still runs after a while is left to the next installation.
  */
-function retire(kernel: Locks, programs: readonly string[], report: (file: FileOutcome) => void): void {
+function retire(kernel: Locks, programs: readonly string[], report: FileReport): void {
   let left = programs;
   for (let waitedMs = 0; left.length > 0 && waitedMs < RETIREMENT_MS; waitedMs += RETRY_MS) {
     kernel.sleep(RETRY_MS);
     const running = left.filter(isRunning);
     for (const path of left.filter((path) => !running.includes(path))) {
       attempt("remove", path, () => Deno.removeSync(path));
-      report({ path, state: "removed" });
+      report.add({ path, state: "removed" });
     }
     left = running;
   }
-  for (const path of left) report({ path, state: "in use" });
+  for (const path of left) report.add({ path, state: "in use" });
 }
 
 /** Removes what crashes left. */
 function clean(directory: string): void {
   const isOurs = (name: string) => name === "libmnl.so.0" || name === "current" || isProgramName(name);
   attempt("clean", directory, () => {
-    removeLeftovers(directory, (name) => name === nameOf(pluginIn(directory)));
+    removeLeftovers(directory, (name) => name === baseName(pluginIn(directory)));
     removeLeftovers(ownDirectoryIn(directory), isOurs);
   });
 }
 
-function nameOf(path: string): string {
+function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 

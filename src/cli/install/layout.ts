@@ -23,7 +23,7 @@ export function pluginIn(directory: string): string {
   return `${directory}/rdma`;
 }
 
-/** Where the launcher looks for the program, and the program for libmnl. */
+/** The directory in which the launcher looks for the program, and the program for libmnl. */
 export function ownDirectoryIn(directory: string): string {
   return `${directory}/.rdma-cni`;
 }
@@ -41,13 +41,13 @@ export function programName(version: string, sha256: string): string {
   return `rdma-cni-${version}-${sha256.slice(0, DIGITS)}`;
 }
 
-/** Whether a name is that of an installed program of any version. */
+/** Tells whether a name is that of an installed program of any version. */
 export function isProgramName(name: string): boolean {
   return /^rdma-cni-[^/]+-[0-9a-f]{12}$/.test(name);
 }
 
 /** The command that starts a program: that of an installed one is its launcher. */
-export function commandOf(executable: string): string {
+export function findCommand(executable: string): string {
   const [, directory, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
   return directory !== undefined && isProgramName(name!) ? pluginIn(directory) : executable;
 }
@@ -96,7 +96,7 @@ export function assertOwnDirectory(directory: string): boolean {
   );
 }
 
-/** What installing needs of the kernel. */
+/** The part of the kernel that installing needs. */
 export type Locks = Pick<Kernel, "lock" | "sleep">;
 
 /** An installation takes a second, or ten with little memory. */

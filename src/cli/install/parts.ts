@@ -11,10 +11,10 @@ import {
   type Difference,
   different,
   findDifference,
-  piecesOf,
   place,
   placeLink,
-  tailOf,
+  readPieces,
+  readTail,
 } from "./files.ts";
 import { LAUNCHER } from "./launcher.ts";
 import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
@@ -41,7 +41,7 @@ export function* partsIn(
   { isQuick = false } = {},
 ): Generator<Part> {
   const own = ownDirectoryIn(directory);
-  yield partOf({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
+  yield copyPart({ source: libmnl, target: `${own}/libmnl.so.0`, mode: 0o644 });
 
   const installed = installedProgram(directory);
   // Without the bits that let others write, or run it as another user.
@@ -49,7 +49,7 @@ export function* partsIn(
   const found = installed && { source: executable, target: `${own}/${installed}`, mode };
   const isCurrent = found &&
     (isQuick && looksInstalled(found, pluginIn(directory)) || !findDifference(found));
-  const name = isCurrent ? installed! : programName(VERSION, hashOf(executable));
+  const name = isCurrent ? installed! : programName(VERSION, hashFile(executable));
   const program = { source: executable, target: `${own}/${name}`, mode };
   yield {
     path: program.target,
@@ -63,11 +63,11 @@ export function* partsIn(
   // In a dry run the program may be missing; then no launcher has the right time.
   const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
   const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(directory), mode: 0o755, mtime };
-  yield partOf(launcher, assertRunnable);
+  yield copyPart(launcher, assertRunnable);
 }
 
 /**
- * Whether a program is this one as it was installed, to all appearances: by type, owner, permissions, size, the time
+ * Tells whether a program is this one as it was installed, to all appearances: by type, owner, permissions, size, the time
  * that the launcher has too, and what builds differ in.
  */
 function looksInstalled(
@@ -77,7 +77,7 @@ function looksInstalled(
   const [found, launcher] = [target, plugin].map((path) => ifPresent(() => Deno.lstatSync(path)));
   return found?.isFile === true && found.uid === 0 && ((found.mode ?? 0) & 0o7777) === mode &&
     found.size === Deno.statSync(source).size && found.mtime?.getTime() === launcher?.mtime?.getTime() &&
-    Buffer.compare(tailOf(source), tailOf(target)) === 0;
+    Buffer.compare(readTail(source), readTail(target)) === 0;
 }
 
 /** The name of the program that the link leads to; undefined when it leads nowhere or elsewhere. */
@@ -87,7 +87,7 @@ function installedProgram(directory: string): string | undefined {
   return name !== undefined && isProgramName(name) ? name : undefined;
 }
 
-function partOf(copy: Copy, accept?: (path: string) => void): Part {
+function copyPart(copy: Copy, accept?: (path: string) => void): Part {
   return { path: copy.target, difference: findDifference(copy), place: () => place(copy, accept) };
 }
 
@@ -109,9 +109,9 @@ function wholeSecond(): Date {
 }
 
 /** The SHA-256 of a file in hexadecimal digits. */
-function hashOf(path: string): string {
+function hashFile(path: string): string {
   const hash = createHash("sha256");
-  for (const piece of piecesOf(path)) hash.update(piece);
+  for (const piece of readPieces(path)) hash.update(piece);
   return hash.digest("hex");
 }
 

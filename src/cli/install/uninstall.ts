@@ -3,12 +3,12 @@ import type { State } from "../../plugin/record/state.ts";
 import { directoryOf, ifPresent, syncDirectory } from "../../sys/files.ts";
 import { EXECUTABLE_MARKER } from "../../version.ts";
 import { CommandError } from "../errors.ts";
-import type { Terminal } from "../terminal.ts";
-import { tailOf, toInstallError } from "./files.ts";
-import { type FileOutcome, type Options, printFile, printOutcome } from "./install.ts";
+import type { Reporter, Result } from "../terminal.ts";
+import { readTail, toInstallError } from "./files.ts";
+import { FileReport, type Options } from "./install.ts";
 import { assertPluginDirectory, lockDirectory, type Locks, ownDirectoryIn, pluginIn } from "./layout.ts";
 
-/** So many records are named. */
+/** The number of records that an error names. */
 const NAMED = 3;
 
 export interface UninstallOptions extends Options {
@@ -22,27 +22,27 @@ export interface UninstallOptions extends Options {
  * @throws {CommandError} when another program is in the plugin's place, or pods need it for their DEL
  */
 export function uninstall(
-  terminal: Terminal,
+  reporter: Reporter,
   kernel: Locks,
   directory: string,
   state: State,
-  options: UninstallOptions,
-): void {
+  { dryRun = false, force = false }: UninstallOptions = {},
+): Result {
   assertPluginDirectory(directory);
-  using _lock = options.dryRun ? undefined : lockDirectory(kernel, directory);
+  using _lock = dryRun ? undefined : lockDirectory(kernel, directory);
   const plugin = pluginIn(directory);
   if (isThere(plugin)) {
     assertOurs(plugin);
-    if (!options.force) assertUnneeded(plugin, state);
+    if (!force) assertUnneeded(plugin, state);
   }
-  const files: FileOutcome[] = [plugin, ownDirectoryIn(directory)].map((path) => {
-    const file = { path, state: isThere(path) ? "removed" : "not there" } as const;
-    if (file.state === "removed" && !options.dryRun) remove(path);
-    printFile(terminal, file, options);
-    return file;
-  });
-  if (!options.dryRun) syncDirectory(directory);
-  printOutcome(terminal, files, options);
+  const report = new FileReport(reporter, dryRun);
+  for (const path of [plugin, ownDirectoryIn(directory)]) {
+    const state = isThere(path) ? "removed" : "not there";
+    if (state === "removed" && !dryRun) remove(path);
+    report.add({ path, state });
+  }
+  if (!dryRun) syncDirectory(directory);
+  return report.toResult();
 }
 
 function isThere(path: string): boolean {
@@ -86,13 +86,13 @@ const MARK = "rdma-cni launcher";
 const LAUNCHER_LIMIT = 16 * 1024;
 
 /**
- * What a file is, as its bytes show: a launcher or this program, each of whatever version, or something else. Running it
+ * Recognizes a file by its bytes: a launcher or this program, each of whatever version, or something else. Running it
  * to ask would take trust in what it is.
  *
  * @throws {Error} as Deno does when it cannot be read
  */
 export function recognize(path: string): "launcher" | "program" | "other" {
-  const tail = Buffer.from(tailOf(path)).toString("latin1");
+  const tail = Buffer.from(readTail(path)).toString("latin1");
   if (tail.length <= LAUNCHER_LIMIT && tail.startsWith("\x7fELF") && tail.includes(MARK)) return "launcher";
   // The marker in the program's text, and 24 bytes that `deno compile` puts at the end, which begin so.
   return tail.slice(-24).startsWith("d3n0l4nd") && tail.includes(EXECUTABLE_MARKER) ? "program" : "other";

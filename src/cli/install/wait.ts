@@ -20,7 +20,7 @@ export function waitForTermination(): void {
   awaitTermination();
 }
 
-/** What others can write to must not run as root. */
+/** Tells whether root alone can write to a file: what others can write to must not run as root. */
 function isWrittenByRootAlone(path: string): boolean {
   const found = ifPresent(() => Deno.lstatSync(path));
   return found?.isFile === true && found.uid === 0 && ((found.mode ?? 0) & 0o022) === 0;

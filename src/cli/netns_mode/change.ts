@@ -1,5 +1,5 @@
 /**
- * The namespace mode of the running kernel: how it is changed, and the network namespaces that prevent it.
+ * The namespace mode of the running kernel: changing it, and the network namespaces that prevent that.
  */
 import { DecodeError, NetlinkError, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NetnsProcess, NodeKernel, OtherNetnsList } from "../../kernel/node_kernel.ts";
@@ -8,7 +8,7 @@ import { CommandError } from "../errors.ts";
 
 const COMMAND_LENGTH = 80;
 
-/** What to do about a kernel without RDMA namespaces. */
+/** The way out with a kernel without RDMA namespaces. */
 export const NEWER_KERNEL =
   "install kernel 5.3 or newer, or the adapter's driver package (MLNX_OFED, DOCA), which has its own RDMA " +
   "subsystem; then reboot";
@@ -17,7 +17,7 @@ export const NEWER_KERNEL =
 export interface Change {
   readonly state: "already" | "changed" | "refused";
   readonly before: RdmaMode;
-  /** What prevents it, when it is refused. */
+  /** The namespaces that prevent it, when it is refused. */
   readonly others?: OtherNetnsList;
 }
 
@@ -42,7 +42,7 @@ export function changeMode(kernel: NodeKernel, mode: RdmaMode, dryRun: boolean):
   }
 }
 
-/** Whether the kernel would change the mode now; undefined when not all processes could be examined. */
+/** Tells whether the kernel would change the mode now; undefined when not all processes could be examined. */
 export function isChangeable({ namespaces, isComplete }: OtherNetnsList): boolean | undefined {
   if (namespaces.length > 0) return false;
   return isComplete ? true : undefined;
@@ -100,7 +100,7 @@ function formatProcess({ pid, command, containerId, onlyOpen }: NetnsProcess): s
   return `    process ${pid} ${quoted(short)}${container}${onlyOpen ? ", has it open" : ""}`;
 }
 
-/** Processes choose their own names; control characters must not reach a terminal. */
+/** Quotes a name that a process chose for itself. */
 function quoted(text: string): string {
   return JSON.stringify(text);
 }

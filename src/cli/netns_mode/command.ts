@@ -4,8 +4,9 @@ import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { type Format, JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
-import type { Context, Terminal } from "../terminal.ts";
+import { isDataFormat, JSON_OPTION, outputOption, QUIET } from "../output.ts";
+import type { Context, Result } from "../terminal.ts";
+import { perform } from "../watch.ts";
 import { explainOldKernel, isChangeable } from "./change.ts";
 import { readPersistedMode } from "./persist.ts";
 import { setMode } from "./set.ts";
@@ -22,7 +23,8 @@ Exit codes:
   4  it could not be set now, but it is persisted: reboot`;
 
 /** Adds `netns-mode` and its subcommands. */
-export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }: Context): void {
+export function addNetnsModeCommand(program: Command, context: Context): void {
+  const { kernel } = context;
   const command = program.command("netns-mode")
     .description("show, set, check and persist the RDMA namespace mode");
   addExamples(command, [
@@ -37,7 +39,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     )
     .addOption(outputOption())
     .addOption(JSON_OPTION)
-    .action((options) => exit(getMode(kernel, terminal, options)));
+    .action((options) => perform(context, () => getMode(kernel, options)));
   addExamples(get, [
     ["netns-mode get", "print the mode"],
     ["netns-mode get -o yaml", "and where it is persisted, and what prevents a change"],
@@ -51,7 +53,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action((mode, options) => exit(setMode(kernel, terminal, mode, options)));
+    .action((mode, options) => perform(context, () => setMode(kernel, mode, options)));
   set.addHelpText("after", SET_NOTES);
   addExamples(set, [
     ["netns-mode set exclusive", "until the next reboot"],
@@ -68,7 +70,7 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(new Option("-q, --quiet", "print nothing if it is the expected one"))
-    .action((options) => exit(checkMode(kernel, terminal, options)));
+    .action((options) => perform(context, () => checkMode(kernel, options)));
   addExamples(check, [
     ["netns-mode check", "is it exclusive?"],
     ["netns-mode check --expect shared", "is it shared?"],
@@ -80,29 +82,21 @@ export function addNetnsModeCommand(program: Command, { kernel, terminal, exit }
 }
 
 /**
- * `netns-mode get`: prints the namespace mode of the RDMA subsystem; for programs, also the mode after the next
+ * `netns-mode get`: returns the namespace mode of the RDMA subsystem; for programs, also the mode after the next
  * load of ib_core and whether it could be changed now.
  */
-export function getMode(
-  kernel: NodeKernel,
-  terminal: Terminal,
-  { output = "table" }: { readonly output?: Format },
-  root = "",
-): ExitCode {
+export function getMode(kernel: NodeKernel, { output }: { readonly output?: string }, root = ""): Result {
   const mode = explainOldKernel(() => kernel.getRdmaMode());
-  if (output === "table") {
-    terminal.out(`${mode}\n`);
-    return ExitCode.ok;
-  }
+  if (!isDataFormat(output)) return { text: `${mode}\n` };
   const { mode: persisted, sources } = readPersistedMode(root);
   const others = kernel.listOtherNetns();
-  printAs(terminal, output, {
+  const value = {
     mode,
     persisted: { mode: persisted ?? null, sources },
     changeable: isChangeable(others) ?? null,
     otherNetns: others.namespaces,
-  });
-  return ExitCode.ok;
+  };
+  return { value };
 }
 
 /** Options of `netns-mode check`. */
@@ -110,20 +104,16 @@ interface CheckOptions {
   readonly expect: RdmaMode;
   /** Also without an RDMA subsystem. */
   readonly orNone?: boolean | undefined;
-  readonly output?: Format;
 }
 
-/** `netns-mode check`: prints one line, and returns whether the mode is the expected one. */
-export function checkMode(
-  kernel: NodeKernel,
-  terminal: Terminal,
-  { expect, orNone = false, output = "table" }: CheckOptions,
-): ExitCode {
+/** `netns-mode check`: tells in one line whether the mode is the expected one. */
+export function checkMode(kernel: NodeKernel, { expect, orNone = false }: CheckOptions): Result {
   const { ok, mode, reason } = judgeMode(kernel, expect, orNone);
-  printAs(terminal, output, { ok, mode: mode ?? null, expected: expect, reason }, () => {
-    if (!ok || !terminal.isQuiet) terminal.out(`${ok ? "ok" : "failed"}: ${reason}\n`);
-  });
-  return ok ? ExitCode.ok : ExitCode.failed;
+  return {
+    code: ok ? ExitCode.ok : ExitCode.failed,
+    value: { ok, mode: mode ?? null, expected: expect, reason },
+    text: ({ isQuiet }) => ok && isQuiet ? [] : [{ text: `${ok ? "ok" : "failed"}: ${reason}` }],
+  };
 }
 
 function judgeMode(

@@ -1,4 +1,4 @@
-/** Whether ib_core is loaded from the initramfs, which has a copy of modprobe.d from when it was built. */
+/** The initramfs, from which ib_core may be loaded: it has a copy of modprobe.d from when it was built. */
 import { ifPresent } from "../../sys/files.ts";
 import { readIfPresent } from "./persist.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The namespace mode at the next load of ib_core: what modprobe.d files and the kernel command line say about
- * its parameter netns_mode, and the file of ours that sets it. `root` is the directory that stands for "/".
+ * The namespace mode at the next load of ib_core: its parameter netns_mode in modprobe.d files and on the kernel
+ * command line, and the file of ours that sets it. `root` is the directory that stands for "/".
  */
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { messageOf } from "../../sys/errno.ts";
@@ -10,9 +10,9 @@ import { CommandError } from "../errors.ts";
 /** Our file. modprobe reads the files of all directories in the order of their names. */
 export const OPTIONS_FILE = "/etc/modprobe.d/rdma-cni.conf";
 
-const OWN_NAME = nameOf(OPTIONS_FILE);
+const OWN_NAME = baseName(OPTIONS_FILE);
 
-/** Where modprobe looks, most important first: a file hides files of the same name further down (libkmod). */
+/** The directories of modprobe, most important first: a file hides files of the same name further down (libkmod). */
 const MODPROBE_DIRECTORIES = [
   "/etc/modprobe.d",
   "/run/modprobe.d",
@@ -31,7 +31,7 @@ export interface ModeOption {
   readonly mode: RdmaMode;
 }
 
-/** Where an option sets the mode. */
+/** The place of an option that sets the mode. */
 export interface ModeSource extends ModeOption {
   /** The path of a modprobe.d file, or /proc/cmdline for the kernel command line. */
   readonly file: string;
@@ -46,7 +46,7 @@ export interface PersistedMode {
   readonly sources: readonly ModeSource[];
 }
 
-/** What became of an order to persist the mode. */
+/** The outcome of an order to persist the mode. */
 export interface Persisted {
   readonly file: string;
   /** It had other content or was missing. */
@@ -117,7 +117,7 @@ export function parseModprobeFile(text: string): ModeOption[] {
   return logicalLines(text).flatMap(({ line, text }) => {
     const [command, module, ...parameters] = text.trim().split(/\s+/);
     if (command !== "options" || !isIbCore(module)) return [];
-    return parameters.flatMap((parameter) => modeOf(parameter, line));
+    return parameters.flatMap((parameter) => parseMode(parameter, line));
   });
 }
 
@@ -127,7 +127,7 @@ export function parseKernelCommandLine(text: string): ModeOption[] {
   const end = words.indexOf("--");
   return words.slice(0, end < 0 ? words.length : end).flatMap((word) => {
     const [, module, parameter] = /^([^.=]+)\.(.+)$/.exec(word) ?? [];
-    return isIbCore(module) ? modeOf(parameter!, 1) : [];
+    return isIbCore(module) ? parseMode(parameter!, 1) : [];
   });
 }
 
@@ -142,11 +142,11 @@ export function formatModeOption(mode: RdmaMode): string {
 /** The sources that are read before and after our file. */
 function splitSources(sources: readonly ModeSource[]): { before: ModeSource[]; after: ModeSource[] } {
   const others = sources.filter(({ file }) => file !== OPTIONS_FILE);
-  const isAfter = ({ file }: ModeSource) => !file.includes("/modprobe.d/") || nameOf(file) > OWN_NAME;
+  const isAfter = ({ file }: ModeSource) => !file.includes("/modprobe.d/") || baseName(file) > OWN_NAME;
   return { before: others.filter((source) => !isAfter(source)), after: others.filter(isAfter) };
 }
 
-function nameOf(path: string): string {
+function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
@@ -221,7 +221,7 @@ function isIbCore(module: string | undefined): boolean {
 /**
  * The kernel parses a bool by its first letters; without value it is true (lib/kstrtox.c, kernel/params.c).
  */
-function modeOf(parameter: string, line: number): ModeOption[] {
+function parseMode(parameter: string, line: number): ModeOption[] {
   const [name, value = "1"] = parameter.replaceAll('"', "").split("=", 2);
   if (name?.replaceAll("-", "_") !== "netns_mode") return [];
   if (/^([yt1]|on)/i.test(value)) return [{ line, mode: "shared" }];

@@ -2,8 +2,7 @@
 import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printNote, type Terminal } from "../terminal.ts";
+import type { Result } from "../terminal.ts";
 import { type Change, changeMode, listOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
 import { formatSource, type ModeSource, type Persisted, persistMode } from "./persist.ts";
@@ -11,7 +10,6 @@ import { formatSource, type ModeSource, type Persisted, persistMode } from "./pe
 export interface SetOptions {
   readonly persist?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
-  readonly output?: Format;
 }
 
 /** The machine; tests have their own. */
@@ -22,15 +20,15 @@ export interface Machine {
   readonly listImage?: ListImage;
 }
 
-/** What was done. */
-export interface SetOutcome {
+/** The outcome of an order to set the mode. */
+interface SetOutcome {
   readonly mode: RdmaMode;
   readonly dryRun: boolean;
   /** Absent: ib_core is not loaded. */
   readonly change?: Change;
   readonly persisted?: Persisted;
   readonly initramfs?: Initramfs;
-  /** Why it could not be persisted. */
+  /** The reason that it could not be persisted. */
   readonly failure?: CommandError;
   readonly exitCode: ExitCode;
 }
@@ -44,25 +42,23 @@ export interface SetOutcome {
  */
 export function setMode(
   kernel: NodeKernel,
-  terminal: Terminal,
   mode: RdmaMode,
-  { persist = false, dryRun = false, output = "table" }: SetOptions,
+  { persist = false, dryRun = false }: SetOptions,
   machine: Machine = { release: Deno.osRelease() },
-): ExitCode {
+): Result {
   const change = changeIfLoaded(kernel, mode, { persist, dryRun });
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
-  const exitCode = exitCodeOf(change, persist, persistence.failure);
-  const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode };
-  for (const line of toLines(outcome).map((text) => `${text}\n`)) {
-    if (exitCode === ExitCode.failed) terminal.err(line);
-    else printNote(terminal, line);
-  }
-  printAs(terminal, output, toJson(outcome));
-  return exitCode;
+  const code = decideCode(change, persist, persistence.failure);
+  const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode: code };
+  return {
+    code,
+    value: toJson(outcome),
+    remarks: toLines(outcome).map((text) => code === ExitCode.failed ? { error: text } : { note: text }),
+  };
 }
 
-/** What was done, in lines for people. */
-export function toLines(
+/** Formats an outcome as lines for people. */
+function toLines(
   { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
 ): string[] {
   return [
@@ -118,7 +114,7 @@ function overruledError(mode: RdmaMode, { file, overruledBy }: Persisted): Comma
   );
 }
 
-function exitCodeOf(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
+function decideCode(change: Change | undefined, persist: boolean, failure: Error | undefined): ExitCode {
   if (failure) return ExitCode.failed;
   if (change?.state !== "refused") return ExitCode.ok;
   return persist ? ExitCode.rebootNeeded : ExitCode.failed;

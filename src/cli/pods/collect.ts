@@ -1,4 +1,4 @@
-/** Which pod has which RDMA device: the plugin's records, and what the kernel says of the devices. */
+/** The RDMA devices of pods: the plugin's records, and what the kernel says of the devices. */
 import { CniError } from "../../cni/error.ts";
 import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../../kernel/kernel.ts";
 import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
@@ -36,11 +36,11 @@ export interface PodDevice {
   readonly device: string;
   readonly hostDevice: string;
   readonly status: Status;
-  /** What to do about it. */
+  /** The way out if it is not present. */
   readonly advice?: string;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
-  /** How many objects of each kind ("qp", "mr", "cq", "pd" ...) programs and the kernel have on it. */
+  /** The numbers of objects of each kind ("qp", "mr", "cq", "pd" ...) that programs and the kernel have on it. */
   readonly resources: Readonly<Record<string, number>>;
   readonly ports: readonly PodPort[];
 }
@@ -105,7 +105,7 @@ function join(found: readonly Collected[]): Collected {
 /** Does something while no CNI call is at work, or while one may be. @returns whether none was */
 type WhileNoCall = (work: () => void) => boolean;
 
-/** When a call does not end in time, the next ones are not waited for. */
+/** Waits for calls until one does not end in time; the next ones are not waited for. */
 function waitForCalls(kernel: NodeKernel, { directory }: State, faults: string[]): WhileNoCall {
   const lock = (): Disposable | undefined => {
     if (faults.length > 0) return undefined;
@@ -173,7 +173,7 @@ function openHeld(kernel: NodeKernel, { namespace }: Fate): Netns | undefined {
   return undefined;
 }
 
-/** What is known of a device while a CNI call may be moving it. */
+/** Leaves out what is not known of a device while a CNI call may be moving it. */
 function doubt(device: PodDevice): PodDevice {
   if (device.status !== "missing") return device;
   const { advice: _, ...facts } = device;
@@ -209,7 +209,7 @@ function readDevices(
 
 function describeRecord(record: StoredRecord, { hostName, podName }: RecordedDevice) {
   const { file, pod, deviceId, createdAt } = record;
-  const attachment = record.attachment ?? attachmentOf(file);
+  const attachment = record.attachment ?? parseFileName(file);
   return {
     record: file,
     ...(pod ? { namespace: pod.namespace, pod: pod.name } : {}),
@@ -226,7 +226,7 @@ function describeRecord(record: StoredRecord, { hostName, podName }: RecordedDev
 }
 
 /** A record of version 1.0 has the attachment in its name alone, where it is certain only if the container ID is long. */
-function attachmentOf(file: string): Attachment | undefined {
+function parseFileName(file: string): Attachment | undefined {
   const [, network, containerID, ifname] = /^(.+)-([0-9a-f]{64})-(.+)$/.exec(file) ?? [];
   return network && containerID && ifname ? { network, containerID, ifname } : undefined;
 }

@@ -1,12 +1,22 @@
-/** `pods`: which pod has which RDMA device. */
+/** `pods`: reads which pod has which RDMA device, and shows or writes it. */
 import { type Command, Option } from "@commander-js/extra-typings";
+import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
+import { messageOf } from "../../sys/errno.ts";
+import { replaceFile } from "../../sys/files.ts";
+import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { readAbsolutePath } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
-import type { Context } from "../terminal.ts";
-import { WATCH } from "../watch.ts";
-import { METRICS_FILE, showPods } from "./show.ts";
+import { formatTable } from "../table.ts";
+import type { Context, Result } from "../terminal.ts";
+import { perform, WATCH } from "../watch.ts";
+import { collect, type Collected } from "./collect.ts";
+import { formatMetrics } from "./prometheus.ts";
+import { listRows, POD_TABLE } from "./table.ts";
+
+/** node-exporter's textfile collector reads files whose names end so. */
+const METRICS_FILE = "rdma.prom";
 
 const NOTES = `
 The pods are those that the plugin's records name. Ports, counters and resources are read in each pod's network
@@ -19,7 +29,7 @@ Exit codes:
   3  some records are stale, some devices are missing, or some could not be read`;
 
 /** Adds `pods`. */
-export function addPodsCommand(program: Command, { kernel, terminal, exit }: Context): void {
+export function addPodsCommand(program: Command, context: Context): void {
   const command = program.command("pods")
     .description("show which pod has which RDMA device, with its state and counters")
     .addOption(outputOption("wide", "prometheus"))
@@ -30,9 +40,9 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
     )
     .addOption(WATCH)
     .addOption(QUIET)
-    .action(async ({ output: format, textfile, watch: watchMs }) => {
-      const node = { kernel, state: new State(STATE_DIRECTORY) };
-      exit(await showPods(node, terminal, { format, textfile, watchMs }));
+    .action(({ watch, ...options }) => {
+      const node = { kernel: context.kernel, state: new State(STATE_DIRECTORY) };
+      return perform(context, () => showPods(node, options), { watch });
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -41,4 +51,60 @@ export function addPodsCommand(program: Command, { kernel, terminal, exit }: Con
     [`pods --json | jq '.[] | select(.status != "present")'`, "only what is not in its pod"],
     ["pods --textfile /var/lib/prometheus/node-exporter", "metrics for node-exporter"],
   ]);
+}
+
+interface Options {
+  /** The form of the result. */
+  readonly output?: string;
+  /** The directory to write metrics to; then nothing is printed. */
+  readonly textfile?: string | undefined;
+}
+
+/**
+ * Shows which pod has which RDMA device, and says what is not as it should be.
+ *
+ * @throws {CommandError} without the rights to read, or if the metrics cannot be written
+ */
+export function showPods(
+  { kernel, state }: { readonly kernel: NodeKernel; readonly state: State },
+  { output, textfile }: Options = {},
+): Result {
+  const found = collect(kernel, state);
+  const { devices, faults } = found;
+  const odd = devices.filter(({ status }) => status !== "present");
+  const outcome = {
+    code: odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial,
+    remarks: [
+      ...faults.map((error) => ({ error })),
+      ...odd.flatMap(({ record, status, advice }) =>
+        advice === undefined ? [] : [{ note: `${record} is ${status}: ${advice}` }]
+      ),
+    ],
+  };
+  if (textfile !== undefined) {
+    writeMetrics(textfile, found);
+    return outcome;
+  }
+  return {
+    ...outcome,
+    value: devices.map((device) => ({ ...device, createdAt: new Date(device.createdAt).toISOString() })),
+    text: output === "prometheus"
+      ? formatMetrics(found)
+      : formatTable(POD_TABLE, listRows(devices), output === "wide"),
+  };
+}
+
+/** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
+function writeMetrics(directory: string, found: Collected): void {
+  const path = `${directory}/${METRICS_FILE}`;
+  try {
+    replaceFile(path, formatMetrics(found), 0o644);
+  } catch (cause) {
+    throw new CommandError(
+      `Cannot write ${JSON.stringify(path)}: ${messageOf(cause)}`,
+      "Name the directory that node-exporter has in --collector.textfile.directory.",
+      undefined,
+      { cause },
+    );
+  }
 }

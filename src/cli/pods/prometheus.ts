@@ -17,7 +17,7 @@ interface Sample {
 /** Formats what was collected, with "# EOF" at the end. */
 export function formatMetrics({ devices, faults }: Collected): string {
   const ports = devices.flatMap((device) =>
-    device.ports.map((port) => ({ port, labels: { ...labelsOf(device), port: port.number } }))
+    device.ports.map((port) => ({ port, labels: { ...listLabels(device), port: port.number } }))
   );
   const ofPorts = (value: (port: PodPort) => number | undefined) =>
     ports.flatMap(({ port, labels }) => sample(labels, value(port)));
@@ -32,7 +32,7 @@ export function formatMetrics({ devices, faults }: Collected): string {
       "An RDMA device that a pod has.",
       devices.map((device) => ({
         labels: {
-          ...labelsOf(device),
+          ...listLabels(device),
           network: device.network,
           device_id: device.deviceId,
           host_device: device.hostDevice,
@@ -46,7 +46,7 @@ export function formatMetrics({ devices, faults }: Collected): string {
       "gauge",
       "When the pod got the device, in seconds since 1970.",
       devices.filter(({ status }) => ["present", "held"].includes(status)).map((device) => ({
-        labels: labelsOf(device),
+        labels: listLabels(device),
         value: device.createdAt / 1000,
       })),
     ),
@@ -56,7 +56,7 @@ export function formatMetrics({ devices, faults }: Collected): string {
       "Objects of a kind on the device, those of the kernel included.",
       devices.flatMap((device) =>
         Object.entries(device.resources).map(([kind, value]) => ({
-          labels: { ...labelsOf(device), kind },
+          labels: { ...listLabels(device), kind },
           value,
         }))
       ),
@@ -103,7 +103,7 @@ function countStatuses(devices: readonly PodDevice[]): Sample[] {
 }
 
 /** No two devices have the same: of a record that has no container, the record's name takes its place. */
-function labelsOf(device: PodDevice): Labels {
+function listLabels(device: PodDevice): Labels {
   return {
     namespace: device.namespace,
     pod: device.pod,

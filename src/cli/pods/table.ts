@@ -14,7 +14,7 @@ export const POD_TABLE: Table<Row> = {
     ["DEVICE ID", ([{ deviceId }]) => deviceId],
     ["DEVICE", ([{ device }, port]) => `${device}${port ? `/${port.number}` : ""}`],
     ["ON HOST", ([{ hostDevice }]) => hostDevice],
-    ["STATE", ([{ status }, port]) => status === "present" ? stateOf(port) : status],
+    ["STATE", ([{ status }, port]) => status === "present" ? formatState(port) : status],
     [
       "RATE",
       ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9} Gb/s`,
@@ -47,7 +47,7 @@ export function listRows(devices: readonly PodDevice[]): Row[] {
 const ERROR_COUNTER = /err|retr|retry|timeout|out_of|discard|drop|dup|nak|rnr|ooo|lost|cnp|ecn/i;
 
 /** "ACTIVE" of "4: ACTIVE". */
-function stateOf(port: PodPort | undefined): string | undefined {
+function formatState(port: PodPort | undefined): string | undefined {
   return port?.state.replace(/^\d+: /, "");
 }
 

@@ -2,8 +2,8 @@ import type { Command } from "@commander-js/extra-typings";
 import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { JSON_OPTION, outputOption, printAs, QUIET_VERDICTS } from "../output.ts";
-import { EXIT_CODES, type Line, note, printVerdicts, type Summary, worstLevel } from "../report.ts";
+import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
+import { EXIT_CODES, formatVerdicts, note, type Summary, type VerdictLine, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
 import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
 import { messageOf } from "../../sys/errno.ts";
@@ -30,16 +30,15 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET_VERDICTS)
-    .action(async (files, { strict = false, output }) => {
+    .action(async (files, { strict = false }) => {
       const given = files.flatMap(readFiles);
       const read = given.filter((one): one is TextFile => !("level" in one));
       const notes = given.filter((one) => "level" in one);
       const findings = [...await judgeFiles(read), ...notes];
       const level = worstLevel(findings);
-      printAs(terminal, output, { level, findings }, () => {
-        printVerdicts(terminal, findings.map(toLine), summaryOf(read));
-      });
-      exit(level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level]);
+      const text = formatVerdicts(findings.map(toLine), summaryOf(read));
+      const code = level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level];
+      exit(terminal.print({ code, value: { level, findings }, text }));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
@@ -54,7 +53,7 @@ function nameOf(file: string): string {
   return file === "-" ? "standard input" : file;
 }
 
-function toLine({ file, network, text, ...verdict }: FileVerdict): Line {
+function toLine({ file, network, text, ...verdict }: FileVerdict): VerdictLine {
   return {
     ...verdict,
     about: formatPlace({ ...verdict, file: nameOf(file) }),

@@ -1,18 +1,17 @@
 /** The command line of `vf-mac`. */
 import type { Command } from "@commander-js/extra-typings";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
-import { ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { numberReader } from "../option_values.ts";
-import { JSON_OPTION, outputOption, printAs, QUIET } from "../output.ts";
-import { printTable } from "../table.ts";
+import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
+import { formatTable } from "../table.ts";
 import type { Context } from "../terminal.ts";
-import { WATCH, watch } from "../watch.ts";
+import { perform, WATCH } from "../watch.ts";
 import { findPf } from "./find.ts";
 import { initVfs } from "./init.ts";
 import { NoRdmaCache } from "./no_rdma_cache.ts";
 import { setAddress } from "./set.ts";
-import { listVfs } from "./status.ts";
+import { listVfs } from "../../node/functions.ts";
 import { VF_TABLE } from "./table.ts";
 
 const TIMEOUT_S = 10;
@@ -59,7 +58,7 @@ export function addVfMacCommand(program: Command, context: Context): void {
 }
 
 function addList(parent: Command, context: Context): void {
-  const { kernel, terminal, exit } = context;
+  const { kernel } = context;
   const command = parent.command("list")
     .description("list virtual functions, and whether each is ready for RDMA connections")
     .argument("[PF...]", "netdevs of physical functions; all if none is named")
@@ -67,18 +66,16 @@ function addList(parent: Command, context: Context): void {
     .addOption(JSON_OPTION)
     .addOption(WATCH)
     .addOption(QUIET)
-    .action(async (names, { output, watch: pauseMs }) => {
-      const read = () => {
+    .action((names, { output, watch }) => {
+      const list = () => {
         const pfs = kernel.listPhysicalFunctions();
-        const chosen = names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name));
-        return listVfs(kernel, chosen);
+        const vfs = listVfs(
+          kernel,
+          names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name)),
+        );
+        return { value: vfs, text: formatTable(VF_TABLE, vfs, output === "wide") };
       };
-      exit(
-        await watch(context, pauseMs, read, (vfs) => {
-          printAs(terminal, output, vfs, () => printTable(terminal, VF_TABLE, vfs, output === "wide"));
-          return ExitCode.ok;
-        }),
-      );
+      return perform(context, list, { watch });
     });
   addExamples(command, [
     ["vf-mac list", "all of this node"],
@@ -88,7 +85,7 @@ function addList(parent: Command, context: Context): void {
   ]);
 }
 
-function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
+function addSet(parent: Command, context: Context): void {
   const command = parent.command("set")
     .description("set the address of one virtual function, rebind its driver and verify the node GUID")
     .argument("<PF>", "netdev of the physical function")
@@ -102,13 +99,11 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(
-      async (pf, vf, address, { rebind, force = false, dryRun = false, guid = false, timeout, output }) => {
-        const options = { rebind, force, dryRun, guid, timeoutMs: timeout * 1000, output };
-        const node = { kernel, state: new State(STATE_DIRECTORY) };
-        exit(await setAddress(node, terminal, { pf, vf, address }, options));
-      },
-    );
+    .action((pf, vf, address, { timeout, ...options }) => {
+      const node = { kernel: context.kernel, state: new State(STATE_DIRECTORY) };
+      const how = { ...options, timeoutMs: timeout * 1000 };
+      return perform(context, () => setAddress(node, { pf, vf, address }, how));
+    });
   command.addHelpText("after", SET_NOTES);
   addExamples(command, [
     ["vf-mac set eth0 3 02:03:00:00:48:53", "now"],
@@ -117,7 +112,7 @@ function addSet(parent: Command, { kernel, terminal, exit }: Context): void {
   ]);
 }
 
-function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
+function addInit(parent: Command, context: Context): void {
   const command = parent.command("init")
     .description("give an address to every virtual function that needs one; leave the others alone")
     .argument("[PF...]", "netdevs of physical functions")
@@ -128,14 +123,15 @@ function addInit(parent: Command, { kernel, terminal, exit }: Context): void {
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(async (names, { all = false, force = [], dryRun = false, timeout, output }, own) => {
+    .action((names, { all = false, force = [], dryRun = false, timeout }, own) => {
       if (all === (names.length > 0)) own.error("error: name physical functions, or give --all");
       if (force.length > 0 && names.length !== 1) {
         own.error("error: --force takes VFs of one physical function");
       }
-      const options = { force, dryRun, timeoutMs: timeout * 1000, output };
+      const { kernel, terminal } = context;
       const node = { kernel, state: new State(STATE_DIRECTORY), noRdma: new NoRdmaCache() };
-      exit(await initVfs(node, terminal, all ? undefined : names, options));
+      const options = { force, dryRun, timeoutMs: timeout * 1000 };
+      return perform(context, () => initVfs(node, terminal, all ? undefined : names, options));
     });
   command.addHelpText("after", INIT_NOTES);
   addExamples(command, [

@@ -1,18 +1,19 @@
-/** Physical and virtual functions by the words of a command line, and who has one already. */
+/** The words of a command line: physical and virtual functions, addresses, and their owners and users. */
 import type { NodeKernel, PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { listClaims } from "../../plugin/record/claims.ts";
 import type { State } from "../../plugin/record/state.ts";
+import { NO_MAC } from "../../node/addresses.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
+import { isForVirtualMachines, listVfs, nameVf, type VfStatus } from "../../node/functions.ts";
 
-/** What these commands work on: the kernel of this node, and the plugin's records. */
+/** The node that these commands work on: its kernel, and the plugin's records. */
 export interface VfNode {
   readonly kernel: NodeKernel;
   readonly state: State;
 }
 
 /**
- * The physical function with a netdev of this name.
+ * Finds the physical function with a netdev of this name.
  *
  * @throws {CommandError} when there is none, or it is not a physical function
  */
@@ -34,7 +35,7 @@ export function findPf(
 }
 
 /**
- * A virtual function by the number in the command line.
+ * Finds a virtual function by the number in the command line.
  *
  * @throws {CommandError} exit code 2 when it is not a number; 1 when there is no such function
  */
@@ -58,7 +59,51 @@ export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string)
   );
 }
 
-/** Who already has a MAC address or GUID, for people; undefined when nobody does. */
+const GROUP_BIT = 1;
+
+/**
+ * Parses a MAC address that a person typed, with colons or dashes.
+ *
+ * @throws {CommandError} exit code 2 when it is malformed, zero or a multicast address
+ */
+export function parseMac(text: string): string {
+  const mac = text.toLowerCase().replaceAll("-", ":");
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) {
+    throw unusable(text, "it is not a MAC address, want six bytes such as 02:03:00:00:48:56");
+  }
+  if (mac === NO_MAC) throw unusable(text, "all zeros mean no address");
+  if (parseInt(mac.slice(0, 2), 16) & GROUP_BIT) {
+    throw unusable(text, "it is a multicast address, want one whose first byte is even");
+  }
+  return mac;
+}
+
+/**
+ * Parses a GUID that a person typed: 16 hexadecimal digits, in groups or not.
+ *
+ * @throws {CommandError} exit code 2 when it is malformed or zero
+ */
+export function parseGuid(text: string): bigint {
+  const digits = text.toLowerCase().replace(/^0x/, "").replaceAll(/[:-]/g, "");
+  const isGuid = /^[0-9a-f]{16}$/.test(digits);
+  if (isGuid && BigInt(`0x${digits}`) !== 0n) return BigInt(`0x${digits}`);
+  const reason = isGuid ? "zero means no GUID" : "want 16 hexadecimal digits";
+  throw new CommandError(
+    `Cannot use GUID ${JSON.stringify(text)}: ${reason}`,
+    undefined,
+    ExitCode.usage,
+  );
+}
+
+function unusable(text: string, reason: string): CommandError {
+  return new CommandError(
+    `Cannot use MAC address ${JSON.stringify(text)}: ${reason}`,
+    undefined,
+    ExitCode.usage,
+  );
+}
+
+/** Finds who already has a MAC address or GUID, for people; undefined when nobody does. */
 export function findOwner(
   address: string,
   pfs: readonly PhysicalFunction[],
@@ -67,12 +112,12 @@ export function findOwner(
 ): string | undefined {
   const pf = pfs.find((one) => one.address === address || one.permanentAddress === address);
   if (pf) return `PF ${pf.name}`;
-  const vf = vfs.find((one) => one.deviceId !== except.deviceId && addressesOf(one).includes(address));
+  const vf = vfs.find((one) => one.deviceId !== except.deviceId && listAddresses(one).includes(address));
   return vf && `VF ${vf.number} of ${vf.pf}`;
 }
 
 /**
- * Whether functions of a physical function's kind have RDMA devices on this node: the function itself,
+ * Tells whether functions of a physical function's kind have RDMA devices on this node: the function itself,
  * another one with the same driver, or one of their virtual functions. Of two bonded ports only one has a
  * device.
  */
@@ -98,17 +143,17 @@ export function assertUnused(node: VfNode, vf: VfStatus): void {
     ? "Delete the pod or stop the virtual machine first"
     : "Stop what uses the function on the host first";
   throw new CommandError(
-    `Cannot change ${nameOf(vf)}: ${user}`,
+    `Cannot change ${nameVf(vf)}: ${user}`,
     `${advice}; "rdma-cni vf-mac set --force" changes it anyway.`,
   );
 }
 
-function addressesOf(vf: VfStatus): (string | undefined)[] {
+function listAddresses(vf: VfStatus): (string | undefined)[] {
   return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
 }
 
 /**
- * Who uses a virtual function, so that it must not be unbound: the host, something in another namespace, a
+ * Describes who uses a virtual function, so that it must not be unbound: the host, something in another namespace, a
  * virtual machine, or an attachment that the plugin recorded in this boot.
  *
  * @returns a clause for people, or undefined when nobody does

@@ -3,16 +3,15 @@ import { NetlinkError } from "../../kernel/kernel.ts";
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printNote, Progress, type Terminal } from "../terminal.ts";
+import type { Reporter, Result } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
-import { assignAddresses, type Assignment, lockPlugin } from "./assign.ts";
-import { listVfs, nameOf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
+import { assignAddresses, formatAddress, lockPlugin } from "./assign.ts";
+import { listVfs, nameVf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "../../node/functions.ts";
 import type { NoRdmaCache } from "./no_rdma_cache.ts";
-import { planSteps, type Step } from "./plan.ts";
+import { type Assignment, planAddresses } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";
 
-/** How many virtual functions are rebound at once: pods that start meanwhile wait for all of these. */
+/** The number of virtual functions that are rebound at once: pods that start meanwhile wait for all of these. */
 const BATCH_SIZE = 16;
 /** Pause between two batches, in which the first waiting call of the plugin wakes up and takes the lock. */
 const LOCK_PAUSE_MS = 200;
@@ -23,29 +22,17 @@ export interface InitOptions {
   readonly force: readonly string[];
   readonly dryRun: boolean;
   readonly timeoutMs: number;
-  readonly output?: Format | undefined;
 }
 
-/** What became of a virtual function. */
-interface Outcome {
-  /** "planned": it would be given the address. */
-  readonly state: "ready" | "given" | "planned" | "failed" | "skipped";
-  /** The address that it was given. */
-  readonly mac?: string;
-  readonly nodeGuid?: string | undefined;
-  /** Why it needed an address, or has none. */
-  readonly reason?: string;
-}
-
-/** What `vf-mac init` works on. */
+/** The node that `vf-mac init` works on. */
 export interface InitNode extends VfNode {
   readonly noRdma: NoRdmaCache;
 }
 
 /**
  * Sets the administrative address of every virtual function that needs one, and rebinds its driver if its node GUID is
- * not good already. Leaves
- * alone those that are ready, do not support RDMA or are used by the host. So a second run changes nothing.
+ * not good already. Leaves alone those that are ready, do not support RDMA or are used by the host. So a second run
+ * changes nothing.
  *
  * @param names names of physical functions; undefined for all of the node
  * @returns partial when some could not be given an address, failed when none could
@@ -53,14 +40,14 @@ export interface InitNode extends VfNode {
  */
 export async function initVfs(
   node: InitNode,
-  terminal: Terminal,
+  reporter: Reporter,
   names: readonly string[] | undefined,
   options: InitOptions,
-): Promise<ExitCode> {
+): Promise<Result> {
   const chosen = choosePfs(node, names);
   const forced = options.force.map((number) => findVf(node.kernel, chosen[0]!, number).deviceId);
   using signals = node.kernel.catchSignals();
-  const init = new Init(node, terminal, chosen.map(({ name }) => name), forced, options);
+  const init = new Init(node, reporter, chosen.map(({ name }) => name), forced, options);
   await init.assignAll(signals);
   if (!options.dryRun && await init.waitForLateDevices()) await init.assignAll(signals);
   return init.summarize();
@@ -80,11 +67,11 @@ function choosePfs({ kernel }: VfNode, names: readonly string[] | undefined): Ph
 /** A run of the command. */
 class Init {
   /** By PCI address: the functions that needed an address. */
-  readonly #outcomes = new Map<string, { vf: VfStatus; outcome: Outcome }>();
+  readonly #assignments = new Map<string, Assignment>();
 
   constructor(
     readonly node: InitNode,
-    readonly terminal: Terminal,
+    readonly reporter: Reporter,
     readonly names: readonly string[],
     readonly forced: readonly string[],
     readonly options: InitOptions,
@@ -92,31 +79,32 @@ class Init {
 
   /** Gives addresses to all functions that need one, except those that have failed before. */
   async assignAll(signals: { caught(): Promise<string | undefined> }): Promise<void> {
-    const { terminal, options: { dryRun } } = this;
+    const { reporter, options: { dryRun } } = this;
     const { pfs, all, rdmaPfs } = this.#inspect();
-    const steps = planSteps(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
-      .filter(({ vf }) => this.#outcomes.get(vf.deviceId)?.outcome.state !== "failed");
-    const progress = new Progress(terminal, steps.length);
-    const batches = batchesOf(steps);
+    const plan = planAddresses(pfs, all, { names: this.names, rdmaPfs, forced: this.forced })
+      .filter(({ vf }) => !this.#assignments.get(vf.deviceId)?.failure);
+    let done = 0;
+    const batches = splitIntoBatches(plan);
     for (const [number, batch] of batches.entries()) {
       const signal = await signals.caught();
       if (signal !== undefined) {
         const rest = batches.slice(number).flat();
-        for (const { vf } of rest) {
-          this.#keep(vf, { state: "failed", reason: `${signal} stopped the command` });
+        for (const one of rest) {
+          one.failure = new CommandError(`${signal} stopped the command`);
+          this.#assignments.set(one.vf.deviceId, one);
         }
-        return terminal.err(`Stopped by ${signal}: ${rest.length} virtual functions were not examined\n`);
+        const error = `Stopped by ${signal}: ${rest.length} virtual functions were not examined`;
+        return reporter.remark({ error });
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
-      if (!dryRun) progress.show(describeBatch(batch));
-      const outcomes = dryRun ? this.#preview(batch) : await this.#assign(batch);
-      for (const [{ vf }, outcome] of outcomes) {
-        this.#keep(vf, outcome);
-        progress.advance();
-        const line = `${describe(vf, outcome)}\n`;
-        if (outcome.state === "failed") terminal.err(line);
-        else if (dryRun && this.#isForPeople) terminal.out(line);
-        else printNote(terminal, line);
+      if (!dryRun) reporter.showProgress(done, plan.length, describeBatch(batch));
+      const examined = dryRun ? batch : await this.#assign(batch);
+      for (const one of examined) {
+        if (dryRun) this.#refuseUsed(one);
+        this.#assignments.set(one.vf.deviceId, one);
+        done++;
+        if (one.failure) reporter.remark({ error: explain(one.failure) });
+        else reporter.remark(this.#describe(one));
       }
     }
   }
@@ -135,47 +123,58 @@ class Init {
       vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !noRdma.has(vf)
     );
     if (late.length === 0) return false;
-    printNote(this.terminal, `Waiting for the RDMA devices of ${late.length} virtual functions\n`);
+    this.reporter.remark({ note: `Waiting for the RDMA devices of ${late.length} virtual functions` });
     const missing = await waitForRdmaDevices(kernel, late, this.options.timeoutMs);
     for (const vf of missing) noRdma.add(vf);
     return missing.length < late.length;
   }
 
-  /** Prints what was left alone, and the counts; for programs all outcomes. */
-  summarize(): ExitCode {
-    const others = this.#inspect().vfs.filter(({ deviceId }) => !this.#outcomes.has(deviceId))
-      .map((vf) => ({ vf, outcome: describeOther(vf) }));
-    for (const { vf, outcome } of others) {
-      if (outcome.state === "skipped") printNote(this.terminal, `${describe(vf, outcome)}\n`);
-    }
-    const position = ({ vf }: { vf: VfStatus }) => this.names.indexOf(vf.pf) * 1e6 + vf.number;
-    const found = [...this.#outcomes.values(), ...others].sort((a, b) => position(a) - position(b));
-    const count = (...states: Outcome["state"][]) =>
-      found.filter(({ outcome }) => states.includes(outcome.state)).length;
-    const [done, failed] = [count("given", "planned"), count("failed")];
-    const { dryRun, output = "table" } = this.options;
+  /** Returns the outcomes of all functions for programs, and for people what was left alone, and the counts. */
+  summarize(): Result {
+    const { dryRun } = this.options;
+    const others = this.#inspect().vfs.filter(({ deviceId }) => !this.#assignments.has(deviceId));
+    const given = [...this.#assignments.values()];
+    const failed = given.filter(({ failure }) => failure).length;
+    const ready = others.filter((vf) => vf.ready).length;
+    const done = given.length - failed;
+    const position = ({ pf, number }: VfStatus) => this.names.indexOf(pf) * 1e6 + number;
+    const all = [...given.map(({ vf }) => vf), ...others].sort((a, b) => position(a) - position(b));
     const verb = dryRun ? "would be given" : "were given";
-    printNote(
-      this.terminal,
-      `${count("ready")} were ready, ${done} ${verb} an address, ${failed} could not be\n`,
-    );
-    printAs(this.terminal, output, {
-      dryRun,
-      vfs: found.map(({ vf: { pf, number, deviceId }, outcome }) => ({ pf, number, deviceId, ...outcome })),
-    });
-    if (failed === 0) return ExitCode.ok;
-    return done > 0 ? ExitCode.partial : ExitCode.failed;
+    return {
+      code: failed === 0 ? ExitCode.ok : done > 0 ? ExitCode.partial : ExitCode.failed,
+      value: {
+        dryRun,
+        vfs: all.map((vf) => {
+          const { pf, number, deviceId } = vf;
+          const assignment = this.#assignments.get(deviceId);
+          const outcome = assignment ? this.#toJson(assignment) : describeOther(vf);
+          return { pf, number, deviceId, ...outcome };
+        }),
+      },
+      remarks: [
+        ...others.filter((vf) => !vf.ready).map((vf) => ({
+          note: `${nameVf(vf)} is left alone: ${explainSkipped(vf)}`,
+        })),
+        { note: `${ready} were ready, ${done} ${verb} an address, ${failed} could not be` },
+      ],
+    };
   }
 
-  get #isForPeople(): boolean {
-    return (this.options.output ?? "table") === "table";
+  #toJson({ vf: { nodeGuid }, address, need: reason, failure }: Assignment) {
+    if (failure) return { state: "failed", reason: explain(failure) };
+    const mac = formatAddress(address);
+    return this.options.dryRun
+      ? { state: "planned", mac, reason }
+      : { state: "given", mac, nodeGuid, reason };
   }
 
-  #keep(vf: VfStatus, outcome: Outcome): void {
-    this.#outcomes.set(vf.deviceId, { vf, outcome });
+  #describe({ vf, address, need }: Assignment): { plan: string } | { note: string } {
+    const mac = formatAddress(address);
+    if (this.options.dryRun) return { plan: `${nameVf(vf)} would get ${mac} (${need})` };
+    return { note: `${nameVf(vf)} has ${mac}, node GUID ${vf.nodeGuid ?? "none"} (before: ${need})` };
   }
 
-  /** All functions of the node, the chosen virtual functions, and which physical functions support RDMA. */
+  /** Reads all functions of the node, with the chosen virtual functions, and the physical functions that support RDMA. */
   #inspect(): { pfs: PhysicalFunction[]; all: VfStatus[]; vfs: VfStatus[]; rdmaPfs: string[] } {
     const { kernel } = this.node;
     const pfs = kernel.listPhysicalFunctions();
@@ -184,68 +183,49 @@ class Init {
     return { pfs, all, vfs: all.filter(({ pf }) => this.names.includes(pf)), rdmaPfs };
   }
 
-  /** What would be done, or why it could not. */
-  #preview(batch: readonly Step[]): Map<Step, Outcome> {
-    return new Map(batch.map((step) => {
-      const fault = this.#findFault(step, step.vf);
-      return [step, fault ? failure(fault) : { state: "planned", mac: String(step.mac), reason: step.need }];
-    }));
-  }
-
-  /** @returns what was done, without those that are ready by now or that the host uses */
-  async #assign(batch: readonly Step[]): Promise<Map<Step, Outcome>> {
-    const { kernel } = this.node;
-    const outcomes = new Map<Step, Outcome>();
-    const assignments = new Map<Assignment, Step>();
+  /** @returns those that were given an address or could not be, without those that are ready by now or that the host uses */
+  async #assign(batch: readonly Assignment[]): Promise<readonly Assignment[]> {
     let lock: Disposable;
     try {
       lock = lockPlugin(this.node);
     } catch (error) {
-      return new Map(batch.map((step) => [step, failure(error as Error)]));
+      for (const one of batch) one.failure = error as Error;
+      return batch;
     }
     using _lock = lock;
     const { vfs } = this.#inspect(); // a pod or the host may have taken one since the plan was made
-    for (const step of batch) {
-      const vf = vfs.find(({ deviceId }) => deviceId === step.vf.deviceId);
-      if (vf?.ready || (vf?.usedByHost !== undefined && !this.forced.includes(vf.deviceId))) continue;
-      const fault = vf ? this.#findFault(step, vf) : new CommandError(`${nameOf(step.vf)} is gone`);
-      if (fault || !vf) outcomes.set(step, failure(fault!));
+    const examined = batch.filter((one) => {
+      const vf = vfs.find(({ deviceId }) => deviceId === one.vf.deviceId);
+      if (!vf) one.failure = new CommandError(`${nameVf(one.vf)} is gone`);
+      else if (vf.ready || vf.usedByHost !== undefined && !this.forced.includes(vf.deviceId)) return false;
       else {
-        const address = { mac: String(step.mac) };
-        const rebind = vf.reason !== NO_ADMIN_ADDRESS;
-        assignments.set({ pf: step.pf, vf, address, rebind, expectsRdma: vf.rdmaDevice !== undefined }, step);
+        one.vf = vf;
+        one.rebind = vf.reason !== NO_ADMIN_ADDRESS;
+        one.expectsRdma = vf.rdmaDevice !== undefined;
+        this.#refuseUsed(one);
       }
-    }
-    const assigned = await assignAddresses(kernel, [...assignments.keys()], this.options.timeoutMs);
-    for (const [assignment, now] of assigned) {
-      const step = assignments.get(assignment)!;
-      outcomes.set(
-        step,
-        now instanceof Error
-          ? failure(now)
-          : { state: "given", mac: String(step.mac), nodeGuid: now.nodeGuid, reason: step.need },
-      );
-    }
-    return outcomes;
+      return true;
+    });
+    const good = examined.filter(({ failure }) => !failure);
+    await assignAddresses(this.node.kernel, good, this.options.timeoutMs);
+    return examined;
   }
 
-  /** Why a function cannot be given the planned address. */
-  #findFault({ mac }: Step, vf: VfStatus): CommandError | undefined {
+  /** Fails a function that somebody uses, unless it is forced. */
+  #refuseUsed(assignment: Assignment): void {
+    if (this.forced.includes(assignment.vf.deviceId)) return;
     try {
-      if (!this.forced.includes(vf.deviceId)) assertUnused(this.node, vf);
+      assertUnused(this.node, assignment.vf);
     } catch (error) {
-      if (error instanceof CommandError) return error;
-      throw error;
+      if (!(error instanceof CommandError)) throw error;
+      assignment.failure = error;
     }
-    return typeof mac === "string"
-      ? undefined
-      : new CommandError(`Cannot give ${nameOf(vf)} an address: ${mac.obstacle}`);
   }
 }
 
-/** Each batch is of one physical function. */
-function batchesOf(steps: readonly Step[]): Step[][] {
-  return [...Map.groupBy(steps, ({ pf }) => pf.name).values()].flatMap((alike) =>
+/** Splits a plan so that each batch is of one physical function. */
+function splitIntoBatches(plan: readonly Assignment[]): Assignment[][] {
+  return [...Map.groupBy(plan, ({ pf }) => pf.name).values()].flatMap((alike) =>
     Array.from(
       { length: Math.ceil(alike.length / BATCH_SIZE) },
       (_, number) => alike.slice(number * BATCH_SIZE, (number + 1) * BATCH_SIZE),
@@ -253,46 +233,30 @@ function batchesOf(steps: readonly Step[]): Step[][] {
   );
 }
 
-function describeBatch(batch: readonly Step[]): string {
-  const [{ vf }] = batch as [Step];
-  if (batch.length === 1) return nameOf(vf);
+function describeBatch(batch: readonly Assignment[]): string {
+  const [{ vf }] = batch as [Assignment];
+  if (batch.length === 1) return nameVf(vf);
   return `VF ${batch.map(({ vf }) => vf.number).join(", ")} of ${vf.pf}`;
 }
 
-/** The outcome for a function that needed no address. */
-function describeOther({ ready, reason, usedByHost, driver, nodeGuid }: VfStatus): Outcome {
-  if (ready) return { state: "ready", nodeGuid };
-  if (usedByHost !== undefined) {
-    return { state: "skipped", reason: `${reason}, but the host uses it: ${usedByHost}` };
-  }
+/** Returns the outcome of a function that needed no address. */
+function describeOther(vf: VfStatus) {
+  const { ready, nodeGuid } = vf;
+  return ready ? { state: "ready", nodeGuid } : { state: "skipped", reason: explainSkipped(vf) };
+}
+
+function explainSkipped({ reason, usedByHost, driver }: VfStatus): string {
+  if (usedByHost !== undefined) return `${reason}, but the host uses it: ${usedByHost}`;
   const cause = driver === undefined ? ", and no function of its kind has an RDMA device" : "";
-  return { state: "skipped", reason: `${reason}${cause}` };
+  return `${reason}${cause}`;
 }
 
 /** @throws what is not a failure of the function, so that others could go on */
-function failure(thrown: Error): Outcome {
-  const error = toCommandError(thrown);
+function explain(failure: Error): string {
+  const error = toCommandError(failure);
   if (error instanceof CommandError) {
-    return { state: "failed", reason: error.advice ? `${error.message}; ${error.advice}` : error.message };
+    return error.advice ? `${error.message}; ${error.advice}` : error.message;
   }
-  if (error instanceof NetlinkError || error instanceof SyscallError) {
-    return { state: "failed", reason: error.message };
-  }
+  if (error instanceof NetlinkError || error instanceof SyscallError) return error.message;
   throw error;
-}
-
-/** For people; the reason of a failure names the function. */
-function describe(vf: VfStatus, { state, mac, nodeGuid, reason }: Outcome): string {
-  switch (state) {
-    case "planned":
-      return `${nameOf(vf)} would get ${mac} (${reason})`;
-    case "given":
-      return `${nameOf(vf)} has ${mac}, node GUID ${nodeGuid ?? "none"} (before: ${reason})`;
-    case "ready":
-      return `${nameOf(vf)} is ready`;
-    case "skipped":
-      return `${nameOf(vf)} is left alone: ${reason}`;
-    case "failed":
-      return `${reason}`;
-  }
 }

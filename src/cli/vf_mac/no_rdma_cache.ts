@@ -1,4 +1,4 @@
-import type { VfStatus } from "./status.ts";
+import type { VfStatus } from "../../node/functions.ts";
 
 /** In memory, so that it does not outlast the boot. */
 export const NO_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";

@@ -1,21 +1,37 @@
-/** Which virtual functions need an administrative address, and which one. No I/O. */
+/** The virtual functions that need an administrative address, and the addresses. No I/O. */
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
+import { CommandError } from "../errors.ts";
 import { findOwner } from "./find.ts";
-import { isForVirtualMachines, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "./status.ts";
-import { deriveMac, NO_MAC } from "./mac.ts";
+import {
+  isForVirtualMachines,
+  nameVf,
+  NO_ADMIN_ADDRESS,
+  NO_RDMA_DEVICE,
+  type VfStatus,
+} from "../../node/functions.ts";
+import { deriveMac, NO_MAC } from "../../node/addresses.ts";
 
-/** What to do with a virtual function. */
-export interface Step {
+/** A MAC address, or on InfiniBand a GUID. */
+export type Address = { readonly mac: string } | { readonly guid: bigint };
+
+/** A virtual function, the address that it is to get, and the failure if it does not. */
+export interface Assignment {
   readonly pf: PhysicalFunction;
-  readonly vf: VfStatus;
-  /** Why. */
+  /** The function as it was last seen. */
+  vf: VfStatus;
+  readonly address: Address;
+  /** The reason that it needs one. */
   readonly need: string;
-  /** The address that it gets, or what prevents it. */
-  readonly mac: string | { readonly obstacle: string };
+  /** False: its driver is left alone, and takes the address at its next bind. */
+  rebind: boolean;
+  /** Its driver must create an RDMA device. */
+  expectsRdma: boolean;
+  /** The reason that it cannot have the address, or does not have it. */
+  failure?: Error;
 }
 
 /**
- * Why a virtual function that is not ready needs an address, or undefined when that would change nothing. A bound
+ * Returns why a virtual function that is not ready needs an address, or undefined when that would change nothing. A bound
  * driver that created no RDMA device would create none the next time either. A function without driver may
  * get one if functions of its kind have RDMA devices.
  */
@@ -24,7 +40,7 @@ export function findNeed({ driver, reason }: VfStatus, isRdmaPf: boolean): strin
   return isForVirtualMachines(driver) || reason === NO_RDMA_DEVICE ? undefined : reason;
 }
 
-/** Which virtual functions to plan for. */
+/** The virtual functions to plan for. */
 export interface PlanOptions {
   /** Netdevs of the physical functions. */
   readonly names: readonly string[];
@@ -35,9 +51,9 @@ export interface PlanOptions {
 }
 
 /**
- * The address that a virtual function should have: its administrative one; else its effective one if that is
- * permanent, or was the administrative one when its driver was bound; else one derived from its physical function's. Some drivers (igb) report a function's random
- * address as its administrative one; that does not count.
+ * Chooses the address that a virtual function should have: its administrative one; else its effective one if that is
+ * permanent, or was the administrative one when its driver was bound; else one derived from its physical function's.
+ * Some drivers (igb) report a function's random address as its administrative one; that does not count.
  *
  * @returns undefined when it would be derived, but the physical function has no permanent address
  */
@@ -52,29 +68,38 @@ export function chooseMac(pf: PhysicalFunction, vf: VfStatus): string | undefine
 }
 
 /**
- * Plans a step for each virtual function that needs an address and that the host does not use.
+ * Plans the address of each virtual function that needs one and that the host does not use.
  *
  * @param pfs all physical functions of the node, since addresses must be unique
  * @param vfs all virtual functions of the node
  */
-export function planSteps(
+export function planAddresses(
   pfs: readonly PhysicalFunction[],
   vfs: readonly VfStatus[],
   { names, rdmaPfs, forced }: PlanOptions,
-): Step[] {
+): Assignment[] {
   const planned: VfStatus[] = [];
-  return vfs.filter((vf) => names.includes(vf.pf)).flatMap((vf): Step[] => {
+  return vfs.filter((vf) => names.includes(vf.pf)).flatMap((vf): Assignment[] => {
     const pf = pfs.find(({ name }) => name === vf.pf);
     const need = findNeed(vf, rdmaPfs.includes(vf.pf));
     if (!pf || need === undefined) return [];
     if (vf.usedByHost !== undefined && !forced.includes(vf.deviceId)) return [];
     const mac = chooseMac(pf, vf);
-    if (mac === undefined) {
-      return [{ pf, vf, need, mac: { obstacle: `the kernel knows no permanent address of ${pf.name}` } }];
-    }
-    const owner = findOwner(mac, pfs, [...vfs, ...planned], vf);
-    if (owner !== undefined) return [{ pf, vf, need, mac: { obstacle: `${owner} has ${mac}` } }];
-    planned.push({ ...vf, adminMac: mac });
-    return [{ pf, vf, need, mac }];
+    const owner = mac === undefined ? undefined : findOwner(mac, pfs, [...vfs, ...planned], vf);
+    const obstacle = mac === undefined
+      ? `the kernel knows no permanent address of ${pf.name}`
+      : owner && `${owner} has ${mac}`;
+    if (mac !== undefined && owner === undefined) planned.push({ ...vf, adminMac: mac });
+    return [{
+      pf,
+      vf,
+      need,
+      address: { mac: mac ?? NO_MAC },
+      rebind: vf.reason !== NO_ADMIN_ADDRESS,
+      expectsRdma: vf.rdmaDevice !== undefined,
+      ...(obstacle === undefined
+        ? {}
+        : { failure: new CommandError(`Cannot give ${nameVf(vf)} an address: ${obstacle}`) }),
+    }];
   });
 }

@@ -2,47 +2,56 @@
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
-import { nameOf, type VfStatus } from "./status.ts";
+import type { Assignment } from "./plan.ts";
+import { nameVf, type VfStatus } from "../../node/functions.ts";
 
 const POLL_MS = 50;
 const BIND_RETRY_MS = 1000;
 const ATTEMPTS = 2;
 const RDMA_POLL_MS = 100;
 
-/** A virtual function to rebind, and the devices that its driver must create. */
-export interface Rebind {
-  readonly vf: VfStatus;
-  readonly netdev: boolean;
-  readonly rdmaDevice: boolean;
-}
-
 /**
  * Unbinds and binds the drivers of virtual functions, and waits until netdevs and RDMA devices are there. All
  * functions are rebound at once, and each is without driver only as long as its own driver takes. A driver
  * that does not start is tried again every second, one function after the other. One that starts but creates
- * no devices is rebound once more.
+ * no devices is rebound once more. Each that fails gets its failure, which says in which state it is left.
  *
  * @param timeoutMs how long to wait in each of two attempts
- * @returns why functions failed, and in which state they are left
  */
 export async function rebindAll(
   kernel: NodeKernel,
-  rebinds: readonly Rebind[],
+  assignments: readonly Assignment[],
   timeoutMs: number,
-): Promise<Map<Rebind, Error>> {
-  const failures = new Map<Rebind, Error>();
-  let pending = rebinds.map((wanted) => new Attempt(kernel, wanted));
-  for (let attempt = 1; attempt <= ATTEMPTS && pending.length > 0; attempt++) {
-    await inParallel(pending.map((one) => one.rebind()));
-    await waitForAll(kernel, pending, timeoutMs);
-    for (const one of pending) {
-      const failure = one.findFailure(timeoutMs);
-      if (failure) failures.set(one.wanted, failure);
-      else failures.delete(one.wanted);
+): Promise<void> {
+  /** The reasons that drivers do not start. */
+  const causes = new Map<Assignment, SyscallError | undefined>();
+  const isBound = ({ vf }: Assignment) => kernel.getBusDevice(vf.deviceId)?.driver !== undefined;
+  const bind = async (one: Assignment) => {
+    causes.set(one, await attempt(kernel.bindDriver(one.vf.deviceId, one.vf.driver)));
+  };
+  const rebind = async (one: Assignment) => {
+    const refusal = isBound(one) ? await attempt(kernel.unbindDriver(one.vf.deviceId)) : undefined;
+    if (refusal) one.failure = refusal;
+    else await bind(one);
+  };
+  let pending = assignments;
+  for (let count = 1; count <= ATTEMPTS && pending.length > 0; count++) {
+    for (const one of pending) delete one.failure;
+    await inParallel(pending.map(rebind));
+    pending = pending.filter(({ failure }) => !failure);
+    for (let waitedMs = 0;; waitedMs += POLL_MS) {
+      if (waitedMs > 0 && waitedMs % BIND_RETRY_MS === 0) {
+        for (const one of pending) if (!isBound(one)) await bind(one);
+      }
+      if (waitedMs >= timeoutMs || pending.every((one) => listMissing(kernel, one).length === 0)) break;
+      await kernel.delay(POLL_MS);
     }
-    pending = pending.filter((one) => one.lacksDevices());
+    for (const one of pending) {
+      const missing = listMissing(kernel, one);
+      if (missing.length > 0) one.failure = explainMissing(one.vf, missing, causes.get(one), timeoutMs);
+    }
+    pending = pending.filter((one) => one.failure && isBound(one));
   }
-  return failures;
 }
 
 /**
@@ -74,80 +83,39 @@ async function inParallel(works: readonly Promise<void>[]): Promise<void> {
   if (failed) throw (failed as PromiseRejectedResult).reason;
 }
 
-async function waitForAll(kernel: NodeKernel, all: readonly Attempt[], timeoutMs: number): Promise<void> {
-  for (let waitedMs = 0;; waitedMs += POLL_MS) {
-    if (waitedMs > 0 && waitedMs % BIND_RETRY_MS === 0) {
-      for (const one of all) if (!one.isBound()) await one.bind();
-    }
-    if (waitedMs >= timeoutMs || all.every((one) => one.listMissing().length === 0)) return;
-    await kernel.delay(POLL_MS);
-  }
+/** Lists what a driver has not made yet, or that there is none. */
+function listMissing(kernel: NodeKernel, { pf, vf, expectsRdma }: Assignment): string[] {
+  const bus = kernel.getBusDevice(vf.deviceId);
+  if (bus?.driver === undefined) return ["driver"];
+  const expectsNetdev = !pf.isInfiniBand || vf.netdev !== undefined;
+  const { netdevs } = kernel.getFunctionDevices(vf.deviceId);
+  return [
+    ...(expectsNetdev && netdevs.length === 0 ? ["netdev"] : []),
+    ...(expectsRdma && bus.rdmaDevices.length === 0 ? ["RDMA device"] : []),
+  ];
 }
 
-/** A function that is being rebound. */
-class Attempt {
-  /** Why its driver cannot be unbound. */
-  #refusal: SyscallError | undefined;
-  /** Why its driver does not start. */
-  #cause: SyscallError | undefined;
-
-  constructor(readonly kernel: NodeKernel, readonly wanted: Rebind) {}
-
-  isBound(): boolean {
-    return this.kernel.getBusDevice(this.wanted.vf.deviceId)?.driver !== undefined;
-  }
-
-  async rebind(): Promise<void> {
-    const { deviceId } = this.wanted.vf;
-    this.#refusal = this.isBound() ? await attempt(this.kernel.unbindDriver(deviceId)) : undefined;
-    if (!this.#refusal) await this.bind();
-  }
-
-  async bind(): Promise<void> {
-    const { deviceId, driver } = this.wanted.vf;
-    this.#cause = await attempt(this.kernel.bindDriver(deviceId, driver));
-  }
-
-  /** What is missing; nothing if the driver could not be unbound. */
-  listMissing(): string[] {
-    if (this.#refusal) return [];
-    const { vf: { deviceId }, netdev, rdmaDevice } = this.wanted;
-    const bus = this.kernel.getBusDevice(deviceId);
-    if (bus?.driver === undefined) return ["driver"];
-    const { netdevs } = this.kernel.getFunctionDevices(deviceId);
-    return [
-      ...(netdev && netdevs.length === 0 ? ["netdev"] : []),
-      ...(rdmaDevice && bus.rdmaDevices.length === 0 ? ["RDMA device"] : []),
-    ];
-  }
-
-  /** Its driver has started but not created all devices. */
-  lacksDevices(): boolean {
-    return this.isBound() && this.listMissing().length > 0;
-  }
-
-  findFailure(timeoutMs: number): Error | undefined {
-    const missing = this.listMissing();
-    if (missing.length === 0) return this.#refusal;
-    const { vf } = this.wanted;
-    const what = `Cannot rebind ${nameOf(vf)}`;
-    const seconds = `${timeoutMs / 1000} s`;
-    if (!missing.includes("driver")) {
-      return new CommandError(
-        `${what}: its driver is bound but created no ${missing.join(" and no ")} within ${seconds}, twice`,
-        "See the kernel log; a longer --timeout helps a slow adapter.",
-      );
-    }
-    const path = vf.driver === undefined ? "drivers_probe" : `drivers/${vf.driver}/bind`;
+function explainMissing(
+  vf: VfStatus,
+  missing: readonly string[],
+  cause: SyscallError | undefined,
+  timeoutMs: number,
+): CommandError {
+  const what = `Cannot rebind ${nameVf(vf)}`;
+  const seconds = `${timeoutMs / 1000} s`;
+  if (!missing.includes("driver")) {
     return new CommandError(
-      `${what}: it now has no driver; ${
-        this.#cause?.message ?? "no driver took it"
-      }, tried again for ${seconds}`,
-      `See the kernel log, then: echo ${vf.deviceId} > /sys/bus/pci/${path}`,
-      undefined,
-      { cause: this.#cause },
+      `${what}: its driver is bound but created no ${missing.join(" and no ")} within ${seconds}, twice`,
+      "See the kernel log; a longer --timeout helps a slow adapter.",
     );
   }
+  const path = vf.driver === undefined ? "drivers_probe" : `drivers/${vf.driver}/bind`;
+  return new CommandError(
+    `${what}: it now has no driver; ${cause?.message ?? "no driver took it"}, tried again for ${seconds}`,
+    `See the kernel log, then: echo ${vf.deviceId} > /sys/bus/pci/${path}`,
+    undefined,
+    { cause },
+  );
 }
 
 /** @returns the kernel's refusal */

@@ -1,31 +1,38 @@
 /** `vf-mac set`. */
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
-import { CommandError, ExitCode } from "../errors.ts";
-import { type Format, printAs } from "../output.ts";
-import { printNote, type Terminal } from "../terminal.ts";
-import { assertUnused, findOwner, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
+import { CommandError } from "../errors.ts";
+import type { Remark, Result } from "../terminal.ts";
 import {
-  type Address,
+  assertUnused,
+  findOwner,
+  findPf,
+  findVf,
+  hasRdmaFamily,
+  parseGuid,
+  parseMac,
+  type VfNode,
+} from "./find.ts";
+import {
   assignAddresses,
   describeAddress,
   formatAddress,
+  isRebound,
   lockPlugin,
   matchesGuid,
 } from "./assign.ts";
-import { isForVirtualMachines, listVfs, nameOf, type VfStatus } from "./status.ts";
-import { parseGuid, parseMac } from "./mac.ts";
+import type { Address, Assignment } from "./plan.ts";
+import { listVfs, nameVf, type VfStatus } from "../../node/functions.ts";
 
 /** Options of `vf-mac set`. */
 export interface SetOptions {
   /** False: leave the driver alone, so that it takes the address at its next bind. */
   readonly rebind: boolean;
   /** Even if the virtual function is in use. */
-  readonly force: boolean;
-  readonly dryRun: boolean;
+  readonly force?: boolean | undefined;
+  readonly dryRun?: boolean | undefined;
   readonly timeoutMs: number;
   /** The address is a GUID, for an InfiniBand port. */
-  readonly guid: boolean;
-  readonly output?: Format | undefined;
+  readonly guid?: boolean | undefined;
 }
 
 /**
@@ -37,56 +44,49 @@ export interface SetOptions {
  */
 export async function setAddress(
   node: VfNode,
-  terminal: Terminal,
   words: { readonly pf: string; readonly vf: string; readonly address: string },
-  options: SetOptions,
-): Promise<ExitCode> {
+  { rebind, force = false, dryRun = false, guid = false, timeoutMs }: SetOptions,
+): Promise<Result> {
   const { kernel } = node;
-  const address = options.guid ? { guid: parseGuid(words.address) } : { mac: parseMac(words.address) };
-  using _lock = options.dryRun ? undefined : lockPlugin(node);
+  const address = guid ? { guid: parseGuid(words.address) } : { mac: parseMac(words.address) };
+  using _lock = dryRun ? undefined : lockPlugin(node);
   const pfs = kernel.listPhysicalFunctions();
   const pf = findPf(kernel, pfs, words.pf);
   const vf = findVf(kernel, pf, words.vf);
-  if (options.guid !== pf.isInfiniBand) throw addressKindError(pf.name, options.guid);
+  if (guid !== pf.isInfiniBand) throw addressKindError(pf.name, guid);
   assertNotTaken(kernel, vf, address);
-  if (!options.force) assertUnused(node, vf);
-  const { dryRun, output = "table" } = options;
-  /** For programs, in the words of `vf-mac init`. */
-  const printOutcome = (
-    state: "ready" | "planned" | "given",
-    { pf, number, deviceId, nodeGuid }: VfStatus,
-  ) => {
-    const text = options.guid ? { guid: formatAddress(address) } : { mac: formatAddress(address) };
-    printAs(terminal, output, { dryRun, pf, number, deviceId, state, ...text, nodeGuid });
-  };
+  if (!force) assertUnused(node, vf);
+  const wanted = describeAddress(address);
+  /** For programs in the words of `vf-mac init`. */
+  const toResult = (state: string, { pf, number, deviceId, nodeGuid }: VfStatus, remark: Remark): Result => ({
+    value: {
+      ...{ dryRun, pf, number, deviceId, state },
+      [guid ? "guid" : "mac"]: formatAddress(address),
+      nodeGuid,
+    },
+    remarks: [remark],
+  });
   if (hasAddress(vf, address)) {
-    printNote(terminal, `${nameOf(vf)} already has ${describeAddress(address)}\n`);
-    printOutcome("ready", vf);
-    return ExitCode.ok;
+    return toResult("ready", vf, { note: `${nameVf(vf)} already has ${wanted}` });
   }
-  const isRebound = options.rebind && !isForVirtualMachines(vf.driver);
+  const bindsAgain = isRebound({ rebind, vf });
   if (dryRun) {
-    const then = isRebound ? `, then ${vf.driver ?? "a driver"} would be rebound` : "";
-    const line = `${nameOf(vf)} would get ${describeAddress(address)}${then}\n`;
-    if (output === "table") terminal.out(line);
-    else printNote(terminal, line);
-    printOutcome("planned", vf);
-    return ExitCode.ok;
+    const then = bindsAgain ? `, then ${vf.driver ?? "a driver"} would be rebound` : "";
+    return toResult("planned", vf, { plan: `${nameVf(vf)} would get ${wanted}${then}` });
   }
   using _signals = kernel.catchSignals();
   const expectsRdma = vf.rdmaDevice !== undefined || hasRdmaFamily(kernel, pf, pfs);
-  const assignment = { pf, vf, address, rebind: options.rebind, expectsRdma };
-  const now = (await assignAddresses(kernel, [assignment], options.timeoutMs)).get(assignment)!;
-  if (now instanceof Error) throw now;
-  const result = isRebound
+  const assignment: Assignment = { pf, vf, address, need: "", rebind, expectsRdma };
+  await assignAddresses(kernel, [assignment], timeoutMs);
+  if (assignment.failure) throw assignment.failure;
+  const { vf: now } = assignment;
+  const outcome = bindsAgain
     ? `, node GUID ${now.nodeGuid ?? "none: it has no RDMA device"}`
     : "; its driver takes it at the next bind";
-  printNote(terminal, `${nameOf(vf)} has ${describeAddress(address)}${result}\n`);
-  printOutcome("given", now);
-  return ExitCode.ok;
+  return toResult("given", now, { note: `${nameVf(vf)} has ${wanted}${outcome}` });
 }
 
-/** Whether the function and its devices already have an address. */
+/** Tells whether the function and its devices already have an address. */
 function hasAddress(vf: VfStatus, address: Address): boolean {
   if (!vf.ready) return false;
   if ("mac" in address) {
@@ -102,7 +102,7 @@ function assertNotTaken(kernel: NodeKernel, vf: VfStatus, address: Address): voi
   const owner = findOwner(formatAddress(address), pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
-    `Cannot give ${nameOf(vf)} ${describeAddress(address)}: ${owner} has it`,
+    `Cannot give ${nameVf(vf)} ${describeAddress(address)}: ${owner} has it`,
     '"rdma-cni vf-mac list" shows all addresses.',
   );
 }

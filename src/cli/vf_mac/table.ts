@@ -1,6 +1,6 @@
 /** Virtual functions as a table. */
 import type { Table } from "../table.ts";
-import type { VfStatus } from "./status.ts";
+import type { VfStatus } from "../../node/functions.ts";
 
 export const VF_TABLE: Table<VfStatus> = {
   columns: [

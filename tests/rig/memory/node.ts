@@ -1,11 +1,10 @@
-import { DeviceIndexes } from "../../../src/plugin/record/device_indexes.ts";
 import { createPlugin } from "../../../src/plugin/plugin.ts";
-import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record/record.ts";
-import { isRecord, State } from "../../../src/plugin/record/state.ts";
+import type { AttachmentRecord } from "../../../src/plugin/record/record.ts";
+import { isRecord } from "../../../src/plugin/record/state.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { call, CONFIG, type Outcome, type Variables } from "../../support/call.ts";
+import { BareNode } from "./bare_node.ts";
 import type { Device, Space } from "./kernel.ts";
-import { MemoryNodeKernel } from "./node_kernel.ts";
 
 export const POD = "/run/netns/pod";
 export const VF = "0000:3b:00.2";
@@ -21,24 +20,13 @@ interface CallParts {
   writeOutput?: (text: string) => void;
 }
 
-/**
- * A node with one virtual function, which has one RDMA device, and a pod. Its records are real files in a temporary
- * directory. When disposed of it makes sure that no namespace and no lock was left open.
- */
-export class TestNode implements Disposable {
-  readonly kernel = new MemoryNodeKernel();
-  readonly temporary = Deno.makeTempDirSync();
-  readonly directory: string;
-  readonly state: State;
-  readonly indexes: DeviceIndexes;
+/** A node with one virtual function, which has one RDMA device, and a pod. */
+export class TestNode extends BareNode {
   readonly device: Device;
   readonly pod: Space;
 
   constructor(directory = "rdma") {
-    this.directory = `${this.temporary}/${directory}`;
-    this.state = new State(this.directory);
-    this.indexes = new DeviceIndexes(`${this.temporary}/indexes`);
-    this.kernel.root = `${this.temporary}/root`;
+    super({}, directory);
     this.kernel.addFunction(VF);
     this.device = this.kernel.addDevice(VF, 2);
     this.pod = this.kernel.addNetns(POD);
@@ -51,11 +39,6 @@ export class TestNode implements Disposable {
     const node = new TestNode();
     await node.succeed("ADD");
     return node;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.temporary, { recursive: true });
-    assertEquals(this.kernel.open.size, 0, "a namespace or a lock was left open");
   }
 
   /** Makes a call; the configuration names the virtual function. */
@@ -85,13 +68,6 @@ export class TestNode implements Disposable {
   /** Names of the files that are there. */
   files(): string[] {
     return this.state.exists() ? [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort() : [];
-  }
-
-  /** Writes a file into the state directory, a record or any text. */
-  write(file: string, content: string | AttachmentRecord): void {
-    this.state.create();
-    const text = typeof content === "string" ? content : formatRecord(content);
-    Deno.writeTextFileSync(`${this.directory}/${file}`, text);
   }
 
   /** The record of the call that tests make unless they say otherwise, as ADD writes it. */

@@ -1,4 +1,4 @@
-import { guidOfMac, NO_MAC } from "../../../src/cli/vf_mac/mac.ts";
+import { deriveGuid, NO_MAC } from "../../../src/node/addresses.ts";
 import type { Netns, RdmaMode } from "../../../src/kernel/kernel.ts";
 import type {
   Counter,
@@ -82,7 +82,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   /** The driver takes the administrative address or GUID. */
   takesMac = true;
   /** What the RDMA driver makes of an address. */
-  makeGuid: (mac: string) => bigint = guidOfMac;
+  makeGuid: (mac: string) => bigint = deriveGuid;
   /** A signal that comes while something is done. */
   signal: string | undefined;
   readonly #guids = new Map<number, bigint>();

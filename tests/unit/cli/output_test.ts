@@ -1,6 +1,7 @@
 // The forms of results, and the options for them.
 import fc from "fast-check";
-import { findDataFormat, formatYaml, printAs } from "../../../src/cli/output.ts";
+import { findFormat } from "../../../src/cli/command.ts";
+import { formatYaml } from "../../../src/cli/output.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 import { parseAll } from "../../support/yaml.ts";
@@ -18,8 +19,8 @@ Deno.test("YAML is one document that has what the JSON has, without references a
 });
 
 Deno.test("what is printed again and again is a stream of documents", () => {
-  const terminal = new TestTerminal();
-  for (const value of [[], [{ vf: 1 }]]) printAs(terminal, "yaml", value);
+  const terminal = Object.assign(new TestTerminal(), { format: "yaml" as const });
+  for (const value of [[], [{ vf: 1 }]]) terminal.print({ value });
   assertEquals(parseAll(terminal.stdout), [[], [{ vf: 1 }]]);
 });
 
@@ -42,6 +43,6 @@ for (
   ] as const
 ) {
   Deno.test(`the errors of "${line}" are ${format ?? "for people"}`, () => {
-    assertEquals(findDataFormat(line.split(" ")), format);
+    assertEquals(findFormat(line.split(" ")), format);
   });
 }

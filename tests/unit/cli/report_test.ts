@@ -1,9 +1,9 @@
 import {
   EXIT_CODES,
-  type Line,
+  formatVerdicts,
   note,
-  printVerdicts,
   problem,
+  type VerdictLine,
   warning,
   worstLevel,
 } from "../../../src/cli/report.ts";
@@ -11,15 +11,15 @@ import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 
 const SUMMARY = { good: "This node is ready.", bad: "This node has" };
-const LINES: Line[] = [
+const LINES: VerdictLine[] = [
   { about: "kernel", level: "ok", text: "6.12" },
   { about: "mode", ...problem("shared", "change it") },
   { about: "networks", ...warning("odd key", "remove it") },
 ];
 
-function print(lines: readonly Line[], hasColor: boolean): string {
+function print(lines: readonly VerdictLine[], hasColor: boolean): string {
   const terminal = Object.assign(new TestTerminal(), { hasColor });
-  printVerdicts(terminal, lines, SUMMARY);
+  terminal.print({ text: formatVerdicts(lines, SUMMARY) });
   return terminal.stdout;
 }
 
@@ -40,9 +40,9 @@ This node has 1 problem and 1 warning.
 
 Deno.test("--quiet leaves only warnings and problems, and of a good node nothing", () => {
   const terminal = Object.assign(new TestTerminal(), { isQuiet: true });
-  printVerdicts(terminal, LINES.slice(0, 1), SUMMARY);
+  terminal.print({ text: formatVerdicts(LINES.slice(0, 1), SUMMARY) });
   assertEquals(terminal.stdout, "");
-  printVerdicts(terminal, LINES, SUMMARY);
+  terminal.print({ text: formatVerdicts(LINES, SUMMARY) });
   assertMatch(
     terminal.stdout,
     /^problem {2}mode .*\n.*\nwarning {2}networks [^]*\nThis node has 1 problem and 1 warning\.\n$/,

@@ -1,6 +1,6 @@
 // Tables, on terminals of every width.
 import fc from "fast-check";
-import { formatRows, printTable, type Table } from "../../../src/cli/table.ts";
+import { formatRows, formatTable, type Table } from "../../../src/cli/table.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 
@@ -22,7 +22,7 @@ function print(items: readonly Item[], { columns, isWide = false, isQuiet = fals
   isQuiet?: boolean;
 } = {}) {
   const terminal = Object.assign(new TestTerminal(), { columns, isQuiet });
-  printTable(terminal, TABLE, items, isWide);
+  terminal.print({ text: formatTable(TABLE, items, isWide) });
   return [terminal.stdout, terminal.stderr];
 }
 

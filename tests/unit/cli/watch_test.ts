@@ -1,20 +1,20 @@
 import { Command } from "@commander-js/extra-typings";
 import { ExitCode } from "../../../src/cli/errors.ts";
-import { watch, watchOption } from "../../../src/cli/watch.ts";
+import { perform, watchOption } from "../../../src/cli/watch.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 
-/** What is printed, and the pauses, when the reader of the output ends after the third time. */
-async function run(pauseMs: number | undefined, columns?: number) {
+/** Returns what is printed, and the pauses, when the reader of the output ends after the third time. */
+async function run(watch: number | undefined, columns?: number) {
   const terminal = Object.assign(new TestTerminal(), { columns });
   const pauses: number[] = [];
   const delay = (milliseconds: number) => Promise.resolve(void pauses.push(milliseconds));
-  let times = 0;
-  const code = await watch({ kernel: { delay }, terminal }, pauseMs, () => ++times, (time) => {
-    terminal.out(`${time}\n`);
-    terminal.isClosed = time === 3;
-    return time === 3 ? ExitCode.partial : ExitCode.ok;
-  });
+  let [times, code] = [0, -1];
+  const show = () => {
+    terminal.isClosed = ++times === 3;
+    return { code: times === 3 ? ExitCode.partial : ExitCode.ok, text: `${times}\n` };
+  };
+  await perform({ kernel: { delay }, terminal, exit: (last) => code = last }, show, { watch });
   return { code, pauses, stdout: terminal.stdout };
 }
 

@@ -1,5 +1,5 @@
 import { judgeVfs } from "../../../../src/cli/doctor/devices.ts";
-import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/cli/vf_mac/status.ts";
+import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/node/functions.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 function vf(number: number, more: Partial<VfStatus> = {}): VfStatus {

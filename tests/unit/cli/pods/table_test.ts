@@ -1,6 +1,6 @@
 import type { PodDevice, PodPort } from "../../../../src/cli/pods/collect.ts";
 import { listRows, POD_TABLE } from "../../../../src/cli/pods/table.ts";
-import { printTable } from "../../../../src/cli/table.ts";
+import { formatTable } from "../../../../src/cli/table.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { TestTerminal } from "../../../support/terminal.ts";
 
@@ -21,7 +21,7 @@ const device = (more: Partial<PodDevice>): PodDevice => ({
 /** The cells of a table, which are two blanks apart. */
 function cells(devices: readonly PodDevice[], isWide = false): string[][] {
   const terminal = new TestTerminal();
-  printTable(terminal, POD_TABLE, listRows(devices), isWide);
+  terminal.print({ text: formatTable(POD_TABLE, listRows(devices), isWide) });
   return terminal.stdout.trimEnd().split("\n").map((line) => line.trim().split(/ {2,}/));
 }
 

@@ -1,5 +1,6 @@
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
-import { formatGuid, guidOfMac, matchesMac, parseGuid, portGuidOf } from "../../../../src/cli/vf_mac/mac.ts";
+import { parseGuid } from "../../../../src/cli/vf_mac/find.ts";
+import { deriveGuid, formatGuid, matchesMac, parsePortGuid } from "../../../../src/node/addresses.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const MAC = "02:03:00:00:48:56";
@@ -29,11 +30,11 @@ for (
 
 Deno.test("the port GUID is the end of an IPoIB address; an Ethernet address has none", () => {
   const address = "80:00:02:08:fe:80:00:00:00:00:00:00:02:03:00:ff:fe:00:48:56";
-  assertEquals([portGuidOf(address), portGuidOf(MAC)], [GUID, undefined]);
+  assertEquals([parsePortGuid(address), parsePortGuid(MAC)], [GUID, undefined]);
 });
 
 Deno.test("mlx5 puts ff fe into the middle of the address and inverts nothing", () => {
-  assertEquals(guidOfMac(MAC), GUID);
+  assertEquals(deriveGuid(MAC), GUID);
 });
 
 for (

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { CommandError, ExitCode } from "../../../../src/cli/errors.ts";
-import { deriveMac, NO_MAC, parseMac } from "../../../../src/cli/vf_mac/mac.ts";
+import { parseMac } from "../../../../src/cli/vf_mac/find.ts";
+import { deriveMac, NO_MAC } from "../../../../src/node/addresses.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const PF = "52:54:00:12:34:56";

@@ -1,6 +1,13 @@
-import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/cli/vf_mac/status.ts";
-import { deriveMac, NO_MAC } from "../../../../src/cli/vf_mac/mac.ts";
-import { chooseMac, findNeed, type PlanOptions, planSteps } from "../../../../src/cli/vf_mac/plan.ts";
+import { NO_ADMIN_ADDRESS, type VfStatus } from "../../../../src/node/functions.ts";
+import { deriveMac, NO_MAC } from "../../../../src/node/addresses.ts";
+import { formatAddress } from "../../../../src/cli/vf_mac/assign.ts";
+import {
+  type Assignment,
+  chooseMac,
+  findNeed,
+  planAddresses,
+  type PlanOptions,
+} from "../../../../src/cli/vf_mac/plan.ts";
 import type { PhysicalFunction } from "../../../../src/kernel/node_kernel.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
@@ -35,6 +42,11 @@ function vf(more: Partial<VfStatus> = {}): VfStatus {
 
 function only(...names: string[]): PlanOptions {
   return { names, rdmaPfs: names, forced: [] };
+}
+
+/** Returns the planned address, or what prevents it. */
+function wordsOf({ address, failure }: Assignment): string {
+  return failure?.message.replace(/^Cannot give VF .* an address: /, "") ?? formatAddress(address);
 }
 
 for (
@@ -101,7 +113,7 @@ Deno.test("what has no driver needs one if functions of its kind do RDMA, else n
 Deno.test("what the host uses is not in the plan unless forced", () => {
   const vfs = [vf({ usedByHost: "its netdev is up" }), vf({ number: 1, deviceId: "0000:3b:00.3" })];
   const numbers = (forced: string[]) =>
-    planSteps([PF], vfs, { names: ["eth0"], rdmaPfs: [], forced }).map(({ vf }) => vf.number);
+    planAddresses([PF], vfs, { names: ["eth0"], rdmaPfs: [], forced }).map(({ vf }) => vf.number);
   assertEquals([numbers([]), numbers([vfs[0]!.deviceId])], [[1], [0, 1]]);
 });
 
@@ -113,8 +125,8 @@ Deno.test("the plan has a step for each function in need, of the chosen physical
     vf({ number: 2, deviceId: "0000:3b:00.4" }),
     vf({ pf: "eth1", deviceId: "0000:3b:01.2" }),
   ];
-  const steps = planSteps([PF, other], vfs, only("eth0"));
-  assertEquals(steps.map(({ vf, mac }) => [vf.number, mac]), [
+  const steps = planAddresses([PF, other], vfs, only("eth0"));
+  assertEquals(steps.map((one) => [one.vf.number, wordsOf(one)]), [
     [0, deriveMac("b8:59:9f:00:00:01", 0)],
     [2, deriveMac("b8:59:9f:00:00:01", 2)],
   ]);
@@ -124,22 +136,22 @@ Deno.test("an address that another function has, or is planned to have, is an ob
   const derived = deriveMac("b8:59:9f:00:00:01", 0);
   const twin = { ...PF, name: "eth1" };
   const plan = (pfs: PhysicalFunction[], ...vfs: VfStatus[]) =>
-    planSteps(pfs, vfs, only("eth0", "eth1")).map(({ mac }) => mac);
+    planAddresses(pfs, vfs, only("eth0", "eth1")).map(wordsOf);
   assertEquals(plan([PF], vf(), vf({ number: 1, deviceId: "0000:3b:00.3", adminMac: derived })), [
-    { obstacle: `VF 1 of eth0 has ${derived}` },
+    `VF 1 of eth0 has ${derived}`,
     derived,
   ]);
   assertEquals(plan([PF, twin], vf(), vf({ pf: "eth1", deviceId: "0000:3b:01.2" })), [
     derived,
-    { obstacle: `VF 0 of eth0 has ${derived}` },
+    `VF 0 of eth0 has ${derived}`,
   ]);
-  assertEquals(plan([{ ...PF, address: derived }], vf()), [{ obstacle: `PF eth0 has ${derived}` }]);
+  assertEquals(plan([{ ...PF, address: derived }], vf()), [`PF eth0 has ${derived}`]);
 });
 
 Deno.test("without a permanent address nothing can be derived", () => {
   const { permanentAddress: _, ...old } = PF;
-  assertEquals(planSteps([old], [vf()], only("eth0")).map(({ mac }) => mac), [
-    { obstacle: "the kernel knows no permanent address of eth0" },
+  assertEquals(planAddresses([old], [vf()], only("eth0")).map(wordsOf), [
+    "the kernel knows no permanent address of eth0",
   ]);
-  assertEquals(planSteps([old], [vf({ adminMac: ADMIN })], only("eth0")).map(({ mac }) => mac), [ADMIN]);
+  assertEquals(planAddresses([old], [vf({ adminMac: ADMIN })], only("eth0")).map(wordsOf), [ADMIN]);
 });

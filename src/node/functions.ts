@@ -1,19 +1,16 @@
-/**
- * The state of virtual functions: what they are, whether RDMA connections can be made with them, and who has
- * them.
- */
-import { type BusDevice, NetlinkError } from "../../kernel/kernel.ts";
+/** The virtual functions of a node: their addresses, whether RDMA connections can be made with them, and who has them. */
+import { type BusDevice, NetlinkError } from "../kernel/kernel.ts";
 import type {
   FunctionDevices,
   NodeKernel,
   PhysicalFunction,
   RdmaNode,
   Representor,
-} from "../../kernel/node_kernel.ts";
-import { isAway } from "../../plugin/device/device.ts";
-import { EINVAL } from "../../sys/errno.ts";
-import { type DeviceLocations, listRdmaNodes, locateDevices } from "./locations.ts";
-import { formatGuid, NO_MAC, portGuidOf } from "./mac.ts";
+} from "../kernel/node_kernel.ts";
+import { isAway } from "../plugin/device/device.ts";
+import { EINVAL } from "../sys/errno.ts";
+import { formatGuid, NO_MAC, parsePortGuid } from "./addresses.ts";
+import { askRdma, listNamespaces, type Namespace } from "./inventory.ts";
 
 /** A virtual function and whether RDMA connections can be made with it. */
 export interface VfStatus {
@@ -22,41 +19,41 @@ export interface VfStatus {
   readonly number: number;
   /** Its PCI address. */
   readonly deviceId: string;
-  readonly driver?: string;
-  readonly netdev?: string;
-  /** Where the netdev is if not on the host: a path, or a description if there is none. */
-  readonly netdevNetns?: string;
+  readonly driver?: string | undefined;
+  readonly netdev?: string | undefined;
+  /** The namespace of the netdev if not the host's: a path, or a description if there is none. */
+  readonly netdevNetns?: string | undefined;
   readonly isInfiniBand: boolean;
   /** The address that the physical function gave it; all zeros when none was set, and on InfiniBand. */
   readonly adminMac: string;
   /** On InfiniBand, if the driver shows it; zero when none was set. */
-  readonly adminNodeGuid?: string;
-  readonly adminPortGuid?: string;
+  readonly adminNodeGuid?: string | undefined;
+  readonly adminPortGuid?: string | undefined;
   /** The address of its netdev: six bytes, on InfiniBand twenty. */
-  readonly effectiveMac?: string;
+  readonly effectiveMac?: string | undefined;
   /** The port GUID of its netdev, on InfiniBand. */
-  readonly portGuid?: string;
+  readonly portGuid?: string | undefined;
   /** The driver made up the effective address, which changes at a reboot. */
   readonly hasRandomMac: boolean;
   /** The effective address came from the hardware or the physical function. */
   readonly hasPermanentMac: boolean;
   /** Its first RDMA device. */
-  readonly rdmaDevice?: string;
-  /** Where the RDMA device is, like `netdevNetns`. */
-  readonly rdmaNetns?: string;
+  readonly rdmaDevice?: string | undefined;
+  /** The namespace of the RDMA device, like `netdevNetns`. */
+  readonly rdmaNetns?: string | undefined;
   /** A process in the namespace that has one of the two, and its container. */
-  readonly heldBy?: string;
+  readonly heldBy?: string | undefined;
   /** The node GUID of its first RDMA device, as `rdma dev` writes it. */
-  readonly nodeGuid?: string;
-  /** What the host does with it, for people. */
-  readonly usedByHost?: string;
+  readonly nodeGuid?: string | undefined;
+  /** The host's use of it, for people. */
+  readonly usedByHost?: string | undefined;
   /**
    * RDMA CM works, and will after the next rebind: it has RDMA devices, none of them has node GUID zero, and the node
    * GUID does not come from an administrative address that has been taken back.
    */
   readonly ready: boolean;
-  /** Why it is not ready. */
-  readonly reason?: string;
+  /** The reason that it is not ready. */
+  readonly reason?: string | undefined;
 }
 
 /** The reason that no address can fix. */
@@ -71,54 +68,55 @@ const UNKNOWN = "a network namespace that cannot be found";
  * Lists the virtual functions of physical functions. A missing RDMA subsystem is not an error.
  *
  * @param pfs all of the host namespace by default
+ * @param walk lists the other namespaces; only called when a device is not on the host
  * @throws {SyscallError} or {NetlinkError} when the kernel does not answer
  */
 export function listVfs(
   kernel: NodeKernel,
   pfs: readonly PhysicalFunction[] = kernel.listPhysicalFunctions(),
+  walk: () => readonly Namespace[] = () => listNamespaces(kernel).namespaces,
 ): VfStatus[] {
-  const onHost = listRdmaNodes(kernel, kernel.getHostNetns());
+  const onHost = askRdma(() => kernel.listRdmaNodes(kernel.getHostNetns())) ?? [];
   const addressed = kernel.listAddressedLinks();
-  let locations: DeviceLocations | undefined;
-  // Only searched when a device is not on the host.
-  const getLocations = () => locations ??= locateDevices(kernel);
+  let walked: readonly Namespace[] | undefined;
+  const getNamespaces = () => walked ??= walk();
   return pfs.flatMap((pf) => {
     const representors = kernel.listRepresentors(pf);
     return pf.vfs.map((vf): VfStatus => {
       const bus = kernel.getBusDevice(vf.deviceId);
       const devices = kernel.getFunctionDevices(vf.deviceId);
-      const { here, away, netns, heldBy } = findNodes(bus, devices, onHost, getLocations);
+      const here = onHost.filter(({ name }) => bus?.rdmaDevices.includes(name));
+      const away = bus && (devices.isRdmaAway || isAway(bus)) ? findAway(bus, getNamespaces()) : undefined;
       const representor = representors.find((one) => one.vf === vf.number);
       const usedByHost = describeHostUse(kernel, { ...devices, rdmaNodes: here, representor }, addressed);
-      const nodes = [...here, ...away];
+      const nodes = [...here, ...away?.nodes ?? []];
       const [node] = nodes;
       const mayLoseGuid = !pf.isInfiniBand && vf.mac === NO_MAC && devices.netdevs[0]?.isRandom === false;
-      const reason = explainNotReady(bus?.driver, nodes, netns !== undefined, mayLoseGuid);
+      const reason = explainNotReady(bus?.driver, nodes, away !== undefined, mayLoseGuid);
       return {
         pf: pf.name,
         number: vf.number,
         deviceId: vf.deviceId,
-        ...(bus?.driver === undefined ? {} : { driver: bus.driver }),
+        driver: bus?.driver,
         ...addressFacts(pf, vf),
-        ...netdevFacts(devices, vf.deviceId, getLocations),
+        ...netdevFacts(devices, vf.deviceId, getNamespaces),
         ...(node ? { rdmaDevice: node.name, nodeGuid: formatGuid(node.nodeGuid) } : {}),
-        ...(netns === undefined ? {} : { rdmaNetns: netns }),
-        ...(heldBy === undefined ? {} : { heldBy }),
-        ...(usedByHost === undefined ? {} : { usedByHost }),
+        ...(away ? placeFacts("rdmaNetns", away.namespace) : {}),
+        usedByHost,
         ready: reason === undefined,
-        ...(reason === undefined ? {} : { reason }),
+        reason,
       };
     });
   });
 }
 
-/** Whether a driver passes the function to virtual machines. */
+/** Tells whether a driver passes the function to virtual machines. */
 export function isForVirtualMachines(driver: string | undefined): boolean {
   return driver !== undefined && /vfio/.test(driver);
 }
 
 /** A virtual function in a sentence: `VF 3 of eth0 (0000:01:10.6)`. */
-export function nameOf({ pf, number, deviceId }: Pick<VfStatus, "pf" | "number" | "deviceId">): string {
+export function nameVf({ pf, number, deviceId }: Pick<VfStatus, "pf" | "number" | "deviceId">): string {
   return `VF ${number} of ${pf} (${deviceId})`;
 }
 
@@ -141,7 +139,7 @@ function addressFacts({ isInfiniBand }: PhysicalFunction, { mac, guids }: Physic
 function netdevFacts(
   { netdevs: [netdev], isNetdevAway }: FunctionDevices,
   deviceId: string,
-  getLocations: () => DeviceLocations,
+  getNamespaces: () => readonly Namespace[],
 ) {
   if (netdev) {
     return {
@@ -153,43 +151,48 @@ function netdevFacts(
   }
   const nothing = { hasRandomMac: false, hasPermanentMac: false };
   if (!isNetdevAway) return nothing;
-  const located = getLocations().links.find(({ device }) => device.parentDevice === deviceId); // kernel 5.14
-  if (!located) return { ...nothing, netdevNetns: UNKNOWN };
-  const { name, address } = located.device;
+  const [found] = getNamespaces().flatMap((namespace) => {
+    const link = namespace.links.find(({ parentDevice }) => parentDevice === deviceId); // kernel 5.14
+    return link ? [{ namespace, link }] : [];
+  });
   return {
     ...nothing,
-    netdev: name,
-    netdevNetns: located.netns,
-    ...(located.heldBy === undefined ? {} : { heldBy: located.heldBy }),
-    ...(address === undefined ? {} : effectiveFacts(address)),
+    netdev: found?.link.name,
+    ...placeFacts("netdevNetns", found?.namespace),
+    ...(found?.link.address === undefined ? {} : effectiveFacts(found.link.address)),
   };
 }
 
-function effectiveFacts(address: string) {
-  const portGuid = portGuidOf(address);
-  return { effectiveMac: address, ...(portGuid === undefined ? {} : { portGuid: formatGuid(portGuid) }) };
+/** Returns where a device is, and a process of that namespace. */
+function placeFacts(key: "netdevNetns" | "rdmaNetns", namespace: Namespace | undefined) {
+  if (!namespace) return { [key]: UNKNOWN };
+  const { inode, paths, processes } = namespace;
+  const netns = paths[0] ?? `network namespace ${inode}`;
+  const first = processes.find(({ onlyOpen }) => !onlyOpen) ?? processes[0];
+  if (!first) return { [key]: netns };
+  const container = first.containerId === undefined ? "" : `, container ${first.containerId.slice(0, 12)}`;
+  const heldBy = `process ${first.pid} ${JSON.stringify(first.command.slice(0, 40))}${container}`;
+  return { [key]: netns, heldBy };
 }
 
-/** The RDMA devices of a function, and where the first one is that the host does not have. */
-function findNodes(
-  bus: BusDevice | undefined,
-  { isRdmaAway }: FunctionDevices,
-  onHost: readonly RdmaNode[],
-  getLocations: () => DeviceLocations,
-): { here: RdmaNode[]; away: RdmaNode[]; netns?: string; heldBy?: string } {
-  if (!bus) return { here: [], away: [] };
-  const here = onHost.filter(({ name }) => bus.rdmaDevices.includes(name));
-  if (!isRdmaAway && !isAway(bus)) return { here, away: [] };
-  const located = getLocations().rdmaNodes.filter(({ uverbs }) =>
-    bus.uverbs.some(({ name }) => name === uverbs)
+function effectiveFacts(address: string) {
+  const portGuid = parsePortGuid(address);
+  return { effectiveMac: address, portGuid: portGuid === undefined ? undefined : formatGuid(portGuid) };
+}
+
+/** Returns the RDMA devices of a function that the host does not have, and the namespace of the first. */
+function findAway({ uverbs }: BusDevice, namespaces: readonly Namespace[]) {
+  const own = uverbs.map(({ name }) => name);
+  const found = namespaces.flatMap((namespace) =>
+    namespace.devices.filter((device) => device.uverbs !== undefined && own.includes(device.uverbs))
+      .map((node) => ({ node, namespace }))
   );
-  const { netns = UNKNOWN, heldBy } = located[0] ?? {};
-  const away = located.map(({ device }) => device);
-  return { here, away, netns, ...(heldBy === undefined ? {} : { heldBy }) };
+  return { nodes: found.map(({ node }) => node), namespace: found[0]?.namespace };
 }
 
 /**
- * Which MAC address it has does not matter: a pod may have set another one, which leaves the node GUID as it is.
+ * Returns the reason that a function is not ready. Its MAC address does not matter: a pod may have set another one, which
+ * leaves the node GUID as it is.
  *
  * @param mayLoseGuid it has no administrative address, but its netdev one that its driver did not make up: the driver
  *   was bound when there was one, or the hardware has it. A driver that makes a node GUID of a made-up address will
@@ -216,7 +219,7 @@ interface HostDevices extends FunctionDevices {
 }
 
 /**
- * What the host does with a virtual function, so that it must not be unbound: traffic of its netdev or of
+ * Describes the host's use of a virtual function, for which it must not be unbound: traffic of its netdev or of
  * netdevs on top of it, programs that have its RDMA device open, a vDPA device, or a representor in a bridge.
  * A netdev that is up without carrier and address is not in use.
  *
@@ -244,7 +247,7 @@ function describeHostUse(
 }
 
 /**
- * How often programs have an RDMA device open. The kernel's own use of every device (queues for management
+ * Counts how often programs have an RDMA device open. The kernel's own use of every device (queues for management
  * datagrams, listeners of servers) does not count, since the kernel restores it after a bind.
  */
 function countContexts(kernel: NodeKernel, index: number): bigint {

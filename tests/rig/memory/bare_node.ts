@@ -1,0 +1,53 @@
+import { DeviceIndexes } from "../../../src/plugin/record/device_indexes.ts";
+import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record/record.ts";
+import { State } from "../../../src/plugin/record/state.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { TestTerminal } from "../../support/terminal.ts";
+import { MemoryNodeKernel } from "./node_kernel.ts";
+
+/**
+ * A node with nothing on it: a kernel in memory, a directory that stands for "/", records that are real files, and a
+ * terminal for its commands. When disposed of it makes sure that no namespace and no lock was left open.
+ */
+export class BareNode implements Disposable {
+  readonly kernel = new MemoryNodeKernel();
+  readonly temporary = Deno.makeTempDirSync();
+  readonly root = `${this.temporary}/root`;
+  /** That of the records. */
+  readonly directory: string;
+  readonly state: State;
+  readonly indexes = new DeviceIndexes(`${this.temporary}/indexes`);
+  readonly terminal = new TestTerminal();
+
+  /** @param files absolute path -> content; a path that ends in "/" is a directory */
+  constructor(files: Record<string, string> = {}, directory = "root/var/lib/cni/rdma") {
+    this.directory = `${this.temporary}/${directory}`;
+    this.state = new State(this.directory);
+    this.kernel.root = this.root;
+    for (const [path, text] of Object.entries(files)) this.write(path, text);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+    assertEquals(this.kernel.open.size, 0, "a namespace, a lock or the signals were left open");
+  }
+
+  /** Writes a file: one of an absolute path below the root, or a record or any text into the state directory. */
+  write(path: string, content: string | AttachmentRecord): void {
+    if (!path.startsWith("/")) this.state.create();
+    const target = path.startsWith("/") ? `${this.root}${path}` : `${this.directory}/${path}`;
+    Deno.mkdirSync(target.replace(/\/[^/]*$/, ""), { recursive: true });
+    if (path.endsWith("/")) return;
+    Deno.writeTextFileSync(target, typeof content === "string" ? content : formatRecord(content));
+  }
+
+  read(path: string): string {
+    return Deno.readTextFileSync(`${this.root}${path}`);
+  }
+
+  /** Puts a link below the root, which may lead nowhere. */
+  link(path: string, target: string): void {
+    this.write(path.replace(/[^/]*$/, ""), "");
+    Deno.symlinkSync(target, `${this.root}${path}`);
+  }
+}
