@@ -92,7 +92,7 @@ Deno.test("the rooms of plugin/ import only those below them", () => {
 
 Deno.test("every file belongs to a layer, and files import each other", () => {
   assertEquals(sources.filter(({ path }) => !(path.split("/")[0]! in ALLOWED)), []);
-  assertEquals(deployment.filter(({ path }) => !(path.split("/")[1]! in ROOMS)), []);
+  assertEquals(deployment.filter(({ path }) => !(path.split("/")[1]! in DEPLOYMENT)), []);
   assert(sources.flatMap(importsOf).length > sources.length);
 });
 
@@ -120,7 +120,7 @@ function loadedByCalls(): { loaded: string[]; packages: string[] } {
 
 Deno.test("a CNI call loads nothing of the commands, nor of their library", () => {
   const { loaded, packages } = loadedByCalls();
-  assertEquals(loaded.filter((path) => path.startsWith("cli/")), []);
+  assertEquals(loaded.filter((path) => /^(cli|node)\//.test(path)), []);
   assertEquals(packages, []);
 });
 
