@@ -42,14 +42,19 @@ export function restoreDevices(
   netnsPath: string | undefined,
 ): boolean {
   const { kernel } = node;
-  const { file, deviceId, devices } = record;
   if (isFromEarlierBoot(kernel, record)) {
-    log.info(`Record ${file} is from before the last boot: its devices are on the host`);
+    log.info(`Record ${record.file} is from before the last boot: its devices are on the host`);
     return true;
   }
+  const isDone = !canBeAway(kernel, log) || restoreAll(node, log, record, netnsPath);
+  // Last, so that devices are restored also when this fails.
   removeLimits(node, log, record);
-  if (!canBeAway(kernel, log)) return true;
+  return isDone;
+}
 
+function restoreAll(node: Node, log: Log, record: StoredRecord, netnsPath: string | undefined): boolean {
+  const { kernel } = node;
+  const { file, deviceId, devices } = record;
   const mayMove = netnsPath !== undefined;
   const claims = new Claims(node, record);
   using byPath = mayMove ? openByPath(kernel, log, record, netnsPath) : undefined;

@@ -200,7 +200,7 @@ Deno.test("DEL fails while the kernel refuses to take the limits away, since the
   node.kernel.rdmaCgroups!.onWrite = () => EINVAL;
   const { json } = await node.fail("DEL", 120);
   assertStringIncludes(json.msg, 'Cannot take the limits of RDMA device "mlx5_2" away');
-  assertEquals(node.files(), [FILE]);
+  assertEquals([node.whereIs(node.device), node.files()], ["host", [FILE]]);
   node.kernel.rdmaCgroups!.onWrite = () => {};
   await node.succeed("DEL");
   assertEquals(limitsIn(node), {});
