@@ -1,7 +1,7 @@
 import { dispatch } from "./cni/dispatch.ts";
 import { currentProcess, writeError } from "./cni/stdio.ts";
 import { LinuxKernel } from "./kernel/linux.ts";
-import { DeviceIndexes, INDEX_DIRECTORY } from "./plugin/record/device_indexes.ts";
+import { INDEX_DIRECTORY, Memo } from "./plugin/record/memo.ts";
 import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
 import { State, STATE_DIRECTORY } from "./plugin/record/state.ts";
@@ -23,7 +23,7 @@ function thisNode(): Node {
   return {
     kernel: new LinuxKernel(),
     state: new State(STATE_DIRECTORY),
-    indexes: new DeviceIndexes(INDEX_DIRECTORY),
+    indexes: new Memo(INDEX_DIRECTORY),
   };
 }
 

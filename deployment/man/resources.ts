@@ -1,9 +1,8 @@
 /** The files and the variables of the environment that the plugin and the commands use. */
 import { ownDirectoryIn, pluginIn } from "../../src/cli/install/layout.ts";
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
-import { NO_RDMA_DIRECTORY } from "../../src/cli/vf_mac/no_rdma_cache.ts";
 import { COMMANDS } from "../../src/cni/environment.ts";
-import { INDEX_DIRECTORY } from "../../src/plugin/record/device_indexes.ts";
+import { INDEX_DIRECTORY, NO_RDMA_DIRECTORY } from "../../src/plugin/record/memo.ts";
 import { STATE_DIRECTORY } from "../../src/plugin/record/state.ts";
 import { SETTINGS_FILE } from "./settings.ts";
 

@@ -6,7 +6,7 @@ import { Log } from "../log.ts";
 import { judge } from "../node/fate.ts";
 import { type Namespace, pathTo, takeInventory } from "../node/inventory.ts";
 import { KEYS } from "../plugin/config/keys.ts";
-import { DeviceIndexes, INDEX_DIRECTORY } from "../plugin/record/device_indexes.ts";
+import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
 import { toCniError } from "../plugin/errors.ts";
 import { belongsTo } from "../plugin/gc.ts";
 import { lockState } from "../plugin/record/lock.ts";
@@ -71,7 +71,7 @@ type GcNode = Node & { readonly kernel: NodeKernel };
 
 /** This machine. */
 export function gcNode(kernel: NodeKernel): GcNode {
-  return { kernel, state: new State(STATE_DIRECTORY), indexes: new DeviceIndexes(INDEX_DIRECTORY) };
+  return { kernel, state: new State(STATE_DIRECTORY), indexes: new Memo(INDEX_DIRECTORY) };
 }
 
 export interface GcOptions {

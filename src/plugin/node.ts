@@ -1,13 +1,13 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { DeviceIndexes } from "./record/device_indexes.ts";
+import type { Memo } from "./record/memo.ts";
 import type { State } from "./record/state.ts";
 
 /** The node that a call works on: its kernel, and what the plugin keeps there. */
 export interface Node {
   readonly kernel: Kernel;
   readonly state: State;
-  readonly indexes: DeviceIndexes;
+  readonly indexes: Memo;
 }
 
 /** The time that the kernel may take with a move or a removal that it has begun; usually it is done within a second. */

@@ -1,6 +1,6 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, number of runs, empty program
 // and, to compare with, another plugin.
-import { INDEX_DIRECTORY } from "../../src/plugin/record/device_indexes.ts";
+import { INDEX_DIRECTORY } from "../../src/plugin/record/memo.ts";
 import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
 import { countRdmaDevices, growNode } from "../rig/vm/guest/grow.ts";
 import {

@@ -4,7 +4,7 @@ import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
-import { DeviceIndexes } from "../../src/plugin/record/device_indexes.ts";
+import { Memo } from "../../src/plugin/record/memo.ts";
 import { createPlugin } from "../../src/plugin/plugin.ts";
 import { State } from "../../src/plugin/record/state.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
@@ -234,7 +234,7 @@ Deno.test("the plugin knows its own namespace by any path", async () => {
   const { isOwnNetns } = createPlugin({
     kernel,
     state: new State("/nonexistent"),
-    indexes: new DeviceIndexes("/nonexistent"),
+    indexes: new Memo("/nonexistent"),
   });
   assertEquals(["/proc/self/ns/net", other.path, "/etc/passwd", "/nonexistent"].map(isOwnNetns), [
     true,

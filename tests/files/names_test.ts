@@ -285,7 +285,7 @@ Deno.test("an index that was remembered by a name counts only for the device tha
   const stranger = addOther(node);
   await node.succeed("ADD", NAMED);
   await node.succeed("DEL");
-  assertEquals([node.indexes.get("mlx5_2"), ...places(node, device)], [11, "host mlx5_2"]);
+  assertEquals([node.indexes.get("mlx5_2"), ...places(node, device)], ["11", "host mlx5_2"]);
   device.name = "roce0";
   stranger.name = "mlx5_2";
   await node.succeed("ADD", {

@@ -22,7 +22,7 @@ for (const umask of [0, 0o077]) {
     try {
       node.state.create();
       node.state.save({ ...node.record(), attachment: ATTACHMENT });
-      node.indexes.set("mlx5_2", 11);
+      node.indexes.set("mlx5_2", "11");
     } finally {
       Deno.umask(before);
     }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { formatTable } from "../../src/cli/table.ts";
 import { type InitOptions, initVfs } from "../../src/cli/vf_mac/init.ts";
-import { NoRdmaCache } from "../../src/cli/vf_mac/no_rdma_cache.ts";
+import { Memo } from "../../src/plugin/record/memo.ts";
 import { deriveMac, NO_MAC } from "../../src/node/addresses.ts";
 import { setAddress, type SetOptions } from "../../src/cli/vf_mac/set.ts";
 import { listVfs } from "../../src/node/functions.ts";
@@ -19,7 +19,7 @@ const POD = "/run/netns/pod";
 
 /** A node with an adapter. */
 class VfTestNode extends BareNode {
-  readonly noRdma = new NoRdmaCache(`${this.temporary}/run/without-rdma`);
+  readonly noRdma = new Memo(`${this.temporary}/run/without-rdma`);
 
   constructor(vfCount = 3) {
     super();

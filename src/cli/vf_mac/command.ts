@@ -1,5 +1,6 @@
 /** The command line of `vf-mac`. */
 import type { Command } from "@commander-js/extra-typings";
+import { Memo, NO_RDMA_DIRECTORY } from "../../plugin/record/memo.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { addExamples } from "../help.ts";
 import { numberReader } from "../option_values.ts";
@@ -9,7 +10,6 @@ import type { Context } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
 import { findPf } from "./find.ts";
 import { initVfs } from "./init.ts";
-import { NoRdmaCache } from "./no_rdma_cache.ts";
 import { setAddress } from "./set.ts";
 import { listVfs } from "../../node/functions.ts";
 import { VF_TABLE } from "./table.ts";
@@ -129,7 +129,7 @@ function addInit(parent: Command, context: Context): void {
         own.error("error: --force takes VFs of one physical function");
       }
       const { kernel, terminal } = context;
-      const node = { kernel, state: new State(STATE_DIRECTORY), noRdma: new NoRdmaCache() };
+      const node = { kernel, state: new State(STATE_DIRECTORY), noRdma: new Memo(NO_RDMA_DIRECTORY) };
       const options = { force, dryRun, timeoutMs: timeout * 1000 };
       return perform(context, () => initVfs(node, terminal, all ? undefined : names, options));
     });

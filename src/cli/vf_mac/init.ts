@@ -1,13 +1,13 @@
 /** `vf-mac init`. */
 import { NetlinkError } from "../../kernel/kernel.ts";
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
+import type { Memo } from "../../plugin/record/memo.ts";
 import { SyscallError } from "../../sys/errno.ts";
 import { CommandError, ExitCode, toCommandError } from "../errors.ts";
 import type { Reporter, Result } from "../terminal.ts";
 import { assertUnused, findPf, findVf, hasRdmaFamily, type VfNode } from "./find.ts";
 import { assignAddresses, formatAddress, lockPlugin } from "./assign.ts";
 import { listVfs, nameVf, NO_ADMIN_ADDRESS, NO_RDMA_DEVICE, type VfStatus } from "../../node/functions.ts";
-import type { NoRdmaCache } from "./no_rdma_cache.ts";
 import { type Assignment, planAddresses } from "./plan.ts";
 import { waitForRdmaDevices } from "./rebind.ts";
 
@@ -26,7 +26,7 @@ export interface InitOptions {
 
 /** The node that `vf-mac init` works on. */
 export interface InitNode extends VfNode {
-  readonly noRdma: NoRdmaCache;
+  readonly noRdma: Memo;
 }
 
 /**
@@ -119,13 +119,13 @@ class Init {
   async waitForLateDevices(): Promise<boolean> {
     const { vfs, rdmaPfs } = this.#inspect();
     const { kernel, noRdma } = this.node;
-    const late = vfs.filter((vf) =>
-      vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !noRdma.has(vf)
-    );
+    const isKnown = ({ deviceId, driver }: VfStatus) =>
+      driver !== undefined && noRdma.get(deviceId) === driver;
+    const late = vfs.filter((vf) => vf.reason === NO_RDMA_DEVICE && rdmaPfs.includes(vf.pf) && !isKnown(vf));
     if (late.length === 0) return false;
     this.reporter.remark({ note: `Waiting for the RDMA devices of ${late.length} virtual functions` });
     const missing = await waitForRdmaDevices(kernel, late, this.options.timeoutMs);
-    for (const vf of missing) noRdma.add(vf);
+    for (const { deviceId, driver = "" } of missing) noRdma.set(deviceId, driver);
     return missing.length < late.length;
   }
 

@@ -2,7 +2,7 @@ import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { listInterfaces } from "../../cni/result.ts";
 import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../../kernel/kernel.ts";
-import type { DeviceIndexes } from "../record/device_indexes.ts";
+import type { Memo } from "../record/memo.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "../node.ts";
 
 /** The time that a function may have no RDMA device while its driver is rebound. Pods that may do without wait for it. */
@@ -134,15 +134,15 @@ function explainFailure(found: RdmaFunction): CniError {
  * are counted on, and uverbs devices get the lowest free number. Then all devices are listed, which takes longer the
  * more there are, and the index is remembered.
  */
-function findByName(netns: Netns, bus: BusDevice, indexes: DeviceIndexes): RdmaDevice[] {
+function findByName(netns: Netns, bus: BusDevice, indexes: Memo): RdmaDevice[] {
   const found = bus.rdmaDevices.flatMap((name) =>
-    confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, indexes.get(name), name) ?? []
+    confirm(netns, uverbsNumber(bus, name), name) ?? confirm(netns, parseIndex(indexes.get(name)), name) ?? []
   );
   if (found.length === bus.rdmaDevices.length) return found;
   const all = netns.listRdmaDevices();
   return bus.rdmaDevices.flatMap((name) => {
     const device = all.find((listed) => listed.name === name);
-    if (device && device.index !== uverbsNumber(bus, name)) indexes.set(name, device.index);
+    if (device && device.index !== uverbsNumber(bus, name)) indexes.set(name, `${device.index}`);
     return device ?? [];
   });
 }
@@ -155,6 +155,10 @@ export function uverbsOf(bus: BusDevice, name: string): string | undefined {
 function uverbsNumber(bus: BusDevice, name: string): number | undefined {
   const [, number] = /^uverbs(\d+)$/.exec(uverbsOf(bus, name) ?? "") ?? [];
   return number === undefined ? undefined : Number(number);
+}
+
+function parseIndex(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
 }
 
 /** The device of this index if it has this name. */

@@ -1,4 +1,4 @@
-import { DeviceIndexes } from "../../../src/plugin/record/device_indexes.ts";
+import { Memo } from "../../../src/plugin/record/memo.ts";
 import { type AttachmentRecord, formatRecord } from "../../../src/plugin/record/record.ts";
 import { State } from "../../../src/plugin/record/state.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -16,7 +16,7 @@ export class BareNode implements Disposable {
   /** That of the records. */
   readonly directory: string;
   readonly state: State;
-  readonly indexes = new DeviceIndexes(`${this.temporary}/indexes`);
+  readonly indexes = new Memo(`${this.temporary}/indexes`);
   readonly terminal = new TestTerminal();
 
   /** @param files absolute path -> content; a path that ends in "/" is a directory */

@@ -32,7 +32,7 @@ Deno.test("a device whose index is its uverbs device's number needs no list, and
 Deno.test("another index is found in the list once and remembered, readable for root alone", async () => {
   using node = reboundNode();
   assertEquals([await countListings(node), await countListings(node)], [1, 0]);
-  assertEquals(node.indexes.get("mlx5_2"), 11);
+  assertEquals(node.indexes.get("mlx5_2"), "11");
   assertEquals(Deno.statSync(node.indexes.directory).mode! & 0o777, 0o700);
   assertEquals(Deno.statSync(path(node)).mode! & 0o777, 0o600);
 });
@@ -42,9 +42,9 @@ Deno.test("a remembered index that is out of date does no harm, and is replaced"
   node.kernel.addFunction("0000:3b:00.3");
   const other = node.kernel.addDevice("0000:3b:00.3", 7);
   for (const outdated of [7, 12]) {
-    node.indexes.set("mlx5_2", outdated);
+    node.indexes.set("mlx5_2", `${outdated}`);
     assertEquals(await countListings(node), 1);
-    assertEquals(node.indexes.get("mlx5_2"), 11);
+    assertEquals(node.indexes.get("mlx5_2"), "11");
   }
   assertEquals(node.whereIs(other), "host");
 });
@@ -52,7 +52,7 @@ Deno.test("a remembered index that is out of date does no harm, and is replaced"
 for (const text of ["", "x", "11\n", "-1", "1e3", "99999999999", "11".repeat(1000)]) {
   Deno.test(`${JSON.stringify(text.slice(0, 20))} is no index`, async () => {
     using node = reboundNode();
-    node.indexes.set("mlx5_2", 11);
+    node.indexes.set("mlx5_2", "11");
     Deno.writeTextFileSync(path(node), text);
     assertEquals(await countListings(node), 1);
   });
@@ -71,6 +71,6 @@ Deno.test("a link in an index's place is replaced, not written to", async () => 
   Deno.mkdirSync(node.indexes.directory);
   Deno.symlinkSync(victim, path(node));
   assertEquals(await countListings(node), 1);
-  assertEquals([Deno.readTextFileSync(victim), node.indexes.get("mlx5_2")], ["untouched", 11]);
+  assertEquals([Deno.readTextFileSync(victim), node.indexes.get("mlx5_2")], ["untouched", "11"]);
   assertEquals(Deno.lstatSync(path(node)).isFile, true);
 });
