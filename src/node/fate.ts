@@ -36,7 +36,7 @@ export function judge(inventory: Inventory, record: StoredRecord, program: strin
   if (bootId !== undefined && bootId !== inventory.bootId) return stale("it is from before the last boot");
   const namespace = findNamespace(inventory, record);
   // A namespace that no record names is not certain, so one that another record names goes before it.
-  const owner = namespace && netns ? undefined : findOwner(inventory, record);
+  const owner = namespace && netns || record.softRoce ? undefined : findOwner(inventory, record);
   if (owner) return stale(`${owner.file} has ${deviceId} by now`);
   if (namespace) return judgeLiving(namespace, record);
 

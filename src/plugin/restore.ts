@@ -193,7 +193,8 @@ function fetchDevices(
   // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
   // nldev_get_dumpit), so each recorded device is asked for.
   const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? [])
-    .filter((device) => mayBelongTo(kernel, deviceId, netns, device, bus));
+    // Where no bus has the function any more, what the pod has of it goes home all the same.
+    .filter((device) => !bus || mayBelongTo(kernel, deviceId, netns, device, bus));
   if (bus && countAway(bus) > devices.length) {
     const isKnown = ({ index }: RdmaDevice) => devices.some((device) => device.index === index);
     devices.push(...listDevicesIn(netns, bus, listed).filter((device) => !isKnown(device)));

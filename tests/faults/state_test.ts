@@ -209,9 +209,9 @@ Deno.test("a record with any value in some place leads to success or to one of C
     assert(code === 0 || json.code !== INTERNAL, JSON.stringify(json));
     if (command !== "DEL") return;
     // With another name it is another attachment's. With another namespace DEL leaves the device where it is, and keeps
-    // the record; with another boot, or a function that no bus has, the record means nothing.
+    // the record; with another boot the record means nothing.
     const isOwn = !["network", "containerID", "ifname"].includes(key) || typeof value !== "string";
-    const isKept = !isOwn || node.device.space !== node.kernel.host && !["bootID", "deviceID"].includes(key);
+    const isKept = !isOwn || node.device.space !== node.kernel.host && key !== "bootID";
     assertEquals([code, node.files()], [0, isKept ? [FILE] : []]);
   });
   return fc.assert(property, runs(300, 20_000));

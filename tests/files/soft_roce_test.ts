@@ -270,7 +270,10 @@ Deno.test("gc keeps the record of a Soft-RoCE device that is elsewhere, whatever
   node.addPod("/run/netns/other");
   const variables = { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" };
   await node.succeed("ADD", { variables });
-  assertEquals(collectGarbage(node, node.terminal).code, 1);
+  const { code, value } = collectGarbage(node, node.terminal);
+  const { records: [record] } = value as { records: { file: string; state: string; reason: string }[] };
+  assertEquals([code, record?.file, record?.state], [1, FILE, "away"]);
+  assertStringIncludes(record!.reason, "is in a namespace that no path, process or open file leads to");
   assertEquals(node.files(), [FILE, "net-container2-net1"]);
 });
 
