@@ -12,7 +12,7 @@ import { addGcCommand } from "./gc.ts";
 import { addExamples } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
-import { type DataFormat, isDataFormat, JSON_OPTION, QUIET } from "./output.ts";
+import { type DataFormat, isDataFormat } from "./output.ts";
 import { addPodsCommand } from "./pods/command.ts";
 import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
@@ -108,7 +108,7 @@ export function createProgram(name: string, context: Context): Command {
 /** Returns the form for programs that a command line asks for, even if the rest of it is wrong. */
 export function findFormat(args: readonly string[]): DataFormat | undefined {
   const lenient = new Command().allowUnknownOption().allowExcessArguments().helpOption(false)
-    .option("-o, --output [FORMAT]").addOption(JSON_OPTION).addOption(QUIET);
+    .option("-o, --output [FORMAT]").option("--json").option("-q, --quiet");
   const { json, output } = lenient.parse(args, { from: "user" }).opts();
   return json ? "json" : isDataFormat(output) ? output : undefined;
 }

@@ -28,6 +28,7 @@ for (
   const [line, format] of [
     ["pods", undefined],
     ["pods --json", "json"],
+    ["pods --json -o wide", "json"],
     ["pods --jsn --json", "json"],
     ["frob -o json", "json"],
     ["frob -ojson", "json"],
