@@ -170,7 +170,8 @@ export const SETS: Record<string, CaseSet> = {
       ...["names: two VFs", "names: several devices"],
       ...["gc: a failure", "gc: the older key", "gc: another interface", "gc: where there was never"],
       ...["gc: records of the Go plugin", "check: interfaces of the host"],
-      ...["gc: what pods that are gone", "pays", "killed at any request"], // what takes long
+      ...["gc: what pods that are gone", "gc: beside pods", "gc: the device of a pod", "gc: where procfs"],
+      ...["pays", "killed at any request"], // what takes long
     ],
   },
 };

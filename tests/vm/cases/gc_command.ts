@@ -105,7 +105,7 @@ vmCase(
       `exec ${INSTALLED_PLUGIN} gc --json --watch 0.1 2>&1`,
       '"records"',
     );
-    await new Promise((resolve) => setTimeout(resolve, 20_000));
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
     for (const one of [collector, metrics]) {
       one.kill("SIGTERM");
       await one.status;
