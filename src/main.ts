@@ -6,6 +6,7 @@ import { createPlugin } from "./plugin/plugin.ts";
 import type { Node } from "./plugin/node.ts";
 import { State, STATE_DIRECTORY } from "./plugin/record/state.ts";
 import { toPrintable } from "./printable.ts";
+import { SERVE } from "./version.ts";
 
 /** What is exported stays in the executable, where `install --uninstall` looks for it. */
 export { EXECUTABLE_MARKER } from "./version.ts";
@@ -14,6 +15,10 @@ async function main(): Promise<number> {
   const process = currentProcess();
   if (process.getEnv("CNI_COMMAND")) {
     return await dispatch(process, createPlugin(thisNode()));
+  }
+  if (Deno.args[0] === SERVE) {
+    const { runAgent } = await import("./agent/main.ts");
+    return await runAgent(JSON.parse(Deno.args[1]!));
   }
   const { runFromTerminal } = await import("./cli/main.ts");
   return await runFromTerminal(Deno.args);

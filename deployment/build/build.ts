@@ -6,6 +6,7 @@ import { bundle, COMPILED_FORM, PROGRAM, writeScripts } from "./bundle.ts";
 import { PROJECT, runChild } from "./child.ts";
 import { type Commit, parseCommit, readCommit } from "./commit.ts";
 import { compile } from "./compile.ts";
+import { compileLauncher, LAUNCHER } from "./launcher.ts";
 import { emulatorPackages, type Runner, runnerFor, smokeRun } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { formatBillOfMaterials, formatLicenses, packagesOf } from "./sbom.ts";
@@ -107,6 +108,7 @@ export async function build(
           `with Debian's ${emulatorPackages(target)} it could`,
       );
     }
+    await compileLauncher(target, join(directory, LAUNCHER));
     await compile({ directory, output, target, accept, signal });
   } finally {
     await Deno.remove(temporary, { recursive: true });

@@ -6,11 +6,13 @@ import { messageOf } from "../../src/sys/errno.ts";
 import { denoEnv, PROJECT, runChild } from "./child.ts";
 import type { Commit } from "./commit.ts";
 
+const AGENT = { entry: "src/agent/main.ts", name: "agent.js" };
 const CLI = { entry: "src/cli/main.ts", name: "cli.js" };
 const SCHEMA = { entry: "src/plugin/config/schema.ts", name: "config_schema.js" };
 
 /** The parts of the program that are loaded when they are needed, by the specifiers of their `import()`. */
 const LATER = {
+  "./agent/main.ts": AGENT,
   "./cli/main.ts": CLI,
   "./schema.ts": SCHEMA,
   "../../plugin/config/schema.ts": SCHEMA,

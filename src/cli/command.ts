@@ -5,6 +5,7 @@ import type { Command as PlainCommand } from "commander";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { CNI_VERSIONS } from "../cni/version.ts";
 import { messageOf } from "../sys/errno.ts";
+import { addAgentCommand } from "./agent/command.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { ENTRYPOINT, runEntrypoint } from "./entrypoint.ts";
 import { CommandError, ExitCode, toCommandError } from "./errors.ts";
@@ -95,6 +96,7 @@ export function createProgram(name: string, context: Context): Command {
   ]);
   addNetnsModeCommand(program, context);
   addVfMacCommand(program, context);
+  addAgentCommand(program, context);
   addGcCommand(program, context);
   addDoctorCommand(program, context);
   addPodsCommand(program, context);

@@ -61,13 +61,6 @@ export function toCommandError(error: unknown): unknown {
   return error;
 }
 
-/** Tells whether the kernel refused for want of rights, as an error or as the cause of one. */
-export function isPermission(error: unknown): boolean {
-  if (error instanceof Deno.errors.PermissionDenied) return true;
-  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
-  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
-}
-
 /** Its text is `error: ` and what is wrong; a line in parentheses may follow that suggests something. */
 function toUsageError({ message }: CommanderError): CommandError {
   const [fault = "", suggestion = "(Try --help.)"] = message.replace(/^error: /, "").split("\n");

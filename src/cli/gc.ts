@@ -1,27 +1,19 @@
 /** `gc`: cleans up after pods that are gone. */
 import type { Command } from "@commander-js/extra-typings";
-import type { RdmaDevice } from "../kernel/kernel.ts";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { Log } from "../log.ts";
-import { judge } from "../node/fate.ts";
-import { type Namespace, pathTo, takeInventory } from "../node/inventory.ts";
-import { KEYS } from "../plugin/config/keys.ts";
-import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
-import { toCniError } from "../plugin/errors.ts";
-import { belongsTo } from "../plugin/gc.ts";
-import { lockState } from "../plugin/record/lock.ts";
-import { isSameNetns } from "../plugin/record/namespaces.ts";
-import { type Node, PAUSE_MS } from "../plugin/node.ts";
-import { restoreOnHost } from "../plugin/restore.ts";
 import {
-  isRecord,
-  State,
-  STATE_DIRECTORY,
-  type StoredRecord,
-  type UnreadableFile,
-} from "../plugin/record/state.ts";
-import { messageOf } from "../sys/errno.ts";
-import { CommandError, ExitCode } from "./errors.ts";
+  collectStale,
+  describeOutcome,
+  type Garbage,
+  type GarbageOptions,
+  type GcNode,
+  isLeft,
+} from "../node/garbage.ts";
+import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
+import { PAUSE_MS } from "../plugin/node.ts";
+import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
+import { ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
 import { JSON_OPTION, outputOption, QUIET } from "./output.ts";
 import type { Context, Remark, Reporter, Result } from "./terminal.ts";
@@ -66,146 +58,37 @@ export function addGcCommand(program: Command, context: Context): void {
   ]);
 }
 
-/** A node, of which all processes can be examined. */
-type GcNode = Node & { readonly kernel: NodeKernel };
-
 /** This machine. */
 export function gcNode(kernel: NodeKernel): GcNode {
   return { kernel, state: new State(STATE_DIRECTORY), indexes: new Memo(INDEX_DIRECTORY) };
 }
 
-export interface GcOptions {
-  readonly network?: string;
-  readonly dryRun?: boolean;
+export interface GcOptions extends GarbageOptions {
   readonly quiet?: boolean | undefined;
 }
 
-/** The record of a pod that is gone, and its fate. "away": a device is in another namespace, so the record stays. */
-interface Outcome {
-  readonly file: string;
-  readonly deviceID: string;
-  readonly state: "stale" | "restored" | "away" | "failed";
-  /** The reason that it is stale or failed, or the place of the device. */
-  readonly reason: string;
-}
-
-/**
- * Restores what the host has of the devices of stale records and removes these, one at a time, each under the plugin's
- * lock. No device is moved: nobody has said that a pod has ended, and what shows that it has may be wrong.
- *
- * @throws {CommandError} when not all processes can be seen, so that a pod could be taken for gone
- * @throws {CniError} code 11 when calls of the plugin have the lock for 100 seconds
- */
+/** Does what {@linkcode collectStale} does, and between two records lets waiting calls go first. */
 export function collectGarbage(node: GcNode, reporter: Reporter, options: GcOptions = {}): Result {
-  const { kernel, state } = node;
-  const { network, dryRun = false, quiet = false } = options;
+  const { dryRun = false, quiet = false } = options;
   const log = new Log((line) => reporter.remark({ error: line.trimEnd() }));
   log.level = quiet ? "error" : "warning";
-  const inventory = takeInventory(kernel, state);
-  if (!inventory.isComplete) throw cannotSeeAll();
-  const chosen = inventory.records.filter((record) => network === undefined || belongsTo(network, record));
-  const outcomes = chosen.flatMap((record): Outcome[] => {
-    const { file, deviceId: deviceID } = record;
-    const fate = judge(inventory, record, "rdma-cni");
-    const { reason } = fate;
-    if (fate.state === "lost") return [{ file, deviceID, state: "away", reason }];
-    if (fate.state !== "stale") return [];
-    if (dryRun) return [{ file, deviceID, state: "stale", reason }];
-    const restored = restore(node, log, record);
-    kernel.sleep(PAUSE_MS); // in which the first waiting call wakes up and takes the lock
-    return [{ file, deviceID, reason, ...restored }];
-  });
-  // An ADD may have come since, or a DEL.
-  const known = [...inventory.records, ...state.list()];
-  const found = {
-    records: outcomes,
-    unreadable: inventory.unreadable,
-    unexplainedDevices: inventory.mode === "exclusive"
-      ? inventory.namespaces.flatMap((one) => listUnexplained(one, known))
-      : [],
-  };
-  const left = outcomes.filter(isLeft);
+  const steps = collectStale(node, log, options);
+  let step = steps.next();
+  for (; !step.done; step = steps.next()) node.kernel.sleep(PAUSE_MS); // the first waiting call takes the lock
+  const found = step.value;
+  const left = found.records.filter(isLeft);
   const isDone = dryRun || left.length === 0;
-  const code = isDone ? ExitCode.ok : left.length < outcomes.length ? ExitCode.partial : ExitCode.failed;
+  const code = isDone ? ExitCode.ok : left.length < found.records.length ? ExitCode.partial : ExitCode.failed;
   return { code, value: found, text: () => report(found) };
 }
 
-/** The outcome of all that was looked at. */
-interface Report {
-  readonly records: readonly Outcome[];
-  readonly unreadable: readonly UnreadableFile[];
-  readonly unexplainedDevices: readonly UnexplainedDevice[];
-}
-
-function report({ records, unreadable, unexplainedDevices }: Report): Remark[] {
+function report({ records, unreadable, unexplainedDevices }: Garbage): Remark[] {
   return [
     ...unreadable.map(({ fault }) => ({ error: `${fault}: left alone` })),
-    ...records.map((one) => isLeft(one) ? { error: describe(one) } : { note: describe(one) }),
+    ...records.map((one) => isLeft(one) ? { error: describeOutcome(one) } : { note: describeOutcome(one) }),
     ...unexplainedDevices.map(({ name, index, netns }) => ({
       note: `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`,
     })),
     ...records.length === 0 ? [{ note: "No record is stale" }] : [],
   ];
-}
-
-/** The record is still there although it should not. */
-function isLeft({ state }: Outcome): boolean {
-  return state === "away" || state === "failed";
-}
-
-function describe({ file, deviceID, state, reason }: Outcome): string {
-  switch (state) {
-    case "stale":
-      return `${file}: ${reason}: the record of ${deviceID} would be removed`;
-    case "restored":
-      return `${file}: ${reason}: the RDMA devices of ${deviceID} are on the host, the record is removed`;
-    case "away":
-      return `${file}: ${reason}: the record stays`;
-    case "failed":
-      return `${file}: ${reason}`;
-  }
-}
-
-/** The lock is held for each record alone, so that pods which start meanwhile wait no longer than for each other. */
-function restore(node: Node, log: Log, { file, bootTimeUs, createdAt }: StoredRecord) {
-  const { kernel, state } = node;
-  using _lock = lockState(kernel, state.directory, "rdma-cni gc", KEYS.lockTimeoutMs.default);
-  try {
-    const now = state.read(file);
-    // An ADD may have made another record of that name since.
-    const isSame = now && isRecord(now) && now.bootTimeUs === bootTimeUs && now.createdAt === createdAt;
-    if (isSame) {
-      if (!restoreOnHost(node, log, now)) return { state: "away", reason: "its device is away" } as const;
-      state.remove(file);
-    }
-    return { state: "restored" } as const;
-  } catch (error) {
-    return { state: "failed", reason: messageOf(toCniError(error)) } as const;
-  }
-}
-
-interface UnexplainedDevice {
-  readonly name: string;
-  readonly index: number;
-  /** A path to the namespace that it is in. */
-  readonly netns: string;
-}
-
-/** The RDMA devices of a namespace that no record accounts for. */
-function listUnexplained(namespace: Namespace, records: readonly StoredRecord[]): UnexplainedDevice[] {
-  const recorded = records.filter(({ netns }) => !netns || isSameNetns(namespace, netns))
-    .flatMap(({ devices }) => devices);
-  const isRecorded = ({ name, index }: RdmaDevice) =>
-    recorded.some((device) =>
-      device.index === index || device.index === undefined && device.podName === name
-    );
-  return namespace.devices.filter((device) => !isRecorded(device))
-    .map(({ name, index }) => ({ name, index, netns: pathTo(namespace) }));
-}
-
-function cannotSeeAll(): CommandError {
-  return new CommandError(
-    "Cannot tell which pods are gone: not all processes of this machine can be seen",
-    "Run it as root on the node itself; in a container it takes the host's PID namespace.",
-  );
 }

@@ -15,6 +15,21 @@ export function numberReader(unit: string, least: number, most: number): (text: 
   };
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
+
+/**
+ * Reads a time: "900s", "15m", "1h"; "0" is none.
+ *
+ * @returns milliseconds
+ * @throws {InvalidArgumentError} also for more than a day
+ */
+export function readDuration(text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([smh])$/.exec(text) ?? [];
+  const milliseconds = text === "0" ? 0 : Number(number) * UNITS_MS[unit]!;
+  if (milliseconds >= 0 && milliseconds <= 24 * UNITS_MS.h!) return milliseconds;
+  throw new InvalidArgumentError("Want a time of at most a day with its unit, such as 15m or 900s, or 0.");
+}
+
 /**
  * Reads an absolute path: a relative one could lead elsewhere in a container than on the node.
  *

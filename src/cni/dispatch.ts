@@ -10,8 +10,12 @@ export interface Process {
   getEnv(name: string): string | undefined;
   /** All of standard input. */
   readInput(): string;
-  /** Writes to standard output, which must carry exactly one JSON or nothing. */
-  writeOutput(text: string): void;
+  /**
+   * Writes to standard output, which must carry exactly one JSON or nothing.
+   *
+   * @param undo takes back what the call did, for who finds out later that nobody got the text; it does not throw
+   */
+  writeOutput(text: string, undo?: () => void): void;
   /** Adds a file to where the log goes. */
   openLogFile(path: string): void;
   readonly log: Log;
@@ -32,12 +36,19 @@ export interface Call<C extends Config = Config> {
   readonly log: Log;
 }
 
+/** The outcome of an ADD. */
+export interface Added {
+  /** JSON for the runtime. */
+  readonly result: string;
+  /** Takes back what this call did, when the runtime cannot be told of it. Does not throw. */
+  undo(): void;
+}
+
 /** A plugin. Failures are thrown as {@linkcode CniError}. */
 export interface Plugin<C extends Config> {
   /** @param text JSON as it came on standard input */
   parseConfig(text: string, command: Command): Promise<C>;
-  /** @param print writes the result for the runtime; when it throws, the handler must undo what it did */
-  add(call: Call<C>, print: (result: string) => void): void;
+  add(call: Call<C>): Added;
   del(call: Call<C>): void;
   check(call: Call<C>): void;
   gc(call: Call<C>): void;
@@ -79,8 +90,10 @@ export async function dispatch<C extends Config>(process: Process, plugin: Plugi
 
 function run<C extends Config>(process: Process, plugin: Plugin<C>, call: Call<C>): void {
   switch (call.environment.command) {
-    case "ADD":
-      return plugin.add(call, (result) => printLine(process, result));
+    case "ADD": {
+      const { result, undo } = plugin.add(call);
+      return printLine(process, result, undo);
+    }
     case "DEL":
       return plugin.del(call);
     case "CHECK":
@@ -93,8 +106,13 @@ function run<C extends Config>(process: Process, plugin: Plugin<C>, call: Call<C
 }
 
 /** A whole line, since Deno keeps the half of one that could not be written, and would write it before the error. */
-function printLine(process: Process, json: string): void {
-  process.writeOutput(`${json}\n`);
+function printLine(process: Process, json: string, undo?: () => void): void {
+  try {
+    process.writeOutput(`${json}\n`, undo);
+  } catch (error) {
+    undo?.();
+    throw error;
+  }
 }
 
 function setUpLog(process: Process, config: Config): void {

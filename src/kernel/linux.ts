@@ -76,6 +76,11 @@ export class LinuxKernel implements Kernel {
     return new LinuxNetns(openNetns(path));
   }
 
+  /** Closes the sockets that this object has opened. They are opened again when they are needed. */
+  closeSockets(): void {
+    this.#hostNetns?.closeSockets();
+  }
+
   getRdmaMode(): RdmaMode {
     return rdma.getMode(this.getHostNetns().socket(NETLINK_RDMA));
   }
@@ -101,9 +106,13 @@ class LinuxNetns implements Netns {
   }
 
   [Symbol.dispose](): void {
+    this.closeSockets();
+    this.#netns[Symbol.dispose]();
+  }
+
+  closeSockets(): void {
     for (const socket of this.#sockets.values()) socket[Symbol.dispose]();
     this.#sockets.clear();
-    this.#netns[Symbol.dispose]();
   }
 
   getCookie(): string | undefined {

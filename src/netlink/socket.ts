@@ -31,6 +31,7 @@ const RECEIVE_TIMEOUT_S = 30n;
  * are never written take no memory.
  */
 const BUFFER_LENGTH = 256 * 1024;
+const buffer = new Uint8Array(BUFFER_LENGTH);
 const DUMP_ATTEMPTS = 20;
 /** Far more than any reply has: a list of 10,000 devices counts as 12 MB. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
@@ -41,7 +42,6 @@ const DATAGRAM_COST = 1024;
 export class NetlinkSocket implements Disposable {
   readonly #fd: Fd;
   #sequence = 0;
-  readonly #buffer = new Uint8Array(BUFFER_LENGTH);
 
   /**
    * @param protocol NETLINK_ROUTE or NETLINK_RDMA
@@ -122,13 +122,13 @@ export class NetlinkSocket implements Disposable {
     const sender = new Uint8Array(SOCKADDR_NL_LENGTH);
     const senderLength = Uint32Array.of(SOCKADDR_NL_LENGTH);
     const length = check(`${what} (receive the answer)`, (c) => {
-      const room = BigInt(this.#buffer.length);
-      return c.recvfrom(this.#fd.number, this.#buffer, room, MSG_TRUNC, sender, senderLength);
+      const room = BigInt(buffer.length);
+      return c.recvfrom(this.#fd.number, buffer, room, MSG_TRUNC, sender, senderLength);
     });
-    if (length > this.#buffer.length) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
+    if (length > buffer.length) throw new DecodeError(`Cannot ${what}: the answer has ${length} bytes`);
     const port = new DataView(sender.buffer).getUint32(4, true);
     // Messages are views of their bytes, and the buffer is used again, so each datagram is copied.
-    return port === 0 ? this.#buffer.slice(0, length) : undefined;
+    return port === 0 ? buffer.slice(0, length) : undefined;
   }
 
   #setOption(

@@ -14,7 +14,7 @@ import { status } from "./status.ts";
 export function createPlugin(node: Node): Plugin<NetworkConfig> {
   return withDelegate({
     parseConfig,
-    add: (call, print) => explained(() => add(call, print, node)),
+    add: (call) => explained(() => add(call, node)),
     del: (call) => explained(() => del(call, node)),
     check: (call) => explained(() => check(call, node)),
     gc: (call) => explained(() => gc(call, node)),
@@ -23,9 +23,9 @@ export function createPlugin(node: Node): Plugin<NetworkConfig> {
   });
 }
 
-function explained(work: () => void): void {
+function explained<T>(work: () => T): T {
   try {
-    work();
+    return work();
   } catch (error) {
     throw toCniError(error);
   }

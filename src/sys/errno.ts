@@ -34,6 +34,7 @@ export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
 
 const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [EPERM]: ["EPERM", "operation not permitted"],
@@ -68,6 +69,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [EOPNOTSUPP]: ["EOPNOTSUPP", "operation not supported"],
   [ENOBUFS]: ["ENOBUFS", "no buffer space"],
   [ETIMEDOUT]: ["ETIMEDOUT", "timed out"],
+  [ECONNREFUSED]: ["ECONNREFUSED", "nobody listens there"],
 };
 
 /** An errno in words: `EINVAL (22), invalid argument`. */
@@ -110,4 +112,11 @@ export class SyscallError extends Error {
   constructor(readonly call: string, readonly errno: number) {
     super(`Cannot ${call}: ${formatErrno(errno)}`);
   }
+}
+
+/** Tells whether the kernel refused for want of rights, as an error or as the cause of one. */
+export function isPermission(error: unknown): boolean {
+  if (error instanceof Deno.errors.PermissionDenied) return true;
+  if (error instanceof SyscallError) return error.errno === EPERM || error.errno === EACCES;
+  return error instanceof Error && error.cause !== undefined && isPermission(error.cause);
 }

@@ -52,6 +52,11 @@ export function getHostNetns(): OpenNetns {
   return host ??= openNetns(OWN_NETNS);
 }
 
+/** @throws {Error} when a thread could not return from another namespace */
+export function assertInHostNetns(): void {
+  if (stray) throw stray;
+}
+
 /** Returns whether a path leads to the namespace of the calling thread; false when it leads nowhere. */
 export function isHostNetns(path: string): boolean {
   return quietly(() => {
@@ -93,7 +98,7 @@ export function openNetns(path: string): OpenNetns {
  * @throws {SyscallError} when the namespace cannot be entered (EPERM: no CAP_SYS_ADMIN) or left again
  */
 export function inNetns<T>(netns: { readonly path: string; readonly fd: number }, work: () => T): T {
-  if (stray) throw stray;
+  assertInHostNetns();
   const back = getHostNetns();
   if (netns.fd === back.fd) return work();
   enter(netns);

@@ -1,6 +1,6 @@
 // The dashboard and the documents ask for metrics that there are, with labels that these have.
-import type { PodDevice } from "../../src/cli/pods/collect.ts";
-import { formatMetrics } from "../../src/cli/pods/prometheus.ts";
+import type { PodDevice } from "../../src/node/pods.ts";
+import { formatMetrics } from "../../src/node/metrics.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
 import { PROJECT } from "../support/project.ts";

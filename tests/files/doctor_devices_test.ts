@@ -4,7 +4,7 @@ import { examine, type Finding } from "../../src/cli/doctor/finding.ts";
 import { examineInitramfs, examineMode } from "../../src/cli/doctor/kernel.ts";
 import { examineRecords, stateDirectory } from "../../src/cli/doctor/records.ts";
 import { readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
-import { collect } from "../../src/cli/pods/collect.ts";
+import { collect } from "../../src/node/pods.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { listVfs } from "../../src/node/functions.ts";
 import { type Inventory, takeInventory } from "../../src/node/inventory.ts";

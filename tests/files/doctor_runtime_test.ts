@@ -3,7 +3,7 @@ import { examineLibmnl } from "../../src/cli/doctor/kernel.ts";
 import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { examineRuntime, findCniBinDir } from "../../src/cli/doctor/runtime.ts";
-import { LAUNCHER } from "../../src/cli/install/launcher.ts";
+import { LAUNCHER } from "../support/launcher.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";

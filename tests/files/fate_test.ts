@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { collectGarbage } from "../../src/cli/gc.ts";
 import { examineRecords } from "../../src/cli/doctor/records.ts";
-import { collect } from "../../src/cli/pods/collect.ts";
+import { collect } from "../../src/node/pods.ts";
 import { type Fate, judge } from "../../src/node/fate.ts";
 import { pathTo, takeInventory } from "../../src/node/inventory.ts";
 import type { StoredRecord } from "../../src/plugin/record/state.ts";
@@ -133,7 +133,7 @@ Deno.test("gc, doctor and pods say the same of any record, and what they advise 
     node.kernel.onMove = () => {
       throw new Error("moved");
     };
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 10; round++) {
       const inventory = inventoryOf(node);
       const said = sayings(node);
       for (const record of inventory.records) {

@@ -18,6 +18,7 @@ openLibmnl();
 /** One successful call of each symbol, given a netlink socket; returns what C returned. */
 const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
   __errno_location: () => libc().__errno_location() === null ? -1 : 0,
+  ...connectionCalls(),
   close: () => libc().close(libc().open(ROOT, 0, 0)),
   dup2: (socket) => {
     using root = new Fd(libc().open(ROOT, 0, 0));
@@ -117,6 +118,27 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     return Number(libc().write(zero.number, ROOT, 2n)) - 2;
   },
 };
+
+/** The calls by which a socket gets a name and a connection, each after those that it needs. */
+function connectionCalls() {
+  // AF_UNIX, and a name that is no file, as it begins with a NUL.
+  const address = Uint8Array.of(1, 0, 0, ...new TextEncoder().encode(`rdma-cni-test-${Deno.pid}`));
+  let listener = -1;
+  const open = () => libc().socket(1, 5, 0); // AF_UNIX, SOCK_SEQPACKET
+  return {
+    bind: () => libc().bind(listener = open(), address, address.length),
+    listen: () => libc().listen(listener, 1),
+    connect: () => {
+      using client = new Fd(open());
+      return libc().connect(client.number, address, address.length);
+    },
+    accept4: () => {
+      using _listener = new Fd(listener);
+      using accepted = new Fd(libc().accept4(listener, null, null, 0));
+      return Math.min(accepted.number, 0);
+    },
+  };
+}
 
 Deno.test("every symbol of the C library has a test", () => {
   assertEquals(Object.keys(LIBC_CALLS).sort(), Object.keys(libc()).sort());

@@ -8,6 +8,7 @@ import { ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { LAUNCHER } from "../support/launcher.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
@@ -28,6 +29,7 @@ export class InstallNode implements Disposable {
   readonly sources = {
     executable: `${this.temporary}/rdma-cni`,
     libmnl: `${this.temporary}/libmnl.so.0.2.0`,
+    launcher: LAUNCHER[Deno.build.arch],
   };
   readonly state = new State(`${this.temporary}/state`);
   readonly terminal = new TestTerminal();

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { LAUNCHER } from "../../src/cli/install/launcher.ts";
+import { LAUNCHER } from "../support/launcher.ts";
 import { findCommand, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";

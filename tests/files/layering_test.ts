@@ -12,8 +12,10 @@ const ALLOWED = {
   kernel: /^(netlink|sys)\//,
   cni: /^(sys\/|log\.ts$)/,
   plugin: /^(cni\/|kernel\/kernel\.ts$|sys\/|log\.ts$)/,
-  node: /^(plugin\/|kernel\/(kernel|node_kernel)\.ts$|sys\/)/,
-  cli: /^(node\/|plugin\/|cni\/|kernel\/|netlink\/libmnl\.ts$|sys\/|log\.ts$|printable\.ts$|version\.ts$)/,
+  node: /^(plugin\/|cni\/error\.ts$|kernel\/(kernel|node_kernel)\.ts$|sys\/|log\.ts$)/,
+  agent: /^(node\/|plugin\/|cni\/|kernel\/linux\.ts$|sys\/|log\.ts$|version\.ts$)/,
+  cli:
+    /^(agent\/|node\/|plugin\/|cni\/|kernel\/|netlink\/libmnl\.ts$|sys\/|log\.ts$|printable\.ts$|version\.ts$)/,
   "main.ts": /./,
 };
 
@@ -118,9 +120,9 @@ function loadedByCalls(): { loaded: string[]; packages: string[] } {
   return { loaded: [...loaded], packages: [...packages] };
 }
 
-Deno.test("a CNI call loads nothing of the commands, nor of their library", () => {
+Deno.test("a CNI call loads nothing of the commands and the agent, nor of their libraries", () => {
   const { loaded, packages } = loadedByCalls();
-  assertEquals(loaded.filter((path) => /^(cli|node)\//.test(path)), []);
+  assertEquals(loaded.filter((path) => /^(agent|cli|node)\//.test(path)), []);
   assertEquals(packages, []);
 });
 
@@ -131,7 +133,8 @@ for (
       pattern: /Deno\.(dlopen|Unsafe)/,
       allowed: /^(sys\/|netlink\/libmnl\.ts$)/,
     },
-    { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^main\.ts$/ },
+    { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^(agent\/)?main\.ts$/ },
+    { what: "Deno.serve", pattern: /Deno\.serve/, allowed: /^agent\/http\.ts$/ },
     { what: "Deno.Command", pattern: /Deno\.Command/, allowed: /^(cli\/|sys\/program\.ts$)/ },
     { what: "the environment", pattern: /Deno\.env/, allowed: /^cni\/stdio\.ts$/ },
   ]
@@ -146,7 +149,7 @@ for (
 // The runtime grants all permissions or cannot read /proc and /sys, so this takes the place of a permission denied.
 Deno.test("nothing uses the runtime's network, its workers or code made of text", () => {
   const forbidden =
-    /\b(fetch|eval|Function|Worker|WebSocket|EventSource)\(|Deno\.(connect|listen|serve|startTls|resolveDns|openKv)/;
+    /\b(fetch|eval|Function|Worker|WebSocket|EventSource)\(|Deno\.(connect|listen|startTls|resolveDns|openKv)/;
   assertEquals(sources.filter(({ text }) => forbidden.test(text)).map(({ path }) => path), []);
   assertEquals(
     ["fetch(url)", "new Worker(url)", "Deno.connectTls()"].filter((text) => !forbidden.test(text)),

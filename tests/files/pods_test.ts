@@ -1,5 +1,5 @@
 // `pods` on a kernel in memory, with real records.
-import { collect, type PodDevice } from "../../src/cli/pods/collect.ts";
+import { collect, type PodDevice } from "../../src/node/pods.ts";
 import { showPods } from "../../src/cli/pods/command.ts";
 import { CommandError } from "../../src/cli/errors.ts";
 import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
@@ -324,7 +324,7 @@ for (
     using node = new PodsNode();
     node.addPod(0);
     refuse(node);
-    const error = assertThrows(() => collect(node.kernel, node.state), CommandError, "EPERM");
+    const error = assertThrows(() => showPods(node), CommandError, "EPERM");
     assertMatch(error.advice!, /CAP_SYS_ADMIN/);
   });
 }

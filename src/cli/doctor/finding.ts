@@ -2,8 +2,8 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
-import { messageOf } from "../../sys/errno.ts";
-import { CommandError, isPermission } from "../errors.ts";
+import { isPermission, messageOf } from "../../sys/errno.ts";
+import { CommandError } from "../errors.ts";
 import { problem, type Verdict } from "../report.ts";
 
 /** The node to examine. */

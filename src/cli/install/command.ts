@@ -87,8 +87,11 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
 }
 
 /** @throws {CommandError} when this is no executable of its own */
-function ownSources(): Sources {
-  if (Deno.build.standalone) return { executable: Deno.execPath(), libmnl: findLibmnlFile() };
+export function ownSources(): Sources {
+  if (Deno.build.standalone) {
+    const launcher = Deno.readFileSync(new URL("launcher", Deno.mainModule));
+    return { executable: Deno.execPath(), libmnl: findLibmnlFile(), launcher };
+  }
   throw new CommandError(
     `Cannot install ${JSON.stringify(Deno.execPath())}: it is Deno, which runs this program from its sources`,
     'Compile it first ("deno task build") and run the executable.',

@@ -16,6 +16,7 @@ import { CommandError } from "../errors.ts";
 export interface Sources {
   readonly executable: string;
   readonly libmnl: string;
+  readonly launcher: Uint8Array<ArrayBuffer>;
 }
 
 /** The path of the plugin, named by its CNI type. */
@@ -46,10 +47,16 @@ export function isProgramName(name: string): boolean {
   return /^rdma-cni-[^/]+-[0-9a-f]{12}$/.test(name);
 }
 
+/** The directory and the name of an installed program; undefined for any other. */
+export function splitInstalled(executable: string): { directory: string; name: string } | undefined {
+  const [, directory, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
+  return directory !== undefined && isProgramName(name!) ? { directory, name: name! } : undefined;
+}
+
 /** The command that starts a program: that of an installed one is its launcher. */
 export function findCommand(executable: string): string {
-  const [, directory, name] = /^(.*)\/\.rdma-cni\/([^/]+)$/.exec(executable) ?? [];
-  return directory !== undefined && isProgramName(name!) ? pluginIn(directory) : executable;
+  const installed = splitInstalled(executable);
+  return installed ? pluginIn(installed.directory) : executable;
 }
 
 /**

@@ -16,7 +16,6 @@ import {
   readPieces,
   readTail,
 } from "./files.ts";
-import { LAUNCHER } from "./launcher.ts";
 import { currentIn, isProgramName, ownDirectoryIn, pluginIn, programName, type Sources } from "./layout.ts";
 
 /** A file or link of an installation. */
@@ -37,7 +36,7 @@ export interface Part {
  */
 export function* partsIn(
   directory: string,
-  { executable, libmnl }: Sources,
+  { executable, libmnl, launcher: launcherBytes }: Sources,
   { isQuick = false } = {},
 ): Generator<Part> {
   const own = ownDirectoryIn(directory);
@@ -62,7 +61,7 @@ export function* partsIn(
   // The launcher has the program's time, so that a quick check sees whether either has been written to since.
   // In a dry run the program may be missing; then no launcher has the right time.
   const mtime = ifPresent(() => Deno.statSync(program.target).mtime) ?? new Date(0);
-  const launcher = { source: LAUNCHER[Deno.build.arch], target: pluginIn(directory), mode: 0o755, mtime };
+  const launcher = { source: launcherBytes, target: pluginIn(directory), mode: 0o755, mtime };
   yield copyPart(launcher, assertRunnable);
 }
 

@@ -1,8 +1,10 @@
 /** `pods`: reads which pod has which RDMA device, and shows or writes it. */
 import { type Command, Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
+import { formatMetrics } from "../../node/metrics.ts";
+import { collect, type Collected } from "../../node/pods.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
-import { messageOf } from "../../sys/errno.ts";
+import { isPermission, messageOf } from "../../sys/errno.ts";
 import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
@@ -11,8 +13,6 @@ import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import { formatTable } from "../table.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
-import { collect, type Collected } from "./collect.ts";
-import { formatMetrics } from "./prometheus.ts";
 import { listRows, POD_TABLE } from "./table.ts";
 
 /** node-exporter's textfile collector reads files whose names end so. */
@@ -69,7 +69,7 @@ export function showPods(
   { kernel, state }: { readonly kernel: NodeKernel; readonly state: State },
   { output, textfile }: Options = {},
 ): Result {
-  const found = collect(kernel, state);
+  const found = read(kernel, state);
   const { devices, faults } = found;
   const odd = devices.filter(({ status }) => status !== "present");
   const outcome = {
@@ -105,6 +105,20 @@ function writeMetrics(directory: string, found: Collected): void {
       "Name the directory that node-exporter has in --collector.textfile.directory.",
       undefined,
       { cause },
+    );
+  }
+}
+
+function read(kernel: NodeKernel, state: State): Collected {
+  try {
+    return collect(kernel, state);
+  } catch (error) {
+    if (!isPermission(error)) throw error;
+    throw new CommandError(
+      messageOf(error),
+      "This needs root with CAP_SYS_ADMIN, and CAP_SYS_PTRACE where network namespaces have paths below /proc.",
+      undefined,
+      { cause: error },
     );
   }
 }

@@ -1,6 +1,6 @@
 /** Devices of pods as a table. */
 import type { Column, Table } from "../table.ts";
-import type { PodDevice, PodPort } from "./collect.ts";
+import type { PodDevice, PodPort } from "../../node/pods.ts";
 
 /** A device, and one of its ports, if it has any. */
 type Row = readonly [device: PodDevice, port: PodPort | undefined];

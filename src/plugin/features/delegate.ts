@@ -29,13 +29,20 @@ export function withDelegate(plugin: Plugin<NetworkConfig>, run = runPlugin): Pl
   };
   return {
     ...plugin,
-    add(call, print) {
+    add(call) {
       const { config } = call;
-      if (!config.delegate) return plugin.add(call, print);
+      if (!config.delegate) return plugin.add(call);
       const output = runDelegate("ADD", call);
       try {
         const prevResult = parseResult(output, config.delegate.type);
-        plugin.add({ ...call, config: { ...config, prevResult } }, print);
+        const { result, undo } = plugin.add({ ...call, config: { ...config, prevResult } });
+        return {
+          result,
+          undo() {
+            undo();
+            tryDelegate("DEL", call);
+          },
+        };
       } catch (error) {
         tryDelegate("DEL", call);
         throw error;

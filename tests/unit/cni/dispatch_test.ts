@@ -169,26 +169,21 @@ Deno.test("a failing read of the input is an error", async () => {
   assertEquals((await call("ADD", { process: { readInput } })).json.code, 6);
 });
 
-Deno.test("a result that cannot be printed is a failure that the handler gets to see", async () => {
-  const seen: unknown[] = [];
+Deno.test("an ADD whose result cannot be printed is undone, and fails", async () => {
   const writeOutput = () => {
     throw new Error("Broken pipe");
   };
-  const { code, lines } = await call("ADD", {
-    process: { writeOutput },
-    handlers: {
-      add: (_call, print) => {
-        try {
-          print("{}");
-        } catch (error) {
-          seen.push(error);
-          throw error;
-        }
-      },
-    },
-  });
-  assertEquals([code, seen.length], [1, 1]);
+  const { code, lines, done } = await call("ADD", { process: { writeOutput } });
+  assertEquals([code, done], [1, ["input", "add", "undo"]]);
   assertStringIncludes(lines.join(""), "Cannot write the error to standard output: Broken pipe");
+});
+
+Deno.test("an ADD whose result is printed is not undone, but can be later", async () => {
+  const given: (undefined | (() => void))[] = [];
+  const { code, done } = await call("ADD", { process: { writeOutput: (_text, undo) => given.push(undo) } });
+  assertEquals([code, done, given.length], [0, ["input", "add"], 1]);
+  given[0]!();
+  assertEquals(done, ["input", "add", "undo"]);
 });
 
 Deno.test("errors go to the log with their details", async () => {

@@ -1,6 +1,6 @@
 // Which pod has which RDMA device: what `pods` prints, compared with what iproute2 and the test module say.
 import assert from "node:assert/strict";
-import type { PodDevice } from "../../../src/cli/pods/collect.ts";
+import type { PodDevice } from "../../../src/node/pods.ts";
 import { assertQuiet, assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {

@@ -1,6 +1,5 @@
-import { LAUNCHER } from "../../../../src/cli/install/launcher.ts";
 import { netnsPath } from "./netns.ts";
-import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LIBCNI_RUN } from "./programs.ts";
+import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LAUNCHER, LIBCNI_RUN } from "./programs.ts";
 import { type Outcome, outcome, shOk } from "./sh.ts";
 
 /** A result or an error, as plugins print them. */
@@ -59,7 +58,7 @@ export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
     } ${OWN_DIRECTORY}/current`,
   );
   try {
-    await Deno.writeFile(INSTALLED_PLUGIN, LAUNCHER[Deno.build.arch], { mode: 0o755 });
+    await Deno.copyFile(LAUNCHER, INSTALLED_PLUGIN);
     return await run();
   } finally {
     await shOk(`mv ${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_DIRECTORY}`);

@@ -14,8 +14,10 @@ export const CRI_PROTO = `${PROJECT}/tests/rig/vm/guest/cri/runtime.proto`;
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */
 export const CNI_PATH = "/opt/cni/bin:/usr/lib/cni";
-/** Nodes of all kernels of an architecture share these two. */
+/** Nodes of all kernels of an architecture share these three. */
 export const LIBCNI_RUN = `${NODE_DIRECTORY}/../${Deno.build.arch}/libcni-run`;
+/** What "install" installs as the plugin. */
+export const LAUNCHER = `${NODE_DIRECTORY}/../${Deno.build.arch}/launcher`;
 export const HOLD_CONTEXT = `${NODE_DIRECTORY}/../${Deno.build.arch}/hold_context`;
 /** Starts a program in a mount namespace of its own, in which libmnl is an empty file. */
 export const WITHOUT_LIBMNL = [

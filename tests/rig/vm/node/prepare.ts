@@ -1,4 +1,6 @@
 import { fileURLToPath } from "node:url";
+import { PROJECT } from "../../../../deployment/build/child.ts";
+import { compileLauncher } from "../../../../deployment/build/launcher.ts";
 import type { Architecture } from "./architecture.ts";
 import { buildInitramfs, INITRAMFS_SCRIPT } from "./initramfs.ts";
 import { type Kernel, unpackKernel } from "./kernel.ts";
@@ -60,7 +62,7 @@ export async function prepareNode(
   return node;
 }
 
-/** The two programs of the guest that do not depend on the kernel: see guest/programs.ts. */
+/** The programs of the guest that do not depend on the kernel: see guest/programs.ts. */
 async function buildPrograms(
   directory: string,
   { name, target }: Architecture,
@@ -72,6 +74,8 @@ async function buildPrograms(
     const flags = ["-O2", "-Wall", "-Werror"];
     await run(`${target}-linux-gnu-gcc-14`, [...flags, "-o", holdContext, holdContextSource]);
   }
+  const launcher = `${directory}/launcher`;
+  if (await isOlder(launcher, `${PROJECT}src/launcher/launcher.c`)) await compileLauncher(target, launcher);
   const libcniRunner = `${directory}/libcni-run`;
   const libcniSource = `${SOURCES}libcni/main.go`;
   if (await isOlder(libcniRunner, libcniSource)) {

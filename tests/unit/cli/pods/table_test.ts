@@ -1,4 +1,4 @@
-import type { PodDevice, PodPort } from "../../../../src/cli/pods/collect.ts";
+import type { PodDevice, PodPort } from "../../../../src/node/pods.ts";
 import { listRows, POD_TABLE } from "../../../../src/cli/pods/table.ts";
 import { formatTable } from "../../../../src/cli/table.ts";
 import { assertEquals } from "../../../support/assert.ts";

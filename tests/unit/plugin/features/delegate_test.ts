@@ -103,7 +103,7 @@ const RESULT = { interfaces: [{ name: "net1", mac: "02:00:00:00:00:07", sandbox:
 /** Runs a call with a delegate, and says in which order what was run: the plugin's handlers in lower case. */
 async function run(
   command: Command,
-  { failing = [], output = JSON.stringify(RESULT), delegate = DELEGATE as object | null } = {},
+  { failing = [], output = JSON.stringify(RESULT), delegate = DELEGATE as object | null, process = {} } = {},
 ) {
   const order: string[] = [];
   const configs: NetworkConfig[] = [];
@@ -118,7 +118,11 @@ async function run(
   const plugin = withDelegate({
     parseConfig,
     isOwnNetns: () => false,
-    ...{ add: handler("add"), del: handler("del"), check: handler("check"), gc: handler("gc") },
+    add(call) {
+      handler("add")(call);
+      return { result: JSON.stringify(call.config.prevResult ?? {}), undo: () => order.push("undo") };
+    },
+    ...{ del: handler("del"), check: handler("check"), gc: handler("gc") },
     status: handler("status"),
   }, (config, command) => {
     assertEquals(config.type, "sriov");
@@ -126,7 +130,7 @@ async function run(
     return command === "ADD" ? output : "ignored";
   });
   const config = { ...OUTER, delegate, "cni.dev/valid-attachments": [] };
-  const { json, lines } = await call(command, { config, handlers: plugin });
+  const { json, lines } = await call(command, { config, handlers: plugin, process });
   return { order, json, configs, lines: lines.join("") };
 }
 
@@ -147,6 +151,13 @@ for (
     assertEquals((await run(command, { delegate: null })).order, [command.toLowerCase()]);
   });
 }
+
+Deno.test("an ADD whose result cannot be printed is undone, and the delegate deletes", async () => {
+  const writeOutput = () => {
+    throw new Error("Broken pipe");
+  };
+  assertEquals((await run("ADD", { process: { writeOutput } })).order, ["ADD", "add", "undo", "DEL"]);
+});
 
 Deno.test("VERSION runs nothing", async () => {
   assertEquals((await run("VERSION")).order, []);

@@ -1,15 +1,14 @@
 /** The RDMA devices of pods: the plugin's records, and what the kernel says of the devices. */
-import { CniError } from "../../cni/error.ts";
-import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../../kernel/kernel.ts";
-import type { NodeKernel, PortDetails } from "../../kernel/node_kernel.ts";
-import { type Fate, type FateState, judge } from "../../node/fate.ts";
-import { type Inventory, takeInventory } from "../../node/inventory.ts";
-import { isSameNetns, openIfThere, openRecorded } from "../../plugin/record/namespaces.ts";
-import { lockState } from "../../plugin/record/lock.ts";
-import { type Attachment, getRecordedDevice, type RecordedDevice } from "../../plugin/record/record.ts";
-import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../../plugin/record/state.ts";
-import { messageOf } from "../../sys/errno.ts";
-import { CommandError, isPermission } from "../errors.ts";
+import { CniError } from "../cni/error.ts";
+import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../kernel/kernel.ts";
+import type { NodeKernel, PortDetails } from "../kernel/node_kernel.ts";
+import { type Fate, type FateState, judge } from "./fate.ts";
+import { type Inventory, takeInventory } from "./inventory.ts";
+import { isSameNetns, openIfThere, openRecorded } from "../plugin/record/namespaces.ts";
+import { lockState } from "../plugin/record/lock.ts";
+import { type Attachment, getRecordedDevice, type RecordedDevice } from "../plugin/record/record.ts";
+import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
+import { isPermission, messageOf } from "../sys/errno.ts";
 
 /** Calls in line for the lock may take longer; then it is not known where a device is. */
 const LOCK_TIMEOUT_MS = 10_000;
@@ -62,29 +61,14 @@ export interface Collected {
 /**
  * Reads which pod has which RDMA device, and the devices' ports, counters and resources. It changes nothing.
  *
- * @throws {CommandError} without the rights to read records or to enter the pods' network namespaces
- * @throws {CniError} when the records cannot be read
- */
-export function collect(kernel: NodeKernel, state: State): Collected {
-  try {
-    return readAll(kernel, state);
-  } catch (error) {
-    if (!isPermission(error)) throw error;
-    throw new CommandError(
-      messageOf(error),
-      "This needs root with CAP_SYS_ADMIN, and CAP_SYS_PTRACE where network namespaces have paths below /proc.",
-      undefined,
-      { cause: error },
-    );
-  }
-}
-
-/**
  * Most records are as they say, and their paths lead to the pods. For the others all of the node is looked at, once. If a
  * device is not where it should be, a CNI call may be moving it and not yet have written or removed its record. So the
  * record is looked at again while no call is at work, for which the lock is held no longer than one look takes.
+ *
+ * @throws {Error} as the kernel layer does, without the rights to read records or to enter the pods' network namespaces
+ * @throws {CniError} when the records cannot be read
  */
-function readAll(kernel: NodeKernel, state: State): Collected {
+export function collect(kernel: NodeKernel, state: State): Collected {
   const files = state.listFiles();
   const found = files.map((file) => isRecord(file) ? readByPath(kernel, file) : undefined);
   if (found.every((one) => one !== undefined)) return join(found);

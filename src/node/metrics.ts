@@ -1,8 +1,8 @@
-/**
- * Devices of pods as OpenMetrics text, which node-exporter's textfile collector takes too: its parser is that of the
- * older text format, so there are no types that only OpenMetrics has.
- */
-import type { Collected, PodDevice, PodPort, Status } from "./collect.ts";
+/** Devices of pods as text for Prometheus. */
+import type { Collected, PodDevice, PodPort, Status } from "./pods.ts";
+
+/** OpenMetrics 1.0, or Prometheus's own older text format. */
+export type MetricsFormat = "openmetrics" | "classic";
 
 /** The type of a family; without one it is of an unknown type. */
 type Type = "counter" | "gauge" | undefined;
@@ -14,14 +14,14 @@ interface Sample {
   readonly value: number;
 }
 
-/** Formats what was collected, with "# EOF" at the end. */
-export function formatMetrics({ devices, faults }: Collected): string {
+/** Formats what was collected. */
+export function formatMetrics({ devices, faults }: Collected, format: MetricsFormat = "openmetrics"): string {
   const ports = devices.flatMap((device) =>
     device.ports.map((port) => ({ port, labels: { ...listLabels(device), port: port.number } }))
   );
   const ofPorts = (value: (port: PodPort) => number | undefined) =>
     ports.flatMap(({ port, labels }) => sample(labels, value(port)));
-  return [
+  const families = [
     family("rdma_devices", "gauge", "RDMA devices that records say pods have.", countStatuses(devices)),
     family("rdma_read_errors", "gauge", "Records and devices that could not be read.", [
       { labels: {}, value: faults.length },
@@ -82,8 +82,10 @@ export function formatMetrics({ devices, faults }: Collected): string {
         Object.entries(port.counters).map(([counter, value]) => ({ labels: { ...labels, counter }, value }))
       ),
     ),
-    "# EOF\n",
-  ].join("");
+  ];
+  return `${families.map((one) => formatFamily(one, format)).join("")}${
+    format === "classic" ? "" : "# EOF\n"
+  }`;
 }
 
 const TRAFFIC: readonly [name: string, help: string, value: (port: PodPort) => number | undefined][] = [
@@ -117,16 +119,27 @@ function sample(labels: Labels, value: number | undefined): Sample[] {
   return value === undefined ? [] : [{ labels, value }];
 }
 
-/** A family with its samples; empty if there are none. */
-function family(name: string, type: Type, help: string, samples: readonly Sample[]): string {
+interface Family {
+  readonly name: string;
+  readonly type: Type;
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+function family(name: string, type: Type, help: string, samples: readonly Sample[]): Family {
+  return { name, type, help, samples };
+}
+
+/** A family with its samples; nothing if there are none. Only OpenMetrics has units, and counters without "_total". */
+function formatFamily({ name, type, help, samples }: Family, format: MetricsFormat): string {
   if (samples.length === 0) return "";
-  const [, unit] = /_(bytes|seconds)$/.exec(name) ?? [];
-  const suffix = type === "counter" ? "_total" : "";
+  const series = type === "counter" ? `${name}_total` : name;
+  const [title, unit] = format === "classic" ? [series] : [name, /_(bytes|seconds)$/.exec(name)?.[1]];
   return [
-    ...type ? [`# TYPE ${name} ${type}`] : [],
-    ...unit === undefined ? [] : [`# UNIT ${name} ${unit}`],
-    `# HELP ${name} ${help}`,
-    ...samples.map(({ labels, value }) => `${name}${suffix}${formatLabels(labels)} ${value}`),
+    ...type ? [`# TYPE ${title} ${type}`] : [],
+    ...unit === undefined ? [] : [`# UNIT ${title} ${unit}`],
+    `# HELP ${title} ${help}`,
+    ...samples.map(({ labels, value }) => `${series}${formatLabels(labels)} ${value}`),
   ].map((line) => `${line}\n`).join("");
 }
 

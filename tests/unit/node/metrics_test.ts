@@ -1,6 +1,6 @@
-import type { PodDevice } from "../../../../src/cli/pods/collect.ts";
-import { formatMetrics } from "../../../../src/cli/pods/prometheus.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import type { PodDevice } from "../../../src/node/pods.ts";
+import { formatMetrics } from "../../../src/node/metrics.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 const DEVICE: PodDevice = {
   record: "net-container1-net1",
