@@ -27,7 +27,7 @@ class CallKernel extends LinuxKernel {
   }
 
   override readonly lock = (path: string, timeoutMs: number): Disposable | undefined => {
-    const leftMs = timeoutMs - (this.getBootTimeUs() - this.waitsSinceUs) / 1000;
+    const leftMs = Math.ceil(timeoutMs - (this.getBootTimeUs() - this.waitsSinceUs) / 1000);
     return leftMs > 0 ? lockExclusively(path, leftMs) : undefined;
   };
 }

@@ -51,7 +51,13 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
   const kernel = new LinuxNodeKernel();
   if (!kernel.lock(directory, 0)) throw alreadyRuns(socket); // held until this process ends
   const state = new State(STATE_DIRECTORY);
-  if (metrics) serveMetrics(metrics, (format) => formatMetrics(collect(kernel, state), format));
+  if (metrics) {
+    serveMetrics(metrics, (format) => {
+      const found = collect(kernel, state);
+      kernel.closeSockets();
+      return formatMetrics(found, format);
+    });
+  }
   ifPresent(() => Deno.removeSync(socket)); // of an agent that was killed
   const agent = new Agent(socket, program, log, kernel);
 
@@ -82,6 +88,7 @@ async function collectAgainAndAgain(
     } catch (error) {
       log.error(`Cannot clean up after pods that are gone: ${messageOf(error)}`);
     }
+    kernel.closeSockets();
     await kernel.delay(pauseMs);
   }
 }
