@@ -2,7 +2,7 @@
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
-import { endCommand, quote } from "../../node/fate.ts";
+import { endCommand, hasDevice, quote } from "../../node/fate.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
 import { isSameNetns } from "../../plugin/record/namespaces.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
@@ -18,8 +18,7 @@ import { RDMA_MODULES } from "./kernel.ts";
 export function mayHaveRdma({ kernel, root }: Node): boolean {
   const isAdapter = ({ driver, rdmaDevices }: NetworkFunction) =>
     rdmaDevices.length > 0 || driver === undefined || isForVirtualMachines(driver) ||
-    RDMA_MODULES.has(driver) ||
-    IMMOVABLE.has(driver);
+    RDMA_MODULES.has(driver) || IMMOVABLE.has(driver);
   try {
     return listVerbsDevices(root).length > 0 || listNetworkFunctions(root).some(isAdapter) ||
       kernel.getRdmaMode() === "exclusive" || kernel.getHostNetns().listRdmaDevices().length > 0;
@@ -36,12 +35,8 @@ export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] 
   const known = [...onHost, ...away.flatMap(({ devices }) => listNames(devices))];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
-    return [
-      problem(
-        "there is no RDMA device",
-        "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
-      ),
-    ];
+    const fix = "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)";
+    return [problem("there is no RDMA device", fix)];
   }
   const here = isShared ? "visible in every namespace" : "in the host namespace";
   return [
@@ -57,10 +52,7 @@ export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] 
   ];
 }
 
-/**
- * PCI drivers whose RDMA drivers cannot disconnect a device from programs, which the kernel requires for a
- * move: up to kernel 7.3 none of them has disassociate_ucontext.
- */
+/** PCI drivers whose RDMA drivers cannot give up a device that is in use: no disassociate_ucontext, up to Linux 7.3. */
 const IMMOVABLE: ReadonlyMap<string, string> = new Map([
   ["efa", "AWS EFA"],
   ["qede", "qedr"],
@@ -71,13 +63,10 @@ const IMMOVABLE: ReadonlyMap<string, string> = new Map([
 function examineDrivers(root: string, names: readonly string[]): Verdict[] {
   return names.flatMap((name) => {
     const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
-    if (kind === undefined) return [];
-    return [
-      warning(
-        `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
-        "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
-      ),
-    ];
+    return kind === undefined ? [] : warning(
+      `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
+      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+    );
   });
 }
 
@@ -98,43 +87,31 @@ function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]
     const { containerID, ifname, network } = attachment;
     return ok(`${text} (container ${containerID}, ${ifname}, network ${network})`);
   }
-  return records.some((record) => !record.netns && hasDevice(namespace, record))
-    ? ok(`${text} (recorded by the Go plugin)`)
-    : warning(
-      `${text}, which no record of the plugin mentions`,
-      `unless another program put them there, end the namespace so that they return to the host: ${
-        endCommand(namespace)
-      }`,
-    );
-}
-
-function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {
-  return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
+  const isOfGoPlugin = ({ netns, devices }: StoredRecord) =>
+    !netns && devices.some((device) => hasDevice(namespace, device));
+  if (records.some(isOfGoPlugin)) return ok(`${text} (recorded by the Go plugin)`);
+  const fix = "unless another program put them there, end the namespace so that they return to the host: ";
+  return warning(`${text}, which no record of the plugin mentions`, fix + endCommand(namespace));
 }
 
 function listNames(devices: readonly { readonly name: string }[]): string[] {
   return devices.map(({ name }) => name);
 }
 
-/**
- * Physical functions with their numbers of VFs. A warning only when there are no VFs and no scalable
- * functions at all.
- */
+/** Examines physical functions, and warns when the node has neither VFs nor scalable functions. */
 export function examineSriov(root: string): Verdict[] {
   const physical = listNetworkFunctions(root).filter(({ totalVfs }) => totalVfs > 0);
   const findings = physical.map((pf) => ok(describe(pf)));
   if (physical.some(({ enabledVfs }) => enabledVfs > 0)) return findings;
-  const scalable = listScalableFunctions(root);
+  // Such as mlx5_core.sf.4.
+  const scalable = list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
   if (scalable.length > 0) {
     return [...findings, ok(`no VFs, but scalable functions: ${scalable.join(", ")}`)];
   }
   const [pf] = [...physical].sort((a, b) => b.rdmaDevices.length - a.rdmaDevices.length);
   if (pf) {
     const command = `echo ${pf.totalVfs} > /sys/bus/pci/devices/${pf.id}/sriov_numvfs`;
-    return [
-      ...findings,
-      warning("no VFs are enabled: pods can only have physical functions", command),
-    ];
+    return [...findings, warning("no VFs are enabled: pods can only have physical functions", command)];
   }
   return [
     warning(
@@ -147,11 +124,6 @@ export function examineSriov(root: string): Verdict[] {
 function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction): string {
   const name = netdevs.length > 0 ? `${netdevs.join(", ")} (${id})` : id;
   return `${name}, driver ${driver ?? "none"}: ${enabledVfs} of ${totalVfs} VFs`;
-}
-
-/** Devices of the auxiliary bus with names of scalable functions: `mlx5_core.sf.4`. */
-function listScalableFunctions(root: string): string[] {
-  return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
 }
 
 /** Examines whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */

@@ -22,10 +22,7 @@ export function examineRecords({ root, executable }: Node, inventory: Inventory)
   ];
   const good = records.length + unreadable.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
-  return [
-    ok(good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
-    ...faults,
-  ];
+  return [ok(good === 0 ? "none" : `${good} in ${directory} that match the kernel`), ...faults];
 }
 
 function examineRecord(inventory: Inventory, record: StoredRecord, program: string): Verdict | undefined {
@@ -36,9 +33,7 @@ function examineRecord(inventory: Inventory, record: StoredRecord, program: stri
       return undefined;
     case "missing":
       return problem(`${file}: ${reason}`, remedy);
-    case "stale":
-      return warning(`${file} is stale: ${reason}`, remedy);
     default:
-      return warning(`${file}: ${reason}`, remedy);
+      return warning(`${file}${state === "stale" ? " is stale" : ""}: ${reason}`, remedy);
   }
 }

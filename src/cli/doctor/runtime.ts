@@ -54,8 +54,8 @@ function readSettings(root: string, pid: number, { config, more }: Program): Set
   const fragments = more === undefined ? [] : list(`${root}${more}`).map((name) => `${root}${more}/${name}`);
   const settings = [first, ...[...imports, ...fragments].map(readToml)].map(findSettings);
   return {
-    pluginDirectories: settings.findLast(({ pluginDirectories }) => pluginDirectories.length > 0)
-      ?.pluginDirectories ?? [],
+    pluginDirectories: settings.map((one) => one.pluginDirectories).findLast(({ length }) => length > 0) ??
+      [],
     networkDirectory: settings.findLast(({ networkDirectory }) => networkDirectory)?.networkDirectory,
   };
 }
