@@ -90,10 +90,7 @@ for (
     [
       "in a namespace that nothing leads to, told by its uverbs",
       ({ node }) => node.kernel.paths.delete(POD),
-      [
-        ON_HOST,
-        ["warning", LOST],
-      ],
+      [ON_HOST, ["warning", LOST]],
     ],
     ["in a namespace that nothing leads to, with the name of one on the host", ({ node, device }) => {
       node.kernel.namesPerNetns = true;

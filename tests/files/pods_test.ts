@@ -26,10 +26,7 @@ class PodsNode extends BareNode {
     const path = `/run/netns/pod${number}`;
     const space = this.kernel.addNetns(path);
     space.links.set("net1", LINK);
-    space.addresses = new Map([[2, [
-      { text: LINK_LOCAL, gid: LINK_LOCAL },
-      { text: "10.0.0.2", gid: GID },
-    ]]]);
+    space.addresses = new Map([[2, [{ text: LINK_LOCAL, gid: LINK_LOCAL }, { text: "10.0.0.2", gid: GID }]]]);
     this.kernel.addFunction(deviceId);
     const index = number + 2;
     const placed = this.kernel.addDevice(deviceId, index, {
@@ -298,10 +295,7 @@ Deno.test("pods: what cannot be read of one device is named, and the others are 
     if (one === device) throw new NetlinkError("ask for the counters", EIO);
   };
   assertEquals(node.show(), 3);
-  assertEquals(node.statuses(), [
-    ["net-container0-net1", "unknown"],
-    ["net-container1-net1", "present"],
-  ]);
+  assertEquals(node.statuses(), [["net-container0-net1", "unknown"], ["net-container1-net1", "present"]]);
   assertMatch(
     node.terminal.stderr,
     /^Cannot read all of RDMA device "mlx5_0" \(net-container0-net1\): .*ask for the counters/,

@@ -14,6 +14,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   hostRdmaDevices,
   isInMove,
   rdmaNames,
@@ -119,27 +120,24 @@ vmCase("concurrency: a call that cannot get the lock names the call that has it"
   assert.deepEqual(records(), [FILE]);
 });
 
-vmCase(
-  "concurrency: calls get the lock in the order in which they came, and cost nothing meanwhile",
-  async () => {
-    const pods = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(async (number) => {
-      await addNetns(`pod${number}`);
-      return { ...vf(number), name: `pod${number}` };
-    }));
-    const other = await holdLock();
-    const adding = await lineUp(
-      pods.map(({ deviceId, name }) => () => attachment(deviceId, { netns: name, containerId: name }).add()),
-    );
-    const before = await pluginTicks();
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    const worked = await pluginTicks() - before;
-    assert.ok(worked <= 1, `${worked} clock ticks in 3 s`);
-    other.kill("SIGKILL");
-    for (const added of await Promise.all(adding)) assertResult(added);
-    const times = pods.map(({ name }) => Number(readRecord(`net-${name}-net1`)["bootTimeUs"]));
-    assert.deepEqual(times, times.toSorted((a, b) => a - b));
-  },
-);
+vmCase("concurrency: calls get the lock in the order they came in, and cost nothing meanwhile", async () => {
+  const pods = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(async (number) => {
+    await addNetns(`pod${number}`);
+    return { ...vf(number), name: `pod${number}` };
+  }));
+  const other = await holdLock();
+  const adding = await lineUp(
+    pods.map(({ deviceId, name }) => () => attachment(deviceId, { netns: name, containerId: name }).add()),
+  );
+  const before = await pluginTicks();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const worked = await pluginTicks() - before;
+  assert.ok(worked <= 1, `${worked} clock ticks in 3 s`);
+  other.kill("SIGKILL");
+  for (const added of await Promise.all(adding)) assertResult(added);
+  const times = pods.map(({ name }) => Number(readRecord(`net-${name}-net1`)["bootTimeUs"]));
+  assert.deepEqual(times, times.toSorted((a, b) => a - b));
+});
 
 /** The processor time of all running calls of the plugin, in hundredths of a second (proc_pid_stat(5), utime and stime). */
 async function pluginTicks(): Promise<number> {
@@ -151,8 +149,7 @@ async function pluginTicks(): Promise<number> {
 }
 
 vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans up", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   setSimParameter("move_delay_ms", 1000);
   const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
   await until("the record is written", () => records().includes(FILE));
@@ -163,8 +160,7 @@ vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans
 });
 
 vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const killed = killAtNth("write", 1, "-P", "/run/result").join(" ");
   const added = await attachment(deviceId, {
     wrapper: ["sh", "-c", `exec ${killed} "$0" >/run/result`],
@@ -184,8 +180,7 @@ async function assertCleanedUp(deviceId: string, rdmaDevice: string): Promise<vo
 }
 
 vmCase("concurrency: an ADD that was killed is made good by the next ADD", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   setSimParameter("move_delay_ms", 500);
   const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
   await until("the record is written", () => records().includes(FILE));

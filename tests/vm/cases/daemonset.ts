@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
@@ -117,11 +118,7 @@ installCase("on a node without RDMA the pod comes up like on any other", async (
     const outcomes = await runInitContainers(pod);
     assert.deepEqual(
       outcomes.map(({ name, code }) => [name, code]),
-      [
-        ["install", 0],
-        ["vf-mac-init", 0],
-        ["netns-mode-check", 0],
-      ],
+      [["install", 0], ["vf-mac-init", 0], ["netns-mode-check", 0]],
       JSON.stringify(outcomes),
     );
     assert.match(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
@@ -147,8 +144,7 @@ installCase(
       [bad.code, bad.stdout, bad.stderr],
       [1, "failed: /host/opt/cni/bin/rdma has different content: install again\n", ""],
     );
-    const start = await runContainer(pod, { ...installed, args: ["install"] });
-    assert.equal(start.code, 0, start.stderr);
+    const start = await assertCode(0, runContainer(pod, { ...installed, args: ["install"] }));
     assert.match(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
     await assertInstalled();
     assert.equal((await probe()).code, 0);
@@ -176,8 +172,7 @@ vfMacCase("vf-mac init gives an address with what the manifest gives it", async 
   assert.match(stderr, /6 were ready, 1 were given an address, 0 could not be/);
   const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
   assert.notEqual(nodeGuid, "0000:0000:0000:0000");
-  const again = await runContainer(pod, container);
-  assert.equal(again.code, 0, again.stderr);
+  const again = await assertCode(0, runContainer(pod, container));
   assert.match(again.stderr, /7 were ready, 0 were given an address/);
 });
 
@@ -257,31 +252,28 @@ async function tosOf(rdmaDevice: string): Promise<string> {
   return await shOk(`mkdir ${group} && cat ${group}/ports/1/default_roce_tos && rmdir ${group}`);
 }
 
-vmCase(
-  "daemonset: gc restores with what the manifest gives it, and leaves pods that live alone",
-  async () => {
-    await addTo("gone", 0);
-    const living = await addTo("living", 1);
-    const held = await addTo("held", 2);
-    await startBackground(
-      "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
-      "open",
-    );
-    await shOk("ip netns del held");
-    await deleteNetns("gone");
-    const pod = await daemonSetPod(["gc"]);
-    const { args, ...container } = containerOf(pod, "gc");
-    assert.deepEqual(args, ["gc", "--watch", "900"]);
-    const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
-    assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
-    const { rdmaDevice } = vf(0);
-    assert.ok((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
-    assert.equal(await tosOf(rdmaDevice), "0");
-    for (const call of [living, held]) assert.equal((await call.del()).code, 0);
-  },
-);
+vmCase("daemonset: gc restores with what the manifest gives it, and leaves living pods alone", async () => {
+  await addTo("gone", 0);
+  const living = await addTo("living", 1);
+  const held = await addTo("held", 2);
+  await startBackground(
+    "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
+    "open",
+  );
+  await shOk("ip netns del held");
+  await deleteNetns("gone");
+  const pod = await daemonSetPod(["gc"]);
+  const { args, ...container } = containerOf(pod, "gc");
+  assert.deepEqual(args, ["gc", "--watch", "900"]);
+  const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
+  assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
+  const { rdmaDevice } = vf(0);
+  assert.ok((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
+  assert.equal(await tosOf(rdmaDevice), "0");
+  for (const call of [living, held]) assert.equal((await call.del()).code, 0);
+});
 
 vmCase("daemonset: metrics has the devices of pods with what the manifest gives it", async () => {
   const living = await addTo("living", 1);

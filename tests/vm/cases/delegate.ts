@@ -11,7 +11,8 @@ import {
   records,
 } from "../../rig/vm/guest/attachment.ts";
 import {
-  addNetns,
+  addPod,
+  assertCode,
   type CompleteFunction,
   EXAMPLES,
   INSTALLED_PLUGIN,
@@ -19,7 +20,6 @@ import {
   names,
   plugin,
   shOk,
-  vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
@@ -49,8 +49,7 @@ function delegateCase(
   keys: object = {},
 ): void {
   vmCase(`delegate: ${name}`, async () => {
-    const of = vf(0);
-    await addNetns("pod");
+    const of = await addPod();
     await Deno.writeTextFile(`${DIRECTORY}/sriov`, SRIOV, { mode: 0o755 });
     try {
       const conflist = { ...NETWORK, deviceID: of.deviceId, ...keys };
@@ -80,10 +79,8 @@ delegateCase("one plugin moves interface and RDMA device, and DEL returns both",
   assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac: of.mac, sandbox: "/run/netns/pod" }]);
   await assertInPod([of.rdmaDevice]);
   assert.match(await shOk("ip -n pod -br address show net1"), /^net1 .*10\.56\.218\./);
-  const checked = await run("check");
-  assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-  const deleted = await run("del");
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  await assertCode(0, run("check"));
+  await assertCode(0, run("del"));
   assertReturned(of);
 });
 
@@ -96,8 +93,7 @@ delegateCase("killed between the delegate's ADD and the move: DEL returns both",
   }
   assert.deepEqual(records(), []);
   assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);
-  const deleted = await run("del");
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  await assertCode(0, run("del"));
   assertReturned(of);
 });
 

@@ -9,7 +9,7 @@ import {
   attachment,
   config,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, addPod, libcni, names, sf, shOk, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 const PATH = `${DIRECTORY}/default-pod1-net1`;
@@ -20,8 +20,7 @@ function withFile(deviceId: string, path = PATH) {
 }
 
 vmCase("device info: the file that Multus filled gets the device's name by way of libcni", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const info = {
     type: "pci",
     version: "1.1.0",
@@ -48,8 +47,7 @@ vmCase("device info: the file that Multus filled gets the device's name by way o
 });
 
 vmCase("device info: a file that is missing is made, with its directories", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await withFile(deviceId).add());
   assert.deepEqual(JSON.parse(Deno.readTextFileSync(PATH)), {
     type: "pci",
@@ -71,8 +69,7 @@ vmCase("device info: a scalable function has none", async () => {
 });
 
 vmCase("device info: what leads elsewhere is code 7 before anything moves", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   for (const path of ["/etc/passwd", `${DIRECTORY}/../../../passwd`, `${DIRECTORY}/`]) {
     assertError(
       await withFile(deviceId, path).add(),
@@ -91,8 +88,7 @@ vmCase("device info: what leads elsewhere is code 7 before anything moves", asyn
 });
 
 vmCase("device info: a full directory is code 5, and the device returns to the host", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   Deno.mkdirSync(DIRECTORY, { recursive: true });
   await shOk(`mount -t tmpfs -o size=4k,nr_inodes=2 full ${DIRECTORY} && echo full >${DIRECTORY}/other`);
   try {

@@ -11,6 +11,7 @@ import {
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
   endBackground,
   holdNetns,
@@ -104,8 +105,7 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
 });
 
 doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const findings = await doctor();
   assertFaults(findings, []);
@@ -190,8 +190,7 @@ doctorCase("records whose pod is gone, has lost its device, or is of an earlier 
 });
 
 doctorCase("a namespace that has lost its path is found by its process", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const holder = await holdNetns("pod");
   await shOk("ip netns del pod");

@@ -12,6 +12,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   type CompleteFunction,
   EXAMPLES,
   hostRdmaDevices,
@@ -72,36 +73,30 @@ for (const { file, of, replace } of NETWORKS) {
     assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
     await assertInPod([rdmaDevice]);
 
-    const checked = await libcni({ command: "check", ...call });
-    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-    const deleted = await libcni({ command: "del", ...call });
-    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+    await assertCode(0, libcni({ command: "check", ...call }));
+    await assertCode(0, libcni({ command: "del", ...call }));
     assertNothingLeft();
     assert.equal(again(used).netdev, netdev);
     assert.deepEqual(records(), []);
   });
 }
 
-vmCase(
-  "examples: ib_net_crd.yaml, the RDMA device moved before the interface, as ib-sriov-cni does",
-  async () => {
-    const { deviceId } = vf(2);
-    const { rdmaDevice } = await makeInfiniBand(deviceId);
-    const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
-    const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
-    assert.deepEqual([rdmaIsolation, others], [true, []]);
-    await addNetns("pod");
-    await rdmaToNetns(rdmaDevice, "pod");
-    const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
-    const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
-    assertResult(await libcni({ command: "add", ...call }));
-    assert.match(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
-    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
-    await assertInPod([rdmaDevice]);
+vmCase("examples: ib_net_crd.yaml, the device moved before the interface as ib-sriov-cni does", async () => {
+  const { deviceId } = vf(2);
+  const { rdmaDevice } = await makeInfiniBand(deviceId);
+  const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
+  const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
+  assert.deepEqual([rdmaIsolation, others], [true, []]);
+  await addNetns("pod");
+  await rdmaToNetns(rdmaDevice, "pod");
+  const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
+  const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
+  assertResult(await libcni({ command: "add", ...call }));
+  assert.match(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
+  assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+  await assertInPod([rdmaDevice]);
 
-    const deleted = await libcni({ command: "del", ...call });
-    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
-    await hostRdmaDevices(rdmaDevice, "pod");
-    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-  },
-);
+  await assertCode(0, libcni({ command: "del", ...call }));
+  await hostRdmaDevices(rdmaDevice, "pod");
+  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+});

@@ -12,6 +12,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
   isInMove,
   rdmaNames,
@@ -41,8 +42,7 @@ async function during<T>(
 }
 
 vmCase("faults: DEL while ADD is at work waits for it and restores the device", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   const { code, work: deleted } = await during("ADD", deviceId, () => attachment(deviceId).del());
   assert.equal(code, 0);
   assertQuiet(deleted);
@@ -50,8 +50,7 @@ vmCase("faults: DEL while ADD is at work waits for it and restores the device", 
 });
 
 vmCase("faults: GC while ADD is at work takes what it does only if it is not listed", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const valid = { "cni.dev/valid-attachments": [{ containerID: "container1", ifname: "net1" }] };
   const kept = await during("ADD", deviceId, () => gc(valid));
   assert.equal(kept.code, 0);
@@ -67,8 +66,7 @@ vmCase("faults: GC while ADD is at work takes what it does only if it is not lis
 });
 
 vmCase("faults: two ADDs of the same attachment at once both succeed, and one DEL undoes them", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const { code, work: second } = await during("ADD", deviceId, () => attachment(deviceId).add());
   assert.equal(code, 0);
   assertResult(second);
@@ -92,8 +90,7 @@ vmCase("faults: the next pod's ADD while the last one's DEL is at work gets the 
 });
 
 vmCase("faults: late DELs of an old pod leave alone the new one at the same path", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const old = attachment(deviceId);
   assertResult(await old.add());
   await deleteNetns("pod");
@@ -111,22 +108,17 @@ vmCase("faults: late DELs of an old pod leave alone the new one at the same path
 });
 
 vmCase("faults: the pod's path goes while ADD is at work: DEL leaves nothing", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   await during("ADD", deviceId, () => shOk("ip netns del pod"));
   assertQuiet(await attachment(deviceId).del());
   assertNothingLeft();
 });
 
-vmCase(
-  "faults: the driver is bound anew while ADD is at work: DEL leaves nothing, and ADD works",
-  async () => {
-    await addNetns("pod");
-    const { deviceId } = vf(0);
-    await during("ADD", deviceId, () => Promise.resolve(rebind(deviceId)));
-    assertQuiet(await attachment(deviceId).del());
-    assertNothingLeft();
-    assertResult(await attachment(deviceId).add());
-    await assertInPod([(await rdmaNames("pod"))[0]!]);
-  },
-);
+vmCase("faults: the driver is rebound while ADD is at work: DEL leaves nothing, and ADD works", async () => {
+  const { deviceId } = await addPod();
+  await during("ADD", deviceId, () => Promise.resolve(rebind(deviceId)));
+  assertQuiet(await attachment(deviceId).del());
+  assertNothingLeft();
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([(await rdmaNames("pod"))[0]!]);
+});

@@ -92,22 +92,18 @@ async function at(what: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
-vmCase(
-  "faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD makes it good",
-  async () => {
-    const victim = await Victim.create();
-    const { add, del, all } = await listPoints(victim);
-    const tried = add.length + del.length;
-    for (let i = 0; add[i] ?? del[i]; i++) {
-      if (add[i]) await at(`ADD killed at ${add[i]!.text}`, () => killed(victim, "ADD", add[i]!, i));
-      await victim.add();
-      if (del[i]) await at(`DEL killed at ${del[i]!.text}`, () => killed(victim, "DEL", del[i]!, i));
-      else await victim.del();
-    }
-    return { seed: SEED, tried, all };
-  },
-  LIMIT_MS,
-);
+vmCase("faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD makes it good", async () => {
+  const victim = await Victim.create();
+  const { add, del, all } = await listPoints(victim);
+  const tried = add.length + del.length;
+  for (let i = 0; add[i] ?? del[i]; i++) {
+    if (add[i]) await at(`ADD killed at ${add[i]!.text}`, () => killed(victim, "ADD", add[i]!, i));
+    await victim.add();
+    if (del[i]) await at(`DEL killed at ${del[i]!.text}`, () => killed(victim, "DEL", del[i]!, i));
+    else await victim.del();
+  }
+  return { seed: SEED, tried, all };
+}, LIMIT_MS);
 
 async function killed(victim: Victim, command: "ADD" | "DEL", point: SystemCall, i: number): Promise<void> {
   const { code, stderr } = await victim.run(command, killAt(point));
@@ -123,33 +119,29 @@ for (
     ? ERRORS.map((error) => [` with ${error}`, [error]] as const)
     : [["", ERRORS] as const]
 ) {
-  vmCase(
-    `faults: a system call of ADD or DEL fails${what}: a clear error or success, and DEL restores all`,
-    async () => {
-      const victim = await Victim.create();
-      const { add, del, all } = await listPoints(victim);
-      const points = [
-        ...add.map((call) => ({ command: "ADD" as const, call })),
-        ...del.map((call) => ({ command: "DEL" as const, call })),
-      ];
-      const ended = { succeeded: 0, failed: 0 };
-      const faults: string[] = [];
-      for (const [i, { command, call }] of points.entries()) {
-        const error = errors[(SEED + i) % errors.length]!;
-        try {
-          ended[await refused(victim, command, call, error)]++;
-        } catch (fault) {
-          faults.push(
-            `${command} with ${error} at ${call.text}: ${fault instanceof Error ? fault.message : fault}`,
-          );
-          await victim.run("DEL");
-        }
+  vmCase(`faults: a system call of ADD or DEL fails${what}: error or success, DEL restores all`, async () => {
+    const victim = await Victim.create();
+    const { add, del, all } = await listPoints(victim);
+    const points = [
+      ...add.map((call) => ({ command: "ADD" as const, call })),
+      ...del.map((call) => ({ command: "DEL" as const, call })),
+    ];
+    const ended = { succeeded: 0, failed: 0 };
+    const faults: string[] = [];
+    for (const [i, { command, call }] of points.entries()) {
+      const error = errors[(SEED + i) % errors.length]!;
+      try {
+        ended[await refused(victim, command, call, error)]++;
+      } catch (fault) {
+        faults.push(
+          `${command} with ${error} at ${call.text}: ${fault instanceof Error ? fault.message : fault}`,
+        );
+        await victim.run("DEL");
       }
-      assert.deepEqual(faults, []);
-      return { seed: SEED, ...ended, all };
-    },
-    LIMIT_MS,
-  );
+    }
+    assert.deepEqual(faults, []);
+    return { seed: SEED, ...ended, all };
+  }, LIMIT_MS);
 }
 
 async function refused(

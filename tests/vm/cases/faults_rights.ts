@@ -11,15 +11,7 @@ import {
   gc,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  netnsPath,
-  plugin,
-  shOk,
-  startBackground,
-  vf,
-  vmCase,
-} from "../../rig/vm/guest/harness.ts";
+import { addPod, netnsPath, plugin, shOk, startBackground, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const NEEDED = ["net_admin", "sys_admin"];
 
@@ -31,8 +23,7 @@ function withOnly(...capabilities: string[]): string[] {
 
 /** VF 0 for a pod "pod", by a configuration that all commands take. */
 async function pod() {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const all = config({ cniVersion: "1.1.0", deviceID: deviceId, prevResult: {} });
   return { rdmaDevice, all, ...attachment(deviceId, { config: all }) };
 }

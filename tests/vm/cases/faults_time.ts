@@ -10,14 +10,13 @@ import {
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
 import {
-  addNetns,
+  addPod,
   isInMove,
   setSimParameter,
   shOk,
   startBackground,
   startPlugin,
   until,
-  vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
@@ -26,8 +25,7 @@ const TRACE = "/run/trace";
 
 for (const command of ["ADD", "DEL"] as const) {
   vmCase(`faults: SIGTERM ends ${command} while it waits for the lock, and nothing has changed`, async () => {
-    await addNetns("pod");
-    const { deviceId } = vf(0);
+    const { deviceId } = await addPod();
     if (command === "DEL") assertResult(await attachment(deviceId).add());
     const before = records();
     await shOk(`mkdir -p ${STATE_DIRECTORY}`);
@@ -54,21 +52,17 @@ for (const command of ["ADD", "DEL"] as const) {
     assertNothingLeft();
   });
 
-  vmCase(
-    `faults: SIGTERM ends ${command} once the kernel has moved the device, and DEL leaves nothing`,
-    async () => {
-      await addNetns("pod");
-      const { deviceId } = vf(0);
-      if (command === "DEL") assertResult(await attachment(deviceId).add());
-      setSimParameter("move_delay_ms", 3000);
-      const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
-      await until("the kernel moves the device", () => isInMove(call.pid));
-      setSimParameter("move_delay_ms", 0);
-      call.kill("SIGTERM");
-      assert.equal((await call.status).signal, "SIGTERM");
-      assert.deepEqual(records(), [FILE]);
-      assertQuiet(await attachment(deviceId).del());
-      assertNothingLeft();
-    },
-  );
+  vmCase(`faults: SIGTERM ends ${command} once the device has moved, and DEL leaves nothing`, async () => {
+    const { deviceId } = await addPod();
+    if (command === "DEL") assertResult(await attachment(deviceId).add());
+    setSimParameter("move_delay_ms", 3000);
+    const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
+    await until("the kernel moves the device", () => isInMove(call.pid));
+    setSimParameter("move_delay_ms", 0);
+    call.kill("SIGTERM");
+    assert.equal((await call.status).signal, "SIGTERM");
+    assert.deepEqual(records(), [FILE]);
+    assertQuiet(await attachment(deviceId).del());
+    assertNothingLeft();
+  });
 }

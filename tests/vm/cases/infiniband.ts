@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   ipoibOf,
   isInMove,
   libcni,
@@ -41,20 +42,17 @@ async function podLink(name: string): Promise<PodLink | undefined> {
   return code === 0 ? JSON.parse(stdout)[0] : undefined;
 }
 
-vmCase(
-  "rig: an IPoIB interface has the function as parent, and goes when the RDMA device moves",
-  async () => {
-    const { deviceId } = vf(0);
-    const { rdmaDevice, netdev } = await makeInfiniBand(deviceId);
-    await addNetns("pod");
-    await netdevToNetns(netdev, "pod", "net1");
-    const link = (await podLink("net1"))!;
-    assert.deepEqual([link.link_type, link.parentdev], ["infiniband", deviceId]);
-    assert.ok(link.flags.includes("UP"));
-    await rdmaToNetns(rdmaDevice, "pod");
-    assert.equal(await podLink("net1"), undefined);
-  },
-);
+vmCase("rig: an IPoIB interface has the function as parent, and goes when the device moves", async () => {
+  const { deviceId } = vf(0);
+  const { rdmaDevice, netdev } = await makeInfiniBand(deviceId);
+  await addNetns("pod");
+  await netdevToNetns(netdev, "pod", "net1");
+  const link = (await podLink("net1"))!;
+  assert.deepEqual([link.link_type, link.parentdev], ["infiniband", deviceId]);
+  assert.ok(link.flags.includes("UP"));
+  await rdmaToNetns(rdmaDevice, "pod");
+  assert.equal(await podLink("net1"), undefined);
+});
 
 vmCase("rig: an IPoIB interface of a partition has no parent device, and goes too", async () => {
   const { rdmaDevice, netdev } = await makeInfiniBand(vf(0).deviceId);
@@ -72,11 +70,9 @@ vmCase("infiniband: a chain through libcni leaves the interface as it was found"
   await addNetns("pod");
   const plugins = [{ type: "host-device", device: netdev }, { type: "rdma", deviceID: deviceId }];
   const call = { conflist: { cniVersion: "1.0.0", name: "ib", plugins }, netns: "pod" };
-  const added = await libcni({ command: "add", ...call });
-  assert.equal(added.code, 1, added.stdout);
+  const added = await assertCode(1, libcni({ command: "add", ...call }));
   assert.match(added.stdout + added.stderr, /IPoIB/);
-  const deleted = await libcni({ command: "del", ...call });
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  await assertCode(0, libcni({ command: "del", ...call }));
   assert.equal(ipoibOf(deviceId), netdev);
   assert.ok((await rdmaNames()).includes(rdmaDevice));
 });

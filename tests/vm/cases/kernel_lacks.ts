@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
+  addPod,
   letKernelLoadModules,
   names,
   rdmaToNetns,
@@ -41,8 +42,7 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     return added.code === 0;
   },
   namesPerNetns: async () => {
-    await addNetns("pod");
-    const { rdmaDevice } = vf(0);
+    const { rdmaDevice } = await addPod();
     await rdmaToNetns(rdmaDevice, "pod");
     return (await sh(`rdma dev set ${vf(1).rdmaDevice} name ${rdmaDevice}`)).code === 0;
   },

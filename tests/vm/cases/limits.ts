@@ -15,6 +15,7 @@ import {
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
   endBackground,
   HOLD_CONTEXT,
@@ -68,8 +69,7 @@ function assertRefused({ code, stderr }: Outcome): void {
 }
 
 vmCase("limits: the kernel keeps a device's limits when it is moved and renamed", async () => {
-  const { rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   await shOk(`echo ${rdmaDevice} hca_handle=1 >${CGROUP_V2}${SYSTEMD_CGROUP}/rdma.max`);
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
@@ -88,33 +88,28 @@ for (
     { what: "cgroup v1", path: CGROUPFS_CGROUP, isVersion1: true },
   ]
 ) {
-  vmCase(
-    `limits: ${what}: a pod opens its device once with hcaHandle 1, and as often as it likes after DEL`,
-    async () => {
-      const { deviceId, rdmaDevice } = vf(0);
-      await addNetns("pod");
-      await using stack = new AsyncDisposableStack();
-      const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
-      const cgroup = stack.use(await PodCgroup.create(path, { mount }));
-      const one = limited(deviceId, { hcaHandle: 1 });
-      assertResult(await one.add());
-      await assertInPod([rdmaDevice]);
-      assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
-      await hold(cgroup, deviceId, "pod");
-      assertRefused(await tryToHold(cgroup, deviceId, "pod"));
-      assertQuiet(await one.check());
-      await endBackground();
-      assertQuiet(await one.del());
-      assertNothingLeft();
-      assert.deepEqual(cgroup.limits(), []);
-      for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
-    },
-  );
+  vmCase(`limits: ${what}: a pod opens its device once with hcaHandle 1, often after DEL`, async () => {
+    const { deviceId, rdmaDevice } = await addPod();
+    await using stack = new AsyncDisposableStack();
+    const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
+    const cgroup = stack.use(await PodCgroup.create(path, { mount }));
+    const one = limited(deviceId, { hcaHandle: 1 });
+    assertResult(await one.add());
+    await assertInPod([rdmaDevice]);
+    assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
+    await hold(cgroup, deviceId, "pod");
+    assertRefused(await tryToHold(cgroup, deviceId, "pod"));
+    assertQuiet(await one.check());
+    await endBackground();
+    assertQuiet(await one.del());
+    assertNothingLeft();
+    assert.deepEqual(cgroup.limits(), []);
+    for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
+  });
 }
 
 vmCase("limits: with hcaObject 0 a program gets a context and no protection domain", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const one = limited(deviceId, { hcaHandle: "max", hcaObject: 0 });
   assertResult(await one.add());
@@ -125,27 +120,23 @@ vmCase("limits: with hcaObject 0 a program gets a context and no protection doma
   assert.deepEqual(cgroup.limits(), []);
 });
 
-vmCase(
-  "limits: CNI_NETNS of a process limits the pod that its container is in, under the device's name there",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    await addNetns("pod");
-    await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
-    const { pid } = await holdNetns("pod");
-    await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
-    const named = config({
-      deviceID: deviceId,
-      rdmaLimits: { hcaHandle: 3 },
-      rdmaDeviceName: "rdma_{ifname}",
-    });
-    const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
-    assertResult(await one.add());
-    assert.deepEqual(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
-    assertQuiet(await one.del());
-    assert.deepEqual(cgroup.limits(), []);
-    assert.equal(vf(0).rdmaDevice, rdmaDevice);
-  },
-);
+vmCase("limits: CNI_NETNS of a process limits its container's pod, by the device's name there", async () => {
+  const { deviceId, rdmaDevice } = await addPod();
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  const { pid } = await holdNetns("pod");
+  await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
+  const named = config({
+    deviceID: deviceId,
+    rdmaLimits: { hcaHandle: 3 },
+    rdmaDeviceName: "rdma_{ifname}",
+  });
+  const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
+  assertResult(await one.add());
+  assert.deepEqual(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
+  assertQuiet(await one.del());
+  assert.deepEqual(cgroup.limits(), []);
+  assert.equal(vf(0).rdmaDevice, rdmaDevice);
+});
 
 /** What the doctor says about the node's network configurations. */
 async function networkFixes(): Promise<string[]> {
@@ -156,8 +147,7 @@ async function networkFixes(): Promise<string[]> {
 }
 
 vmCase("limits: a controller that is not enabled is code 103, and its commands enable it", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP, { isEnabled: false });
   const one = limited(deviceId, { hcaHandle: 1 });
   const refused = await one.add();
@@ -175,28 +165,23 @@ vmCase("limits: a controller that is not enabled is code 103, and its commands e
   assertQuiet(await one.del());
 });
 
-vmCase(
-  "limits: a pod without a cgroup is code 103, and a cgroup that is gone does not keep DEL from succeeding",
-  async () => {
-    const { deviceId } = vf(0);
-    await addNetns("pod");
-    const one = limited(deviceId, { hcaHandle: 1 });
-    assertError(await one.add(), 103, /cannot find the pod's cgroup/);
-    assertNothingLeft();
-    const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-    assertResult(await one.add());
-    // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
-    const { pid } = await hold(cgroup, deviceId, "pod");
-    await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
-    await cgroup.remove();
-    assertQuiet(await one.del());
-    assertNothingLeft();
-  },
-);
+vmCase("limits: a pod without cgroup is code 103, and DEL succeeds though the cgroup is gone", async () => {
+  const { deviceId } = await addPod();
+  const one = limited(deviceId, { hcaHandle: 1 });
+  assertError(await one.add(), 103, /cannot find the pod's cgroup/);
+  assertNothingLeft();
+  const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+  assertResult(await one.add());
+  // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
+  const { pid } = await hold(cgroup, deviceId, "pod");
+  await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
+  await cgroup.remove();
+  assertQuiet(await one.del());
+  assertNothingLeft();
+});
 
 vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const one = limited(deviceId, { hcaHandle: 1 });
   assertResult(await one.add());
@@ -208,36 +193,31 @@ vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async (
 });
 
 for (const command of ["DEL", "gc"]) {
-  vmCase(
-    `limits: a late ${command} leaves none, though another pod has the device under another name`,
-    async () => {
-      const { deviceId } = vf(0);
-      await addNetns("pod");
-      await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-      const one = limited(deviceId, { hcaHandle: 1 });
-      assertResult(await one.add());
-      await deleteNetns("pod");
-      await addNetns("second");
-      const next = attachment(deviceId, {
-        netns: "second",
-        containerId: "container2",
-        config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
-      });
-      assertResult(await next.add());
-      assert.deepEqual(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
-      if (command === "DEL") assertQuiet(await one.del());
-      else assert.equal((await rdmaCni("gc")).code, 0);
-      assert.deepEqual(cgroup.limits(), []);
-      await assertInPod(["roce7"], "second");
-      assertQuiet(await next.del());
-      assertNothingLeft();
-    },
-  );
+  vmCase(`limits: a late ${command} leaves none, though the next pod has renamed the device`, async () => {
+    const { deviceId } = await addPod();
+    await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+    const one = limited(deviceId, { hcaHandle: 1 });
+    assertResult(await one.add());
+    await deleteNetns("pod");
+    await addNetns("second");
+    const next = attachment(deviceId, {
+      netns: "second",
+      containerId: "container2",
+      config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
+    });
+    assertResult(await next.add());
+    assert.deepEqual(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
+    if (command === "DEL") assertQuiet(await one.del());
+    else assert.equal((await rdmaCni("gc")).code, 0);
+    assert.deepEqual(cgroup.limits(), []);
+    await assertInPod(["roce7"], "second");
+    assertQuiet(await next.del());
+    assertNothingLeft();
+  });
 }
 
 vmCase("limits: DEL leaves none, though somebody took the device to another namespace", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await addNetns("other");
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const one = limited(deviceId, { hcaHandle: 1 });
@@ -251,8 +231,7 @@ vmCase("limits: DEL leaves none, though somebody took the device to another name
 });
 
 vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const ends: number[] = [];
   for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
@@ -313,8 +292,7 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
 });
 
 vmCase("limits: who asks for none pays no system call for them", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const traced = async (rdmaLimits?: unknown) => {
     const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   holdNetns,
   netnsCount,
@@ -24,12 +25,6 @@ async function elsewhere(words: string, { before = "exec" } = {}): Promise<Outco
   Deno.writeTextFileSync("/tmp/cmdline", "quiet\n");
   const script = `mount --bind /tmp/cmdline /proc/cmdline && ${before} ${INSTALLED_PLUGIN} ${words}`;
   return await sh(`unshare --mount sh -c '${script}'`);
-}
-
-async function assertCode(code: number, outcome: Promise<Outcome> | Outcome): Promise<Outcome> {
-  const ended = await outcome;
-  assert.equal(ended.code, code, ended.stdout + ended.stderr);
-  return ended;
 }
 
 /** Runs a case that may write the options file, and removes that. */
@@ -102,21 +97,18 @@ vmCase("netns-mode: refused by a bare mount, which is named, until that is gone"
   await assertCode(0, rdmaCni("netns-mode set shared"));
 });
 
-vmCase(
-  "netns-mode: refused by a mount in another mount namespace, with a path that leads there",
-  async () => {
-    await addNetns("pod");
-    const inode = Deno.statSync("/run/netns/pod").ino;
-    const { pid } = await startBackground(
-      "exec unshare --mount sh -c 'touch /tmp/hidden && mount --bind /run/netns/pod /tmp/hidden && echo in && exec sleep infinity'",
-      "in",
-    );
-    await shOk("umount /run/netns/pod"); // here alone: the mounts of the process are private
-    const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-    assert.ok(stderr.includes(`"/proc/${pid}/root/tmp/hidden"`), stderr);
-    assert.equal(Deno.statSync(`/proc/${pid}/root/tmp/hidden`).ino, inode);
-  },
-);
+vmCase("netns-mode: refused by a mount in another mount namespace, with a path to it", async () => {
+  await addNetns("pod");
+  const inode = Deno.statSync("/run/netns/pod").ino;
+  const { pid } = await startBackground(
+    "exec unshare --mount sh -c 'touch /tmp/hidden && mount --bind /run/netns/pod /tmp/hidden && echo in && exec sleep infinity'",
+    "in",
+  );
+  await shOk("umount /run/netns/pod"); // here alone: the mounts of the process are private
+  const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
+  assert.ok(stderr.includes(`"/proc/${pid}/root/tmp/hidden"`), stderr);
+  assert.equal(Deno.statSync(`/proc/${pid}/root/tmp/hidden`).ino, inode);
+});
 
 vmCase("netns-mode: refused by a namespace that a process has open", async () => {
   await addNetns("pod");

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import {
   addNetns,
+  addPod,
+  assertCode,
   deleteNetns,
   holdContext,
   holdNetns,
@@ -159,16 +161,14 @@ vmCase("rig: a kernel's warning is seen, also when its own log has lost it", asy
 });
 
 vmCase("rig: libcni runs a chain", async () => {
-  const { netdev, deviceId, mac } = vf(0);
-  await addNetns("pod");
+  const { netdev, deviceId, mac } = await addPod();
   const plugins = [{ type: "host-device", capabilities: { deviceID: true } }];
   const call = {
     conflist: { cniVersion: "1.0.0", name: "sriov", plugins },
     netns: "pod",
     capabilities: { deviceID: deviceId },
   };
-  const added = await libcni({ command: "add", ...call });
-  assert.equal(added.code, 0, added.stdout + added.stderr);
+  const added = await assertCode(0, libcni({ command: "add", ...call }));
   assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
   assert.equal((await libcni({ command: "check", ...call })).code, 0);
   assert.equal((await libcni({ command: "del", ...call })).code, 0);

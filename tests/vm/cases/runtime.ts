@@ -12,7 +12,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import { Containerd } from "../../rig/vm/guest/containerd.ts";
 import {
-  addNetns,
+  addPod,
   names,
   netnsNames,
   type NetworkFunction,
@@ -87,8 +87,7 @@ runtimeCase(
 
 runtimeCase("a pod whose ADD fails is told why, and nothing of it is left", async () => {
   const containerd = await Containerd.start();
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const before = vfs();
   await assert.rejects(

@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   bind,
   hostRdmaDevices,
   names,
@@ -79,25 +80,22 @@ async function untilOnHost(left = 1): Promise<void> {
   setSlowness({});
 }
 
-vmCase(
-  "rig: a device that the kernel moves is in neither class of sysfs for a while, but is counted",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
-    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 1, counted: 1 });
-    await addNetns("first");
-    await rdmaToNetns(rdmaDevice, "first");
-    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 1, counted: 1 });
-    await endFirst(deviceId, { removeMs: 1000, addMs: 1000 });
-    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 0, counted: 1 });
-    assert.ok(!(await rdmaNames()).includes(rdmaDevice));
-    await until("the device is in its class", () => shown(deviceId).devices === 1);
-    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
-    await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
-    assert.equal(shown(deviceId).uverbs, 0);
-    await untilOnHost();
-  },
-);
+vmCase("rig: a device on its way is in neither class of sysfs for a while, but is counted", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
+  assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 1, counted: 1 });
+  await addNetns("first");
+  await rdmaToNetns(rdmaDevice, "first");
+  assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 1, counted: 1 });
+  await endFirst(deviceId, { removeMs: 1000, addMs: 1000 });
+  assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 0, counted: 1 });
+  assert.ok(!(await rdmaNames()).includes(rdmaDevice));
+  await until("the device is in its class", () => shown(deviceId).devices === 1);
+  assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
+  await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
+  assert.equal(shown(deviceId).uverbs, 0);
+  await untilOnHost();
+});
 
 vmCase("slow: ADD takes all devices of a function of which one is on its way", async () => {
   setSimParameter("devices_per_function", 2);
@@ -118,8 +116,7 @@ vmCase("slow: ADD takes all devices of a function of which one is on its way", a
 });
 
 vmCase("slow: ADD takes a device that its driver is making", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   unbind(deviceId);
   setSlowness({ addMs: 1500 });
   await startBackground(`cd /sys/bus/pci; echo begin; echo ${deviceId} >drivers_probe`, "begin");

@@ -15,6 +15,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   EXAMPLES,
   holdNetns,
@@ -124,8 +125,7 @@ softCase("packets go between two pods of the example, through libcni", async () 
     assertResult(added);
     const [{ address }] = added.json!["ips"] as [{ address: string }];
     addresses.push(address.replace(/\/\d+$/, ""));
-    const checked = await call("check", name);
-    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+    await assertCode(0, call("check", name));
   }
   const { code, stdout, stderr } = await pingPong("rxe0", addresses[0]);
   assert.equal(code, 0, stdout + stderr);
@@ -230,27 +230,24 @@ softCase("ADD that is killed at any message to the kernel leaves what DEL remove
   );
 }, 300_000);
 
-vmCase(
-  "soft-roce, on any kernel: without the module, and before 7.3, it is code 103, and nothing is left",
-  async () => {
-    const before = await rdmaNames();
-    await addNetns("pod");
-    await shOk("ip link add net1 netns pod type veth peer name veth-peer");
-    const pod = softPod("pod");
-    await sh("rmmod rdma_rxe"); // another case may have used it
-    const refused = await pod.add();
-    assertError(refused, 103, /has no Soft-RoCE/);
-    using _helper = await letKernelLoadModules();
-    const [, command] = /on this node: (modprobe rdma_rxe);/.exec(`${refused.json?.details}`)!;
-    await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
-    const outcome = await pod.add();
-    const isMovable = !isBefore(parseRelease(Deno.osRelease()), LACKS.movableSoftRoce.since);
-    if (isMovable) assertResult(outcome);
-    else assertError(outcome, 103, /cannot move one into a network namespace.*Linux 7\.3.*EOPNOTSUPP/);
-    assertQuiet(await pod.del());
-    assert.deepEqual([await rdmaNames(), records()], [before, []]);
-    assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
-    assertQuiet(await pod.del());
-    assert.deepEqual([await rdmaNames(), records()], [before, []]);
-  },
-);
+vmCase("soft-roce, on any kernel: code 103 without the module and before 7.3, nothing left", async () => {
+  const before = await rdmaNames();
+  await addNetns("pod");
+  await shOk("ip link add net1 netns pod type veth peer name veth-peer");
+  const pod = softPod("pod");
+  await sh("rmmod rdma_rxe"); // another case may have used it
+  const refused = await pod.add();
+  assertError(refused, 103, /has no Soft-RoCE/);
+  using _helper = await letKernelLoadModules();
+  const [, command] = /on this node: (modprobe rdma_rxe);/.exec(`${refused.json?.details}`)!;
+  await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
+  const outcome = await pod.add();
+  const isMovable = !isBefore(parseRelease(Deno.osRelease()), LACKS.movableSoftRoce.since);
+  if (isMovable) assertResult(outcome);
+  else assertError(outcome, 103, /cannot move one into a network namespace.*Linux 7\.3.*EOPNOTSUPP/);
+  assertQuiet(await pod.del());
+  assert.deepEqual([await rdmaNames(), records()], [before, []]);
+  assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
+  assertQuiet(await pod.del());
+  assert.deepEqual([await rdmaNames(), records()], [before, []]);
+});

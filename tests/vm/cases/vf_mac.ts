@@ -4,6 +4,8 @@ import { again, attachment, records, STATE_DIRECTORY, writeRecord } from "../../
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
+  assertCode,
   bind,
   names,
   netdevToNetns,
@@ -138,14 +140,12 @@ vfMacCase("set --no-rebind leaves the driver alone", async (netdev) => {
 vfMacCase("a dry run changes nothing and says what would be", async (netdev) => {
   await makeRandom(2);
   await assertUnchanged(async () => {
-    const set = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --dry-run`);
-    assert.equal(set.code, 0, set.stderr);
+    const set = await assertCode(0, rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --dry-run`));
     assert.match(
       set.stdout,
       new RegExp(`^VF 3 of ${netdev} .* would get MAC address ${NEW_MAC}, then igbvf .*\n$`),
     );
-    const init = await rdmaCni(`vf-mac init ${netdev} --dry-run`);
-    assert.equal(init.code, 0, init.stderr);
+    const init = await assertCode(0, rdmaCni(`vf-mac init ${netdev} --dry-run`));
     assert.match(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\n$/);
   });
   assert.deepEqual(records(), []);
@@ -173,8 +173,7 @@ vfMacCase("init fixes each function that needs it, and a second run changes noth
   assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), effective);
   assert.deepEqual([0, 3, 5, 6].map((number) => vf(number).rdmaDevice), untouched);
   await assertUnchanged(async () => {
-    const second = await rdmaCni("vf-mac init --all");
-    assert.equal(second.code, 0, second.stderr);
+    const second = await assertCode(0, rdmaCni("vf-mac init --all"));
     assert.match(second.stderr, /^7 were ready, 0 were given an address, 0 could not be\n$/);
   });
 
@@ -194,8 +193,7 @@ vfMacCase("a function whose netdev is in a pod is refused and named, unless forc
       /Cannot change VF 0 of .*: its netdev "net1" is in \/run\/netns\/pod.*--force/,
     );
   });
-  const forced = await rdmaCni(`${set} --force`);
-  assert.equal(forced.code, 0, forced.stderr);
+  await assertCode(0, rdmaCni(`${set} --force`));
   assert.deepEqual([vf(0).mac, await nodeGuid(0)], [NEW_MAC, NEW_GUID]);
 });
 
@@ -204,16 +202,11 @@ vfMacCase(
   async (netdev) => {
     await makeRandom(0);
     await makeRandom(1);
-    await addNetns("pod");
-    const { rdmaDevice } = vf(0);
+    const { rdmaDevice } = await addPod();
     await rdmaToNetns(rdmaDevice, "pod");
     const before = await rdmaDevices("pod");
     const outcome = await rdmaCni(`vf-mac init ${netdev}`);
-    assertRefused(
-      outcome,
-      new RegExp(`RDMA device "${rdmaDevice}" is in /run/netns/pod`),
-      3,
-    );
+    assertRefused(outcome, new RegExp(`RDMA device "${rdmaDevice}" is in /run/netns/pod`), 3);
     assert.deepEqual(await rdmaDevices("pod"), before);
     assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
     assertRefused(await rdmaCni(`vf-mac init ${netdev}`), /0 were given an address, 1 could not be/, 1);
@@ -223,8 +216,7 @@ vfMacCase(
 );
 
 vfMacCase("a function that a record of the plugin names is refused", async (netdev) => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   assert.equal((await attachment(deviceId).add()).code, 0);
   const [file] = records();
   const record = JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));
@@ -253,8 +245,7 @@ vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
     assert.equal(driver(), "vfio-pci");
     const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
     assertRefused(await rdmaCni(set), /bound to "vfio-pci", so a virtual machine may have it/);
-    const init = await rdmaCni(`vf-mac init ${netdev}`);
-    assert.equal(init.code, 0, init.stderr);
+    const init = await assertCode(0, rdmaCni(`vf-mac init ${netdev}`));
     assert.match(init.stderr, /VF 0 of .* is left alone: bound to vfio-pci/);
     assert.equal(await adminMac(0), HOST_MACS[0]);
     assert.equal((await rdmaCni(`${set} --force`)).code, 0);
@@ -296,8 +287,7 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   );
   const listed = await list();
   assert.deepEqual([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
-  const second = await rdmaCni(`vf-mac init ${netdev} --timeout 1`);
-  assert.equal(second.code, 0, second.stderr);
+  await assertCode(0, rdmaCni(`vf-mac init ${netdev} --timeout 1`));
   assert.equal((await list())[3]!.ready, true);
 });
 

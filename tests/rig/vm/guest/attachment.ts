@@ -91,6 +91,12 @@ export function assertNothingLeft(): void {
   assert.deepEqual(names(STATE_DIRECTORY), [], "records left");
 }
 
+/** Asserts that a function's device is on the host under its own name, and no record is left. */
+export function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
+  assertNothingLeft();
+  assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
+}
+
 /** Asserts that a pod has exactly these RDMA devices. */
 export async function assertInPod(devices: string[], netns = "pod"): Promise<void> {
   assert.deepEqual((await rdmaNames(netns)).sort(), [...devices].sort());
