@@ -7,6 +7,7 @@ import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
@@ -183,12 +184,7 @@ Deno.test("pods: records of the Go plugin are shown, with what their file's name
   using node = new PodsNode();
   const { file } = node.addPod(0);
   const id = "5d".repeat(32);
-  const record = JSON.stringify({
-    version: "1.0",
-    deviceID: "0000:3b:00.0",
-    sandboxRdmaDevName: "mlx5_2",
-    containerRdmaDevName: "mlx5_0",
-  });
+  const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
   node.state.remove(file);
   node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get("/run/netns/pod0")!);
   node.write(`my-net-${id}-net1`, record);

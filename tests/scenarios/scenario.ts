@@ -161,10 +161,8 @@ export function readRecord({ directory }: Rig, file = FILE): any {
 /** Writes a file into the directory of records: text as it is, anything else as JSON. */
 export function writeRecord({ directory }: Rig, file: string, content: unknown): void {
   Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(
-    `${directory}/${file}`,
-    typeof content === "string" ? content : JSON.stringify(content),
-  );
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  Deno.writeTextFileSync(`${directory}/${file}`, text);
 }
 
 export function removeRecord({ directory }: Rig, file = FILE): void {
@@ -172,6 +170,10 @@ export function removeRecord({ directory }: Rig, file = FILE): void {
 }
 
 /** A record as the Go plugin writes it: it names no namespace. */
-export function goRecord({ deviceId }: NodeFunction, hostName: string, podName = hostName): object {
+export function goRecord(
+  { deviceId }: Pick<NodeFunction, "deviceId">,
+  hostName: string,
+  podName = hostName,
+): object {
   return { version: "1.0", deviceID: deviceId, sandboxRdmaDevName: hostName, containerRdmaDevName: podName };
 }

@@ -35,6 +35,7 @@ import {
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+import { goRecord } from "../../scenarios/scenario.ts";
 
 interface Finding {
   group: string;
@@ -44,15 +45,14 @@ interface Finding {
 }
 
 const NET_D = "/etc/cni/net.d";
+const CODES = { ok: 0, warning: 3, problem: 1 };
 
 /** Runs the doctor, which must end with the exit code that goes with what it found. */
 async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promise<Finding[]> {
   const { code, stdout, stderr } = await run("doctor --json");
   assert.equal(stderr, "");
-  const { level, findings }: { level: "ok" | "warning" | "problem"; findings: Finding[] } = JSON.parse(
-    stdout,
-  );
-  assert.equal(code, { ok: 0, warning: 3, problem: 1 }[level], stdout);
+  const { level, findings } = JSON.parse(stdout) as { level: keyof typeof CODES; findings: Finding[] };
+  assert.equal(code, CODES[level], stdout);
   assert.ok(findings.every(({ level, fix }) => (level === "ok") === (fix === undefined)), stdout);
   return findings;
 }
@@ -72,6 +72,11 @@ function assertFaults(findings: Finding[], wanted: RegExp[]): void {
   const lines = faults(findings).map(({ level, group, text, fix }) => `${level} ${group}: ${text} -> ${fix}`);
   assert.equal(lines.length, wanted.length, lines.join("\n"));
   for (const [index, words] of wanted.entries()) assert.match(lines[index]!, words);
+}
+
+/** Waits until a process has a name. */
+async function untilRunning(name: string): Promise<void> {
+  await until(`${name} runs`, async () => (await sh(`grep -qx ${name} /proc/[0-9]*/comm`)).code === 0);
 }
 
 /** The text of a group's only line. */
@@ -138,13 +143,7 @@ doctorCase("a node that is half configured", async () => {
   const conflist = { cniVersion: "1.0.0", name: "wrong", plugins };
   await Deno.writeTextFile(`${NET_D}/10-wrong.conflist`, JSON.stringify(conflist));
   await Deno.writeTextFile(`${NET_D}/20-alone.conf`, '{"cniVersion":"1.0.0","name":"alone","type":"rdma"}');
-  const go = {
-    version: "1.0",
-    deviceID: vf(3).deviceId,
-    sandboxRdmaDevName: "mlx5_9",
-    containerRdmaDevName: "mlx5_9",
-  };
-  writeRecord("net-go-net1", go);
+  writeRecord("net-go-net1", goRecord(vf(3), "mlx5_9"));
   writeRecord("net-cut-net1", '{"version":"1.');
   const findings = await doctor();
   assertFaults(findings, [
@@ -238,10 +237,8 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
     outcome(new Deno.Command(unshare!, { args: [...rest, INSTALLED_PLUGIN, ...words.split(" ")] }));
   const without = await doctor(run);
   assert.match(textOf(without, "libmnl"), /^Cannot open libmnl: /);
-  assert.deepEqual(
-    faults(without).map(({ group }) => group),
-    ["mode", "libmnl", "vfs", "devices", "records"],
-  );
+  const groups = faults(without).map(({ group }) => group);
+  assert.deepEqual(groups, ["mode", "libmnl", "vfs", "devices", "records"]);
   const directory = "/opt/cni/bin/.rdma-cni";
   await shOk(`cp /usr/lib/*/libmnl.so.0 ${directory}/libmnl.so.0`);
   const withCopy = await doctor(run);
@@ -252,17 +249,10 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
 doctorCase("a runtime whose containers may not lock memory", async () => {
   await shOk("cp /bin/sleep /run/containerd");
   try {
-    for (
-      const [bytes, wanted] of [[8 * 1024 ** 2, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [
-        2 ** 30,
-        [],
-      ]] as const
-    ) {
+    const limits = [[2 ** 23, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [2 ** 30, []]] as const;
+    for (const [bytes, wanted] of limits) {
       await startBackground(`echo here && exec prlimit --memlock=${bytes} /run/containerd 600`, "here");
-      await until(
-        "the runtime runs",
-        async () => (await sh("grep -qx containerd /proc/[0-9]*/comm")).code === 0,
-      );
+      await untilRunning("containerd");
       assertFaults(await doctor(), [...wanted]);
       await endBackground();
     }
@@ -285,10 +275,7 @@ vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits a
       `echo $$ >${group}/cgroup.procs && echo here && exec /run/multus-daemon 600`,
       "here",
     );
-    await until(
-      "the daemon runs",
-      async () => (await sh("grep -qx multus-daemon /proc/[0-9]*/comm")).code === 0,
-    );
+    await untilRunning("multus-daemon");
     assertFaults(await doctor(), [
       /^problem plugin: .* without launcher: thick Multus 4\.1\.0 and newer cannot start it -> /,
       /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,

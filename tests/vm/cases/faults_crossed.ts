@@ -9,18 +9,15 @@ import {
   config,
   gc,
   records,
+  startInMove,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   addPod,
   deleteNetns,
-  isInMove,
   rdmaNames,
   rebind,
-  setSimParameter,
   shOk,
-  startPlugin,
-  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
@@ -33,10 +30,7 @@ async function during<T>(
   deviceId: string,
   work: () => Promise<T>,
 ): Promise<{ code: number; work: T }> {
-  setSimParameter("move_delay_ms", 3000);
-  const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
-  await until("the kernel moves the device", () => isInMove(call.pid));
-  setSimParameter("move_delay_ms", 0);
+  const call = await startInMove(command, deviceId);
   const [{ code }, outcome] = await Promise.all([call.status, work()]);
   return { code, work: outcome };
 }

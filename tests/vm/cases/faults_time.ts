@@ -7,18 +7,10 @@ import {
   attachment,
   config,
   records,
+  startInMove,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import {
-  addPod,
-  isInMove,
-  setSimParameter,
-  shOk,
-  startBackground,
-  startPlugin,
-  until,
-  vmCase,
-} from "../../rig/vm/guest/harness.ts";
+import { addPod, shOk, startBackground, startPlugin, until, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 const TRACE = "/run/trace";
@@ -55,10 +47,7 @@ for (const command of ["ADD", "DEL"] as const) {
   vmCase(`faults: SIGTERM ends ${command} once the device has moved, and DEL leaves nothing`, async () => {
     const { deviceId } = await addPod();
     if (command === "DEL") assertResult(await attachment(deviceId).add());
-    setSimParameter("move_delay_ms", 3000);
-    const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
-    await until("the kernel moves the device", () => isInMove(call.pid));
-    setSimParameter("move_delay_ms", 0);
+    const call = await startInMove(command, deviceId);
     call.kill("SIGTERM");
     assert.equal((await call.status).signal, "SIGTERM");
     assert.deepEqual(records(), [FILE]);

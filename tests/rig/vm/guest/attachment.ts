@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { names, type NetworkFunction, pf, sfs, vfs } from "./functions.ts";
+import { names, type NetworkFunction, pf, setSimParameter, sfs, vfs } from "./functions.ts";
 import { netnsPath } from "./netns.ts";
-import { type CniOutcome, plugin, type PluginCall } from "./plugin.ts";
+import { type CniOutcome, isInMove, plugin, type PluginCall, startPlugin } from "./plugin.ts";
 import { rdmaNames } from "./rdma.ts";
+import { until } from "./sh.ts";
 
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 
@@ -34,11 +35,17 @@ export function attachment(deviceId: string, more: Partial<PluginCall> = {}) {
   };
 }
 
+/** Starts a call for pod "pod", and returns while the kernel moves its device. */
+export async function startInMove(command: string, deviceId: string): Promise<Deno.ChildProcess> {
+  setSimParameter("move_delay_ms", 3000);
+  const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
+  await until("the kernel moves the device", () => isInMove(call.pid));
+  setSimParameter("move_delay_ms", 0);
+  return call;
+}
+
 /** Calls GC for network "net". `more` is put into the configuration: which attachments are valid. */
-export async function gc(
-  more: Record<string, unknown>,
-  change: Partial<PluginCall> = {},
-): Promise<CniOutcome> {
+export async function gc(more: object, change: Partial<PluginCall> = {}): Promise<CniOutcome> {
   const config = { cniVersion: "1.1.0", name: "net", type: "rdma", ...more };
   const environment = { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined };
   return await plugin({ command: "GC", config, environment, ...change });
@@ -60,10 +67,8 @@ export function readRecord(file: string): Record<string, unknown> {
 /** Writes a record, or anything else, into the state directory. */
 export function writeRecord(file: string, content: unknown): void {
   Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(
-    `${STATE_DIRECTORY}/${file}`,
-    typeof content === "string" ? content : JSON.stringify(content),
-  );
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  Deno.writeTextFileSync(`${STATE_DIRECTORY}/${file}`, text);
 }
 
 /** Asserts that a call succeeded and, as DEL, CHECK, GC and STATUS must, printed nothing. */
