@@ -108,7 +108,8 @@ export interface NodeKernel extends Kernel {
   listCounters(netns: Netns, index: number, port: number): Counter[];
   listPhysicalFunctions(): PhysicalFunction[];
   getFunctionDevices(deviceId: string): FunctionDevices;
-  listRepresentors(pf: PhysicalFunction): Representor[];
+  /** The representors of a physical function's virtual functions, by its PCI address. */
+  listRepresentors(pfDeviceId: string): Representor[];
   /** @throws {NetlinkError} when the driver refuses, or without CAP_NET_ADMIN */
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void;
   /**

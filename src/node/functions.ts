@@ -81,7 +81,7 @@ export function listVfs(
   let walked: readonly Namespace[] | undefined;
   const getNamespaces = () => walked ??= walk();
   return pfs.flatMap((pf) => {
-    const representors = kernel.listRepresentors(pf);
+    const representors = kernel.listRepresentors(pf.deviceId);
     return pf.vfs.map((vf): VfStatus => {
       const bus = kernel.getBusDevice(vf.deviceId);
       const devices = kernel.getFunctionDevices(vf.deviceId);

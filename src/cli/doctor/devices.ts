@@ -8,14 +8,14 @@ import { isSameNetns } from "../../plugin/record/namespaces.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isRdmaMissing } from "../../kernel/kernel.ts";
 import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../../node/functions.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";
 
 /**
  * Tells whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
  * driver, and one for virtual machines, may be such an adapter.
  */
-export function mayHaveRdma({ kernel, root }: Node): boolean {
+export function mayHaveRdma({ kernel, root }: ExaminedNode): boolean {
   const isAdapter = ({ driver, rdmaDevices }: NetworkFunction) =>
     rdmaDevices.length > 0 || driver === undefined || isForVirtualMachines(driver) ||
     RDMA_MODULES.has(driver) || IMMOVABLE.has(driver);
@@ -28,7 +28,7 @@ export function mayHaveRdma({ kernel, root }: Node): boolean {
 }
 
 /** Examines the RDMA devices, with a line for each namespace. */
-export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] {
+export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Verdict[] {
   const onHost = listNames(inventory.hostDevices);
   const isShared = inventory.mode === "shared";
   const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
@@ -127,7 +127,10 @@ function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction
 }
 
 /** Examines whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
-export function examineVfs({ kernel, executable }: Node, walk: () => readonly Namespace[]): Verdict[] {
+export function examineVfs(
+  { kernel, executable }: ExaminedNode,
+  walk: () => readonly Namespace[],
+): Verdict[] {
   return judgeVfs(listVfs(kernel, undefined, walk), quote(executable));
 }
 

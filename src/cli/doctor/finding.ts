@@ -7,7 +7,7 @@ import { CommandError, isPermission } from "../errors.ts";
 import { problem, type Verdict } from "../report.ts";
 
 /** The node to examine. */
-export interface Node {
+export interface ExaminedNode {
   readonly kernel: NodeKernel;
   /** The directory that stands for "/". */
   readonly root: string;

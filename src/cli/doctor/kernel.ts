@@ -10,14 +10,14 @@ import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 /**
  * Examines whether the kernel has what the plugin needs: RDMA namespaces. It is asked, since adapters' driver packages
  * add them to kernels whose version does not show that. When it cannot be asked, other groups say why.
  */
-export function examineKernel({ kernel, root }: Node): Verdict[] {
+export function examineKernel({ kernel, root }: ExaminedNode): Verdict[] {
   const release = getRelease(root);
   try {
     explainOldKernel(() => kernel.getRdmaMode());
@@ -30,7 +30,7 @@ export function examineKernel({ kernel, root }: Node): Verdict[] {
   return [warning(`${release} works, but ${missing.join(", and ")}`, "install kernel 5.14 or newer, reboot")];
 }
 
-function listMissingFeatures(kernel: Node["kernel"]): string[] {
+function listMissingFeatures(kernel: ExaminedNode["kernel"]): string[] {
   const hostNetns = kernel.getHostNetns();
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
@@ -108,7 +108,7 @@ function examineModule({ name, level, why }: Requirement, root: string): Verdict
 const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
 
 /** Examines whether the plugin will find libmnl: the system's, or its copy. */
-export function examineLibmnl(node: Node): Verdict[] {
+export function examineLibmnl(node: ExaminedNode): Verdict[] {
   try {
     return [ok(`found: ${node.kernel.findLibmnl()}`)];
   } catch (error) {
@@ -121,7 +121,7 @@ export function examineLibmnl(node: Node): Verdict[] {
 }
 
 /** Examines the namespace mode now and after a reboot. */
-export function examineMode({ kernel, root, executable }: Node): Verdict[] {
+export function examineMode({ kernel, root, executable }: ExaminedNode): Verdict[] {
   const persisted = readPersistedMode(root);
   const now = explainOldKernel(() => kernel.getRdmaMode());
   return [

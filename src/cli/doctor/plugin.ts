@@ -5,7 +5,7 @@ import { exists, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
 import { currentIn, pluginIn } from "../install/layout.ts";
 import { recognize } from "../install/uninstall.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 const TIME_LIMIT_MS = 20_000;
@@ -84,7 +84,7 @@ interface Limits {
 }
 
 /** Examines whether the plugin that runtimes run is this version, and has its launcher. */
-export async function examineInstalledPlugin(node: Node): Promise<Verdict[]> {
+export async function examineInstalledPlugin(node: ExaminedNode): Promise<Verdict[]> {
   const { root, executable } = node;
   const directory = findCniBinDir(node);
   const path = pluginIn(directory);

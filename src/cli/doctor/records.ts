@@ -3,7 +3,7 @@ import { ok, problem, type Verdict, warning } from "../report.ts";
 import { judge, quote } from "../../node/fate.ts";
 import type { Inventory } from "../../node/inventory.ts";
 import { STATE_DIRECTORY, type StoredRecord } from "../../plugin/record/state.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 
 /** The state directory below a root. */
 export function stateDirectory(root: string): string {
@@ -11,7 +11,7 @@ export function stateDirectory(root: string): string {
 }
 
 /** Examines whether the records match the kernel: a line for each that does not, and one for all others. */
-export function examineRecords({ root, executable }: Node, inventory: Inventory): Verdict[] {
+export function examineRecords({ root, executable }: ExaminedNode, inventory: Inventory): Verdict[] {
   const directory = stateDirectory(root);
   const { records, unreadable } = inventory;
   const faults = [

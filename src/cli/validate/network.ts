@@ -59,7 +59,7 @@ function delegateOf(plugin: Raw): Raw | undefined {
  */
 export async function judgeNetwork(
   network: Raw,
-  attachment?: Attachment,
+  attachment?: MultusFacts,
 ): Promise<NetworkVerdict[] | undefined> {
   const placed = pluginsOf(network);
   const plugins = placed.map(({ plugin }) => plugin);
@@ -196,7 +196,7 @@ function judgeIbSriov(plugins: readonly Raw[]): Verdict {
 }
 
 /** The facts that Multus knows of a network beside its configuration. */
-export interface Attachment {
+export interface MultusFacts {
   /**
    * The resource that its annotation names. Then Multus gives the device that the pod has of it to every plugin of the
    * chain, as "deviceID" and as the capability of that name (Multus 4, pkg/types/conf.go, addDeviceIDInConfList).
@@ -214,7 +214,7 @@ const WITHOUT_FUNCTION = ["macvlan", "ipvlan"];
  *
  * @param attachment absent for a configuration in a file: what its runtime adds is not known
  */
-function judgeFunction(own: Raw, others: readonly Raw[], attachment?: Attachment): Verdict[] {
+function judgeFunction(own: Raw, others: readonly Raw[], attachment?: MultusFacts): Verdict[] {
   if (own["softRoCE"] === true) return judgeSoftRoce(attachment);
   const onTop = others.map(typeOf).find((type) => WITHOUT_FUNCTION.includes(type));
   if (onTop && attachment?.resource) return judgeShared(onTop, attachment.resource);
@@ -242,7 +242,7 @@ function judgeShared(type: string, resource: string): Verdict[] {
 }
 
 /** A Soft-RoCE device needs no function, and ADD refuses one. */
-function judgeSoftRoce(attachment: Attachment | undefined): Verdict[] {
+function judgeSoftRoce(attachment: MultusFacts | undefined): Verdict[] {
   return attachment?.resource
     ? [problem(
       '"rdma" has "softRoCE", but Multus gives it the function of the network\'s resource',

@@ -3,7 +3,7 @@ import { isObject } from "../../plugin/config/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
 import { parseJson } from "./json.ts";
 import { KINDS } from "./kinds.ts";
-import type { Attachment } from "./network.ts";
+import type { MultusFacts } from "./network.ts";
 import { findRepeated, getPart, offsetOf, type Part, TextError } from "./part.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -13,7 +13,7 @@ export interface Source {
   readonly network: string;
   /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
   readonly config?: Part;
-  readonly attachment?: Attachment;
+  readonly attachment?: MultusFacts;
   /** Faults in the way in which it is written. */
   readonly faults: readonly PlacedVerdict[];
   /** It is a template: nothing else can be said of it. */

@@ -93,7 +93,7 @@ export function findHolder(
 ): string | undefined {
   const pf = pfs.find((one) => one.address === address || one.permanentAddress === address);
   if (pf) return `PF ${pf.name}`;
-  const vf = vfs.find((one) => one.deviceId !== except.deviceId && listAddresses(one).includes(address));
+  const vf = vfs.find((one) => one.deviceId !== except.deviceId && addressesOf(one).includes(address));
   return vf && `VF ${vf.number} of ${vf.pf}`;
 }
 
@@ -128,7 +128,7 @@ export function assertUnused(node: VfNode, vf: VfStatus): void {
   );
 }
 
-function listAddresses(vf: VfStatus): (string | undefined)[] {
+function addressesOf(vf: VfStatus): (string | undefined)[] {
   return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
 }
 
