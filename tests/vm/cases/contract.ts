@@ -1,5 +1,5 @@
 // ADD, CHECK and DEL in every version of the specification; what they print and what they leave.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -26,7 +26,7 @@ for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", 
     });
     const added = await one.add();
     assertResult(added);
-    assert.deepEqual(added.json, result);
+    assertEquals(added.json, result);
     await assertInPod([rdmaDevice]);
 
     const checked = await one.check({
@@ -38,7 +38,7 @@ for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", 
     assertQuiet(await one.del());
     await assertInPod([]);
     assertNothingLeft();
-    assert.equal(vf(0).rdmaDevice, rdmaDevice);
+    assertEquals(vf(0).rdmaDevice, rdmaDevice);
   });
 }
 
@@ -48,7 +48,7 @@ vmCase("contract: cniVersion is added to a result that lacks it", async () => {
   const { json } = await attachment(deviceId, {
     config: config({ cniVersion: "0.4.0", deviceID: deviceId, prevResult: bare }),
   }).add();
-  assert.deepEqual(json, { cniVersion: "0.4.0", ...bare });
+  assertEquals(json, { cniVersion: "0.4.0", ...bare });
 });
 
 vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, for root alone", async () => {
@@ -56,17 +56,17 @@ vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, f
   const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   await attachment(deviceId).add();
   const record = readRecord("net-container1-net1");
-  assert.deepEqual(records(), ["net-container1-net1"]);
+  assertEquals(records(), ["net-container1-net1"]);
   const { version, deviceID, sandboxRdmaDevName, containerRdmaDevName } = record;
-  assert.deepEqual([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
+  assertEquals([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
     "1.1",
     deviceId,
     rdmaDevice,
     rdmaDevice,
   ]);
-  assert.deepEqual(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
-  assert.equal((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
-  assert.equal(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
+  assertEquals(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
+  assertEquals((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
+  assertEquals(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
 });
 
 vmCase("contract: the trace of a call is in its log and its error", async () => {
@@ -75,7 +75,7 @@ vmCase("contract: the trace of a call is in its log and its error", async () => 
   const { deviceId } = vf(0);
   const added = await attachment(deviceId).add({ environment });
   assertResult(added);
-  assert.match(added.stderr, /moved to .*traceID="4bf92f3577b34da6a3ce929d0e0e4736"$/m);
+  assertMatch(added.stderr, /moved to .*traceID="4bf92f3577b34da6a3ce929d0e0e4736"$/m);
   const refused = await attachment(deviceId).add({ environment, containerId: "container2" });
   assertError(refused, 111, /; trace 4bf92f3577b34da6a3ce929d0e0e4736$/);
   assertQuiet(await attachment(deviceId).del());
@@ -92,14 +92,14 @@ vmCase("contract: ADD on level debug says what it does, with container, namespac
     config: config({ deviceID: deviceId, args: { cni: { debug: true } }, logFile: file }),
   }).add();
   const lines = stderr.trimEnd().split("\n");
-  assert.ok(lines.some((line) => line.includes('level="debug"')), stderr);
-  assert.ok(lines.some((line) => line.includes(`RDMA device ${rdmaDevice}`)), stderr);
+  assert(lines.some((line) => line.includes('level="debug"')), stderr);
+  assert(lines.some((line) => line.includes(`RDMA device ${rdmaDevice}`)), stderr);
   for (const line of lines) {
-    assert.match(
+    assertMatch(
       line,
       /^time=".*" level=".*" msg=".*" containerID="container1" netns="\/run\/netns\/pod" ifname="net1"$/,
     );
   }
-  assert.equal(Deno.readTextFileSync(file), stderr);
+  assertEquals(Deno.readTextFileSync(file), stderr);
   Deno.removeSync(file);
 });

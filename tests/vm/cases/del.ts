@@ -1,5 +1,5 @@
 // What DEL does when something happens that only a real kernel has; tests/scenarios/del.ts has the rest.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertInPod,
   assertOnHost,
@@ -56,7 +56,7 @@ vmCase("del: the function has gone from the bus", async () => {
   const sriov = `/sys/bus/pci/devices/${pf().deviceId}/sriov`;
   await shOk(`echo 0 >${sriov}_numvfs`);
   assertQuiet(await pod.del());
-  assert.deepEqual(records(), []);
+  assertEquals(records(), []);
   await shOk(
     `echo 0 >${sriov}_drivers_autoprobe; echo 7 >${sriov}_numvfs; echo 1 >${sriov}_drivers_autoprobe`,
   );
@@ -81,9 +81,9 @@ vmCase("del: another function's device with the recorded index, ib_core being re
   try {
     await reloadRdma(() => unbind(deviceId));
     const before = await rdmaDevices();
-    assert.equal(before.find((device) => device.index === index)?.name, vf(1).rdmaDevice);
+    assertEquals(before.find((device) => device.index === index)?.name, vf(1).rdmaDevice);
     assertQuiet(await one.del());
-    assert.deepEqual([await rdmaDevices(), records()], [before, []]);
+    assertEquals([await rdmaDevices(), records()], [before, []]);
   } finally {
     await reloadRdma(() => bind(deviceId)); // before the devices, so that all have their names again
   }

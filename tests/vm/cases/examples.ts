@@ -1,7 +1,7 @@
 // The examples' networks as Multus hands them over, through the real libcni. Neither sriov nor ib-sriov nor a
 // host-device that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes
 // their place, keeping capabilities and IPAM.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
   again,
@@ -59,7 +59,7 @@ for (const { file, of, replace } of NETWORKS) {
     const used = of();
     const { deviceId, netdev, mac, rdmaDevice } = used;
     const conflist = JSON.parse(read(file)[0]!.spec.config);
-    assert.equal(conflist.plugins.length, 2);
+    assertEquals(conflist.plugins.length, 2);
     const [first, own] = conflist.plugins.map((plugin: Plugin) => asMultusDoes(plugin, deviceId));
     await addNetns("pod");
     const call = {
@@ -69,15 +69,15 @@ for (const { file, of, replace } of NETWORKS) {
     };
     const added = await libcni({ command: "add", ...call });
     assertResult(added);
-    assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
-    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+    assertEquals(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
+    assertMatch(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
     await assertInPod([rdmaDevice]);
 
     await assertCode(0, libcni({ command: "check", ...call }));
     await assertCode(0, libcni({ command: "del", ...call }));
     assertNothingLeft();
-    assert.equal(again(used).netdev, netdev);
-    assert.deepEqual(records(), []);
+    assertEquals(again(used).netdev, netdev);
+    assertEquals(records(), []);
   });
 }
 
@@ -86,17 +86,17 @@ vmCase("examples: ib_net_crd.yaml, the device moved before the interface as ib-s
   const { rdmaDevice } = await makeInfiniBand(deviceId);
   const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
   const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
-  assert.deepEqual([rdmaIsolation, others], [true, []]);
+  assertEquals([rdmaIsolation, others], [true, []]);
   await addNetns("pod");
   await rdmaToNetns(rdmaDevice, "pod");
   const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
   const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
   assertResult(await libcni({ command: "add", ...call }));
-  assert.match(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
-  assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+  assertMatch(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
+  assertMatch(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
   await assertInPod([rdmaDevice]);
 
   await assertCode(0, libcni({ command: "del", ...call }));
   await hostRdmaDevices(rdmaDevice, "pod");
-  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });

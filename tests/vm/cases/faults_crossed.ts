@@ -1,5 +1,5 @@
 // Calls that come late, or while another one about the same function is at work.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -38,7 +38,7 @@ async function during<T>(
 vmCase("faults: DEL while ADD is at work waits for it and restores the device", async () => {
   const { deviceId } = await addPod();
   const { code, work: deleted } = await during("ADD", deviceId, () => attachment(deviceId).del());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertQuiet(deleted);
   assertNothingLeft();
 });
@@ -47,14 +47,14 @@ vmCase("faults: GC while ADD is at work takes what it does only if it is not lis
   const { deviceId, rdmaDevice } = await addPod();
   const valid = { "cni.dev/valid-attachments": [{ containerID: "container1", ifname: "net1" }] };
   const kept = await during("ADD", deviceId, () => gc(valid));
-  assert.equal(kept.code, 0);
+  assertEquals(kept.code, 0);
   assertQuiet(kept.work);
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals(records(), [FILE]);
   assertQuiet(await attachment(deviceId).del());
 
   const taken = await during("ADD", deviceId, () => gc({ "cni.dev/valid-attachments": [] }));
-  assert.equal(taken.code, 0);
+  assertEquals(taken.code, 0);
   assertQuiet(taken.work);
   assertNothingLeft();
 });
@@ -62,10 +62,10 @@ vmCase("faults: GC while ADD is at work takes what it does only if it is not lis
 vmCase("faults: two ADDs of the same attachment at once both succeed, and one DEL undoes them", async () => {
   const { deviceId, rdmaDevice } = await addPod();
   const { code, work: second } = await during("ADD", deviceId, () => attachment(deviceId).add());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertResult(second);
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals(records(), [FILE]);
   assertQuiet(await attachment(deviceId).del());
   assertNothingLeft();
 });
@@ -77,10 +77,10 @@ vmCase("faults: the next pod's ADD while the last one's DEL is at work gets the 
   assertResult(await attachment(deviceId).add());
   const next = attachment(deviceId, { netns: "next", containerId: "container2" });
   const { code, work: added } = await during("DEL", deviceId, () => next.add());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertResult(added);
   await assertInPod([rdmaDevice], "next");
-  assert.deepEqual(records(), ["net-container2-net1"]);
+  assertEquals(records(), ["net-container2-net1"]);
 });
 
 vmCase("faults: late DELs of an old pod leave alone the new one at the same path", async () => {
@@ -94,7 +94,7 @@ vmCase("faults: late DELs of an old pod leave alone the new one at the same path
   for (const when of ["first", "again, without a record"]) {
     assertQuiet(await old.del());
     await assertInPod([rdmaDevice]);
-    assert.deepEqual(records(), ["net-container2-net1"], when);
+    assertEquals(records(), ["net-container2-net1"], when);
   }
   assertQuiet(await fresh.check({ config: config({ deviceID: deviceId, prevResult: {} }) }));
   assertQuiet(await fresh.del());

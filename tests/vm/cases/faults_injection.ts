@@ -1,6 +1,6 @@
 // ADD and DEL are killed, or refused by the kernel, at each system call they make. The long form takes all of them,
 // the short one a sample: a third of the kinds of calls, others with another seed.
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { basename, dirname } from "node:path";
 import {
   again,
@@ -29,7 +29,7 @@ class Victim {
     setSimParameter("devices_per_function", 2);
     rebind(this.#deviceId);
     this.#devices = again({ deviceId: this.#deviceId }).rdmaDevices;
-    assert.equal(this.#devices.length, 2);
+    assertEquals(this.#devices.length, 2);
   }
 
   static async create(): Promise<Victim> {
@@ -43,7 +43,7 @@ class Victim {
   /** An ADD that must succeed, on a node where there was none before. */
   async add(): Promise<void> {
     assertResult(await this.run("ADD"));
-    assert.deepEqual(this.onHost(), []);
+    assertEquals(this.onHost(), []);
   }
 
   /** A DEL that must succeed and leave nothing. */
@@ -65,7 +65,7 @@ class Victim {
   }
 
   assertNothingLeft(): void {
-    assert.deepEqual({ onHost: this.onHost(), records: records() }, { onHost: this.#devices, records: [] });
+    assertEquals({ onHost: this.onHost(), records: records() }, { onHost: this.#devices, records: [] });
   }
 }
 
@@ -107,7 +107,7 @@ vmCase("faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD
 
 async function killed(victim: Victim, command: "ADD" | "DEL", point: SystemCall, i: number): Promise<void> {
   const { code, stderr } = await victim.run(command, killAt(point));
-  assert.equal(code, 137, stderr);
+  assertEquals(code, 137, stderr);
   assertHit(point);
   if (i % 3 === 0) assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   if (i % 3 === 1) await victim.add();
@@ -139,7 +139,7 @@ for (
         await victim.run("DEL");
       }
     }
-    assert.deepEqual(faults, []);
+    assertEquals(faults, []);
     return { seed: SEED, ...ended, all };
   }, LIMIT_MS);
 }
@@ -153,11 +153,11 @@ async function refused(
   if (command === "DEL") await victim.add();
   const { code, json, stdout, stderr } = await victim.run(command, failAt(call, error));
   assertHit(call);
-  if (code === 0 && command === "ADD") assert.deepEqual(victim.onHost(), [], "ADD succeeded");
-  if (code === 0 && command === "DEL") assert.equal(victim.onHost().length, 2, "DEL succeeded");
+  if (code === 0 && command === "ADD") assertEquals(victim.onHost(), [], "ADD succeeded");
+  if (code === 0 && command === "DEL") assertEquals(victim.onHost().length, 2, "DEL succeeded");
   if (code !== 0) {
-    assert.equal(code, 1, stderr);
-    assert.ok(json?.msg && json.code !== undefined && json.code !== 999, stdout);
+    assertEquals(code, 1, stderr);
+    assert(json?.msg && json.code !== undefined && json.code !== 999, stdout);
   }
   await victim.del();
   return code === 0 ? "succeeded" : "failed";
@@ -169,7 +169,7 @@ vmCase("faults: a result that cannot be written at first is not there before the
     "strace -f --seccomp-bpf -o /dev/null -P /run/result -e trace=write -e inject=write:error=ENOSPC:when=1";
   const wrapper = ["sh", "-c", `exec ${injected} "$0" >/run/result`];
   const added = await attachment(vf(0).deviceId, { wrapper }).add();
-  assert.equal(added.code, 1);
-  assert.equal(JSON.parse(Deno.readTextFileSync("/run/result")).code, 5);
+  assertEquals(added.code, 1);
+  assertEquals(JSON.parse(Deno.readTextFileSync("/run/result")).code, 5);
   assertNothingLeft();
 });

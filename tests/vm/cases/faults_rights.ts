@@ -1,5 +1,5 @@
 // Which capabilities the plugin needs, and what it says without one.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -53,7 +53,7 @@ vmCase("faults: without either of the two ADD and DEL name them, and lose nothin
     assertError(await del({ wrapper }), 120, words);
     if (missing === "sys_admin") assertError(await check({ wrapper }), 120, words);
     await assertInPod([rdmaDevice]);
-    assert.deepEqual(records(), ["net-container1-net1"]);
+    assertEquals(records(), ["net-container1-net1"]);
     assertQuiet(await del());
     assertNothingLeft();
   }
@@ -81,9 +81,9 @@ for (
     await shOk("ip netns del pod");
     const blind = await del({ wrapper: withOnly(...NEEDED, ...more.slice(1)) });
     assertQuiet(blind);
-    assert.match(blind.stderr, /level="warning".*is not in the host namespace.*record .* stays/);
+    assertMatch(blind.stderr, /level="warning".*is not in the host namespace.*record .* stays/);
     assertQuiet(await del({ wrapper: withOnly(...NEEDED, ...more) }));
     assertNothingLeft();
-    assert.equal(vf(0).rdmaDevice, rdmaDevice);
+    assertEquals(vf(0).rdmaDevice, rdmaDevice);
   });
 }

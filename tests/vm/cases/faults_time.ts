@@ -1,5 +1,5 @@
 // A runtime that has waited too long ends its call by SIGTERM: whatever it was at, DEL can clean up.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertNothingLeft,
   assertQuiet,
@@ -36,8 +36,8 @@ for (const command of ["ADD", "DEL"] as const) {
     const waiting = () => /^(\d+) .*EAGAIN/.exec(Deno.readTextFileSync(TRACE))?.[1];
     await until("the call waits for the lock", () => waiting() !== undefined);
     Deno.kill(Number(waiting()), "SIGTERM");
-    assert.equal((await call.status).signal, "SIGTERM");
-    assert.deepEqual(records(), before);
+    assertEquals((await call.status).signal, "SIGTERM");
+    assertEquals(records(), before);
     holder.kill("SIGKILL");
     await holder.status;
     assertQuiet(await attachment(deviceId).del());
@@ -49,8 +49,8 @@ for (const command of ["ADD", "DEL"] as const) {
     if (command === "DEL") assertResult(await attachment(deviceId).add());
     const call = await startInMove(command, deviceId);
     call.kill("SIGTERM");
-    assert.equal((await call.status).signal, "SIGTERM");
-    assert.deepEqual(records(), [FILE]);
+    assertEquals((await call.status).signal, "SIGTERM");
+    assertEquals(records(), [FILE]);
     assertQuiet(await attachment(deviceId).del());
     assertNothingLeft();
   });

@@ -1,5 +1,5 @@
 // What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
@@ -61,6 +61,6 @@ const release = Deno.osRelease();
 
 for (const [key, { reason, since }] of Object.entries(LACKS)) {
   vmCase(`kernel: ${reason}`, async () => {
-    assert.equal(await HAS[key as keyof typeof LACKS](), !isBefore(parseRelease(release), since), release);
+    assertEquals(await HAS[key as keyof typeof LACKS](), !isBefore(parseRelease(release), since), release);
   });
 }

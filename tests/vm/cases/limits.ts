@@ -1,5 +1,5 @@
 // Limits of RDMA resources: the kernel's rdma cgroup controller, and programs in a pod's cgroup that use its device.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -64,8 +64,8 @@ const tryToHold = (...pod: Parameters<typeof holdCommand>) =>
   sh(holdCommand(...pod).replace("exec", "exec timeout 30"));
 
 function assertRefused({ code, stderr }: Outcome): void {
-  assert.equal(code, 1, stderr);
-  assert.match(stderr, /Resource temporarily unavailable/);
+  assertEquals(code, 1, stderr);
+  assertMatch(stderr, /Resource temporarily unavailable/);
 }
 
 vmCase("limits: the kernel keeps a device's limits when it is moved and renamed", async () => {
@@ -73,11 +73,11 @@ vmCase("limits: the kernel keeps a device's limits when it is moved and renamed"
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   await shOk(`echo ${rdmaDevice} hca_handle=1 >${CGROUP_V2}${SYSTEMD_CGROUP}/rdma.max`);
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
-  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  assertEquals(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`);
-  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
   await deleteNetns("pod");
-  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
   await shOk(`rdma dev set roce0 name ${rdmaDevice}`);
 });
 
@@ -96,14 +96,14 @@ for (
     const one = limited(deviceId, { hcaHandle: 1 });
     assertResult(await one.add());
     await assertInPod([rdmaDevice]);
-    assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
+    assertEquals(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
     await hold(cgroup, deviceId, "pod");
     assertRefused(await tryToHold(cgroup, deviceId, "pod"));
     assertQuiet(await one.check());
     await endBackground();
     assertQuiet(await one.del());
     assertNothingLeft();
-    assert.deepEqual(cgroup.limits(), []);
+    assertEquals(cgroup.limits(), []);
     for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
   });
 }
@@ -115,9 +115,9 @@ vmCase("limits: with hcaObject 0 a program gets a context and no protection doma
   assertResult(await one.add());
   const refused = await tryToHold(cgroup, deviceId, "pod");
   assertRefused(refused);
-  assert.match(refused.stderr, /uverbs command 3/); // ALLOC_PD
+  assertMatch(refused.stderr, /uverbs command 3/); // ALLOC_PD
   assertQuiet(await one.del());
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
 });
 
 vmCase("limits: CNI_NETNS of a process limits its container's pod, by the device's name there", async () => {
@@ -132,10 +132,10 @@ vmCase("limits: CNI_NETNS of a process limits its container's pod, by the device
   });
   const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
   assertResult(await one.add());
-  assert.deepEqual(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
   assertQuiet(await one.del());
-  assert.deepEqual(cgroup.limits(), []);
-  assert.equal(vf(0).rdmaDevice, rdmaDevice);
+  assertEquals(cgroup.limits(), []);
+  assertEquals(vf(0).rdmaDevice, rdmaDevice);
 });
 
 /** What the doctor says about the node's network configurations. */
@@ -157,11 +157,11 @@ vmCase("limits: a controller that is not enabled is code 103, and its commands e
   const plugins = [{ type: "sriov" }, { type: "rdma", rdmaLimits: { hcaHandle: 1 } }];
   const network = JSON.stringify({ cniVersion: "1.0.0", name: "net", plugins });
   await Deno.writeTextFile("/etc/cni/net.d/10-net.conflist", network);
-  assert.deepEqual(await networkFixes(), [commands]);
+  assertEquals(await networkFixes(), [commands]);
   await shOk(commands!);
-  assert.deepEqual(await networkFixes(), []);
+  assertEquals(await networkFixes(), []);
   assertResult(await one.add());
-  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  assertEquals(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   assertQuiet(await one.del());
 });
 
@@ -189,7 +189,7 @@ vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async (
   assertError(await one.check(), 113, /limits hcaHandle of RDMA device .* to 5, want 1/);
   assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   assertNothingLeft();
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
 });
 
 for (const command of ["DEL", "gc"]) {
@@ -206,10 +206,10 @@ for (const command of ["DEL", "gc"]) {
       config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
     });
     assertResult(await next.add());
-    assert.deepEqual(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
+    assertEquals(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
     if (command === "DEL") assertQuiet(await one.del());
-    else assert.equal((await rdmaCni("gc")).code, 0);
-    assert.deepEqual(cgroup.limits(), []);
+    else assertEquals((await rdmaCni("gc")).code, 0);
+    assertEquals(cgroup.limits(), []);
     await assertInPod(["roce7"], "second");
     assertQuiet(await next.del());
     assertNothingLeft();
@@ -224,7 +224,7 @@ vmCase("limits: DEL leaves none, though somebody took the device to another name
   assertResult(await one.add());
   await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} netns other`);
   assertQuiet(await one.del());
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
   await deleteNetns("other");
   assertQuiet(await one.del());
   assertNothingLeft();
@@ -246,13 +246,13 @@ vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes a
       `inject=${event}`,
     ];
     const { code, stderr } = await limited(deviceId, { hcaHandle: 1 }).add({ wrapper });
-    assert.equal(code, 137, stderr);
+    assertEquals(code, 137, stderr);
     ends.push(cgroup.limits().length);
     assertQuiet(await limited(deviceId, { hcaHandle: 1 }).del());
     assertNothingLeft();
-    assert.deepEqual(cgroup.limits(), []);
+    assertEquals(cgroup.limits(), []);
   }
-  assert.ok(ends.includes(1), "once it is killed with the limit set");
+  assert(ends.includes(1), "once it is killed with the limit set");
 });
 
 vmCase("limits: devices of one name in two pods have their own limits", async () => {
@@ -284,7 +284,7 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
     stack.defer(async () => {
       assertQuiet(await one.check());
       assertQuiet(await one.del());
-      assert.deepEqual(cgroup.limits(), []);
+      assertEquals(cgroup.limits(), []);
     });
     for (let program = 0; program < hcaHandle; program++) await hold(cgroup, deviceId, netns);
     assertRefused(await tryToHold(cgroup, deviceId, netns));
@@ -298,12 +298,12 @@ vmCase("limits: who asks for none pays no system call for them", async () => {
     const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
     const found: string[] = [];
     for (const call of ["add", "del"] as const) {
-      assert.equal((await one[call]()).code, 0);
+      assertEquals((await one[call]()).code, 0);
       // Deno's runtime itself looks for a limit of CPU time in its own cgroup.
       found.push((await sh("grep -E 'mountinfo|kubepods|rdma.max' /run/trace")).stdout);
     }
     return found;
   };
-  assert.deepEqual(await traced(), ["", ""]);
-  assert.ok((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
+  assertEquals(await traced(), ["", ""]);
+  assert((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
 });

@@ -1,5 +1,5 @@
 // What calls take of a memory cgroup's limit: thick Multus runs all plugins in its own.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -91,11 +91,11 @@ async function installInLimits(milliCpu?: number) {
     const start = performance.now();
     const { code, stderr } = await outcome(new Deno.Command(shell!, { args, stdin: "null" }));
     const seconds = Math.round((performance.now() - start) / 1000);
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /rdma: installed\n$/);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /rdma: installed\n$/);
     const cpuSeconds = cgroup.cpuSeconds();
     const neededSeconds = cpuSeconds * 1000 / (milliCpu ?? 1000);
-    assert.ok(seconds < neededSeconds + 10, `${seconds} s, ${cpuSeconds} s of CPU time`);
+    assert(seconds < neededSeconds + 10, `${seconds} s, ${cpuSeconds} s of CPU time`);
     return { peakMiB: peakMiB(cgroup), seconds, cpuSeconds };
   } finally {
     await shOk("umount /run/bin && rmdir /run/bin && rmmod brd");
@@ -120,7 +120,7 @@ vmCase("memory: a call by the launcher is charged what one without is", async ()
   };
   const without = await least(measure);
   const by = await least(() => withLauncher(measure));
-  assert.ok(Math.abs(by - without) < 512, `${by} KB by the launcher, ${without} KB without`);
+  assert(Math.abs(by - without) < 512, `${by} KB by the launcher, ${without} KB without`);
   return { kbByLauncher: by, kbWithout: without };
 });
 

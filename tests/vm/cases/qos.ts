@@ -1,6 +1,6 @@
 // RoCE QoS: the real configfs of the kernel's RDMA CM; the traffic class is the test module's, whose attribute is like
 // that of mlx5 in NVIDIA's driver packages.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -64,7 +64,7 @@ async function preparedVf(number = 0): Promise<CompleteFunction> {
     `echo 8 >${trafficClassFile(rdmaDevice)} &&
      mkdir ${group(rdmaDevice)} && echo 32 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`,
   );
-  assert.deepEqual(await qosOf(rdmaDevice), HOST);
+  assertEquals(await qosOf(rdmaDevice), HOST);
   return one;
 }
 
@@ -74,19 +74,19 @@ function withQos(deviceId: string, rdmaQoS: unknown = { tos: 104, trafficClass: 
 
 async function assertRestored(device: string): Promise<void> {
   assertNothingLeft();
-  assert.deepEqual(groups(), []);
-  assert.deepEqual(await qosOf(device), HOST);
+  assertEquals(groups(), []);
+  assertEquals(await qosOf(device), HOST);
 }
 
 vmCase("qos: the kernel looks for a ToS by name in all namespaces, and each move makes it 0", async () => {
   const { rdmaDevice } = await preparedVf();
   await addNetns("pod");
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), { ...HOST, tos: "0" });
+  assertEquals(await qosOf(rdmaDevice, "pod"), { ...HOST, tos: "0" });
   await shOk(`mkdir ${group(rdmaDevice)} && echo 7 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`);
-  assert.equal((await qosOf(rdmaDevice, "pod")).tos, "7");
+  assertEquals((await qosOf(rdmaDevice, "pod")).tos, "7");
   await deleteNetns("pod");
-  assert.deepEqual(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
+  assertEquals(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
 });
 
 vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", async () => {
@@ -95,10 +95,10 @@ vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", as
   const one = withQos(deviceId);
   assertResult(await one.add());
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), IN_POD);
-  assert.deepEqual(groups(), []);
+  assertEquals(await qosOf(rdmaDevice, "pod"), IN_POD);
+  assertEquals(groups(), []);
   const [recorded] = readRecord(FILE).devices as { qos: unknown }[];
-  assert.deepEqual(recorded!.qos, { hadGroup: false, trafficClass: [8], tos: [32] });
+  assertEquals(recorded!.qos, { hadGroup: false, trafficClass: [8], tos: [32] });
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
 });
@@ -110,10 +110,10 @@ vmCase("qos: a traffic class that was not set is taken away; a group that was th
     await addNetns("pod");
     const one = withQos(deviceId);
     assertResult(await one.add());
-    assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "104\n");
+    assertEquals(Deno.readTextFileSync(tosFile(rdmaDevice)), "104\n");
     assertQuiet(await one.del());
-    assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
-    assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "32\n");
+    assertEquals(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+    assertEquals(Deno.readTextFileSync(tosFile(rdmaDevice)), "32\n");
   } finally {
     await shOk(`rmdir ${group(rdmaDevice)}`);
   }
@@ -125,7 +125,7 @@ vmCase("qos: GC restores a device that returned under another name as its namesp
   assertResult(await withQos(deviceId).add());
   await shOk("nsenter --net=/run/netns/pod rdma dev set " + `${rdmaDevice} name roce0`);
   await deleteNetns("pod");
-  assert.deepEqual(await qosOf("roce0"), { ...IN_POD, tos: "0" });
+  assertEquals(await qosOf("roce0"), { ...IN_POD, tos: "0" });
   assertQuiet(
     await plugin({
       command: "GC",
@@ -149,9 +149,9 @@ vmCase("qos: a device with a name of its own in the pod has QoS and information 
   });
   assertResult(await one.add());
   await assertInPod(["rdma_net1"]);
-  assert.deepEqual(await qosOf("rdma_net1", "pod"), IN_POD);
-  assert.equal(JSON.parse(Deno.readTextFileSync(file)).pci["rdma-device"], "rdma_net1");
-  assert.deepEqual(groups(), []);
+  assertEquals(await qosOf("rdma_net1", "pod"), IN_POD);
+  assertEquals(JSON.parse(Deno.readTextFileSync(file)).pci["rdma-device"], "rdma_net1");
+  assertEquals(groups(), []);
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
 });
@@ -162,18 +162,18 @@ vmCase("qos: a driver without traffic class is told, and nothing is changed", as
   const { deviceId, rdmaDevice } = await addPod();
   const words = `traffic class of RDMA device "${rdmaDevice}".*${rdmaDevice}/tc" is not there.*MLNX_OFED`;
   assertError(await withQos(deviceId).add(), 103, new RegExp(words));
-  assert.deepEqual(groups(), []);
+  assertEquals(groups(), []);
   assertNothingLeft();
   const one = withQos(deviceId, { tos: 104 });
   assertResult(await one.add());
-  assert.equal(await tosOf(rdmaDevice), "104");
+  assertEquals(await tosOf(rdmaDevice), "104");
   assertQuiet(await one.del());
   assertNothingLeft();
   const fork = withQos(deviceId, { tos: 104, tc: 106 });
   const added = await fork.add();
   assertResult(added);
-  assert.match(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
-  assert.equal(await tosOf(rdmaDevice), "104");
+  assertMatch(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
+  assertEquals(await tosOf(rdmaDevice), "104");
   assertQuiet(await fork.del());
   assertNothingLeft();
 });
@@ -183,7 +183,7 @@ vmCase("qos: inherit keeps the host's values in the pod, and they are the host's
   await addNetns("pod");
   const one = withQos(deviceId, "inherit");
   assertResult(await one.add());
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), HOST);
+  assertEquals(await qosOf(rdmaDevice, "pod"), HOST);
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
 });
@@ -198,7 +198,7 @@ vmCase("qos: a pod that NVIDIA's fork of the Go plugin started ends: the host's 
       group("custom")
     }`,
   );
-  assert.deepEqual(await qosOf("custom", "pod"), IN_POD);
+  assertEquals(await qosOf("custom", "pod"), IN_POD);
   const record = {
     version: "1.0",
     deviceID: deviceId,
@@ -220,9 +220,9 @@ vmCase("qos: a device that RDMA CM does not take is told so, and nothing is chan
   const { deviceId, rdmaDevice } = await addPod();
   const words = `default ToS of RDMA device "${rdmaDevice}".*No such device.*that supports RDMA CM`;
   assertError(await withQos(deviceId).add(), 103, new RegExp(words));
-  assert.deepEqual(groups(), []);
+  assertEquals(groups(), []);
   assertNothingLeft();
-  assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+  assertEquals(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
 });
 
 vmCase("qos: without configfs it is told what is missing, and nothing is changed", async () => {
@@ -261,12 +261,12 @@ vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", asy
       assertQuiet(await withQos(deviceId).del());
       await assertRestored(rdmaDevice);
       if (code === 0) break;
-      assert.equal(code, 137, stderr);
+      assertEquals(code, 137, stderr);
       killed[call] = time;
     }
   }
-  assert.deepEqual(Object.keys(killed), calls, "each kind of step was hit");
-  assert.ok(leftGroups > 0, "a group is left when the process ends before it removes it");
+  assertEquals(Object.keys(killed), calls, "each kind of step was hit");
+  assert(leftGroups > 0, "a group is left when the process ends before it removes it");
 }, 600_000);
 
 vmCase("qos: who asks for neither QoS nor device information pays no system call for them", async () => {
@@ -274,9 +274,9 @@ vmCase("qos: who asks for neither QoS nor device information pays no system call
   await addNetns("pod");
   const one = attachment(deviceId, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
   for (const call of ["add", "del"] as const) {
-    assert.equal((await one[call]()).code, 0);
-    assert.equal((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");
-    assert.notEqual((await sh("grep infiniband /run/trace")).stdout, "");
+    assertEquals((await one[call]()).code, 0);
+    assertEquals((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");
+    assertNotEquals((await sh("grep infiniband /run/trace")).stdout, "");
   }
-  assert.deepEqual(records(), []);
+  assertEquals(records(), []);
 });

@@ -1,5 +1,5 @@
 // Whether the pod can use its devices: real ports and GID tables, which the kernel fills with the netdev's addresses.
-import assert from "node:assert/strict";
+import { assert, assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -60,16 +60,16 @@ vmCase("ready: ADD and CHECK tell uverbs device, port state and RoCE v2 GIDs of 
   const added = await pair.add();
   assertResult(added);
   const indexes = await roceV2Indexes(one.rdmaDevice);
-  assert.match(indexes, /^\d(, \d)+$/);
+  assertMatch(indexes, /^\d(, \d)+$/);
   const line = new RegExp(
     `RDMA device ${one.rdmaDevice} \\(index \\d+\\) has /dev/infiniband/uverbs\\d+; ` +
       `port 1 4: ACTIVE, RoCE v2 GID indexes: ${indexes}"`,
   );
-  assert.match(added.stderr, line);
-  assert.doesNotMatch(added.stderr, /level="warning"/);
+  assertMatch(added.stderr, line);
+  assertNotMatch(added.stderr, /level="warning"/);
   const checked = await pair.check();
   assertQuiet(checked);
-  assert.match(checked.stderr, line);
+  assertMatch(checked.stderr, line);
   assertQuiet(await pair.del());
   assertResult(await withKeys(one, REQUIRED).add());
   assertQuiet(await withKeys(one, REQUIRED).check());
@@ -85,11 +85,11 @@ vmCase("ready: a port that is down is a warning, with requireActive code 116 and
   assertNothingLeft();
   const added = await withKeys(one).add();
   assertResult(added);
-  assert.match(added.stderr, /level="warning"/);
-  assert.match(added.stderr, words);
+  assertMatch(added.stderr, /level="warning"/);
+  assertMatch(added.stderr, words);
   const checked = await withKeys(one).check();
   assertQuiet(checked);
-  assert.match(checked.stderr, words);
+  assertMatch(checked.stderr, words);
   assertError(await withKeys(one, REQUIRED).check(), 116, words);
   await assertInPod([one.rdmaDevice]);
   assertQuiet(await withKeys(one).del());
@@ -101,7 +101,7 @@ vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than
   setSimParameter("port_state", 1);
   const begin = Date.now();
   assertError(await withKeys(one, { ...REQUIRED, readyTimeoutMs: 2000 }).add(), 116, /after 2000 ms: port 1/);
-  assert.ok(Date.now() - begin >= 2000);
+  assert(Date.now() - begin >= 2000);
   assertNothingLeft();
   const patient = withKeys(one, { ...REQUIRED, readyTimeoutMs: 60_000 });
   const adding = patient.add();
@@ -139,7 +139,7 @@ vmCase("ready: an address of the interface that no GID table has is told", async
   assertNothingLeft();
   const added = await withKeys(one).add();
   assertResult(added);
-  assert.match(added.stderr, words);
+  assertMatch(added.stderr, words);
   assertQuiet(await withKeys(one).del());
 });
 

@@ -1,5 +1,5 @@
 // What the plugin refuses for reasons that only a real node has; tests/scenarios/add.ts has the rest.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -49,9 +49,9 @@ vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works
     const added = await attachment(after.deviceId, { ifname: "net2" }).add();
     assertError(added, 5, /Cannot write .*net-container1-net2": No space left.*have space left/);
     await assertInPod([before.rdmaDevice]);
-    assert.deepEqual(records(), [".filler", "net-container1-net1"]);
+    assertEquals(records(), [".filler", "net-container1-net1"]);
     assertQuiet(await attachment(before.deviceId).del());
-    assert.deepEqual(records(), [".filler"]);
+    assertEquals(records(), [".filler"]);
   } finally {
     await shOk(`umount ${STATE_DIRECTORY}`);
   }
@@ -66,12 +66,12 @@ vmCase("refusal: a state directory turned read-only: DEL restores, and the recor
     await shOk(`mount -o remount,ro ${STATE_DIRECTORY}`);
     const deleted = await attachment(deviceId).del();
     assertQuiet(deleted);
-    assert.match(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
+    assertMatch(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
     await assertInPod([]);
-    assert.deepEqual(records(), ["net-container1-net1"]);
+    assertEquals(records(), ["net-container1-net1"]);
     await shOk(`mount -o remount,rw ${STATE_DIRECTORY}`);
     assertQuiet(await attachment(deviceId).del());
-    assert.deepEqual(records(), []);
+    assertEquals(records(), []);
   } finally {
     await shOk(`umount ${STATE_DIRECTORY}`);
   }
@@ -81,7 +81,7 @@ vmCase("refusal: a state directory turned read-only: DEL restores, and the recor
 vmCase("refusal: a result that cannot be printed is rolled back", async () => {
   const { deviceId } = await addPod();
   const added = await attachment(deviceId, { wrapper: ["sh", "-c", 'exec "$0" "$@" >/dev/full'] }).add();
-  assert.equal(added.code, 1);
+  assertEquals(added.code, 1);
   assertNothingLeft();
 });
 

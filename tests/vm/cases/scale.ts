@@ -1,5 +1,5 @@
 // What one ADD asks of the kernel on a node with few and with many devices, as strace counts it: no time is measured.
-import assert from "node:assert/strict";
+import { assert } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -47,7 +47,7 @@ async function countAdd(call: Partial<PluginCall>): Promise<Work> {
 
 function assertAtMost(found: Work, limit: Work): void {
   const isWithin = found.calls <= limit.calls + NOISE.calls && found.bytes <= limit.bytes + NOISE.bytes;
-  assert.ok(isWithin, `${JSON.stringify(found)} more, wanted at most ${JSON.stringify(limit)}`);
+  assert(isWithin, `${JSON.stringify(found)} more, wanted at most ${JSON.stringify(limit)}`);
 }
 
 /** Whether an RDMA device has as its index the number of its uverbs device. */
@@ -58,7 +58,7 @@ async function hasIndexOfUverbs(rdmaDevice: string): Promise<boolean> {
 }
 
 async function assertAsAfterBoot(rdmaDevice: string): Promise<void> {
-  assert.ok(await hasIndexOfUverbs(rdmaDevice), `${rdmaDevice} does not have the index of its uverbs device`);
+  assert(await hasIndexOfUverbs(rdmaDevice), `${rdmaDevice} does not have the index of its uverbs device`);
 }
 
 /** How much more one ADD takes once the node has many devices and links. */
@@ -103,11 +103,11 @@ vmCase("scale: a device whose index is not its uverbs number costs one dump, and
   await addNetns("pod");
   rebind(vf(1).deviceId);
   const { deviceId, rdmaDevice } = vf(1);
-  assert.ok(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
+  assert(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
   const call = { config: config({ deviceID: deviceId }) };
   const first = await countAdd(call);
   const { more, few } = await measureGrowth(call);
-  assert.ok(few.bytes < first.bytes, `the first ADD read ${first.bytes} bytes, the second ${few.bytes}`);
+  assert(few.bytes < first.bytes, `the first ADD read ${first.bytes} bytes, the second ${few.bytes}`);
   assertAtMost(more, { calls: 0, bytes: 0 });
   assertResult(await attachment(deviceId).add());
   await assertInPod([rdmaDevice]);

@@ -1,5 +1,5 @@
 // A node on which module ib_uverbs is not loaded, until somebody asks the kernel for a uverbs device.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -13,12 +13,12 @@ vmCase("uverbs: an ADD that has the kernel load ib_uverbs warns of no number tha
   using _helper = await letKernelLoadModules();
   try {
     await shOk(`modprobe --dirname "$MODULES" --remove rdma_ucm rdma_rxe ib_uverbs`);
-    assert.deepEqual(names("/sys/class/infiniband_verbs"), []);
+    assertEquals(names("/sys/class/infiniband_verbs"), []);
     const { deviceId, rdmaDevice } = await addPod();
     const added = await attachment(deviceId).add();
     assertResult(added);
-    assert.doesNotMatch(added.stderr, /undefined|level="warning"/);
-    assert.match(
+    assertNotMatch(added.stderr, /undefined|level="warning"/);
+    assertMatch(
       added.stderr,
       /had no uverbs device when it was moved and has \/dev\/infiniband\/uverbs\d+ now/,
     );

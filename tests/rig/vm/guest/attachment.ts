@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
 import { names, type NetworkFunction, pf, setSimParameter, sfs, vfs } from "./functions.ts";
 import { netnsPath } from "./netns.ts";
 import { type CniOutcome, isInMove, plugin, type PluginCall, startPlugin } from "./plugin.ts";
@@ -73,38 +73,38 @@ export function writeRecord(file: string, content: unknown): void {
 
 /** Asserts that a call succeeded and, as DEL, CHECK, GC and STATUS must, printed nothing. */
 export function assertQuiet(outcome: CniOutcome): void {
-  assert.deepEqual({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
+  assertEquals({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
 }
 
 /** Asserts that a call succeeded and gave a result. */
 export function assertResult(outcome: CniOutcome): void {
-  assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr);
-  assert.ok(outcome.json && !("code" in outcome.json), outcome.stdout);
+  assertEquals(outcome.code, 0, outcome.stdout + outcome.stderr);
+  assert(outcome.json && !("code" in outcome.json), outcome.stdout);
 }
 
 /** Asserts that a call failed with a CNI code and a message that has these words. */
 export function assertError(outcome: CniOutcome, code: number, words: RegExp): void {
-  assert.equal(outcome.code, 1, outcome.stdout + outcome.stderr);
-  assert.equal(outcome.json?.code, code, outcome.stdout);
-  assert.match(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
+  assertEquals(outcome.code, 1, outcome.stdout + outcome.stderr);
+  assertEquals(outcome.json?.code, code, outcome.stdout);
+  assertMatch(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
 }
 
 /** Asserts that all devices of all functions are on the host, and no record is left. */
 export function assertNothingLeft(): void {
   const away = [pf(), ...vfs(), ...sfs()].filter(({ rdmaDevices }) => rdmaDevices.length === 0);
-  assert.deepEqual(away, [], "functions whose RDMA device is not on the host");
-  assert.deepEqual(names(STATE_DIRECTORY), [], "records left");
+  assertEquals(away, [], "functions whose RDMA device is not on the host");
+  assertEquals(names(STATE_DIRECTORY), [], "records left");
 }
 
 /** Asserts that a function's device is on the host under its own name, and no record is left. */
 export function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
   assertNothingLeft();
-  assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
+  assertEquals(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
 /** Asserts that a pod has exactly these RDMA devices. */
 export async function assertInPod(devices: string[], netns = "pod"): Promise<void> {
-  assert.deepEqual((await rdmaNames(netns)).sort(), [...devices].sort());
+  assertEquals((await rdmaNames(netns)).sort(), [...devices].sort());
 }
 
 /** The state of a function as sysfs of the host tells it now. */

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "../../../support/assert.ts";
 
 /** How a program ended. A signal counts as code 128 + its number. */
 export interface Outcome {
@@ -72,7 +72,7 @@ export async function startBackground(command: string, ready: string): Promise<D
 /** Asserts that a program ended with this exit code. */
 export async function assertCode<T extends Outcome>(code: number, outcome: Promise<T> | T): Promise<T> {
   const ended = await outcome;
-  assert.equal(ended.code, code, ended.stdout + ended.stderr);
+  assertEquals(ended.code, code, ended.stdout + ended.stderr);
   return ended;
 }
 
