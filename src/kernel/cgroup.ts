@@ -54,7 +54,7 @@ export function parseRdmaCgroup(text: string): string | undefined {
   return own?.path;
 }
 
-/** Parses rdma.max: `mlx5_0 hca_handle=2 hca_object=max`; since Linux 7.3 `index=N` follows a name of several devices. */
+/** Parses rdma.max: `mlx5_0 hca_handle=2 hca_object=max`; since Linux 7.3 `index=N` after a shared name. */
 export function parseRdmaLimits(text: string): LimitedDevice[] {
   return text.split("\n").flatMap((line) => {
     const [name = "", ...pairs] = line.trim().split(" ");

@@ -61,7 +61,7 @@ export interface Netns extends Disposable {
   removeSoftRoceDevice(index: number): void;
   /** The uverbs character device of an RDMA device ("uverbs3"); undefined when it has none or is elsewhere. */
   getUverbs(index: number): string | undefined;
-  /** The netdev of this namespace that a device's first port is on: of a Soft-RoCE device, that it was made on. */
+  /** The netdev of this namespace that a device's first port is on; a Soft-RoCE device was made on it. */
   getNetdev(index: number): string | undefined;
   /** Counts the objects of each kind that processes have on a device. */
   listResources(index: number): ResourceCount[];
@@ -119,7 +119,7 @@ export function readGids<T>(read: (gidLimit: number) => T, isEnough: (found: T) 
   return isEnough(found) ? found : read(Infinity);
 }
 
-/** Returns whether an address or GID is link-local, as the kernel makes them by itself: fe80::/10. */
+/** Returns whether an address or GID is link-local (fe80::/10), as those that the kernel makes by itself. */
 export function isLinkLocal(gid: string): boolean {
   return /^fe[89ab]/.test(gid);
 }
@@ -135,7 +135,7 @@ export interface BusDevice {
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host namespace. */
   readonly rdmaDevices: readonly string[];
-  /** The number in all namespaces, on their way included. In shared mode each counts once in each namespace. */
+  /** The number of its RDMA devices in all namespaces and on their way; in shared mode once for each namespace. */
   readonly rdmaDeviceCount: number;
   /** Its uverbs character devices, each with its RDMA device, in whatever namespace that is. */
   readonly uverbs: readonly { readonly name: string; readonly rdmaDevice: string }[];
@@ -213,7 +213,7 @@ export interface RdmaCgroups {
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another one. */
   getBootId(): string;
-  /** Microseconds since this boot began (CLOCK_BOOTTIME, which cannot be set), more at each call. */
+  /** Microseconds since this boot began (CLOCK_BOOTTIME, which cannot be set). Increases from call to call. */
   getBootTimeUs(): number;
   /** The namespace that the plugin runs in, opened at the first call and never closed. */
   getHostNetns(): Netns;

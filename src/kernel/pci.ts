@@ -1,4 +1,4 @@
-/** PCI network functions, their drivers and the devices of these, by sysfs. `root` is what stands for "/". */
+/** PCI network functions, their drivers and the devices of these, by sysfs. `root` stands for "/". */
 import { EOPNOTSUPP, errnoOf, SyscallError } from "../sys/errno.ts";
 import type { FunctionDevices, Netdev, Representor } from "./node_kernel.ts";
 import { exists, isFileName, linkName, linkTarget, list, readText } from "./sysfs.ts";
@@ -8,12 +8,13 @@ export interface NetworkFunction {
   /** Its PCI address. */
   readonly id: string;
   readonly driver?: string;
-  /** Names of those in the host namespace, as of its RDMA devices. */
+  /** Its network interfaces in the host namespace. */
   readonly netdevs: readonly string[];
   readonly isVirtual: boolean;
   /** The number of virtual functions that it supports; 0 without SR-IOV. */
   readonly totalVfs: number;
   readonly enabledVfs: number;
+  /** Names of its RDMA devices in the host namespace. */
   readonly rdmaDevices: readonly string[];
 }
 
@@ -45,7 +46,7 @@ export function listNetworkFunctions(root = ""): NetworkFunction[] {
   });
 }
 
-/** The host's netdevs whose PCI function has virtual functions, by the bus: most links of a node may be of pods. */
+/** The host's netdevs whose PCI function has virtual functions. Reads the bus: most links may be those of pods. */
 export function listPfNetdevs(root = ""): string[] {
   const bus = `${root}/sys/bus/pci/devices`;
   return list(bus).flatMap((id) => {

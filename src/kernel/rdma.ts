@@ -1,4 +1,4 @@
-/** The RDMA subsystem by netlink: what a socket can see and do is that of the namespace that it was opened in. */
+/** The RDMA subsystem by netlink. A socket sees and does what the namespace can that it was opened in. */
 import { DecodeError, unlessRefused } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";

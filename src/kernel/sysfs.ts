@@ -1,4 +1,4 @@
-/** Devices on a bus by sysfs, and how files of sysfs and /proc are read. `root` is what stands for "/". */
+/** Devices on a bus by sysfs, and how files of sysfs and /proc are read. `root` stands for "/". */
 import { ifPresent } from "../sys/files.ts";
 import type { BusDevice } from "./kernel.ts";
 
@@ -89,7 +89,7 @@ function countDirectories(directory: string): number {
   return (ifReadable(() => Deno.statSync(directory).nlink) ?? 2) - 2;
 }
 
-/** No file can have the name, it is of another kind, or its process or device is ending. */
+/** Nothing is there: also by a name that no file can have, or where a process has ended or a device is removed. */
 const UNREADABLE = [
   "ENOENT",
   "ENOTDIR",

@@ -1,6 +1,6 @@
 /**
  * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes. Every length that the
- * kernel sends is checked here. The machine's byte order is little-endian on both architectures of Deno.
+ * kernel sends is checked here. Numbers are in the machine's byte order: little-endian wherever Deno runs.
  *
  * 0        2        4                    4+n   padded | length | type   | value (n bytes) ...  | 0 |
  */

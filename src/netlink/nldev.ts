@@ -213,7 +213,7 @@ export function decodeCharDevice(payload: Uint8Array): string | undefined {
   return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_CHARDEV_NAME);
 }
 
-/** Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, also for 0 of it. */
+/** Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, even if there are none. */
 export function decodeResources(payload: Uint8Array): ResourceCount[] {
   const entries = decodeTable(payload, RDMA_NLDEV_ATTR_RES_SUMMARY, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY);
   return entries.map((entry) => ({

@@ -7,7 +7,7 @@ import { moveUnderFreeName, refuseSubDevices } from "./device/move.ts";
 import { isDeviceName } from "./device/names.ts";
 import { getRecordedDevice, type RecordedDevice } from "./record/record.ts";
 
-/** Returns whether a device can be in another namespace than the host's: not in shared mode, nor without RDMA subsystem. */
+/** Returns whether a device can be in a pod: not in shared mode, nor without an RDMA subsystem. */
 export function canBeAway(kernel: Kernel, log: Log): boolean {
   try {
     if (kernel.getRdmaMode() === "exclusive") return true;

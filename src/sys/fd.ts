@@ -45,7 +45,7 @@ export function openForReading(path: string): Fd {
   return open(path, O_RDONLY | O_NONBLOCK, 0);
 }
 
-/** Opens a directory. @throws {SyscallError} ENOTDIR for a symbolic link or anything else */
+/** Opens a directory. @throws {SyscallError} ENOTDIR for a symbolic link, or what is no directory */
 export function openDirectory(path: string): Fd {
   return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }

@@ -111,7 +111,7 @@ export function openDirectoryBelow(base: string, names: readonly string[], make:
   return { path: pathOf(directory), [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
-/** Runs work with umask 0, which sets the modes that it names. A chmod afterwards could hit another file. */
+/** Runs work with umask 0, so that the modes that it names hold: a chmod afterwards could hit another file. */
 function withoutUmask<T>(work: () => T): T {
   const before = Deno.umask(0);
   try {

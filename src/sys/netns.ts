@@ -61,7 +61,7 @@ export function isHostNetns(path: string): boolean {
   }) ?? false;
 }
 
-/** Opens a namespace. @throws {NetnsError} when the path is missing or no network namespace, {@linkcode SyscallError} */
+/** Opens a namespace by its path. @throws {NetnsError} when that leads to none, {@linkcode SyscallError} */
 export function openNetns(path: string): OpenNetns {
   const fd = openAny(path);
   try {

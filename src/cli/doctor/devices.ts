@@ -52,7 +52,10 @@ export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Ve
   ];
 }
 
-/** PCI drivers whose RDMA drivers cannot give up a device that is in use: no disassociate_ucontext, up to Linux 7.3. */
+/**
+ * PCI drivers whose RDMA drivers cannot disconnect a device from programs, as the kernel requires for a move: up to
+ * Linux 7.3 none of them has disassociate_ucontext.
+ */
 const IMMOVABLE: ReadonlyMap<string, string> = new Map([
   ["efa", "AWS EFA"],
   ["qede", "qedr"],

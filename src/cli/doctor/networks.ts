@@ -8,7 +8,7 @@ import { findRuntime } from "./runtime.ts";
 /** The directories of runtimes whose configuration does not say otherwise, and OpenShift's. */
 const DIRECTORIES = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"];
 
-/** Examines the network configurations in all directories where a runtime looks; those of Multus are in the cluster. */
+/** Examines the networks in all directories where a runtime looks. Those of Multus are in the cluster. */
 export async function examineNetworks(root: string): Promise<Verdict[]> {
   const { networkDirectory = DIRECTORIES[0]! } = findRuntime(root) ?? {};
   const directories = [...new Set([...DIRECTORIES, networkDirectory])];

@@ -188,7 +188,7 @@ function firstLine(text: string): string {
   return text.split("\n", 1)[0]!.slice(0, 200);
 }
 
-/** Reads to the end, but not for too long, since another process may keep the pipe open, nor too much. */
+/** Reads to the end, unless the time is up, since another process may keep the pipe open, or it is too much. */
 async function readOutput(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();

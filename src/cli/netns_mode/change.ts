@@ -82,7 +82,7 @@ export function explainOldKernel<T>(work: () => T): T {
   }
 }
 
-/** The kernel refuses while any other namespace exists (core/device.c, rdma_compatdev_set). */
+/** The kernel refuses while any other namespace exists (infiniband/core/device.c, rdma_compatdev_set). */
 function predict(kernel: NodeKernel, before: RdmaMode): Change {
   const others = kernel.listOtherNetns();
   return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };

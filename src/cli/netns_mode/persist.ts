@@ -128,7 +128,7 @@ export function parseKernelCommandLine(text: string): ModeOption[] {
   });
 }
 
-/** The line for modprobe.d that sets a mode: netns_mode is a bool, true for shared (core/device.c). */
+/** The line for modprobe.d that sets a mode: netns_mode is a bool, true for shared (infiniband/core/device.c). */
 export function formatModeOption(mode: RdmaMode): string {
   return `options ib_core netns_mode=${mode === "shared" ? 1 : 0}`;
 }

@@ -86,7 +86,7 @@ export class State {
 
   /**
    * Writes a record so that at any instant the file holds the old record or the new one, whole. It does not wait for
-   * the disk: after a reboot a record means nothing.
+   * the disk: after a reboot all devices are in the host namespace, so a record means nothing.
    *
    * @throws {CniError} code 5
    */
