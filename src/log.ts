@@ -56,7 +56,6 @@ export class Log {
 
 /** `key="value"` pairs in one line; values quoted as JSON, so that nothing a pod chose starts a line or does not print. */
 function formatLine(fields: Readonly<Record<string, string>>): string {
-  return `${
-    toPrintable(Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(" "))
-  }\n`;
+  const pairs = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return `${toPrintable(pairs.join(" "))}\n`;
 }

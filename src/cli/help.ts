@@ -10,9 +10,8 @@ type AnyCommand = Command<any, any, any>;
 /** Adds examples to the help of a command. */
 export function addExamples(command: AnyCommand, examples: readonly Example[]): void {
   command.addHelpText("after", () => {
-    const lines = examples.map(([line, purpose]) =>
-      [`${findRoot(command).name()} ${line}`, purpose] as const
-    );
+    const name = findRoot(command).name();
+    const lines = examples.map(([line, purpose]) => [`${name} ${line}`, purpose] as const);
     const width = Math.max(...lines.map(([line]) => line.length));
     const texts = lines.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`);
     return ["", "Examples:", ...texts].join("\n");

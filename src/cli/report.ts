@@ -53,9 +53,7 @@ export interface VerdictLine extends Verdict {
   readonly about: string;
 }
 
-/**
- * The last line: a sentence if all is ok, and the beginning of one that ends with the numbers of problems.
- */
+/** The last line: a sentence if all is ok, or the beginning of one that ends with the numbers of problems. */
 export interface Summary {
   readonly good: string;
   readonly bad: string;
@@ -70,9 +68,7 @@ const LEVEL_WIDTH = "problem".length;
  */
 export function formatVerdicts(verdicts: readonly VerdictLine[], summary: Summary) {
   return ({ isQuiet }: Screen): Line[] => {
-    const shown = isQuiet
-      ? verdicts.filter(({ level }) => level === "warning" || level === "problem")
-      : verdicts;
+    const shown = verdicts.filter(({ level }) => !isQuiet || level === "warning" || level === "problem");
     if (isQuiet && shown.length === 0) return [];
     const abouts = shown.map(({ about }) => toPrintable(about));
     const width = Math.max(0, ...abouts.map((about) => about.length));

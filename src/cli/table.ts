@@ -17,11 +17,8 @@ export interface Table<T> {
 const GAP = "  ";
 
 /** Formats a table. Unless it is wide, it fits the terminal. */
-export function formatTable<T>(
-  { columns, wideColumns, nothing }: Table<T>,
-  items: readonly T[],
-  isWide: boolean,
-) {
+export function formatTable<T>(table: Table<T>, items: readonly T[], isWide: boolean) {
+  const { columns, wideColumns, nothing } = table;
   return (screen: Screen): (Line | Remark)[] => {
     if (items.length === 0) return [{ note: nothing }];
     const shown = isWide ? [...columns, ...wideColumns] : columns;

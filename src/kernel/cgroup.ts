@@ -54,10 +54,7 @@ export function parseRdmaCgroup(text: string): string | undefined {
   return own?.path;
 }
 
-/**
- * Parses rdma.max: `mlx5_0 hca_handle=2 hca_object=max`. Since Linux 7.3 `index=N` follows a name that several devices
- * have.
- */
+/** Parses rdma.max: `mlx5_0 hca_handle=2 hca_object=max`; since Linux 7.3 `index=N` after a shared name. */
 export function parseRdmaLimits(text: string): LimitedDevice[] {
   return text.split("\n").flatMap((line) => {
     const [name = "", ...pairs] = line.trim().split(" ");
@@ -102,11 +99,9 @@ class LinuxRdmaCgroups implements RdmaCgroups {
     );
   }
 
-  write(
-    cgroup: string,
-    { index, name }: Pick<LimitedDevice, "name" | "index">,
-    { hcaHandle, hcaObject }: RdmaLimits,
-  ): void {
+  write(cgroup: string, device: Pick<LimitedDevice, "name" | "index">, limits: RdmaLimits): void {
+    const { index, name } = device;
+    const { hcaHandle, hcaObject } = limits;
     const values = [
       ...hcaHandle === undefined ? [] : [`hca_handle=${hcaHandle}`],
       ...hcaObject === undefined ? [] : [`hca_object=${hcaObject}`],

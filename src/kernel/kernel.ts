@@ -1,13 +1,10 @@
-/**
- * The kernel as the plugin asks it and has it work, and the errors with which it fails. `linux.ts` is the kernel of this
- * machine, and the tests have one in memory.
- */
+/** The kernel as the plugin uses it, and its errors. `linux.ts` is that of this machine; tests have one in memory. */
 import type { RdmaDevice, ResourceCount } from "../netlink/nldev.ts";
 import type { Link } from "../netlink/rtnl.ts";
 import { EPROTONOSUPPORT, SyscallError } from "../sys/errno.ts";
 import type { OpenDirectory } from "../sys/files.ts";
 
-export { DecodeError, isNameTaken, LibmnlMissing, NetlinkError } from "../netlink/error.ts";
+export { DecodeError, isNameTaken, LibmnlMissing, NetlinkError, unlessRefused } from "../netlink/error.ts";
 export type { Link, RdmaDevice, ResourceCount };
 
 /** Returns whether the kernel has no RDMA subsystem: its netlink family is missing (af_netlink.c, netlink_create). */
@@ -62,20 +59,13 @@ export interface Netns extends Disposable {
   addSoftRoceDevice(name: string, netdev: string): void;
   /** @throws {NetlinkError} EINVAL when this namespace has no such device, or it is one of an adapter */
   removeSoftRoceDevice(index: number): void;
-  /**
-   * The uverbs character device of an RDMA device ("uverbs3"), or undefined when it has none or is elsewhere.
-   */
+  /** The uverbs character device of an RDMA device ("uverbs3"); undefined when it has none or is elsewhere. */
   getUverbs(index: number): string | undefined;
-  /**
-   * The netdev of this namespace that a device's first port is on, or undefined: of a Soft-RoCE device the one that it
-   * was made on.
-   */
+  /** The netdev of this namespace that a device's first port is on; a Soft-RoCE device was made on it. */
   getNetdev(index: number): string | undefined;
   /** Counts the objects of each kind that processes have on a device. */
   listResources(index: number): ResourceCount[];
-  /** A link by name, or undefined. */
   getLink(name: string): Link | undefined;
-  /** The IP addresses of a link. */
   listAddresses(link: number): IpAddress[];
   /**
    * Opens the ports of an RDMA device by its name; undefined when it is not here. What is open stays so wherever the
@@ -129,7 +119,7 @@ export function readGids<T>(read: (gidLimit: number) => T, isEnough: (found: T) 
   return isEnough(found) ? found : read(Infinity);
 }
 
-/** Returns whether an address or GID is link-local: fe80::/10. The kernel makes such addresses by itself. */
+/** Returns whether an address or GID is link-local (fe80::/10), as those that the kernel makes by itself. */
 export function isLinkLocal(gid: string): boolean {
   return /^fe[89ab]/.test(gid);
 }
@@ -145,10 +135,7 @@ export interface BusDevice {
   readonly enabledVfs: number;
   /** Names of its RDMA devices in the host namespace. */
   readonly rdmaDevices: readonly string[];
-  /**
-   * The number of its RDMA devices in all namespaces, including those that the kernel is moving. In shared mode
-   * a device counts once for each namespace.
-   */
+  /** The number of its RDMA devices in all namespaces and on their way; in shared mode once for each namespace. */
   readonly rdmaDeviceCount: number;
   /** Its uverbs character devices, each with its RDMA device, in whatever namespace that is. */
   readonly uverbs: readonly { readonly name: string; readonly rdmaDevice: string }[];
@@ -226,13 +213,9 @@ export interface RdmaCgroups {
 export interface Kernel {
   /** Identifies this boot; indexes, inodes and cookies mean nothing in another one. */
   getBootId(): string;
-  /**
-   * Microseconds since this boot began (CLOCK_BOOTTIME, which cannot be set). Increases from call to call.
-   */
+  /** Microseconds since this boot began (CLOCK_BOOTTIME, which cannot be set). Increases from call to call. */
   getBootTimeUs(): number;
-  /**
-   * The namespace that the plugin runs in. Opened at the first call, and open as long as this process lives.
-   */
+  /** The namespace that the plugin runs in, opened at the first call and never closed. */
   getHostNetns(): Netns;
   /** @throws {NetnsError} when the path is missing or not a network namespace */
   openNetns(path: string): Netns;

@@ -1,4 +1,4 @@
-/** Network links, and SR-IOV functions by their links, by route netlink. */
+/** Network links, and SR-IOV functions by their links, by route netlink: those of the socket's namespace. */
 import { unlessRefused } from "../netlink/error.ts";
 import {
   addressesRequest,
@@ -22,7 +22,7 @@ import { getPfDeviceId, getVfDeviceId, listPfNetdevs } from "./pci.ts";
 /** uapi linux/if.h (IFNAMSIZ), less the NUL. */
 const LONGEST_NAME = 15;
 
-/** A link of the socket's namespace by name, or undefined. Does not ask for names that no link can have. */
+/** A link by name, or undefined. Does not ask for names that no link can have. */
 export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   if (name.includes("\0") || new TextEncoder().encode(name).length > LONGEST_NAME) return undefined;
   const what = `look up link ${JSON.stringify(name)}`;
@@ -30,10 +30,7 @@ export function getLink(socket: NetlinkSocket, name: string): Link | undefined {
   return reply && decodeLink(reply.payload);
 }
 
-/**
- * The virtual functions of all physical functions in the socket's namespace, with their administrative
- * addresses. Asks only for links of physical functions: a node can have a thousand others.
- */
+/** The virtual functions, by the links of physical functions alone: a node can have a thousand others. */
 export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
   return listPfNetdevs().flatMap((pf) => {
     const what = `look up the virtual functions of ${JSON.stringify(pf)}`;
@@ -45,21 +42,16 @@ export function listVirtualFunctions(socket: NetlinkSocket): VirtualFunction[] {
   });
 }
 
-/** All links of the socket's namespace. */
 export function listLinks(socket: NetlinkSocket): LinkDetails[] {
   return socket.request("list links", linksRequest()).map(({ payload }) => decodeLinkDetails(payload));
 }
 
-/**
- * The netdevs whose PCI function has virtual functions or supports them. In switchdev mode these include
- * representors, which belong to the same PCI function and have no virtual functions.
- */
+/** The physical functions: in switchdev mode also representors, which belong to the same PCI function. */
 export function listPhysicalFunctions(socket: NetlinkSocket): PhysicalFunction[] {
   return listLinks(socket).flatMap((link): PhysicalFunction[] => {
     const deviceId = getPfDeviceId(link.name);
     if (deviceId === undefined) return [];
-    // The kernel shows a MAC address for each VF, also on InfiniBand (net/core/rtnetlink.c,
-    // rtnl_fill_vfinfo).
+    // Each VF has a MAC address here, also on InfiniBand (net/core/rtnetlink.c, rtnl_fill_vfinfo).
     const vfs = [...link.vfMacs].flatMap(([number, mac]) => {
       const vf = getVfDeviceId(link.name, number);
       const guids = link.vfGuids.get(number);
@@ -80,27 +72,13 @@ export function listPhysicalFunctions(socket: NetlinkSocket): PhysicalFunction[]
   });
 }
 
-/** Sets the administrative address of a virtual function; its driver takes it when it binds. */
-export function setVfMac(
-  socket: NetlinkSocket,
-  pf: PhysicalFunction,
-  number: number,
-  mac: string,
-): void {
+export function setVfMac(socket: NetlinkSocket, pf: PhysicalFunction, number: number, mac: string): void {
   const bytes = Uint8Array.from(mac.split(":"), (part) => parseInt(part, 16));
-  socket.request(
-    `set the MAC address of VF ${number} of "${pf.name}" to ${mac}`,
-    vfMacRequest(pf.index, number, bytes),
-  );
+  const what = `set the MAC address of VF ${number} of "${pf.name}" to ${mac}`;
+  socket.request(what, vfMacRequest(pf.index, number, bytes));
 }
 
-/** Sets node and port GUID of a virtual function of an InfiniBand port. */
-export function setVfGuid(
-  socket: NetlinkSocket,
-  pf: PhysicalFunction,
-  number: number,
-  guid: bigint,
-): void {
+export function setVfGuid(socket: NetlinkSocket, pf: PhysicalFunction, number: number, guid: bigint): void {
   const digits = guid.toString(16).padStart(16, "0");
   for (const kind of ["node", "port"] as const) {
     const what = `set the ${kind} GUID of VF ${number} of "${pf.name}" to ${digits}`;
@@ -108,12 +86,11 @@ export function setVfGuid(
   }
 }
 
-/** Indexes of the links of the socket's namespace that have an IP address. */
+/** Indexes of the links that have an IP address. */
 export function listAddressedLinks(socket: NetlinkSocket): Set<number> {
   return new Set(listAddresses(socket).map(({ link }) => link));
 }
 
-/** The IP addresses of all links of the socket's namespace. */
 export function listAddresses(socket: NetlinkSocket): LinkAddress[] {
   return socket.request("list IP addresses", addressesRequest()).map(({ payload }) => decodeAddress(payload));
 }

@@ -1,6 +1,7 @@
 /** The kernel of this machine: netlink, sysfs and system calls behind the interfaces of `kernel.ts`. */
 import { findLibmnl } from "../netlink/libmnl.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+import { quietly } from "../sys/errno.ts";
 import { assertWritable, openDirectoryBelow } from "../sys/files.ts";
 import { check, sleep } from "../sys/libc.ts";
 import { findLockHolder, lockExclusively } from "../sys/lock.ts";
@@ -26,7 +27,6 @@ import type {
   PhysicalFunction,
   PortDetails,
   RdmaNode,
-  Representor,
 } from "./node_kernel.ts";
 import { findRdmaCgroups } from "./cgroup.ts";
 import * as links from "./links.ts";
@@ -189,6 +189,7 @@ class LinuxNetns implements Netns {
 /** The kernel as the commands use it. The bundler leaves it out of what CNI calls load. */
 export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   readonly getFunctionDevices = pci.getFunctionDevices;
+  readonly listRepresentors = pci.listRepresentors;
   readonly unbindDriver = pci.unbindDriver;
   readonly bindDriver = pci.bindDriver;
   readonly findLibmnl = findLibmnl;
@@ -203,14 +204,8 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
   }
 
   listOtherNetns<T>(read?: (netns: Netns) => T): OtherNetnsList<T> {
-    const open = (path: string) => {
-      try {
-        return this.openNetns(path);
-      } catch {
-        return undefined; // it has ended, or may not be opened
-      }
-    };
-    return listOtherNetns(open, read);
+    // One that has ended, or may not be opened, is none.
+    return listOtherNetns((path) => quietly(() => this.openNetns(path)), read);
   }
 
   listLinks(netns: LinuxNetns): LinkDetails[] {
@@ -235,10 +230,6 @@ export class LinuxNodeKernel extends LinuxKernel implements NodeKernel {
 
   listPhysicalFunctions(): PhysicalFunction[] {
     return links.listPhysicalFunctions(this.getHostNetns().socket(NETLINK_ROUTE));
-  }
-
-  listRepresentors(pf: PhysicalFunction): Representor[] {
-    return pci.listRepresentors(pf.deviceId);
   }
 
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void {

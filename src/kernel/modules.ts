@@ -11,8 +11,7 @@ export function getRelease(root = ""): string {
 
 /**
  * Returns whether the kernel has a module. A loaded one has a file `initstate` in sysfs (kernel/module/sysfs.c). Of
- * those that are built in, sysfs shows only those with parameters or a version, so modules.builtin is read
- * too.
+ * those that are built in, sysfs shows only those with parameters or a version, so modules.builtin is read too.
  *
  * @param name with underscores, as the kernel spells it in sysfs
  */

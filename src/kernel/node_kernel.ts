@@ -23,9 +23,8 @@ export interface Traffic {
 
 /** A netdev of the host namespace whose PCI function has virtual functions or supports them. */
 export interface PhysicalFunction {
-  /** The name of its netdev. */
+  /** Name and index of its netdev. */
   readonly name: string;
-  /** The index of its netdev. */
   readonly index: number;
   /** Its PCI address. */
   readonly deviceId: string;
@@ -39,9 +38,7 @@ export interface PhysicalFunction {
   readonly vfs: readonly {
     readonly number: number;
     readonly deviceId: string;
-    /**
-     * The administrative address; all zeros when none was set, and on InfiniBand, which has GUIDs instead.
-     */
+    /** The administrative address; all zeros when none was set, and on InfiniBand. */
     readonly mac: string;
     /** The administrative GUIDs; only on InfiniBand, and only if the driver shows them. */
     readonly guids?: VfGuids;
@@ -76,7 +73,6 @@ export interface FunctionDevices {
 
 /** The netdev that represents a virtual function on the side of the physical function, in switchdev mode. */
 export interface Representor {
-  /** Name of the netdev. */
   readonly name: string;
   /** Number of the virtual function. */
   readonly vf: number;
@@ -96,7 +92,6 @@ export interface NodeKernel extends Kernel {
    * @param read reads what the caller wants to know of each, while it is open
    */
   listOtherNetns<T>(read?: (netns: Netns) => T): OtherNetnsList<T>;
-  /** The links of a namespace. */
   listLinks(netns: Netns): LinkDetails[];
   /** Indexes of the host's links that have an IP address. */
   listAddressedLinks(): ReadonlySet<number>;
@@ -113,8 +108,8 @@ export interface NodeKernel extends Kernel {
   listCounters(netns: Netns, index: number, port: number): Counter[];
   listPhysicalFunctions(): PhysicalFunction[];
   getFunctionDevices(deviceId: string): FunctionDevices;
-  /** The representors of a physical function's virtual functions. */
-  listRepresentors(pf: PhysicalFunction): Representor[];
+  /** The representors of a physical function's virtual functions, by its PCI address. */
+  listRepresentors(pfDeviceId: string): Representor[];
   /** @throws {NetlinkError} when the driver refuses, or without CAP_NET_ADMIN */
   setVfMac(pf: PhysicalFunction, number: number, mac: string): void;
   /**
@@ -123,24 +118,18 @@ export interface NodeKernel extends Kernel {
    * @throws {NetlinkError} when the driver refuses, or the port is not an InfiniBand port
    */
   setVfGuid(pf: PhysicalFunction, number: number, guid: bigint): void;
-  /**
-   * Unbinds the driver of a PCI function. Several functions can be unbound at once.
-   *
-   * @throws {SyscallError}
-   */
+  /** Unbinds the driver of a PCI function. Several can be unbound at once. @throws {SyscallError} */
   unbindDriver(deviceId: string): Promise<void>;
   /**
-   * Binds a driver to a PCI function: the named one, else the one that the kernel chooses. Returns when the
-   * driver has started, which can take more than a second. Several functions can be bound at once.
+   * Binds a driver to a PCI function: the named one, else the one that the kernel chooses. Returns when it has
+   * started, which can take more than a second. Several can be bound at once.
    *
    * @throws {SyscallError} with the driver's errno when it does not start
    */
   bindDriver(deviceId: string, driver: string | undefined): Promise<void>;
   /** Returns the place where libmnl was found: the name alone for the system's, else a path. @throws {LibmnlMissing} */
   findLibmnl(): string;
-  /**
-   * Until disposed of, SIGINT, SIGTERM and SIGHUP do not end this process; `caught` returns the first one.
-   */
+  /** Until disposed of, SIGINT, SIGTERM and SIGHUP do not end this process; `caught` returns the first. */
   catchSignals(): Disposable & { caught(): Promise<string | undefined> };
   /** Waits without blocking what else is in progress. */
   delay(milliseconds: number): Promise<void>;

@@ -1,7 +1,4 @@
-/**
- * PCI network functions, their drivers and the devices that these make, by sysfs. In all functions `root` is
- * the directory that stands for "/".
- */
+/** PCI network functions, their drivers and the devices of these, by sysfs. `root` stands for "/". */
 import { EOPNOTSUPP, errnoOf, SyscallError } from "../sys/errno.ts";
 import type { FunctionDevices, Netdev, Representor } from "./node_kernel.ts";
 import { exists, isFileName, linkName, linkTarget, list, readText } from "./sysfs.ts";
@@ -49,10 +46,7 @@ export function listNetworkFunctions(root = ""): NetworkFunction[] {
   });
 }
 
-/**
- * The host's netdevs whose PCI function has virtual functions. Reads the PCI bus instead of the list of
- * links: most links of a node may belong to pods and have no hardware.
- */
+/** The host's netdevs whose PCI function has virtual functions. Reads the bus: most links may be those of pods. */
 export function listPfNetdevs(root = ""): string[] {
   const bus = `${root}/sys/bus/pci/devices`;
   return list(bus).flatMap((id) => {
@@ -68,9 +62,7 @@ export function getPfDeviceId(netdev: string, root = ""): string | undefined {
   return exists(`${directory}/sriov_totalvfs`) ? linkName(directory) : undefined;
 }
 
-/**
- * The PCI address of a virtual function of a physical function's netdev, or undefined when it is not enabled.
- */
+/** The PCI address of a virtual function of a physical function's netdev; undefined when it is not enabled. */
 export function getVfDeviceId(pf: string, vf: number, root = ""): string | undefined {
   return isFileName(pf) ? linkName(`${root}/sys/class/net/${pf}/device/virtfn${vf}`) : undefined;
 }
@@ -104,23 +96,13 @@ export function listRepresentors(pfDeviceId: string, root = ""): Representor[] {
   });
 }
 
-/**
- * Unbinds the driver of a PCI function. The write returns when the driver has let go. It runs on another
- * thread, so that several functions can be unbound at once.
- *
- * @throws {SyscallError}
- */
+/** Unbinds the driver of a PCI function, on another thread. @throws {SyscallError} */
 export async function unbindDriver(deviceId: string, root = ""): Promise<void> {
   const what = `unbind the driver of ${JSON.stringify(deviceId)}`;
   await write(what, `${functionDirectory(deviceId, root)}/driver/unbind`, deviceId);
 }
 
-/**
- * Binds a driver to a PCI function: the named one, else the one that the kernel chooses. As with
- * {@linkcode unbindDriver}, several functions can be bound at once.
- *
- * @throws {SyscallError} with the driver's errno when it does not start
- */
+/** Binds a driver to a PCI function, on another thread. @throws {SyscallError} with the driver's errno */
 export async function bindDriver(deviceId: string, driver: string | undefined, root = ""): Promise<void> {
   functionDirectory(deviceId, root);
   const bus = `${root}/sys/bus/pci`;
@@ -152,9 +134,7 @@ function readNetdev(directory: string, name: string): Netdev[] {
   }];
 }
 
-/**
- * The name of the port behind a netdev; "" when its driver has none, which the kernel reports as EOPNOTSUPP.
- */
+/** The name of the port behind a netdev; "" when its driver has none. */
 function readPortName(directory: string): string {
   try {
     return readText(`${directory}/phys_port_name`) ?? "";

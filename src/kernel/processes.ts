@@ -13,7 +13,7 @@ const CAP_SYS_PTRACE = 19n;
 const PASSES = 3;
 
 /** A network namespace that is mounted somewhere. */
-export interface NetnsMount {
+interface NetnsMount {
   readonly inode: number;
   readonly path: string;
 }
@@ -106,9 +106,7 @@ export function isRunning(path: string): boolean {
 export function parseNetnsMounts(mountinfo: string): NetnsMount[] {
   return mountinfo.split("\n").flatMap((line) => {
     const [, inode, path] = /^\d+ \d+ \d+:\d+ net:\[(\d+)\] (\S+) /.exec(line) ?? [];
-    return inode !== undefined && path !== undefined
-      ? [{ inode: Number(inode), path: unescapePath(path) }]
-      : [];
+    return path === undefined ? [] : [{ inode: Number(inode), path: unescapePath(path) }];
   });
 }
 
@@ -161,10 +159,8 @@ function listPids(proc: string): number[] {
  * capability for which it makes an exception (fs/proc/base.c, has_pid_permissions).
  */
 function hidesProcesses(proc: string): boolean {
-  const [, options = ""] = readText(`${proc}/self/mountinfo`).split("\n").flatMap((
-    line,
-  ) => [...line.matchAll(/^\d+ \d+ \S+ \/ (\S+) .* - proc \S+ (\S+)$/g)]).filter(([, path]) => path === proc)
-    .at(-1)?.slice(1) ?? [];
+  const mounts = readText(`${proc}/self/mountinfo`).matchAll(/^\d+ \d+ \S+ \/ (\S+) .* - proc \S+ (\S+)$/gm);
+  const [, , options = ""] = [...mounts].findLast(([, path]) => path === proc) ?? [];
   if (!/(?:^|,)hidepid=(?!0|off)/.test(options)) return false;
   const [, effective = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText(`${proc}/self/status`)) ?? [];
   return (BigInt(`0x${effective}`) >> CAP_SYS_PTRACE & 1n) === 0n;

@@ -14,8 +14,7 @@ interface Place {
 }
 
 const PLACES: Readonly<Record<RoceQosSetting, Place>> = {
-  // Not in the mainline kernel, but in mlx5 of NVIDIA's driver packages (qos.c, traffic_class_show and
-  // _store).
+  // Not in the mainline kernel, but in mlx5 of NVIDIA's driver packages (qos.c, traffic_class_store).
   trafficClass: {
     setting: "traffic class",
     directory: (device) => `/sys/class/infiniband/${asFileName(device)}/tc`,
@@ -91,10 +90,7 @@ export class LinuxRoceQos implements RoceQos {
     }
   }
 
-  /**
-   * The kernel adds a directory for each port to the group. What is set there remains when the group is
-   * removed.
-   */
+  /** The kernel adds a directory for each port. What is set there remains when the group is removed. */
   #ensureGroup(device: string): Disposable | undefined {
     if (this.hasGroup(device)) return undefined;
     Deno.mkdirSync(`${this.root}${groupOf(device)}`);
@@ -118,7 +114,6 @@ function asFileName(device: string): string {
  */
 function parseTrafficClass(text: string): number | undefined {
   const [, value = "-1"] = /^Global tclass=(\d+)$/m.exec(text) ?? [];
-  return text.split("\n").every((line) => line === "" || line.includes("tclass="))
-    ? Number(value)
-    : undefined;
+  const isKnown = text.split("\n").every((line) => line === "" || line.includes("tclass="));
+  return isKnown ? Number(value) : undefined;
 }

@@ -1,6 +1,4 @@
-/**
- * The RDMA subsystem by netlink. What a socket can see and do depends on the namespace that it was opened in.
- */
+/** The RDMA subsystem by netlink. A socket sees and does what the namespace can that it was opened in. */
 import { DecodeError, unlessRefused } from "../netlink/error.ts";
 import type { Message, Request } from "../netlink/message.ts";
 import * as nldev from "../netlink/nldev.ts";
@@ -9,13 +7,9 @@ import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP } from "../sys/errno.ts";
 import type { RdmaDevice, RdmaMode, ResourceCount } from "./kernel.ts";
 import type { Counter, RdmaNode } from "./node_kernel.ts";
 
-/**
- * There is none, the client or the command is unknown, or the device is elsewhere (nldev.c,
- * nldev_get_chardev).
- */
+/** There is none, client or command are unknown, or the device is elsewhere (nldev.c, nldev_get_chardev). */
 const NO_CHAR_DEVICE = [ENOENT, ENODEV, EOPNOTSUPP, EINVAL];
 
-/** The subsystem's namespace mode. */
 export function getMode(socket: NetlinkSocket): RdmaMode {
   const reply = single(socket, "ask for the RDMA namespace mode", nldev.systemRequest());
   return nldev.decodeSharedMode(reply.payload) ? "shared" : "exclusive";
@@ -26,24 +20,20 @@ export function setMode(socket: NetlinkSocket, mode: RdmaMode): void {
   socket.request(`set the RDMA namespace mode to ${mode}`, nldev.sharedModeRequest(mode === "shared"));
 }
 
-/** The devices of the socket's namespace; in shared mode all. */
 export function listDevices(socket: NetlinkSocket): RdmaDevice[] {
-  return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
-    nldev.decodeDevice(message.payload)
-  );
+  return dump(socket, nldev.decodeDevice);
 }
 
-/** The devices of the socket's namespace with their node GUIDs; in shared mode all. */
+/** The devices with their node GUIDs. */
 export function listNodes(socket: NetlinkSocket): RdmaNode[] {
-  return socket.request("list RDMA devices", nldev.devicesRequest()).map((message) =>
-    nldev.decodeRdmaNode(message.payload)
-  );
+  return dump(socket, nldev.decodeRdmaNode);
 }
 
-/**
- * A device by its index, or undefined: the kernel answers EINVAL when it is elsewhere (nldev.c,
- * nldev_get_doit).
- */
+function dump<T>(socket: NetlinkSocket, decode: (payload: Uint8Array) => T): T[] {
+  return socket.request("list RDMA devices", nldev.devicesRequest()).map(({ payload }) => decode(payload));
+}
+
+/** A device by its index; the kernel answers EINVAL when it is elsewhere (nldev.c, nldev_get_doit). */
 export function getDevice(socket: NetlinkSocket, index: number): RdmaDevice | undefined {
   const what = `look up RDMA device ${index}`;
   const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.deviceRequest(index)));
@@ -66,29 +56,22 @@ export function moveDevice(socket: NetlinkSocket, index: number, netnsFd: number
   socket.request(`move RDMA device ${index}`, nldev.moveDeviceRequest(index, netnsFd));
 }
 
-/** Renames a device. */
 export function renameDevice(socket: NetlinkSocket, index: number, name: string): void {
-  socket.request(
-    `rename RDMA device ${index} to ${JSON.stringify(name)}`,
-    nldev.renameDeviceRequest(index, name),
-  );
+  const what = `rename RDMA device ${index} to ${JSON.stringify(name)}`;
+  socket.request(what, nldev.renameDeviceRequest(index, name));
 }
 
-/**
- * Makes a Soft-RoCE device on a netdev of the socket's namespace. The device appears in the initial namespace (Linux
- * 6.12 and 7.3).
- */
+/** Makes a Soft-RoCE device on a netdev. It appears in the initial namespace (Linux 6.12 and 7.3). */
 export function addSoftRoceDevice(socket: NetlinkSocket, name: string, netdev: string): void {
   const what = `make Soft-RoCE device ${JSON.stringify(name)} on ${JSON.stringify(netdev)}`;
   socket.request(what, nldev.newLinkRequest(name, "rxe", netdev));
 }
 
-/** Removes a Soft-RoCE device that the socket's namespace has. */
 export function removeSoftRoceDevice(socket: NetlinkSocket, index: number): void {
   socket.request(`remove Soft-RoCE device ${index}`, nldev.deleteLinkRequest(index));
 }
 
-/** The uverbs character device of a device, or undefined when the socket's namespace has none. */
+/** The uverbs character device of a device, if it is here and has one. */
 export function getUverbs(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the uverbs device of RDMA device ${index}`;
   const request = nldev.charDeviceRequest(index, "uverbs");
@@ -96,23 +79,19 @@ export function getUverbs(socket: NetlinkSocket, index: number): string | undefi
   return reply && nldev.decodeCharDevice(reply.payload);
 }
 
-/** The netdev of a device's first port, or undefined when it, or the device, is not in the socket's namespace. */
+/** The netdev of a device's first port, if both are here. */
 export function getNetdev(socket: NetlinkSocket, index: number): string | undefined {
   const what = `ask for the netdev of RDMA device ${index}`;
   const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.portRequest(index, 1)));
   return reply && nldev.decodePortNetdev(reply.payload);
 }
 
-/** Counts the objects of each kind that processes have on a device. */
 export function listResources(socket: NetlinkSocket, index: number): ResourceCount[] {
   const what = `ask for the resources of RDMA device ${index}`;
   return nldev.decodeResources(single(socket, what, nldev.resourcesRequest(index)).payload);
 }
 
-/**
- * The hardware counters of a port of a device; none when its driver has none, or the socket's namespace no longer has
- * the device (nldev.c, stat_get_doit_default_counter).
- */
+/** The hardware counters of a port, if its driver has any and it is here (nldev.c, stat_get_doit_default_counter). */
 export function listCounters(socket: NetlinkSocket, index: number, port: number): Counter[] {
   const what = `ask for the counters of port ${port} of RDMA device ${index}`;
   const reply = unlessRefused([EINVAL], () => single(socket, what, nldev.countersRequest(index, port)));

@@ -1,7 +1,4 @@
-/**
- * Devices on a bus by sysfs, and how files of sysfs and /proc are read. In all functions `root` is the
- * directory that stands for "/".
- */
+/** Devices on a bus by sysfs, and how files of sysfs and /proc are read. `root` stands for "/". */
 import { ifPresent } from "../sys/files.ts";
 import type { BusDevice } from "./kernel.ts";
 
@@ -20,9 +17,12 @@ export function getBusDevice(id: string, root = ""): BusDevice | undefined {
     if (!exists(directory)) continue;
     const driver = linkName(`${directory}/driver`);
     const rdmaDevices = list(`${directory}/infiniband`);
-    const uverbs = list(`${directory}/infiniband_verbs`).map((name) => {
-      return { name, rdmaDevice: readText(`${directory}/infiniband_verbs/${name}/ibdev`) ?? "" };
-    });
+    const verbs = `${directory}/infiniband_verbs`;
+    const uverbs = list(verbs).map((name) => ({
+      name,
+      rdmaDevice: readText(`${verbs}/${name}/ibdev`) ?? "",
+    }));
+    const counted = countDirectories(`${directory}/infiniband`);
     const isPhysicalFunction = bus === "pci" && !exists(`${directory}/physfn`);
     return {
       id,
@@ -31,11 +31,7 @@ export function getBusDevice(id: string, root = ""): BusDevice | undefined {
       isPhysicalFunction,
       enabledVfs: isPhysicalFunction && Number(readText(`${directory}/sriov_numvfs`)) || 0,
       rdmaDevices,
-      rdmaDeviceCount: Math.max(
-        rdmaDevices.length,
-        uverbs.length,
-        countDirectories(`${directory}/infiniband`),
-      ),
+      rdmaDeviceCount: Math.max(rdmaDevices.length, uverbs.length, counted),
       uverbs,
     };
   }
@@ -86,23 +82,26 @@ export function readText(path: string): string | undefined {
 }
 
 /**
- * Counts the directories in a directory of sysfs, including those that only other network namespaces show.
- * Each one links to its parent (fs/kernfs/inode.c, kernfs_refresh_inode), also while it is renamed or moved
- * to another namespace.
+ * Counts the directories in a directory of sysfs, with those that only other network namespaces show, also while they
+ * are renamed or moved: each links to its parent (fs/kernfs/inode.c, kernfs_refresh_inode).
  */
 function countDirectories(directory: string): number {
   return (ifReadable(() => Deno.statSync(directory).nlink) ?? 2) - 2;
 }
 
-/**
- * Nothing is there. This includes names that no file can have, files of another kind, a process that has ended and a
- * device that is being removed.
- */
-const ABSENT = [
-  ...["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EISDIR", "EINVAL"],
-  ...["ESRCH", "ENXIO", "ENODEV"],
+/** Nothing is there: also by a name that no file can have, or where a process has ended or a device is removed. */
+const UNREADABLE = [
+  "ENOENT",
+  "ENOTDIR",
+  "ENAMETOOLONG",
+  "ELOOP",
+  "EISDIR",
+  "EINVAL",
+  "ESRCH",
+  "ENXIO",
+  "ENODEV",
 ];
 
 function ifReadable<T>(read: () => T): T | undefined {
-  return ifPresent(read, ABSENT);
+  return ifPresent(read, UNREADABLE);
 }

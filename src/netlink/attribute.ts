@@ -1,7 +1,6 @@
 /**
- * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes. Every length
- * that the kernel sends is checked here. Numbers are in the byte order of the machine, which is little-endian
- * on both architectures that Deno compiles for.
+ * Netlink attributes: a length and a type of 16 bits each, then the value, padded to 4 bytes. Every length that the
+ * kernel sends is checked here. Numbers are in the machine's byte order: little-endian wherever Deno runs.
  *
  * 0        2        4                    4+n   padded | length | type   | value (n bytes) ...  | 0 |
  */
@@ -57,8 +56,7 @@ export function viewOf(bytes: Uint8Array): DataView {
 }
 
 /**
- * Decodes attributes. Their types are without flag bits. Unknown types are kept, since a newer kernel may
- * send them.
+ * Decodes attributes. Their types are without flag bits; unknown ones, which a newer kernel may send, are kept.
  *
  * @throws {DecodeError} when a length is shorter than a header or runs past the end
  */

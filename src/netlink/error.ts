@@ -19,11 +19,8 @@ export class NetlinkError extends Error {
    * @param kernelText the kernel's own message (extended acknowledgement), if it sent one
    */
   constructor(readonly request: string, readonly errno: number, readonly kernelText?: string) {
-    super(
-      `Cannot ${request}: ${formatErrno(errno)}${
-        kernelText ? `; the kernel says ${JSON.stringify(kernelText)}` : ""
-      }`,
-    );
+    const more = kernelText ? `; the kernel says ${JSON.stringify(kernelText)}` : "";
+    super(`Cannot ${request}: ${formatErrno(errno)}${more}`);
   }
 }
 

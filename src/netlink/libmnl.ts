@@ -40,11 +40,7 @@ export function openLibmnl(): Symbols {
   throw new LibmnlMissing(`Cannot open libmnl: ${causes.join("; ")}`);
 }
 
-/**
- * Returns the place where libmnl was found: the name alone for the system's, the path of the copy otherwise.
- *
- * @throws {LibmnlMissing} when neither can be opened
- */
+/** Returns where libmnl was found: the name alone for the system's, else the copy's path. @throws {LibmnlMissing} */
 export function findLibmnl(): string {
   openLibmnl();
   return openedPath;

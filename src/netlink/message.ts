@@ -74,9 +74,8 @@ export function decodeMessages(datagram: Uint8Array): Message[] {
 }
 
 /**
- * Decodes an NLMSG_ERROR: a negative errno (0 acknowledges), the header of the request, unless capped the
- * rest of the request, and with NETLINK_EXT_ACK attributes, one of which is a text (linux/netlink.h, struct
- * nlmsgerr).
+ * Decodes an NLMSG_ERROR (linux/netlink.h, struct nlmsgerr): a negative errno (0 acknowledges), the header of the
+ * request, unless capped the rest of it, and with NETLINK_EXT_ACK attributes, one of which is a text.
  *
  * @throws {DecodeError} when the payload is shorter than its flags require
  */
@@ -113,10 +112,7 @@ function outcome(errno: number, extended: Uint8Array): Outcome {
   return kernelText === undefined ? { errno } : { errno, kernelText };
 }
 
-/**
- * Collects the reply to one request, datagram by datagram, until it is complete: by an acknowledgement, an
- * error, the end of a dump, or the single message that answers any other request.
- */
+/** Collects the reply to one request: up to an error or acknowledgement, the end of a dump, or the one answer. */
 export class Reply {
   readonly messages: Message[] = [];
   /** The table changed while it was dumped: entries may be missing or be there twice. */

@@ -99,7 +99,6 @@ export function moveDeviceRequest(index: number, netnsFd: number, name?: string)
   ]);
 }
 
-/** Renames a device. */
 export function renameDeviceRequest(index: number, name: string): Request {
   return order(RDMA_NLDEV_CMD_SET, [
     u32(RDMA_NLDEV_ATTR_DEV_INDEX, index),
@@ -177,9 +176,8 @@ export function decodeDevice(payload: Uint8Array): RdmaDevice {
 }
 
 /**
- * Decodes one reply to {@linkcode devicesRequest} with the device's node GUID. The kernel sends it in the
- * machine's byte order (drivers/infiniband/core/nldev.c, fill_dev_info), so the number is the one whose 16
- * digits people write.
+ * Decodes one reply to {@linkcode devicesRequest} with the device's node GUID, which comes in the machine's byte order
+ * (nldev.c, fill_dev_info).
  *
  * @throws {DecodeError} when index, name or GUID is missing, or a value has the wrong size
  */
@@ -210,21 +208,15 @@ export function decodeSharedMode(payload: Uint8Array): boolean {
   return mode !== 0;
 }
 
-/**
- * Decodes the reply to {@linkcode charDeviceRequest}: the name below /dev/infiniband, or undefined when there
- * is none.
- */
+/** Decodes the reply to {@linkcode charDeviceRequest}: the name below /dev/infiniband, if there is one. */
 export function decodeCharDevice(payload: Uint8Array): string | undefined {
   return getText(decodeAttributes(payload), RDMA_NLDEV_ATTR_CHARDEV_NAME);
 }
 
-/**
- * Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, even if there are none of it.
- */
+/** Decodes the reply to {@linkcode resourcesRequest}: an entry for each kind, even if there are none. */
 export function decodeResources(payload: Uint8Array): ResourceCount[] {
-  return decodeTable(payload, RDMA_NLDEV_ATTR_RES_SUMMARY, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY).map((
-    entry,
-  ) => ({
+  const entries = decodeTable(payload, RDMA_NLDEV_ATTR_RES_SUMMARY, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY);
+  return entries.map((entry) => ({
     kind: getText(entry, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME) ?? "",
     count: getU64(entry, RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR) ?? 0n,
   }));
@@ -232,9 +224,8 @@ export function decodeResources(payload: Uint8Array): ResourceCount[] {
 
 /** Decodes the reply to {@linkcode countersRequest}: the counters that are not switched off. */
 export function decodeCounters(payload: Uint8Array): Counter[] {
-  return decodeTable(payload, RDMA_NLDEV_ATTR_STAT_HWCOUNTERS, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY).map((
-    entry,
-  ) => ({
+  const entries = decodeTable(payload, RDMA_NLDEV_ATTR_STAT_HWCOUNTERS, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY);
+  return entries.map((entry) => ({
     name: getText(entry, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_NAME) ?? "",
     value: getU64(entry, RDMA_NLDEV_ATTR_STAT_HWCOUNTER_ENTRY_VALUE) ?? 0n,
   }));

@@ -1,4 +1,4 @@
-/** Network links by route netlink: uapi linux/rtnetlink.h, linux/if_link.h, linux/if.h. */
+/** Network links by route netlink: uapi linux/rtnetlink.h, if_link.h, if_addr.h and if.h. */
 import {
   type Attribute,
   type Attributes,
@@ -25,9 +25,7 @@ const ARPHRD_INFINIBAND = 32;
 /** sizeof(struct ifinfomsg): family u8, pad u8, type u16, index s32, flags u32, change u32. */
 const IFINFOMSG_LENGTH = 16;
 
-/**
- * sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32 (uapi linux/if_addr.h).
- */
+/** sizeof(struct ifaddrmsg): family u8, prefixlen u8, flags u8, scope u8, index u32. */
 const IFADDRMSG_LENGTH = 8;
 
 const IFA_ADDRESS = 1;
@@ -112,9 +110,8 @@ export function vfMacRequest(pfIndex: number, vf: number, mac: Uint8Array): Requ
 }
 
 /**
- * Sets the node or the port GUID of a virtual function of an InfiniBand port. Each needs a request: the
- * kernel stops reading after a node GUID (net/core/rtnetlink.c, do_setvfinfo), so a port GUID in the same
- * request is lost silently.
+ * Sets the node or the port GUID of a virtual function of an InfiniBand port. Each needs a request: the kernel
+ * ignores what follows a node GUID (net/core/rtnetlink.c, do_setvfinfo).
  */
 export function vfGuidRequest(pfIndex: number, vf: number, kind: keyof VfGuids, guid: bigint): Request {
   const value = new Uint8Array(IFLA_VF_GUID_LENGTH);
@@ -136,8 +133,7 @@ export function addressesRequest(): Request {
 /**
  * Decodes one RTM_NEWLINK.
  *
- * @throws {DecodeError} when the fixed structure is cut off, the name is missing, or a value has the wrong
- *   size
+ * @throws {DecodeError} when the fixed structure is cut off, the name is missing, or a value has a wrong size
  */
 export function decodeLink(payload: Uint8Array): Link {
   if (payload.length < IFINFOMSG_LENGTH) {
@@ -157,16 +153,11 @@ export function decodeLink(payload: Uint8Array): Link {
   };
 }
 
-/**
- * Decodes one RTM_NEWLINK.
- *
- * @throws {DecodeError} as {@linkcode decodeLink} does
- */
+/** Decodes one RTM_NEWLINK with what only commands need. @throws {DecodeError} as decodeLink does */
 export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   const link = decodeLink(payload);
   const attributes = decodeAttributes(payload.subarray(IFINFOMSG_LENGTH));
-  const view = viewOf(payload);
-  const flags = view.getUint32(8, true);
+  const flags = viewOf(payload).getUint32(8, true);
   const address = getBytes(attributes, IFLA_ADDRESS);
   const permanentAddress = getBytes(attributes, IFLA_PERM_ADDRESS);
   const vfGuids = new Map<number, VfGuids>();
@@ -219,14 +210,14 @@ function request(attributes: Request["attributes"], flags = 0): Request {
   };
 }
 
-function setVf(pfIndex: number, ...attributes: Attribute[]): Request {
+function setVf(pfIndex: number, attribute: Attribute): Request {
   const body = new Uint8Array(IFINFOMSG_LENGTH);
   viewOf(body).setInt32(4, pfIndex, true);
   return {
     type: RTM_SETLINK,
     flags: NLM_F_REQUEST | NLM_F_ACK,
     body,
-    attributes: [nest(IFLA_VFINFO_LIST, nest(IFLA_VF_INFO, ...attributes))],
+    attributes: [nest(IFLA_VFINFO_LIST, nest(IFLA_VF_INFO, attribute))],
   };
 }
 

@@ -26,10 +26,7 @@ const SOCKADDR_NL_LENGTH = 12;
 
 /** The time that the kernel may take for one datagram; to move a device can take a second or two. */
 const RECEIVE_TIMEOUT_S = 30n;
-/**
- * Several times the longest datagram: a list of VFs is one attribute, whose length has 16 bits. Pages that
- * are never written take no memory.
- */
+/** Several times the longest datagram: a list of VFs is one attribute, whose length has 16 bits. */
 const BUFFER_LENGTH = 256 * 1024;
 const buffer = new Uint8Array(BUFFER_LENGTH);
 const DUMP_ATTEMPTS = 20;
@@ -45,8 +42,7 @@ export class NetlinkSocket implements Disposable {
 
   /**
    * @param protocol NETLINK_ROUTE or NETLINK_RDMA
-   * @throws {SyscallError} EPROTONOSUPPORT when the kernel does not have the protocol: NETLINK_RDMA without
-   *   ib_core
+   * @throws {SyscallError} EPROTONOSUPPORT for NETLINK_RDMA without ib_core
    */
   constructor(protocol: number) {
     this.#fd = new Fd(check(`open a netlink socket (protocol ${protocol})`, (c) => {
@@ -66,10 +62,7 @@ export class NetlinkSocket implements Disposable {
     this.#fd[Symbol.dispose]();
   }
 
-  /**
-   * The cookie of the namespace that the socket belongs to, decimal; undefined before kernel 5.14
-   * (net/core/sock.c).
-   */
+  /** The cookie of the socket's namespace, decimal; undefined before kernel 5.14 (net/core/sock.c). */
   getNetnsCookie(): string | undefined {
     const cookie = new BigUint64Array(1);
     try {
@@ -134,7 +127,7 @@ export class NetlinkSocket implements Disposable {
   #setOption(
     level: number,
     option: number,
-    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+    value: (BigInt64Array | Int32Array) & { buffer: ArrayBuffer },
   ): void {
     check(`set option ${option} of a netlink socket`, (c) => {
       return c.setsockopt(this.#fd.number, level, option, value, value.byteLength);

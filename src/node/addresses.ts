@@ -1,13 +1,8 @@
-/**
- * MAC addresses, as text: six bytes in lower case, `02:03:00:00:48:56`. GUIDs, as 64-bit numbers that are
- * written in four groups of four hexadecimal digits.
- */
+/** MAC addresses, as text: six bytes in lower case, `02:03:00:00:48:56`; and GUIDs, as 64-bit numbers. */
 export const NO_MAC = "00:00:00:00:00:00";
 
 const LOCAL_BIT = 2;
-/**
- * A proper EUI-64 inverts this bit of the address's first byte, as irdma, bnxt_re and hns do; mlx5 does not.
- */
+/** A proper EUI-64 inverts this bit of the address's first byte, as irdma, bnxt_re and hns do, not mlx5. */
 const UNIVERSAL_BIT = 0x02n << 56n;
 
 /**
@@ -44,10 +39,7 @@ export function parsePortGuid(address: string): bigint | undefined {
   return bytes.length === 20 ? BigInt(`0x${bytes.slice(-8).join("")}`) : undefined;
 }
 
-/**
- * Derives a node GUID from a MAC address as mlx5 does (mlx5_core, node_guid_gen_from_mac): ff fe in the
- * middle.
- */
+/** Derives a node GUID from a MAC address as mlx5 does, by ff fe in the middle (node_guid_gen_from_mac). */
 export function deriveGuid(mac: string): bigint {
   const digits = mac.replaceAll(":", "");
   return BigInt(`0x${digits.slice(0, 6)}fffe${digits.slice(6)}`);

@@ -1,4 +1,5 @@
 /** The fate of an attachment and its devices, as far as the node shows it. `gc`, `doctor` and `pods` say the same. */
+import type { RdmaDevice } from "../kernel/kernel.ts";
 import { isClaim, isNewer } from "../plugin/record/claims.ts";
 import { countAway } from "../plugin/device/device.ts";
 import { isSameNetns } from "../plugin/record/namespaces.ts";
@@ -98,9 +99,14 @@ function findNamespace(inventory: Inventory, record: AttachmentRecord): Namespac
   );
 }
 
-/** Tells whether a namespace has a recorded device: by its index, or by its name where none is recorded. */
-function hasDevice({ devices }: Namespace, { index, podName }: RecordedDevice): boolean {
-  return devices.some((device) => index === undefined ? device.name === podName : device.index === index);
+/** Tells whether a device is a recorded one: by its index, or by its name in the pod where no index is recorded. */
+function isRecordedAs({ index, podName }: RecordedDevice): (device: RdmaDevice) => boolean {
+  return (device) => index === undefined ? device.name === podName : device.index === index;
+}
+
+/** Tells whether a namespace has a recorded device. */
+export function hasDevice({ devices }: Namespace, recorded: RecordedDevice): boolean {
+  return devices.some(isRecordedAs(recorded));
 }
 
 /** The other attachment that has the function, as DEL finds it (plugin/restore.ts, findOwner). */
@@ -114,11 +120,7 @@ function findOwner(inventory: Inventory, record: StoredRecord): StoredRecord | u
 /** The recorded devices that are neither on the host nor gone with their driver; see plugin/restore.ts, locate. */
 function listAway(inventory: Inventory, { softRoce, deviceId, devices }: StoredRecord): RecordedDevice[] {
   if (inventory.mode !== "exclusive") return [];
-  const onHost = ({ index, podName }: RecordedDevice) =>
-    inventory.hostDevices.some((device) =>
-      index === undefined ? device.name === podName : device.index === index
-    );
-  const away = devices.filter((device) => !onHost(device));
+  const away = devices.filter((recorded) => !inventory.hostDevices.some(isRecordedAs(recorded)));
   if (softRoce) return away.filter(({ podName }) => inventory.deviceNames.includes(podName));
   const bus = inventory.functions.get(deviceId);
   return bus && countAway(bus) > 0 ? away : [];

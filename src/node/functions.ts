@@ -1,5 +1,5 @@
 /** The virtual functions of a node: their addresses, whether RDMA connections can be made with them, and who has them. */
-import { type BusDevice, NetlinkError } from "../kernel/kernel.ts";
+import { type BusDevice, unlessRefused } from "../kernel/kernel.ts";
 import type {
   FunctionDevices,
   NodeKernel,
@@ -8,7 +8,7 @@ import type {
   Representor,
 } from "../kernel/node_kernel.ts";
 import { isAway } from "../plugin/device/device.ts";
-import { EINVAL } from "../sys/errno.ts";
+import { EINVAL, quoteAll } from "../sys/errno.ts";
 import { formatGuid, NO_MAC, parsePortGuid } from "./addresses.ts";
 import { askRdma, listNamespaces, type Namespace } from "./inventory.ts";
 
@@ -81,7 +81,7 @@ export function listVfs(
   let walked: readonly Namespace[] | undefined;
   const getNamespaces = () => walked ??= walk();
   return pfs.flatMap((pf) => {
-    const representors = kernel.listRepresentors(pf);
+    const representors = kernel.listRepresentors(pf.deviceId);
     return pf.vfs.map((vf): VfStatus => {
       const bus = kernel.getBusDevice(vf.deviceId);
       const devices = kernel.getFunctionDevices(vf.deviceId);
@@ -120,20 +120,13 @@ export function nameVf({ pf, number, deviceId }: Pick<VfStatus, "pf" | "number" 
   return `VF ${number} of ${pf} (${deviceId})`;
 }
 
-/**
- * The administrative addresses. The kernel also shows MAC addresses of InfiniBand functions, which mean
- * nothing.
- */
+/** The administrative addresses. On InfiniBand the kernel shows MAC addresses too, which mean nothing. */
 function addressFacts({ isInfiniBand }: PhysicalFunction, { mac, guids }: PhysicalFunction["vfs"][number]) {
   if (!isInfiniBand) return { isInfiniBand, adminMac: mac };
   if (!guids) return { isInfiniBand, adminMac: NO_MAC };
   const { node, port } = guids;
-  return {
-    isInfiniBand,
-    adminMac: NO_MAC,
-    adminNodeGuid: formatGuid(node),
-    adminPortGuid: formatGuid(port),
-  };
+  const [adminNodeGuid, adminPortGuid] = [formatGuid(node), formatGuid(port)];
+  return { isInfiniBand, adminMac: NO_MAC, adminNodeGuid, adminPortGuid };
 }
 
 function netdevFacts(
@@ -251,14 +244,7 @@ function describeHostUse(
  * datagrams, listeners of servers) does not count, since the kernel restores it after a bind.
  */
 function countContexts(kernel: NodeKernel, index: number): bigint {
-  try {
-    return kernel.getHostNetns().listResources(index).find(({ kind }) => kind === "ctx")?.count ?? 0n;
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === EINVAL) return 0n; // it is gone meanwhile
-    throw error;
-  }
-}
-
-function quoteAll(names: readonly string[]): string {
-  return names.map((name) => JSON.stringify(name)).join(", ");
+  // EINVAL: it is gone meanwhile.
+  const resources = unlessRefused([EINVAL], () => kernel.getHostNetns().listResources(index)) ?? [];
+  return resources.find(({ kind }) => kind === "ctx")?.count ?? 0n;
 }

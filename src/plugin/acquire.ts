@@ -1,18 +1,23 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
-import type { BusDevice, Netns, RdmaDevice } from "../kernel/kernel.ts";
+import type { Netns, RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { describeClaim, isAlive, listClaims } from "./record/claims.ts";
 import type { Call, RdmaSelection } from "./config/config.ts";
-import { countAway, getFunction, listDevicesIn, type PlannedDevice, uverbsOf } from "./device/device.ts";
+import {
+  countAway,
+  getFunction,
+  listDevicesIn,
+  type PlannedDevice,
+  type RdmaFunction,
+  uverbsOf,
+} from "./device/device.ts";
 import { refuseSubDevices } from "./device/move.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { restoreDevices } from "./restore.ts";
 import type { StoredRecord } from "./record/state.ts";
 
-/** The RDMA devices of a function, none of which another pod has. */
-interface Available {
-  readonly bus: BusDevice;
-  readonly onHost: readonly RdmaDevice[];
+/** A function with all of its RDMA devices, none of which another pod has. */
+interface Available extends RdmaFunction {
   readonly inPod: readonly RdmaDevice[];
 }
 
@@ -47,15 +52,9 @@ function planned({ index, name }: RdmaDevice, location: PlannedDevice["location"
   return { index, hostName: name, podName: name, location };
 }
 
-function findAvailable(
-  { config, log }: Call,
-  node: Node,
-  file: string,
-  deviceId: string,
-  pod: Netns,
-): Available {
+function findAvailable(call: Call, node: Node, file: string, deviceId: string, pod: Netns): Available {
   const { bus, onHost } = getFunction(node, deviceId);
-  checkPhysicalFunction(bus, onHost, config.allowPf, node, log);
+  checkPhysicalFunction(call, node, { bus, onHost });
   refuseSubDevices(onHost, onHost);
   // With CNI_NETNS_OVERRIDE the "pod" may be the host, and a move to where a device is would reset it.
   if (pod.inode === node.kernel.getHostNetns().inode) return { bus, onHost: [], inPod: onHost };
@@ -67,7 +66,7 @@ function findAvailable(
   const find = () => findDevices(node, deviceId, pod);
   let available = countAway(bus) === 0 ? undefined : find();
   if (!available) {
-    for (const claim of claims) if (!isAlive(node.kernel, claim)) evict(claim, node, log);
+    for (const claim of claims) if (!isAlive(node.kernel, claim)) evict(claim, node, call.log);
     available = poll(node.kernel, KERNEL_TIMEOUT_MS, find);
   }
   // A record of version 1.0 does not name its namespace: while the device is on the host, its pod has ended.
@@ -83,9 +82,8 @@ function findAvailable(
 const DRIVER_NAME = /^(mlx[45]_|hns_|mana_|erdma_|ionic_|bnxt_re|irdma)\d+$/;
 
 /**
- * Returns whether a device on the host may have a name that a dead pod left: a device of a namespace that ends returns under the
- * pod's name, or as `ibdevN` when the host has that. Where udev renames devices this holds for all; then the records are
- * read, which takes a millisecond.
+ * Returns whether a device on the host may have a name that a dead pod left: it returns under that, or as `ibdevN`. Where
+ * udev renames devices this holds for all; then the records are read, which takes a millisecond.
  */
 function mayBeMisnamed(onHost: readonly RdmaDevice[]): boolean {
   return onHost.some(({ name }) => !DRIVER_NAME.test(name));
@@ -107,16 +105,10 @@ function evict(claim: StoredRecord, node: Node, log: Log): void {
   node.state.remove(claim.file);
 }
 
-function checkPhysicalFunction(
-  bus: BusDevice,
-  onHost: readonly RdmaDevice[],
-  allowPf: boolean,
-  { kernel }: Node,
-  log: Log,
-): void {
+function checkPhysicalFunction({ config, log }: Call, { kernel }: Node, { bus, onHost }: RdmaFunction): void {
   if (!bus.isPhysicalFunction) return;
   const id = JSON.stringify(bus.id);
-  if (!allowPf) {
+  if (!config.allowPf) {
     throw new CniError(
       ErrorCode.deviceForbidden,
       `Cannot move the RDMA device of ${id}: it is a physical function, and "allowPF" is false`,
@@ -159,11 +151,12 @@ function selectDevices({ onHost, inPod }: Available, selection: RdmaSelection, d
 }
 
 function absent(wanted: string | number, all: readonly RdmaDevice[], deviceId: string): never {
+  const names = all.map(({ name }, at) => `${at + 1}: ${name}`).join(", ");
   throw new CniError(
     ErrorCode.deviceNotFound,
-    `Cannot find RDMA device ${JSON.stringify(wanted)} among those of ${JSON.stringify(deviceId)}: it has ${
-      all.map(({ name }, at) => `${at + 1}: ${name}`).join(", ")
-    }`,
+    `Cannot find RDMA device ${JSON.stringify(wanted)} among those of ${
+      JSON.stringify(deviceId)
+    }: it has ${names}`,
     'correct "rdmaDevices" in the network configuration',
   );
 }

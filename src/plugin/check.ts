@@ -46,11 +46,8 @@ function checkAttachment(call: Call, node: Node, pod: Netns): void {
   if (call.config.optional) {
     getFunction(node, resolveDeviceId(call, node.kernel, () => pod.getLink(call.environment.ifname)));
   }
-  throw missing(
-    `there is no record ${
-      JSON.stringify(`${node.state.directory}/${node.state.fileOf(attachmentOf(call))}`)
-    }`,
-  );
+  const path = `${node.state.directory}/${node.state.fileOf(attachmentOf(call))}`;
+  throw missing(`there is no record ${JSON.stringify(path)}`);
 }
 
 function checkDevices({ kernel }: Node, record: AttachmentRecord, pod: Netns): void {
@@ -66,8 +63,7 @@ function checkDevices({ kernel }: Node, record: AttachmentRecord, pod: Netns): v
       ...index === undefined ? [] : [`index ${index}`],
       ...podName === hostName ? [] : [`${JSON.stringify(hostName)} on the host`],
     ];
-    const wanted = `RDMA device ${JSON.stringify(podName)}` +
-      (more.length > 0 ? ` (${more.join(", ")})` : "");
+    const wanted = `RDMA device ${JSON.stringify(podName)}${more.length > 0 ? ` (${more.join(", ")})` : ""}`;
     if (!device) {
       const names = pod.listRdmaDevices().map(({ name }) => name).join(", ") || "none";
       throw missing(`${wanted} is not in ${JSON.stringify(pod.path)}, which has: ${names}`);

@@ -3,10 +3,14 @@ import { CniError } from "../cni/error.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
 import { removeLeftover } from "./features/device_info.ts";
-import { takeLock } from "./record/lock.ts";
+import { isIpoibOf } from "./features/pod_links.ts";
+import { canBeAway, fetchDevices } from "./fetch.ts";
 import type { Node } from "./node.ts";
+import { isAlive, listClaims } from "./record/claims.ts";
+import { takeLock } from "./record/lock.ts";
+import { openIfThere } from "./record/namespaces.ts";
 import { attachmentOf } from "./record/record.ts";
-import { restoreDevices, restoreUnrecorded } from "./restore.ts";
+import { restoreDevices } from "./restore.ts";
 
 /**
  * Restores the attachment's RDMA devices to the host and removes its record. Succeeds whenever nothing of it is left,
@@ -39,6 +43,32 @@ function podNetns({ environment: { netns }, log }: Call, kernel: Kernel): string
   if (!netns || !kernel.isHostNetns(netns)) return netns;
   log.info(`CNI_NETNS ${JSON.stringify(netns)} is the host's network namespace: the record alone counts`);
   return "";
+}
+
+/**
+ * Restores what a namespace has of a function when there is no record of what was moved. A device whose IPoIB
+ * interface is the pod's is left there: ib-sriov-cni moved both, and restores them after the interface was released.
+ *
+ * @throws {CniError} code 120 when a device is there but cannot be moved
+ */
+function restoreUnrecorded(
+  { environment, log }: Call,
+  node: Node,
+  file: string,
+  deviceId: string,
+  netnsPath: string,
+): void {
+  const { kernel } = node;
+  if (!canBeAway(kernel, log)) return;
+  const owner = listClaims(node, file, deviceId).find((claim) => !claim.netns || isAlive(kernel, claim));
+  if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
+  using netns = openIfThere(kernel, netnsPath);
+  if (!netns) return;
+  const link = netns.getLink(environment.ifname);
+  if (link && isIpoibOf(link, deviceId)) {
+    return log.info(`Interface ${environment.ifname} is IPoIB on device ${deviceId}: not touched`);
+  }
+  fetchDevices(kernel, log, netns, deviceId, []);
 }
 
 /**

@@ -6,10 +6,7 @@ import type { NetworkConfig } from "./config/config.ts";
 import { NoRdmaDevice } from "./device/device.ts";
 import { RIGHTS_ADVICE } from "./device/move.ts";
 
-/**
- * Turns what the kernel layer and Deno's files throw into what a runtime gets to see. Errors of any other kind stay as
- * they are.
- */
+/** Turns what the kernel layer and Deno's files throw into what a runtime gets to see, and leaves other errors. */
 export function toCniError(error: unknown): unknown {
   if (error instanceof NetnsError) {
     return wrap(error, ErrorCode.invalidNetns, "CNI_NETNS must lead to the pod's network namespace");
@@ -18,9 +15,7 @@ export function toCniError(error: unknown): unknown {
     return wrap(error, ErrorCode.libmnlMissing, "install libmnl (package libmnl0 or libmnl) on this node");
   }
   if (error instanceof RoceQosError) return wrap(error, ErrorCode.featureUnavailable, error.advice);
-  if (error instanceof NetlinkError) {
-    return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
-  }
+  if (error instanceof NetlinkError) return wrap(error, ErrorCode.kernelRefused, "see the kernel log");
   if (isRdmaMissing(error)) {
     return new CniError(
       ErrorCode.rdmaUnavailable,
@@ -35,19 +30,11 @@ export function toCniError(error: unknown): unknown {
       : wrap(error, ErrorCode.ioFailure, "see the kernel log");
   }
   if (error instanceof DecodeError) {
-    return wrap(
-      error,
-      ErrorCode.kernelRefused,
-      "this version does not understand the kernel: please report it",
-    );
+    const advice = "this version does not understand the kernel: please report it";
+    return wrap(error, ErrorCode.kernelRefused, advice);
   }
-  if (isFileError(error)) return wrap(error, ErrorCode.ioFailure, "see the kernel log");
-  return error;
-}
-
-/** Returns whether a call of Deno's on a file failed: only some of these errors have a code or a class, all have these words. */
-function isFileError(error: unknown): error is Error {
-  return error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
+  const isFileError = error instanceof Error && !(error instanceof CniError) && errnoOf(error) !== undefined;
+  return isFileError ? wrap(error, ErrorCode.ioFailure, "see the kernel log") : error;
 }
 
 function wrap(error: Error, code: ErrorCode, advice: string): CniError {

@@ -1,6 +1,7 @@
 import type { Call } from "./config/config.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { Log } from "../log.ts";
+import { messageOf } from "../sys/errno.ts";
 import { removeRecord } from "./del.ts";
 import { toCniError } from "./errors.ts";
 import { takeLock } from "./record/lock.ts";
@@ -33,16 +34,14 @@ export function gc(call: Call, node: Node): void {
       log.info(`Attachment ${file} is no longer valid`);
       collect(node, log, file);
     } catch (error) {
-      const { message } = toCniError(error) as Error;
-      failures.push(`${file}: ${message}`);
+      failures.push(`${file}: ${messageOf(toCniError(error))}`);
     }
   }
   if (failures.length === 0) return;
+  const what = `${failures.length} attachments of network ${JSON.stringify(network)}`;
   throw new CniError(
     ErrorCode.kernelRefused,
-    `Cannot collect ${failures.length} attachments of network ${JSON.stringify(network)}: ${
-      failures.join("; ")
-    }`,
+    `Cannot collect ${what}: ${failures.join("; ")}`,
     "the others are done; run GC again when the cause is fixed",
   );
 }

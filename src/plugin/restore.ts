@@ -1,35 +1,26 @@
-import type { Call } from "./config/config.ts";
 import { CniError } from "../cni/error.ts";
-import {
-  type BusDevice,
-  isRdmaMissing,
-  type Kernel,
-  NetlinkError,
-  type Netns,
-  type RdmaDevice,
-} from "../kernel/kernel.ts";
+import { type Kernel, NetlinkError, type Netns, type RdmaDevice } from "../kernel/kernel.ts";
 import type { Log } from "../log.ts";
-import { messageOf, SyscallError } from "../sys/errno.ts";
-import { Claims, isAlive, listClaims } from "./record/claims.ts";
+import { SyscallError } from "../sys/errno.ts";
 import { areAllOnHost, countAway, listDevicesIn, mayBelongTo } from "./device/device.ts";
+import { KERNEL_NAME, renameToFreeName } from "./device/move.ts";
 import { removeLimits } from "./features/limits.ts";
-import { isDeviceName } from "./device/names.ts";
-import { KERNEL_NAME, moveUnderFreeName, refuseSubDevices, renameToFreeName } from "./device/move.ts";
-import { isRecorded, openByPath, openIfThere } from "./record/namespaces.ts";
-import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
-import { isIpoibOf } from "./features/pod_links.ts";
 import { restoreQos } from "./features/qos.ts";
-import { type AttachmentRecord, getRecordedDevice, type RecordedDevice } from "./record/record.ts";
 import { isSoftRoceAway, removeSoftRoceDevice } from "./features/soft_roce.ts";
+import { canBeAway, fetchDevices } from "./fetch.ts";
+import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
+import { Claims } from "./record/claims.ts";
+import { isRecorded, openByPath, openIfThere } from "./record/namespaces.ts";
+import type { AttachmentRecord, RecordedDevice } from "./record/record.ts";
 import type { StoredRecord } from "./record/state.ts";
 
 /**
  * Restores the devices of a recorded attachment to the host namespace, under their names there. Devices that
  * are on the host already, or gone, or that a newer attachment owns, are left alone.
  *
- * A device that is in some other namespace, or that the kernel has not given back after some seconds, is out of reach.
- * The runtime cannot help that, and a DEL that fails keeps the pod, and the plugins before this one in the chain, from
- * being cleaned up. So nothing is thrown, but the record must stay, for the next DEL, ADD or GC that finds the device.
+ * For a device that is out of reach, in some other namespace or on its way for too long, nothing is thrown: a DEL that
+ * fails keeps the pod, and the plugins before this one in the chain, from being cleaned up. But the record must stay,
+ * for the next DEL, ADD or GC that finds the device.
  *
  * @param netnsPath CNI_NETNS; empty when the runtime does not say, undefined when no device may be moved
  * @returns whether nothing is left to do, so that the record can be removed
@@ -73,11 +64,12 @@ function restoreAll(node: Node, log: Log, record: StoredRecord, netnsPath: strin
     restoreSettings(kernel, log, deviceId, device, onHost[at], { owner, claims });
   }
   if (away.length === 0) return true;
+  const names = away.map(({ index, podName }) =>
+    index === undefined ? podName : `${podName} (index ${index})`
+  );
   log.warning(
-    `RDMA device ${
-      away.map(describeDevice).join(", ")
-    } of ${deviceId} is not in the host namespace, nor in ` +
-      `its pod's: record ${file} stays until it is back and DEL or GC is called again`,
+    `RDMA device ${names.join(", ")} of ${deviceId} is not in the host namespace, nor in its pod's: record ` +
+      `${file} stays until it is back and DEL or GC is called again`,
   );
   return false;
 }
@@ -91,14 +83,14 @@ function restoreAll(node: Node, log: Log, record: StoredRecord, netnsPath: strin
  * @throws {CniError} code 120 when a limit or a Soft-RoCE device cannot be removed
  */
 export function restoreOnHost(node: Node, log: Log, record: StoredRecord): boolean {
-  return !isAway(node, log, record) && restoreDevices(node, log, record, undefined);
+  return !isOneAway(node, log, record) && restoreDevices(node, log, record, undefined);
 }
 
-function isAway(node: Node, log: Log, record: StoredRecord): boolean {
+function isOneAway(node: Node, log: Log, record: StoredRecord): boolean {
   const { kernel } = node;
   if (isFromEarlierBoot(kernel, record) || !canBeAway(kernel, log)) return false;
   if (record.softRoce) return isSoftRoceAway(kernel, record);
-  return !findOwner(record, new Claims(node, record), undefined) && locate(kernel, record).away.length > 0;
+  return !findOwner(record, new Claims(node, record)) && locate(kernel, record).away.length > 0;
 }
 
 /** After a boot all devices are on the host, and cgroups are new. */
@@ -107,11 +99,7 @@ function isFromEarlierBoot(kernel: Kernel, { bootId }: StoredRecord): boolean {
 }
 
 /** Returns the attachment that may have the devices in place of a recorded one whose namespace is not certain. */
-function findOwner(
-  record: StoredRecord,
-  claims: Claims,
-  byPath: Netns | undefined,
-): StoredRecord | undefined {
+function findOwner(record: StoredRecord, claims: Claims, byPath?: Netns): StoredRecord | undefined {
   if (record.softRoce || byPath && record.netns) return undefined;
   // Where neither record nor runtime names the namespace, every other record may be of the pod that has the devices.
   return byPath || record.netns ? claims.newer[0] : claims.all[0];
@@ -135,98 +123,6 @@ function searchNetns(kernel: Kernel, log: Log, record: StoredRecord): Netns | un
     netns[Symbol.dispose]();
   }
   return undefined;
-}
-
-function describeDevice({ index, podName }: RecordedDevice): string {
-  return index === undefined ? podName : `${podName} (index ${index})`;
-}
-
-/**
- * Restores what a namespace has of a function when there is no record of what was moved. A device whose IPoIB
- * interface is the pod's is left there: ib-sriov-cni moved both, and restores them after the interface was released.
- *
- * @throws {CniError} code 120 when a device is there but cannot be moved
- */
-export function restoreUnrecorded(
-  { environment, log }: Call,
-  node: Node,
-  file: string,
-  deviceId: string,
-  netnsPath: string,
-): void {
-  const { kernel } = node;
-  if (!canBeAway(kernel, log)) return;
-  const owner = listClaims(node, file, deviceId).find((claim) => !claim.netns || isAlive(kernel, claim));
-  if (owner) return log.info(`Device ${deviceId} belongs to ${owner.file}: not touched`);
-  using netns = openIfThere(kernel, netnsPath);
-  if (!netns) return;
-  const link = netns.getLink(environment.ifname);
-  if (link && isIpoibOf(link, deviceId)) {
-    return log.info(`Interface ${environment.ifname} is IPoIB on device ${deviceId}: not touched`);
-  }
-  fetchDevices(kernel, log, netns, deviceId, []);
-}
-
-/** In shared mode, and without an RDMA subsystem, no device is in any namespace but the host's. */
-function canBeAway(kernel: Kernel, log: Log): boolean {
-  try {
-    if (kernel.getRdmaMode() === "exclusive") return true;
-    log.info("The RDMA subsystem is in mode shared: no device can be in a pod");
-  } catch (error) {
-    if (!isRdmaMissing(error)) throw error;
-    log.info("The kernel has no RDMA subsystem (ib_core is not loaded): no device can be in a pod");
-  }
-  return false;
-}
-
-/** Moves to the host what a namespace has of the recorded devices, and others of the function that are there. */
-function fetchDevices(
-  kernel: Kernel,
-  log: Log,
-  netns: Netns,
-  deviceId: string,
-  recorded: readonly RecordedDevice[],
-): void {
-  if (netns.inode === kernel.getHostNetns().inode) return;
-  const bus = kernel.getBusDevice(deviceId);
-  const listed = netns.listRdmaDevices();
-  // The kernel lists one after the other and counts them: one that leaves meanwhile can hide the next (nldev.c,
-  // nldev_get_dumpit), so each recorded device is asked for.
-  const devices = recorded.flatMap((device) => getRecordedDevice(netns, device) ?? [])
-    // Where no bus has the function any more, what the pod has of it goes home all the same.
-    .filter((device) => !bus || mayBelongTo(kernel, deviceId, netns, device, bus));
-  if (bus && countAway(bus) > devices.length) {
-    const isKnown = ({ index }: RdmaDevice) => devices.some((device) => device.index === index);
-    devices.push(...listDevicesIn(netns, bus, listed).filter((device) => !isKnown(device)));
-  }
-  refuseSubDevices(devices, [...listed, ...listSubDevicesOnHost(kernel, bus)]);
-  for (const device of devices) {
-    const what = `RDMA device ${device.name} (index ${device.index})`;
-    try {
-      const hostName = hostNameOf(device, recorded);
-      const name = moveUnderFreeName(kernel, device, netns, kernel.getHostNetns(), hostName);
-      log.info(`${what} restored to the host from ${netns.path} as ${name}`);
-    } catch (error) {
-      if (netns.getRdmaDevice(device.index)) throw error;
-      log.info(`${what} left ${netns.path} by itself: ${messageOf(error)}`);
-    }
-  }
-}
-
-/** The name that a device had on the host, if it is recorded and one that a device can have. */
-function hostNameOf({ index, name }: RdmaDevice, recorded: readonly RecordedDevice[]): string {
-  const { hostName = "" } = recorded.find((device) => device.index === index || device.podName === name) ??
-    {};
-  return isDeviceName(hostName) ? hostName : name;
-}
-
-/** A new sub-device appears in the host's namespace, wherever its parent is. */
-function listSubDevicesOnHost(kernel: Kernel, bus: BusDevice | undefined): RdmaDevice[] {
-  if (!bus || bus.rdmaDevices.length === 0) return [];
-  const isOfFunction = ({ name }: RdmaDevice) => bus.rdmaDevices.includes(name);
-  return kernel.getHostNetns().listRdmaDevices().filter((device) =>
-    device.parent !== undefined && isOfFunction(device)
-  );
 }
 
 /** The places of a record's devices. */

@@ -11,9 +11,7 @@ import { type Node, requireExclusiveMode } from "./node.ts";
  */
 export function status({ config }: Call, { kernel, state }: Node): void {
   const faults = [() => requireExclusiveMode(kernel), () => kernel.assertWritable(existing(state.directory))]
-    .map((test) => faultOf(test))
-    .filter((fault) => fault !== undefined)
-    .filter((fault) => !mayGoWithout(fault, config));
+    .flatMap((test) => faultOf(test) ?? []).filter((fault) => !mayGoWithout(fault, config));
   if (faults.length === 0) return;
   throw new CniError(
     ErrorCode.unavailable,
@@ -41,8 +39,6 @@ function existing(directory: string): string {
     if (error instanceof Deno.errors.NotFound) return existing(directory.replace(/\/[^/]+$/, "") || "/");
     if (!(error instanceof Deno.errors.NotADirectory)) throw error;
   }
-  throw new CniError(
-    ErrorCode.ioFailure,
-    `Cannot write to ${JSON.stringify(directory)}: it is not a directory`,
-  );
+  const message = `Cannot write to ${JSON.stringify(directory)}: it is not a directory`;
+  throw new CniError(ErrorCode.ioFailure, message);
 }

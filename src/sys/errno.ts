@@ -1,7 +1,4 @@
-/**
- * The errno values that this program can meet (uapi asm-generic/errno-base.h and errno.h), and what they
- * mean.
- */
+/** The errno values that this program can meet (uapi asm-generic/errno-base.h and errno.h). */
 export const EPERM = 1;
 export const ENOENT = 2;
 export const ESRCH = 3;
@@ -102,6 +99,11 @@ export function quietly<T>(work: () => T): T | undefined {
 /** The message of what was thrown, even if it is not an Error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Several names in quotes, for a message. */
+export function quoteAll(names: readonly string[]): string {
+  return names.map((name) => JSON.stringify(name)).join(", ");
 }
 
 /** A system call failed. For what the kernel says in a netlink reply see `NetlinkError`. */

@@ -40,29 +40,17 @@ export class Fd implements Disposable {
   }
 }
 
-/**
- * Opens a file for reading. Does not wait for the writer of a FIFO.
- *
- * @throws {SyscallError}
- */
+/** Opens a file for reading. Does not wait for the writer of a FIFO. @throws {SyscallError} */
 export function openForReading(path: string): Fd {
   return open(path, O_RDONLY | O_NONBLOCK, 0);
 }
 
-/**
- * Opens a directory. A symbolic link is refused.
- *
- * @throws {SyscallError} ENOTDIR for a symbolic link or anything else that is not a directory
- */
+/** Opens a directory. @throws {SyscallError} ENOTDIR for a symbolic link, or what is no directory */
 export function openDirectory(path: string): Fd {
   return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
-/**
- * Opens an existing file for writing.
- *
- * @throws {SyscallError}
- */
+/** Opens an existing file for writing. @throws {SyscallError} */
 export function openForWriting(path: string): Fd {
   return open(path, O_WRONLY, 0);
 }
@@ -78,7 +66,6 @@ export function openForAppending(path: string): Fd {
 }
 
 function open(path: string, flags: number, mode: number): Fd {
-  return new Fd(
-    check(`open(${JSON.stringify(path)})`, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)),
-  );
+  const call = `open(${JSON.stringify(path)})`;
+  return new Fd(check(call, (c) => c.open(cString(path), flags | O_CLOEXEC, mode)));
 }

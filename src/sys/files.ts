@@ -1,6 +1,4 @@
-/**
- * Files and directories: written whole, opened without following links, with the modes that the caller names.
- */
+/** Files and directories: written whole, opened without following links, with the modes that callers name. */
 import { codeOf, ENOENT, SyscallError } from "./errno.ts";
 import { type Fd, openDirectory, openForReading } from "./fd.ts";
 import { check, cString, libc } from "./libc.ts";
@@ -22,9 +20,8 @@ export function assertWritable(path: string): void {
  * there. A process that is killed may leave the temporary file behind; an error does not.
  *
  * @param mode its permissions, whatever the umask
- * @param options durable: the file survives a power loss too. Without it a power loss may leave the old file,
- *   the new one or an empty one. That is enough for a file that means nothing after a reboot, and saves two
- *   commits of the file system's journal
+ * @param options durable: the file survives a power loss too. Without it that may leave the old file, the new one or an
+ *   empty one: enough for a file that means nothing after a reboot, and two commits of the journal fewer
  * @throws {Error} as Deno does when the directory is missing, full or not writable
  */
 export function replaceFile(path: string, text: string, mode: number, { durable = false } = {}): void {
@@ -114,10 +111,7 @@ export function openDirectoryBelow(base: string, names: readonly string[], make:
   return { path: pathOf(directory), [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
-/**
- * Runs work with umask 0, so that new files and directories get exactly the modes that it names. A chmod
- * afterwards could hit another file that has the name by then.
- */
+/** Runs work with umask 0, so that the modes that it names hold: a chmod afterwards could hit another file. */
 function withoutUmask<T>(work: () => T): T {
   const before = Deno.umask(0);
   try {
@@ -133,10 +127,7 @@ function writeNew(path: string, text: string, mode: number, durable: boolean): v
   if (durable) file.syncSync();
 }
 
-/**
- * Removes what a crash left in the file's place, or a link that was planted there; never writes to it
- * (O_EXCL).
- */
+/** Removes what a crash left in the file's place, or a link that was planted there; never writes to it. */
 function createFile(path: string, mode: number): Deno.FsFile {
   const create = () => withoutUmask(() => Deno.openSync(path, { write: true, createNew: true, mode }));
   try {

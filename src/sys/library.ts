@@ -41,14 +41,10 @@ function functionAt(
   };
 }
 
-function addressesIn(
-  path: string,
-  names: readonly string[],
-): Readonly<Record<string, Deno.PointerValue>> {
+function addressesIn(path: string, names: readonly string[]): Record<string, Deno.PointerValue> {
   try {
     return Deno.dlopen(path, Object.fromEntries(names.map((name) => [name, ADDRESS]))).symbols;
   } catch (cause) {
-    const words = messageOf(cause);
-    throw new Error(words.replace(/^(Could not open library: )+/, ""), { cause });
+    throw new Error(messageOf(cause).replace(/^(Could not open library: )+/, ""), { cause });
   }
 }

@@ -66,12 +66,7 @@ export function isHostNetns(path: string): boolean {
   }) ?? false;
 }
 
-/**
- * Opens a namespace by a path such as /run/netns/a or /proc/42/ns/net.
- *
- * @throws {NetnsError} when the path is missing or no network namespace
- * @throws {SyscallError}
- */
+/** Opens a namespace by its path. @throws {NetnsError} when that leads to none, {@linkcode SyscallError} */
 export function openNetns(path: string): OpenNetns {
   const fd = openAny(path);
   try {
@@ -173,10 +168,8 @@ function assertNetns(path: string, fd: number): void {
     const kind = check(`ask what ${JSON.stringify(path)} is`, (c) => c.ioctl(fd, NS_GET_NSTYPE));
     if (kind !== CLONE_NEWNET) throw new NetnsError(path, "other", undefined);
   } catch (error) {
-    if (error instanceof SyscallError && (error.errno === ENOTTY || error.errno === EINVAL)) {
-      throw new NetnsError(path, "other", error);
-    }
-    throw error;
+    const isOther = error instanceof SyscallError && (error.errno === ENOTTY || error.errno === EINVAL);
+    throw isOther ? new NetnsError(path, "other", error) : error;
   }
 }
 

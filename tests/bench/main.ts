@@ -54,9 +54,7 @@ function readOptions(args: string[]) {
   }
   const processors = Number(values.cpus ?? 1);
   if (!Number.isInteger(processors) || processors < 1) {
-    throw new Error(
-      `Cannot measure with --cpus "${values.cpus}", wanted a whole number of at least 1`,
-    );
+    throw new Error(`Cannot measure with --cpus "${values.cpus}", wanted a whole number of at least 1`);
   }
   const peer = values.peer === undefined ? undefined : resolve(values.peer);
   if (peer !== undefined && !Deno.statSync(peer).isFile) {

@@ -60,10 +60,7 @@ Deno.test("the documents' command finds the executable in its bill of materials,
 });
 
 Deno.test("the documents' bench compares with the empty program, here without the simulated node", async () => {
-  const script = blockNamed("bench").replace(
-    "deno task bench",
-    "run -A tests/bench/main.ts --only here",
-  );
+  const script = blockNamed("bench").replace("deno task bench", "run -A tests/bench/main.ts --only here");
   const args = script.split(" ").map((word) => word === "/path/to/another/rdma" ? PROGRAM : word);
   const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
   assertEquals(code, 0);
@@ -156,10 +153,7 @@ for (const { name, unit, target } of UNITS) {
       const command = blockNamed(name).replace(directory, `${root}${directory}`).replace(
         "systemctl enable --now",
         "systemctl enable",
-      ).replace(
-        "systemctl",
-        `systemctl --root=${root}`,
-      );
+      ).replace("systemctl", `systemctl --root=${root}`);
       const { code } = await new Deno.Command("sh", { args: ["-c", command], cwd: PROJECT }).output();
       assertEquals(code, 0);
       assertEquals(

@@ -1,3 +1,5 @@
+import { exists } from "../../src/kernel/sysfs.ts";
+
 /** What a program asks of the kernel, a system call a line. */
 export class Trace implements Disposable {
   readonly #file = Deno.makeTempFileSync();
@@ -22,13 +24,5 @@ export class Trace implements Disposable {
 
   [Symbol.dispose](): void {
     Deno.removeSync(this.#file);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

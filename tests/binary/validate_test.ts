@@ -140,10 +140,7 @@ Deno.test("validate takes several files, and counts the faults of all", async ()
   const { code, stdout } = await validate(files, ...Object.keys(files));
   assertEquals(code, 1);
   assertMatch(stdout, /^ok {7}a +roce: .*\nproblem {2}b\.yaml:1:\d+ {2}roce: /);
-  assertMatch(
-    stdout,
-    /\nok {7}pod +there is no network in it\n\n4 files have 1 problem and 1 warning\.\n$/,
-  );
+  assertMatch(stdout, /\nok {7}pod +there is no network in it\n\n4 files have 1 problem and 1 warning\.\n$/);
 });
 
 Deno.test("validate reads a directory and those in it, except what cannot hold a network", async () => {

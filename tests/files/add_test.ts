@@ -3,7 +3,7 @@ import { lockState } from "../../src/plugin/record/lock.ts";
 import { parseRecord } from "../../src/plugin/record/record.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
-import { PREV_RESULT } from "../support/call.ts";
+import { brokenPipe, PREV_RESULT } from "../support/call.ts";
 
 const EBUSY = 16;
 
@@ -62,10 +62,7 @@ Deno.test("the lock is held while a device moves", async () => {
 
 Deno.test("when the result cannot be printed, the device returns to the host and nothing is recorded", async () => {
   using node = new TestNode();
-  const writeOutput = () => {
-    throw new Error("Broken pipe");
-  };
-  assertEquals((await node.call("ADD", { writeOutput })).code, 1);
+  assertEquals((await node.call("ADD", { writeOutput: brokenPipe })).code, 1);
   assertEquals(node.whereIs(node.device), "host");
   assertEquals(node.files(), []);
 });
@@ -74,10 +71,7 @@ Deno.test("when rolling back fails too, the record stays, and DEL uses it", asyn
   using node = new TestNode();
   let fails = true;
   node.kernel.onMove = ({ space }) => fails && space === node.pod ? EBUSY : undefined;
-  const writeOutput = () => {
-    throw new Error("Broken pipe");
-  };
-  const { lines } = await node.call("ADD", { writeOutput });
+  const { lines } = await node.call("ADD", { writeOutput: brokenPipe });
   assertStringIncludes(lines.join(""), "Rolling back failed");
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
   fails = false;

@@ -1,13 +1,9 @@
 // Which of several records of one function counts, whatever the clock said when they were written.
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
-const GO_RECORD = JSON.stringify({
-  version: "1.0",
-  deviceID: VF,
-  sandboxRdmaDevName: "mlx5_2",
-  containerRdmaDevName: "mlx5_2",
-});
+const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2"));
 const GO_FILE = "net-go-net1";
 const go = (netns = "") => ({ variables: { CNI_CONTAINERID: "go", CNI_NETNS: netns } });
 const second = (config: object = {}) => ({

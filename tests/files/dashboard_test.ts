@@ -1,31 +1,9 @@
 // The dashboard and the documents ask for metrics that there are, with labels that these have.
-import type { PodDevice } from "../../src/node/pods.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
+import { DEVICE } from "../support/pod_device.ts";
 import { PROJECT } from "../support/project.ts";
-
-const DEVICE: PodDevice = {
-  record: "net-container1-net1",
-  namespace: "team-a",
-  pod: "trainer-0",
-  containerId: "container1",
-  interface: "net1",
-  network: "net",
-  deviceId: "0000:3b:00.2",
-  device: "mlx5_0",
-  hostDevice: "mlx5_2",
-  status: "present",
-  createdAt: 0,
-  resources: { qp: 1 },
-  ports: [{
-    number: 1,
-    state: "4: ACTIVE",
-    bitsPerSecond: 1e11,
-    traffic: { rxBytes: 1, txBytes: 1, rxPackets: 1, txPackets: 1 },
-    counters: { out_of_sequence: 1 },
-  }],
-};
 
 /** The labels of each metric. */
 const METRICS = new Map(

@@ -1,15 +1,11 @@
 // DEL by what the record says, and without one, beyond tests/scenarios/del.ts.
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals } from "../support/assert.ts";
 
 /** After every ADD of these tests. */
 const LATER = 2_000_000;
-const GO_RECORD = JSON.stringify({
-  version: "1.0",
-  deviceID: VF,
-  sandboxRdmaDevName: "mlx5_2",
-  containerRdmaDevName: "rdma0",
-});
+const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2", "rdma0"));
 
 Deno.test("an older claim on the device does not hinder DEL", async () => {
   using node = await TestNode.added();

@@ -9,8 +9,7 @@ const ENOBUFS = 105;
 
 Deno.test("DEL after the namespace has gone finds the device on the host", async () => {
   using node = await TestNode.added();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   node.kernel.listNetns = () => {
     throw new Error("searched all processes for a device that is on the host");
   };

@@ -2,11 +2,10 @@ import { SyscallError } from "../../src/sys/errno.ts";
 import { openDirectoryBelow } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
+import { openFds } from "../support/system_calls.ts";
 import { Root } from "./root.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak
-
-const openFds = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 Deno.test("missing directories are made, and what is there is used", () => {
   using root = new Root({ "/a/kept": "text" });

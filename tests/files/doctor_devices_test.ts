@@ -11,6 +11,7 @@ import { type Inventory, takeInventory } from "../../src/node/inventory.ts";
 import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { State } from "../../src/plugin/record/state.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
@@ -55,12 +56,7 @@ function loseFunction({ node, device }: Pick<ReturnType<typeof createNode>, "nod
 }
 
 /** A record of the Go plugin. */
-const GO_RECORD = JSON.stringify({
-  version: "1.0",
-  deviceID: VF,
-  sandboxRdmaDevName: "mlx5_2",
-  containerRdmaDevName: "mlx5_2",
-});
+const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2"));
 
 type Wanted = Parameters<typeof assertFindings>[1];
 
@@ -90,10 +86,7 @@ for (
     [
       "in a namespace that nothing leads to, told by its uverbs",
       ({ node }) => node.kernel.paths.delete(POD),
-      [
-        ON_HOST,
-        ["warning", LOST],
-      ],
+      [ON_HOST, ["warning", LOST]],
     ],
     ["in a namespace that nothing leads to, with the name of one on the host", ({ node, device }) => {
       node.kernel.namesPerNetns = true;

@@ -56,8 +56,5 @@ Deno.test("what older kernels lack is a warning", () => {
     ["warning", /^6\.12\.1 works, but it does not name the device below a network interface$/, /5\.14/],
   ]);
   Object.defineProperty(node.kernel.getHostNetns(), "getCookie", { value: () => undefined });
-  assertFindings(examineKernel(node), [[
-    "warning",
-    /only by numbers, .*, and it does not name the device/,
-  ]]);
+  assertFindings(examineKernel(node), [["warning", /only by numbers, .*, and it does not name the device/]]);
 });

@@ -1,10 +1,10 @@
-import type { Node } from "../../src/cli/doctor/finding.ts";
+import type { ExaminedNode } from "../../src/cli/doctor/finding.ts";
 import type { Level, Verdict } from "../../src/cli/report.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 
 /** A node for the doctor. */
-export class DoctorNode extends BareNode implements Node {
+export class DoctorNode extends BareNode implements ExaminedNode {
   readonly executable = "/usr/local/bin/rdma-cni";
 
   constructor(files: Record<string, string> = {}) {

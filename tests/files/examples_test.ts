@@ -3,6 +3,7 @@ import type { IConfigMap, IPod } from "kubernetes-models/v1";
 import * as z from "zod/mini";
 import { pluginsOf } from "../../src/cli/validate/network.ts";
 import { judgeFiles } from "../../src/cli/validate/validate.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { run, runApt } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { MANIFEST_FILES, type NetworkAttachmentDefinition, readManifests } from "../support/manifests.ts";
@@ -138,13 +139,3 @@ Deno.test("examples/README.md names every example, and nothing that is not there
   const examples = filesIn("examples", "").map((path) => path.replace(/^examples\//, ""));
   assertEquals(examples.filter((path) => path !== "README.md" && !linked.includes(path)), []);
 });
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}

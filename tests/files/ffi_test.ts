@@ -25,9 +25,7 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     return libc().dup2(socket, root.number) - root.number;
   },
   execve: () =>
-    runInChild(
-      `replaceProcess("/bin/sh", ["sh", "-c", 'test "$#$2$HOME" = "2b c"', "-", "a", "b c"])`,
-    ),
+    runInChild(`replaceProcess("/bin/sh", ["sh", "-c", 'test "$#$2$HOME" = "2b c"', "-", "a", "b c"])`),
   faccessat: () => libc().faccessat(-100, ROOT, 0, 0),
   flock: () => {
     using directory = openForReading("/");

@@ -103,9 +103,7 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
       using node = new TestNode();
       const pods: Pod[] = [];
       for (const [number, [fate, name]] of fates.entries()) {
-        pods.push(
-          await startPod(node, number, fate, name),
-        );
+        pods.push(await startPod(node, number, fate, name));
       }
       for (const pod of pods) meetFate(node, pod);
       node.kernel.onMove = ({ name }) => {
@@ -131,10 +129,7 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
         const isRestored = stale.includes(pod) && !left.includes(pod);
         assertEquals(node.files().includes(pod.file), !isRestored, `${pod.fate}: ${pod.file}`);
         if (isRestored && pod.fate !== "late") {
-          assertEquals([pod.device.space === node.kernel.host, pod.device.name], [
-            true,
-            pod.hostName,
-          ]);
+          assertEquals([pod.device.space === node.kernel.host, pod.device.name], [true, pod.hostName]);
         } else if (LIVING.includes(pod.fate)) {
           assertEquals(pod.device.space === pod.space, true);
           assertEquals(Deno.readTextFileSync(`${node.directory}/${pod.file}`), pod.record);

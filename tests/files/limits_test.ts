@@ -3,6 +3,7 @@ import { collectGarbage } from "../../src/cli/gc.ts";
 import { EINVAL, ENODEV } from "../../src/sys/errno.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { brokenPipe } from "../support/call.ts";
 
 const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 const CGROUP = `/kubepods/burstable/pod${UID}`;
@@ -28,10 +29,6 @@ function limitsIn(node: TestNode, cgroup = CGROUP) {
   const limits = node.kernel.rdmaCgroups!.groups.get(cgroup);
   return limits && Object.fromEntries([...limits].map(([{ name }, values]) => [name, values]));
 }
-
-const brokenPipe = () => {
-  throw new Error("Broken pipe");
-};
 
 Deno.test("ADD limits the pod's devices, and DEL takes the limits away", async () => {
   using node = podNode();
@@ -168,8 +165,7 @@ Deno.test("GC takes the limits away", async () => {
 
 Deno.test("DEL takes the limits of a device away that returned to the host by itself", async () => {
   using node = await limitedNode();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
   assertEquals(limitsIn(node), {});
   node.assertForgotten();
@@ -219,8 +215,7 @@ Deno.test("a device that goes while its limits are taken away is no failure", as
 
 const ELSEWHERE: Record<string, (node: TestNode) => void> = {
   "another pod has the function": (node) => {
-    node.kernel.paths.delete(POD);
-    node.kernel.endNetns(node.pod);
+    node.endNetns();
     const next = node.kernel.addNetns("/run/netns/next");
     node.kernel.place(node.device, next);
     node.device.name = "rdma_next";

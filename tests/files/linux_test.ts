@@ -1,5 +1,6 @@
 // The kernel of the machine that runs the tests. It need not have RDMA.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
@@ -22,7 +23,7 @@ import {
 } from "../../src/sys/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import * as encode from "../support/encode.ts";
-import { fail, replaceCall } from "../support/system_calls.ts";
+import { fail, openFds, replaceCall } from "../support/system_calls.ts";
 import { inodeOf, TestNetns } from "../support/test_netns.ts";
 
 const THREAD_NETNS = "/proc/thread-self/ns/net";
@@ -332,19 +333,6 @@ function sockets(): string[] {
       return false; // the descriptor that listed the directory
     }
   });
-}
-
-function openFds(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function cookieOf(netns: Parameters<typeof inNetns>[0]): string | undefined {

@@ -207,8 +207,7 @@ const DRIVER_LIKE = { rdmaDeviceName: "mlx5_70" };
 async function takenOver(config: object): Promise<TestNode> {
   const node = new TestNode();
   await node.succeed("ADD", { config: DRIVER_LIKE });
-  node.kernel.endNetns(node.pod);
-  node.kernel.paths.delete(POD);
+  node.endNetns();
   node.kernel.addNetns("/run/netns/two");
   await node.succeed("ADD", second({ config }));
   return node;
@@ -265,8 +264,7 @@ for (
       using node = await namedNode();
       node.kernel.namesPerNetns = namesPerNetns;
       if (namesPerNetns) addOther(node, "rdma_net1");
-      node.kernel.endNetns(node.pod);
-      node.kernel.paths.delete(POD);
+      node.endNetns();
       assertEquals(places(node, node.device), [`host ${nameOnHost}`]);
       node.kernel.addNetns("/run/netns/two");
       await node.succeed("ADD", second({ config }));
@@ -298,20 +296,19 @@ Deno.test("an index that was remembered by a name counts only for the device tha
 // Linux 7.3 keeps the names of each namespace apart; tests/scenarios/names_per_netns.ts has the rest.
 
 /** A node of Linux 7.3, on which another function has a device of that name, on the host or in the pod. */
-function nodeWithNamespacedNames(name: string, where: "host" | "pod"): { node: TestNode; other: Device } {
+function nodeWithNamespacedNames(name: string, where: "host" | "pod"): TestNode & { other: Device } {
   const node = new TestNode();
   node.kernel.namesPerNetns = true;
   const other = addOther(node, name);
   if (where === "pod") other.space = node.pod;
-  return { node, other };
+  return Object.assign(node, { other });
 }
 
 for (const config of [{ rdmaDeviceName: "mlx5_{index}" }, { rdmaDeviceName: "mlx5_0" }]) {
   Deno.test(`names per namespace: a pod gets ${config.rdmaDeviceName} although the host has an mlx5_0`, async () => {
-    const { node, other } = nodeWithNamespacedNames("mlx5_0", "host");
-    using _ = node;
+    using node = nodeWithNamespacedNames("mlx5_0", "host");
     await node.succeed("ADD", { config });
-    assertEquals(places(node, node.device, other), [`${POD} mlx5_0`, "host mlx5_0"]);
+    assertEquals(places(node, node.device, node.other), [`${POD} mlx5_0`, "host mlx5_0"]);
     assertEquals(namesInRecord(node), ["mlx5_2 mlx5_0"]);
     await node.succeed("CHECK");
     await node.succeed("DEL");
@@ -320,15 +317,13 @@ for (const config of [{ rdmaDeviceName: "mlx5_{index}" }, { rdmaDeviceName: "mlx
 }
 
 Deno.test("names per namespace: {index} counts in the pod", async () => {
-  const { node } = nodeWithNamespacedNames("mlx5_0", "pod");
-  using _ = node;
+  using node = nodeWithNamespacedNames("mlx5_0", "pod");
   await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
   assertEquals(places(node, node.device), [`${POD} mlx5_1`]);
 });
 
 Deno.test("names per namespace: a name that the pod has is refused before anything is done", async () => {
-  const { node } = nodeWithNamespacedNames("rdma_net1", "pod");
-  using _ = node;
+  using node = nodeWithNamespacedNames("rdma_net1", "pod");
   node.kernel.onMove = () => {
     throw new Error("moved");
   };
@@ -340,8 +335,7 @@ Deno.test("names per namespace: a name that the pod has is refused before anythi
 });
 
 Deno.test("names per namespace: two devices of one function, one in the pod, are told apart", async () => {
-  const { node } = nodeWithNamespacedNames("mlx5_7", "pod");
-  using _ = node;
+  using node = nodeWithNamespacedNames("mlx5_7", "pod");
   const second = node.kernel.addDevice(node.device.deviceId, 9, { name: "mlx5_9" });
   await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
   assertEquals(places(node, node.device, second), [`${POD} mlx5_0`, `${POD} mlx5_1`]);

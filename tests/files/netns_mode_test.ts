@@ -271,16 +271,10 @@ Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
   using node = new Node();
   node.image = undefined;
   node.set("exclusive", { persist: true });
-  assertStringIncludes(
-    node.terminal.stderr,
-    `ib_core may be in the initramfs "${IMAGE}"; if it is, run`,
-  );
+  assertStringIncludes(node.terminal.stderr, `ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
   Deno.removeSync(`${node.root}${IMAGE}`);
   node.set("exclusive", { persist: true });
-  assertStringIncludes(
-    node.terminal.stderr,
-    "ib_core may be in the initramfs, which was not found",
-  );
+  assertStringIncludes(node.terminal.stderr, "ib_core may be in the initramfs, which was not found");
 });
 
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {

@@ -7,6 +7,7 @@ import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
@@ -26,10 +27,7 @@ class PodsNode extends BareNode {
     const path = `/run/netns/pod${number}`;
     const space = this.kernel.addNetns(path);
     space.links.set("net1", LINK);
-    space.addresses = new Map([[2, [
-      { text: LINK_LOCAL, gid: LINK_LOCAL },
-      { text: "10.0.0.2", gid: GID },
-    ]]]);
+    space.addresses = new Map([[2, [{ text: LINK_LOCAL, gid: LINK_LOCAL }, { text: "10.0.0.2", gid: GID }]]]);
     this.kernel.addFunction(deviceId);
     const index = number + 2;
     const placed = this.kernel.addDevice(deviceId, index, {
@@ -186,12 +184,7 @@ Deno.test("pods: records of the Go plugin are shown, with what their file's name
   using node = new PodsNode();
   const { file } = node.addPod(0);
   const id = "5d".repeat(32);
-  const record = JSON.stringify({
-    version: "1.0",
-    deviceID: "0000:3b:00.0",
-    sandboxRdmaDevName: "mlx5_2",
-    containerRdmaDevName: "mlx5_0",
-  });
+  const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
   node.state.remove(file);
   node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get("/run/netns/pod0")!);
   node.write(`my-net-${id}-net1`, record);
@@ -298,10 +291,7 @@ Deno.test("pods: what cannot be read of one device is named, and the others are 
     if (one === device) throw new NetlinkError("ask for the counters", EIO);
   };
   assertEquals(node.show(), 3);
-  assertEquals(node.statuses(), [
-    ["net-container0-net1", "unknown"],
-    ["net-container1-net1", "present"],
-  ]);
+  assertEquals(node.statuses(), [["net-container0-net1", "unknown"], ["net-container1-net1", "present"]]);
   assertMatch(
     node.terminal.stderr,
     /^Cannot read all of RDMA device "mlx5_0" \(net-container0-net1\): .*ask for the counters/,

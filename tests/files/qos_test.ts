@@ -3,6 +3,7 @@ import type { RecordedQos } from "../../src/plugin/record/record.ts";
 import type { Device } from "../rig/memory/kernel.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { brokenPipe } from "../support/call.ts";
 
 const CONFIG = { rdmaQoS: { tos: 104, trafficClass: 106 } };
 const HOST = { trafficClass: [-1], tos: [32] };
@@ -23,10 +24,13 @@ async function addedNode(qos?: Device["qos"]): Promise<TestNode> {
   return node;
 }
 
+/** The pod ends without a DEL, and the path is that of the next one. */
+function replacePod(node: TestNode): void {
+  node.endNetns();
+  node.kernel.addNetns(POD, 7, "7");
+}
+
 const recorded = (node: TestNode) => node.recorded().devices.map(({ qos }) => qos);
-const brokenPipe = () => {
-  throw new Error("Broken pipe");
-};
 
 Deno.test("ADD sets both, and DEL gives the host back what it had", async () => {
   using node = await addedNode();
@@ -197,8 +201,7 @@ Deno.test("GC restores too", async () => {
 
 Deno.test("a device that returned to the host by itself gets its QoS back by DEL", async () => {
   using node = await addedNode();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   assertEquals(node.device.qos, LEFT);
   await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
   assertEquals(node.device.qos, HOST);
@@ -288,9 +291,7 @@ for (const rdmaQoS of [undefined, { trafficClass: 8, tos: 9 }]) {
     const what = rdmaQoS ? "other QoS" : "no QoS";
     Deno.test(`a pod with ${what} that gets a dead pod's device: DEL of ${order} restores the host's`, async () => {
       using node = await addedNode();
-      node.kernel.paths.delete(POD);
-      node.kernel.endNetns(node.pod);
-      node.kernel.addNetns(POD, 7, "7");
+      replacePod(node);
       const variables = { CNI_CONTAINERID: "container2" };
       await node.succeed("ADD", { variables, config: { rdmaQoS } });
       for (const container of order) {
@@ -304,9 +305,7 @@ for (const rdmaQoS of [undefined, { trafficClass: 8, tos: 9 }]) {
 
 Deno.test("a newer attachment of the same function without this device leaves it to the old one's DEL", async () => {
   using node = await addedNode();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
-  node.kernel.addNetns(POD, 7, "7");
+  replacePod(node);
   node.kernel.addDevice(VF, 3);
   const variables = { CNI_CONTAINERID: "container2" };
   await node.succeed("ADD", { variables, config: { rdmaDevices: ["mlx5_3"] } });
@@ -316,9 +315,7 @@ Deno.test("a newer attachment of the same function without this device leaves it
 
 Deno.test("a late DEL leaves the QoS of a device alone that a newer attachment has beside another", async () => {
   using node = await addedNode();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
-  node.kernel.addNetns(POD, 7, "7");
+  replacePod(node);
   const other = node.kernel.addDevice(VF, 1, { qos: structuredClone(HOST) });
   await node.succeed("ADD", { variables: { CNI_CONTAINERID: "container2" } });
   for (const device of [other, node.device]) device.space = node.kernel.host; // as before that ADD has moved them
@@ -329,8 +326,7 @@ Deno.test("a late DEL leaves the QoS of a device alone that a newer attachment h
 
 Deno.test("GC of two attachments that had the device one after the other restores the host's", async () => {
   using node = await addedNode();
-  node.kernel.paths.delete(POD);
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   node.kernel.endNetns(node.kernel.addNetns(POD, 7, "7"));
   await node.succeed("ADD", {
     variables: { CNI_CONTAINERID: "container2" },
@@ -387,9 +383,7 @@ for (const order of [["container1", "container2"], ["container2", "container1"]]
   Deno.test(`a named device of a dead pod that the next gets is as before when ${order} are deleted`, async () => {
     using node = nodeWithQos();
     await node.succeed("ADD", { config: NAMED });
-    node.kernel.paths.delete(POD);
-    node.kernel.endNetns(node.pod);
-    node.kernel.addNetns(POD, 7, "7");
+    replacePod(node);
     const config = { rdmaQoS: { trafficClass: 8, tos: 9 }, rdmaDeviceName: "roce_{index}" };
     await node.succeed("ADD", { variables: { CNI_CONTAINERID: "container2" }, config });
     assertEquals(node.device.name, "roce_0");

@@ -5,7 +5,7 @@ import { EBUSY, EEXIST, ENODEV, EPERM } from "../../src/sys/errno.ts";
 import { type Device, MemoryKernel, type Space } from "../rig/memory/kernel.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { PREV_RESULT } from "../support/call.ts";
+import { brokenPipe, PREV_RESULT } from "../support/call.ts";
 
 const CONFIG = { deviceID: undefined, softRoCE: true };
 
@@ -225,8 +225,7 @@ Deno.test("DEL finds the device in a namespace that has lost its path", async ()
 
 Deno.test("DEL after the namespace has ended, and the device with it, removes the record", async () => {
   using node = await SoftNode.added();
-  node.endPod();
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   await node.succeed("DEL");
   node.assertClean();
   assertEquals(node.kernel.sleptMs, 0);
@@ -355,8 +354,7 @@ for (const step of STEPS) {
 Deno.test("when the namespace ends after an ADD that died, its device goes, and GC takes the record", async () => {
   using node = new SoftNode();
   await node.crash("onMove");
-  node.endPod();
-  node.kernel.endNetns(node.pod);
+  node.endNetns();
   assertEquals(node.made(), []);
   await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
   node.assertClean();
@@ -364,10 +362,7 @@ Deno.test("when the namespace ends after an ADD that died, its device goes, and 
 
 Deno.test("when the result cannot be printed, device and record go", async () => {
   using node = new SoftNode();
-  const writeOutput = () => {
-    throw new Error("Broken pipe");
-  };
-  assertEquals((await node.call("ADD", { writeOutput })).code, 1);
+  assertEquals((await node.call("ADD", { writeOutput: brokenPipe })).code, 1);
   node.assertClean();
 });
 

@@ -2,6 +2,7 @@ import { getVfDeviceId, listPfNetdevs } from "../../src/kernel/pci.ts";
 import { getBusDevice, isFileName } from "../../src/kernel/sysfs.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assertEquals } from "../support/assert.ts";
+import { Root } from "./root.ts";
 
 libc(); // opened once for the process: a test would be blamed for the leak
 
@@ -10,10 +11,9 @@ const VF = "0000:01:10.4";
 const SF = "mlx5_core.sf.4";
 
 /** Below a temporary directory, what sysfs shows of an adapter with a virtual and a scalable function. */
-class TestSysfs implements Disposable {
-  readonly root = Deno.makeTempDirSync();
-
+class TestSysfs extends Root {
   constructor() {
+    super({});
     const devices = "devices/pci0000:00";
     this.directory(`${devices}/${PF}`, { sriov_numvfs: "7\n" });
     this.directory(`${devices}/${PF}/infiniband/mlx5_0`);
@@ -40,24 +40,18 @@ class TestSysfs implements Disposable {
   }
 
   directory(path: string, files: Record<string, string> = {}): void {
-    Deno.mkdirSync(`${this.root}/sys/${path}`, { recursive: true });
-    for (const [name, text] of Object.entries(files)) {
-      Deno.writeTextFileSync(`${this.root}/sys/${path}/${name}`, text);
-    }
+    Deno.mkdirSync(`${this.path}/sys/${path}`, { recursive: true });
+    for (const [name, text] of Object.entries(files)) this.write(`/sys/${path}/${name}`, text);
   }
 
   link(path: string, target: string): void {
-    Deno.symlinkSync(target, `${this.root}/sys/${path}`);
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.root, { recursive: true });
+    Deno.symlinkSync(target, `${this.path}/sys/${path}`);
   }
 }
 
 Deno.test("a physical function has its driver and the number of its virtual functions", () => {
   using sysfs = new TestSysfs();
-  assertEquals(getBusDevice(PF, sysfs.root), {
+  assertEquals(getBusDevice(PF, sysfs.path), {
     id: PF,
     bus: "pci",
     driver: "mlx5_core",
@@ -71,7 +65,7 @@ Deno.test("a physical function has its driver and the number of its virtual func
 
 Deno.test("a virtual function has all its RDMA devices, and no driver when none is bound", () => {
   using sysfs = new TestSysfs();
-  assertEquals(getBusDevice(VF, sysfs.root), {
+  assertEquals(getBusDevice(VF, sysfs.path), {
     id: VF,
     bus: "pci",
     isPhysicalFunction: false,
@@ -84,7 +78,7 @@ Deno.test("a virtual function has all its RDMA devices, and no driver when none 
 
 Deno.test("an auxiliary device is no physical function, and may have nothing of RDMA", () => {
   using sysfs = new TestSysfs();
-  assertEquals(getBusDevice(SF, sysfs.root), {
+  assertEquals(getBusDevice(SF, sysfs.path), {
     id: SF,
     bus: "auxiliary",
     isPhysicalFunction: false,
@@ -98,21 +92,21 @@ Deno.test("an auxiliary device is no physical function, and may have nothing of 
 Deno.test("a device that only its uverbs device shows counts too", () => {
   using sysfs = new TestSysfs();
   sysfs.directory(`devices/pci0000:00/${PF}/${SF}/infiniband_verbs/uverbs4`, { ibdev: "mlx5_4\n" });
-  const { rdmaDevices, rdmaDeviceCount } = getBusDevice(SF, sysfs.root)!;
+  const { rdmaDevices, rdmaDeviceCount } = getBusDevice(SF, sysfs.path)!;
   assertEquals([rdmaDevices, rdmaDeviceCount], [[], 1]);
 });
 
 Deno.test("a uverbs device that vanishes while it is read has no RDMA device", () => {
   using sysfs = new TestSysfs();
   sysfs.directory(`devices/pci0000:00/${VF}/infiniband_verbs/uverbs7`);
-  const { uverbs } = getBusDevice(VF, sysfs.root)!;
+  const { uverbs } = getBusDevice(VF, sysfs.path)!;
   assertEquals(uverbs.find(({ name }) => name === "uverbs7"), { name: "uverbs7", rdmaDevice: "" });
 });
 
 for (const id of ["", ".", "..", "0000:01:00.1", `../devices/${PF}`, `${PF}/.`, `${PF}\0`]) {
   Deno.test(`${JSON.stringify(id)} is no device`, () => {
     using sysfs = new TestSysfs();
-    assertEquals(getBusDevice(id, sysfs.root), undefined);
+    assertEquals(getBusDevice(id, sysfs.path), undefined);
   });
 }
 
@@ -131,13 +125,13 @@ Deno.test("physical functions' netdevs are those whose function has virtual func
   sysfs.directory(idle, { sriov_numvfs: "0\n" });
   sysfs.directory(`${idle}/net/eth1`);
   sysfs.link("bus/pci/devices/0000:02:00.0", `../../../${idle}`);
-  assertEquals(listPfNetdevs(sysfs.root), ["eth0"]);
+  assertEquals(listPfNetdevs(sysfs.path), ["eth0"]);
 });
 
 Deno.test("virtual functions are numbered below their physical function's link", () => {
   using sysfs = new TestSysfs();
-  assertEquals(getVfDeviceId("eth0", 2, sysfs.root), VF);
-  assertEquals(getVfDeviceId("eth0", 3, sysfs.root), undefined);
-  assertEquals(getVfDeviceId("eth9", 2, sysfs.root), undefined);
-  assertEquals(getVfDeviceId("../net/eth0", 2, sysfs.root), undefined);
+  assertEquals(getVfDeviceId("eth0", 2, sysfs.path), VF);
+  assertEquals(getVfDeviceId("eth0", 3, sysfs.path), undefined);
+  assertEquals(getVfDeviceId("eth9", 2, sysfs.path), undefined);
+  assertEquals(getVfDeviceId("../net/eth0", 2, sysfs.path), undefined);
 });

@@ -272,10 +272,7 @@ for (
     [
       "a pod has the netdev of",
       /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f/,
-      (
-        node,
-        netdev,
-      ) => {
+      (node, netdev) => {
         netdev.space = node.addPod();
       },
     ],

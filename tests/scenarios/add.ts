@@ -1,5 +1,5 @@
 // Which devices ADD moves, how it finds them, and what it refuses.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "../support/assert.ts";
 import type { Async, NodeFunction, Rig } from "../rig/rig.ts";
 import {
   addedPod,
@@ -168,7 +168,7 @@ export const ADD: Scenario[] = [
       });
       await pod.add();
       await pod.assertAt(`pod ${pod.device}`);
-      assert.equal(readRecord(rig).deviceID, function_.deviceId);
+      assertEquals(readRecord(rig).deviceID, function_.deviceId);
     },
   })),
   ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words }) => ({
@@ -180,7 +180,7 @@ export const ADD: Scenario[] = [
       const pod = new Attachment(rig, function_, { netns, config: config?.(rig) ?? {} });
       const before = await rig.listDevices();
       await pod.fail("ADD", code, words);
-      assert.deepEqual([await rig.listDevices(), records(rig)], [before, []]);
+      assertEquals([await rig.listDevices(), records(rig)], [before, []]);
     },
   })),
   {
@@ -193,7 +193,7 @@ export const ADD: Scenario[] = [
       await pod.fail("STATUS", 50, /mode shared.*netns-mode set exclusive/);
       await pod.fail("CHECK", 101, /mode shared/);
       await pod.del();
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
 
@@ -202,10 +202,10 @@ export const ADD: Scenario[] = [
     run: async (rig) => {
       const pod = await addedPod(rig);
       const { bootTimeUs, ...record } = readRecord(rig);
-      assert.match((await pod.add()).log, /in the pod already/);
+      assertMatch((await pod.add()).log, /in the pod already/);
       const { bootTimeUs: later, ...same } = readRecord(rig);
-      assert.deepEqual(same, record);
-      assert.ok(later > bootTimeUs); // so that an earlier ADD that fails late does not undo it
+      assertEquals(same, record);
+      assert(later > bootTimeUs); // so that an earlier ADD that fails late does not undo it
       await pod.assertAt(`pod ${pod.device}`);
       await pod.check();
       for (let i = 0; i < 2; i++) await pod.del();
@@ -223,7 +223,7 @@ export const ADD: Scenario[] = [
         const podName = rdmaDeviceName ?? pod.device;
         await pod.assertAt(`pod ${podName}`);
         const [{ hostName, ...recorded }] = readRecord(rig).devices;
-        assert.deepEqual([hostName, recorded.podName], [pod.device, podName]);
+        assertEquals([hostName, recorded.podName], [pod.device, podName]);
         await pod.del();
         await assertNothingLeft(rig, pod);
       }
@@ -237,11 +237,11 @@ export const ADD: Scenario[] = [
         const pod = new Attachment(rig, rig.vf(0), {
           ...{ netns: HOST, environment: { CNI_NETNS_OVERRIDE: "true" }, config: { rdmaDeviceName } },
         });
-        assert.doesNotMatch((await pod.add()).log, /moved to/);
+        assertNotMatch((await pod.add()).log, /moved to/);
         await pod.assertAt(`host ${rdmaDeviceName ?? pod.device}`);
-        assert.deepEqual(records(rig), [FILE]);
+        assertEquals(records(rig), [FILE]);
         await pod.del();
-        assert.deepEqual([await rig.listDevices(), records(rig)], [before, []]);
+        assertEquals([await rig.listDevices(), records(rig)], [before, []]);
       }
     },
   },
@@ -256,7 +256,7 @@ export const ADD: Scenario[] = [
       await pod.del({ netns: "other", containerId: "container2" });
       await pod.del({ ifname: "net2" });
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
       await pod.check();
     },
   },
@@ -269,7 +269,7 @@ export const ADD: Scenario[] = [
       await rig.moveDevice(pod.device, "host", "stranger");
       await pod.fail("ADD", 111, /in another network namespace.*no record of this plugin names the pod/);
       await pod.assertAt(`stranger ${pod.device}`);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -286,7 +286,7 @@ export const ADD: Scenario[] = [
       await rig.addSubdevice("smi1", pod.device, "pod");
       await pod.fail("DEL", 112, words);
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
       await rig.removeSubdevice("smi1");
       await pod.del();
       await assertNothingLeft(rig, pod);
@@ -350,7 +350,7 @@ export const ADD: Scenario[] = [
         await pod.add({ config: { rdmaDevices: [names[0], 2] } });
         await pod.assertAt(`pod ${names[0]}`, `pod ${names[1]}`, `host ${names[2]}`);
       }
-      assert.deepEqual(
+      assertEquals(
         readRecord(rig).devices.map((one: { hostName: string }) => one.hostName),
         names.slice(0, 2),
       );
@@ -398,14 +398,14 @@ export const ADD: Scenario[] = [
       const added = await pod.add();
       assertWarning(added, words);
       assertWarning(added, /gets no RDMA device/);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
       await pod.check();
       const checked = await pod.call("CHECK", {
         config: { optional: undefined, onSharedMode: undefined, ...other },
       });
-      assert.ok([code, 113].includes(checked.json.code), checked.output);
+      assert([code, 113].includes(checked.json.code), checked.output);
       await pod.del();
-      assert.deepEqual([await placesOf(rig, pod.function_), records(rig)], [before, []]);
+      assertEquals([await placesOf(rig, pod.function_), records(rig)], [before, []]);
     },
   })),
 ];

@@ -34,10 +34,7 @@ const BROKEN: Broken[] = [
   {
     name: "the record is missing, unreadable or another's",
     steps: [
-      [
-        (rig) => writeRecord(rig, FILE, { ...readRecord(rig), containerID: "other" }),
-        /there is no record/,
-      ],
+      [(rig) => writeRecord(rig, FILE, { ...readRecord(rig), containerID: "other" }), /there is no record/],
       [(rig) => writeRecord(rig, FILE, ""), /it is empty/],
       [(rig) => writeRecord(rig, FILE, "{"), /it is not JSON/],
       [(rig) => removeRecord(rig), /there is no record/],

@@ -1,5 +1,5 @@
 // DEL succeeds and loses nothing, whatever happened to pod, namespace, device or record since ADD.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
 import type { Async, Rig } from "../rig/rig.ts";
 import {
   addedPod,
@@ -160,10 +160,10 @@ export const DEL: Scenario[] = [
     run: async (rig) => {
       const pod = await addedPod(rig);
       removeRecord(rig);
-      assert.match((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
+      assertMatch((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
       await pod.del({ config: { deviceID: undefined } });
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -177,7 +177,7 @@ export const DEL: Scenario[] = [
       await pod.del();
       await pod.assertAt(`host ${pod.device}`);
       await stranger.assertAt(`pod ${stranger.device}`);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -189,8 +189,8 @@ export const DEL: Scenario[] = [
       assertWarning(await pod.del(), /keeps its name.*EEXIST/);
       await assertNothingLeft(rig);
       const [place] = await placesOf(rig, pod.function_);
-      assert.match(place!, /^host mlx5_\d+$/);
-      assert.notEqual(place, `host ${pod.device}`);
+      assertMatch(place!, /^host mlx5_\d+$/);
+      assertNotEquals(place, `host ${pod.device}`);
     },
   },
   {
@@ -203,7 +203,7 @@ export const DEL: Scenario[] = [
       await pod.del();
       await pod.assertAt(`host ${pod.device}`);
       await other.assertAt(`pod ${other.device}`);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -229,15 +229,15 @@ export const DEL: Scenario[] = [
       Deno.symlinkSync(precious, `${rig.directory}/${FILE}`);
       await pod.del();
       await assertNothingLeft(rig, pod);
-      assert.ok(Deno.lstatSync(precious).isFile);
+      assert(Deno.lstatSync(precious).isFile);
 
       await pod.add();
       removeRecord(rig);
       Deno.mkdirSync(`${rig.directory}/${FILE}/directory`, { recursive: true });
       assertWarning(await pod.del(), /not a regular file/);
       await pod.assertAt(`host ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
-      assert.ok(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
+      assertEquals(records(rig), [FILE]);
+      assert(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
     },
   },
   {
@@ -250,11 +250,11 @@ export const DEL: Scenario[] = [
       const newer = new Attachment(rig, pod.function_, { netns: "new", containerId: "container2" });
       assertWarning(await newer.add(), /Pod of net-container1-net1 is gone but still has device/);
       await newer.assertAt(`new ${pod.device}`);
-      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      assertEquals(records(rig), ["net-container2-net1"]);
       writeRecord(rig, FILE, old); // as if the old pod's DEL were late
-      assert.match((await pod.del()).log, /belongs to net-container2-net1 by now/);
+      assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
       await newer.assertAt(`new ${pod.device}`);
-      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      assertEquals(records(rig), ["net-container2-net1"]);
       await newer.del();
       await assertNothingLeft(rig, pod);
     },
@@ -265,7 +265,7 @@ export const DEL: Scenario[] = [
       const pod = await addedPod(rig);
       await pod.del({ containerId: "earlier" });
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
     },
   },
   {
@@ -276,11 +276,11 @@ export const DEL: Scenario[] = [
       writeRecord(rig, "net-old-net1", { ...stale, containerID: "old" });
       await pod.del({ containerId: "old" });
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
       writeRecord(rig, FILE, stale);
       await pod.del();
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -289,7 +289,7 @@ export const DEL: Scenario[] = [
       const pod = await addedPod(rig);
       await pod.fail("DEL", 120, /Cannot move/, { isPowerless: true });
       await pod.assertAt(`pod ${pod.device}`);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
       await pod.del();
       await assertNothingLeft(rig, pod);
     },
@@ -321,7 +321,7 @@ export const DEL: Scenario[] = [
       await newer.add();
       await pod.del();
       await pod.assertAt(`new ${name ?? pod.device}`);
-      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      assertEquals(records(rig), ["net-container2-net1"]);
       await newer.check();
       await newer.del();
       await assertNothingLeft(rig, pod);
@@ -337,7 +337,7 @@ export const DEL: Scenario[] = [
       writeRecord(rig, "net-container2-net1", newer);
       await pod.del();
       await pod.assertAt(`host ${place === "pod" ? pod.device : "roce0"}`);
-      assert.deepEqual(records(rig), ["net-container2-net1"]);
+      assertEquals(records(rig), ["net-container2-net1"]);
       await pod.del({ containerId: "container2" });
       await assertNothingLeft(rig, pod);
     },

@@ -1,5 +1,5 @@
 // GC restores and removes what this network has left, and nothing else.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import type { Rig } from "../rig/rig.ts";
 import {
   addedPod,
@@ -40,7 +40,7 @@ export const GC: Scenario[] = [
       await stale.assertAt(`host ${stale.device}`);
       await valid.assertAt(`valid ${valid.device}`);
       await other.assertAt(`other ${other.device}`);
-      assert.deepEqual(records(rig), [".keep", "net-2-other-net1", "net-valid-net1"]);
+      assertEquals(records(rig), [".keep", "net-2-other-net1", "net-valid-net1"]);
     },
   },
   {
@@ -48,9 +48,9 @@ export const GC: Scenario[] = [
     run: async (rig) => {
       const pod = await addTo(rig, "pod", 0);
       const { log } = assertQuiet(await gc(rig, {}));
-      assert.match(log, /nothing is collected/);
+      assertMatch(log, /nothing is collected/);
       assertQuiet(await gc(rig, { [VALID]: null, [OLDER]: [{ containerID: "pod", ifname: "net1" }] }));
-      assert.deepEqual(records(rig), ["net-pod-net1"]);
+      assertEquals(records(rig), ["net-pod-net1"]);
       await pod.assertAt(`pod ${pod.device}`);
       assertQuiet(await gc(rig, { [VALID]: [] }));
       await assertNothingLeft(rig, pod);
@@ -88,10 +88,10 @@ export const GC: Scenario[] = [
       writeRecord(rig, "net-short-net1", { ...record, deviceID: "0000:7f:00.0" });
       writeRecord(rig, "net-short-net2", "broken");
       const { log } = assertQuiet(await gc(rig, { [VALID]: [{ containerID: HEX, ifname: "net3" }] }));
-      assert.match(log, /it is not JSON/);
+      assertMatch(log, /it is not JSON/);
       // Which network the short ones are of cannot be told, one is of another network, one is valid.
       const left = [`net-2-${HEX}-net1`, `net-${HEX}-net3`, "net-short-net1", "net-short-net2"];
-      assert.deepEqual(records(rig), left.sort());
+      assertEquals(records(rig), left.sort());
       await pod.assertAt(`pod ${pod.device}`); // the other network's record claims it
     },
   },
@@ -106,7 +106,7 @@ export const GC: Scenario[] = [
         120,
         /Cannot collect 2 attachments.*net-one-net1: Cannot move.*net-two-net1: Cannot move/s,
       );
-      assert.deepEqual(records(rig), ["net-one-net1", "net-two-net1"]);
+      assertEquals(records(rig), ["net-one-net1", "net-two-net1"]);
       assertQuiet(await gc(rig, { [VALID]: [] }));
       await assertNothingLeft(rig, ...pods);
     },
@@ -116,7 +116,7 @@ export const GC: Scenario[] = [
     run: async (rig) => {
       await new Attachment(rig, rig.vf(0)).del();
       assertQuiet(await gc(rig, { [VALID]: [] }));
-      assert.throws(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
+      assertThrows(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
     },
   },
 ];

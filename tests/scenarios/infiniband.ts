@@ -1,6 +1,6 @@
 // A function with an InfiniBand port: the kernel removes its IPoIB interface, in whatever namespace that is, when the
 // RDMA device moves. ib-sriov-cni cannot be installed from Debian; the rig does what it does.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import type { NodeFunction, Rig } from "../rig/rig.ts";
 import {
   assertNothingLeft,
@@ -22,9 +22,9 @@ async function nodeWithIpoib(rig: Rig): Promise<{ of: NodeFunction; pod: Attachm
 
 /** Nothing happened to the interface and to the device, and nothing was recorded. */
 async function assertUntouched(pod: Attachment, link: unknown, place = "host"): Promise<void> {
-  assert.deepEqual(await pod.rig.getInterface("pod", "net1"), link);
+  assertEquals(await pod.rig.getInterface("pod", "net1"), link);
   await pod.assertAt(`${place} ${pod.device}`);
-  assert.deepEqual(records(pod.rig), []);
+  assertEquals(records(pod.rig), []);
 }
 
 /** Calls that ask for a function whose IPoIB interface the pod has as net1. */
@@ -60,7 +60,7 @@ export const INFINIBAND: Scenario[] = [
       const { of, pod } = await nodeWithIpoib(rig);
       await rig.moveIpoib(of, "pod", "net1");
       const link = await rig.getInterface("pod", "net1");
-      assert.ok(link);
+      assert(link);
       for (const change of ASKING) {
         await pod.fail("ADD", 115, /"net1".*IPoIB.*"rdmaIsolation": true.*remove "rdma"/, change);
         await assertUntouched(pod, link);
@@ -87,7 +87,7 @@ export const INFINIBAND: Scenario[] = [
       await rig.moveIpoib(of, "pod", "net1");
       const link = await rig.getInterface("pod", "net1");
       await pod.fail("ADD", 115, /"net1".*"rdma"/);
-      assert.match((await pod.del()).log, /not touched/);
+      assertMatch((await pod.del()).log, /not touched/);
       await assertUntouched(pod, link, "pod");
     },
   },
@@ -98,7 +98,7 @@ export const INFINIBAND: Scenario[] = [
       await put(rig, of);
       const pod = new Attachment(rig, rig.vf(number));
       await pod.add();
-      assert.deepEqual(await namesIn(rig, "pod"), [pod.device]);
+      assertEquals(await namesIn(rig, "pod"), [pod.device]);
       await pod.check();
       await pod.del();
       await assertNothingLeft(rig, pod);

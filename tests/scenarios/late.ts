@@ -1,5 +1,5 @@
 // What calls conclude of a device that they do not find: it may be on its way, out of reach, or another pod's by now.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 import type { Async, Rig } from "../rig/rig.ts";
 import {
   addedPod,
@@ -68,7 +68,7 @@ export const LATE: Scenario[] = [
       await second.add();
       await rig.finishEnd();
       await second.assertAt(`second ${pod.device}`);
-      assert.deepEqual(records(rig), [SECOND]);
+      assertEquals(records(rig), [SECOND]);
       await second.del();
       await assertNothingLeft(rig, pod);
     },
@@ -80,7 +80,7 @@ export const LATE: Scenario[] = [
       const second = await secondPod(rig, pod, { optional: true });
       await rig.beginEnd("pod", "never");
       await second.fail("ADD", 111, /Cannot/);
-      assert.deepEqual(records(rig), [FILE]);
+      assertEquals(records(rig), [FILE]);
       await rig.finishEnd();
       await second.add();
       await second.assertAt(`second ${pod.device}`);
@@ -92,7 +92,7 @@ export const LATE: Scenario[] = [
       const pod = await namedPod(rig);
       await rig.beginEnd("pod", "soon");
       await pod.del();
-      assert.deepEqual(records(rig), []);
+      assertEquals(records(rig), []);
       await rig.finishEnd();
       await assertNothingLeft(rig, pod);
     },
@@ -107,7 +107,7 @@ export const LATE: Scenario[] = [
         await begin(rig);
         for (const outcome of [await pod.del(), await repeat()]) {
           assertWarning(outcome, /roce0.* not in the host namespace.*record .* stays/);
-          assert.deepEqual(records(rig), [FILE]);
+          assertEquals(records(rig), [FILE]);
         }
         await end(rig);
         await pod.assertAt("host roce0");
@@ -127,9 +127,9 @@ export const LATE: Scenario[] = [
       const second = await secondPod(rig, pod, { rdmaDeviceName: "roce1" });
       await second.add();
       if (deleted === "first") {
-        assert.match((await pod.del()).log, /belongs to net-container2-net1 by now/);
+        assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
         await second.assertAt("second roce1");
-        assert.deepEqual(records(rig), [SECOND]);
+        assertEquals(records(rig), [SECOND]);
         await second.del();
       } else {
         await second.del();
@@ -150,7 +150,7 @@ export const LATE: Scenario[] = [
         makeLater(rig, "net-stale-net1");
         await pod.del({ containerId: "stale", netns });
         await pod.assertAt(`pod ${pod.device}`);
-        assert.deepEqual(records(rig), [FILE]);
+        assertEquals(records(rig), [FILE]);
       }
       await pod.del();
       await assertNothingLeft(rig, pod);

@@ -1,5 +1,5 @@
 // Names that RDMA devices get in a pod, and their old ones that they get back.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertThrows } from "../support/assert.ts";
 import type { Async, Rig } from "../rig/rig.ts";
 import {
   assertNothingLeft,
@@ -89,7 +89,7 @@ async function assertGiven(rig: Rig, names: string[], before: unknown[]): Promis
     await pod.assertAt(`pod ${name}`);
     await pod.check();
     await pod.del();
-    assert.deepEqual([await rig.listDevices(), records(rig)], before);
+    assertEquals([await rig.listDevices(), records(rig)], before);
   }
 }
 
@@ -108,16 +108,16 @@ export const NAMES: Scenario[] = [
         const { deviceId } = pod.function_;
         const { index } = before.find((device) => device.deviceId === deviceId)!;
         const podName = `roce_${i}`;
-        assert.deepEqual(after.filter((device) => device.deviceId === deviceId), [
+        assertEquals(after.filter((device) => device.deviceId === deviceId), [
           { deviceId, index, name: podName, place: "pod" },
         ]);
         const recorded = readRecord(rig, `net-container1-net${i + 1}`).devices;
-        assert.deepEqual(recorded, [{ index, hostName: pod.device, podName }]);
+        assertEquals(recorded, [{ index, hostName: pod.device, podName }]);
         await pod.check();
         await pod.add();
-        assert.deepEqual(readRecord(rig, `net-container1-net${i + 1}`).devices, recorded);
+        assertEquals(readRecord(rig, `net-container1-net${i + 1}`).devices, recorded);
       }
-      assert.deepEqual(await rig.listDevices(), after);
+      assertEquals(await rig.listDevices(), after);
       await first!.del();
       await first!.assertAt(`host ${first!.device}`);
       await first!.add();
@@ -125,8 +125,8 @@ export const NAMES: Scenario[] = [
       await second!.del();
       await second!.assertAt(`host ${second!.device}`);
       await first!.del();
-      assert.deepEqual(await rig.listDevices(), before);
-      assert.deepEqual(records(rig), []);
+      assertEquals(await rig.listDevices(), before);
+      assertEquals(records(rig), []);
     },
   },
   {
@@ -139,7 +139,7 @@ export const NAMES: Scenario[] = [
         new Attachment(rig, rig.sf(0), { config, ifname: "net2" }),
       ];
       for (const pod of pods) await pod.add();
-      assert.deepEqual(await namesIn(rig, "pod"), ["rdma_net1", "rdma_net2"]);
+      assertEquals(await namesIn(rig, "pod"), ["rdma_net1", "rdma_net2"]);
       for (const pod of pods) await pod.del();
       await assertNothingLeft(rig, ...pods);
     },
@@ -178,7 +178,7 @@ export const NAMES: Scenario[] = [
       await rig.rebind(rig.vf(0), 2);
       const pod = named(rig, 0, "roce_{ifname}_{index}");
       const onHost = pod.function_.rdmaDevices.map((name) => `host ${name}`);
-      assert.equal(onHost.length, 2);
+      assertEquals(onHost.length, 2);
       await pod.fail("ADD", 7, /2 RDMA devices.*without \{index\}/, {
         config: { rdmaDeviceName: "roce_{ifname}" },
       });
@@ -200,8 +200,8 @@ export const NAMES: Scenario[] = [
       for (const name of ["a/b", "..", "a b", "mlx5_%d", "mlx5_{port}", "x".repeat(64)]) {
         await named(rig, 0, name).fail("ADD", 7, /Cannot name RDMA devices by "rdmaDeviceName"/);
       }
-      assert.deepEqual(await rig.listDevices(), before);
-      assert.throws(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
+      assertEquals(await rig.listDevices(), before);
+      assertThrows(() => Deno.statSync(rig.directory), Deno.errors.NotFound);
       const longest = `${"x".repeat(61)}ä`;
       const pod = named(rig, 0, longest);
       await pod.add();
@@ -221,24 +221,24 @@ export const NAMES: Scenario[] = [
       if (isElsewhere && rig.hasNamesPerNetns) return await assertGiven(rig, names, before);
       for (const name of names) {
         const { json, log } = await named(rig, 0, name).fail("ADD", 114, words);
-        assert.equal(/EEXIST \(17\)/.test(json.details), isElsewhere);
-        assert.match(json.details, /"rdmaDeviceNameConflict"/);
+        assertEquals(/EEXIST \(17\)/.test(json.details), isElsewhere);
+        assertMatch(json.details, /"rdmaDeviceNameConflict"/);
         const what = `Cannot rename RDMA device "${rig.vf(0).rdmaDevices[0]}": the name "${name}" is taken: `;
-        assert.ok(json.msg.startsWith(what), json.msg);
-        assert.doesNotMatch(log, /moved to/);
-        assert.deepEqual([await rig.listDevices(), records(rig)], before);
+        assert(json.msg.startsWith(what), json.msg);
+        assertNotMatch(log, /moved to/);
+        assertEquals([await rig.listDevices(), records(rig)], before);
       }
 
       const pod = named(rig, 0, names[0]!, { rdmaDeviceNameConflict: "keep" });
       const warnings = (await pod.add()).log.split("\n").filter((line) => line.includes('level="warning"'));
-      assert.equal(warnings.length, 1);
-      assert.match(warnings[0]!.replaceAll("\\", ""), words);
+      assertEquals(warnings.length, 1);
+      assertMatch(warnings[0]!.replaceAll("\\", ""), words);
       await pod.assertAt(`pod ${pod.device}`);
       const [{ hostName, podName }] = readRecord(rig).devices;
-      assert.deepEqual([hostName, podName], [pod.device, pod.device]);
+      assertEquals([hostName, podName], [pod.device, pod.device]);
       await pod.check();
       await pod.del();
-      assert.deepEqual([await rig.listDevices(), records(rig)], before);
+      assertEquals([await rig.listDevices(), records(rig)], before);
     },
   })),
   {
@@ -253,11 +253,11 @@ export const NAMES: Scenario[] = [
         await pod.add();
         await pod.assertAt("pod roce_0", "pod roce_1");
         await pod.del();
-        return assert.deepEqual(await rig.listDevices(), before);
+        return assertEquals(await rig.listDevices(), before);
       }
       await named(rig, 0, "roce_{index}").fail("ADD", 114, /"roce_1" is taken/);
-      assert.deepEqual(await rig.listDevices(), before);
-      assert.deepEqual(records(rig), []);
+      assertEquals(await rig.listDevices(), before);
+      assertEquals(records(rig), []);
     },
   },
   {

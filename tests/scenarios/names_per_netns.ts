@@ -1,6 +1,6 @@
 // Names from Linux 7.3 on, unique per network namespace. The first six follow the kernel's own cases, in their order
 // (tools/testing/selftests/rdma/rxe_netns_names.sh), as a pod meets them.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
 import type { Rig } from "../rig/rig.ts";
 import {
   assertNothingLeft,
@@ -54,7 +54,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
         await pods[i]!.add();
       }
       for (const pod of pods) await pod.check();
-      assert.deepEqual([await namesIn(rig, "pod"), await namesIn(rig, "second")], [
+      assertEquals([await namesIn(rig, "pod"), await namesIn(rig, "second")], [
         [nameOnHost(rig)],
         [nameOnHost(rig)],
       ]);
@@ -69,9 +69,9 @@ export const NAMES_PER_NETNS: Scenario[] = [
       const { log } = await pod.add();
       const [place] = await placesOf(rig, pod.function_);
       const [, podName] = /^pod (mlx5_\d+)$/.exec(place!)!;
-      assert.notEqual(podName, pod.device);
-      assert.match(log, new RegExp(`is called ${podName} from now on`));
-      assert.deepEqual([readRecord(rig).devices[0].hostName, readRecord(rig).devices[0].podName], [
+      assertNotEquals(podName, pod.device);
+      assertMatch(log, new RegExp(`is called ${podName} from now on`));
+      assertEquals([readRecord(rig).devices[0].hostName, readRecord(rig).devices[0].podName], [
         pod.device,
         podName,
       ]);
@@ -150,8 +150,8 @@ export const NAMES_PER_NETNS: Scenario[] = [
         }
         await pod.del();
         const places = [...await placesOf(rig, pod.function_), ...await placesOf(rig, other)];
-        assert.match(places.join(), new RegExp(`^host mlx5_\\d+,host ${pod.device}$`));
-        assert.notEqual(places[0], places[1]);
+        assertMatch(places.join(), new RegExp(`^host mlx5_\\d+,host ${pod.device}$`));
+        assertNotEquals(places[0], places[1]);
         await assertNothingLeft(rig);
       }
     },

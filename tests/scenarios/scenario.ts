@@ -1,5 +1,5 @@
 // The words that scenarios are written in. What they call runs on any rig.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 import type { Async, NodeFunction, Rig, RigCall, RigOutcome } from "../rig/rig.ts";
 
 /** A story with its expected end state. It begins on a node to which nothing has happened. */
@@ -53,9 +53,9 @@ export class Attachment {
   /** ADD succeeds and passes on the result before it. */
   async add(change?: Change): Promise<RigOutcome> {
     const outcome = await this.call("ADD", change);
-    assert.equal(outcome.code, 0, outcome.output + outcome.log);
+    assertEquals(outcome.code, 0, outcome.output + outcome.log);
     const config: { prevResult?: unknown } = { ...this.#call.config, ...change?.config };
-    assert.deepEqual(outcome.json, config.prevResult ?? PREV_RESULT);
+    assertEquals(outcome.json, config.prevResult ?? PREV_RESULT);
     return outcome;
   }
 
@@ -76,7 +76,7 @@ export class Attachment {
 
   /** Asserts where the function's devices are, each by place and name. */
   async assertAt(...places: string[]): Promise<void> {
-    assert.deepEqual(await placesOf(this.rig, this.function_), places);
+    assertEquals(await placesOf(this.rig, this.function_), places);
   }
 }
 
@@ -103,20 +103,20 @@ export function gc(rig: Rig, keys: object, change: Change = {}): Promise<RigOutc
 }
 
 export function assertQuiet(outcome: RigOutcome): RigOutcome {
-  assert.deepEqual([outcome.code, outcome.output], [0, ""], outcome.log);
+  assertEquals([outcome.code, outcome.output], [0, ""], outcome.log);
   return outcome;
 }
 
 export function assertError(outcome: RigOutcome, code: number, words: RegExp): RigOutcome {
-  assert.deepEqual([outcome.code, outcome.json?.code], [1, code], outcome.output + outcome.log);
-  assert.match(`${outcome.json.msg} | ${outcome.json.details}`, words);
+  assertEquals([outcome.code, outcome.json?.code], [1, code], outcome.output + outcome.log);
+  assertMatch(`${outcome.json.msg} | ${outcome.json.details}`, words);
   return outcome;
 }
 
 /** Asserts that the log has a line of level warning that these words are in. */
 export function assertWarning({ log }: RigOutcome, words: RegExp): void {
   const warnings = log.split("\n").filter((line) => line.includes('level="warning"'));
-  assert.match(warnings.join("\n"), words);
+  assertMatch(warnings.join("\n"), words);
 }
 
 /** Where a function's devices are, each by place and name. */
@@ -135,12 +135,12 @@ export async function namesIn(rig: Rig, netns: string): Promise<string[]> {
 /** Asserts that all devices are on the host under their own names, those of the attachments, and no record is left. */
 export async function assertNothingLeft(rig: Rig, ...pods: Attachment[]): Promise<void> {
   const devices = await rig.listDevices();
-  assert.deepEqual(devices.filter(({ place }) => place !== "host"), []);
+  assertEquals(devices.filter(({ place }) => place !== "host"), []);
   for (const { function_: { deviceId }, device } of pods) {
     const own = devices.filter((one) => one.deviceId === deviceId);
-    assert.deepEqual(own.map(({ name }) => name), [device]);
+    assertEquals(own.map(({ name }) => name), [device]);
   }
-  assert.deepEqual(records(rig), []);
+  assertEquals(records(rig), []);
 }
 
 /** Names of the files in the directory of records, which may be missing. */
@@ -161,10 +161,8 @@ export function readRecord({ directory }: Rig, file = FILE): any {
 /** Writes a file into the directory of records: text as it is, anything else as JSON. */
 export function writeRecord({ directory }: Rig, file: string, content: unknown): void {
   Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(
-    `${directory}/${file}`,
-    typeof content === "string" ? content : JSON.stringify(content),
-  );
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  Deno.writeTextFileSync(`${directory}/${file}`, text);
 }
 
 export function removeRecord({ directory }: Rig, file = FILE): void {
@@ -172,6 +170,10 @@ export function removeRecord({ directory }: Rig, file = FILE): void {
 }
 
 /** A record as the Go plugin writes it: it names no namespace. */
-export function goRecord({ deviceId }: NodeFunction, hostName: string, podName = hostName): object {
+export function goRecord(
+  { deviceId }: Pick<NodeFunction, "deviceId">,
+  hostName: string,
+  podName = hostName,
+): object {
   return { version: "1.0", deviceID: deviceId, sandboxRdmaDevName: hostName, containerRdmaDevName: podName };
 }

@@ -4,6 +4,8 @@ export {
   assert,
   assertEquals,
   assertMatch,
+  assertNotEquals,
+  assertNotMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,

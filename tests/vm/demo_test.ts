@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -24,13 +24,13 @@ for (const options of OPTIONS) {
     })
       .output();
     const [shown, progress] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assert.equal(code, 0, `${shown}${progress}`);
+    assertEquals(code, 0, `${shown}${progress}`);
     const [, release] = /^Linux (\d+\.\d+)\./m.exec(shown!)!;
-    if (options.length > 0) assert.equal(release, kernel);
-    else if (release !== "7.3") assert.match(progress!, /Linux 7\.3 is not to be had: .*; taking /);
-    if (release !== "7.3") return assert.ok(shown!.endsWith(`\n${MAIN_JOB}${NO_PACKETS}`), shown);
-    assert.match(shown!, /\n50 iters in .*\n[^]*(roce0 not found|No IB devices found)/);
-    assert.ok(shown!.includes(`\n${MAIN_JOB}`), shown);
-    assert.ok(shown!.endsWith(`\n${PACKETS}`), shown);
+    if (options.length > 0) assertEquals(release, kernel);
+    else if (release !== "7.3") assertMatch(progress!, /Linux 7\.3 is not to be had: .*; taking /);
+    if (release !== "7.3") return assert(shown!.endsWith(`\n${MAIN_JOB}${NO_PACKETS}`), shown);
+    assertMatch(shown!, /\n50 iters in .*\n[^]*(roce0 not found|No IB devices found)/);
+    assert(shown!.includes(`\n${MAIN_JOB}`), shown);
+    assert(shown!.endsWith(`\n${PACKETS}`), shown);
   });
 }

@@ -87,16 +87,8 @@ const COMMANDS = [
 
 /** What surrounds the plugin: its commands, and what installs and runs it. */
 const SURROUNDINGS = [
-  ...[
-    "daemonset: ",
-    "doctor: ",
-    "examples: ",
-    "install: ",
-    "netns-mode: ",
-    "pods: ",
-    "runtime: ",
-    "vf-mac: ",
-  ],
+  ...["daemonset: ", "doctor: ", "examples: ", "install: ", "netns-mode: ", "pods: ", "runtime: "],
+  "vf-mac: ",
 ];
 
 /** Calls that run at the same time, which takes two processors. */
@@ -156,11 +148,8 @@ export const SETS: Record<string, CaseSet> = {
     ],
     without: [
       // What the record or the configuration decides, and no kernel.
-      ...[
-        "del: without CNI_NETNS, deviceID",
-        "del: CNI_NETNS is the host's namespace, and",
-        "del: there is no record",
-      ],
+      ...["del: without CNI_NETNS, deviceID", "del: CNI_NETNS is the host's namespace, and"],
+      "del: there is no record",
       ...["del: whatever the record", "del: a record that is", "del: a late one", "del: a newer"],
       ...[
         "names: CNI_ARGS goes before",

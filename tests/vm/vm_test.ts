@@ -3,7 +3,7 @@
 // The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
 // --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1, 7.3 or 6.12-arm64; fewer cases
 // with --set contract, short or arm64, see kernels.ts.
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../support/assert.ts";
 import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import type { CaseCount, CaseResult, LeftOutCase } from "../rig/vm/guest/harness.ts";
@@ -85,9 +85,9 @@ Deno.test("the plugin on a simulated node", async (t) => {
       `The guest's program ended with status ${status}:\n${await tail(`${node.directory}/console.log`)}`,
     );
   }
-  assert.ok(count, "The guest's program ended without a count");
-  assert.equal(count.count + count.leftOut, done - before, "Lines of the guest's program are missing");
-  assert.ok(count.count + count.leftOut > 0, "No case has such a name");
+  assert(count, "The guest's program ended without a count");
+  assertEquals(count.count + count.leftOut, done - before, "Lines of the guest's program are missing");
+  assert(count.count + count.leftOut > 0, "No case has such a name");
   console.error(
     `node: Linux ${node.kernel.release}: ${count.count} cases, ${count.failed} failed, ${count.leftOut} left out, ` +
       `the first ${count.bootMs} ms after the start of the kernel`,

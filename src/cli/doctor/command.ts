@@ -11,7 +11,7 @@ import { EXIT_CODES, formatVerdicts, problem, worstLevel } from "../report.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
 import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
-import { examine, type Finding, type Node } from "./finding.ts";
+import { examine, type ExaminedNode, type Finding } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
@@ -56,7 +56,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
 }
 
 /** Examines a node. */
-export async function runDoctor(node: Node): Promise<Result> {
+export async function runDoctor(node: ExaminedNode): Promise<Result> {
   const findings = await examineNode(node);
   const level = worstLevel(findings);
   return {
@@ -79,7 +79,7 @@ const NO_ADAPTER = {
 } as const;
 
 /** Examines a node without changing it. Never throws. */
-export async function examineNode(node: Node): Promise<Finding[]> {
+export async function examineNode(node: ExaminedNode): Promise<Finding[]> {
   const { root } = node;
   if (!mayHaveRdma(node)) {
     const wasInstalled = exists(`${root}${ownDirectoryIn(findCniBinDir(node))}`);

@@ -2,24 +2,23 @@
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
 import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
-import { endCommand, quote } from "../../node/fate.ts";
+import { endCommand, hasDevice, quote } from "../../node/fate.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
 import { isSameNetns } from "../../plugin/record/namespaces.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isRdmaMissing } from "../../kernel/kernel.ts";
 import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../../node/functions.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { RDMA_MODULES } from "./kernel.ts";
 
 /**
  * Tells whether a node may have RDMA: it has a device or an adapter for it, or its mode was set for it. A function without
  * driver, and one for virtual machines, may be such an adapter.
  */
-export function mayHaveRdma({ kernel, root }: Node): boolean {
+export function mayHaveRdma({ kernel, root }: ExaminedNode): boolean {
   const isAdapter = ({ driver, rdmaDevices }: NetworkFunction) =>
     rdmaDevices.length > 0 || driver === undefined || isForVirtualMachines(driver) ||
-    RDMA_MODULES.has(driver) ||
-    IMMOVABLE.has(driver);
+    RDMA_MODULES.has(driver) || IMMOVABLE.has(driver);
   try {
     return listVerbsDevices(root).length > 0 || listNetworkFunctions(root).some(isAdapter) ||
       kernel.getRdmaMode() === "exclusive" || kernel.getHostNetns().listRdmaDevices().length > 0;
@@ -29,19 +28,15 @@ export function mayHaveRdma({ kernel, root }: Node): boolean {
 }
 
 /** Examines the RDMA devices, with a line for each namespace. */
-export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] {
+export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Verdict[] {
   const onHost = listNames(inventory.hostDevices);
   const isShared = inventory.mode === "shared";
   const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => listNames(devices))];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
   if (known.length + lost.length === 0) {
-    return [
-      problem(
-        "there is no RDMA device",
-        "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)",
-      ),
-    ];
+    const fix = "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)";
+    return [problem("there is no RDMA device", fix)];
   }
   const here = isShared ? "visible in every namespace" : "in the host namespace";
   return [
@@ -58,8 +53,8 @@ export function examineDevices({ root }: Node, inventory: Inventory): Verdict[] 
 }
 
 /**
- * PCI drivers whose RDMA drivers cannot disconnect a device from programs, which the kernel requires for a
- * move: up to kernel 7.3 none of them has disassociate_ucontext.
+ * PCI drivers whose RDMA drivers cannot disconnect a device from programs, as the kernel requires for a move: up to
+ * Linux 7.3 none of them has disassociate_ucontext.
  */
 const IMMOVABLE: ReadonlyMap<string, string> = new Map([
   ["efa", "AWS EFA"],
@@ -71,13 +66,10 @@ const IMMOVABLE: ReadonlyMap<string, string> = new Map([
 function examineDrivers(root: string, names: readonly string[]): Verdict[] {
   return names.flatMap((name) => {
     const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
-    if (kind === undefined) return [];
-    return [
-      warning(
-        `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
-        "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
-      ),
-    ];
+    return kind === undefined ? [] : warning(
+      `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
+      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+    );
   });
 }
 
@@ -98,43 +90,31 @@ function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]
     const { containerID, ifname, network } = attachment;
     return ok(`${text} (container ${containerID}, ${ifname}, network ${network})`);
   }
-  return records.some((record) => !record.netns && hasDevice(namespace, record))
-    ? ok(`${text} (recorded by the Go plugin)`)
-    : warning(
-      `${text}, which no record of the plugin mentions`,
-      `unless another program put them there, end the namespace so that they return to the host: ${
-        endCommand(namespace)
-      }`,
-    );
-}
-
-function hasDevice({ devices }: Namespace, record: StoredRecord): boolean {
-  return record.devices.some(({ podName }) => devices.some(({ name }) => name === podName));
+  const isOfGoPlugin = ({ netns, devices }: StoredRecord) =>
+    !netns && devices.some((device) => hasDevice(namespace, device));
+  if (records.some(isOfGoPlugin)) return ok(`${text} (recorded by the Go plugin)`);
+  const fix = "unless another program put them there, end the namespace so that they return to the host: ";
+  return warning(`${text}, which no record of the plugin mentions`, fix + endCommand(namespace));
 }
 
 function listNames(devices: readonly { readonly name: string }[]): string[] {
   return devices.map(({ name }) => name);
 }
 
-/**
- * Physical functions with their numbers of VFs. A warning only when there are no VFs and no scalable
- * functions at all.
- */
+/** Examines physical functions, and warns when the node has neither VFs nor scalable functions. */
 export function examineSriov(root: string): Verdict[] {
   const physical = listNetworkFunctions(root).filter(({ totalVfs }) => totalVfs > 0);
   const findings = physical.map((pf) => ok(describe(pf)));
   if (physical.some(({ enabledVfs }) => enabledVfs > 0)) return findings;
-  const scalable = listScalableFunctions(root);
+  // Such as mlx5_core.sf.4.
+  const scalable = list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
   if (scalable.length > 0) {
     return [...findings, ok(`no VFs, but scalable functions: ${scalable.join(", ")}`)];
   }
   const [pf] = [...physical].sort((a, b) => b.rdmaDevices.length - a.rdmaDevices.length);
   if (pf) {
     const command = `echo ${pf.totalVfs} > /sys/bus/pci/devices/${pf.id}/sriov_numvfs`;
-    return [
-      ...findings,
-      warning("no VFs are enabled: pods can only have physical functions", command),
-    ];
+    return [...findings, warning("no VFs are enabled: pods can only have physical functions", command)];
   }
   return [
     warning(
@@ -149,13 +129,11 @@ function describe({ id, netdevs, driver, enabledVfs, totalVfs }: NetworkFunction
   return `${name}, driver ${driver ?? "none"}: ${enabledVfs} of ${totalVfs} VFs`;
 }
 
-/** Devices of the auxiliary bus with names of scalable functions: `mlx5_core.sf.4`. */
-function listScalableFunctions(root: string): string[] {
-  return list(`${root}/sys/bus/auxiliary/devices`).filter((name) => /\.sf\.\d+$/.test(name));
-}
-
 /** Examines whether the virtual functions have what RDMA connections need: driver, RDMA device and node GUID. */
-export function examineVfs({ kernel, executable }: Node, walk: () => readonly Namespace[]): Verdict[] {
+export function examineVfs(
+  { kernel, executable }: ExaminedNode,
+  walk: () => readonly Namespace[],
+): Verdict[] {
   return judgeVfs(listVfs(kernel, undefined, walk), quote(executable));
 }
 

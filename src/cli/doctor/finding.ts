@@ -7,7 +7,7 @@ import { CommandError } from "../errors.ts";
 import { problem, type Verdict } from "../report.ts";
 
 /** The node to examine. */
-export interface Node {
+export interface ExaminedNode {
   readonly kernel: NodeKernel;
   /** The directory that stands for "/". */
   readonly root: string;
@@ -55,9 +55,7 @@ export async function examine(
 }
 
 function judgeError(error: unknown): Verdict {
-  if (error instanceof CommandError) {
-    return problem(error.message, error.advice ?? "see the kernel log");
-  }
+  if (error instanceof CommandError) return problem(error.message, error.advice ?? "see the kernel log");
   const known = toCniError(error);
   const text = messageOf(known);
   if (isPermission(error)) return problem(text, "run it as root, with all capabilities");

@@ -10,32 +10,27 @@ import { ownDirectoryIn } from "../install/layout.ts";
 import { explainOldKernel, NEWER_KERNEL } from "../netns_mode/change.ts";
 import { checkInitramfs, type ListImage } from "../netns_mode/initramfs.ts";
 import { formatSource, type PersistedMode, readPersistedMode } from "../netns_mode/persist.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 /**
- * Examines whether the kernel has what the plugin needs: RDMA namespaces. The kernel is asked, since driver packages
- * of adapters add them to kernels whose version does not show that. When it cannot be asked, other groups say
- * why.
+ * Examines whether the kernel has what the plugin needs: RDMA namespaces. It is asked, since adapters' driver packages
+ * add them to kernels whose version does not show that. When it cannot be asked, other groups say why.
  */
-export function examineKernel({ kernel, root }: Node): Verdict[] {
+export function examineKernel({ kernel, root }: ExaminedNode): Verdict[] {
   const release = getRelease(root);
   try {
     explainOldKernel(() => kernel.getRdmaMode());
   } catch (error) {
     if (!(error instanceof CommandError)) return [ok(release)];
-    return [
-      problem(`${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL),
-    ];
+    return [problem(`${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL)];
   }
   const missing = listMissingFeatures(kernel);
   if (missing.length === 0) return [ok(release)];
-  return [
-    warning(`${release} works, but ${missing.join(", and ")}`, "install kernel 5.14 or newer, reboot"),
-  ];
+  return [warning(`${release} works, but ${missing.join(", and ")}`, "install kernel 5.14 or newer, reboot")];
 }
 
-function listMissingFeatures(kernel: Node["kernel"]): string[] {
+function listMissingFeatures(kernel: ExaminedNode["kernel"]): string[] {
   const hostNetns = kernel.getHostNetns();
   const [pf] = kernel.listPhysicalFunctions();
   const link = pf && hostNetns.getLink(pf.name);
@@ -102,24 +97,18 @@ function examineModule({ name, level, why }: Requirement, root: string): Verdict
   const state = getModuleState(name, root);
   if (state === "loaded" || state === "built in") return ok(`${name} ${state}`);
   if (state === "not loaded") {
-    return {
-      level,
-      text: `${name} is not loaded: ${why}`,
-      fix: `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`,
-    };
+    const fix = `modprobe ${name} && echo ${name} > /etc/modules-load.d/${name}.conf`;
+    return { level, text: `${name} is not loaded: ${why}`, fix };
   }
-  return {
-    level,
-    text: `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`,
-    fix:
-      "install the package with the rest of this kernel's modules (linux-modules-extra, kernel-modules-extra)",
-  };
+  const text = `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`;
+  const packages = "linux-modules-extra, kernel-modules-extra";
+  return { level, text, fix: `install the package with the rest of this kernel's modules (${packages})` };
 }
 
 const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
 
 /** Examines whether the plugin will find libmnl: the system's, or its copy. */
-export function examineLibmnl(node: Node): Verdict[] {
+export function examineLibmnl(node: ExaminedNode): Verdict[] {
   try {
     return [ok(`found: ${node.kernel.findLibmnl()}`)];
   } catch (error) {
@@ -132,7 +121,7 @@ export function examineLibmnl(node: Node): Verdict[] {
 }
 
 /** Examines the namespace mode now and after a reboot. */
-export function examineMode({ kernel, root, executable }: Node): Verdict[] {
+export function examineMode({ kernel, root, executable }: ExaminedNode): Verdict[] {
   const persisted = readPersistedMode(root);
   const now = explainOldKernel(() => kernel.getRdmaMode());
   return [
@@ -151,13 +140,13 @@ function examineSharedDevicePlugin(root: string): Verdict[] {
   const runs = findProcesses(root, SHARED_PROCESS).length > 0;
   const [pod] = list(`${root}/var/log/pods`).flatMap((name) => SHARED_POD.exec(name)?.[1] ?? []);
   if (!runs && pod === undefined) return [];
-  return [
-    warning(
-      `k8s-rdma-shared-dev-plugin is deployed on this node${pod === undefined ? "" : ` (pod ${pod})`}, ` +
-        "but does not run in mode exclusive",
-      "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
-    ),
-  ];
+  const what = `k8s-rdma-shared-dev-plugin is deployed on this node${
+    pod === undefined ? "" : ` (pod ${pod})`
+  }`;
+  return [warning(
+    `${what}, but does not run in mode exclusive`,
+    "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
+  )];
 }
 
 /**
@@ -173,17 +162,12 @@ export function examineInitramfs(
 ): Verdict[] {
   const file = sources.at(-1)?.file;
   if (mode !== "exclusive" || !file?.startsWith("/etc/modprobe.d/")) return [];
-  const release = getRelease(root);
-  const { state, image, rebuild } = checkInitramfs(file, {
-    root,
-    release,
-    ...(listImage ? { listImage } : {}),
-  });
-  return state === "older"
-    ? [
-      warning(`${image} has ib_core and is older than ${file}: after a reboot the mode may differ`, rebuild),
-    ]
-    : [];
+  const machine = { root, release: getRelease(root), ...(listImage ? { listImage } : {}) };
+  const { state, image, rebuild } = checkInitramfs(file, machine);
+  if (state !== "older") return [];
+  return [
+    warning(`${image} has ib_core and is older than ${file}: after a reboot the mode may differ`, rebuild),
+  ];
 }
 
 /**
@@ -197,12 +181,8 @@ export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, progr
   const why = last ? formatSource(last) : "nothing sets it, so the kernel's default applies";
   const later = `after a reboot ${mode ?? "shared"} (${why})`;
   if (now === "shared") {
-    return [
-      problem(
-        `shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`,
-        mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`,
-      ),
-    ];
+    const fix = mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`;
+    return [problem(`shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`, fix)];
   }
   return mode === "exclusive"
     ? [ok(`exclusive now, ${later}`)]

@@ -4,13 +4,13 @@ import { list, readText } from "../../kernel/sysfs.ts";
 import { enableCommand, listInQosClasses, listParents, podCgroupOf } from "../../plugin/features/limits.ts";
 
 /** An obstacle to limits, and the way out. */
-interface Fault {
+interface Obstacle {
   readonly text: string;
   readonly fix: string;
 }
 
 /** Returns what keeps ADD from setting the limits that a network configuration asks for; undefined when it can. */
-export function findLimitsObstacle(root: string): Fault | undefined {
+export function findLimitsObstacle(root: string): Obstacle | undefined {
   const cgroups = findRdmaCgroups(root);
   if (!cgroups) return explainMissing(root);
   const disabled = listAbovePods(root, cgroups.mount).filter((directory) =>
@@ -34,7 +34,7 @@ function listAbovePods(root: string, mount: string): string[] {
 }
 
 /** The lines of /proc/cgroups are "name hierarchy cgroups enabled", cgroups(7). */
-function explainMissing(root: string): Fault {
+function explainMissing(root: string): Obstacle {
   const [, enabled] = /^rdma\s+\d+\s+\d+\s+([01])$/m.exec(readText(`${root}/proc/cgroups`) ?? "") ?? [];
   if (enabled === undefined) {
     return {

@@ -8,20 +8,14 @@ import { findRuntime } from "./runtime.ts";
 /** The directories of runtimes whose configuration does not say otherwise, and OpenShift's. */
 const DIRECTORIES = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"];
 
-/**
- * Examines the network configurations that use this plugin, in all directories where a runtime looks. Those of Multus are in the
- * cluster's API server, out of reach.
- */
+/** Examines the networks in all directories where a runtime looks. Those of Multus are in the cluster. */
 export async function examineNetworks(root: string): Promise<Verdict[]> {
   const { networkDirectory = DIRECTORIES[0]! } = findRuntime(root) ?? {};
   const directories = [...new Set([...DIRECTORIES, networkDirectory])];
-  const findings = (await Promise.all(directories.map((directory) => examineDirectory(root, directory))))
-    .flat();
-  if (findings.length > 0) return findings;
+  const findings = await Promise.all(directories.map((directory) => examineDirectory(root, directory)));
+  if (findings.flat().length > 0) return findings.flat();
   const present = directories.filter((directory) => exists(`${root}${directory}`));
-  return [
-    ok(`none in ${(present.length > 0 ? present : DIRECTORIES.slice(0, 1)).join(", ")} uses "rdma"`),
-  ];
+  return [ok(`none in ${present.join(", ") || DIRECTORIES[0]} uses "rdma"`)];
 }
 
 async function examineDirectory(root: string, directory: string): Promise<Verdict[]> {
@@ -47,11 +41,8 @@ async function examineFile(root: string, file: string): Promise<Verdict[] | unde
   }
   const findings = await judgeNetworkFile(file, text);
   const obstacle = findings && /"rdmaLimits"\s*:\s*\{/.test(text) ? findLimitsObstacle(root) : undefined;
-  if (!obstacle) return findings;
-  return [
-    ...findings!,
-    problem(`${file} has "rdmaLimits", so ADD fails: ${obstacle.text}`, obstacle.fix),
-  ];
+  if (!findings || !obstacle) return findings;
+  return [...findings, problem(`${file} has "rdmaLimits", so ADD fails: ${obstacle.text}`, obstacle.fix)];
 }
 
 /**
@@ -70,8 +61,5 @@ export async function judgeNetworkFile(file: string, text: string): Promise<Verd
     fix: verdict.fix === undefined ? `correct ${file}` : `${verdict.fix} in ${file}`,
   }));
   if (file.endsWith(".conflist") || !/"plugins"\s*:/.test(text)) return findings;
-  return [
-    problem(`${file} has a list of plugins, but is no .conflist`, `rename ${file}`),
-    ...findings,
-  ];
+  return [problem(`${file} has a list of plugins, but is no .conflist`, `rename ${file}`), ...findings];
 }

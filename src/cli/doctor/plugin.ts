@@ -5,7 +5,7 @@ import { exists, readText } from "../../kernel/sysfs.ts";
 import { VERSION } from "../../version.ts";
 import { currentIn, pluginIn } from "../install/layout.ts";
 import { recognize } from "../install/uninstall.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 import { findCniBinDir, findProcesses } from "./runtime.ts";
 
 const TIME_LIMIT_MS = 20_000;
@@ -84,7 +84,7 @@ interface Limits {
 }
 
 /** Examines whether the plugin that runtimes run is this version, and has its launcher. */
-export async function examineInstalledPlugin(node: Node): Promise<Verdict[]> {
+export async function examineInstalledPlugin(node: ExaminedNode): Promise<Verdict[]> {
   const { root, executable } = node;
   const directory = findCniBinDir(node);
   const path = pluginIn(directory);
@@ -160,8 +160,8 @@ export async function askVersion(path: string, timeUp: AbortSignal): Promise<Ans
   }
   timeUp.addEventListener("abort", () => kill(child));
   const [stdout, stderr] = await Promise.all([
-    collect(child.stdout, timeUp),
-    collect(child.stderr, timeUp),
+    readOutput(child.stdout, timeUp),
+    readOutput(child.stderr, timeUp),
     child.status,
   ]);
   return timeUp.aborted ? { kind: "silent" } : { kind: "text", text: stdout + stderr };
@@ -173,12 +173,8 @@ export function examineMultus(root: string): Verdict[] {
   if (pid === undefined) return [ok("no thick Multus, in whose container plugins would run")];
   const limits = readLimits(root, pid);
   if (!limits) {
-    return [
-      warning(
-        `the limits of thick Multus (process ${pid}) cannot be seen from here`,
-        "run this on the node itself",
-      ),
-    ];
+    const text = `the limits of thick Multus (process ${pid}) cannot be seen from here`;
+    return [warning(text, "run this on the node itself")];
   }
   return [judgeMemory(limits), judgeCpu(limits)];
 }
@@ -192,11 +188,8 @@ function firstLine(text: string): string {
   return text.split("\n", 1)[0]!.slice(0, 200);
 }
 
-/**
- * Reads until the end, until the time is up (another process may keep the pipe open), or until it is too
- * much.
- */
-async function collect(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal): Promise<string> {
+/** Reads to the end, unless the time is up, since another process may keep the pipe open, or it is too much. */
+async function readOutput(stream: ReadableStream<Uint8Array>, timeUp: AbortSignal): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
   const write = (bytes: Uint8Array) => {
@@ -221,9 +214,9 @@ function judgeMemory({ memoryBytes, killsAll }: Limits): Verdict {
   const mib = Math.floor(memoryBytes / MIB);
   const pods = Math.max(0, Math.floor((mib - DAEMON_MIB) / CALL_MIB));
   const limit = `thick Multus has a memory limit of ${mib} MiB`;
-  const meaning = `${
-    pods === 0 ? "too little for one pod" : `enough for ${pods} pod${pods === 1 ? "" : "s"} at once`
-  }`;
+  const meaning = pods === 0
+    ? "too little for one pod"
+    : `enough for ${pods} pod${pods === 1 ? "" : "s"} at once`;
   if (mib >= WANTED_MIB) return ok(`${limit}, ${meaning}`);
   const short = `${limit}, want ${WANTED_MIB}: ${meaning}, since plugins run in it, ${CALL_MIB} MiB each`;
   return killsAll
@@ -234,13 +227,11 @@ function judgeMemory({ memoryBytes, killsAll }: Limits): Verdict {
 function judgeCpu({ millicpu }: Limits): Verdict {
   if (millicpu === undefined) return ok("thick Multus has no CPU limit");
   const limit = `thick Multus has a CPU limit of ${millicpu}m`;
-  const meaning = `enough for ${
-    (millicpu / CALL_CPU_MS).toFixed(millicpu < 10 * CALL_CPU_MS ? 1 : 0)
-  } pods a second`;
-  return millicpu >= WANTED_MILLICPU ? ok(`${limit}, ${meaning}`) : warning(
-    `${limit}, want ${WANTED_MILLICPU}m or none: ${meaning}, and a call takes up to ten times as long`,
-    PATCH,
-  );
+  const pods = (millicpu / CALL_CPU_MS).toFixed(millicpu < 10 * CALL_CPU_MS ? 1 : 0);
+  const meaning = `enough for ${pods} pods a second`;
+  if (millicpu >= WANTED_MILLICPU) return ok(`${limit}, ${meaning}`);
+  const short = `${limit}, want ${WANTED_MILLICPU}m or none: ${meaning}`;
+  return warning(`${short}, and a call takes up to ten times as long`, PATCH);
 }
 
 /** The limits of the cgroup of a process; undefined when it is not visible. */
@@ -267,9 +258,7 @@ function readVersion2(directory: string): Limits | undefined {
   };
 }
 
-/**
- * Documentation/admin-guide/cgroup-v1/memory.rst: "no limit" is the largest number of pages; sched-bwc.rst.
- */
+/** Documentation/admin-guide/cgroup-v1/memory.rst ("no limit" is the largest number of pages); sched-bwc.rst. */
 function readVersion1(memory: string, cpu: string): Limits | undefined {
   const bytes = Number(readText(`${memory}/memory.limit_in_bytes`));
   if (Number.isNaN(bytes)) return undefined;

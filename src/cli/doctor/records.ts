@@ -3,7 +3,7 @@ import { ok, problem, type Verdict, warning } from "../report.ts";
 import { judge, quote } from "../../node/fate.ts";
 import type { Inventory } from "../../node/inventory.ts";
 import { STATE_DIRECTORY, type StoredRecord } from "../../plugin/record/state.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 
 /** The state directory below a root. */
 export function stateDirectory(root: string): string {
@@ -11,7 +11,7 @@ export function stateDirectory(root: string): string {
 }
 
 /** Examines whether the records match the kernel: a line for each that does not, and one for all others. */
-export function examineRecords({ root, executable }: Node, inventory: Inventory): Verdict[] {
+export function examineRecords({ root, executable }: ExaminedNode, inventory: Inventory): Verdict[] {
   const directory = stateDirectory(root);
   const { records, unreadable } = inventory;
   const faults = [
@@ -22,10 +22,7 @@ export function examineRecords({ root, executable }: Node, inventory: Inventory)
   ];
   const good = records.length + unreadable.length - faults.length;
   if (good === 0 && faults.length > 0) return faults;
-  return [
-    ok(good === 0 ? "none" : `${good} in ${directory} that match the kernel`),
-    ...faults,
-  ];
+  return [ok(good === 0 ? "none" : `${good} in ${directory} that match the kernel`), ...faults];
 }
 
 function examineRecord(inventory: Inventory, record: StoredRecord, program: string): Verdict | undefined {
@@ -36,9 +33,7 @@ function examineRecord(inventory: Inventory, record: StoredRecord, program: stri
       return undefined;
     case "missing":
       return problem(`${file}: ${reason}`, remedy);
-    case "stale":
-      return warning(`${file} is stale: ${reason}`, remedy);
     default:
-      return warning(`${file}: ${reason}`, remedy);
+      return warning(`${file}${state === "stale" ? " is stale" : ""}: ${reason}`, remedy);
   }
 }

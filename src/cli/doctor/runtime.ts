@@ -5,7 +5,7 @@ import { parse } from "deno-std/toml/parse.js";
 import { list, readText } from "../../kernel/sysfs.ts";
 import { isObject } from "../../plugin/config/rules.ts";
 import { directoryOf } from "../../sys/files.ts";
-import type { Node } from "./finding.ts";
+import type { ExaminedNode } from "./finding.ts";
 
 interface Program {
   /** The file of its configuration, unless its command line names another. */
@@ -54,8 +54,8 @@ function readSettings(root: string, pid: number, { config, more }: Program): Set
   const fragments = more === undefined ? [] : list(`${root}${more}`).map((name) => `${root}${more}/${name}`);
   const settings = [first, ...[...imports, ...fragments].map(readToml)].map(findSettings);
   return {
-    pluginDirectories: settings.findLast(({ pluginDirectories }) => pluginDirectories.length > 0)
-      ?.pluginDirectories ?? [],
+    pluginDirectories: settings.map((one) => one.pluginDirectories).findLast(({ length }) => length > 0) ??
+      [],
     networkDirectory: settings.findLast(({ networkDirectory }) => networkDirectory)?.networkDirectory,
   };
 }
@@ -124,7 +124,7 @@ const DEFAULT_DIRECTORY = "/opt/cni/bin";
  * The directory in which the runtime looks for this plugin: the named one, else that of the running program if it is
  * called as the plugin, else what the runtime's configuration says.
  */
-export function findCniBinDir({ root, executable, cniBinDir }: Node): string {
+export function findCniBinDir({ root, executable, cniBinDir }: ExaminedNode): string {
   if (cniBinDir !== undefined) return cniBinDir;
   if (executable.endsWith("/rdma")) return directoryOf(executable);
   const directories = findRuntime(root)?.pluginDirectories ?? [];

@@ -1,9 +1,7 @@
-/**
- * The namespace mode of the running kernel: changing it, and the network namespaces that prevent that.
- */
+/** The namespace mode of the running kernel: changing it, and the network namespaces that prevent that. */
 import { DecodeError, NetlinkError, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NetnsProcess, NodeKernel, OtherNetnsList } from "../../kernel/node_kernel.ts";
-import { EBUSY, EINVAL, EOPNOTSUPP } from "../../sys/errno.ts";
+import { EBUSY, EINVAL, EOPNOTSUPP, quoteAll } from "../../sys/errno.ts";
 import { CommandError } from "../errors.ts";
 
 const COMMAND_LENGTH = 80;
@@ -51,9 +49,7 @@ export function isChangeable({ namespaces, isComplete }: OtherNetnsList): boolea
 /** Lines for each namespace: one with its number and paths, then one for each process. */
 export function listOthers({ namespaces, isComplete }: OtherNetnsList): string[] {
   const lines = namespaces.flatMap(({ inode, paths, processes }) => [
-    `  network namespace ${inode} ${
-      paths.length > 0 ? `at ${paths.map(quoted).join(", ")}` : "without a path"
-    }`,
+    `  network namespace ${inode} ${paths.length > 0 ? `at ${quoteAll(paths)}` : "without a path"}`,
     ...(processes.length > 0 ? processes.map(formatProcess) : ["    no process in it: its mount keeps it"]),
   ]);
   if (namespaces.length === 0) {
@@ -86,9 +82,7 @@ export function explainOldKernel<T>(work: () => T): T {
   }
 }
 
-/**
- * The kernel refuses while any other namespace exists (drivers/infiniband/core/device.c, rdma_compatdev_set).
- */
+/** The kernel refuses while any other namespace exists (infiniband/core/device.c, rdma_compatdev_set). */
 function predict(kernel: NodeKernel, before: RdmaMode): Change {
   const others = kernel.listOtherNetns();
   return others.namespaces.length > 0 ? { state: "refused", before, others } : { state: "changed", before };
@@ -97,10 +91,5 @@ function predict(kernel: NodeKernel, before: RdmaMode): Change {
 function formatProcess({ pid, command, containerId, onlyOpen }: NetnsProcess): string {
   const short = command.length > COMMAND_LENGTH ? `${command.slice(0, COMMAND_LENGTH)}...` : command;
   const container = containerId === undefined ? "" : `, container ${containerId.slice(0, 12)}`;
-  return `    process ${pid} ${quoted(short)}${container}${onlyOpen ? ", has it open" : ""}`;
-}
-
-/** Quotes a name that a process chose for itself. */
-function quoted(text: string): string {
-  return JSON.stringify(text);
+  return `    process ${pid} ${JSON.stringify(short)}${container}${onlyOpen ? ", has it open" : ""}`;
 }

@@ -90,13 +90,14 @@ export function getMode(kernel: NodeKernel, { output }: { readonly output?: stri
   if (!isDataFormat(output)) return { text: `${mode}\n` };
   const { mode: persisted, sources } = readPersistedMode(root);
   const others = kernel.listOtherNetns();
-  const value = {
-    mode,
-    persisted: { mode: persisted ?? null, sources },
-    changeable: isChangeable(others) ?? null,
-    otherNetns: others.namespaces,
+  return {
+    value: {
+      mode,
+      persisted: { mode: persisted ?? null, sources },
+      changeable: isChangeable(others) ?? null,
+      otherNetns: others.namespaces,
+    },
   };
-  return { value };
 }
 
 /** Options of `netns-mode check`. */
@@ -108,28 +109,25 @@ interface CheckOptions {
 
 /** `netns-mode check`: tells in one line whether the mode is the expected one. */
 export function checkMode(kernel: NodeKernel, { expect, orNone = false }: CheckOptions): Result {
-  const { ok, mode, reason } = judgeMode(kernel, expect, orNone);
+  const { ok, mode, reason } = compareMode(kernel, expect, orNone);
   return {
     code: ok ? ExitCode.ok : ExitCode.failed,
-    value: { ok, mode: mode ?? null, expected: expect, reason },
+    value: { ok, mode, expected: expect, reason },
     text: ({ isQuiet }) => ok && isQuiet ? [] : [{ text: `${ok ? "ok" : "failed"}: ${reason}` }],
   };
 }
 
-function judgeMode(
-  kernel: NodeKernel,
-  expected: RdmaMode,
-  orNone: boolean,
-): { ok: boolean; mode?: RdmaMode; reason: string } {
+function compareMode(kernel: NodeKernel, expected: RdmaMode, orNone: boolean) {
   try {
     const mode = explainOldKernel(() => kernel.getRdmaMode());
     const wanted = mode === expected ? "" : `, want ${expected}`;
     return { ok: mode === expected, mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
   } catch (error) {
     if (orNone && isRdmaMissing(error)) {
-      return { ok: true, reason: "this kernel has no RDMA subsystem, so it has no RDMA namespace mode" };
+      const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
+      return { ok: true, mode: null, reason };
     }
     const { message, advice } = toCommandError(error) as Error & { readonly advice?: string };
-    return { ok: false, reason: [message, advice].filter(Boolean).join(". ") };
+    return { ok: false, mode: null, reason: [message, advice].filter(Boolean).join(". ") };
   }
 }

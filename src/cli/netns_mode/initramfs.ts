@@ -19,13 +19,12 @@ const LISTERS = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
 /**
  * Checks whether ib_core is loaded from an initramfs that was built before a modprobe.d file was written.
  *
- * @param file the modprobe.d file; undefined if it is only about to be written, so that every initramfs is
- *   older
+ * @param file the modprobe.d file; undefined if it is only about to be written, so that every initramfs is older
  * @param release release of the running kernel (`uname -r`)
  */
 export function checkInitramfs(
   file: string | undefined,
-  { root = "", release, listImage = list }: { root?: string; release: string; listImage?: ListImage },
+  { root = "", release, listImage = listFiles }: { root?: string; release: string; listImage?: ListImage },
 ): Initramfs {
   const rebuild = rebuildCommand(readIfPresent(`${root}/etc/os-release`) ?? "");
   const image = candidates(root, release).find((path) => modified(`${root}${path}`) !== undefined);
@@ -40,9 +39,8 @@ export function checkInitramfs(
 
 /** The command that rebuilds the initramfs, by ID and ID_LIKE of an os-release file, os-release(5). */
 export function rebuildCommand(osRelease: string): string {
-  const ids = [...osRelease.matchAll(/^ID(?:_LIKE)?=["']?([^"'\n]*)/gm)].flatMap(([, value]) =>
-    value!.split(" ")
-  );
+  const values = osRelease.matchAll(/^ID(?:_LIKE)?=["']?([^"'\n]*)/gm);
+  const ids = [...values].flatMap(([, value]) => value!.split(" "));
   const isOneOf = (...names: string[]) => names.some((name) => ids.includes(name));
   if (isOneOf("debian", "ubuntu")) return "update-initramfs -u";
   if (isOneOf("fedora", "rhel", "centos", "suse", "opensuse")) return "dracut -f";
@@ -67,12 +65,10 @@ function modified(path: string): number | undefined {
   return ifPresent(() => Deno.statSync(path))?.mtime?.getTime();
 }
 
-function list(path: string): string | undefined {
+function listFiles(path: string): string | undefined {
+  const streams = { stdin: "null", stdout: "piped", stderr: "null" } as const;
   for (const program of LISTERS) {
-    const output = ifPresent(() => {
-      return new Deno.Command(program, { args: [path], stdin: "null", stdout: "piped", stderr: "null" })
-        .outputSync();
-    });
+    const output = ifPresent(() => new Deno.Command(program, { args: [path], ...streams }).outputSync());
     if (output?.success) return new TextDecoder().decode(output.stdout);
   }
   return undefined;

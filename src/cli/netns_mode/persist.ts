@@ -4,7 +4,7 @@
  */
 import type { RdmaMode } from "../../kernel/kernel.ts";
 import { messageOf } from "../../sys/errno.ts";
-import { ifPresent, replaceFile } from "../../sys/files.ts";
+import { directoryOf, ifPresent, replaceFile } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
 /** Our file. modprobe reads the files of all directories in the order of their names. */
@@ -38,9 +38,7 @@ export interface ModeSource extends ModeOption {
 }
 
 export interface PersistedMode {
-  /**
-   * The mode of the last source; undefined when there is none, so that the kernel's default applies: shared.
-   */
+  /** The mode of the last source; without one the kernel's default applies: shared. */
   readonly mode?: RdmaMode;
   /** In the order in which they are read: a later one overrules those before it. */
   readonly sources: readonly ModeSource[];
@@ -84,8 +82,7 @@ export function persistMode(
 }
 
 /**
- * Reads what sets the mode at the next load of ib_core: files of modprobe.d, by name, then the kernel command
- * line.
+ * Reads what sets the mode at the next load of ib_core: files of modprobe.d, by name, then the kernel command line.
  *
  * @param root is not part of the paths in the result
  * @throws {Error} when a file is there and cannot be read
@@ -131,10 +128,7 @@ export function parseKernelCommandLine(text: string): ModeOption[] {
   });
 }
 
-/**
- * The line for modprobe.d that sets a mode: netns_mode is a bool, true for shared
- * (drivers/infiniband/core/device.c).
- */
+/** The line for modprobe.d that sets a mode: netns_mode is a bool, true for shared (infiniband/core/device.c). */
 export function formatModeOption(mode: RdmaMode): string {
   return `options ib_core netns_mode=${mode === "shared" ? 1 : 0}`;
 }
@@ -163,12 +157,11 @@ function assertNotBuiltIn(root: string, release: string): void {
 
 function write(path: string, text: string): void {
   try {
-    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    Deno.mkdirSync(directoryOf(path), { recursive: true });
     replaceFile(path, text, 0o644, { durable: true });
   } catch (cause) {
-    const reason = messageOf(cause);
     throw new CommandError(
-      `Cannot persist the RDMA namespace mode: Cannot write ${JSON.stringify(path)}: ${reason}`,
+      `Cannot persist the RDMA namespace mode: Cannot write ${JSON.stringify(path)}: ${messageOf(cause)}`,
       "The directory must be writable and have free space. On an image-based system put the file in the image.",
       undefined,
       { cause },
@@ -176,10 +169,7 @@ function write(path: string, text: string): void {
   }
 }
 
-/**
- * The files that are not hidden, in the order in which modprobe reads them: by name, whatever their
- * directory.
- */
+/** The files that are not hidden, in the order in which modprobe reads them: by name, whatever their directory. */
 function modprobeFiles(root: string): string[] {
   const byName = new Map<string, string>();
   for (const directory of MODPROBE_DIRECTORIES) {
@@ -199,18 +189,10 @@ function sourcesIn(root: string, file: string, parse: (text: string) => ModeOpti
 
 /** A backslash at the end of a line joins it to the next, even in comments (libkmod). */
 function logicalLines(text: string): { line: number; text: string }[] {
-  const lines: { line: number; text: string }[] = [];
-  let open: { line: number; text: string } | undefined;
-  for (const [index, part] of text.split("\n").entries()) {
-    const continues = part.endsWith("\\");
-    open ??= { line: index + 1, text: "" };
-    open.text += continues ? `${part.slice(0, -1)} ` : part;
-    if (continues) continue;
-    lines.push(open);
-    open = undefined;
-  }
-  if (open) lines.push(open);
-  return lines;
+  return Array.from(text.matchAll(/(?:\\\n|[^\n])+/g), ({ 0: logical, index }) => ({
+    line: text.slice(0, index).split("\n").length,
+    text: logical.replaceAll(/\\(?:\n|$)/g, " "),
+  }));
 }
 
 /** In names of modules a dash is an underscore. */
@@ -218,9 +200,7 @@ function isIbCore(module: string | undefined): boolean {
   return module?.replaceAll("-", "_") === "ib_core";
 }
 
-/**
- * The kernel parses a bool by its first letters; without value it is true (lib/kstrtox.c, kernel/params.c).
- */
+/** The kernel parses a bool by its first letters; without value it is true (kernel/params.c, lib/kstrtox.c). */
 function parseMode(parameter: string, line: number): ModeOption[] {
   const [name, value = "1"] = parameter.replaceAll('"', "").split("=", 2);
   if (name?.replaceAll("-", "_") !== "netns_mode") return [];

@@ -1,6 +1,7 @@
 /** `netns-mode set`. */
-import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
+import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
+import { askRdma } from "../../node/inventory.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import type { Result } from "../terminal.ts";
 import { type Change, changeMode, listOthers } from "./change.ts";
@@ -46,7 +47,9 @@ export function setMode(
   { persist = false, dryRun = false }: SetOptions,
   machine: Machine = { release: Deno.osRelease() },
 ): Result {
-  const change = changeIfLoaded(kernel, mode, { persist, dryRun });
+  const applyNow = () => changeMode(kernel, mode, dryRun);
+  // Without ib_core there is nothing to change yet, but the mode can be persisted.
+  const change = persist ? askRdma(applyNow) : applyNow();
   const persistence = persist ? persistAndCheck(mode, dryRun, machine) : {};
   const code = decideCode(change, persist, persistence.failure);
   const outcome = { mode, dryRun, ...(change ? { change } : {}), ...persistence, exitCode: code };
@@ -58,33 +61,16 @@ export function setMode(
 }
 
 /** Formats an outcome as lines for people. */
-function toLines(
-  { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
-): string[] {
+function toLines(outcome: SetOutcome): string[] {
+  const { mode, dryRun, change, persisted, initramfs, failure, exitCode } = outcome;
   return [
-    ...(change
-      ? changeLines(mode, dryRun, change)
-      : [`ib_core is not loaded: its mode will be ${mode} when it is`]),
+    ...changeLines(mode, dryRun, change),
     ...(persisted ? persistLines(dryRun, persisted) : []),
     ...(initramfs ? initramfsLines(initramfs) : []),
     ...(failure ? [failure.message, ...(failure.advice ? [failure.advice] : [])] : []),
     ...(change?.state === "refused" && !persisted && !failure ? refusalAdvice(mode) : []),
     ...(exitCode === ExitCode.rebootNeeded ? ["reboot this node: the mode changes then"] : []),
   ];
-}
-
-/** Without ib_core there is nothing to change yet, but the mode can be persisted. */
-function changeIfLoaded(
-  kernel: NodeKernel,
-  mode: RdmaMode,
-  { persist, dryRun }: { persist: boolean; dryRun: boolean },
-): Change | undefined {
-  try {
-    return changeMode(kernel, mode, dryRun);
-  } catch (error) {
-    if (persist && isRdmaMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 function persistAndCheck(
@@ -121,9 +107,7 @@ function decideCode(change: Change | undefined, persist: boolean, failure: Error
 }
 
 /** For programs: `mode` is the current one, null without ib_core. */
-function toJson(
-  { mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome,
-): object {
+function toJson({ mode, dryRun, change, persisted, initramfs, failure, exitCode }: SetOutcome): object {
   const isChanged = change?.state === "changed" && !dryRun;
   return {
     mode: isChanged ? mode : change?.before ?? null,
@@ -143,7 +127,9 @@ function formatSources(sources: readonly ModeSource[]): string {
   return sources.map((source) => `${formatSource(source)} (${source.mode})`).join(", ");
 }
 
-function changeLines(mode: string, dryRun: boolean, { state, before, others }: Change): string[] {
+function changeLines(mode: string, dryRun: boolean, change: Change | undefined): string[] {
+  if (!change) return [`ib_core is not loaded: its mode will be ${mode} when it is`];
+  const { state, before, others } = change;
   if (state === "already") return [`the RDMA namespace mode is already ${mode}`];
   if (others) {
     return [

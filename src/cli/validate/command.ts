@@ -6,7 +6,7 @@ import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, formatVerdicts, note, type Summary, type VerdictLine, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
 import { type FileVerdict, formatPlace, judgeFiles, type TextFile } from "./validate.ts";
-import { messageOf } from "../../sys/errno.ts";
+import { messageOf, quietly } from "../../sys/errno.ts";
 
 const NOTES = `
 A file holds one network configuration, or a list of plugins (.conflist), as JSON; or, as YAML or JSON, any number of
@@ -77,11 +77,11 @@ const NETWORK_FILE = /\.(?:conf|conflist|json|yaml|yml)$/;
  * @throws {CommandError} when one cannot be read
  */
 function readFiles(path: string): (TextFile | FileVerdict)[] {
-  if (!isDirectory(path)) return [{ file: path, text: readText(path) }];
+  if (!isDirectory(path)) return [{ file: path, text: readFile(path) }];
   return listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => {
     const kind = kindOf(file);
     return kind === undefined
-      ? { file, text: readText(file), isFound: true }
+      ? { file, text: readFile(file), isFound: true }
       : { file, ...note(`it is a ${kind}, and was not read`, "put networks into files") };
   });
 }
@@ -96,13 +96,8 @@ const OPENED = /^(?:-|\/dev\/stdin|\/dev\/fd\/\d+)$/;
 /** The kind of what is there instead of a file. Undefined also where nothing is, or is to be seen: reading says so. */
 function kindOf(path: string): string | undefined {
   if (OPENED.test(path)) return undefined;
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(path);
-  } catch {
-    return undefined;
-  }
-  if (info.isFile) return undefined;
+  const info = quietly(() => Deno.statSync(path));
+  if (!info || info.isFile) return undefined;
   return info.isDirectory ? "directory" : info.isFifo ? "FIFO" : info.isSocket ? "socket" : "device";
 }
 
@@ -122,15 +117,15 @@ function listFiles(directory: string): string[] {
 const FILE_LIMIT = 8 * 1024 * 1024;
 
 /** @throws {CommandError} when it cannot be read, or is too long */
-function readText(path: string): string {
+function readFile(path: string): string {
   try {
     if (path === "-") return readAll(Deno.stdin, FILE_LIMIT);
     const kind = kindOf(path);
     if (kind !== undefined) {
-      const advice = 'Give a file or a directory, or "-" for standard input.';
+      const message = `Cannot check ${JSON.stringify(path)}: it is a ${kind}, not a file`;
       throw new CommandError(
-        `Cannot check ${JSON.stringify(path)}: it is a ${kind}, not a file`,
-        advice,
+        message,
+        'Give a file or a directory, or "-" for standard input.',
         ExitCode.usage,
       );
     }

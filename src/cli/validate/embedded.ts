@@ -11,7 +11,7 @@ import type { Part } from "./part.ts";
  */
 export function parseEmbedded(text: string, part: Part, wrap: readonly [string, string] = ["", ""]): Part {
   const value = String(part.value);
-  const offsets = locate(text, part, value);
+  const offsets = locateCharacters(text, part, value);
   const [before, after] = wrap;
   return parseJson(
     `${before}${value}${after}`,
@@ -23,7 +23,7 @@ export function parseEmbedded(text: string, part: Part, wrap: readonly [string, 
  * Finds where each character of a value stands. Quotes, escapes and indentation differ between a value and how it is
  * written; but both have the same visible characters in the same order. An alias has others: all is where it stands.
  */
-function locate(text: string, { start, end }: Part, value: string): Uint32Array {
+function locateCharacters(text: string, { start, end }: Part, value: string): Uint32Array {
   const visible = listVisible(text, start, end);
   const offsets = new Uint32Array(value.length + 1);
   let count = 0;

@@ -113,10 +113,9 @@ class Parser {
   }
 
   #unexpected(expected: string): TextError {
-    const [found] = /^(?:\w+|[^])/.exec(this.text.slice(this.#at, this.#at + 20)) ?? [];
-    return this.#error(
-      `expected ${expected}, found ${found === undefined ? "the end" : JSON.stringify(found)}`,
-    );
+    const [word] = /^(?:\w+|[^])/.exec(this.text.slice(this.#at, this.#at + 20)) ?? [];
+    const found = word === undefined ? "the end" : JSON.stringify(word);
+    return this.#error(`expected ${expected}, found ${found}`);
   }
 
   #error(message: string, cause?: unknown): TextError {

@@ -25,14 +25,14 @@ export function findUnknownKeys(config: Raw): UnknownKey[] {
   const { capabilities } = config;
   return [
     ...search(config, KEYS, ""),
-    ...isObject(capabilities) ? compare(capabilities, KEYS.runtimeConfig.keys, "capabilities.") : [],
+    ...isObject(capabilities) ? listUnknown(capabilities, KEYS.runtimeConfig.keys, "capabilities.") : [],
   ];
 }
 
 function search(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
   const inner = Object.entries(keys).filter(([name]) => prefix !== "" || !FOREIGN.includes(name));
   return [
-    ...compare(value, keys, prefix),
+    ...listUnknown(value, keys, prefix),
     ...inner.flatMap(([name, key]) => {
       const below = value[name];
       const rule = objectRuleOf(key);
@@ -42,7 +42,7 @@ function search(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
 }
 
 /** Keys with a "/" are somebody's own by the specification's rules. */
-function compare(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
+function listUnknown(value: Raw, keys: Keys, prefix: string): UnknownKey[] {
   const known = [...Object.keys(keys), ...prefix === "" ? RUNTIME_KEYS : []];
   return Object.keys(value).filter((key) => !known.includes(key) && !key.includes("/")).flatMap((key) => {
     const nearest = findNearest(key, known);

@@ -4,7 +4,7 @@ import { parseEmbedded } from "./embedded.ts";
 import { getPart, makeList, makeObject, makeValue, type Part, TextError } from "./part.ts";
 
 /** A network as Multus gets it. */
-export interface Rendered {
+interface Rendered {
   readonly config: Part;
   /** The resource in its annotation. */
   readonly resource: string | undefined;
@@ -22,7 +22,9 @@ interface Dropped {
   readonly fix: string;
 }
 
-const META_PLUGINS_CONFIG: Dropped = { path: ["metaPluginsConfig"], fix: 'write "metaPlugins"' };
+function dropped(fix: string, ...keys: string[]): Dropped[] {
+  return keys.map((key) => ({ path: [key], fix }));
+}
 
 /**
  * net-attach-def-client, pkg/utils/cniconfig.go; sriov-network-operator, api/v1/helper.go and
@@ -32,10 +34,7 @@ const META_PLUGINS_CONFIG: Dropped = { path: ["metaPluginsConfig"], fix: 'write 
 export const KINDS: Readonly<Record<string, Kind>> = {
   NetworkAttachmentDefinition: {
     render: renderAttachment,
-    dropped: ["metaPlugins", "metaPluginsConfig"].map((key) => ({
-      path: [key],
-      fix: 'write the plugins into "plugins" in spec.config',
-    })),
+    dropped: dropped('write the plugins into "plugins" in spec.config', "metaPlugins", "metaPluginsConfig"),
   },
   SriovNetwork: chained("sriov", "1.0.0", ["capabilities", "ipam"]),
   SriovIBNetwork: chained("ib-sriov", "1.0.0", ["capabilities", "ipam"]),
@@ -45,10 +44,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   SpiderMultusConfig: {
     render: renderSpiderpool,
     dropped: [
-      ...["metaPlugins", "metaPluginsConfig"].map((key) => ({
-        path: [key],
-        fix: 'write the plugins into "chainCNIJsonData"',
-      })),
+      ...dropped('write the plugins into "chainCNIJsonData"', "metaPlugins", "metaPluginsConfig"),
       { path: ["sriov", "enableRdma"], fix: 'write "rdmaIsolation"' },
     ],
   },
@@ -58,7 +54,7 @@ function renderAttachment(object: Part, text: string): Rendered {
   const spec = specOf(object);
   const written = getFilled(spec, "config");
   if (!written) throw new TextError("spec.config is missing", spec.start);
-  const config = parseConfig(text, written, "spec.config");
+  const config = parseNetwork(text, written, "spec.config");
   const name = getPart(config, "name")?.value;
   return {
     config: name === undefined || name === "" ? withName(config, object) : config,
@@ -72,11 +68,10 @@ function withName(config: Part, object: Part): Part {
   return {
     ...config,
     value: { ...config.value as object, name: part.value },
-    entries: [...config.entries.filter(({ key }) => key !== "name"), {
-      key: "name",
-      start: part.start,
-      part,
-    }],
+    entries: [
+      ...config.entries.filter(({ key }) => key !== "name"),
+      { key: "name", start: part.start, part },
+    ],
   };
 }
 
@@ -96,7 +91,7 @@ function chained(type: string, cniVersion: string, copied: readonly string[]): K
     const config = makeNetwork(object, cniVersion, [first, ...readMetaPlugins(spec, text)]);
     return { config, resource: resourceOf(spec) };
   };
-  return { render, dropped: [META_PLUGINS_CONFIG] };
+  return { render, dropped: dropped('write "metaPlugins"', "metaPluginsConfig") };
 }
 
 /** The operators paste the text into a list. */
@@ -107,11 +102,9 @@ function readMetaPlugins(spec: Part, text: string): Part[] {
   const plugins = entries.map(({ part }) => part);
   const odd = plugins.find(({ value }) => !isObject(value));
   if (!odd) return plugins;
+  const found = Array.isArray(odd.value) ? "a list" : "something else";
   throw new TextError(
-    `spec.metaPlugins has ${
-      Array.isArray(odd.value) ? "a list" : "something else"
-    } where a plugin has to be: ` +
-      "write objects with commas between them, without [ and ]",
+    `spec.metaPlugins has ${found} where a plugin has to be: write objects with commas between them, without [ and ]`,
     odd.start,
   );
 }
@@ -135,16 +128,15 @@ function renderSpiderpool(object: Part, text: string): Rendered {
   if (key === undefined) {
     const custom = getFilled(spec, "customCNI");
     return {
-      config: custom ? parseConfig(text, custom, "spec.customCNI") : makeNetwork(object, "0.3.1", []),
+      config: custom ? parseNetwork(text, custom, "spec.customCNI") : makeNetwork(object, "0.3.1", []),
       resource,
     };
   }
   const { start } = own ?? spec;
-  const make = (keys: object) =>
-    makeObject(
-      start,
-      Object.fromEntries(Object.entries(keys).map(([key, value]) => [key, makeValue(start, value)])),
-    );
+  const make = (keys: object) => {
+    const parts = Object.entries(keys).map(([key, value]) => [key, makeValue(start, value)]);
+    return makeObject(start, Object.fromEntries(parts));
+  };
   // The API server fills in true for ib-sriov, and for the coordinator.
   const rdmaIsolation = (own && getPart(own, "rdmaIsolation"))?.value ?? type === "ib-sriov";
   const further = getPart(spec, "chainCNIJsonData")?.entries ?? [];
@@ -191,7 +183,7 @@ function getFilled(spec: Part, key: string): Part | undefined {
 }
 
 /** @throws {TextError} that names the key */
-function parseConfig(text: string, part: Part, name: string): Part {
+function parseNetwork(text: string, part: Part, name: string): Part {
   const config = parseText(text, part, name);
   if (!isObject(config.value)) throw new TextError(`${name} is no JSON object`, config.start);
   return config;

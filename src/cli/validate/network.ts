@@ -28,13 +28,8 @@ export function pluginsOf(network: Raw): Placed[] {
     const delegate = delegateOf(plugin);
     if (!delegate) return [{ path, plugin }];
     const device = deviceOf(plugin);
-    return [
-      {
-        path: [...path, "delegate"],
-        plugin: device === undefined ? delegate : { ...delegate, deviceID: device },
-      },
-      { path, plugin },
-    ];
+    const told = device === undefined ? delegate : { ...delegate, deviceID: device };
+    return [{ path: [...path, "delegate"], plugin: told }, { path, plugin }];
   });
 }
 
@@ -64,7 +59,7 @@ function delegateOf(plugin: Raw): Raw | undefined {
  */
 export async function judgeNetwork(
   network: Raw,
-  attachment?: Attachment,
+  attachment?: MultusFacts,
 ): Promise<NetworkVerdict[] | undefined> {
   const placed = pluginsOf(network);
   const plugins = placed.map(({ plugin }) => plugin);
@@ -172,9 +167,8 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   const later = after.filter((type) => !["", "rdma", ...MODIFIERS].includes(type));
   const needed = later.find((type) => MOVERS.includes(type)) ?? (hasInterface ? undefined : later[0]);
   if (needed !== undefined) {
-    return [
-      problem(`"rdma" stands before "${needed}", whose interface it needs`, `move "rdma" behind "${needed}"`),
-    ];
+    const text = `"rdma" stands before "${needed}", whose interface it needs`;
+    return [problem(text, `move "rdma" behind "${needed}"`)];
   }
   if (!hasInterface) {
     return [problem(
@@ -182,12 +176,8 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
       'list it in "plugins", after one such as "sriov" or "host-device", or name that one in "delegate"',
     )];
   }
-  return later.map((type) =>
-    note(
-      `"rdma" stands before "${type}", which is not known`,
-      'move "rdma" to the end if that moves an interface',
-    )
-  );
+  const fix = 'move "rdma" to the end if that moves an interface';
+  return later.map((type) => note(`"rdma" stands before "${type}", which is not known`, fix));
 }
 
 /** Returns true if ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
@@ -206,7 +196,7 @@ function judgeIbSriov(plugins: readonly Raw[]): Verdict {
 }
 
 /** The facts that Multus knows of a network beside its configuration. */
-export interface Attachment {
+export interface MultusFacts {
   /**
    * The resource that its annotation names. Then Multus gives the device that the pod has of it to every plugin of the
    * chain, as "deviceID" and as the capability of that name (Multus 4, pkg/types/conf.go, addDeviceIDInConfList).
@@ -224,11 +214,7 @@ const WITHOUT_FUNCTION = ["macvlan", "ipvlan"];
  *
  * @param attachment absent for a configuration in a file: what its runtime adds is not known
  */
-function judgeFunction(
-  own: Raw,
-  others: readonly Raw[],
-  attachment: Attachment | undefined,
-): Verdict[] {
+function judgeFunction(own: Raw, others: readonly Raw[], attachment?: MultusFacts): Verdict[] {
   if (own["softRoCE"] === true) return judgeSoftRoce(attachment);
   const onTop = others.map(typeOf).find((type) => WITHOUT_FUNCTION.includes(type));
   if (onTop && attachment?.resource) return judgeShared(onTop, attachment.resource);
@@ -236,7 +222,7 @@ function judgeFunction(
   // A runtime that runs one plugin takes such a network from the cluster too, and the function from elsewhere.
   if (delegateOf(own)) attachment = undefined;
   const told = others.find((plugin) => deviceOf(plugin) !== undefined);
-  if (told) return compare(deviceOf(own), deviceOf(told)!, typeOf(told));
+  if (told) return compareDevices(deviceOf(own), deviceOf(told)!, typeOf(told));
   if (deviceOf(own) !== undefined) return [];
   return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
 }
@@ -256,7 +242,7 @@ function judgeShared(type: string, resource: string): Verdict[] {
 }
 
 /** A Soft-RoCE device needs no function, and ADD refuses one. */
-function judgeSoftRoce(attachment: Attachment | undefined): Verdict[] {
+function judgeSoftRoce(attachment: MultusFacts | undefined): Verdict[] {
   return attachment?.resource
     ? [problem(
       '"rdma" has "softRoCE", but Multus gives it the function of the network\'s resource',
@@ -265,7 +251,7 @@ function judgeSoftRoce(attachment: Attachment | undefined): Verdict[] {
     : [];
 }
 
-function compare(own: string | undefined, device: string, type: string): Verdict[] {
+function compareDevices(own: string | undefined, device: string, type: string): Verdict[] {
   if (own === device) return [];
   const fix = `write "deviceID": "${device}" for "rdma"`;
   return own === undefined
@@ -304,13 +290,12 @@ function judgeDelegate(own: Raw): Verdict[] {
   const delegate = delegateOf(own);
   if (!delegate) return [];
   const declared = new Set(["deviceID", ...capabilitiesOf(own)]);
-  return capabilitiesOf(delegate).filter((name) => !declared.has(name))
-    .map((name) =>
-      warning(
-        `"${typeOf(delegate)}" declares the capability "${name}", but "rdma", which runs it, does not`,
-        `write "capabilities": { "${name}": true } for "rdma" too`,
-      )
-    );
+  return capabilitiesOf(delegate).filter((name) => !declared.has(name)).map((name) =>
+    warning(
+      `"${typeOf(delegate)}" declares the capability "${name}", but "rdma", which runs it, does not`,
+      `write "capabilities": { "${name}": true } for "rdma" too`,
+    )
+  );
 }
 
 function deviceOf({ deviceID }: Raw): string | undefined {

@@ -30,12 +30,8 @@ export interface Place {
 /** An object that no text holds as it is, such as one that an operator makes. */
 export function makeObject(start: number, parts: Readonly<Record<string, Part>>): Part {
   const entries = Object.entries(parts).map(([key, part]) => ({ key, start: part.start, part }));
-  return {
-    value: Object.fromEntries(entries.map(({ key, part }) => [key, part.value])),
-    start,
-    end: start,
-    entries,
-  };
+  const value = Object.fromEntries(entries.map(({ key, part }) => [key, part.value]));
+  return { value, start, end: start, entries };
 }
 
 /** The same for a list. */

@@ -3,7 +3,7 @@ import { isObject } from "../../plugin/config/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
 import { parseJson } from "./json.ts";
 import { KINDS } from "./kinds.ts";
-import type { Attachment } from "./network.ts";
+import type { MultusFacts } from "./network.ts";
 import { findRepeated, getPart, offsetOf, type Part, TextError } from "./part.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -13,7 +13,7 @@ export interface Source {
   readonly network: string;
   /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
   readonly config?: Part;
-  readonly attachment?: Attachment;
+  readonly attachment?: MultusFacts;
   /** Faults in the way in which it is written. */
   readonly faults: readonly PlacedVerdict[];
   /** It is a template: nothing else can be said of it. */
@@ -65,10 +65,10 @@ export function readSource(object: Part, format: Documents["format"], text: stri
   if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return undefined;
   const { name: own, namespace } = isObject(metadata) ? metadata : {};
   const network = [namespace, own].filter(isFilled).join("/") || "(without name)";
-  return { network, ...readObject(object, KINDS[kind]!, text) };
+  return { network, ...readManifest(object, KINDS[kind]!, text) };
 }
 
-function readObject(
+function readManifest(
   object: Part,
   { render, dropped }: typeof KINDS[string],
   text: string,
@@ -87,11 +87,8 @@ function readObject(
   try {
     const { config, resource } = render(object, text);
     const form = judgeForm(config);
-    return {
-      attachment: resource === undefined ? {} : { resource },
-      ...form,
-      faults: [...faults, ...form.faults],
-    };
+    const attachment = resource === undefined ? {} : { resource };
+    return { attachment, ...form, faults: [...faults, ...form.faults] };
   } catch (error) {
     if (!(error instanceof TextError)) throw error;
     return { faults: [...faults, at(error.offset, problem(error.message))] };
@@ -102,13 +99,8 @@ function readObject(
 export function findTemplate(text: string, start = 0, end = text.length): PlacedVerdict | undefined {
   const index = text.slice(start, end).indexOf("{{");
   if (index < 0) return undefined;
-  return at(
-    start + index,
-    problem(
-      "it is a template that has not been rendered",
-      "render it first: helm template CHART | rdma-cni validate -",
-    ),
-  );
+  const fix = "render it first: helm template CHART | rdma-cni validate -";
+  return at(start + index, problem("it is a template that has not been rendered", fix));
 }
 
 /** Judges the form of a configuration, and keys in it that nobody reads. */
@@ -122,32 +114,21 @@ function judgeForm(config: Part): Omit<Source, "network"> {
   if (fault) return { faults: [at(offsetOf(config, ["plugins"]), fault)] };
   const holders = [config, ...getPart(config, "plugins")?.entries.map(({ part }) => part) ?? []];
   const unread = holders.flatMap(({ entries }) => entries.filter(({ key }) => key === "metaPlugins"));
-  return {
-    config,
-    faults: [
-      ...judgeRepeated(config),
-      ...unread.map(({ start }) =>
-        at(
-          start,
-          problem(
-            'no runtime reads "metaPlugins": it belongs in the spec of a SriovNetwork or a similar kind',
-            'write the plugins into "plugins"',
-          ),
-        )
-      ),
-    ],
-  };
+  const verdict = problem(
+    'no runtime reads "metaPlugins": it belongs in the spec of a SriovNetwork or a similar kind',
+    'write the plugins into "plugins"',
+  );
+  return { config, faults: [...judgeRepeated(config), ...unread.map(({ start }) => at(start, verdict))] };
 }
 
 /** Judges keys that are there twice. A second "type" costs a plugin; of other keys the last counts, as for kubectl. */
 function judgeRepeated(part: Part): PlacedVerdict[] {
   return findRepeated(part).map(({ key, start }) => {
     const text = `the key "${key}" is twice in one object, and only the last one counts`;
+    const isType = key === "type";
     return at(
       start,
-      key === "type"
-        ? problem(text, "write an object for each plugin")
-        : warning(text, `remove one "${key}"`),
+      isType ? problem(text, "write an object for each plugin") : warning(text, `remove one "${key}"`),
     );
   });
 }

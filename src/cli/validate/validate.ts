@@ -137,13 +137,10 @@ function judgeTypes(network: Raw): NetworkVerdict[] {
 /** `sriov, rdma; cniVersion 0.4.0, without GC, STATUS`. */
 function describe(network: Raw): string {
   const version = (network["cniVersion"] || "0.1.0") as CniVersion;
-  const lacking = Object.entries(SINCE).filter(([, since]) => !isAtLeast(version, since)).map(([name]) =>
-    name
-  );
+  const lacking = Object.entries(SINCE).flatMap(([name, since]) => isAtLeast(version, since) ? [] : [name]);
   const without = lacking.length > 0 ? `, without ${lacking.join(", ")}` : "";
-  return `${
-    pluginsOf(network).map(({ plugin }) => typeOf(plugin)).join(", ")
-  }; cniVersion ${version}${without}`;
+  const types = pluginsOf(network).map(({ plugin }) => typeOf(plugin));
+  return `${types.join(", ")}; cniVersion ${version}${without}`;
 }
 
 /** Of several objects kubectl makes one, of kind List. */

@@ -51,8 +51,7 @@ export function matchesGuid({ nodeGuid, driver }: VfStatus, mac: string): boolea
 }
 
 /**
- * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half
- * done.
+ * Takes the lock that the plugin holds while it moves devices, so that neither sees the other's work half done.
  *
  * @throws {CniError} when calls of the plugin have it for 100 seconds, or the directory cannot be created
  */
@@ -72,11 +71,7 @@ function trySet(kernel: NodeKernel, assignment: Assignment): void {
   }
 }
 
-function verify(
-  assignment: Assignment,
-  pfs: readonly PhysicalFunction[],
-  vfs: readonly VfStatus[],
-): void {
+function verify(assignment: Assignment, pfs: readonly PhysicalFunction[], vfs: readonly VfStatus[]): void {
   const { pf, vf, address } = assignment;
   const current = pfs.find(({ name }) => name === pf.name);
   const now = vfs.find(({ deviceId }) => deviceId === vf.deviceId);
@@ -87,9 +82,8 @@ function verify(
     : findGuidFault(now, formatAddress(address), isRebound(assignment));
   if (now) assignment.vf = now;
   if (fault === undefined) return;
-  assignment.failure = new CommandError(
-    `Cannot make ${nameVf(vf)} take ${describeAddress(address)}: ${fault}`,
-  );
+  const message = `Cannot make ${nameVf(vf)} take ${describeAddress(address)}: ${fault}`;
+  assignment.failure = new CommandError(message);
 }
 
 function findMacFault(
@@ -101,11 +95,10 @@ function findMacFault(
   if (vf.adminMac !== mac) return `its administrative address is ${vf.adminMac}`;
   if (!wasRebound) return undefined;
   if (vf.effectiveMac !== undefined && vf.effectiveMac !== mac) {
-    const cause = pf.isUp
-      ? ""
-      : `, and ${pf.name} is down: some drivers take the address only while it is up ` +
-        `(ip link set ${pf.name} up)`;
-    return `its netdev has ${vf.effectiveMac}${cause}`;
+    const fault = `its netdev has ${vf.effectiveMac}`;
+    if (pf.isUp) return fault;
+    return `${fault}, and ${pf.name} is down: some drivers take the address only while it is up ` +
+      `(ip link set ${pf.name} up)`;
   }
   if (matchesGuid(vf, mac)) return undefined;
   return `${vf.reason ?? "node GUID does not match the MAC address"} (${vf.rdmaDevice} has ${vf.nodeGuid})`;

@@ -17,11 +17,7 @@ export interface VfNode {
  *
  * @throws {CommandError} when there is none, or it is not a physical function
  */
-export function findPf(
-  kernel: NodeKernel,
-  pfs: readonly PhysicalFunction[],
-  name: string,
-): PhysicalFunction {
+export function findPf(kernel: NodeKernel, pfs: readonly PhysicalFunction[], name: string): PhysicalFunction {
   const pf = pfs.find((candidate) => candidate.name === name);
   if (pf) return pf;
   const known = pfs.map((candidate) => candidate.name).join(", ");
@@ -40,21 +36,14 @@ export function findPf(
  * @throws {CommandError} exit code 2 when it is not a number; 1 when there is no such function
  */
 export function findVf(kernel: NodeKernel, pf: PhysicalFunction, number: string): VfStatus {
-  if (!/^\d{1,5}$/.test(number)) {
-    throw new CommandError(
-      `Cannot use VF ${JSON.stringify(number)}: want its number, such as 0`,
-      undefined,
-      ExitCode.usage,
-    );
-  }
+  if (!/^\d{1,5}$/.test(number)) throw unusable("VF", number, "want its number, such as 0");
   const vfs = pf.vfs.filter((vf) => vf.number === Number(number));
   const [vf] = listVfs(kernel, [{ ...pf, vfs }]);
   if (vf) return vf;
   const numbers = pf.vfs.map((vf) => vf.number).sort((a, b) => a - b);
+  const found = numbers.length === 0 ? "no VFs enabled" : `VFs ${numbers[0]} to ${numbers.at(-1)}`;
   throw new CommandError(
-    `Cannot find VF ${number} of ${JSON.stringify(pf.name)}: it has ${
-      numbers.length === 0 ? "no VFs enabled" : `VFs ${numbers[0]} to ${numbers.at(-1)}`
-    }`,
+    `Cannot find VF ${number} of ${JSON.stringify(pf.name)}: it has ${found}`,
     `Enable VFs: echo NUMBER > /sys/class/net/${pf.name}/device/sriov_numvfs`,
   );
 }
@@ -69,11 +58,11 @@ const GROUP_BIT = 1;
 export function parseMac(text: string): string {
   const mac = text.toLowerCase().replaceAll("-", ":");
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) {
-    throw unusable(text, "it is not a MAC address, want six bytes such as 02:03:00:00:48:56");
+    throw unusable("MAC address", text, "it is not a MAC address, want six bytes such as 02:03:00:00:48:56");
   }
-  if (mac === NO_MAC) throw unusable(text, "all zeros mean no address");
+  if (mac === NO_MAC) throw unusable("MAC address", text, "all zeros mean no address");
   if (parseInt(mac.slice(0, 2), 16) & GROUP_BIT) {
-    throw unusable(text, "it is a multicast address, want one whose first byte is even");
+    throw unusable("MAC address", text, "it is a multicast address, want one whose first byte is even");
   }
   return mac;
 }
@@ -88,23 +77,15 @@ export function parseGuid(text: string): bigint {
   const isGuid = /^[0-9a-f]{16}$/.test(digits);
   if (isGuid && BigInt(`0x${digits}`) !== 0n) return BigInt(`0x${digits}`);
   const reason = isGuid ? "zero means no GUID" : "want 16 hexadecimal digits";
-  throw new CommandError(
-    `Cannot use GUID ${JSON.stringify(text)}: ${reason}`,
-    undefined,
-    ExitCode.usage,
-  );
+  throw unusable("GUID", text, reason);
 }
 
-function unusable(text: string, reason: string): CommandError {
-  return new CommandError(
-    `Cannot use MAC address ${JSON.stringify(text)}: ${reason}`,
-    undefined,
-    ExitCode.usage,
-  );
+function unusable(what: string, word: string, reason: string): CommandError {
+  return new CommandError(`Cannot use ${what} ${JSON.stringify(word)}: ${reason}`, undefined, ExitCode.usage);
 }
 
 /** Finds who already has a MAC address or GUID, for people; undefined when nobody does. */
-export function findOwner(
+export function findHolder(
   address: string,
   pfs: readonly PhysicalFunction[],
   vfs: readonly VfStatus[],
@@ -112,14 +93,13 @@ export function findOwner(
 ): string | undefined {
   const pf = pfs.find((one) => one.address === address || one.permanentAddress === address);
   if (pf) return `PF ${pf.name}`;
-  const vf = vfs.find((one) => one.deviceId !== except.deviceId && listAddresses(one).includes(address));
+  const vf = vfs.find((one) => one.deviceId !== except.deviceId && addressesOf(one).includes(address));
   return vf && `VF ${vf.number} of ${vf.pf}`;
 }
 
 /**
- * Tells whether functions of a physical function's kind have RDMA devices on this node: the function itself,
- * another one with the same driver, or one of their virtual functions. Of two bonded ports only one has a
- * device.
+ * Tells whether functions of a physical function's kind have RDMA devices on this node: itself, another one with the
+ * same driver, or one of their virtual functions. Of two bonded ports only one has a device.
  */
 export function hasRdmaFamily(
   kernel: NodeKernel,
@@ -148,7 +128,7 @@ export function assertUnused(node: VfNode, vf: VfStatus): void {
   );
 }
 
-function listAddresses(vf: VfStatus): (string | undefined)[] {
+function addressesOf(vf: VfStatus): (string | undefined)[] {
   return [vf.adminMac, vf.effectiveMac, vf.adminNodeGuid, vf.adminPortGuid, vf.portGuid, vf.nodeGuid];
 }
 
@@ -180,7 +160,6 @@ function describeUser(node: VfNode, vf: VfStatus): string | undefined {
   const path = `${node.state.directory}/${claim.file}`;
   const { attachment } = claim;
   if (!attachment) return `the record ${path} says that a pod has it`;
-  return `container ${JSON.stringify(attachment.containerID)} has it as ${
-    JSON.stringify(attachment.ifname)
-  }, according to the record ${path}`;
+  const [container, ifname] = [JSON.stringify(attachment.containerID), JSON.stringify(attachment.ifname)];
+  return `container ${container} has it as ${ifname}, according to the record ${path}`;
 }

@@ -110,9 +110,8 @@ class Init {
   }
 
   /**
-   * Waits once for the RDMA devices of all functions that have none although their drivers are bound and
-   * functions of their kind have some: the module that creates them may still be loading. Remembers those
-   * that never came.
+   * Waits once for the RDMA devices of all functions whose drivers are bound and whose kind has some: the module that
+   * makes them may still be loading. Remembers those that never came.
    *
    * @returns whether some have appeared
    */
@@ -247,8 +246,7 @@ function describeOther(vf: VfStatus) {
 
 function explainSkipped({ reason, usedByHost, driver }: VfStatus): string {
   if (usedByHost !== undefined) return `${reason}, but the host uses it: ${usedByHost}`;
-  const cause = driver === undefined ? ", and no function of its kind has an RDMA device" : "";
-  return `${reason}${cause}`;
+  return `${reason}${driver === undefined ? ", and no function of its kind has an RDMA device" : ""}`;
 }
 
 /** @throws what is not a failure of the function, so that others could go on */

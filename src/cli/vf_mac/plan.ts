@@ -1,7 +1,7 @@
 /** The virtual functions that need an administrative address, and the addresses. No I/O. */
 import type { PhysicalFunction } from "../../kernel/node_kernel.ts";
 import { CommandError } from "../errors.ts";
-import { findOwner } from "./find.ts";
+import { findHolder } from "./find.ts";
 import {
   isForVirtualMachines,
   nameVf,
@@ -32,8 +32,7 @@ export interface Assignment {
 
 /**
  * Returns why a virtual function that is not ready needs an address, or undefined when that would change nothing. A bound
- * driver that created no RDMA device would create none the next time either. A function without driver may
- * get one if functions of its kind have RDMA devices.
+ * driver without RDMA device would make none the next time; one that is not bound may, if others of its kind did.
  */
 export function findNeed({ driver, reason }: VfStatus, isRdmaPf: boolean): string | undefined {
   if (driver === undefined) return isRdmaPf ? reason : undefined;
@@ -61,9 +60,7 @@ export function chooseMac(pf: PhysicalFunction, vf: VfStatus): string | undefine
   const isEcho = vf.hasRandomMac && vf.adminMac === vf.effectiveMac;
   if (vf.adminMac !== NO_MAC && !isEcho) return vf.adminMac;
   const isOwn = vf.hasPermanentMac || vf.reason === NO_ADMIN_ADDRESS;
-  if (isOwn && vf.effectiveMac !== undefined && vf.effectiveMac !== NO_MAC) {
-    return vf.effectiveMac;
-  }
+  if (isOwn && vf.effectiveMac !== undefined && vf.effectiveMac !== NO_MAC) return vf.effectiveMac;
   return pf.permanentAddress === undefined ? undefined : deriveMac(pf.permanentAddress, vf.number);
 }
 
@@ -85,21 +82,17 @@ export function planAddresses(
     if (!pf || need === undefined) return [];
     if (vf.usedByHost !== undefined && !forced.includes(vf.deviceId)) return [];
     const mac = chooseMac(pf, vf);
-    const owner = mac === undefined ? undefined : findOwner(mac, pfs, [...vfs, ...planned], vf);
+    const owner = mac === undefined ? undefined : findHolder(mac, pfs, [...vfs, ...planned], vf);
     const obstacle = mac === undefined
       ? `the kernel knows no permanent address of ${pf.name}`
       : owner && `${owner} has ${mac}`;
     if (mac !== undefined && owner === undefined) planned.push({ ...vf, adminMac: mac });
+    const failure = obstacle && new CommandError(`Cannot give ${nameVf(vf)} an address: ${obstacle}`);
     return [{
-      pf,
-      vf,
-      need,
-      address: { mac: mac ?? NO_MAC },
+      ...{ pf, vf, need, address: { mac: mac ?? NO_MAC } },
       rebind: vf.reason !== NO_ADMIN_ADDRESS,
       expectsRdma: vf.rdmaDevice !== undefined,
-      ...(obstacle === undefined
-        ? {}
-        : { failure: new CommandError(`Cannot give ${nameVf(vf)} an address: ${obstacle}`) }),
+      ...(failure ? { failure } : {}),
     }];
   });
 }

@@ -11,10 +11,9 @@ const ATTEMPTS = 2;
 const RDMA_POLL_MS = 100;
 
 /**
- * Unbinds and binds the drivers of virtual functions, and waits until netdevs and RDMA devices are there. All
- * functions are rebound at once, and each is without driver only as long as its own driver takes. A driver
- * that does not start is tried again every second, one function after the other. One that starts but creates
- * no devices is rebound once more. Each that fails gets its failure, which says in which state it is left.
+ * Unbinds and binds the drivers of virtual functions, all at once, and waits until netdevs and RDMA devices are there. A
+ * driver that does not start is tried again every second, one function after the other. One that starts but creates no
+ * devices is rebound once more. Each that fails gets its failure, which says in which state it is left.
  *
  * @param timeoutMs how long to wait in each of two attempts
  */
@@ -27,10 +26,10 @@ export async function rebindAll(
   const causes = new Map<Assignment, SyscallError | undefined>();
   const isBound = ({ vf }: Assignment) => kernel.getBusDevice(vf.deviceId)?.driver !== undefined;
   const bind = async (one: Assignment) => {
-    causes.set(one, await attempt(kernel.bindDriver(one.vf.deviceId, one.vf.driver)));
+    causes.set(one, await refusalOf(kernel.bindDriver(one.vf.deviceId, one.vf.driver)));
   };
   const rebind = async (one: Assignment) => {
-    const refusal = isBound(one) ? await attempt(kernel.unbindDriver(one.vf.deviceId)) : undefined;
+    const refusal = isBound(one) ? await refusalOf(kernel.unbindDriver(one.vf.deviceId)) : undefined;
     if (refusal) one.failure = refusal;
     else await bind(one);
   };
@@ -55,8 +54,7 @@ export async function rebindAll(
 }
 
 /**
- * Waits until virtual functions have RDMA devices: after a boot, the module that creates them may still be
- * loading.
+ * Waits until virtual functions have RDMA devices: after a boot, the module that creates them may still be loading.
  *
  * @param timeoutMs for all of them together
  * @returns those that have none at the end
@@ -66,9 +64,8 @@ export async function waitForRdmaDevices(
   vfs: readonly VfStatus[],
   timeoutMs: number,
 ): Promise<VfStatus[]> {
-  const listMissing = () => {
-    return vfs.filter(({ deviceId }) => (kernel.getBusDevice(deviceId)?.rdmaDevices.length ?? 0) === 0);
-  };
+  const listMissing = () =>
+    vfs.filter(({ deviceId }) => (kernel.getBusDevice(deviceId)?.rdmaDevices.length ?? 0) === 0);
   let missing = listMissing();
   for (let waitedMs = 0; missing.length > 0 && waitedMs < timeoutMs; waitedMs += RDMA_POLL_MS) {
     await kernel.delay(RDMA_POLL_MS);
@@ -119,7 +116,7 @@ function explainMissing(
 }
 
 /** @returns the kernel's refusal */
-async function attempt(work: Promise<void>): Promise<SyscallError | undefined> {
+async function refusalOf(work: Promise<void>): Promise<SyscallError | undefined> {
   try {
     await work;
     return undefined;

@@ -4,7 +4,7 @@ import { CommandError } from "../errors.ts";
 import type { Remark, Result } from "../terminal.ts";
 import {
   assertUnused,
-  findOwner,
+  findHolder,
   findPf,
   findVf,
   hasRdmaFamily,
@@ -39,8 +39,7 @@ export interface SetOptions {
  * Sets the administrative address of one virtual function and rebinds its driver.
  *
  * @param words name of the physical function, number of the virtual function, address
- * @throws {CommandError} when a word is wrong, the function is in use, another one has the address, or the
- *   driver does not take it
+ * @throws {CommandError} when a word is wrong, or function or address are in use, or the driver does not take it
  */
 export async function setAddress(
   node: VfNode,
@@ -99,7 +98,7 @@ function hasAddress(vf: VfStatus, address: Address): boolean {
 
 function assertNotTaken(kernel: NodeKernel, vf: VfStatus, address: Address): void {
   const pfs = kernel.listPhysicalFunctions();
-  const owner = findOwner(formatAddress(address), pfs, listVfs(kernel, pfs), vf);
+  const owner = findHolder(formatAddress(address), pfs, listVfs(kernel, pfs), vf);
   if (owner === undefined) return;
   throw new CommandError(
     `Cannot give ${nameVf(vf)} ${describeAddress(address)}: ${owner} has it`,

@@ -23,9 +23,7 @@ export const VF_TABLE: Table<VfStatus> = {
 };
 
 /** On InfiniBand the GUIDs: one if node and port GUID are the same. */
-function adminAddress(
-  { isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus,
-): string | undefined {
+function adminAddress({ isInfiniBand, adminMac, adminNodeGuid, adminPortGuid }: VfStatus) {
   if (!isInfiniBand) return adminMac;
   return adminNodeGuid === adminPortGuid ? adminNodeGuid : `${adminNodeGuid}, port ${adminPortGuid}`;
 }

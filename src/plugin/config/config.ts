@@ -102,6 +102,7 @@ export async function readConfig(
   const ignored = isCleanup ? faults.filter(({ key }) => !isNeeded(key, command, raw)) : [];
   if (ignored.length < faults.length) await assertValid(raw);
   for (const { holder, key } of ignored) delete holder[key];
+  const ignoredKeys = ignored.map(({ path, key }) => formatPath([...path, key]));
   const config = raw as RawConfig;
   const deviceId = config.runtimeConfig?.deviceID || config.deviceID;
   const softRoce = config.softRoCE ?? KEYS.softRoCE.default;
@@ -133,9 +134,7 @@ export async function readConfig(
     ...(config.logFile ? { logFile: config.logFile } : {}),
     ...(config.prevResult && !isCleanup ? { prevResult: config.prevResult } : {}),
     ...(validAttachments ? { validAttachments } : {}),
-    ...(ignored.length > 0
-      ? { ignoredKeys: ignored.map(({ path, key }) => formatPath([...path, key])) }
-      : {}),
+    ...(ignoredKeys.length > 0 ? { ignoredKeys } : {}),
   };
 }
 
@@ -152,11 +151,10 @@ function assertNoFunction({ deviceID, runtimeConfig, rdmaDevices, rdmaQoS }: Raw
   };
   const unfit = Object.entries(keys).filter(([, value]) => !isAbsent(value)).map(([key]) => key);
   if (unfit.length === 0) return;
+  const message = "Cannot use network configuration: softRoCE makes a device on the interface, but there is ";
   throw new CniError(
     ErrorCode.invalidConfig,
-    `Cannot use network configuration: softRoCE makes a device on the interface, but there is ${
-      unfit.join(", ")
-    }`,
+    message + unfit.join(", "),
     `remove softRoCE, or ${unfit.join(" and ")}; Multus passes a deviceID where the network names a resource`,
   );
 }
@@ -179,12 +177,11 @@ function assertNotTooDeep(raw: Record<string, unknown>): void {
 }
 
 function isTooDeep(raw: Record<string, unknown>): boolean {
+  const isHolder = (value: unknown) => typeof value === "object" && value !== null;
   let level: object[] = [raw];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth === DEPTH_LIMIT) return true;
-    level = level.flatMap((holder) => Object.values(holder)).filter((value) =>
-      typeof value === "object" && value !== null
-    );
+    level = level.flatMap((holder) => Object.values(holder).filter(isHolder));
   }
   return false;
 }
@@ -194,10 +191,8 @@ function parseObject(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = messageOf(cause);
-    throw new CniError(ErrorCode.undecodable, `Cannot read network configuration: not JSON`, reason, {
-      cause,
-    });
+    const message = "Cannot read network configuration: not JSON";
+    throw new CniError(ErrorCode.undecodable, message, messageOf(cause), { cause });
   }
   if (isObject(value)) return value;
   throw new CniError(ErrorCode.undecodable, "Cannot read network configuration: not a JSON object");

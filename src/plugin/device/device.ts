@@ -2,6 +2,7 @@ import type { Call } from "../config/config.ts";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { listInterfaces } from "../../cni/result.ts";
 import type { BusDevice, Kernel, Link, Netns, RdmaDevice } from "../../kernel/kernel.ts";
+import { quoteAll } from "../../sys/errno.ts";
 import type { Memo } from "../record/memo.ts";
 import { KERNEL_TIMEOUT_MS, type Node, PAUSE_MS } from "../node.ts";
 
@@ -58,10 +59,8 @@ export function resolveDeviceId(
   }
   throw new CniError(
     ErrorCode.deviceNotFound,
-    `Cannot tell which device belongs to interface ${
-      JSON.stringify(environment.ifname)
-    }: no deviceID, no pciID in ` +
-      "prevResult, no parent device, and no virtual function with its MAC address",
+    `Cannot tell which device belongs to interface ${JSON.stringify(environment.ifname)}: ` +
+      "no deviceID, no pciID in prevResult, no parent device, and no virtual function with its MAC address",
     'give the network attachment the annotation "k8s.v1.cni.cncf.io/resourceName", so that Multus passes the deviceID',
   );
 }
@@ -107,18 +106,16 @@ function isNone({ bus }: RdmaFunction): boolean {
 function explainFailure(found: RdmaFunction): CniError {
   const { id, driver, bus, rdmaDevices } = found.bus;
   if (!isNone(found)) {
-    const names = rdmaDevices.map((name) => JSON.stringify(name)).join(", ");
     return new CniError(
       ErrorCode.tryAgainLater,
       `Cannot use the RDMA devices of ${JSON.stringify(id)}: sysfs shows ${
-        names || "none"
+        quoteAll(rdmaDevices) || "none"
       }, netlink disagrees`,
       'the kernel is making or removing them; if this stays, compare "rdma dev" with ls /sys/class/infiniband',
     );
   }
   if (!driver) {
-    const advice = `bind it: echo ${id} > /sys/bus/${bus}/drivers_probe`;
-    return notFound(id, "no driver is bound to it", advice);
+    return notFound(id, "no driver is bound to it", `bind it: echo ${id} > /sys/bus/${bus}/drivers_probe`);
   }
   return new NoRdmaDevice(
     ErrorCode.deviceNotFound,
@@ -172,10 +169,7 @@ export function countAway({ rdmaDeviceCount, rdmaDevices }: BusDevice): number {
   return rdmaDeviceCount - rdmaDevices.length;
 }
 
-/**
- * Returns whether all RDMA devices that a function has are in the host namespace. A device that is on its way there can be in
- * sysfs before netlink has it.
- */
+/** Returns whether all RDMA devices of a function are on the host: also by netlink, which has one later than sysfs. */
 export function areAllOnHost(kernel: Kernel, deviceId: string): boolean {
   const bus = kernel.getBusDevice(deviceId);
   if (!bus) return true;
@@ -227,22 +221,19 @@ export function mayBelongTo(
 }
 
 function findByMac(kernel: Kernel, macs: readonly string[]): string | undefined {
-  const wanted = macs.map((mac) => mac.toLowerCase()).filter((mac) =>
-    [...mac].some((char) => char !== "0" && char !== ":")
-  );
+  const wanted = macs.map((mac) => mac.toLowerCase()).filter((mac) => /[^0:]/.test(mac));
   if (wanted.length === 0) return undefined;
   const vfs = kernel.listVirtualFunctions();
   for (const mac of wanted) {
-    const [vf, ...others] = vfs.filter((candidate) => candidate.mac === mac);
-    if (others.length === 0 && vf) return vf.deviceId;
-    if (others.length > 0 && vf) {
-      const names = [vf, ...others].map(({ pf, number, deviceId }) => `${deviceId} (VF ${number} of ${pf})`);
-      throw new CniError(
-        ErrorCode.deviceNotFound,
-        `Cannot tell which device has MAC address "${mac}": ${names.join(", ")} have it`,
-        "give each virtual function a different address, or pass the deviceID",
-      );
-    }
+    const holders = vfs.filter((vf) => vf.mac === mac);
+    if (holders.length === 1) return holders[0]!.deviceId;
+    if (holders.length === 0) continue;
+    const names = holders.map(({ pf, number, deviceId }) => `${deviceId} (VF ${number} of ${pf})`);
+    throw new CniError(
+      ErrorCode.deviceNotFound,
+      `Cannot tell which device has MAC address "${mac}": ${names.join(", ")} have it`,
+      "give each virtual function a different address, or pass the deviceID",
+    );
   }
   return undefined;
 }

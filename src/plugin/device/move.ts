@@ -28,11 +28,10 @@ export function moveDevice(
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     const { reason, advice } = explainRefusal(error.errno, () => kernel.getRdmaMode() === "shared");
+    const what = `RDMA device ${JSON.stringify(device.name)} to network namespace ${JSON.stringify(to.path)}`;
     throw new CniError(
       isNameTaken(error) ? ErrorCode.nameTaken : ErrorCode.kernelRefused,
-      `Cannot move RDMA device ${JSON.stringify(device.name)} to network namespace ${
-        JSON.stringify(to.path)
-      }: ${reason}`,
+      `Cannot move ${what}: ${reason}`,
       `${advice}; ${error.message}`,
       { cause: error },
     );
@@ -90,12 +89,10 @@ export function refuseSubDevices(devices: readonly RdmaDevice[], all: readonly R
   const names = devices.map(({ name }) => name);
   const subDevices = all.filter(({ parent }) => parent !== undefined && names.includes(parent));
   if (subDevices.length === 0) return;
-  const [first] = subDevices;
+  const parent = JSON.stringify(subDevices[0]?.parent);
   throw new CniError(
     ErrorCode.deviceForbidden,
-    `Cannot move RDMA device ${
-      JSON.stringify(first?.parent)
-    }: while it has sub-devices the kernel would never finish`,
+    `Cannot move RDMA device ${parent}: while it has sub-devices the kernel would never finish`,
     subDevices.map(({ name }) => `remove it: rdma dev del ${name}`).join("; "),
   );
 }

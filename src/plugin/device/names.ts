@@ -88,10 +88,6 @@ export function renameInPod(call: Call, node: Node, pod: Netns, device: PlannedD
   }
 }
 
-function mayKeep({ config }: Call): boolean {
-  return config.rdmaDeviceNameConflict === "keep";
-}
-
 function onTaken(
   call: Call,
   node: Node,
@@ -100,20 +96,17 @@ function onTaken(
   cause?: Error,
 ) {
   const taken = `the name ${JSON.stringify(podName)} is taken: ${describeHolder(node, pod, podName)}`;
-  if (mayKeep(call)) {
+  if (call.config.rdmaDeviceNameConflict === "keep") {
     return call.log.warning(`RDMA device ${hostName} (index ${index}) keeps its name, since ${taken}`);
   }
+  const refusal = cause instanceof CniError ? cause.cause : cause;
+  const kernelWords = refusal instanceof NetlinkError ? `; ${refusal.message}` : "";
   throw new CniError(
     ErrorCode.nameTaken,
     `Cannot rename RDMA device ${JSON.stringify(hostName)}: ${taken}`,
-    'ask for another name, or set "rdmaDeviceNameConflict" to "keep"' + kernelWords(cause),
+    `ask for another name, or set "rdmaDeviceNameConflict" to "keep"${kernelWords}`,
     { cause },
   );
-}
-
-function kernelWords(cause: Error | undefined): string {
-  const refusal = cause instanceof CniError ? cause.cause : cause;
-  return refusal instanceof NetlinkError ? `; ${refusal.message}` : "";
 }
 
 /** Describes the device that has a name, for people. */
@@ -160,18 +153,13 @@ export function makeDeviceNames(
   }
   const isCounted = template.includes("{index}");
   if (count > 1 && !isCounted) {
-    throw invalid(
-      template,
-      `the function has ${count} RDMA devices, and without {index} all get the same name`,
-    );
+    const fault = `the function has ${count} RDMA devices, and without {index} all get the same name`;
+    throw invalid(template, fault);
   }
   const known = new Set(taken);
   return Array.from({ length: count }, () => {
     for (let index = 0;; index++) {
-      const name = template.replace(
-        placeholders,
-        (placeholder) => placeholder === "{index}" ? `${index}` : ifname,
-      );
+      const name = template.replace(placeholders, (_, key) => key === "index" ? `${index}` : ifname);
       assertName(template, name);
       if (isCounted && known.has(name)) continue;
       known.add(name);

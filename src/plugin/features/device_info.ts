@@ -115,11 +115,10 @@ function failure(verb: string, path: string, reason: string): CniError {
 }
 
 function outside(path: string, cause?: unknown): CniError {
+  const quoted = JSON.stringify(path);
   return new CniError(
     ErrorCode.invalidConfig,
-    `Cannot use runtimeConfig.CNIDeviceInfoFile ${
-      JSON.stringify(path)
-    }: a symbolic link, or a file, is in the way`,
+    `Cannot use runtimeConfig.CNIDeviceInfoFile ${quoted}: a symbolic link, or a file, is in the way`,
     "it must be a file below /var/run/k8s.cni.cncf.io/devinfo, in directories that are none of them links",
     { cause },
   );

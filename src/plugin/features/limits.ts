@@ -2,7 +2,7 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import type { Kernel, LimitedDevice, RdmaCgroups, RdmaDevice, RdmaLimits } from "../../kernel/kernel.ts";
 import type { Log } from "../../log.ts";
-import { messageOf } from "../../sys/errno.ts";
+import { messageOf, quoteAll } from "../../sys/errno.ts";
 import type { Call } from "../config/config.ts";
 import type { Node } from "../node.ts";
 import type { AttachmentRecord, OwnRecord, RecordedLimits } from "../record/record.ts";
@@ -97,9 +97,7 @@ function listLimited(
     RESOURCES.some((resource) => limits[resource] !== undefined && device[resource] !== "max")
   );
   if (limited.length === 0) return limited;
-  const others = state.list().filter((other) =>
-    other.file !== record.file && other.limits?.cgroup === cgroup
-  );
+  const others = state.list().filter((one) => one.file !== record.file && one.limits?.cgroup === cgroup);
   const own = identify(kernel, record);
   const isOthers = others.map((other) => identify(kernel, other));
   return limited.filter((device) => own(device) || !isOthers.some((isOf) => isOf(device)));
@@ -156,7 +154,7 @@ function findPodCgroup({ environment }: Call, cgroups: RdmaCgroups): string {
   if (cgroup === undefined) {
     const tried = candidates.length === 0
       ? "neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS of the form /proc/PID/ns/net names a pod"
-      : `there is none of ${candidates.map((candidate) => JSON.stringify(candidate)).join(", ")}`;
+      : `there is none of ${quoteAll(candidates)}`;
     throw cannotLimit(
       `cannot find the pod's cgroup below ${JSON.stringify(cgroups.mount)}: ${tried}`,
       "kubelet must create cgroups for pods (cgroupsPerQOS), below / or /kubelet (cgroupRoot)",
@@ -178,10 +176,8 @@ function findPodCgroup({ environment }: Call, cgroups: RdmaCgroups): string {
  */
 export function listPodCgroups(uid: string): string[] {
   if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/.test(uid)) {
-    throw new CniError(
-      ErrorCode.invalidEnvironment,
-      `invalid K8S_POD_UID ${JSON.stringify(uid)} in CNI_ARGS: must be a UUID`,
-    );
+    const message = `invalid K8S_POD_UID ${JSON.stringify(uid)} in CNI_ARGS: must be a UUID`;
+    throw new CniError(ErrorCode.invalidEnvironment, message);
   }
   return listInQosClasses([`pod${uid}`]);
 }

@@ -30,6 +30,7 @@ export function isIpoibOf({ isInfiniBand, parentDevice }: Link, deviceId: string
  * @throws {CniError} code 115
  */
 export function refuseIpoib(links: PodLinks, deviceId: string, pod: Netns): void {
+  const path = JSON.stringify(pod.path);
   for (const [name, link] of links) {
     if (!isIpoibOf(link, deviceId)) continue;
     const owner = link.parentDevice === undefined
@@ -38,9 +39,7 @@ export function refuseIpoib(links: PodLinks, deviceId: string, pod: Netns): void
     throw new CniError(
       ErrorCode.ipoibInPod,
       `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: ${JSON.stringify(name)} in ` +
-        `${
-          JSON.stringify(pod.path)
-        } is ${owner}, and the kernel removes such an interface when its device moves`,
+        `${path} is ${owner}, and the kernel removes such an interface when its device moves`,
       'use ib-sriov-cni with "rdmaIsolation": true, which moves the RDMA device before the interface, and remove ' +
         '"rdma" from the chain',
     );
@@ -59,10 +58,8 @@ export function requirePodLinks(links: PodLinks, pod: Netns): void {
   const interfaces = gone.map(([name, { index }]) => `interface ${JSON.stringify(name)} (index ${index})`);
   throw new CniError(
     ErrorCode.deviceMissing,
-    `Cannot leave the RDMA device in ${JSON.stringify(pod.path)}: ${
-      interfaces.join(" and ")
-    } vanished from there ` +
-      "while it was moved",
+    `Cannot leave the RDMA device in ${JSON.stringify(pod.path)}: ${interfaces.join(" and ")} vanished ` +
+      "from there while it was moved",
     "the kernel or another program removed it; the RDMA device is restored, the interface is not: see the kernel " +
       "log, and delete the pod",
   );

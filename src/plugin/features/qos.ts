@@ -20,11 +20,7 @@ const SETTINGS: readonly RoceQosSetting[] = ["trafficClass", "tos"];
  * @returns the record as it is saved now
  * @throws {RoceQosError} when driver or kernel lack a setting
  */
-export function recordQos(
-  wanted: RdmaQos,
-  { kernel, state }: Node,
-  record: OwnRecord,
-): OwnRecord {
+export function recordQos(wanted: RdmaQos, { kernel, state }: Node, record: OwnRecord): OwnRecord {
   if (wanted.tos !== undefined) {
     record = withQos(record, ({ hostName }) => ({ hadGroup: kernel.roceQos.hasGroup(hostName) }));
     state.save(record);
@@ -32,10 +28,10 @@ export function recordQos(
   const settings = SETTINGS.filter((setting) => wanted[setting] !== undefined);
   record = withQos(record, ({ index, hostName, qos }) => {
     const device = { index: index!, name: hostName };
-    const values = settings.map((setting) => [
-      setting,
-      withName(kernel, kernel.getHostNetns(), setting, device, (name) => kernel.roceQos.read(setting, name)),
-    ]);
+    const values = settings.map((setting) => {
+      const read = (name: string) => kernel.roceQos.read(setting, name);
+      return [setting, withName(kernel, kernel.getHostNetns(), setting, device, read)];
+    });
     return { ...qos, ...Object.fromEntries(values) };
   });
   state.save(record);
@@ -142,13 +138,8 @@ function restoreValues(kernel: Kernel, log: Log, device: RdmaDevice, qos: Record
     const values = qos[setting];
     if (!values) continue;
     try {
-      withName(
-        kernel,
-        kernel.getHostNetns(),
-        setting,
-        device,
-        (name) => kernel.roceQos.write(setting, name, values),
-      );
+      const write = (name: string) => kernel.roceQos.write(setting, name, values);
+      withName(kernel, kernel.getHostNetns(), setting, device, write);
       log.info(`RDMA device ${device.name} has ${setting} ${values} again`);
     } catch (error) {
       log.warning(`${messageOf(error)}; it keeps that of the pod`);

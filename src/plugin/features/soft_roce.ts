@@ -19,11 +19,10 @@ import type { StoredRecord } from "../record/state.ts";
 export function softRoceId({ environment: { ifname, netns } }: Call, links: PodLinks): string {
   const link = links.get(ifname);
   if (link && !link.isInfiniBand) return softRoceIdOf(ifname);
+  const fault = link ? "it is an IPoIB interface" : `it is not in ${JSON.stringify(netns)}`;
   throw new CniError(
     ErrorCode.deviceNotFound,
-    `Cannot make a Soft-RoCE device on interface ${JSON.stringify(ifname)}: ${
-      link ? "it is an IPoIB interface" : `it is not in ${JSON.stringify(netns)}`
-    }`,
+    `Cannot make a Soft-RoCE device on interface ${JSON.stringify(ifname)}: ${fault}`,
     '"rdma" must come after a plugin that gives the pod an Ethernet interface, such as bridge, macvlan or ptp',
   );
 }
@@ -135,10 +134,10 @@ function remove(netns: Netns, { index, name }: RdmaDevice, log: Log): void {
 /** Explains an errno of RDMA_NLDEV_CMD_NEWLINK (nldev.c, nldev_newlink; rxe.c, rxe_newlink). */
 function cannotMake(error: NetlinkError, ifname: string): CniError {
   const cannot = `Cannot make a Soft-RoCE device on ${JSON.stringify(ifname)}`;
-  const refused = (reason: string, advice: string) =>
-    new CniError(ErrorCode.kernelRefused, `${cannot}: ${reason}`, `${advice}; ${error.message}`, {
-      cause: error,
-    });
+  const refused = (reason: string, advice: string) => {
+    const details = `${advice}; ${error.message}`;
+    return new CniError(ErrorCode.kernelRefused, `${cannot}: ${reason}`, details, { cause: error });
+  };
   switch (error.errno) {
     case EINVAL:
       return unavailable(
@@ -173,13 +172,10 @@ function unavailable(message: string, advice: string, cause: Error): CniError {
 }
 
 function vanished(name: string, ifname: string): CniError {
+  const [device, netdev] = [JSON.stringify(name), JSON.stringify(ifname)];
   return new CniError(
     ErrorCode.deviceMissing,
-    `Cannot find Soft-RoCE device ${
-      JSON.stringify(name)
-    } in the host's network namespace after the kernel made it`,
-    `interface ${
-      JSON.stringify(ifname)
-    } was removed meanwhile, or the plugin does not run in the initial network namespace`,
+    `Cannot find Soft-RoCE device ${device} in the host's network namespace after the kernel made it`,
+    `interface ${netdev} was removed meanwhile, or the plugin does not run in the initial network namespace`,
   );
 }

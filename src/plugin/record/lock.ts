@@ -64,12 +64,10 @@ function readHolder(kernel: LockKernel, directory: string): string | undefined {
   });
 }
 
-function heldByAnother(directory: string, timeoutMs: number, holder: string | undefined): CniError {
+function heldByAnother(directory: string, timeoutMs: number, holder = "another process has it"): CniError {
   return new CniError(
     ErrorCode.tryAgainLater,
-    `Cannot lock ${JSON.stringify(directory)} within ${timeoutMs / 1000} s: ${
-      holder ?? "another process has it"
-    }`,
+    `Cannot lock ${JSON.stringify(directory)} within ${timeoutMs / 1000} s: ${holder}`,
     `"fuser -v ${directory}" shows the process and those that wait; the runtime will try again`,
   );
 }

@@ -96,10 +96,7 @@ export function getRecordedDevice(netns: Netns, { index, podName }: RecordedDevi
   return netns.listRdmaDevices().find(({ name }) => name === podName);
 }
 
-/**
- * A record as text, with the four keys of version 1.0, and that of NVIDIA's fork, so that the Go plugin can delete what
- * this one added.
- */
+/** A record as text, with the keys of version 1.0 and of NVIDIA's fork, so that the Go plugin can do the DEL. */
 export function formatRecord(record: AttachmentRecord): string {
   const [first] = record.devices;
   return JSON.stringify({
@@ -146,7 +143,7 @@ const GO_DEVICE = {
  * @throws {ValueError} when it is not JSON, of another major version, or a key has the wrong type
  */
 export function parseRecord(text: string, modifiedAt: number): AttachmentRecord {
-  const raw = parseJson(text);
+  const raw = parseRaw(text);
   const { version } = raw;
   if (typeof version !== "string" || !/^1\.\d+$/.test(version)) {
     throw new ValueError(`version is ${JSON.stringify(version)}, want "1.x"`);
@@ -163,7 +160,7 @@ export function parseRecord(text: string, modifiedAt: number): AttachmentRecord 
   };
 }
 
-function parseJson(text: string): Record<string, unknown> {
+function parseRaw(text: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);

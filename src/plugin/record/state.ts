@@ -86,8 +86,7 @@ export class State {
 
   /**
    * Writes a record so that at any instant the file holds the old record or the new one, whole. It does not wait for
-   * the disk: after a reboot all devices are in the host namespace and a record, whole or empty,
-   * means nothing.
+   * the disk: after a reboot all devices are in the host namespace, so a record means nothing.
    *
    * @throws {CniError} code 5
    */
@@ -127,9 +126,9 @@ export class State {
     const path = `${this.directory}/${file}`;
     const found = this.#io("read", path, () => ifPresent(() => Deno.lstatSync(path)));
     if (!found) return undefined;
-    const unreadable = (reason: string) => ({
+    const unreadable = (why: string) => ({
       file,
-      fault: `Cannot use record ${JSON.stringify(path)}: ${reason}`,
+      fault: `Cannot use record ${JSON.stringify(path)}: ${why}`,
     });
     if (!found.isFile) return unreadable("it is not a regular file");
     if (found.size > RECORD_LIMIT) {
@@ -155,21 +154,17 @@ export class State {
   }
 
   #entries(): Deno.DirEntry[] {
-    return this.#io(
-      "list",
-      this.directory,
-      () => ifPresent(() => [...Deno.readDirSync(this.directory)]) ?? [],
-    );
+    const { directory } = this;
+    return this.#io("list", directory, () => ifPresent(() => [...Deno.readDirSync(directory)]) ?? []);
   }
 
   #io<T>(verb: string, path: string, work: () => T): T {
     try {
       return work();
     } catch (cause) {
-      const reason = messageOf(cause);
       throw new CniError(
         ErrorCode.ioFailure,
-        `Cannot ${verb} ${JSON.stringify(path)}: ${reason}`,
+        `Cannot ${verb} ${JSON.stringify(path)}: ${messageOf(cause)}`,
         `the plugin keeps its records in ${this.directory}: it must be writable, for root alone, and have space left`,
         { cause },
       );

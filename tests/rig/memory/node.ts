@@ -111,6 +111,12 @@ export class TestNode extends BareNode {
     this.kernel.held.clear();
   }
 
+  /** The pod ends without a DEL: the kernel takes its namespace apart, and its devices return to the host. */
+  endNetns(): void {
+    this.endPod();
+    this.kernel.endNetns(this.pod);
+  }
+
   /** No record is left, and the virtual function's device is there. */
   assertForgotten(where = "host"): void {
     assertEquals({ where: this.whereIs(this.device), files: this.files() }, { where, files: [] });

@@ -201,8 +201,9 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     };
   }
 
-  listRepresentors({ name }: PhysicalFunction): Representor[] {
-    return this.representors.filter(({ pf }) => pf === name);
+  listRepresentors(pfDeviceId: string): Representor[] {
+    const owner = this.listPhysicalFunctions().find(({ deviceId }) => deviceId === pfDeviceId);
+    return this.representors.filter(({ pf }) => pf === owner?.name);
   }
 
   listAddressedLinks(): ReadonlySet<number> {

@@ -33,10 +33,7 @@ Deno.test("a table has a dash for what is not known, and is not cut where there 
 });
 
 Deno.test("the longest column is cut for a terminal, down to its heading, and then the lines", () => {
-  assertEquals(print(ITEMS, { columns: 16 }), [
-    "NAME       STATE\na-rather…  fine\nshort      -\n",
-    "",
-  ]);
+  assertEquals(print(ITEMS, { columns: 16 }), ["NAME       STATE\na-rather…  fine\nshort      -\n", ""]);
   const second = [{ name: "short", state: "which is longer" }];
   assertEquals(print(second, { columns: 15 }), ["NAME   STATE\nshort  which i…\n", ""]);
   assertEquals(print(ITEMS, { columns: 8 }), ["NAME  S…\na-r…  f…\nsho…  -\n", ""]);

@@ -45,13 +45,7 @@ Deno.test("interfaces come in the order of how well they fit, and as they came a
   ];
   assertEquals(
     listInterfaces({ interfaces }, "/pod", "net1").map(({ name, sandbox }) => `${name} ${sandbox ?? ""}`),
-    [
-      "net1 /pod",
-      "eth0 /pod",
-      "net1 ",
-      "host0 ",
-      "host1 ",
-    ],
+    ["net1 /pod", "eth0 /pod", "net1 ", "host0 ", "host1 "],
   );
   assertEquals(interfaces[0], { name: "host0" });
 });

@@ -1,29 +1,6 @@
-import type { PodDevice } from "../../../src/node/pods.ts";
 import { formatMetrics } from "../../../src/node/metrics.ts";
 import { assertEquals } from "../../support/assert.ts";
-
-const DEVICE: PodDevice = {
-  record: "net-container1-net1",
-  namespace: "team-a",
-  pod: "trainer-0",
-  containerId: "container1",
-  interface: "net1",
-  network: "net",
-  deviceId: "0000:3b:00.2",
-  device: "mlx5_0",
-  hostDevice: "mlx5_2",
-  status: "present",
-  createdAt: 1_700_000_000_500,
-  resources: { qp: 3, mr: 4 },
-  ports: [{
-    number: 1,
-    state: "4: ACTIVE",
-    bitsPerSecond: 1e11,
-    gid: { index: 3, gid: "0000:0000:0000:0000:0000:ffff:0a00:0002" },
-    traffic: { rxBytes: 400, txBytes: 800, rxPackets: 1, txPackets: 2 },
-    counters: { out_of_sequence: 7, rx_write_requests: 2 ** 53 },
-  }],
-};
+import { DEVICE } from "../../support/pod_device.ts";
 
 const LABELS =
   'namespace="team-a",pod="trainer-0",container_id="container1",interface="net1",device="mlx5_0"';
@@ -110,7 +87,7 @@ Deno.test("metrics: records without container, interface or pod never have the s
 });
 
 Deno.test("metrics: a device that is not in its pod has only its line of information", () => {
-  const stale: PodDevice = { ...DEVICE, status: "stale", resources: {}, ports: [] };
+  const stale = { ...DEVICE, status: "stale" as const, resources: {}, ports: [] };
   const lines = formatMetrics({ devices: [stale], faults: [] }).split("\n");
   assertEquals(lines.filter((line) => line.includes("container_id")).length, 1);
   assertEquals(lines.includes('rdma_devices{status="stale"} 1'), true);

@@ -1,5 +1,5 @@
 // Commands that messages advise, run as they stand there. What the doctor advises is run in doctor.ts.
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { type CommandError, toCommandError } from "../../../src/cli/errors.ts";
 import { SyscallError } from "../../../src/sys/errno.ts";
 import { assertError, attachment } from "../../rig/vm/guest/attachment.ts";
@@ -22,7 +22,7 @@ vmCase("advice: without an RDMA subsystem all the modules that are named get loa
   try {
     await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
     const loaded = names("/sys/module");
-    assert.deepEqual(["ib_core", "mlx5_ib"].filter((name) => !loaded.includes(name)), []);
+    assertEquals(["ib_core", "mlx5_ib"].filter((name) => !loaded.includes(name)), []);
   } finally {
     await shOk("rmmod mlx5_ib mlx5_core");
   }
@@ -38,6 +38,6 @@ vmCase("advice: a device in no record comes back by the commands of the error", 
   assertError(refused, 111, /no record of this plugin names the pod/);
   const [, commands] = /that is there: (.*)$/.exec(`${refused.json!["details"]}`)!;
   await shOk(commands!.replace("PID", `${holder.pid}`).replace("NAME", rdmaDevice));
-  assert.ok((await rdmaNames()).includes(rdmaDevice));
-  assert.deepEqual(await rdmaNames("other"), []);
+  assert((await rdmaNames()).includes(rdmaDevice));
+  assertEquals(await rdmaNames("other"), []);
 });

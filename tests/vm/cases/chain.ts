@@ -1,5 +1,5 @@
 // A chain as a runtime runs it: host-device moves the VF's netdev, then ours its RDMA device, through the real libcni.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import {
   again,
   assertError,
@@ -11,13 +11,12 @@ import {
   config,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, EXAMPLES, libcni, plugin, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addPod, assertCode, EXAMPLES, libcni, plugin, shOk, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const CONFLIST = JSON.parse(Deno.readTextFileSync(`${EXAMPLES}/roce.conflist`));
 
 vmCase("chain: host-device and rdma, ADD, CHECK and DEL through libcni", async () => {
-  const { deviceId, netdev, rdmaDevice, mac } = vf(0);
-  await addNetns("pod");
+  const { deviceId, netdev, rdmaDevice, mac } = await addPod();
   const call = {
     conflist: CONFLIST,
     netns: "pod",
@@ -26,35 +25,30 @@ vmCase("chain: host-device and rdma, ADD, CHECK and DEL through libcni", async (
   };
   const added = await libcni({ command: "add", ...call });
   assertResult(added);
-  assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
+  assertEquals(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
   await assertInPod([rdmaDevice]);
-  assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);
+  assertMatch(await shOk("ip -n pod -br link show net1"), /^net1/);
 
-  const checked = await libcni({ command: "check", ...call });
-  assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-  const deleted = await libcni({ command: "del", ...call });
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  await assertCode(0, libcni({ command: "check", ...call }));
+  await assertCode(0, libcni({ command: "del", ...call }));
   assertNothingLeft();
-  assert.equal(again({ deviceId }).netdev, netdev);
-  assert.deepEqual(records(), []);
+  assertEquals(again({ deviceId }).netdev, netdev);
+  assertEquals(records(), []);
 });
 
 vmCase("chain: CHECK through libcni fails once the device has another name", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const call = {
     conflist: CONFLIST,
     netns: "pod",
     capabilities: { deviceID: deviceId },
   };
   assertResult(await libcni({ command: "add", ...call }));
-  await shOk(
-    `nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`,
-  );
+  await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`);
   const checked = await libcni({ command: "check", ...call });
-  assert.notEqual(checked.code, 0);
-  assert.match(checked.stdout + checked.stderr, /is called .*roce0.* by now/);
-  assert.equal((await libcni({ command: "del", ...call })).code, 0);
+  assertNotEquals(checked.code, 0);
+  assertMatch(checked.stdout + checked.stderr, /is called .*roce0.* by now/);
+  assertEquals((await libcni({ command: "del", ...call })).code, 0);
   assertNothingLeft();
 });
 
@@ -68,29 +62,24 @@ const WRONG: { keys: Record<string, unknown>; code?: number }[] = [
   { keys: { allowPF: 3 } },
 ];
 
-vmCase(
-  "chain: whatever else is wrong in the configuration, DEL restores RDMA device and netdev",
-  async () => {
-    const { deviceId, netdev, rdmaDevice } = vf(0);
-    await addNetns("pod");
-    const call = { netns: "pod", capabilities: { deviceID: deviceId } };
-    for (const { keys } of WRONG) {
-      assertResult(await libcni({ command: "add", conflist: CONFLIST, ...call }));
-      await assertInPod([rdmaDevice]);
-      const plugins = CONFLIST.plugins.map((plugin: { type: string }) =>
-        plugin.type === "rdma" ? { ...plugin, ...keys } : plugin
-      );
-      const deleted = await libcni({ command: "del", conflist: { ...CONFLIST, plugins }, ...call });
-      assert.equal(deleted.code, 0, JSON.stringify(keys).slice(0, 80) + deleted.stdout + deleted.stderr);
-      assertNothingLeft();
-      assert.deepEqual([again({ deviceId }).netdev, again({ deviceId }).rdmaDevices], [netdev, [rdmaDevice]]);
-    }
-  },
-);
+vmCase("chain: whatever else is wrong in the configuration, DEL restores device and netdev", async () => {
+  const { deviceId, netdev, rdmaDevice } = await addPod();
+  const call = { netns: "pod", capabilities: { deviceID: deviceId } };
+  for (const { keys } of WRONG) {
+    assertResult(await libcni({ command: "add", conflist: CONFLIST, ...call }));
+    await assertInPod([rdmaDevice]);
+    const plugins = CONFLIST.plugins.map((plugin: { type: string }) =>
+      plugin.type === "rdma" ? { ...plugin, ...keys } : plugin
+    );
+    const deleted = await libcni({ command: "del", conflist: { ...CONFLIST, plugins }, ...call });
+    assertEquals(deleted.code, 0, JSON.stringify(keys).slice(0, 80) + deleted.stdout + deleted.stderr);
+    assertNothingLeft();
+    assertEquals([again({ deviceId }).netdev, again({ deviceId }).rdmaDevices], [netdev, [rdmaDevice]]);
+  }
+});
 
 vmCase("chain: a wrong configuration fails ADD, CHECK and STATUS, and DEL succeeds", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   for (const { keys, code = 7 } of [...WRONG, { keys: { prevResult: { interfaces: "net1" } } }]) {
     const pod = attachment(deviceId, {
       config: config({ cniVersion: "1.1.0", deviceID: deviceId, ...keys }),
@@ -102,5 +91,5 @@ vmCase("chain: a wrong configuration fails ADD, CHECK and STATUS, and DEL succee
   }
   const status = { command: "STATUS", config: config({ cniVersion: "1.1.0", logLevel: "verbose" }) };
   assertError(await plugin(status), 7, /logLevel: /);
-  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });

@@ -1,5 +1,5 @@
 // Calls at the same time, and calls that are killed.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   again,
   assertError,
@@ -14,6 +14,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   hostRdmaDevices,
   isInMove,
   rdmaNames,
@@ -39,12 +40,12 @@ vmCase("concurrency: five ADDs at once, then five DELs", async () => {
   const calls = pods.map(({ deviceId, netns }) => attachment(deviceId, { netns, containerId: netns }));
   for (const added of await Promise.all(calls.map((call) => call.add()))) assertResult(added);
   for (const { netns, rdmaDevice } of pods) await assertInPod([rdmaDevice], netns);
-  assert.equal(
+  assertEquals(
     await shOk("grep -H . /sys/class/infiniband_verbs/uverbs*/ibdev"),
     uverbs,
     "uverbs numbers kept",
   );
-  assert.equal(records().length, 5);
+  assertEquals(records().length, 5);
   for (const deleted of await Promise.all(calls.map((call) => call.del()))) assertQuiet(deleted);
   assertNothingLeft();
 });
@@ -58,7 +59,7 @@ vmCase("concurrency: two ADDs of one function at once, one gets it", async () =>
   const winner = added.findIndex(({ code }) => code === 0);
   assertError(added[1 - winner]!, 111, /in another network namespace/);
   await assertInPod([rdmaDevice], ["pod", "second"][winner]!);
-  assert.equal(records().length, 1);
+  assertEquals(records().length, 1);
 });
 
 vmCase("concurrency: a changed uverbs number is reported", async () => {
@@ -68,7 +69,7 @@ vmCase("concurrency: a changed uverbs number is reported", async () => {
   const { deviceId } = vf(1);
   const added = await attachment(deviceId).add();
   assertResult(added);
-  assert.match(
+  assertMatch(
     added.stderr,
     /level="warning".*had \/dev\/infiniband\/uverbs\d+ and has \/dev\/infiniband\/uverbs\d+/,
   );
@@ -84,7 +85,7 @@ vmCase("concurrency: a device that another program takes out of the pod while AD
   await hostRdmaDevices(rdmaDevice, "pod");
   assertError(await adding, 113, /Cannot find RDMA device .* in network namespace/);
   assertNothingLeft();
-  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 });
 
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
@@ -115,31 +116,28 @@ vmCase("concurrency: a call that cannot get the lock names the call that has it"
         "\\(container container1, interface net1, network net\\)",
     ),
   );
-  assert.equal((await adding.status).code, 0);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals((await adding.status).code, 0);
+  assertEquals(records(), [FILE]);
 });
 
-vmCase(
-  "concurrency: calls get the lock in the order in which they came, and cost nothing meanwhile",
-  async () => {
-    const pods = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(async (number) => {
-      await addNetns(`pod${number}`);
-      return { ...vf(number), name: `pod${number}` };
-    }));
-    const other = await holdLock();
-    const adding = await lineUp(
-      pods.map(({ deviceId, name }) => () => attachment(deviceId, { netns: name, containerId: name }).add()),
-    );
-    const before = await pluginTicks();
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    const worked = await pluginTicks() - before;
-    assert.ok(worked <= 1, `${worked} clock ticks in 3 s`);
-    other.kill("SIGKILL");
-    for (const added of await Promise.all(adding)) assertResult(added);
-    const times = pods.map(({ name }) => Number(readRecord(`net-${name}-net1`)["bootTimeUs"]));
-    assert.deepEqual(times, times.toSorted((a, b) => a - b));
-  },
-);
+vmCase("concurrency: calls get the lock in the order they came in, and cost nothing meanwhile", async () => {
+  const pods = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(async (number) => {
+    await addNetns(`pod${number}`);
+    return { ...vf(number), name: `pod${number}` };
+  }));
+  const other = await holdLock();
+  const adding = await lineUp(
+    pods.map(({ deviceId, name }) => () => attachment(deviceId, { netns: name, containerId: name }).add()),
+  );
+  const before = await pluginTicks();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const worked = await pluginTicks() - before;
+  assert(worked <= 1, `${worked} clock ticks in 3 s`);
+  other.kill("SIGKILL");
+  for (const added of await Promise.all(adding)) assertResult(added);
+  const times = pods.map(({ name }) => Number(readRecord(`net-${name}-net1`)["bootTimeUs"]));
+  assertEquals(times, times.toSorted((a, b) => a - b));
+});
 
 /** The processor time of all running calls of the plugin, in hundredths of a second (proc_pid_stat(5), utime and stime). */
 async function pluginTicks(): Promise<number> {
@@ -151,8 +149,7 @@ async function pluginTicks(): Promise<number> {
 }
 
 vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans up", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   setSimParameter("move_delay_ms", 1000);
   const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
   await until("the record is written", () => records().includes(FILE));
@@ -163,29 +160,27 @@ vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans
 });
 
 vmCase("concurrency: ADD is killed as it prints its result: DEL cleans up", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const killed = killAtNth("write", 1, "-P", "/run/result").join(" ");
   const added = await attachment(deviceId, {
     wrapper: ["sh", "-c", `exec ${killed} "$0" >/run/result`],
   }).add();
-  assert.equal(added.code, 137);
+  assertEquals(added.code, 137);
   await assertInPod([rdmaDevice]);
   await assertCleanedUp(deviceId, rdmaDevice);
 });
 
 /** Asserts that a killed ADD left a record, and that DEL leaves nothing. */
 async function assertCleanedUp(deviceId: string, rdmaDevice: string): Promise<void> {
-  assert.ok(records().includes(FILE));
+  assert(records().includes(FILE));
   assertQuiet(await attachment(deviceId).del());
   await assertInPod([]);
   assertNothingLeft();
-  assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
 }
 
 vmCase("concurrency: an ADD that was killed is made good by the next ADD", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   setSimParameter("move_delay_ms", 500);
   const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
   await until("the record is written", () => records().includes(FILE));
@@ -194,5 +189,5 @@ vmCase("concurrency: an ADD that was killed is made good by the next ADD", async
   setSimParameter("move_delay_ms", 0);
   assertResult(await attachment(deviceId).add());
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals(records(), [FILE]);
 });

@@ -1,5 +1,5 @@
 // ADD, CHECK and DEL in every version of the specification; what they print and what they leave.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -13,66 +13,60 @@ import {
   records,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, plugin, rdmaDevices, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, addPod, plugin, rdmaDevices, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {
-  vmCase(
-    `contract: ADD and DEL of ${cniVersion} move the device in and back, the result goes through`,
-    async () => {
-      const { deviceId, rdmaDevice } = vf(0);
-      await addNetns("pod");
-      const result = cniVersion < "0.3.0"
-        ? { cniVersion, ip4: { ip: "10.0.0.2/24" }, dns: {}, unknown: 18446744073709 }
-        : prevResult({ cniVersion });
-      const one = attachment(deviceId, {
-        config: config({ cniVersion, deviceID: deviceId, prevResult: result }),
-      });
-      const added = await one.add();
-      assertResult(added);
-      assert.deepEqual(added.json, result);
-      await assertInPod([rdmaDevice]);
+  vmCase(`contract: ADD and DEL of ${cniVersion} move the device, and ADD passes the result on`, async () => {
+    const { deviceId, rdmaDevice } = await addPod();
+    const result = cniVersion < "0.3.0"
+      ? { cniVersion, ip4: { ip: "10.0.0.2/24" }, dns: {}, unknown: 18446744073709 }
+      : prevResult({ cniVersion });
+    const one = attachment(deviceId, {
+      config: config({ cniVersion, deviceID: deviceId, prevResult: result }),
+    });
+    const added = await one.add();
+    assertResult(added);
+    assertEquals(added.json, result);
+    await assertInPod([rdmaDevice]);
 
-      const checked = await one.check({
-        config: config({ cniVersion, deviceID: deviceId, prevResult: { ...result, interfaces: [] } }),
-      });
-      if (cniVersion < "0.4.0") assertError(checked, 1, /cniVersion/);
-      else assertQuiet(checked);
+    const checked = await one.check({
+      config: config({ cniVersion, deviceID: deviceId, prevResult: { ...result, interfaces: [] } }),
+    });
+    if (cniVersion < "0.4.0") assertError(checked, 1, /cniVersion/);
+    else assertQuiet(checked);
 
-      assertQuiet(await one.del());
-      await assertInPod([]);
-      assertNothingLeft();
-      assert.equal(vf(0).rdmaDevice, rdmaDevice);
-    },
-  );
+    assertQuiet(await one.del());
+    await assertInPod([]);
+    assertNothingLeft();
+    assertEquals(vf(0).rdmaDevice, rdmaDevice);
+  });
 }
 
 vmCase("contract: cniVersion is added to a result that lacks it", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   const { cniVersion: _, ...bare } = prevResult();
   const { json } = await attachment(deviceId, {
     config: config({ cniVersion: "0.4.0", deviceID: deviceId, prevResult: bare }),
   }).add();
-  assert.deepEqual(json, { cniVersion: "0.4.0", ...bare });
+  assertEquals(json, { cniVersion: "0.4.0", ...bare });
 });
 
 vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, for root alone", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   await attachment(deviceId).add();
   const record = readRecord("net-container1-net1");
-  assert.deepEqual(records(), ["net-container1-net1"]);
+  assertEquals(records(), ["net-container1-net1"]);
   const { version, deviceID, sandboxRdmaDevName, containerRdmaDevName } = record;
-  assert.deepEqual([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
+  assertEquals([version, deviceID, sandboxRdmaDevName, containerRdmaDevName], [
     "1.1",
     deviceId,
     rdmaDevice,
     rdmaDevice,
   ]);
-  assert.deepEqual(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
-  assert.equal((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
-  assert.equal(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
+  assertEquals(record["devices"], [{ index, hostName: rdmaDevice, podName: rdmaDevice }]);
+  assertEquals((record["netns"] as { inode: number }).inode, Deno.statSync("/run/netns/pod").ino);
+  assertEquals(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
 });
 
 vmCase("contract: the trace of a call is in its log and its error", async () => {
@@ -81,7 +75,7 @@ vmCase("contract: the trace of a call is in its log and its error", async () => 
   const { deviceId } = vf(0);
   const added = await attachment(deviceId).add({ environment });
   assertResult(added);
-  assert.match(added.stderr, /moved to .*traceID="4bf92f3577b34da6a3ce929d0e0e4736"$/m);
+  assertMatch(added.stderr, /moved to .*traceID="4bf92f3577b34da6a3ce929d0e0e4736"$/m);
   const refused = await attachment(deviceId).add({ environment, containerId: "container2" });
   assertError(refused, 111, /; trace 4bf92f3577b34da6a3ce929d0e0e4736$/);
   assertQuiet(await attachment(deviceId).del());
@@ -91,25 +85,21 @@ vmCase("contract: STATUS is quiet on a node that is set up", async () => {
   assertQuiet(await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) }));
 });
 
-vmCase(
-  "contract: an ADD on a debug level says what it does, with container, namespace and interface",
-  async () => {
-    await addNetns("pod");
-    const { deviceId, rdmaDevice } = vf(0);
-    const file = "/tmp/plugin.log";
-    const { stderr } = await attachment(deviceId, {
-      config: config({ deviceID: deviceId, args: { cni: { debug: true } }, logFile: file }),
-    }).add();
-    const lines = stderr.trimEnd().split("\n");
-    assert.ok(lines.some((line) => line.includes('level="debug"')), stderr);
-    assert.ok(lines.some((line) => line.includes(`RDMA device ${rdmaDevice}`)), stderr);
-    for (const line of lines) {
-      assert.match(
-        line,
-        /^time=".*" level=".*" msg=".*" containerID="container1" netns="\/run\/netns\/pod" ifname="net1"$/,
-      );
-    }
-    assert.equal(Deno.readTextFileSync(file), stderr);
-    Deno.removeSync(file);
-  },
-);
+vmCase("contract: ADD on level debug says what it does, with container, namespace, interface", async () => {
+  const { deviceId, rdmaDevice } = await addPod();
+  const file = "/tmp/plugin.log";
+  const { stderr } = await attachment(deviceId, {
+    config: config({ deviceID: deviceId, args: { cni: { debug: true } }, logFile: file }),
+  }).add();
+  const lines = stderr.trimEnd().split("\n");
+  assert(lines.some((line) => line.includes('level="debug"')), stderr);
+  assert(lines.some((line) => line.includes(`RDMA device ${rdmaDevice}`)), stderr);
+  for (const line of lines) {
+    assertMatch(
+      line,
+      /^time=".*" level=".*" msg=".*" containerID="container1" netns="\/run\/netns\/pod" ifname="net1"$/,
+    );
+  }
+  assertEquals(Deno.readTextFileSync(file), stderr);
+  Deno.removeSync(file);
+});

@@ -1,8 +1,9 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import { assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
@@ -39,17 +40,17 @@ const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
   const container = containerOf(pod, "netns-mode-check");
-  assert.deepEqual([container.volumeMounts, container.securityContext.capabilities.add], [
+  assertEquals([container.volumeMounts, container.securityContext.capabilities.add], [
     undefined,
     undefined,
   ]);
   const good = await runContainer(pod, container);
-  assert.deepEqual([good.code, good.stdout], [0, "ok: the RDMA namespace mode is exclusive\n"], good.stderr);
+  assertEquals([good.code, good.stdout], [0, "ok: the RDMA namespace mode is exclusive\n"], good.stderr);
   await until("the pod's namespace is gone", async () => {
     return await setNetnsMode("shared").then(() => true, () => false);
   });
   const bad = await runContainer(pod, container);
-  assert.deepEqual(
+  assertEquals(
     [bad.code, bad.stdout],
     [1, "failed: the RDMA namespace mode is shared, want exclusive\n"],
     bad.stderr,
@@ -71,7 +72,7 @@ function installCase(name: string, run: (pod: Pod) => Promise<void>): void {
 }
 
 async function assertInstalled(): Promise<void> {
-  assert.match(await shOk(`${INSTALLED_PLUGIN} --version`), new RegExp(`^rdma-cni ${VERSION}$`, "m"));
+  assertMatch(await shOk(`${INSTALLED_PLUGIN} --version`), new RegExp(`^rdma-cni ${VERSION}$`, "m"));
 }
 
 installCase(
@@ -79,12 +80,12 @@ installCase(
   async (pod) => {
     await setNetnsMode("shared");
     const outcomes = await runInitContainers(pod);
-    assert.deepEqual(outcomes.map(({ name, code }) => [name, code]), [
+    assertEquals(outcomes.map(({ name, code }) => [name, code]), [
       ["install", 0],
       ["vf-mac-init", 0],
       ["netns-mode-check", 1],
     ], JSON.stringify(outcomes));
-    assert.equal(outcomes.at(-1)!.stdout, "failed: the RDMA namespace mode is shared, want exclusive\n");
+    assertEquals(outcomes.at(-1)!.stdout, "failed: the RDMA namespace mode is shared, want exclusive\n");
     await assertInstalled();
   },
 );
@@ -98,7 +99,7 @@ installCase("a function that cannot be given an address does not keep the plugin
       securityContext: { capabilities: {} },
     }));
     const outcomes = await runInitContainers({ ...pod, initContainers: withoutRights });
-    assert.deepEqual(outcomes.map(({ name, code }) => [name, code]), [["install", 0], ["vf-mac-init", 1]]);
+    assertEquals(outcomes.map(({ name, code }) => [name, code]), [["install", 0], ["vf-mac-init", 1]]);
     await assertInstalled();
   } finally {
     await shOk(`ip link set ${pf().netdev} vf 3 mac ${HOST_MAC}`);
@@ -115,16 +116,12 @@ installCase("on a node without RDMA the pod comes up like on any other", async (
   try {
     await removeModule("ib_core");
     const outcomes = await runInitContainers(pod);
-    assert.deepEqual(
+    assertEquals(
       outcomes.map(({ name, code }) => [name, code]),
-      [
-        ["install", 0],
-        ["vf-mac-init", 0],
-        ["netns-mode-check", 0],
-      ],
+      [["install", 0], ["vf-mac-init", 0], ["netns-mode-check", 0]],
       JSON.stringify(outcomes),
     );
-    assert.match(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
+    assertMatch(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
     await assertInstalled();
   } finally {
     await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm');
@@ -135,23 +132,22 @@ installCase("on a node without RDMA the pod comes up like on any other", async (
 installCase(
   "the container that stays sees that another program took the plugin's place, and installs again",
   async (pod) => {
-    assert.equal((await runContainer(pod, containerOf(pod, "install"))).code, 0);
+    assertEquals((await runContainer(pod, containerOf(pod, "install"))).code, 0);
     const { livenessProbe, args, ...installed } = { ...containerOf(pod, "installed") };
-    assert.deepEqual(args, ["install", "--wait"]);
+    assertEquals(args, ["install", "--wait"]);
     const probe = () => runContainer(pod, { ...installed, command: livenessProbe!.exec.command, args: [] });
     const good = await probe();
-    assert.deepEqual([good.code, good.stderr], [0, ""], good.stdout);
+    assertEquals([good.code, good.stderr], [0, ""], good.stdout);
     await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
     const bad = await probe();
-    assert.deepEqual(
+    assertEquals(
       [bad.code, bad.stdout, bad.stderr],
       [1, "failed: /host/opt/cni/bin/rdma has different content: install again\n", ""],
     );
-    const start = await runContainer(pod, { ...installed, args: ["install"] });
-    assert.equal(start.code, 0, start.stderr);
-    assert.match(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
+    const start = await assertCode(0, runContainer(pod, { ...installed, args: ["install"] }));
+    assertMatch(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
     await assertInstalled();
-    assert.equal((await probe()).code, 0);
+    assertEquals((await probe()).code, 0);
   },
 );
 
@@ -172,13 +168,12 @@ function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promis
 
 vfMacCase("vf-mac init gives an address with what the manifest gives it", async (pod, container) => {
   const { code, stderr } = await runContainer(pod, container);
-  assert.equal(code, 0, stderr);
-  assert.match(stderr, /6 were ready, 1 were given an address, 0 could not be/);
+  assertEquals(code, 0, stderr);
+  assertMatch(stderr, /6 were ready, 1 were given an address, 0 could not be/);
   const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
-  assert.notEqual(nodeGuid, "0000:0000:0000:0000");
-  const again = await runContainer(pod, container);
-  assert.equal(again.code, 0, again.stderr);
-  assert.match(again.stderr, /7 were ready, 0 were given an address/);
+  assertNotEquals(nodeGuid, "0000:0000:0000:0000");
+  const again = await assertCode(0, runContainer(pod, container));
+  assertMatch(again.stderr, /7 were ready, 0 were given an address/);
 });
 
 /** What a container goes without. */
@@ -209,9 +204,9 @@ const LACKS: Lack[] = [
 for (const lack of LACKS) {
   vfMacCase(`vf-mac init cannot do without ${lack.what}`, async (pod, container) => {
     const { code, stderr } = await runWithout(lack, pod, container);
-    assert.match(`${code}: ${stderr}`, lack.outcome);
+    assertMatch(`${code}: ${stderr}`, lack.outcome);
     const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
-    assert.equal(nodeGuid, "0000:0000:0000:0000");
+    assertEquals(nodeGuid, "0000:0000:0000:0000");
   });
 }
 
@@ -223,15 +218,15 @@ vfMacCase(
     await netdevToNetns(netdev, "pod", "net1");
     await shOk(`ip link set ${pf().netdev} vf 3 mac ${NO_MAC}`); // igb tells the random one as given
     const one = attachment(deviceId);
-    assert.equal((await one.add()).code, 0);
+    assertEquals((await one.add()).code, 0);
     const { code, stderr } = await runContainer(pod, container);
     // It sees neither the pod's namespace nor, therefore, the node GUID: what a pod has is none of its business.
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /\b0 were given an address, 0 could not be/);
-    assert.equal(records().length, 1);
-    assert.match(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
-    assert.match(await shOk("nsenter --net=/run/netns/pod rdma dev"), new RegExp(rdmaDevice));
-    assert.equal((await one.del()).code, 0);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /\b0 were given an address, 0 could not be/);
+    assertEquals(records().length, 1);
+    assertMatch(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
+    assertMatch(await shOk("nsenter --net=/run/netns/pod rdma dev"), new RegExp(rdmaDevice));
+    assertEquals((await one.del()).code, 0);
     await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
   },
 );
@@ -257,43 +252,40 @@ async function tosOf(rdmaDevice: string): Promise<string> {
   return await shOk(`mkdir ${group} && cat ${group}/ports/1/default_roce_tos && rmdir ${group}`);
 }
 
-vmCase(
-  "daemonset: gc restores with what the manifest gives it, and leaves pods that live alone",
-  async () => {
-    await addTo("gone", 0);
-    const living = await addTo("living", 1);
-    const held = await addTo("held", 2);
-    await startBackground(
-      "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
-      "open",
-    );
-    await shOk("ip netns del held");
-    await deleteNetns("gone");
-    const pod = await daemonSetPod(["gc"]);
-    const { args, ...container } = containerOf(pod, "gc");
-    assert.deepEqual(args, ["gc", "--watch", "900"]);
-    const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
-    assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
-    const { rdmaDevice } = vf(0);
-    assert.ok((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
-    assert.equal(await tosOf(rdmaDevice), "0");
-    for (const call of [living, held]) assert.equal((await call.del()).code, 0);
-  },
-);
+vmCase("daemonset: gc restores with what the manifest gives it, and leaves living pods alone", async () => {
+  await addTo("gone", 0);
+  const living = await addTo("living", 1);
+  const held = await addTo("held", 2);
+  await startBackground(
+    "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
+    "open",
+  );
+  await shOk("ip netns del held");
+  await deleteNetns("gone");
+  const pod = await daemonSetPod(["gc"]);
+  const { args, ...container } = containerOf(pod, "gc");
+  assertEquals(args, ["gc", "--watch", "900"]);
+  const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
+  assertEquals(code, 0, stderr);
+  assertMatch(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
+  assertEquals(records(), ["net-held-net1", "net-living-net1"]);
+  const { rdmaDevice } = vf(0);
+  assert((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
+  assertEquals(await tosOf(rdmaDevice), "0");
+  for (const call of [living, held]) assertEquals((await call.del()).code, 0);
+});
 
 vmCase("daemonset: metrics has the devices of pods with what the manifest gives it", async () => {
   const living = await addTo("living", 1);
   const pod = await daemonSetPod(["metrics"]);
   const { args, ...container } = containerOf(pod, "metrics");
-  assert.deepEqual(args, ["pods", "--textfile", "/textfile", "--watch", "30"]);
+  assertEquals(args, ["pods", "--textfile", "/textfile", "--watch", "30"]);
   const { code, stderr } = await runContainer(pod, { ...container, args: args.slice(0, 3) });
-  assert.deepEqual([code, stderr], [0, ""]);
+  assertEquals([code, stderr], [0, ""]);
   const metrics = await shOk("cat /var/lib/prometheus/node-exporter/rdma.prom");
-  assert.match(
+  assertMatch(
     metrics,
     /^rdma_port_receive_bytes_total\{.*container_id="living".*device="rdma_living".*\} \d+$/m,
   );
-  assert.equal((await living.del()).code, 0);
+  assertEquals((await living.del()).code, 0);
 });

@@ -1,9 +1,8 @@
 // What DEL does when something happens that only a real kernel has; tests/scenarios/del.ts has the rest.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
-  again,
   assertInPod,
-  assertNothingLeft,
+  assertOnHost,
   assertQuiet,
   assertResult,
   attachment,
@@ -12,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   bind,
   holdNetns,
   netnsPath,
@@ -28,17 +28,11 @@ import {
 
 /** A pod that has the device of VF 0. */
 async function addedPod() {
-  await addNetns("pod");
-  const function_ = vf(0);
+  const function_ = await addPod();
   const one = attachment(function_.deviceId);
   assertResult(await one.add());
   await assertInPod([function_.rdmaDevice]);
   return { ...function_, ...one };
-}
-
-function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
-  assertNothingLeft();
-  assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
 vmCase("del: the path has gone, but an open file keeps the namespace alive", async () => {
@@ -62,7 +56,7 @@ vmCase("del: the function has gone from the bus", async () => {
   const sriov = `/sys/bus/pci/devices/${pf().deviceId}/sriov`;
   await shOk(`echo 0 >${sriov}_numvfs`);
   assertQuiet(await pod.del());
-  assert.deepEqual(records(), []);
+  assertEquals(records(), []);
   await shOk(
     `echo 0 >${sriov}_drivers_autoprobe; echo 7 >${sriov}_numvfs; echo 1 >${sriov}_drivers_autoprobe`,
   );
@@ -76,24 +70,21 @@ vmCase("del: a device that takes its time returns to the host all the same", asy
   assertOnHost(pod);
 });
 
-vmCase(
-  "del: when ib_core was loaded again and another function's device has the recorded index, that stays as it is",
-  async () => {
-    await reloadRdma();
-    const { deviceId, rdmaDevice } = vf(0);
-    await shOk(`rdma dev set ${rdmaDevice} name old0`);
-    await addNetns("pod");
-    const one = attachment(deviceId);
-    assertResult(await one.add());
-    const [{ index }] = readRecord("net-container1-net1")["devices"] as [{ index: number }];
-    try {
-      await reloadRdma(() => unbind(deviceId));
-      const before = await rdmaDevices();
-      assert.equal(before.find((device) => device.index === index)?.name, vf(1).rdmaDevice);
-      assertQuiet(await one.del());
-      assert.deepEqual([await rdmaDevices(), records()], [before, []]);
-    } finally {
-      await reloadRdma(() => bind(deviceId)); // before the devices, so that all have their names again
-    }
-  },
-);
+vmCase("del: another function's device with the recorded index, ib_core being reloaded, stays", async () => {
+  await reloadRdma();
+  const { deviceId, rdmaDevice } = vf(0);
+  await shOk(`rdma dev set ${rdmaDevice} name old0`);
+  await addNetns("pod");
+  const one = attachment(deviceId);
+  assertResult(await one.add());
+  const [{ index }] = readRecord("net-container1-net1")["devices"] as [{ index: number }];
+  try {
+    await reloadRdma(() => unbind(deviceId));
+    const before = await rdmaDevices();
+    assertEquals(before.find((device) => device.index === index)?.name, vf(1).rdmaDevice);
+    assertQuiet(await one.del());
+    assertEquals([await rdmaDevices(), records()], [before, []]);
+  } finally {
+    await reloadRdma(() => bind(deviceId)); // before the devices, so that all have their names again
+  }
+});

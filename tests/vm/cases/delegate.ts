@@ -1,6 +1,6 @@
 // A single plugin that runs the one before it: as dra-driver-sriov calls it, through the real libcni, with host-device
 // in the place of sriov.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
   again,
@@ -11,7 +11,8 @@ import {
   records,
 } from "../../rig/vm/guest/attachment.ts";
 import {
-  addNetns,
+  addPod,
+  assertCode,
   type CompleteFunction,
   EXAMPLES,
   INSTALLED_PLUGIN,
@@ -19,7 +20,6 @@ import {
   names,
   plugin,
   shOk,
-  vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
@@ -49,8 +49,7 @@ function delegateCase(
   keys: object = {},
 ): void {
   vmCase(`delegate: ${name}`, async () => {
-    const of = vf(0);
-    await addNetns("pod");
+    const of = await addPod();
     await Deno.writeTextFile(`${DIRECTORY}/sriov`, SRIOV, { mode: 0o755 });
     try {
       const conflist = { ...NETWORK, deviceID: of.deviceId, ...keys };
@@ -69,35 +68,32 @@ function delegateCase(
 function assertReturned({ deviceId, netdev, rdmaDevice }: CompleteFunction): void {
   assertNothingLeft();
   const { netdev: now, rdmaDevices } = again({ deviceId });
-  assert.deepEqual([now, rdmaDevices], [netdev, [rdmaDevice]]);
+  assertEquals([now, rdmaDevices], [netdev, [rdmaDevice]]);
   const addresses = names(`/var/lib/cni/networks/${NETWORK.name}`).filter((name) => /^\d/.test(name));
-  assert.deepEqual(addresses, []);
+  assertEquals(addresses, []);
 }
 
 delegateCase("one plugin moves interface and RDMA device, and DEL returns both", async (run, of) => {
   const added = await run("add");
   assertResult(added);
-  assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac: of.mac, sandbox: "/run/netns/pod" }]);
+  assertEquals(added.json!.interfaces, [{ name: "net1", mac: of.mac, sandbox: "/run/netns/pod" }]);
   await assertInPod([of.rdmaDevice]);
-  assert.match(await shOk("ip -n pod -br address show net1"), /^net1 .*10\.56\.218\./);
-  const checked = await run("check");
-  assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-  const deleted = await run("del");
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  assertMatch(await shOk("ip -n pod -br address show net1"), /^net1 .*10\.56\.218\./);
+  await assertCode(0, run("check"));
+  await assertCode(0, run("del"));
   assertReturned(of);
 });
 
 delegateCase("killed between the delegate's ADD and the move: DEL returns both", async (run, of) => {
   await Deno.writeTextFile(KILL, "");
   try {
-    assert.notEqual((await run("add")).code, 0);
+    assertNotEquals((await run("add")).code, 0);
   } finally {
     await Deno.remove(KILL);
   }
-  assert.deepEqual(records(), []);
-  assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);
-  const deleted = await run("del");
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+  assertEquals(records(), []);
+  assertMatch(await shOk("ip -n pod -br link show net1"), /^net1/);
+  await assertCode(0, run("del"));
   assertReturned(of);
 });
 
@@ -111,7 +107,7 @@ delegateCase("a device that cannot be restored keeps its interface in the pod", 
   const refused = ["strace", "-f", "-o", "/dev/null", "--trace=setns", "--inject=setns:error=EPERM"];
   assertError(await plugin({ command: "DEL", netns: "pod", config, wrapper: refused }), 120, /EPERM/);
   await assertInPod([of.rdmaDevice]);
-  assert.match(await shOk("ip -n pod -br link show net1"), /^net1/);
-  assert.equal((await run("del")).code, 0);
+  assertMatch(await shOk("ip -n pod -br link show net1"), /^net1/);
+  assertEquals((await run("del")).code, 0);
   assertReturned(of);
 });

@@ -1,5 +1,5 @@
 // The device information file, as Multus hands it down: through the real libcni, by the capability.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -9,7 +9,7 @@ import {
   attachment,
   config,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, libcni, names, sf, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, addPod, libcni, names, sf, shOk, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 const PATH = `${DIRECTORY}/default-pod1-net1`;
@@ -20,8 +20,7 @@ function withFile(deviceId: string, path = PATH) {
 }
 
 vmCase("device info: the file that Multus filled gets the device's name by way of libcni", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const info = {
     type: "pci",
     version: "1.1.0",
@@ -40,23 +39,22 @@ vmCase("device info: the file that Multus filled gets the device's name by way o
   };
   assertResult(await libcni({ command: "add", ...call }));
   const { pci, ...others } = JSON.parse(Deno.readTextFileSync(PATH));
-  assert.deepEqual(others, { type: info.type, version: info.version });
-  assert.deepEqual(pci, { ...info.pci, "rdma-device": rdmaDevice });
+  assertEquals(others, { type: info.type, version: info.version });
+  assertEquals(pci, { ...info.pci, "rdma-device": rdmaDevice });
   await assertInPod([rdmaDevice]);
-  assert.equal((await libcni({ command: "del", ...call })).code, 0);
+  assertEquals((await libcni({ command: "del", ...call })).code, 0);
   assertNothingLeft();
 });
 
 vmCase("device info: a file that is missing is made, with its directories", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await withFile(deviceId).add());
-  assert.deepEqual(JSON.parse(Deno.readTextFileSync(PATH)), {
+  assertEquals(JSON.parse(Deno.readTextFileSync(PATH)), {
     type: "pci",
     version: "1.1.0",
     pci: { "pci-address": deviceId, "rdma-device": rdmaDevice },
   });
-  assert.equal(await shOk(`stat -c '%a %U' ${DIRECTORY} ${PATH}`), "755 root\n444 root");
+  assertEquals(await shOk(`stat -c '%a %U' ${DIRECTORY} ${PATH}`), "755 root\n444 root");
   assertQuiet(await withFile(deviceId).del());
   assertNothingLeft();
 });
@@ -66,13 +64,12 @@ vmCase("device info: a scalable function has none", async () => {
   await addNetns("pod");
   assertResult(await withFile(deviceId).add());
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(names("/run/k8s.cni.cncf.io"), []);
+  assertEquals(names("/run/k8s.cni.cncf.io"), []);
   assertQuiet(await withFile(deviceId).del());
 });
 
 vmCase("device info: what leads elsewhere is code 7 before anything moves", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   for (const path of ["/etc/passwd", `${DIRECTORY}/../../../passwd`, `${DIRECTORY}/`]) {
     assertError(
       await withFile(deviceId, path).add(),
@@ -86,18 +83,17 @@ vmCase("device info: what leads elsewhere is code 7 before anything moves", asyn
   Deno.symlinkSync("/run/elsewhere", "/run/k8s.cni.cncf.io/devinfo");
   assertError(await withFile(deviceId).add(), 7, /default-pod1-net1": a symbolic link/);
   assertNothingLeft();
-  assert.equal(await shOk("ls /run/elsewhere/cni"), "");
+  assertEquals(await shOk("ls /run/elsewhere/cni"), "");
   assertQuiet(await withFile(deviceId).del());
 });
 
 vmCase("device info: a full directory is code 5, and the device returns to the host", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   Deno.mkdirSync(DIRECTORY, { recursive: true });
   await shOk(`mount -t tmpfs -o size=4k,nr_inodes=2 full ${DIRECTORY} && echo full >${DIRECTORY}/other`);
   try {
     assertError(await withFile(deviceId).add(), 5, /Cannot write device information file.*No space left/);
-    assert.equal(await shOk(`ls -A ${DIRECTORY}`), "other");
+    assertEquals(await shOk(`ls -A ${DIRECTORY}`), "other");
     assertNothingLeft();
   } finally {
     await shOk(`umount ${DIRECTORY}`);

@@ -1,5 +1,5 @@
 // What the doctor finds on nodes in good and in bad health, by what it prints for machines.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertQuiet,
   assertResult,
@@ -11,6 +11,7 @@ import {
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
   endBackground,
   holdNetns,
@@ -34,6 +35,7 @@ import {
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+import { goRecord } from "../../scenarios/scenario.ts";
 
 interface Finding {
   group: string;
@@ -43,16 +45,15 @@ interface Finding {
 }
 
 const NET_D = "/etc/cni/net.d";
+const CODES = { ok: 0, warning: 3, problem: 1 };
 
 /** Runs the doctor, which must end with the exit code that goes with what it found. */
 async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promise<Finding[]> {
   const { code, stdout, stderr } = await run("doctor --json");
-  assert.equal(stderr, "");
-  const { level, findings }: { level: "ok" | "warning" | "problem"; findings: Finding[] } = JSON.parse(
-    stdout,
-  );
-  assert.equal(code, { ok: 0, warning: 3, problem: 1 }[level], stdout);
-  assert.ok(findings.every(({ level, fix }) => (level === "ok") === (fix === undefined)), stdout);
+  assertEquals(stderr, "");
+  const { level, findings } = JSON.parse(stdout) as { level: keyof typeof CODES; findings: Finding[] };
+  assertEquals(code, CODES[level], stdout);
+  assert(findings.every(({ level, fix }) => (level === "ok") === (fix === undefined)), stdout);
   return findings;
 }
 
@@ -69,14 +70,19 @@ function faults(findings: Finding[]): Finding[] {
 /** Asserts that the faults are these, each line given as `level group: text -> fix`, in this order. */
 function assertFaults(findings: Finding[], wanted: RegExp[]): void {
   const lines = faults(findings).map(({ level, group, text, fix }) => `${level} ${group}: ${text} -> ${fix}`);
-  assert.equal(lines.length, wanted.length, lines.join("\n"));
-  for (const [index, words] of wanted.entries()) assert.match(lines[index]!, words);
+  assertEquals(lines.length, wanted.length, lines.join("\n"));
+  for (const [index, words] of wanted.entries()) assertMatch(lines[index]!, words);
+}
+
+/** Waits until a process has a name. */
+async function untilRunning(name: string): Promise<void> {
+  await until(`${name} runs`, async () => (await sh(`grep -qx ${name} /proc/[0-9]*/comm`)).code === 0);
 }
 
 /** The text of a group's only line. */
 function textOf(findings: Finding[], group: string): string {
   const [first, ...more] = findings.filter((finding) => finding.group === group);
-  assert.deepEqual(more, []);
+  assertEquals(more, []);
   return first!.text;
 }
 
@@ -84,35 +90,34 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
   await Deno.copyFile(`${EXAMPLES}/roce.conflist`, `${NET_D}/10-roce.conflist`);
   const findings = await doctor();
   assertFaults(findings, []);
-  assert.equal(textOf(findings, "kernel"), await shOk("uname -r"));
-  assert.match(textOf(findings, "modules"), /^ib_core loaded, ib_uverbs loaded, rdma_ucm loaded$/);
-  assert.match(textOf(findings, "mode"), /^exclusive now, after a reboot exclusive \(\/proc\/cmdline:1\)$/);
-  assert.match(
+  assertEquals(textOf(findings, "kernel"), await shOk("uname -r"));
+  assertMatch(textOf(findings, "modules"), /^ib_core loaded, ib_uverbs loaded, rdma_ucm loaded$/);
+  assertMatch(textOf(findings, "mode"), /^exclusive now, after a reboot exclusive \(\/proc\/cmdline:1\)$/);
+  assertMatch(
     textOf(findings, "sriov"),
     new RegExp(`^eth0 \\(${pf().deviceId}\\), driver igb: 7 of 7 VFs$`),
   );
-  assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
-  assert.equal(textOf(findings, "devices"), `in the host namespace: ${(await rdmaNames()).join(", ")}`);
-  assert.equal(textOf(findings, "records"), "none");
-  assert.match(textOf(findings, "networks"), /: 10-roce\.conflist$/);
-  assert.match(textOf(findings, "plugin"), /^\/opt\/cni\/bin\/rdma is version \d/);
+  assertMatch(textOf(findings, "vfs"), /^7 of 7 ready/);
+  assertEquals(textOf(findings, "devices"), `in the host namespace: ${(await rdmaNames()).join(", ")}`);
+  assertEquals(textOf(findings, "records"), "none");
+  assertMatch(textOf(findings, "networks"), /: 10-roce\.conflist$/);
+  assertMatch(textOf(findings, "plugin"), /^\/opt\/cni\/bin\/rdma is version \d/);
 
   const { code, stdout } = await rdmaCni("doctor");
-  assert.equal(code, 0);
-  assert.match(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
+  assertEquals(code, 0);
+  assertMatch(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
   return stdout;
 });
 
 doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const findings = await doctor();
   assertFaults(findings, []);
   const inPod = `in /run/netns/pod: ${rdmaDevice} (container container1, net1, network net)`;
-  assert.ok(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
-  assert.match(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that match/);
-  assert.match(textOf(findings, "vfs"), /^7 of 7 ready/);
+  assert(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
+  assertMatch(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that match/);
+  assertMatch(textOf(findings, "vfs"), /^7 of 7 ready/);
   assertQuiet(await attachment(deviceId).del());
 });
 
@@ -123,7 +128,7 @@ doctorCase("a node in shared mode", async () => {
   assertFaults(findings, [
     /^problem mode: shared now, want exclusive.*after a reboot exclusive.* -> reboot$/,
   ]);
-  assert.equal(textOf(findings, "devices"), `visible in every namespace: ${(await rdmaNames()).join(", ")}`);
+  assertEquals(textOf(findings, "devices"), `visible in every namespace: ${(await rdmaNames()).join(", ")}`);
 });
 
 doctorCase("a node that is half configured", async () => {
@@ -138,13 +143,7 @@ doctorCase("a node that is half configured", async () => {
   const conflist = { cniVersion: "1.0.0", name: "wrong", plugins };
   await Deno.writeTextFile(`${NET_D}/10-wrong.conflist`, JSON.stringify(conflist));
   await Deno.writeTextFile(`${NET_D}/20-alone.conf`, '{"cniVersion":"1.0.0","name":"alone","type":"rdma"}');
-  const go = {
-    version: "1.0",
-    deviceID: vf(3).deviceId,
-    sandboxRdmaDevName: "mlx5_9",
-    containerRdmaDevName: "mlx5_9",
-  };
-  writeRecord("net-go-net1", go);
+  writeRecord("net-go-net1", goRecord(vf(3), "mlx5_9"));
   writeRecord("net-cut-net1", '{"version":"1.');
   const findings = await doctor();
   assertFaults(findings, [
@@ -157,7 +156,7 @@ doctorCase("a node that is half configured", async () => {
     /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> write "deviceID"/,
     /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
   ]);
-  assert.deepEqual(records(), ["net-cut-net1", "net-go-net1"]);
+  assertEquals(records(), ["net-cut-net1", "net-go-net1"]);
   const { stdout } = await rdmaCni("doctor");
 
   // What it says fixes what it can; configurations are for people to correct.
@@ -165,7 +164,7 @@ doctorCase("a node that is half configured", async () => {
     if (group !== "networks") await shOk(fix.replace(/^unless .*: (?=umount)/, ""));
   }
   await until("the device is on the host", async () => (await rdmaNames()).includes(away));
-  assert.deepEqual([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
+  assertEquals([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
   return stdout;
 });
 
@@ -190,13 +189,12 @@ doctorCase("records whose pod is gone, has lost its device, or is of an earlier 
 });
 
 doctorCase("a namespace that has lost its path is found by its process", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const holder = await holdNetns("pod");
   await shOk("ip netns del pod");
   const findings = await doctor();
-  assert.ok(
+  assert(
     findings.some(({ text }) =>
       text.startsWith(`in /proc/${holder.pid}/ns/net: ${rdmaDevice} (container container1`)
     ),
@@ -218,7 +216,7 @@ doctorCase("nothing on the node is changed", async () => {
   ];
   const before = await look();
   await doctor();
-  assert.deepEqual(await look(), before);
+  assertEquals(await look(), before);
 });
 
 doctorCase("without rights it tells what it could not see", async () => {
@@ -226,8 +224,8 @@ doctorCase("without rights it tells what it could not see", async () => {
   await shOk("mkdir -p -m 700 /var/lib/cni/rdma");
   const powerless = "setpriv --reuid=65534 --regid=65534 --clear-groups";
   const findings = faults(await doctor((words) => sh(`${powerless} ${INSTALLED_PLUGIN} ${words}`)));
-  assert.ok(findings.some(({ group }) => group === "devices"), JSON.stringify(findings));
-  assert.ok(
+  assert(findings.some(({ group }) => group === "devices"), JSON.stringify(findings));
+  assert(
     findings.some(({ group, fix }) => group === "records" && fix?.includes("as root")),
     JSON.stringify(findings),
   );
@@ -238,32 +236,23 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
   const run = (words: string) =>
     outcome(new Deno.Command(unshare!, { args: [...rest, INSTALLED_PLUGIN, ...words.split(" ")] }));
   const without = await doctor(run);
-  assert.match(textOf(without, "libmnl"), /^Cannot open libmnl: /);
-  assert.deepEqual(
-    faults(without).map(({ group }) => group),
-    ["mode", "libmnl", "vfs", "devices", "records"],
-  );
+  assertMatch(textOf(without, "libmnl"), /^Cannot open libmnl: /);
+  const groups = faults(without).map(({ group }) => group);
+  assertEquals(groups, ["mode", "libmnl", "vfs", "devices", "records"]);
   const directory = "/opt/cni/bin/.rdma-cni";
   await shOk(`cp /usr/lib/*/libmnl.so.0 ${directory}/libmnl.so.0`);
   const withCopy = await doctor(run);
   assertFaults(withCopy, []);
-  assert.equal(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
+  assertEquals(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
 });
 
 doctorCase("a runtime whose containers may not lock memory", async () => {
   await shOk("cp /bin/sleep /run/containerd");
   try {
-    for (
-      const [bytes, wanted] of [[8 * 1024 ** 2, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [
-        2 ** 30,
-        [],
-      ]] as const
-    ) {
+    const limits = [[2 ** 23, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [2 ** 30, []]] as const;
+    for (const [bytes, wanted] of limits) {
       await startBackground(`echo here && exec prlimit --memlock=${bytes} /run/containerd 600`, "here");
-      await until(
-        "the runtime runs",
-        async () => (await sh("grep -qx containerd /proc/[0-9]*/comm")).code === 0,
-      );
+      await untilRunning("containerd");
       assertFaults(await doctor(), [...wanted]);
       await endBackground();
     }
@@ -286,10 +275,7 @@ vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits a
       `echo $$ >${group}/cgroup.procs && echo here && exec /run/multus-daemon 600`,
       "here",
     );
-    await until(
-      "the daemon runs",
-      async () => (await sh("grep -qx multus-daemon /proc/[0-9]*/comm")).code === 0,
-    );
+    await untilRunning("multus-daemon");
     assertFaults(await doctor(), [
       /^problem plugin: .* without launcher: thick Multus 4\.1\.0 and newer cannot start it -> /,
       /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,

@@ -1,7 +1,7 @@
 // The examples' networks as Multus hands them over, through the real libcni. Neither sriov nor ib-sriov nor a
 // host-device that knows the auxiliary bus (1.5) can be installed from Debian, so Debian's host-device (1.1) takes
 // their place, keeping capabilities and IPAM.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
   again,
@@ -12,6 +12,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   type CompleteFunction,
   EXAMPLES,
   hostRdmaDevices,
@@ -58,7 +59,7 @@ for (const { file, of, replace } of NETWORKS) {
     const used = of();
     const { deviceId, netdev, mac, rdmaDevice } = used;
     const conflist = JSON.parse(read(file)[0]!.spec.config);
-    assert.equal(conflist.plugins.length, 2);
+    assertEquals(conflist.plugins.length, 2);
     const [first, own] = conflist.plugins.map((plugin: Plugin) => asMultusDoes(plugin, deviceId));
     await addNetns("pod");
     const call = {
@@ -68,40 +69,34 @@ for (const { file, of, replace } of NETWORKS) {
     };
     const added = await libcni({ command: "add", ...call });
     assertResult(added);
-    assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
-    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+    assertEquals(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
+    assertMatch(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
     await assertInPod([rdmaDevice]);
 
-    const checked = await libcni({ command: "check", ...call });
-    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-    const deleted = await libcni({ command: "del", ...call });
-    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
+    await assertCode(0, libcni({ command: "check", ...call }));
+    await assertCode(0, libcni({ command: "del", ...call }));
     assertNothingLeft();
-    assert.equal(again(used).netdev, netdev);
-    assert.deepEqual(records(), []);
+    assertEquals(again(used).netdev, netdev);
+    assertEquals(records(), []);
   });
 }
 
-vmCase(
-  "examples: ib_net_crd.yaml, the RDMA device moved before the interface, as ib-sriov-cni does",
-  async () => {
-    const { deviceId } = vf(2);
-    const { rdmaDevice } = await makeInfiniBand(deviceId);
-    const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
-    const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
-    assert.deepEqual([rdmaIsolation, others], [true, []]);
-    await addNetns("pod");
-    await rdmaToNetns(rdmaDevice, "pod");
-    const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
-    const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
-    assertResult(await libcni({ command: "add", ...call }));
-    assert.match(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
-    assert.match(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
-    await assertInPod([rdmaDevice]);
+vmCase("examples: ib_net_crd.yaml, the device moved before the interface as ib-sriov-cni does", async () => {
+  const { deviceId } = vf(2);
+  const { rdmaDevice } = await makeInfiniBand(deviceId);
+  const conflist = JSON.parse(read("ib_net_crd.yaml")[0]!.spec.config);
+  const [{ capabilities, ipam, rdmaIsolation }, ...others] = conflist.plugins;
+  assertEquals([rdmaIsolation, others], [true, []]);
+  await addNetns("pod");
+  await rdmaToNetns(rdmaDevice, "pod");
+  const plugin = { type: "host-device", device: ipoibOf(deviceId), capabilities, ipam };
+  const call = { conflist: { ...conflist, plugins: [plugin] }, netns: "pod", capabilities: { ips } };
+  assertResult(await libcni({ command: "add", ...call }));
+  assertMatch(await shOk("ip -n pod -details link show net1"), /link\/infiniband/);
+  assertMatch(await shOk("ip -n pod -br address show net1"), new RegExp(`^net1 .*${ips[0]}`));
+  await assertInPod([rdmaDevice]);
 
-    const deleted = await libcni({ command: "del", ...call });
-    assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
-    await hostRdmaDevices(rdmaDevice, "pod");
-    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-  },
-);
+  await assertCode(0, libcni({ command: "del", ...call }));
+  await hostRdmaDevices(rdmaDevice, "pod");
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+});

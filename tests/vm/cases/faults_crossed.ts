@@ -1,5 +1,5 @@
 // Calls that come late, or while another one about the same function is at work.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -9,17 +9,15 @@ import {
   config,
   gc,
   records,
+  startInMove,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
-  isInMove,
   rdmaNames,
   rebind,
-  setSimParameter,
   shOk,
-  startPlugin,
-  until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
@@ -32,48 +30,42 @@ async function during<T>(
   deviceId: string,
   work: () => Promise<T>,
 ): Promise<{ code: number; work: T }> {
-  setSimParameter("move_delay_ms", 3000);
-  const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
-  await until("the kernel moves the device", () => isInMove(call.pid));
-  setSimParameter("move_delay_ms", 0);
+  const call = await startInMove(command, deviceId);
   const [{ code }, outcome] = await Promise.all([call.status, work()]);
   return { code, work: outcome };
 }
 
 vmCase("faults: DEL while ADD is at work waits for it and restores the device", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   const { code, work: deleted } = await during("ADD", deviceId, () => attachment(deviceId).del());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertQuiet(deleted);
   assertNothingLeft();
 });
 
 vmCase("faults: GC while ADD is at work takes what it does only if it is not listed", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const valid = { "cni.dev/valid-attachments": [{ containerID: "container1", ifname: "net1" }] };
   const kept = await during("ADD", deviceId, () => gc(valid));
-  assert.equal(kept.code, 0);
+  assertEquals(kept.code, 0);
   assertQuiet(kept.work);
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals(records(), [FILE]);
   assertQuiet(await attachment(deviceId).del());
 
   const taken = await during("ADD", deviceId, () => gc({ "cni.dev/valid-attachments": [] }));
-  assert.equal(taken.code, 0);
+  assertEquals(taken.code, 0);
   assertQuiet(taken.work);
   assertNothingLeft();
 });
 
 vmCase("faults: two ADDs of the same attachment at once both succeed, and one DEL undoes them", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const { code, work: second } = await during("ADD", deviceId, () => attachment(deviceId).add());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertResult(second);
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(records(), [FILE]);
+  assertEquals(records(), [FILE]);
   assertQuiet(await attachment(deviceId).del());
   assertNothingLeft();
 });
@@ -85,15 +77,14 @@ vmCase("faults: the next pod's ADD while the last one's DEL is at work gets the 
   assertResult(await attachment(deviceId).add());
   const next = attachment(deviceId, { netns: "next", containerId: "container2" });
   const { code, work: added } = await during("DEL", deviceId, () => next.add());
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   assertResult(added);
   await assertInPod([rdmaDevice], "next");
-  assert.deepEqual(records(), ["net-container2-net1"]);
+  assertEquals(records(), ["net-container2-net1"]);
 });
 
 vmCase("faults: late DELs of an old pod leave alone the new one at the same path", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const old = attachment(deviceId);
   assertResult(await old.add());
   await deleteNetns("pod");
@@ -103,7 +94,7 @@ vmCase("faults: late DELs of an old pod leave alone the new one at the same path
   for (const when of ["first", "again, without a record"]) {
     assertQuiet(await old.del());
     await assertInPod([rdmaDevice]);
-    assert.deepEqual(records(), ["net-container2-net1"], when);
+    assertEquals(records(), ["net-container2-net1"], when);
   }
   assertQuiet(await fresh.check({ config: config({ deviceID: deviceId, prevResult: {} }) }));
   assertQuiet(await fresh.del());
@@ -111,22 +102,17 @@ vmCase("faults: late DELs of an old pod leave alone the new one at the same path
 });
 
 vmCase("faults: the pod's path goes while ADD is at work: DEL leaves nothing", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   await during("ADD", deviceId, () => shOk("ip netns del pod"));
   assertQuiet(await attachment(deviceId).del());
   assertNothingLeft();
 });
 
-vmCase(
-  "faults: the driver is bound anew while ADD is at work: DEL leaves nothing, and ADD works",
-  async () => {
-    await addNetns("pod");
-    const { deviceId } = vf(0);
-    await during("ADD", deviceId, () => Promise.resolve(rebind(deviceId)));
-    assertQuiet(await attachment(deviceId).del());
-    assertNothingLeft();
-    assertResult(await attachment(deviceId).add());
-    await assertInPod([(await rdmaNames("pod"))[0]!]);
-  },
-);
+vmCase("faults: the driver is rebound while ADD is at work: DEL leaves nothing, and ADD works", async () => {
+  const { deviceId } = await addPod();
+  await during("ADD", deviceId, () => Promise.resolve(rebind(deviceId)));
+  assertQuiet(await attachment(deviceId).del());
+  assertNothingLeft();
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([(await rdmaNames("pod"))[0]!]);
+});

@@ -1,6 +1,6 @@
 // ADD and DEL are killed, or refused by the kernel, at each system call they make. The long form takes all of them,
 // the short one a sample: a third of the kinds of calls, others with another seed.
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { basename, dirname } from "node:path";
 import {
   again,
@@ -29,7 +29,7 @@ class Victim {
     setSimParameter("devices_per_function", 2);
     rebind(this.#deviceId);
     this.#devices = again({ deviceId: this.#deviceId }).rdmaDevices;
-    assert.equal(this.#devices.length, 2);
+    assertEquals(this.#devices.length, 2);
   }
 
   static async create(): Promise<Victim> {
@@ -43,7 +43,7 @@ class Victim {
   /** An ADD that must succeed, on a node where there was none before. */
   async add(): Promise<void> {
     assertResult(await this.run("ADD"));
-    assert.deepEqual(this.onHost(), []);
+    assertEquals(this.onHost(), []);
   }
 
   /** A DEL that must succeed and leave nothing. */
@@ -65,7 +65,7 @@ class Victim {
   }
 
   assertNothingLeft(): void {
-    assert.deepEqual({ onHost: this.onHost(), records: records() }, { onHost: this.#devices, records: [] });
+    assertEquals({ onHost: this.onHost(), records: records() }, { onHost: this.#devices, records: [] });
   }
 }
 
@@ -92,26 +92,22 @@ async function at(what: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
-vmCase(
-  "faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD makes it good",
-  async () => {
-    const victim = await Victim.create();
-    const { add, del, all } = await listPoints(victim);
-    const tried = add.length + del.length;
-    for (let i = 0; add[i] ?? del[i]; i++) {
-      if (add[i]) await at(`ADD killed at ${add[i]!.text}`, () => killed(victim, "ADD", add[i]!, i));
-      await victim.add();
-      if (del[i]) await at(`DEL killed at ${del[i]!.text}`, () => killed(victim, "DEL", del[i]!, i));
-      else await victim.del();
-    }
-    return { seed: SEED, tried, all };
-  },
-  LIMIT_MS,
-);
+vmCase("faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD makes it good", async () => {
+  const victim = await Victim.create();
+  const { add, del, all } = await listPoints(victim);
+  const tried = add.length + del.length;
+  for (let i = 0; add[i] ?? del[i]; i++) {
+    if (add[i]) await at(`ADD killed at ${add[i]!.text}`, () => killed(victim, "ADD", add[i]!, i));
+    await victim.add();
+    if (del[i]) await at(`DEL killed at ${del[i]!.text}`, () => killed(victim, "DEL", del[i]!, i));
+    else await victim.del();
+  }
+  return { seed: SEED, tried, all };
+}, LIMIT_MS);
 
 async function killed(victim: Victim, command: "ADD" | "DEL", point: SystemCall, i: number): Promise<void> {
   const { code, stderr } = await victim.run(command, killAt(point));
-  assert.equal(code, 137, stderr);
+  assertEquals(code, 137, stderr);
   assertHit(point);
   if (i % 3 === 0) assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   if (i % 3 === 1) await victim.add();
@@ -123,33 +119,29 @@ for (
     ? ERRORS.map((error) => [` with ${error}`, [error]] as const)
     : [["", ERRORS] as const]
 ) {
-  vmCase(
-    `faults: a system call of ADD or DEL fails${what}: a clear error or success, and DEL restores all`,
-    async () => {
-      const victim = await Victim.create();
-      const { add, del, all } = await listPoints(victim);
-      const points = [
-        ...add.map((call) => ({ command: "ADD" as const, call })),
-        ...del.map((call) => ({ command: "DEL" as const, call })),
-      ];
-      const ended = { succeeded: 0, failed: 0 };
-      const faults: string[] = [];
-      for (const [i, { command, call }] of points.entries()) {
-        const error = errors[(SEED + i) % errors.length]!;
-        try {
-          ended[await refused(victim, command, call, error)]++;
-        } catch (fault) {
-          faults.push(
-            `${command} with ${error} at ${call.text}: ${fault instanceof Error ? fault.message : fault}`,
-          );
-          await victim.run("DEL");
-        }
+  vmCase(`faults: a system call of ADD or DEL fails${what}: error or success, DEL restores all`, async () => {
+    const victim = await Victim.create();
+    const { add, del, all } = await listPoints(victim);
+    const points = [
+      ...add.map((call) => ({ command: "ADD" as const, call })),
+      ...del.map((call) => ({ command: "DEL" as const, call })),
+    ];
+    const ended = { succeeded: 0, failed: 0 };
+    const faults: string[] = [];
+    for (const [i, { command, call }] of points.entries()) {
+      const error = errors[(SEED + i) % errors.length]!;
+      try {
+        ended[await refused(victim, command, call, error)]++;
+      } catch (fault) {
+        faults.push(
+          `${command} with ${error} at ${call.text}: ${fault instanceof Error ? fault.message : fault}`,
+        );
+        await victim.run("DEL");
       }
-      assert.deepEqual(faults, []);
-      return { seed: SEED, ...ended, all };
-    },
-    LIMIT_MS,
-  );
+    }
+    assertEquals(faults, []);
+    return { seed: SEED, ...ended, all };
+  }, LIMIT_MS);
 }
 
 async function refused(
@@ -161,11 +153,11 @@ async function refused(
   if (command === "DEL") await victim.add();
   const { code, json, stdout, stderr } = await victim.run(command, failAt(call, error));
   assertHit(call);
-  if (code === 0 && command === "ADD") assert.deepEqual(victim.onHost(), [], "ADD succeeded");
-  if (code === 0 && command === "DEL") assert.equal(victim.onHost().length, 2, "DEL succeeded");
+  if (code === 0 && command === "ADD") assertEquals(victim.onHost(), [], "ADD succeeded");
+  if (code === 0 && command === "DEL") assertEquals(victim.onHost().length, 2, "DEL succeeded");
   if (code !== 0) {
-    assert.equal(code, 1, stderr);
-    assert.ok(json?.msg && json.code !== undefined && json.code !== 999, stdout);
+    assertEquals(code, 1, stderr);
+    assert(json?.msg && json.code !== undefined && json.code !== 999, stdout);
   }
   await victim.del();
   return code === 0 ? "succeeded" : "failed";
@@ -177,7 +169,7 @@ vmCase("faults: a result that cannot be written at first is not there before the
     "strace -f --seccomp-bpf -o /dev/null -P /run/result -e trace=write -e inject=write:error=ENOSPC:when=1";
   const wrapper = ["sh", "-c", `exec ${injected} "$0" >/run/result`];
   const added = await attachment(vf(0).deviceId, { wrapper }).add();
-  assert.equal(added.code, 1);
-  assert.equal(JSON.parse(Deno.readTextFileSync("/run/result")).code, 5);
+  assertEquals(added.code, 1);
+  assertEquals(JSON.parse(Deno.readTextFileSync("/run/result")).code, 5);
   assertNothingLeft();
 });

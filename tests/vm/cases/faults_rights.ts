@@ -1,5 +1,5 @@
 // Which capabilities the plugin needs, and what it says without one.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -11,15 +11,7 @@ import {
   gc,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  netnsPath,
-  plugin,
-  shOk,
-  startBackground,
-  vf,
-  vmCase,
-} from "../../rig/vm/guest/harness.ts";
+import { addPod, netnsPath, plugin, shOk, startBackground, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const NEEDED = ["net_admin", "sys_admin"];
 
@@ -31,8 +23,7 @@ function withOnly(...capabilities: string[]): string[] {
 
 /** VF 0 for a pod "pod", by a configuration that all commands take. */
 async function pod() {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const all = config({ cniVersion: "1.1.0", deviceID: deviceId, prevResult: {} });
   return { rdmaDevice, all, ...attachment(deviceId, { config: all }) };
 }
@@ -62,7 +53,7 @@ vmCase("faults: without either of the two ADD and DEL name them, and lose nothin
     assertError(await del({ wrapper }), 120, words);
     if (missing === "sys_admin") assertError(await check({ wrapper }), 120, words);
     await assertInPod([rdmaDevice]);
-    assert.deepEqual(records(), ["net-container1-net1"]);
+    assertEquals(records(), ["net-container1-net1"]);
     assertQuiet(await del());
     assertNothingLeft();
   }
@@ -90,9 +81,9 @@ for (
     await shOk("ip netns del pod");
     const blind = await del({ wrapper: withOnly(...NEEDED, ...more.slice(1)) });
     assertQuiet(blind);
-    assert.match(blind.stderr, /level="warning".*is not in the host namespace.*record .* stays/);
+    assertMatch(blind.stderr, /level="warning".*is not in the host namespace.*record .* stays/);
     assertQuiet(await del({ wrapper: withOnly(...NEEDED, ...more) }));
     assertNothingLeft();
-    assert.equal(vf(0).rdmaDevice, rdmaDevice);
+    assertEquals(vf(0).rdmaDevice, rdmaDevice);
   });
 }

@@ -1,5 +1,5 @@
 // A runtime that has waited too long ends its call by SIGTERM: whatever it was at, DEL can clean up.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import {
   assertNothingLeft,
   assertQuiet,
@@ -7,27 +7,17 @@ import {
   attachment,
   config,
   records,
+  startInMove,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  isInMove,
-  setSimParameter,
-  shOk,
-  startBackground,
-  startPlugin,
-  until,
-  vf,
-  vmCase,
-} from "../../rig/vm/guest/harness.ts";
+import { addPod, shOk, startBackground, startPlugin, until, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 const TRACE = "/run/trace";
 
 for (const command of ["ADD", "DEL"] as const) {
   vmCase(`faults: SIGTERM ends ${command} while it waits for the lock, and nothing has changed`, async () => {
-    await addNetns("pod");
-    const { deviceId } = vf(0);
+    const { deviceId } = await addPod();
     if (command === "DEL") assertResult(await attachment(deviceId).add());
     const before = records();
     await shOk(`mkdir -p ${STATE_DIRECTORY}`);
@@ -46,29 +36,22 @@ for (const command of ["ADD", "DEL"] as const) {
     const waiting = () => /^(\d+) .*EAGAIN/.exec(Deno.readTextFileSync(TRACE))?.[1];
     await until("the call waits for the lock", () => waiting() !== undefined);
     Deno.kill(Number(waiting()), "SIGTERM");
-    assert.equal((await call.status).signal, "SIGTERM");
-    assert.deepEqual(records(), before);
+    assertEquals((await call.status).signal, "SIGTERM");
+    assertEquals(records(), before);
     holder.kill("SIGKILL");
     await holder.status;
     assertQuiet(await attachment(deviceId).del());
     assertNothingLeft();
   });
 
-  vmCase(
-    `faults: SIGTERM ends ${command} once the kernel has moved the device, and DEL leaves nothing`,
-    async () => {
-      await addNetns("pod");
-      const { deviceId } = vf(0);
-      if (command === "DEL") assertResult(await attachment(deviceId).add());
-      setSimParameter("move_delay_ms", 3000);
-      const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
-      await until("the kernel moves the device", () => isInMove(call.pid));
-      setSimParameter("move_delay_ms", 0);
-      call.kill("SIGTERM");
-      assert.equal((await call.status).signal, "SIGTERM");
-      assert.deepEqual(records(), [FILE]);
-      assertQuiet(await attachment(deviceId).del());
-      assertNothingLeft();
-    },
-  );
+  vmCase(`faults: SIGTERM ends ${command} once the device has moved, and DEL leaves nothing`, async () => {
+    const { deviceId } = await addPod();
+    if (command === "DEL") assertResult(await attachment(deviceId).add());
+    const call = await startInMove(command, deviceId);
+    call.kill("SIGTERM");
+    assertEquals((await call.status).signal, "SIGTERM");
+    assertEquals(records(), [FILE]);
+    assertQuiet(await attachment(deviceId).del());
+    assertNothingLeft();
+  });
 }

@@ -1,6 +1,6 @@
 // A function with an InfiniBand port, as far as a real kernel alone shows it; tests/scenarios/infiniband.ts has the
 // rest.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   ipoibOf,
   isInMove,
   libcni,
@@ -41,29 +42,26 @@ async function podLink(name: string): Promise<PodLink | undefined> {
   return code === 0 ? JSON.parse(stdout)[0] : undefined;
 }
 
-vmCase(
-  "rig: an IPoIB interface has the function as parent, and goes when the RDMA device moves",
-  async () => {
-    const { deviceId } = vf(0);
-    const { rdmaDevice, netdev } = await makeInfiniBand(deviceId);
-    await addNetns("pod");
-    await netdevToNetns(netdev, "pod", "net1");
-    const link = (await podLink("net1"))!;
-    assert.deepEqual([link.link_type, link.parentdev], ["infiniband", deviceId]);
-    assert.ok(link.flags.includes("UP"));
-    await rdmaToNetns(rdmaDevice, "pod");
-    assert.equal(await podLink("net1"), undefined);
-  },
-);
+vmCase("rig: an IPoIB interface has the function as parent, and goes when the device moves", async () => {
+  const { deviceId } = vf(0);
+  const { rdmaDevice, netdev } = await makeInfiniBand(deviceId);
+  await addNetns("pod");
+  await netdevToNetns(netdev, "pod", "net1");
+  const link = (await podLink("net1"))!;
+  assertEquals([link.link_type, link.parentdev], ["infiniband", deviceId]);
+  assert(link.flags.includes("UP"));
+  await rdmaToNetns(rdmaDevice, "pod");
+  assertEquals(await podLink("net1"), undefined);
+});
 
 vmCase("rig: an IPoIB interface of a partition has no parent device, and goes too", async () => {
   const { rdmaDevice, netdev } = await makeInfiniBand(vf(0).deviceId);
   await addNetns("pod");
   await shOk(`ip link add link ${netdev} name net1 type ipoib pkey 0x8001 && ip link set net1 netns pod`);
   const { link_type, parentdev } = (await podLink("net1"))!;
-  assert.deepEqual([link_type, parentdev], ["infiniband", undefined]);
+  assertEquals([link_type, parentdev], ["infiniband", undefined]);
   await rdmaToNetns(rdmaDevice, "pod");
-  assert.equal(await podLink("net1"), undefined);
+  assertEquals(await podLink("net1"), undefined);
 });
 
 vmCase("infiniband: a chain through libcni leaves the interface as it was found", async () => {
@@ -72,13 +70,11 @@ vmCase("infiniband: a chain through libcni leaves the interface as it was found"
   await addNetns("pod");
   const plugins = [{ type: "host-device", device: netdev }, { type: "rdma", deviceID: deviceId }];
   const call = { conflist: { cniVersion: "1.0.0", name: "ib", plugins }, netns: "pod" };
-  const added = await libcni({ command: "add", ...call });
-  assert.equal(added.code, 1, added.stdout);
-  assert.match(added.stdout + added.stderr, /IPoIB/);
-  const deleted = await libcni({ command: "del", ...call });
-  assert.equal(deleted.code, 0, deleted.stdout + deleted.stderr);
-  assert.equal(ipoibOf(deviceId), netdev);
-  assert.ok((await rdmaNames()).includes(rdmaDevice));
+  const added = await assertCode(1, libcni({ command: "add", ...call }));
+  assertMatch(added.stdout + added.stderr, /IPoIB/);
+  await assertCode(0, libcni({ command: "del", ...call }));
+  assertEquals(ipoibOf(deviceId), netdev);
+  assert((await rdmaNames()).includes(rdmaDevice));
 });
 
 vmCase("infiniband: ADD is rolled back when an interface of the pod vanishes during the move", async () => {
@@ -99,7 +95,7 @@ vmCase("infiniband: ADD is rolled back when an interface of the pod vanishes dur
   assertError(await adding, 113, /interface "net2".*vanished/);
   setSimParameter("move_delay_ms", 0);
   await assertInPod([]);
-  assert.deepEqual((await rdmaDevices()).find(({ name }) => name === rdmaDevice), before);
-  assert.deepEqual(records(), []);
-  assert.ok(await podLink("net1"));
+  assertEquals((await rdmaDevices()).find(({ name }) => name === rdmaDevice), before);
+  assertEquals(records(), []);
+  assert(await podLink("net1"));
 });

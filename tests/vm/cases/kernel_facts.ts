@@ -1,5 +1,5 @@
 // The table of facts on the real kernel; tests/files/kernel_facts_test.ts asks the kernel in memory.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
@@ -37,5 +37,5 @@ function realNode(): FactNode {
 }
 
 for (const { name, ask, answer } of FACTS) {
-  vmCase(`kernel: ${name}`, async () => assert.deepEqual(await ask(realNode()), answer));
+  vmCase(`kernel: ${name}`, async () => assertEquals(await ask(realNode()), answer));
 }

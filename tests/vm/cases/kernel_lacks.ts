@@ -1,8 +1,9 @@
 // What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
-import assert from "node:assert/strict";
+import { assertEquals } from "../../support/assert.ts";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
+  addPod,
   letKernelLoadModules,
   names,
   rdmaToNetns,
@@ -41,8 +42,7 @@ const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {
     return added.code === 0;
   },
   namesPerNetns: async () => {
-    await addNetns("pod");
-    const { rdmaDevice } = vf(0);
+    const { rdmaDevice } = await addPod();
     await rdmaToNetns(rdmaDevice, "pod");
     return (await sh(`rdma dev set ${vf(1).rdmaDevice} name ${rdmaDevice}`)).code === 0;
   },
@@ -61,6 +61,6 @@ const release = Deno.osRelease();
 
 for (const [key, { reason, since }] of Object.entries(LACKS)) {
   vmCase(`kernel: ${reason}`, async () => {
-    assert.equal(await HAS[key as keyof typeof LACKS](), !isBefore(parseRelease(release), since), release);
+    assertEquals(await HAS[key as keyof typeof LACKS](), !isBefore(parseRelease(release), since), release);
   });
 }

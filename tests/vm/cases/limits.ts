@@ -1,5 +1,5 @@
 // Limits of RDMA resources: the kernel's rdma cgroup controller, and programs in a pod's cgroup that use its device.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -15,6 +15,7 @@ import {
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
   deleteNetns,
   endBackground,
   HOLD_CONTEXT,
@@ -63,21 +64,20 @@ const tryToHold = (...pod: Parameters<typeof holdCommand>) =>
   sh(holdCommand(...pod).replace("exec", "exec timeout 30"));
 
 function assertRefused({ code, stderr }: Outcome): void {
-  assert.equal(code, 1, stderr);
-  assert.match(stderr, /Resource temporarily unavailable/);
+  assertEquals(code, 1, stderr);
+  assertMatch(stderr, /Resource temporarily unavailable/);
 }
 
 vmCase("limits: the kernel keeps a device's limits when it is moved and renamed", async () => {
-  const { rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   await shOk(`echo ${rdmaDevice} hca_handle=1 >${CGROUP_V2}${SYSTEMD_CGROUP}/rdma.max`);
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
-  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  assertEquals(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} name roce0`);
-  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
   await deleteNetns("pod");
-  assert.deepEqual(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
   await shOk(`rdma dev set roce0 name ${rdmaDevice}`);
 });
 
@@ -88,64 +88,55 @@ for (
     { what: "cgroup v1", path: CGROUPFS_CGROUP, isVersion1: true },
   ]
 ) {
-  vmCase(
-    `limits: ${what}: a pod opens its device once with hcaHandle 1, and as often as it likes after DEL`,
-    async () => {
-      const { deviceId, rdmaDevice } = vf(0);
-      await addNetns("pod");
-      await using stack = new AsyncDisposableStack();
-      const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
-      const cgroup = stack.use(await PodCgroup.create(path, { mount }));
-      const one = limited(deviceId, { hcaHandle: 1 });
-      assertResult(await one.add());
-      await assertInPod([rdmaDevice]);
-      assert.deepEqual(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
-      await hold(cgroup, deviceId, "pod");
-      assertRefused(await tryToHold(cgroup, deviceId, "pod"));
-      assertQuiet(await one.check());
-      await endBackground();
-      assertQuiet(await one.del());
-      assertNothingLeft();
-      assert.deepEqual(cgroup.limits(), []);
-      for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
-    },
-  );
+  vmCase(`limits: ${what}: a pod opens its device once with hcaHandle 1, often after DEL`, async () => {
+    const { deviceId, rdmaDevice } = await addPod();
+    await using stack = new AsyncDisposableStack();
+    const mount = isVersion1 ? stack.use(await mountCgroupV1()).mount : CGROUP_V2;
+    const cgroup = stack.use(await PodCgroup.create(path, { mount }));
+    const one = limited(deviceId, { hcaHandle: 1 });
+    assertResult(await one.add());
+    await assertInPod([rdmaDevice]);
+    assertEquals(readRecord(FILE)["limits"], { cgroup: path, hcaHandle: 1 });
+    await hold(cgroup, deviceId, "pod");
+    assertRefused(await tryToHold(cgroup, deviceId, "pod"));
+    assertQuiet(await one.check());
+    await endBackground();
+    assertQuiet(await one.del());
+    assertNothingLeft();
+    assertEquals(cgroup.limits(), []);
+    for (let program = 0; program < 2; program++) await hold(cgroup, deviceId);
+  });
 }
 
 vmCase("limits: with hcaObject 0 a program gets a context and no protection domain", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const one = limited(deviceId, { hcaHandle: "max", hcaObject: 0 });
   assertResult(await one.add());
   const refused = await tryToHold(cgroup, deviceId, "pod");
   assertRefused(refused);
-  assert.match(refused.stderr, /uverbs command 3/); // ALLOC_PD
+  assertMatch(refused.stderr, /uverbs command 3/); // ALLOC_PD
   assertQuiet(await one.del());
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
 });
 
-vmCase(
-  "limits: CNI_NETNS of a process limits the pod that its container is in, under the device's name there",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    await addNetns("pod");
-    await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
-    const { pid } = await holdNetns("pod");
-    await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
-    const named = config({
-      deviceID: deviceId,
-      rdmaLimits: { hcaHandle: 3 },
-      rdmaDeviceName: "rdma_{ifname}",
-    });
-    const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
-    assertResult(await one.add());
-    assert.deepEqual(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
-    assertQuiet(await one.del());
-    assert.deepEqual(cgroup.limits(), []);
-    assert.equal(vf(0).rdmaDevice, rdmaDevice);
-  },
-);
+vmCase("limits: CNI_NETNS of a process limits its container's pod, by the device's name there", async () => {
+  const { deviceId, rdmaDevice } = await addPod();
+  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
+  const { pid } = await holdNetns("pod");
+  await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
+  const named = config({
+    deviceID: deviceId,
+    rdmaLimits: { hcaHandle: 3 },
+    rdmaDeviceName: "rdma_{ifname}",
+  });
+  const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
+  assertResult(await one.add());
+  assertEquals(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
+  assertQuiet(await one.del());
+  assertEquals(cgroup.limits(), []);
+  assertEquals(vf(0).rdmaDevice, rdmaDevice);
+});
 
 /** What the doctor says about the node's network configurations. */
 async function networkFixes(): Promise<string[]> {
@@ -156,8 +147,7 @@ async function networkFixes(): Promise<string[]> {
 }
 
 vmCase("limits: a controller that is not enabled is code 103, and its commands enable it", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP, { isEnabled: false });
   const one = limited(deviceId, { hcaHandle: 1 });
   const refused = await one.add();
@@ -167,36 +157,31 @@ vmCase("limits: a controller that is not enabled is code 103, and its commands e
   const plugins = [{ type: "sriov" }, { type: "rdma", rdmaLimits: { hcaHandle: 1 } }];
   const network = JSON.stringify({ cniVersion: "1.0.0", name: "net", plugins });
   await Deno.writeTextFile("/etc/cni/net.d/10-net.conflist", network);
-  assert.deepEqual(await networkFixes(), [commands]);
+  assertEquals(await networkFixes(), [commands]);
   await shOk(commands!);
-  assert.deepEqual(await networkFixes(), []);
+  assertEquals(await networkFixes(), []);
   assertResult(await one.add());
-  assert.deepEqual(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
+  assertEquals(cgroup.limits(), [`${rdmaDevice} hca_handle=1 hca_object=max`]);
   assertQuiet(await one.del());
 });
 
-vmCase(
-  "limits: a pod without a cgroup is code 103, and a cgroup that is gone does not keep DEL from succeeding",
-  async () => {
-    const { deviceId } = vf(0);
-    await addNetns("pod");
-    const one = limited(deviceId, { hcaHandle: 1 });
-    assertError(await one.add(), 103, /cannot find the pod's cgroup/);
-    assertNothingLeft();
-    const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-    assertResult(await one.add());
-    // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
-    const { pid } = await hold(cgroup, deviceId, "pod");
-    await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
-    await cgroup.remove();
-    assertQuiet(await one.del());
-    assertNothingLeft();
-  },
-);
+vmCase("limits: a pod without cgroup is code 103, and DEL succeeds though the cgroup is gone", async () => {
+  const { deviceId } = await addPod();
+  const one = limited(deviceId, { hcaHandle: 1 });
+  assertError(await one.add(), 103, /cannot find the pod's cgroup/);
+  assertNothingLeft();
+  const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+  assertResult(await one.add());
+  // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
+  const { pid } = await hold(cgroup, deviceId, "pod");
+  await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
+  await cgroup.remove();
+  assertQuiet(await one.del());
+  assertNothingLeft();
+});
 
 vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const one = limited(deviceId, { hcaHandle: 1 });
   assertResult(await one.add());
@@ -204,55 +189,49 @@ vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async (
   assertError(await one.check(), 113, /limits hcaHandle of RDMA device .* to 5, want 1/);
   assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
   assertNothingLeft();
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
 });
 
 for (const command of ["DEL", "gc"]) {
-  vmCase(
-    `limits: a late ${command} leaves none, though another pod has the device under another name`,
-    async () => {
-      const { deviceId } = vf(0);
-      await addNetns("pod");
-      await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-      const one = limited(deviceId, { hcaHandle: 1 });
-      assertResult(await one.add());
-      await deleteNetns("pod");
-      await addNetns("second");
-      const next = attachment(deviceId, {
-        netns: "second",
-        containerId: "container2",
-        config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
-      });
-      assertResult(await next.add());
-      assert.deepEqual(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
-      if (command === "DEL") assertQuiet(await one.del());
-      else assert.equal((await rdmaCni("gc")).code, 0);
-      assert.deepEqual(cgroup.limits(), []);
-      await assertInPod(["roce7"], "second");
-      assertQuiet(await next.del());
-      assertNothingLeft();
-    },
-  );
+  vmCase(`limits: a late ${command} leaves none, though the next pod has renamed the device`, async () => {
+    const { deviceId } = await addPod();
+    await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
+    const one = limited(deviceId, { hcaHandle: 1 });
+    assertResult(await one.add());
+    await deleteNetns("pod");
+    await addNetns("second");
+    const next = attachment(deviceId, {
+      netns: "second",
+      containerId: "container2",
+      config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
+    });
+    assertResult(await next.add());
+    assertEquals(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
+    if (command === "DEL") assertQuiet(await one.del());
+    else assertEquals((await rdmaCni("gc")).code, 0);
+    assertEquals(cgroup.limits(), []);
+    await assertInPod(["roce7"], "second");
+    assertQuiet(await next.del());
+    assertNothingLeft();
+  });
 }
 
 vmCase("limits: DEL leaves none, though somebody took the device to another namespace", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   await addNetns("other");
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const one = limited(deviceId, { hcaHandle: 1 });
   assertResult(await one.add());
   await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} netns other`);
   assertQuiet(await one.del());
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
   await deleteNetns("other");
   assertQuiet(await one.del());
   assertNothingLeft();
 });
 
 vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const ends: number[] = [];
   for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
@@ -267,13 +246,13 @@ vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes a
       `inject=${event}`,
     ];
     const { code, stderr } = await limited(deviceId, { hcaHandle: 1 }).add({ wrapper });
-    assert.equal(code, 137, stderr);
+    assertEquals(code, 137, stderr);
     ends.push(cgroup.limits().length);
     assertQuiet(await limited(deviceId, { hcaHandle: 1 }).del());
     assertNothingLeft();
-    assert.deepEqual(cgroup.limits(), []);
+    assertEquals(cgroup.limits(), []);
   }
-  assert.ok(ends.includes(1), "once it is killed with the limit set");
+  assert(ends.includes(1), "once it is killed with the limit set");
 });
 
 vmCase("limits: devices of one name in two pods have their own limits", async () => {
@@ -305,7 +284,7 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
     stack.defer(async () => {
       assertQuiet(await one.check());
       assertQuiet(await one.del());
-      assert.deepEqual(cgroup.limits(), []);
+      assertEquals(cgroup.limits(), []);
     });
     for (let program = 0; program < hcaHandle; program++) await hold(cgroup, deviceId, netns);
     assertRefused(await tryToHold(cgroup, deviceId, netns));
@@ -313,19 +292,18 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
 });
 
 vmCase("limits: who asks for none pays no system call for them", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
   const traced = async (rdmaLimits?: unknown) => {
     const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
     const found: string[] = [];
     for (const call of ["add", "del"] as const) {
-      assert.equal((await one[call]()).code, 0);
+      assertEquals((await one[call]()).code, 0);
       // Deno's runtime itself looks for a limit of CPU time in its own cgroup.
       found.push((await sh("grep -E 'mountinfo|kubepods|rdma.max' /run/trace")).stdout);
     }
     return found;
   };
-  assert.deepEqual(await traced(), ["", ""]);
-  assert.ok((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
+  assertEquals(await traced(), ["", ""]);
+  assert((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
 });

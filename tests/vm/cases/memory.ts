@@ -1,5 +1,5 @@
 // What calls take of a memory cgroup's limit: thick Multus runs all plugins in its own.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -7,7 +7,15 @@ import {
   assertResult,
   attachment,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, netdevToNetns, shOk, vf, vmCase, withLauncher } from "../../rig/vm/guest/harness.ts";
+import {
+  addNetns,
+  addPod,
+  netdevToNetns,
+  shOk,
+  vf,
+  vmCase,
+  withLauncher,
+} from "../../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../../rig/vm/guest/memory_cgroup.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 import { COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
@@ -17,8 +25,7 @@ import { outcome } from "../../rig/vm/guest/sh.ts";
 const MULTUS_MIB = 50;
 
 vmCase("memory: ADD, CHECK and DEL work in 24 MiB, the executable being in the page cache", async () => {
-  const { deviceId, netdev } = vf(0);
-  await addNetns("pod");
+  const { deviceId, netdev } = await addPod();
   await netdevToNetns(netdev, "pod", "net1");
   await using cgroup = await MemoryCgroup.create(24);
   const pod = attachment(deviceId, { wrapper: cgroup.wrapper() });
@@ -44,8 +51,7 @@ vmCase("memory: two ADDs at once work in thick Multus' limit", async () => {
 });
 
 vmCase("memory: an ADD works in thick Multus' limit, the executable being on disk alone", async () => {
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   // The installed one is on a tmpfs here, whose pages cannot go; this one is on the host's disk.
   await shOk(`dd if=${COMPILED_PLUGIN} iflag=nocache count=0`);
   await using cgroup = await MemoryCgroup.create(MULTUS_MIB);
@@ -85,11 +91,11 @@ async function installInLimits(milliCpu?: number) {
     const start = performance.now();
     const { code, stderr } = await outcome(new Deno.Command(shell!, { args, stdin: "null" }));
     const seconds = Math.round((performance.now() - start) / 1000);
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /rdma: installed\n$/);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /rdma: installed\n$/);
     const cpuSeconds = cgroup.cpuSeconds();
     const neededSeconds = cpuSeconds * 1000 / (milliCpu ?? 1000);
-    assert.ok(seconds < neededSeconds + 10, `${seconds} s, ${cpuSeconds} s of CPU time`);
+    assert(seconds < neededSeconds + 10, `${seconds} s, ${cpuSeconds} s of CPU time`);
     return { peakMiB: peakMiB(cgroup), seconds, cpuSeconds };
   } finally {
     await shOk("umount /run/bin && rmdir /run/bin && rmmod brd");
@@ -97,8 +103,7 @@ async function installInLimits(milliCpu?: number) {
 }
 
 vmCase("memory: a call by the launcher is charged what one without is", async () => {
-  const { deviceId } = vf(0);
-  await addNetns("pod");
+  const { deviceId } = await addPod();
   const measure = async () => {
     await using cgroup = await MemoryCgroup.create();
     const pod = attachment(deviceId, { wrapper: cgroup.wrapper() });
@@ -115,7 +120,7 @@ vmCase("memory: a call by the launcher is charged what one without is", async ()
   };
   const without = await least(measure);
   const by = await least(() => withLauncher(measure));
-  assert.ok(Math.abs(by - without) < 512, `${by} KB by the launcher, ${without} KB without`);
+  assert(Math.abs(by - without) < 512, `${by} KB by the launcher, ${without} KB without`);
   return { kbByLauncher: by, kbWithout: without };
 });
 

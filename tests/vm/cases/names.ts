@@ -1,27 +1,21 @@
 // Calls that give names and are killed, and what names cost; tests/scenarios/names.ts has the rest.
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { VmRig } from "../../rig/vm/guest/rig.ts";
 import {
   again,
   assertInPod,
-  assertNothingLeft,
+  assertOnHost,
   assertQuiet,
   assertResult,
   attachment,
   config,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, rdmaNames, sf, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, addPod, rdmaNames, sf, vmCase } from "../../rig/vm/guest/harness.ts";
 import { killAtNth } from "../../rig/vm/guest/injection.ts";
 
 /** An attachment of a function that asks for a name. */
 function named(deviceId: string, rdmaDeviceName: string) {
   return attachment(deviceId, { config: config({ deviceID: deviceId, rdmaDeviceName }) });
-}
-
-/** Asserts that a function's device is on the host under its own name, and no record is left. */
-function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
-  assertNothingLeft();
-  assert.deepEqual(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
 /** More requests than a call sends. */
@@ -32,7 +26,7 @@ const MOVES_AND_RENAMES_AT_ONCE = new VmRig().hasNamesPerNetns;
 
 /** What a call is started by that kills it as it sends its nth request to the kernel. */
 function killAt(n: number): string[] {
-  assert.ok(n < MANY);
+  assert(n < MANY);
   return killAtNth("sendto", n);
 }
 
@@ -44,52 +38,46 @@ async function place({ deviceId }: { deviceId: string }): Promise<string> {
   return onHost ? `host ${onHost}` : `pod ${(await rdmaNames("pod")).join()}`;
 }
 
-vmCase(
-  "names: ADD killed at any request to the kernel, between rename and move too: DEL restores",
-  async () => {
-    await addNetns("pod");
-    const function_ = vf(0);
-    const one = named(function_.deviceId, "roce0");
-    const seen = new Map<string, number>();
-    for (let n = 1;; n++) {
-      const added = await one.add({ wrapper: killAt(n) });
-      if (added.code === 0) break;
-      assert.equal(added.code, 137, added.stderr);
-      seen.set(await place(function_), n);
-      assertQuiet(await one.del());
-      assertOnHost(function_);
-    }
-    const between = MOVES_AND_RENAMES_AT_ONCE ? [] : ["host roce0"];
-    assert.deepEqual([...seen.keys()], [`host ${function_.rdmaDevice}`, ...between, "pod roce0"]);
-    assertQuiet(await one.del());
-
-    const last = MOVES_AND_RENAMES_AT_ONCE ? "pod roce0" : "host roce0";
-    assert.equal((await one.add({ wrapper: killAt(seen.get(last)!) })).code, 137);
-    assert.equal(await place(function_), last);
-    assertResult(await one.add());
-    await assertInPod(["roce0"]);
+vmCase("names: ADD killed at any request, between rename and move too: DEL restores", async () => {
+  const function_ = await addPod();
+  const one = named(function_.deviceId, "roce0");
+  const seen = new Map<string, number>();
+  for (let n = 1;; n++) {
+    const added = await one.add({ wrapper: killAt(n) });
+    if (added.code === 0) break;
+    assertEquals(added.code, 137, added.stderr);
+    seen.set(await place(function_), n);
     assertQuiet(await one.del());
     assertOnHost(function_);
-  },
-  STRACE_LIMIT_MS,
-);
+  }
+  const between = MOVES_AND_RENAMES_AT_ONCE ? [] : ["host roce0"];
+  assertEquals([...seen.keys()], [`host ${function_.rdmaDevice}`, ...between, "pod roce0"]);
+  assertQuiet(await one.del());
+
+  const last = MOVES_AND_RENAMES_AT_ONCE ? "pod roce0" : "host roce0";
+  assertEquals((await one.add({ wrapper: killAt(seen.get(last)!) })).code, 137);
+  assertEquals(await place(function_), last);
+  assertResult(await one.add());
+  await assertInPod(["roce0"]);
+  assertQuiet(await one.del());
+  assertOnHost(function_);
+}, STRACE_LIMIT_MS);
 
 vmCase("names: DEL killed at any request to the kernel: the next DEL restores", async () => {
-  await addNetns("pod");
-  const function_ = vf(0);
+  const function_ = await addPod();
   const one = named(function_.deviceId, "roce0");
   const seen = new Set<string>();
   for (let n = 1;; n++) {
     assertResult(await one.add());
     const deleted = await one.del({ wrapper: killAt(n) });
     if (deleted.code === 0) break;
-    assert.equal(deleted.code, 137, deleted.stderr);
+    assertEquals(deleted.code, 137, deleted.stderr);
     seen.add(await place(function_));
     assertQuiet(await one.del());
     assertOnHost(function_);
   }
   const between = MOVES_AND_RENAMES_AT_ONCE ? [] : [`pod ${function_.rdmaDevice}`];
-  assert.deepEqual([...seen], ["pod roce0", ...between, `host ${function_.rdmaDevice}`]);
+  assertEquals([...seen], ["pod roce0", ...between, `host ${function_.rdmaDevice}`]);
   assertOnHost(function_);
 }, STRACE_LIMIT_MS);
 
@@ -110,5 +98,5 @@ vmCase("names: who asks for one pays a few requests to the kernel for it", async
   const [add, del] = await count(attachment(deviceId));
   // What the pod has, and whether the device has left; before Linux 7.3 the rename too. DEL: the same but for the first.
   const rename = MOVES_AND_RENAMES_AT_ONCE ? 0 : 1;
-  assert.deepEqual(await count(named(deviceId, "roce0")), [add! + 2 + rename, del! + 1 + rename]);
+  assertEquals(await count(named(deviceId, "roce0")), [add! + 2 + rename, del! + 1 + rename]);
 });

@@ -1,8 +1,9 @@
 // netns-mode on the real kernel: both ways, refused with each kind of holder, persisted, checked.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   holdNetns,
   netnsCount,
@@ -26,12 +27,6 @@ async function elsewhere(words: string, { before = "exec" } = {}): Promise<Outco
   return await sh(`unshare --mount sh -c '${script}'`);
 }
 
-async function assertCode(code: number, outcome: Promise<Outcome> | Outcome): Promise<Outcome> {
-  const ended = await outcome;
-  assert.equal(ended.code, code, ended.stdout + ended.stderr);
-  return ended;
-}
-
 /** Runs a case that may write the options file, and removes that. */
 function persisting(work: () => Promise<void>): () => Promise<void> {
   return async () => {
@@ -47,12 +42,12 @@ vmCase("netns-mode: set both ways, told by get and check as iproute2 tells it", 
   for (const mode of ["shared", "exclusive"]) {
     const other = mode === "shared" ? "exclusive" : "shared";
     const { stdout, stderr } = await assertCode(0, rdmaCni(`netns-mode set ${mode}`));
-    assert.deepEqual([stdout, stderr], ["", `the RDMA namespace mode is now ${mode}, was ${other}\n`]);
-    assert.equal(await netnsMode(), mode);
-    assert.equal((await assertCode(0, rdmaCni("netns-mode get"))).stdout, `${mode}\n`);
+    assertEquals([stdout, stderr], ["", `the RDMA namespace mode is now ${mode}, was ${other}\n`]);
+    assertEquals(await netnsMode(), mode);
+    assertEquals((await assertCode(0, rdmaCni("netns-mode get"))).stdout, `${mode}\n`);
     await assertCode(0, rdmaCni(`netns-mode check --expect ${mode}`));
     const { stdout: line } = await assertCode(1, rdmaCni(`netns-mode check --expect ${other}`));
-    assert.equal(line, `failed: the RDMA namespace mode is ${mode}, want ${other}\n`);
+    assertEquals(line, `failed: the RDMA namespace mode is ${mode}, want ${other}\n`);
     await assertCode(mode === "exclusive" ? 0 : 1, rdmaCni("netns-mode check"));
   }
 });
@@ -60,7 +55,7 @@ vmCase("netns-mode: set both ways, told by get and check as iproute2 tells it", 
 vmCase("netns-mode: the mode it has is set again, also while namespaces exist", async () => {
   await addNetns("pod");
   const { stderr } = await assertCode(0, rdmaCni("netns-mode set exclusive"));
-  assert.equal(stderr, "the RDMA namespace mode is already exclusive\n");
+  assertEquals(stderr, "the RDMA namespace mode is already exclusive\n");
 });
 
 vmCase("netns-mode: refused by a namespace with a process, which is named", async () => {
@@ -68,21 +63,21 @@ vmCase("netns-mode: refused by a namespace with a process, which is named", asyn
   const inode = Deno.statSync("/run/netns/pod").ino;
   const { pid } = await holdNetns("pod");
   const { stdout, stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-  assert.equal(stdout, "");
-  assert.match(stderr, /^Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
-  assert.ok(
+  assertEquals(stdout, "");
+  assertMatch(stderr, /^Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
+  assert(
     stderr.includes(
       `  network namespace ${inode} at "/run/netns/pod"\n    process ${pid} "sleep infinity"\n`,
     ),
     stderr,
   );
-  assert.match(stderr, /"rdma-cni netns-mode set shared --persist" and reboot/);
-  assert.equal(await netnsMode(), "exclusive");
+  assertMatch(stderr, /"rdma-cni netns-mode set shared --persist" and reboot/);
+  assertEquals(await netnsMode(), "exclusive");
 
   // Without its path the process alone keeps it, and is named still.
   await shOk("ip netns del pod");
   const { stderr: later } = await assertCode(1, rdmaCni("netns-mode set shared"));
-  assert.ok(later.includes(`${inode} without a path\n    process ${pid} "sleep infinity"\n`), later);
+  assert(later.includes(`${inode} without a path\n    process ${pid} "sleep infinity"\n`), later);
 });
 
 vmCase("netns-mode: refused by a bare mount, which is named, until that is gone", async () => {
@@ -92,7 +87,7 @@ vmCase("netns-mode: refused by a bare mount, which is named, until that is gone"
   await shOk("mount --bind /run/netns/pod /run/docker/netns/1a2b && ip netns del pod");
   try {
     const { stdout } = await assertCode(1, rdmaCni("netns-mode set shared --json"));
-    assert.deepEqual(JSON.parse(stdout).inTheWay, [
+    assertEquals(JSON.parse(stdout).inTheWay, [
       { inode, paths: ["/run/docker/netns/1a2b"], processes: [] },
     ]);
   } finally {
@@ -102,21 +97,18 @@ vmCase("netns-mode: refused by a bare mount, which is named, until that is gone"
   await assertCode(0, rdmaCni("netns-mode set shared"));
 });
 
-vmCase(
-  "netns-mode: refused by a mount in another mount namespace, with a path that leads there",
-  async () => {
-    await addNetns("pod");
-    const inode = Deno.statSync("/run/netns/pod").ino;
-    const { pid } = await startBackground(
-      "exec unshare --mount sh -c 'touch /tmp/hidden && mount --bind /run/netns/pod /tmp/hidden && echo in && exec sleep infinity'",
-      "in",
-    );
-    await shOk("umount /run/netns/pod"); // here alone: the mounts of the process are private
-    const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-    assert.ok(stderr.includes(`"/proc/${pid}/root/tmp/hidden"`), stderr);
-    assert.equal(Deno.statSync(`/proc/${pid}/root/tmp/hidden`).ino, inode);
-  },
-);
+vmCase("netns-mode: refused by a mount in another mount namespace, with a path to it", async () => {
+  await addNetns("pod");
+  const inode = Deno.statSync("/run/netns/pod").ino;
+  const { pid } = await startBackground(
+    "exec unshare --mount sh -c 'touch /tmp/hidden && mount --bind /run/netns/pod /tmp/hidden && echo in && exec sleep infinity'",
+    "in",
+  );
+  await shOk("umount /run/netns/pod"); // here alone: the mounts of the process are private
+  const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
+  assert(stderr.includes(`"/proc/${pid}/root/tmp/hidden"`), stderr);
+  assertEquals(Deno.statSync(`/proc/${pid}/root/tmp/hidden`).ino, inode);
+});
 
 vmCase("netns-mode: refused by a namespace that a process has open", async () => {
   await addNetns("pod");
@@ -125,7 +117,7 @@ vmCase("netns-mode: refused by a namespace that a process has open", async () =>
     "in",
   );
   const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-  assert.ok(stderr.includes(`without a path\n    process ${pid} "sleep infinity", has it open\n`), stderr);
+  assert(stderr.includes(`without a path\n    process ${pid} "sleep infinity", has it open\n`), stderr);
 });
 
 vmCase("netns-mode: a container is told by its control group", async () => {
@@ -136,7 +128,7 @@ vmCase("netns-mode: a container is told by its control group", async () => {
   const holder = await holdNetns("pod");
   await shOk(`echo ${holder.pid} > ${group}/cgroup.procs`);
   const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-  assert.match(stderr, /"sleep infinity", container 0123456789ab\n/);
+  assertMatch(stderr, /"sleep infinity", container 0123456789ab\n/);
   holder.kill("SIGKILL");
   await holder.status;
   await until("the control group is gone", async () => (await sh(`rmdir ${group}`)).code === 0);
@@ -148,12 +140,12 @@ vmCase("netns-mode: a process that has ended and was not waited for keeps nothin
   const children = async () => await shOk(`cat /proc/${pid}/task/${pid}/children`);
   await until("it is a zombie", async () => / Z /.test(await shOk(`cat /proc/${await children()}/stat`)));
   const { stdout } = await assertCode(0, rdmaCni("netns-mode get --json"));
-  assert.deepEqual([JSON.parse(stdout).changeable, JSON.parse(stdout).otherNetns], [true, []]);
+  assertEquals([JSON.parse(stdout).changeable, JSON.parse(stdout).otherNetns], [true, []]);
 });
 
 vmCase("netns-mode: get --json tells whether it could be changed, as the kernel then says", async () => {
   const get = async () => JSON.parse((await assertCode(0, elsewhere("netns-mode get --json"))).stdout);
-  assert.deepEqual(await get(), {
+  assertEquals(await get(), {
     mode: "exclusive",
     persisted: { mode: null, sources: [] },
     changeable: true,
@@ -161,29 +153,29 @@ vmCase("netns-mode: get --json tells whether it could be changed, as the kernel 
   });
   await addNetns("pod");
   const { changeable, otherNetns } = await get();
-  assert.deepEqual([changeable, otherNetns[0].paths], [false, ["/run/netns/pod"]]);
+  assertEquals([changeable, otherNetns[0].paths], [false, ["/run/netns/pod"]]);
   await deleteNetns("pod");
-  assert.equal((await get()).changeable, true);
+  assertEquals((await get()).changeable, true);
 });
 
 vmCase(
   "netns-mode: persisted, and ib_core's module options are what modprobe then takes",
   persisting(async () => {
     const { stderr } = await assertCode(0, elsewhere("netns-mode set shared --persist"));
-    assert.match(stderr, /now shared, was exclusive\npersisted in "\/etc\/modprobe\.d\/rdma-cni\.conf"\n/);
+    assertMatch(stderr, /now shared, was exclusive\npersisted in "\/etc\/modprobe\.d\/rdma-cni\.conf"\n/);
     const { stdout: options } = await sh(`modprobe --showconfig | grep 'ib_core netns_mode'`);
-    assert.match(options, /^options ib_core netns_mode=1$/m);
+    assertMatch(options, /^options ib_core netns_mode=1$/m);
     const before = Deno.statSync(OPTIONS_FILE).ino;
     const again = await assertCode(0, elsewhere("netns-mode set shared --persist"));
-    assert.match(again.stderr, /already shared\nalready persisted in /);
-    assert.equal(Deno.statSync(OPTIONS_FILE).ino, before);
+    assertMatch(again.stderr, /already shared\nalready persisted in /);
+    assertEquals(Deno.statSync(OPTIONS_FILE).ino, before);
     const { persisted } = JSON.parse((await elsewhere("netns-mode get --json")).stdout);
-    assert.deepEqual(persisted, {
+    assertEquals(persisted, {
       mode: "shared",
       sources: [{ file: OPTIONS_FILE, line: 2, mode: "shared" }],
     });
     await assertCode(0, elsewhere("netns-mode set exclusive --persist"));
-    assert.match(Deno.readTextFileSync(OPTIONS_FILE), /^options ib_core netns_mode=0$/m);
+    assertMatch(Deno.readTextFileSync(OPTIONS_FILE), /^options ib_core netns_mode=0$/m);
   }),
 );
 
@@ -192,12 +184,12 @@ vmCase(
   persisting(async () => {
     await addNetns("pod");
     const dry = await assertCode(4, elsewhere("netns-mode set shared --persist --dry-run"));
-    assert.match(dry.stderr, /would persist it/);
-    await assert.rejects(Deno.stat(OPTIONS_FILE));
+    assertMatch(dry.stderr, /would persist it/);
+    await assertRejects(() => Deno.stat(OPTIONS_FILE));
     const { stderr } = await assertCode(4, elsewhere("netns-mode set shared --persist"));
-    assert.match(stderr, /\/run\/netns\/pod.*persisted in .*reboot this node/s);
-    assert.match(Deno.readTextFileSync(OPTIONS_FILE), /netns_mode=1/);
-    assert.equal(await netnsMode(), "exclusive");
+    assertMatch(stderr, /\/run\/netns\/pod.*persisted in .*reboot this node/s);
+    assertMatch(Deno.readTextFileSync(OPTIONS_FILE), /netns_mode=1/);
+    assertEquals(await netnsMode(), "exclusive");
   }),
 );
 
@@ -206,8 +198,8 @@ vmCase(
   persisting(async () => {
     // The node is booted with ib_core.netns_mode=0.
     const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared --persist"));
-    assert.match(stderr, /is overruled by \/proc\/cmdline:1 \(exclusive\)/);
-    assert.equal(await netnsMode(), "shared");
+    assertMatch(stderr, /is overruled by \/proc\/cmdline:1 \(exclusive\)/);
+    assertEquals(await netnsMode(), "shared");
   }),
 );
 
@@ -216,25 +208,25 @@ vmCase(
   persisting(async () => {
     const before = "mount -t tmpfs -o ro tmpfs /etc/modprobe.d && exec";
     const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));
-    assert.match(stderr, /now shared.*\nCannot persist .*Cannot write .*Read-only/s);
+    assertMatch(stderr, /now shared.*\nCannot persist .*Cannot write .*Read-only/s);
   }),
 );
 
 vmCase("netns-mode: without CAP_NET_ADMIN, told as such, and nothing is persisted", async () => {
   const before = "exec setpriv --bounding-set -net_admin --inh-caps -net_admin";
   const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));
-  assert.match(stderr, /Cannot set the RDMA namespace mode to shared: EPERM \(1\).*\n.*CAP_NET_ADMIN/);
-  assert.equal(await netnsMode(), "exclusive");
-  await assert.rejects(Deno.stat(OPTIONS_FILE));
-  assert.equal((await assertCode(0, elsewhere("netns-mode get", { before }))).stdout, "exclusive\n");
+  assertMatch(stderr, /Cannot set the RDMA namespace mode to shared: EPERM \(1\).*\n.*CAP_NET_ADMIN/);
+  assertEquals(await netnsMode(), "exclusive");
+  await assertRejects(() => Deno.stat(OPTIONS_FILE));
+  assertEquals((await assertCode(0, elsewhere("netns-mode get", { before }))).stdout, "exclusive\n");
 });
 
 vmCase("netns-mode: the unit's command sets the mode before namespaces exist", async () => {
   await setNetnsMode("shared");
   const unit = Deno.readTextFileSync(`${DEPLOYMENT}/rdma-cni-netns-mode.service`);
   const commands = [...unit.matchAll(/^ExecStart(?:Pre)?=-?(.*)$/gm)].map(([, command]) => command!);
-  assert.equal(commands.length, 2);
+  assertEquals(commands.length, 2);
   const settings = [...unit.matchAll(/^Environment=(.*)$/gm)].map(([, setting]) => `${setting};`).join(" ");
   for (const command of commands) await sh(`${settings} ${command}`);
-  assert.equal(await netnsMode(), "exclusive");
+  assertEquals(await netnsMode(), "exclusive");
 });

@@ -1,6 +1,6 @@
 // RoCE QoS: the real configfs of the kernel's RDMA CM; the traffic class is the test module's, whose attribute is like
 // that of mlx5 in NVIDIA's driver packages.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -15,6 +15,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   type CompleteFunction,
   deleteNetns,
   names,
@@ -63,7 +64,7 @@ async function preparedVf(number = 0): Promise<CompleteFunction> {
     `echo 8 >${trafficClassFile(rdmaDevice)} &&
      mkdir ${group(rdmaDevice)} && echo 32 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`,
   );
-  assert.deepEqual(await qosOf(rdmaDevice), HOST);
+  assertEquals(await qosOf(rdmaDevice), HOST);
   return one;
 }
 
@@ -73,19 +74,19 @@ function withQos(deviceId: string, rdmaQoS: unknown = { tos: 104, trafficClass: 
 
 async function assertRestored(device: string): Promise<void> {
   assertNothingLeft();
-  assert.deepEqual(groups(), []);
-  assert.deepEqual(await qosOf(device), HOST);
+  assertEquals(groups(), []);
+  assertEquals(await qosOf(device), HOST);
 }
 
 vmCase("qos: the kernel looks for a ToS by name in all namespaces, and each move makes it 0", async () => {
   const { rdmaDevice } = await preparedVf();
   await addNetns("pod");
   await shOk(`rdma dev set ${rdmaDevice} netns pod`);
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), { ...HOST, tos: "0" });
+  assertEquals(await qosOf(rdmaDevice, "pod"), { ...HOST, tos: "0" });
   await shOk(`mkdir ${group(rdmaDevice)} && echo 7 >${tosFile(rdmaDevice)} && rmdir ${group(rdmaDevice)}`);
-  assert.equal((await qosOf(rdmaDevice, "pod")).tos, "7");
+  assertEquals((await qosOf(rdmaDevice, "pod")).tos, "7");
   await deleteNetns("pod");
-  assert.deepEqual(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
+  assertEquals(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
 });
 
 vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", async () => {
@@ -94,95 +95,85 @@ vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", as
   const one = withQos(deviceId);
   assertResult(await one.add());
   await assertInPod([rdmaDevice]);
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), IN_POD);
-  assert.deepEqual(groups(), []);
+  assertEquals(await qosOf(rdmaDevice, "pod"), IN_POD);
+  assertEquals(groups(), []);
   const [recorded] = readRecord(FILE).devices as { qos: unknown }[];
-  assert.deepEqual(recorded!.qos, { hadGroup: false, trafficClass: [8], tos: [32] });
+  assertEquals(recorded!.qos, { hadGroup: false, trafficClass: [8], tos: [32] });
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
 });
 
-vmCase(
-  "qos: a traffic class that was not set is taken away again, and a group that was there stays",
-  async () => {
-    const { deviceId, rdmaDevice } = await preparedVf();
-    await shOk(`echo -1 >${trafficClassFile(rdmaDevice)} && mkdir ${group(rdmaDevice)}`);
-    try {
-      await addNetns("pod");
-      const one = withQos(deviceId);
-      assertResult(await one.add());
-      assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "104\n");
-      assertQuiet(await one.del());
-      assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
-      assert.equal(Deno.readTextFileSync(tosFile(rdmaDevice)), "32\n");
-    } finally {
-      await shOk(`rmdir ${group(rdmaDevice)}`);
-    }
-  },
-);
-
-vmCase(
-  "qos: a device that returned to the host with its namespace's end, under another name, is restored by GC",
-  async () => {
-    const { deviceId, rdmaDevice } = await preparedVf();
+vmCase("qos: a traffic class that was not set is taken away; a group that was there stays", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await shOk(`echo -1 >${trafficClassFile(rdmaDevice)} && mkdir ${group(rdmaDevice)}`);
+  try {
     await addNetns("pod");
-    assertResult(await withQos(deviceId).add());
-    await shOk("nsenter --net=/run/netns/pod rdma dev set " + `${rdmaDevice} name roce0`);
-    await deleteNetns("pod");
-    assert.deepEqual(await qosOf("roce0"), { ...IN_POD, tos: "0" });
-    assertQuiet(
-      await plugin({
-        command: "GC",
-        config: { cniVersion: "1.1.0", name: "net", type: "rdma", "cni.dev/valid-attachments": [] },
-      }),
-    );
-    await assertRestored(rdmaDevice);
-  },
-);
-
-vmCase(
-  "qos: a device with a name of its own in the pod has QoS and device information file under it",
-  async () => {
-    const { deviceId, rdmaDevice } = await preparedVf();
-    await addNetns("pod");
-    const file = "/var/run/k8s.cni.cncf.io/devinfo/cni/pod";
-    const one = attachment(deviceId, {
-      config: config({
-        deviceID: deviceId,
-        rdmaQoS: { tos: 104, trafficClass: 106 },
-        rdmaDeviceName: "rdma_{ifname}",
-        runtimeConfig: { CNIDeviceInfoFile: file },
-      }),
-    });
+    const one = withQos(deviceId);
     assertResult(await one.add());
-    await assertInPod(["rdma_net1"]);
-    assert.deepEqual(await qosOf("rdma_net1", "pod"), IN_POD);
-    assert.equal(JSON.parse(Deno.readTextFileSync(file)).pci["rdma-device"], "rdma_net1");
-    assert.deepEqual(groups(), []);
+    assertEquals(Deno.readTextFileSync(tosFile(rdmaDevice)), "104\n");
     assertQuiet(await one.del());
-    await assertRestored(rdmaDevice);
-  },
-);
+    assertEquals(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+    assertEquals(Deno.readTextFileSync(tosFile(rdmaDevice)), "32\n");
+  } finally {
+    await shOk(`rmdir ${group(rdmaDevice)}`);
+  }
+});
+
+vmCase("qos: GC restores a device that returned under another name as its namespace ended", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  assertResult(await withQos(deviceId).add());
+  await shOk("nsenter --net=/run/netns/pod rdma dev set " + `${rdmaDevice} name roce0`);
+  await deleteNetns("pod");
+  assertEquals(await qosOf("roce0"), { ...IN_POD, tos: "0" });
+  assertQuiet(
+    await plugin({
+      command: "GC",
+      config: { cniVersion: "1.1.0", name: "net", type: "rdma", "cni.dev/valid-attachments": [] },
+    }),
+  );
+  await assertRestored(rdmaDevice);
+});
+
+vmCase("qos: a device with a name of its own in the pod has QoS and information under it", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  const file = "/var/run/k8s.cni.cncf.io/devinfo/cni/pod";
+  const one = attachment(deviceId, {
+    config: config({
+      deviceID: deviceId,
+      rdmaQoS: { tos: 104, trafficClass: 106 },
+      rdmaDeviceName: "rdma_{ifname}",
+      runtimeConfig: { CNIDeviceInfoFile: file },
+    }),
+  });
+  assertResult(await one.add());
+  await assertInPod(["rdma_net1"]);
+  assertEquals(await qosOf("rdma_net1", "pod"), IN_POD);
+  assertEquals(JSON.parse(Deno.readTextFileSync(file)).pci["rdma-device"], "rdma_net1");
+  assertEquals(groups(), []);
+  assertQuiet(await one.del());
+  await assertRestored(rdmaDevice);
+});
 
 vmCase("qos: a driver without traffic class is told, and nothing is changed", async () => {
   setSimParameter("kernel_verbs", true);
   rebind(vf(0).deviceId);
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const words = `traffic class of RDMA device "${rdmaDevice}".*${rdmaDevice}/tc" is not there.*MLNX_OFED`;
   assertError(await withQos(deviceId).add(), 103, new RegExp(words));
-  assert.deepEqual(groups(), []);
+  assertEquals(groups(), []);
   assertNothingLeft();
   const one = withQos(deviceId, { tos: 104 });
   assertResult(await one.add());
-  assert.equal(await tosOf(rdmaDevice), "104");
+  assertEquals(await tosOf(rdmaDevice), "104");
   assertQuiet(await one.del());
   assertNothingLeft();
   const fork = withQos(deviceId, { tos: 104, tc: 106 });
   const added = await fork.add();
   assertResult(added);
-  assert.match(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
-  assert.equal(await tosOf(rdmaDevice), "104");
+  assertMatch(added.stderr, /level="warning" msg="Cannot read the traffic class .*, as rdmaQoS\.tc allows"/);
+  assertEquals(await tosOf(rdmaDevice), "104");
   assertQuiet(await fork.del());
   assertNothingLeft();
 });
@@ -192,50 +183,46 @@ vmCase("qos: inherit keeps the host's values in the pod, and they are the host's
   await addNetns("pod");
   const one = withQos(deviceId, "inherit");
   assertResult(await one.add());
-  assert.deepEqual(await qosOf(rdmaDevice, "pod"), HOST);
+  assertEquals(await qosOf(rdmaDevice, "pod"), HOST);
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
 });
 
-vmCase(
-  "qos: a pod that NVIDIA's fork of the Go plugin started ends, and the host's values are restored",
-  async () => {
-    const { deviceId, rdmaDevice } = await preparedVf();
-    await addNetns("pod");
-    // What the fork does (cmd/rdma/main.go, CmdAdd); it leaves the group in configfs.
-    await shOk(
-      `echo 106 >${trafficClassFile(rdmaDevice)} && rdma dev set ${rdmaDevice} name custom &&
-     rdma dev set custom netns pod && mkdir ${group("custom")} && echo 104 >${tosFile("custom")} && rmdir ${
-        group("custom")
-      }`,
-    );
-    assert.deepEqual(await qosOf("custom", "pod"), IN_POD);
-    const record = {
-      version: "1.0",
-      deviceID: deviceId,
-      sandboxRdmaDevName: rdmaDevice,
-      containerRdmaDevName: "custom",
-    };
-    Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
-    Deno.writeTextFileSync(
-      `${STATE_DIRECTORY}/${FILE}`,
-      JSON.stringify({ ...record, rdmaQoS: { tos: 32, tc: 8 } }),
-    );
-    assertQuiet(await attachment(deviceId).del());
-    await assertRestored(rdmaDevice);
-  },
-);
+vmCase("qos: a pod that NVIDIA's fork of the Go plugin started ends: the host's values return", async () => {
+  const { deviceId, rdmaDevice } = await preparedVf();
+  await addNetns("pod");
+  // What the fork does (cmd/rdma/main.go, CmdAdd); it leaves the group in configfs.
+  await shOk(
+    `echo 106 >${trafficClassFile(rdmaDevice)} && rdma dev set ${rdmaDevice} name custom &&
+   rdma dev set custom netns pod && mkdir ${group("custom")} && echo 104 >${tosFile("custom")} && rmdir ${
+      group("custom")
+    }`,
+  );
+  assertEquals(await qosOf("custom", "pod"), IN_POD);
+  const record = {
+    version: "1.0",
+    deviceID: deviceId,
+    sandboxRdmaDevName: rdmaDevice,
+    containerRdmaDevName: "custom",
+  };
+  Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
+  Deno.writeTextFileSync(
+    `${STATE_DIRECTORY}/${FILE}`,
+    JSON.stringify({ ...record, rdmaQoS: { tos: 32, tc: 8 } }),
+  );
+  assertQuiet(await attachment(deviceId).del());
+  await assertRestored(rdmaDevice);
+});
 
 vmCase("qos: a device that RDMA CM does not take is told so, and nothing is changed", async () => {
   setSimParameter("has_traffic_class", true);
   rebind(vf(0).deviceId);
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   const words = `default ToS of RDMA device "${rdmaDevice}".*No such device.*that supports RDMA CM`;
   assertError(await withQos(deviceId).add(), 103, new RegExp(words));
-  assert.deepEqual(groups(), []);
+  assertEquals(groups(), []);
   assertNothingLeft();
-  assert.equal(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
+  assertEquals(Deno.readTextFileSync(trafficClassFile(rdmaDevice)), "");
 });
 
 vmCase("qos: without configfs it is told what is missing, and nothing is changed", async () => {
@@ -274,25 +261,22 @@ vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", asy
       assertQuiet(await withQos(deviceId).del());
       await assertRestored(rdmaDevice);
       if (code === 0) break;
-      assert.equal(code, 137, stderr);
+      assertEquals(code, 137, stderr);
       killed[call] = time;
     }
   }
-  assert.deepEqual(Object.keys(killed), calls, "each kind of step was hit");
-  assert.ok(leftGroups > 0, "a group is left when the process ends before it removes it");
+  assertEquals(Object.keys(killed), calls, "each kind of step was hit");
+  assert(leftGroups > 0, "a group is left when the process ends before it removes it");
 }, 600_000);
 
-vmCase(
-  "qos: who asks for neither QoS nor a device information file pays no system call for them",
-  async () => {
-    const { deviceId } = await preparedVf();
-    await addNetns("pod");
-    const one = attachment(deviceId, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
-    for (const call of ["add", "del"] as const) {
-      assert.equal((await one[call]()).code, 0);
-      assert.equal((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");
-      assert.notEqual((await sh("grep infiniband /run/trace")).stdout, "");
-    }
-    assert.deepEqual(records(), []);
-  },
-);
+vmCase("qos: who asks for neither QoS nor device information pays no system call for them", async () => {
+  const { deviceId } = await preparedVf();
+  await addNetns("pod");
+  const one = attachment(deviceId, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
+  for (const call of ["add", "del"] as const) {
+    assertEquals((await one[call]()).code, 0);
+    assertEquals((await sh("grep -E 'kernel/config|/tc/|traffic_class|k8s\\.cni' /run/trace")).stdout, "");
+    assertNotEquals((await sh("grep infiniband /run/trace")).stdout, "");
+  }
+  assertEquals(records(), []);
+});

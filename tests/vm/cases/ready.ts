@@ -1,5 +1,5 @@
 // Whether the pod can use its devices: real ports and GID tables, which the kernel fills with the netdev's addresses.
-import assert from "node:assert/strict";
+import { assert, assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   type CompleteFunction,
   netdevToNetns,
   setSimParameter,
@@ -27,8 +28,7 @@ const REQUIRED = { requireActive: true };
 
 /** A pod with a virtual function's interface, which has an address, and that function. */
 async function podWithAddress(): Promise<CompleteFunction> {
-  const one = vf(0);
-  await addNetns("pod");
+  const one = await addPod();
   await netdevToNetns(one.netdev, "pod", "net1");
   // Without a link-local address, and without the one that QEMU's router would give: both would come some time later.
   await shOk(
@@ -54,66 +54,54 @@ async function roceV2Indexes(device: string): Promise<string> {
   return stdout.trim().split("\n").join(", ");
 }
 
-vmCase(
-  "ready: ADD and CHECK tell uverbs device, port state and RoCE v2 GIDs of the pod's device",
-  async () => {
-    const one = await podWithAddress();
-    const pair = withKeys(one);
-    const added = await pair.add();
-    assertResult(added);
-    const indexes = await roceV2Indexes(one.rdmaDevice);
-    assert.match(indexes, /^\d(, \d)+$/);
-    const line = new RegExp(
-      `RDMA device ${one.rdmaDevice} \\(index \\d+\\) has /dev/infiniband/uverbs\\d+; ` +
-        `port 1 4: ACTIVE, RoCE v2 GID indexes: ${indexes}"`,
-    );
-    assert.match(added.stderr, line);
-    assert.doesNotMatch(added.stderr, /level="warning"/);
-    const checked = await pair.check();
-    assertQuiet(checked);
-    assert.match(checked.stderr, line);
-    assertQuiet(await pair.del());
-    assertResult(await withKeys(one, REQUIRED).add());
-    assertQuiet(await withKeys(one, REQUIRED).check());
-    assertQuiet(await withKeys(one, REQUIRED).del());
-    assertNothingLeft();
-  },
-);
+vmCase("ready: ADD and CHECK tell uverbs device, port state and RoCE v2 GIDs of the device", async () => {
+  const one = await podWithAddress();
+  const pair = withKeys(one);
+  const added = await pair.add();
+  assertResult(added);
+  const indexes = await roceV2Indexes(one.rdmaDevice);
+  assertMatch(indexes, /^\d(, \d)+$/);
+  const line = new RegExp(
+    `RDMA device ${one.rdmaDevice} \\(index \\d+\\) has /dev/infiniband/uverbs\\d+; ` +
+      `port 1 4: ACTIVE, RoCE v2 GID indexes: ${indexes}"`,
+  );
+  assertMatch(added.stderr, line);
+  assertNotMatch(added.stderr, /level="warning"/);
+  const checked = await pair.check();
+  assertQuiet(checked);
+  assertMatch(checked.stderr, line);
+  assertQuiet(await pair.del());
+  assertResult(await withKeys(one, REQUIRED).add());
+  assertQuiet(await withKeys(one, REQUIRED).check());
+  assertQuiet(await withKeys(one, REQUIRED).del());
+  assertNothingLeft();
+});
 
-vmCase(
-  "ready: a port that is down is a warning, with requireActive error 116 and nothing is left",
-  async () => {
-    const one = await podWithAddress();
-    setSimParameter("port_state", 1);
-    const words = new RegExp(
-      `port 1 of RDMA device ${one.rdmaDevice} is in state .*1: DOWN.*want .*4: ACTIVE`,
-    );
-    assertError(await withKeys(one, REQUIRED).add(), 116, words);
-    assertNothingLeft();
-    const added = await withKeys(one).add();
-    assertResult(added);
-    assert.match(added.stderr, /level="warning"/);
-    assert.match(added.stderr, words);
-    const checked = await withKeys(one).check();
-    assertQuiet(checked);
-    assert.match(checked.stderr, words);
-    assertError(await withKeys(one, REQUIRED).check(), 116, words);
-    await assertInPod([one.rdmaDevice]);
-    assertQuiet(await withKeys(one).del());
-    assertNothingLeft();
-  },
-);
+vmCase("ready: a port that is down is a warning, with requireActive code 116 and nothing left", async () => {
+  const one = await podWithAddress();
+  setSimParameter("port_state", 1);
+  const words = new RegExp(`port 1 of RDMA device ${one.rdmaDevice} is in state .*1: DOWN.*want .*4: ACTIVE`);
+  assertError(await withKeys(one, REQUIRED).add(), 116, words);
+  assertNothingLeft();
+  const added = await withKeys(one).add();
+  assertResult(added);
+  assertMatch(added.stderr, /level="warning"/);
+  assertMatch(added.stderr, words);
+  const checked = await withKeys(one).check();
+  assertQuiet(checked);
+  assertMatch(checked.stderr, words);
+  assertError(await withKeys(one, REQUIRED).check(), 116, words);
+  await assertInPod([one.rdmaDevice]);
+  assertQuiet(await withKeys(one).del());
+  assertNothingLeft();
+});
 
 vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than it says", async () => {
   const one = await podWithAddress();
   setSimParameter("port_state", 1);
   const begin = Date.now();
-  assertError(
-    await withKeys(one, { ...REQUIRED, readyTimeoutMs: 2000 }).add(),
-    116,
-    /after 2000 ms: port 1/,
-  );
-  assert.ok(Date.now() - begin >= 2000);
+  assertError(await withKeys(one, { ...REQUIRED, readyTimeoutMs: 2000 }).add(), 116, /after 2000 ms: port 1/);
+  assert(Date.now() - begin >= 2000);
   assertNothingLeft();
   const patient = withKeys(one, { ...REQUIRED, readyTimeoutMs: 60_000 });
   const adding = patient.add();
@@ -125,28 +113,24 @@ vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than
   assertQuiet(await patient.del());
 });
 
-vmCase(
-  "ready: a DEL while ADD waits ends the attachment, and the ADD leaves what came after alone",
-  async () => {
-    const one = await podWithAddress();
-    setSimParameter("port_state", 1);
-    const adding = withKeys(one, { ...REQUIRED, readyTimeoutMs: 8000 }).add();
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    assertQuiet(await withKeys(one).del());
-    assertNothingLeft();
-    await addNetns("next");
-    const next = { netns: "next", containerId: "container2" };
-    assertResult(await withKeys(one).add(next));
-    assertError(await adding, 116, /after 8000 ms: an RDMA device has left the pod/);
-    await assertInPod([one.rdmaDevice], "next");
-    assertQuiet(await withKeys(one).del(next));
-    assertNothingLeft();
-  },
-);
+vmCase("ready: a DEL while ADD waits ends the attachment; ADD leaves what came after alone", async () => {
+  const one = await podWithAddress();
+  setSimParameter("port_state", 1);
+  const adding = withKeys(one, { ...REQUIRED, readyTimeoutMs: 8000 }).add();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  assertQuiet(await withKeys(one).del());
+  assertNothingLeft();
+  await addNetns("next");
+  const next = { netns: "next", containerId: "container2" };
+  assertResult(await withKeys(one).add(next));
+  assertError(await adding, 116, /after 8000 ms: an RDMA device has left the pod/);
+  await assertInPod([one.rdmaDevice], "next");
+  assertQuiet(await withKeys(one).del(next));
+  assertNothingLeft();
+});
 
 vmCase("ready: an address of the interface that no GID table has is told", async () => {
-  const one = vf(0);
-  await addNetns("pod");
+  const one = await addPod();
   await shOk(`ip -n pod link add net1 type dummy && ip -n pod address add ${ADDRESS}/24 dev net1`);
   const words = new RegExp(
     `RDMA device ${one.rdmaDevice} has no GID for ${ADDRESS}, which interface net1 has`,
@@ -155,20 +139,17 @@ vmCase("ready: an address of the interface that no GID table has is told", async
   assertNothingLeft();
   const added = await withKeys(one).add();
   assertResult(added);
-  assert.match(added.stderr, words);
+  assertMatch(added.stderr, words);
   assertQuiet(await withKeys(one).del());
 });
 
-vmCase(
-  "ready: where no sysfs can be mounted, ADD is as before, and CHECK says so if it must know",
-  async () => {
-    const one = await podWithAddress();
-    const wrapper = "strace -f --seccomp-bpf -o /dev/null -e trace=fsopen -e inject=fsopen:error=EPERM".split(
-      " ",
-    );
-    assertResult(await withKeys(one, REQUIRED).add({ wrapper }));
-    assertQuiet(await withKeys(one).check({ wrapper }));
-    assertError(await withKeys(one, REQUIRED).check({ wrapper }), 116, /cannot be read: .*fsopen: EPERM/);
-    assertQuiet(await withKeys(one).del());
-  },
-);
+vmCase("ready: where no sysfs can be mounted, ADD is as before, and CHECK says so if it must", async () => {
+  const one = await podWithAddress();
+  const wrapper = "strace -f --seccomp-bpf -o /dev/null -e trace=fsopen -e inject=fsopen:error=EPERM".split(
+    " ",
+  );
+  assertResult(await withKeys(one, REQUIRED).add({ wrapper }));
+  assertQuiet(await withKeys(one).check({ wrapper }));
+  assertError(await withKeys(one, REQUIRED).check({ wrapper }), 116, /cannot be read: .*fsopen: EPERM/);
+  assertQuiet(await withKeys(one).del());
+});

@@ -1,5 +1,5 @@
 // What the plugin refuses for reasons that only a real node has; tests/scenarios/add.ts has the rest.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -11,7 +11,7 @@ import {
   records,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, plugin, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, addPod, plugin, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 import { WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 
 vmCase("refusal: a path that leads to no network namespace", async () => {
@@ -26,8 +26,7 @@ vmCase("refusal: a path that leads to no network namespace", async () => {
 });
 
 vmCase("refusal: a state directory that cannot be written, by ADD and by STATUS", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700,ro tmpfs ${STATE_DIRECTORY}`);
   try {
     assertError(await attachment(deviceId).add(), 5, /Cannot write .*read-only.*must be writable/i);
@@ -50,50 +49,44 @@ vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works
     const added = await attachment(after.deviceId, { ifname: "net2" }).add();
     assertError(added, 5, /Cannot write .*net-container1-net2": No space left.*have space left/);
     await assertInPod([before.rdmaDevice]);
-    assert.deepEqual(records(), [".filler", "net-container1-net1"]);
+    assertEquals(records(), [".filler", "net-container1-net1"]);
     assertQuiet(await attachment(before.deviceId).del());
-    assert.deepEqual(records(), [".filler"]);
+    assertEquals(records(), [".filler"]);
   } finally {
     await shOk(`umount ${STATE_DIRECTORY}`);
   }
   assertNothingLeft();
 });
 
-vmCase(
-  "refusal: a state directory that became read-only: DEL restores the device, and the record goes later",
-  async () => {
-    await addNetns("pod");
-    const { deviceId } = vf(0);
-    await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700 tmpfs ${STATE_DIRECTORY}`);
-    try {
-      assertResult(await attachment(deviceId).add());
-      await shOk(`mount -o remount,ro ${STATE_DIRECTORY}`);
-      const deleted = await attachment(deviceId).del();
-      assertQuiet(deleted);
-      assert.match(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
-      await assertInPod([]);
-      assert.deepEqual(records(), ["net-container1-net1"]);
-      await shOk(`mount -o remount,rw ${STATE_DIRECTORY}`);
-      assertQuiet(await attachment(deviceId).del());
-      assert.deepEqual(records(), []);
-    } finally {
-      await shOk(`umount ${STATE_DIRECTORY}`);
-    }
-    assertNothingLeft();
-  },
-);
+vmCase("refusal: a state directory turned read-only: DEL restores, and the record goes later", async () => {
+  const { deviceId } = await addPod();
+  await shOk(`mkdir -p ${STATE_DIRECTORY} && mount -t tmpfs -o mode=700 tmpfs ${STATE_DIRECTORY}`);
+  try {
+    assertResult(await attachment(deviceId).add());
+    await shOk(`mount -o remount,ro ${STATE_DIRECTORY}`);
+    const deleted = await attachment(deviceId).del();
+    assertQuiet(deleted);
+    assertMatch(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
+    await assertInPod([]);
+    assertEquals(records(), ["net-container1-net1"]);
+    await shOk(`mount -o remount,rw ${STATE_DIRECTORY}`);
+    assertQuiet(await attachment(deviceId).del());
+    assertEquals(records(), []);
+  } finally {
+    await shOk(`umount ${STATE_DIRECTORY}`);
+  }
+  assertNothingLeft();
+});
 
 vmCase("refusal: a result that cannot be printed is rolled back", async () => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
+  const { deviceId } = await addPod();
   const added = await attachment(deviceId, { wrapper: ["sh", "-c", 'exec "$0" "$@" >/dev/full'] }).add();
-  assert.equal(added.code, 1);
+  assertEquals(added.code, 1);
   assertNothingLeft();
 });
 
 vmCase("refusal: a node without libmnl, until a copy is put beside the plugin", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   const wrapper = WITHOUT_LIBMNL;
   assertError(await attachment(deviceId, { wrapper }).add(), 102, /Cannot open libmnl.*libmnl0/);
   const status = await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }), wrapper });

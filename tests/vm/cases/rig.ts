@@ -1,7 +1,9 @@
 // Cases that prove the rig itself, by iproute2's own programs: what other cases build on.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import {
   addNetns,
+  addPod,
+  assertCode,
   deleteNetns,
   holdContext,
   holdNetns,
@@ -26,13 +28,13 @@ import {
 
 vmCase("rig: every function has one RDMA device, with the GUID of its address", async () => {
   const devices = await rdmaDevices();
-  assert.equal(vfs().length, 7);
-  assert.equal(devices.length, 8 + sfs().length);
+  assertEquals(vfs().length, 7);
+  assertEquals(devices.length, 8 + sfs().length);
   for (const { mac, rdmaDevices } of [pf(), ...vfs(), ...sfs()]) {
-    assert.equal(rdmaDevices.length, 1);
+    assertEquals(rdmaDevices.length, 1);
     const digits = mac!.replaceAll(":", "");
     const guid = `${digits.slice(0, 6)}fffe${digits.slice(6)}`.match(/..../g)!.join(":");
-    assert.equal(devices.find(({ name }) => name === rdmaDevices[0])!.nodeGuid, guid);
+    assertEquals(devices.find(({ name }) => name === rdmaDevices[0])!.nodeGuid, guid);
   }
 });
 
@@ -40,11 +42,11 @@ vmCase("rig: a VF without administrative address has GUID zero", async () => {
   const { deviceId, netdev, mac } = vf(6);
   await shOk(`ip link set ${pf().netdev} vf 6 mac 00:00:00:00:00:00`);
   rebind(deviceId);
-  assert.notEqual(vf(6).mac, mac);
+  assertNotEquals(vf(6).mac, mac);
   const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(6).rdmaDevice)!;
-  assert.equal(nodeGuid, "0000:0000:0000:0000");
+  assertEquals(nodeGuid, "0000:0000:0000:0000");
   await shOk(`ip link set ${netdev} address ${mac}`); // so that nothing but a new bind brings the GUID back
-  assert.equal(vf(6).mac, mac);
+  assertEquals(vf(6).mac, mac);
 });
 
 vmCase("rig: a device moves to a namespace and back, and keeps its index", async () => {
@@ -52,11 +54,11 @@ vmCase("rig: a device moves to a namespace and back, and keeps its index", async
   const before = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   await addNetns("pod");
   await rdmaToNetns(rdmaDevice, "pod");
-  assert.deepEqual(await rdmaDevices("pod"), [before]);
-  assert.ok(!(await rdmaNames()).includes(rdmaDevice));
-  assert.deepEqual(vfs()[0]!.rdmaDevices, []);
+  assertEquals(await rdmaDevices("pod"), [before]);
+  assert(!(await rdmaNames()).includes(rdmaDevice));
+  assertEquals(vfs()[0]!.rdmaDevices, []);
   await hostRdmaDevices(rdmaDevice, "pod");
-  assert.deepEqual((await rdmaDevices()).find(({ name }) => name === rdmaDevice), before);
+  assertEquals((await rdmaDevices()).find(({ name }) => name === rdmaDevice), before);
 });
 
 vmCase("rig: a device returns to the host when its namespace ends", async () => {
@@ -64,7 +66,7 @@ vmCase("rig: a device returns to the host when its namespace ends", async () => 
   await addNetns("pod");
   await rdmaToNetns(rdmaDevice, "pod");
   await deleteNetns("pod");
-  assert.equal(vf(1).rdmaDevice, rdmaDevice);
+  assertEquals(vf(1).rdmaDevice, rdmaDevice);
 });
 
 vmCase("rig: a namespace without path lives as long as a process in it, and keeps the device", async () => {
@@ -72,11 +74,11 @@ vmCase("rig: a namespace without path lives as long as a process in it, and keep
   await rdmaToNetns(vf(1).rdmaDevice, "pod");
   const holder = await holdNetns("pod");
   await shOk("ip netns del pod");
-  assert.equal(netnsCount(), 2);
-  assert.deepEqual(vfs()[1]!.rdmaDevices, []);
+  assertEquals(netnsCount(), 2);
+  assertEquals(vfs()[1]!.rdmaDevices, []);
   holder.kill("SIGKILL");
   await until("the namespace is gone", () => netnsCount() === 1);
-  assert.equal(vfs()[1]!.rdmaDevices.length, 1);
+  assertEquals(vfs()[1]!.rdmaDevices.length, 1);
 });
 
 vmCase("rig: a new bind gives a new index and may give the same name", async () => {
@@ -84,17 +86,17 @@ vmCase("rig: a new bind gives a new index and may give the same name", async () 
   const before = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   rebind(deviceId);
   const after = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
-  assert.notEqual(after.index, before.index);
-  assert.equal(after.nodeGuid, before.nodeGuid);
+  assertNotEquals(after.index, before.index);
+  assertEquals(after.nodeGuid, before.nodeGuid);
 });
 
 vmCase("rig: a function can have two devices, or none", () => {
   setSimParameter("devices_per_function", 2);
   rebind(vf(3).deviceId);
-  assert.equal(vfs()[3]!.rdmaDevices.length, 2);
+  assertEquals(vfs()[3]!.rdmaDevices.length, 2);
   setSimParameter("no_rdma", true);
   rebind(vf(3).deviceId);
-  assert.deepEqual(vfs()[3]!.rdmaDevices, []);
+  assertEquals(vfs()[3]!.rdmaDevices, []);
 });
 
 vmCase("rig: an immovable device refuses", async () => {
@@ -102,8 +104,8 @@ vmCase("rig: an immovable device refuses", async () => {
   rebind(vf(4).deviceId);
   await addNetns("pod");
   const { code, stderr } = await sh(`rdma dev set ${vf(4).rdmaDevice} netns pod`);
-  assert.notEqual(code, 0);
-  assert.match(stderr, /Operation not supported/);
+  assertNotEquals(code, 0);
+  assertMatch(stderr, /Operation not supported/);
 });
 
 vmCase("rig: a move can take time", async () => {
@@ -111,38 +113,38 @@ vmCase("rig: a move can take time", async () => {
   setSimParameter("move_delay_ms", 500);
   const start = performance.now();
   await rdmaToNetns(vf(0).rdmaDevice, "pod");
-  assert.ok(performance.now() - start >= 500);
+  assert(performance.now() - start >= 500);
   setSimParameter("move_delay_ms", 0);
 });
 
 vmCase("rig: scalable functions are on the auxiliary bus", async () => {
-  assert.deepEqual(sfs().map(({ deviceId }) => deviceId), ["rdma_sim.sf.0", "rdma_sim.sf.1"]);
+  assertEquals(sfs().map(({ deviceId }) => deviceId), ["rdma_sim.sf.0", "rdma_sim.sf.1"]);
   await addNetns("pod");
   const { rdmaDevice } = sf(0);
   await rdmaToNetns(rdmaDevice, "pod");
-  assert.deepEqual(await rdmaNames("pod"), [rdmaDevice]);
+  assertEquals(await rdmaNames("pod"), [rdmaDevice]);
 });
 
 vmCase("rig: an SMI sub-device names its parent", async () => {
   const { rdmaDevice } = vf(0);
   await shOk(`rdma dev add smi1 type SMI parent ${rdmaDevice}`);
   const sub = (await rdmaDevices()).find(({ name }) => name === "smi1")!;
-  assert.deepEqual([sub.type, sub.parent], ["smi", rdmaDevice]);
-  assert.equal(vfs()[0]!.rdmaDevices.length, 2);
+  assertEquals([sub.type, sub.parent], ["smi", rdmaDevice]);
+  assertEquals(vfs()[0]!.rdmaDevices.length, 2);
 });
 
 vmCase("rig: infiniband_verbs tells the device of a function wherever it is", async () => {
   const { deviceId, rdmaDevice } = vf(5);
   await addNetns("pod");
   await rdmaToNetns(rdmaDevice, "pod");
-  assert.equal(await shOk(`cat /sys/bus/pci/devices/${deviceId}/infiniband_verbs/*/ibdev`), rdmaDevice);
+  assertEquals(await shOk(`cat /sys/bus/pci/devices/${deviceId}/infiniband_verbs/*/ibdev`), rdmaDevice);
 });
 
 vmCase("rig: a program that uses a device is seen", async () => {
   const { rdmaDevice } = vf(0);
   await holdContext(rdmaDevice);
   const [summary] = JSON.parse(await shOk(`rdma -j res show ${rdmaDevice}`));
-  assert.deepEqual([summary.ctx, summary.pd], [1, 1]);
+  assertEquals([summary.ctx, summary.pd], [1, 1]);
 });
 
 vmCase("rig: a kernel's warning is seen, also when its own log has lost it", async (log) => {
@@ -154,23 +156,21 @@ vmCase("rig: a kernel's warning is seen, also when its own log has lost it", asy
     for (let i = 0; i < 50; i++) kmsg.writeSync(line);
     return await lost();
   });
-  assert.match(await log.takeWarning() ?? "", /^WARNING: made up/);
-  assert.equal(await log.takeWarning(), undefined);
+  assertMatch(await log.takeWarning() ?? "", /^WARNING: made up/);
+  assertEquals(await log.takeWarning(), undefined);
 });
 
 vmCase("rig: libcni runs a chain", async () => {
-  const { netdev, deviceId, mac } = vf(0);
-  await addNetns("pod");
+  const { netdev, deviceId, mac } = await addPod();
   const plugins = [{ type: "host-device", capabilities: { deviceID: true } }];
   const call = {
     conflist: { cniVersion: "1.0.0", name: "sriov", plugins },
     netns: "pod",
     capabilities: { deviceID: deviceId },
   };
-  const added = await libcni({ command: "add", ...call });
-  assert.equal(added.code, 0, added.stdout + added.stderr);
-  assert.deepEqual(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
-  assert.equal((await libcni({ command: "check", ...call })).code, 0);
-  assert.equal((await libcni({ command: "del", ...call })).code, 0);
-  assert.equal(vf(0).netdev, netdev);
+  const added = await assertCode(0, libcni({ command: "add", ...call }));
+  assertEquals(added.json!.interfaces, [{ name: "net1", mac, sandbox: "/run/netns/pod" }]);
+  assertEquals((await libcni({ command: "check", ...call })).code, 0);
+  assertEquals((await libcni({ command: "del", ...call })).code, 0);
+  assertEquals(vf(0).netdev, netdev);
 });

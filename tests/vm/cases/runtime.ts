@@ -1,6 +1,6 @@
 // Pods as kubelet has them made: by containerd and runc, through the Container Runtime Interface, each on the network of
 // one VF, which is a chain of host-device and rdma.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import {
   again,
   assertInPod,
@@ -12,7 +12,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import { Containerd } from "../../rig/vm/guest/containerd.ts";
 import {
-  addNetns,
+  addPod,
   names,
   netnsNames,
   type NetworkFunction,
@@ -33,8 +33,8 @@ function runtimeCase(name: string, run: () => unknown): void {
 /** Asserts that all functions are as they were before, netdevs included, and that nothing else is left. */
 function assertAsBefore(before: NetworkFunction[]): void {
   assertNothingLeft();
-  assert.deepEqual(vfs(), before);
-  assert.deepEqual(netnsNames(), []);
+  assertEquals(vfs(), before);
+  assertEquals(netnsNames(), []);
 }
 
 /**
@@ -46,7 +46,7 @@ async function interruptAdd(
   interrupt: () => unknown,
 ): Promise<void> {
   setSimParameter("move_delay_ms", 3000);
-  const refused = assert.rejects(containerd.runSandbox(name, 0, signal));
+  const refused = assertRejects(() => containerd.runSandbox(name, 0, signal));
   await until("the record is written", () => records().length > 0);
   await interrupt();
   setSimParameter("move_delay_ms", 0);
@@ -57,15 +57,15 @@ function killPlugin(): void {
   const started = names("/proc").filter((name) =>
     /^\d+$/.test(name) && Deno.readTextFileSync(`/proc/${name}/comm`) === "rdma\n"
   );
-  assert.equal(started.length, 1);
+  assertEquals(started.length, 1);
   Deno.kill(Number(started[0]), "SIGKILL");
 }
 
 /** Removes all that containerd knows, as kubelet does with what it has not asked for. */
 async function removeSandboxes(containerd: Containerd): Promise<void> {
   for (const sandbox of await containerd.sandboxes()) await containerd.removeSandbox(sandbox);
-  assert.deepEqual(await containerd.sandboxes(), []);
-  assert.deepEqual(netnsNames(), []);
+  assertEquals(await containerd.sandboxes(), []);
+  assertEquals(netnsNames(), []);
 }
 
 runtimeCase(
@@ -76,9 +76,9 @@ runtimeCase(
     const pods = await Promise.all([0, 1].map((number) => containerd.runPod(`pair${number}`, number)));
     for (const [number, pod] of pods.entries()) {
       const { rdmaDevices } = before[number]!;
-      assert.deepEqual(await containerd.listInfiniband(pod), rdmaDevices);
+      assertEquals(await containerd.listInfiniband(pod), rdmaDevices);
       await assertInPod(rdmaDevices, await containerd.netns(pod.sandboxId));
-      assert.deepEqual((await rdmaNames()).filter((name) => rdmaDevices.includes(name)), []);
+      assertEquals((await rdmaNames()).filter((name) => rdmaDevices.includes(name)), []);
     }
     await Promise.all(pods.map(({ sandboxId }) => containerd.removeSandbox(sandboxId)));
     assertAsBefore(before);
@@ -87,18 +87,15 @@ runtimeCase(
 
 runtimeCase("a pod whose ADD fails is told why, and nothing of it is left", async () => {
   const containerd = await Containerd.start();
-  const { deviceId, rdmaDevice } = vf(0);
-  await addNetns("pod");
+  const { deviceId, rdmaDevice } = await addPod();
   assertResult(await attachment(deviceId).add());
   const before = vfs();
-  await assert.rejects(
-    containerd.runSandbox("second", 0),
-    /plugin type="rdma" failed \(add\): .*container "container1" has it as "net1"/,
-  );
-  assert.deepEqual(await containerd.sandboxes(), []);
-  assert.deepEqual(vfs(), before);
-  assert.deepEqual(netnsNames(), ["pod"]);
-  assert.deepEqual(records(), ["net-container1-net1"]);
+  const { message } = await assertRejects(() => containerd.runSandbox("second", 0));
+  assertMatch(message, /plugin type="rdma" failed \(add\): .*container "container1" has it as "net1"/);
+  assertEquals(await containerd.sandboxes(), []);
+  assertEquals(vfs(), before);
+  assertEquals(netnsNames(), ["pod"]);
+  assertEquals(records(), ["net-container1-net1"]);
   await assertInPod([rdmaDevice]);
 });
 
@@ -133,7 +130,7 @@ runtimeCase(
     const containerd = await Containerd.start();
     await interruptAdd({ containerd, name: "orphan" }, () => containerd.kill());
     await until("the record is gone", () => records().length === 0);
-    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+    assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
     await removeSandboxes(await Containerd.start());
     assertNothingLeft();
   },
@@ -152,13 +149,13 @@ runtimeCase(
     // containerd calls no DEL for a sandbox whose ADD it saw no end of: the kernel takes its namespace apart.
     await removeSandboxes(successor);
     await until("the netdev is on the host", () => again({ deviceId }).netdev !== undefined);
-    assert.equal(records().length, 1);
+    assertEquals(records().length, 1);
     const next = await successor.runSandbox("next", 0);
     await assertInPod([rdmaDevice], await successor.netns(next));
     await successor.removeSandbox(next);
     const config = { cniVersion: "1.1.0", name: "roce", type: "rdma", "cni.dev/valid-attachments": [] };
     assertQuiet(await plugin({ command: "GC", config }));
     assertNothingLeft();
-    assert.deepEqual(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+    assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
   },
 );

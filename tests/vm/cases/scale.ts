@@ -1,5 +1,5 @@
 // What one ADD asks of the kernel on a node with few and with many devices, as strace counts it: no time is measured.
-import assert from "node:assert/strict";
+import { assert } from "../../support/assert.ts";
 import {
   assertInPod,
   assertNothingLeft,
@@ -47,7 +47,7 @@ async function countAdd(call: Partial<PluginCall>): Promise<Work> {
 
 function assertAtMost(found: Work, limit: Work): void {
   const isWithin = found.calls <= limit.calls + NOISE.calls && found.bytes <= limit.bytes + NOISE.bytes;
-  assert.ok(isWithin, `${JSON.stringify(found)} more, wanted at most ${JSON.stringify(limit)}`);
+  assert(isWithin, `${JSON.stringify(found)} more, wanted at most ${JSON.stringify(limit)}`);
 }
 
 /** Whether an RDMA device has as its index the number of its uverbs device. */
@@ -58,7 +58,7 @@ async function hasIndexOfUverbs(rdmaDevice: string): Promise<boolean> {
 }
 
 async function assertAsAfterBoot(rdmaDevice: string): Promise<void> {
-  assert.ok(await hasIndexOfUverbs(rdmaDevice), `${rdmaDevice} does not have the index of its uverbs device`);
+  assert(await hasIndexOfUverbs(rdmaDevice), `${rdmaDevice} does not have the index of its uverbs device`);
 }
 
 /** How much more one ADD takes once the node has many devices and links. */
@@ -70,17 +70,14 @@ async function measureGrowth(call: Partial<PluginCall>) {
   return { few, more: { calls: many.calls - few.calls, bytes: many.bytes - few.bytes } };
 }
 
-vmCase(
-  "scale: ADD by deviceID asks no more of the kernel where there are more devices and links",
-  async () => {
-    await addNetns("pod");
-    const { deviceId, rdmaDevice } = sf(0);
-    await assertAsAfterBoot(rdmaDevice);
-    const { more } = await measureGrowth({ config: config({ deviceID: deviceId }) });
-    assertAtMost(more, { calls: 0, bytes: 0 });
-    return more;
-  },
-);
+vmCase("scale: ADD by deviceID asks no more of a kernel with more devices and links", async () => {
+  await addNetns("pod");
+  const { deviceId, rdmaDevice } = sf(0);
+  await assertAsAfterBoot(rdmaDevice);
+  const { more } = await measureGrowth({ config: config({ deviceID: deviceId }) });
+  assertAtMost(more, { calls: 0, bytes: 0 });
+  return more;
+});
 
 vmCase("scale: ADD by the interface's parent asks no more either", async () => {
   await addNetns("pod");
@@ -102,20 +99,17 @@ vmCase("scale: ADD by MAC address asks no more either", async () => {
   return more;
 });
 
-vmCase(
-  "scale: a device whose index is not the number of its uverbs device costs one dump, and then no more",
-  async () => {
-    await addNetns("pod");
-    rebind(vf(1).deviceId);
-    const { deviceId, rdmaDevice } = vf(1);
-    assert.ok(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
-    const call = { config: config({ deviceID: deviceId }) };
-    const first = await countAdd(call);
-    const { more, few } = await measureGrowth(call);
-    assert.ok(few.bytes < first.bytes, `the first ADD read ${first.bytes} bytes, the second ${few.bytes}`);
-    assertAtMost(more, { calls: 0, bytes: 0 });
-    assertResult(await attachment(deviceId).add());
-    await assertInPod([rdmaDevice]);
-    return { first, few, more };
-  },
-);
+vmCase("scale: a device whose index is not its uverbs number costs one dump, and then no more", async () => {
+  await addNetns("pod");
+  rebind(vf(1).deviceId);
+  const { deviceId, rdmaDevice } = vf(1);
+  assert(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
+  const call = { config: config({ deviceID: deviceId }) };
+  const first = await countAdd(call);
+  const { more, few } = await measureGrowth(call);
+  assert(few.bytes < first.bytes, `the first ADD read ${first.bytes} bytes, the second ${few.bytes}`);
+  assertAtMost(more, { calls: 0, bytes: 0 });
+  assertResult(await attachment(deviceId).add());
+  await assertInPod([rdmaDevice]);
+  return { first, few, more };
+});

@@ -1,5 +1,5 @@
 // What the plugin concludes while the kernel is about to move or remove a device, which a client of ib_core makes slow.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch } from "../../support/assert.ts";
 import {
   again,
   assertInPod,
@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  addPod,
   bind,
   hostRdmaDevices,
   names,
@@ -79,25 +80,22 @@ async function untilOnHost(left = 1): Promise<void> {
   setSlowness({});
 }
 
-vmCase(
-  "rig: a device that the kernel moves is in neither class of sysfs for a while, but is counted",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
-    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 1, counted: 1 });
-    await addNetns("first");
-    await rdmaToNetns(rdmaDevice, "first");
-    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 1, counted: 1 });
-    await endFirst(deviceId, { removeMs: 1000, addMs: 1000 });
-    assert.deepEqual(shown(deviceId), { devices: 0, uverbs: 0, counted: 1 });
-    assert.ok(!(await rdmaNames()).includes(rdmaDevice));
-    await until("the device is in its class", () => shown(deviceId).devices === 1);
-    assert.deepEqual(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
-    await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
-    assert.equal(shown(deviceId).uverbs, 0);
-    await untilOnHost();
-  },
-);
+vmCase("rig: a device on its way is in neither class of sysfs for a while, but is counted", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
+  assertEquals(shown(deviceId), { devices: 1, uverbs: 1, counted: 1 });
+  await addNetns("first");
+  await rdmaToNetns(rdmaDevice, "first");
+  assertEquals(shown(deviceId), { devices: 0, uverbs: 1, counted: 1 });
+  await endFirst(deviceId, { removeMs: 1000, addMs: 1000 });
+  assertEquals(shown(deviceId), { devices: 0, uverbs: 0, counted: 1 });
+  assert(!(await rdmaNames()).includes(rdmaDevice));
+  await until("the device is in its class", () => shown(deviceId).devices === 1);
+  assertEquals(shown(deviceId), { devices: 1, uverbs: 0, counted: 1 });
+  await until("netlink has it", async () => (await rdmaDevices()).some((device) => device.index === index));
+  assertEquals(shown(deviceId).uverbs, 0);
+  await untilOnHost();
+});
 
 vmCase("slow: ADD takes all devices of a function of which one is on its way", async () => {
   setSimParameter("devices_per_function", 2);
@@ -114,19 +112,18 @@ vmCase("slow: ADD takes all devices of a function of which one is on its way", a
   await assertInPod(both, "second");
   await untilOnHost(2);
   assertQuiet(await pod.second.del());
-  assert.deepEqual(again(pod).rdmaDevices.sort(), both);
+  assertEquals(again(pod).rdmaDevices.sort(), both);
 });
 
 vmCase("slow: ADD takes a device that its driver is making", async () => {
-  await addNetns("pod");
-  const { deviceId, rdmaDevice } = vf(0);
+  const { deviceId, rdmaDevice } = await addPod();
   unbind(deviceId);
   setSlowness({ addMs: 1500 });
   await startBackground(`cd /sys/bus/pci; echo begin; echo ${deviceId} >drivers_probe`, "begin");
   await until("the device is in its class", () => names(`${directoryOf(deviceId)}/infiniband`).length === 1);
   const added = await attachment(deviceId, { config: config({ deviceID: deviceId, optional: true }) }).add();
   assertResult(added);
-  assert.doesNotMatch(added.stderr, /undefined/);
+  assertNotMatch(added.stderr, /undefined/);
   await assertInPod([rdmaDevice]);
 });
 
@@ -140,7 +137,7 @@ vmCase("slow: DEL succeeds when the driver lets go of the device meanwhile", asy
   await startBackground(unbinding, "begin");
   await until("the kernel is about to remove the device", () => shown(deviceId).uverbs === 0);
   assertQuiet(await pod.first.del());
-  assert.deepEqual(records(), []);
+  assertEquals(records(), []);
   await until("the driver is unbound", () => names("/run").includes("unbound")); // its link goes at the beginning
   bind(pod.deviceId);
   await until("the function has its device", () => again(pod).rdmaDevices.join() === pod.rdmaDevice);
@@ -164,6 +161,6 @@ vmCase("slow: DEL finds a device in the pod that a list of all has missed", asyn
   await hostRdmaDevices(other, "first");
   assertQuiet(await deleting);
   await assertInPod([], "first");
-  assert.deepEqual(records(), []);
-  assert.deepEqual(again(pod).rdmaDevices, [rdmaDevice]);
+  assertEquals(records(), []);
+  assertEquals(again(pod).rdmaDevices, [rdmaDevice]);
 });

@@ -1,5 +1,5 @@
 // Soft-RoCE devices through the plugin, and packets between two pods. Kernels before 7.3 cannot move such a device.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
   assertError,
@@ -15,6 +15,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  assertCode,
   deleteNetns,
   EXAMPLES,
   holdNetns,
@@ -52,8 +53,8 @@ function softCase(name: string, run: () => Promise<void>, limitMs?: number): voi
     const before = await rdmaNames();
     using _helper = await letKernelLoadModules();
     await run();
-    assert.deepEqual(await rdmaNames(), before);
-    assert.deepEqual(records(), []);
+    assertEquals(await rdmaNames(), before);
+    assertEquals(records(), []);
   }, limitMs);
 }
 
@@ -81,20 +82,20 @@ softCase(
   async () => {
     await joinedPods();
     const [one, two] = [softPod("one"), softPod("two")];
-    assert.notEqual((await pingPong("rxe0")).code, 0);
+    assertNotEquals((await pingPong("rxe0")).code, 0);
     for (const pod of [one, two]) {
       assertResult(await pod.add());
       assertQuiet(await pod.check());
     }
     for (const name of ["one", "two"]) await assertInPod(["rxe0"], name);
     const { code, stdout, stderr } = await pingPong("rxe0");
-    assert.equal(code, 0, stdout + stderr);
-    assert.match(stdout, /50 iters in/);
+    assertEquals(code, 0, stdout + stderr);
+    assertMatch(stdout, /50 iters in/);
     for (const pod of [one, two]) assertQuiet(await pod.del());
     for (const name of ["one", "two"]) await assertInPod([], name);
     const after = await pingPong("rxe0");
-    assert.notEqual(after.code, 0);
-    assert.match(after.stderr, /rxe0 not found|No IB devices found/);
+    assertNotEquals(after.code, 0);
+    assertMatch(after.stderr, /rxe0 not found|No IB devices found/);
   },
 );
 
@@ -105,10 +106,10 @@ softCase("a pod's limits hold for its device, and go with it", async () => {
   const limited = { softRoCE: true, rdmaLimits: { hcaHandle: 1 }, prevResult: prevResult({ interfaces }) };
   const pod = softPod("one", { config: config(limited), args: `K8S_POD_UID=${POD_UID}` });
   assertResult(await pod.add());
-  assert.deepEqual(cgroup.limits(), ["rxe0 hca_handle=1 hca_object=max"]);
+  assertEquals(cgroup.limits(), ["rxe0 hca_handle=1 hca_object=max"]);
   assertQuiet(await pod.check());
   assertQuiet(await pod.del());
-  assert.deepEqual(cgroup.limits(), []);
+  assertEquals(cgroup.limits(), []);
 });
 
 softCase("packets go between two pods of the example, through libcni", async () => {
@@ -124,12 +125,11 @@ softCase("packets go between two pods of the example, through libcni", async () 
     assertResult(added);
     const [{ address }] = added.json!["ips"] as [{ address: string }];
     addresses.push(address.replace(/\/\d+$/, ""));
-    const checked = await call("check", name);
-    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+    await assertCode(0, call("check", name));
   }
   const { code, stdout, stderr } = await pingPong("rxe0", addresses[0]);
-  assert.equal(code, 0, stdout + stderr);
-  for (const name of ["one", "two"]) assert.equal((await call("del", name)).code, 0);
+  assertEquals(code, 0, stdout + stderr);
+  for (const name of ["one", "two"]) assertEquals((await call("del", name)).code, 0);
 });
 
 softCase("each kind of Ethernet interface can have a device, under the name that is asked for", async () => {
@@ -196,7 +196,7 @@ softCase("DEL finds the device in a namespace that lost its path", async () => {
   const holder = await holdNetns("one");
   await shOk("ip netns del one");
   assertQuiet(await softPod("one").del());
-  assert.equal(await shOk(`nsenter --net=/proc/${holder.pid}/ns/net rdma dev show`), "");
+  assertEquals(await shOk(`nsenter --net=/proc/${holder.pid}/ns/net rdma dev show`), "");
 });
 
 softCase("GC removes the device of an attachment that is no longer valid", async () => {
@@ -217,40 +217,37 @@ softCase("ADD that is killed at any message to the kernel leaves what DEL remove
     const inPod = await rdmaNames("one");
     const onHost = (await rdmaNames()).filter((name) => name.startsWith("rdma-cni-"));
     found.add(`${onHost.length} on the host, ${inPod.map((name) => name.replace(/\d+$/, "N"))} in the pod`);
-    if (records().length > 0) assert.equal(readRecord(FILE)["softRoCE"], true);
+    if (records().length > 0) assertEquals(readRecord(FILE)["softRoCE"], true);
     assertQuiet(await one.del());
-    assert.deepEqual([...await rdmaNames("one"), ...records()], []);
+    assertEquals([...await rdmaNames("one"), ...records()], []);
     if (code === 0) break;
-    assert.equal(code, 137, stderr);
+    assertEquals(code, 137, stderr);
   }
-  assert.deepEqual(
+  assertEquals(
     [...found].sort(),
     ["0 on the host,  in the pod", "0 on the host, rdma-cni-N in the pod", "0 on the host, rxeN in the pod"]
       .concat("1 on the host,  in the pod").sort(),
   );
 }, 300_000);
 
-vmCase(
-  "soft-roce, on any kernel: without the module, and before 7.3, it is code 103, and nothing is left",
-  async () => {
-    const before = await rdmaNames();
-    await addNetns("pod");
-    await shOk("ip link add net1 netns pod type veth peer name veth-peer");
-    const pod = softPod("pod");
-    await sh("rmmod rdma_rxe"); // another case may have used it
-    const refused = await pod.add();
-    assertError(refused, 103, /has no Soft-RoCE/);
-    using _helper = await letKernelLoadModules();
-    const [, command] = /on this node: (modprobe rdma_rxe);/.exec(`${refused.json?.details}`)!;
-    await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
-    const outcome = await pod.add();
-    const isMovable = !isBefore(parseRelease(Deno.osRelease()), LACKS.movableSoftRoce.since);
-    if (isMovable) assertResult(outcome);
-    else assertError(outcome, 103, /cannot move one into a network namespace.*Linux 7\.3.*EOPNOTSUPP/);
-    assertQuiet(await pod.del());
-    assert.deepEqual([await rdmaNames(), records()], [before, []]);
-    assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
-    assertQuiet(await pod.del());
-    assert.deepEqual([await rdmaNames(), records()], [before, []]);
-  },
-);
+vmCase("soft-roce, on any kernel: code 103 without the module and before 7.3, nothing left", async () => {
+  const before = await rdmaNames();
+  await addNetns("pod");
+  await shOk("ip link add net1 netns pod type veth peer name veth-peer");
+  const pod = softPod("pod");
+  await sh("rmmod rdma_rxe"); // another case may have used it
+  const refused = await pod.add();
+  assertError(refused, 103, /has no Soft-RoCE/);
+  using _helper = await letKernelLoadModules();
+  const [, command] = /on this node: (modprobe rdma_rxe);/.exec(`${refused.json?.details}`)!;
+  await shOk(command!.replace("modprobe", 'modprobe --dirname "$MODULES"'));
+  const outcome = await pod.add();
+  const isMovable = !isBefore(parseRelease(Deno.osRelease()), LACKS.movableSoftRoce.since);
+  if (isMovable) assertResult(outcome);
+  else assertError(outcome, 103, /cannot move one into a network namespace.*Linux 7\.3.*EOPNOTSUPP/);
+  assertQuiet(await pod.del());
+  assertEquals([await rdmaNames(), records()], [before, []]);
+  assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
+  assertQuiet(await pod.del());
+  assertEquals([await rdmaNames(), records()], [before, []]);
+});

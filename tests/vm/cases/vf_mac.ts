@@ -1,9 +1,11 @@
 // What people type about the addresses of virtual functions.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertNotMatch } from "../../support/assert.ts";
 import { again, attachment, records, STATE_DIRECTORY, writeRecord } from "../../rig/vm/guest/attachment.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  addPod,
+  assertCode,
   bind,
   names,
   netdevToNetns,
@@ -41,16 +43,16 @@ import {
 
 vfMacCase("list tells what the kernel tells, in a table and as JSON", async (netdev) => {
   const { stdout, code } = await rdmaCni(`vf-mac list ${netdev}`);
-  assert.equal(code, 0);
+  assertEquals(code, 0);
   const lines = stdout.trimEnd().split("\n");
-  assert.match(lines[0]!, /^PF +VF +PCI ADDRESS +DRIVER .* READY$/);
-  assert.equal(lines.length, 8);
+  assertMatch(lines[0]!, /^PF +VF +PCI ADDRESS +DRIVER .* READY$/);
+  assertEquals(lines.length, 8);
   const listed = await list();
   for (const [number, { deviceId, netdev: name, mac, rdmaDevices: [rdmaDevice] }] of vfs().entries()) {
     const guid = await nodeGuid(number);
     const words = [netdev, `${number}`, deviceId, "igbvf", name, mac, mac, rdmaDevice, guid, "yes"];
-    assert.equal(lines[number + 1]!.split(/ {2,}/).join(" "), words.join(" "));
-    assert.deepEqual(listed[number], {
+    assertEquals(lines[number + 1]!.split(/ {2,}/).join(" "), words.join(" "));
+    assertEquals<unknown>(listed[number], {
       pf: netdev,
       number,
       deviceId,
@@ -78,7 +80,7 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
   setSimParameter("no_rdma", true);
   rebind(vf(5).deviceId);
   const listed = await list();
-  assert.deepEqual(listed.map(({ ready, reason }) => ready || reason), [
+  assertEquals(listed.map(({ ready, reason }) => ready || reason), [
     true,
     true,
     "node GUID is zero",
@@ -87,11 +89,11 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
     "no RDMA device",
     true,
   ]);
-  assert.deepEqual([listed[0]!["netdev"], listed[0]!["netdevNetns"]], ["net1", "/run/netns/pod"]);
-  assert.deepEqual([listed[1]!["rdmaNetns"], listed[1]!.nodeGuid], ["/run/netns/pod", "0203:00ff:fe00:4851"]);
+  assertEquals([listed[0]!["netdev"], listed[0]!["netdevNetns"]], ["net1", "/run/netns/pod"]);
+  assertEquals([listed[1]!["rdmaNetns"], listed[1]!.nodeGuid], ["/run/netns/pod", "0203:00ff:fe00:4851"]);
   const { stdout } = await rdmaCni(`vf-mac list ${netdev}`);
-  assert.match(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
-  assert.match(stdout, / no: node GUID is zero$/m);
+  assertMatch(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
+  assertMatch(stdout, / no: node GUID is zero$/m);
 });
 
 vfMacCase("list fits the terminal, unless it is to be wide", async (netdev) => {
@@ -100,55 +102,53 @@ vfMacCase("list fits the terminal, unless it is to be wide", async (netdev) => {
     return (await shOk(`script -qec '${command}' /dev/null`)).trimEnd().split(/\r?\n/);
   };
   const lines = await onTerminal("");
-  assert.deepEqual([lines.length, Math.max(...lines.map((line) => line.length))], [8, 100], lines.join("\n"));
-  assert.match(lines[1]!, /…/);
+  assertEquals([lines.length, Math.max(...lines.map((line) => line.length))], [8, 100], lines.join("\n"));
+  assertMatch(lines[1]!, /…/);
   const wide = await onTerminal("-o wide");
-  assert.equal(wide.length, 8);
-  assert.doesNotMatch(wide.join(), /…/);
-  assert.match(wide[0]!, /READY +USED BY POD +USED BY HOST$/);
+  assertEquals(wide.length, 8);
+  assertNotMatch(wide.join(), /…/);
+  assertMatch(wide[0]!, /READY +USED BY POD +USED BY HOST$/);
 });
 
 vfMacCase("set gives a function its address and, right afterwards, the node GUID", async (netdev) => {
   const before = await indexes();
   const { code, stdout, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC.toUpperCase()}`);
-  assert.deepEqual([code, stdout], [0, ""], stderr);
-  assert.match(
+  assertEquals([code, stdout], [0, ""], stderr);
+  assertMatch(
     stderr,
     new RegExp(`^VF 3 of ${netdev} \\(.*\\) has MAC address ${NEW_MAC}, node GUID ${NEW_GUID}\n$`),
   );
-  assert.deepEqual([await adminMac(3), vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_MAC, NEW_GUID]);
-  assert.notDeepEqual(await indexes(), before);
+  assertEquals([await adminMac(3), vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_MAC, NEW_GUID]);
+  assertNotEquals(await indexes(), before);
   await assertUnchanged(async () => {
     const second = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
-    assert.equal(second.code, 0);
-    assert.match(second.stderr, /already/);
+    assertEquals(second.code, 0);
+    assertMatch(second.stderr, /already/);
   });
 });
 
 vfMacCase("set --no-rebind leaves the driver alone", async (netdev) => {
   const before = await indexes();
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --no-rebind`);
-  assert.equal(code, 0, stderr);
-  assert.match(stderr, /takes it at the next bind/);
-  assert.deepEqual([await adminMac(3), vf(3).mac, await indexes()], [NEW_MAC, HOST_MACS[3], before]);
+  assertEquals(code, 0, stderr);
+  assertMatch(stderr, /takes it at the next bind/);
+  assertEquals([await adminMac(3), vf(3).mac, await indexes()], [NEW_MAC, HOST_MACS[3], before]);
   rebind(vf(3).deviceId);
-  assert.equal(await nodeGuid(3), NEW_GUID);
+  assertEquals(await nodeGuid(3), NEW_GUID);
 });
 
 vfMacCase("a dry run changes nothing and says what would be", async (netdev) => {
   await makeRandom(2);
   await assertUnchanged(async () => {
-    const set = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --dry-run`);
-    assert.equal(set.code, 0, set.stderr);
-    assert.match(
+    const set = await assertCode(0, rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --dry-run`));
+    assertMatch(
       set.stdout,
       new RegExp(`^VF 3 of ${netdev} .* would get MAC address ${NEW_MAC}, then igbvf .*\n$`),
     );
-    const init = await rdmaCni(`vf-mac init ${netdev} --dry-run`);
-    assert.equal(init.code, 0, init.stderr);
-    assert.match(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\n$/);
+    const init = await assertCode(0, rdmaCni(`vf-mac init ${netdev} --dry-run`));
+    assertMatch(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\n$/);
   });
-  assert.deepEqual(records(), []);
+  assertEquals(records(), []);
 });
 
 vfMacCase("init fixes each function that needs it, and a second run changes nothing", async (netdev) => {
@@ -159,29 +159,28 @@ vfMacCase("init fixes each function that needs it, and a second run changes noth
   unbind(vf(4).deviceId);
   const untouched = [0, 3, 5, 6].map((number) => vf(number).rdmaDevice);
   const { code, stdout, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
-  assert.deepEqual([code, stdout], [0, ""], stderr);
-  assert.ok(!stderr.includes("\x1b"), stderr);
-  assert.match(stderr, /3 were ready, 4 were given an address, 0 could not be\n$/);
+  assertEquals([code, stdout], [0, ""], stderr);
+  assert(!stderr.includes("\x1b"), stderr);
+  assertMatch(stderr, /3 were ready, 4 were given an address, 0 could not be\n$/);
   const listed = await list();
-  assert.deepEqual(listed.filter(({ ready }) => !ready), []);
+  assertEquals(listed.filter(({ ready }) => !ready), []);
   const macs = listed.map(({ adminMac }) => adminMac);
-  assert.deepEqual([macs[0], ...macs.slice(3)], [HOST_MACS[0], NEW_MAC, ...HOST_MACS.slice(4)]);
+  assertEquals([macs[0], ...macs.slice(3)], [HOST_MACS[0], NEW_MAC, ...HOST_MACS.slice(4)]);
   const permanent = JSON.parse(await shOk(`ip -j link show ${netdev}`))[0].address.slice(9);
-  assert.match(macs[1]!, new RegExp(`^.[26ae]:..:01:${permanent}$`));
-  assert.match(macs[2]!, new RegExp(`^.[26ae]:..:02:${permanent}$`));
+  assertMatch(macs[1]!, new RegExp(`^.[26ae]:..:01:${permanent}$`));
+  assertMatch(macs[2]!, new RegExp(`^.[26ae]:..:02:${permanent}$`));
   const effective = [HOST_MACS[0], macs[1], macs[2], ...HOST_MACS.slice(3)];
-  assert.deepEqual(listed.map(({ effectiveMac }) => effectiveMac), effective);
-  assert.deepEqual([0, 3, 5, 6].map((number) => vf(number).rdmaDevice), untouched);
+  assertEquals(listed.map(({ effectiveMac }) => effectiveMac), effective);
+  assertEquals([0, 3, 5, 6].map((number) => vf(number).rdmaDevice), untouched);
   await assertUnchanged(async () => {
-    const second = await rdmaCni("vf-mac init --all");
-    assert.equal(second.code, 0, second.stderr);
-    assert.match(second.stderr, /^7 were ready, 0 were given an address, 0 could not be\n$/);
+    const second = await assertCode(0, rdmaCni("vf-mac init --all"));
+    assertMatch(second.stderr, /^7 were ready, 0 were given an address, 0 could not be\n$/);
   });
 
   // What it derives is the same at the next boot.
   await makeRandom(1);
-  assert.equal((await rdmaCni(`vf-mac init ${netdev}`)).code, 0);
-  assert.equal(await adminMac(1), macs[1]);
+  assertEquals((await rdmaCni(`vf-mac init ${netdev}`)).code, 0);
+  assertEquals(await adminMac(1), macs[1]);
 });
 
 vfMacCase("a function whose netdev is in a pod is refused and named, unless forced", async (netdev) => {
@@ -194,9 +193,8 @@ vfMacCase("a function whose netdev is in a pod is refused and named, unless forc
       /Cannot change VF 0 of .*: its netdev "net1" is in \/run\/netns\/pod.*--force/,
     );
   });
-  const forced = await rdmaCni(`${set} --force`);
-  assert.equal(forced.code, 0, forced.stderr);
-  assert.deepEqual([vf(0).mac, await nodeGuid(0)], [NEW_MAC, NEW_GUID]);
+  await assertCode(0, rdmaCni(`${set} --force`));
+  assertEquals([vf(0).mac, await nodeGuid(0)], [NEW_MAC, NEW_GUID]);
 });
 
 vfMacCase(
@@ -204,31 +202,25 @@ vfMacCase(
   async (netdev) => {
     await makeRandom(0);
     await makeRandom(1);
-    await addNetns("pod");
-    const { rdmaDevice } = vf(0);
+    const { rdmaDevice } = await addPod();
     await rdmaToNetns(rdmaDevice, "pod");
     const before = await rdmaDevices("pod");
     const outcome = await rdmaCni(`vf-mac init ${netdev}`);
-    assertRefused(
-      outcome,
-      new RegExp(`RDMA device "${rdmaDevice}" is in /run/netns/pod`),
-      3,
-    );
-    assert.deepEqual(await rdmaDevices("pod"), before);
-    assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
+    assertRefused(outcome, new RegExp(`RDMA device "${rdmaDevice}" is in /run/netns/pod`), 3);
+    assertEquals(await rdmaDevices("pod"), before);
+    assertNotEquals(await nodeGuid(1), "0000:0000:0000:0000");
     assertRefused(await rdmaCni(`vf-mac init ${netdev}`), /0 were given an address, 1 could not be/, 1);
-    assert.equal((await rdmaCni(`vf-mac init ${netdev} --force 0`)).code, 0);
-    assert.equal((await list())[0]!.ready, true);
+    assertEquals((await rdmaCni(`vf-mac init ${netdev} --force 0`)).code, 0);
+    assertEquals((await list())[0]!.ready, true);
   },
 );
 
 vfMacCase("a function that a record of the plugin names is refused", async (netdev) => {
-  await addNetns("pod");
-  const { deviceId } = vf(0);
-  assert.equal((await attachment(deviceId).add()).code, 0);
+  const { deviceId } = await addPod();
+  assertEquals((await attachment(deviceId).add()).code, 0);
   const [file] = records();
   const record = JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));
-  assert.equal((await attachment(deviceId).del()).code, 0);
+  assertEquals((await attachment(deviceId).del()).code, 0);
   writeRecord(file!, record);
   const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
   await assertUnchanged(async () => {
@@ -238,7 +230,7 @@ vfMacCase("a function that a record of the plugin names is refused", async (netd
     );
   });
   writeRecord(file!, { ...record, bootID: "an earlier boot" });
-  assert.equal((await rdmaCni(set)).code, 0);
+  assertEquals((await rdmaCni(set)).code, 0);
 });
 
 vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
@@ -250,15 +242,14 @@ vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
   try {
     bind(deviceId);
     const driver = () => Deno.readLinkSync(`/sys/bus/pci/devices/${deviceId}/driver`).split("/").at(-1);
-    assert.equal(driver(), "vfio-pci");
+    assertEquals(driver(), "vfio-pci");
     const set = `vf-mac set ${netdev} 0 ${NEW_MAC}`;
     assertRefused(await rdmaCni(set), /bound to "vfio-pci", so a virtual machine may have it/);
-    const init = await rdmaCni(`vf-mac init ${netdev}`);
-    assert.equal(init.code, 0, init.stderr);
-    assert.match(init.stderr, /VF 0 of .* is left alone: bound to vfio-pci/);
-    assert.equal(await adminMac(0), HOST_MACS[0]);
-    assert.equal((await rdmaCni(`${set} --force`)).code, 0);
-    assert.deepEqual([driver(), await adminMac(0)], ["vfio-pci", NEW_MAC]);
+    const init = await assertCode(0, rdmaCni(`vf-mac init ${netdev}`));
+    assertMatch(init.stderr, /VF 0 of .* is left alone: bound to vfio-pci/);
+    assertEquals(await adminMac(0), HOST_MACS[0]);
+    assertEquals((await rdmaCni(`${set} --force`)).code, 0);
+    assertEquals([driver(), await adminMac(0)], ["vfio-pci", NEW_MAC]);
   } finally {
     Deno.writeTextFileSync(override, "\n");
     unbind(deviceId);
@@ -268,9 +259,9 @@ vfMacCase("a function bound to vfio-pci is left alone", async (netdev) => {
 vfMacCase("a driver that fails to bind is tried again", async (netdev) => {
   setSimParameter("refuse_binds", 2);
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
-  assert.equal(code, 0, stderr);
-  assert.equal(simParameter("refuse_binds"), "0");
-  assert.deepEqual([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
+  assertEquals(code, 0, stderr);
+  assertEquals(simParameter("refuse_binds"), "0");
+  assertEquals([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
 });
 
 vfMacCase("a driver that never comes back is reported, and the others get theirs", async (netdev) => {
@@ -288,17 +279,16 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   await makeRandomUnbound(4);
   const refusals = Number(simParameter("refuse_binds"));
   setSimParameter("refuse_binds", 3); // VF 3 at once and a second later, VF 4 at once
-  assert.ok(refusals < 1000);
+  assert(refusals < 1000);
   assertRefused(
     await rdmaCni(`vf-mac init ${netdev} --timeout 1`),
     /1 were given an address, 1 could not be/,
     3,
   );
   const listed = await list();
-  assert.deepEqual([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
-  const second = await rdmaCni(`vf-mac init ${netdev} --timeout 1`);
-  assert.equal(second.code, 0, second.stderr);
-  assert.equal((await list())[3]!.ready, true);
+  assertEquals([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
+  await assertCode(0, rdmaCni(`vf-mac init ${netdev} --timeout 1`));
+  assertEquals((await list())[3]!.ready, true);
 });
 
 async function makeRandomUnbound(number: number): Promise<void> {
@@ -312,7 +302,7 @@ vfMacCase("a driver that makes no RDMA device is reported", async (netdev) => {
     await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC} --timeout 1`),
     /driver is bound but created no RDMA device within 1 s, twice/,
   );
-  assert.notEqual(again({ deviceId: vfs()[3]!.deviceId }).netdev, undefined);
+  assertNotEquals(again({ deviceId: vfs()[3]!.deviceId }).netdev, undefined);
 });
 
 vfMacCase("while the PF is down a function does not take its address, which is said", async (netdev) => {
@@ -368,8 +358,8 @@ vfMacCase("without the capability it needs it says so", async (netdev) => {
 vfMacCase("init draws a bar on a terminal", async (netdev) => {
   await makeRandom(2);
   const { stdout } = await sh(`script --quiet --command "/opt/cni/bin/rdma vf-mac init ${netdev}" /dev/null`);
-  assert.match(stdout, /\[-+\] 0\/1 VF 2 of /);
-  assert.match(stdout, /6 were ready, 1 were given an address/);
+  assertMatch(stdout, /\[-+\] 0\/1 VF 2 of /);
+  assertMatch(stdout, /6 were ready, 1 were given an address/);
 });
 
 vfMacCase("a call of the plugin that holds the lock is waited for", async (netdev) => {
@@ -380,7 +370,7 @@ vfMacCase("a call of the plugin that holds the lock is waited for", async (netde
     "held",
   );
   const { code, stderr } = await rdmaCni(`vf-mac set ${netdev} 3 ${NEW_MAC}`);
-  assert.equal(code, 0, stderr);
+  assertEquals(code, 0, stderr);
   Deno.removeSync(released); // which is not there if it did not wait
 });
 
@@ -396,6 +386,6 @@ vfMacCase("a signal does not leave a function without driver", async (netdev) =>
   await until("the driver is away", () => !names(directory).includes("driver"));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) child.kill(signal);
   setSimParameter("refuse_binds", 0);
-  assert.equal((await child.status).code, 0);
-  assert.deepEqual([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
+  assertEquals((await child.status).code, 0);
+  assertEquals([vf(3).mac, await nodeGuid(3)], [NEW_MAC, NEW_GUID]);
 });

@@ -1,5 +1,5 @@
 // Virtual functions that the host uses, that cannot do RDMA, that take their time, or that are InfiniBand's.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertNotMatch } from "../../support/assert.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
@@ -78,8 +78,8 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
       `node GUID is zero, but the host uses it: ${use}`
     );
     const counts = "0 were ready, 0 were given an address, 0 could not be";
-    assert.deepEqual([code, stderr.trimEnd().split("\n")], [0, [...lines, counts]]);
-    assert.deepEqual((await list()).map(({ usedByHost }) => usedByHost), uses);
+    assertEquals([code, stderr.trimEnd().split("\n")], [0, [...lines, counts]]);
+    assertEquals((await list()).map(({ usedByHost }) => usedByHost), uses);
     for (const [number, use] of uses.entries()) {
       const words = use.replaceAll(/[()]/g, "\\$&");
       const outcome = await rdmaCni(`vf-mac set ${netdev} ${number} 02:03:00:00:77:0${number}`);
@@ -93,17 +93,17 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
 
   const before = await indexes();
   const { code, stderr } = await rdmaCni(`vf-mac init ${netdev} --force 0 3`);
-  assert.equal(code, 0, stderr);
-  assert.match(stderr, /0 were ready, 2 were given an address, 0 could not be\n$/);
-  assert.deepEqual((await list()).map(({ ready }) => ready), [true, false, false, true, false, false, false]);
-  assert.equal((await indexes()).filter((index) => before.includes(index)).length, before.length - 2);
+  assertEquals(code, 0, stderr);
+  assertMatch(stderr, /0 were ready, 2 were given an address, 0 could not be\n$/);
+  assertEquals((await list()).map(({ ready }) => ready), [true, false, false, true, false, false, false]);
+  assertEquals((await indexes()).filter((index) => before.includes(index)).length, before.length - 2);
 
   const { findings } = JSON.parse((await rdmaCni("doctor --json")).stdout);
   const words = findings.filter(({ group, level }: { group: string; level: string }) =>
     group === "vfs" && level === "warning"
   ).map(({ text }: { text: string }) => text);
-  assert.equal(words.length, 5, JSON.stringify(findings));
-  assert.equal(words[0], `${netdev}: VF 1: node GUID is zero, but the host uses it: ${uses[1]}`);
+  assertEquals(words.length, 5, JSON.stringify(findings));
+  assertEquals(words[0], `${netdev}: VF 1: node GUID is zero, but the host uses it: ${uses[1]}`);
 });
 
 vfSimCase("drivers that take their time are bound side by side", async (netdev, set) => {
@@ -112,9 +112,9 @@ vfSimCase("drivers that take their time are bound side by side", async (netdev, 
   const start = performance.now();
   const { code, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
   const ms = Math.round(performance.now() - start);
-  assert.equal(code, 0, stderr);
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
-  assert.ok(ms < 15_000, `7 binds of 3 s each took ${ms} ms`);
+  assertEquals(code, 0, stderr);
+  assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
+  assert(ms < 15_000, `7 binds of 3 s each took ${ms} ms`);
 });
 
 vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
@@ -129,8 +129,8 @@ vfSimCase("a signal while drivers are bound side by side leaves none without dri
   await until("all drivers are away", () => unbound() === HOST_MACS.length);
   child.kill("SIGTERM");
   const { code, stderr } = await child.output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
 });
 
 vfMacCase("what a crash leaves without driver is reported, and bound by the next init", async (netdev) => {
@@ -146,10 +146,10 @@ vfMacCase("what a crash leaves without driver is reported, and bound by the next
   await child.status;
   setSimParameter("refuse_binds", 0);
   const { stdout } = await rdmaCni("doctor");
-  assert.match(stdout, /VF 1: no driver is bound\n +-> for vf in /);
+  assertMatch(stdout, /VF 1: no driver is bound\n +-> for vf in /);
   const { code, stderr } = await rdmaCni("vf-mac init --all");
-  assert.equal(code, 0, stderr);
-  assert.deepEqual((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
+  assertEquals(code, 0, stderr);
+  assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
 });
 
 vfMacCase("functions without RDMA are waited for once, and nothing is changed", async (netdev) => {
@@ -159,21 +159,21 @@ vfMacCase("functions without RDMA are waited for once, and nothing is changed", 
     const start = performance.now();
     const { code, stderr } = await rdmaCni("vf-mac init --all --timeout 4");
     const [first, ...lines] = stderr.trimEnd().split("\n");
-    assert.equal(code, 0, stderr);
-    assert.equal(
+    assertEquals(code, 0, stderr);
+    assertEquals(
       stderr.match(new RegExp(`^VF . of ${netdev} .* left alone: no RDMA device$`, "mg"))?.length,
       7,
     );
-    assert.equal(lines.at(-1), "0 were ready, 0 were given an address, 0 could not be");
+    assertEquals(lines.at(-1), "0 were ready, 0 were given an address, 0 could not be");
     return { isWaiting: first === "Waiting for the RDMA devices of 7 virtual functions", start };
   };
   await assertUnchanged(async () => {
     const { isWaiting, start } = await init();
     const ms = Math.round(performance.now() - start);
-    assert.ok(isWaiting && ms >= 4000 && ms < 20_000, `one wait of 4 s took ${ms} ms`);
-    assert.equal((await init()).isWaiting, false);
+    assert(isWaiting && ms >= 4000 && ms < 20_000, `one wait of 4 s took ${ms} ms`);
+    assertEquals((await init()).isWaiting, false);
   });
-  assert.equal(await shOk("stat -c '%a %u' /run/rdma-cni/without-rdma"), "700 0");
+  assertEquals(await shOk("stat -c '%a %u' /run/rdma-cni/without-rdma"), "700 0");
 });
 
 vfMacCase("an adapter without RDMA is left as it is", async () => {
@@ -186,10 +186,10 @@ vfMacCase("an adapter without RDMA is left as it is", async () => {
     const look = async () => [vfs(), await shOk(`ip -j link show ${pf().netdev}`)];
     const before = await look();
     const { code, stderr } = await rdmaCni("vf-mac init --all");
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /^VF 0 .* no driver is bound, and no function of its kind has an RDMA device$/m);
-    assert.match(stderr, /^VF 1 .* left alone: no RDMA device$/m);
-    assert.deepEqual(await look(), before);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /^VF 0 .* no driver is bound, and no function of its kind has an RDMA device$/m);
+    assertMatch(stderr, /^VF 1 .* left alone: no RDMA device$/m);
+    assertEquals(await look(), before);
   } finally {
     bind(deviceId); // first, so that the devices are numbered in order again
     await shOk('modprobe --dirname "$MODULES" rdma_sim');
@@ -206,12 +206,12 @@ vfMacCase("a pod with its own MAC address is as ready as others", async (netdev)
   await shOk(`ip link set ${netdev} vf 0 trust off`);
   await assertUnchanged(async () => {
     const [own] = await list();
-    assert.deepEqual([own!.adminMac, own!.effectiveMac, own!.ready], [NEW_MAC, NEW_MAC, true]);
+    assertEquals([own!.adminMac, own!.effectiveMac, own!.ready], [NEW_MAC, NEW_MAC, true]);
     const { code, stderr } = await rdmaCni("vf-mac init --all");
-    assert.deepEqual([code, stderr], [0, "7 were ready, 0 were given an address, 0 could not be\n"]);
+    assertEquals([code, stderr], [0, "7 were ready, 0 were given an address, 0 could not be\n"]);
     const doctor = await rdmaCni("doctor");
-    assert.match(doctor.stdout, /^ok +vfs +7 of 7 ready for RDMA CM$/m);
-    assert.doesNotMatch(doctor.stdout, /^(problem|warning) +vfs /m);
+    assertMatch(doctor.stdout, /^ok +vfs +7 of 7 ready for RDMA CM$/m);
+    assertNotMatch(doctor.stdout, /^(problem|warning) +vfs /m);
   });
 });
 
@@ -219,38 +219,38 @@ vfSimCase("on InfiniBand the node and the port GUID are set, each verified", asy
   set("infiniband", 1);
   const guid = "0203:00ff:fe00:7701";
   const { code, stderr } = await rdmaCni(`vf-mac set ibpf0 3 ${guid} --guid --no-rebind`);
-  assert.equal(code, 0, stderr);
+  assertEquals(code, 0, stderr);
   const logged = (await shOk("dmesg")).match(/vf_sim: VF \d+ gets .*/g);
   const digits = guid.replaceAll(":", "");
-  assert.deepEqual(
+  assertEquals(
     logged?.slice(-2),
     ["node", "port"].map((kind) => `vf_sim: VF 3 gets ${kind} GUID ${digits}`),
   );
   const { stdout } = await rdmaCni("vf-mac list ibpf0 --json");
   const [other, own] = JSON.parse(stdout).slice(2, 4);
-  assert.deepEqual([own.isInfiniBand, own.adminMac, own.adminNodeGuid, own.adminPortGuid], [
+  assertEquals([own.isInfiniBand, own.adminMac, own.adminNodeGuid, own.adminPortGuid], [
     true,
     "00:00:00:00:00:00",
     guid,
     guid,
   ]);
-  assert.equal(other.adminPortGuid, "0000:0000:0000:0000");
+  assertEquals(other.adminPortGuid, "0000:0000:0000:0000");
   const table = (await rdmaCni("vf-mac list ibpf0")).stdout;
-  assert.match(table, new RegExp(`^ibpf0 +3 .* ${guid} `, "m"));
-  assert.ok(!table.includes("ee:ee"), table);
+  assertMatch(table, new RegExp(`^ibpf0 +3 .* ${guid} `, "m"));
+  assert(!table.includes("ee:ee"), table);
 
   assertRefused(await rdmaCni(`vf-mac set ibpf0 4 ${guid} --guid`), /VF 3 of ibpf0 has it/);
   // The simulated RDMA device has a node GUID of its MAC address, whatever GUID the port gets.
   const before = await nodeGuid(3);
   const set3 = (address: string) => rdmaCni(`vf-mac set ibpf0 3 ${address} --guid`);
   assertRefused(await set3("0203:00ff:fe00:7702"), new RegExp(`its RDMA device mlx5_\\d+ has ${before}`));
-  assert.equal((await set3(before!)).code, 0);
-  assert.match((await set3(before!)).stderr, /already has GUID/);
+  assertEquals((await set3(before!)).code, 0);
+  assertMatch((await set3(before!)).stderr, /already has GUID/);
 
   // Ethernet's functions are dealt with all the same.
   await makeRandom(1);
-  assert.equal((await rdmaCni("vf-mac init --all")).code, 0);
-  assert.notEqual(await nodeGuid(1), "0000:0000:0000:0000");
+  assertEquals((await rdmaCni("vf-mac init --all")).code, 0);
+  assertNotEquals(await nodeGuid(1), "0000:0000:0000:0000");
   assertRefused(await rdmaCni(`vf-mac set ${netdev} 3 ${guid} --guid`), /not an InfiniBand port/);
 });
 
@@ -263,7 +263,7 @@ vmCase("vf-mac: the documents' udev rule marks the netdevs of virtual functions 
     await shOk(`udevadm verify ${file}`);
     const isMarked = async (netdev: string) =>
       /NM_UNMANAGED=1/.test(await shOk(`udevadm test --action=add /sys/class/net/${netdev} 2>&1`));
-    assert.deepEqual([await isMarked(vf(0).netdev), await isMarked(pf().netdev!), await isMarked("lo")], [
+    assertEquals([await isMarked(vf(0).netdev), await isMarked(pf().netdev!), await isMarked("lo")], [
       true,
       false,
       false,

@@ -1,8 +1,9 @@
-import assert from "node:assert/strict";
-import { names, type NetworkFunction, pf, sfs, vfs } from "./functions.ts";
+import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
+import { names, type NetworkFunction, pf, setSimParameter, sfs, vfs } from "./functions.ts";
 import { netnsPath } from "./netns.ts";
-import { type CniOutcome, plugin, type PluginCall } from "./plugin.ts";
+import { type CniOutcome, isInMove, plugin, type PluginCall, startPlugin } from "./plugin.ts";
 import { rdmaNames } from "./rdma.ts";
+import { until } from "./sh.ts";
 
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 
@@ -34,11 +35,17 @@ export function attachment(deviceId: string, more: Partial<PluginCall> = {}) {
   };
 }
 
+/** Starts a call for pod "pod", and returns while the kernel moves its device. */
+export async function startInMove(command: string, deviceId: string): Promise<Deno.ChildProcess> {
+  setSimParameter("move_delay_ms", 3000);
+  const call = await startPlugin({ command, netns: "pod", config: config({ deviceID: deviceId }) });
+  await until("the kernel moves the device", () => isInMove(call.pid));
+  setSimParameter("move_delay_ms", 0);
+  return call;
+}
+
 /** Calls GC for network "net". `more` is put into the configuration: which attachments are valid. */
-export async function gc(
-  more: Record<string, unknown>,
-  change: Partial<PluginCall> = {},
-): Promise<CniOutcome> {
+export async function gc(more: object, change: Partial<PluginCall> = {}): Promise<CniOutcome> {
   const config = { cniVersion: "1.1.0", name: "net", type: "rdma", ...more };
   const environment = { CNI_CONTAINERID: undefined, CNI_IFNAME: undefined };
   return await plugin({ command: "GC", config, environment, ...change });
@@ -60,40 +67,44 @@ export function readRecord(file: string): Record<string, unknown> {
 /** Writes a record, or anything else, into the state directory. */
 export function writeRecord(file: string, content: unknown): void {
   Deno.mkdirSync(STATE_DIRECTORY, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(
-    `${STATE_DIRECTORY}/${file}`,
-    typeof content === "string" ? content : JSON.stringify(content),
-  );
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  Deno.writeTextFileSync(`${STATE_DIRECTORY}/${file}`, text);
 }
 
 /** Asserts that a call succeeded and, as DEL, CHECK, GC and STATUS must, printed nothing. */
 export function assertQuiet(outcome: CniOutcome): void {
-  assert.deepEqual({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
+  assertEquals({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
 }
 
 /** Asserts that a call succeeded and gave a result. */
 export function assertResult(outcome: CniOutcome): void {
-  assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr);
-  assert.ok(outcome.json && !("code" in outcome.json), outcome.stdout);
+  assertEquals(outcome.code, 0, outcome.stdout + outcome.stderr);
+  assert(outcome.json && !("code" in outcome.json), outcome.stdout);
 }
 
 /** Asserts that a call failed with a CNI code and a message that has these words. */
 export function assertError(outcome: CniOutcome, code: number, words: RegExp): void {
-  assert.equal(outcome.code, 1, outcome.stdout + outcome.stderr);
-  assert.equal(outcome.json?.code, code, outcome.stdout);
-  assert.match(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
+  assertEquals(outcome.code, 1, outcome.stdout + outcome.stderr);
+  assertEquals(outcome.json?.code, code, outcome.stdout);
+  assertMatch(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
 }
 
 /** Asserts that all devices of all functions are on the host, and no record is left. */
 export function assertNothingLeft(): void {
   const away = [pf(), ...vfs(), ...sfs()].filter(({ rdmaDevices }) => rdmaDevices.length === 0);
-  assert.deepEqual(away, [], "functions whose RDMA device is not on the host");
-  assert.deepEqual(names(STATE_DIRECTORY), [], "records left");
+  assertEquals(away, [], "functions whose RDMA device is not on the host");
+  assertEquals(names(STATE_DIRECTORY), [], "records left");
+}
+
+/** Asserts that a function's device is on the host under its own name, and no record is left. */
+export function assertOnHost(function_: { deviceId: string; rdmaDevice: string }): void {
+  assertNothingLeft();
+  assertEquals(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
 /** Asserts that a pod has exactly these RDMA devices. */
 export async function assertInPod(devices: string[], netns = "pod"): Promise<void> {
-  assert.deepEqual((await rdmaNames(netns)).sort(), [...devices].sort());
+  assertEquals((await rdmaNames(netns)).sort(), [...devices].sort());
 }
 
 /** The state of a function as sysfs of the host tells it now. */

@@ -1,5 +1,5 @@
 /** The system calls of a call of the plugin, and what strace does to one of them. */
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "../../../support/assert.ts";
 import type { CniOutcome } from "./plugin.ts";
 
 /** One system call of a run that was left alone. */
@@ -30,7 +30,7 @@ export async function listSystemCalls(
 ): Promise<SystemCall[]> {
   const strace = ["strace", "-f", "--seccomp-bpf", "-o", TRACE, "-e", `trace=${NAMES.join()}`];
   const { code, stdout, stderr } = await run(strace);
-  assert.equal(code, 0, stdout + stderr);
+  assertEquals(code, 0, stdout + stderr);
   const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +((\w+)\(.*)$/.exec(line));
   const thread = lines[0]?.[1];
   const counts = new Map<string, number>();
@@ -42,7 +42,7 @@ export async function listSystemCalls(
     return [{ name, ordinal, text }];
   });
   const start = calls.findIndex(({ text }) => /^read\(\d+, "\{\\"cniVersion\\"/.test(text));
-  assert.ok(start >= 0, "The plugin does not read its input");
+  assert(start >= 0, "The plugin does not read its input");
   return calls.slice(start);
 }
 
@@ -80,7 +80,7 @@ function inject(name: string, what: string): string[] {
 export function assertHit({ text }: SystemCall): void {
   const trace = Deno.readTextFileSync(TRACE).split("\n");
   const hit = trace.findLast((line) => /^\d+ +\w+\(.*(\(INJECTED\)| = \?)$/.test(line));
-  assert.equal(nameAndFirstArgument(hit ?? ""), nameAndFirstArgument(text), "the call that was hit");
+  assertEquals(nameAndFirstArgument(hit ?? ""), nameAndFirstArgument(text), "the call that was hit");
 }
 
 /** The other arguments are not always the same, or not yet known when the call is made. */

@@ -1,4 +1,4 @@
-import { names, simParameter } from "./functions.ts";
+import { type CompleteFunction, names, simParameter, vf } from "./functions.ts";
 import { shOk, startBackground, until } from "./sh.ts";
 
 /** The path of a network namespace, for CNI_NETNS. */
@@ -10,6 +10,12 @@ export function netnsPath(name: string): string {
 export async function addNetns(name: string): Promise<string> {
   await shOk(`ip netns add ${name}`);
   return netnsPath(name);
+}
+
+/** Makes the network namespace "pod". @returns VF 0, which is to go there */
+export async function addPod(): Promise<CompleteFunction> {
+  await addNetns("pod");
+  return vf(0);
 }
 
 /**

@@ -1,3 +1,5 @@
+import { assertEquals } from "../../../support/assert.ts";
+
 /** How a program ended. A signal counts as code 128 + its number. */
 export interface Outcome {
   code: number;
@@ -65,6 +67,13 @@ export async function startBackground(command: string, ready: string): Promise<D
     if (written.includes(ready)) return child;
   }
   throw new Error(`${command}: ended without "${ready}": ${written}`);
+}
+
+/** Asserts that a program ended with this exit code. */
+export async function assertCode<T extends Outcome>(code: number, outcome: Promise<T> | T): Promise<T> {
+  const ended = await outcome;
+  assertEquals(ended.code, code, ended.stdout + ended.stderr);
+  return ended;
 }
 
 /** Kills what `startBackground` started and waits until it is gone. */

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "../../../support/assert.ts";
 import { attachment, config, readRecord, records, STATE_DIRECTORY } from "./attachment.ts";
 import { rdmaCni } from "./command.ts";
 import {
@@ -36,7 +36,7 @@ export class SoakNode {
   async collect(): Promise<void> {
     this.steps++;
     const { code, stderr } = await rdmaCni("gc");
-    assert.equal(code, 0, stderr);
+    assertEquals(code, 0, stderr);
   }
 
   async start(container: Container): Promise<void> {
@@ -85,15 +85,15 @@ export class SoakNode {
 export async function assertAsModel(model: NodeModel): Promise<void> {
   const found = await whereabouts(model);
   const wanted = model.devices.map(({ deviceId, where }) => ({ deviceId, where: where?.id ?? "host" }));
-  assert.deepEqual(found.map(({ deviceId, where }) => ({ deviceId, where })), wanted);
-  assert.deepEqual(records(), [...model.records.keys()].sort());
+  assertEquals(found.map(({ deviceId, where }) => ({ deviceId, where })), wanted);
+  assertEquals(records(), [...model.records.keys()].sort());
   for (const [file, { device, container, generation }] of model.records) {
     const { deviceID, devices } = readRecord(file) as { deviceID: string; devices: { index: number }[] };
-    assert.equal(deviceID, device.deviceId);
+    assertEquals(deviceID, device.deviceId);
     if (device.where !== container || device.generation !== generation) continue;
-    assert.deepEqual(devices.map(({ index }) => index), [found[model.devices.indexOf(device)]!.index], file);
+    assertEquals(devices.map(({ index }) => index), [found[model.devices.indexOf(device)]!.index], file);
   }
-  assert.equal(netnsCount(), 1 + model.alive().length, "network namespaces");
+  assertEquals(netnsCount(), 1 + model.alive().length, "network namespaces");
 }
 
 /** Where each function's device is, in how many places ever, and its index. */

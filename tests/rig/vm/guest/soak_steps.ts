@@ -1,6 +1,6 @@
 /** Steps of a node's life, each done to the node and to its model. */
 import type fc from "fast-check";
-import assert from "node:assert/strict";
+import { assertEquals } from "../../../support/assert.ts";
 import { gc } from "./attachment.ts";
 import { type CniOutcome, rebind } from "./harness.ts";
 import type { Container, Device, Expectation, NodeModel } from "./node_model.ts";
@@ -133,7 +133,7 @@ export class AtOnce implements Command {
     const outcomes = await Promise.all(planned.map(({ outcome }) => outcome()));
     for (const [i, { expected }] of planned.entries()) {
       const outcome = outcomes[i];
-      if (outcome) assert.equal(outcome.json?.code, expected.code, outcome.stdout + outcome.stderr);
+      if (outcome) assertEquals(outcome.json?.code, expected.code, outcome.stdout + outcome.stderr);
       expected.apply();
     }
     await assertAsModel(model);

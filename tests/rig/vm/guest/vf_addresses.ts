@@ -1,5 +1,5 @@
 // What the cases about addresses of virtual functions share.
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { rdmaCni } from "./command.ts";
 import { bind, type Outcome, pf, rdmaDevices, shOk, unbind, until, vfs, vmCase } from "./harness.ts";
 
@@ -43,7 +43,7 @@ export interface Status {
 
 export async function list(): Promise<Status[]> {
   const { code, stdout, stderr } = await rdmaCni("vf-mac list --json");
-  assert.equal(code, 0, stderr);
+  assertEquals(code, 0, stderr);
   return JSON.parse(stdout);
 }
 
@@ -85,8 +85,8 @@ export async function indexes(): Promise<number[]> {
 
 /** Asserts that a command failed with words on standard error and nothing on standard output. */
 export function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, wanted = 1): void {
-  assert.deepEqual([code, stdout], [wanted, ""], stderr);
-  assert.match(stderr.replaceAll("\n", " | "), words);
+  assertEquals([code, stdout], [wanted, ""], stderr);
+  assertMatch(stderr.replaceAll("\n", " | "), words);
 }
 
 /** Asserts that a command leaves addresses and devices as they are. */
@@ -94,5 +94,5 @@ export async function assertUnchanged(run: () => Promise<void>): Promise<void> {
   const state = async () => [await indexes(), await adminMacs(), vfs()];
   const before = await state();
   await run();
-  assert.deepEqual(await state(), before);
+  assertEquals(await state(), before);
 }

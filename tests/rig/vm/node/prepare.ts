@@ -100,10 +100,7 @@ async function isOlder(target: string, ...sources: string[]): Promise<boolean> {
  * Builds in a directory of its own, because make leaves its files beside the sources, and with that and the headers
  * mounted in /mnt, because the kernel's Makefile refuses paths with a space.
  */
-async function buildModules(
-  kernel: Kernel,
-  { target, makefileName }: Architecture,
-): Promise<void> {
+async function buildModules(kernel: Kernel, { target, makefileName }: Architecture): Promise<void> {
   const build = await Deno.makeTempDir();
   try {
     for (const name of MODULE_SOURCES) {

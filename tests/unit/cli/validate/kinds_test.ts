@@ -177,10 +177,7 @@ for (
     ],
     [
       "a key twice in spec.config",
-      object(
-        "NetworkAttachmentDefinition",
-        'config: |\n  {\n    "type": "sriov",\n    «"type": "vrf"\n  }',
-      ),
+      object("NetworkAttachmentDefinition", 'config: |\n  {\n    "type": "sriov",\n    «"type": "vrf"\n  }'),
       /^problem net@: the key "type" is twice/,
     ],
     [

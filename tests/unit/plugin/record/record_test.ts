@@ -94,11 +94,7 @@ Deno.test("the Kubernetes pod is read as it was written", () => {
 
 Deno.test("what QoS the host had is read as it was written", () => {
   for (
-    const qos of [
-      {},
-      { hadGroup: true },
-      { trafficClass: [-1, 106], tos: [0, 255], hadGroup: false },
-    ]
+    const qos of [{}, { hadGroup: true }, { trafficClass: [-1, 106], tos: [0, 255], hadGroup: false }]
   ) {
     const record = { ...RECORD, devices: [{ index: 4, hostName: "mlx5_4", podName: "mlx5_4", qos }] };
     assertEquals(parseRecord(formatRecord(record), 0), record);
