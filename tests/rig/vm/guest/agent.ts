@@ -60,7 +60,7 @@ export class RunningAgent {
   }
 
   log(): string {
-    return Deno.readTextFileSync(LOG);
+    return unquote(Deno.readTextFileSync(LOG));
   }
 
   /** Asks by the launcher, so no program is executed for it. */
@@ -109,6 +109,11 @@ export class RunningAgent {
     assert(calls > 0, "the plugin was not called");
     assertEquals(counted, { calls, declined: 0, abandoned: 0 });
   }
+}
+
+/** The messages of a log, in which they stand quoted, as they read. */
+export function unquote(log: string): string {
+  return log.replaceAll('\\"', '"');
 }
 
 let kept: { agent: RunningAgent; args: string } | undefined;
