@@ -113,11 +113,18 @@ vmCase(
     const pod = await Pod.create();
     const { add, del } = await withAgent((agent) => listPoints(agent, pod));
     const [addPoints, delPoints] = [sample(add, 4), sample(del, 4)];
+    let killed = 0;
+    const count = async (agent: RunningAgent, isHit: boolean) => {
+      if (!isHit) return;
+      killed++;
+      assertEquals(await agent.ended, 137);
+    };
     for (const point of addPoints) {
       await at(`ADD, killed at ${point.text}`, () =>
         withAgent(async (agent) => {
-          assertResult(await killIn(agent.pid, point, () => pod.add()));
-          assertEquals(await agent.ended, 137);
+          const { ended, isHit } = await killIn(agent.pid, point, () => pod.add());
+          assertResult(ended);
+          await count(agent, isHit);
           assertEquals(pod.countOnHost(), 0);
           await pod.go();
         }));
@@ -126,12 +133,15 @@ vmCase(
       await at(`DEL, killed at ${point.text}`, () =>
         withAgent(async (agent) => {
           assertResult(await pod.add());
-          assertQuiet(await killIn(agent.pid, point, () => pod.del()));
-          assertEquals(await agent.ended, 137);
+          const { ended, isHit } = await killIn(agent.pid, point, () => pod.del());
+          assertQuiet(ended);
+          await count(agent, isHit);
           pod.assertHome();
         }));
     }
-    return { seed: SEED, tried: addPoints.length + delPoints.length, all: add.length + del.length };
+    const tried = addPoints.length + delPoints.length;
+    assert(killed > tried / 2, `${killed} of ${tried} killed`);
+    return { seed: SEED, killed, tried, all: add.length + del.length };
   },
   LIMIT_MS,
 );
@@ -144,26 +154,37 @@ vmCase(
     const [addPoints, delPoints] = [sample(add, 3), sample(del, 3)];
     // Always one of a list that is not read to its end, which must not answer what is asked next.
     if (!LONG) delPoints.push(pick(del.filter(isOfList)));
+    let failed = 0;
     for (const [command, points] of [["ADD", addPoints], ["DEL", delPoints]] as const) {
       for (const point of points) {
         await at(`${command}, EIO at ${point.text}`, () =>
           withAgent(async (agent) => {
             if (command === "DEL") assertResult(await pod.add());
-            const { code, json, stdout } = await failIn(agent.pid, point, "EIO", async () => {
-              const ended = command === "ADD" ? await pod.add() : await pod.del();
-              // Only now: an undo is part of it.
-              await agent.counts();
-              return ended;
-            });
+            const before = agent.descriptors();
+            const { ended: { code, json, stdout }, isHit } = await failIn(
+              agent.pid,
+              point,
+              "EIO",
+              async () => {
+                const ended = command === "ADD" ? await pod.add() : await pod.del();
+                // Only now: an undo is part of it.
+                await agent.counts();
+                return ended;
+              },
+            );
+            if (isHit) failed++;
             if (code !== 0) assert(json?.msg && json.code !== undefined && json.code !== 999, stdout);
             await agent.servesAll(async () => {
               assertQuiet(await pod.del());
               await pod.comeAndGo();
             });
+            assertEquals(agent.descriptors(), before);
           }));
       }
     }
-    return { seed: SEED, tried: addPoints.length + delPoints.length, all: add.length + del.length };
+    const tried = addPoints.length + delPoints.length;
+    assert(failed > tried / 2, `${failed} of ${tried} failed`);
+    return { seed: SEED, failed, tried, all: add.length + del.length };
   },
   LIMIT_MS,
 );
@@ -172,7 +193,7 @@ vmCase(
   "agent faults: a launcher is killed at a system call: ADD is undone, unless it was printed",
   async () => {
     const pod = await Pod.create();
-    await withAgent(async (agent) => {
+    return await withAgent(async (agent) => {
       await pod.comeAndGo();
       const calls = await listLauncherCalls((wrapper) => pod.add(wrapper));
       await pod.go();
@@ -202,7 +223,8 @@ vmCase(
     await withAgent(async (agent) => {
       await pod.comeAndGo();
       const second = { name: "setns", ordinal: 2, text: "setns(" };
-      assertResult(await failIn(agent.pid, second, "EPERM", () => pod.add()));
+      const { ended } = await failIn(agent.pid, second, "EPERM", () => pod.add());
+      assertResult(ended);
       assertEquals(await agent.ended, 1);
       assertMatch(agent.log(), /enter network namespace ".*": EPERM/);
       assertEquals(pod.countOnHost(), 0);

@@ -7,6 +7,7 @@ import {
   assertResult,
   attachment,
   config,
+  prevResult,
   readRecord,
   records,
 } from "../../rig/vm/guest/attachment.ts";
@@ -78,7 +79,9 @@ vmCase(
       const { deviceId } = vf(0);
       const pod = attachment(deviceId);
       assertResult(await pod.add());
-      const check = JSON.stringify(config({ deviceID: deviceId }));
+      const check = JSON.stringify(
+        config({ deviceID: deviceId, prevResult: prevResult({ interfaces: [] }) }),
+      );
       // Straight to the agent: to start launchers takes longer than what is measured.
       const client = `use Socket;
       my $request = join("", map { "$_\\0" } "rdma-cni agent 1", @ARGV[0..2], $ARGV[3], "CNI_COMMAND=CHECK",
