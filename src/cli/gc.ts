@@ -54,7 +54,7 @@ export function addGcCommand(program: Command, context: Context): void {
 }
 
 /** This machine. */
-export function gcNode(kernel: NodeKernel): GcNode {
+function gcNode(kernel: NodeKernel): GcNode {
   return { kernel, state: new State(STATE_DIRECTORY), indexes: new Memo(INDEX_DIRECTORY) };
 }
 

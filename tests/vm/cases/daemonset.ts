@@ -37,7 +37,7 @@ const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
   const container = containerOf(pod, "netns-mode-check");
-  assertEquals([container.volumeMounts, container.securityContext.capabilities.add], [
+  assertEquals([container.volumeMounts, container.securityContext.capabilities?.add], [
     undefined,
     undefined,
   ]);
@@ -186,7 +186,7 @@ interface Lack {
 /** Runs a container of the pod that lacks something. */
 async function runWithout({ pod: changed, capability, volume }: Lack, pod: Pod, container: Container) {
   const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
-  const add = container.securityContext.capabilities.add!.filter((name) => name !== capability);
+  const add = container.securityContext.capabilities!.add!.filter((name) => name !== capability);
   const securityContext = { capabilities: { add } };
   return await runContainer({ ...pod, ...changed }, { ...container, volumeMounts, securityContext });
 }
