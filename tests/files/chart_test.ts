@@ -121,7 +121,7 @@ const SWITCHES: Record<string, Switch> = {
       return [args!.slice(3), ports, env![0]!.valueFrom!.fieldRef, pod.hostNetwork, pod.hostPID];
     },
     want: [
-      ["--gc-interval", "60s", "--metrics", "$(POD_IP):9999"],
+      ["--gc-interval", "60s", "--metrics", "[$(POD_IP)]:9999"],
       [{ name: "metrics", containerPort: 9999 }],
       { fieldPath: "status.podIP" },
       true,
