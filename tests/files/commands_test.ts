@@ -89,6 +89,7 @@ const KNOWN = [
   "systemctl --failed",
   "systemctl daemon-reload; systemctl restart X",
   "systemctl edit rdma-cni-vf-mac.service",
+  "systemctl start rdma-cni-agent",
   "umount X",
   "umount",
   "update-initramfs -u",
@@ -97,7 +98,9 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  "rdma-cni agent 1",
   "rdma-cni launcher",
+  "mount namespace of",
   "mount it writable",
   "mount a sysfs",
   "mount keeps it",
