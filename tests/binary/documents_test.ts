@@ -41,7 +41,14 @@ const USED: Readonly<Record<string, string>> = {
         "install-session",
         "link",
       ],
-      ...["bill-of-materials", "bench", "configuration", "kustomization", ...UNITS.map(({ name }) => name)],
+      ...[
+        "bill-of-materials",
+        "bench",
+        "configuration",
+        "kustomization",
+        "network",
+        ...UNITS.map(({ name }) => name),
+      ],
     ].map((name) => [name, "here"]),
   ),
 };
@@ -65,6 +72,17 @@ Deno.test("the documents' bench compares with the empty program, here without th
   const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
   assertEquals(code, 0);
   assertMatch(new TextDecoder().decode(stdout), /^VERSION \/ empty program +\d\.\d\d +1\.05/m);
+});
+
+Deno.test("the first page's network is one that validate finds nothing wrong with", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    await Deno.writeTextFile(file, blockNamed("network"));
+    const { code, stdout } = await start({ args: ["validate", "--strict", file] });
+    assertEquals(code, 0, stdout);
+  } finally {
+    await Deno.remove(file);
+  }
 });
 
 Deno.test("the documents' command installs an executable that runs", async () => {

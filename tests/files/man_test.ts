@@ -211,7 +211,7 @@ interface Schema {
 }
 
 Deno.test("rdma-cni.conf(5) has each key of the JSON Schema with its default and its description", () => {
-  const schema = JSON.parse(Deno.readTextFileSync(`${PROJECT}examples/netconf.schema.json`));
+  const schema = JSON.parse(Deno.readTextFileSync(`${PROJECT}docs/netconf.schema.json`));
   const [, shown] = SHOWN.get("rdma-cni.conf.5")!.split(" NETWORK CONFIGURATION ");
   const visit = ({ properties = {} }: Schema, before: string) => {
     for (const [word, key] of Object.entries(properties)) {

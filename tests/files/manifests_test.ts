@@ -63,7 +63,6 @@ const CHECKED = [
   ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   ...filesIn("deployment/packages", ""), // tests/packages
-  "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
   "examples/perftest/Dockerfile",
