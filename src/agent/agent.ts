@@ -170,7 +170,7 @@ export class Agent {
     if (program !== this.#program || root !== this.#root || netns !== this.#netns) return false;
     if (podNetns !== identityOf(variables.get("CNI_NETNS") ?? "")) return false;
     const text = new TextDecoder().decode(input);
-    if (text.includes('"delegate"')) return false;
+    if (/"delegate"|\\u00[4-7]/.test(text)) return false; // an escaped letter could hide either name
     return variables.get("CNI_COMMAND") !== "ADD" || !text.includes('"requireActive"');
   }
 

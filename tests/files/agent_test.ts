@@ -214,6 +214,7 @@ for (
     }],
     ["a pod's namespace that is only here", { more: ["CNI_NETNS=/"] }],
     ["a delegate", { command: "DEL", input: '{ "delegate" : {} }' }],
+    ["a delegate that hides behind an escape", { command: "DEL", input: '{"d\\u0065legate": {}}' }],
     ["a wait outside of the lock", { input: '{ "requireActive": true }' }],
   ] as [string, Parts][]
 ) {
@@ -232,6 +233,7 @@ Deno.test("the agent does what could be declined but need not be", async () => {
     { command: "DEL", input: '{ "requireActive": true }' },
     { words: [name, program, root, netns, identityOf("/proc")], more: ["CNI_NETNS=/proc"] },
     { more: ["CNI_NETNS="] },
+    { input: '{ "name": "a\\u0026b" }' },
   ];
   for (const parts of possible) {
     using peer = new Peer(agent).request(parts);
