@@ -2,7 +2,7 @@
 import { LinuxNodeKernel } from "../kernel/linux.ts";
 import { Log } from "../log.ts";
 import { collectStale, describeOutcome, isLeft } from "../node/garbage.ts";
-import { formatMetrics } from "../node/metrics.ts";
+import { formatMetrics, type MetricsFormat } from "../node/metrics.ts";
 import { collect } from "../node/pods.ts";
 import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
 import { openRecorded } from "../plugin/record/namespaces.ts";
@@ -10,12 +10,13 @@ import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
 import { writeError } from "../cni/stdio.ts";
 import { messageOf } from "../sys/errno.ts";
 import { directoryOf, ifPresent } from "../sys/files.ts";
+import { assertInHostNetns } from "../sys/netns.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { askAgent } from "./ask.ts";
 import { type Address, serveMetrics } from "./http.ts";
 
-/** How often the agent looks whether another version is installed. */
-const CURRENT_MS = 5000;
+/** How often the agent looks whether another version is installed, and whether it may go on. */
+const CHECK_MS = 5000;
 
 /** The options of an agent, which the command line has checked. */
 export interface AgentOptions {
@@ -51,13 +52,7 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
   const kernel = new LinuxNodeKernel();
   if (!kernel.lock(directory, 0)) throw alreadyRuns(socket); // held until this process ends
   const state = new State(STATE_DIRECTORY);
-  if (metrics) {
-    serveMetrics(metrics, (format) => {
-      const found = collect(kernel, state);
-      kernel.closeSockets();
-      return formatMetrics(found, format);
-    });
-  }
+  if (metrics) serveMetrics(metrics, (format) => readMetrics(state, format));
   ifPresent(() => Deno.removeSync(socket)); // of an agent that was killed
   const agent = new Agent(socket, program, log, kernel);
 
@@ -67,28 +62,40 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
     Deno.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => end(signal));
-  setInterval(() => {
-    if (readLink(current) !== program) end(`${program} is not the installed version any more`);
-  }, CURRENT_MS);
-  if (gcIntervalMs > 0) void collectAgainAndAgain(kernel, state, log, gcIntervalMs);
+  const stray = new Promise<never>((_, reject) => {
+    setInterval(() => {
+      if (readLink(current) !== program) end(`${program} is not the installed version any more`);
+      try {
+        assertInHostNetns(); // also after metrics and gc
+      } catch (error) {
+        reject(error);
+      }
+    }, CHECK_MS);
+  });
+  if (gcIntervalMs > 0) void collectAgainAndAgain(state, log, gcIntervalMs);
   log.info(`The agent serves on ${socket} (${program})`);
-  return await agent.serve();
+  return await Promise.race([agent.serve(), stray]);
+}
+
+function readMetrics(state: State, format: MetricsFormat): string {
+  const kernel = new LinuxNodeKernel();
+  try {
+    return formatMetrics(collect(kernel, state), format);
+  } finally {
+    kernel.closeSockets(); // a list that was not read to its end must not answer the next request
+  }
 }
 
 /** A failure is logged and ends nothing: its cause may have gone the next time. */
-async function collectAgainAndAgain(
-  kernel: LinuxNodeKernel,
-  state: State,
-  log: Log,
-  pauseMs: number,
-): Promise<void> {
+async function collectAgainAndAgain(state: State, log: Log, pauseMs: number): Promise<never> {
+  const kernel = new LinuxNodeKernel();
   for (;;) {
     try {
       await collectGarbage(kernel, state, log);
     } catch (error) {
       log.error(`Cannot clean up after pods that are gone: ${messageOf(error)}`);
     }
-    kernel.closeSockets();
+    kernel.closeSockets(); // as after a reading of the metrics
     await kernel.delay(pauseMs);
   }
 }

@@ -226,6 +226,9 @@ enum { SIG_BLOCK = 0, SIGPIPE = 13 };
 /* More than the program takes from standard input (src/cni/stdio.ts). */
 enum { INPUT_LIMIT = 4 * 1024 * 1024 };
 
+/* The last of them. What is opened gets one's number when that is closed, and would be taken for it. */
+enum { STANDARD_STREAMS = 2 };
+
 static const char *value_of(const char *variable, const char *name) {
   while (*name && *variable == *name) variable++, name++;
   return *name ? 0 : variable;
@@ -329,14 +332,14 @@ static void ask_agent(const char *program, char **envp, int has_input) {
   long room = sizeof request.bytes - request.length, length = 0, count = 0;
   if (has_input) {
     file = call(SYS_memfd_create, (long)"input", MFD_CLOEXEC, 0, 0, 0, 0);
-    if (file < 0) return;
+    if (file <= STANDARD_STREAMS) return;
     while (length < room && (count = read_input(input + length, room - length)) > 0) length += count;
     if (count < 0 && length == 0) return; /* the program says why */
   }
   request.length += length;
   char reply[2 * sizeof request.bytes];
   int agent = count == 0 ? connect_to_agent() : -1;
-  if (agent >= 0 && call(SYS_sendto, agent, (long)request.bytes, request.length, MSG_NOSIGNAL, 0, 0) >= 0 &&
+  if (agent > STANDARD_STREAMS && call(SYS_sendto, agent, (long)request.bytes, request.length, MSG_NOSIGNAL, 0, 0) >= 0 &&
       receive(agent, reply, 1, ACCEPT_TIME) == 1 && *reply == 'a') {
     long received = receive(agent, reply, sizeof reply, REPLY_TIME);
     if (received > 0) print(agent, reply, received);

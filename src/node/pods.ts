@@ -4,7 +4,7 @@ import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../kernel/ke
 import type { NodeKernel, PortDetails } from "../kernel/node_kernel.ts";
 import { type Fate, type FateState, judge } from "./fate.ts";
 import { type Inventory, takeInventory } from "./inventory.ts";
-import { isSameNetns, openIfThere, openRecorded } from "../plugin/record/namespaces.ts";
+import { isSameNetns, keepIf, openIfThere, openRecorded } from "../plugin/record/namespaces.ts";
 import { lockState } from "../plugin/record/lock.ts";
 import { type Attachment, getRecordedDevice, type RecordedDevice } from "../plugin/record/record.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
@@ -121,9 +121,7 @@ function readByPath(kernel: NodeKernel, record: StoredRecord): Collected | undef
 function openWithDevices(kernel: NodeKernel, { netns: recorded, bootId, devices }: StoredRecord) {
   if (!recorded || bootId !== undefined && bootId !== kernel.getBootId()) return undefined;
   const netns = openRecorded(kernel, recorded);
-  if (!netns || devices.every((device) => getRecordedDevice(netns, device))) return netns;
-  netns[Symbol.dispose]();
-  return undefined;
+  return netns && keepIf(netns, () => devices.every((device) => getRecordedDevice(netns, device)));
 }
 
 /** Reads a record that is not as it says. */
@@ -152,9 +150,8 @@ function readOdd(
 /** The namespace of an attachment that lives, by whatever leads to it now. */
 function openHeld(kernel: NodeKernel, { namespace }: Fate): Netns | undefined {
   const netns = namespace?.openedBy === undefined ? undefined : openIfThere(kernel, namespace.openedBy);
-  if (!netns || isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, namespace!)) return netns;
-  netns[Symbol.dispose]();
-  return undefined;
+  return netns &&
+    keepIf(netns, () => isSameNetns({ inode: netns.inode, cookie: netns.getCookie() }, namespace!));
 }
 
 /** Leaves out what is not known of a device while a CNI call may be moving it. */

@@ -10,7 +10,7 @@ import { isSoftRoceAway, removeSoftRoceDevice } from "./features/soft_roce.ts";
 import { canBeAway, fetchDevices } from "./fetch.ts";
 import { KERNEL_TIMEOUT_MS, type Node, poll } from "./node.ts";
 import { Claims } from "./record/claims.ts";
-import { isRecorded, openByPath, openIfThere } from "./record/namespaces.ts";
+import { isRecorded, keepIf, openByPath, openIfThere } from "./record/namespaces.ts";
 import type { AttachmentRecord, RecordedDevice } from "./record/record.ts";
 import type { StoredRecord } from "./record/state.ts";
 
@@ -115,12 +115,13 @@ function searchNetns(kernel: Kernel, log: Log, record: StoredRecord): Netns | un
     if (known.has(inode) || recorded && inode !== recorded.inode) continue;
     const netns = openIfThere(kernel, path);
     if (!netns) continue;
-    if (recorded ? isRecorded(netns, recorded) : bus && listDevicesIn(netns, bus).length > 0) {
+    const isOfRecord = () =>
+      recorded ? isRecorded(netns, recorded) : bus !== undefined && listDevicesIn(netns, bus).length > 0;
+    if (keepIf(netns, isOfRecord)) {
       log.info(`Network namespace ${inode} has lost its path but lives on as ${path}`);
       return netns;
     }
     known.add(netns.inode);
-    netns[Symbol.dispose]();
   }
   return undefined;
 }

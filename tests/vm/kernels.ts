@@ -91,22 +91,27 @@ const SURROUNDINGS = [
   "vf-mac: ",
 ];
 
+/** Calls by launcher and agent, and what the agent does beside them. */
+const AGENT = ["agent: ", "agent contract: ", "agent faults: ", "agent scenarios: "];
+
 /** Calls that run at the same time, which takes two processors. */
 const AT_ONCE = ["concurrency: ", "faults: many steps"];
 
 /** Sets of cases, by parts of their names. Whatever is left out runs on Debian 13's kernel, where all cases run. */
 export const SETS: Record<string, CaseSet> = {
   all: { only: [""], without: [] },
-  /** These four together are all. */
-  plugin: { only: [""], without: ["scenarios: ", ...AT_ONCE, ...SURROUNDINGS] },
+  /** These five together are all. */
+  plugin: { only: [""], without: ["scenarios: ", ...AGENT, ...AT_ONCE, ...SURROUNDINGS] },
   concurrency: { only: AT_ONCE, without: [] },
   surroundings: { only: SURROUNDINGS, without: [] },
-  scenarios: { only: ["scenarios: "], without: [] },
+  scenarios: { only: ["scenarios: "], without: AGENT },
+  agent: { only: AGENT, without: [] },
   /** What the plugin does; of what surrounds it, which is the same on every kernel, a few cases. */
   contract: {
     only: [""],
     without: [
       ...SURROUNDINGS,
+      ...AGENT,
       ...["footprint: ", "memory: ", "pays", "scale: "], // what calls cost
       // What makes a call fail in the midst is of this program; kills of renames and moves remain.
       ...["faults: ", "qos: ADD that is killed"],
@@ -114,7 +119,11 @@ export const SETS: Record<string, CaseSet> = {
       ...["chain: a wrong configuration", "chain: whatever else is wrong"],
       ...["ready: readyTimeoutMs waits", "ready: a DEL while ADD waits", "ready: where no sysfs"],
     ],
-    also: [...COMMANDS, "doctor: a healthy node", "pods: two pods"],
+    also: [
+      ...COMMANDS,
+      ...["doctor: a healthy node", "pods: two pods"],
+      ...["agent contract: ", "agent scenarios: names per namespace: "],
+    ],
   },
   /** What may differ on another processor architecture, whose emulation takes longer. */
   arm64: {
@@ -129,7 +138,7 @@ export const SETS: Record<string, CaseSet> = {
       "del: the Go plugin's record, with the device in the pod",
       ...["netns-mode: set both ways", "netns-mode: refused by a namespace with a process"],
     ],
-    without: ["killed at any request"], // two minutes
+    without: ["agent scenarios: ", "killed at any request"], // two minutes each
   },
   /** Enough for a kernel that is neither Debian 13's nor the newest: what the kernel decides, once. */
   short: {
@@ -160,7 +169,7 @@ export const SETS: Record<string, CaseSet> = {
       ...["gc: a failure", "gc: the older key", "gc: another interface", "gc: where there was never"],
       ...["gc: records of the Go plugin", "check: interfaces of the host"],
       ...["gc: what pods that are gone", "gc: beside pods", "gc: the device of a pod", "gc: where procfs"],
-      ...["pays", "killed at any request"], // what takes long
+      ...["agent scenarios: ", "pays", "killed at any request"], // what takes long
     ],
   },
 };

@@ -6,9 +6,7 @@ import type { AttachmentRecord, RecordedNetns } from "./record.ts";
 /** The namespace of a record, if its path still leads to it. */
 export function openRecorded(kernel: Kernel, recorded: RecordedNetns): Netns | undefined {
   const netns = openIfThere(kernel, recorded.path);
-  if (!netns || isRecorded(netns, recorded)) return netns;
-  netns[Symbol.dispose]();
-  return undefined;
+  return netns && keepIf(netns, () => isRecorded(netns, recorded));
 }
 
 /** Returns whether an open namespace is the recorded one. */
@@ -38,9 +36,8 @@ export function openByPath(
   for (const path of [netnsPath, record.netns?.path ?? ""]) {
     const netns = openIfThere(kernel, path);
     if (!netns) continue;
-    if (!record.netns || isRecorded(netns, record.netns)) return netns;
+    if (keepIf(netns, () => !record.netns || isRecorded(netns, record.netns))) return netns;
     log.info(`${JSON.stringify(path)} is another network namespace by now`);
-    netns[Symbol.dispose]();
   }
   return undefined;
 }
@@ -54,4 +51,16 @@ export function openIfThere(kernel: Kernel, path: string): Netns | undefined {
     if (error instanceof NetnsError) return undefined;
     throw error;
   }
+}
+
+/**
+ * Returns an open namespace if something holds of it, and closes it otherwise, also when that cannot be found out: in a
+ * process that goes on, such as the agent, it would live on for good, with all devices in it.
+ */
+export function keepIf(netns: Netns, holds: () => boolean): Netns | undefined {
+  using opened = new DisposableStack();
+  opened.use(netns);
+  if (!holds()) return undefined;
+  opened.move();
+  return netns;
 }

@@ -15,8 +15,15 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import { addNetns, addPod, plugin, rdmaDevices, shOk, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
+/** What the plugin promises runtimes, however it is called. */
+export const CONTRACT: { name: string; run: () => Promise<void> }[] = [];
+
+function declare(name: string, run: () => Promise<void>): void {
+  CONTRACT.push({ name, run });
+}
+
 for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {
-  vmCase(`contract: ADD and DEL of ${cniVersion} move the device, and ADD passes the result on`, async () => {
+  declare(`ADD and DEL of ${cniVersion} move the device, and ADD passes the result on`, async () => {
     const { deviceId, rdmaDevice } = await addPod();
     const result = cniVersion < "0.3.0"
       ? { cniVersion, ip4: { ip: "10.0.0.2/24" }, dns: {}, unknown: 18446744073709 }
@@ -42,7 +49,7 @@ for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", 
   });
 }
 
-vmCase("contract: cniVersion is added to a result that lacks it", async () => {
+declare("cniVersion is added to a result that lacks it", async () => {
   const { deviceId } = await addPod();
   const { cniVersion: _, ...bare } = prevResult();
   const { json } = await attachment(deviceId, {
@@ -51,7 +58,7 @@ vmCase("contract: cniVersion is added to a result that lacks it", async () => {
   assertEquals(json, { cniVersion: "0.4.0", ...bare });
 });
 
-vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, for root alone", async () => {
+declare("the record has the Go plugin's keys, and all that DEL needs, for root alone", async () => {
   const { deviceId, rdmaDevice } = await addPod();
   const { index } = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   await attachment(deviceId).add();
@@ -69,7 +76,7 @@ vmCase("contract: the record has the Go plugin's keys, and all that DEL needs, f
   assertEquals(await shOk(`stat -c %a ${STATE_DIRECTORY} ${STATE_DIRECTORY}/*`), "700\n600");
 });
 
-vmCase("contract: the trace of a call is in its log and its error", async () => {
+declare("the trace of a call is in its log and its error", async () => {
   await addNetns("pod");
   const environment = { TRACEPARENT: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" };
   const { deviceId } = vf(0);
@@ -81,11 +88,11 @@ vmCase("contract: the trace of a call is in its log and its error", async () => 
   assertQuiet(await attachment(deviceId).del());
 });
 
-vmCase("contract: STATUS is quiet on a node that is set up", async () => {
+declare("STATUS is quiet on a node that is set up", async () => {
   assertQuiet(await plugin({ command: "STATUS", config: config({ cniVersion: "1.1.0" }) }));
 });
 
-vmCase("contract: ADD on level debug says what it does, with container, namespace, interface", async () => {
+declare("ADD on level debug says what it does, with container, namespace, interface", async () => {
   const { deviceId, rdmaDevice } = await addPod();
   const file = "/tmp/plugin.log";
   const { stderr } = await attachment(deviceId, {
@@ -103,3 +110,5 @@ vmCase("contract: ADD on level debug says what it does, with container, namespac
   assertEquals(Deno.readTextFileSync(file), stderr);
   Deno.removeSync(file);
 });
+
+for (const { name, run } of CONTRACT) vmCase(`contract: ${name}`, run);

@@ -14,6 +14,7 @@ import {
   installPlugin,
   isInMove,
   netdevToNetns,
+  otherVersion,
   type Outcome,
   plugin,
   setSimParameter,
@@ -26,7 +27,7 @@ import {
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
-import { COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+import { AS_THICK_MULTUS, COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 
 const DIRECTORY = "/opt/cni/bin";
 /** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
@@ -89,21 +90,6 @@ vmCase("install: a copy by hand finds a libmnl that was copied by hand", async (
   assertNothingLeft();
   await shOk(`rm -r ${DIRECTORY}/.rdma-cni`);
 });
-
-/**
- * Starts a plugin as thick Multus does from 4.1.0 on: in a container that has the host's root at /hostroot, after a
- * chroot to that alone, so that the working directory stays in the container. 155 is pivot_root, which perl lacks.
- */
-const AS_THICK_MULTUS = [
-  "unshare",
-  "--mount",
-  "sh",
-  "-c",
-  `mkdir -p /run/container && mount -t tmpfs container /run/container && mkdir /run/container/hostroot &&
-   cd /run/container && exec perl -e 'syscall(155, my $new = ".", my $old = "hostroot") == 0 or die $!;
-     chdir "/"; chroot "/hostroot" or die $!; exec @ARGV; die $!' "$@"`,
-  "sh",
-];
 
 vmCase("install: under thick Multus ADD, CHECK and DEL work by the launcher, and not without", async () => {
   await addNetns("pod");
@@ -173,13 +159,6 @@ async function restoreCopy(): Promise<void> {
 function assertCode({ code, stderr }: Outcome, want: number, words: RegExp): void {
   assert.equal(code, want, stderr);
   assert.match(stderr, words);
-}
-
-/** A copy of the plugin that differs by a byte of its ELF header which nobody reads (EI_PAD). */
-async function otherVersion(path: string): Promise<string> {
-  await shOk(`mkdir -p ${path.replace(/\/[^/]*$/, "")} && cp ${COMPILED_PLUGIN} ${path}`);
-  await shOk(`printf x | dd of=${path} bs=1 seek=12 conv=notrunc`);
-  return path;
 }
 
 /** The plugin and what belongs to it, with what installers may have left. */

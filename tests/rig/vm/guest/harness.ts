@@ -1,3 +1,4 @@
+import { endAgent } from "./agent.ts";
 import { KernelLog } from "./kernel_log.ts";
 import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
@@ -80,6 +81,7 @@ export async function runCases(
       writeLine({ name: one.name, leftOut });
       continue;
     }
+    if (!one.name.startsWith("agent")) await endAgent();
     const result = await runCase(one, baseline, log);
     counts.count++;
     if (!result.ok) counts.failed++;

@@ -1,6 +1,7 @@
 /** The system calls of a call of the plugin, and what strace does to one of them. */
 import { assert, assertEquals } from "../../../support/assert.ts";
 import type { CniOutcome } from "./plugin.ts";
+import { endProcess, until } from "./sh.ts";
 
 /** One system call of a run that was left alone. */
 export interface SystemCall {
@@ -11,11 +12,11 @@ export interface SystemCall {
   text: string;
 }
 
-/** What the plugin asks the kernel for, but for memory and time. */
+/** What the plugin and its agent ask the kernel for, but for memory and time. */
 const NAMES = [
   ...["openat", "read", "write", "rename", "unlink", "mkdir", "flock", "ftruncate"],
   ...["statx", "readlink", "getdents64", "faccessat2"],
-  ...["socket", "setsockopt", "getsockopt", "sendto", "recvfrom", "setns", "ioctl"],
+  ...["accept4", "socket", "setsockopt", "getsockopt", "sendto", "recvfrom", "setns", "ioctl"],
 ];
 const TRACE = "/run/trace";
 /** A call that takes longer hangs: none waits longer than 30 s for the kernel or the lock, and some tries are slow. */
@@ -31,19 +32,93 @@ export async function listSystemCalls(
   const strace = ["strace", "-f", "--seccomp-bpf", "-o", TRACE, "-e", `trace=${NAMES.join()}`];
   const { code, stdout, stderr } = await run(strace);
   assertEquals(code, 0, stdout + stderr);
-  const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) => /^(\d+) +((\w+)\(.*)$/.exec(line));
+  const calls = readTrace();
+  const start = calls.findIndex(({ text }) => /^read\(\d+, "\{\\"cniVersion\\"/.test(text));
+  assert(start >= 0, "The plugin does not read its input");
+  return calls.slice(start);
+}
+
+/** The system calls of the traced program's first thread, but for those that are not counted. */
+function readTrace(isCounted: (text: string) => boolean = () => true): SystemCall[] {
+  const lines = Deno.readTextFileSync(TRACE).split("\n").map((line) =>
+    /^(?:(\d+) +)?((\w+)\(.*)$/.exec(line)
+  );
   const thread = lines[0]?.[1];
   const counts = new Map<string, number>();
-  const calls = lines.flatMap((match) => {
+  return lines.flatMap((match) => {
     const [, of, text = "", name = ""] = match ?? [];
-    if (of !== thread) return [];
+    if (of !== thread || name === "" || !isCounted(text)) return [];
     const ordinal = (counts.get(name) ?? 0) + 1;
     counts.set(name, ordinal);
     return [{ name, ordinal, text }];
   });
-  const start = calls.findIndex(({ text }) => /^read\(\d+, "\{\\"cniVersion\\"/.test(text));
-  assert(start >= 0, "The plugin does not read its input");
-  return calls.slice(start);
+}
+
+/** Runs a call by the launcher and tells which system calls that makes, from its first to its last. */
+export async function listLauncherCalls(
+  run: (wrapper: string[]) => Promise<CniOutcome>,
+): Promise<SystemCall[]> {
+  const { code, stdout, stderr } = await run(["strace", "-o", TRACE]);
+  assertEquals(code, 0, stdout + stderr);
+  const calls = readTrace();
+  assertEquals(calls.at(-1)?.name, "exit_group", "the launcher's last call");
+  return calls.slice(1); // the first is of strace, which starts the launcher
+}
+
+/**
+ * Tells which system calls an agent's first thread makes during some work, but for those that find nothing, and what it
+ * does every five seconds.
+ */
+export async function listSystemCallsIn(pid: number, work: () => Promise<unknown>): Promise<SystemCall[]> {
+  await attached(pid, ["-e", `trace=${NAMES.join()}`], work);
+  return readTrace((text) => !text.includes('/current"')).filter(({ text }) => !text.includes("EAGAIN"));
+}
+
+/** How some work ended, and whether it came to the system call. */
+interface Hit<T> {
+  ended: T;
+  isHit: boolean;
+}
+
+/** Does some work during which a running process is killed as its first thread is about to make a system call. */
+export async function killIn<T>(pid: number, point: SystemCall, work: () => Promise<T>): Promise<Hit<T>> {
+  return await hit(pid, point, "error=EIO:signal=KILL", work);
+}
+
+/** Does some work during which a system call of a running process's first thread fails without being made. */
+export async function failIn<T>(
+  pid: number,
+  point: SystemCall,
+  error: string,
+  work: () => Promise<T>,
+): Promise<Hit<T>> {
+  return await hit(pid, point, `error=${error}`, work);
+}
+
+/** How often the agent looks for what is not there yet differs from run to run: so it may not come to this call. */
+async function hit<T>(
+  pid: number,
+  { name, ordinal }: SystemCall,
+  what: string,
+  work: () => Promise<T>,
+): Promise<Hit<T>> {
+  const ended = await attached(pid, inject(name, `${what}:when=${ordinal}`), work);
+  return { ended, isHit: /\(INJECTED\)| = \?/.test(Deno.readTextFileSync(TRACE)) };
+}
+
+/** Has strace at the first thread of a running process meanwhile. */
+async function attached<T>(pid: number, options: string[], work: () => Promise<T>): Promise<T> {
+  const args = ["-q", "-o", TRACE, ...options, "-p", `${pid}`];
+  const strace = new Deno.Command("strace", { args, stdin: "null", stdout: "null", stderr: "null" }).spawn();
+  await until("strace has attached", () => {
+    return /^TracerPid:\t[1-9]/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  });
+  try {
+    return await work();
+  } finally {
+    endProcess(strace, "SIGINT");
+    await strace.status;
+  }
 }
 
 /** Starts the plugin and kills it as it is about to make a system call. */

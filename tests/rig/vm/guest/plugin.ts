@@ -65,6 +65,32 @@ export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
+let called = INSTALLED_PLUGIN;
+let calls = 0;
+
+/** Has another file called as the plugin meanwhile. */
+export async function callAs<T>(path: string, run: () => Promise<T>): Promise<T> {
+  const before = called;
+  called = path;
+  try {
+    return await run();
+  } finally {
+    called = before;
+  }
+}
+
+/** How often the plugin was called so far. */
+export function countCalls(): number {
+  return calls;
+}
+
+/** A copy of the plugin that differs by a byte of its ELF header which nobody reads (EI_PAD). */
+export async function otherVersion(path: string): Promise<string> {
+  await shOk(`mkdir -p ${path.replace(/\/[^/]*$/, "")} && cp ${COMPILED_PLUGIN} ${path}`);
+  await shOk(`printf x | dd of=${path} bs=1 seek=12 conv=notrunc`);
+  return path;
+}
+
 /** Calls the installed plugin as a runtime does. @throws {SyntaxError} if its output is not one JSON text */
 export async function plugin(call: PluginCall): Promise<CniOutcome> {
   return await cniOutcome(command(call), input(call));
@@ -101,7 +127,8 @@ function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Com
       return entry[1] !== undefined;
     }),
   );
-  const [program = INSTALLED_PLUGIN, ...args] = [...wrapper, INSTALLED_PLUGIN];
+  const [program = called, ...args] = [...wrapper, called];
+  calls++;
   return new Deno.Command(program, {
     args,
     env,

@@ -27,3 +27,17 @@ export const WITHOUT_LIBMNL = [
   "-c",
   'for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); do mount --bind /dev/null $file; done; exec "$0" "$@"',
 ];
+/**
+ * Starts a plugin as thick Multus does from 4.1.0 on: in a container that has the host's root at /hostroot, after a
+ * chroot to that alone, so that the working directory stays in the container. 155 is pivot_root, which perl lacks.
+ */
+export const AS_THICK_MULTUS = [
+  "unshare",
+  "--mount",
+  "sh",
+  "-c",
+  `mkdir -p /run/container && mount -t tmpfs container /run/container && mkdir /run/container/hostroot &&
+   cd /run/container && exec perl -e 'syscall(155, my $new = ".", my $old = "hostroot") == 0 or die $!;
+     chdir "/"; chroot "/hostroot" or die $!; exec @ARGV; die $!' "$@"`,
+  "sh",
+];

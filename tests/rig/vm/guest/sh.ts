@@ -76,14 +76,19 @@ export async function assertCode<T extends Outcome>(code: number, outcome: Promi
   return ended;
 }
 
+/** Sends a signal to a process that may have ended. */
+export function endProcess(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has ended
+  }
+}
+
 /** Kills what `startBackground` started and waits until it is gone. */
 export async function endBackground(): Promise<void> {
   for (const child of background) {
-    try {
-      child.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended
-    }
+    endProcess(child, "SIGKILL");
     await child.status;
   }
   background.clear();

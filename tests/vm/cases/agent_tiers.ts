@@ -1,0 +1,23 @@
+// The scenarios and the contract, by launcher and agent.
+import { withAgent } from "../../rig/vm/guest/agent.ts";
+import { vmCase } from "../../rig/vm/guest/harness.ts";
+import { VmRig } from "../../rig/vm/guest/rig.ts";
+import { NAMES_PER_NETNS } from "../../scenarios/names_per_netns.ts";
+import { SCENARIOS } from "../../scenarios/scenarios.ts";
+import { CONTRACT } from "./contract.ts";
+
+/** They take a right from the call, which the agent has. */
+const POWERLESS = [
+  "gc: a failure does not keep it from the rest, and is reported",
+  "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
+];
+
+/** Each call must be done by the agent: an executed one would prove nothing. */
+function agentCase(name: string, run: () => Promise<void>): void {
+  vmCase(`agent ${name}`, () => withAgent((agent) => agent.servesAll(run)));
+}
+
+for (const { name, run } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
+  if (!POWERLESS.includes(name)) agentCase(`scenarios: ${name}`, async () => await run(new VmRig()));
+}
+for (const { name, run } of CONTRACT) agentCase(`contract: ${name}`, run);
