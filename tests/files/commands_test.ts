@@ -73,6 +73,7 @@ const KNOWN = [
   "rdma-cni netns-mode get -o yaml",
   "rdma-cni netns-mode get",
   "rdma-cni pods",
+  "rdma-cni pods -o wide",
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
