@@ -271,9 +271,10 @@ Deno.test("a file in the socket's place, or a socket of another kind, makes the 
 });
 
 for (
-  const [when, sent] of [["before it has accepted", ""], ["before it replies", "a"], [
-    "in place of an answer",
+  const [when, ...sent] of [["before it has accepted"], ["before it replies", "a"], [
+    "after what is no answer",
     "?",
+    "\x07log\0output",
   ]]
 ) {
   Deno.test(`an agent that ends ${when} leaves the call to the program`, async () => {
@@ -282,7 +283,7 @@ for (
     {
       using peer = await agent.accept();
       await peer.request();
-      if (sent) peer.send(sent);
+      for (const packet of sent) peer.send(packet);
     }
     assertEquals(await ended, executed());
   });
@@ -498,7 +499,7 @@ Deno.test("an input that just fits into a request goes to the agent, and a longe
 
 Deno.test("of an input without end the program gets more than it takes", async () => {
   using agent = new PlayedAgent();
-  const script = 'exec "$0" </dev/zero | wc -c';
+  const script = 'ulimit -f 16384; exec "$0" </dev/zero | wc -c'; // 8 MiB, so that a fault does not fill the memory
   const { out } = await launch({ words: ["/bin/sh", "-c", script, LAUNCHER] }).ended;
   assert(Number(out) > INPUT_LIMIT && Number(out) < 2 * INPUT_LIMIT, out);
   agent.assertUnasked();
@@ -604,6 +605,27 @@ for (const error of ["ENFILE", "EACCES"]) {
 Deno.test("a request that cannot be sent has the program executed", async () => {
   using _agent = new PlayedAgent();
   assertEquals(await launch({ words: injecting("sendto:error=ENOBUFS:when=1") }).ended, executed());
+});
+
+Deno.test("a signal while the input is read loses nothing of it", async () => {
+  using agent = new PlayedAgent();
+  const { ended } = launch({ words: injecting("read:error=EINTR:when=1") });
+  using peer = await agent.accept();
+  assertEquals(new TextDecoder().decode((await peer.request()).input), "the input");
+  peer.send("d");
+  assertEquals(await ended, executed());
+});
+
+Deno.test("the agent is asked once, also when the program has to be executed twice", async () => {
+  using agent = new PlayedAgent();
+  const { ended } = launch({ words: injecting("execve:error=ENOENT:when=1") });
+  {
+    using peer = await agent.accept();
+    await peer.request();
+    peer.send("d");
+  }
+  assertEquals(await ended, executed());
+  agent.assertUnasked();
 });
 
 Deno.test("an input that can be kept nowhere is an error", async () => {
