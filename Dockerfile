@@ -25,11 +25,15 @@ FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS program
 ARG DENO_VERSION TARGETARCH BUILDARCH
 # "HASH DATE", which "rdma-cni version" shows: the build has no git to ask.
 ARG COMMIT
-# V8 compiles the program during the build. That of another architecture is run for it by qemu, on the target's libraries.
+# gcc compiles the launcher. V8 compiles the program during the build; that of another architecture is run for it by qemu,
+# on the target's libraries.
 COPY --from=libraries /image /target
-RUN if [ "$TARGETARCH" != "$BUILDARCH" ]; then \
-      apt-get update && apt-get install --yes --no-install-recommends qemu-user; \
-    fi
+RUN case $TARGETARCH in \
+      "$BUILDARCH") packages=gcc ;; \
+      amd64) packages="gcc-x86-64-linux-gnu qemu-user" ;; \
+      *) packages="gcc-aarch64-linux-gnu qemu-user" ;; \
+    esac; \
+    apt-get update && apt-get install --yes --no-install-recommends $packages
 ENV DENO_TLS_CA_STORE=system,mozilla QEMU_LD_PREFIX=/target
 WORKDIR /project
 COPY . .

@@ -33,7 +33,8 @@ export async function compileLauncher(
 }
 
 function findCompiler(target: Target): string {
-  const names = [`${target}-linux-gnu-gcc`, `${target}-linux-gnu-gcc-14`];
+  // Debian 13's version first, wherever it is: another one makes other bytes of the same source.
+  const names = [`${target}-linux-gnu-gcc-14`, `${target}-linux-gnu-gcc`];
   if (target === Deno.build.arch) names.push("gcc", "cc");
   const directories = (Deno.env.get("PATH") ?? "").split(":");
   const found = names.flatMap((name) => directories.map((directory) => `${directory}/${name}`)).find(exists);

@@ -1,5 +1,5 @@
 /**
- * Writes what is generated from the table of the configuration's keys: examples/netconf.schema.json, the JSON Schema of
+ * Writes what is generated from the table of the configuration's keys: docs/netconf.schema.json, the JSON Schema of
  * network configurations for editors and other tools, and the table in docs/configuration.md.
  */
 import * as z from "zod/mini";
@@ -9,7 +9,7 @@ import { makeConfigSchema } from "../../src/plugin/config/schema.ts";
 import { type Keys, objectRuleOf, type Rule } from "../../src/plugin/config/rules.ts";
 import { PROJECT } from "./child.ts";
 
-export const SCHEMA_FILE = `${PROJECT}examples/netconf.schema.json`;
+export const SCHEMA_FILE = `${PROJECT}docs/netconf.schema.json`;
 export const REFERENCE_FILE = `${PROJECT}docs/configuration.md`;
 
 /** The JSON Schema, as text. */

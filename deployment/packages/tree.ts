@@ -84,9 +84,13 @@ export function zip(content: string | Uint8Array): Uint8Array {
   return gzipSync(content, { level: 9 });
 }
 
-/** The package's program does not depend on where the plugin is, or whether there is one. */
+/**
+ * The package's program does not depend on where the plugin is, or whether there is one. But the agent is the installed
+ * plugin, in the directory of the settings; a variable cannot name the program of a unit.
+ */
 function toPackagedUnit(text: string): string {
-  return text.replaceAll("/opt/cni/bin/rdma ", "/usr/sbin/rdma-cni ")
+  return text.replace("/opt/cni/bin/rdma agent ", "/usr/bin/env ${CNI_BIN_DIR}/rdma agent ")
+    .replaceAll("/opt/cni/bin/rdma ", "/usr/sbin/rdma-cni ")
     .replace("RequiresMountsFor=/opt/cni/bin\n", "");
 }
 

@@ -55,6 +55,7 @@ export class Agent {
   readonly #program: string;
   readonly #log: Log;
   readonly #clock: Clock;
+  readonly #doCall: typeof doCall;
   readonly #root = identityOf("/");
   readonly #netns = identityOf("/proc/self/ns/net");
   readonly #since = new Date().toISOString();
@@ -72,13 +73,15 @@ export class Agent {
    * Begins to listen.
    *
    * @param program file name of this program, by which launchers know whether it is what they would execute
+   * @param work does a call; tests have their own
    * @throws {SyscallError}
    */
-  constructor(path: string, program: string, log: Log, clock: Clock) {
+  constructor(path: string, program: string, log: Log, clock: Clock, work = doCall) {
     this.#listener = new PacketListener(path);
     this.#program = program;
     this.#log = log;
     this.#clock = clock;
+    this.#doCall = work;
   }
 
   get state(): AgentState {
@@ -167,7 +170,7 @@ export class Agent {
     if (program !== this.#program || root !== this.#root || netns !== this.#netns) return false;
     if (podNetns !== identityOf(variables.get("CNI_NETNS") ?? "")) return false;
     const text = new TextDecoder().decode(input);
-    if (text.includes('"delegate"')) return false;
+    if (/"delegate"|\\u00[4-7]/.test(text)) return false; // an escaped letter could hide either name
     return variables.get("CNI_COMMAND") !== "ADD" || !text.includes('"requireActive"');
   }
 
@@ -190,7 +193,7 @@ export class Agent {
       return socket[Symbol.dispose]();
     }
     this.#calls++;
-    const { reply, undo } = await doCall(request, arrivedAtUs, this.#report);
+    const { reply, undo } = await this.#doCall(request, arrivedAtUs, this.#report);
     assertInHostNetns();
     const isSent = socket.send(encodeReply(reply));
     if (isSent && undo) return void this.#printing.set(socket, undo);

@@ -18,17 +18,16 @@ export interface Done {
 
 /** The kernel for one call. The time in the queue counts as waiting for the lock. */
 class CallKernel extends LinuxKernel {
-  /** The time since boot, in microseconds, from which the call waits. */
-  waitsSinceUs: number;
+  /** In whole milliseconds: who does not want to wait at all gets a lock that is free. */
+  queuedMs: number;
 
   constructor(arrivedAtUs: number) {
     super();
-    this.waitsSinceUs = arrivedAtUs;
+    this.queuedMs = Math.floor((this.getBootTimeUs() - arrivedAtUs) / 1000);
   }
 
   override readonly lock = (path: string, timeoutMs: number): Disposable | undefined => {
-    const leftMs = Math.ceil(timeoutMs - (this.getBootTimeUs() - this.waitsSinceUs) / 1000);
-    return leftMs > 0 ? lockExclusively(path, leftMs) : undefined;
+    return this.queuedMs <= timeoutMs ? lockExclusively(path, timeoutMs - this.queuedMs) : undefined;
   };
 }
 
@@ -74,7 +73,7 @@ export async function doCall(
     reply,
     undo() {
       sink = report; // the log file is closed
-      kernel.waitsSinceUs = kernel.getBootTimeUs();
+      kernel.queuedMs = 0;
       takeBack();
       kernel.closeSockets();
     },

@@ -35,7 +35,9 @@ export function serveMetrics(address: Address, read: (format: MetricsFormat) => 
 /** Exported for tests. */
 export function answer(request: Request, read: (format: MetricsFormat) => string): Response {
   const { pathname } = new URL(request.url);
-  if (!["GET", "HEAD"].includes(request.method)) return new Response("Method not allowed\n", { status: 405 });
+  if (!["GET", "HEAD"].includes(request.method)) {
+    return new Response("Method not allowed\n", { status: 405, headers: { allow: "GET, HEAD" } });
+  }
   if (pathname === "/healthz") return new Response("ok\n");
   if (pathname !== "/metrics") return new Response("Not found: see /metrics and /healthz\n", { status: 404 });
   const accepts = request.headers.get("accept") ?? "";

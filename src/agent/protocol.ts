@@ -83,15 +83,17 @@ export function encodeCheck(format: "text" | "json"): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(words.map((word) => `${word}\0`).join(""));
 }
 
-/** Makes a reply. Of a long log the end is left out. */
+/** Makes a reply. Of a long log the end is left out; with a long output it is more than a packet can hold. */
 export function encodeReply({ code, log, output }: Reply): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder();
   const end = encoder.encode(`\0${output}`);
-  const lines = encoder.encode(log.replaceAll("\0", "\ufffd")).subarray(
-    0,
-    Math.max(PACKET_LIMIT - 1 - end.length, 0),
-  );
-  return Uint8Array.of(code, ...lines, ...end);
+  const room = Math.max(PACKET_LIMIT - 1 - end.length, 0);
+  const lines = encoder.encode(log.replaceAll("\0", "\ufffd")).subarray(0, room);
+  const packet = new Uint8Array(1 + lines.length + end.length);
+  packet[0] = code;
+  packet.set(lines, 1);
+  packet.set(end, 1 + lines.length);
+  return packet;
 }
 
 /** Reads a reply. */

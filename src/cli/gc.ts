@@ -15,12 +15,10 @@ import { PAUSE_MS } from "../plugin/node.ts";
 import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
 import { ExitCode } from "./errors.ts";
 import { addExamples } from "./help.ts";
+import { removedOption } from "./option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "./output.ts";
 import type { Context, Remark, Reporter, Result } from "./terminal.ts";
-import { perform, watchOption } from "./watch.ts";
-
-/** As rdma-cni-gc.timer does. */
-const WATCH_SECONDS = 900;
+import { perform } from "./watch.ts";
 
 const NOTES = `
 A record is stale if its pod's network namespace has gone. Then the RDMA devices that the kernel has returned to the
@@ -42,24 +40,21 @@ export function addGcCommand(program: Command, context: Context): void {
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .addOption(watchOption("do it again", WATCH_SECONDS))
-    .action(({ watch, ...options }) => {
+    .addOption(removedOption("-w, --watch [SECONDS]", "agent --gc-interval 15m"))
+    .action((options) => {
       const { kernel, terminal } = context;
-      return perform(context, () => collectGarbage(gcNode(kernel), terminal, options), {
-        watch,
-        isLog: true,
-      });
+      return perform(context, () => collectGarbage(gcNode(kernel), terminal, options));
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["gc --dry-run", "what would be done"],
-    ["gc", "for all networks; rdma-cni-gc.timer does it every 15 minutes"],
+    ["gc", "for all networks"],
     ["gc --network roce --json", "for one network, with the outcome as JSON"],
   ]);
 }
 
 /** This machine. */
-export function gcNode(kernel: NodeKernel): GcNode {
+function gcNode(kernel: NodeKernel): GcNode {
   return { kernel, state: new State(STATE_DIRECTORY), indexes: new Memo(INDEX_DIRECTORY) };
 }
 

@@ -1,5 +1,6 @@
-/** Readers of the values of options. */
-import { InvalidArgumentError } from "@commander-js/extra-typings";
+/** Options that an earlier version had, and readers of the values of options. */
+import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { CommandError, ExitCode } from "./errors.ts";
 
 /**
  * Makes a reader of numbers, for the command line's library.
@@ -39,4 +40,20 @@ export function readDuration(text: string): number {
 export function readAbsolutePath(path: string): string {
   if (/^\/[^\0]*$/.test(path)) return path.replace(/\/+$/, "") || "/";
   throw new InvalidArgumentError("Want an absolute path.");
+}
+
+/**
+ * Makes a hidden option of one that an earlier version had. Whoever gives it is told what took its place.
+ *
+ * @param replacement the command line that does now what the option did, without the name of the program
+ */
+export function removedOption<const Flags extends string>(flags: Flags, replacement: string) {
+  return new Option(flags).hideHelp().preset("").argParser((): undefined => {
+    const [name] = /--[a-z-]+/.exec(flags)!;
+    throw new CommandError(
+      `Option ${name} is gone: "rdma-cni ${replacement}" takes its place`,
+      "Run the agent, which does this besides answering CNI calls.",
+      ExitCode.usage,
+    );
+  });
 }

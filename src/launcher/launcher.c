@@ -13,6 +13,7 @@
 #define PATH_MAX 4096 /* these two: uapi linux/limits.h */
 #define NAME_MAX 255
 #define AT_FDCWD (-100) /* uapi linux/fcntl.h */
+#define F_GETFD 1       /* uapi asm-generic/fcntl.h */
 #define DIRECTORY ".rdma-cni/"
 #define LINK "current"
 #ifndef SOCKET
@@ -22,8 +23,9 @@
 /* System call numbers: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h. */
 #if defined(__x86_64__)
 enum { SYS_read = 0, SYS_write = 1, SYS_lseek = 8, SYS_rt_sigprocmask = 14, SYS_socket = 41, SYS_connect = 42,
-       SYS_sendto = 44, SYS_recvfrom = 45, SYS_setsockopt = 54, SYS_execve = 59, SYS_chdir = 80, SYS_exit_group = 231,
-       SYS_newfstatat = 262, SYS_readlinkat = 267, SYS_faccessat = 269, SYS_dup3 = 292, SYS_memfd_create = 319 };
+       SYS_sendto = 44, SYS_recvfrom = 45, SYS_setsockopt = 54, SYS_execve = 59, SYS_fcntl = 72, SYS_chdir = 80,
+       SYS_exit_group = 231, SYS_newfstatat = 262, SYS_readlinkat = 267, SYS_faccessat = 269, SYS_dup3 = 292,
+       SYS_memfd_create = 319 };
 
 static long call(long number, long a, long b, long c, long d, long e, long f) {
   long result;
@@ -40,7 +42,7 @@ static long call(long number, long a, long b, long c, long d, long e, long f) {
 /* The kernel puts argc, argv and envp on the stack. */
 __asm__(".global _start\n_start: mov %rsp, %rdi\n call launch\n");
 #elif defined(__aarch64__)
-enum { SYS_dup3 = 24, SYS_faccessat = 48, SYS_chdir = 49, SYS_lseek = 62, SYS_read = 63, SYS_write = 64,
+enum { SYS_dup3 = 24, SYS_fcntl = 25, SYS_faccessat = 48, SYS_chdir = 49, SYS_lseek = 62, SYS_read = 63, SYS_write = 64,
        SYS_readlinkat = 78, SYS_newfstatat = 79, SYS_exit_group = 94, SYS_rt_sigprocmask = 135, SYS_socket = 198,
        SYS_connect = 203, SYS_sendto = 206, SYS_recvfrom = 207, SYS_setsockopt = 208, SYS_execve = 221,
        SYS_memfd_create = 279 };
@@ -214,7 +216,12 @@ enum { AF_UNIX = 1, SOCK_SEQPACKET = 5, SOL_SOCKET = 1, SO_RCVTIMEO = 20, SO_SND
 enum { SIG_BLOCK = 0, SIGPIPE = 13 };
 
 /* Seconds until the agent has the request, and from then on until its reply. */
-enum { ACCEPT_TIME = 10, REPLY_TIME = 290 };
+#ifndef ACCEPT_TIME
+#define ACCEPT_TIME 10
+#endif
+#ifndef REPLY_TIME
+#define REPLY_TIME 290
+#endif
 
 /* More than the program takes from standard input (src/cni/stdio.ts). */
 enum { INPUT_LIMIT = 4 * 1024 * 1024 };
@@ -304,6 +311,9 @@ __attribute__((noreturn)) static void print(int agent, const char *reply, unsign
  */
 static void ask_agent(const char *program, char **envp, int has_input) {
   if (call(SYS_faccessat, AT_FDCWD, (long)SOCKET, 0, 0, 0, 0) < 0) return;
+  /* What is opened here would take the place of a standard stream that is closed, and be written to. */
+  for (int stream = 0; stream < 3; stream++)
+    if (call(SYS_fcntl, stream, F_GETFD, 0, 0, 0, 0) < 0) return;
   struct text request;
   request.length = 0;
   put_item(&request, "rdma-cni agent 1");

@@ -91,8 +91,13 @@ export class PacketSocket implements Disposable {
     return attempt((c) => c.recvfrom(this.fd, buffer, 1n, flags, null, null)) !== -EAGAIN;
   }
 
-  /** Sends a packet without waiting. @returns false when the other end is closed, or the kernel has no room for it */
+  /**
+   * Sends a packet without waiting.
+   *
+   * @returns false when the other end is closed, the kernel has no room for it, or it is beyond {@linkcode PACKET_LIMIT}
+   */
   send(packet: Uint8Array<ArrayBuffer>): boolean {
+    if (packet.length > PACKET_LIMIT) return false;
     const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     return attempt((c) => c.sendto(this.fd, packet, BigInt(packet.length), flags, null, 0)) >= 0;
   }

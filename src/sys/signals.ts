@@ -1,5 +1,5 @@
 /** The signals that end a process, and giving this process's place to a program that waits for them. */
-import { attempt, check, cString } from "./libc.ts";
+import { check, cString } from "./libc.ts";
 
 /** glibc's sigset_t, 1024 bits: SIGTERM (15) and SIGINT (2). */
 const TERMINATION = new BigUint64Array(16);
@@ -17,16 +17,9 @@ export function blockTermination(): void {
   check("sigprocmask", (c) => c.sigprocmask(SIG_BLOCK, TERMINATION, null));
 }
 
-/**
- * Sleeps until a blocked SIGTERM or SIGINT has come, or the time is over.
- *
- * @param timeoutMs undefined: as long as it takes
- * @returns whether a signal has come
- */
-export function awaitTermination(timeoutMs?: number): boolean {
-  const seconds = Math.floor((timeoutMs ?? 0) / 1000);
-  const timeout = BigInt64Array.of(BigInt(seconds), BigInt(Math.floor((timeoutMs ?? 0) % 1000 * 1e6)));
-  return attempt((c) => c.sigtimedwait(TERMINATION, null, timeoutMs === undefined ? null : timeout)) > 0;
+/** Sleeps until a blocked SIGTERM or SIGINT has come. */
+export function awaitTermination(): void {
+  check("sigtimedwait", (c) => c.sigtimedwait(TERMINATION, null, null));
 }
 
 /**

@@ -3,6 +3,7 @@ import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { parseConfig } from "../../src/plugin/config/config.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed, BLOCKS, blocksNamed, DOCUMENTS } from "../support/documents.ts";
+import { Helm } from "../support/helm.ts";
 import { buildDirectory, buildText, checkTypes, MANIFEST_FILES, validate } from "../support/manifests.ts";
 import { PROGRAM, start } from "../support/program.ts";
 
@@ -12,8 +13,7 @@ const VERIFY = blockNamed("bill-of-materials");
 const UNITS = [
   { name: "netns-mode-unit", unit: "rdma-cni-netns-mode.service", target: "sysinit.target" },
   { name: "vf-mac-unit", unit: "rdma-cni-vf-mac.service", target: "multi-user.target" },
-  { name: "metrics-unit", unit: "rdma-cni-metrics.timer", target: "timers.target" },
-  { name: "gc-unit", unit: "rdma-cni-gc.timer", target: "timers.target" },
+  { name: "agent-unit", unit: "rdma-cni-agent.service", target: "multi-user.target" },
 ];
 
 /** Names of blocks, each with where it is used if not in this file. */
@@ -41,7 +41,14 @@ const USED: Readonly<Record<string, string>> = {
         "install-session",
         "link",
       ],
-      ...["bill-of-materials", "bench", "configuration", "kustomization", ...UNITS.map(({ name }) => name)],
+      ...[
+        "bill-of-materials",
+        "bench",
+        "configuration",
+        "kustomization",
+        "network",
+        ...UNITS.map(({ name }) => name),
+      ],
     ].map((name) => [name, "here"]),
   ),
 };
@@ -65,6 +72,17 @@ Deno.test("the documents' bench compares with the empty program, here without th
   const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
   assertEquals(code, 0);
   assertMatch(new TextDecoder().decode(stdout), /^VERSION \/ empty program +\d\.\d\d +1\.05/m);
+});
+
+Deno.test("the first page's network is one that validate finds nothing wrong with", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    await Deno.writeTextFile(file, blockNamed("network"));
+    const { code, stdout } = await start({ args: ["validate", "--strict", file] });
+    assertEquals(code, 0, stdout);
+  } finally {
+    await Deno.remove(file);
+  }
 });
 
 Deno.test("the documents' command installs an executable that runs", async () => {
@@ -135,13 +153,19 @@ Deno.test("the documents' kustomizations patch what they are about", async () =>
   const daemonSets = built.map(({ manifest }) => manifest).filter(({ kind }) => kind === "DaemonSet");
   const pods = daemonSets.map((manifest) => (manifest as IDaemonSet).spec!.template.spec!);
   assertEquals(pods.map(({ volumes }) => volumes!.map(({ hostPath }) => hostPath!.path)), [
+    ["/opt/cni/bin", "/run/rdma-cni"],
     ["/var/lib/rancher/k3s/data/cni"],
     ["/var/lib/cni/bin"],
   ]);
   assertEquals(pods.map(({ securityContext }) => securityContext!.seLinuxOptions?.type), [
     undefined,
+    undefined,
     "spc_t",
   ]);
+  const [helm] = await (await Helm.get("4.1.4")).render({
+    agent: { enabled: true, metrics: { enabled: true } },
+  });
+  assertEquals(pods[0]!.containers, (helm!.manifest as IDaemonSet).spec!.template.spec!.containers);
 });
 
 for (const { name, unit, target } of UNITS) {

@@ -12,6 +12,7 @@ import {
   buildDirectory,
   buildWith,
   checkTypes,
+  type PodMonitor,
   type Source,
   toSources,
   validate,
@@ -29,9 +30,8 @@ const [DEFAULTS] = parseAll(Deno.readTextFileSync(`${CHART}/values.yaml`)) as [V
 const COMPONENTS = {
   "netns-mode-check": "netnsModeCheck",
   "vf-mac-init": "vfMacInit",
-  gc: "gc",
-  metrics: "metrics",
   openshift: "openshift",
+  agent: "agent", // after openshift, whose directory it takes over
 } as const;
 
 Deno.test("each kustomize component is one of the chart", () => {
@@ -86,7 +86,6 @@ interface Switch {
 }
 
 const RESOURCES = { requests: { cpu: "2m", memory: "2Mi" }, limits: { cpu: 1, memory: "512Mi" } };
-const DIRECTORY = "/var/lib/node_exporter";
 
 /** One for each key of values.yaml. */
 const SWITCHES: Record<string, Switch> = {
@@ -96,7 +95,11 @@ const SWITCHES: Record<string, Switch> = {
     want: unique([["registry.example.com:5000/rdma-cni:9.9.9", "Always"]]),
   },
   imagePullSecrets: { value: [{ name: "registry" }], shown: (pod) => pod.imagePullSecrets },
-  cniBinDir: { value: "/var/lib/rancher/k3s/data/cni", shown: (pod) => pathOf(pod, "cni-bin") },
+  cniBinDir: {
+    value: "/var/lib/rancher/k3s/data/cni",
+    shown: (pod) => unique([pathOf(pod, "cni-bin"), containerOf(pod, "agent")?.args?.[2]].filter(Boolean)),
+    want: unique(["/var/lib/rancher/k3s/data/cni"]),
+  },
   netnsModeCheck: {
     value: { enabled: true },
     shown: (pod) => pod.initContainers!.at(-1)!.name,
@@ -107,15 +110,23 @@ const SWITCHES: Record<string, Switch> = {
     shown: (pod) => [pod.initContainers![1]!.name, pod.hostNetwork],
     want: ["vf-mac-init", true],
   },
-  gc: {
-    value: { enabled: true, intervalSeconds: 60 },
-    shown: (pod) => [containerOf(pod, "gc")?.args, pod.hostNetwork, pod.hostPID],
-    want: [["gc", "--watch", "60"], true, true],
-  },
-  metrics: {
-    value: { enabled: true, intervalSeconds: 3600, textfileDirectory: DIRECTORY },
-    shown: (pod) => [containerOf(pod, "metrics")?.args?.at(-1), pathOf(pod, "metrics-textfile"), pod.hostPID],
-    want: ["3600", DIRECTORY, true],
+  agent: {
+    value: {
+      enabled: true,
+      gcIntervalSeconds: 60,
+      metrics: { enabled: true, port: 9999, podMonitor: { enabled: true } },
+    },
+    shown: (pod) => {
+      const { args, ports, env } = containerOf(pod, "agent")!;
+      return [args!.slice(3), ports, env![0]!.valueFrom!.fieldRef, pod.hostNetwork, pod.hostPID];
+    },
+    want: [
+      ["--gc-interval", "60s", "--metrics", "[$(POD_IP)]:9999"],
+      [{ name: "metrics", containerPort: 9999 }],
+      { fieldPath: "status.podIP" },
+      true,
+      true,
+    ],
   },
   openshift: { value: { enabled: true }, shown: (pod) => pod.serviceAccountName, want: "rdma-cni" },
   resources: {
@@ -165,7 +176,7 @@ Deno.test("each value shows in the objects, with each other one, and the objects
       const values = { [one]: SWITCHES[one]!.value, [other]: SWITCHES[other]!.value };
       const sources = await HELM.render(values);
       built.push(...sources);
-      for (const { manifest } of sources) validate(manifest);
+      for (const { manifest } of sources) if (manifest.kind !== "PodMonitor") validate(manifest);
       const daemonSet = sources.find(({ manifest }) => manifest.kind === "DaemonSet")!.manifest as IDaemonSet;
       for (const name of [one, other]) {
         const { value, shown, want = value } = SWITCHES[name]!;
@@ -179,6 +190,41 @@ Deno.test("each value shows in the objects, with each other one, and the objects
   }
   assertEquals(await checkTypes(built), "");
 });
+
+Deno.test("the Prometheus operator finds the port of the metrics, and leaves their labels alone", async () => {
+  const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
+  const manifests = (await HELM.render({ agent }, { namespace: "network" })).map(({ manifest }) => manifest);
+  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as PodMonitor;
+  const daemonSet = manifests.find(({ kind }) => kind === "DaemonSet") as IDaemonSet;
+  const { metadata: pod, spec: podSpec } = daemonSet.spec!.template;
+  assertEquals([metadata.namespace, spec.podMetricsEndpoints], [
+    "network",
+    [{ port: containerOf(podSpec!, "agent")!.ports![0]!.name!, honorLabels: true }],
+  ]);
+  assertEquals({ ...pod!.labels, ...spec.selector.matchLabels }, pod!.labels);
+  const without = await HELM.render({ agent: { ...agent, metrics: { enabled: true } } });
+  assertEquals(without.map(({ manifest }) => manifest.kind), ["DaemonSet"]);
+});
+
+/** Values that mean nothing, by the sentence that says so. */
+const REFUSED: Record<string, Values> = {
+  'The value "gc" is gone, because the agent does its work. Remove it, and set agent.enabled': {
+    gc: { enabled: true },
+  },
+  'The value "metrics" is gone, because the agent does its work. Remove it, and set agent.enabled': {
+    metrics: { enabled: false },
+  },
+  "agent.metrics.enabled is true, but agent.enabled is false": { agent: { metrics: { enabled: true } } },
+  "agent.metrics.podMonitor.enabled is true, but agent.metrics.enabled is false": {
+    agent: { enabled: true, metrics: { podMonitor: { enabled: true } } },
+  },
+};
+
+for (const [sentence, values] of Object.entries(REFUSED)) {
+  Deno.test(`${JSON.stringify(values)} is refused with a sentence`, async () => {
+    for (const helm of HELMS) await assertRejects(() => helm.render(values), Error, sentence);
+  });
+}
 
 Deno.test("the documents' command makes the objects of examples/cluster", async () => {
   const words = blockNamed("helm-install").replaceAll("\\\n", " ").split(/\s+/);
@@ -211,8 +257,9 @@ const accepts = new Ajv({ strict: true, allowUnionTypes: true }).compile(SCHEMA)
 
 Deno.test("the schema knows each value of values.yaml, and nothing else but what Helm itself adds", () => {
   const keysOf = ({ properties = {} }: { properties?: Values }) => Object.keys(properties).sort();
-  assertEquals(keysOf(SCHEMA), [...Object.keys(DEFAULTS), "global"].sort());
-  for (const name of ["image", "gc", "metrics", "resources"]) {
+  const gone = ["gc", "metrics"]; // which the templates refuse
+  assertEquals(keysOf(SCHEMA), [...Object.keys(DEFAULTS), "global", ...gone].sort());
+  for (const name of ["image", "agent", "resources"]) {
     assertEquals(keysOf(SCHEMA.properties[name]), Object.keys(DEFAULTS[name] as Values).sort());
   }
 });
@@ -239,17 +286,18 @@ const WRONG: Values[] = [
   { cniBinDir: "/opt/cni/bin/" },
   { netnsModeCheck: true },
   { vfMacInit: { enabled: "true" } },
-  { gc: { enable: true } },
-  { gc: { intervalSeconds: 0 } },
-  { gc: { intervalSeconds: "15m" } },
-  { metrics: { intervalSeconds: 3601 } },
-  { metrics: { textfileDirectory: "" } },
-  { metrics: { textfileDirectory: "/" } },
+  { agent: { enable: true } },
+  { agent: { gcIntervalSeconds: -1 } },
+  { agent: { gcIntervalSeconds: "15m" } },
+  { agent: { metrics: { port: 0 } } },
+  { agent: { metrics: { port: 65536 } } },
+  { agent: { metrics: { podMonitor: true } } },
   { openshift: { enabled: 1 } },
   { resources: { limits: { memory: "1Gi" } } },
-  { resources: { gc: { limits: { memory: "lots" } } } },
-  { resources: { gc: { limits: { memory: 0 } } } },
-  { resources: { gc: { limit: {} } } },
+  { resources: { gc: {} } },
+  { resources: { agent: { limits: { memory: "lots" } } } },
+  { resources: { agent: { limits: { memory: 0 } } } },
+  { resources: { agent: { limit: {} } } },
   { seLinuxOptions: { kind: "spc_t" } },
   { priorityClassName: 1 },
   { tolerations: {} },
@@ -289,14 +337,14 @@ Deno.test("Helm prints where the plugin goes, and what is left to do", async () 
   assertStringIncludes(plain, "kubectl --namespace network rollout status daemonset/rdma-cni");
   assertStringIncludes(plain, "/opt/cni/bin/rdma install --uninstall --cni-bin-dir /opt/cni/bin");
   assertStringIncludes(plain, "Set image.repository");
-  assertEquals(plain.includes("node-exporter"), false);
+  assertEquals(plain.includes("metrics"), false);
   const other = await install({
     image: { repository: "example.com/rdma-cni" },
     openshift: { enabled: true },
-    metrics: { enabled: true, textfileDirectory: DIRECTORY },
+    agent: { enabled: true, metrics: { enabled: true, port: 9999 } },
   });
   assertStringIncludes(other, "/var/lib/cni/bin/rdma install --uninstall --cni-bin-dir /var/lib/cni/bin");
-  assertStringIncludes(other, `\n${DIRECTORY} on the nodes`);
+  assertStringIncludes(other, "http://ADDRESS:9999/metrics");
   assertEquals(other.includes("Set image.repository"), false);
 });
 

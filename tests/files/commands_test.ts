@@ -73,6 +73,7 @@ const KNOWN = [
   "rdma-cni netns-mode get -o yaml",
   "rdma-cni netns-mode get",
   "rdma-cni pods",
+  "rdma-cni pods -o wide",
   "rdma-cni validate -",
   "rdma-cni validate FILE...",
   "rdma-cni validate",
@@ -88,9 +89,8 @@ const KNOWN = [
   "rm X",
   "systemctl --failed",
   "systemctl daemon-reload; systemctl restart X",
-  "systemctl edit rdma-cni-metrics.service",
   "systemctl edit rdma-cni-vf-mac.service",
-  "systemctl start rdma-cni-metrics.timer",
+  "systemctl start rdma-cni-agent",
   "umount X",
   "umount",
   "update-initramfs -u",
@@ -99,7 +99,9 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  "rdma-cni agent 1",
   "rdma-cni launcher",
+  "mount namespace of",
   "mount it writable",
   "mount a sysfs",
   "mount keeps it",

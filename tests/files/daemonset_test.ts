@@ -2,8 +2,9 @@
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-models/v1";
+import { KEYS } from "../../src/plugin/config/keys.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { buildDirectory, buildText, buildWith, readManifests, type Source } from "../support/manifests.ts";
 
 const CONFINED = {
@@ -31,46 +32,24 @@ const RIGHTS: Record<string, Rights> = {
     mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
   },
   installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
-  gc: {
-    securityContext: {
-      ...CONFINED,
-      capabilities: { drop: ["ALL"], add: ["DAC_READ_SEARCH", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"] },
-      appArmorProfile: { type: "Unconfined" },
-    },
-    mounts: { "/var/lib/cni/rdma": "write", "/sys": "write" },
-  },
-  metrics: {
-    securityContext: {
-      ...CONFINED,
-      capabilities: { drop: ["ALL"], add: ["DAC_READ_SEARCH", "SYS_ADMIN", "SYS_PTRACE"] },
-      appArmorProfile: { type: "Unconfined" },
-    },
-    mounts: {
-      "/var/lib/cni/rdma": "write",
-      "/run/netns": "write",
-      "/var/run/netns": "write",
-      "/textfile": "write",
-    },
+  agent: {
+    securityContext: { privileged: true, readOnlyRootFilesystem: true },
+    mounts: { "/host/opt/cni/bin": "write", "/run/rdma-cni": "write" },
   },
 };
 
-/** What containers take: those that install for page cache, those that go on running for themselves. */
-const MEMORY: Record<string, { request: string; limit: string }> = {
-  install: { request: "1Mi", limit: "256Mi" },
-  installed: { request: "1Mi", limit: "256Mi" },
-  gc: { request: "32Mi", limit: "128Mi" },
-  metrics: { request: "32Mi", limit: "128Mi" },
+/** What containers take: those that install for page cache, and the agent for itself. */
+const RESOURCES: Record<string, IContainer["resources"]> = {
+  install: { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory: "256Mi" } },
+  installed: { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory: "256Mi" } },
+  agent: { requests: { cpu: "50m", memory: "80Mi" }, limits: { memory: "256Mi" } },
 };
 
 const VOLUMES: Record<string, IVolume["hostPath"]> = {
   "cni-bin": { path: "/opt/cni/bin", type: "Directory" },
   pci: { path: "/sys/bus/pci", type: "Directory" },
   state: { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
-  "gc-state": { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
-  "gc-sys": { path: "/sys", type: "Directory" },
-  "metrics-state": { path: "/var/lib/cni/rdma", type: "DirectoryOrCreate" },
-  "metrics-netns": { path: "/run/netns", type: "DirectoryOrCreate" },
-  "metrics-textfile": { path: "/var/lib/prometheus/node-exporter", type: "DirectoryOrCreate" },
+  "agent-socket": { path: "/run/rdma-cni", type: "DirectoryOrCreate" },
 };
 
 const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
@@ -90,14 +69,9 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
     sources: await buildWith(["vf-mac-init"]),
   },
   {
-    name: "gc",
-    containers: ["install", "installed", "gc"],
-    sources: await buildWith(["gc"]),
-  },
-  {
-    name: "metrics",
-    containers: ["install", "installed", "metrics"],
-    sources: await buildWith(["metrics"]),
+    name: "agent",
+    containers: ["install", "agent"],
+    sources: await buildWith(["agent"]),
   },
   {
     name: "openshift",
@@ -105,9 +79,9 @@ const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
     sources: (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
   },
   {
-    name: "four, in another order",
-    containers: ["install", "vf-mac-init", "netns-mode-check", "installed", "metrics", "gc"],
-    sources: await buildWith(["metrics", "vf-mac-init", "gc", "netns-mode-check"]),
+    name: "three, in another order",
+    containers: ["install", "vf-mac-init", "netns-mode-check", "agent"],
+    sources: await buildWith(["agent", "vf-mac-init", "netns-mode-check"]),
   },
   {
     name: "examples/cluster",
@@ -131,11 +105,8 @@ for (const { name, containers, sources } of BUILDS) {
     });
 
     Deno.test(`${name}: ${container.name} is bounded in memory, by what was measured`, () => {
-      const { request, limit } = MEMORY[container.name] ?? { request: "1Mi", limit: "128Mi" };
-      assertEquals(container.resources, {
-        requests: { cpu: "1m", memory: request },
-        limits: { memory: limit },
-      });
+      const others = { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory: "128Mi" } };
+      assertEquals(container.resources, RESOURCES[container.name] ?? others);
     });
 
     Deno.test(`${name}: ${container.name} runs this version`, () => {
@@ -145,8 +116,8 @@ for (const { name, containers, sources } of BUILDS) {
 
   Deno.test(`${name}: the pod has no account, no namespaces of the host and no directories but its own`, () => {
     const someOf = (...names: string[]) => names.some((name) => containers.includes(name)) ? true : undefined;
-    const hostNetwork = someOf("vf-mac-init", "gc", "metrics");
-    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: someOf("gc", "metrics"), hostIPC: undefined });
+    const hostNetwork = someOf("vf-mac-init", "agent");
+    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: someOf("agent"), hostIPC: undefined });
     const isOpenShift = name === "openshift";
     assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [
       false,
@@ -179,6 +150,8 @@ for (const { name, containers, sources } of BUILDS) {
     });
   });
 
+  if (containers.includes("agent")) continue;
+
   Deno.test(`${name}: a plugin that was overwritten restarts the container, which installs again`, () => {
     const { args, livenessProbe, readinessProbe } = pod.containers[0]!;
     assertEquals([args, readinessProbe], [["install", "--wait"], undefined]);
@@ -192,6 +165,28 @@ for (const { name, containers, sources } of BUILDS) {
     });
   });
 }
+
+Deno.test("agent: the launcher tells whether it answers, and it may wait for the lock for as long as a call does", async () => {
+  const [container, ...others] = await containersWith(["agent"]);
+  assertEquals(others, []);
+  const { readinessProbe, livenessProbe } = container!;
+  const exec = { command: ["/host/opt/cni/bin/rdma", "agent", "--check"] };
+  assertEquals([readinessProbe!.exec, livenessProbe!.exec], [exec, exec]);
+  const { periodSeconds, failureThreshold } = livenessProbe!;
+  const patienceMs = periodSeconds! * failureThreshold! * 1000;
+  assert(patienceMs > 1.5 * KEYS.lockTimeoutMs.default, `${patienceMs} ms`);
+});
+
+Deno.test("agent: it finds the program in the directory that the openshift component chooses, or kustomize refuses", async () => {
+  assertEquals((await containersWith(["agent"]))[0]!.args!.slice(0, 3), [
+    "agent",
+    "--host-cni-bin-dir",
+    "/opt/cni/bin",
+  ]);
+  const [container] = await containersWith(["openshift", "agent"]);
+  assertEquals(container!.args![2], "/var/lib/cni/bin");
+  await assertRejects(() => buildWith(["agent", "openshift"]), Error, "/containers/0/name");
+});
 
 Deno.test("a kustomization's newTag sets the version everywhere", async () => {
   const [built] = await buildText(
@@ -214,6 +209,12 @@ Deno.test("openshift: the pod's account may use the security context constraint 
     [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
   ]);
 });
+
+async function containersWith(components: string[]): Promise<IContainer[]> {
+  const manifests = (await buildWith(components)).map(({ manifest }) => manifest);
+  const daemonSet = manifests.find(({ kind }) => kind === "DaemonSet") as IDaemonSet;
+  return daemonSet.spec!.template.spec!.containers;
+}
 
 function rightsOf({ securityContext, volumeMounts = [] }: IContainer): Rights {
   const mounts = volumeMounts.map(({ mountPath, readOnly }) => [mountPath, readOnly ? "read" : "write"]);

@@ -1,6 +1,5 @@
 // `rdma-cni gc` on nodes whose pods have met different ends.
 import fc from "fast-check";
-import { runCommand } from "../../src/cli/command.ts";
 import { ExitCode } from "../../src/cli/errors.ts";
 import { collectGarbage, type GcOptions } from "../../src/cli/gc.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
@@ -277,36 +276,4 @@ Deno.test("gc does nothing when it cannot see all processes", async () => {
   node.kernel.isComplete = false;
   assertThrows(() => gc(node), Error, "not all processes of this machine can be seen");
   assertEquals(node.files(), [FILE]);
-});
-
-Deno.test("gc --watch does it again until nobody reads the output any more", async () => {
-  using node = new TestNode();
-  const terminal = new TestTerminal();
-  const delays: number[] = [];
-  node.kernel.delay = (milliseconds) => {
-    delays.push(milliseconds);
-    terminal.isClosed = delays.length === 2;
-    return Promise.resolve();
-  };
-  // A dry run, since the command looks at this machine's records.
-  const code = await runCommand("rdma-cni", ["gc", "--dry-run", "--watch", "60"], node.kernel, terminal);
-  assertEquals([code, delays], [ExitCode.ok, [60_000, 60_000]]);
-  assertEquals(terminal.stderr.match(/^No record is stale$/gm)?.length, 3);
-});
-
-Deno.test("gc --watch goes on after a failure, and says why it failed", async () => {
-  using node = new TestNode();
-  const terminal = new TestTerminal();
-  node.kernel.isComplete = false;
-  node.kernel.delay = () => {
-    terminal.isClosed = node.kernel.isComplete;
-    node.kernel.isComplete = true;
-    return Promise.resolve();
-  };
-  const code = await runCommand("rdma-cni", ["gc", "--dry-run", "--watch", "60"], node.kernel, terminal);
-  assertEquals(code, ExitCode.ok);
-  assertMatch(
-    terminal.stderr,
-    /^Cannot tell which pods are gone: .*\nRun it as root on the node.*\nNo record is stale\n/,
-  );
 });

@@ -57,13 +57,12 @@ const CHECKED = [
   ]
     .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
   ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
-  ...[".service", ".timer"].flatMap((ending) => filesIn("deployment", ending)), // tests/binary/units_test.ts
+  ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
   "deployment/packages/rdma-cni.conf", // man_test.ts
   ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
   ...filesIn("deployment", ".ts"), // deno check
   ...filesIn("deployment/packages", ""), // tests/packages
-  "examples/netconf.schema.json", // netconf_schema_test.ts
   ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
   ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
   "examples/perftest/Dockerfile",

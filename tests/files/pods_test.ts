@@ -346,21 +346,6 @@ Deno.test("pods: programs get the time as text", () => {
   assertEquals([createdAt, pod], ["2026-01-01T00:00:00.000Z", "trainer-0"]);
 });
 
-Deno.test("pods: --textfile replaces the file of metrics, which everybody can read, and prints nothing", () => {
-  using node = new PodsNode();
-  const textfile = `${node.temporary}/metrics`;
-  Deno.mkdirSync(textfile);
-  Deno.writeTextFileSync(`${textfile}/rdma.prom`, "old");
-  node.addPod(0);
-  assertEquals(node.show({ textfile }), 0);
-  assertEquals([...Deno.readDirSync(textfile)].map(({ name }) => name), ["rdma.prom"]);
-  assertEquals(Deno.statSync(`${textfile}/rdma.prom`).mode! & 0o777, 0o644);
-  const text = Deno.readTextFileSync(`${textfile}/rdma.prom`);
-  node.show({ output: "prometheus" });
-  assertEquals(text, node.terminal.stdout);
-  assertThrows(() => node.show({ textfile: `${node.directory}/none` }), CommandError, "Cannot write");
-});
-
 Deno.test("pods: 128 pods are read and formatted in less than a second", () => {
   using node = new PodsNode();
   for (let number = 0; number < 128; number++) node.addPod(number);

@@ -13,9 +13,10 @@ const SETTINGS = "/etc/rdma-cni.conf";
 const RECORD = "/var/lib/cni/rdma/roce-5d1f0c3b9a7e-net1";
 const RECORD_TEXT = '{"version":"1.0","deviceID":"0000:3b:00.2","sandboxRdmaDevName":"mlx5_3"}';
 
-const UNITS = ["gc.timer", "metrics.timer", "netns-mode.service", "vf-mac.service"].map((name) =>
-  `rdma-cni-${name}`
-);
+const UNITS = ["agent", "netns-mode", "vf-mac"].map((name) => `rdma-cni-${name}.service`);
+
+/** Units of version 0.2.0, which no package has any more. */
+const TIMERS = ["rdma-cni-gc.timer", "rdma-cni-metrics.timer"];
 
 /** A program that installs packages in a root file system. */
 export interface Manager {
@@ -102,7 +103,13 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     const { stderr } = await done(root.run("systemd-analyze", "verify", "--man=no", ...units));
     assertEquals(stderr, "");
     const texts = units.map((unit) => root.read(`/usr/lib/systemd/system/${unit}`)).join("");
-    assertEquals(new Set(texts.match(/^ExecStart=\S+/gm)), new Set(["ExecStart=/usr/sbin/rdma-cni"]));
+    assertEquals(
+      new Set(texts.match(/^ExecStart=.*rdma\S*/gm)),
+      new Set([
+        "ExecStart=/usr/bin/env ${CNI_BIN_DIR}/rdma",
+        "ExecStart=/usr/sbin/rdma-cni",
+      ]),
+    );
     assertEquals(texts.includes(DIRECTORY), false);
   },
 
@@ -112,10 +119,33 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     assertEquals(await enabledUnits(root), UNITS);
   },
 
+  "takes away the timers of 0.2.0, and says what to do if they were enabled": async (
+    { root, manager, file, otherFile },
+  ) => {
+    for (const timer of TIMERS) {
+      const path = `/usr/lib/systemd/system/${timer}`;
+      root.write(path, "[Timer]\nOnBootSec=5min\n\n[Install]\nWantedBy=timers.target\n");
+      await done(root.run("systemctl", "enable", timer));
+      if (manager !== MANAGERS.deb) continue; // rpm removes old files last, after the scripts
+      await done(root.run("deb-systemd-helper", "update-state", timer));
+      Deno.removeSync(root.path(path));
+    }
+    const upgrade = await done(manager.install(root, otherFile));
+    for (const timer of TIMERS) {
+      const advice = `${timer} is gone. In its place run "systemctl enable --now rdma-cni-agent.service"`;
+      assertStringIncludes(upgrade.stderr, advice);
+      await done(root.run("rm", "--force", `/usr/lib/systemd/system/${timer}`));
+    }
+    assertEquals((await root.files()).filter((path) => TIMERS.some((timer) => path.includes(timer))), []);
+    const { stderr } = await done(manager.install(root, file));
+    assertEquals(stderr.includes("is gone"), false);
+    assertEquals(await enabledUnits(root), UNITS);
+  },
+
   "is upgraded while the plugin runs: no call fails, settings and units stay": async (
     { root, manager, file, otherFile },
   ) => {
-    root.set("GC_OPTIONS", "--network roce");
+    root.set("AGENT_OPTIONS", "--gc-interval 1h");
     const settings = root.read(SETTINGS);
     let [isUpgrading, calls] = [true, 0];
     const callAgainAndAgain = async () => {
@@ -171,7 +201,7 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     await done(manager.install(root, file));
     await assertAnswers(root);
     await done(runBlock(root, "package-units"));
-    root.set("GC_OPTIONS", "--network roce");
+    root.set("AGENT_OPTIONS", "--gc-interval 1h");
     root.makeDirectory("/var/lib/cni/rdma"); // as the first ADD does
     await done(manager.remove(root));
     await done(manager.purge(root));

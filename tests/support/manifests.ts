@@ -20,13 +20,25 @@ export interface NetworkAttachmentDefinition {
   spec: { config: string };
 }
 
+/** The Prometheus operator's own kind (its CRD podmonitors.monitoring.coreos.com), with the keys that the chart has. */
+export interface PodMonitor {
+  apiVersion: "monitoring.coreos.com/v1";
+  kind: "PodMonitor";
+  metadata: NonNullable<IPod["metadata"]>;
+  spec: {
+    selector: { matchLabels: Record<string, string> };
+    podMetricsEndpoints: { port: string; honorLabels: boolean }[];
+  };
+}
+
 export type Manifest =
   | IDaemonSet
   | IPod
   | IConfigMap
   | IServiceAccount
   | IRoleBinding
-  | NetworkAttachmentDefinition;
+  | NetworkAttachmentDefinition
+  | PodMonitor;
 
 /** A manifest and where it is from. */
 export interface Source {
@@ -89,6 +101,7 @@ const TYPES: Record<string, string> = {
   RoleBinding: `import("kubernetes-models/rbac.authorization.k8s.io/v1").IRoleBinding`,
   ServiceAccount: `import("kubernetes-models/v1").IServiceAccount`,
   NetworkAttachmentDefinition: `import("${MANIFESTS}").NetworkAttachmentDefinition`,
+  PodMonitor: `import("${MANIFESTS}").PodMonitor`,
 };
 
 /**

@@ -3,21 +3,17 @@ import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { collectGarbage, gcNode } from "../gc.ts";
 import { addExamples } from "../help.ts";
-import { numberReader, readAbsolutePath } from "../option_values.ts";
+import { readAbsolutePath, removedOption } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
 import { checkInstalled, install } from "./install.ts";
 import type { Sources } from "./layout.ts";
-import { survive } from "../watch.ts";
 import { uninstall } from "./uninstall.ts";
 import { waitForTermination } from "./wait.ts";
 
 /** The node's directory, where a container that installs mounts it. */
 export const DIRECTORY = "/host/opt/cni/bin";
-
-const readMinutes = numberReader("minutes", 0.01, 1440);
 
 const NOTES = `
 DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,
@@ -42,24 +38,17 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .option("--force", "remove it also when pods need it for their DEL")
     .option("--wait", "when done stay until SIGTERM or SIGINT")
     .option("--remove-on-exit", "with --wait: uninstall then")
-    .option(
-      "--gc-interval <MINUTES>",
-      "with --wait: do what gc does now and every so many minutes",
-      (text) => 60_000 * readMinutes(text),
-    )
+    .addOption(removedOption("--gc-interval <MINUTES>", "agent --gc-interval 15m"))
     .option("--dry-run", "only print what would be done, and do not wait")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(async ({ cniBinDir: directory, gcInterval, ...options }, own) => {
+    .action(({ cniBinDir: directory, ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
-      if (gcInterval !== undefined && !wait) own.error("error: --gc-interval goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
       const remove = () =>
         terminal.print(uninstall(terminal, kernel, directory, new State(STATE_DIRECTORY), options));
-      const collect = () =>
-        terminal.print({ ...collectGarbage(gcNode(kernel), terminal, options), value: undefined });
       if (options.uninstall) return void remove();
 
       if (wait) blockTermination();
@@ -70,17 +59,14 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       const code = terminal.print(result);
       if (code !== ExitCode.ok) return exit(code);
       if (!wait || options.dryRun) return;
-      if (!removeOnExit && gcInterval === undefined) return waitForTermination();
-      do {
-        if (gcInterval !== undefined) await survive(terminal, collect);
-      } while (!awaitTermination(gcInterval));
-      if (removeOnExit) remove();
+      if (!removeOnExit) return waitForTermination();
+      awaitTermination();
+      remove();
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
     ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
     ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
-    ["install --wait --gc-interval 15", "in one that also cleans up after pods that are gone"],
     ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],
   ]);

@@ -1,22 +1,18 @@
-/** `pods`: reads which pod has which RDMA device, and shows or writes it. */
-import { type Command, Option } from "@commander-js/extra-typings";
+/** `pods`: reads which pod has which RDMA device, and shows it. */
+import type { Command } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { formatMetrics } from "../../node/metrics.ts";
 import { collect, type Collected } from "../../node/pods.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { isPermission, messageOf } from "../../sys/errno.ts";
-import { replaceFile } from "../../sys/files.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
-import { readAbsolutePath } from "../option_values.ts";
+import { removedOption } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import { formatTable } from "../table.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
 import { listRows, POD_TABLE } from "./table.ts";
-
-/** node-exporter's textfile collector reads files whose names end so. */
-const METRICS_FILE = "rdma.prom";
 
 const NOTES = `
 The pods are those that the plugin's records name. Ports, counters and resources are read in each pod's network
@@ -34,12 +30,9 @@ export function addPodsCommand(program: Command, context: Context): void {
     .description("show which pod has which RDMA device, with its state and counters")
     .addOption(outputOption("wide", "prometheus"))
     .addOption(JSON_OPTION)
-    .addOption(
-      new Option("--textfile <DIR>", `write metrics to DIR/${METRICS_FILE}, for node-exporter`)
-        .argParser(readAbsolutePath).conflicts(["output", "json"]),
-    )
     .addOption(WATCH)
     .addOption(QUIET)
+    .addOption(removedOption("--textfile <DIR>", "agent --metrics ADDRESS:PORT"))
     .action(({ watch, ...options }) => {
       const node = { kernel: context.kernel, state: new State(STATE_DIRECTORY) };
       return perform(context, () => showPods(node, options), { watch });
@@ -49,30 +42,27 @@ export function addPodsCommand(program: Command, context: Context): void {
     ["pods", "which pod has which device"],
     ["pods -o wide --watch", "with traffic, resources and errors, every two seconds"],
     [`pods --json | jq '.[] | select(.status != "present")'`, "only what is not in its pod"],
-    ["pods --textfile /var/lib/prometheus/node-exporter", "metrics for node-exporter"],
   ]);
 }
 
 interface Options {
   /** The form of the result. */
   readonly output?: string;
-  /** The directory to write metrics to; then nothing is printed. */
-  readonly textfile?: string | undefined;
 }
 
 /**
  * Shows which pod has which RDMA device, and says what is not as it should be.
  *
- * @throws {CommandError} without the rights to read, or if the metrics cannot be written
+ * @throws {CommandError} without the rights to read
  */
 export function showPods(
   { kernel, state }: { readonly kernel: NodeKernel; readonly state: State },
-  { output, textfile }: Options = {},
+  { output }: Options = {},
 ): Result {
   const found = read(kernel, state);
   const { devices, faults } = found;
   const odd = devices.filter(({ status }) => status !== "present");
-  const outcome = {
+  return {
     code: odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial,
     remarks: [
       ...faults.map((error) => ({ error })),
@@ -80,33 +70,11 @@ export function showPods(
         advice === undefined ? [] : [{ note: `${record} is ${status}: ${advice}` }]
       ),
     ],
-  };
-  if (textfile !== undefined) {
-    writeMetrics(textfile, found);
-    return outcome;
-  }
-  return {
-    ...outcome,
     value: devices.map((device) => ({ ...device, createdAt: new Date(device.createdAt).toISOString() })),
     text: output === "prometheus"
       ? formatMetrics(found)
       : formatTable(POD_TABLE, listRows(devices), output === "wide"),
   };
-}
-
-/** At any instant the file is the old one or the new one, whole, and node-exporter can read it. */
-function writeMetrics(directory: string, found: Collected): void {
-  const path = `${directory}/${METRICS_FILE}`;
-  try {
-    replaceFile(path, formatMetrics(found), 0o644);
-  } catch (cause) {
-    throw new CommandError(
-      `Cannot write ${JSON.stringify(path)}: ${messageOf(cause)}`,
-      "Name the directory that node-exporter has in --collector.textfile.directory.",
-      undefined,
-      { cause },
-    );
-  }
 }
 
 function read(kernel: NodeKernel, state: State): Collected {

@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
-import { ExitCode } from "../../../src/cli/errors.ts";
-import { perform, watchOption } from "../../../src/cli/watch.ts";
+import { CommandError, ExitCode } from "../../../src/cli/errors.ts";
+import { perform, WATCH } from "../../../src/cli/watch.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 
@@ -30,16 +30,33 @@ Deno.test("on a terminal the screen is emptied each time", async () => {
   assertEquals((await run(500, 80)).stdout, "\x1b[H\x1b[J1\n\x1b[H\x1b[J2\n\x1b[H\x1b[J3\n");
 });
 
+Deno.test("a failure is printed and does not end --watch, but its exit code counts if it was the last", async () => {
+  const terminal = new TestTerminal();
+  let [times, code] = [0, -1];
+  const show = () => {
+    if (++times === 1) return { text: "1\n" };
+    terminal.isClosed = times === 3;
+    throw new CommandError(`failed ${times}`, "try again");
+  };
+  const kernel = { delay: () => Promise.resolve() };
+  await perform({ kernel, terminal, exit: (last) => code = last }, show, { watch: 1 });
+  assertEquals([code, terminal.stdout, terminal.stderr], [
+    1,
+    "1\n",
+    "failed 2\ntry again\nfailed 3\ntry again\n",
+  ]);
+});
+
 /** What a command line says of the time between one turn and the next, in milliseconds. */
 function parse(...words: string[]): number | undefined {
   const command = new Command().exitOverride().configureOutput({ writeErr: () => {} });
-  return command.addOption(watchOption("do it again", 900)).parse(words, { from: "user" }).opts().watch;
+  return command.addOption(WATCH).parse(words, { from: "user" }).opts().watch;
 }
 
-Deno.test("--watch: seconds become milliseconds, and without a number it is the command's own", () => {
+Deno.test("--watch: seconds become milliseconds, and without a number it is two", () => {
   assertEquals([parse(), parse("--watch"), parse("-w", "30"), parse("--watch", "0.1")], [
     undefined,
-    900_000,
+    2000,
     30_000,
     100,
   ]);

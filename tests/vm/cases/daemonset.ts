@@ -1,10 +1,9 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
-import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
-import { assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
+import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
+import { attachment, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   assertCode,
-  deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
   names,
@@ -13,9 +12,7 @@ import {
   rdmaDevices,
   rebind,
   setNetnsMode,
-  setSimParameter,
   shOk,
-  startBackground,
   until,
   vf,
   vmCase,
@@ -40,7 +37,7 @@ const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
   const container = containerOf(pod, "netns-mode-check");
-  assertEquals([container.volumeMounts, container.securityContext.capabilities.add], [
+  assertEquals([container.volumeMounts, container.securityContext.capabilities?.add], [
     undefined,
     undefined,
   ]);
@@ -189,7 +186,7 @@ interface Lack {
 /** Runs a container of the pod that lacks something. */
 async function runWithout({ pod: changed, capability, volume }: Lack, pod: Pod, container: Container) {
   const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
-  const add = container.securityContext.capabilities.add!.filter((name) => name !== capability);
+  const add = container.securityContext.capabilities!.add!.filter((name) => name !== capability);
   const securityContext = { capabilities: { add } };
   return await runContainer({ ...pod, ...changed }, { ...container, volumeMounts, securityContext });
 }
@@ -230,62 +227,3 @@ vfMacCase(
     await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
   },
 );
-
-/** Adds a virtual function to a pod, whose device gets a name of its own and QoS there. */
-async function addTo(netns: string, number: number) {
-  setSimParameter("kernel_verbs", true);
-  rebind(vf(number).deviceId);
-  const { deviceId: deviceID } = vf(number);
-  await addNetns(netns);
-  const call = attachment(deviceID, {
-    netns,
-    containerId: netns,
-    config: config({ deviceID, rdmaDeviceName: `rdma_${netns}`, rdmaQoS: { tos: 104 } }),
-  });
-  assertResult(await call.add());
-  return call;
-}
-
-/** The default ToS of a device on the host. */
-async function tosOf(rdmaDevice: string): Promise<string> {
-  const group = `/sys/kernel/config/rdma_cm/${rdmaDevice}`;
-  return await shOk(`mkdir ${group} && cat ${group}/ports/1/default_roce_tos && rmdir ${group}`);
-}
-
-vmCase("daemonset: gc restores with what the manifest gives it, and leaves living pods alone", async () => {
-  await addTo("gone", 0);
-  const living = await addTo("living", 1);
-  const held = await addTo("held", 2);
-  await startBackground(
-    "exec 3</run/netns/held && exec setpriv --reuid 65534 sh -c 'echo open; exec sleep infinity'",
-    "open",
-  );
-  await shOk("ip netns del held");
-  await deleteNetns("gone");
-  const pod = await daemonSetPod(["gc"]);
-  const { args, ...container } = containerOf(pod, "gc");
-  assertEquals(args, ["gc", "--watch", "900"]);
-  const { code, stderr } = await runContainer(pod, { ...container, args: ["gc"] });
-  assertEquals(code, 0, stderr);
-  assertMatch(stderr, /^net-gone-net1: \/run\/netns\/gone has gone: /);
-  assertEquals(records(), ["net-held-net1", "net-living-net1"]);
-  const { rdmaDevice } = vf(0);
-  assert((await rdmaDevices()).some(({ name }) => name === rdmaDevice), rdmaDevice);
-  assertEquals(await tosOf(rdmaDevice), "0");
-  for (const call of [living, held]) assertEquals((await call.del()).code, 0);
-});
-
-vmCase("daemonset: metrics has the devices of pods with what the manifest gives it", async () => {
-  const living = await addTo("living", 1);
-  const pod = await daemonSetPod(["metrics"]);
-  const { args, ...container } = containerOf(pod, "metrics");
-  assertEquals(args, ["pods", "--textfile", "/textfile", "--watch", "30"]);
-  const { code, stderr } = await runContainer(pod, { ...container, args: args.slice(0, 3) });
-  assertEquals([code, stderr], [0, ""]);
-  const metrics = await shOk("cat /var/lib/prometheus/node-exporter/rdma.prom");
-  assertMatch(
-    metrics,
-    /^rdma_port_receive_bytes_total\{.*container_id="living".*device="rdma_living".*\} \d+$/m,
-  );
-  assertEquals((await living.del()).code, 0);
-});

@@ -36,7 +36,10 @@ if [ $CNI_COMMAND = ADD ] && [ -e ${KILL} ]; then kill -9 $PPID; fi
 const [{ spec }] = parseAll(Deno.readTextFileSync(`${EXAMPLES}/delegate_net_crd.yaml`)) as [
   { spec: { config: string } },
 ];
-const NETWORK = JSON.parse(spec.config);
+const EXAMPLE = JSON.parse(spec.config);
+/** The example on one node, with the IPAM that needs no cluster. */
+const IPAM = { type: "host-local", subnet: "10.56.218.0/24" };
+const NETWORK = { ...EXAMPLE, delegate: { ...EXAMPLE.delegate, ipam: IPAM } };
 
 /** A case in which a pod is to get a function; the driver adds "deviceID" to the network (pkg/types/types.go, AddDeviceIDToNetConf). */
 function delegateCase(

@@ -38,7 +38,7 @@ function asMultusDoes(plugin: Plugin, deviceId: string): Plugin {
   return { ...plugin, deviceID: deviceId, pciBusID: deviceId };
 }
 
-const [pod] = read("my_rdma_test_pod.yaml");
+const [pod] = read("rdma_test_pods.yaml");
 const [{ ips }] = JSON.parse(pod!.metadata.annotations["k8s.v1.cni.cncf.io/networks"]!);
 
 const NETWORKS: {

@@ -140,11 +140,8 @@ vmCase(
     }
     const labels = `namespace="team-a",pod="other-0",container_id="container-other",interface="net1",` +
       `device="${second.podDevice}",port="1"`;
-    await shOk("mkdir /run/textfile");
-    assert.deepEqual(await rdmaCni("pods --textfile /run/textfile"), { code: 0, stdout: "", stderr: "" });
-    const metrics = await shOk("cat /run/textfile/rdma.prom");
-    await shOk("rm -r /run/textfile");
-    assert.equal(metrics.split("\n").at(-1), "# EOF");
+    const { stdout: metrics } = await rdmaCni("pods -o prometheus");
+    assert.ok(metrics.endsWith("\n# EOF\n"), metrics);
     for (
       const sample of [
         `rdma_port_receive_bytes_total{${labels}} ${4 * (second.index * 1000 + 101)}`,

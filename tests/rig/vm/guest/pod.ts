@@ -1,6 +1,6 @@
 import { parseAll } from "../../../support/yaml.ts";
 import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
-import { type Outcome, sh, shOk } from "./sh.ts";
+import { type Outcome, sh, shOk, startBackground } from "./sh.ts";
 
 /** A pod's specification, as far as a runtime acts on it here. */
 export interface Pod {
@@ -20,9 +20,10 @@ export interface Container {
   /** Takes the place of the image's entry point. */
   command?: string[];
   args: string[];
-  securityContext: { capabilities: { add?: string[] } };
+  securityContext: { capabilities?: { add?: string[] }; privileged?: boolean };
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
   livenessProbe?: Probe;
+  readinessProbe?: Probe;
 }
 
 /** The pod of the DaemonSet that kustomize builds with these components. */
@@ -46,10 +47,23 @@ export function containerOf({ initContainers = [], containers }: Pod, name: stri
 
 /**
  * Runs a container as a runtime does: in namespaces of its own, in a read-only root with the executable as
- * entrypoint, /sys read-only, the volumes where they are wanted, and no capability but those it asks for. Seccomp and
- * AppArmor are missing here.
+ * entrypoint, /sys read-only, the volumes where they are wanted, and no capability but those it asks for, or all if it
+ * is privileged. Seccomp and AppArmor are missing here.
  */
 export async function runContainer(pod: Pod, container: Container): Promise<Outcome> {
+  return await sh(formatCommand(pod, container));
+}
+
+/** Starts a container that goes on running, and waits until it has printed something. */
+export async function startContainer(
+  pod: Pod,
+  container: Container,
+  ready: string,
+): Promise<Deno.ChildProcess> {
+  return await startBackground(`exec ${formatCommand(pod, container)} 2>&1`, ready);
+}
+
+function formatCommand(pod: Pod, container: Container): string {
   const { command = ["/rdma-cni", "entrypoint"], args, securityContext, volumeMounts = [] } = container;
   const mounts = volumeMounts.flatMap(({ name, mountPath, readOnly = false }) => {
     const { path, type } = pod.volumes!.find((volume) => volume.name === name)!.hostPath;
@@ -60,7 +74,10 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
       ...(readOnly ? [`mount -o remount,bind,ro .${mountPath}`] : []),
     ];
   });
-  const capabilities = (securityContext.capabilities.add ?? []).map((name) => `,+${name.toLowerCase()}`);
+  const capabilities = (securityContext.capabilities?.add ?? []).map((name) => `,+${name.toLowerCase()}`);
+  const confine = securityContext.privileged
+    ? ""
+    : `setpriv --no-new-privs --bounding-set=-all${capabilities.join("")} `;
   const script = [
     "mkdir -p /run/image && mount -t tmpfs image /run/image && cd /run/image",
     "mkdir proc sys dev usr && ln -s usr/bin usr/lib usr/lib64 usr/sbin . && mount --bind /usr usr",
@@ -69,14 +86,11 @@ export async function runContainer(pod: Pod, container: Container): Promise<Outc
     "mount -t proc -o ro proc proc && mount -t sysfs -o ro sysfs sys",
     ...mounts,
     "mount -o remount,bind,ro /run/image",
-    `exec chroot . setpriv --no-new-privs --bounding-set=-all${capabilities.join("")} ${
-      [...command, ...args].join(" ")
-    }`,
+    `exec chroot . ${confine}${[...command, ...args].join(" ")}`,
   ];
   const own = [...pod.hostPID ? [] : ["--pid"], ...pod.hostNetwork ? [] : ["--net"]];
-  return await sh(
-    `unshare --mount --fork --ipc ${own.join(" ")} sh -euc '${script.join("\n").replaceAll("'", "'\\''")}'`,
-  );
+  const quoted = script.join("\n").replaceAll("'", "'\\''");
+  return `unshare --mount --fork --ipc ${own.join(" ")} sh -euc '${quoted}'`;
 }
 
 /** Runs a pod's init containers as kubelet does: one after the other, until one fails. Returns how each ended. */
