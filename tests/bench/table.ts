@@ -18,9 +18,9 @@ export function formatTables({ here, node, pods }: Measured, found: Figure[]): s
   }));
   const atOnce = pods?.rows.map(({ name, isLimited, totalMs, moveMs, worstMs, overtaken, failed }) => ({
     "simulated node, calls at once": isLimited ? `${name}, 50Mi and 100m` : name,
-    "all, s": tenths(totalMs / 1000),
-    "moves, s": tenths(sum(moveMs) / 1000),
-    "worst, s": tenths(worstMs / 1000),
+    "all, s": (totalMs / 1000).toFixed(2),
+    "moves, s": (sum(moveMs) / 1000).toFixed(2),
+    "worst, s": (worstMs / 1000).toFixed(2),
     overtaken: whole(overtaken),
     failed: whole(failed),
   }));
