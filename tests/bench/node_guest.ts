@@ -24,7 +24,7 @@ const [, , RUNS = "", EMPTY = "", PEER] = Deno.args;
 const runs = Number(RUNS);
 const FEW = 8;
 const STEPS = [FEW, 64, 256, 1024];
-const MANY_CALLS = 2000;
+const MANY_CALLS = 500;
 
 /** Beside the plugin: a file of the host takes longer to read. */
 const EMPTY_COPY = "/opt/cni/bin/empty-program";
