@@ -92,9 +92,9 @@ export class Agent {
 
   /** Serves for ever. @throws {Error} when nothing may be done any more: this thread is in another namespace */
   async serve(): Promise<never> {
-    let turn = performance.now();
     for (;;) {
       await this.#listener.wait([...this.#silent.keys(), ...this.#printing.keys()], this.#patienceMs());
+      let turn = performance.now(); // waiting was one
       this.#takeIn();
       for (let next = this.#next(); next; next = this.#next()) {
         await this.#work(next);

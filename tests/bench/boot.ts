@@ -20,8 +20,6 @@ export interface Measurement {
   memoryMiB?: number;
   /** "instructions" unless told. */
   clock?: Clock;
-  /** 1 unless told. */
-  processors?: number;
   timeoutMs: number;
 }
 
@@ -40,7 +38,6 @@ export async function measureOnNode<T>(
     timeoutMs,
     memoryMiB = 2048,
     clock = "instructions",
-    processors = 1,
   }: Measurement,
 ): Promise<T> {
   const node = await prepareNode((line) => console.error(line));
@@ -54,7 +51,6 @@ export async function measureOnNode<T>(
     kernelArguments: [`rdma_sim.sf_count=${scalableFunctions}`],
     memoryMiB,
     clock,
-    processors,
     timeoutMs,
     onLine: (line) => {
       const message: NodeLine<T> = JSON.parse(line);

@@ -1,4 +1,13 @@
+import { makeLauncher } from "../support/launcher.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
+
+/** The programs that are compared. */
+export interface Programs {
+  plugin: string;
+  empty: string;
+  /** Another CNI plugin. */
+  peer?: string;
+}
 
 /** The number of runs in which programs are started from the same copies, see {@linkcode copyAnew}. */
 const RUNS_A_COPY = 5;
@@ -20,15 +29,23 @@ interface Candidate {
 const NETWORK = JSON.stringify({ cniVersion: "1.1.0", name: "bench", type: "rdma" });
 
 /**
- * Starts the empty program and the plugin's VERSION and STATUS in turn, so that what disturbs the machine disturbs all
- * of them alike; then once more for their memory. Needs GNU time (Debian package `time`).
+ * Starts the empty program and calls that do little, executed and by an agent, in turn, so that what disturbs the machine
+ * disturbs all of them alike; then once more for their memory. Needs GNU time (Debian package `time`).
  */
-export async function measureHere(plugin: string, empty: string, runs: number): Promise<Starts[]> {
+export async function measureHere({ plugin, empty, peer }: Programs, runs: number): Promise<Starts[]> {
   // In memory: on a disk, the page layout alone of copies of one file differs by milliseconds.
   const directory = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "rdma-cni-bench-" });
   try {
     const copies = [[plugin, `${directory}/rdma-cni`], [empty, `${directory}/empty`]] as const;
-    const all = candidates(`${directory}/rdma-cni`, `${directory}/empty`);
+    await using agent = await startAgent(plugin, directory);
+    const all = [
+      call("VERSION", `${directory}/empty`, "empty program"),
+      call("VERSION", `${directory}/rdma-cni`),
+      call("STATUS", `${directory}/rdma-cni`),
+      call("VERSION", agent.launcher, "VERSION by the agent"),
+      call("STATUS", agent.launcher, "STATUS by the agent"),
+      ...(peer === undefined ? [] : [call("VERSION", peer, "peer's VERSION")]),
+    ];
     const timed = all.map((candidate) => ({ candidate, ms: [] as number[], peakKb: [] as number[] }));
     for (let run = 0; run < runs; run++) {
       if (run % RUNS_A_COPY === 0) {
@@ -52,23 +69,40 @@ export async function measureHere(plugin: string, empty: string, runs: number): 
 
 /** Milliseconds that the plugin's VERSION takes on this machine while nothing disturbs it. */
 export async function timeVersion(plugin: string): Promise<number> {
-  const [, version] = candidates(plugin, plugin);
   const ms = [];
-  for (let run = 0; run < 21; run++) ms.push(await start(version));
+  for (let run = 0; run < 21; run++) ms.push(await start(call("VERSION", plugin)));
   return Math.min(...ms);
 }
 
-function candidates(
+function call(command: string, executable: string, name = command): Candidate {
+  return { name, executable, env: { CNI_COMMAND: command, CNI_PATH: "/opt/cni/bin" }, stdin: NETWORK };
+}
+
+/** Installs the plugin with a launcher of its own, and starts its agent, which is ended when disposed of. */
+async function startAgent(
   plugin: string,
-  empty: string,
-): [empty: Candidate, version: Candidate, status: Candidate] {
-  const call = (command: string) => ({
-    name: command,
-    executable: plugin,
-    env: { CNI_COMMAND: command, CNI_PATH: "/opt/cni/bin" },
-    stdin: NETWORK,
-  });
-  return [{ ...call("VERSION"), name: "empty program", executable: empty }, call("VERSION"), call("STATUS")];
+  directory: string,
+): Promise<AsyncDisposable & { readonly launcher: string }> {
+  const [launcher, socket] = [`${directory}/rdma`, `${directory}/agent/agent.sock`];
+  const program = `${directory}/.rdma-cni/rdma-cni`;
+  await Deno.mkdir(`${directory}/.rdma-cni`);
+  await Deno.copyFile(plugin, program);
+  await Deno.symlink("rdma-cni", `${directory}/.rdma-cni/current`);
+  const bytes = await makeLauncher(Deno.build.arch, [`-DSOCKET="${socket}"`]);
+  await Deno.writeFile(launcher, bytes, { mode: 0o755 });
+  const streams = { stdin: "null", stdout: "null", stderr: "piped" } as const;
+  const child = new Deno.Command(program, { args: ["agent", "--socket", socket], ...streams }).spawn();
+  const words = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await words.read();
+  if (!value?.includes("The agent serves")) throw new Error(`Cannot start the agent: ${value}`);
+  return {
+    launcher,
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.status;
+      await words.cancel();
+    },
+  };
 }
 
 /** Starts the candidate, waits for its end, and returns the milliseconds between. */

@@ -4,32 +4,29 @@ import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import { compile } from "../../deployment/build/compile.ts";
 import { appendedSize } from "../../deployment/build/runtime_stub.ts";
-import { measureCpuLimit } from "./cpu_limit.ts";
 import { figures, type Measured } from "./figures.ts";
 import { measureHere } from "./here.ts";
-import { measureManyPods } from "./many_pods.ts";
 import { measureGrowth } from "./node.ts";
+import { measurePods } from "./pods.ts";
 import { formatTables } from "./table.ts";
 
-const PARTS = ["here", "growth", "many-pods", "cpu-limit"] as const;
+const PARTS = ["here", "growth", "pods"] as const;
 
-const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--cpus N] [--peer FILE] [--json]
+const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--peer FILE] [--json]
 
-Measures what a call of the plugin costs on top of its runtime's own floor, an empty program as "deno compile" makes it,
-with V8 as the runtime sets it. On the simulated node an instruction takes a nanosecond, and a real processor executes
+Measures what a call of the plugin costs, by the agent and executed, beside the runtime's own floor, an empty program as
+"deno compile" makes it, with V8 as the runtime sets it. On the simulated node an instruction takes a nanosecond, and a real processor executes
 several in that time: only ratios within one run mean something.
 
 Parts:
   here         VERSION and STATUS on this machine
-  growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links
-  many-pods    64 and 128 pods at once on the simulated node, with moves that take up to one second
-  cpu-limit    8 pods in a row and at once within CPU limits, on the simulated node
+  growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links, and their memory
+  pods         128 pods at once on the simulated node, and 32 within the limits of thick Multus
 
 Options:
   --only PARTS the parts to run, with commas between them (default: all)
   --runs N     timed runs of each candidate on the node, at least 5 (default: 10); six times as many here
-  --cpus N     processors of the node for many-pods (default: 1)
-  --peer FILE  another CNI plugin of the same configuration, to compare ADD and DEL with
+  --peer FILE  another CNI plugin of the same configuration, to compare with
   --json       print all samples as JSON
   --help       this text
 `;
@@ -41,7 +38,6 @@ function readOptions(args: string[]) {
     args,
     options: {
       runs: { type: "string" },
-      cpus: { type: "string" },
       peer: { type: "string" },
       only: { type: "string" },
       json: { type: "boolean" },
@@ -51,10 +47,6 @@ function readOptions(args: string[]) {
   const runs = Number(values.runs ?? 10);
   if (!Number.isInteger(runs) || runs < 5) {
     throw new Error(`Cannot measure with --runs "${values.runs}", wanted a whole number of at least 5`);
-  }
-  const processors = Number(values.cpus ?? 1);
-  if (!Number.isInteger(processors) || processors < 1) {
-    throw new Error(`Cannot measure with --cpus "${values.cpus}", wanted a whole number of at least 1`);
   }
   const peer = values.peer === undefined ? undefined : resolve(values.peer);
   if (peer !== undefined && !Deno.statSync(peer).isFile) {
@@ -67,7 +59,6 @@ function readOptions(args: string[]) {
   }
   return {
     runs,
-    processors,
     peer,
     parts: new Set(parts),
     json: values.json ?? false,
@@ -91,19 +82,17 @@ async function bench(options: Options): Promise<void> {
 async function compare(
   plugin: string,
   empty: string,
-  { runs, processors, peer, parts, json }: Options,
+  { runs, peer, parts, json }: Options,
 ): Promise<void> {
   const bytes = await Deno.readFile(plugin);
   const measured: Measured = {
     size: { executable: bytes.length, stub: bytes.length - appendedSize(bytes) },
   };
+  const programs = { plugin, empty, ...(peer === undefined ? {} : { peer }) };
   // The node counts instructions, which nothing disturbs.
-  if (parts.has("here")) measured.here = await measureHere(plugin, empty, 6 * runs);
-  if (parts.has("growth")) {
-    measured.node = await measureGrowth({ plugin, empty, runs, ...(peer === undefined ? {} : { peer }) });
-  }
-  if (parts.has("many-pods")) measured.manyPods = await measureManyPods(plugin, processors);
-  if (parts.has("cpu-limit")) measured.cpuLimit = await measureCpuLimit(plugin);
+  if (parts.has("here")) measured.here = await measureHere(programs, 6 * runs);
+  if (parts.has("growth")) measured.node = await measureGrowth(programs, runs);
+  if (parts.has("pods")) measured.pods = await measurePods(plugin);
   const found = figures(measured);
   console.log(
     json ? JSON.stringify({ ...measured, figures: found }, null, 2) : formatTables(measured, found),

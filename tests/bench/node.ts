@@ -1,15 +1,14 @@
 import { measureOnNode } from "./boot.ts";
+import type { Programs } from "./here.ts";
 
 /** Measurements of the program on the simulated node, by name. */
 export interface NodeMeasurements {
   growth: GrowthStep[];
-  /** Milliseconds that the order to move the device itself takes in the kernel, of ADD and DEL. */
-  moveMs: Record<string, number[]>;
   /** Largest resident memory, the pages that it shares with other programs included. */
   peakKb: Record<string, number[]>;
   /** The most that was charged to a memory cgroup, the executable being in the page cache. */
   chargedKb: Record<string, number[]>;
-  atOnce: AtOnce[];
+  agent: AgentGrowth;
 }
 
 /** Times of programs while the node had so many RDMA devices and network links. */
@@ -20,21 +19,17 @@ export interface GrowthStep {
   ms: Record<string, number[]>;
 }
 
-/** A number of calls that were started at the same time, several times. */
-export interface AtOnce {
-  name: string;
+/** The agent before and after many calls. */
+export interface AgentGrowth {
   calls: number;
-  /** Until the last one has ended. */
-  totalMs: number[];
-  /** Of the one that took longest. */
-  worstMs: number[];
-  /** The number that failed, in all runs together: a machine can be too slow for the lock's time limit. */
-  failed: number;
+  residentKb: [before: number, after: number];
+  descriptors: [before: number, after: number];
 }
 
-/** Compares calls, one after the other, on a node with few and with many RDMA devices, and 32 at once. */
+/** Compares calls, one after the other, on a node with few and with many RDMA devices. */
 export async function measureGrowth(
-  { plugin, empty, runs, peer }: { plugin: string; empty: string; runs: number; peer?: string },
+  { plugin, empty, peer }: Programs,
+  runs: number,
 ): Promise<NodeMeasurements> {
   return await measureOnNode({
     module: "node_guest.ts",

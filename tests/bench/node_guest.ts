@@ -6,30 +6,25 @@ import { countRdmaDevices, growNode } from "../rig/vm/guest/grow.ts";
 import {
   addNetns,
   type CniOutcome,
-  deleteNetns,
   installPlugin,
   names,
   netdevToNetns,
   netnsPath,
   plugin,
   rebind,
-  sfs,
-  shOk,
   vf,
 } from "../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
-import { LockTrace } from "./lock_trace.ts";
-import type { AtOnce, GrowthStep, NodeMeasurements } from "./node.ts";
+import { countCalls, LAUNCHER, type RunningAgent, startAgent, WARMING_CALLS } from "./agent.ts";
+import type { AgentGrowth, GrowthStep, NodeMeasurements } from "./node.ts";
 import { printMeasured, say } from "./say.ts";
 
 const [, , RUNS = "", EMPTY = "", PEER] = Deno.args;
 const runs = Number(RUNS);
 const FEW = 8;
 const STEPS = [FEW, 64, 256, 1024];
-const CALLS_AT_ONCE = 32;
-/** Few: each takes 20 seconds. */
-const RUNS_AT_ONCE = 3;
+const MANY_CALLS = 500;
 
 /** Beside the plugin: a file of the host takes longer to read. */
 const EMPTY_COPY = "/opt/cni/bin/empty-program";
@@ -71,10 +66,14 @@ async function candidates(): Promise<Calls> {
     await succeed("DEL", () => rebound.del());
     return outcome;
   };
+  // The launcher ignores its one argument, the plugin's path, which means nothing to another CNI plugin either.
+  calls["VERSION by the agent"] = (wrapper = []) =>
+    plugin({ command: "VERSION", wrapper: [...wrapper, LAUNCHER] });
+  calls["ADD by the agent"] = (wrapper = []) => byId.add({ wrapper: [...wrapper, LAUNCHER] });
+  calls["DEL by the agent"] = (wrapper = []) => byId.del({ wrapper: [...wrapper, LAUNCHER] });
   if (PEER !== undefined) {
-    // Its one argument, the plugin's path, means nothing to a CNI plugin.
-    calls["peer's ADD by deviceID"] = () => byId.add({ wrapper: [PEER_COPY] });
-    calls["peer's DEL by deviceID"] = () => byId.del({ wrapper: [PEER_COPY] });
+    calls["peer's ADD by deviceID"] = (wrapper = []) => byId.add({ wrapper: [...wrapper, PEER_COPY] });
+    calls["peer's DEL by deviceID"] = (wrapper = []) => byId.del({ wrapper: [...wrapper, PEER_COPY] });
   }
   return calls;
 }
@@ -104,26 +103,12 @@ async function measureGrowth(all: Calls): Promise<GrowthStep[]> {
   return steps;
 }
 
-const MOVE = "ADD by deviceID";
-const MOVE_HOME = "DEL by deviceID";
-
-async function measureMoves(all: Calls): Promise<Record<string, number[]>> {
-  say("the kernel's own time in a move");
-  const moves: Record<string, number[]> = { [MOVE]: [], [MOVE_HOME]: [] };
-  for (let run = 0; run < runs; run++) {
-    for (const [name, ms] of Object.entries(moves)) {
-      using trace = LockTrace.start();
-      await succeed(name, all[name]!);
-      ms.push(...trace.read().moveMs);
-    }
-  }
-  return moves;
-}
-
 async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb" | "chargedKb">> {
   say("memory");
   const report = "/run/peak";
-  const none = () => ({ [EMPTY_PROGRAM]: [], VERSION: [], [MOVE]: [], [MOVE_HOME]: [] });
+  const wanted = /program|VERSION|(ADD|DEL) by (deviceID|the agent)$/;
+  const none = () =>
+    Object.fromEntries(Object.keys(all).filter((name) => wanted.test(name)).map((name) => [name, []]));
   const peakKb: Record<string, number[]> = none();
   const chargedKb: Record<string, number[]> = none();
   // One after the other, so that an ADD never follows an ADD, nor a DEL a DEL: those do other things.
@@ -141,55 +126,34 @@ async function measureMemory(all: Calls): Promise<Pick<NodeMeasurements, "peakKb
   return { peakKb, chargedKb };
 }
 
-/** Calls of as many pods as there are scalable functions, against as many empty programs. */
-async function measureAtOnce(): Promise<AtOnce[]> {
-  say(`${CALLS_AT_ONCE} calls at once, ${RUNS_AT_ONCE} runs`);
-  await deleteNetns("pod");
-  await shOk(`rmmod rdma_sim && modprobe --dirname "$MODULES" rdma_sim sf_count=${CALLS_AT_ONCE}`);
-  const pods: ReturnType<typeof attachment>[] = [];
-  for (const [number, { deviceId }] of sfs().entries()) {
-    await addNetns(`pod${number}`);
-    pods.push(attachment(deviceId, { netns: `pod${number}`, containerId: `pod${number}` }));
+/** Of the agent itself, which is warm by now. */
+async function measureAgent(agent: RunningAgent, all: Calls): Promise<AgentGrowth> {
+  say(`${MANY_CALLS} calls of the agent`);
+  const before = [agent.residentKb(), agent.descriptors()] as const;
+  for (let call = 0; call < MANY_CALLS; call += 2) {
+    for (const name of ["ADD by the agent", "DEL by the agent"]) await succeed(name, all[name]!);
   }
-  const all: Record<string, Start[]> = {
-    [EMPTY_PROGRAM]: pods.map(() => () => emptyProgram()),
-    ADD: pods.map(({ add }) => () => add()),
-    DEL: pods.map(({ del }) => () => del()),
+  return {
+    calls: await countCalls(),
+    residentKb: [before[0], agent.residentKb()],
+    descriptors: [before[1], agent.descriptors()],
   };
-  const results = Object.keys(all).map((name): AtOnce => ({
-    name,
-    calls: CALLS_AT_ONCE,
-    totalMs: [],
-    worstMs: [],
-    failed: 0,
-  }));
-  for (let run = 0; run < RUNS_AT_ONCE; run++) {
-    for (const result of results) {
-      const begin = performance.now();
-      const outcomes = await Promise.all(all[result.name]!.map((start) => start()));
-      result.totalMs.push(performance.now() - begin);
-      result.worstMs.push(Math.max(...outcomes.map(({ ms }) => ms)));
-      const failed = pods.filter((_, number) => outcomes[number]?.code !== 0);
-      result.failed += failed.length;
-      if (result.name !== "DEL") continue;
-      // A DEL may have given up waiting for the lock, and the runtime would try again.
-      for (const { del } of failed) await succeed("DEL", () => del());
-    }
-  }
-  return results;
 }
 
 await installPlugin();
 for (const [file, copy] of [[EMPTY, EMPTY_COPY], [PEER, PEER_COPY]] as const) {
   if (file !== undefined) await Deno.copyFile(file, copy);
 }
+await using agent = await startAgent();
 const all = await candidates();
+for (let call = 0; call < WARMING_CALLS; call += 2) {
+  for (const name of ["ADD by the agent", "DEL by the agent"]) await succeed(name, all[name]!);
+}
 const growth = await measureGrowth(all);
 await growNode(FEW);
 const measured: NodeMeasurements = {
   growth,
-  moveMs: await measureMoves(all),
   ...await measureMemory(all),
-  atOnce: await measureAtOnce(),
+  agent: await measureAgent(agent, all),
 };
 printMeasured(measured);

@@ -1,8 +1,8 @@
-import { type Figure, type Measured, nameOf } from "./figures.ts";
+import type { Figure, Measured } from "./figures.ts";
 import { median, quantile, sum } from "./statistics.ts";
 
 /** Formats everything as tables for people. */
-export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found: Figure[]): string {
+export function formatTables({ here, node, pods }: Measured, found: Figure[]): string {
   const starts = here?.map(({ name, ms, peakKb }) => ({
     "this machine": name,
     "median ms": tenths(median(ms)),
@@ -13,30 +13,15 @@ export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found
   const growth = node && Object.keys(node.growth[0]?.ms ?? {}).map((name) => ({
     "simulated node, median ms": name,
     ...Object.fromEntries(
-      node.growth.map(({ rdmaDevices, ms }) => [`${rdmaDevices} devices`, whole(median(ms[name]))]),
+      node.growth.map(({ rdmaDevices, ms }) => [`${rdmaDevices} devices`, tenths(median(ms[name]))]),
     ),
   }));
-  const atOnce = node?.atOnce.map(({ name, calls, totalMs, worstMs, failed }) => ({
-    "simulated node, calls at once": `${calls} ${name}`,
-    "all, ms": whole(median(totalMs)),
-    "worst, ms": whole(median(worstMs)),
-    failed: whole(failed),
-  }));
-  const pods = manyPods?.rows.map((row) => ({
-    "simulated node, many pods": nameOf(row),
-    "all, s": tenths(row.totalMs / 1000),
-    "moves, s": tenths(sum(row.moveMs) / 1000),
-    "worst, s": tenths(row.worstMs / 1000),
-    "locked, ms": whole(median(row.lockedMs)),
-    overtaken: whole(row.overtaken),
-    failed: whole(row.failed),
-  }));
-  const limited = cpuLimit?.map(({ version, millicpu, order, calls, totalMs, worstMs, failed }) => ({
-    "simulated node, CPU limit": `${calls} ADDs ${order}, ${
-      millicpu === null ? "no limit" : `${millicpu}m`
-    }, cgroup v${version}`,
-    "all, s": tenths(totalMs / 1000),
-    "worst, s": tenths(worstMs / 1000),
+  const atOnce = pods?.rows.map(({ name, isLimited, totalMs, moveMs, worstMs, overtaken, failed }) => ({
+    "simulated node, calls at once": isLimited ? `${name}, 50Mi and 100m` : name,
+    "all, s": (totalMs / 1000).toFixed(2),
+    "moves, s": (sum(moveMs) / 1000).toFixed(2),
+    "worst, s": (worstMs / 1000).toFixed(2),
+    overtaken: whole(overtaken),
     failed: whole(failed),
   }));
   const figures = found.map(({ what, found, limit }) => ({
@@ -45,7 +30,7 @@ export function formatTables({ here, node, manyPods, cpuLimit }: Measured, found
     "at most": limit?.toFixed(2) ?? "-",
     "": limit === undefined ? "" : found <= limit ? "reached" : "missed",
   }));
-  return [starts, growth, atOnce, pods, limited, figures].flatMap((rows) => rows ? formatTable(rows) : [])
+  return [starts, growth, atOnce, figures].flatMap((rows) => rows ? formatTable(rows) : [])
     .join("\n\n");
 }
 

@@ -6,14 +6,20 @@ const ROOT = "/sys/fs/cgroup";
 export class MemoryCgroup implements AsyncDisposable {
   readonly #path = `${ROOT}/plugins`;
 
-  /** @param limitMiB none unless told @param milliCpu thousandths of a processor; no limit unless told */
-  static async create(limitMiB?: number, milliCpu?: number): Promise<MemoryCgroup> {
+  /**
+   * @param limitMiB none unless told
+   * @param milliCpu thousandths of a processor; no limit unless told
+   * @param periodMs in which it may run for so many thousandths
+   */
+  static async create(limitMiB?: number, milliCpu?: number, periodMs = 100): Promise<MemoryCgroup> {
     const cgroup = new MemoryCgroup();
     const limit = limitMiB === undefined ? "max" : `${limitMiB}M`;
     await shOk(
       `echo +memory +cpu >${ROOT}/cgroup.subtree_control && mkdir ${cgroup.#path} &&
        echo ${limit} >${cgroup.#path}/memory.max &&
-       echo ${milliCpu === undefined ? "max" : milliCpu * 100} 100000 >${cgroup.#path}/cpu.max`,
+       echo ${milliCpu === undefined ? "max" : Math.round(milliCpu * periodMs)} ${
+        Math.round(periodMs * 1000)
+      } >${cgroup.#path}/cpu.max`,
     );
     return cgroup;
   }
