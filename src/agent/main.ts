@@ -10,6 +10,7 @@ import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
 import { writeError } from "../cni/stdio.ts";
 import { messageOf } from "../sys/errno.ts";
 import { directoryOf, ifPresent } from "../sys/files.ts";
+import { releaseMemory } from "../sys/libc.ts";
 import { assertInHostNetns } from "../sys/netns.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { askAgent } from "./ask.ts";
@@ -62,8 +63,12 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
     Deno.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => end(signal));
+  let callsBefore = 0;
   const stray = new Promise<never>((_, reject) => {
     setInterval(() => {
+      const { calls } = agent.state;
+      if (calls !== callsBefore) releaseMemory();
+      callsBefore = calls;
       if (readLink(current) !== program) end(`${program} is not the installed version any more`);
       try {
         assertInHostNetns(); // also after metrics and gc

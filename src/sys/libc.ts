@@ -21,6 +21,7 @@ const SYMBOLS = {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int getsockopt(int, int level, int name, void *value, socklen_t *length)
   ioctl: { parameters: ["i32", "usize"], result: "i32" }, // int ioctl(int fd, unsigned long request, ...)
   listen: { parameters: ["i32", "i32"], result: "i32" }, // int listen(int fd, int backlog)
+  malloc_trim: { parameters: ["usize"], result: "i32" }, // int malloc_trim(size_t pad)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // int memfd_create(const char *name, unsigned flags)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // int open(const char *path, int flags, mode_t mode)
   posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" }, // int posix_fadvise(int fd, off_t offset, off_t length, int advice)
@@ -79,6 +80,12 @@ export function check(call: string, run: (c: Symbols) => number | bigint): numbe
   const result = attempt(run);
   if (result < 0) throw new SyscallError(call, -result);
   return result;
+}
+
+/** Returns memory that this process does not use to the kernel: JavaScript's garbage, and free blocks of the C library. */
+export function releaseMemory(): void {
+  (globalThis as { gc?: () => void }).gc?.(); // V8's flag --expose-gc
+  libc().malloc_trim(0n);
 }
 
 /** Blocks this thread, as all calls here do. */

@@ -40,6 +40,7 @@ const LIBC_CALLS: Record<string, (socket: number) => unknown> = {
     using netns = openForReading(OWN_NETNS);
     return libc().ioctl(netns.number, 0xb703n) - 0x40000000;
   },
+  malloc_trim: () => Math.min(libc().malloc_trim(0n), 0),
   memfd_create: () => {
     using file = new Fd(libc().memfd_create(cString("name"), 1));
     return Deno.readLinkSync(`/proc/self/fd/${file.number}`).startsWith("/memfd:name") ? 0 : -1;
