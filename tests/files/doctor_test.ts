@@ -57,13 +57,13 @@ for (
       what: "a controller that the kernel lacks",
       files: { "/proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t9\t1\n" },
       text: "the kernel has no rdma cgroup controller",
-      fix: 'boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
+      fix: '# boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
     },
     {
       what: "a controller that is switched off",
       files: { "/proc/cgroups": "cpu\t0\t9\t1\nrdma\t0\t1\t0\n" },
       text: "the rdma cgroup controller is switched off",
-      fix: 'remove "cgroup_disable=rdma" from the kernel command line, reboot',
+      fix: '# remove "cgroup_disable=rdma" from the kernel command line, reboot',
     },
     {
       what: "a controller that is not mounted",
@@ -207,7 +207,7 @@ Deno.test("plugin: absent, and not to be run", () => {
 
 for (
   const [operator, process, remedy] of [
-    ["sriov-network-operator", "sriov-network-config-daemon", /^name .* RDMA_CNI_IMAGE .*images\.rdmaCni/],
+    ["sriov-network-operator", "sriov-network-config-daemon", /name .* RDMA_CNI_IMAGE .*images\.rdmaCni/],
     ["Spiderpool", "spiderpool-agent", /plugins\.installRdmaCNI=false/],
   ] as const
 ) {
@@ -216,7 +216,7 @@ for (
       script(node, "#!/bin/sh\necho rdma-cni cni version:v1.5.0, commit:1, date:2\n");
       const text = (where: string) =>
         new RegExp(`Go plugin v1\\.5\\.0, ${where}.*; ${operator}, which runs here, probably put it there$`);
-      const fix = new RegExp(`${remedy.source}.*; /usr/local/bin/rdma-cni install`);
+      const fix = new RegExp(`^/usr/local/bin/rdma-cni install \\S+ \\S+ # and .*${remedy.source}`);
       assertFindings(await examineInstalledPlugin(node), [["warning", text("not this one"), fix]]);
       node.write(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/rdma-cni-0.1.0-0123456789ab`, "");
       node.link(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/current`, "rdma-cni-0.1.0-0123456789ab");
