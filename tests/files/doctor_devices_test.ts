@@ -81,6 +81,12 @@ for (
     ["whose record has lost it, of which the records tell", ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
     }, [ON_HOST]],
+    ["whose record has lost it in a namespace that nothing leads to", ({ node, record }) => {
+      node.write(FILE, record);
+      node.write(`/sys/bus/pci/devices/${VF}/`, "");
+      node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
+      node.kernel.paths.delete(POD);
+    }, [ON_HOST]],
     ["that the Go plugin's record names alone", ({ node }) => node.write(FILE, GO_RECORD), [
       ON_HOST,
       ["ok", /^net-container1-net1: mlx5_2$/],
@@ -129,6 +135,23 @@ for (
     assertFindings(devicesOf(node), wanted);
   });
 }
+
+Deno.test("devices: those in pods have a line for each attachment, in the order of the pods' names", () => {
+  const { node, pod, record } = createNode();
+  using _ = node;
+  node.write("net-a-net1", { ...record, pod: { namespace: "team-a", name: "trainer-10" } });
+  for (const [index, name] of [[12, "trainer-9"], [13, "trainer-2"]] as const) {
+    node.kernel.addDevice(VF, index, { space: pod });
+    const devices = [{ index, hostName: `mlx5_${index}`, podName: `mlx5_${index}` }];
+    node.write(`net-${name}-net1`, { ...record, devices, pod: { namespace: "team-a", name } });
+  }
+  assertFindings(devicesOf(node), [
+    ON_HOST,
+    ["ok", /^team-a\/trainer-2 net1: mlx5_13$/],
+    ["ok", /^team-a\/trainer-9 net1: mlx5_12$/],
+    ["ok", /^team-a\/trainer-10 net1: mlx5_2$/],
+  ]);
+});
 
 Deno.test("devices: none at all", () => {
   using node = new DoctorNode();

@@ -4,6 +4,7 @@ import { GROUPS } from "../../src/cli/doctor/finding.ts";
 import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
+import { LAUNCHER } from "../support/launcher.ts";
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
@@ -202,6 +203,19 @@ Deno.test("plugin: absent, and not to be run", () => {
     assertFindings(await examineInstalledPlugin(node), [["problem", /cannot be run/, install]]);
     script(node, "#!/bin/sh\necho rdma-cni 0.0.1\n");
     assertFindings(await examineInstalledPlugin(node), [["warning", /version 0\.0\.1/, install]]);
+  });
+});
+
+Deno.test("plugin: the launcher's error is told as a sentence, without its JSON", () => {
+  return withNode({}, async (node) => {
+    node.write(PLUGIN, "");
+    Deno.writeFileSync(`${node.root}${PLUGIN}`, LAUNCHER[Deno.build.arch]);
+    Deno.chmodSync(`${node.root}${PLUGIN}`, 0o755);
+    assertFindings(await examineInstalledPlugin(node), [[
+      "problem",
+      /^\S+ cannot start the program: Cannot run "\/\S+\/\.rdma-cni\/current": ENOENT \(2\): [^{}]+$/,
+      /install --cni-bin-dir \/opt\/cni\/bin$/,
+    ]]);
   });
 });
 
