@@ -106,6 +106,11 @@ export interface Port {
   readonly hasMoreGids: boolean;
 }
 
+/** Names the state of a port: "ACTIVE" of "4: ACTIVE". */
+export function nameState({ state }: Pick<Port, "state">): string {
+  return state.replace(/^\d+: /, "");
+}
+
 /** Enough for the addresses of most pods. Reading a whole table takes longer than a CNI call may need. */
 export const FIRST_GIDS = 16;
 

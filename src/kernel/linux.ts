@@ -47,7 +47,7 @@ export class LinuxKernel implements Kernel {
   readonly isHostNetns = isHostNetns;
   readonly listNetns = listNetns;
   readonly getBusDevice = getBusDevice;
-  readonly listDeviceNames = listVerbsDevices;
+  readonly listDeviceNames = () => listVerbsDevices().map(({ name }) => name);
   readonly getRdmaCgroups = findRdmaCgroups;
   readonly openDirectoryBelow = openDirectoryBelow;
   readonly lock = lockExclusively;

@@ -29,8 +29,11 @@ export interface PhysicalFunction {
   /** Its PCI address. */
   readonly deviceId: string;
   readonly isInfiniBand: boolean;
+  /** It is set up; it may have no carrier. */
+  readonly isEnabled: boolean;
   /** It is up and has a carrier. */
   readonly isUp: boolean;
+  readonly mtu?: number;
   readonly address?: string;
   /** The address the hardware came with; absent before kernel 5.6. */
   readonly permanentAddress?: string;

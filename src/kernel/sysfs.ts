@@ -38,11 +38,19 @@ export function getBusDevice(id: string, root = ""): BusDevice | undefined {
   return undefined;
 }
 
-/** Names of the RDMA devices that have a uverbs device, in whatever namespace they are. */
-export function listVerbsDevices(root = ""): string[] {
+/** An RDMA device that has a uverbs device, and the device below it. */
+export interface VerbsDevice {
+  readonly name: string;
+  readonly deviceId?: string | undefined;
+}
+
+/** The RDMA devices that have a uverbs device, in whatever namespace they are. */
+export function listVerbsDevices(root = ""): VerbsDevice[] {
   const directory = `${root}/sys/class/infiniband_verbs`;
-  const names = list(directory).map((uverbs) => readText(`${directory}/${uverbs}/ibdev`));
-  return names.filter((name) => name !== undefined);
+  return list(directory).flatMap((uverbs) => {
+    const name = readText(`${directory}/${uverbs}/ibdev`);
+    return name === undefined ? [] : [{ name, deviceId: linkName(`${directory}/${uverbs}/device`) }];
+  });
 }
 
 /** The driver of the device below an RDMA device of the host namespace; undefined where there is none. */

@@ -380,5 +380,7 @@ __attribute__((noreturn, used)) void launch(long *stack) {
     if (error != -ENOENT && error != -ETXTBSY) break;
   }
   fail("run ", path, -error, errno_words(-error),
-       "rdma-cni is not installed as it should be on this node: run \\\"rdma-cni install\\\" again");
+       "this launcher cannot install it again. Delete this node's pod of the DaemonSet, or reinstall the package "
+       "(apt-get install --reinstall rdma-cni, dnf reinstall rdma-cni), or run a copy of the program as "
+       "\\\"./rdma-cni install --cni-bin-dir DIR\\\", with the launcher's directory");
 }

@@ -33,6 +33,7 @@ const IFA_LOCAL = 2;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
 const IFLA_NUM_VF = 21;
 const IFLA_VFINFO_LIST = 22;
 const IFLA_EXT_MASK = 29;
@@ -71,8 +72,11 @@ export interface Link {
 
 /** A network link with what only commands need. */
 export interface LinkDetails extends Link {
+  /** It is set up; it may have no carrier. */
+  readonly isEnabled: boolean;
   /** It is up and has a carrier. */
   readonly isUp: boolean;
+  readonly mtu?: number;
   readonly address?: string;
   /** The address the hardware came with (kernel 5.6). */
   readonly permanentAddress?: string;
@@ -158,6 +162,7 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   const link = decodeLink(payload);
   const attributes = decodeAttributes(payload.subarray(IFINFOMSG_LENGTH));
   const flags = viewOf(payload).getUint32(8, true);
+  const mtu = getU32(attributes, IFLA_MTU);
   const address = getBytes(attributes, IFLA_ADDRESS);
   const permanentAddress = getBytes(attributes, IFLA_PERM_ADDRESS);
   const vfGuids = new Map<number, VfGuids>();
@@ -170,7 +175,9 @@ export function decodeLinkDetails(payload: Uint8Array): LinkDetails {
   }
   return {
     ...link,
+    isEnabled: (flags & IFF_UP) !== 0,
     isUp: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
+    ...(mtu === undefined ? {} : { mtu }),
     ...(address === undefined ? {} : { address: formatMac(address) }),
     ...(permanentAddress === undefined ? {} : { permanentAddress: formatMac(permanentAddress) }),
     vfGuids,

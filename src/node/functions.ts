@@ -48,8 +48,8 @@ export interface VfStatus {
   /** The host's use of it, for people. */
   readonly usedByHost?: string | undefined;
   /**
-   * RDMA CM works, and will after the next rebind: it has RDMA devices, none of them has node GUID zero, and the node
-   * GUID does not come from an administrative address that has been taken back.
+   * RDMA CM works, and will after the next rebind: it has RDMA devices, none of them has node GUID zero, and on Ethernet
+   * it has an administrative address.
    */
   readonly ready: boolean;
   /** The reason that it is not ready. */
@@ -91,7 +91,7 @@ export function listVfs(
       const usedByHost = describeHostUse(kernel, { ...devices, rdmaNodes: here, representor }, addressed);
       const nodes = [...here, ...away?.nodes ?? []];
       const [node] = nodes;
-      const mayLoseGuid = !pf.isInfiniBand && vf.mac === NO_MAC && devices.netdevs[0]?.isRandom === false;
+      const mayLoseGuid = !pf.isInfiniBand && vf.mac === NO_MAC;
       const reason = explainNotReady(bus?.driver, nodes, away !== undefined, mayLoseGuid);
       return {
         pf: pf.name,
@@ -187,9 +187,7 @@ function findAway({ uverbs }: BusDevice, namespaces: readonly Namespace[]) {
  * Returns the reason that a function is not ready. Its MAC address does not matter: a pod may have set another one, which
  * leaves the node GUID as it is.
  *
- * @param mayLoseGuid it has no administrative address, but its netdev one that its driver did not make up: the driver
- *   was bound when there was one, or the hardware has it. A driver that makes a node GUID of a made-up address will
- *   do so again. In a pod the kinds of addresses are not known.
+ * @param mayLoseGuid it has no administrative address, from which the driver would make the node GUID at the next rebind
  */
 function explainNotReady(
   driver: string | undefined,

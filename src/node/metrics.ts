@@ -1,5 +1,6 @@
 /** Devices of pods as text for Prometheus. */
-import type { Collected, PodDevice, PodPort, Status } from "./pods.ts";
+import type { Collected, PodDevice, PodPort } from "./pods.ts";
+import type { FateState } from "./fate.ts";
 
 /** OpenMetrics 1.0, or Prometheus's own older text format. */
 export type MetricsFormat = "openmetrics" | "classic";
@@ -95,7 +96,7 @@ const TRAFFIC: readonly [name: string, help: string, value: (port: PodPort) => n
   ["rdma_port_transmit_packets", "Packets that the port sent.", ({ traffic }) => traffic?.txPackets],
 ];
 
-const STATUSES: readonly Status[] = ["present", "missing", "held", "stale", "lost", "unknown"];
+const STATUSES: readonly FateState[] = ["present", "missing", "held", "stale", "lost", "unknown"];
 
 function countStatuses(devices: readonly PodDevice[]): Sample[] {
   return STATUSES.map((status) => ({

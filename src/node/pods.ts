@@ -1,40 +1,30 @@
 /** The RDMA devices of pods: the plugin's records, and what the kernel says of the devices. */
 import { CniError } from "../cni/error.ts";
-import { isLinkLocal, type Netns, type RdmaDevice, readGids } from "../kernel/kernel.ts";
-import type { NodeKernel, PortDetails } from "../kernel/node_kernel.ts";
-import { type Fate, type FateState, judge } from "./fate.ts";
+import { type IpAddress, isLinkLocal, type Netns, type RdmaDevice, readGids } from "../kernel/kernel.ts";
+import type { LinkDetails, NodeKernel, PortDetails } from "../kernel/node_kernel.ts";
+import { type Fate, type FateState, judge, type Owner, ownerOf } from "./fate.ts";
 import { type Inventory, takeInventory } from "./inventory.ts";
 import { isSameNetns, keepIf, openIfThere, openRecorded } from "../plugin/record/namespaces.ts";
 import { lockState } from "../plugin/record/lock.ts";
-import { type Attachment, getRecordedDevice, type RecordedDevice } from "../plugin/record/record.ts";
+import { getRecordedDevice, type RecordedDevice } from "../plugin/record/record.ts";
 import { isRecord, type State, type StoredRecord, type UnreadableFile } from "../plugin/record/state.ts";
 import { isPermission, messageOf } from "../sys/errno.ts";
 
 /** Calls in line for the lock may take longer; then it is not known where a device is. */
 const LOCK_TIMEOUT_MS = 10_000;
 
-/**
- * The fate of the attachment; "unknown": the device is in the pod, but the kernel did not say all of it; or it is not
- * there, and a CNI call that may be moving it did not end in time.
- */
-export type Status = FateState | "unknown";
-
 /** An RDMA device that a record says a pod has. */
-export interface PodDevice {
-  /** The name of the record's file. */
-  readonly record: string;
-  /** Of the Kubernetes pod, if the record has it. */
-  readonly namespace?: string;
-  readonly pod?: string;
-  readonly containerId?: string;
-  readonly interface?: string;
-  readonly network?: string;
+export interface PodDevice extends Owner {
   /** The PCI or auxiliary device, or `rxe:` and the interface. */
   readonly deviceId: string;
   /** Its name in the pod; the recorded one if it is not there. */
   readonly device: string;
   readonly hostDevice: string;
-  readonly status: Status;
+  /**
+   * The fate of the attachment. Also "unknown": the device is in the pod, but the kernel did not say all of it; or it is
+   * not there, and a CNI call that may be moving it did not end in time.
+   */
+  readonly status: FateState;
   /** The way out if it is not present. */
   readonly advice?: string;
   /** Milliseconds since 1970. */
@@ -42,6 +32,16 @@ export interface PodDevice {
   /** The numbers of objects of each kind ("qp", "mr", "cq", "pd" ...) that programs and the kernel have on it. */
   readonly resources: Readonly<Record<string, number>>;
   readonly ports: readonly PodPort[];
+  /** The pod's interface, if it is there. */
+  readonly netdev?: PodNetdev;
+}
+
+/** The interface of a pod, next to its RDMA device. */
+export interface PodNetdev extends Pick<LinkDetails, "isEnabled" | "mtu" | "parentDevice"> {
+  /** A path to the pod's network namespace. */
+  readonly netns: string;
+  /** Its addresses, but for link-local ones, for which no port of a RoCE device has a GID. */
+  readonly withoutGid: readonly string[];
 }
 
 /** A port of an RDMA device in a pod. */
@@ -77,6 +77,11 @@ export function collect(kernel: NodeKernel, state: State): Collected {
   const lock = waitForCalls(kernel, state, faults);
   const rest = files.map((file, at) => found[at] ?? readOdd(kernel, state, inventory, file, lock));
   return join([...rest, { devices: [], faults }]);
+}
+
+/** Reads the devices of those records that are as they say, whose paths lead to the pods. It changes nothing. */
+export function collectPresent(kernel: NodeKernel, records: readonly StoredRecord[]): PodDevice[] {
+  return records.flatMap((record) => readByPath(kernel, record)?.devices ?? []);
 }
 
 function join(found: readonly Collected[]): Collected {
@@ -189,14 +194,9 @@ function readDevices(
 }
 
 function describeRecord(record: StoredRecord, { hostName, podName }: RecordedDevice) {
-  const { file, pod, deviceId, createdAt } = record;
-  const attachment = record.attachment ?? parseFileName(file);
+  const { deviceId, createdAt } = record;
   return {
-    record: file,
-    ...(pod ? { namespace: pod.namespace, pod: pod.name } : {}),
-    ...(attachment
-      ? { containerId: attachment.containerID, interface: attachment.ifname, network: attachment.network }
-      : {}),
+    ...ownerOf(record),
     deviceId,
     device: podName,
     hostDevice: hostName,
@@ -206,26 +206,24 @@ function describeRecord(record: StoredRecord, { hostName, podName }: RecordedDev
   };
 }
 
-/** A record of version 1.0 has the attachment in its name alone, where it is certain only if the container ID is long. */
-function parseFileName(file: string): Attachment | undefined {
-  const [, network, containerID, ifname] = /^(.+)-([0-9a-f]{64})-(.+)$/.exec(file) ?? [];
-  return network && containerID && ifname ? { network, containerID, ifname } : undefined;
-}
-
 function readDevice(
   kernel: NodeKernel,
   netns: Netns,
   { index, name }: RdmaDevice,
   ifname: string | undefined,
 ) {
-  const addresses = ifname === undefined ? [] : listGidsOfInterface(netns, ifname);
+  const addresses = ifname === undefined ? [] : listAddressesOf(netns, ifname);
   const isFound = (port: PortDetails) =>
-    addresses.length === 0 || !port.hasMoreGids || findGid(port, addresses);
+    !port.hasMoreGids || addresses.every((address) => findGid(port, [address]) !== undefined);
   const ports = readGids(
     (gidLimit) => kernel.listPortDetails(netns, name, gidLimit),
     (found) => found.every(isFound),
   );
+  const link = kernel.listLinks(netns).find(({ name }) => name === ifname);
   return {
+    ...(link
+      ? { netdev: { ...describeLink(link), netns: netns.path, withoutGid: listWithoutGid(ports, addresses) } }
+      : {}),
     ports: ports.map((port): PodPort => {
       const { isActive: _, isRoce, gids, hasMoreGids: __, ...facts } = port;
       const own = isRoce ? findGid(port, addresses) : gids[0];
@@ -243,14 +241,29 @@ function readDevice(
   };
 }
 
-/** The GIDs that stand for the addresses of an interface; a link-local one comes last. */
-function listGidsOfInterface(netns: Netns, ifname: string): string[] {
+/** The addresses of an interface; a link-local one comes last. */
+function listAddressesOf(netns: Netns, ifname: string): IpAddress[] {
   const link = netns.getLink(ifname);
-  const gids = link ? netns.listAddresses(link.index).map(({ gid }) => gid) : [];
-  return [...gids.filter((gid) => !isLinkLocal(gid)), ...gids.filter(isLinkLocal)];
+  const all = link ? netns.listAddresses(link.index) : [];
+  return [...all.filter(({ gid }) => !isLinkLocal(gid)), ...all.filter(({ gid }) => isLinkLocal(gid))];
 }
 
-function findGid({ gids }: PortDetails, addresses: readonly string[]) {
-  const own = addresses.map((address) => gids.find(({ gid, isRoceV2 }) => isRoceV2 && gid === address));
+function findGid({ gids }: PortDetails, addresses: readonly IpAddress[]) {
+  const own = addresses.map((address) => gids.find(({ gid, isRoceV2 }) => isRoceV2 && gid === address.gid));
   return own.find((gid) => gid !== undefined);
+}
+
+function describeLink({ isEnabled, mtu, parentDevice }: LinkDetails) {
+  return {
+    isEnabled,
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(parentDevice === undefined ? {} : { parentDevice }),
+  };
+}
+
+function listWithoutGid(ports: readonly PortDetails[], addresses: readonly IpAddress[]): string[] {
+  const gids = ports.filter(({ isRoce }) => isRoce).map(({ gids }) => gids);
+  if (gids.length === 0) return [];
+  return addresses.filter(({ gid }) => !isLinkLocal(gid) && !gids.flat().some((one) => one.gid === gid))
+    .map(({ text }) => text);
 }

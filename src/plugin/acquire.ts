@@ -130,8 +130,7 @@ function inUse(deviceId: string, holder: string): CniError {
   return new CniError(
     ErrorCode.deviceInUse,
     `Cannot move the RDMA device of ${JSON.stringify(deviceId)}: it is in another network namespace`,
-    `${holder}; delete that pod, or return the device to the host by a process PID that is there: ip netns attach host 1; ` +
-      "nsenter -t PID --net rdma dev set NAME netns host; ip netns del host",
+    `${holder}; delete that pod; "rdma-cni doctor" on the node says where the device is and how it returns to the host`,
   );
 }
 

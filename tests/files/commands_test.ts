@@ -15,19 +15,22 @@ const BEGINNING = new RegExp(
     "ip (?:link|netns|addr))(?= |$)|umount(?=\\))|rdma-cni [a-z]|for (?:vf|cgroup) in )",
 );
 /** What ends a command in a sentence. */
-const END = /^(?:$|["'`);,.]|: | or )/;
+const END = /^(?:$|["'`);,.]|: | or | # )/;
 
 /** Of one that begins with another the longer comes first. X stands for what a message fills in. */
 const KNOWN = [
-  "apt-get install libmnl0",
-  "chown root:root /var/lib/cni/rdma; chmod 700 /var/lib/cni/rdma",
+  "apt-get install --reinstall rdma-cni",
+  "apt-get install libmnl0 || dnf install libmnl || zypper install libmnl0",
+  "chown 0:0 X && chmod 0700 X",
   "crictl info",
+  "crictl rmp --force X",
   "crio config",
-  "dnf install libmnl",
+  "dnf reinstall rdma-cni",
   "dracut -f",
   "echo ADDRESS > /sys/bus/pci/drivers_probe",
   "echo NUMBER > /sys/class/net/X/device/sriov_numvfs",
   "echo X > /sys/bus/X/drivers_probe",
+  "echo X > /sys/bus/pci/devices/X/driver/unbind; echo X > /sys/bus/pci/drivers_probe",
   "echo X > /sys/bus/pci/devices/X/sriov_numvfs",
   "echo X > /sys/bus/pci/X",
   'for cgroup in X; do echo +rdma >"$cgroup/cgroup.subtree_control"; done',
@@ -35,8 +38,9 @@ const KNOWN = [
   "fuser -v X",
   "ip link set PF up",
   "ip link set PF vf VF mac MAC",
+  "ip link set X mtu X",
   "ip link set X up",
-  "ip netns attach host 1; nsenter -t PID --net rdma dev set NAME netns host; ip netns del host",
+  "ip link show X",
   "ip netns del",
   "kill X",
   "ls -l X",
@@ -46,15 +50,16 @@ const KNOWN = [
   "mlxconfig",
   "mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8",
   "modprobe -a ib_core mlx5_ib",
+  "modprobe X",
   "modprobe X && echo X > /etc/modules-load.d/X.conf",
   "modprobe ib_core",
   "modprobe rdma_cm",
   "modprobe rdma_rxe",
   "mount -t cgroup -o rdma cgroup /sys/fs/cgroup/rdma; systemctl restart kubelet",
   "mount -t configfs configfs /sys/kernel/config",
+  "nsenter --net=X X",
   "nsenter -t X -m umount X",
   "rdma-cni gc",
-  "rdma dev",
   "rdma dev add ... type SMI",
   "rdma dev del NAME",
   "rdma dev del X",
@@ -94,7 +99,6 @@ const KNOWN = [
   "umount X",
   "umount",
   "update-initramfs -u",
-  "zypper install libmnl0",
 ];
 
 /** Sentences that only look like commands. */

@@ -67,42 +67,50 @@ for (
   const [what, change, wanted] of [
     ["in a pod with the container that the record tells", ({ node, record }) => node.write(FILE, record), [
       ON_HOST,
-      ["ok", /^in \/run\/netns\/pod: mlx5_2 \(container container1, net1, network net\)$/],
+      ["ok", /^container container1 net1: mlx5_2$/],
     ]],
-    ["in a namespace that no record tells of, found by a process", ({ node, pod, record }) => {
+    ["in a namespace that no record tells of, found by a process", ({ node, pod }) => {
       node.kernel.paths.delete(POD);
       node.kernel.held.set("/proc/42/ns/net", pod);
       const process = { pid: 42, command: "sleep", onlyOpen: false };
       node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
-      node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
     }, [
       ON_HOST,
-      ["warning", /^in \/proc\/42\/ns\/net: mlx5_2, which no record/, /they return to the host: kill 42 43$/],
+      ["problem", /^mlx5_2 in \/proc\/42\/ns\/net, which no record.*111/, /^kill 42 43 # unless another/],
     ]],
+    ["whose record has lost it, of which the records tell", ({ node, record }) => {
+      node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
+    }, [ON_HOST]],
+    ["whose record has lost it in a namespace that nothing leads to", ({ node, record }) => {
+      node.write(FILE, record);
+      node.write(`/sys/bus/pci/devices/${VF}/`, "");
+      node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
+      node.kernel.paths.delete(POD);
+    }, [ON_HOST]],
     ["that the Go plugin's record names alone", ({ node }) => node.write(FILE, GO_RECORD), [
       ON_HOST,
-      ["ok", /mlx5_2 \(recorded by the Go plugin\)/],
+      ["ok", /^net-container1-net1: mlx5_2$/],
     ]],
     [
       "in a namespace that nothing leads to, told by its uverbs",
       ({ node }) => node.kernel.paths.delete(POD),
-      [ON_HOST, ["warning", LOST]],
+      [ON_HOST, ["problem", LOST, /^reboot # /]],
     ],
     ["in a namespace that nothing leads to, with the name of one on the host", ({ node, device }) => {
       node.kernel.namesPerNetns = true;
       device.name = "mlx5_3";
       node.write("/sys/class/infiniband_verbs/uverbs2/ibdev", "mlx5_3\n");
       node.kernel.paths.delete(POD);
-    }, [ON_HOST, ["warning", /^mlx5_3 is in a namespace that no file/]]],
+    }, [ON_HOST, ["problem", /^mlx5_3 is in a namespace that no file/]]],
     [
       "in a mounted namespace that no record tells of",
       ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod),
-      [ON_HOST, ["warning", /^in \/run\/netns\/pod: mlx5_2/, /: kill 42; umount \/run\/netns\/pod$/]],
+      [ON_HOST, ["problem", /^mlx5_2 in \/run\/netns\/pod,/, /^kill 42; umount \/run\/netns\/pod # /]],
     ],
     ["in a namespace that only another mount namespace has a path to", ({ node, pod }) => {
       node.kernel.paths.set(`/proc/7/root${POD}`, pod);
       node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
-    }, [ON_HOST, ["warning", /mlx5_2/, /: nsenter -t 7 -m umount \/run\/netns\/pod$/]]],
+    }, [ON_HOST, ["problem", /mlx5_2/, /^nsenter -t 7 -m umount \/run\/netns\/pod # /]]],
     ["in shared mode, where all are everywhere", ({ node, device }) => {
       device.space = node.kernel.host;
       node.kernel.mode = "shared";
@@ -114,7 +122,7 @@ for (
       }
       node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
     }, [
-      ["ok", /^in the host namespace: mlx5_3, efa_0$/],
+      ["ok", /^in the host namespace: efa_0, mlx5_3$/],
       ["ok", /mlx5_2/],
       ["warning", /^efa_0 cannot be moved into a pod: its driver \(AWS EFA\)/, /mlx5/],
     ]],
@@ -127,6 +135,23 @@ for (
     assertFindings(devicesOf(node), wanted);
   });
 }
+
+Deno.test("devices: those in pods have a line for each attachment, in the order of the pods' names", () => {
+  const { node, pod, record } = createNode();
+  using _ = node;
+  node.write("net-a-net1", { ...record, pod: { namespace: "team-a", name: "trainer-10" } });
+  for (const [index, name] of [[12, "trainer-9"], [13, "trainer-2"]] as const) {
+    node.kernel.addDevice(VF, index, { space: pod });
+    const devices = [{ index, hostName: `mlx5_${index}`, podName: `mlx5_${index}` }];
+    node.write(`net-${name}-net1`, { ...record, devices, pod: { namespace: "team-a", name } });
+  }
+  assertFindings(devicesOf(node), [
+    ON_HOST,
+    ["ok", /^team-a\/trainer-2 net1: mlx5_13$/],
+    ["ok", /^team-a\/trainer-9 net1: mlx5_12$/],
+    ["ok", /^team-a\/trainer-10 net1: mlx5_2$/],
+  ]);
+});
 
 Deno.test("devices: none at all", () => {
   using node = new DoctorNode();
@@ -162,7 +187,7 @@ for (
     assertEquals(mayHaveRdma(node), isThere);
     const findings = await examineNode(node);
     if (isThere) assertEquals(new Set(findings.map(({ group }) => group)).size > 5, true);
-    else assertFindings(findings, [["problem", /^no RDMA adapter here$/, /on other nodes; for Soft-RoCE/]]);
+    else assertFindings(findings, [["problem", /^no RDMA adapter here$/, /^# run .* on other nodes$/]]);
   });
 }
 
@@ -270,8 +295,8 @@ const FITS = ["ok", /^1 in .*\/var\/lib\/cni\/rdma that match/] as const;
 const GONE = ["warning", /stale: \/run\/netns\/pod has gone/, COLLECT] as const;
 const MISSING = [
   "problem",
-  /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1/,
-  /delete the pod/,
+  /mlx5_2 of 0000:3b:00\.2 not in \/run\/netns\/pod, where container container1 net1 expects/,
+  /^crictl rmp --force container1 # /,
 ] as const;
 
 Deno.test("records: none", () => {
@@ -322,7 +347,7 @@ for (
     ["of a namespace to which nothing leads any more", {}, ({ node }) => node.kernel.paths.delete(POD), [[
       "warning",
       /has gone, and mlx5_2 of .* is in a namespace that no path, process or open file leads to/,
-      /it returns to the host when/,
+      /^echo 0000:3b:00\.2 > \S+\/unbind; echo 0000:3b:00\.2 > \S+\/drivers_probe # /,
     ]]],
     ["of a namespace that a process keeps alive", {}, ({ node, pod }) => {
       node.kernel.paths.delete(POD);
@@ -330,7 +355,7 @@ for (
     }, [[
       "warning",
       /something keeps the namespace alive, with the pod's devices in it/,
-      /^if its pod has been deleted, end what is left of it: kill 42$/,
+      /^kill 42 # if its pod has been deleted$/,
     ]]],
     [
       "of a namespace that a process keeps alive, with the device on the host",
@@ -340,7 +365,7 @@ for (
         node.kernel.held.set("/proc/42/ns/net", pod);
         device.space = node.kernel.host;
       },
-      [["warning", /keeps the namespace alive, without mlx5_2$/, /: kill 42$/]],
+      [["warning", /keeps the namespace alive, without mlx5_2$/, /^kill 42 # /]],
     ],
     ["of a namespace that has gone, with the device in another", {}, ({ node, device }) => {
       node.kernel.paths.delete(POD);
@@ -348,7 +373,7 @@ for (
     }, [[
       "warning",
       /\/run\/netns\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other$/,
-      /end that namespace: umount \/run\/netns\/other$/,
+      /^umount \/run\/netns\/other # unless/,
     ]]],
     ["whose function is another pod's by now", {}, ({ node, device, record }) => {
       node.kernel.paths.delete(POD);
@@ -367,8 +392,8 @@ for (
     ["of a Soft-RoCE device that has gone", SOFT, ({ node, device }) => node.kernel.remove(device), [
       [
         "problem",
-        /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1/,
-        /delete the pod/,
+        /mlx5_2 of rxe:net1 not in \/run\/netns\/pod, where container container1 net1/,
+        /^crictl rmp --force container1 # /,
       ],
     ]],
     ["of a Soft-RoCE device that has gone with its namespace", SOFT, ({ node, device }) => {

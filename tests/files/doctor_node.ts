@@ -12,6 +12,10 @@ export class DoctorNode extends BareNode implements ExaminedNode {
   }
 }
 
+/** What a fix begins with: a comment of the shell, or one of these commands. */
+const PASTABLE =
+  /^(#|apt-get|chown|crictl|dmesg|echo|for|kill|kubectl|ls|mkdir|modprobe|mount|mv|nsenter|printf|reboot|rm|umount|update-initramfs|dracut|\/usr\/local\/bin\/rdma-cni) /;
+
 /** Asserts what was found: level and words of each line, and words of what fixes it. */
 export function assertFindings(
   findings: readonly Verdict[],
@@ -21,6 +25,7 @@ export function assertFindings(
   for (const [index, [, text, fix]] of wanted.entries()) {
     assertMatch(findings[index]!.text, text);
     assertEquals(findings[index]!.fix !== undefined, findings[index]!.level !== "ok");
+    assertMatch(`${findings[index]!.fix ?? "#"} `, PASTABLE);
     if (fix) assertMatch(findings[index]!.fix!, fix);
   }
 }

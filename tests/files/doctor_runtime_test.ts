@@ -3,6 +3,7 @@ import { examineLibmnl } from "../../src/cli/doctor/kernel.ts";
 import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { examineRuntime, findCniBinDir } from "../../src/cli/doctor/runtime.ts";
+import { findDirectory } from "../../src/cli/install/command.ts";
 import { LAUNCHER } from "../support/launcher.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals } from "../support/assert.ts";
@@ -135,6 +136,16 @@ Deno.test("the plugin directory is the named one, else that of this program as p
   assertEquals(find({ executable: "/srv/bin/rdma", cniBinDir: "/named" }), "/named");
   assertEquals(find({ executable: "/srv/bin/rdma" }), "/srv/bin");
   assertEquals(find({}), "/usr/libexec/cni");
+});
+
+Deno.test("install takes a container's directory of the node if that is there, else the runtime's, else the usual one", () => {
+  using node = new DoctorNode(NODES["OpenShift"]!.files);
+  assertEquals(findDirectory(node.root), findCniBinDir(node));
+  assertEquals(findDirectory(node.root), NODES["OpenShift"]!.bin);
+  node.write("/host/opt/cni/bin/", "");
+  assertEquals(findDirectory(node.root), "/host/opt/cni/bin");
+  using bare = new DoctorNode();
+  assertEquals(findDirectory(bare.root), "/opt/cni/bin");
 });
 
 Deno.test("a runtime whose configuration is missing or broken has the defaults", () => {

@@ -4,6 +4,7 @@ import { GROUPS } from "../../src/cli/doctor/finding.ts";
 import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
+import { LAUNCHER } from "../support/launcher.ts";
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { assertFindings, DoctorNode } from "./doctor_node.ts";
 
@@ -57,13 +58,13 @@ for (
       what: "a controller that the kernel lacks",
       files: { "/proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t9\t1\n" },
       text: "the kernel has no rdma cgroup controller",
-      fix: 'boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
+      fix: '# boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
     },
     {
       what: "a controller that is switched off",
       files: { "/proc/cgroups": "cpu\t0\t9\t1\nrdma\t0\t1\t0\n" },
       text: "the rdma cgroup controller is switched off",
-      fix: 'remove "cgroup_disable=rdma" from the kernel command line, reboot',
+      fix: '# remove "cgroup_disable=rdma" from the kernel command line, reboot',
     },
     {
       what: "a controller that is not mounted",
@@ -205,9 +206,22 @@ Deno.test("plugin: absent, and not to be run", () => {
   });
 });
 
+Deno.test("plugin: the launcher's error is told as a sentence, without its JSON", () => {
+  return withNode({}, async (node) => {
+    node.write(PLUGIN, "");
+    Deno.writeFileSync(`${node.root}${PLUGIN}`, LAUNCHER[Deno.build.arch]);
+    Deno.chmodSync(`${node.root}${PLUGIN}`, 0o755);
+    assertFindings(await examineInstalledPlugin(node), [[
+      "problem",
+      /^\S+ cannot start the program: Cannot run "\/\S+\/\.rdma-cni\/current": ENOENT \(2\): [^{}]+$/,
+      /install --cni-bin-dir \/opt\/cni\/bin$/,
+    ]]);
+  });
+});
+
 for (
   const [operator, process, remedy] of [
-    ["sriov-network-operator", "sriov-network-config-daemon", /^name .* RDMA_CNI_IMAGE .*images\.rdmaCni/],
+    ["sriov-network-operator", "sriov-network-config-daemon", /name .* RDMA_CNI_IMAGE .*images\.rdmaCni/],
     ["Spiderpool", "spiderpool-agent", /plugins\.installRdmaCNI=false/],
   ] as const
 ) {
@@ -216,7 +230,7 @@ for (
       script(node, "#!/bin/sh\necho rdma-cni cni version:v1.5.0, commit:1, date:2\n");
       const text = (where: string) =>
         new RegExp(`Go plugin v1\\.5\\.0, ${where}.*; ${operator}, which runs here, probably put it there$`);
-      const fix = new RegExp(`${remedy.source}.*; /usr/local/bin/rdma-cni install`);
+      const fix = new RegExp(`^/usr/local/bin/rdma-cni install \\S+ \\S+ # and .*${remedy.source}`);
       assertFindings(await examineInstalledPlugin(node), [["warning", text("not this one"), fix]]);
       node.write(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/rdma-cni-0.1.0-0123456789ab`, "");
       node.link(`${PLUGIN.replace(/rdma$/, ".rdma-cni")}/current`, "rdma-cni-0.1.0-0123456789ab");

@@ -42,14 +42,15 @@ class Place implements Disposable {
     return { code, out, err };
   }
 
-  /** Asserts that it fails with one CNI error. */
-  async fails(msg: RegExp, words?: string[]): Promise<void> {
+  /** Asserts that it fails with one CNI error. @returns its details */
+  async fails(msg: RegExp, words?: string[]): Promise<string> {
     const { code, out, err } = await this.run([], words);
     assertEquals([code, err], [1, ""], out);
     const { cniVersion, code: cniCode, msg: found, details, ...more } = JSON.parse(out);
     assertEquals([cniVersion, cniCode, more, out.at(-1)], ["1.1.0", 5, {}, "\n"]);
     assertMatch(found.replaceAll(this.temporary, ""), msg);
     assert(details.length > 0);
+    return details;
   }
 
   [Symbol.dispose](): void {
@@ -81,7 +82,10 @@ for (const arch of ["x86_64", "aarch64"] as const) {
 
   Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
     using place = new Place(arch);
-    await place.fails(/^Cannot run "\/bin\/\.rdma-cni\/current": ENOENT \(2\): it is missing/);
+    const details = await place.fails(
+      /^Cannot run "\/bin\/\.rdma-cni\/current": ENOENT \(2\): it is missing/,
+    );
+    assertMatch(details, /DaemonSet.*--reinstall rdma-cni.*\.\/rdma-cni install --cni-bin-dir/);
   });
 }
 

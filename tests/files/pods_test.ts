@@ -1,10 +1,15 @@
 // `pods` on a kernel in memory, with real records.
 import { collect, type PodDevice } from "../../src/node/pods.ts";
+import { examinePods } from "../../src/cli/doctor/devices.ts";
+import { findFaults } from "../../src/node/faults.ts";
+import { takeInventory } from "../../src/node/inventory.ts";
 import { showPods } from "../../src/cli/pods/command.ts";
 import { CommandError } from "../../src/cli/errors.ts";
 import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { EIO, EPERM, SyscallError } from "../../src/sys/errno.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
+import type { Link } from "../../src/kernel/kernel.ts";
+import type { LinkDetails } from "../../src/kernel/node_kernel.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
 import { goRecord } from "../scenarios/scenario.ts";
@@ -12,7 +17,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../support/asse
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
 const LINK_LOCAL = "fe80:0000:0000:0000:0203:00ff:fe00:4852";
-const LINK = { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() };
+const LINK: Link & Partial<LinkDetails> = { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() };
 
 interface PlacedPod {
   readonly space: Space;
@@ -98,6 +103,7 @@ Deno.test("pods: two pods whose devices have one name are told apart, with all v
     status: "present",
     createdAt: Date.UTC(2026, 0, 1),
     resources: { qp: 3, mr: 4 },
+    netdev: { netns: `/run/netns/pod${number}`, isEnabled: true, withoutGid: [] },
     ports: [{
       number: 1,
       state: "4: ACTIVE",
@@ -126,6 +132,16 @@ Deno.test("pods: a GID that is far back in a large table is found", () => {
   const [port] = device.ports as [Device["ports"][number]];
   device.ports = [{ ...port, gids: [{ index: 200, gid: GID, isRoceV2: true }] }];
   assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 200, gid: GID });
+});
+
+Deno.test("pods: the GIDs of all addresses are looked for, so that none is missed that is far back in the table", () => {
+  using node = new PodsNode();
+  const { device, space } = node.addPod(0);
+  const second = "0000:0000:0000:0000:0000:ffff:0a00:0003";
+  space.addresses!.get(2)!.push({ text: "10.0.0.3", gid: second });
+  const [port] = device.ports as [Device["ports"][number]];
+  device.ports = [{ ...port, gids: [...port.gids, { index: 200, gid: second, isRoceV2: true }] }];
+  assertEquals([node.show(), node.terminal.stderr], [0, ""]);
 });
 
 Deno.test("pods: on InfiniBand the first GID is shown", () => {
@@ -163,7 +179,7 @@ Deno.test("pods: a namespace that has lost its path but is held is found", () =>
   node.kernel.held.set("/proc/42/ns/net", space);
   const [device] = collect(node.kernel, node.state).devices;
   assertEquals([device?.status, device?.device, device?.ports.length], ["held", "mlx5_0", 1]);
-  assertMatch(device!.advice!, /^if its pod has been deleted, end what is left of it: kill 42$/);
+  assertMatch(device!.advice!, /^kill 42 # if its pod has been deleted$/);
 });
 
 Deno.test("pods: a device that is not in its pod is missing", () => {
@@ -171,7 +187,10 @@ Deno.test("pods: a device that is not in its pod is missing", () => {
   const { device } = node.addPod(0);
   node.kernel.place(device, node.kernel.host);
   assertEquals(node.show(), 3);
-  assertMatch(node.terminal.stderr, /^net-container0-net1 is missing: delete the pod/);
+  assertMatch(
+    node.terminal.stderr,
+    /^net-container0-net1 is missing: kubectl -n team-a delete pod trainer-0 # /,
+  );
 });
 
 Deno.test("pods: a device that the pod has renamed is found by its index and shown by its name", () => {
@@ -281,6 +300,115 @@ Deno.test("pods: where all is as recorded no lock is taken", () => {
     throw new Error("locked");
   };
   assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
+});
+
+for (
+  const [what, change, text, fix] of [
+    [
+      "a port that is down, of an interface that is not up",
+      ({ device, space }) => {
+        device.ports = [{ ...device.ports[0]!, state: "1: DOWN", isActive: false }];
+        space.links.set("net1", { ...LINK, isEnabled: false });
+      },
+      /^team-a\/trainer-0 net1: port 1 of mlx5_0 is DOWN, want ACTIVE$/,
+      /^nsenter --net=\S+\/pod0 ip link set net1 up$/,
+    ],
+    [
+      "a port that is down, of a PF that is not up",
+      ({ device, kernel }) => {
+        device.ports = [{ ...device.ports[0]!, state: "1: DOWN", isActive: false }];
+        kernel.pfs[0] = { ...kernel.pfs[0]!, isEnabled: false };
+      },
+      /DOWN/,
+      /^ip link set eth0 up$/,
+    ],
+    [
+      "a port that is down, with all up",
+      ({ device }) => {
+        device.ports = [{ ...device.ports[0]!, state: "2: INIT", isActive: false }];
+      },
+      /port 1 of mlx5_0 is INIT/,
+      /^# look at the cable .*"ip link show eth0"/,
+    ],
+    [
+      "an address without GID",
+      ({ device, space }) => {
+        device.ports = [{ ...device.ports[0]!, gids: [] }];
+        space.links.set("net1", { ...LINK, parentDevice: "0000:3b:00.0" });
+      },
+      /^team-a\/trainer-0 net1: mlx5_0 has no GID for 10\.0\.0\.2, so no connection can use that address$/,
+      /^kubectl -n team-a delete pod trainer-0 # a new/,
+    ],
+    [
+      "an address without GID, of another function's interface",
+      ({ device, space }) => {
+        device.ports = [{ ...device.ports[0]!, gids: [] }];
+        space.links.set("net1", { ...LINK, parentDevice: "0000:3b:00.7" });
+      },
+      /: net1 belongs to 0000:3b:00\.7$/,
+      /pod trainer-0 # .* takes net1 from 0000:3b:00\.0$/,
+    ],
+    [
+      "a larger MTU than its PF",
+      ({ kernel, space }) => {
+        kernel.pfs[0] = { ...kernel.pfs[0]!, mtu: 1500 };
+        space.links.set("net1", { ...LINK, mtu: 9000, parentDevice: "0000:3b:00.0" });
+      },
+      /^team-a\/trainer-0 net1 has MTU 9000, but its PF eth0 1500/,
+      /^nsenter --net=\S+\/pod0 ip link set net1 mtu 1500 # /,
+    ],
+  ] as [string, (given: PlacedPod & Pick<PodsNode, "kernel">) => void, RegExp, RegExp][]
+) {
+  Deno.test(`pods and doctor: ${what} is found, with its way out`, () => {
+    using node = new PodsNode();
+    const { kernel } = node;
+    kernel.addPf("eth0", 0);
+    change({ ...node.addPod(0), kernel });
+    node.addPod(1);
+    assertEquals(node.show(), 3);
+    const faults = findFaults(kernel, collect(kernel, node.state).devices);
+    assertEquals(faults.length, 1);
+    const [fault] = faults;
+    assertMatch(fault!.text, text);
+    assertMatch(fault!.fix, fix);
+    assertEquals(node.terminal.stderr, `${fault!.text}: ${fault!.fix}\n`);
+    const inventory = takeInventory(kernel, node.state);
+    assertEquals(examinePods({ kernel, root: node.root, executable: "rdma-cni" }, inventory), [
+      { level: fault!.level, text: fault!.text, fix: fault!.fix },
+    ]);
+  });
+}
+
+Deno.test("pods: no GID is missed where a smaller MTU than the PF's, or the kernel's own address, is all there is", () => {
+  using node = new PodsNode();
+  const { device, space } = node.addPod(0);
+  node.kernel.addPf("eth0", 0, { mtu: 9000 });
+  space.links.set("net1", { ...LINK, mtu: 1500, parentDevice: "0000:3b:00.0" });
+  space.addresses!.get(2)!.pop();
+  device.ports = [{ ...device.ports[0]!, gids: [] }];
+  assertEquals([node.show(), node.terminal.stderr], [0, ""]);
+});
+
+Deno.test("pods: a state directory that others can write to is told, since every ADD fails", () => {
+  using node = new PodsNode();
+  node.addPod(0);
+  Deno.chmodSync(node.directory, 0o777);
+  assertEquals(node.show(), 3);
+  assertMatch(
+    node.terminal.stderr,
+    /its mode 0777, want 0 and 0700, so every ADD fails: chown 0:0 \S+ && chmod 0700 /,
+  );
+});
+
+Deno.test("pods and doctor: where not all processes can be seen nothing is called stale, as gc would refuse", () => {
+  using node = new PodsNode();
+  const { space } = node.addPod(0);
+  node.kernel.endNetns(space);
+  node.kernel.paths.delete("/run/netns/pod0");
+  node.kernel.isComplete = false;
+  assertEquals(node.show(), 3);
+  assertEquals(node.statuses(), [["net-container0-net1", "unknown"]]);
+  assertMatch(node.terminal.stderr, /^net-container0-net1 is unknown: # run it as root/);
 });
 
 Deno.test("pods: what cannot be read of one device is named, and the others are shown", () => {

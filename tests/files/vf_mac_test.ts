@@ -126,7 +126,7 @@ Deno.test("init -o json has the outcome of each function; what people read is on
   const [first, second, third] = [0, 1, 2].map((number) => ({
     pf: "eth0",
     number,
-    deviceId: node.id(number),
+    deviceID: node.id(number),
   }));
   const [mac, reason] = [deriveMac("b8:59:9f:00:00:01", 0), "node GUID is zero"];
   const planned = await print(true);
@@ -148,7 +148,7 @@ Deno.test("set -o json has what became of the function", async () => {
   using node = new VfTestNode(1);
   const print = (options: { dryRun?: boolean }) => node.json(() => node.set(0, MAC, options));
   const nodeGuid = "0203:00ff:fe00:7701";
-  const vf = { dryRun: false, pf: "eth0", number: 0, deviceId: node.id(0), mac: MAC };
+  const vf = { dryRun: false, pf: "eth0", number: 0, deviceID: node.id(0), mac: MAC };
   const zero = "0000:0000:0000:0000";
   assertEquals(await print({ dryRun: true }), { ...vf, dryRun: true, state: "planned", nodeGuid: zero });
   assertEquals(await print({}), { ...vf, state: "given", nodeGuid });
@@ -349,29 +349,44 @@ Deno.test("set's dry run says on standard output what would be done, takes no lo
 
 Deno.test("a function is ready whose node GUID is not zero, whichever MAC addresses it has", async () => {
   using node = await new VfTestNode(3).prepare();
-  const [own, random, withoutAdmin] = node.kernel.vfs;
+  const [own, random] = node.kernel.vfs;
   // As sriov-cni does for a pod with its own MAC address.
   Object.assign(own!, { mac: MAC });
   own!.netdev!.address = MAC;
   random!.netdev!.isRandom = true;
-  // A driver that makes a node GUID of any address.
-  Object.assign(withoutAdmin!, { mac: NO_MAC });
-  withoutAdmin!.netdev!.isRandom = true;
   assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [true, true, true]);
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(node.kernel.orders, []);
 });
 
-Deno.test("a function that lost its administrative address is not ready; init gives it back without a rebind", async () => {
-  using node = await new VfTestNode(2).prepare();
-  const [vf] = node.kernel.vfs;
+Deno.test("a function without administrative address is not ready; init gives it the effective one without a rebind", async () => {
+  using node = await new VfTestNode(3).prepare();
+  const [vf, random] = node.kernel.vfs;
   const { mac } = vf!;
   vf!.mac = NO_MAC;
+  // A driver that makes a node GUID of any address.
+  random!.mac = NO_MAC;
+  random!.netdev!.isRandom = true;
+  const { address } = random!.netdev!;
   const reason = "no administrative address, so the next rebind may lose the node GUID";
-  assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [reason, true]);
+  assertEquals(listVfs(node.kernel).map(({ ready, reason }) => reason ?? ready), [reason, reason, true]);
   assertEquals(await node.init(), ExitCode.ok);
-  assertEquals(node.kernel.orders, [`mac eth0 0 ${mac}`]);
-  assertEquals(listVfs(node.kernel).map(({ ready }) => ready), [true, true]);
+  assertEquals(node.kernel.orders, [`mac eth0 0 ${mac}`, `mac eth0 1 ${address}`]);
+  assertEquals(listVfs(node.kernel).map(({ ready }) => ready), [true, true, true]);
+  assertMatch(
+    node.terminal.stderr,
+    new RegExp(`^VF 0 of eth0 .* has ${mac} as its administrative address, without a rebind, node GUID `),
+  );
+});
+
+Deno.test("a function without administrative address that is in a pod is not ready, and refused", async () => {
+  using node = await new VfTestNode(1).prepare();
+  const [vf] = node.kernel.vfs;
+  vf!.mac = NO_MAC;
+  vf!.netdev!.space = node.kernel.addNetns("/run/netns/pod");
+  assertEquals(listVfs(node.kernel).map(({ ready }) => ready), [false]);
+  assertEquals(await node.init(), ExitCode.failed);
+  assertEquals(node.kernel.orders, []);
 });
 
 /** How a function came to be as it is. */

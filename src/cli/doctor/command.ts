@@ -10,7 +10,7 @@ import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, formatVerdicts, problem, worstLevel } from "../report.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform, WATCH } from "../watch.ts";
-import { examineDevices, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
+import { examineDevices, examinePods, examineSriov, examineVfs, mayHaveRdma } from "./devices.ts";
 import { examine, type ExaminedNode, type Finding } from "./finding.ts";
 import { examineKernel, examineLibmnl, examineMode, examineModules } from "./kernel.ts";
 import { examineNetworks } from "./networks.ts";
@@ -19,8 +19,8 @@ import { examineRecords, stateDirectory } from "./records.ts";
 import { examineRuntime, findCniBinDir } from "./runtime.ts";
 
 const NOTES = `
-Each line is "ok", "warning" or "problem"; the line below the latter two says how to fix it. doctor changes
-nothing.
+Each line is "ok", "warning" or "problem". Below the latter two, what follows "->" is for the shell: a command
+that fixes it, or a comment where none can. doctor changes nothing.
 
 Exit codes:
   0  all is well
@@ -72,10 +72,7 @@ export async function runDoctor(node: ExaminedNode): Promise<Result> {
 /** The finding on a node instead of everything else but the plugin, if that was installed there. */
 const NO_ADAPTER = {
   group: "devices",
-  ...problem(
-    "no RDMA adapter here",
-    "run pods with RDMA on other nodes; for Soft-RoCE, set the namespace mode to exclusive",
-  ),
+  ...problem("no RDMA adapter here", "# run pods with RDMA on other nodes"),
 } as const;
 
 /** Examines a node without changing it. Never throws. */
@@ -95,7 +92,10 @@ export async function examineNode(node: ExaminedNode): Promise<Finding[]> {
     await examine("libmnl", () => examineLibmnl(node)),
     await examine("sriov", () => examineSriov(root)),
     await examine("vfs", () => examineVfs(node, () => inventory().namespaces)),
-    await examine("devices", () => examineDevices(node, inventory())),
+    await examine("devices", () => [
+      ...examineDevices(node, inventory()),
+      ...examinePods(node, inventory()),
+    ]),
     await examine("records", () => examineRecords(node, inventory())),
     await examine("networks", () => examineNetworks(root)),
     await examine("plugin", () => examineInstalledPlugin(node)),

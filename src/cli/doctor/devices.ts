@@ -1,10 +1,20 @@
 /** Network functions and RDMA devices: their places, and what they lack. */
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
-import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
-import { endCommand, hasDevice, quote } from "../../node/fate.ts";
+import { getRdmaDriver, list, listVerbsDevices, type VerbsDevice } from "../../kernel/sysfs.ts";
+import {
+  endCommand,
+  findNamespace,
+  isRecordedAs,
+  judge,
+  nameOwner,
+  ownerOf,
+  quote,
+  rebindCommand,
+} from "../../node/fate.ts";
+import { findFaults } from "../../node/faults.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
-import { isSameNetns } from "../../plugin/record/namespaces.ts";
+import { collectPresent } from "../../node/pods.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isRdmaMissing } from "../../kernel/kernel.ts";
 import { isForVirtualMachines, listVfs, NO_ADMIN_ADDRESS, type VfStatus } from "../../node/functions.ts";
@@ -27,29 +37,35 @@ export function mayHaveRdma({ kernel, root }: ExaminedNode): boolean {
   }
 }
 
-/** Examines the RDMA devices, with a line for each namespace. */
+/** Examines the RDMA devices: those of the host, of each attachment, and those that no pod can get. */
 export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Verdict[] {
   const onHost = listNames(inventory.hostDevices);
   const isShared = inventory.mode === "shared";
   const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
   const known = [...onHost, ...away.flatMap(({ devices }) => listNames(devices))];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
+  const recorded = listLost(inventory).map(({ deviceId }) => deviceId);
   if (known.length + lost.length === 0) {
-    const fix = "load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)";
+    const fix = "# load the RDMA module of the adapter's driver (mlx5_ib for mlx5_core, irdma for iavf)";
     return [problem("there is no RDMA device", fix)];
   }
   const here = isShared ? "visible in every namespace" : "in the host namespace";
   return [
     ok(`${here}: ${onHost.join(", ") || "none"}`),
-    ...away.map((namespace) => examineNamespace(namespace, inventory.records)),
+    ...isShared ? [] : examineAway(away, inventory),
     ...examineDrivers(root, onHost),
-    ...lost.map((name) =>
-      warning(
-        `${name} is in a namespace that no file and no process leads to`,
-        "it returns to the host when that namespace ends; otherwise rebind its function or reboot",
+    ...lost.filter(({ deviceId = "" }) => !recorded.includes(deviceId)).map(({ name, deviceId }) =>
+      problem(
+        `${name} is in a namespace that no file and no process leads to: no pod can get it (error 111)`,
+        rebindCommand(deviceId),
       )
     ),
   ];
+}
+
+/** Examines whether pods can use the devices that they have. */
+export function examinePods({ kernel }: ExaminedNode, { records }: Inventory): Verdict[] {
+  return findFaults(kernel, collectPresent(kernel, records)).map(({ record: _, ...verdict }) => verdict);
 }
 
 /**
@@ -68,37 +84,69 @@ function examineDrivers(root: string, names: readonly string[]): Verdict[] {
     const kind = IMMOVABLE.get(getRdmaDriver(name, root) ?? "");
     return kind === undefined ? [] : warning(
       `${name} cannot be moved into a pod: its driver (${kind}) cannot disconnect it from programs`,
-      "use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
+      "# use another adapter (mlx5, mlx4, irdma, bnxt_re, hns, mana, erdma, ionic) for pods",
     );
   });
 }
 
-/** Returns the names that a list has more than another; Linux 7.3 allows a name once in each namespace. */
-function without(names: readonly string[], others: readonly string[]): string[] {
+/** Returns the devices of whose names there are more than in a list; Linux 7.3 allows a name once in each namespace. */
+function without(devices: readonly VerbsDevice[], others: readonly string[]): VerbsDevice[] {
   const left = [...others];
-  return names.filter((name) => {
+  return devices.filter(({ name }) => {
     const at = left.indexOf(name);
     if (at >= 0) left.splice(at, 1);
     return at < 0;
   });
 }
 
-function examineNamespace(namespace: Namespace, records: readonly StoredRecord[]): Verdict {
-  const text = `in ${pathTo(namespace)}: ${listNames(namespace.devices).join(", ")}`;
-  const { attachment } = records.find(({ netns }) => netns && isSameNetns(namespace, netns)) ?? {};
-  if (attachment) {
-    const { containerID, ifname, network } = attachment;
-    return ok(`${text} (container ${containerID}, ${ifname}, network ${network})`);
-  }
-  const isOfGoPlugin = ({ netns, devices }: StoredRecord) =>
-    !netns && devices.some((device) => hasDevice(namespace, device));
-  if (records.some(isOfGoPlugin)) return ok(`${text} (recorded by the Go plugin)`);
-  const fix = "unless another program put them there, end the namespace so that they return to the host: ";
-  return warning(`${text}, which no record of the plugin mentions`, fix + endCommand(namespace));
+/** The records of which the group "records" says where their devices are. */
+function listLost(inventory: Inventory): StoredRecord[] {
+  return inventory.records.filter((record) => judge(inventory, record, "").state === "lost");
 }
 
+/** A line for each attachment whose devices are away, in the order of the pods' names, and one for each namespace with others. */
+function examineAway(away: readonly Namespace[], inventory: Inventory): Verdict[] {
+  const recorded = inventory.records.flatMap((record) => {
+    const namespace = findNamespace(inventory, record);
+    const devices = namespace?.devices.filter((device) =>
+      record.devices.some((one) => isRecordedAs(one)(device))
+    );
+    return devices && devices.length > 0 ? [{ owner: nameOwner(ownerOf(record)), devices }] : [];
+  });
+  const lines = recorded.map(({ owner, devices }) => `${owner}: ${listNames(devices).join(", ")}`);
+  const known = recorded.flatMap(({ devices }) => devices);
+  const lost = listLost(inventory).flatMap(({ devices }) => devices);
+  return [
+    ...lines.sort(compareNames).map(ok),
+    ...away.flatMap((namespace) => {
+      const others = namespace.devices.filter((device) =>
+        !known.includes(device) && !lost.some((one) => isRecordedAs(one)(device))
+      );
+      if (others.length === 0) return [];
+      return problem(
+        `${listNames(others).join(", ")} in ${pathTo(namespace)}, which no record of the plugin mentions: ` +
+          "no pod can get it (error 111)",
+        `${endCommand(namespace)} # unless another program put it there; it returns to the host`,
+      );
+    }),
+  ];
+}
+
+const compareNames = new Intl.Collator("en", { numeric: true }).compare;
+
 function listNames(devices: readonly { readonly name: string }[]): string[] {
-  return devices.map(({ name }) => name);
+  return devices.map(({ name }) => name).sort(compareNames);
+}
+
+/** Formats numbers in ascending order: "0-3, 5". */
+export function formatRanges(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const range = ranges.at(-1);
+    if (range && range[1] === number - 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`).join(", ");
 }
 
 /** Examines physical functions, and warns when the node has neither VFs nor scalable functions. */
@@ -119,7 +167,7 @@ export function examineSriov(root: string): Verdict[] {
   return [
     warning(
       "no network adapter supports VFs: pods can only have physical functions",
-      "enable SR-IOV in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
+      "# enable SR-IOV in the adapter's firmware (NVIDIA: mlxconfig -d ADDRESS set SRIOV_EN=1 NUM_OF_VFS=8), reboot",
     ),
   ];
 }
@@ -148,28 +196,39 @@ export function judgeVfs(vfs: readonly VfStatus[], program: string): Verdict[] {
   const ready = ours.filter((vf) => vf.ready).length;
   const lacking = Map.groupBy(
     ours.filter((vf) => !vf.ready),
-    ({ pf, reason, usedByHost }) => JSON.stringify([pf, reason, usedByHost]),
+    (vf) => JSON.stringify([vf.pf, vf.reason, vf.usedByHost, isAwayFromHost(vf)]),
   );
   const findings = [...lacking.values()].map((alike) => judgeAlike(alike, program));
   if (ready > 0) return [ok(`${ready} of ${vfs.length} ready for RDMA CM`), ...findings];
   return findings.length > 0 ? findings : [ok("none for pods")];
 }
 
+function isAwayFromHost({ netdevNetns, rdmaNetns }: VfStatus): boolean {
+  return netdevNetns !== undefined || rdmaNetns !== undefined;
+}
+
 function judgeAlike(alike: readonly VfStatus[], program: string): Verdict {
   const { pf, driver, rdmaDevice, rdmaNetns, reason, usedByHost } = alike[0]!;
-  const text = `${pf}: VF ${alike.map(({ number }) => number).join(", ")}: ${reason}`;
+  const where = isAwayFromHost(alike[0]!) ? " (in pods)" : "";
+  const text = `${pf}: VF ${formatRanges(alike.map(({ number }) => number))}${where}: ${reason}`;
   if (driver === undefined) {
     const addresses = alike.map(({ deviceId }) => deviceId).join(" ");
     return warning(text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
   }
   if (rdmaDevice === undefined && rdmaNetns === undefined) {
-    return warning(text, `load the RDMA module of driver ${driver}`);
+    const module = RDMA_MODULES.get(driver);
+    return warning(
+      text,
+      module === undefined ? `# load the RDMA module of driver ${driver}` : `modprobe ${module}`,
+    );
   }
   if (usedByHost !== undefined) {
     // This may be intended.
-    const fix = `if it is for pods, stop what uses it on the host, then ${program} vf-mac init ${pf}`;
+    const fix = `${program} vf-mac init ${pf} # after you have stopped what uses it, if it is for pods`;
     return warning(`${text}, but the host uses it: ${usedByHost}`, fix);
   }
-  if (reason === NO_ADMIN_ADDRESS) return warning(text, `${program} vf-mac init ${pf}`);
+  if (reason === NO_ADMIN_ADDRESS) {
+    return warning(text, `${program} vf-mac init ${pf}${where && " # after these pods have ended"}`);
+  }
   return problem(`${text}, so RDMA CM will not work in pods`, `${program} vf-mac init ${pf}`);
 }

@@ -1,5 +1,6 @@
 /** The node that `doctor` examines, and what it finds. */
 import { CniError, ErrorCode } from "../../cni/error.ts";
+import { LibmnlMissing } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { toCniError } from "../../plugin/errors.ts";
 import { isPermission, messageOf } from "../../sys/errno.ts";
@@ -40,7 +41,10 @@ export interface Finding extends Verdict {
   readonly group: Group;
 }
 
-/** Examines a group. An error is a finding too, so that the other groups are still examined. */
+/**
+ * Examines a group. An error is a finding too, so that the other groups are still examined. A missing libmnl is one of its
+ * own group alone.
+ */
 export async function examine(
   group: Group,
   work: () => readonly Verdict[] | Promise<readonly Verdict[]>,
@@ -49,19 +53,23 @@ export async function examine(
   try {
     verdicts = await work();
   } catch (error) {
-    verdicts = [judgeError(error)];
+    verdicts = error instanceof LibmnlMissing ? [] : [judgeError(error)];
   }
   return verdicts.map((verdict) => ({ group, ...verdict }));
 }
 
 function judgeError(error: unknown): Verdict {
-  if (error instanceof CommandError) return problem(error.message, error.advice ?? "see the kernel log");
+  if (error instanceof CommandError) return problem(error.message, toFix(error.advice));
   const known = toCniError(error);
   const text = messageOf(known);
-  if (isPermission(error)) return problem(text, "run it as root, with all capabilities");
-  if (!(known instanceof CniError)) return problem(text, "repair what prevents it");
+  if (isPermission(error)) return problem(text, "# run it as root, with all capabilities");
+  if (!(known instanceof CniError)) return problem(text, toFix(undefined));
   if (known.code === ErrorCode.rdmaUnavailable) {
     return problem("unknown: the kernel has no RDMA subsystem", "modprobe ib_core");
   }
-  return problem(text, known.details ?? "see the kernel log");
+  return problem(text, toFix(known.details));
+}
+
+function toFix(advice: string | undefined): string {
+  return advice === undefined ? "dmesg # it may say why" : `# ${advice}`;
 }

@@ -23,11 +23,15 @@ export function examineKernel({ kernel, root }: ExaminedNode): Verdict[] {
     explainOldKernel(() => kernel.getRdmaMode());
   } catch (error) {
     if (!(error instanceof CommandError)) return [ok(release)];
-    return [problem(`${release}: its RDMA subsystem does not support network namespaces`, NEWER_KERNEL)];
+    return [
+      problem(`${release}: its RDMA subsystem does not support network namespaces`, `# ${NEWER_KERNEL}`),
+    ];
   }
   const missing = listMissingFeatures(kernel);
   if (missing.length === 0) return [ok(release)];
-  return [warning(`${release} works, but ${missing.join(", and ")}`, "install kernel 5.14 or newer, reboot")];
+  return [
+    warning(`${release} works, but ${missing.join(", and ")}`, "# install kernel 5.14 or newer, reboot"),
+  ];
 }
 
 function listMissingFeatures(kernel: ExaminedNode["kernel"]): string[] {
@@ -102,10 +106,14 @@ function examineModule({ name, level, why }: Requirement, root: string): Verdict
   }
   const text = `${name} is not among the modules of kernel ${getRelease(root)}: ${why}`;
   const packages = "linux-modules-extra, kernel-modules-extra";
-  return { level, text, fix: `install the package with the rest of this kernel's modules (${packages})` };
+  return { level, text, fix: `# install the package with the rest of this kernel's modules (${packages})` };
 }
 
-const INSTALL = "apt-get install libmnl0, or: dnf install libmnl, or: zypper install libmnl0";
+/** Of these programs a node has one. */
+const INSTALL = "apt-get install libmnl0 || dnf install libmnl || zypper install libmnl0";
+
+/** The groups that leave it to this one to say so. */
+const UNSEEN = "; without it mode, VFs, devices and records cannot be examined";
 
 /** Examines whether the plugin will find libmnl: the system's, or its copy. */
 export function examineLibmnl(node: ExaminedNode): Verdict[] {
@@ -115,8 +123,8 @@ export function examineLibmnl(node: ExaminedNode): Verdict[] {
     if (!(error instanceof LibmnlMissing)) throw error;
     const copy = `${ownDirectoryIn(findCniBinDir(node))}/libmnl.so.0`;
     return exists(`${node.root}${copy}`)
-      ? [warning(`the installed plugin has a copy, ${copy}, but this program finds none`, INSTALL)]
-      : [problem(error.message, INSTALL)];
+      ? [warning(`the installed plugin has a copy, ${copy}, but this program finds none${UNSEEN}`, INSTALL)]
+      : [problem(`${error.message}${UNSEEN}`, INSTALL)];
   }
 }
 
@@ -145,7 +153,7 @@ function examineSharedDevicePlugin(root: string): Verdict[] {
   }`;
   return [warning(
     `${what}, but does not run in mode exclusive`,
-    "keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
+    "# keep it off this node (its DaemonSet's nodeSelector), or set the mode to shared and do without this plugin",
   )];
 }
 
@@ -181,7 +189,8 @@ export function judgeMode(now: RdmaMode, { mode, sources }: PersistedMode, progr
   const why = last ? formatSource(last) : "nothing sets it, so the kernel's default applies";
   const later = `after a reboot ${mode ?? "shared"} (${why})`;
   if (now === "shared") {
-    const fix = mode === "exclusive" ? "reboot" : `${persist}, then reboot if the kernel refuses it now`;
+    const set = mode === "exclusive" ? `${program} netns-mode set exclusive` : persist;
+    const fix = `${set} # reboot if the kernel refuses it now`;
     return [problem(`shared now, want exclusive: no RDMA device can be moved into a pod; ${later}`, fix)];
   }
   return mode === "exclusive"

@@ -39,13 +39,13 @@ function explainMissing(root: string): Obstacle {
   if (enabled === undefined) {
     return {
       text: "the kernel has no rdma cgroup controller",
-      fix: 'boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
+      fix: '# boot a kernel with CONFIG_CGROUP_RDMA, or remove "rdmaLimits"',
     };
   }
   if (enabled === "0") {
     return {
       text: "the rdma cgroup controller is switched off",
-      fix: 'remove "cgroup_disable=rdma" from the kernel command line, reboot',
+      fix: '# remove "cgroup_disable=rdma" from the kernel command line, reboot',
     };
   }
   return {

@@ -1,4 +1,5 @@
 /** Network configurations of this node. */
+import { quote } from "../../node/fate.ts";
 import { ok, problem, type Verdict } from "../report.ts";
 import { exists, list } from "../../kernel/sysfs.ts";
 import { formatPlace, judgeText } from "../validate/validate.ts";
@@ -37,7 +38,7 @@ async function examineFile(root: string, file: string): Promise<Verdict[] | unde
   try {
     text = Deno.readTextFileSync(`${root}${file}`);
   } catch (error) {
-    return [problem(`${file} cannot be read: ${(error as Error).message}`, `ls -l ${file}`)];
+    return [problem(`${file} cannot be read: ${(error as Error).message}`, `ls -l ${quote(file)}`)];
   }
   const findings = await judgeNetworkFile(file, text);
   const obstacle = findings && /"rdmaLimits"\s*:\s*\{/.test(text) ? findLimitsObstacle(root) : undefined;
@@ -58,8 +59,9 @@ export async function judgeNetworkFile(file: string, text: string): Promise<Verd
   const findings = verdicts.filter(({ level }) => level !== "ok").map((verdict): Verdict => ({
     level: verdict.level,
     text: `${formatPlace({ file, ...verdict })}: ${verdict.text}`,
-    fix: verdict.fix === undefined ? `correct ${file}` : `${verdict.fix} in ${file}`,
+    fix: verdict.fix === undefined ? `# correct ${file}` : `# ${verdict.fix} in ${file}`,
   }));
   if (file.endsWith(".conflist") || !/"plugins"\s*:/.test(text)) return findings;
-  return [problem(`${file} has a list of plugins, but is no .conflist`, `rename ${file}`), ...findings];
+  const rename = `mv ${quote(file)} ${quote(file.replace(/\.[^.]*$/, ".conflist"))}`;
+  return [problem(`${file} has a list of plugins, but is no .conflist`, rename), ...findings];
 }

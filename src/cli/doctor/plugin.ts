@@ -125,7 +125,7 @@ export function judgeAnswer(answer: Answer, install: string, installed: Installe
     return warning(`${path} is version ${version}, this program is ${VERSION}`, install);
   }
   if (kind === "launcher") {
-    return problem(`${path} cannot start the program: ${firstLine(answer.text)}`, install);
+    return problem(`${path} cannot start the program: ${describeLauncherError(answer.text)}`, install);
   }
   return isGoPlugin(answer.text)
     ? judgeGoPlugin(answer.text, install, installed)
@@ -143,7 +143,7 @@ function judgeGoPlugin(
   return operator
     ? warning(
       `${what}, ${where}; ${operator.name}, which runs here, probably put it there`,
-      `${operator.remedy}; ${install}`,
+      `${install} # and ${operator.remedy}`,
     )
     : warning(`${what}, ${where}; its DaemonSet kube-rdma-cni-ds probably put it there`, install);
 }
@@ -174,7 +174,7 @@ export function examineMultus(root: string): Verdict[] {
   const limits = readLimits(root, pid);
   if (!limits) {
     const text = `the limits of thick Multus (process ${pid}) cannot be seen from here`;
-    return [warning(text, "run this on the node itself")];
+    return [warning(text, "# run this on the node itself")];
   }
   return [judgeMemory(limits), judgeCpu(limits)];
 }
@@ -182,6 +182,12 @@ export function examineMultus(root: string): Verdict[] {
 /** Early releases have no options and complain that CNI_COMMAND is missing, as every plugin does. */
 function isGoPlugin(text: string): boolean {
   return /^rdma-cni (cni )?version:/m.test(text) || /CNI_COMMAND/.test(text);
+}
+
+/** The launcher's error is that of a CNI plugin. */
+function describeLauncherError(text: string): string {
+  const [, message] = /"msg":"((?:[^"\\]|\\.)*)"/.exec(text) ?? [];
+  return message === undefined ? firstLine(text) : JSON.parse(`"${message}"`);
 }
 
 function firstLine(text: string): string {

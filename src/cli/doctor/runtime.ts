@@ -127,6 +127,11 @@ const DEFAULT_DIRECTORY = "/opt/cni/bin";
 export function findCniBinDir({ root, executable, cniBinDir }: ExaminedNode): string {
   if (cniBinDir !== undefined) return cniBinDir;
   if (executable.endsWith("/rdma")) return directoryOf(executable);
+  return findConfiguredDirectory(root);
+}
+
+/** The directory in which the runtime looks for plugins, by its configuration. */
+export function findConfiguredDirectory(root: string): string {
   const directories = findRuntime(root)?.pluginDirectories ?? [];
   return directories.find((directory) => list(`${root}${directory}`).includes("rdma")) ?? directories[0] ??
     DEFAULT_DIRECTORY;

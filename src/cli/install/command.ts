@@ -1,7 +1,9 @@
 import { type Command, Option } from "@commander-js/extra-typings";
+import { exists } from "../../kernel/sysfs.ts";
 import { findLibmnlFile } from "../../netlink/libmnl.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
+import { findConfiguredDirectory } from "../doctor/runtime.ts";
 import { CommandError, ExitCode } from "../errors.ts";
 import { addExamples } from "../help.ts";
 import { readAbsolutePath, removedOption } from "../option_values.ts";
@@ -15,8 +17,13 @@ import { waitForTermination } from "./wait.ts";
 /** The node's directory, where a container that installs mounts it. */
 export const DIRECTORY = "/host/opt/cni/bin";
 
+/** The directory to install in if none is named. */
+export function findDirectory(root = ""): string {
+  return exists(`${root}${DIRECTORY}`) ? DIRECTORY : findConfiguredDirectory(root);
+}
+
 const NOTES = `
-DIR/rdma becomes a launcher of 3 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,
+DIR/rdma becomes a launcher of 5 KB, which starts the program that DIR/.rdma-cni/current leads to. libmnl,
 which not every node has, is beside it. Each file is replaced atomically, and only if it differs. Calls in
 progress keep the version that they began with; it is removed when nobody runs it any more. Whatever is in the
 place of DIR/rdma is replaced; a symbolic link is not followed.
@@ -30,7 +37,12 @@ Exit codes:
 export function addInstallCommand(program: Command, { kernel, terminal, exit }: Context): void {
   const command = program.command("install")
     .description("install this program as the CNI plugin, check that it is, or remove it")
-    .option("--cni-bin-dir <DIR>", "the plugin directory of the runtime", readAbsolutePath, DIRECTORY)
+    .option(
+      "--cni-bin-dir <DIR>",
+      `the plugin directory of the runtime (default: ${DIRECTORY} if that is there, as in a container, else what the ` +
+        "runtime's configuration says, else /opt/cni/bin)",
+      readAbsolutePath,
+    )
     .option("--check", "change nothing: print in one line whether all is installed, exit code 0 or 1")
     .addOption(
       new Option("--uninstall", "remove the plugin and what belongs to it").conflicts(["check", "wait"]),
@@ -43,7 +55,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
-    .action(({ cniBinDir: directory, ...options }, own) => {
+    .action(({ cniBinDir: directory = findDirectory(), ...options }, own) => {
       const { wait = false, removeOnExit = false, force = false } = options;
       if (removeOnExit && !wait) own.error("error: --remove-on-exit goes with --wait");
       if (force && !options.uninstall && !removeOnExit) own.error("error: --force goes with --uninstall");
@@ -65,7 +77,8 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
     });
   command.addHelpText("after", NOTES);
   addExamples(command, [
-    ["install --cni-bin-dir /opt/cni/bin", "on the node itself"],
+    ["install", "on the node itself"],
+    ["install --cni-bin-dir /var/lib/rancher/k3s/data/cni", "on a node whose runtime has another directory"],
     ["install --wait", "in a container that has the node's directory at /host/opt/cni/bin"],
     ["install --check", "whether all is installed"],
     ["install --uninstall --dry-run", "what would be removed"],

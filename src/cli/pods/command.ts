@@ -2,7 +2,8 @@
 import type { Command } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { formatMetrics } from "../../node/metrics.ts";
-import { collect, type Collected } from "../../node/pods.ts";
+import { type Fault, findFaults, findStateFault } from "../../node/faults.ts";
+import { collect, type Collected, type PodDevice } from "../../node/pods.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { isPermission, messageOf } from "../../sys/errno.ts";
 import { CommandError, ExitCode } from "../errors.ts";
@@ -22,7 +23,7 @@ Exit codes:
   0  all devices are where the records say
   1  nothing could be read
   2  wrong command line
-  3  some records are stale, some devices are missing, or some could not be read`;
+  3  some records are stale, some devices are missing or cannot be used, or some could not be read`;
 
 /** Adds `pods`. */
 export function addPodsCommand(program: Command, context: Context): void {
@@ -41,7 +42,7 @@ export function addPodsCommand(program: Command, context: Context): void {
   addExamples(command, [
     ["pods", "which pod has which device"],
     ["pods -o wide --watch", "with traffic, resources and errors, every two seconds"],
-    [`pods --json | jq '.[] | select(.status != "present")'`, "only what is not in its pod"],
+    [`pods --json | jq '.[] | select(.state != "present")'`, "only what is not in its pod"],
   ]);
 }
 
@@ -62,18 +63,37 @@ export function showPods(
   const found = read(kernel, state);
   const { devices, faults } = found;
   const odd = devices.filter(({ status }) => status !== "present");
+  const findings = findFaults(kernel, devices);
+  const stateFault = findStateFault(state);
+  const all = [...stateFault ? [`${stateFault.text}: ${stateFault.fix}`] : [], ...faults];
   return {
-    code: odd.length + faults.length === 0 ? ExitCode.ok : ExitCode.partial,
+    code: odd.length + findings.length + all.length === 0 ? ExitCode.ok : ExitCode.partial,
     remarks: [
-      ...faults.map((error) => ({ error })),
+      ...all.map((error) => ({ error })),
+      ...findings.map(({ text, fix }) => ({ error: `${text}: ${fix}` })),
       ...odd.flatMap(({ record, status, advice }) =>
         advice === undefined ? [] : [{ note: `${record} is ${status}: ${advice}` }]
       ),
     ],
-    value: devices.map((device) => ({ ...device, createdAt: new Date(device.createdAt).toISOString() })),
+    value: devices.map((device) => toJson(device, findings.filter(({ record }) => record === device.record))),
     text: output === "prometheus"
       ? formatMetrics(found)
       : formatTable(POD_TABLE, listRows(devices), output === "wide"),
+  };
+}
+
+function toJson(
+  { deviceId, containerId, status, advice, createdAt, netdev: _, ...facts }: PodDevice,
+  faults: readonly Fault[],
+) {
+  return {
+    ...facts,
+    ...(containerId === undefined ? {} : { containerID: containerId }),
+    deviceID: deviceId,
+    state: status,
+    ...(advice === undefined ? {} : { fix: advice }),
+    findings: faults.map(({ level, text, fix }) => ({ level, text, fix })),
+    createdAt: new Date(createdAt).toISOString(),
   };
 }
 

@@ -19,7 +19,8 @@ export const POD_TABLE: Table<Row> = {
       "RATE",
       ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9} Gb/s`,
     ],
-    ["GID", ([, port]) => port?.gid && `${port.gid.index}: ${shortenGid(port.gid.gid)}`],
+    ["INDEX", ([, port]) => port?.gid?.index.toString()],
+    ["GID", ([, port]) => port?.gid && shortenGid(port.gid.gid)],
     ["AGE", ([{ createdAt }]) => formatAge(Date.now() - createdAt)],
   ],
   wideColumns: [

@@ -29,9 +29,10 @@ Exit codes:
 
 const INIT_NOTES = `
 A function needs an address when the node GUID of its RDMA device is zero, or when it has no driver although
-functions of its kind support RDMA. One whose node GUID is good but whose address was taken back gets it again,
-without a rebind, so that the next rebind does not lose the node GUID. A function keeps the address that it was given or has by itself; otherwise it gets
-one that is derived from the address of the physical function, the same after each reboot.
+functions of its kind support RDMA. One whose node GUID is good but whose administrative address is zero gets
+the address that its netdev has, without a rebind, so that the next rebind does not lose the node GUID. A
+function keeps the address that it was given or has by itself; otherwise it gets one that is derived from the
+address of the physical function, the same after each reboot.
 
 Functions that are ready, have no RDMA device or are for virtual machines are left alone. So are those that
 the host uses: the netdev has an IP address, is up with a carrier, or is below a bond, bridge, team, VLAN or
@@ -73,7 +74,13 @@ function addList(parent: Command, context: Context): void {
           kernel,
           names.length === 0 ? pfs : names.map((name) => findPf(kernel, pfs, name)),
         );
-        return { value: vfs, text: formatTable(VF_TABLE, vfs, output === "wide") };
+        const value = vfs.map(({ pf, number, deviceId, ...facts }) => ({
+          pf,
+          number,
+          deviceID: deviceId,
+          ...facts,
+        }));
+        return { value, text: formatTable(VF_TABLE, vfs, output === "wide") };
       };
       return perform(context, list, { watch });
     });

@@ -147,7 +147,7 @@ class Init {
           const { pf, number, deviceId } = vf;
           const assignment = this.#assignments.get(deviceId);
           const outcome = assignment ? this.#toJson(assignment) : describeOther(vf);
-          return { pf, number, deviceId, ...outcome };
+          return { pf, number, deviceID: deviceId, ...outcome };
         }),
       },
       remarks: [
@@ -167,10 +167,11 @@ class Init {
       : { state: "given", mac, nodeGuid, reason };
   }
 
-  #describe({ vf, address, need }: Assignment): { plan: string } | { note: string } {
+  #describe({ vf, address, need, rebind }: Assignment): { plan: string } | { note: string } {
     const mac = formatAddress(address);
-    if (this.options.dryRun) return { plan: `${nameVf(vf)} would get ${mac} (${need})` };
-    return { note: `${nameVf(vf)} has ${mac}, node GUID ${vf.nodeGuid ?? "none"} (before: ${need})` };
+    const how = rebind ? mac : `${mac} as its administrative address, without a rebind`;
+    if (this.options.dryRun) return { plan: `${nameVf(vf)} would get ${how} (${need})` };
+    return { note: `${nameVf(vf)} has ${how}, node GUID ${vf.nodeGuid ?? "none"} (before: ${need})` };
   }
 
   /** Reads all functions of the node, with the chosen virtual functions, and the physical functions that support RDMA. */

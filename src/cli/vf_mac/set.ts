@@ -59,7 +59,7 @@ export async function setAddress(
   /** For programs in the words of `vf-mac init`. */
   const toResult = (state: string, { pf, number, deviceId, nodeGuid }: VfStatus, remark: Remark): Result => ({
     value: {
-      ...{ dryRun, pf, number, deviceId, state },
+      ...{ dryRun, pf, number, deviceID: deviceId, state },
       [guid ? "guid" : "mac"]: formatAddress(address),
       nodeGuid,
     },

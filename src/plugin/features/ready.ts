@@ -6,6 +6,7 @@ import {
   type IpAddress,
   isLinkLocal,
   type Kernel,
+  nameState,
   type Netns,
   type OpenPorts,
   type Port,
@@ -122,12 +123,14 @@ function describeDevice({ name, index }: RdmaDevice, uverbs: string | undefined,
   return `RDMA device ${name} (index ${index}) has ${parts.join("; ")}`;
 }
 
-function describePort({ number, state, isRoce, gids, hasMoreGids }: Port): string {
-  if (!isRoce) return `port ${number} ${state}`;
+function describePort(port: Port): string {
+  const { number, isRoce, gids, hasMoreGids } = port;
+  const text = `port ${number}: ${nameState(port)}`;
+  if (!isRoce) return text;
   const first = gids.filter(({ index }) => index < FIRST_GIDS);
   const indexes = first.filter(({ isRoceV2 }) => isRoceV2).map(({ index }) => index).join(", ");
   const more = hasMoreGids || first.length < gids.length ? ` among the first ${FIRST_GIDS}` : "";
-  return `port ${number} ${state}, RoCE v2 GID indexes${more}: ${indexes || "none"}`;
+  return `${text}, RoCE v2 GID indexes${more}: ${indexes || "none"}`;
 }
 
 function findPortFaults({ name }: RdmaDevice, ports: readonly Port[]): string[] {

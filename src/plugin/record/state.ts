@@ -41,6 +41,12 @@ export function isRecord(found: StoredRecord | UnreadableFile): found is StoredR
   return !("fault" in found);
 }
 
+function describeFault({ uid, mode }: Deno.FileInfo): string | undefined {
+  if ([0, Deno.uid()].includes(uid) && (mode! & 0o022) === 0) return undefined;
+  const rights = (mode! & 0o7777).toString(8).padStart(4, "0");
+  return `others can write there: its owner is ${uid} and its mode ${rights}, want 0 and 0700`;
+}
+
 /**
  * The attachment records, one file each. Whoever writes must hold the lock on the directory. Names that start with a dot
  * are temporary; no network's name can.
@@ -64,12 +70,18 @@ export class State {
     if (!found?.isDirectory) {
       return this.#io("create", directory, () => Deno.mkdirSync(directory, { recursive: true, mode: 0o700 }));
     }
-    const { uid, mode } = found;
-    if (uid === Deno.uid() && (mode! & 0o022) === 0) return;
+    const fault = describeFault(found);
+    if (fault === undefined) return;
     this.#io("use", directory, () => {
-      const rights = (mode! & 0o7777).toString(8).padStart(4, "0");
-      throw new Error(`others can write there: its owner is ${uid} and its mode ${rights}, want 0 and 0700`);
+      throw new Error(fault);
     });
+  }
+
+  /** Returns why no ADD uses the directory; undefined when it is as it should be, or not there. @throws {CniError} code 5 */
+  findFault(): string | undefined {
+    const { directory } = this;
+    const found = this.#io("find", directory, () => ifPresent(() => Deno.statSync(directory)));
+    return found?.isDirectory ? describeFault(found) : undefined;
   }
 
   exists(): boolean {

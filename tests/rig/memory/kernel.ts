@@ -16,7 +16,7 @@ import type {
   RoceQosSetting,
   VirtualFunction,
 } from "../../../src/kernel/kernel.ts";
-import type { Counter, PortDetails } from "../../../src/kernel/node_kernel.ts";
+import type { Counter, LinkDetails, PortDetails } from "../../../src/kernel/node_kernel.ts";
 import { RoceQosError } from "../../../src/kernel/kernel.ts";
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import {
@@ -38,7 +38,7 @@ libc(); // stays open; opened within a test it would be taken for a leak of that
 export interface Space {
   readonly inode: number;
   readonly cookie?: string;
-  readonly links: Map<string, Link>;
+  readonly links: Map<string, Link & Partial<LinkDetails>>;
   /** IP addresses of links, by the links' indexes. */
   addresses?: Map<number, IpAddress[]>;
 }

@@ -141,6 +141,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
       index: 2 + this.pfs.length,
       deviceId,
       isInfiniBand: false,
+      isEnabled: true,
       isUp: true,
       address,
       permanentAddress: address,
@@ -210,8 +211,13 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     return this.addressed;
   }
 
-  listLinks({ inode }: Netns): LinkDetails[] {
-    return this.vfs.flatMap(({ netdev, deviceId }) =>
+  /** A link that a test puts there can have details. */
+  listLinks({ inode, space }: MemoryNetns): LinkDetails[] {
+    const placed = [...space.links.values()].map((link) => ({
+      ...{ vfGuids: new Map(), isEnabled: true, isUp: true },
+      ...link,
+    }));
+    const ofVfs = this.vfs.flatMap(({ netdev, deviceId }) =>
       netdev?.space.inode === inode
         ? [{
           index: 9,
@@ -220,11 +226,13 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
           vfMacs: new Map(),
           vfGuids: new Map(),
           isInfiniBand: false,
+          isEnabled: true,
           isUp: true,
           address: netdev.address,
         }]
         : []
     );
+    return [...placed, ...ofVfs];
   }
 
   listRdmaNodes(netns: Netns): RdmaNode[] {

@@ -78,15 +78,16 @@ Deno.test("of a link with a peer the link's address counts", () => {
   assertEquals(decodeAddress(payload.subarray(0, 8)).bytes, new Uint8Array());
 });
 
-Deno.test("a physical function's link has its addresses and is up", () => {
-  const { name, isUp, isInfiniBand, address, permanentAddress, vfMacs, vfGuids } = decodeLinkDetails(
+Deno.test("a physical function's link has its addresses and its MTU, and is up", () => {
+  const { name, isUp, mtu, isInfiniBand, address, permanentAddress, vfMacs, vfGuids } = decodeLinkDetails(
     decodeMessages(PF_LINK)[0]!.payload,
   );
   assertEquals(
-    { name, isUp, isInfiniBand, address, permanentAddress, vfs: vfMacs.size, guids: vfGuids.size },
+    { name, isUp, mtu, isInfiniBand, address, permanentAddress, vfs: vfMacs.size, guids: vfGuids.size },
     {
       name: "eth0",
       isUp: true,
+      mtu: 1500,
       isInfiniBand: false,
       address: "52:54:00:12:34:56",
       permanentAddress: "52:54:00:12:34:56",
@@ -98,10 +99,11 @@ Deno.test("a physical function's link has its addresses and is up", () => {
 
 Deno.test("a link that is switched off, or has no carrier, is not up", () => {
   const { payload } = decodeMessages(PF_LINK)[0]!;
-  for (const flags of [0x1002, 0x1003, 0x11002]) {
+  for (const [flags, isEnabled] of [[0x1002, false], [0x1003, true], [0x11002, false]] as const) {
     const changed = payload.slice();
     changed.set(u32(flags), 8);
-    assertEquals(decodeLinkDetails(changed).isUp, false);
+    const link = decodeLinkDetails(changed);
+    assertEquals([link.isUp, link.isEnabled], [false, isEnabled]);
   }
   assertEquals(decodeLinkDetails(decodeMessages(VF_LINK)[0]!.payload).name, "eth1");
 });

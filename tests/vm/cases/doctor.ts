@@ -1,6 +1,7 @@
 // What the doctor finds on nodes in good and in bad health, by what it prints for machines.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  assertError,
   assertQuiet,
   assertResult,
   attachment,
@@ -12,10 +13,13 @@ import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   addPod,
+  type CompleteFunction,
   deleteNetns,
   endBackground,
   holdNetns,
   hostRdmaDevices,
+  names,
+  netdevToNetns,
   type Outcome,
   outcome,
   pf,
@@ -24,6 +28,7 @@ import {
   rdmaToNetns,
   rebind,
   setNetnsMode,
+  setSimParameter,
   sh,
   shOk,
   startBackground,
@@ -34,7 +39,7 @@ import {
   vmCase,
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
-import { EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+import { COMPILED_PLUGIN, EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 import { goRecord } from "../../scenarios/scenario.ts";
 
 interface Finding {
@@ -79,6 +84,42 @@ async function untilRunning(name: string): Promise<void> {
   await until(`${name} runs`, async () => (await sh(`grep -qx ${name} /proc/[0-9]*/comm`)).code === 0);
 }
 
+/**
+ * Runs what follows each "->" in a shell, as it stands. What a comment alone says is for people to do. In place of
+ * kubectl and crictl stands a program that writes down what it is told.
+ *
+ * @returns what these two were told
+ */
+async function repair(findings: Finding[]): Promise<string> {
+  const bin = await Deno.makeTempDir();
+  for (const name of ["kubectl", "crictl"]) {
+    await Deno.writeTextFile(`${bin}/${name}`, `#!/bin/sh\necho ${name} "$@" >>${bin}/told\n`, {
+      mode: 0o755,
+    });
+  }
+  await Deno.writeTextFile(`${bin}/told`, "");
+  for (const { fix } of faults(findings)) await shOk(`PATH=${bin}:$PATH\n${fix}`);
+  const told = await Deno.readTextFile(`${bin}/told`);
+  await Deno.remove(bin, { recursive: true });
+  return told.trimEnd();
+}
+
+/** Of the pod of Kubernetes whose devices doctor is asked about. */
+const ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=team-a;K8S_POD_NAME=trainer-0";
+
+/** A pod that has a function's interface and its RDMA device. */
+async function addWholePod(): Promise<CompleteFunction> {
+  const one = await addPod();
+  await netdevToNetns(one.netdev, "pod", "net1");
+  assertResult(await attachment(one.deviceId, { args: ARGS }).add());
+  return one;
+}
+
+/** Names whose numbers have one digit. */
+function sorted(names: string[]): string {
+  return names.sort().join(", ");
+}
+
 /** The text of a group's only line. */
 function textOf(findings: Finding[], group: string): string {
   const [first, ...more] = findings.filter((finding) => finding.group === group);
@@ -98,7 +139,7 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
     new RegExp(`^eth0 \\(${pf().deviceId}\\), driver igb: 7 of 7 VFs$`),
   );
   assertMatch(textOf(findings, "vfs"), /^7 of 7 ready/);
-  assertEquals(textOf(findings, "devices"), `in the host namespace: ${(await rdmaNames()).join(", ")}`);
+  assertEquals(textOf(findings, "devices"), `in the host namespace: ${sorted(await rdmaNames())}`);
   assertEquals(textOf(findings, "records"), "none");
   assertMatch(textOf(findings, "networks"), /: 10-roce\.conflist$/);
   assertMatch(textOf(findings, "plugin"), /^\/opt\/cni\/bin\/rdma is version \d/);
@@ -114,7 +155,7 @@ doctorCase("a pod's devices are told with the pod, and its record fits", async (
   assertResult(await attachment(deviceId).add());
   const findings = await doctor();
   assertFaults(findings, []);
-  const inPod = `in /run/netns/pod: ${rdmaDevice} (container container1, net1, network net)`;
+  const inPod = `container container1 net1: ${rdmaDevice}`;
   assert(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
   assertMatch(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that match/);
   assertMatch(textOf(findings, "vfs"), /^7 of 7 ready/);
@@ -126,9 +167,12 @@ doctorCase("a node in shared mode", async () => {
   await addNetns("pod");
   const findings = await doctor();
   assertFaults(findings, [
-    /^problem mode: shared now, want exclusive.*after a reboot exclusive.* -> reboot$/,
+    /^problem mode: shared now, want exclusive.*after a reboot exclusive.* -> \S+ netns-mode set exclusive # reboot if/,
   ]);
-  assertEquals(textOf(findings, "devices"), `visible in every namespace: ${(await rdmaNames()).join(", ")}`);
+  assertEquals(textOf(findings, "devices"), `visible in every namespace: ${sorted(await rdmaNames())}`);
+  await deleteNetns("pod");
+  await repair(findings);
+  assertFaults(await doctor(), []);
 });
 
 doctorCase("a node that is half configured", async () => {
@@ -136,6 +180,7 @@ doctorCase("a node that is half configured", async () => {
   await shOk(`ip link set ${netdev} vf 1 mac 00:00:00:00:00:00`);
   rebind(vfs()[1]!.deviceId);
   unbind(vfs()[6]!.deviceId);
+  await shOk(`ip link set ${netdev} vf 5 mac 00:00:00:00:00:00`);
   await addNetns("other");
   const away = vf(2).rdmaDevice;
   await rdmaToNetns(away, "other");
@@ -143,28 +188,35 @@ doctorCase("a node that is half configured", async () => {
   const conflist = { cniVersion: "1.0.0", name: "wrong", plugins };
   await Deno.writeTextFile(`${NET_D}/10-wrong.conflist`, JSON.stringify(conflist));
   await Deno.writeTextFile(`${NET_D}/20-alone.conf`, '{"cniVersion":"1.0.0","name":"alone","type":"rdma"}');
+  await Deno.copyFile(`${EXAMPLES}/roce.conflist`, `${NET_D}/30-list.conf`);
   writeRecord("net-go-net1", goRecord(vf(3), "mlx5_9"));
   writeRecord("net-cut-net1", '{"version":"1.');
   const findings = await doctor();
   assertFaults(findings, [
     new RegExp(`^problem vfs: ${netdev}: VF 1: .* -> /opt/cni/bin/rdma vf-mac init ${netdev}$`),
+    new RegExp(
+      `^warning vfs: ${netdev}: VF 5: no administrative address, .* -> /opt/cni/bin/rdma vf-mac init ${netdev}$`,
+    ),
     new RegExp(`^warning vfs: ${netdev}: VF 6: no driver is bound -> for vf in \\S+; do echo`),
-    new RegExp(`^warning devices: in /run/netns/other: ${away}, which no record of the plugin mentions -> `),
+    new RegExp(
+      `^problem devices: ${away} in /run/netns/other, which no record .* 111\\) -> umount /run/netns/other # `,
+    ),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
     /^warning records: net-go-net1 is stale: .* -> \S+ gc$/,
     /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" stands before "sriov"/,
-    /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> write "deviceID"/,
+    /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> # write "deviceID"/,
     /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
+    /^problem networks: \S+30-list\.conf has a list of plugins, but is no \.conflist -> mv \S+ \S+30-list\.conflist$/,
   ]);
   assertEquals(records(), ["net-cut-net1", "net-go-net1"]);
   const { stdout } = await rdmaCni("doctor");
 
-  // What it says fixes what it can; configurations are for people to correct.
-  for (const { group, fix = "" } of faults(findings)) {
-    if (group !== "networks") await shOk(fix.replace(/^unless .*: (?=umount)/, ""));
-  }
+  // Configurations are for people to correct.
+  await repair(findings);
   await until("the device is on the host", async () => (await rdmaNames()).includes(away));
-  assertEquals([...new Set(faults(await doctor()).map(({ group }) => group))], ["networks"]);
+  const left = await doctor();
+  assertEquals(faults(left).map(({ group }) => group), ["networks", "networks", "networks"]);
+  assert(faults(left).every(({ fix }) => fix!.startsWith("# ")), JSON.stringify(left));
   return stdout;
 });
 
@@ -183,9 +235,13 @@ doctorCase("records whose pod is gone, has lost its device, or is of an earlier 
   await Deno.writeTextFile(file, JSON.stringify({ ...record, bootID: "another" }));
   assertFaults(await doctor(), [
     /^warning records: net-gone-net1 is stale: \/run\/netns\/gone has gone.* -> \S+ gc$/,
-    /^problem records: net-lost-net1: mlx5_\d of \S+ not in \/run\/netns\/lost.* -> delete the pod/,
+    /^problem records: net-lost-net1: mlx5_\d of \S+ not in \/run\/netns\/lost.* -> crictl rmp --force lost # /,
     /^warning records: net-reboot-net1 is stale: it is from before the last boot -> \S+ gc$/,
   ]);
+  assertEquals(await repair(await doctor()), "crictl rmp --force lost");
+  assertQuiet(await attachment(vf(1).deviceId, { netns: "lost", containerId: "lost" }).del());
+  await deleteNetns("reboot");
+  assertFaults(await doctor(), []);
 });
 
 doctorCase("a namespace that has lost its path is found by its process", async () => {
@@ -195,16 +251,130 @@ doctorCase("a namespace that has lost its path is found by its process", async (
   await shOk("ip netns del pod");
   const findings = await doctor();
   assert(
-    findings.some(({ text }) =>
-      text.startsWith(`in /proc/${holder.pid}/ns/net: ${rdmaDevice} (container container1`)
-    ),
+    findings.some(({ text }) => text === `container container1 net1: ${rdmaDevice}`),
     JSON.stringify(findings),
   );
   assertFaults(findings, [
     new RegExp(
-      `^warning records: net-container1-net1: .*something keeps the namespace alive, .* -> if .*: kill ${holder.pid}$`,
+      `^warning records: net-container1-net1: .*something keeps the namespace alive, .* -> kill ${holder.pid} # if `,
     ),
   ]);
+  await repair(findings);
+  await until("the namespace has gone", async () => (await rdmaNames()).includes(rdmaDevice));
+  await repair(await doctor());
+  assertFaults(await doctor(), []);
+});
+
+doctorCase("a device whose namespace only a socket keeps alive is made anew by what it says", async () => {
+  const { deviceId, rdmaDevice } = await addPod();
+  assertResult(await attachment(deviceId).add());
+  await shOk("ip -n pod link set lo up");
+  const hold = "exec 3<>/dev/udp/127.0.0.1/9; echo held; exec nsenter --net=/proc/1/ns/net sleep 600";
+  await startBackground(`exec ip netns exec pod bash -c '${hold}'`, "held");
+  await until("no process is in the namespace", async () => await shOk("ip netns pids pod") === "");
+  await shOk("ip netns del pod");
+  const findings = await doctor();
+  assertFaults(findings, [
+    new RegExp(
+      `^warning records: net-container1-net1: .* ${rdmaDevice} of .* no path, process or open file .* -> echo ${deviceId} >`,
+    ),
+  ]);
+  await repair(findings);
+  await until("it has a device", () => names(`/sys/bus/pci/devices/${deviceId}`).includes("infiniband"));
+  await repair(await doctor());
+  assertFaults(await doctor(), []);
+});
+
+doctorCase("a port of a pod that is down, until its interface is up", async () => {
+  const { rdmaDevice, deviceId } = await addWholePod();
+  await shOk("ip -n pod link set net1 down");
+  setSimParameter("port_state", 1); // the device does not follow its interface by itself
+  const findings = await doctor();
+  const text = `team-a/trainer-0 net1: port 1 of ${rdmaDevice} is DOWN, want ACTIVE`;
+  const fix = "nsenter --net=/run/netns/pod ip link set net1 up";
+  assertFaults(findings, [new RegExp(`^problem devices: ${text} -> ${fix}$`)]);
+  const pods = await rdmaCni("pods");
+  assertEquals([pods.code, pods.stderr], [3, `${text}: ${fix}\n`]);
+  const [device] = JSON.parse((await rdmaCni("pods --json")).stdout);
+  assertEquals([device.deviceID, device.state, device.findings], [deviceId, "present", [{
+    level: "problem",
+    text,
+    fix,
+  }]]);
+
+  await repair(findings);
+  assertMatch(await shOk("ip -n pod link show net1"), /[<,]UP[,>]/);
+  setSimParameter("port_state", 4);
+  assertFaults(await doctor(), []);
+  assertEquals((await rdmaCni("pods")).code, 0);
+});
+
+doctorCase("a pod's address without GID, until the pod has the interface of its device", async () => {
+  const { deviceId, netdev } = await addPod();
+  await shOk("ip -n pod link add net1 type dummy && ip -n pod address add 10.0.0.2/24 dev net1");
+  assertResult(await attachment(deviceId, { args: ARGS }).add());
+  const findings = await doctor();
+  assertFaults(findings, [
+    /^problem devices: team-a\/trainer-0 net1: \S+ has no GID for 10\.0\.0\.2, .* -> kubectl -n team-a delete pod trainer-0 # /,
+  ]);
+  assertEquals((await rdmaCni("pods")).code, 3);
+  assertEquals(await repair(findings), "kubectl -n team-a delete pod trainer-0");
+  assertQuiet(await attachment(deviceId, { args: ARGS }).del());
+  await deleteNetns("pod");
+  await addNetns("pod");
+  await netdevToNetns(netdev, "pod", "net1");
+  await shOk("ip -n pod address add 10.0.0.2/24 dev net1 && ip -n pod link set net1 up");
+  assertResult(await attachment(deviceId, { args: ARGS }).add());
+  assertFaults(await doctor(), []);
+});
+
+doctorCase("a pod's interface with a larger MTU than its PF, until it has the same", async () => {
+  const { netdev } = pf();
+  await addWholePod();
+  await shOk("ip -n pod link set net1 mtu 2000");
+  const findings = await doctor();
+  assertFaults(findings, [
+    new RegExp(
+      `^warning devices: team-a/trainer-0 net1 has MTU 2000, but its PF ${netdev} 1500: .* -> nsenter .* mtu 1500 # `,
+    ),
+  ]);
+  await repair(findings);
+  assertFaults(await doctor(), []);
+});
+
+doctorCase("a state directory that all can write to, with which every ADD fails", async () => {
+  await shOk("mkdir -p /var/lib/cni/rdma && chmod 0777 /var/lib/cni/rdma");
+  const { deviceId } = await addPod();
+  assertError(await attachment(deviceId).add(), 5, /others can write there/);
+  const findings = await doctor();
+  assertFaults(findings, [
+    /^problem records: .* its mode 0777, want 0 and 0700, so every ADD fails -> chown 0:0 \S+ && chmod 0700 \S+ # /,
+  ]);
+  assertEquals((await rdmaCni("pods")).code, 3);
+  await repair(findings);
+  assertFaults(await doctor(), []);
+  assertResult(await attachment(deviceId).add());
+});
+
+doctorCase("a launcher without its program, until another copy has installed it", async () => {
+  const [own, aside] = ["/opt/cni/bin/.rdma-cni", "/opt/cni/bin/aside"];
+  await Deno.rename(own, aside);
+  try {
+    for (const words of ["doctor", "install"]) {
+      const { code, stdout } = await rdmaCni(words);
+      assertEquals(code, 1);
+      assertMatch(JSON.parse(stdout).details, /DaemonSet.*reinstall.*install --cni-bin-dir/);
+    }
+    const findings = await doctor((words) => sh(`${COMPILED_PLUGIN} ${words}`));
+    assertFaults(findings, [
+      /^problem plugin: \/opt\/cni\/bin\/rdma cannot start the program: Cannot run "\S+": ENOENT \(2\)[^{}]* -> \S+ install --cni-bin-dir \/opt\/cni\/bin$/,
+    ]);
+    await repair(findings);
+    assertFaults(await doctor(), []);
+  } finally {
+    await shOk(`rm -rf ${own}`);
+    await Deno.rename(aside, own);
+  }
 });
 
 doctorCase("nothing on the node is changed", async () => {
@@ -237,8 +407,9 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
     outcome(new Deno.Command(unshare!, { args: [...rest, INSTALLED_PLUGIN, ...words.split(" ")] }));
   const without = await doctor(run);
   assertMatch(textOf(without, "libmnl"), /^Cannot open libmnl: /);
-  const groups = faults(without).map(({ group }) => group);
-  assertEquals(groups, ["mode", "libmnl", "vfs", "devices", "records"]);
+  assertFaults(without, [
+    /^problem libmnl: Cannot open libmnl: .*; without it mode, VFs, devices and records cannot .* -> apt-get install/,
+  ]);
   const directory = "/opt/cni/bin/.rdma-cni";
   await shOk(`cp /usr/lib/*/libmnl.so.0 ${directory}/libmnl.so.0`);
   const withCopy = await doctor(run);

@@ -1,6 +1,6 @@
 // Which pod has which RDMA device: what `pods` prints, compared with what iproute2 and the test module say.
 import assert from "node:assert/strict";
-import type { PodDevice } from "../../../src/node/pods.ts";
+import type { PodPort } from "../../../src/node/pods.ts";
 import { assertQuiet, assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
@@ -57,6 +57,15 @@ function gidOf(address: string): string {
   return `0000:0000:0000:0000:0000:ffff:${a}${b}:${c}${d}`;
 }
 
+interface PodDevice {
+  pod: string;
+  device: string;
+  state: string;
+  createdAt: string;
+  resources: Record<string, number>;
+  ports: PodPort[];
+}
+
 async function pods(words = "--json"): Promise<{ code: number; devices: PodDevice[]; stderr: string }> {
   const { code, stdout, stderr } = await rdmaCni(`pods ${words}`);
   return { code, devices: stdout === "" ? [] : JSON.parse(stdout), stderr };
@@ -97,13 +106,14 @@ vmCase(
         record: `net-container-${name}-net1`,
         namespace: "team-a",
         pod: `${name}-0`,
-        containerId: `container-${name}`,
+        containerID: `container-${name}`,
         interface: "net1",
         network: "net",
-        deviceId,
+        deviceID: deviceId,
         device: podDevice,
         hostDevice: rdmaDevice,
-        status: "present",
+        state: "present",
+        findings: [],
       });
       assert.ok(Math.abs(Date.parse(`${createdAt}`) - Date.now()) < 60_000);
       const held = name === "pod" ? 1 : 0;
@@ -174,7 +184,7 @@ vmCase("pods: a record whose namespace has gone is stale, with advice, until it 
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");
   await deleteNetns("pod");
   const { code, devices, stderr } = await pods();
-  assert.deepEqual([code, devices.map(({ status }) => status)], [3, ["stale"]]);
+  assert.deepEqual([code, devices.map(({ state }) => state)], [3, ["stale"]]);
   assert.equal(stderr, "net-container-pod-net1 is stale: rdma-cni gc\n");
   assert.deepEqual(records(), ["net-container-pod-net1"]);
   assertQuiet(await pair.del({ netns: "" }));
@@ -192,7 +202,7 @@ vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async
     setSimParameter("move_delay_ms", 0);
     assert.equal((await child.status).code, 0);
     assert.deepEqual([code, stderr], [0, ""]);
-    return devices.map(({ pod, status }) => `${pod} ${status}`);
+    return devices.map(({ pod, state }) => `${pod} ${state}`);
   };
   // The device may still be in the pod, or already on the host; the other pod has nothing to do with it.
   const whileDel = await readInMove("DEL");

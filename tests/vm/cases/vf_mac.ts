@@ -55,7 +55,7 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
     assertEquals<unknown>(listed[number], {
       pf: netdev,
       number,
-      deviceId,
+      deviceID: deviceId,
       driver: "igbvf",
       isInfiniBand: false,
       adminMac: mac,

@@ -31,7 +31,7 @@ export function vfMacCase(name: string, run: (netdev: string) => Promise<void>):
 
 export interface Status {
   number: number;
-  deviceId: string;
+  deviceID: string;
   adminMac: string;
   effectiveMac?: string;
   nodeGuid?: string;

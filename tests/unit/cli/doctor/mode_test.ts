@@ -22,8 +22,14 @@ for (
       /^rdma netns-mode .*--persist$/,
     ],
     ["exclusive", UNSET, "warning", /but after a reboot shared \(nothing sets it/, /--persist$/],
-    ["shared", EXCLUSIVE, "problem", /shared now.*after a reboot exclusive/, /^reboot$/],
-    ["shared", SHARED, "problem", /shared now.*after a reboot shared/, /--persist, then reboot/],
+    [
+      "shared",
+      EXCLUSIVE,
+      "problem",
+      /shared now.*after a reboot exclusive/,
+      /^rdma netns-mode set exclusive # reboot if/,
+    ],
+    ["shared", SHARED, "problem", /shared now.*after a reboot shared/, /--persist # reboot if/],
     ["shared", UNSET, "problem", /shared now.*after a reboot shared/, /^rdma netns-mode set exclusive/],
   ] as const
 ) {

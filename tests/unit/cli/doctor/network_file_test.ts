@@ -52,7 +52,7 @@ for (
       "behind ib-sriov",
       judge([{ type: "ib-sriov" }, RDMA]),
       /would remove the interface/,
-      /^remove "rdma" and write "rdmaIsolation": true for "ib-sriov" in .*a\.conflist$/,
+      /^# remove "rdma" and write "rdmaIsolation": true for "ib-sriov" in .*a\.conflist$/,
     ],
     ["before sriov", judge([RDMA, SRIOV]), /before "sriov"/, /behind "sriov" in .*a\.conflist/],
     [
@@ -66,15 +66,20 @@ for (
       "a list that is no .conflist",
       judge([SRIOV, RDMA], {}, "/etc/cni/net.d/a.conf"),
       /is no \.conflist/,
-      /^rename/,
+      /^mv \/etc\/cni\/net\.d\/a\.conf \/etc\/cni\/net\.d\/a\.conflist$/,
     ],
-    ["a value of a wrong type", judge([SRIOV, { ...RDMA, allowPF: "no" }]), /allowPF: .*boolean/, /^correct/],
+    [
+      "a value of a wrong type",
+      judge([SRIOV, { ...RDMA, allowPF: "no" }]),
+      /allowPF: .*boolean/,
+      /^# correct/,
+    ],
     ["an unknown log level", judge([SRIOV, { ...RDMA, logLevel: "loud" }]), /logLevel/, /./],
     [
       "a name that no device can have",
       judge([SRIOV, { ...RDMA, rdmaDeviceName: "{vf}" }]),
       /"\{vf\}"/,
-      /^correct/,
+      /^# correct/,
     ],
     ["a list without a name", judge([SRIOV, RDMA], { name: undefined }), /name: /, /./],
     [
@@ -90,9 +95,9 @@ for (
         '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"sriov"},{"type":"rdma","type":"rdma"}]}',
       ),
       /a\.conflist:1:77: the key "type" is twice/,
-      /^write an object for each plugin in/,
+      /^# write an object for each plugin in/,
     ],
-    ["no JSON", judgeNetworkFile("/etc/cni/net.d/a.conf", '{"type": "rdma",}'), /not JSON/, /^correct/],
+    ["no JSON", judgeNetworkFile("/etc/cni/net.d/a.conf", '{"type": "rdma",}'), /not JSON/, /^# correct/],
   ] as const
 ) {
   Deno.test(`a problem: ${what}`, async () => {

@@ -51,7 +51,7 @@ Deno.test("a VF that lacks something and that the host uses is a warning with wh
   assertEquals(lines(vf(0, { ...WITHOUT_GUID, usedByHost }), vf(1, WITHOUT_GUID), vf(2, { usedByHost })), [
     "ok: 1 of 3 ready for RDMA CM",
     `warning: eth0: VF 0: node GUID is zero, but the host uses it: ${usedByHost} -> ` +
-    "if it is for pods, stop what uses it on the host, then rdma vf-mac init eth0",
+    "rdma vf-mac init eth0 # after you have stopped what uses it, if it is for pods",
     "problem: eth0: VF 1: node GUID is zero, so RDMA CM will not work in pods -> rdma vf-mac init eth0",
   ]);
 });
@@ -68,12 +68,26 @@ Deno.test("a VF in a pod is judged like any other", () => {
   assertEquals(lines(away).map((line) => line.split(":")[0]), ["problem"]);
 });
 
+Deno.test("VFs in pods that have no administrative address are told apart, since init leaves them alone", () => {
+  const vfs = [0, 1, 2, 3, 5].map((number) =>
+    vf(number, {
+      ready: false,
+      reason: NO_ADMIN_ADDRESS,
+      ...number === 1 ? { netdevNetns: "/run/netns/pod" } : {},
+    })
+  );
+  assertEquals(lines(...vfs), [
+    `warning: eth0: VF 0, 2-3, 5: ${NO_ADMIN_ADDRESS} -> rdma vf-mac init eth0`,
+    `warning: eth0: VF 1 (in pods): ${NO_ADMIN_ADDRESS} -> rdma vf-mac init eth0 # after these pods have ended`,
+  ]);
+});
+
 Deno.test("VFs without driver or RDMA device are warnings", () => {
   const { driver: _driver, ...unbound } = vf(0, { ready: false, reason: "no driver is bound" });
   const { rdmaDevice: _device, ...bare } = vf(2, { ready: false, reason: "no RDMA device" });
   assertEquals(lines(unbound, { ...unbound, number: 1, deviceId: "0000:3b:00.3" }, bare), [
-    "warning: eth0: VF 0, 1: no driver is bound -> " +
+    "warning: eth0: VF 0-1: no driver is bound -> " +
     "for vf in 0000:3b:00.2 0000:3b:00.3; do echo $vf > /sys/bus/pci/drivers_probe; done",
-    "warning: eth0: VF 2: no RDMA device -> load the RDMA module of driver mlx5_core",
+    "warning: eth0: VF 2: no RDMA device -> modprobe mlx5_ib",
   ]);
 });

@@ -16,6 +16,7 @@ const PF: PhysicalFunction = {
   index: 2,
   deviceId: "0000:3b:00.0",
   isInfiniBand: false,
+  isEnabled: true,
   isUp: true,
   address: "b8:59:9f:00:00:01",
   permanentAddress: "b8:59:9f:00:00:01",
