@@ -64,6 +64,7 @@ const KNOWN = [
   "rdma-cni doctor",
   "rdma-cni install --check",
   "rdma-cni install --cni-bin-dir /opt/cni/bin",
+  "rdma-cni install --cni-bin-dir X",
   "rdma-cni install --uninstall --cni-bin-dir DIR",
   "rdma-cni install",
   "rdma-cni netns-mode check --expect exclusive",

@@ -1,7 +1,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, formatVerdicts, note, type Summary, type VerdictLine, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
@@ -40,7 +40,7 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
       const code = level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level];
       exit(terminal.print({ code, value: { level, findings }, text }));
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["validate 10-roce.conflist", "a chain for a runtime that reads /etc/cni/net.d"],
     ["validate --strict networks", "all files of a directory; for continuous integration, warnings fail too"],
