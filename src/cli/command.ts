@@ -97,7 +97,7 @@ export function createProgram(name: string, context: Context): Command {
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
-    ["gc", "clean up after pods that are gone"],
+    ["gc", "clean up after deleted pods"],
     ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
     ["help netns-mode", "print the help of a command"],
   ]);

@@ -34,7 +34,7 @@ Exit codes:
 /** Adds `gc`. */
 export function addGcCommand(program: Command, context: Context): void {
   const command = program.command("gc")
-    .description("clean up after pods that are gone: RDMA devices on the host, and records")
+    .description("clean up after deleted pods: RDMA devices on the host, and records")
     .option("--network <NAME>", "only those of one network")
     .option("--dry-run", "only print what would be done")
     .addOption(outputOption())

@@ -62,6 +62,7 @@ const KNOWN = [
   "rdma dev set",
   "rdma-cni completion bash",
   "rdma-cni doctor",
+  "rdma-cni help vf-mac set",
   "rdma-cni install --check",
   "rdma-cni install --cni-bin-dir /opt/cni/bin",
   "rdma-cni install --cni-bin-dir X",

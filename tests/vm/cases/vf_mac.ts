@@ -141,7 +141,10 @@ vfMacCase("a dry run changes nothing and says what would be", async (netdev) => 
       new RegExp(`^VF 3 of ${netdev} .* would get MAC address ${NEW_MAC}, then igbvf .*\n$`),
     );
     const init = await assertCode(0, rdmaCni(`vf-mac init ${netdev} --dry-run`));
-    assertMatch(init.stdout, /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\n$/);
+    assertMatch(
+      init.stdout,
+      /^VF 2 of .* would get [0-9a-f:]{17} \(node GUID is zero\)\nready \d, planned 1, failed 0\n$/,
+    );
   });
   assertEquals(records(), []);
 });
