@@ -102,6 +102,32 @@ export function addCompletionCommand(program: Command, { kernel, terminal }: Con
     .action((words) => terminal.raw(suggest(program, words, listPfs).map((line) => `${line}\n`).join("")));
 }
 
+/** What the words before the one to complete lead to. */
+interface Typed {
+  readonly command: Command;
+  /** Only names of commands may follow. */
+  readonly isHelp: boolean;
+  /** The option that waits for its value. */
+  readonly open: Option | undefined;
+  /** The number of the command's arguments that are there. */
+  readonly argumentCount: number;
+}
+
+function readTyped(program: Command, words: readonly string[]): Typed {
+  let [command, isHelp, open, argumentCount] = [program, false, undefined as Option | undefined, 0];
+  for (const word of words) {
+    const isValue = open?.required || open?.optional && !word.startsWith("-");
+    open = undefined;
+    if (isValue) continue;
+    const below = command.commands.find((one) => one.name() === word);
+    if (word.startsWith("-")) open = findOption(command, word);
+    else if (!below) argumentCount++;
+    else if (word === HELP_COMMAND) isHelp = true;
+    else command = below as Command;
+  }
+  return { command, isHelp, open, argumentCount };
+}
+
 /**
  * Suggests words for the last one of a command line.
  *
@@ -109,40 +135,23 @@ export function addCompletionCommand(program: Command, { kernel, terminal }: Con
  */
 function suggest(program: Command, words: readonly string[], listPfs: () => readonly string[]): string[] {
   const current = words.at(-1) ?? "";
-  let command = program;
-  let isHelp = false;
-  /** The option that waits for its value. */
-  let open: Option | undefined;
-  let argumentsBefore = 0;
-  for (const word of words.slice(0, -1)) {
-    const isValue: boolean = open?.required === true || open?.optional === true && !word.startsWith("-");
-    open = undefined;
-    if (isValue) continue;
-    const below = command.commands.find((one) => one.name() === word);
-    if (word.startsWith("-")) open = word.includes("=") ? undefined : findOption(command, word);
-    else if (word === HELP_COMMAND) isHelp = true;
-    else if (below) command = below as Command;
-    else argumentsBefore++;
-  }
-
+  const { command, isHelp, open, argumentCount } = readTyped(program, words.slice(0, -1));
   const [, flag, value] = /^(--[^=]+)=(.*)$/.exec(current) ?? [];
-  if (flag !== undefined) open = findOption(command, flag);
-  if (open?.required || flag !== undefined) return open ? valuesFor(open, value ?? current, listPfs) : [];
+  const option = flag === undefined ? open : findOption(command, flag);
+  if (option?.required) return valuesFor(option, value ?? current, listPfs);
   const help = command.createHelp();
-  if (current.startsWith("-") && !isHelp) {
-    const options = help.visibleOptions(command).map(({ long, short, description }) =>
-      [current.startsWith("--") ? long : long ?? short, description] as const
-    );
+  const commands = help.visibleCommands(command).map((one) => [one.name(), one.description()] as const);
+  if (isHelp) return matching(commands.filter(([name]) => name !== HELP_COMMAND), current);
+  if (current.startsWith("-")) {
+    const options = help.visibleOptions(command).map(({ long, description }) => [long, description] as const);
     return matching(options, current);
   }
-  const commands = help.visibleCommands(command).filter((one) => !isHelp || one.name() !== HELP_COMMAND)
-    .map((one) => [one.name(), one.description()] as const);
   const expected = command.registeredArguments;
   const last = expected.at(-1);
-  const argument = expected[argumentsBefore] ?? (last?.variadic ? last : undefined);
+  const argument = expected[argumentCount] ?? (last?.variadic ? last : undefined);
   return [
     ...matching(commands, current),
-    ...argument && !isHelp ? valuesFor(argument, current, listPfs) : [],
+    ...argument ? valuesFor(argument, current, listPfs) : [],
   ];
 }
 

@@ -24,16 +24,14 @@ function toSchema(rule: Rule, optional: Optional): z.ZodMiniType {
     case "boolean":
       return z.boolean(words);
     case "string":
-      return rule.form ? z.string(words).check(z.regex(rule.form.pattern, words)) : z.string(words);
-    case "integer": {
-      const { min, max } = rule;
-      return z.int(words).check(z.gte(min, words), ...max === undefined ? [] : [z.lte(max, words)]);
-    }
+      return rule.form ? z.string(words).check(z.regex(rule.form.pattern)) : z.string(words);
+    case "integer":
+      return z.int(words).check(z.gte(rule.min), ...rule.max === undefined ? [] : [z.lte(rule.max)]);
     case "enum":
       return z.enum(rule.values, words);
     case "list": {
       const list = z.array(toSchema(rule.items, optional), words);
-      return rule.minItems === undefined ? list : list.check(z.minLength(rule.minItems, words));
+      return rule.minItems === undefined ? list : list.check(z.minLength(rule.minItems));
     }
     case "either":
       return z.union(rule.options.map((option) => toSchema(option, optional)), words);
