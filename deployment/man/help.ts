@@ -41,7 +41,7 @@ export async function readHelp(...words: string[]): Promise<Help> {
   return {
     words: words.join(" "),
     description: description!.text.replaceAll("\n", " "),
-    arguments: usage!.text.match(/<[^>]+>|\[(?!options\]|command\])[^\]]+\]/g) ?? [],
+    arguments: usage!.text.match(/<[^>]+>|\[(?!OPTIONS\]|COMMAND\])[^\]]+\]/g) ?? [],
     parameters: [...parameters!.map(([name, text]): Entry => [`<${name}>`, text]), ...options!],
     notes: blocks.filter(({ text }) => !headings.includes(text)),
     exitCodes: exitCodes!,
@@ -83,7 +83,7 @@ class Printed extends Terminal {
   text = "";
   readonly showsProgress = false;
   readonly hasColor = false;
-  readonly columns = undefined;
+  readonly columns = Infinity;
   readonly isClosed = false;
 
   protected writeOut(text: string): void {

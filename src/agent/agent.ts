@@ -90,7 +90,7 @@ export class Agent {
     return { version: VERSION, program, pid: Deno.pid, since: this.#since, calls, declined, abandoned };
   }
 
-  /** Serves for ever. @throws {Error} when nothing may be done any more: this thread is in another namespace */
+  /** Serves forever. @throws {Error} when nothing may be done any more: this thread is in another namespace */
   async serve(): Promise<never> {
     for (;;) {
       await this.#listener.wait([...this.#silent.keys(), ...this.#printing.keys()], this.#patienceMs());

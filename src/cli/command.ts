@@ -1,16 +1,14 @@
 /** The command line: which words call which function. Only the commands load the library for it. */
-import tab from "@bomb.sh/tab/commander";
-import { Command, CommanderError } from "@commander-js/extra-typings";
-import type { Command as PlainCommand } from "commander";
+import { Command, CommanderError, Help } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
 import { CNI_VERSIONS } from "../cni/version.ts";
-import { messageOf } from "../sys/errno.ts";
 import { addAgentCommand } from "./agent/command.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
 import { ENTRYPOINT, runEntrypoint } from "./entrypoint.ts";
-import { CommandError, ExitCode, toCommandError } from "./errors.ts";
+import { addCompletionCommand } from "./completion.ts";
+import { ExitCode, toUsageError } from "./errors.ts";
 import { addGcCommand } from "./gc.ts";
-import { addExamples } from "./help.ts";
+import { addExamples, addHelpCommand, addNotes, type AnyCommand, pathOf, wrap } from "./help.ts";
 import { addInstallCommand } from "./install/command.ts";
 import { addNetnsModeCommand } from "./netns_mode/command.ts";
 import { type DataFormat, isDataFormat } from "./output.ts";
@@ -19,6 +17,7 @@ import type { Context, Terminal } from "./terminal.ts";
 import { addValidateCommand } from "./validate/command.ts";
 import { addVersionCommand, formatVersion } from "./version.ts";
 import { addVfMacCommand } from "./vf_mac/command.ts";
+import { toResult } from "./watch.ts";
 
 const NOTES = `
 Exit codes:
@@ -40,6 +39,7 @@ export async function runCommand(
   kernel: NodeKernel,
   terminal: Terminal,
 ): Promise<ExitCode> {
+  terminal.program = name;
   if (args[0] === ENTRYPOINT) {
     return await runEntrypoint(args.slice(1), terminal, (line) => runCommand(name, line, kernel, terminal));
   }
@@ -51,13 +51,13 @@ export async function runCommand(
     await createProgram(name, { kernel, terminal, exit }).parseAsync(args, { from: "user" });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError && HELP.includes(error.code)) return ExitCode.ok;
-    return report(terminal, name, toCommandError(error), findFormat(args));
+    if (error instanceof CommanderError) return ExitCode.ok; // it has printed the help, or the version
+    return report(terminal, error, findFormat(args));
   }
 }
 
-/** The library ends these with an exception after it has printed them. */
-const HELP = ["commander.help", "commander.helpDisplayed", "commander.version"];
+/** Columns of the help that no terminal shows. */
+const HELP_COLUMNS = 80;
 
 const ABOUT = `
 Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.
@@ -66,45 +66,71 @@ CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}`;
 /** The tree of all commands, without running any. */
 export function createProgram(name: string, context: Context): Command {
   const { terminal } = context;
-  const writeHelp = (text: string) => terminal.raw(text);
+  const writeHelp = (text: string) => terminal.raw(wrap(text, terminal.columns ?? HELP_COLUMNS));
+  const [getOutHelpWidth, getErrHelpWidth] = [() => Infinity, () => Infinity];
   const program = new Command(name)
     .description("Moves RDMA devices into pods: a CNI plugin, and the commands that set up a node for it.")
     .version(formatVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
-    .addHelpText("after", ABOUT)
-    .exitOverride()
+    .configureHelp({ commandUsage: inCapitals("commandUsage"), subcommandTerm: inCapitals("subcommandTerm") })
     // Errors are printed where they are caught. What else is for standard error is the help of a command without the
     // subcommand that it takes.
-    .configureOutput({ writeOut: writeHelp, writeErr: writeHelp, outputError: () => {} })
+    .configureOutput({
+      writeOut: writeHelp,
+      writeErr: writeHelp,
+      outputError: () => {},
+      getOutHelpWidth,
+      getErrHelpWidth,
+    })
     .hook("preAction", (_, command) => {
       if (command.getOptionValue("json")) command.setOptionValue("output", "json");
       const { output, quiet } = command.opts();
       terminal.isQuiet = quiet === true;
       terminal.format = isDataFormat(output) ? output : undefined;
     });
-  program.addHelpText("after", NOTES);
+  addNotes(program, ABOUT);
+  addNotes(program, NOTES);
   addExamples(program, [
+    ["doctor", "show why RDMA works in this node's pods, or why not"],
+    ["pods", "show which pod has which RDMA device"],
     ["netns-mode get", "print the RDMA namespace mode"],
     ["netns-mode set exclusive --persist", "each RDMA device in one namespace, now and after reboots"],
     ["vf-mac init --all", "give every virtual function the MAC address that RDMA connections need"],
-    ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
-    ["gc", "clean up after pods that are gone"],
-    ["doctor", "show why RDMA works in this node's pods, or why not"],
-    ["pods", "show which pod has which RDMA device"],
     ["validate 10-roce.conflist", "check a network configuration before a runtime uses it"],
+    ["gc", "clean up after deleted pods"],
+    ["install --cni-bin-dir /opt/cni/bin", "install this program as the CNI plugin"],
     ["help netns-mode", "print the help of a command"],
   ]);
-  addNetnsModeCommand(program, context);
-  addVfMacCommand(program, context);
-  addAgentCommand(program, context);
-  addGcCommand(program, context);
   addDoctorCommand(program, context);
   addPodsCommand(program, context);
+  addNetnsModeCommand(program, context);
+  addVfMacCommand(program, context);
   addValidateCommand(program, context);
+  addGcCommand(program, context);
+  addAgentCommand(program, context);
   addInstallCommand(program, context);
   addVersionCommand(program, context);
-  addCompletionCommand(program);
+  addCompletionCommand(program, context);
+  finish(program);
   return program;
+}
+
+/** Makes a part of the help with the library's own placeholders in capitals, as ours are. */
+function inCapitals(part: "commandUsage" | "subcommandTerm") {
+  const placeholders = /\[(?:options|command)\]/g;
+  return (command: AnyCommand) =>
+    new Help()[part](command).replaceAll(placeholders, (word) => word.toUpperCase());
+}
+
+/** Gives a command and those below it what needs all of them: `help`, and usage errors that name it. */
+function finish(command: AnyCommand): void {
+  if (command.commands.length > 0) addHelpCommand(command);
+  command.commands.forEach(finish);
+  command.exitOverride((error) => {
+    throw error.exitCode === 0 || error.code === "commander.help"
+      ? error
+      : toUsageError(error, pathOf(command));
+  });
 }
 
 /** Returns the form for programs that a command line asks for, even if the rest of it is wrong. */
@@ -118,18 +144,10 @@ export function findFormat(args: readonly string[]): DataFormat | undefined {
 /** Prints why a command failed; for programs to standard output, where they expect its result. */
 function report(
   terminal: Terminal,
-  name: string,
   error: unknown,
   format: DataFormat | undefined,
 ): ExitCode {
-  const { message, advice, exitCode: code } = error instanceof CommandError
-    ? error
-    : new CommandError(messageOf(error));
-  const result = {
-    code,
-    value: { error: message, advice: advice ?? null, code },
-    text: () => [`${name}: ${message}`, ...advice ? [advice] : []].map((error) => ({ error })),
-  };
+  const result = toResult(error);
   terminal.format = format;
   try {
     return terminal.print(result);
@@ -138,27 +156,4 @@ function report(
     terminal.format = undefined;
     return terminal.print(result);
   }
-}
-
-const COMPLETION = "completion";
-const COMPLETION_DESCRIPTION = "print a completion script for a shell";
-const SHELLS = ["bash", "zsh", "fish"];
-
-/**
- * Adds `completion SHELL`, which prints a script, and the hidden `complete`, which that script calls. Both
- * know only the commands that were added before, so this comes last. Descriptions must be single lines.
- */
-function addCompletionCommand(program: Command): void {
-  const completions = tab(program as unknown as PlainCommand, { completionCommandName: COMPLETION });
-  const command = program.commands.find((command) => command.name() === COMPLETION)!;
-  command.description(COMPLETION_DESCRIPTION);
-  command.registeredArguments[0]!.choices(SHELLS).description = "the shell";
-  // The library also offers PowerShell.
-  completions.command(COMPLETION, COMPLETION_DESCRIPTION)
-    .argument("shell", (suggest) => SHELLS.forEach((shell) => suggest(shell, "")));
-  addExamples(command, [
-    ["completion bash > /usr/share/bash-completion/completions/rdma-cni", "for all users of bash"],
-    ["completion zsh > /usr/local/share/zsh/site-functions/_rdma-cni", "for all users of zsh"],
-    ["completion fish > /etc/fish/completions/rdma-cni.fish", "for all users of fish"],
-  ]);
 }

@@ -1,6 +1,6 @@
 /** The image's entry point, which takes the arguments of the Go plugin's image: operators and manifests pass them. */
-import { Command } from "@commander-js/extra-typings";
-import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
+import { Command, type CommanderError } from "@commander-js/extra-typings";
+import { ExitCode, toUsageError } from "./errors.ts";
 import { DIRECTORY } from "./install/command.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -36,9 +36,9 @@ export async function runEntrypoint(
   try {
     command.parse(args, { from: "user" });
   } catch (error) {
-    const { message } = toCommandError(error) as CommandError;
-    const remarks = [message, "", ...HELP.trimEnd().split("\n")].map((error) => ({ error }));
-    return terminal.print({ code: ExitCode.failed, remarks });
+    const { message } = toUsageError(error as CommanderError, []);
+    const help = ["", ...HELP.trimEnd().split("\n")].map((error) => ({ error }));
+    return terminal.print({ code: ExitCode.failed, remarks: [{ refusal: message }, ...help] });
   }
   const { cniBinDir, sleep, rdmaCniBinFile, help } = command.opts();
   if (help) return terminal.print({ text: HELP });

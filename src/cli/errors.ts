@@ -1,5 +1,5 @@
 /** The failures of commands. */
-import { CommanderError } from "@commander-js/extra-typings";
+import type { CommanderError } from "@commander-js/extra-typings";
 import { CniError } from "../cni/error.ts";
 import { isRdmaMissing, LibmnlMissing, NetlinkError } from "../kernel/kernel.ts";
 import { EACCES, EPERM, EROFS, SyscallError } from "../sys/errno.ts";
@@ -37,9 +37,8 @@ export class CommandError extends Error {
   }
 }
 
-/** Adds advice to errors of the kernel, the plugin and the command line. Returns other errors as they are. */
+/** Adds advice to errors of the kernel and the plugin. Returns other errors as they are. */
 export function toCommandError(error: unknown): unknown {
-  if (error instanceof CommanderError) return toUsageError(error);
   if (isRdmaMissing(error)) {
     return new CommandError(
       "Cannot reach the RDMA subsystem: the kernel has none",
@@ -61,10 +60,17 @@ export function toCommandError(error: unknown): unknown {
   return error;
 }
 
-/** Its text is `error: ` and what is wrong; a line in parentheses may follow that suggests something. */
-function toUsageError({ message }: CommanderError): CommandError {
-  const [fault = "", suggestion = "(Try --help.)"] = message.replace(/^error: /, "").split("\n");
-  return new CommandError(fault, suggestion.slice(1, -1), ExitCode.usage);
+/**
+ * Makes an error of a wrong command line.
+ *
+ * @param error its text is `error: ` and what is wrong; a line in parentheses may follow that suggests something
+ * @param command the words of the command whose help says what is right
+ */
+export function toUsageError({ message }: CommanderError, command: readonly string[]): CommandError {
+  const [fault = "", suggestion] = message.replace(/^error: /, "").split("\n");
+  const help = `See "${[...command, "--help"].join(" ")}".`;
+  const advice = suggestion === undefined ? help : `${suggestion.slice(1, -1)} ${help}`;
+  return new CommandError(fault, advice, ExitCode.usage);
 }
 
 function withAdvice(error: Error, advice: string | undefined): CommandError {

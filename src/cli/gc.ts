@@ -14,7 +14,7 @@ import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
 import { PAUSE_MS } from "../plugin/node.ts";
 import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
 import { ExitCode } from "./errors.ts";
-import { addExamples } from "./help.ts";
+import { addExamples, addNotes } from "./help.ts";
 import { removedOption } from "./option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "./output.ts";
 import type { Context, Remark, Reporter, Result } from "./terminal.ts";
@@ -34,7 +34,7 @@ Exit codes:
 /** Adds `gc`. */
 export function addGcCommand(program: Command, context: Context): void {
   const command = program.command("gc")
-    .description("clean up after pods that are gone: RDMA devices on the host, and records")
+    .description("clean up after deleted pods: RDMA devices on the host, and records")
     .option("--network <NAME>", "only those of one network")
     .option("--dry-run", "only print what would be done")
     .addOption(outputOption())
@@ -45,7 +45,7 @@ export function addGcCommand(program: Command, context: Context): void {
       const { kernel, terminal } = context;
       return perform(context, () => collectGarbage(gcNode(kernel), terminal, options));
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["gc --dry-run", "what would be done"],
     ["gc", "for all networks"],
@@ -58,15 +58,11 @@ function gcNode(kernel: NodeKernel): GcNode {
   return { kernel, state: new State(STATE_DIRECTORY), indexes: new Memo(INDEX_DIRECTORY) };
 }
 
-export interface GcOptions extends GarbageOptions {
-  readonly quiet?: boolean | undefined;
-}
-
 /** Does what {@linkcode collectStale} does, and between two records lets waiting calls go first. */
-export function collectGarbage(node: GcNode, reporter: Reporter, options: GcOptions = {}): Result {
-  const { dryRun = false, quiet = false } = options;
+export function collectGarbage(node: GcNode, reporter: Reporter, options: GarbageOptions = {}): Result {
+  const { dryRun = false } = options;
   const log = new Log((line) => reporter.remark({ error: line.trimEnd() }));
-  log.level = quiet ? "error" : "warning";
+  log.level = "warning";
   const steps = collectStale(node, log, options);
   let step = steps.next();
   for (; !step.done; step = steps.next()) node.kernel.sleep(PAUSE_MS); // the first waiting call takes the lock
@@ -74,16 +70,17 @@ export function collectGarbage(node: GcNode, reporter: Reporter, options: GcOpti
   const left = found.records.filter(isLeft);
   const isDone = dryRun || left.length === 0;
   const code = isDone ? ExitCode.ok : left.length < found.records.length ? ExitCode.partial : ExitCode.failed;
-  return { code, value: found, text: () => report(found) };
+  return { code, value: { dryRun, ...found }, text: () => report(found, dryRun) };
 }
 
-function report({ records, unreadable, unexplainedDevices }: Garbage): Remark[] {
+function report({ records, unreadable, unexplainedDevices }: Garbage, dryRun: boolean): Remark[] {
+  const told = (text: string): Remark => dryRun ? { plan: text } : { note: text };
   return [
     ...unreadable.map(({ fault }) => ({ error: `${fault}: left alone` })),
-    ...records.map((one) => isLeft(one) ? { error: describeOutcome(one) } : { note: describeOutcome(one) }),
+    ...records.map((one) => isLeft(one) ? { error: describeOutcome(one) } : told(describeOutcome(one))),
     ...unexplainedDevices.map(({ name, index, netns }) => ({
       note: `RDMA device ${name} (index ${index}) is in ${netns}, and no record says why: left alone`,
     })),
-    ...records.length === 0 ? [{ note: "No record is stale" }] : [],
+    ...records.length === 0 ? [told("No record is stale")] : [],
   ];
 }

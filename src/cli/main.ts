@@ -1,6 +1,7 @@
 /** Entry of the commands. */
 import { currentProcess, writeError, writeText } from "../cni/stdio.ts";
 import { LinuxNodeKernel } from "../kernel/linux.ts";
+import { messageOf } from "../sys/errno.ts";
 import { runCommand } from "./command.ts";
 import { CommandError } from "./errors.ts";
 import { Terminal } from "./terminal.ts";
@@ -40,7 +41,7 @@ function print(text: string): boolean {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return false;
-    throw new CommandError(`Cannot write to standard output: ${(error as Error).message}`);
+    throw new CommandError(`Cannot write to standard output: ${messageOf(error)}`);
   }
 }
 

@@ -20,7 +20,10 @@ export function outputOption<const More extends string = never>(...more: More[])
 export const JSON_OPTION = new Option("--json", "the same as -o json").conflicts("output");
 
 /** For commands that print progress or notes. */
-export const QUIET = new Option("-q, --quiet", "print neither progress nor notes, only errors");
+export const QUIET = new Option(
+  "-q, --quiet",
+  "print neither progress nor notes, only results, warnings and errors",
+);
 
 /** The same for commands whose result is verdicts. */
 export const QUIET_VERDICTS = new Option("-q, --quiet", "print only warnings and problems");

@@ -19,15 +19,18 @@ export interface Line {
 }
 
 /**
- * A line for standard error: an error, or a note, which `--quiet` leaves out. A plan is the result of a dry run: people
- * get it on standard output, and beside data it is a note.
+ * A line for standard error: an error, its first line ("refusal", which names the program), a warning, or a note, which
+ * `--quiet` leaves out. A plan is the result of a dry run, on standard output. Beside data, which has all of this, only errors are printed.
  */
-export type Remark = { readonly error: string } | { readonly note: string } | { readonly plan: string };
+export type Remark =
+  | { readonly error: string }
+  | { readonly refusal: string }
+  | { readonly warning: string }
+  | { readonly note: string }
+  | { readonly plan: string };
 
 /** The properties of a terminal on which text depends. */
 export interface Screen {
-  /** Characters in a line of standard output; undefined if it is no terminal. */
-  readonly columns: number | undefined;
   /** The command line has `--quiet`. */
   readonly isQuiet: boolean;
 }
@@ -40,7 +43,7 @@ export interface Result {
   readonly value?: unknown;
   /** The result for people, and remarks in its place or beside it; a string is printed as it is. */
   readonly text?: string | ((screen: Screen) => readonly (Line | Remark)[]);
-  /** Remarks in any format. */
+  /** Remarks beside the result. */
   readonly remarks?: readonly Remark[];
 }
 
@@ -65,10 +68,13 @@ export abstract class Terminal implements Screen, Reporter {
   abstract readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   abstract readonly hasColor: boolean;
+  /** Characters in a line of standard output; undefined if it is no terminal. */
   abstract readonly columns: number | undefined;
   /** Nobody reads standard output any more. */
   abstract readonly isClosed: boolean;
   isQuiet = false;
+  /** The name that the program was called by. */
+  program = "rdma-cni";
   /** The form of results; undefined for people. */
   format: DataFormat | undefined;
   /** The last line on standard error is one that the next one replaces. */
@@ -94,8 +100,11 @@ export abstract class Terminal implements Screen, Reporter {
 
   remark(remark: Remark): void {
     if ("error" in remark) this.#err(remark.error);
-    else if ("plan" in remark && this.format === undefined) this.#out({ text: remark.plan });
-    else if (!this.isQuiet) this.#err("plan" in remark ? remark.plan : remark.note);
+    else if (this.format !== undefined) return;
+    else if ("refusal" in remark) this.#err(`${this.program}: ${remark.refusal}`);
+    else if ("plan" in remark) this.#out({ text: remark.plan });
+    else if ("warning" in remark) this.#err(`warning: ${remark.warning}`);
+    else if (!this.isQuiet) this.#err(remark.note);
   }
 
   /** Prints a text of ours, in which nothing comes from outside, or one whose form has an escaping of its own. */
@@ -104,7 +113,7 @@ export abstract class Terminal implements Screen, Reporter {
   }
 
   showProgress(done: number, total: number, what: string): void {
-    if (!this.showsProgress || this.isQuiet) return;
+    if (!this.showsProgress || this.isQuiet || this.format !== undefined) return;
     const bar = "#".repeat(Math.round(BAR_WIDTH * done / Math.max(total, 1))).padEnd(BAR_WIDTH, "-");
     this.writeErr(`${CLEAR_LINE}${toPrintable(`[${bar}] ${done}/${total} ${what}`)}`);
     this.#showsBar = true;

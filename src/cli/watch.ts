@@ -1,7 +1,8 @@
 /** Running commands: once, or with `--watch` again and again. */
 import { Option } from "@commander-js/extra-typings";
 import type { NodeKernel } from "../kernel/node_kernel.ts";
-import { type CommandError, ExitCode, toCommandError } from "./errors.ts";
+import { messageOf } from "../sys/errno.ts";
+import { CommandError, ExitCode, toCommandError } from "./errors.ts";
 import { numberReader } from "./option_values.ts";
 import type { Result, Terminal } from "./terminal.ts";
 
@@ -18,6 +19,19 @@ export interface Place {
   readonly kernel: Pick<NodeKernel, "delay">;
   readonly terminal: Terminal;
   readonly exit: (code: ExitCode) => void;
+}
+
+/** Makes the result of a command that failed. */
+export function toResult(thrown: unknown): Result {
+  const error = toCommandError(thrown);
+  const { message, advice, exitCode: code } = error instanceof CommandError
+    ? error
+    : new CommandError(messageOf(error));
+  return {
+    code,
+    value: { error: message, fix: advice ?? null, code },
+    text: () => [{ refusal: message }, ...advice ? [{ error: advice }] : []],
+  };
 }
 
 /**
@@ -37,10 +51,7 @@ export async function perform(
       if (terminal.columns !== undefined) terminal.clear();
       return terminal.print(result);
     } catch (error) {
-      const { message, advice } = toCommandError(error) as Partial<CommandError>;
-      terminal.remark({ error: message ?? `${error}` });
-      if (advice) terminal.remark({ error: advice });
-      return ExitCode.failed;
+      return terminal.print(toResult(error));
     }
   };
   for (;;) {

@@ -96,9 +96,12 @@ export function quietly<T>(work: () => T): T | undefined {
   }
 }
 
-/** The message of what was thrown, even if it is not an Error. */
+/** The message of what was thrown, even if it is not an Error. An errno in it is told as in all other messages. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { message } = error;
+  const errno = errnoOf(error) ?? 0;
+  return errno in ERRNO ? message.replace(/^.*? \(os error \d+\)/s, () => formatErrno(errno)) : message;
 }
 
 /** Several names in quotes, for a message. */

@@ -27,7 +27,7 @@ export class Fd implements Disposable {
     const call = `write to descriptor ${this.number}`;
     for (let rest = bytes; rest.length > 0;) {
       const written = check(call, (c) => c.write(this.number, rest, BigInt(rest.length)));
-      // write(2) does not say what 0 means; trying again could go on for ever.
+      // write(2) does not say what 0 means; trying again could go on forever.
       if (written === 0) throw new SyscallError(call, EIO);
       rest = rest.subarray(written);
     }

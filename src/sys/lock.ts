@@ -1,4 +1,4 @@
-/** Waiting for a lock, but not for ever. */
+/** Waiting for a lock, but not forever. */
 import { EAGAIN, SyscallError } from "./errno.ts";
 import { type Fd, openForReading } from "./fd.ts";
 import { ifPresent } from "./files.ts";

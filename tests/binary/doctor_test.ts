@@ -94,7 +94,7 @@ Deno.test("doctor --help tells the exit codes and has examples; it takes no argu
   const { code, stdout } = await start({ args: ["doctor", "--help"] });
   assertEquals(code, 0);
   assertMatch(stdout, /Exit codes:\n {2}0 .*\n {2}1 .*problems.*\n {2}2 .*\n {2}3 .*only warnings/);
-  assertStringIncludes(stdout, "Examples:\n  rdma-cni doctor ");
+  assertStringIncludes(stdout, "Examples:\n  rdma-cni doctor\n");
   const wrong = await start({ args: ["doctor", "now"] });
   assertEquals([wrong.code, wrong.stdout], [2, ""]);
   assertMatch(wrong.stderr, /too many arguments/);

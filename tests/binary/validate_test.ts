@@ -44,36 +44,48 @@ async function makeFifo(path: string): Promise<void> {
 
 for (
   const [what, text, options, code, stdout] of [
-    ["a good list", GOOD, [], 0, "ok       a  roce: sriov, rdma; cniVersion 1.1.0\n\na is good.\n"],
+    [
+      "a good list",
+      GOOD,
+      [],
+      0,
+      "ok       a  roce: sriov, rdma; cniVersion 1.1.0\n\n1 network in a: no problems.\n",
+    ],
     [
       "a good attachment",
       ATTACHMENT,
       [],
       0,
-      "ok       a  rdma-net: sriov, rdma; cniVersion 1.1.0\n\na is good.\n",
+      "ok       a  rdma-net: sriov, rdma; cniVersion 1.1.0\n\n1 network in a: no problems.\n",
     ],
     [
       "a warning",
       WITH_WARNING,
       [],
       0,
-      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> remove "mtu"\n\na has 1 warning\.\n$/,
+      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> remove "mtu"\n\n1 network in a: 1 warning\.\n$/,
     ],
-    ["a warning, with --strict", WITH_WARNING, ["--strict"], 3, /\na has 1 warning\.\n$/],
+    ["a warning, with --strict", WITH_WARNING, ["--strict"], 3, /\n1 network in a: 1 warning\.\n$/],
     ["a good list, with --strict", GOOD, ["--strict"], 0, /^ok /],
     [
       "a problem",
       WITH_PROBLEM,
       [],
       1,
-      /^problem {2}a:1:\d+ {2}roce: "rdma" is not chained.*\n {17}-> .*\n\na has 1 problem\.\n$/,
+      /^problem {2}a:1:\d+ {2}roce: "rdma" is not chained.*\n {17}-> .*\n\n1 network in a: 1 problem\.\n$/,
     ],
-    ["a problem, with --strict", WITH_PROBLEM, ["--strict"], 1, /\na has 1 problem\.\n$/],
+    ["a problem, with --strict", WITH_PROBLEM, ["--strict"], 1, /\n1 network in a: 1 problem\.\n$/],
     ["broken JSON", "{", [], 1, /^problem {2}a:1:2 {2}it is not JSON: .*\n\n/],
     ["broken YAML", "a: b: c", [], 1, /^problem {2}a:1:5 {2}it is not YAML: .*\n\n/],
     ["nothing", "", [], 0, /^warning {2}a {2}there is no network in it/],
     ["nothing, with --strict", "", ["--strict"], 3, /^warning {2}a {2}there is no network in it/],
-    ["a note, with --strict", WITH_NOTE, ["--strict"], 0, /^ok .*\nnote .*\n.*\n\na is good\.\n$/],
+    [
+      "a note, with --strict",
+      WITH_NOTE,
+      ["--strict"],
+      0,
+      /^ok .*\nnote .*\n.*\n\n1 network in a: no problems\.\n$/,
+    ],
   ] as const
 ) {
   Deno.test(`validate ends with ${code} on ${what}`, async () => {
@@ -86,15 +98,21 @@ for (
 
 for (
   const [what, path, reason] of [
-    ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": No such file/],
+    ["a file that is not there", "missing.yaml", /Cannot check "missing\.yaml": ENOENT \(2\), no such file/],
     ["a file of 10 MB", "large.yaml", /Cannot check "large\.yaml": .*longer than 8388608 bytes/],
     ["a device", "/dev/zero", /Cannot check "\/dev\/zero": it is a device, not a file\n/],
     ["a FIFO", "fifo", /Cannot check "fifo": it is a FIFO, not a file\n.*"-" for standard input/],
+    [
+      "a directory without networks",
+      ".",
+      /Cannot check "\.": no file there has a name that ends in \.yaml, /,
+    ],
     ["a socket", "socket", /Cannot check "socket": it is a socket, not a file\n/],
   ] as const
 ) {
   Deno.test(`validate ends with 2, checking nothing, on ${what}`, async () => {
-    const files = { good: GOOD, "large.yaml": path === "large.yaml" ? "# comment\n".repeat(1_000_000) : "" };
+    const files: Record<string, string> = { good: GOOD };
+    if (path === "large.yaml") files[path] = "# comment\n".repeat(1_000_000);
     const { code, stdout, stderr } = await validate(files, "good", path);
     assertEquals([code, stdout], [2, ""]);
     assertMatch(stderr, reason);
@@ -107,6 +125,7 @@ Deno.test("validate reads thousands of networks from standard input", async () =
   const { code, stdout } = await start({ args: ["validate", "-"], stdin: network.repeat(count) });
   assertEquals(code, 0);
   assertEquals(stdout.split("\n").filter((line) => line.startsWith("ok ")).length, count);
+  assertMatch(stdout, new RegExp(`\n${count} networks in standard input: no problems\\.\n$`));
 });
 
 Deno.test("validate reads what a shell hands over as a file that it has opened", async () => {
@@ -140,7 +159,10 @@ Deno.test("validate takes several files, and counts the faults of all", async ()
   const { code, stdout } = await validate(files, ...Object.keys(files));
   assertEquals(code, 1);
   assertMatch(stdout, /^ok {7}a +roce: .*\nproblem {2}b\.yaml:1:\d+ {2}roce: /);
-  assertMatch(stdout, /\nok {7}pod +there is no network in it\n\n4 files have 1 problem and 1 warning\.\n$/);
+  assertMatch(
+    stdout,
+    /\nok {7}pod +there is no network in it\n\n3 networks in 4 files: 1 problem and 1 warning\.\n$/,
+  );
 });
 
 Deno.test("validate reads a directory and those in it, except what cannot hold a network", async () => {
@@ -150,7 +172,8 @@ Deno.test("validate reads a directory and those in it, except what cannot hold a
     const files = {
       "b.conflist": GOOD,
       "in/a.yaml": ATTACHMENT,
-      "in/it/c.yml": "{",
+      "in/it/c.yml": "a: b: c",
+      "in/it/template.yaml": "a: {{ .Values.a }}\nb: c: d",
       "d.tpl": "rdma {{",
       "e.txt": "{",
     };
@@ -162,13 +185,15 @@ Deno.test("validate reads a directory and those in it, except what cannot hold a
     assertEquals([code, stdout], [
       0,
       `\
-ok       ./b.conflist   roce: sriov, rdma; cniVersion 1.1.0
-ok       ./in/a.yaml    rdma-net: sriov, rdma; cniVersion 1.1.0
-ok       ./in/it/c.yml  there is no network in it
-note     ./in/g.json    it is a FIFO, and was not read
-                        -> put networks into files
+ok       ./b.conflist           roce: sriov, rdma; cniVersion 1.1.0
+ok       ./in/a.yaml            rdma-net: sriov, rdma; cniVersion 1.1.0
+warning  ./in/it/c.yml:1:5      it is not YAML: bad indentation of a mapping entry
+                                -> repair it: a network in it would not be checked
+ok       ./in/it/template.yaml  there is no network in it
+note     ./in/g.json            it is a FIFO, and was not read
+                                -> put networks into files
 
-3 files are good.
+2 networks in 4 files: 1 warning.
 `,
     ]);
   } finally {
@@ -197,7 +222,7 @@ Deno.test("validate --json prints the findings for machines", async () => {
 Deno.test("validate changes nothing, and needs no rights", async () => {
   const { code, stdout } = await start({ args: ["validate", "-"], stdin: GOOD, by: byUser(65534) });
   assertEquals(code, 0);
-  assertMatch(stdout, /^ok {7}standard input {2}roce: .*\n\nstandard input is good\.\n$/);
+  assertMatch(stdout, /^ok {7}standard input {2}roce: .*\n\n1 network in standard input: no problems\.\n$/);
 });
 
 Deno.test("validate calls standard input so, also when it is too long to be read", async () => {

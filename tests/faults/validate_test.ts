@@ -52,7 +52,7 @@ Deno.test("validate copes with texts in which anything was removed or inserted",
         return text.slice(0, place) + inserted + text.slice(place + removed);
       }, original);
       const lines = text.split("\n");
-      for (const { line, column } of await judgeFiles([{ file: "a", text }])) {
+      for (const { line, column } of (await judgeFiles([{ file: "a", text }])).findings) {
         if (line === undefined) continue;
         assert(line >= 1 && line <= lines.length && column! >= 1 && column! <= lines[line - 1]!.length + 1);
       }

@@ -52,7 +52,7 @@ function resourcesOf({ data }: IConfigMap): string[] {
 }
 
 async function assertFaultless(text: string): Promise<void> {
-  const verdicts = await judgeFiles([{ file: "example", text }]);
+  const { findings: verdicts } = await judgeFiles([{ file: "example", text }]);
   assertEquals(verdicts.map(({ level }) => level), ["ok"], JSON.stringify(verdicts));
   assert(verdicts[0]!.network !== undefined, "no network was seen");
 }

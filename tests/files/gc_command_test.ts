@@ -1,7 +1,8 @@
 // `rdma-cni gc` on nodes whose pods have met different ends.
 import fc from "fast-check";
 import { ExitCode } from "../../src/cli/errors.ts";
-import { collectGarbage, type GcOptions } from "../../src/cli/gc.ts";
+import { collectGarbage } from "../../src/cli/gc.ts";
+import type { GarbageOptions } from "../../src/node/garbage.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import type { Device, Space } from "../rig/memory/kernel.ts";
 import { listOtherNetns } from "../../src/kernel/processes.ts";
@@ -10,8 +11,8 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../support/asse
 import { TestTerminal } from "../support/terminal.ts";
 
 /** Runs `gc` and returns its exit code and what it printed. */
-function gc(node: TestNode, options: GcOptions = {}) {
-  const terminal = Object.assign(new TestTerminal(), { isQuiet: options.quiet ?? false });
+function gc(node: TestNode, { isQuiet = false, ...options }: GarbageOptions & { isQuiet?: boolean } = {}) {
+  const terminal = Object.assign(new TestTerminal(), { isQuiet });
   const code = terminal.print(collectGarbage(node, terminal, options));
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
@@ -146,8 +147,10 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
   using node = await TestNode.added();
   node.endPod();
   node.kernel.endNetns(node.pod);
+  const plan = gc(node, { dryRun: true });
+  assertEquals([gc(node, { dryRun: true, isQuiet: true }), plan.stderr], [plan, ""]);
   assertMatch(
-    gc(node, { dryRun: true }).stderr,
+    plan.stdout,
     /^net-container1-net1: \/run\/netns\/pod has gone: the record of 0000:3b:00\.2 would be removed$/m,
   );
   assertMatch(gc(node).stderr, /are on the host, the record is removed$/m);
@@ -157,7 +160,7 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
 
 Deno.test("gc --quiet names only records that had to stay", async () => {
   using node = new TestNode();
-  const quiet = () => gc(node, { quiet: true });
+  const quiet = () => gc(node, { isQuiet: true });
   meetFate(node, await startPod(node, 0, "ended", "net"));
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" });
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" }); // none is stale any more
@@ -174,14 +177,16 @@ Deno.test("gc --quiet names only records that had to stay", async () => {
 Deno.test("gc tells programs the records and the devices that no record explains", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ bootId: "boot-0" }));
-  const valueOf = (options?: GcOptions) => collectGarbage(node, node.terminal, options).value;
+  const valueOf = (options?: GarbageOptions) => collectGarbage(node, node.terminal, options).value;
   assertEquals(valueOf({ dryRun: true }), {
+    dryRun: true,
     records: [{ file: FILE, deviceID: VF, state: "stale", reason: "it is from before the last boot" }],
     unreadable: [],
     unexplainedDevices: [],
   });
   node.state.remove(FILE);
   assertEquals(valueOf(), {
+    dryRun: false,
     records: [],
     unreadable: [],
     unexplainedDevices: [{ name: "mlx5_2", index: 2, netns: POD }],

@@ -52,11 +52,11 @@ export class InstallNode implements Disposable {
 
   /** Returns what was printed for people. */
   install(options = {}): string {
-    this.terminal.stderr = "";
+    Object.assign(this.terminal, { stdout: "", stderr: "" });
     const result = install(this.terminal, KERNEL, this.directory, this.sources, options);
     this.terminal.print(result);
     this.value = result.value;
-    return this.readable(this.terminal.stderr);
+    return this.readable(this.terminal.stdout + this.terminal.stderr);
   }
 
   /** With names of programs cut short, and without the directory. */
@@ -65,11 +65,11 @@ export class InstallNode implements Disposable {
   }
 
   uninstall(options = {}): string {
-    this.terminal.stderr = "";
+    Object.assign(this.terminal, { stdout: "", stderr: "" });
     const result = uninstall(this.terminal, KERNEL, this.directory, this.state, options);
     this.terminal.print(result);
     this.value = result.value;
-    return this.terminal.stderr.replaceAll(`${this.directory}/`, "");
+    return (this.terminal.stdout + this.terminal.stderr).replaceAll(`${this.directory}/`, "");
   }
 
   /** Returns the line that was printed, without the directory. */

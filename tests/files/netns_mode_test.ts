@@ -91,21 +91,28 @@ Deno.test("set refused: exit code 1, with each namespace, its paths and its proc
   ) assertStringIncludes(node.terminal.stderr, part);
 });
 
-Deno.test("--quiet: nothing is printed unless it fails", () => {
+Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
   using node = new Node();
   node.terminal.isQuiet = true;
   assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
   node.kernel.others = [POD];
-  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [4, ""]);
+  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [
+    4,
+    "warning: reboot this node: the mode changes then\n",
+  ]);
   assertEquals(node.set("shared"), 1);
-  assertStringIncludes(node.terminal.stderr, "Cannot set the RDMA namespace mode to shared");
+  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
 });
 
 Deno.test("set refused: programs get what is in the way", () => {
   using node = new Node();
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive"), 1);
-  assertEquals([node.json.mode, node.json.wanted, node.json.inTheWay], ["shared", "exclusive", [POD]]);
+  assertEquals([node.json.mode, node.json.wanted, node.json.otherNetns], ["shared", "exclusive", [POD]]);
+  assertMatch(
+    node.json.fix,
+    /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/,
+  );
 });
 
 Deno.test("set refused by what cannot be seen says so", () => {
@@ -280,8 +287,12 @@ Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
   using node = new Node();
   assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
-  assertStringIncludes(node.terminal.stderr, "would change the RDMA namespace mode from shared to exclusive");
-  assertStringIncludes(node.terminal.stderr, `would persist it in "${OPTIONS_FILE}"`);
+  const plan = node.terminal.stdout;
+  assertStringIncludes(plan, "would change the RDMA namespace mode from shared to exclusive");
+  assertStringIncludes(plan, `would persist it in "${OPTIONS_FILE}"`);
+  node.terminal.isQuiet = true;
+  node.set("exclusive", { persist: true, dryRun: true });
+  assertEquals(node.terminal.stdout, plan);
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
   assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
@@ -322,7 +333,13 @@ Deno.test("check tells by exit code and one line", () => {
   assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
   assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
   const reason = "the RDMA namespace mode is shared, want exclusive";
-  assertEquals(node.json, { ok: false, mode: "shared", expected: "exclusive", reason });
+  assertEquals(node.json, {
+    ok: false,
+    mode: "shared",
+    expected: "exclusive",
+    reason,
+    fix: "rdma-cni netns-mode set exclusive --persist",
+  });
   node.kernel.hasRdma = false;
   assertEquals(node.check("exclusive"), 1);
   assertMatch(
@@ -338,7 +355,7 @@ Deno.test("check --or-none passes without an RDMA subsystem and says so, and fai
   node.kernel.hasRdma = false;
   const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
   assertEquals(check(), [0, `ok: ${reason}\n`]);
-  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason });
+  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason, fix: null });
   node.kernel.getRdmaMode = () => {
     throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
   };

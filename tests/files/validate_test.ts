@@ -20,7 +20,7 @@ for (const options of [[], ["--json"], ["--strict"]]) {
       configSchema.safeParse = safeParse;
     }
     const { stdout, stderr } = terminal;
-    const { error, advice: text } = stdout ? JSON.parse(stdout) : {};
+    const { error, fix: text } = stdout ? JSON.parse(stdout) : {};
     const told = options.includes("--json") ? [stderr, `rdma-cni: ${error}\n${text}\n`] : [stdout, stderr];
     assertEquals(told[0], "");
     const [message, advice, ...others] = told[1]!.split("\n");

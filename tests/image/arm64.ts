@@ -53,8 +53,8 @@ export const arm64Cases: Cases = {
   "arm64: tells what install would do": async (engine) => {
     const directory = await Deno.makeTempDir({ dir: engine.directory });
     const args = ["install", "--dry-run", "--cni-bin-dir", directory];
-    const { code, stderr } = await start({ ...await emulated(engine), args });
-    assertEquals([code, stderr.split("\n").length], [0, 5], stderr);
+    const { code, stdout, stderr } = await start({ ...await emulated(engine), args });
+    assertEquals([code, stdout.split("\n").length], [0, 5], stderr);
     assertEquals([...Deno.readDirSync(directory)], []);
   },
 };

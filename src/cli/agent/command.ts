@@ -7,7 +7,7 @@ import { SOCKET } from "../../agent/protocol.ts";
 import { messageOf } from "../../sys/errno.ts";
 import { replaceProcess } from "../../sys/signals.ts";
 import { CommandError } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { DIRECTORY, ownSources } from "../install/command.ts";
 import { install } from "../install/install.ts";
 import { readAbsolutePath, readDuration } from "../option_values.ts";
@@ -60,7 +60,7 @@ export function addAgentCommand(program: Command, { kernel, terminal, exit }: Co
       terminal.print(install(terminal, kernel, cniBinDir, ownSources()));
       return runOnHost(hostCniBinDir, args);
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["agent --gc-interval 15m", "rdma-cni-agent.service runs it so"],
     ["agent --gc-interval 15m --metrics 0.0.0.0:9567", "with metrics for Prometheus"],

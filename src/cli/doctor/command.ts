@@ -1,7 +1,7 @@
 /** `doctor`: examines a node. */
 import type { Command } from "@commander-js/extra-typings";
 import { exists } from "../../kernel/sysfs.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { type Inventory, takeInventory } from "../../node/inventory.ts";
 import { State } from "../../plugin/record/state.ts";
 import { findCommand, ownDirectoryIn } from "../install/layout.ts";
@@ -47,7 +47,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
       const node = { kernel, root: "", executable: findCommand(Deno.execPath()), cniBinDir };
       return perform(context, () => runDoctor(node), { watch });
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["doctor", "examine this node"],
     ["doctor --watch", "again every two seconds, while you repair it"],

@@ -5,7 +5,7 @@ import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { awaitTermination, blockTermination } from "../../sys/signals.ts";
 import { findConfiguredDirectory } from "../doctor/runtime.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { readAbsolutePath, removedOption } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context } from "../terminal.ts";
@@ -75,7 +75,7 @@ export function addInstallCommand(program: Command, { kernel, terminal, exit }: 
       awaitTermination();
       remove();
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["install", "on the node itself"],
     ["install --cni-bin-dir /var/lib/rancher/k3s/data/cni", "on a node whose runtime has another directory"],

@@ -1,5 +1,6 @@
 /** Files of an installation: comparing, copying and replacing them. */
 import { Buffer } from "node:buffer";
+import { messageOf } from "../../sys/errno.ts";
 import { directoryOf, dropFromCache, ifPresent, syncDirectory, writeAll } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
@@ -99,7 +100,7 @@ export function findDifference({ source, target, mode, mtime }: Copy): Differenc
 export function toInstallError(task: string, path: string, error: unknown): unknown {
   if (error instanceof CommandError || !(error instanceof Error)) return error;
   const advice = ADVICE[(error as { code?: string }).code ?? ""];
-  return new CommandError(`Cannot ${task} ${JSON.stringify(path)}: ${error.message}`, advice, undefined, {
+  return new CommandError(`Cannot ${task} ${JSON.stringify(path)}: ${messageOf(error)}`, advice, undefined, {
     cause: error,
   });
 }

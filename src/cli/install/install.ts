@@ -41,8 +41,12 @@ export class FileReport {
 
   add(file: FileOutcome): void {
     const { path, state } = file;
-    const isDone = !this.dryRun || state.endsWith("there");
-    this.reporter.remark({ note: `${path}: ${isDone ? state : `would be ${state}`}` });
+    const isSettled = state.endsWith("there");
+    this.reporter.remark(
+      this.dryRun
+        ? { plan: `${path}: ${isSettled ? state : `would be ${state}`}` }
+        : { note: `${path}: ${state}` },
+    );
     this.#files.push(file);
   }
 
@@ -57,13 +61,12 @@ export class FileReport {
  */
 export function checkInstalled(directory: string, sources: Sources): Result {
   const fault = findFault(directory, sources);
-  const ok = fault === undefined;
-  const reason = fault ?? `${directory} has this plugin and its library`;
-  return {
-    code: ok ? ExitCode.ok : ExitCode.failed,
-    value: { ok, reason },
-    text: () => [{ text: `${ok ? "ok" : "failed"}: ${reason}` }],
-  };
+  if (!fault) {
+    const reason = `${directory} has this plugin and its library`;
+    return { value: { ok: true, reason, fix: null }, text: () => [{ text: `ok: ${reason}` }] };
+  }
+  const { text, ...told } = fault;
+  return { code: ExitCode.failed, value: { ok: false, ...told }, text: () => [{ text: `failed: ${text}` }] };
 }
 
 /**
@@ -94,17 +97,27 @@ export function install(
   return report.toResult();
 }
 
-function findFault(directory: string, sources: Sources): string | undefined {
+/** A fault of an installation: as a reason and its fix for programs, and as one text for people. */
+interface Fault {
+  readonly reason: string;
+  readonly fix: string | null;
+  readonly text: string;
+}
+
+function findFault(directory: string, sources: Sources): Fault | undefined {
   try {
     assertPluginDirectory(directory);
     assertOwnDirectory(directory);
     for (const { path, difference } of partsIn(directory, sources, { isQuick: true })) {
-      if (difference) return `${path} ${difference.text}: install again`;
+      if (!difference) continue;
+      const reason = `${path} ${difference.text}`;
+      return { reason, fix: `rdma-cni install --cni-bin-dir ${directory}`, text: `${reason}: install again` };
     }
     return undefined;
   } catch (error) {
     const { advice } = error as Partial<CommandError>;
-    return [messageOf(error), advice].filter(Boolean).join(". ");
+    const reason = messageOf(error);
+    return { reason, fix: advice ?? null, text: [reason, advice].filter(Boolean).join(". ") };
   }
 }
 

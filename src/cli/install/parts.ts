@@ -1,7 +1,7 @@
 /** The files and links of an installation, in the order in which they are installed. */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { EACCES, ENOENT, ENOEXEC, errnoOf } from "../../sys/errno.ts";
+import { EACCES, ENOENT, ENOEXEC, errnoOf, messageOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { VERSION } from "../../version.ts";
 import { CommandError } from "../errors.ts";
@@ -158,7 +158,7 @@ function explain(error: Error): CommandError {
         "The file system is mounted noexec, or a security module forbids it: runtimes could not run it either.",
       );
     default:
-      return cannotRun(error.message, "Runtimes could not run it either.");
+      return cannotRun(messageOf(error), "Runtimes could not run it either.");
   }
 }
 

@@ -3,7 +3,7 @@ import { Argument, type Command, Option } from "@commander-js/extra-typings";
 import { isRdmaMissing, type RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { ExitCode, toCommandError } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { isDataFormat, JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import type { Context, Result } from "../terminal.ts";
 import { perform } from "../watch.ts";
@@ -47,14 +47,14 @@ export function addNetnsModeCommand(program: Command, context: Context): void {
 
   const set = command.command("set")
     .description("set the mode now, and on request for later boots")
-    .addArgument(new Argument("<mode>", "the mode to set").choices(MODES))
+    .addArgument(new Argument("<MODE>", "the mode to set").choices(MODES))
     .option("--persist", "also write it to /etc/modprobe.d/rdma-cni.conf")
     .option("--dry-run", "only print what would be done, with the exit code it would have")
     .addOption(outputOption())
     .addOption(JSON_OPTION)
     .addOption(QUIET)
     .action((mode, options) => perform(context, () => setMode(kernel, mode, options)));
-  set.addHelpText("after", SET_NOTES);
+  addNotes(set, SET_NOTES);
   addExamples(set, [
     ["netns-mode set exclusive", "until the next reboot"],
     ["netns-mode set exclusive --persist", "also after reboots"],
@@ -64,7 +64,7 @@ export function addNetnsModeCommand(program: Command, context: Context): void {
   const check = command.command("check")
     .description("check that the mode is the expected one: one line, and exit code 0 or 1")
     .addOption(
-      new Option("--expect <mode>", "the expected mode").choices(MODES).default("exclusive" as const),
+      new Option("--expect <MODE>", "the expected mode").choices(MODES).default("exclusive" as const),
     )
     .option("--or-none", "pass also where the kernel has no RDMA subsystem, and so no mode")
     .addOption(outputOption())
@@ -109,25 +109,29 @@ interface CheckOptions {
 
 /** `netns-mode check`: tells in one line whether the mode is the expected one. */
 export function checkMode(kernel: NodeKernel, { expect, orNone = false }: CheckOptions): Result {
-  const { ok, mode, reason } = compareMode(kernel, expect, orNone);
+  const { text, ...told } = compareMode(kernel, expect, orNone);
   return {
-    code: ok ? ExitCode.ok : ExitCode.failed,
-    value: { ok, mode, expected: expect, reason },
-    text: ({ isQuiet }) => ok && isQuiet ? [] : [{ text: `${ok ? "ok" : "failed"}: ${reason}` }],
+    code: told.ok ? ExitCode.ok : ExitCode.failed,
+    value: { ...told, expected: expect },
+    text: ({ isQuiet }) => told.ok && isQuiet ? [] : [{ text: `${told.ok ? "ok" : "failed"}: ${text}` }],
   };
 }
 
 function compareMode(kernel: NodeKernel, expected: RdmaMode, orNone: boolean) {
   try {
     const mode = explainOldKernel(() => kernel.getRdmaMode());
-    const wanted = mode === expected ? "" : `, want ${expected}`;
-    return { ok: mode === expected, mode, reason: `the RDMA namespace mode is ${mode}${wanted}` };
+    const found = `the RDMA namespace mode is ${mode}`;
+    if (mode === expected) return { ok: true, mode, reason: found, fix: null, text: found };
+    const reason = `${found}, want ${expected}`;
+    const fix = `rdma-cni netns-mode set ${expected} --persist`;
+    return { ok: false, mode, reason, fix, text: reason };
   } catch (error) {
     if (orNone && isRdmaMissing(error)) {
       const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
-      return { ok: true, mode: null, reason };
+      return { ok: true, mode: null, reason, fix: null, text: reason };
     }
     const { message, advice } = toCommandError(error) as Error & { readonly advice?: string };
-    return { ok: false, mode: null, reason: [message, advice].filter(Boolean).join(". ") };
+    const text = [message, advice].filter(Boolean).join(". ");
+    return { ok: false, mode: null, reason: message, fix: advice ?? null, text };
   }
 }

@@ -3,7 +3,7 @@ import type { RdmaMode } from "../../kernel/kernel.ts";
 import type { NodeKernel } from "../../kernel/node_kernel.ts";
 import { askRdma } from "../../node/inventory.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import type { Result } from "../terminal.ts";
+import type { Remark, Result } from "../terminal.ts";
 import { type Change, changeMode, listOthers } from "./change.ts";
 import { checkInitramfs, type Initramfs, type ListImage } from "./initramfs.ts";
 import { formatSource, type ModeSource, type Persisted, persistMode } from "./persist.ts";
@@ -56,21 +56,29 @@ export function setMode(
   return {
     code,
     value: toJson(outcome),
-    remarks: toLines(outcome).map((text) => code === ExitCode.failed ? { error: text } : { note: text }),
+    remarks: toRemarks(outcome),
   };
 }
 
-/** Formats an outcome as lines for people. */
-function toLines(outcome: SetOutcome): string[] {
+/** Formats an outcome for people. */
+function toRemarks(outcome: SetOutcome): Remark[] {
   const { mode, dryRun, change, persisted, initramfs, failure, exitCode } = outcome;
+  const told = (texts: readonly string[]): Remark[] =>
+    texts.map((text) => dryRun ? { plan: text } : { note: text });
   return [
-    ...changeLines(mode, dryRun, change),
-    ...(persisted ? persistLines(dryRun, persisted) : []),
-    ...(initramfs ? initramfsLines(initramfs) : []),
-    ...(failure ? [failure.message, ...(failure.advice ? [failure.advice] : [])] : []),
-    ...(change?.state === "refused" && !persisted && !failure ? refusalAdvice(mode) : []),
-    ...(exitCode === ExitCode.rebootNeeded ? ["reboot this node: the mode changes then"] : []),
+    ...(change?.state === "refused" && exitCode === ExitCode.failed
+      ? toErrors([...changeLines(mode, dryRun, change), ...failure ? [] : refusalAdvice(mode)])
+      : told(changeLines(mode, dryRun, change))),
+    ...(persisted ? told([persistLine(dryRun, persisted)]) : []),
+    ...[...persisted ? overruleWarnings(persisted) : [], ...initramfs ? initramfsWarnings(initramfs) : []]
+      .map((warning) => ({ warning })),
+    ...(failure ? toErrors([failure.message, ...failure.advice ? [failure.advice] : []]) : []),
+    ...(exitCode === ExitCode.rebootNeeded ? [{ warning: "reboot this node: the mode changes then" }] : []),
   ];
+}
+
+function toErrors([refusal = "", ...more]: readonly string[]): Remark[] {
+  return [{ refusal }, ...more.map((error) => ({ error }))];
 }
 
 function persistAndCheck(
@@ -114,10 +122,14 @@ function toJson({ mode, dryRun, change, persisted, initramfs, failure, exitCode 
     wanted: mode,
     state: change?.state ?? "unloaded",
     dryRun,
-    inTheWay: change?.others?.namespaces ?? [],
+    otherNetns: change?.others?.namespaces ?? [],
     persisted: persisted ?? null,
-    initramfs: initramfs ?? null,
+    initramfs: initramfs
+      ? { state: initramfs.state, image: initramfs.image ?? null, fix: initramfs.rebuild }
+      : null,
     failure: failure?.message ?? null,
+    fix: failure?.advice ??
+      (change?.state === "refused" && !persisted ? refusalAdvice(mode).join(" ") : null),
     rebootNeeded: exitCode === ExitCode.rebootNeeded,
   };
 }
@@ -142,23 +154,24 @@ function changeLines(mode: string, dryRun: boolean, change: Change | undefined):
   return [`the RDMA namespace mode is now ${mode}, was ${before}`];
 }
 
-function persistLines(dryRun: boolean, { file, written, overrules }: Persisted): string[] {
+function persistLine(dryRun: boolean, { file, written }: Persisted): string {
   const path = JSON.stringify(file);
   const done = dryRun ? `would persist it in ${path}` : `persisted in ${path}`;
-  return [
-    written ? done : `already persisted in ${path}`,
-    ...(overrules.length > 0 ? [`warning: ${path} overrules ${formatSources(overrules)}`] : []),
-  ];
+  return written ? done : `already persisted in ${path}`;
 }
 
-function initramfsLines({ state, image, rebuild }: Initramfs): string[] {
+function overruleWarnings({ file, overrules }: Persisted): string[] {
+  return overrules.length > 0 ? [`${JSON.stringify(file)} overrules ${formatSources(overrules)}`] : [];
+}
+
+function initramfsWarnings({ state, image, rebuild }: Initramfs): string[] {
   const path = JSON.stringify(image);
   if (state === "older") {
-    return [`warning: ib_core is in the initramfs ${path}, which has older module options: run ${rebuild}`];
+    return [`ib_core is in the initramfs ${path}, which has older module options: run ${rebuild}`];
   }
   if (state === "fine") return [];
   const where = image === undefined ? "the initramfs, which was not found" : `the initramfs ${path}`;
-  return [`warning: ib_core may be in ${where}; if it is, run ${rebuild}`];
+  return [`ib_core may be in ${where}; if it is, run ${rebuild}`];
 }
 
 function refusalAdvice(mode: string): string[] {

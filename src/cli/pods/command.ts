@@ -7,7 +7,7 @@ import { collect, type Collected, type PodDevice } from "../../node/pods.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
 import { isPermission, messageOf } from "../../sys/errno.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { removedOption } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import { formatTable } from "../table.ts";
@@ -17,7 +17,7 @@ import { listRows, POD_TABLE } from "./table.ts";
 
 const NOTES = `
 The pods are those that the plugin's records name. Ports, counters and resources are read in each pod's network
-namespace, in which nothing is left.
+namespace; nothing is left behind there.
 
 Exit codes:
   0  all devices are where the records say
@@ -38,7 +38,7 @@ export function addPodsCommand(program: Command, context: Context): void {
       const node = { kernel: context.kernel, state: new State(STATE_DIRECTORY) };
       return perform(context, () => showPods(node, options), { watch });
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["pods", "which pod has which device"],
     ["pods -o wide --watch", "with traffic, resources and errors, every two seconds"],

@@ -8,12 +8,8 @@ type Row = readonly [device: PodDevice, port: PodPort | undefined];
 export const POD_TABLE: Table<Row> = {
   columns: [
     ["POD", ([{ namespace, pod }]) => pod && `${namespace}/${pod}`],
-    ["CONTAINER", ([{ containerId }]) => containerId?.slice(0, 12)],
     ["INTERFACE", ([device]) => device.interface],
-    ["NETWORK", ([{ network }]) => network],
-    ["DEVICE ID", ([{ deviceId }]) => deviceId],
     ["DEVICE", ([{ device }, port]) => `${device}${port ? `/${port.number}` : ""}`],
-    ["ON HOST", ([{ hostDevice }]) => hostDevice],
     ["STATE", ([{ status }, port]) => status === "present" ? formatState(port) : status],
     [
       "RATE",
@@ -24,10 +20,14 @@ export const POD_TABLE: Table<Row> = {
     ["AGE", ([{ createdAt }]) => formatAge(Date.now() - createdAt)],
   ],
   wideColumns: [
-    ["RX BYTES", ([, port]) => port?.traffic?.rxBytes.toString()],
-    ["TX BYTES", ([, port]) => port?.traffic?.txBytes.toString()],
-    ["RX PACKETS", ([, port]) => port?.traffic?.rxPackets.toString()],
-    ["TX PACKETS", ([, port]) => port?.traffic?.txPackets.toString()],
+    ["CONTAINER", ([{ containerId }]) => containerId?.slice(0, 12)],
+    ["NETWORK", ([{ network }]) => network],
+    ["PCI-ADDRESS", ([{ deviceId }]) => deviceId],
+    ["ON-HOST", ([{ hostDevice }]) => hostDevice],
+    ["RX-BYTES", ([, port]) => port?.traffic?.rxBytes.toString()],
+    ["TX-BYTES", ([, port]) => port?.traffic?.txBytes.toString()],
+    ["RX-PACKETS", ([, port]) => port?.traffic?.rxPackets.toString()],
+    ["TX-PACKETS", ([, port]) => port?.traffic?.txPackets.toString()],
     ...["qp", "cq", "mr", "pd"].map((kind): Column<Row> => [
       kind.toUpperCase(),
       ([{ resources }]) => resources[kind]?.toString(),

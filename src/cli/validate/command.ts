@@ -1,7 +1,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import { readAll } from "../../cni/stdio.ts";
 import { CommandError, ExitCode } from "../errors.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { JSON_OPTION, outputOption, QUIET_VERDICTS } from "../output.ts";
 import { EXIT_CODES, formatVerdicts, note, type Summary, type VerdictLine, worstLevel } from "../report.ts";
 import type { Context } from "../terminal.ts";
@@ -18,7 +18,7 @@ not read. "-" is standard input.
 Exit codes:
   0  no problem; with --strict no warning either
   1  problems: pods would get no RDMA
-  2  the command line cannot be understood, or a file cannot be read; nothing was checked
+  2  wrong command line, a file cannot be read, or a directory has none; nothing was checked
   3  with --strict: warnings only`;
 
 /** Adds `validate`. */
@@ -34,13 +34,14 @@ export function addValidateCommand(program: Command, { terminal, exit }: Context
       const given = files.flatMap(readFiles);
       const read = given.filter((one): one is TextFile => !("level" in one));
       const notes = given.filter((one) => "level" in one);
-      const findings = [...await judgeFiles(read), ...notes];
+      const { networks, findings: verdicts } = await judgeFiles(read);
+      const findings = [...verdicts, ...notes];
       const level = worstLevel(findings);
-      const text = formatVerdicts(findings.map(toLine), summaryOf(read));
+      const text = formatVerdicts(findings.map(toLine), summaryOf(networks, read));
       const code = level === "warning" && !strict ? ExitCode.ok : EXIT_CODES[level];
       exit(terminal.print({ code, value: { level, findings }, text }));
     });
-  command.addHelpText("after", NOTES);
+  addNotes(command, NOTES);
   addExamples(command, [
     ["validate 10-roce.conflist", "a chain for a runtime that reads /etc/cni/net.d"],
     ["validate --strict networks", "all files of a directory; for continuous integration, warnings fail too"],
@@ -61,11 +62,11 @@ function toLine({ file, network, text, ...verdict }: FileVerdict): VerdictLine {
   };
 }
 
-function summaryOf(files: readonly TextFile[]): Summary {
+function summaryOf(networks: number, files: readonly TextFile[]): Summary {
   const [first, ...more] = files.map(({ file }) => nameOf(file));
-  return first !== undefined && more.length === 0
-    ? { good: `${first} is good.`, bad: `${first} has` }
-    : { good: `${files.length} files are good.`, bad: `${files.length} files have` };
+  const where = more.length === 0 ? first : `${files.length} files`;
+  const checked = `${networks} network${networks === 1 ? "" : "s"} in ${where}:`;
+  return { good: `${checked} no problems.`, bad: checked };
 }
 
 /** Names of files in a directory that may hold networks; the first two are those of libcni (libcni/conf.go). */
@@ -78,12 +79,20 @@ const NETWORK_FILE = /\.(?:conf|conflist|json|yaml|yml)$/;
  */
 function readFiles(path: string): (TextFile | FileVerdict)[] {
   if (!isDirectory(path)) return [{ file: path, text: readFile(path) }];
-  return listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => {
+  const found = listFiles(path).filter((file) => NETWORK_FILE.test(file)).map((file) => {
     const kind = kindOf(file);
     return kind === undefined
       ? { file, text: readFile(file), isFound: true }
       : { file, ...note(`it is a ${kind}, and was not read`, "put networks into files") };
   });
+  if (found.some((one) => "text" in one && "isFound" in one)) return found;
+  throw new CommandError(
+    `Cannot check ${
+      JSON.stringify(path)
+    }: no file there has a name that ends in .yaml, .yml, .json, .conf or .conflist`,
+    "Give the directory that has the networks, or name their files.",
+    ExitCode.usage,
+  );
 }
 
 function isDirectory(path: string): boolean {

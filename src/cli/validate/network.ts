@@ -160,15 +160,15 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   const [before, after] = [types.slice(0, position), types.slice(position + 1)];
   if (before.includes("rdma")) {
     return [
-      problem('"rdma" stands there twice: the second finds no device left', 'remove the second "rdma"'),
+      problem('"rdma" is there twice: the second finds no device left', 'remove the second "rdma"'),
     ];
   }
   const hasInterface = before.some((type) => !MODIFIERS.includes(type));
   const later = after.filter((type) => !["", "rdma", ...MODIFIERS].includes(type));
   const needed = later.find((type) => MOVERS.includes(type)) ?? (hasInterface ? undefined : later[0]);
   if (needed !== undefined) {
-    const text = `"rdma" stands before "${needed}", whose interface it needs`;
-    return [problem(text, `move "rdma" behind "${needed}"`)];
+    const text = `"rdma" comes before "${needed}", whose interface it needs`;
+    return [problem(text, `move "rdma" after "${needed}"`)];
   }
   if (!hasInterface) {
     return [problem(
@@ -177,7 +177,7 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
     )];
   }
   const fix = 'move "rdma" to the end if that moves an interface';
-  return later.map((type) => note(`"rdma" stands before "${type}", which is not known`, fix));
+  return later.map((type) => note(`"rdma" comes before "${type}", which is not known`, fix));
 }
 
 /** Returns true if ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */

@@ -32,13 +32,19 @@ export interface FileVerdict extends TextVerdict {
   readonly file: string;
 }
 
+/** The verdicts on files, and the number of networks in them that were judged. */
+interface JudgedFiles {
+  readonly findings: readonly FileVerdict[];
+  readonly networks: number;
+}
+
 /**
  * Judges the networks in files as far as they use this plugin: configurations, NetworkAttachmentDefinitions, and the
  * kinds of which operators make these.
  *
  * @throws {CommandError} when this program fails at it
  */
-export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdict[]> {
+export async function judgeFiles(files: readonly TextFile[]): Promise<JudgedFiles> {
   const judged = await Promise.all(
     files.map(async ({ file, text, isFound = false }) => {
       try {
@@ -50,12 +56,14 @@ export async function judgeFiles(files: readonly TextFile[]): Promise<FileVerdic
   );
   // What was given for a check and has nothing to be checked should not pass for good.
   const isNothing = judged.every(({ verdicts }) => verdicts.length === 0);
-  return judged.flatMap(({ file, verdicts, hasNetwork }) => {
+  const networks = judged.reduce((sum, one) => sum + one.networks, 0);
+  const findings = judged.flatMap(({ file, verdicts, hasNetwork }) => {
     const nothing = hasNetwork ? 'no network in it uses "rdma"' : "there is no network in it";
     const fix = `give a file with a network${hasNetwork ? " that does" : ""}`;
     const empty = isNothing ? warning(nothing, fix) : ok(nothing);
     return (verdicts.length > 0 ? verdicts : [empty]).map((verdict) => ({ file, ...verdict }));
   });
+  return { findings, networks };
 }
 
 /** `FILE:LINE:COLUMN`, as editors and terminals know it; without the numbers for all of a file. */
@@ -79,6 +87,8 @@ interface Judged {
   readonly verdicts: readonly TextVerdict[];
   /** The text has a network, whatever plugins that uses. */
   readonly hasNetwork: boolean;
+  /** The number of networks that were judged. */
+  readonly networks: number;
 }
 
 /**
@@ -94,14 +104,22 @@ export async function judgeText(text: string, isFound = false): Promise<Judged> 
     parsed = parseDocuments(text);
   } catch (error) {
     if (!(error instanceof TextError)) throw error;
-    if (isFound && !/rdma/i.test(text)) return { verdicts: [], hasNetwork: false };
-    const fault = findTemplate(text) ?? { offset: error.offset, ...problem(error.message) };
-    return { verdicts: [place(fault)], hasNetwork: false };
+    const { offset, message } = error;
+    const template = findTemplate(text);
+    if (!isFound || /rdma/i.test(text)) {
+      return {
+        verdicts: [place(template ?? { offset, ...problem(message) })],
+        hasNetwork: false,
+        networks: 0,
+      };
+    }
+    const fault = { offset, ...warning(message, "repair it: a network in it would not be checked") };
+    return { verdicts: template ? [] : [place(fault)], hasNetwork: false, networks: 0 };
   }
   const { format, documents } = parsed;
   const sources = documents.flatMap(itemsOf).flatMap((object) => readSource(object, format, text) ?? []);
   const template = sources.find((source) => source.template)?.template;
-  if (template) return { verdicts: [place(template)], hasNetwork: true };
+  if (template) return { verdicts: [place(template)], hasNetwork: true, networks: 0 };
   const judged = await Promise.all(
     sources.map(async (source) =>
       (await judgeSource(source)).map((verdict) => ({
@@ -110,7 +128,8 @@ export async function judgeText(text: string, isFound = false): Promise<Judged> 
       }))
     ),
   );
-  return { verdicts: judged.flat(), hasNetwork: sources.length > 0 };
+  const networks = judged.filter((verdicts) => verdicts.length > 0).length;
+  return { verdicts: judged.flat(), hasNetwork: sources.length > 0, networks };
 }
 
 async function judgeSource({ config, faults, attachment }: Source): Promise<(Verdict | PlacedVerdict)[]> {
@@ -134,13 +153,17 @@ function judgeTypes(network: Raw): NetworkVerdict[] {
   });
 }
 
-/** `sriov, rdma; cniVersion 0.4.0, without GC, STATUS`. */
+/** `sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0`. */
 function describe(network: Raw): string {
   const version = (network["cniVersion"] || "0.1.0") as CniVersion;
-  const lacking = Object.entries(SINCE).flatMap(([name, since]) => isAtLeast(version, since) ? [] : [name]);
-  const without = lacking.length > 0 ? `, without ${lacking.join(", ")}` : "";
   const types = pluginsOf(network).map(({ plugin }) => typeOf(plugin));
-  return `${types.join(", ")}; cniVersion ${version}${without}`;
+  const lacking = Object.entries(SINCE).filter(([, since]) => !isAtLeast(version, since));
+  const needs = Map.groupBy(lacking, ([, since]) => since).entries().map(([since, commands]) =>
+    `${commands.map(([name]) => name).join(" and ")} ${
+      commands.length > 1 ? "need" : "needs"
+    } cniVersion ${since}`
+  );
+  return [types.join(", "), `cniVersion ${version}`, ...needs].join("; ");
 }
 
 /** Of several objects kubectl makes one, of kind List. */

@@ -2,7 +2,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import { Memo, NO_RDMA_DIRECTORY } from "../../plugin/record/memo.ts";
 import { State, STATE_DIRECTORY } from "../../plugin/record/state.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, addNotes } from "../help.ts";
 import { numberReader } from "../option_values.ts";
 import { JSON_OPTION, outputOption, QUIET } from "../output.ts";
 import { formatTable } from "../table.ts";
@@ -111,7 +111,7 @@ function addSet(parent: Command, context: Context): void {
       const how = { ...options, timeoutMs: timeout * 1000 };
       return perform(context, () => setAddress(node, { pf, vf, address }, how));
     });
-  command.addHelpText("after", SET_NOTES);
+  addNotes(command, SET_NOTES);
   addExamples(command, [
     ["vf-mac set eth0 3 02:03:00:00:48:53", "now"],
     ["vf-mac set eth0 3 02:03:00:00:48:53 --no-rebind", "at the driver's next bind"],
@@ -140,7 +140,7 @@ function addInit(parent: Command, context: Context): void {
       const options = { force, dryRun, timeoutMs: timeout * 1000 };
       return perform(context, () => initVfs(node, terminal, all ? undefined : names, options));
     });
-  command.addHelpText("after", INIT_NOTES);
+  addNotes(command, INIT_NOTES);
   addExamples(command, [
     ["vf-mac init eth0", "those of one PF"],
     ["vf-mac init --all --dry-run", "what would be done on this node"],

@@ -93,8 +93,8 @@ class Init {
           one.failure = new CommandError(`${signal} stopped the command`);
           this.#assignments.set(one.vf.deviceId, one);
         }
-        const error = `Stopped by ${signal}: ${rest.length} virtual functions were not examined`;
-        return reporter.remark({ error });
+        const refusal = `Stopped by ${signal}: ${rest.length} virtual functions were not examined`;
+        return reporter.remark({ refusal });
       }
       if (number > 0 && !dryRun) await this.node.kernel.delay(LOCK_PAUSE_MS);
       if (!dryRun) reporter.showProgress(done, plan.length, describeBatch(batch));
@@ -103,7 +103,7 @@ class Init {
         if (dryRun) this.#refuseUsed(one);
         this.#assignments.set(one.vf.deviceId, one);
         done++;
-        if (one.failure) reporter.remark({ error: explain(one.failure) });
+        if (one.failure) reporter.remark({ refusal: explain(one.failure) });
         else reporter.remark(this.#describe(one));
       }
     }
@@ -138,7 +138,7 @@ class Init {
     const done = given.length - failed;
     const position = ({ pf, number }: VfStatus) => this.names.indexOf(pf) * 1e6 + number;
     const all = [...given.map(({ vf }) => vf), ...others].sort((a, b) => position(a) - position(b));
-    const verb = dryRun ? "would be given" : "were given";
+    const counts = `ready ${ready}, ${dryRun ? "planned" : "assigned"} ${done}, failed ${failed}`;
     return {
       code: failed === 0 ? ExitCode.ok : done > 0 ? ExitCode.partial : ExitCode.failed,
       value: {
@@ -154,7 +154,7 @@ class Init {
         ...others.filter((vf) => !vf.ready).map((vf) => ({
           note: `${nameVf(vf)} is left alone: ${explainSkipped(vf)}`,
         })),
-        { note: `${ready} were ready, ${done} ${verb} an address, ${failed} could not be` },
+        dryRun ? { plan: counts } : { note: counts },
       ],
     };
   }

@@ -66,7 +66,8 @@ export async function setAddress(
     remarks: [remark],
   });
   if (hasAddress(vf, address)) {
-    return toResult("ready", vf, { note: `${nameVf(vf)} already has ${wanted}` });
+    const text = `${nameVf(vf)} already has ${wanted}`;
+    return toResult("ready", vf, dryRun ? { plan: text } : { note: text });
   }
   const bindsAgain = isRebound({ rebind, vf });
   if (dryRun) {

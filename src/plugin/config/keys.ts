@@ -12,7 +12,7 @@ const DEVICE_INFO_PATH = {
   text: "must be a file below /var/run/k8s.cni.cncf.io/devinfo",
 };
 
-/** The plugin would run itself, for ever if the configuration were its own. */
+/** The plugin would run itself, forever if the configuration were its own. */
 const DELEGATE_TYPE = { pattern: /^(?!rdma$)[^/\0]+$/, text: 'must be the name of a plugin, but not "rdma"' };
 
 const DEVICE = {

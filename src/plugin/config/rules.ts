@@ -100,19 +100,30 @@ function read(value: unknown, rule: Rule, path: readonly PropertyKey[]): unknown
     return value.map((item, at) => read(item, rule.items, [...path, at]));
   }
   if (rule.type !== "object" && rule.type !== "list" && isValid(value, rule)) return value;
-  throw new ValueError(`${JSON.stringify(formatPath(path))} ${describeFault(rule)}`);
+  throw new ValueError(`${JSON.stringify(formatPath(path))} ${describeRule(rule)}`);
 }
 
-function describeFault(rule: Rule): string {
+/** Says what a rule asks for, as in "must be ...". */
+export function describeRule(rule: Rule): string {
   switch (rule.type) {
+    case "boolean":
+      return "must be true or false";
+    case "string":
+      return rule.form?.text ?? "must be a string";
+    case "integer":
+      return `must be an integer from ${rule.min}${rule.max === undefined ? "" : ` to ${rule.max}`}`;
+    case "enum": {
+      const values = rule.values.map((value) => `"${value}"`);
+      return `must be ${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
+    }
+    case "list":
+      return rule.minItems === undefined
+        ? "must be a list"
+        : `must be a list of ${rule.minItems} or more items`;
     case "either":
       return rule.text;
-    case "integer":
-      return `is not an integer from ${rule.min} to ${rule.max}`;
     case "object":
-      return "is not an object";
-    default:
-      return `is not a ${rule.type}`;
+      return "must be an object";
   }
 }
 

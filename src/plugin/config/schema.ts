@@ -3,11 +3,8 @@
  * of a call, so this module is loaded only to say what is wrong with a configuration, and for the JSON Schema.
  */
 import * as z from "zod/mini";
-import en from "zod/v4/locales/en.js";
 import { KEYS } from "./keys.ts";
-import { cutLists, formatPath, type Key, type ObjectRule, type Rule } from "./rules.ts";
-
-z.config(en());
+import { cutLists, describeRule, formatPath, type Key, type ObjectRule, type Rule } from "./rules.ts";
 
 /** Makes a schema optional. */
 type Optional = (schema: z.ZodMiniType) => z.ZodMiniType;
@@ -22,29 +19,30 @@ export function makeConfigSchema(optional: Optional = z.nullish): z.ZodMiniType 
 }
 
 function toSchema(rule: Rule, optional: Optional): z.ZodMiniType {
+  const words = { error: describeRule(rule) }; // in the place of zod's
   switch (rule.type) {
     case "boolean":
-      return z.boolean();
+      return z.boolean(words);
     case "string":
-      return rule.form ? z.string().check(z.regex(rule.form.pattern, { error: rule.form.text })) : z.string();
+      return rule.form ? z.string(words).check(z.regex(rule.form.pattern)) : z.string(words);
     case "integer":
-      return z.int().check(z.gte(rule.min), ...rule.max === undefined ? [] : [z.lte(rule.max)]);
+      return z.int(words).check(z.gte(rule.min), ...rule.max === undefined ? [] : [z.lte(rule.max)]);
     case "enum":
-      return z.enum(rule.values);
+      return z.enum(rule.values, words);
     case "list": {
-      const list = z.array(toSchema(rule.items, optional));
+      const list = z.array(toSchema(rule.items, optional), words);
       return rule.minItems === undefined ? list : list.check(z.minLength(rule.minItems));
     }
     case "either":
-      return z.union(rule.options.map((option) => toSchema(option, optional)), { error: rule.text });
+      return z.union(rule.options.map((option) => toSchema(option, optional)), words);
     case "object":
       return toObject(rule, optional);
   }
 }
 
-function toObject({ keys }: ObjectRule, optional: Optional): z.ZodMiniType {
-  const shape = Object.entries(keys).map(([name, key]) => [name, toKey(key, optional)] as const);
-  return z.looseObject(Object.fromEntries(shape));
+function toObject(rule: ObjectRule, optional: Optional): z.ZodMiniType {
+  const shape = Object.entries(rule.keys).map(([name, key]) => [name, toKey(key, optional)] as const);
+  return z.looseObject(Object.fromEntries(shape), { error: describeRule(rule) });
 }
 
 function toKey(key: Key, optional: Optional): z.ZodMiniType {
@@ -74,7 +72,20 @@ interface ExplainedFault {
 export function explainFaults(raw: Record<string, unknown>): ExplainedFault[] {
   const { error } = configSchema.safeParse(cutLists(raw, { type: "object", keys: KEYS }, FAULTS_PER_LIST));
   return error?.issues.flatMap(inside)
-    .map(({ path, message }) => ({ path, text: `${formatPath(path)}: ${message}` })) ?? [];
+    .map(({ path, message }) => ({
+      path,
+      text: `${formatPath(path)}: ${message}, ${describeFound(raw, path)}`,
+    })) ?? [];
+}
+
+/** The most characters of a value in a message. */
+const VALUE_LENGTH = 40;
+
+function describeFound(raw: Record<string, unknown>, path: readonly PropertyKey[]): string {
+  const found = path.reduce((holder: unknown, key) => (holder as Record<PropertyKey, unknown>)[key], raw);
+  if (found === undefined) return "but is missing";
+  const text = JSON.stringify(found);
+  return `but is ${text.length > VALUE_LENGTH ? `${text.slice(0, VALUE_LENGTH)}...` : text}`;
 }
 
 type Issue = Readonly<

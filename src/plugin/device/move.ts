@@ -80,7 +80,7 @@ function withFreeName(name: string, use: (name: string) => void): string {
 /**
  * Makes sure that nothing hangs on devices that are to be moved. An SMI sub-device holds a reference to its parent
  * (device.c, ib_add_sub_device, kernel 6.11); a move of the parent waits for that to be given back (disable_device),
- * which is for ever, and nothing can end the process that waits.
+ * which is forever, and nothing can end the process that waits.
  *
  * @param all where sub-devices may be
  * @throws {CniError} code 112

@@ -11,23 +11,27 @@ Deno.test("each line for people is one line, whatever is in it", () => {
   assertEquals([terminal.stdout, terminal.stderr], [LINE.repeat(2), LINE.repeat(2)]);
 });
 
-Deno.test("programs get the value alone, or text where there is none; remarks are beside either", () => {
+Deno.test("programs get the value alone, or text where there is none; only errors are beside either", () => {
   const terminal = Object.assign(new TestTerminal(), { format: "json" as const });
   terminal.print({
     value: [1],
     text: () => [{ text: "one" }, { note: "note" }],
-    remarks: [{ error: "fault" }],
+    remarks: [{ error: "fault" }, { refusal: "refusal" }, { warning: "warning" }, { plan: "plan" }],
   });
-  terminal.remark({ plan: "plan" });
-  assertEquals([terminal.stdout, terminal.stderr], ["[\n  1\n]\n", "fault\nplan\n"]);
+  assertEquals([terminal.stdout, terminal.stderr], ["[\n  1\n]\n", "fault\n"]);
   terminal.print({ text: () => [{ text: "one" }] });
   assertEquals(terminal.stdout, "[\n  1\n]\none\n");
 });
 
-Deno.test("--quiet leaves results, plans and errors", () => {
+Deno.test("--quiet leaves results, plans, warnings and errors", () => {
   const terminal = Object.assign(new TestTerminal(), { isQuiet: true });
   terminal.print({ text: "result\n", remarks: [{ note: "note" }, { error: "fault" }, { plan: "plan" }] });
-  assertEquals([terminal.stdout, terminal.stderr], ["result\nplan\n", "fault\n"]);
+  terminal.remark({ warning: "reboot" });
+  terminal.remark({ refusal: "Cannot" });
+  assertEquals([terminal.stdout, terminal.stderr], [
+    "result\nplan\n",
+    "fault\nwarning: reboot\nrdma-cni: Cannot\n",
+  ]);
 });
 
 Deno.test("a colour is for the first characters, of which none is a control", () => {
@@ -51,9 +55,9 @@ Deno.test("a bar is replaced by what is printed next, has no controls of its own
   );
 });
 
-Deno.test("there is no bar where standard error is no terminal, nor with --quiet", () => {
-  for (const [showsProgress, isQuiet] of [[true, true], [false, false]] as const) {
-    const terminal = Object.assign(new TestTerminal(), { showsProgress, isQuiet });
+Deno.test("there is no bar where standard error is no terminal, nor with --quiet, nor beside data", () => {
+  for (const more of [{ isQuiet: true }, { showsProgress: false }, { format: "json" as const }]) {
+    const terminal = Object.assign(new TestTerminal(), { showsProgress: true, ...more });
     terminal.showProgress(0, 2, "eth0");
     assertEquals(terminal.stderr, "");
   }

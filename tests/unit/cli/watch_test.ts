@@ -43,8 +43,18 @@ Deno.test("a failure is printed and does not end --watch, but its exit code coun
   assertEquals([code, terminal.stdout, terminal.stderr], [
     1,
     "1\n",
-    "failed 2\ntry again\nfailed 3\ntry again\n",
+    "rdma-cni: failed 2\ntry again\nrdma-cni: failed 3\ntry again\n",
   ]);
+});
+
+Deno.test("with --watch programs get a failure as data", async () => {
+  const terminal = Object.assign(new TestTerminal(), { format: "yaml" as const });
+  const show = () => {
+    terminal.isClosed = true;
+    throw new CommandError("failed", "try again");
+  };
+  await perform({ kernel: { delay: () => Promise.resolve() }, terminal, exit: () => {} }, show, { watch: 1 });
+  assertEquals([terminal.stdout, terminal.stderr], ["---\nerror: failed\nfix: try again\ncode: 1\n", ""]);
 });
 
 /** What a command line says of the time between one turn and the next, in milliseconds. */

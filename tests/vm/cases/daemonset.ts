@@ -166,11 +166,11 @@ function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promis
 vfMacCase("vf-mac init gives an address with what the manifest gives it", async (pod, container) => {
   const { code, stderr } = await runContainer(pod, container);
   assertEquals(code, 0, stderr);
-  assertMatch(stderr, /6 were ready, 1 were given an address, 0 could not be/);
+  assertMatch(stderr, /ready 6, assigned 1, failed 0/);
   const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
   assertNotEquals(nodeGuid, "0000:0000:0000:0000");
   const again = await assertCode(0, runContainer(pod, container));
-  assertMatch(again.stderr, /7 were ready, 0 were given an address/);
+  assertMatch(again.stderr, /ready 7, assigned 0/);
 });
 
 /** What a container goes without. */
@@ -195,7 +195,7 @@ const LACKS: Lack[] = [
   { what: "NET_ADMIN", capability: "NET_ADMIN", outcome: /^1: .*EPERM/s },
   { what: "a writable /sys/bus/pci", volume: "pci", outcome: /^1: .*EROFS/s },
   { what: "the state directory", volume: "state", outcome: /^1: .*"\/var\/lib\/cni/s },
-  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^0: 0 were ready, 0 were given/ },
+  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^0: ready 0, assigned 0/ },
 ];
 
 for (const lack of LACKS) {
@@ -219,7 +219,7 @@ vfMacCase(
     const { code, stderr } = await runContainer(pod, container);
     // It sees neither the pod's namespace nor, therefore, the node GUID: what a pod has is none of its business.
     assertEquals(code, 0, stderr);
-    assertMatch(stderr, /\b0 were given an address, 0 could not be/);
+    assertMatch(stderr, /\bassigned 0, failed 0/);
     assertEquals(records().length, 1);
     assertMatch(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
     assertMatch(await shOk("nsenter --net=/run/netns/pod rdma dev"), new RegExp(rdmaDevice));

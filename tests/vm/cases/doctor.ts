@@ -203,7 +203,7 @@ doctorCase("a node that is half configured", async () => {
     ),
     /^warning records: .*net-cut-net1": it is not JSON.* -> rm \/var\/lib\/cni\/rdma\/net-cut-net1$/,
     /^warning records: net-go-net1 is stale: .* -> \S+ gc$/,
-    /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" stands before "sriov"/,
+    /^problem networks: .*10-wrong\.conflist:1:\d+: "rdma" comes before "sriov"/,
     /^warning networks: .*10-wrong\.conflist:1:\d+: .*"deviceId" -> # write "deviceID"/,
     /^problem networks: .*20-alone\.conf:1:1: "rdma" is not chained/,
     /^problem networks: \S+30-list\.conf has a list of plugins, but is no \.conflist -> mv \S+ \S+30-list\.conflist$/,

@@ -53,7 +53,7 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
   const dry = await rdmaCni("gc --dry-run");
   assert.deepEqual([dry.code, records()], [0, before], dry.stderr);
   assert.match(
-    dry.stderr,
+    dry.stdout,
     /^net-gone-net1: \/run\/netns\/gone has gone: the record of \S+ would be removed/m,
   );
 

@@ -64,7 +64,7 @@ vmCase("netns-mode: refused by a namespace with a process, which is named", asyn
   const { pid } = await holdNetns("pod");
   const { stdout, stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
   assertEquals(stdout, "");
-  assertMatch(stderr, /^Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
+  assertMatch(stderr, /^rdma-cni: Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
   assert(
     stderr.includes(
       `  network namespace ${inode} at "/run/netns/pod"\n    process ${pid} "sleep infinity"\n`,
@@ -87,7 +87,7 @@ vmCase("netns-mode: refused by a bare mount, which is named, until that is gone"
   await shOk("mount --bind /run/netns/pod /run/docker/netns/1a2b && ip netns del pod");
   try {
     const { stdout } = await assertCode(1, rdmaCni("netns-mode set shared --json"));
-    assertEquals(JSON.parse(stdout).inTheWay, [
+    assertEquals(JSON.parse(stdout).otherNetns, [
       { inode, paths: ["/run/docker/netns/1a2b"], processes: [] },
     ]);
   } finally {
@@ -184,10 +184,10 @@ vmCase(
   persisting(async () => {
     await addNetns("pod");
     const dry = await assertCode(4, elsewhere("netns-mode set shared --persist --dry-run"));
-    assertMatch(dry.stderr, /would persist it/);
+    assertMatch(dry.stdout, /would persist it/);
     await assertRejects(() => Deno.stat(OPTIONS_FILE));
     const { stderr } = await assertCode(4, elsewhere("netns-mode set shared --persist"));
-    assertMatch(stderr, /\/run\/netns\/pod.*persisted in .*reboot this node/s);
+    assertMatch(stderr, /\/run\/netns\/pod.*persisted in .*\nwarning: reboot this node/s);
     assertMatch(Deno.readTextFileSync(OPTIONS_FILE), /netns_mode=1/);
     assertEquals(await netnsMode(), "exclusive");
   }),
@@ -208,7 +208,7 @@ vmCase(
   persisting(async () => {
     const before = "mount -t tmpfs -o ro tmpfs /etc/modprobe.d && exec";
     const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));
-    assertMatch(stderr, /now shared.*\nCannot persist .*Cannot write .*Read-only/s);
+    assertMatch(stderr, /now shared.*\nrdma-cni: Cannot persist .*Cannot write .*EROFS \(30\), read-only/s);
   }),
 );
 

@@ -77,7 +77,7 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
       `VF ${number} of ${netdev} (${vfs()[number]!.deviceId}) is left alone: ` +
       `node GUID is zero, but the host uses it: ${use}`
     );
-    const counts = "0 were ready, 0 were given an address, 0 could not be";
+    const counts = "ready 0, assigned 0, failed 0";
     assertEquals([code, stderr.trimEnd().split("\n")], [0, [...lines, counts]]);
     assertEquals((await list()).map(({ usedByHost }) => usedByHost), uses);
     for (const [number, use] of uses.entries()) {
@@ -94,7 +94,7 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
   const before = await indexes();
   const { code, stderr } = await rdmaCni(`vf-mac init ${netdev} --force 0 3`);
   assertEquals(code, 0, stderr);
-  assertMatch(stderr, /0 were ready, 2 were given an address, 0 could not be\n$/);
+  assertMatch(stderr, /ready 0, assigned 2, failed 0\n$/);
   assertEquals((await list()).map(({ ready }) => ready), [true, false, false, true, false, false, false]);
   assertEquals((await indexes()).filter((index) => before.includes(index)).length, before.length - 2);
 
@@ -164,7 +164,7 @@ vfMacCase("functions without RDMA are waited for once, and nothing is changed", 
       stderr.match(new RegExp(`^VF . of ${netdev} .* left alone: no RDMA device$`, "mg"))?.length,
       7,
     );
-    assertEquals(lines.at(-1), "0 were ready, 0 were given an address, 0 could not be");
+    assertEquals(lines.at(-1), "ready 0, assigned 0, failed 0");
     return { isWaiting: first === "Waiting for the RDMA devices of 7 virtual functions", start };
   };
   await assertUnchanged(async () => {
@@ -208,7 +208,7 @@ vfMacCase("a pod with its own MAC address is as ready as others", async (netdev)
     const [own] = await list();
     assertEquals([own!.adminMac, own!.effectiveMac, own!.ready], [NEW_MAC, NEW_MAC, true]);
     const { code, stderr } = await rdmaCni("vf-mac init --all");
-    assertEquals([code, stderr], [0, "7 were ready, 0 were given an address, 0 could not be\n"]);
+    assertEquals([code, stderr], [0, "ready 7, assigned 0, failed 0\n"]);
     const doctor = await rdmaCni("doctor");
     assertMatch(doctor.stdout, /^ok +vfs +7 of 7 ready for RDMA CM$/m);
     assertNotMatch(doctor.stdout, /^(problem|warning) +vfs /m);

@@ -10,8 +10,7 @@ const PACKAGES = [
   "iproute2", // ip and rdma in the guest
   "mount", // these two: mount in the guest, nsenter there, setpriv here
   "util-linux",
-  "bash-completion", // these three run completion scripts
-  "zsh",
+  "zsh", // these two run completion scripts, as bash does
   "fish",
   "systemd", // systemd-analyze looks at the units
   "udev", // tries the documents' rule

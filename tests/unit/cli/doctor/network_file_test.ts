@@ -54,7 +54,7 @@ for (
       /would remove the interface/,
       /^# remove "rdma" and write "rdmaIsolation": true for "ib-sriov" in .*a\.conflist$/,
     ],
-    ["before sriov", judge([RDMA, SRIOV]), /before "sriov"/, /behind "sriov" in .*a\.conflist/],
+    ["before sriov", judge([RDMA, SRIOV]), /before "sriov"/, /after "sriov" in .*a\.conflist/],
     [
       "before host-device, after another",
       judge([{ type: "x" }, RDMA, { type: "host-device" }]),
@@ -71,7 +71,7 @@ for (
     [
       "a value of a wrong type",
       judge([SRIOV, { ...RDMA, allowPF: "no" }]),
-      /allowPF: .*boolean/,
+      /allowPF: must be true or false, but is "no"$/,
       /^# correct/,
     ],
     ["an unknown log level", judge([SRIOV, { ...RDMA, logLevel: "loud" }]), /logLevel/, /./],

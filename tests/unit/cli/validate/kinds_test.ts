@@ -7,7 +7,7 @@ async function judge(marked: string): Promise<string[]> {
   const offset = marked.indexOf("«");
   const text = marked.replace("«", "");
   const lines = text.slice(0, Math.max(offset, 0)).split("\n");
-  const verdicts = await judgeFiles([{ file: "a", text }]);
+  const { findings: verdicts } = await judgeFiles([{ file: "a", text }]);
   return verdicts.map((verdict) => {
     const isMarked = verdict.line === lines.length && verdict.column === lines.at(-1)!.length + 1;
     const place = verdict.line === undefined ? "" : isMarked ? "@" : `${verdict.line}:${verdict.column}`;
@@ -30,11 +30,15 @@ const sriov = (metaPlugins: string, kind = "SriovNetwork") =>
 
 for (
   const [what, text, wanted] of [
-    ["SriovNetwork", sriov('{ "type": "rdma" }'), "sriov, rdma; cniVersion 1.0.0, without GC, STATUS"],
+    [
+      "SriovNetwork",
+      sriov('{ "type": "rdma" }'),
+      "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
+    ],
     [
       "SriovNetwork with several plugins",
       sriov('{ "type": "tuning" },\n{ "type": "rdma" },\n{ "type": "vrf" }'),
-      "sriov, tuning, rdma, vrf; cniVersion 1.0.0, without GC, STATUS",
+      "sriov, tuning, rdma, vrf; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SriovNetwork with all of its keys",
@@ -46,22 +50,22 @@ capabilities: '{ "mac": true }'
 vlan: 5
 metaPlugins: '{ "type": "rdma", "args": { "cni": {} } }'`,
       ),
-      "sriov, rdma; cniVersion 1.0.0, without GC, STATUS",
+      "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "OVSNetwork",
       sriov('{ "type": "rdma" }', "OVSNetwork"),
-      "ovs, rdma; cniVersion 1.0.0, without GC, STATUS",
+      "ovs, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "HostDeviceNetwork",
       sriov('{ "type": "rdma" }', "HostDeviceNetwork"),
-      "host-device, rdma; cniVersion 0.3.1, without CHECK, GC, STATUS",
+      "host-device, rdma; cniVersion 0.3.1; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SpiderMultusConfig with rdmaIsolation",
       object("SpiderMultusConfig", "cniType: sriov\nsriov: { resourceName: a.org/vfs, rdmaIsolation: true }"),
-      "sriov, rdma, coordinator; cniVersion 0.3.1, without CHECK, GC, STATUS",
+      "sriov, rdma, coordinator; cniVersion 0.3.1; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SpiderMultusConfig without coordinator",
@@ -70,7 +74,7 @@ metaPlugins: '{ "type": "rdma", "args": { "cni": {} } }'`,
         "cniType: sriov\nenableCoordinator: false\nsriov: { resourceName: a.org/vfs, rdmaIsolation: true }",
         'name: net\n  annotations: { multus.spidernet.io/cni-version: "1.0.0" }',
       ),
-      "sriov, rdma; cniVersion 1.0.0, without GC, STATUS",
+      "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SpiderMultusConfig with a chain",
@@ -78,12 +82,12 @@ metaPlugins: '{ "type": "rdma", "args": { "cni": {} } }'`,
         "SpiderMultusConfig",
         `cniType: ovs\novs: { resourceName: a.org/vfs }\nchainCNIJsonData: ['{ "type": "rdma" }']`,
       ),
-      "ovs, coordinator, rdma; cniVersion 0.3.1, without CHECK, GC, STATUS",
+      "ovs, coordinator, rdma; cniVersion 0.3.1; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SpiderMultusConfig with ib-sriov, which isolates by default",
       object("SpiderMultusConfig", "cniType: ib-sriov\nibsriov: { resourceName: a.org/vfs }"),
-      "ib-sriov, coordinator; cniVersion 0.3.1, without CHECK, GC, STATUS",
+      "ib-sriov, coordinator; cniVersion 0.3.1; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "SpiderMultusConfig with a configuration",
@@ -105,7 +109,7 @@ customCNI: '{ "cniVersion": "1.1.0", "name": "net", "plugins": [{ "type": "sriov
           spec: { resourceName: "vfs", metaPlugins: '{"type":"rdma"}' },
         }],
       }),
-      "sriov, rdma; cniVersion 1.0.0, without GC, STATUS",
+      "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
     ],
     [
       "a text in quotes that goes on further to the left, as kubectl takes it",
@@ -239,7 +243,7 @@ metaPlugins: "{ \"type\": \"rdma\",\n\t\"a/b\": \"\u00fc\", «\"mtu\": 9000 }"`,
         "SriovNetwork",
         'resourceName: vfs\nmetaPlugins: !!str &x |\n  { "type": "rdma",\n    «"logLevel": "loud" }',
       ),
-      /^problem net@: logLevel: Invalid option/,
+      /^problem net@: logLevel: must be "debug", "info", "warning" or "error", but is "/,
     ],
     [
       "a wrong value in JSON within JSON",
@@ -266,7 +270,7 @@ kind: Pod`,
       "a note, beside what is good",
       sriov('«{ "type": "rdma" }, { "type": "mystery" }'),
       /^ok net: sriov, rdma, mystery; /,
-      /^note net@: "rdma" stands before "mystery"/,
+      /^note net@: "rdma" comes before "mystery"/,
     ],
     [
       "a template that is no YAML",

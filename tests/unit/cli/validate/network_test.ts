@@ -21,8 +21,8 @@ function judge(plugins: unknown[], attachment: { resource?: string } | undefined
 
 for (
   const [what, plugins, attachment] of [
-    ["behind a plugin that moves an interface", [SRIOV, RDMA], WITH_RESOURCE],
-    ["behind one that makes it, and one that tunes it", [{ type: "macvlan" }, TUNING, RDMA], WITH_RESOURCE],
+    ["after a plugin that moves an interface", [SRIOV, RDMA], WITH_RESOURCE],
+    ["after one that makes it, and one that tunes it", [{ type: "macvlan" }, TUNING, RDMA], WITH_RESOURCE],
     ["before plugins that leave interfaces alone", [SRIOV, RDMA, TUNING, { type: "portmap" }], WITH_RESOURCE],
     ["before coordinator and rail", [SRIOV, RDMA, { type: "coordinator" }, { type: "rail" }], WITH_RESOURCE],
     ["with a shared resource of a plugin that moves a function", [SRIOV, RDMA], SHARED],
@@ -31,7 +31,7 @@ for (
     ["with a deviceID of its own", [HOST_DEVICE, { ...RDMA, ...A }], WITHOUT_RESOURCE],
     ["with other deviceIDs, which Multus replaces", [{ ...SRIOV, ...B }, { ...RDMA, ...A }], WITH_RESOURCE],
     ["with the capability", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }], IN_FILE],
-    ["behind one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
+    ["after one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
     ["with a resource instead", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA], WITH_RESOURCE],
     [
       "with others' keys in shared objects",
@@ -96,8 +96,8 @@ for (
       IN_FILE,
       /^warning: .*"sriov" declares the capability "mac", but "rdma".* -> .*write "capabilities": { "mac": true } for "rdma" too/,
     ],
-    ["behind no interface", [TUNING, RDMA], WITH_RESOURCE, /^problem: .*not chained/],
-    ["before one", [RDMA, SRIOV], WITH_RESOURCE, /^problem: .*before "sriov".* -> .*behind "sriov"/],
+    ["after no interface", [TUNING, RDMA], WITH_RESOURCE, /^problem: .*not chained/],
+    ["before one", [RDMA, SRIOV], WITH_RESOURCE, /^problem: .*before "sriov".* -> .*after "sriov"/],
     ["between two that move", [SRIOV, RDMA, HOST_DEVICE], WITH_RESOURCE, /^problem: .*before "host-device"/],
     [
       "before an unknown one",
@@ -109,22 +109,22 @@ for (
       "before amd-host-device",
       [SRIOV, RDMA, { type: "amd-host-device" }],
       WITH_RESOURCE,
-      /^problem: .*before "amd-host-device".* -> .*behind "amd-host-device"/,
+      /^problem: .*before "amd-host-device".* -> .*after "amd-host-device"/,
     ],
     [
-      "behind macvlan with a shared resource",
+      "after macvlan with a shared resource",
       [{ type: "macvlan" }, RDMA],
       SHARED,
       /^problem: .*"macvlan" and the shared resource "rdma\/hca_shared_devices_a": it needs mode exclusive.* -> remove "rdma" and keep mode shared, or/,
     ],
     [
-      "behind ipvlan with a shared resource of another prefix",
+      "after ipvlan with a shared resource of another prefix",
       [{ type: "ipvlan" }, RDMA],
       { resource: "nvidia.com/rdma_shared_device_a" },
       /^problem: .*"ipvlan" and the shared resource.* -> remove "rdma"/,
     ],
     [
-      "behind ipvlan without a resource",
+      "after ipvlan without a resource",
       [{ type: "ipvlan" }, RDMA],
       WITHOUT_RESOURCE,
       /^problem: .*finds none by an interface of "ipvlan".* -> use "sriov" or "host-device"/,
@@ -137,25 +137,25 @@ for (
     ],
     ["twice", [SRIOV, RDMA, RDMA], WITH_RESOURCE, /^problem: .*twice.* -> .*remove the second/],
     [
-      "behind ib-sriov that isolates",
+      "after ib-sriov that isolates",
       [{ type: "ib-sriov", rdmaIsolation: true }, RDMA],
       WITH_RESOURCE,
       /^problem: .*moves the RDMA device itself.* -> remove "rdma"$/,
     ],
     [
-      "behind ib-sriov",
+      "after ib-sriov",
       [{ type: "ib-sriov" }, RDMA],
       WITH_RESOURCE,
       /^problem: .*the kernel would remove the interface.* -> remove "rdma" and write "rdmaIsolation": true for "ib-sriov"$/,
     ],
     [
-      "behind ib-sriov that must not isolate",
+      "after ib-sriov that must not isolate",
       [{ type: "ib-sriov", rdmaIsolation: false }, TUNING, RDMA],
       WITH_RESOURCE,
       /^problem: .*the kernel would remove the interface.* -> .*"rdmaIsolation": true/,
     ],
     [
-      "behind ib-sriov, with faults that go with it",
+      "after ib-sriov, with faults that go with it",
       [{ type: "ib-sriov", ...A }, { ...RDMA, logfile: "", allowPF: 1 }],
       WITHOUT_RESOURCE,
       /^problem: .*the kernel would remove the interface.* -> remove "rdma" and/,
@@ -167,7 +167,7 @@ for (
       /^problem: .*the kernel would remove the interface.* -> remove "rdma" and/,
     ],
     [
-      "behind sriov that gets no function",
+      "after sriov that gets no function",
       [SRIOV, RDMA],
       WITHOUT_RESOURCE,
       /^problem: .*"sriov" is given no.* -> .*annot/,

@@ -7,10 +7,10 @@ const RESOURCE = { "k8s.v1.cni.cncf.io/resourceName": "mellanox.com/sriov_rdma" 
 
 /** What is said of a text, as lines. */
 async function judge(text: string): Promise<string[]> {
-  return toLines(await judgeFiles([{ file: "a", text }]));
+  return toLines((await judgeFiles([{ file: "a", text }])).findings);
 }
 
-function toLines(verdicts: Awaited<ReturnType<typeof judgeFiles>>): string[] {
+function toLines(verdicts: Awaited<ReturnType<typeof judgeFiles>>["findings"]): string[] {
   return verdicts.map(({ network, level, text, fix }) =>
     `${level} ${network ?? "-"}: ${text}${fix === undefined ? "" : ` -> ${fix}`}`
   );
@@ -58,7 +58,7 @@ for (
     [
       "a list of plugins",
       list([SRIOV, RDMA]),
-      ["ok roce: sriov, rdma; cniVersion 1.0.0, without GC, STATUS"],
+      ["ok roce: sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0"],
     ],
     [
       "the newest version, which has all commands",
@@ -68,19 +68,19 @@ for (
     [
       "a list without version, which counts as the oldest",
       list([SRIOV, RDMA], { cniVersion: undefined }),
-      ["ok roce: sriov, rdma; cniVersion 0.1.0, without CHECK, GC, STATUS"],
+      ["ok roce: sriov, rdma; cniVersion 0.1.0; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0"],
     ],
     [
       "a network in which ib-sriov takes the plugin's place",
       attachment(list([{ type: "ib-sriov", rdmaIsolation: true }])),
-      ["ok nad: ib-sriov; cniVersion 1.0.0, without GC, STATUS"],
+      ["ok nad: ib-sriov; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0"],
     ],
     [
       "several documents, of which some are networks",
       YAML,
       [
         "ok hpc/one: sriov, rdma; cniVersion 1.1.0",
-        'problem two: "rdma" stands before "macvlan", whose interface it needs -> move "rdma" behind "macvlan"',
+        'problem two: "rdma" comes before "macvlan", whose interface it needs -> move "rdma" after "macvlan"',
         'problem two: it has neither a resource nor a "deviceID": "rdma" finds none by an interface of "macvlan" -> ' +
         'use "sriov" or "host-device" and a resource of virtual functions',
       ],
@@ -88,7 +88,7 @@ for (
     [
       "a list of kubectl",
       `{"kind":"List","items":[${attachment(list([SRIOV, RDMA]))},{"kind":"Pod"},7]}`,
-      ["ok nad: sriov, rdma; cniVersion 1.0.0, without GC, STATUS"],
+      ["ok nad: sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0"],
     ],
     [
       "an attachment whose configuration has no name: Multus gives it its own",
@@ -134,15 +134,19 @@ Deno.test("of several files one with a network is enough", async () => {
     { file: "sriov.conflist", text: list([SRIOV]) },
     { file: "roce.conflist", text: list([SRIOV, RDMA]) },
   ];
-  assertEquals((await judgeFiles(files)).map(({ file, level, text }) => `${level} ${file}: ${text}`), [
-    "ok pod.yaml: there is no network in it",
-    'ok sriov.conflist: no network in it uses "rdma"',
-    "ok roce.conflist: sriov, rdma; cniVersion 1.0.0, without GC, STATUS",
-  ]);
+  assertEquals(
+    (await judgeFiles(files)).findings.map(({ file, level, text }) => `${level} ${file}: ${text}`),
+    [
+      "ok pod.yaml: there is no network in it",
+      'ok sriov.conflist: no network in it uses "rdma"',
+      "ok roce.conflist: sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
+    ],
+  );
 });
 
 Deno.test("a file that a directory has need not be readable if it says nothing about rdma", async () => {
-  const judgeFound = async (text: string) => toLines(await judgeFiles([{ file: "a", text, isFound: true }]));
+  const judgeFound = async (text: string) =>
+    toLines((await judgeFiles([{ file: "a", text, isFound: true }])).findings);
   assertEquals(await judgeFound("{{ if .Values.a }}\nkind: Deployment"), [NO_NETWORK]);
   assertMatch((await judgeFound("{{ if .Values.a }}\nrdma: true"))[0]!, /^problem -: it is a template/);
 });

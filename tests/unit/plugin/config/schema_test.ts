@@ -120,3 +120,36 @@ for (const wellFormed of [0, 3]) {
     );
   });
 }
+
+for (
+  const [keys, text] of [
+    [{ logLevel: "verbose" }, 'logLevel: must be "debug", "info", "warning" or "error", but is "verbose"'],
+    [{ allowPF: "no" }, 'allowPF: must be true or false, but is "no"'],
+    [{ deviceID: 5 }, "deviceID: must be a string, but is 5"],
+    [{ logFile: "a" }, 'logFile: must be an absolute path, but is "a"'],
+    [{ logFile: 1 }, "logFile: must be an absolute path, but is 1"],
+    [{ readyTimeoutMs: 1.5 }, "readyTimeoutMs: must be an integer from 0 to 60000, but is 1.5"],
+    [{ readyTimeoutMs: -1 }, "readyTimeoutMs: must be an integer from 0 to 60000, but is -1"],
+    [{ readyTimeoutMs: 1e9 }, "readyTimeoutMs: must be an integer from 0 to 60000, but is 1000000000"],
+    [
+      { rdmaDevices: [] },
+      "rdmaDevices: must be a list of 1 or more items, but is []",
+    ],
+    [
+      { rdmaDevices: 1 },
+      'rdmaDevices: must be "all", "first", or a list of names and of numbers from 1, but is 1',
+    ],
+    [{ rdmaQoS: { tos: 256 } }, "rdmaQoS.tos: must be an integer from 0 to 255, but is 256"],
+    [{ args: { cni: 7 } }, "args.cni: must be an object, but is 7"],
+    [{ "cni.dev/attachments": {} }, '["cni.dev/attachments"]: must be a list, but is {}'],
+    [{ delegate: {} }, 'delegate.type: must be the name of a plugin, but not "rdma", but is missing'],
+    [
+      { deviceID: ["a".repeat(99)] },
+      `deviceID: must be a string, but is ["${"a".repeat(38)}...`,
+    ],
+  ] as const
+) {
+  Deno.test(`a fault in words: ${text}`, () => {
+    assertEquals(explainFaults({ name: "a", ...keys }).map((fault) => fault.text), [text]);
+  });
+}

@@ -84,11 +84,11 @@ Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all tha
 Deno.test("the Kubernetes pod is read as it was written", () => {
   const record = { ...RECORD, pod: { namespace: "team-a", name: "trainer-0" } };
   assertEquals(parseRecord(formatRecord(record), 0), record);
-  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), ValueError, '"pod" is not an object');
+  assertThrows(() => parse({ ...raw(), pod: "trainer-0" }), ValueError, '"pod" must be an object');
   assertThrows(
     () => parse({ ...raw(), pod: { namespace: "team-a" } }),
     ValueError,
-    '"pod.name" is not a string',
+    '"pod.name" must be a string',
   );
 });
 
@@ -197,7 +197,7 @@ Deno.test("an index that the kernel would take for another one is refused", () =
     assertThrows(
       () => parse({ ...raw(), devices: [device] }),
       ValueError,
-      "not an integer from 0 to 4294967295",
+      "must be an integer from 0 to 4294967295",
     );
   }
 });
