@@ -4,8 +4,8 @@ import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../deployment/build/build.ts";
 import type { Target } from "../deployment/build/runtime_stub.ts";
 import { messageOf } from "../src/sys/errno.ts";
-import { installPackages } from "./rig/vm/node/packages.ts";
-import { prepareNode } from "./rig/vm/node/prepare.ts";
+import { installPackages, PACKAGES_FOR_TESTS } from "./rig/vm/node/packages.ts";
+import { prepareTestNode } from "./rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, type Series, sourceOf } from "./rig/vm/node/series.ts";
 import { countCases, type Counts, listFailures } from "./support/junit_report.ts";
 import { chooseTemporaryDirectory } from "./support/temporary_directory.ts";
@@ -181,7 +181,7 @@ function prepareFor(all: Tier[]): Map<Tier, Preparation> {
       preparations.set(tier, outcome.then(async (reason) => await before ?? reason));
     }
   };
-  prepare((tier) => tier.needsMachine, () => installPackages(progress));
+  prepare((tier) => tier.needsMachine, () => installPackages(PACKAGES_FOR_TESTS, progress));
   const [target, ...others] = new Set(tiers.flatMap(targetsOf));
   const buildFor = (target: Target) =>
     prepare(
@@ -190,7 +190,7 @@ function prepareFor(all: Tier[]): Map<Tier, Preparation> {
     );
   if (target) buildFor(target);
   for (const series of new Set(tiers.flatMap(({ kernel = [] }) => kernel))) {
-    prepare((tier) => tier.kernel === series, () => prepareNode(progress, series));
+    prepare((tier) => tier.kernel === series, () => prepareTestNode(progress, series));
   }
   others.forEach(buildFor);
   return preparations;

@@ -20,14 +20,10 @@ export function formatCast({ events, ...header }: Cast): string {
   return [{ version: 2, ...header }, ...lines].map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
-/** The same cast without longer pauses than so many seconds. */
-export function cutIdle(cast: Cast, longest: number): Cast {
-  let before = 0;
-  let now = 0;
-  const events = cast.events.map(([seconds, text]): [number, string] => {
-    now += Math.min(seconds - before, longest);
-    before = seconds;
-    return [now, text];
-  });
-  return { ...cast, events };
+/** Where the demo shows a command, or a heading with the command below it. */
+const STEP = /^(?=\p{Cc}\[1m== )|^(?<!== .*\r\n)(?=\p{Cc}\[32m\$ )/mu;
+
+/** Spreads what the demo printed over time: each command comes, with all that it prints, some seconds after the last. */
+export function paceSteps(text: string, seconds: number): Cast["events"] {
+  return text.split(STEP).map((step, i) => [i * seconds, step]);
 }

@@ -1,13 +1,13 @@
-// Draws the documents' pictures. With --record, first makes the recordings that they are drawn of: the demo, and a node.
-import { parseArgs } from "node:util";
+// Draws the documents' pictures. Of the words "demo" and "node" each makes new recordings first: the demo's, and those of
+// the commands on the simulated node.
 import { type Cast, formatCast } from "./cast.ts";
 import { drawPictures, PICTURES } from "./draw.ts";
 import { recordDemo, recordNode } from "./record.ts";
 
-const { values: { record } } = parseArgs({ args: Deno.args, options: { record: { type: "boolean" } } });
-if (record) {
-  await save("demo", await recordDemo());
-  for (const [name, cast] of await recordNode()) await save(name, cast);
+for (const source of Deno.args) {
+  if (source === "demo") await save("demo", await recordDemo());
+  else if (source === "node") { for (const [name, cast] of await recordNode()) await save(name, cast); }
+  else throw new Error(`Cannot record "${source}", want demo or node`);
 }
 for (const [name, svg] of drawPictures()) await Deno.writeTextFile(PICTURES + name, svg);
 

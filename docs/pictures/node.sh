@@ -46,5 +46,5 @@ add_pod team-a/trainer-1 2 10.56.217.3
 add_pod team-a/gone-0 3 10.56.217.4
 ip netns del gone-0
 sleep 3 # its device is back on the host
-screen doctor 116 "rdma-cni doctor"
+screen doctor 80 "rdma-cni doctor"
 screen pods 80 "rdma-cni pods"

@@ -2,11 +2,14 @@ import { fileURLToPath } from "node:url";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { bootNode } from "../../tests/rig/vm/node/boot.ts";
 import { prepareNode } from "../../tests/rig/vm/node/prepare.ts";
-import type { Cast } from "./cast.ts";
+import { type Cast, paceSteps } from "./cast.ts";
 
-const DEMO = "npx --yes deno@2.7.11 run -A tests/vm/demo.ts";
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 const NODE = fileURLToPath(new URL("node.sh", import.meta.url));
+/** People read a step of the demo in this time. */
+const STEP_SECONDS = 2;
+/** What the demo shows after a VF's device is back. */
+const PACKETS = "\x1b[1m== Packets:";
 const NODE_LIMIT_MS = 10 * 60_000;
 
 /** The screens of node.sh. */
@@ -17,39 +20,29 @@ const SCREENS: Record<string, string> = {
 };
 
 /**
- * Runs the demo on a terminal. What it says about its preparations goes to standard error.
+ * Runs the demo on a terminal, and keeps what it shows until a VF's device is back on the host. What it says about its
+ * preparations goes to standard error.
  *
  * @throws {Error} if the demo fails
  */
 export async function recordDemo(): Promise<Cast> {
-  const [width, height] = [112, 32];
-  const prompt = String.raw`printf '\033[32m$ %s\033[0m\n' '${DEMO}'`;
-  const demo = `'${Deno.execPath()}' run -A tests/vm/demo.ts 2>&3`;
-  const command = `stty cols ${width} rows ${height}; ${prompt}; ${demo}`;
-  const child = new Deno.Command("sh", {
-    args: ["-c", 'exec 3>&2; exec script --quiet --return --command "$0" /dev/null', command],
+  const [width, height] = [100, 30];
+  const demo = `stty cols ${width} rows ${height}; '${Deno.execPath()}' run -A tests/vm/demo.ts 2>&3`;
+  const { code, stdout } = await new Deno.Command("sh", {
+    args: ["-c", 'exec 3>&2; exec script --quiet --return --command "$0" /dev/null', demo],
     cwd: PROJECT,
     env: { SHELL: "/bin/sh", TERM: "xterm-256color", NO_COLOR: "" },
     stdin: "null",
-    stdout: "piped",
-  }).spawn();
-  const events: Cast["events"] = [];
-  let start: number | undefined;
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    start ??= performance.now();
-    events.push([(performance.now() - start) / 1000, text]);
-  }
-  const { code } = await child.status;
-  if (code !== 0) {
-    throw new Error(
-      `Cannot record the demo: exit status ${code}\n${events.map(([, text]) => text).join("")}`,
-    );
-  }
+    stderr: "inherit",
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  if (code !== 0) throw new Error(`Cannot record the demo: exit status ${code}\n${text}`);
+  const [shown] = text.split(PACKETS);
   return {
     width,
     height,
-    title: "The demo of rdma-cni: ADD, CHECK and DEL on a node, then RDMA packets between two pods",
-    events,
+    title: "The demo of rdma-cni: the RDMA device of a VF moves into a pod and back",
+    events: paceSteps(shown!.trim() + "\r\n", STEP_SECONDS),
   };
 }
 

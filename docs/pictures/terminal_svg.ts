@@ -1,13 +1,11 @@
-import { type Cast, cutIdle } from "./cast.ts";
+import type { Cast } from "./cast.ts";
 import { type Colour, type Span, Terminal } from "./terminal.ts";
 
 /** Size of a character in the picture. */
 const [CELL, LINE] = [8, 19];
 const MARGIN = 12;
-/** Recordings play at half speed, so that people can read them. */
-const SLOWNESS = 2;
-/** Seconds: longer pauses are cut, and the last lines stay for so long before the recording starts again. */
-const [LONGEST_PAUSE, LAST] = [2, 8];
+/** Seconds for which the whole recording stays before it starts again. */
+const LAST = 8;
 
 /** Colours, each on a light and on a dark page. */
 const COLOURS: Record<Colour | "page" | "frame" | "text", [light: string, dark: string]> = {
@@ -29,21 +27,20 @@ function colourRules(page: 0 | 1): string {
 }
 
 /**
- * Draws a recorded terminal. If more was printed than the terminal has lines, the picture plays and scrolls; otherwise it
- * shows all lines at once. Viewers that do not play, and people who do not want motion, see the last lines.
+ * Draws a recorded terminal, as many lines as were printed. If they were not printed at once, the picture plays. Viewers
+ * that do not play, and people who do not want motion, see all lines.
  */
 export function terminalSvg(cast: Cast): string {
   const terminal = new Terminal(cast.width);
-  const states = cutIdle(cast, LONGEST_PAUSE / SLOWNESS).events.map(([seconds, text]) => {
+  const states = cast.events.map(([seconds, text]) => {
     terminal.write(text);
-    return { seconds: seconds * SLOWNESS, count: terminal.lines.length };
+    return { seconds, count: terminal.lines.length };
   });
   const { lines } = terminal;
-  const rows = Math.min(cast.height, lines.length);
-  const [width, height] = [cast.width * CELL + 2 * MARGIN, rows * LINE];
+  const [width, height] = [cast.width * CELL + 2 * MARGIN, lines.length * LINE];
   const outer = height + 2 * MARGIN;
-  const plays = lines.length > rows;
-  // The inner picture cuts off what has scrolled away.
+  const plays = states.at(-1)!.seconds > states[0]!.seconds;
+  // The inner picture cuts off the cover, which moves down.
   const inner = `x="1" y="${MARGIN}" width="${width - 2}" height="${height}" viewBox="${1 - MARGIN} 0 ${
     width - 2
   } ${height}"`;
@@ -55,13 +52,11 @@ rect { fill: currentColor }
 .bold { font-weight: bold }
 ${colourRules(0)}
 @media (prefers-color-scheme: dark) { ${colourRules(1)} }
-${plays ? motion(states, rows, lines.length) : ""}</style>
+${plays ? motion(states) : ""}</style>
 <rect class="frame" x="0" y="0" width="${width}" height="${outer}" rx="8"/>
 <rect class="page" x="1" y="1" width="${width - 2}" height="${outer - 2}" rx="7"/>
 <svg class="text" ${inner}>
-<g id="lines">
 ${lines.flatMap(drawLine).join("\n")}
-</g>
 ${
     plays
       ? `<rect id="cover" class="page" x="${1 - MARGIN}" y="${height}" width="100%" height="100%"/>\n`
@@ -71,25 +66,18 @@ ${
 `;
 }
 
-/**
- * All lines stand below each other. A cover hides those that are not printed yet and moves down; once the terminal is
- * full, the lines move up.
- */
-function motion(states: { seconds: number; count: number }[], rows: number, count: number): string {
-  const duration = states.at(-1)!.seconds + LAST;
-  const frames = (offset: (count: number) => number) => {
-    const places = states.map(({ seconds, count }) => ({ seconds, y: offset(count) * LINE }));
-    return places.filter(({ y }, i) => y !== places[i - 1]?.y).map(({ seconds, y }) =>
-      `${Number((seconds / duration * 100).toFixed(2))}%{transform:translateY(${y}px)}`
-    ).join(" ");
-  };
-  return `#lines { transform: translateY(${(rows - count) * LINE}px); animation: scroll ${
-    duration.toFixed(1)
-  }s step-end infinite }
-#cover { animation: cover ${duration.toFixed(1)}s step-end infinite }
-@keyframes scroll { ${frames((count) => Math.min(0, rows - count))} }
-@keyframes cover { ${frames((count) => Math.min(0, count - rows))} }
-@media (prefers-reduced-motion: reduce) { #lines, #cover { animation: none } }
+/** A cover hides the lines that are not printed yet, and moves down until it is below all. */
+function motion(states: { seconds: number; count: number }[]): string {
+  const last = states.at(-1)!;
+  const duration = last.seconds + LAST;
+  const frames = states.map(({ seconds, count }) =>
+    `${Number((seconds / duration * 100).toFixed(2))}%{transform:translateY(${
+      (count - last.count) * LINE
+    }px)}`
+  );
+  return `#cover { animation: cover ${duration.toFixed(1)}s step-end infinite }
+@keyframes cover { ${frames.join(" ")} }
+@media (prefers-reduced-motion: reduce) { #cover { animation: none } }
 `;
 }
 

@@ -1,6 +1,6 @@
 import { bootNode, type Clock, tail } from "../rig/vm/node/boot.ts";
 import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
-import { prepareNode } from "../rig/vm/node/prepare.ts";
+import { prepareTestNode } from "../rig/vm/node/prepare.ts";
 
 /** A line that a program on the node prints: what it does, and at its end what it measured. */
 export type NodeLine<T> = { progress: string } | { measured: T };
@@ -40,7 +40,7 @@ export async function measureOnNode<T>(
     clock = "instructions",
   }: Measurement,
 ): Promise<T> {
-  const node = await prepareNode((line) => console.error(line));
+  const node = await prepareTestNode((line) => console.error(line));
   const program = await buildGuestProgram(node, [new URL(module, import.meta.url)]);
   // The guest sees the project, but not every other place.
   const copies = Object.entries(files).map(([name, file]) => ({ file, copy: `${node.directory}/${name}` }));

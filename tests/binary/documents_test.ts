@@ -21,7 +21,7 @@ const USED: Readonly<Record<string, string>> = {
   demo: "tests/vm/demo_test.ts",
   "all-tests": "the run of all tests itself",
   build: "tests/files/document_commands_test.ts, and every build of the tests",
-  image: "tests/image/build.ts",
+  image: "tests/files/commit_test.ts",
   "image-behind-mirror": "tests/image/build.ts",
   "helm-install": "tests/files/chart_test.ts",
   "multus-limits": "tests/files/doctor_multus_test.ts",

@@ -1,5 +1,6 @@
 // What the simulated node's set-up makes of what apt says; with an apt and a mirror of its own.
 import { run, runApt } from "../rig/vm/node/packages.ts";
+import { fileURLToPath } from "node:url";
 import { KernelUnavailable, unpackKernel } from "../rig/vm/node/kernel.ts";
 import { Mirror, OwnApt } from "../support/own_apt.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
@@ -113,5 +114,27 @@ for (const lock of ["lists/lock", "cache/archives/lock", "root/var/lib/dpkg/lock
     assertEquals(more, []);
     assertMatch(line!, /^apt: waiting: Could not get lock .* \(perl\)$/);
     assert(line!.includes(path), line);
+  });
+}
+
+const DEMOS = [
+  { args: [], emulator: "qemu-system-x86", compiler: "gcc-14-x86-64-linux-gnu" },
+  { args: ["--kernel", "6.12-arm64"], emulator: "qemu-system-arm", compiler: "gcc-14-aarch64-linux-gnu" },
+];
+
+for (const { args, emulator, compiler } of DEMOS) {
+  Deno.test(`the demo asks apt for an emulator and a compiler, not for what tests need: ${args.join(" ")}`, async () => {
+    await using mirror = new Mirror(["trixie"]);
+    using apt = new OwnApt(mirror.url);
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", fileURLToPath(new URL("../vm/demo.ts", import.meta.url)), ...args],
+      env: { ...apt.env, DPKG_ADMINDIR: `${apt.directory}/root/var/lib/dpkg` },
+    }).output();
+    const said = new TextDecoder().decode(stderr);
+    // The mirror has none of them.
+    const [, packages] = /^Cannot go on without Debian packages: install (.*?): /m.exec(said) ?? [];
+    assert(packages !== undefined, said);
+    const names = packages.split(" ").filter((name) => /^(qemu|gcc|golang|podman|zsh|libc6-dev)/.test(name));
+    assertEquals([names, code], [[emulator, compiler], 1]);
   });
 }

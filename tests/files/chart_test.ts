@@ -6,7 +6,7 @@ import type { IContainer, IPodSpec } from "kubernetes-models/v1";
 import { packChart } from "../../deployment/build/chart.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
-import { blockNamed } from "../support/documents.ts";
+import { PAGES } from "../support/documents.ts";
 import { CHART, Helm } from "../support/helm.ts";
 import {
   buildDirectory,
@@ -17,7 +17,7 @@ import {
   toSources,
   validate,
 } from "../support/manifests.ts";
-import { filesIn, ProjectCopy } from "../support/project.ts";
+import { filesIn, PROJECT, ProjectCopy } from "../support/project.ts";
 import { parseAll } from "../support/yaml.ts";
 
 type Values = Record<string, unknown>;
@@ -226,12 +226,22 @@ for (const [sentence, values] of Object.entries(REFUSED)) {
   });
 }
 
-Deno.test("the documents' command makes the objects of examples/cluster", async () => {
-  const words = blockNamed("helm-install").replaceAll("\\\n", " ").split(/\s+/);
-  assertEquals(words.slice(0, 5), ["helm", "upgrade", "--install", "rdma-cni", "deployment/helm/rdma-cni"]);
-  const yaml = await HELM.run(["template", "rdma-cni", CHART, ...words.slice(5)]);
-  assertEquals(objects(toSources("the chart", yaml)), objects(await buildDirectory("examples/cluster")));
-});
+/** What follows "helm upgrade" in docs/deployment.md, on one line each. */
+const UPGRADES = PAGES.get("docs/deployment.md")!.replaceAll(/\\\n\s*/g, "").matchAll(
+  /^(?:\$ )?helm (.+)$/gm,
+);
+
+for (const [, text] of UPGRADES) {
+  Deno.test(`the documents' helm ${text} makes the objects of examples/cluster`, async () => {
+    const [upgrade, install, release, chart, ...options] = text!.split(/\s+/);
+    assertEquals([upgrade, install, release], ["upgrade", "--install", "rdma-cni"]);
+    // A release's chart names its image itself.
+    if (chart!.startsWith("oci:")) options.push("--set", "image.repository=registry.example.com/rdma-cni");
+    else assertEquals(`${PROJECT}${chart}`, CHART);
+    const yaml = await HELM.run(["template", "rdma-cni", CHART, ...options]);
+    assertEquals(objects(toSources("the chart", yaml)), objects(await buildDirectory("examples/cluster")));
+  });
+}
 
 Deno.test("a digest takes the place of the tag", async () => {
   const digest = `sha256:${"0123456789abcdef".repeat(4)}`;

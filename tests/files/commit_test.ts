@@ -1,6 +1,8 @@
 // The commit and the time that a build says that it is of.
 import { parseCommit, readCommit, readTime } from "../../deployment/build/commit.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
+import { DOCUMENTS } from "../support/documents.ts";
+import { PROJECT } from "../support/project.ts";
 
 const UNKNOWN = { hash: "unknown", date: "unknown" };
 const DATE = "2026-11-26T16:00:00Z";
@@ -73,4 +75,21 @@ Deno.test("the time of a build is that of SOURCE_DATE_EPOCH, which has to be a n
     if (before === undefined) Deno.env.delete("SOURCE_DATE_EPOCH");
     else Deno.env.set("SOURCE_DATE_EPOCH", before);
   }
+});
+
+/** The commands that build the image, on one line each; images of the examples have a directory of their own. */
+const IMAGE_BUILDS = (DOCUMENTS + Deno.readTextFileSync(`${PROJECT}examples/README.md`))
+  .replaceAll(/\\\n\s*/g, "").match(/^(?:\$ )?(?:podman|buildah) build .* \.$/gm)!;
+
+Deno.test("each command of the documents that builds the image tells it the commit", () => {
+  return withRepository(async (cwd) => {
+    const { hash } = await readCommit(cwd);
+    for (const command of IMAGE_BUILDS) {
+      const [, argument] = / --build-arg COMMIT=("\$\(.*?\)")/.exec(command) ?? [];
+      const { stdout } = await new Deno.Command("sh", { args: ["-c", `printf %s ${argument}`], cwd })
+        .output();
+      const commit = parseCommit(new TextDecoder().decode(stdout));
+      assertEquals([commit.hash, Date.parse(commit.date)], [hash, Date.parse(DATE)], command);
+    }
+  });
 });

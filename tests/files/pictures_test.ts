@@ -1,4 +1,5 @@
 // The pictures of the documents are those of the committed recordings, and what code hosts show as images.
+import { parseCast } from "../../docs/pictures/cast.ts";
 import { drawPictures, PICTURES } from "../../docs/pictures/draw.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
@@ -59,6 +60,22 @@ for (const [name, svg] of svgs) {
     assert(new RegExp(`!\\[[^\\]]+\\]\\([./\\w]*${name}\\)`).test(DOCUMENTS));
   });
 }
+
+for (const name of committed) {
+  Deno.test(`no line of ${name} is wider than its terminal, which would break words`, () => {
+    const { width, events } = parseCast(Deno.readTextFileSync(PICTURES + name.replace(/svg$/, "cast")));
+    const text = events.map(([, text]) => text).join("").replaceAll(/\p{Cc}\[[\d;]*m/gu, "");
+    assertEquals(text.split("\r\n").filter((line) => line.length > width), []);
+  });
+}
+
+Deno.test("demo.svg has at most 30 lines, shows each step for 2 s, and ends when a VF's device is back", () => {
+  const { events } = parseCast(Deno.readTextFileSync(`${PICTURES}demo.cast`));
+  const lines = events.map(([, text]) => text).join("").trimEnd().split("\r\n");
+  assert(lines.length <= 30, `${lines.length} lines`);
+  assert(events.length > 5 && events.every(([seconds], i) => seconds === 2 * i));
+  assertEquals(lines.at(-1), "The RDMA device went into the pod and returned to the host.");
+});
 
 for (
   const text of ["<a><b></a></b>", "<a>&</a>", "<a b=c/>", '<a b="1" b="2"/>', "<a/><a/>", "<a>", "a<b/>"]

@@ -12,10 +12,7 @@ export const IMAGE = `localhost/rdma-cni:${VERSION}`;
 
 const PLATFORMS = "linux/amd64,linux/arm64";
 
-/** The documents' command. */
-export const BUILD = blockNamed("image");
-
-/** Their command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
+/** The documents' command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
 export const BUILD_BEHIND_MIRROR = blockNamed("image-behind-mirror");
 
 // Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would

@@ -1,3 +1,4 @@
+import { readCommit } from "../../deployment/build/commit.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
@@ -33,7 +34,8 @@ export const containerCases: Cases = {
     withInstalled(engine, async (directory) => {
       const plugin = `${directory}/rdma`;
       const { stdout } = await start({ program: plugin, args: ["--version"] });
-      assertStringIncludes(stdout, `rdma-cni ${VERSION}\ncommit `);
+      const [commit] = (await readCommit()).hash.split("-");
+      assertStringIncludes(stdout, `rdma-cni ${VERSION}\ncommit ${commit}\n`);
       assertEquals((await call("VERSION", { program: plugin })).json.supportedVersions.at(-1), "1.1.0");
       const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
       const program = Deno.readLinkSync(`${directory}/.rdma-cni/current`);

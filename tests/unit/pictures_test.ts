@@ -1,5 +1,5 @@
 // The documents' pictures: what terminals become when they are drawn.
-import { type Cast, cutIdle, formatCast, parseCast } from "../../docs/pictures/cast.ts";
+import { type Cast, formatCast, paceSteps, parseCast } from "../../docs/pictures/cast.ts";
 import { Terminal } from "../../docs/pictures/terminal.ts";
 import { escapeXml, terminalSvg } from "../../docs/pictures/terminal_svg.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
@@ -40,11 +40,17 @@ Deno.test("pictures: what a terminal cannot draw is refused", () => {
   assertThrows(() => linesOf(9, "\x1b[7mb"), Error, 'Cannot draw the style "7"');
 });
 
-Deno.test("pictures: a recording is read as it was written, and its pauses are cut", () => {
+Deno.test("pictures: a recording is read as it was written", () => {
   const recorded = cast([[0, "a\r\n"], [0.5, "b"], [60.5, "\x1b[0m"], [61, "c"]]);
   assertEquals(parseCast(formatCast(recorded)), recorded);
   assertEquals(formatCast(recorded).split("\n")[1], '[0,"o","a\\r\\n"]');
-  assertEquals(cutIdle(recorded, 2).events.map(([seconds]) => seconds), [0, 0.5, 2.5, 3]);
+});
+
+Deno.test("pictures: each command of the demo has its time, together with its heading and with what it prints", () => {
+  const first = "\x1b[1m== A node\x1b[0m\r\n\x1b[32m$ rdma link\x1b[0m\r\nlink $ 1\r\n";
+  const second = "\x1b[32m$ ip netns add pod\x1b[0m\r\n\r\n";
+  const third = "\x1b[1m== ADD\x1b[0m\r\n\x1b[32m$ cat\x1b[0m\r\n";
+  assertEquals(paceSteps(first + second + third, 2), [[0, first], [2, second], [4, third]]);
 });
 
 Deno.test("pictures: text is escaped for XML", () => {
@@ -60,24 +66,19 @@ Deno.test("pictures: each column of a line has its place and width, in whichever
   assertStringIncludes(svg, '<text x="88" y="14" textLength="40" class="red bold">three</text>');
 });
 
-Deno.test("pictures: what fits on the terminal stands still", () => {
-  const svg = terminalSvg(cast([[0, "a\r\n"], [1, "b\r\n"]]));
+Deno.test("pictures: what was printed at once stands still", () => {
+  const svg = terminalSvg(cast([[0, "a\r\n"], [0, "b\r\nc\r\n"]]));
   assert(!/animation|keyframes|cover/.test(svg), svg);
 });
 
-Deno.test("pictures: what does not fit scrolls, each line at its time, and begins again after the last", () => {
-  const svg = terminalSvg(cast([[0, "a\r\n"], [1, "b\r\n"], [2, "c\r\n"], [99, "d\r\n"]]));
-  // 2 s at half speed and a pause that is cut to 2 s, then 8 s for the last lines
-  assertStringIncludes(svg, "animation: cover 14.0s step-end infinite");
-  const frames = (name: string) =>
-    [...svg.split(`@keyframes ${name} {`)[1]!.split(" }")[0]!.matchAll(
-      /([\d.]+)%\{transform:translateY\((-?\d+)px\)/g,
-    )]
-      .map(([, at, y]) => [Number(at), Number(y)]);
-  // at first one of the terminal's two lines is covered; then it is full, and lines go up
-  assertEquals(frames("cover"), [[0, -19], [14.29, 0]]);
-  assertEquals(frames("scroll"), [[0, 0], [28.57, -19], [42.86, -38]]);
-  // without motion: the last lines
-  assertStringIncludes(svg, "#lines { transform: translateY(-38px)");
-  assertStringIncludes(svg, "@media (prefers-reduced-motion: reduce) { #lines, #cover { animation: none } }");
+Deno.test("pictures: other lines appear at their times, and it begins again 8 s after the last", () => {
+  const svg = terminalSvg(cast([[0, "a\r\n"], [2, "b\r\nc\r\n"]]));
+  assertStringIncludes(svg, "animation: cover 10.0s step-end infinite");
+  // A cover below the three lines of 19 px begins two lines higher.
+  assertStringIncludes(svg, '<rect id="cover" class="page" x="-11" y="57"');
+  assertStringIncludes(
+    svg,
+    "@keyframes cover { 0%{transform:translateY(-38px)} 20%{transform:translateY(0px)} }",
+  );
+  assertStringIncludes(svg, "@media (prefers-reduced-motion: reduce) { #cover { animation: none } }");
 });

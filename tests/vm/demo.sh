@@ -15,22 +15,20 @@ show() {
 # Writes what the runtime hands to the plugin. Arguments: a pod, and the keys of its network.
 write_network() {
   cat >"$network" <<END
-{
-  "cniVersion": "1.0.0", "name": "roce", "type": "rdma", $2,
-  "prevResult": {
-    "cniVersion": "1.0.0",
-    "interfaces": [{ "name": "net1", "sandbox": "/run/netns/$1" }]
-  }
-}
+{ "cniVersion": "1.0.0", "name": "roce", "type": "rdma", $2,
+  "prevResult": { "cniVersion": "1.0.0",
+                  "interfaces": [{ "name": "net1", "sandbox": "/run/netns/$1" }] } }
 END
 }
 
-# Shows and makes a call as a container runtime does. Arguments: the command, and the pod.
+# Shows and makes a call as a container runtime does, and what it prints: of its log the messages alone, and the result.
+# Arguments: the command, and the pod.
 call() {
-  printf '$ CNI_COMMAND=%s CNI_NETNS=/run/netns/%s CNI_IFNAME=net1 ... /opt/cni/bin/rdma <network.json\n' "$1" "$2"
-  CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
-    /opt/cni/bin/rdma <"$network" 2>&1 && code=0 || code=$?
-  printf '\n[exit code %s]\n' "$code"
+  printf '$ CNI_COMMAND=%s CNI_NETNS=/run/netns/%s CNI_IFNAME=net1 ... /opt/cni/bin/rdma <%s\n' "$1" "$2" "$network"
+  printed=$(CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=net1 CNI_PATH=/opt/cni/bin \
+    /opt/cni/bin/rdma <"$network" 2>&1) && code=0 || code=$?
+  printf '%s' "$printed" | sed -E 's/^time=.* msg="(.*)" containerID=.*/\1/'
+  printf '\n'
   expect "the exit code of $1" "$code" 0
 }
 
@@ -41,44 +39,34 @@ expect() {
 }
 
 cp "$1" /opt/cni/bin/rdma
+cd /tmp
 vf=$(basename "$(readlink /sys/class/net/eth0/device/virtfn0)")
 device=$(ls "/sys/bus/pci/devices/$vf/infiniband")
 netdev=$(ls "/sys/bus/pci/devices/$vf/net")
-network=/tmp/network.json
+network=network.json
 on_host() { ls /sys/class/infiniband | grep -cx "$device" || true; }
-in_pod() { ip netns exec pod rdma dev | grep -c "$device" || true; }
+in_pod() { ip netns exec pod rdma link | grep -c "$device/" || true; }
 
-heading "A node: one network adapter with 7 virtual functions, each with an RDMA device"
-show "uname -sr"
-show "rdma system"
-show "rdma dev"
+heading "A node with Linux $(uname -r): VF $vf has interface $netdev and RDMA device $device"
+show "rdma link | grep $device/"
 
-heading "A pod: a network namespace without any RDMA device"
-show "ip netns add pod"
-show "ip netns exec pod rdma dev"
+heading "A pod: sriov, the plugin before ours in the chain, moves the interface into it"
+show "ip netns add pod && ip link set $netdev netns pod name net1"
+show "ip netns exec pod rdma link"
+expect "the number of RDMA devices in the pod" "$(ip netns exec pod rdma link | wc -l)" 0
 
-heading "The plugin before ours in the chain (sriov) has moved the network interface"
-show "ip link set $netdev netns pod name net1"
-
-heading "The network of the pod, as the runtime hands it to the plugin: the device plugin chose $vf, which has $device"
+heading "ADD moves $device into the pod, and CHECK finds it there"
 write_network pod "\"deviceID\": \"$vf\""
 show "cat $network"
-
-heading "ADD: $device moves into the pod"
 call ADD pod
-show "rdma dev | grep $device || echo '($device is not on the host any more)'"
-show "ip netns exec pod rdma dev"
+show "ip netns exec pod rdma link"
 expect "$device on the host" "$(on_host)" 0
 expect "$device in the pod" "$(in_pod)" 1
-show "cat /var/lib/cni/rdma/roce-pod-net1; echo"
-
-heading "CHECK: all is as ADD left it"
 call CHECK pod
 
-heading "DEL: $device returns to the host"
+heading "DEL returns $device to the host"
 call DEL pod
-show "rdma dev | grep $device"
-show "ip netns exec pod rdma dev"
+show "rdma link | grep $device/"
 expect "$device on the host" "$(on_host)" 1
 expect "$device in the pod" "$(in_pod)" 0
 expect "the number of records" "$(ls /var/lib/cni/rdma | wc -l)" 0

@@ -25,7 +25,7 @@ for (const options of OPTIONS) {
       .output();
     const [shown, progress] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
     assertEquals(code, 0, `${shown}${progress}`);
-    const [, release] = /^Linux (\d+\.\d+)\./m.exec(shown!)!;
+    const [, release] = /^== A node with Linux (\d+\.\d+)\./m.exec(shown!)!;
     if (options.length > 0) assertEquals(release, kernel);
     else if (release !== "7.3") assertMatch(progress!, /Linux 7\.3 is not to be had: .*; taking /);
     if (release !== "7.3") return assert(shown!.endsWith(`\n${MAIN_JOB}${NO_PACKETS}`), shown);

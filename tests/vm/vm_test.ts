@@ -9,7 +9,7 @@ import { parseBuildOptions } from "../../deployment/build/build.ts";
 import type { CaseCount, CaseResult, LeftOutCase } from "../rig/vm/guest/harness.ts";
 import { bootNode, EmulatorCrash, tail } from "../rig/vm/node/boot.ts";
 import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
-import { prepareNode } from "../rig/vm/node/prepare.ts";
+import { prepareTestNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 import { SETS } from "./kernels.ts";
 
@@ -50,7 +50,7 @@ function modules(): URL[] {
 }
 
 Deno.test("the plugin on a simulated node", async (t) => {
-  const node = await prepareNode((line) => console.error(line), SERIES);
+  const node = await prepareTestNode((line) => console.error(line), SERIES);
   const program = await buildGuestProgram(node, modules());
   const { output: executable } = parseBuildOptions(["--target", node.architecture.target]);
   console.error(`node: Linux ${node.kernel.release}, seed ${seed}`);

@@ -72,7 +72,8 @@ export function makeSoftRoceDevice(
     }
   }
   const uverbs = pod.getUverbs(index);
-  log.info(`It is in ${pod.path} and has ${uverbs ? `/dev/infiniband/${uverbs}` : "no uverbs device"}`);
+  const has = uverbs ? `/dev/infiniband/${uverbs}` : "no uverbs device";
+  log.info(`Soft-RoCE device ${name} (index ${index}) is in ${pod.path} and has ${has}`);
   return { index, hostName: name, podName: name, location: "pod" };
 }
 

@@ -1,15 +1,35 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Target } from "../../../../deployment/build/runtime_stub.ts";
 import { messageOf } from "../../../../src/sys/errno.ts";
 
-/** Debian packages that tests and the simulated node are made with, and what each is for. */
-const PACKAGES = [
-  "qemu-system-x86", // these two: the machines, with the SR-IOV NIC igb
-  "qemu-system-arm",
-  "virtiofsd", // their root file systems, read-only
+/** Debian packages that every simulated node needs, and what each is for; the build of the plugin needs no others. */
+const NODE = [
+  "virtiofsd", // its root file system, read-only
+  "busybox-static", // what the kernel starts with
   "kmod", // depmod here, modprobe in the guest
   "iproute2", // ip and rdma in the guest
   "mount", // these two: mount in the guest, nsenter there, setpriv here
   "util-linux",
+  "coreutils",
+  "make", // these three build the kernel modules; gcc for this machine's architecture takes its assembler from the last
+  "libelf1t64",
+  "binutils",
+  "libmnl0", // of the plugin itself
+  "ibverbs-providers", // these two: packets over RDMA devices
+  "ibverbs-utils",
+];
+
+/**
+ * What a node of an architecture needs besides: the machine, with the SR-IOV NIC igb, and the compiler for the launcher
+ * and the kernel modules. That is gcc 14, which Debian 13 builds its kernel with.
+ */
+const MACHINE: Record<Target, string[]> = {
+  x86_64: ["qemu-system-x86", "gcc-14-x86-64-linux-gnu"],
+  aarch64: ["qemu-system-arm", "gcc-14-aarch64-linux-gnu"],
+};
+
+/** What all tests need besides. */
+const TESTS = [
   "zsh", // these two run completion scripts, as bash does
   "fish",
   "systemd", // systemd-analyze looks at the units
@@ -19,26 +39,17 @@ const PACKAGES = [
   "mandoc",
   "strace", // for cases that look at system calls or stop a program at one
   "qemu-user", // runs what is for arm64
-  "binutils-x86-64-linux-gnu", // these three assemble the program that waits, and start it with signals blocked
+  "binutils-x86-64-linux-gnu", // these two assemble the program that waits, and start it with signals blocked
   "binutils-aarch64-linux-gnu",
-  "coreutils",
   "time", // peak memory, for the bench
   "git", // knows of which commit a build is
-  "make", // these seven build the kernel modules and the small C programs;
-  "gcc-14", // gcc 14 is what Debian 13 builds its kernel with
+  "gcc-14", // these three compile the small C programs
   "libc6-dev",
   "libc6-dev-arm64-cross",
-  "libelf1t64",
-  "gcc-14-x86-64-linux-gnu", // these two build the launcher too
-  "gcc-14-aarch64-linux-gnu",
-  "libmnl0", // of the plugin itself
-  "ibverbs-providers", // these two: packets over RDMA devices
-  "ibverbs-utils",
   "containernetworking-plugins", // host-device and others, for chains
   "kustomize", // builds what is handed to a cluster
-  "containerd", // these three: a container runtime, its low-level part, and what its images are made of
+  "containerd", // these two: a container runtime, and its low-level part
   "runc",
-  "busybox-static",
   "golang-go", // these two build the libcni driver
   "golang-github-appc-cni-dev",
   "buildah", // builds the image
@@ -50,16 +61,26 @@ const PACKAGES = [
   "rpmlint",
 ];
 
+/** The Debian packages that a simulated node of an architecture needs. */
+export function packagesForNode(target: Target): string[] {
+  return [...MACHINE[target], ...NODE];
+}
+
+/** The Debian packages that all tests together need. */
+export const PACKAGES_FOR_TESTS: readonly string[] = [...Object.values(MACHINE).flat(), ...NODE, ...TESTS];
+
 /**
- * Installs what is missing of the packages that the simulated node needs. Does not touch the network if
- * nothing is missing.
+ * Installs those of the packages that are missing. Does not touch the network if none is.
  *
  * @throws {Error} naming the packages, if they cannot be installed here
  */
-export async function installPackages(progress: (line: string) => void): Promise<void> {
-  const missing = await missingPackages();
+export async function installPackages(
+  names: readonly string[],
+  progress: (line: string) => void,
+): Promise<void> {
+  const missing = await missingOf(names);
   if (missing.length === 0) return;
-  const advice = `Cannot prepare the simulated node: install the Debian packages ${missing.join(" ")}`;
+  const advice = `Cannot go on without Debian packages: install ${missing.join(" ")}`;
   if (Deno.uid() !== 0) throw new Error(`${advice} (not root, so not done here)`);
   progress(`packages: installing ${missing.join(" ")} ...`);
   try {
@@ -70,9 +91,9 @@ export async function installPackages(progress: (line: string) => void): Promise
   }
 }
 
-async function missingPackages(): Promise<string[]> {
+async function missingOf(names: readonly string[]): Promise<string[]> {
   const query = new Deno.Command("dpkg-query", {
-    args: ["--show", "--showformat=${db:Status-Status} ${Package}\n", ...PACKAGES],
+    args: ["--show", "--showformat=${db:Status-Status} ${Package}\n", ...names],
     stderr: "null",
   });
   let listing = "";
@@ -82,7 +103,7 @@ async function missingPackages(): Promise<string[]> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   const installed = new Set(listing.split("\n").filter((line) => line.startsWith("installed ")));
-  return PACKAGES.filter((name) => !installed.has(`installed ${name}`));
+  return names.filter((name) => !installed.has(`installed ${name}`));
 }
 
 /** Its own option for this, DPkg::Lock::Timeout, does not hold for the locks of its lists and its cache. */

@@ -4,7 +4,7 @@ import { compileLauncher } from "../../../../deployment/build/launcher.ts";
 import type { Architecture } from "./architecture.ts";
 import { buildInitramfs, INITRAMFS_SCRIPT } from "./initramfs.ts";
 import { type Kernel, unpackKernel } from "./kernel.ts";
-import { installPackages, run } from "./packages.ts";
+import { installPackages, PACKAGES_FOR_TESTS, packagesForNode, run } from "./packages.ts";
 import { makeRoot } from "./root.ts";
 import { DEFAULT_SERIES, type Series, sourceOf } from "./series.ts";
 
@@ -31,8 +31,8 @@ const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const DIRECTORY = fileURLToPath(new URL("../../../../dist/node", import.meta.url));
 
 /**
- * Prepares the simulated node: Debian packages, a kernel, our kernel modules and two small programs. What is
- * there and not older than its sources is kept, so that a second call takes well under a second.
+ * Prepares the simulated node: Debian packages, a kernel and our kernel modules. What is there and not older than its
+ * sources is kept, so that a second call takes well under a second.
  *
  * @param progress takes one line for each step that takes time
  * @param series of the kernel; that of Debian 13 unless told
@@ -43,8 +43,8 @@ export async function prepareNode(
   progress: (line: string) => void,
   series: Series = DEFAULT_SERIES,
 ): Promise<Node> {
-  await installPackages(progress);
   const { architecture } = sourceOf(series);
+  await installPackages(packagesForNode(architecture.target), progress);
   const directory = `${DIRECTORY}/${series}`;
   const shared = `${DIRECTORY}/${architecture.target}`;
   for (const one of [directory, shared]) await Deno.mkdir(one, { recursive: true });
@@ -58,7 +58,22 @@ export async function prepareNode(
     progress("kernel modules: building ...");
     await buildModules(kernel, architecture);
   }
-  await buildPrograms(shared, architecture, progress);
+  return node;
+}
+
+/**
+ * Prepares the simulated node for tests: besides what {@linkcode prepareNode} does, the Debian packages of all tests, and
+ * the programs of the guest.
+ *
+ * @throws {KernelUnavailable} and {Error} as `prepareNode`
+ */
+export async function prepareTestNode(
+  progress: (line: string) => void,
+  series: Series = DEFAULT_SERIES,
+): Promise<Node> {
+  await installPackages(PACKAGES_FOR_TESTS, progress);
+  const node = await prepareNode(progress, series);
+  await buildPrograms(`${DIRECTORY}/${node.architecture.target}`, node.architecture, progress);
   return node;
 }
 
