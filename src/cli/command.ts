@@ -61,6 +61,7 @@ const HELP_COLUMNS = 80;
 
 const ABOUT = `
 Container runtimes run it as a chained plugin of type "rdma", with CNI_COMMAND set.
+
 CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}`;
 
 /** The tree of all commands, without running any. */

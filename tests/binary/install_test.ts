@@ -212,9 +212,14 @@ for (
       "a full disk",
       "size=20m",
       ":",
-      /Cannot install ".*\/rdma-cni-[^"\/]+": No space left on device.*\nFree some space there.*is unchanged/,
+      /Cannot install ".*\/rdma-cni-[^"\/]+": ENOSPC \(28\), no space left on device.*\nFree some space there.*is unchanged/,
     ],
-    ["a read-only file system", "size=200m", "mount -o remount,ro .", /Read-only file system.*\n.*writable/],
+    [
+      "a read-only file system",
+      "size=200m",
+      "mount -o remount,ro .",
+      /EROFS \(30\), read-only file system.*\n.*writable/,
+    ],
     ["a file system that forbids programs", "size=200m,noexec", ":", /permission denied\n.*mounted noexec/],
   ] as const
 ) {

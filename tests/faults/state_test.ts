@@ -131,7 +131,7 @@ Deno.test("DEL and GC cope with a record that cannot be read", async () => {
     try {
       const config = { "cni.dev/valid-attachments": [] };
       const { lines } = await node.succeed(command, { variables: VARIABLES, config });
-      assertStringIncludes(lines.join(""), "Permission denied");
+      assertStringIncludes(lines.join(""), "EACCES (13), permission denied");
     } finally {
       Deno.readTextFileSync = readTextFileSync;
     }

@@ -64,7 +64,7 @@ vmCase("netns-mode: refused by a namespace with a process, which is named", asyn
   const { pid } = await holdNetns("pod");
   const { stdout, stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
   assertEquals(stdout, "");
-  assertMatch(stderr, /^rdma-cni: Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
+  assertMatch(stderr, /^rdma: Cannot set .* to shared, it is exclusive: .*other than the host's exist\n/);
   assert(
     stderr.includes(
       `  network namespace ${inode} at "/run/netns/pod"\n    process ${pid} "sleep infinity"\n`,
@@ -208,7 +208,7 @@ vmCase(
   persisting(async () => {
     const before = "mount -t tmpfs -o ro tmpfs /etc/modprobe.d && exec";
     const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));
-    assertMatch(stderr, /now shared.*\nrdma-cni: Cannot persist .*Cannot write .*EROFS \(30\), read-only/s);
+    assertMatch(stderr, /now shared.*\nrdma: Cannot persist .*Cannot write .*EROFS \(30\), read-only/s);
   }),
 );
 

@@ -47,7 +47,11 @@ vmCase("refusal: a full disk: ADD moves nothing, and DEL of an earlier pod works
     assertResult(await attachment(before.deviceId).add());
     await shOk(`! dd if=/dev/zero of=${STATE_DIRECTORY}/.filler bs=4k`);
     const added = await attachment(after.deviceId, { ifname: "net2" }).add();
-    assertError(added, 5, /Cannot write .*net-container1-net2": No space left.*have space left/);
+    assertError(
+      added,
+      5,
+      /Cannot write .*net-container1-net2": ENOSPC \(28\), no space left.*have space left/,
+    );
     await assertInPod([before.rdmaDevice]);
     assertEquals(records(), [".filler", "net-container1-net1"]);
     assertQuiet(await attachment(before.deviceId).del());
@@ -66,7 +70,7 @@ vmCase("refusal: a state directory turned read-only: DEL restores, and the recor
     await shOk(`mount -o remount,ro ${STATE_DIRECTORY}`);
     const deleted = await attachment(deviceId).del();
     assertQuiet(deleted);
-    assertMatch(deleted.stderr, /level="warning".*Cannot remove .*Read-only file system/);
+    assertMatch(deleted.stderr, /level="warning".*Cannot remove .*read-only file system/);
     await assertInPod([]);
     assertEquals(records(), ["net-container1-net1"]);
     await shOk(`mount -o remount,rw ${STATE_DIRECTORY}`);
