@@ -127,8 +127,8 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
       root.write(path, "[Timer]\nOnBootSec=5min\n\n[Install]\nWantedBy=timers.target\n");
       await done(root.run("systemctl", "enable", timer));
       if (manager !== MANAGERS.deb) continue; // rpm removes old files last, after the scripts
-      const asDpkg = ["env", "DPKG_MAINTSCRIPT_PACKAGE=rdma-cni"];
-      await done(root.run(...asDpkg, "deb-systemd-helper", "update-state", timer));
+      const asDpkg = "DPKG_MAINTSCRIPT_PACKAGE=rdma-cni";
+      await done(root.run("env", asDpkg, "deb-systemd-helper", "update-state", timer));
       Deno.removeSync(root.path(path));
     }
     const upgrade = await done(manager.install(root, otherFile));
