@@ -6,6 +6,7 @@ import { libc } from "../../src/sys/libc.ts";
 import { PacketSocket } from "../../src/sys/packets.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { CONFIG, ENVIRONMENT } from "../support/call.ts";
+import { PROJECT } from "../support/project.ts";
 
 libc(); // what is loaded once would count as a leak of the first test
 
@@ -22,7 +23,7 @@ class AgentProcess implements AsyncDisposable {
   #text = "";
 
   private constructor(by: string[]) {
-    const script = new URL("../support/agent_process.ts", import.meta.url).pathname;
+    const script = `${PROJECT}tests/support/agent_process.ts`;
     const [first, ...args] = [
       ...by,
       Deno.execPath(),

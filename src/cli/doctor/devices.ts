@@ -132,7 +132,11 @@ function examineAway(away: readonly Namespace[], inventory: Inventory): Verdict[
   ];
 }
 
-const compareNames = new Intl.Collator("en", { numeric: true }).compare;
+/** Compares names by the numbers in them: mlx5_2 is before mlx5_10. */
+function compareNames(one: string, other: string): number {
+  const [a, b] = [one, other].map((name) => name.replaceAll(/\d+/g, (digits) => digits.padStart(20, "0")));
+  return a! < b! ? -1 : Number(a! > b!);
+}
 
 function listNames(devices: readonly { readonly name: string }[]): string[] {
   return devices.map(({ name }) => name).sort(compareNames);
