@@ -112,6 +112,7 @@ export const SETS: Record<string, CaseSet> = {
     without: [
       ...SURROUNDINGS,
       ...AGENT,
+      "scenarios: ", // by the agent, which takes less time
       ...["footprint: ", "memory: ", "pays", "scale: "], // what calls cost
       // What makes a call fail in the midst is of this program; kills of renames and moves remain.
       ...["faults: ", "qos: ADD that is killed"],
@@ -122,7 +123,7 @@ export const SETS: Record<string, CaseSet> = {
     also: [
       ...COMMANDS,
       ...["doctor: a healthy node", "pods: two pods"],
-      ...["agent contract: ", "agent scenarios: names per namespace: "],
+      ...["agent contract: ", "agent scenarios: "],
     ],
   },
   /** What may differ on another processor architecture, whose emulation takes longer. */
