@@ -13,7 +13,7 @@ export const POD_TABLE: Table<Row> = {
     ["STATE", ([{ status }, port]) => status === "present" ? formatState(port) : status],
     [
       "RATE",
-      ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9} Gb/s`,
+      ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9}G`,
     ],
     ["GID", ([, port]) => port?.gid && `${port.gid.index}: ${shortenGid(port.gid.gid)}`],
     ["AGE", ([{ createdAt }]) => formatAge(Date.now() - createdAt)],
