@@ -13,7 +13,7 @@ export const POD_TABLE: Table<Row> = {
     ["STATE", ([{ status }, port]) => status === "present" ? formatState(port) : status],
     [
       "RATE",
-      ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9} Gb/s`,
+      ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9}G`,
     ],
     ["INDEX", ([, port]) => port?.gid?.index.toString()],
     ["GID", ([, port]) => port?.gid && shortenGid(port.gid.gid)],

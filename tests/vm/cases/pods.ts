@@ -145,7 +145,7 @@ vmCase(
     for (const { name, index } of placed) {
       assert.match(
         table.stdout,
-        new RegExp(`^team-a/${name}-0 .* ACTIVE +100 Gb/s .* out_of_sequence=${index}002 `, "m"),
+        new RegExp(`^team-a/${name}-0 .* ACTIVE +100G .* out_of_sequence=${index}002 `, "m"),
       );
     }
     const labels = `namespace="team-a",pod="other-0",container_id="container-other",interface="net1",` +

@@ -235,7 +235,7 @@ vfSimCase("on InfiniBand the node and the port GUID are set, each verified", asy
     guid,
   ]);
   assertEquals(other.adminPortGuid, "0000:0000:0000:0000");
-  const table = (await rdmaCni("vf-mac list ibpf0")).stdout;
+  const table = (await rdmaCni("vf-mac list ibpf0 -o wide")).stdout;
   assertMatch(table, new RegExp(`^ibpf0 +3 .* ${guid} `, "m"));
   assert(!table.includes("ee:ee"), table);
 

@@ -48,7 +48,7 @@ Deno.test("pods: a table has a line for each port, with dashes for what is not k
   assertEquals(headings, ["POD", "INTERFACE", "DEVICE", "STATE", "RATE", "INDEX", "GID", "AGE"]);
   const known = ["team-a/trainer-0", "net1"];
   assertEquals(lines, [
-    [...known, "mlx5_0/1", "ACTIVE", "2.5 Gb/s", "3", "::ffff:10.0.1.2", "3d"],
+    [...known, "mlx5_0/1", "ACTIVE", "2.5G", "3", "::ffff:10.0.1.2", "3d"],
     [...known, "mlx5_0/2", "DOWN", "-", "0", "fe80:0:0:0:203:ff:fe00:4852", "3d"],
     ["-", "-", "mlx5_0", "stale", "-", "-", "-", "0s"],
   ]);
