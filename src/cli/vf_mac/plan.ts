@@ -34,7 +34,12 @@ export interface Assignment {
  * Returns why a virtual function that is not ready needs an address, or undefined when that would change nothing. A bound
  * driver without RDMA device would make none the next time; one that is not bound may, if others of its kind did.
  */
-export function findNeed({ driver, reason }: VfStatus, isRdmaPf: boolean): string | undefined {
+export function findNeed(
+  { driver, reason, netdevNetns, rdmaNetns }: VfStatus,
+  isRdmaPf: boolean,
+): string | undefined {
+  // It works in the pod that has it, and gets the address when it is back.
+  if (reason === NO_ADMIN_ADDRESS && (netdevNetns ?? rdmaNetns) !== undefined) return undefined;
   if (driver === undefined) return isRdmaPf ? reason : undefined;
   return isForVirtualMachines(driver) || reason === NO_RDMA_DEVICE ? undefined : reason;
 }

@@ -112,7 +112,7 @@ vmCase(
     assert.deepEqual(records(), files);
     const held = JSON.parse((await rdmaCni("pods --json")).stdout);
     assert.deepEqual(
-      held.map(({ device, status }: Record<string, string>) => [device, status]),
+      held.map(({ device, state }: Record<string, string>) => [device, state]),
       [["rdma_relayed", "held"], ["rdma_steady", "held"]],
     );
     assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_steady/);

@@ -100,6 +100,8 @@ Deno.test("what is ready, for virtual machines or without RDMA device needs noth
   assertEquals(findNeed(vf({ driver: "vfio-pci" }), true), undefined);
   assertEquals(findNeed(vf({ driver: "mlx5_vfio_pci" }), true), undefined);
   assertEquals(findNeed(vf({ reason: "no RDMA device" }), true), undefined);
+  assertEquals(findNeed(vf({ reason: NO_ADMIN_ADDRESS }), true), NO_ADMIN_ADDRESS);
+  assertEquals(findNeed(vf({ reason: NO_ADMIN_ADDRESS, netdevNetns: "/run/netns/pod" }), true), undefined);
   assertEquals(findNeed(vf(), false), "node GUID is zero");
 });
 
