@@ -61,6 +61,7 @@ interface PodDevice {
   pod: string;
   device: string;
   state: string;
+  fix?: string;
   createdAt: string;
   resources: Record<string, number>;
   ports: PodPort[];
@@ -184,8 +185,12 @@ vmCase("pods: a record whose namespace has gone is stale, with advice, until it 
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");
   await deleteNetns("pod");
   const { code, devices, stderr } = await pods();
-  assert.deepEqual([code, devices.map(({ state }) => state)], [3, ["stale"]]);
-  assert.equal(stderr, "net-container-pod-net1 is stale: rdma-cni gc\n");
+  assert.deepEqual([code, devices.map(({ state, fix }) => [state, fix]), stderr], [
+    3,
+    [["stale", "rdma-cni gc"]],
+    "",
+  ]);
+  assert.match((await rdmaCni("pods")).stderr, /^net-container-pod-net1 is stale: rdma-cni gc$/m);
   assert.deepEqual(records(), ["net-container-pod-net1"]);
   assertQuiet(await pair.del({ netns: "" }));
   assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
