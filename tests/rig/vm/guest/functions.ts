@@ -1,3 +1,5 @@
+import { ifPresent } from "../../../../src/sys/files.ts";
+
 /** A network function as the initial namespace sees it: PF, VF or scalable function. */
 export interface NetworkFunction {
   /** PCI address, or name on the auxiliary bus. */
@@ -131,7 +133,11 @@ function readMac(netdev: string): string | undefined {
 export function deviceNames(deviceId: string): string[] {
   return [PCI, AUXILIARY].flatMap((bus) => {
     const directory = `${bus}/${deviceId}/infiniband_verbs`;
-    return names(directory).map((uverbs) => Deno.readTextFileSync(`${directory}/${uverbs}/ibdev`).trim());
+    // A device may go between the two looks.
+    const found = names(directory).map((uverbs) =>
+      ifPresent(() => Deno.readTextFileSync(`${directory}/${uverbs}/ibdev`), ["ENOENT", "ENODEV"])
+    );
+    return found.flatMap((name) => name === undefined ? [] : [name.trim()]);
   }).sort(byNumber);
 }
 
