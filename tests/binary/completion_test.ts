@@ -7,8 +7,8 @@ async function shell(program: string, args: string[]): Promise<string> {
   const directory = await Deno.makeTempDir();
   try {
     await Deno.symlink(PROGRAM, `${directory}/rdma-cni`);
-    await Deno.mkdir(`${directory}/work/plugins.d`, { recursive: true });
-    await Deno.writeTextFile(`${directory}/work/network.conflist`, "{");
+    await Deno.mkdir(`${directory}/place/plugins.d`, { recursive: true });
+    await Deno.writeTextFile(`${directory}/place/network.conflist`, "{");
     const env = {
       PATH: `${directory}:/usr/bin:/bin`,
       HOME: directory,
@@ -16,7 +16,7 @@ async function shell(program: string, args: string[]): Promise<string> {
       NO_COLOR: "1",
       LC_ALL: "C.UTF-8",
     };
-    const cwd = `${directory}/work`;
+    const cwd = `${directory}/place`;
     const command = new Deno.Command(program, { args, env, cwd, clearEnv: true, stdin: "null" });
     const { stdout, stderr } = await command.output();
     return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
