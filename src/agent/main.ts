@@ -9,7 +9,7 @@ import { openRecorded } from "../plugin/record/namespaces.ts";
 import { State, STATE_DIRECTORY } from "../plugin/record/state.ts";
 import { writeError } from "../cni/stdio.ts";
 import { messageOf } from "../sys/errno.ts";
-import { directoryOf, ifPresent } from "../sys/files.ts";
+import { directoryOf, explainUnsafeDirectory, ifPresent } from "../sys/files.ts";
 import { releaseMemory } from "../sys/libc.ts";
 import { assertInHostNetns } from "../sys/netns.ts";
 import { Agent, type AgentState } from "./agent.ts";
@@ -129,13 +129,7 @@ function isThere(kernel: LinuxNodeKernel, recorded: Parameters<typeof openRecord
 function makeDirectory(path: string): void {
   const found = ifPresent(() => Deno.lstatSync(path));
   if (!found) return Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
-  const fault = !found.isDirectory
-    ? "it is not a directory"
-    : found.uid !== 0
-    ? `it belongs to user ${found.uid}`
-    : (found.mode ?? 0) & 0o022
-    ? "others may write to it"
-    : undefined;
+  const fault = explainUnsafeDirectory(found);
   if (fault === undefined) return;
   throw new Error(
     `Cannot use ${JSON.stringify(path)}: ${fault}, want a directory of root that nobody else can write to. ` +

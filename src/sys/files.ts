@@ -67,6 +67,14 @@ export function directoryOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
+/** Returns why others than root could put files into a directory, by what lstat() found; undefined if they cannot. */
+export function explainUnsafeDirectory(found: Deno.FileInfo): string | undefined {
+  if (found.isSymlink) return "it is a symbolic link";
+  if (!found.isDirectory) return "it is not a directory";
+  if (found.uid !== 0) return `it belongs to user ${found.uid}`;
+  return (found.mode ?? 0) & 0o022 ? "others may write to it" : undefined;
+}
+
 /** Makes creations, renames and removals in a directory survive a power loss. */
 export function syncDirectory(path: string): void {
   using directory = Deno.openSync(path);

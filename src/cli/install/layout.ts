@@ -9,7 +9,7 @@
  * An upgrade adds a program and then replaces the link, so that no call finds a file that is being replaced.
  */
 import type { Kernel } from "../../kernel/kernel.ts";
-import { ifPresent } from "../../sys/files.ts";
+import { explainUnsafeDirectory, ifPresent } from "../../sys/files.ts";
 import { CommandError } from "../errors.ts";
 
 /** The files to install, on the machine that this program runs on. */
@@ -87,15 +87,7 @@ export function assertOwnDirectory(directory: string): boolean {
   const path = ownDirectoryIn(directory);
   const found = ifPresent(() => Deno.lstatSync(path));
   if (!found) return false;
-  const fault = found.isSymlink
-    ? "it is a symbolic link"
-    : !found.isDirectory
-    ? "it is not a directory"
-    : found.uid !== 0
-    ? `it belongs to user ${found.uid}`
-    : (found.mode ?? 0) & 0o022
-    ? "others may write to it"
-    : undefined;
+  const fault = explainUnsafeDirectory(found);
   if (fault === undefined) return true;
   throw new CommandError(
     `Cannot use ${JSON.stringify(path)}: ${fault}, want a directory of root that nobody else can write to`,

@@ -29,7 +29,7 @@ export async function sh(command: string): Promise<Outcome> {
  */
 export async function shOk(command: string): Promise<string> {
   const { code, stdout, stderr } = await sh(command);
-  if (code !== 0) throw new Error(`${command}: exit status ${code}: ${stderr.trim()}`);
+  if (code !== 0) throw new Error(`${command}: exit status ${code}: ${(stderr || stdout).trim()}`);
   return stdout.trimEnd();
 }
 
