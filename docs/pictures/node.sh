@@ -36,10 +36,10 @@ add_pod() {
 ip link set eth0 vf 1 mac 00:00:00:00:00:00
 vf_address 1 >/sys/bus/pci/drivers/igbvf/unbind
 vf_address 1 >/sys/bus/pci/drivers_probe
+screen vf-mac 80 "rdma-cni vf-mac list"
 vf_address 6 >/sys/bus/pci/drivers/igbvf/unbind
 echo '{ "cniVersion": "1.0.0", "name": "roce", "plugins": [{ "type": "rdma" }, { "type": "sriov" }] }' \
   >/etc/cni/net.d/10-roce.conflist
-screen vf-mac 84 "rdma-cni vf-mac list"
 
 add_pod team-a/trainer-0 0 10.0.0.2
 add_pod team-a/trainer-1 2 10.0.0.3

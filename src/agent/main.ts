@@ -16,7 +16,7 @@ import { Agent, type AgentState } from "./agent.ts";
 import { askAgent } from "./ask.ts";
 import { type Address, serveMetrics } from "./http.ts";
 
-/** How often the agent looks whether another version is installed, and whether it may go on. */
+/** How often the agent looks whether it is installed, can be reached, and may go on. */
 const CHECK_MS = 5000;
 
 /** The options of an agent, which the command line has checked. */
@@ -70,6 +70,7 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
       if (calls !== callsBefore) releaseMemory();
       callsBefore = calls;
       if (readLink(current) !== program) end(`${program} is not the installed version any more`);
+      if (!ifPresent(() => Deno.lstatSync(socket))) end(`somebody has removed ${socket}`);
       try {
         assertInHostNetns(); // also after metrics and gc
       } catch (error) {

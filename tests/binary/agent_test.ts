@@ -223,6 +223,15 @@ Deno.test("the agent ends once another version is installed, and calls succeed b
   assertEquals((await callBy("VERSION", witness)).code, 0);
 });
 
+Deno.test("the agent ends once nobody can reach it, since its socket was removed", async () => {
+  await using agent = await RunningAgent.start();
+  await using witness = new Witness(agent);
+  assertEquals((await start({ by: witness.by, program: "/bin/rm", args: [SOCKET] })).code, 0);
+  const { code, stderr } = await agent.ended();
+  assertEquals([code, witness.has(SOCKET)], [0, false]);
+  assertMatch(stderr, /The agent ends: somebody has removed \S+agent\.sock/);
+});
+
 Deno.test("a second agent is refused, and is told of the first", async () => {
   await using agent = await RunningAgent.start();
   const { code, stderr } = await agent.run("agent");
@@ -293,7 +302,7 @@ for (
     ["that others may write to", "mkdir -m 777 /run/rdma-cni", "others may write to it"],
     ["of a group that may write to it", "mkdir -m 770 /run/rdma-cni", "others may write to it"],
     ["of another user", "mkdir /run/rdma-cni; chown 65534 /run/rdma-cni", "it belongs to user 65534"],
-    ["that is a link", "mkdir /run/other; ln -s other /run/rdma-cni", "it is not a directory"],
+    ["that is a link", "mkdir /run/other; ln -s other /run/rdma-cni", "it is a symbolic link"],
     ["that is a file", "touch /run/rdma-cni", "it is not a directory"],
   ] as const
 ) {

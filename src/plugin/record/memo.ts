@@ -1,7 +1,7 @@
 import { quietly } from "../../sys/errno.ts";
 
 /** The indexes that RDMA devices were last seen with, by name: the kernel tells the index of a name only by listing all. */
-export const INDEX_DIRECTORY = "/run/rdma-cni";
+export const INDEX_DIRECTORY = "/run/rdma-cni/indexes";
 /** The drivers that made no RDMA device for a function in time, by the function's address. */
 export const NO_RDMA_DIRECTORY = "/run/rdma-cni/without-rdma";
 
