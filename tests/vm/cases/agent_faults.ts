@@ -49,6 +49,11 @@ function isReturn({ name, ordinal }: SystemCall): boolean {
   return name === "setns" && ordinal % 2 === 0;
 }
 
+/** With which the runtime wakes its own event loop: it aborts if that fails. */
+function isWake({ name, text }: SystemCall): boolean {
+  return name === "write" && text.includes(String.raw`"\1\0\0\0\0\0\0\0", 8`);
+}
+
 function isOfList({ name, text }: SystemCall): boolean {
   return name === "recvfrom" && text.includes("AF_NETLINK") && text.includes("NLM_F_MULTI");
 }
@@ -158,7 +163,8 @@ vmCase(
     const pod = await Pod.create();
     const { add, del } = await withAgent((agent) => listPoints(agent, pod));
     const before = await withAgent((agent) => Promise.resolve(agent.descriptors()));
-    const choose = (calls: SystemCall[]) => sample(calls.filter((call) => !isReturn(call)), 3);
+    const choose = (calls: SystemCall[]) =>
+      sample(calls.filter((call) => !isReturn(call) && !isWake(call)), 3);
     const [addPoints, delPoints] = [choose(add), choose(del)];
     // Always one of a list that is not read to its end, which must not answer what is asked next.
     if (!LONG) delPoints.push(pick(del.filter(isOfList)));
