@@ -143,7 +143,7 @@ export class Agent {
     try {
       for (let socket; (socket = this.#listener.accept());) {
         this.#silent.set(socket, performance.now());
-        const { uid } = socket.getPeer();
+        const uid = socket.peer?.uid;
         if (uid !== 0) this.#drop(socket, `it is of user ${uid}`);
       }
     } catch (error) {
@@ -206,9 +206,8 @@ export class Agent {
 
   #drop(socket: PacketSocket, reason: string): void {
     this.#silent.delete(socket);
-    const { pid } = socket.getPeer();
     socket[Symbol.dispose]();
-    this.#complain(`Process ${pid} is not served: ${reason}`);
+    this.#complain(`Process ${socket.peer?.pid} is not served: ${reason}`);
   }
 
   /** A peer must not be able to fill the log. */

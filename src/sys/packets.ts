@@ -38,7 +38,8 @@ export interface Peer {
 export class PacketSocket implements Disposable {
   readonly #fd: Fd;
 
-  constructor(fd: Fd) {
+  /** @param peer who connected, on a socket that was accepted */
+  constructor(fd: Fd, readonly peer?: Peer) {
     this.#fd = fd;
   }
 
@@ -65,14 +66,6 @@ export class PacketSocket implements Disposable {
       socket[Symbol.dispose]();
       throw error;
     }
-  }
-
-  getPeer(): Peer {
-    const credentials = new Int32Array(3); // struct ucred: pid, uid, gid
-    const length = Uint32Array.of(credentials.byteLength);
-    check("getsockopt", (c) => c.getsockopt(this.fd, SOL_SOCKET, SO_PEERCRED, credentials, length));
-    const [pid = 0, uid = 0] = credentials;
-    return { pid, uid: uid >>> 0 };
   }
 
   /**
@@ -134,15 +127,20 @@ export class PacketListener {
   /**
    * Returns the next connection, which does not wait for packets; undefined when there is none.
    *
-   * @throws {SyscallError} EMFILE, ENFILE, ENOMEM
+   * @throws {SyscallError} EMFILE, ENFILE, ENOMEM; the connection is closed when it cannot be set up
    */
   accept(): PacketSocket | undefined {
     const result = attempt((c) => c.accept4(this.#fd.number, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (result === -EAGAIN) return undefined;
     const fd = new Fd(check("accept a connection", () => result));
     const length = Int32Array.of(PACKET_LIMIT); // the kernel doubles it, and allows at most net.core.wmem_max
-    check("setsockopt", (c) => c.setsockopt(fd.number, SOL_SOCKET, SO_SNDBUF, length, length.byteLength));
-    return new PacketSocket(fd);
+    try {
+      check("setsockopt", (c) => c.setsockopt(fd.number, SOL_SOCKET, SO_SNDBUF, length, length.byteLength));
+      return new PacketSocket(fd, peerOf(fd.number));
+    } catch (error) {
+      fd[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Waits for a connection, for a packet on one of the sockets or the end of one, or until the time is over. */
@@ -151,6 +149,14 @@ export class PacketListener {
     const polled = Int32Array.from(fds.flatMap((fd) => [fd, POLLIN])); // struct pollfd: fd, events, revents
     await poll()(polled, BigInt(fds.length), timeoutMs ?? -1);
   }
+}
+
+function peerOf(fd: number): Peer {
+  const credentials = new Int32Array(3); // struct ucred: pid, uid, gid
+  const length = Uint32Array.of(credentials.byteLength);
+  check("getsockopt", (c) => c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length));
+  const [pid = 0, uid = 0] = credentials;
+  return { pid, uid: uid >>> 0 };
 }
 
 /** Waits on a thread of its own, in which nothing else is done, so that this one is free meanwhile. */
