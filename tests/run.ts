@@ -30,7 +30,7 @@ interface Tier {
 }
 
 /** Network namespaces, files that belong to another user, what is installed, and a run of all tiers. */
-const FILES_FOR_ROOT = ["apt", "ffi", "install", "linux", "other_netns", "run", "state"].map((name) =>
+const FILES_FOR_ROOT = ["ffi", "install", "linux", "other_netns", "run", "state"].map((name) =>
   `tests/files/${name}_test.ts`
 );
 
@@ -42,6 +42,12 @@ const TIERS: Tier[] = [
   { ...ALL, name: "vm", kernel: DEFAULT_SERIES, args: ["--set", "plugin"] },
   { name: "unit", flags: ["--no-prompt"] },
   { name: "files", flags: ["--allow-all"], needsMachine: true, needsRoot: FILES_FOR_ROOT },
+  {
+    name: "deployment",
+    flags: ["--allow-all"],
+    needsMachine: true,
+    needsRoot: ["tests/deployment/apt_test.ts"],
+  },
   { ...ALL, name: "binary" },
   { ...ALL, name: "faults" },
   { ...ALL, name: "image", needsExecutable: false },

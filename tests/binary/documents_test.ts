@@ -20,10 +20,10 @@ const UNITS = [
 const USED: Readonly<Record<string, string>> = {
   demo: "tests/vm/demo_test.ts",
   "all-tests": "the run of all tests itself",
-  build: "tests/files/document_commands_test.ts, and every build of the tests",
-  image: "tests/files/commit_test.ts",
+  build: "tests/deployment/document_commands_test.ts, and every build of the tests",
+  image: "tests/deployment/commit_test.ts",
   "image-behind-mirror": "tests/image/build.ts",
-  "helm-install": "tests/files/chart_test.ts",
+  "helm-install": "tests/deployment/chart_test.ts",
   "multus-limits": "tests/files/doctor_multus_test.ts",
   "udev-rule": "tests/vm/cases/vf_mac_host.ts",
   "package-plugin": "tests/packages/node.ts",

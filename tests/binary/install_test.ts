@@ -15,7 +15,7 @@ import { Trace } from "./strace.ts";
 /** More than catatonit takes, and far less than the runtime does. */
 const WAITING_LIMIT_KB = 1024;
 
-const UPGRADES = 50;
+const UPGRADES = 10;
 
 /** Of what is started and left running. */
 const LIMIT_MS = 60_000;

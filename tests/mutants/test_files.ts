@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 
-/** A test file of the fast tiers, and how many imports away each source is that it reaches: 0 for its own. */
+/** A test file that needs no executable, and how many imports away each source is that it reaches: 0 for its own. */
 export interface TestFile {
   readonly path: string;
   readonly distances: ReadonlyMap<string, number>;
@@ -14,7 +14,7 @@ export function findTests(project: string): { sources: string[]; tests: TestFile
     }),
   );
   const paths = [...imports.keys()].sort();
-  const tests = paths.filter((path) => /^tests\/(unit|files)\/.*_test\.ts$/.test(path));
+  const tests = paths.filter((path) => /^tests\/(unit|files|deployment)\/.*_test\.ts$/.test(path));
   return {
     sources: paths.filter((path) => path.startsWith("src/")),
     tests: tests.map((path) => ({ path, distances: distancesFrom(path, imports) })),
