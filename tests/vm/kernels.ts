@@ -41,7 +41,6 @@ export const LACKS = {
       "the parent of the interface in the pod",
       "rig: an IPoIB interface has the function as parent",
       "vf-mac: list tells why a function is not ready, and where its devices are",
-      "vf-mac: a function whose netdev is in a pod is refused and named",
       "vf-mac: a pod with its own MAC address is as ready as others",
     ],
   },

@@ -52,12 +52,6 @@ vmCase("netns-mode: set both ways, told by get and check as iproute2 tells it", 
   }
 });
 
-vmCase("netns-mode: the mode it has is set again, also while namespaces exist", async () => {
-  await addNetns("pod");
-  const { stderr } = await assertCode(0, rdmaCni("netns-mode set exclusive"));
-  assertEquals(stderr, "the RDMA namespace mode is already exclusive\n");
-});
-
 vmCase("netns-mode: refused by a namespace with a process, which is named", async () => {
   await addNetns("pod");
   const inode = Deno.statSync("/run/netns/pod").ino;
@@ -120,20 +114,6 @@ vmCase("netns-mode: refused by a namespace that a process has open", async () =>
   assert(stderr.includes(`without a path\n    process ${pid} "sleep infinity", has it open\n`), stderr);
 });
 
-vmCase("netns-mode: a container is told by its control group", async () => {
-  await addNetns("pod");
-  const id = "0123456789abcdef".repeat(4);
-  const group = `/sys/fs/cgroup/cri-containerd-${id}.scope`;
-  await shOk(`mkdir ${group}`);
-  const holder = await holdNetns("pod");
-  await shOk(`echo ${holder.pid} > ${group}/cgroup.procs`);
-  const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
-  assertMatch(stderr, /"sleep infinity", container 0123456789ab\n/);
-  holder.kill("SIGKILL");
-  await holder.status;
-  await until("the control group is gone", async () => (await sh(`rmdir ${group}`)).code === 0);
-});
-
 vmCase("netns-mode: a process that has ended and was not waited for keeps nothing", async () => {
   // A shell would wait for it; what takes the shell's place, which it does before the child ends, does not.
   const { pid } = await startBackground("sleep 1 & echo started; exec sleep infinity", "started");
@@ -176,39 +156,6 @@ vmCase(
     });
     await assertCode(0, elsewhere("netns-mode set exclusive --persist"));
     assertMatch(Deno.readTextFileSync(OPTIONS_FILE), /^options ib_core netns_mode=0$/m);
-  }),
-);
-
-vmCase(
-  "netns-mode: persisted while a namespace exists needs a reboot: exit code 4",
-  persisting(async () => {
-    await addNetns("pod");
-    const dry = await assertCode(4, elsewhere("netns-mode set shared --persist --dry-run"));
-    assertMatch(dry.stdout, /would persist it/);
-    await assertRejects(() => Deno.stat(OPTIONS_FILE));
-    const { stderr } = await assertCode(4, elsewhere("netns-mode set shared --persist"));
-    assertMatch(stderr, /\/run\/netns\/pod.*persisted in .*\nwarning: reboot this node/s);
-    assertMatch(Deno.readTextFileSync(OPTIONS_FILE), /netns_mode=1/);
-    assertEquals(await netnsMode(), "exclusive");
-  }),
-);
-
-vmCase(
-  "netns-mode: what the kernel command line says against it is named, and it fails",
-  persisting(async () => {
-    // The node is booted with ib_core.netns_mode=0.
-    const { stderr } = await assertCode(1, rdmaCni("netns-mode set shared --persist"));
-    assertMatch(stderr, /is overruled by \/proc\/cmdline:1 \(exclusive\)/);
-    assertEquals(await netnsMode(), "shared");
-  }),
-);
-
-vmCase(
-  "netns-mode: a directory that cannot be written fails, though the mode is set",
-  persisting(async () => {
-    const before = "mount -t tmpfs -o ro tmpfs /etc/modprobe.d && exec";
-    const { stderr } = await assertCode(1, elsewhere("netns-mode set shared --persist", { before }));
-    assertMatch(stderr, /now shared.*\nrdma: Cannot persist .*Cannot write .*EROFS \(30\), read-only/s);
   }),
 );
 

@@ -3,16 +3,11 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertNotMatch } fr
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
-  bind,
   holdContext,
   netdevToNetns,
   pf,
-  rebind,
-  setSimParameter,
   sh,
   shOk,
-  simParameter,
-  unbind,
   until,
   vf,
   vfs,
@@ -106,17 +101,6 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
   assertEquals(words[0], `${netdev}: VF 1: node GUID is zero, but the host uses it: ${uses[1]}`);
 });
 
-vfSimCase("drivers that take their time are bound side by side", async (netdev, set) => {
-  for (const number of HOST_MACS.keys()) await makeRandom(number);
-  set("bind_delay_ms", 3000);
-  const start = performance.now();
-  const { code, stderr } = await rdmaCni(`vf-mac init ${netdev}`);
-  const ms = Math.round(performance.now() - start);
-  assertEquals(code, 0, stderr);
-  assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
-  assert(ms < 15_000, `7 binds of 3 s each took ${ms} ms`);
-});
-
 vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
   for (const number of HOST_MACS.keys()) await makeRandom(number);
   set("bind_delay_ms", 2000);
@@ -131,69 +115,6 @@ vfSimCase("a signal while drivers are bound side by side leaves none without dri
   const { code, stderr } = await child.output();
   assertEquals(code, 0, new TextDecoder().decode(stderr));
   assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
-});
-
-vfMacCase("what a crash leaves without driver is reported, and bound by the next init", async (netdev) => {
-  await makeRandom(1);
-  setSimParameter("refuse_binds", 1000);
-  const child = new Deno.Command("/opt/cni/bin/rdma", {
-    args: ["vf-mac", "init", netdev],
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await until("a bind is refused", () => Number(simParameter("refuse_binds")) < 1000);
-  child.kill("SIGKILL");
-  await child.status;
-  setSimParameter("refuse_binds", 0);
-  const { stdout } = await rdmaCni("doctor");
-  assertMatch(stdout, /VF 1: no driver is bound\n +-> for vf in /);
-  const { code, stderr } = await rdmaCni("vf-mac init --all");
-  assertEquals(code, 0, stderr);
-  assertEquals((await list()).map(({ ready }) => ready), HOST_MACS.map(() => true));
-});
-
-vfMacCase("functions without RDMA are waited for once, and nothing is changed", async (netdev) => {
-  setSimParameter("no_rdma", true);
-  for (const number of HOST_MACS.keys()) await makeRandom(number);
-  const init = async () => {
-    const start = performance.now();
-    const { code, stderr } = await rdmaCni("vf-mac init --all --timeout 4");
-    const [first, ...lines] = stderr.trimEnd().split("\n");
-    assertEquals(code, 0, stderr);
-    assertEquals(
-      stderr.match(new RegExp(`^VF . of ${netdev} .* left alone: no RDMA device$`, "mg"))?.length,
-      7,
-    );
-    assertEquals(lines.at(-1), "ready 0, assigned 0, failed 0");
-    return { isWaiting: first === "Waiting for the RDMA devices of 7 virtual functions", start };
-  };
-  await assertUnchanged(async () => {
-    const { isWaiting, start } = await init();
-    const ms = Math.round(performance.now() - start);
-    assert(isWaiting && ms >= 4000 && ms < 20_000, `one wait of 4 s took ${ms} ms`);
-    assertEquals((await init()).isWaiting, false);
-  });
-  assertEquals(await shOk("stat -c '%a %u' /run/rdma-cni/without-rdma"), "700 0");
-});
-
-vfMacCase("an adapter without RDMA is left as it is", async () => {
-  const { deviceId } = vfs()[0]!;
-  await shOk("rmmod rdma_sim");
-  try {
-    unbind(deviceId);
-    await shOk(`ip link set ${pf().netdev} vf 1 mac 00:00:00:00:00:00`);
-    rebind(vfs()[1]!.deviceId);
-    const look = async () => [vfs(), await shOk(`ip -j link show ${pf().netdev}`)];
-    const before = await look();
-    const { code, stderr } = await rdmaCni("vf-mac init --all");
-    assertEquals(code, 0, stderr);
-    assertMatch(stderr, /^VF 0 .* no driver is bound, and no function of its kind has an RDMA device$/m);
-    assertMatch(stderr, /^VF 1 .* left alone: no RDMA device$/m);
-    assertEquals(await look(), before);
-  } finally {
-    bind(deviceId); // first, so that the devices are numbered in order again
-    await shOk('modprobe --dirname "$MODULES" rdma_sim');
-  }
 });
 
 vfMacCase("a pod with its own MAC address is as ready as others", async (netdev) => {
