@@ -118,7 +118,7 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
   const memory = `${boot.memoryMiB ?? 2048}M`;
   return [
     ...node.architecture.machine,
-    ...processorArguments(boot),
+    ...processorArguments(node.architecture.target, boot),
     ...["-m", memory],
     ...["-display", "none", "-nodefaults", "-no-reboot"],
     ...["-serial", `file:${consoleLog}`, "-serial", "stdio"],
@@ -134,11 +134,27 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
   ];
 }
 
-function processorArguments({ clock = "host", processors = clock === "host" ? 2 : 1 }: Boot): string[] {
+function processorArguments(
+  target: string,
+  { clock = "host", processors = clock === "host" ? 2 : 1 }: Boot,
+): string[] {
   const smp = ["-smp", `${processors}`];
-  if (clock === "host") return ["-accel", "tcg,thread=multi", ...smp];
+  if (clock === "host") return ["-accel", canUseKvm(target) ? "kvm" : "tcg,thread=multi", ...smp];
   const sleep = clock === "instructions" ? "on" : "off";
   return ["-accel", "tcg,thread=single", "-icount", `shift=0,sleep=${sleep}`, ...smp];
+}
+
+/** Besides the device the processor must have what KVM needs: containers may have a device that runs nothing. */
+function canUseKvm(target: string): boolean {
+  if (target !== Deno.build.arch || !/^flags.* (vmx|svm) /m.test(Deno.readTextFileSync("/proc/cpuinfo"))) {
+    return false;
+  }
+  try {
+    Deno.openSync("/dev/kvm", { read: true, write: true }).close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
