@@ -8,6 +8,7 @@ import { installPackages, PACKAGES_FOR_TESTS } from "./rig/vm/node/packages.ts";
 import { prepareTestNode } from "./rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, type Series, sourceOf } from "./rig/vm/node/series.ts";
 import { countCases, type Counts, listFailures } from "./support/junit_report.ts";
+import { findMissingRight } from "./support/rights.ts";
 import { chooseTemporaryDirectory } from "./support/temporary_directory.ts";
 
 interface Tier {
@@ -29,10 +30,11 @@ interface Tier {
   args?: string[];
 }
 
-/** Network namespaces, files that belong to another user, what is installed, and a run of all tiers. */
-const FILES_FOR_ROOT = ["ffi", "install", "linux", "other_netns", "run", "state"].map((name) =>
-  `tests/files/${name}_test.ts`
-);
+/** Namespaces, files that belong to another user, what is installed, and a run of all tiers. */
+const FILES_FOR_ROOT = [
+  ...["ffi", "install", "install_launcher", "kernel_facts", "launcher_agent", "linux", "lock"],
+  ...["other_netns", "run", "state"],
+].map((name) => `tests/files/${name}_test.ts`);
 
 const ALL = { flags: ["--allow-all"], needsMachine: true, needsExecutable: true, needsRoot: true };
 const NODE = { ...ALL, tests: "tests/vm/vm_test.ts" };
@@ -74,7 +76,7 @@ Options:
   --help                 this text
 `;
 
-const IS_ROOT = Deno.uid() === 0;
+const MISSING_RIGHT = findMissingRight();
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -99,8 +101,10 @@ async function runTier(
   reports: string,
 ): Promise<Result> {
   const report = `${reports}/${name}.xml`;
-  const forRoot = IS_ROOT || typeof needsRoot !== "object" ? [] : needsRoot;
-  if (forRoot.length > 0) console.log(`${name} | left out, since they need root: ${forRoot.join(", ")}`);
+  const forRoot = MISSING_RIGHT && typeof needsRoot === "object" ? needsRoot : [];
+  if (forRoot.length > 0) {
+    console.log(`${name} | left out, since they need ${MISSING_RIGHT}: ${forRoot.join(", ")}`);
+  }
   const own = kernel === undefined ? args : ["--kernel", kernel, ...args];
   const process = new Deno.Command(Deno.execPath(), {
     args: [
@@ -171,9 +175,9 @@ type Preparation = Promise<string | undefined>;
  * first. Nothing is prepared for tiers that cannot run without root.
  */
 function prepareFor(all: Tier[]): Map<Tier, Preparation> {
-  const isPermitted = ({ needsRoot }: Tier) => IS_ROOT || needsRoot !== true;
+  const isPermitted = ({ needsRoot }: Tier) => !MISSING_RIGHT || needsRoot !== true;
   const preparations = new Map<Tier, Preparation>(
-    all.map((tier) => [tier, Promise.resolve(isPermitted(tier) ? undefined : "it needs root")]),
+    all.map((tier) => [tier, Promise.resolve(isPermitted(tier) ? undefined : `it needs ${MISSING_RIGHT}`)]),
   );
   const tiers = all.filter(isPermitted);
   const progress = (line: string) => console.error(line);

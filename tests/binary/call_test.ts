@@ -1,5 +1,6 @@
 // Calls that a machine without RDMA can answer. The pod is a namespace of its own.
 import { CNI_VERSIONS } from "../../src/cni/version.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { assertFailed, call, start } from "../support/program.ts";
 import { TestNetns } from "../support/test_netns.ts";
@@ -112,7 +113,7 @@ Deno.test("DEL and GC of what was never added succeed and print nothing", async 
 
 Deno.test("DEL and GC of these tests do not touch the records of this machine's pods", async () => {
   const file = `/var/lib/cni/rdma/net-${"0".repeat(64)}-net1`;
-  const existed = await Deno.stat("/var/lib/cni").then(() => true, () => false);
+  const made = ["/var/lib/cni", "/var/lib/cni/rdma", file].find((path) => !exists(path))!;
   await Deno.mkdir("/var/lib/cni/rdma", { recursive: true, mode: 0o700 });
   try {
     await Deno.writeTextFile(file, "no record of this plugin", { createNew: true });
@@ -120,7 +121,7 @@ Deno.test("DEL and GC of these tests do not touch the records of this machine's 
     await call("DEL", { variables: { CNI_CONTAINERID: "0".repeat(64) } });
     assertEquals(await Deno.readTextFile(file), "no record of this plugin");
   } finally {
-    await Deno.remove(existed ? file : "/var/lib/cni", { recursive: true });
+    await Deno.remove(made, { recursive: true });
   }
 });
 

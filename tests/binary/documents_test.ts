@@ -67,7 +67,10 @@ Deno.test("the documents' command finds the executable in its bill of materials,
 });
 
 Deno.test("the documents' bench compares with the empty program, here without the simulated node", async () => {
-  const script = blockNamed("bench").replace("deno task bench", "run -A tests/bench/main.ts --only here --runs 5");
+  const script = blockNamed("bench").replace(
+    "deno task bench",
+    "run -A tests/bench/main.ts --only here --runs 5",
+  );
   const args = script.split(" ").map((word) => word === "/path/to/another/rdma" ? PROGRAM : word);
   const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
   assertEquals(code, 0);

@@ -310,8 +310,8 @@ for (
     Deno.test(`where there is ${what}, --wait as a container's first process ends by ${signal}`, async () => {
       await withDirectory(async (directory) => {
         const script = `
-          bin=$(mktemp -d); cd $bin; install -m 755 /usr/bin/catatonit .; ${prepare}
-          mount --bind $bin /usr/bin; exec "$0" "$@"`;
+          mount -t tmpfs tmpfs /mnt; cd /mnt; install -m 755 /usr/bin/catatonit .; ${prepare}
+          mount --bind /mnt /usr/bin; exec "$0" "$@"`;
         const unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         const install = [PROGRAM, "install", "--cni-bin-dir", directory, "--wait"];
         const child = spawn([...unshare, "sh", "-euc", script, ...install], "piped");

@@ -30,7 +30,7 @@ const PAGES = await writePages(86400);
 async function run(page: string, program: string, ...args: string[]) {
   const child = new Deno.Command(program, {
     args,
-    env: { LC_ALL: "C.UTF-8" },
+    env: { LC_ALL: "C.UTF-8", COLUMNS: "80" }, // man breaks lines for the terminal of who runs the tests
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

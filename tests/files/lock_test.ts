@@ -19,10 +19,14 @@ const WAITER = `
   await Deno.stdin.read(new Uint8Array(1));
 `;
 
-/** A process, and what it prints, line by line. */
+/** Far longer than anything takes here. */
+const LIMIT_MS = 60_000;
+
+/** A process, and what it prints, line by line. It is ended when it takes much too long. */
 class Started implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #reader: ReadableStreamDefaultReader<string>;
+  readonly #timer = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
   #read = "";
 
   constructor(program: string, args: string[]) {
@@ -52,6 +56,7 @@ class Started implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
     try {
       this.#child.kill("SIGKILL");
     } catch {
@@ -78,7 +83,11 @@ async function waiter(directory: string, timeoutMs: number): Promise<Started> {
   assertEquals(await started.line(), "ready");
   await started.write("\n");
   const waits = new RegExp(`-> FLOCK .* ${started.pid} `);
-  while (!waits.test(Deno.readTextFileSync("/proc/locks"))) await new Promise((done) => setTimeout(done, 5));
+  const deadline = performance.now() + LIMIT_MS;
+  while (!waits.test(Deno.readTextFileSync("/proc/locks"))) {
+    if (performance.now() > deadline) throw new Error(`Waited ${LIMIT_MS} ms in vain for the lock's queue`);
+    await new Promise((done) => setTimeout(done, 5));
+  }
   return started;
 }
 

@@ -24,7 +24,7 @@ export const build = () => Promise.resolve();
 `;
 
 /** Starts a program of the copy with an apt of its own. */
-async function start(program: string, mirror: string) {
+async function start(program: string, mirror: string, by: string[] = []) {
   using apt = new OwnApt(mirror);
   const project = `${apt.directory}/project`;
   await Deno.mkdir(`${project}/tests`, { recursive: true });
@@ -36,8 +36,8 @@ async function start(program: string, mirror: string) {
     await Deno.mkdir(`${project}/tests/${tier}`);
     await Deno.writeTextFile(`${project}/tests/${tier}/one_test.ts`, 'Deno.test("one", () => {});\n');
   }
-  const args = ["run", "-A", `${project}/${program}`];
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: apt.env }).output();
+  const [first, ...args] = [...by, Deno.execPath(), "run", "-A", `${project}/${program}`];
+  const { code, stdout, stderr } = await new Deno.Command(first!, { args, env: apt.env }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
   return { code, out, err };
 }
@@ -52,6 +52,14 @@ Deno.test("a run in which kernels are not to be had fails, and says how many tie
   assertEquals([code, last], [1, `${TIERS.length} passed, ${nodes.length} failed`], out);
   const count = `${nodes.length} of ${TIERS.length + nodes.length} tiers`;
   assertEquals(before, `${count} did not run, each a failure: ${nodes.join(", ")}`);
+});
+
+Deno.test("a run by root without CAP_SYS_ADMIN says that it lacks that, and what it leaves out", async () => {
+  const by = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"];
+  const { code, out } = await start("tests/run.ts", DEAD_MIRROR, by);
+  assertEquals(code, 1);
+  assertMatch(out, /^files \| left out, since they need CAP_SYS_ADMIN: tests\/files\//m);
+  assertMatch(out, /^vm: did not run: it needs CAP_SYS_ADMIN$/m);
 });
 
 const NOT_FOUND = "Cannot find this machine's mirror of Debian.*: apt has no list with this label; .*\n$";

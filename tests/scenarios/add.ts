@@ -1,5 +1,6 @@
 // Which devices ADD moves, how it finds them, and what it refuses.
 import { assert, assertEquals, assertMatch, assertNotMatch } from "../support/assert.ts";
+import type { LackName } from "../rig/vm/kernels.ts";
 import type { Async, NodeFunction, Rig } from "../rig/rig.ts";
 import {
   addedPod,
@@ -25,6 +26,7 @@ const SOURCES: {
   name: string;
   of: (rig: Rig) => NodeFunction;
   config: (rig: Rig, of: NodeFunction) => Async<object>;
+  needs?: LackName;
 }[] = [
   {
     name: "runtimeConfig.deviceID, before deviceID",
@@ -47,6 +49,7 @@ const SOURCES: {
   },
   {
     name: "the parent of the interface in the pod, before a MAC address",
+    needs: "linkParent",
     of: (rig) => rig.vf(3),
     config: async (rig, of) => {
       await rig.addInterface(of, "pod", "net1");
@@ -56,6 +59,7 @@ const SOURCES: {
   },
   {
     name: "the parent of a scalable function's interface",
+    needs: "auxiliaryBus",
     of: (rig) => rig.sf(0),
     config: async (rig, of) => {
       await rig.addInterface(of, "pod", "net1");
@@ -77,7 +81,7 @@ const SOURCES: {
 ];
 
 /** What ADD refuses, leaving everything as it is. */
-interface Refused {
+interface Refused extends Pick<Scenario, "sets"> {
   name: string;
   prepare?: (rig: Rig, of: NodeFunction) => Async<void>;
   /** Other keys than the deviceID of virtual function 1. */
@@ -109,6 +113,7 @@ const REFUSED: Refused[] = [
   { name: "a path for a function", config: () => ({ deviceID: "../../../etc" }), words: /no such/ },
   {
     name: "a function without driver",
+    sets: ["short"],
     prepare: (rig, of) => rig.unbind(of),
     words: /no driver is bound to it/,
   },
@@ -119,6 +124,7 @@ const REFUSED: Refused[] = [
   },
   ...[1, 2].map((count) => ({
     name: `a function the last of whose ${count} devices the driver cannot take from its users`,
+    sets: count === 2 ? ["short"] as const : undefined,
     prepare: (rig: Rig, of: NodeFunction) => rig.makeImmovable(of, count),
     code: 120,
     words: /cannot take it away.*disassociate_ucontext.*EOPNOTSUPP \(95\)/,
@@ -158,8 +164,10 @@ async function ofThree(rig: Rig, config: object = {}): Promise<{ pod: Attachment
 }
 
 export const ADD: Scenario[] = [
-  ...SOURCES.map(({ name, of, config }) => ({
+  ...SOURCES.map(({ name, of, config, needs }) => ({
     name: `add: the function is found by ${name}`,
+    sets: ["short", "arm64"] as const,
+    needs,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
       const function_ = of(rig);
@@ -171,8 +179,9 @@ export const ADD: Scenario[] = [
       assertEquals(readRecord(rig).deviceID, function_.deviceId);
     },
   })),
-  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words }) => ({
+  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words, sets }) => ({
     name: `add: ${name} is refused`,
+    sets,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
       const function_ = rig.vf(1);
@@ -185,6 +194,7 @@ export const ADD: Scenario[] = [
   })),
   {
     name: "add: mode shared is refused by ADD, CHECK and STATUS, naming the command that fixes it",
+    sets: ["short"],
     run: async (rig) => {
       await rig.setMode("shared");
       await rig.addNetns("pod");
@@ -214,6 +224,7 @@ export const ADD: Scenario[] = [
   },
   {
     name: "add: a device that is in the pod already is recorded there, and renamed on request",
+    sets: ["short"],
     run: async (rig) => {
       await rig.addNetns("pod");
       for (const rdmaDeviceName of [undefined, "roce0"]) {
@@ -262,6 +273,7 @@ export const ADD: Scenario[] = [
   },
   {
     name: "add: a function in another namespace that nobody recorded is refused",
+    sets: ["short"],
     run: async (rig) => {
       await rig.addNetns("pod");
       await rig.addNetns("stranger");
@@ -274,6 +286,7 @@ export const ADD: Scenario[] = [
   },
   {
     name: "add: a device with an SMI sub-device is refused, since the kernel would wait for ever",
+    needs: "subDevices",
     run: async (rig) => {
       await rig.addNetns("pod");
       const pod = new Attachment(rig, rig.vf(0));

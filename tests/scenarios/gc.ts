@@ -30,6 +30,7 @@ async function addTo(rig: Rig, netns: string, number: number, name = "net"): Pro
 export const GC: Scenario[] = [
   {
     name: "gc: stale attachments of this network go, valid ones and other networks' stay",
+    sets: ["short", "arm64"],
     run: async (rig) => {
       const stale = await addTo(rig, "stale", 0);
       const valid = await addTo(rig, "valid", 1);
@@ -66,6 +67,7 @@ export const GC: Scenario[] = [
   },
   {
     name: "gc: a namespace that lives on without path is found",
+    sets: ["short"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       await rig.holdNetns("pod");

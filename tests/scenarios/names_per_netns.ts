@@ -45,6 +45,7 @@ const LATER: Record<string, (rig: Rig, pod: Attachment) => Promise<unknown>> = {
 export const NAMES_PER_NETNS: Scenario[] = [
   {
     name: "names per namespace: two pods and the host have devices of one name",
+    needs: "namesPerNetns",
     run: async (rig) => {
       const pods: Attachment[] = [];
       for (const [i, netns] of ["pod", "second"].entries()) {
@@ -64,6 +65,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   },
   {
     name: "names per namespace: a move to a pod that has the device's name is done under a free one like it",
+    needs: "namesPerNetns",
     run: async (rig) => {
       const { pod, other } = await podWithItsName(rig);
       const { log } = await pod.add();
@@ -83,6 +85,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   {
     name:
       "names per namespace: a device that was moved already is renamed in the pod, to a name of the host's",
+    needs: "namesPerNetns",
     run: async (rig) => {
       await rig.addNetns("pod");
       const pod = new Attachment(rig, rig.vf(0), { config: { rdmaDeviceName: nameOnHost(rig) } });
@@ -96,6 +99,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   },
   {
     name: "names per namespace: a device moves and gets its name at once, when neither can come first",
+    needs: "namesPerNetns",
     run: async (rig) => {
       const { pod, other } = await podWithItsName(rig, { rdmaDeviceName: nameOnHost(rig) });
       await pod.add();
@@ -107,6 +111,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   },
   {
     name: "names per namespace: in one namespace a rename to another device's name is still refused",
+    needs: "namesPerNetns",
     run: async (rig) => {
       await rig.addNetns("pod");
       const other = new Attachment(rig, rig.vf(1), { ifname: "net2", config: { rdmaDeviceName: "roce0" } });
@@ -125,6 +130,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   ...Object.entries(LATER).map(([later, call]) => ({
     name:
       `names per namespace: a namespace ends, its device returns as ibdevN, since the host has the name, and ${later} puts that right`,
+    needs: "namesPerNetns" as const,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
       const pod = new Attachment(rig, rig.vf(0), { config: { rdmaDeviceName: nameOnHost(rig) } });
@@ -137,6 +143,7 @@ export const NAMES_PER_NETNS: Scenario[] = [
   })),
   {
     name: "names per namespace: a device whose name the host has by then returns under a free one like it",
+    needs: "namesPerNetns",
     run: async (rig) => {
       await rig.addNetns("pod");
       for (const isEnded of [false, true]) {

@@ -1,11 +1,16 @@
 // The words that scenarios are written in. What they call runs on any rig.
 import { assertEquals, assertMatch } from "../support/assert.ts";
+import type { LackName, OtherSet } from "../rig/vm/kernels.ts";
 import type { Async, NodeFunction, Rig, RigCall, RigOutcome } from "../rig/rig.ts";
 
 /** A story with its expected end state. It begins on a node to which nothing has happened. */
 export interface Scenario {
   readonly name: string;
   readonly run: (rig: Rig) => Async<void>;
+  /** Sets for other kernels than Debian 13's that have it executed; by the agent the newest kernel runs it too. */
+  readonly sets?: readonly OtherSet[] | undefined;
+  /** What a real kernel must have for it. */
+  readonly needs?: LackName | undefined;
 }
 
 /** The record of the attachment that scenarios make unless they say otherwise. */

@@ -11,7 +11,7 @@ import { bootNode, EmulatorCrash, tail } from "../rig/vm/node/boot.ts";
 import { buildGuestProgram } from "../rig/vm/node/guest_program.ts";
 import { prepareTestNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
-import { SETS } from "./kernels.ts";
+import { SETS } from "../rig/vm/kernels.ts";
 
 const {
   values: {
@@ -32,8 +32,8 @@ const {
   allowPositionals: true,
 });
 const SERIES = kernel === undefined ? DEFAULT_SERIES : parseSeries(kernel);
-if (!Object.hasOwn(SETS, set)) {
-  throw new Error(`Cannot run set ${JSON.stringify(set)}, expected one of ${Object.keys(SETS).join(", ")}`);
+if (!SETS.includes(set)) {
+  throw new Error(`Cannot run set ${JSON.stringify(set)}, expected one of ${SETS.join(", ")}`);
 }
 /** Beside other nodes one is better than two, which wait for each other. */
 const PROCESSORS = ["all", "concurrency"].includes(set) ? 2 : 1;

@@ -32,6 +32,7 @@ import {
   addNetns,
   addPod,
   callAs,
+  casesWith,
   type CniOutcome,
   deleteNetns,
   endBackground,
@@ -45,9 +46,10 @@ import {
   startBackground,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import { AS_THICK_MULTUS, COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
+
+const vmCase = casesWith({ sets: ["agent"] });
 
 const DECLINED = { calls: 0, declined: 1, abandoned: 0 };
 const SERVED = { calls: 1, declined: 0, abandoned: 0 };
@@ -248,7 +250,7 @@ vmCase(
     await endAgent();
     await shOk(`rm -r ${directory} /run/other ${trace}`);
   },
-  300_000,
+  { limitMs: 300_000 },
 );
 
 // Results that cannot be printed.

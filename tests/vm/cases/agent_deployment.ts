@@ -4,6 +4,7 @@ import { assertInPod, assertResult, attachment, config, records } from "../../ri
 import {
   addNetns,
   assertCode,
+  casesWith,
   deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
@@ -12,7 +13,6 @@ import {
   shOk,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import {
   type Container,
@@ -21,6 +21,8 @@ import {
   runContainer,
   startContainer,
 } from "../../rig/vm/guest/pod.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 const remove = () => shOk(`rm -rf /opt/cni/bin/.rdma-cni ${INSTALLED_PLUGIN}`);
 

@@ -12,12 +12,12 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  casesWith,
   type CniOutcome,
   rebind,
   setSimParameter,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import {
   failIn,
@@ -28,6 +28,8 @@ import {
   type SystemCall,
 } from "../../rig/vm/guest/injection.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
+
+const vmCase = casesWith({ sets: ["agent"] });
 
 const METRICS = ["--metrics", "127.0.0.1:9567"];
 const LIMIT_MS = (LONG ? 120 : 5) * 60_000;
@@ -154,7 +156,7 @@ vmCase(
     assert(killed > tried / 2, `${killed} of ${tried} killed`);
     return { seed: SEED, killed, tried, all: add.length + del.length };
   },
-  LIMIT_MS,
+  { limitMs: LIMIT_MS },
 );
 
 vmCase(
@@ -199,7 +201,7 @@ vmCase(
     assert(failed > tried / 2, `${failed} of ${tried} failed`);
     return { seed: SEED, failed, tried, all: add.length + del.length };
   },
-  LIMIT_MS,
+  { limitMs: LIMIT_MS },
 );
 
 vmCase(
@@ -226,7 +228,7 @@ vmCase(
       return { seed: SEED, tried: points.length, all: calls.length };
     });
   },
-  LIMIT_MS,
+  { limitMs: LIMIT_MS },
 );
 
 vmCase(

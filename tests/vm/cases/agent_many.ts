@@ -11,8 +11,10 @@ import {
   readRecord,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, sfs, shOk, until, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, casesWith, sfs, shOk, until, vf } from "../../rig/vm/guest/harness.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
+
+const vmCase = casesWith({ sets: ["agent"] });
 
 const PODS = 128;
 const MANY_LIMIT_MS = 300_000;
@@ -52,7 +54,7 @@ vmCase(`agent: ${PODS} pods at once are served in the order in which they came`,
     await shOk("ip -all netns delete");
     await reloadFunctions(2);
   }
-}, MANY_LIMIT_MS);
+}, { limitMs: MANY_LIMIT_MS });
 
 /** Loads our kernel module anew, with a number of scalable functions. */
 async function reloadFunctions(count: number): Promise<void> {
@@ -119,5 +121,5 @@ vmCase(
       await agent.servesAll(async () => assertQuiet(await pod.del()));
       return { descriptors: before, mib, msPerCall: Number(ms.toFixed(2)) };
     }),
-  LONG ? 40 * 60_000 : MANY_LIMIT_MS,
+  { limitMs: LONG ? 40 * 60_000 : MANY_LIMIT_MS },
 );

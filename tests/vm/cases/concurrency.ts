@@ -11,23 +11,25 @@ import {
   config,
   readRecord,
   records,
+  startInMove,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   addPod,
+  casesWith,
   hostRdmaDevices,
   isInMove,
-  rdmaNames,
   setSimParameter,
   sf,
   shOk,
   startPlugin,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { killAtNth } from "../../rig/vm/guest/injection.ts";
+import { killAtNth, stopAfterNth } from "../../rig/vm/guest/injection.ts";
 import { holdLock, lineUp } from "../../rig/vm/guest/lock.ts";
+
+const vmCase = casesWith({ sets: ["concurrency", "contract"] });
 
 const FILE = "net-container1-net1";
 
@@ -78,15 +80,14 @@ vmCase("concurrency: a changed uverbs number is reported", async () => {
 vmCase("concurrency: a device that another program takes out of the pod while ADD is at work", async () => {
   await addNetns("pod");
   const { deviceId, rdmaDevice } = sf(0); // which is never bound anew, so that no request is spent on its index
-  // The fifth request is the first that asks the pod for the device.
-  const delay = "strace -f --seccomp-bpf -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=3s:when=5";
-  const adding = attachment(deviceId, { wrapper: delay.split(" ") }).add();
-  await until("the device is in the pod", async () => (await rdmaNames("pod")).includes(rdmaDevice));
+  // The fourth request moves the device.
+  const adding = await stopAfterNth("sendto", 4, (wrapper) => attachment(deviceId).add({ wrapper }));
   await hostRdmaDevices(rdmaDevice, "pod");
-  assertError(await adding, 113, /Cannot find RDMA device .* in network namespace/);
+  adding.goOn();
+  assertError(await adding.call, 113, /Cannot find RDMA device .* in network namespace/);
   assertNothingLeft();
   assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-});
+}, { needs: "auxiliaryBus" });
 
 vmCase("concurrency: a call that cannot get the lock says so", async () => {
   await addNetns("pod");
@@ -150,12 +151,9 @@ async function pluginTicks(): Promise<number> {
 
 vmCase("concurrency: ADD is killed while the kernel moves the device: DEL cleans up", async () => {
   const { deviceId, rdmaDevice } = await addPod();
-  setSimParameter("move_delay_ms", 1000);
-  const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
-  await until("the record is written", () => records().includes(FILE));
+  const call = await startInMove("ADD", deviceId);
   call.kill("SIGKILL");
   await call.status;
-  setSimParameter("move_delay_ms", 0);
   await assertCleanedUp(deviceId, rdmaDevice);
 });
 
@@ -181,12 +179,9 @@ async function assertCleanedUp(deviceId: string, rdmaDevice: string): Promise<vo
 
 vmCase("concurrency: an ADD that was killed is made good by the next ADD", async () => {
   const { deviceId, rdmaDevice } = await addPod();
-  setSimParameter("move_delay_ms", 500);
-  const call = await startPlugin({ command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) });
-  await until("the record is written", () => records().includes(FILE));
+  const call = await startInMove("ADD", deviceId);
   call.kill("SIGKILL");
   await call.status;
-  setSimParameter("move_delay_ms", 0);
   assertResult(await attachment(deviceId).add());
   await assertInPod([rdmaDevice]);
   assertEquals(records(), [FILE]);

@@ -4,6 +4,7 @@ import { attachment, records } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   assertCode,
+  casesWith,
   INSTALLED_PLUGIN,
   installPlugin,
   names,
@@ -15,7 +16,6 @@ import {
   shOk,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import {
   type Container,
@@ -26,6 +26,8 @@ import {
   runInitContainers,
 } from "../../rig/vm/guest/pod.ts";
 import { VERSION } from "../../../src/version.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 const OWN_DIRECTORY = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";

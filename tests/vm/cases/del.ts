@@ -13,6 +13,7 @@ import {
   addNetns,
   addPod,
   bind,
+  casesWith,
   holdNetns,
   netnsPath,
   pf,
@@ -23,8 +24,9 @@ import {
   startBackground,
   unbind,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["plugin", "contract", "short"] });
 
 /** A pod that has the device of VF 0. */
 async function addedPod() {
@@ -41,7 +43,7 @@ vmCase("del: the path has gone, but an open file keeps the namespace alive", asy
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
   assertOnHost(pod);
-});
+}, { sets: ["plugin", "contract", "short", "arm64"] });
 
 vmCase("del: the path is no namespace any more", async () => {
   const pod = await addedPod();

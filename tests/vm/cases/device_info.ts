@@ -66,7 +66,7 @@ vmCase("device info: a scalable function has none", async () => {
   await assertInPod([rdmaDevice]);
   assertEquals(names("/run/k8s.cni.cncf.io"), []);
   assertQuiet(await withFile(deviceId).del());
-});
+}, { needs: "auxiliaryBus" });
 
 vmCase("device info: what leads elsewhere is code 7 before anything moves", async () => {
   const { deviceId } = await addPod();

@@ -13,6 +13,7 @@ import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   addPod,
+  casesWith,
   type CompleteFunction,
   deleteNetns,
   endBackground,
@@ -36,11 +37,13 @@ import {
   until,
   vf,
   vfs,
-  vmCase,
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
+import type { CaseFields } from "../../rig/vm/kernels.ts";
 import { COMPILED_PLUGIN, EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
 import { goRecord } from "../../scenarios/scenario.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 interface Finding {
   group: string;
@@ -63,8 +66,8 @@ async function doctor(run: (words: string) => Promise<Outcome> = rdmaCni): Promi
 }
 
 /** A case on a node on which the plugin is installed, not copied by hand. */
-function doctorCase(name: string, run: () => Promise<unknown>): void {
-  vmCase(`doctor: ${name}`, () => withLauncher(run));
+function doctorCase(name: string, run: () => Promise<unknown>, fields?: CaseFields): void {
+  vmCase(`doctor: ${name}`, () => withLauncher(run), fields);
 }
 
 /** Those that are not ok. */
@@ -148,7 +151,7 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
   assertEquals(code, 0);
   assertMatch(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
   return stdout;
-});
+}, { sets: ["surroundings", "contract"] });
 
 doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
   const { deviceId, rdmaDevice } = await addPod();

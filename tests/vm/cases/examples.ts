@@ -13,6 +13,7 @@ import {
 import {
   addNetns,
   assertCode,
+  casesWith,
   type CompleteFunction,
   EXAMPLES,
   hostRdmaDevices,
@@ -23,8 +24,10 @@ import {
   sf,
   shOk,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import type { LackName } from "../../rig/vm/kernels.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 type Plugin = Record<string, unknown>;
 type Document = { spec: { config: string }; metadata: { annotations: Record<string, string> } };
@@ -43,18 +46,20 @@ const [{ ips }] = JSON.parse(pod!.metadata.annotations["k8s.v1.cni.cncf.io/netwo
 
 const NETWORKS: {
   file: string;
+  needs?: LackName;
   of: () => CompleteFunction;
   replace: (plugin: Plugin, of: CompleteFunction) => Plugin;
 }[] = [
   { file: "rdma_net_crd.yaml", of: () => vf(2), replace: (plugin) => ({ ...plugin, type: "host-device" }) },
   {
     file: "sf_net_crd.yaml",
+    needs: "auxiliaryBus",
     of: () => sf(1),
     replace: ({ type, ipam }, { netdev }) => ({ type, ipam, device: netdev, capabilities: { ips: true } }),
   },
 ];
 
-for (const { file, of, replace } of NETWORKS) {
+for (const { file, needs, of, replace } of NETWORKS) {
   vmCase(`examples: ${file}, ADD, CHECK and DEL through libcni`, async () => {
     const used = of();
     const { deviceId, netdev, mac, rdmaDevice } = used;
@@ -78,7 +83,7 @@ for (const { file, of, replace } of NETWORKS) {
     assertNothingLeft();
     assertEquals(again(used).netdev, netdev);
     assertEquals(records(), []);
-  });
+  }, { needs });
 }
 
 vmCase("examples: ib_net_crd.yaml, the device moved before the interface as ib-sriov-cni does", async () => {

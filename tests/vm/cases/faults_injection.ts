@@ -12,9 +12,11 @@ import {
   records,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addNetns, casesWith, names, rebind, setSimParameter, vf } from "../../rig/vm/guest/harness.ts";
 import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../../rig/vm/guest/injection.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
+
+const vmCase = casesWith({ sets: ["plugin"] });
 
 const LIMIT_MS = (LONG ? 120 : 15) * 60_000;
 const ERRORS = ["ENOSPC", "EIO", "EINTR", "ENOMEM", "EACCES", "EBUSY"];
@@ -103,7 +105,7 @@ vmCase("faults: ADD and DEL are killed at a system call: DEL, GC or the next ADD
     else await victim.del();
   }
   return { seed: SEED, tried, all };
-}, LIMIT_MS);
+}, { limitMs: LIMIT_MS });
 
 async function killed(victim: Victim, command: "ADD" | "DEL", point: SystemCall, i: number): Promise<void> {
   const { code, stderr } = await victim.run(command, killAt(point));
@@ -141,7 +143,7 @@ for (
     }
     assertEquals(faults, []);
     return { seed: SEED, ...ended, all };
-  }, LIMIT_MS);
+  }, { limitMs: LIMIT_MS });
 }
 
 async function refused(

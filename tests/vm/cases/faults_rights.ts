@@ -11,7 +11,17 @@ import {
   gc,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import { addPod, netnsPath, plugin, shOk, startBackground, vf, vmCase } from "../../rig/vm/guest/harness.ts";
+import {
+  addPod,
+  casesWith,
+  netnsPath,
+  plugin,
+  shOk,
+  startBackground,
+  vf,
+} from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["plugin"] });
 
 const NEEDED = ["net_admin", "sys_admin"];
 

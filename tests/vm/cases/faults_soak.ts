@@ -2,11 +2,13 @@
 // that fails is shrunk to a short one.
 import fc from "fast-check";
 import { assertNothingLeft, assertQuiet, gc } from "../../rig/vm/guest/attachment.ts";
-import { sfs, vfs, vmCase } from "../../rig/vm/guest/harness.ts";
+import { casesWith, sfs, vfs } from "../../rig/vm/guest/harness.ts";
 import { NodeModel } from "../../rig/vm/guest/node_model.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
 import { SoakNode } from "../../rig/vm/guest/soak_node.ts";
 import { AtOnce, Collect, End, Release, Start, type Step } from "../../rig/vm/guest/soak_steps.ts";
+
+const vmCase = casesWith({ sets: ["concurrency"] });
 
 /** In the long form 2,000 steps, as several cases that can be run one by one. */
 const CASES = LONG ? 10 : 1;
@@ -64,5 +66,5 @@ for (let number = 1; number <= CASES; number++) {
       });
     }
     return { seed: SEED, steps, sequences };
-  }, LIMIT_MS);
+  }, { limitMs: LIMIT_MS });
 }

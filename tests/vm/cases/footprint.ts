@@ -8,7 +8,9 @@ import {
   config,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addPod, vmCase } from "../../rig/vm/guest/harness.ts";
+import { addPod, casesWith } from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["plugin"] });
 
 const TRACE = "/run/trace";
 

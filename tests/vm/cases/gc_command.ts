@@ -119,7 +119,7 @@ vmCase(
     await shOk(`rm ${RELAY}`); // which ends the last of them
     for (const call of calls) assertQuiet(await call.del());
   },
-  5 * 60_000,
+  { limitMs: 5 * 60_000 },
 );
 
 vmCase(
@@ -190,5 +190,5 @@ vmCase(
     assert.ok(tried >= 2, `${tried} calls`);
     return { tried };
   },
-  20 * 60_000,
+  { sets: ["plugin"], limitMs: 20 * 60_000 },
 );

@@ -52,7 +52,7 @@ vmCase("rig: an IPoIB interface has the function as parent, and goes when the de
   assert(link.flags.includes("UP"));
   await rdmaToNetns(rdmaDevice, "pod");
   assertEquals(await podLink("net1"), undefined);
-});
+}, { needs: "linkParent" });
 
 vmCase("rig: an IPoIB interface of a partition has no parent device, and goes too", async () => {
   const { rdmaDevice, netdev } = await makeInfiniBand(vf(0).deviceId);

@@ -11,6 +11,7 @@ import {
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
+  casesWith,
   installPlugin,
   isInMove,
   netdevToNetns,
@@ -23,11 +24,12 @@ import {
   startPlugin,
   until,
   vf,
-  vmCase,
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 import { AS_THICK_MULTUS, COMPILED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 const DIRECTORY = "/opt/cni/bin";
 /** Each reads 97 MB several times, on an emulated processor. tests/binary always makes 50, on a real one. */
@@ -64,7 +66,7 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   await restoreCopy();
   await shOk("rm -r /run/other");
   return { calls, msForAnUpgrade: ms };
-}, UPGRADES_LIMIT_MS);
+}, { limitMs: UPGRADES_LIMIT_MS });
 
 vmCase("install: a node without libmnl works when the plugin was installed", async () => {
   await addNetns("pod");

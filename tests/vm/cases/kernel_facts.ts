@@ -3,16 +3,18 @@ import { assertEquals } from "../../support/assert.ts";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
+  casesWith,
   holdNetns,
   netnsCount,
   setNetnsMode,
   shOk,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import { VmRig } from "../../rig/vm/guest/rig.ts";
 import { type FactNode, FACTS } from "../../support/kernel_facts.ts";
+
+const vmCase = casesWith({ sets: ["plugin", "contract", "short", "arm64"] });
 
 const kernel = new LinuxKernel();
 
@@ -36,6 +38,6 @@ function realNode(): FactNode {
   };
 }
 
-for (const { name, ask, answer } of FACTS) {
-  vmCase(`kernel: ${name}`, async () => assertEquals(await ask(realNode()), answer));
+for (const { name, ask, answer, needs } of FACTS) {
+  vmCase(`kernel: ${name}`, async () => assertEquals(await ask(realNode()), answer), { needs });
 }

@@ -1,9 +1,10 @@
-// What tests/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
+// What tests/rig/vm/kernels.ts leaves cases out for: each kernel has it or not, as the table says.
 import { assertEquals } from "../../support/assert.ts";
 import { LinuxKernel } from "../../../src/kernel/linux.ts";
 import {
   addNetns,
   addPod,
+  casesWith,
   letKernelLoadModules,
   names,
   rdmaToNetns,
@@ -12,9 +13,10 @@ import {
   shOk,
   unbind,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
-import { isBefore, LACKS, parseRelease } from "../kernels.ts";
+import { isBefore, LACKS, parseRelease } from "../../rig/vm/kernels.ts";
+
+const vmCase = casesWith({ sets: ["plugin", "contract", "short", "arm64"] });
 
 /** Whether the running kernel has what the older ones lack. */
 const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {

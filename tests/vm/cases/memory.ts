@@ -10,16 +10,18 @@ import {
 import {
   addNetns,
   addPod,
+  casesWith,
   netdevToNetns,
   shOk,
   vf,
-  vmCase,
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../../rig/vm/guest/memory_cgroup.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 import { COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 import { outcome } from "../../rig/vm/guest/sh.ts";
+
+const vmCase = casesWith({ sets: ["plugin"] });
 
 /** The limit of thick Multus' own DaemonSet, which its daemon shares with the plugins. */
 const MULTUS_MIB = 50;
@@ -68,13 +70,13 @@ const INSTALLER_MILLI_CPU = 100;
 
 vmCase("memory: install ends in the limit of the Go plugin's DaemonSet, with nothing cached", async () => {
   return await installInLimits();
-}, 300_000);
+}, { limitMs: 300_000 });
 
 // A tenth of a processor that is emulated takes two minutes.
 if (LONG) {
   vmCase("memory: install ends in the memory and processor limits of the Go plugin's DaemonSet", async () => {
     return await installInLimits(INSTALLER_MILLI_CPU);
-  }, 600_000);
+  }, { limitMs: 600_000 });
 }
 
 async function installInLimits(milliCpu?: number) {

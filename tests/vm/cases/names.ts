@@ -61,7 +61,7 @@ vmCase("names: ADD killed at any request, between rename and move too: DEL resto
   await assertInPod(["roce0"]);
   assertQuiet(await one.del());
   assertOnHost(function_);
-}, STRACE_LIMIT_MS);
+}, { limitMs: STRACE_LIMIT_MS });
 
 vmCase("names: DEL killed at any request to the kernel: the next DEL restores", async () => {
   const function_ = await addPod();
@@ -79,7 +79,7 @@ vmCase("names: DEL killed at any request to the kernel: the next DEL restores", 
   const between = MOVES_AND_RENAMES_AT_ONCE ? [] : [`pod ${function_.rdmaDevice}`];
   assertEquals([...seen], ["pod roce0", ...between, `host ${function_.rdmaDevice}`]);
   assertOnHost(function_);
-}, STRACE_LIMIT_MS);
+}, { limitMs: STRACE_LIMIT_MS });
 
 vmCase("names: who asks for one pays a few requests to the kernel for it", async () => {
   await addNetns("pod");
@@ -99,4 +99,4 @@ vmCase("names: who asks for one pays a few requests to the kernel for it", async
   // What the pod has, and whether the device has left; before Linux 7.3 the rename too. DEL: the same but for the first.
   const rename = MOVES_AND_RENAMES_AT_ONCE ? 0 : 1;
   assertEquals(await count(named(deviceId, "roce0")), [add! + 2 + rename, del! + 1 + rename]);
-});
+}, { sets: ["plugin"], needs: "auxiliaryBus" });

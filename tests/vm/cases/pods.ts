@@ -5,6 +5,7 @@ import { assertQuiet, assertResult, attachment, config, records } from "../../ri
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
+  casesWith,
   type CompleteFunction,
   deleteNetns,
   HOLD_CONTEXT,
@@ -22,9 +23,10 @@ import {
   startPlugin,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import { VmRig } from "../../rig/vm/guest/rig.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 const { hasNamesPerNetns } = new VmRig();
 
@@ -178,7 +180,7 @@ vmCase(
     assertQuiet(await first.pair.del());
     assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
   },
-  LIMIT_MS,
+  { sets: ["surroundings", "contract"], limitMs: LIMIT_MS },
 );
 
 vmCase("pods: a record whose namespace has gone is stale, with advice, until it is removed", async () => {
@@ -214,7 +216,7 @@ vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async
   assert.ok(["pod-0 present", "other-0 present,pod-0 present"].includes(`${whileDel}`), `${whileDel}`);
   assert.deepEqual(await readInMove("ADD"), ["other-0 present", "pod-0 present"]);
   assertQuiet(await pair.del());
-}, LIMIT_MS);
+}, { limitMs: LIMIT_MS });
 
 vmCase(
   "pods: a device that its pod renames to control a terminal is printed in one line, by gc too",

@@ -267,7 +267,7 @@ vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", asy
   }
   assertEquals(Object.keys(killed), calls, "each kind of step was hit");
   assert(leftGroups > 0, "a group is left when the process ends before it removes it");
-}, 600_000);
+}, { sets: ["plugin"], limitMs: 600_000 });
 
 vmCase("qos: who asks for neither QoS nor device information pays no system call for them", async () => {
   const { deviceId } = await preparedVf();
@@ -279,4 +279,4 @@ vmCase("qos: who asks for neither QoS nor device information pays no system call
     assertNotEquals((await sh("grep infiniband /run/trace")).stdout, "");
   }
   assertEquals(records(), []);
-});
+}, { sets: ["plugin"] });

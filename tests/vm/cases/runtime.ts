@@ -13,6 +13,7 @@ import {
 import { Containerd } from "../../rig/vm/guest/containerd.ts";
 import {
   addPod,
+  casesWith,
   names,
   netnsNames,
   type NetworkFunction,
@@ -22,12 +23,13 @@ import {
   until,
   vf,
   vfs,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["surroundings"] });
 
 /** A container runtime is many programs, each slow to start on an emulated processor. */
 function runtimeCase(name: string, run: () => unknown): void {
-  vmCase(`runtime: ${name}`, run, 2 * 60_000);
+  vmCase(`runtime: ${name}`, run, { limitMs: 2 * 60_000 });
 }
 
 /** Asserts that all functions are as they were before, netdevs included, and that nothing else is left. */

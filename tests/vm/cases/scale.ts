@@ -12,6 +12,7 @@ import {
 import { growNode } from "../../rig/vm/guest/grow.ts";
 import {
   addNetns,
+  casesWith,
   netdevToNetns,
   netnsPath,
   type PluginCall,
@@ -20,8 +21,9 @@ import {
   sf,
   shOk,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["plugin"] });
 
 const MANY = 256;
 const TRACE = "/run/trace";
@@ -77,7 +79,7 @@ vmCase("scale: ADD by deviceID asks no more of a kernel with more devices and li
   const { more } = await measureGrowth({ config: config({ deviceID: deviceId }) });
   assertAtMost(more, { calls: 0, bytes: 0 });
   return more;
-});
+}, { needs: "auxiliaryBus" });
 
 vmCase("scale: ADD by the interface's parent asks no more either", async () => {
   await addNetns("pod");
@@ -87,7 +89,7 @@ vmCase("scale: ADD by the interface's parent asks no more either", async () => {
   const { more } = await measureGrowth({ config: config() });
   assertAtMost(more, { calls: 0, bytes: 0 });
   return more;
-});
+}, { needs: "auxiliaryBus" });
 
 vmCase("scale: ADD by MAC address asks no more either", async () => {
   await addNetns("pod");

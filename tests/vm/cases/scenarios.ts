@@ -4,6 +4,6 @@ import { VmRig } from "../../rig/vm/guest/rig.ts";
 import { NAMES_PER_NETNS } from "../../scenarios/names_per_netns.ts";
 import { SCENARIOS } from "../../scenarios/scenarios.ts";
 
-for (const { name, run } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
-  vmCase(`scenarios: ${name}`, () => run(new VmRig()));
+for (const { name, run, sets = [], needs } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
+  vmCase(`scenarios: ${name}`, () => run(new VmRig()), { sets: ["scenarios", ...sets], needs });
 }

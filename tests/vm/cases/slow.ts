@@ -1,5 +1,5 @@
 // What the plugin concludes while the kernel is about to move or remove a device, which a client of ib_core makes slow.
-import { assert, assertEquals, assertNotMatch } from "../../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
   again,
   assertInPod,
@@ -29,6 +29,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { stopAfterNth } from "../../rig/vm/guest/injection.ts";
 
 const FILE = "net-first-net1";
 
@@ -154,12 +155,11 @@ vmCase("slow: DEL finds a device in the pod that a list of all has missed", asyn
   Deno.removeSync(`/var/lib/cni/rdma/${FILE}`);
   assertResult(await pod.first.add());
   await rdmaToNetns(other, "first");
-  const delay =
-    "strace -f --seccomp-bpf -o /dev/null -e trace=recvfrom -e inject=recvfrom:delay_enter=3s:when=2";
-  const deleting = pod.first.del({ wrapper: delay.split(" ") });
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const deleting = await stopAfterNth("sendto", 2, (wrapper) => pod.first.del({ wrapper }));
+  assertMatch(deleting.text, /NLM_F_REQUEST\|0x300/); // NLM_F_DUMP: the list has begun
   await hostRdmaDevices(other, "first");
-  assertQuiet(await deleting);
+  deleting.goOn();
+  assertQuiet(await deleting.call);
   await assertInPod([], "first");
   assertEquals(records(), []);
   assertEquals(again(pod).rdmaDevices, [rdmaDevice]);

@@ -29,13 +29,14 @@ import {
   sh,
   shOk,
   startBackground,
+  unloadModule,
   until,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import { killAtNth } from "../../rig/vm/guest/injection.ts";
 import { POD_UID, PodCgroup, SYSTEMD_CGROUP } from "../../rig/vm/guest/pod_cgroup.ts";
-import { isBefore, LACKS, parseRelease } from "../kernels.ts";
+import { type CaseFields, isBefore, LACKS, parseRelease } from "../../rig/vm/kernels.ts";
 
 const FILE = "net-container1-net1";
 const SERVER = "10.9.0.1";
@@ -48,14 +49,14 @@ function softPod(netns: string, more: Partial<PluginCall> = {}) {
 }
 
 /** A case on a node that has module rdma_rxe, which the kernel loads. Whatever it leaves, no Soft-RoCE device may be on the host. */
-function softCase(name: string, run: () => Promise<void>, limitMs?: number): void {
+function softCase(name: string, run: () => Promise<void>, fields: CaseFields = {}): void {
   vmCase(`soft-roce: ${name}`, async () => {
     const before = await rdmaNames();
     using _helper = await letKernelLoadModules();
     await run();
     assertEquals(await rdmaNames(), before);
     assertEquals(records(), []);
-  }, limitMs);
+  }, { needs: "movableSoftRoce", ...fields });
 }
 
 /** Two pods, "one" and "two", whose interfaces net1 are the ends of a veth pair. */
@@ -228,14 +229,14 @@ softCase("ADD that is killed at any message to the kernel leaves what DEL remove
     ["0 on the host,  in the pod", "0 on the host, rdma-cni-N in the pod", "0 on the host, rxeN in the pod"]
       .concat("1 on the host,  in the pod").sort(),
   );
-}, 300_000);
+}, { limitMs: 300_000 });
 
 vmCase("soft-roce, on any kernel: code 103 without the module and before 7.3, nothing left", async () => {
   const before = await rdmaNames();
   await addNetns("pod");
   await shOk("ip link add net1 netns pod type veth peer name veth-peer");
   const pod = softPod("pod");
-  await sh("rmmod rdma_rxe"); // another case may have used it
+  await unloadModule("rdma_rxe"); // another case may have used it
   const refused = await pod.add();
   assertError(refused, 103, /has no Soft-RoCE/);
   using _helper = await letKernelLoadModules();
@@ -250,4 +251,4 @@ vmCase("soft-roce, on any kernel: code 103 without the module and before 7.3, no
   assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
   assertQuiet(await pod.del());
   assertEquals([await rdmaNames(), records()], [before, []]);
-});
+}, { sets: ["plugin", "contract", "short", "arm64"] });

@@ -62,7 +62,7 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
       ready: true,
     });
   }
-});
+}, { sets: ["surroundings", "contract", "short"] });
 
 vfMacCase("list tells why a function is not ready, and where its devices are", async (netdev) => {
   await addNetns("pod");
@@ -88,7 +88,7 @@ vfMacCase("list tells why a function is not ready, and where its devices are", a
   const { stdout } = await rdmaCni(`vf-mac list ${netdev}`);
   assertMatch(stdout, / net1 in \/run\/netns\/pod .* mlx5_\d+ in \/run\/netns\/pod /s);
   assertMatch(stdout, / no: node GUID is zero$/m);
-});
+}, { needs: "linkParent" });
 
 vfMacCase("set gives a function its address and, right afterwards, the node GUID", async (netdev) => {
   const before = await indexes();
@@ -105,7 +105,7 @@ vfMacCase("set gives a function its address and, right afterwards, the node GUID
     assertEquals(second.code, 0);
     assertMatch(second.stderr, /already/);
   });
-});
+}, { sets: ["surroundings", "contract", "short"] });
 
 vfMacCase("init fixes each function that needs it, and a second run changes nothing", async (netdev) => {
   await setAdminMac(0, NO_MAC); // its node GUID is good until the next rebind
@@ -137,7 +137,7 @@ vfMacCase("init fixes each function that needs it, and a second run changes noth
   await makeRandom(1);
   assertEquals((await rdmaCni(`vf-mac init ${netdev}`)).code, 0);
   assertEquals(await adminMac(1), macs[1]);
-});
+}, { sets: ["surroundings", "contract", "short"] });
 
 vfMacCase(
   "init passes over a function whose RDMA device is in a pod, and does the others",
@@ -182,7 +182,7 @@ vfMacCase("a driver that never comes back is reported, and the others get theirs
   assertEquals([listed[3]!.reason, listed[4]!.ready], ["no driver is bound", true]);
   await assertCode(0, rdmaCni(`vf-mac init ${netdev} --timeout 1`));
   assertEquals((await list())[3]!.ready, true);
-});
+}, { needs: "bindError" });
 
 async function makeRandomUnbound(number: number): Promise<void> {
   unbind(vfs()[number]!.deviceId);

@@ -25,11 +25,13 @@ import {
   nodeGuid,
   vfMacCase,
 } from "../../rig/vm/guest/vf_addresses.ts";
+import type { CaseFields } from "../../rig/vm/kernels.ts";
 
 /** A case with the kernel module vf_sim at hand; see its source for the parameters. */
 function vfSimCase(
   name: string,
   run: (netdev: string, set: (parameter: string, value: number) => void) => Promise<void>,
+  fields?: CaseFields,
 ): void {
   vfMacCase(name, async (netdev) => {
     await shOk('modprobe --dirname "$MODULES" vf_sim');
@@ -41,7 +43,7 @@ function vfSimCase(
       await sh("for link in br0 vlan7; do ip link del $link; done");
       await shOk("rmmod vf_sim");
     }
-  });
+  }, fields);
 }
 
 vfSimCase("what the host uses is left alone and named, and taken only if forced", async (netdev, set) => {
@@ -99,7 +101,7 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
   ).map(({ text }: { text: string }) => text);
   assertEquals(words.length, 5, JSON.stringify(findings));
   assertEquals(words[0], `${netdev}: VF 1: node GUID is zero, but the host uses it: ${uses[1]}`);
-});
+}, { needs: "vdpa" });
 
 vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
   for (const number of HOST_MACS.keys()) await makeRandom(number);
@@ -134,7 +136,7 @@ vfMacCase("a pod with its own MAC address is as ready as others", async (netdev)
     assertMatch(doctor.stdout, /^ok +vfs +7 of 7 ready for RDMA CM$/m);
     assertNotMatch(doctor.stdout, /^(problem|warning) +vfs /m);
   });
-});
+}, { needs: "linkParent" });
 
 vfSimCase("on InfiniBand the node and the port GUID are set, each verified", async (netdev, set) => {
   set("infiniband", 1);
@@ -192,4 +194,4 @@ vmCase("vf-mac: the documents' udev rule marks the netdevs of virtual functions 
   } finally {
     await Deno.remove(file);
   }
-});
+}, { sets: ["surroundings"] });

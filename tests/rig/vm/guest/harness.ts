@@ -1,4 +1,5 @@
 import { endAgent } from "./agent.ts";
+import { type CaseFields, leftOutReason, parseRelease } from "../kernels.ts";
 import { KernelLog } from "./kernel_log.ts";
 import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
@@ -41,41 +42,48 @@ export interface CaseCount {
 /** A case that takes longer hangs; the longest take half a minute where nothing else runs. */
 const CASE_LIMIT_MS = 180_000;
 
-interface Case {
-  name: string;
-  run: (log: KernelLog) => unknown;
-  limitMs: number;
+interface Case extends Required<CaseFields> {
+  readonly name: string;
+  readonly run: (log: KernelLog) => unknown;
 }
 
 const cases: Case[] = [];
 
 /**
  * Declares a case. It fails if its function throws or the kernel warns; what the function returns becomes the detail of
- * the result.
+ * the result. Unless it says otherwise it is one about the plugin, for the newest kernel too.
  */
-export function vmCase(name: string, run: Case["run"], limitMs = CASE_LIMIT_MS): void {
-  cases.push({ name, run, limitMs });
+export function vmCase(
+  name: string,
+  run: Case["run"],
+  { sets = ["plugin", "contract"], needs, limitMs = CASE_LIMIT_MS }: CaseFields = {},
+): void {
+  cases.push({ name, run, sets, needs, limitMs });
+}
+
+/** Declares cases that have these fields unless they say otherwise. */
+export function casesWith(common: CaseFields): typeof vmCase {
+  return (name, run, own) => vmCase(name, run, { ...common, ...own });
 }
 
 /**
  * Runs the declared cases one after the other, each on a node as after boot, and writes a line of JSON for
  * each and one with the count.
  *
- * @param isChosen whether to run the case of this name
+ * @param set a name of kernels.ts, or "all"
+ * @param part of the names of the cases to run
  * @param done how many of them an earlier boot has run, from the first
- * @param leftOutReason why the kernel cannot run the case of this name; undefined if it can
  */
-export async function runCases(
-  isChosen: (name: string) => boolean,
-  done: number,
-  leftOutReason: (name: string) => string | undefined,
-): Promise<void> {
+export async function runCases(set: string, part: string, done: number): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
   const baseline = readBaseline();
   using log = new KernelLog();
   const counts = { count: 0, leftOut: 0, failed: 0 };
-  for (const one of cases.filter(({ name }) => isChosen(name)).slice(done)) {
-    const leftOut = leftOutReason(one.name);
+  const kernel = parseRelease(Deno.osRelease());
+  const isChosen = ({ name, sets }: Case) =>
+    name.includes(part) && (set === "all" || sets.some((one) => one === set));
+  for (const one of cases.filter(isChosen).slice(done)) {
+    const leftOut = leftOutReason(one, kernel);
     if (leftOut !== undefined) {
       counts.leftOut++;
       writeLine({ name: one.name, leftOut });
@@ -88,11 +96,6 @@ export async function runCases(
     writeLine(result);
   }
   writeLine({ ...counts, bootMs });
-}
-
-/** The names of the declared cases. */
-export function caseNames(): string[] {
-  return cases.map(({ name }) => name);
 }
 
 async function runCase(

@@ -147,6 +147,22 @@ export function killAtNth(name: string, n: number, ...options: string[]): string
   ];
 }
 
+/** Starts a call and returns once it is stopped after the nth system call of a name, which strace prints as `text`. */
+export async function stopAfterNth(
+  name: string,
+  n: number,
+  run: (wrapper: string[]) => Promise<CniOutcome>,
+): Promise<{ call: Promise<CniOutcome>; text: string; goOn: () => void }> {
+  Deno.writeTextFileSync(TRACE, "");
+  const call = run(["strace", "-f", "-o", TRACE, ...inject(name, `signal=STOP:when=${n}`)]);
+  let pid: string | undefined;
+  await until("the call is stopped", () => {
+    [, pid] = /^(\d+) +--- stopped by SIGSTOP/m.exec(Deno.readTextFileSync(TRACE)) ?? [];
+    return pid !== undefined;
+  });
+  return { call, text: readTrace().at(-1)!.text, goOn: () => Deno.kill(Number(pid), "SIGCONT") };
+}
+
 function inject(name: string, what: string): string[] {
   return ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
 }

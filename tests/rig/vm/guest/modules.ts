@@ -1,5 +1,5 @@
 import { names } from "./functions.ts";
-import { shOk } from "./sh.ts";
+import { sh, shOk, until } from "./sh.ts";
 
 const MODPROBE = "/run/modprobe";
 const HELPER = "/proc/sys/kernel/modprobe";
@@ -12,10 +12,11 @@ export async function letKernelLoadModules(): Promise<Disposable> {
   return { [Symbol.dispose]: () => Deno.writeTextFileSync(HELPER, before) };
 }
 
-/** Unloads a module, and before it those that use it. */
-async function unload(name: string): Promise<void> {
-  for (const user of names(`/sys/module/${name}/holders`)) await unload(user);
-  if (names("/sys/module").includes(name)) await shOk(`rmmod ${name}`);
+/** Unloads a module if it is loaded, and before it those that use it. @throws {Error} if it stays in use for 30 s */
+export async function unloadModule(name: string): Promise<void> {
+  for (const user of names(`/sys/module/${name}/holders`)) await unloadModule(user);
+  if (!names("/sys/module").includes(name)) return;
+  await until(`module ${name} is unloaded`, async () => (await sh(`rmmod ${name}`)).code === 0);
 }
 
 /**
@@ -25,7 +26,7 @@ async function unload(name: string): Promise<void> {
  */
 export async function reloadRdma(meanwhile: () => void = () => {}): Promise<void> {
   await shOk("grep -q ' /sys/kernel/config ' /proc/mounts && umount /sys/kernel/config; true");
-  await unload("ib_core");
+  await unloadModule("ib_core");
   meanwhile();
   await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm rdma_sim');
   await shOk("mount -t configfs configfs /sys/kernel/config");

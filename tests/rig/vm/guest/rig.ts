@@ -5,6 +5,7 @@ import { ipoibOf, makeInfiniBand } from "./infiniband.ts";
 import * as netns from "./netns.ts";
 import { plugin } from "./plugin.ts";
 import * as rdma from "./rdma.ts";
+import { isBefore, LACKS, parseRelease } from "../kernels.ts";
 import { sh, shOk, until } from "./sh.ts";
 
 /** Until the scenario lets go. */
@@ -13,7 +14,7 @@ const FOR_EVER_MS = 300_000;
 /** The simulated node as scenarios use it. What they change the harness undoes. */
 export class VmRig implements Rig {
   readonly directory = STATE_DIRECTORY;
-  readonly hasNamesPerNetns = Number(/^\d+\.\d+/.exec(Deno.osRelease())) >= 7.3;
+  readonly hasNamesPerNetns = !isBefore(parseRelease(Deno.osRelease()), LACKS.namesPerNetns.since);
 
   readonly #guids = new Map<string, string>();
 

@@ -1,5 +1,6 @@
 // What the cases about addresses of virtual functions share.
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import type { CaseFields } from "../kernels.ts";
 import { rdmaCni } from "./command.ts";
 import { bind, type Outcome, pf, rdmaDevices, shOk, unbind, until, vfs, vmCase } from "./harness.ts";
 
@@ -13,7 +14,11 @@ export const HOST_MACS = [0, 1, 2, 3, 4, 5, 6].map((number) => `02:03:00:00:48:5
 let pfNetdev = "";
 
 /** A case that may change the administrative addresses, which nothing else would bring back. */
-export function vfMacCase(name: string, run: (netdev: string) => Promise<void>): void {
+export function vfMacCase(
+  name: string,
+  run: (netdev: string) => Promise<void>,
+  fields: CaseFields = {},
+): void {
   vmCase(`vf-mac: ${name}`, async () => {
     const netdev = pfNetdev = pf().netdev!;
     try {
@@ -26,7 +31,7 @@ export function vfMacCase(name: string, run: (netdev: string) => Promise<void>):
         if (mac !== HOST_MACS[number]) await setAdminMac(number, HOST_MACS[number]!);
       }
     }
-  });
+  }, { sets: ["surroundings"], ...fields });
 }
 
 export interface Status {

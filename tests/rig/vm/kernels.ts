@@ -1,0 +1,110 @@
+// What kernels lack, and the sets of cases that are run on them. tests/vm/cases/kernel_lacks.ts proves every lack.
+
+/** Major and minor number of a kernel. */
+export type KernelVersion = readonly [major: number, minor: number];
+
+/** Something that older kernels lack. */
+export interface Lack {
+  /** What they lack, as it is printed. */
+  reason: string;
+  /** The first kernel that has it; among those that run here, if it depends on how Debian builds them. */
+  since: KernelVersion;
+}
+
+export const LACKS = {
+  auxiliaryBus: {
+    reason: "no auxiliary bus before 5.11",
+    since: [5, 11],
+  },
+  netnsCookie: {
+    reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
+    since: [5, 14],
+  },
+  linkParent: {
+    reason: "no IFLA_PARENT_DEV_NAME before 5.14, so no parent of an interface that is in a pod",
+    since: [5, 14],
+  },
+  bindError: {
+    reason: "no errors of drivers from a bind by hand before 5.14: all are ENODEV",
+    since: [5, 14],
+  },
+  subDevices: {
+    reason: "no sub-devices before 6.11",
+    since: [6, 11],
+  },
+  vdpa: {
+    reason: "no vDPA in Debian's kernels before 6.12",
+    since: [6, 12],
+  },
+  namesPerNetns: {
+    reason: "one name for one device of the whole node before 7.3",
+    since: [7, 3],
+  },
+  movableSoftRoce: {
+    reason: "no move of Soft-RoCE devices before 7.3",
+    since: [7, 3],
+  },
+} satisfies Record<string, Lack>;
+
+export type LackName = keyof typeof LACKS;
+
+/** The cases that Debian 13's kernel runs: each case is of one of these tiers. */
+const TIERS = [
+  "plugin",
+  /** Calls that run at the same time, which takes two processors. */
+  "concurrency",
+  /** What surrounds the plugin: its commands, and what installs and runs it. */
+  "surroundings",
+  "scenarios",
+  /** Calls by launcher and agent, and what the agent does beside them. */
+  "agent",
+] as const;
+
+/** Cases for other kernels, of any tier. */
+const OTHER_SETS = [
+  /**
+   * What the plugin does, for the newest kernel. Of the commands, and of what surrounds the plugin, each way once: the
+   * rest is the same on every kernel, as are texts of errors, waiting, failures in the midst, and what calls cost. The
+   * scenarios by the agent, which takes less time.
+   */
+  "contract",
+  /**
+   * Enough for a kernel that is neither Debian 13's nor the newest: what the kernel decides, once; not what the record
+   * or the configuration decides, and not what takes long.
+   */
+  "short",
+  /** What may differ on another processor architecture, whose emulation takes longer. */
+  "arm64",
+] as const;
+
+export const SETS: readonly string[] = ["all", ...TIERS, ...OTHER_SETS];
+
+export type OtherSet = typeof OTHER_SETS[number];
+
+/** What a case says of itself besides its name. */
+export interface CaseFields {
+  /** The sets that it belongs to: the tier, and others. */
+  readonly sets?: readonly [tier: typeof TIERS[number], ...OtherSet[]];
+  /** What the kernel must have for it. */
+  readonly needs?: LackName | undefined;
+  readonly limitMs?: number;
+}
+
+/** The version of a release as `uname -r` tells it. @throws {Error} if it is none */
+export function parseRelease(release: string): KernelVersion {
+  const [, major, minor] = /^(\d+)\.(\d+)\./.exec(release) ?? [];
+  if (major === undefined) throw new Error(`Cannot parse kernel release ${JSON.stringify(release)}`);
+  return [Number(major), Number(minor)];
+}
+
+/** Whether a kernel is older than another one. */
+export function isBefore([major, minor]: KernelVersion, [otherMajor, otherMinor]: KernelVersion): boolean {
+  return major < otherMajor || major === otherMajor && minor < otherMinor;
+}
+
+/** Why a kernel cannot run a case; undefined if it can. */
+export function leftOutReason({ needs }: CaseFields, kernel: KernelVersion): string | undefined {
+  if (needs === undefined) return undefined;
+  const { reason, since } = LACKS[needs];
+  return isBefore(kernel, since) ? reason : undefined;
+}
