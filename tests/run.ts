@@ -54,13 +54,12 @@ const TIERS: Tier[] = [
   { ...ALL, name: "faults" },
   { ...ALL, name: "image", needsExecutable: false },
   { ...ALL, name: "packages", targets: [Deno.build.arch, "aarch64"] },
-  { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "contract"] },
+  { ...NODE, name: "vm-7.3", kernel: "7.3", args: ["--set", "newest"] },
   { ...NODE, name: "vm-surroundings", kernel: DEFAULT_SERIES, args: ["--set", "surroundings"] },
   { ...NODE, name: "vm-agent", kernel: DEFAULT_SERIES, args: ["--set", "agent"] },
-  { ...NODE, name: "vm-scenarios", kernel: DEFAULT_SERIES, args: ["--set", "scenarios"] },
   { ...NODE, name: "vm-concurrency", kernel: DEFAULT_SERIES, args: ["--set", "concurrency"] },
-  { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "short"] },
-  { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "short"] },
+  { ...NODE, name: "vm-6.1", kernel: "6.1", args: ["--set", "middle"] },
+  { ...NODE, name: "vm-5.10", kernel: "5.10", args: ["--set", "oldest"] },
   { ...NODE, name: "vm-arm64", kernel: "6.12-arm64", args: ["--set", "arm64"] },
 ];
 

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { PROJECT } from "../support/project.ts";
 import { run } from "../rig/vm/node/packages.ts";
 
-const TIERS = ["unit", "files", "binary", "faults", "image", "packages"];
+const TIERS = ["unit", "files", "deployment", "binary", "faults", "image", "packages"];
 
 const COPIED = [
   "src",

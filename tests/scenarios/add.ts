@@ -113,7 +113,7 @@ const REFUSED: Refused[] = [
   { name: "a path for a function", config: () => ({ deviceID: "../../../etc" }), words: /no such/ },
   {
     name: "a function without driver",
-    sets: ["short"],
+    sets: ["oldest"],
     prepare: (rig, of) => rig.unbind(of),
     words: /no driver is bound to it/,
   },
@@ -124,7 +124,7 @@ const REFUSED: Refused[] = [
   },
   ...[1, 2].map((count) => ({
     name: `a function the last of whose ${count} devices the driver cannot take from its users`,
-    sets: count === 2 ? ["short"] as const : undefined,
+    sets: count === 2 ? ["oldest"] as const : undefined,
     prepare: (rig: Rig, of: NodeFunction) => rig.makeImmovable(of, count),
     code: 120,
     words: /cannot take it away.*disassociate_ucontext.*EOPNOTSUPP \(95\)/,
@@ -166,7 +166,7 @@ async function ofThree(rig: Rig, config: object = {}): Promise<{ pod: Attachment
 export const ADD: Scenario[] = [
   ...SOURCES.map(({ name, of, config, needs }) => ({
     name: `add: the function is found by ${name}`,
-    sets: ["short", "arm64"] as const,
+    sets: ["oldest", "arm64"] as const,
     needs,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
@@ -194,7 +194,7 @@ export const ADD: Scenario[] = [
   })),
   {
     name: "add: mode shared is refused by ADD, CHECK and STATUS, naming the command that fixes it",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.setMode("shared");
       await rig.addNetns("pod");
@@ -224,7 +224,7 @@ export const ADD: Scenario[] = [
   },
   {
     name: "add: a device that is in the pod already is recorded there, and renamed on request",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.addNetns("pod");
       for (const rdmaDeviceName of [undefined, "roce0"]) {
@@ -273,7 +273,7 @@ export const ADD: Scenario[] = [
   },
   {
     name: "add: a function in another namespace that nobody recorded is refused",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.addNetns("pod");
       await rig.addNetns("stranger");

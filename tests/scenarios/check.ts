@@ -33,7 +33,7 @@ interface Broken extends Pick<Scenario, "sets" | "needs"> {
 const BROKEN: Broken[] = [
   {
     name: "the record is missing, unreadable or another's",
-    sets: ["short", "arm64"],
+    sets: ["oldest", "arm64"],
     steps: [
       [(rig) => writeRecord(rig, FILE, { ...readRecord(rig), containerID: "other" }), /there is no record/],
       [(rig) => writeRecord(rig, FILE, ""), /it is empty/],
@@ -43,7 +43,7 @@ const BROKEN: Broken[] = [
   },
   {
     name: "the device has another name, and then left the pod",
-    sets: ["short"],
+    sets: ["oldest"],
     steps: [
       [(rig, { device }) => rig.renameDevice(device, "pod", "roce0"), /is called "roce0" by now/],
       [
@@ -54,7 +54,7 @@ const BROKEN: Broken[] = [
   },
   {
     name: "the driver was rebound, and the new device came into the pod",
-    sets: ["short"],
+    sets: ["oldest"],
     steps: [
       [(rig, pod) => rig.rebind(pod.function_), /\(index \d+\) is not in .*has: none/],
       [
@@ -65,12 +65,12 @@ const BROKEN: Broken[] = [
   },
   {
     name: "the interface has gone",
-    sets: ["short"],
+    sets: ["oldest"],
     steps: [[(rig) => rig.removeInterface("pod", "net1"), /interface "net1" is not in "\/run\/netns\/pod"/]],
   },
   {
     name: "the namespace has gone, or its path leads to another",
-    sets: ["short"],
+    sets: ["oldest"],
     needs: "netnsCookie",
     steps: [
       [(rig) => rig.endNetns("pod"), /it does not exist/, 8],
@@ -107,7 +107,7 @@ export const CHECK: Scenario[] = [
   },
   {
     name: "check: a Go plugin's record, whose device is known by its name",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.addNetns("pod");
       const pod = new Attachment(rig, rig.vf(0));

@@ -42,15 +42,15 @@ const UNREADABLE = [
 const RESTORED: Restored[] = [
   {
     name: "CNI_NETNS is empty, and there is no prevResult",
-    sets: ["short"],
+    sets: ["oldest"],
     del: { netns: "", config: { prevResult: undefined } },
   },
   {
     name: "without CNI_NETNS, deviceID and prevResult the record is enough",
     del: { netns: undefined, config: { deviceID: undefined, prevResult: undefined } },
   },
-  { name: "CNI_NETNS leads nowhere", sets: ["short"], del: { netns: "missing" } },
-  { name: "CNI_NETNS is the host's namespace", sets: ["short"], del: { netns: HOST } },
+  { name: "CNI_NETNS leads nowhere", sets: ["oldest"], del: { netns: "missing" } },
+  { name: "CNI_NETNS is the host's namespace", sets: ["oldest"], del: { netns: HOST } },
   {
     name: "CNI_NETNS is the host's namespace, and the record names none",
     happens: async (rig, pod) => {
@@ -59,30 +59,30 @@ const RESTORED: Restored[] = [
     },
     del: { netns: HOST },
   },
-  { name: "the namespace has ended", sets: ["short", "arm64"], happens: (rig) => rig.endNetns("pod") },
+  { name: "the namespace has ended", sets: ["oldest", "arm64"], happens: (rig) => rig.endNetns("pod") },
   {
     name: "the namespace is ending, its device returns to the host meanwhile",
-    sets: ["short"],
+    sets: ["oldest"],
     happens: (rig) => rig.removePath("pod"),
   },
   {
     name: "the path has gone, but a process keeps the namespace alive",
-    sets: ["short", "arm64"],
+    sets: ["oldest", "arm64"],
     happens: loseNetns,
   },
   {
     name: "the device is on the host already",
-    sets: ["short"],
+    sets: ["oldest"],
     happens: (rig, { device }) => rig.moveDevice(device, "pod", "host"),
   },
   {
     name: "the device was renamed in the pod",
-    sets: ["short", "arm64"],
+    sets: ["oldest", "arm64"],
     happens: (rig, { device }) => rig.renameDevice(device, "pod", "roce0"),
   },
   {
     name: "the device returned to the host and was renamed there",
-    sets: ["short"],
+    sets: ["oldest"],
     happens: async (rig, { device }) => {
       await rig.moveDevice(device, "pod", "host");
       await rig.renameDevice(device, "host", "rocep1s0v0");
@@ -90,12 +90,12 @@ const RESTORED: Restored[] = [
   },
   {
     name: "the driver was rebound, the new device is on the host",
-    sets: ["short"],
+    sets: ["oldest"],
     happens: (rig, pod) => rig.rebind(pod.function_),
   },
   {
     name: "the driver was rebound, and the new device is in the pod",
-    sets: ["short"],
+    sets: ["oldest"],
     happens: async (rig, pod) => {
       await rig.rebind(pod.function_);
       await rig.moveDevice(pod.device, "host", "pod");
@@ -104,7 +104,7 @@ const RESTORED: Restored[] = [
   {
     name:
       "the pod renamed the device that had a name, and the configuration has one now that no device can have",
-    sets: ["short"],
+    sets: ["oldest"],
     podName: "roce0",
     happens: async (rig, pod) => {
       await pod.check({ config: INVALID });
@@ -114,7 +114,7 @@ const RESTORED: Restored[] = [
   },
   {
     name: "the device returned to the host under the pod's name",
-    sets: ["short"],
+    sets: ["oldest"],
     podName: "roce0",
     happens: async (rig, pod) => {
       await rig.endNetns("pod");
@@ -123,7 +123,7 @@ const RESTORED: Restored[] = [
   },
   {
     name: "the device that had a name returned to the host and was renamed there, as udev does",
-    sets: ["short"],
+    sets: ["oldest"],
     podName: "roce0",
     happens: async (rig) => {
       await rig.moveDevice("roce0", "pod", "host");
@@ -139,11 +139,11 @@ async function loseNetns(rig: Rig): Promise<void> {
 
 /** The Go plugin's record, wherever the device is, and without deviceID in the configuration. */
 const GO: (Restored & { place: "pod" | "host" })[] = [
-  { name: "in the pod and renamed", sets: ["short", "arm64"], place: "pod", podName: "roce0" },
-  { name: "on the host already", sets: ["short"], place: "host" },
+  { name: "in the pod and renamed", sets: ["oldest", "arm64"], place: "pod", podName: "roce0" },
+  { name: "on the host already", sets: ["oldest"], place: "host" },
   {
     name: "in a namespace that lost its path",
-    sets: ["short"],
+    sets: ["oldest"],
     place: "pod",
     happens: loseNetns,
     del: { netns: "" },
@@ -190,7 +190,7 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: the path leads to another namespace by now",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       await loseNetns(rig);
@@ -205,7 +205,7 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: the device was renamed and its old name is taken, so it gets a free one like it",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       await rig.renameDevice(pod.device, "pod", "roce0");
@@ -219,7 +219,7 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: without a record no other function's device is taken from the pod",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       const other = new Attachment(rig, rig.vf(1));
@@ -295,7 +295,7 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: a record from before the last boot is removed, its numbers mean nothing now",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       const stale = { ...readRecord(rig), bootID: "0b8bbb7e-0000-4000-8000-000000000000" };
@@ -311,7 +311,8 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
-    sets: ["short"],
+    isExecutedOnly: true,
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await addedPod(rig);
       await pod.fail("DEL", 120, /Cannot move/, { isPowerless: true });
@@ -323,7 +324,7 @@ export const DEL: Scenario[] = [
   },
   {
     name: "del: GC restores the name that a pod that is gone had changed",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await namedPod(rig);
       await rig.endNetns("pod");

@@ -131,7 +131,7 @@ export const NAMES: Scenario[] = [
   },
   {
     name: "names: by interface, and of a scalable function",
-    sets: ["short", "arm64"],
+    sets: ["oldest", "arm64"],
     needs: "auxiliaryBus",
     run: async (rig) => {
       await rig.addNetns("pod");
@@ -216,7 +216,7 @@ export const NAMES: Scenario[] = [
   ...TAKEN.map(({ by, take, words, isElsewhere }) => ({
     name:
       `names: one that ${by} has is refused where the kernel refuses it, or warned of when it may be kept`,
-    sets: isElsewhere ? ["short"] as const : undefined,
+    sets: isElsewhere ? ["oldest"] as const : undefined,
     run: async (rig: Rig) => {
       await rig.addNetns("pod");
       const names = await take(rig);
@@ -246,7 +246,7 @@ export const NAMES: Scenario[] = [
   })),
   {
     name: "names: of two devices the second's name is taken, so the first gets its own back",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.addNetns("pod");
       await rig.rebind(rig.vf(0), 2);
@@ -266,7 +266,7 @@ export const NAMES: Scenario[] = [
   },
   {
     name: "names: a move that the kernel refuses gives the old name back",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       await rig.addNetns("pod");
       await rig.makeImmovable(rig.vf(0));
@@ -277,7 +277,7 @@ export const NAMES: Scenario[] = [
   },
   {
     name: "names: CHECK gives both names of a device that the pod renamed or lost",
-    sets: ["short"],
+    sets: ["oldest"],
     run: async (rig) => {
       const pod = await namedPod(rig);
       await pod.check();

@@ -7,6 +7,8 @@ import type { Async, NodeFunction, Rig, RigCall, RigOutcome } from "../rig/rig.t
 export interface Scenario {
   readonly name: string;
   readonly run: (rig: Rig) => Async<void>;
+  /** It takes a right from the call, which an agent would have. */
+  readonly isExecutedOnly?: boolean;
   /** Sets for other kernels than Debian 13's that have it executed; by the agent the newest kernel runs it too. */
   readonly sets?: readonly OtherSet[] | undefined;
   /** What a real kernel must have for it. */

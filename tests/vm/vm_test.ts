@@ -2,7 +2,7 @@
 //   deno test -A tests/vm/vm_test.ts -- "part of its name"
 // The cases "faults: " take all points and many steps with --long, and the random choices of an earlier run with
 // --seed N. Another kernel than that of Debian 13 with --kernel 5.10, 6.1, 7.3 or 6.12-arm64; fewer cases
-// with --set contract, short or arm64, see kernels.ts.
+// with --set newest, middle, oldest or arm64, see tests/rig/vm/kernels.ts.
 import { assert, assertEquals } from "../support/assert.ts";
 import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";

@@ -55,24 +55,20 @@ const TIERS = [
   "concurrency",
   /** What surrounds the plugin: its commands, and what installs and runs it. */
   "surroundings",
-  "scenarios",
-  /** Calls by launcher and agent, and what the agent does beside them. */
+  /** Calls by launcher and agent, the scenarios among them, and what the agent does beside them. */
   "agent",
+  /** Those that are executed on other kernels only: Debian 13's has them by the agent, which takes less time. */
+  "elsewhere",
 ] as const;
 
-/** Cases for other kernels, of any tier. */
+/** Cases for other kernels, of any tier. Most of what the plugin does is the same on every kernel. */
 const OTHER_SETS = [
-  /**
-   * What the plugin does, for the newest kernel. Of the commands, and of what surrounds the plugin, each way once: the
-   * rest is the same on every kernel, as are texts of errors, waiting, failures in the midst, and what calls cost. The
-   * scenarios by the agent, which takes less time.
-   */
-  "contract",
-  /**
-   * Enough for a kernel that is neither Debian 13's nor the newest: what the kernel decides, once; not what the record
-   * or the configuration decides, and not what takes long.
-   */
-  "short",
+  /** For the newest kernel: its names and Soft-RoCE, the scenarios by the agent, and each command once. */
+  "newest",
+  /** For a kernel between the others: the kernel's facts, and the contract. */
+  "middle",
+  /** For the oldest kernel: what the kernel decides, once. */
+  "oldest",
   /** What may differ on another processor architecture, whose emulation takes longer. */
   "arm64",
 ] as const;

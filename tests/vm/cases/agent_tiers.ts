@@ -7,19 +7,13 @@ import { NAMES_PER_NETNS } from "../../scenarios/names_per_netns.ts";
 import { SCENARIOS } from "../../scenarios/scenarios.ts";
 import { CONTRACT } from "./contract.ts";
 
-/** They take a right from the call, which the agent has. */
-const POWERLESS = [
-  "gc: a failure does not keep it from the rest, and is reported",
-  "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
-];
-
 /** Each call must be done by the agent: an executed one would prove nothing. */
 function agentCase(name: string, run: () => Promise<void>, fields: CaseFields): void {
   vmCase(`agent ${name}`, () => withAgent((agent) => agent.servesAll(run)), fields);
 }
 
-for (const { name, run, needs } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
-  if (POWERLESS.includes(name)) continue;
-  agentCase(`scenarios: ${name}`, async () => await run(new VmRig()), { sets: ["agent", "contract"], needs });
+for (const { name, run, isExecutedOnly, needs } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
+  if (isExecutedOnly) continue;
+  agentCase(`scenarios: ${name}`, async () => await run(new VmRig()), { sets: ["agent", "newest"], needs });
 }
 for (const { name, run, sets } of CONTRACT) agentCase(`contract: ${name}`, run, { sets: ["agent", ...sets] });

@@ -76,7 +76,7 @@ vmCase("chain: whatever else is wrong in the configuration, DEL restores device 
     assertNothingLeft();
     assertEquals([again({ deviceId }).netdev, again({ deviceId }).rdmaDevices], [netdev, [rdmaDevice]]);
   }
-}, { sets: ["plugin"] });
+});
 
 vmCase("chain: a wrong configuration fails ADD, CHECK and STATUS, and DEL succeeds", async () => {
   const { deviceId, rdmaDevice } = await addPod();
@@ -92,4 +92,4 @@ vmCase("chain: a wrong configuration fails ADD, CHECK and STATUS, and DEL succee
   const status = { command: "STATUS", config: config({ cniVersion: "1.1.0", logLevel: "verbose" }) };
   assertError(await plugin(status), 7, /logLevel: /);
   assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-}, { sets: ["plugin"] });
+});

@@ -29,7 +29,7 @@ import {
 import { killAtNth, stopAfterNth } from "../../rig/vm/guest/injection.ts";
 import { holdLock, lineUp } from "../../rig/vm/guest/lock.ts";
 
-const vmCase = casesWith({ sets: ["concurrency", "contract"] });
+const vmCase = casesWith({ sets: ["concurrency"] });
 
 const FILE = "net-container1-net1";
 

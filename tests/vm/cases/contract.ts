@@ -20,10 +20,10 @@ import type { OtherSet } from "../../rig/vm/kernels.ts";
 export const CONTRACT: { name: string; run: () => Promise<void>; sets: readonly OtherSet[] }[] = [];
 
 /** For other kernels than the newest too. */
-const EVERYWHERE = ["short", "arm64"] as const;
+const EVERYWHERE = ["oldest", "arm64"] as const;
 
 function declare(name: string, run: () => Promise<void>, sets: readonly OtherSet[] = []): void {
-  CONTRACT.push({ name, run, sets: ["contract", ...sets] });
+  CONTRACT.push({ name, run, sets: ["newest", "middle", ...sets] });
 }
 
 for (const cniVersion of ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]) {

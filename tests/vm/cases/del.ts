@@ -26,7 +26,7 @@ import {
   vf,
 } from "../../rig/vm/guest/harness.ts";
 
-const vmCase = casesWith({ sets: ["plugin", "contract", "short"] });
+const vmCase = casesWith({ sets: ["plugin", "newest", "oldest"] });
 
 /** A pod that has the device of VF 0. */
 async function addedPod() {
@@ -43,7 +43,7 @@ vmCase("del: the path has gone, but an open file keeps the namespace alive", asy
   await shOk("ip netns del pod");
   assertQuiet(await pod.del());
   assertOnHost(pod);
-}, { sets: ["plugin", "contract", "short", "arm64"] });
+}, { sets: ["plugin", "newest", "oldest", "arm64"] });
 
 vmCase("del: the path is no namespace any more", async () => {
   const pod = await addedPod();

@@ -151,7 +151,7 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
   assertEquals(code, 0);
   assertMatch(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
   return stdout;
-}, { sets: ["surroundings", "contract"] });
+}, { sets: ["surroundings", "newest"] });
 
 doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
   const { deviceId, rdmaDevice } = await addPod();

@@ -14,15 +14,13 @@ import {
 import {
   addNetns,
   addPod,
-  casesWith,
   deleteNetns,
   rdmaNames,
   rebind,
   shOk,
   vf,
+  vmCase,
 } from "../../rig/vm/guest/harness.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
 
 const FILE = "net-container1-net1";
 

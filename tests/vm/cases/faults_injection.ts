@@ -12,11 +12,9 @@ import {
   records,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addNetns, casesWith, names, rebind, setSimParameter, vf } from "../../rig/vm/guest/harness.ts";
+import { addNetns, names, rebind, setSimParameter, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 import { assertHit, failAt, killAt, listSystemCalls, type SystemCall } from "../../rig/vm/guest/injection.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
 
 const LIMIT_MS = (LONG ? 120 : 15) * 60_000;
 const ERRORS = ["ENOSPC", "EIO", "EINTR", "ENOMEM", "EACCES", "EBUSY"];

@@ -11,17 +11,7 @@ import {
   gc,
   records,
 } from "../../rig/vm/guest/attachment.ts";
-import {
-  addPod,
-  casesWith,
-  netnsPath,
-  plugin,
-  shOk,
-  startBackground,
-  vf,
-} from "../../rig/vm/guest/harness.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
+import { addPod, netnsPath, plugin, shOk, startBackground, vf, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const NEEDED = ["net_admin", "sys_admin"];
 

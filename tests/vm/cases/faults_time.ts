@@ -10,9 +10,7 @@ import {
   startInMove,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addPod, casesWith, shOk, startBackground, startPlugin, until } from "../../rig/vm/guest/harness.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
+import { addPod, shOk, startBackground, startPlugin, until, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const FILE = "net-container1-net1";
 const TRACE = "/run/trace";

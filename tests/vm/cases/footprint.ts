@@ -8,9 +8,7 @@ import {
   config,
   STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
-import { addPod, casesWith } from "../../rig/vm/guest/harness.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
+import { addPod, vmCase } from "../../rig/vm/guest/harness.ts";
 
 const TRACE = "/run/trace";
 

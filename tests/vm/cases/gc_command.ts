@@ -190,5 +190,5 @@ vmCase(
     assert.ok(tried >= 2, `${tried} calls`);
     return { tried };
   },
-  { sets: ["plugin"], limitMs: 20 * 60_000 },
+  { limitMs: 20 * 60_000 },
 );

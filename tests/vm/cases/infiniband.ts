@@ -12,6 +12,7 @@ import {
 import {
   addNetns,
   assertCode,
+  casesWith,
   ipoibOf,
   isInMove,
   libcni,
@@ -26,8 +27,9 @@ import {
   shOk,
   until,
   vf,
-  vmCase,
 } from "../../rig/vm/guest/harness.ts";
+
+const vmCase = casesWith({ sets: ["plugin", "newest"] });
 
 interface PodLink {
   ifindex: number;

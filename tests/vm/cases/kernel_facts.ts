@@ -14,7 +14,7 @@ import {
 import { VmRig } from "../../rig/vm/guest/rig.ts";
 import { type FactNode, FACTS } from "../../support/kernel_facts.ts";
 
-const vmCase = casesWith({ sets: ["plugin", "contract", "short", "arm64"] });
+const vmCase = casesWith({ sets: ["plugin", "newest", "middle", "oldest", "arm64"] });
 
 const kernel = new LinuxKernel();
 

@@ -16,7 +16,7 @@ import {
 } from "../../rig/vm/guest/harness.ts";
 import { isBefore, LACKS, parseRelease } from "../../rig/vm/kernels.ts";
 
-const vmCase = casesWith({ sets: ["plugin", "contract", "short", "arm64"] });
+const vmCase = casesWith({ sets: ["plugin", "newest", "middle", "oldest", "arm64"] });
 
 /** Whether the running kernel has what the older ones lack. */
 const HAS: Record<keyof typeof LACKS, () => boolean | Promise<boolean>> = {

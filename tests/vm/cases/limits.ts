@@ -79,7 +79,7 @@ vmCase("limits: the kernel keeps a device's limits when it is moved and renamed"
   await deleteNetns("pod");
   assertEquals(cgroup.limits(), ["roce0 hca_handle=1 hca_object=max"]);
   await shOk(`rdma dev set roce0 name ${rdmaDevice}`);
-});
+}, { sets: ["plugin", "newest"] });
 
 for (
   const { what, path, isVersion1 } of [
@@ -289,7 +289,7 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
     for (let program = 0; program < hcaHandle; program++) await hold(cgroup, deviceId, netns);
     assertRefused(await tryToHold(cgroup, deviceId, netns));
   }
-}, { needs: "namesPerNetns" });
+}, { sets: ["plugin", "newest"], needs: "namesPerNetns" });
 
 vmCase("limits: who asks for none pays no system call for them", async () => {
   const { deviceId } = await addPod();
@@ -306,4 +306,4 @@ vmCase("limits: who asks for none pays no system call for them", async () => {
   };
   assertEquals(await traced(), ["", ""]);
   assert((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
-}, { sets: ["plugin"] });
+});

@@ -10,18 +10,16 @@ import {
 import {
   addNetns,
   addPod,
-  casesWith,
   netdevToNetns,
   shOk,
   vf,
+  vmCase,
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../../rig/vm/guest/memory_cgroup.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 import { COMPILED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 import { outcome } from "../../rig/vm/guest/sh.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
 
 /** The limit of thick Multus' own DaemonSet, which its daemon shares with the plugins. */
 const MULTUS_MIB = 50;

@@ -99,4 +99,4 @@ vmCase("names: who asks for one pays a few requests to the kernel for it", async
   // What the pod has, and whether the device has left; before Linux 7.3 the rename too. DEL: the same but for the first.
   const rename = MOVES_AND_RENAMES_AT_ONCE ? 0 : 1;
   assertEquals(await count(named(deviceId, "roce0")), [add! + 2 + rename, del! + 1 + rename]);
-}, { sets: ["plugin"], needs: "auxiliaryBus" });
+}, { needs: "auxiliaryBus" });

@@ -52,7 +52,7 @@ vmCase("netns-mode: set both ways, told by get and check as iproute2 tells it", 
     assertEquals(line, `failed: the RDMA namespace mode is ${mode}, want ${other}\n`);
     await assertCode(mode === "exclusive" ? 0 : 1, rdmaCni("netns-mode check"));
   }
-}, { sets: ["surroundings", "contract", "short", "arm64"] });
+}, { sets: ["surroundings", "newest", "oldest", "arm64"] });
 
 vmCase("netns-mode: refused by a namespace with a process, which is named", async () => {
   await addNetns("pod");
@@ -74,7 +74,7 @@ vmCase("netns-mode: refused by a namespace with a process, which is named", asyn
   await shOk("ip netns del pod");
   const { stderr: later } = await assertCode(1, rdmaCni("netns-mode set shared"));
   assert(later.includes(`${inode} without a path\n    process ${pid} "sleep infinity"\n`), later);
-}, { sets: ["surroundings", "contract", "short", "arm64"] });
+}, { sets: ["surroundings", "newest", "oldest", "arm64"] });
 
 vmCase("netns-mode: refused by a bare mount, which is named, until that is gone", async () => {
   await addNetns("pod");

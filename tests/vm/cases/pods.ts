@@ -180,7 +180,7 @@ vmCase(
     assertQuiet(await first.pair.del());
     assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
   },
-  { sets: ["surroundings", "contract"], limitMs: LIMIT_MS },
+  { sets: ["surroundings", "newest"], limitMs: LIMIT_MS },
 );
 
 vmCase("pods: a record whose namespace has gone is stale, with advice, until it is removed", async () => {

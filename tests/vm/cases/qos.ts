@@ -87,7 +87,7 @@ vmCase("qos: the kernel looks for a ToS by name in all namespaces, and each move
   assertEquals((await qosOf(rdmaDevice, "pod")).tos, "7");
   await deleteNetns("pod");
   assertEquals(await qosOf(rdmaDevice), { ...HOST, tos: "0" });
-});
+}, { sets: ["plugin", "newest"] });
 
 vmCase("qos: ADD sets both for the pod, DEL gives the host back what it had", async () => {
   const { deviceId, rdmaDevice } = await preparedVf();
@@ -154,7 +154,7 @@ vmCase("qos: a device with a name of its own in the pod has QoS and information 
   assertEquals(groups(), []);
   assertQuiet(await one.del());
   await assertRestored(rdmaDevice);
-});
+}, { sets: ["plugin", "newest"] });
 
 vmCase("qos: a driver without traffic class is told, and nothing is changed", async () => {
   setSimParameter("kernel_verbs", true);
@@ -267,7 +267,7 @@ vmCase("qos: ADD that is killed at any step of it leaves what DEL restores", asy
   }
   assertEquals(Object.keys(killed), calls, "each kind of step was hit");
   assert(leftGroups > 0, "a group is left when the process ends before it removes it");
-}, { sets: ["plugin"], limitMs: 600_000 });
+}, { limitMs: 600_000 });
 
 vmCase("qos: who asks for neither QoS nor device information pays no system call for them", async () => {
   const { deviceId } = await preparedVf();
@@ -279,4 +279,4 @@ vmCase("qos: who asks for neither QoS nor device information pays no system call
     assertNotEquals((await sh("grep infiniband /run/trace")).stdout, "");
   }
   assertEquals(records(), []);
-}, { sets: ["plugin"] });
+});

@@ -111,7 +111,7 @@ vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than
   setSimParameter("port_state", 4);
   assertResult(await adding);
   assertQuiet(await patient.del());
-}, { sets: ["plugin"] });
+});
 
 vmCase("ready: a DEL while ADD waits ends the attachment; ADD leaves what came after alone", async () => {
   const one = await podWithAddress();
@@ -127,7 +127,7 @@ vmCase("ready: a DEL while ADD waits ends the attachment; ADD leaves what came a
   await assertInPod([one.rdmaDevice], "next");
   assertQuiet(await withKeys(one).del(next));
   assertNothingLeft();
-}, { sets: ["plugin"] });
+});
 
 vmCase("ready: an address of the interface that no GID table has is told", async () => {
   const one = await addPod();
@@ -152,4 +152,4 @@ vmCase("ready: where no sysfs can be mounted, ADD is as before, and CHECK says s
   assertQuiet(await withKeys(one).check({ wrapper }));
   assertError(await withKeys(one, REQUIRED).check({ wrapper }), 116, /cannot be read: .*fsopen: EPERM/);
   assertQuiet(await withKeys(one).del());
-}, { sets: ["plugin"] });
+});

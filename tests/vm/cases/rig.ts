@@ -36,7 +36,7 @@ vmCase("rig: every function has one RDMA device, with the GUID of its address", 
     const guid = `${digits.slice(0, 6)}fffe${digits.slice(6)}`.match(/..../g)!.join(":");
     assertEquals(devices.find(({ name }) => name === rdmaDevices[0])!.nodeGuid, guid);
   }
-}, { sets: ["plugin", "contract", "short", "arm64"] });
+}, { sets: ["plugin", "newest", "oldest", "arm64"] });
 
 vmCase("rig: a VF without administrative address has GUID zero", async () => {
   const { deviceId, netdev, mac } = vf(6);
@@ -67,7 +67,7 @@ vmCase("rig: a device returns to the host when its namespace ends", async () => 
   await rdmaToNetns(rdmaDevice, "pod");
   await deleteNetns("pod");
   assertEquals(vf(1).rdmaDevice, rdmaDevice);
-}, { sets: ["plugin", "contract", "short"] });
+}, { sets: ["plugin", "newest", "oldest"] });
 
 vmCase("rig: a namespace without path lives as long as a process in it, and keeps the device", async () => {
   await addNetns("pod");
@@ -79,7 +79,7 @@ vmCase("rig: a namespace without path lives as long as a process in it, and keep
   holder.kill("SIGKILL");
   await until("the namespace is gone", () => netnsCount() === 1);
   assertEquals(vfs()[1]!.rdmaDevices.length, 1);
-}, { sets: ["plugin", "contract", "short"] });
+}, { sets: ["plugin", "newest", "oldest"] });
 
 vmCase("rig: a new bind gives a new index and may give the same name", async () => {
   const { deviceId, rdmaDevice } = vf(2);
@@ -88,7 +88,7 @@ vmCase("rig: a new bind gives a new index and may give the same name", async () 
   const after = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)!;
   assertNotEquals(after.index, before.index);
   assertEquals(after.nodeGuid, before.nodeGuid);
-}, { sets: ["plugin", "contract", "short"] });
+}, { sets: ["plugin", "newest", "oldest"] });
 
 vmCase("rig: a function can have two devices, or none", () => {
   setSimParameter("devices_per_function", 2);

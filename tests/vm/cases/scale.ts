@@ -12,7 +12,6 @@ import {
 import { growNode } from "../../rig/vm/guest/grow.ts";
 import {
   addNetns,
-  casesWith,
   netdevToNetns,
   netnsPath,
   type PluginCall,
@@ -21,9 +20,8 @@ import {
   sf,
   shOk,
   vf,
+  vmCase,
 } from "../../rig/vm/guest/harness.ts";
-
-const vmCase = casesWith({ sets: ["plugin"] });
 
 const MANY = 256;
 const TRACE = "/run/trace";

@@ -56,7 +56,7 @@ function softCase(name: string, run: () => Promise<void>, fields: CaseFields = {
     await run();
     assertEquals(await rdmaNames(), before);
     assertEquals(records(), []);
-  }, { needs: "movableSoftRoce", ...fields });
+  }, { sets: ["plugin", "newest"], needs: "movableSoftRoce", ...fields });
 }
 
 /** Two pods, "one" and "two", whose interfaces net1 are the ends of a veth pair. */
@@ -251,4 +251,4 @@ vmCase("soft-roce, on any kernel: code 103 without the module and before 7.3, no
   assertResult(await pod.add({ config: config({ optional: true, softRoCE: true }) }));
   assertQuiet(await pod.del());
   assertEquals([await rdmaNames(), records()], [before, []]);
-}, { sets: ["plugin", "contract", "short", "arm64"] });
+}, { sets: ["plugin", "newest", "middle", "oldest", "arm64"] });

@@ -62,7 +62,7 @@ vfMacCase("list tells what the kernel tells, in a table and as JSON", async (net
       ready: true,
     });
   }
-}, { sets: ["surroundings", "contract", "short"] });
+}, { sets: ["surroundings", "newest", "oldest"] });
 
 vfMacCase("list tells why a function is not ready, and where its devices are", async (netdev) => {
   await addNetns("pod");
@@ -105,7 +105,7 @@ vfMacCase("set gives a function its address and, right afterwards, the node GUID
     assertEquals(second.code, 0);
     assertMatch(second.stderr, /already/);
   });
-}, { sets: ["surroundings", "contract", "short"] });
+}, { sets: ["surroundings", "newest", "oldest"] });
 
 vfMacCase("init fixes each function that needs it, and a second run changes nothing", async (netdev) => {
   await setAdminMac(0, NO_MAC); // its node GUID is good until the next rebind
@@ -137,7 +137,7 @@ vfMacCase("init fixes each function that needs it, and a second run changes noth
   await makeRandom(1);
   assertEquals((await rdmaCni(`vf-mac init ${netdev}`)).code, 0);
   assertEquals(await adminMac(1), macs[1]);
-}, { sets: ["surroundings", "contract", "short"] });
+}, { sets: ["surroundings", "newest", "oldest"] });
 
 vfMacCase(
   "init passes over a function whose RDMA device is in a pod, and does the others",

@@ -51,12 +51,12 @@ const cases: Case[] = [];
 
 /**
  * Declares a case. It fails if its function throws or the kernel warns; what the function returns becomes the detail of
- * the result. Unless it says otherwise it is one about the plugin, for the newest kernel too.
+ * the result. Unless it says otherwise it is one about the plugin.
  */
 export function vmCase(
   name: string,
   run: Case["run"],
-  { sets = ["plugin", "contract"], needs, limitMs = CASE_LIMIT_MS }: CaseFields = {},
+  { sets = ["plugin"], needs, limitMs = CASE_LIMIT_MS }: CaseFields = {},
 ): void {
   cases.push({ name, run, sets, needs, limitMs });
 }
