@@ -2,7 +2,7 @@
 import { LinuxNodeKernel } from "../kernel/linux.ts";
 import { Log } from "../log.ts";
 import { collectStale, describeOutcome, isLeft } from "../node/garbage.ts";
-import { formatMetrics, type MetricsFormat } from "../node/metrics.ts";
+import { formatMetrics } from "../node/metrics.ts";
 import { collect } from "../node/pods.ts";
 import { INDEX_DIRECTORY, Memo } from "../plugin/record/memo.ts";
 import { openRecorded } from "../plugin/record/namespaces.ts";
@@ -53,7 +53,7 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
   const kernel = new LinuxNodeKernel();
   if (!kernel.lock(directory, 0)) throw alreadyRuns(socket); // held until this process ends
   const state = new State(STATE_DIRECTORY);
-  if (metrics) serveMetrics(metrics, (format) => readMetrics(state, format));
+  if (metrics) serveMetrics(metrics, () => readMetrics(state));
   ifPresent(() => Deno.removeSync(socket)); // of an agent that was killed
   const agent = new Agent(socket, program, log, kernel);
 
@@ -83,10 +83,10 @@ async function serve({ socket, gcIntervalMs, metrics }: AgentOptions, log: Log):
   return await Promise.race([agent.serve(), stray]);
 }
 
-function readMetrics(state: State, format: MetricsFormat): string {
+function readMetrics(state: State): string {
   const kernel = new LinuxNodeKernel();
   try {
-    return formatMetrics(collect(kernel, state), format);
+    return formatMetrics(collect(kernel, state));
   } finally {
     kernel.closeSockets(); // a list that was not read to its end must not answer the next request
   }

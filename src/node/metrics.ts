@@ -2,11 +2,7 @@
 import type { Collected, PodDevice, PodPort } from "./pods.ts";
 import type { FateState } from "./fate.ts";
 
-/** OpenMetrics 1.0, or Prometheus's own older text format. */
-export type MetricsFormat = "openmetrics" | "classic";
-
-/** The type of a family; without one it is of an unknown type. */
-type Type = "counter" | "gauge" | undefined;
+type Type = "counter" | "gauge" | "untyped";
 
 type Labels = Readonly<Record<string, string | number | undefined>>;
 
@@ -15,10 +11,14 @@ interface Sample {
   readonly value: number;
 }
 
-/** Formats what was collected. */
-export function formatMetrics({ devices, faults }: Collected, format: MetricsFormat = "openmetrics"): string {
-  const ports = devices.flatMap((device) =>
-    device.ports.map((port) => ({ port, labels: { ...listLabels(device), port: port.number } }))
+/**
+ * Formats what was collected, in Prometheus' text format, version 0.0.4: all that collect metrics read it, node-exporter
+ * from files too.
+ */
+export function formatMetrics({ devices, faults }: Collected): string {
+  const labelled = devices.map((device) => ({ device, labels: listLabels(device, devices) }));
+  const ports = labelled.flatMap(({ device, labels }) =>
+    device.ports.map((port) => ({ port, labels: { ...labels, port: port.number } }))
   );
   const ofPorts = (value: (port: PodPort) => number | undefined) =>
     ports.flatMap(({ port, labels }) => sample(labels, value(port)));
@@ -28,12 +28,18 @@ export function formatMetrics({ devices, faults }: Collected, format: MetricsFor
       { labels: {}, value: faults.length },
     ]),
     family(
+      "rdma_pod_info",
+      "gauge",
+      "A pod that has RDMA devices, with the container ID of its sandbox.",
+      listPods(labelled),
+    ),
+    family(
       "rdma_device_info",
       "gauge",
       "An RDMA device that a pod has.",
-      devices.map((device) => ({
+      labelled.map(({ device, labels }) => ({
         labels: {
-          ...listLabels(device),
+          ...labels,
           network: device.network,
           device_id: device.deviceId,
           host_device: device.hostDevice,
@@ -46,20 +52,16 @@ export function formatMetrics({ devices, faults }: Collected, format: MetricsFor
       "rdma_device_start_time_seconds",
       "gauge",
       "When the pod got the device, in seconds since 1970.",
-      devices.filter(({ status }) => ["present", "held"].includes(status)).map((device) => ({
-        labels: listLabels(device),
-        value: device.createdAt / 1000,
-      })),
+      labelled.filter(({ device }) => ["present", "held"].includes(device.status)).map((
+        { device, labels },
+      ) => ({ labels, value: device.createdAt / 1000 })),
     ),
     family(
       "rdma_device_resources",
       "gauge",
       "Objects of a kind on the device, those of the kernel included.",
-      devices.flatMap((device) =>
-        Object.entries(device.resources).map(([kind, value]) => ({
-          labels: { ...listLabels(device), kind },
-          value,
-        }))
+      labelled.flatMap(({ device, labels }) =>
+        Object.entries(device.resources).map(([kind, value]) => ({ labels: { ...labels, kind }, value }))
       ),
     ),
     family(
@@ -77,23 +79,21 @@ export function formatMetrics({ devices, faults }: Collected, format: MetricsFor
     ...TRAFFIC.map(([name, help, value]) => family(name, "counter", help, ofPorts(value))),
     family(
       "rdma_port_hw_counter",
-      undefined,
+      "untyped", // a few drivers have gauges among them
       "A hardware counter of the port, by the driver's name for it.",
       ports.flatMap(({ port, labels }) =>
         Object.entries(port.counters).map(([counter, value]) => ({ labels: { ...labels, counter }, value }))
       ),
     ),
   ];
-  return `${families.map((one) => formatFamily(one, format)).join("")}${
-    format === "classic" ? "" : "# EOF\n"
-  }`;
+  return families.map(formatFamily).join("");
 }
 
 const TRAFFIC: readonly [name: string, help: string, value: (port: PodPort) => number | undefined][] = [
-  ["rdma_port_receive_bytes", "Bytes that the port received.", ({ traffic }) => traffic?.rxBytes],
-  ["rdma_port_transmit_bytes", "Bytes that the port sent.", ({ traffic }) => traffic?.txBytes],
-  ["rdma_port_receive_packets", "Packets that the port received.", ({ traffic }) => traffic?.rxPackets],
-  ["rdma_port_transmit_packets", "Packets that the port sent.", ({ traffic }) => traffic?.txPackets],
+  ["rdma_port_receive_bytes_total", "Bytes that the port received.", ({ traffic }) => traffic?.rxBytes],
+  ["rdma_port_transmit_bytes_total", "Bytes that the port sent.", ({ traffic }) => traffic?.txBytes],
+  ["rdma_port_receive_packets_total", "Packets that the port received.", ({ traffic }) => traffic?.rxPackets],
+  ["rdma_port_transmit_packets_total", "Packets that the port sent.", ({ traffic }) => traffic?.txPackets],
 ];
 
 const STATUSES: readonly FateState[] = ["present", "missing", "held", "stale", "lost", "unknown"];
@@ -105,15 +105,44 @@ function countStatuses(devices: readonly PodDevice[]): Sample[] {
   }));
 }
 
-/** No two devices have the same: of a record that has no container, the record's name takes its place. */
-function listLabels(device: PodDevice): Labels {
+/**
+ * Names a device by its pod, so that a new sandbox of the pod begins no new series. Where that does not tell it from
+ * others, the record is a label too: no two devices have the same.
+ */
+function listLabels(device: PodDevice, all: readonly PodDevice[]): Labels {
   return {
-    namespace: device.namespace,
-    pod: device.pod,
-    container_id: device.containerId ?? device.record,
+    pod_namespace: device.namespace,
+    pod_name: device.pod,
+    ...(isToldByPod(device, all) ? {} : { record: device.record }),
     interface: device.interface,
     device: device.device,
   };
+}
+
+/** Tells whether a device is of the newest sandbox of a pod, and no other record is about the same interface there. */
+function isToldByPod(device: PodDevice, all: readonly PodDevice[]): boolean {
+  const { namespace, pod, containerId } = device;
+  const others = all.filter((one) =>
+    one.record !== device.record && one.namespace === namespace && one.pod === pod
+  );
+  return pod !== undefined &&
+    others.every((one) =>
+      one.containerId === containerId ? one.interface !== device.interface : one.createdAt < device.createdAt
+    );
+}
+
+interface LabelledDevice {
+  readonly device: PodDevice;
+  readonly labels: Labels;
+}
+
+/** A line for each sandbox: its container ID is in no other metric. */
+function listPods(devices: readonly LabelledDevice[]): Sample[] {
+  const pods = devices.flatMap(({ device: { containerId }, labels: { interface: _, device: __, ...pod } }) =>
+    containerId === undefined ? [] : [{ ...pod, container_id: containerId }]
+  );
+  const distinct = new Map(pods.map((labels) => [formatLabels(labels), labels]));
+  return [...distinct.values()].map((labels) => ({ labels, value: 1 }));
 }
 
 function sample(labels: Labels, value: number | undefined): Sample[] {
@@ -131,16 +160,13 @@ function family(name: string, type: Type, help: string, samples: readonly Sample
   return { name, type, help, samples };
 }
 
-/** A family with its samples; nothing if there are none. Only OpenMetrics has units, and counters without "_total". */
-function formatFamily({ name, type, help, samples }: Family, format: MetricsFormat): string {
+/** A family with its samples; nothing if there are none. */
+function formatFamily({ name, type, help, samples }: Family): string {
   if (samples.length === 0) return "";
-  const series = type === "counter" ? `${name}_total` : name;
-  const [title, unit] = format === "classic" ? [series] : [name, /_(bytes|seconds)$/.exec(name)?.[1]];
   return [
-    ...type ? [`# TYPE ${title} ${type}`] : [],
-    ...unit === undefined ? [] : [`# UNIT ${title} ${unit}`],
-    `# HELP ${title} ${help}`,
-    ...samples.map(({ labels, value }) => `${series}${formatLabels(labels)} ${value}`),
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...samples.map(({ labels, value }) => `${name}${formatLabels(labels)} ${value}`),
   ].map((line) => `${line}\n`).join("");
 }
 

@@ -254,7 +254,7 @@ Deno.test("metrics and health are served, and a port that is taken is an error",
     200,
     "text/plain; version=0.0.4; charset=utf-8",
   ]);
-  assertMatch(await metrics.text(), /^# TYPE rdma_devices gauge\n/);
+  assertMatch(await metrics.text(), /^# TYPE rdma_devices gauge$/m);
   const { code, stderr } = await isolated("agent", "--metrics", `127.0.0.1:${port}`);
   assertEquals(code, 1);
   assertStringIncludes(stderr, `Cannot listen on \\"127.0.0.1:${port}\\" for metrics`);

@@ -49,6 +49,8 @@ const CASES = [
   ["vf-mac init --d", ["--dry-run"]],
   ["vf-mac list --w", ["--watch"]],
   ["vf-mac list --output ", ["json", "table", "wide", "yaml"]],
+  ["doctor --s", ["--summary"]],
+  ["doctor --summary -o ", ["json", "npd", "table", "yaml"]],
   ["pods -o ", ["json", "prometheus", "table", "wide", "yaml"]],
   ["gc --q", ["--quiet"]],
   ["version --o", ["--output"]],

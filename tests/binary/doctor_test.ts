@@ -32,6 +32,23 @@ Deno.test("doctor says in one line that a node has no RDMA adapter", async () =>
   );
 });
 
+Deno.test("doctor --summary says so too, but nothing is lost there; without the right to look it says why", async () => {
+  using trace = new Trace();
+  const args = ["doctor", "--summary"];
+  const without = [...onBus({}), ...trace.by("socket"), ...WITHOUT_RDMA];
+  for (const more of [[], ["-o", "npd"]]) {
+    const { code, stdout, stderr } = await start({ args: [...args, ...more], by: without });
+    assertEquals([code, stdout, stderr], [0, "no RDMA adapter here\n", ""]);
+  }
+  const refused = [...WITH_ADAPTER, ...trace.by("socket"), "--inject=socket:error=EPERM"];
+  const people = await start({ args, by: refused });
+  assertEquals([people.code, people.stdout], [1, ""]);
+  assertMatch(people.stderr, /^rdma-cni: .*EPERM/);
+  const detector = await start({ args: [...args, "-o", "npd"], by: refused });
+  assertEquals([detector.code, detector.stderr], [2, ""]);
+  assertMatch(detector.stdout, /^.{1,75}EPERM.*\n$/);
+});
+
 Deno.test("doctor takes the plugin directory's path, which must be absolute", async () => {
   const { json } = await start({ args: ["doctor", "--json", "--cni-bin-dir", "/no/such"], by: WITH_ADAPTER });
   const found = json.findings.find(({ group }: { group: string }) => group === "plugin");

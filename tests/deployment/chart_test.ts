@@ -192,7 +192,7 @@ Deno.test("each value shows in the objects, with each other one, and the objects
   assertEquals(await checkTypes(built), "");
 });
 
-Deno.test("the Prometheus operator finds the port of the metrics, and leaves their labels alone", async () => {
+Deno.test("the Prometheus operator finds the port of the metrics, and names the node", async () => {
   const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
   const manifests = (await HELM.render({ agent }, { namespace: "network" })).map(({ manifest }) => manifest);
   const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as PodMonitor;
@@ -200,7 +200,10 @@ Deno.test("the Prometheus operator finds the port of the metrics, and leaves the
   const { metadata: pod, spec: podSpec } = daemonSet.spec!.template;
   assertEquals([metadata.namespace, spec.podMetricsEndpoints], [
     "network",
-    [{ port: containerOf(podSpec!, "agent")!.ports![0]!.name!, honorLabels: true }],
+    [{
+      port: containerOf(podSpec!, "agent")!.ports![0]!.name!,
+      relabelings: [{ sourceLabels: ["__meta_kubernetes_pod_node_name"], targetLabel: "instance" }],
+    }],
   ]);
   assertEquals({ ...pod!.labels, ...spec.selector.matchLabels }, pod!.labels);
   const without = await HELM.render({ agent: { ...agent, metrics: { enabled: true } } });

@@ -1,29 +1,248 @@
-// The dashboard and the documents ask for metrics that there are, with labels that these have.
+// The metrics as promtool and a real Prometheus take them, and what the dashboard and the documents ask of them.
+import { answer } from "../../src/agent/http.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
+import type { Collected, PodDevice } from "../../src/node/pods.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
+import { Helm } from "../support/helm.ts";
+import type { PodMonitor } from "../support/manifests.ts";
 import { DEVICE } from "../support/pod_device.ts";
 import { PROJECT } from "../support/project.ts";
+import { Prometheus, type Sample } from "../support/prometheus.ts";
 
-/** The labels of each metric. */
-const METRICS = new Map(
-  [...formatMetrics({ devices: [DEVICE], faults: [] }).matchAll(/^(rdma_\w+)(?:\{(.*)\})? /gm)]
-    .map(([, name, labels = ""]) => [name!, [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label!)]),
-);
+interface Target {
+  expr: string;
+  legendFormat: string;
+}
 
 interface Dashboard {
-  panels: { id: number; title: string; targets: { expr: string; legendFormat: string }[] }[];
+  panels: { id: number; title: string; type: string; targets: Target[] }[];
   templating: { list: { name: string; definition?: string }[] };
 }
 
 const dashboard: Dashboard = JSON.parse(
   Deno.readTextFileSync(`${PROJECT}deployment/monitoring/grafana-dashboard.json`),
 );
-const targets = dashboard.panels.flatMap(({ targets }) => targets);
-const expressions = [
-  ...targets.map(({ expr }) => expr),
-  ...dashboard.templating.list.flatMap(({ definition }) => definition ?? []),
-];
+
+/** The metrics of a node: a device that all is known of, one whose port is down, one whose pod is gone, and a record that cannot be read. */
+class MetricsOfNode {
+  #reads = 0;
+
+  /** The counters grow from one read to the next. */
+  collect(): Collected {
+    const reads = ++this.#reads;
+    const [port] = DEVICE.ports;
+    const traffic = { rxBytes: 400 * reads, txBytes: 800 * reads, rxPackets: reads, txPackets: reads };
+    const good = { ...port!, traffic, counters: { out_of_sequence: reads, rx_write_requests: reads } };
+    const server: PodDevice = { ...DEVICE, namespace: "team-b", pod: "server-0", device: "mlx5_1" };
+    return {
+      devices: [
+        { ...DEVICE, ports: [good] },
+        { ...server, ports: [{ ...good, state: "1: DOWN", counters: {} }], resources: { qp: 1 } },
+        { ...server, pod: "server-1", status: "stale", ports: [], resources: {} },
+      ],
+      faults: ["record"],
+    };
+  }
+
+  serve(): Deno.HttpServer<Deno.NetAddr> {
+    const read = () => formatMetrics(this.collect());
+    return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => answer(request, read));
+  }
+}
+
+const addressOf = ({ addr }: Deno.HttpServer<Deno.NetAddr>) => `${addr.hostname}:${addr.port}`;
+
+Deno.test("promtool finds no fault with the metrics", async () => {
+  await using server = new MetricsOfNode().serve();
+  const text = await (await fetch(`http://${addressOf(server)}/metrics`)).text();
+  const promtool = new Deno.Command("promtool", {
+    args: ["check", "metrics"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  await new Blob([text]).stream().pipeTo(promtool.stdin);
+  const { code, stdout, stderr } = await promtool.output();
+  const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
+  assertEquals([code, said], [0, ""]);
+});
+
+/** The labels that service discovery knows of a pod of a DaemonSet on a node. */
+function discover(address: string, node: string, namespace: string, name: string, port: string) {
+  return {
+    targets: [address],
+    labels: {
+      __meta_kubernetes_namespace: namespace,
+      __meta_kubernetes_pod_name: `${name}-x7k2p`,
+      __meta_kubernetes_pod_container_name: name,
+      __meta_kubernetes_pod_container_port_name: port,
+      __meta_kubernetes_pod_node_name: node,
+      __meta_kubernetes_service_name: name,
+    },
+  };
+}
+
+const HELM = await Helm.get("4.1.4");
+
+const SCRAPE = { scrape_interval: "200ms", scrape_timeout: "200ms" };
+
+const label = (target: string, source: string) => ({
+  source_labels: [`__meta_kubernetes_${source}`],
+  target_label: target,
+});
+const set = (target: string, replacement: string) => ({ target_label: target, replacement });
+
+/**
+ * The scrape job that the Prometheus operator makes of the chart's PodMonitor, as its pkg/prometheus/promcfg.go does.
+ *
+ * @param honorLabels what a PodMonitor of one's own may say; the chart's does not
+ */
+async function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
+  const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
+  const manifests = (await HELM.render({ agent })).map(({ manifest }) => manifest);
+  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as PodMonitor;
+  const [{ port, relabelings }] = spec.podMetricsEndpoints as [PodMonitor["spec"]["podMetricsEndpoints"][0]];
+  return {
+    ...SCRAPE,
+    job_name: `podMonitor/kube-system/${node}/0`,
+    honor_labels: honorLabels,
+    static_configs: [discover(address, node, `${metadata.namespace}`, "agent", port)],
+    relabel_configs: [
+      label("namespace", "namespace"),
+      label("container", "pod_container_name"),
+      label("pod", "pod_name"),
+      set("job", "kube-system/rdma-cni"),
+      set("endpoint", port),
+      ...relabelings.map(({ sourceLabels, targetLabel }) => ({
+        source_labels: sourceLabels,
+        target_label: targetLabel,
+      })),
+    ],
+  };
+}
+
+/** The same of the ServiceMonitor of node-exporter's chart, which leaves honorLabels out. */
+function jobOfNodeExporter(address: string) {
+  return {
+    ...SCRAPE,
+    job_name: "serviceMonitor/monitoring/node-exporter/0",
+    honor_labels: false,
+    static_configs: [discover(address, "node-c", "monitoring", "node-exporter", "http-metrics")],
+    relabel_configs: [
+      label("namespace", "namespace"),
+      label("service", "service_name"),
+      label("pod", "pod_name"),
+      label("container", "pod_container_name"),
+      set("job", "node-exporter"),
+      set("endpoint", "http-metrics"),
+    ],
+  };
+}
+
+/** A query with what a person chose for the dashboard's variables; a pattern for all of them unless told. */
+function fill(query: string, choice: Record<string, string>): string {
+  return query.replaceAll("$__rate_interval", "30s")
+    .replaceAll(/\$(\w+)/g, (_, name) => {
+      assert(dashboard.templating.list.some((one) => one.name === name), `${query}: no variable ${name}`);
+      return choice[name] ?? ".*";
+    });
+}
+
+/** What Grafana offers for a variable. */
+async function valuesOf(prometheus: Prometheus, name: string, choice: Record<string, string>) {
+  const { definition } = dashboard.templating.list.find((one) => one.name === name)!;
+  const [, series, wanted] = /^label_values\((.*), (\w+)\)$/.exec(definition!)!;
+  return await prometheus.ask(`label/${wanted}/values`, { "match[]": fill(series!, choice) });
+}
+
+/** What a panel shows: a number for a stat, all labels of a table's rows, the legends of curves. */
+async function show(prometheus: Prometheus, choice: Record<string, string>) {
+  const panels = dashboard.panels.map(async ({ title, type, targets: [target] }) => {
+    const samples = await prometheus.query(fill(target!.expr, choice));
+    const lines = samples.map(({ metric, value: [, value] }: Sample) =>
+      type === "stat"
+        ? value
+        : type === "table"
+        ? Object.entries(metric).map(([name, text]) => `${name}=${text}`).sort().join(" ")
+        : target!.legendFormat.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?")
+    );
+    return [title, lines.sort()] as const;
+  });
+  return Object.fromEntries(await Promise.all(panels));
+}
+
+const row = (instance: string, device: string, namespace: string, pod: string, status: string) =>
+  `device=${device} device_id=0000:3b:00.2 host_device=mlx5_2 instance=${instance} interface=net1 network=net ` +
+  `pod_name=${pod} pod_namespace=${namespace} status=${status}`;
+
+Deno.test("the dashboard shows the pods that have the devices, and obeys its variables, whatever relabels the metrics", async () => {
+  await using first = new MetricsOfNode().serve();
+  await using second = new MetricsOfNode().serve();
+  await using third = new MetricsOfNode().serve();
+  const address = addressOf(third);
+  await using prometheus = await Prometheus.start({
+    scrape_configs: [
+      await jobOfPodMonitor(addressOf(first), "node-a", false),
+      await jobOfPodMonitor(addressOf(second), "node-b", true),
+      jobOfNodeExporter(address),
+    ],
+  });
+  const [trainer, server] = ["team-a/trainer-0 mlx5_0", "team-b/server-0 mlx5_1"];
+  await prometheus.until(
+    "rate(rdma_port_receive_bytes_total[30s])",
+    (samples) => samples.length === 6 && samples.every(({ value }) => Number(value[1]) > 0),
+  );
+
+  assertEquals(await valuesOf(prometheus, "instance", {}), [address, "node-a", "node-b"]);
+  for (const instance of ["node-a", "node-b", address]) {
+    assertEquals(await valuesOf(prometheus, "namespace", { instance }), ["team-a", "team-b"]);
+    assertEquals(await valuesOf(prometheus, "pod", { instance, namespace: "team-a" }), ["trainer-0"]);
+    assertEquals(await show(prometheus, { instance }), {
+      "Devices in pods": ["2"],
+      "Not as recorded": ["1"],
+      "Ports that are not active": ["1"],
+      "Not readable": ["1"],
+      "Who has which device": [
+        row(instance, "mlx5_0", "team-a", "trainer-0", "present"),
+        row(instance, "mlx5_1", "team-b", "server-0", "present"),
+        row(instance, "mlx5_1", "team-b", "server-1", "stale"),
+      ],
+      "Received": [trainer, server],
+      "Sent": [trainer, server],
+      "Errors and retransmissions": [`${trainer} out_of_sequence`],
+      "Queue pairs and memory regions": [`${trainer} mr`, `${trainer} qp`, `${server} qp`],
+    });
+    assertEquals(await show(prometheus, { instance, namespace: "team-a", pod: "trainer-0" }), {
+      "Devices in pods": ["1"],
+      "Not as recorded": ["0"],
+      "Ports that are not active": ["0"],
+      "Not readable": ["1"],
+      "Who has which device": [row(instance, "mlx5_0", "team-a", "trainer-0", "present")],
+      "Received": [trainer],
+      "Sent": [trainer],
+      "Errors and retransmissions": [`${trainer} out_of_sequence`],
+      "Queue pairs and memory regions": [`${trainer} mr`, `${trainer} qp`],
+    });
+  }
+  const all = await show(prometheus, {});
+  assertEquals([all["Devices in pods"], all["Not readable"]], [["6"], ["3"]]);
+
+  const name = "rdma_port_receive_bytes_total";
+  const metadata = await prometheus.ask("metadata", { metric: name }) as Record<string, { type: string }[]>;
+  assertEquals(metadata[name]?.map(({ type }) => type), ["counter"]);
+});
+
+Deno.test("the panels of the dashboard have numbers of their own", () => {
+  const ids = dashboard.panels.map(({ id }) => id);
+  assertEquals(new Set(ids).size, ids.length);
+});
+
+/** The labels of each metric. */
+const METRICS = new Map(
+  [...formatMetrics({ devices: [DEVICE], faults: [] }).matchAll(/^(rdma_\w+)(?:\{(.*)\})? /gm)]
+    .map(([, name, labels = ""]) => [name!, [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label!)]),
+);
 
 /** Asserts that the metrics of an expression are there with the labels that it selects. */
 function assertKnown(expression: string): void {
@@ -37,23 +256,6 @@ function assertKnown(expression: string): void {
     }
   }
 }
-
-Deno.test("every expression of the dashboard asks for metrics and labels that there are", () => {
-  expressions.forEach(assertKnown);
-  for (const { expr, legendFormat } of targets) {
-    const labels = METRICS.get(/rdma_\w+/.exec(expr)![0])!;
-    const named = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label!);
-    assertEquals(named.filter((label) => !labels.includes(label)), []);
-  }
-});
-
-Deno.test("every variable that the dashboard uses it has, and its panels have numbers of their own", () => {
-  const variables = dashboard.templating.list.map(({ name }) => name);
-  const used = expressions.flatMap((text) => [...text.matchAll(/\$(?!__)(\w+)/g)].map(([, name]) => name!));
-  assertEquals(used.filter((name) => !variables.includes(name)), []);
-  const ids = dashboard.panels.map(({ id }) => id);
-  assertEquals(new Set(ids).size, ids.length);
-});
 
 Deno.test("the documents name every metric, and none that there is not", () => {
   const page = PAGES.get("docs/commands.md")!.split("### Monitoring\n")[1]!.split("\n## ")[0]!;

@@ -59,6 +59,7 @@ const CHECKED = [
   ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
   ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
   "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
+  "deployment/monitoring/node-problem-detector.json", // doctor_summary_test.ts, tests/vm/cases/doctor.ts
   "deployment/packages/rdma-cni.conf", // man_test.ts
   ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
   ...filesIn("deployment", ".ts"), // deno check

@@ -27,7 +27,10 @@ export interface PodMonitor {
   metadata: NonNullable<IPod["metadata"]>;
   spec: {
     selector: { matchLabels: Record<string, string> };
-    podMetricsEndpoints: { port: string; honorLabels: boolean }[];
+    podMetricsEndpoints: {
+      port: string;
+      relabelings: { sourceLabels: string[]; targetLabel: string }[];
+    }[];
   };
 }
 

@@ -17,10 +17,15 @@ import { examineNetworks } from "./networks.ts";
 import { examineInstalledPlugin, examineMultus } from "./plugin.ts";
 import { examineRecords, stateDirectory } from "./records.ts";
 import { examineRuntime, findCniBinDir } from "./runtime.ts";
+import { showSummary, showToNodeProblemDetector } from "./summary.ts";
 
 const NOTES = `
 Each line is "ok", "warning" or "problem". Below the latter two, what follows "->" is for the shell: a command
 that fixes it, or a comment where none can. doctor changes nothing.
+
+--summary prints one line: how many of the RDMA devices are on the host, in pods, and lost. Health checks that count
+the host's devices need it, because pods take devices away from there. With "-o npd" it is for node-problem-detector:
+at most 80 characters, and exit code 0 for OK, 1 for NonOK, 2 for Unknown.
 
 Exit codes:
   0  all is well
@@ -38,19 +43,23 @@ export function addDoctorCommand(program: Command, context: Context): void {
         "configuration says, else /opt/cni/bin)",
       readAbsolutePath,
     )
-    .addOption(outputOption())
+    .option("--summary", "print only whether all RDMA devices are accounted for")
+    .addOption(outputOption("npd"))
     .addOption(JSON_OPTION)
     .addOption(WATCH)
     .addOption(QUIET_VERDICTS)
-    .action(({ cniBinDir, watch }) => {
+    .action(({ cniBinDir, watch, summary, output }, own) => {
+      if (output === "npd" && !summary) own.error("error: -o npd goes with --summary");
       const { kernel } = context;
       const node = { kernel, root: "", executable: findCommand(Deno.execPath()), cniBinDir };
-      return perform(context, () => runDoctor(node), { watch });
+      const run = !summary ? runDoctor : output === "npd" ? showToNodeProblemDetector : showSummary;
+      return perform(context, () => run(node), { watch });
     });
   addNotes(command, NOTES);
   addExamples(command, [
     ["doctor", "examine this node"],
     ["doctor --watch", "again every two seconds, while you repair it"],
+    ["doctor --summary", "one line for a health check: whether all RDMA devices are accounted for"],
     [`doctor --json | jq '.findings[] | select(.level != "ok")'`, "only what is not ok, as JSON"],
   ]);
 }

@@ -1,10 +1,9 @@
 /** Network functions and RDMA devices: their places, and what they lack. */
 import { ok, problem, type Verdict, warning } from "../report.ts";
 import { listNetworkFunctions, type NetworkFunction } from "../../kernel/pci.ts";
-import { getRdmaDriver, list, listVerbsDevices, type VerbsDevice } from "../../kernel/sysfs.ts";
+import { getRdmaDriver, list, listVerbsDevices } from "../../kernel/sysfs.ts";
 import {
   endCommand,
-  findNamespace,
   isRecordedAs,
   judge,
   nameOwner,
@@ -14,6 +13,7 @@ import {
 } from "../../node/fate.ts";
 import { findFaults } from "../../node/faults.ts";
 import { type Inventory, type Namespace, pathTo } from "../../node/inventory.ts";
+import { findPlaces, type Places, without } from "../../node/places.ts";
 import { collectPresent } from "../../node/pods.ts";
 import type { StoredRecord } from "../../plugin/record/state.ts";
 import { isRdmaMissing } from "../../kernel/kernel.ts";
@@ -39,10 +39,13 @@ export function mayHaveRdma({ kernel, root }: ExaminedNode): boolean {
 
 /** Examines the RDMA devices: those of the host, of each attachment, and those that no pod can get. */
 export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Verdict[] {
-  const onHost = listNames(inventory.hostDevices);
+  const places = findPlaces(inventory);
+  const onHost = listNames(places.onHost);
   const isShared = inventory.mode === "shared";
-  const away = isShared ? [] : inventory.namespaces.filter(({ devices }) => devices.length > 0);
-  const known = [...onHost, ...away.flatMap(({ devices }) => listNames(devices))];
+  const known = [
+    ...places.onHost,
+    ...[...places.inPods, ...places.strange].flatMap(({ devices }) => devices),
+  ];
   const lost = isShared ? [] : without(listVerbsDevices(root), known);
   const recorded = listLost(inventory).map(({ deviceId }) => deviceId);
   if (known.length + lost.length === 0) {
@@ -52,7 +55,7 @@ export function examineDevices({ root }: ExaminedNode, inventory: Inventory): Ve
   const here = isShared ? "visible in every namespace" : "in the host namespace";
   return [
     ok(`${here}: ${onHost.join(", ") || "none"}`),
-    ...isShared ? [] : examineAway(away, inventory),
+    ...examineAway(places, inventory),
     ...examineDrivers(root, onHost),
     ...lost.filter(({ deviceId = "" }) => !recorded.includes(deviceId)).map(({ name, deviceId }) =>
       problem(
@@ -89,39 +92,21 @@ function examineDrivers(root: string, names: readonly string[]): Verdict[] {
   });
 }
 
-/** Returns the devices of whose names there are more than in a list; Linux 7.3 allows a name once in each namespace. */
-function without(devices: readonly VerbsDevice[], others: readonly string[]): VerbsDevice[] {
-  const left = [...others];
-  return devices.filter(({ name }) => {
-    const at = left.indexOf(name);
-    if (at >= 0) left.splice(at, 1);
-    return at < 0;
-  });
-}
-
 /** The records of which the group "records" says where their devices are. */
 function listLost(inventory: Inventory): StoredRecord[] {
   return inventory.records.filter((record) => judge(inventory, record, "").state === "lost");
 }
 
 /** A line for each attachment whose devices are away, in the order of the pods' names, and one for each namespace with others. */
-function examineAway(away: readonly Namespace[], inventory: Inventory): Verdict[] {
-  const recorded = inventory.records.flatMap((record) => {
-    const namespace = findNamespace(inventory, record);
-    const devices = namespace?.devices.filter((device) =>
-      record.devices.some((one) => isRecordedAs(one)(device))
-    );
-    return devices && devices.length > 0 ? [{ owner: nameOwner(ownerOf(record)), devices }] : [];
-  });
-  const lines = recorded.map(({ owner, devices }) => `${owner}: ${listNames(devices).join(", ")}`);
-  const known = recorded.flatMap(({ devices }) => devices);
+function examineAway({ inPods, strange }: Places, inventory: Inventory): Verdict[] {
+  const lines = inPods.map(({ record, devices }) =>
+    `${nameOwner(ownerOf(record))}: ${listNames(devices).join(", ")}`
+  );
   const lost = listLost(inventory).flatMap(({ devices }) => devices);
   return [
     ...lines.sort(compareNames).map(ok),
-    ...away.flatMap((namespace) => {
-      const others = namespace.devices.filter((device) =>
-        !known.includes(device) && !lost.some((one) => isRecordedAs(one)(device))
-      );
+    ...strange.flatMap(({ namespace, devices }) => {
+      const others = devices.filter((device) => !lost.some((one) => isRecordedAs(one)(device)));
       if (others.length === 0) return [];
       return problem(
         `${listNames(others).join(", ")} in ${pathTo(namespace)}, which no record of the plugin mentions: ` +

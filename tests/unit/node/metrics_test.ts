@@ -1,71 +1,78 @@
 import { formatMetrics } from "../../../src/node/metrics.ts";
+import type { PodDevice } from "../../../src/node/pods.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { DEVICE } from "../../support/pod_device.ts";
 
-const LABELS =
-  'namespace="team-a",pod="trainer-0",container_id="container1",interface="net1",device="mlx5_0"';
+const POD = 'pod_namespace="team-a",pod_name="trainer-0"';
+const LABELS = `${POD},interface="net1",device="mlx5_0"`;
 const PORT = `${LABELS},port="1"`;
 
-Deno.test("metrics: all that is known of a device, as OpenMetrics text", () => {
+Deno.test("metrics: all that is known of a device, as text", () => {
   assertEquals(
     formatMetrics({ devices: [DEVICE], faults: [] }),
-    `# TYPE rdma_devices gauge
-# HELP rdma_devices RDMA devices that records say pods have.
+    `# HELP rdma_devices RDMA devices that records say pods have.
+# TYPE rdma_devices gauge
 rdma_devices{status="present"} 1
 rdma_devices{status="missing"} 0
 rdma_devices{status="held"} 0
 rdma_devices{status="stale"} 0
 rdma_devices{status="lost"} 0
 rdma_devices{status="unknown"} 0
-# TYPE rdma_read_errors gauge
 # HELP rdma_read_errors Records and devices that could not be read.
+# TYPE rdma_read_errors gauge
 rdma_read_errors 0
-# TYPE rdma_device_info gauge
+# HELP rdma_pod_info A pod that has RDMA devices, with the container ID of its sandbox.
+# TYPE rdma_pod_info gauge
+rdma_pod_info{${POD},container_id="container1"} 1
 # HELP rdma_device_info An RDMA device that a pod has.
+# TYPE rdma_device_info gauge
 rdma_device_info{${LABELS},network="net",device_id="0000:3b:00.2",host_device="mlx5_2",status="present"} 1
-# TYPE rdma_device_start_time_seconds gauge
-# UNIT rdma_device_start_time_seconds seconds
 # HELP rdma_device_start_time_seconds When the pod got the device, in seconds since 1970.
+# TYPE rdma_device_start_time_seconds gauge
 rdma_device_start_time_seconds{${LABELS}} 1700000000.5
-# TYPE rdma_device_resources gauge
 # HELP rdma_device_resources Objects of a kind on the device, those of the kernel included.
+# TYPE rdma_device_resources gauge
 rdma_device_resources{${LABELS},kind="qp"} 3
 rdma_device_resources{${LABELS},kind="mr"} 4
-# TYPE rdma_port_state_id gauge
 # HELP rdma_port_state_id State of the port: 1 down, 2 initializing, 3 armed, 4 active.
+# TYPE rdma_port_state_id gauge
 rdma_port_state_id{${PORT}} 4
-# TYPE rdma_port_rate_bytes_per_second gauge
 # HELP rdma_port_rate_bytes_per_second Speed of the port's link.
+# TYPE rdma_port_rate_bytes_per_second gauge
 rdma_port_rate_bytes_per_second{${PORT}} 12500000000
-# TYPE rdma_port_receive_bytes counter
-# UNIT rdma_port_receive_bytes bytes
-# HELP rdma_port_receive_bytes Bytes that the port received.
+# HELP rdma_port_receive_bytes_total Bytes that the port received.
+# TYPE rdma_port_receive_bytes_total counter
 rdma_port_receive_bytes_total{${PORT}} 400
-# TYPE rdma_port_transmit_bytes counter
-# UNIT rdma_port_transmit_bytes bytes
-# HELP rdma_port_transmit_bytes Bytes that the port sent.
+# HELP rdma_port_transmit_bytes_total Bytes that the port sent.
+# TYPE rdma_port_transmit_bytes_total counter
 rdma_port_transmit_bytes_total{${PORT}} 800
-# TYPE rdma_port_receive_packets counter
-# HELP rdma_port_receive_packets Packets that the port received.
+# HELP rdma_port_receive_packets_total Packets that the port received.
+# TYPE rdma_port_receive_packets_total counter
 rdma_port_receive_packets_total{${PORT}} 1
-# TYPE rdma_port_transmit_packets counter
-# HELP rdma_port_transmit_packets Packets that the port sent.
+# HELP rdma_port_transmit_packets_total Packets that the port sent.
+# TYPE rdma_port_transmit_packets_total counter
 rdma_port_transmit_packets_total{${PORT}} 2
 # HELP rdma_port_hw_counter A hardware counter of the port, by the driver's name for it.
+# TYPE rdma_port_hw_counter untyped
 rdma_port_hw_counter{${PORT},counter="out_of_sequence"} 7
 rdma_port_hw_counter{${PORT},counter="rx_write_requests"} 9007199254740992
-# EOF
 `,
   );
 });
 
+/** The samples without their values. */
+function seriesOf(devices: readonly PodDevice[]): string[] {
+  const samples = formatMetrics({ devices, faults: [] }).split("\n").filter((line) => /^rdma/.test(line));
+  return samples.map((line) => line.slice(0, line.lastIndexOf(" ")));
+}
+
 Deno.test("metrics: quotation marks, backslashes and line breaks in labels are escaped", () => {
   const text = formatMetrics({ devices: [{ ...DEVICE, pod: 'a"b\\c\nd' }], faults: [] });
-  assertEquals(text.includes('pod="a\\"b\\\\c\\nd"'), true);
+  assertEquals(text.includes('pod_name="a\\"b\\\\c\\nd"'), true);
   assertEquals(text.split("\n").filter((line) => !/^(# |rdma_[a-z_]+(\{.*\})? \d)/.test(line)), [""]);
 });
 
-Deno.test("metrics: without devices there are the counts, and the end", () => {
+Deno.test("metrics: without devices there are the counts", () => {
   const lines = formatMetrics({ devices: [], faults: ["one"] }).split("\n");
   assertEquals(lines.filter((line) => !line.startsWith("# ")), [
     ...["present", "missing", "held", "stale", "lost", "unknown"].map((status) =>
@@ -74,21 +81,57 @@ Deno.test("metrics: without devices there are the counts, and the end", () => {
     "rdma_read_errors 1",
     "",
   ]);
-  assertEquals(lines.slice(-2), ["# EOF", ""]);
 });
+
+const CHANGES: Record<string, [change: Partial<PodDevice>, record: boolean][]> = {
+  "of an older sandbox": [[{ containerId: "old", createdAt: 1 }, true], [{}, false]],
+  "of an older sandbox, for another interface": [
+    [{ containerId: "old", createdAt: 1, interface: "net2" }, true],
+    [{}, false],
+  ],
+  "of a sandbox of the same age": [[{ containerId: "old" }, true], [{}, true]],
+  "of the same interface of a sandbox": [[{ network: "other" }, true], [{}, true]],
+  "of another interface of a sandbox": [[{ interface: "net2" }, false], [{}, false]],
+  "of another pod": [[{ pod: "trainer-1" }, false], [{}, false]],
+  "of a pod of that name in another namespace": [[{ namespace: "team-b" }, false], [{}, false]],
+};
+
+for (const [what, changes] of Object.entries(CHANGES)) {
+  Deno.test(`metrics: no two series are the same with a device ${what}`, () => {
+    const devices = changes.map(([change], at) => ({ ...DEVICE, ...change, record: `record-${at}` }));
+    const series = seriesOf(devices);
+    assertEquals(series.length, new Set(series).size);
+    for (const [at, [, isNamed]] of changes.entries()) {
+      const own = series.filter((one) => one.includes(`record="record-${at}"`)).length;
+      assertEquals(own > 0, isNamed, series.join("\n"));
+    }
+  });
+}
 
 Deno.test("metrics: records without container, interface or pod never have the same labels", () => {
   const { namespace: _, pod: __, containerId: ___, interface: ____, ...device } = DEVICE;
-  const devices = [{ ...device, record: "a" }, { ...device, record: "b" }];
-  const samples = formatMetrics({ devices, faults: [] }).split("\n").filter((line) => /^rdma/.test(line));
-  const series = samples.map((line) => line.slice(0, line.lastIndexOf(" ")));
+  const series = seriesOf([{ ...device, record: "a" }, { ...device, record: "b" }]);
   assertEquals(series.length, new Set(series).size);
-  assertEquals(series.includes('rdma_port_state_id{container_id="a",device="mlx5_0",port="1"}'), true);
+  assertEquals(series.includes('rdma_port_state_id{record="a",device="mlx5_0",port="1"}'), true);
+});
+
+Deno.test("metrics: a new sandbox of a pod has the same series as the one before, but for the container's ID", () => {
+  const [before, after] = ["container1", "container2"].map((containerId) =>
+    new Set(seriesOf([{ ...DEVICE, containerId, record: `net-${containerId}-net1` }]))
+  ) as [Set<string>, Set<string>];
+  assertEquals([...after.difference(before)], [`rdma_pod_info{${POD},container_id="container2"}`]);
+});
+
+Deno.test("metrics: the devices of a sandbox have one line with its container's ID", () => {
+  const series = seriesOf([DEVICE, { ...DEVICE, record: "other", interface: "net2" }]);
+  assertEquals(series.filter((one) => one.includes("container_id")), [
+    `rdma_pod_info{${POD},container_id="container1"}`,
+  ]);
 });
 
 Deno.test("metrics: a device that is not in its pod has only its line of information", () => {
   const stale = { ...DEVICE, status: "stale" as const, resources: {}, ports: [] };
   const lines = formatMetrics({ devices: [stale], faults: [] }).split("\n");
-  assertEquals(lines.filter((line) => line.includes("container_id")).length, 1);
+  assertEquals(lines.filter((line) => line.includes("device=")).length, 1);
   assertEquals(lines.includes('rdma_devices{status="stale"} 1'), true);
 });

@@ -40,7 +40,13 @@ import {
   withLauncher,
 } from "../../rig/vm/guest/harness.ts";
 import type { CaseFields } from "../../rig/vm/kernels.ts";
-import { COMPILED_PLUGIN, EXAMPLES, INSTALLED_PLUGIN, WITHOUT_LIBMNL } from "../../rig/vm/guest/programs.ts";
+import {
+  COMPILED_PLUGIN,
+  EXAMPLES,
+  INSTALLED_PLUGIN,
+  PROJECT,
+  WITHOUT_LIBMNL,
+} from "../../rig/vm/guest/programs.ts";
 import { goRecord } from "../../scenarios/scenario.ts";
 
 const vmCase = casesWith({ sets: ["surroundings"] });
@@ -287,6 +293,68 @@ doctorCase("a device whose namespace only a socket keeps alive is made anew by w
   await repair(await doctor());
   assertFaults(await doctor(), []);
 });
+
+/** What node-problem-detector runs. */
+const RULE = JSON.parse(
+  await Deno.readTextFile(`${PROJECT}/deployment/monitoring/node-problem-detector.json`),
+).rules[0] as { path: string; args: string[] };
+
+doctorCase(
+  "the summary counts devices on the host, in pods and lost, for node-problem-detector too",
+  async () => {
+    const total = (await rdmaNames()).length;
+    const ask = async (by = "") => {
+      const people = await sh(`${by} ${INSTALLED_PLUGIN} doctor --summary`);
+      const detector = await sh([by, RULE.path, ...RULE.args].join(" "));
+      assertEquals([people.stderr, detector.stderr, detector.stdout], ["", "", people.stdout]);
+      assert(people.stdout.length <= 81, people.stdout);
+      return [people.stdout.trimEnd(), people.code, detector.code];
+    };
+    const line = (accounted: number, places: string) =>
+      `${accounted} of ${total} RDMA devices accounted for: ${places}`;
+    assertEquals(await ask(), [line(total, `${total} on the host, 0 in pods`), 0, 0]);
+
+    const pods = ["first", "second"].map((name, number) => {
+      const { deviceId, rdmaDevice } = vf(number);
+      const call = { netns: name, containerId: name, config: config({ deviceID: deviceId }) };
+      return { name, rdmaDevice, ...attachment(deviceId, call) };
+    });
+    for (const { name, add } of pods) {
+      await addNetns(name);
+      assertResult(await add());
+    }
+    assertEquals(await ask(), [line(total, `${total - 2} on the host, 2 in pods`), 0, 0]);
+
+    await addNetns("other");
+    await rdmaToNetns(vf(2).rdmaDevice, "other");
+    assertEquals(await ask(), [line(total - 1, `${total - 3} on the host, 2 in pods, 1 lost`), 1, 1]);
+
+    await shOk("ip -n second link set lo up");
+    const hold = "exec 3<>/dev/udp/127.0.0.1/9; echo held; exec nsenter --net=/proc/1/ns/net sleep 600";
+    await startBackground(`exec ip netns exec second bash -c '${hold}'`, "held");
+    await until("no process is in the namespace", async () => await shOk("ip netns pids second") === "");
+    await shOk("ip netns del second");
+    assertEquals(await ask(), [line(total - 2, `${total - 3} on the host, 1 in pods, 2 lost`), 1, 1]);
+    const { code, stdout } = await rdmaCni("doctor --summary --json");
+    const { lost, unknown, level } = JSON.parse(stdout);
+    assertEquals([code, lost, unknown, level], [1, 2, 0, "problem"]);
+
+    const [, ...places] = await ask("unshare --pid --fork --mount-proc");
+    assertEquals(places, [3, 2]);
+    const few = await sh(
+      `setpriv --bounding-set -sys_admin --inh-caps -sys_admin ${INSTALLED_PLUGIN} doctor --summary -o npd`,
+    );
+    assertEquals([few.code, few.stderr], [2, ""]);
+    assertMatch(few.stdout, /^.*EPERM.{0,60}\n$/);
+
+    await endBackground();
+    await deleteNetns("other");
+    await until("the devices are back", async () => (await rdmaNames()).length === total - 1);
+    assertEquals(await ask(), [line(total, `${total - 1} on the host, 1 in pods`), 0, 0]);
+    await repair(await doctor());
+    assertQuiet(await pods[0]!.del());
+  },
+);
 
 doctorCase("a port of a pod that is down, until its interface is up", async () => {
   const { rdmaDevice, deviceId } = await addWholePod();

@@ -151,15 +151,15 @@ vmCase(
         new RegExp(`^team-a/${name}-0 .* ACTIVE +100G .* out_of_sequence=${index}002 `, "m"),
       );
     }
-    const labels = `namespace="team-a",pod="other-0",container_id="container-other",interface="net1",` +
-      `device="${second.podDevice}",port="1"`;
+    const pod = 'pod_namespace="team-a",pod_name="other-0"';
+    const labels = `${pod},interface="net1",device="${second.podDevice}",port="1"`;
     const { stdout: metrics } = await rdmaCni("pods -o prometheus");
-    assert.ok(metrics.endsWith("\n# EOF\n"), metrics);
     for (
       const sample of [
         `rdma_port_receive_bytes_total{${labels}} ${4 * (second.index * 1000 + 101)}`,
         `rdma_port_hw_counter{${labels},counter="packet_seq_err"} ${second.index * 1000 + 3}`,
         `rdma_port_state_id{${labels}} 4`,
+        `rdma_pod_info{${pod},container_id="container-other"} 1`,
         'rdma_devices{status="present"} 2',
       ]
     ) assert.ok(metrics.split("\n").includes(sample), `${sample}\n${metrics}`);

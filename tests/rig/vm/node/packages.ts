@@ -55,6 +55,8 @@ const TESTS = [
   "buildah", // builds the image
   "podman", // these two run it, alone and as the manifest's pod
   "catatonit",
+  "prometheus", // these two judge the metrics, and answer what the dashboard asks
+  "promtool",
   "mmdebstrap", // makes a Debian that stands for the image's bases, and one to install packages in
   "rpm", // builds and installs packages
   "lintian", // these two look for mistakes in packages
