@@ -88,7 +88,7 @@ const COMMANDS = [
 /** What surrounds the plugin: its commands, and what installs and runs it. */
 const SURROUNDINGS = [
   ...["daemonset: ", "doctor: ", "examples: ", "install: ", "netns-mode: ", "pods: ", "runtime: "],
-  "vf-mac: ",
+  ...["units: ", "vf-mac: "],
 ];
 
 /** Calls by launcher and agent, and what the agent does beside them. */
