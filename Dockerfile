@@ -2,8 +2,9 @@
 # emulation of its own.
 #
 # Tags can come to name other images. Where that matters, give digests: --build-arg BUILD_BASE=REPOSITORY@sha256:...
+# Renovate, where it runs, adds them here; it leaves names with variables alone.
 ARG DENO_VERSION=2.7.11
-ARG BUILD_BASE=docker.io/denoland/deno:debian-${DENO_VERSION}
+ARG BUILD_BASE=docker.io/denoland/deno:debian-2.7.11
 ARG DEBIAN_BASE=docker.io/library/debian:trixie-20251117-slim
 
 # What the image needs of Debian, for the target: C library and loader, libgcc_s and libmnl for the program, and catatonit

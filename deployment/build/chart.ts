@@ -1,6 +1,16 @@
-/** Packs the Helm chart. */
+/** Writes the README of the Helm chart, and packs the chart. */
 import { VERSION } from "../../src/version.ts";
+import { makeChartReadme } from "./chart_readme.ts";
 import { PROJECT, runChild } from "./child.ts";
+
+const CHART = `${PROJECT}deployment/helm/rdma-cni`;
+
+/** Writes the chart's README, see {@linkcode makeChartReadme}. */
+async function writeChartReadme(): Promise<void> {
+  const read = (name: string) => Deno.readTextFile(`${CHART}/${name}`);
+  const readme = makeChartReadme(await read("Chart.yaml"), await read("values.yaml"));
+  await Deno.writeTextFile(`${CHART}/README.md`, readme);
+}
 
 /**
  * Packs the chart as `helm package` does, so that the same files give the same bytes wherever and whenever that is done.
@@ -19,4 +29,7 @@ export async function packChart(directory: string): Promise<string> {
   return path;
 }
 
-if (import.meta.main) console.log(await packChart(`${PROJECT}dist/packages`));
+if (import.meta.main) {
+  await writeChartReadme();
+  console.log(await packChart(`${PROJECT}dist/packages`));
+}

@@ -8,6 +8,7 @@ import { KEYS } from "../../src/plugin/config/keys.ts";
 import { makeConfigSchema } from "../../src/plugin/config/schema.ts";
 import { type Keys, objectRuleOf, type Rule } from "../../src/plugin/config/rules.ts";
 import { PROJECT } from "./child.ts";
+import { formatTable } from "./markdown.ts";
 
 export const SCHEMA_FILE = `${PROJECT}docs/netconf.schema.json`;
 export const REFERENCE_FILE = `${PROJECT}docs/configuration.md`;
@@ -64,21 +65,15 @@ export function withKeyTable(document: string): string {
   if (!TABLE.test(document)) {
     throw new Error("Cannot write the table of keys: the document has no place for it");
   }
-  return document.replace(TABLE, (_, before, after) => `${before}${formatTable(KEYS)}${after}`);
+  return document.replace(TABLE, (_, before, after) => `${before}${keyTable(KEYS)}${after}`);
 }
 
-/** As `deno fmt` does. */
-function formatTable(keys: Keys): string {
+function keyTable(keys: Keys): string {
   const own = describeKeys(keys).filter(({ since }) => since !== undefined);
-  const rows = [
+  return formatTable([
     ["key", "type", "default", "since", "meaning"],
     ...own.map((key) => [`\`${key.name}\``, key.type, key.fallback, key.since!, key.description]),
-  ];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const [head, ...body] = rows.map((row) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
-  );
-  return [head, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...body].join("\n");
+  ]);
 }
 
 /** A key for people; the texts are Markdown. */

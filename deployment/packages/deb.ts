@@ -7,8 +7,6 @@ import { DOCUMENTS, installableUnits, type Job, SOURCES, write, zip } from "./tr
 /** Debian's names of the architectures. */
 const ARCHITECTURE: Record<Target, string> = { x86_64: "amd64", aarch64: "arm64" };
 
-const MAINTAINER = "rdma-cni maintainers <maintainers@rdma-cni.invalid>";
-
 const DESCRIPTION = `CNI plugin that moves RDMA devices into pods
  In a chain behind a plugin that moves a network interface, such as sriov-cni,
  this plugin of type "rdma" moves the RDMA devices of the same function into the
@@ -24,14 +22,14 @@ const DESCRIPTION = `CNI plugin that moves RDMA devices into pods
  * @throws {Error} with what dpkg-deb said
  */
 export async function buildDeb(
-  { target, tree, directory, output, version, time, compression }: Job,
+  { target, tree, directory, output, version, maintainer, time, compression }: Job,
 ): Promise<string> {
   const root = `${directory}/deb`;
   const env = { ...denoEnv(), SOURCE_DATE_EPOCH: `${time}` };
   await runChild("cp", ["--archive", "--link", tree, root], { cwd: "/", env });
   const source = (name: string) => Deno.readTextFileSync(`${SOURCES}/debian/${name}`);
   write(root, `${DOCUMENTS}/copyright`, source("copyright"));
-  write(root, `${DOCUMENTS}/changelog.gz`, zip(formatChangelog(version, time)));
+  write(root, `${DOCUMENTS}/changelog.gz`, zip(formatChangelog(version, maintainer, time)));
   write(root, "usr/share/lintian/overrides/rdma-cni", source("lintian-overrides"));
 
   const architecture = ARCHITECTURE[target];
@@ -40,9 +38,9 @@ export async function buildDeb(
     Package: "rdma-cni",
     Version: version,
     Architecture: architecture,
-    Maintainer: MAINTAINER,
+    Maintainer: maintainer,
     "Installed-Size": files.reduce((sum, { bytes }) => sum + Math.ceil(bytes.length / 1024), 0),
-    Depends: "libc6 (>= 2.28), libgcc-s1, libmnl0",
+    Depends: "libc6 (>= 2.28), libgcc-s1, libmnl0, kmod",
     Recommends: "rdma-core",
     Section: "net",
     Priority: "optional",
@@ -75,12 +73,12 @@ function* filesIn(root: string, below = ""): Generator<string> {
 }
 
 /** In the format that Debian prescribes. */
-function formatChangelog(version: string, time: number): string {
+function formatChangelog(version: string, maintainer: string, time: number): string {
   const date = new Date(time * 1000).toUTCString().replace("GMT", "+0000");
   return `rdma-cni (${version}) unstable; urgency=medium
 
   * CHANGELOG.md.gz in this directory has the changes.
 
- -- ${MAINTAINER}  ${date}
+ -- ${maintainer}  ${date}
 `;
 }

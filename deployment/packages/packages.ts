@@ -12,6 +12,8 @@ const USAGE = `Usage: deno task packages
 Builds the executables for x86_64 and aarch64, and of each makes a package for Debian and one for distributions with RPM,
 in dist/packages. This needs Debian's packages dpkg and rpm.
 
+Its maintainer is who DEBFULLNAME and DEBEMAIL name, the variables of Debian's own tools.
+
 All times in the packages are that of the commit, or SOURCE_DATE_EPOCH (seconds since 1970), so that the same sources give
 the same packages.
 `;
@@ -50,6 +52,9 @@ export async function buildPackages(
 
 async function main(): Promise<void> {
   const { version } = JSON.parse(await Deno.readTextFile(`${PROJECT}deno.json`));
+  const { DEBFULLNAME = "rdma-cni maintainers", DEBEMAIL = "ORGANIZATION@users.noreply.github.com" } = Deno
+    .env
+    .toObject();
   const time = await readTime();
   if (time === undefined) {
     throw new Error("Cannot date the packages: git knows no commit; set SOURCE_DATE_EPOCH");
@@ -64,6 +69,7 @@ async function main(): Promise<void> {
       runnable,
       output: OUTPUT,
       version,
+      maintainer: `${DEBFULLNAME} <${DEBEMAIL}>`,
       time,
       compression: "best",
     });

@@ -30,6 +30,8 @@ export interface Job {
   /** The directory for the package. */
   output: string;
   version: string;
+  /** Whom to write to about it: name and address. */
+  maintainer: string;
   /** The time of all in the package, in seconds since 1970. */
   time: number;
   /** "best" takes most of the time of a build, "fast" makes packages half as large again. */

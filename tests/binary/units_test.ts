@@ -30,6 +30,15 @@ for (const unit of UNITS) {
   });
 }
 
+for (const unit of UNITS) {
+  Deno.test(`${nameOf(unit)} is rated below 5 by systemd-analyze security`, async () => {
+    const { code, stdout } = await new Deno.Command("systemd-analyze", {
+      args: ["security", "--offline=true", "--threshold=49", `${PROJECT}${unit}`],
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stdout));
+  });
+}
+
 /** The settings that a service has by itself, by their names. */
 function defaultsOf(unit: string): Map<string, string> {
   return new Map(

@@ -2,17 +2,24 @@
 // it belongs.
 import { Ajv } from "ajv/dist/ajv.js";
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
+import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import type { IContainer, IPodSpec } from "kubernetes-models/v1";
 import { packChart } from "../../deployment/build/chart.ts";
+import { makeChartReadme } from "../../deployment/build/chart_readme.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
 import { CHART, Helm } from "../support/helm.ts";
 import {
   buildDirectory,
   buildWith,
   checkTypes,
-  type PodMonitor,
   type Source,
   toSources,
   validate,
@@ -46,9 +53,25 @@ function subsets<T>([first, ...others]: readonly T[]): T[][] {
   return [...rest, ...rest.map((subset) => [first, ...subset])];
 }
 
+/** Labels of objects that Helm has made, apart from those that they have without it. */
+const HELM_LABELS = {
+  "app.kubernetes.io/instance": "rdma-cni",
+  "app.kubernetes.io/managed-by": "Helm",
+  "app.kubernetes.io/version": VERSION,
+  "helm.sh/chart": `rdma-cni-${VERSION}`,
+};
+
 /** Objects, whatever their order. */
 function objects(sources: readonly Source[]) {
   return sources.map(({ manifest }) => manifest).sort((one, other) => keyOf(one) < keyOf(other) ? -1 : 1);
+}
+
+/** What kustomize builds, as Helm labels it. */
+function labelled(sources: readonly Source[]) {
+  return objects(sources).map((manifest) => {
+    const { labels, ...metadata } = manifest.metadata!;
+    return { ...manifest, metadata: { ...metadata, labels: { ...labels, ...HELM_LABELS } } };
+  });
 }
 
 function keyOf({ kind, metadata }: Source["manifest"]): string {
@@ -65,7 +88,11 @@ for (const helm of HELMS) {
     const all = Object.keys(COMPONENTS) as (keyof typeof COMPONENTS)[];
     for (const names of helm === HELM ? subsets(all) : [[], all]) {
       const values = Object.fromEntries(names.map((name) => [COMPONENTS[name], { enabled: true }]));
-      assertEquals(objects(await helm.render(values)), objects(await buildWith(names)), names.join());
+      assertEquals<unknown>(
+        objects(await helm.render(values)),
+        labelled(await buildWith(names)),
+        names.join(),
+      );
     }
   });
 }
@@ -177,7 +204,7 @@ Deno.test("each value shows in the objects, with each other one, and the objects
       const values = { [one]: SWITCHES[one]!.value, [other]: SWITCHES[other]!.value };
       const sources = await HELM.render(values);
       built.push(...sources);
-      for (const { manifest } of sources) if (manifest.kind !== "PodMonitor") validate(manifest);
+      for (const { manifest } of sources) validate(manifest);
       const daemonSet = sources.find(({ manifest }) => manifest.kind === "DaemonSet")!.manifest as IDaemonSet;
       for (const name of [one, other]) {
         const { value, shown, want = value } = SWITCHES[name]!;
@@ -195,10 +222,10 @@ Deno.test("each value shows in the objects, with each other one, and the objects
 Deno.test("the Prometheus operator finds the port of the metrics, and names the node", async () => {
   const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
   const manifests = (await HELM.render({ agent }, { namespace: "network" })).map(({ manifest }) => manifest);
-  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as PodMonitor;
+  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as IPodMonitor;
   const daemonSet = manifests.find(({ kind }) => kind === "DaemonSet") as IDaemonSet;
   const { metadata: pod, spec: podSpec } = daemonSet.spec!.template;
-  assertEquals([metadata.namespace, spec.podMetricsEndpoints], [
+  assertEquals([metadata!.namespace, spec.podMetricsEndpoints], [
     "network",
     [{
       port: containerOf(podSpec!, "agent")!.ports![0]!.name!,
@@ -243,7 +270,10 @@ for (const [, text] of UPGRADES) {
     if (chart!.startsWith("oci:")) options.push("--set", "image.repository=registry.example.com/rdma-cni");
     else assertEquals(`${PROJECT}${chart}`, CHART);
     const yaml = await HELM.run(["template", "rdma-cni", CHART, ...options]);
-    assertEquals(objects(toSources("the chart", yaml)), objects(await buildDirectory("examples/cluster")));
+    assertEquals<unknown>(
+      objects(toSources("the chart", yaml)),
+      labelled(await buildDirectory("examples/cluster")),
+    );
   });
 }
 
@@ -365,6 +395,27 @@ Deno.test("Helm prints where the plugin goes, and what is left to do", async () 
 Deno.test("the chart has the program's version, and its image too", () => {
   const [{ version, appVersion }] = parseAll(Deno.readTextFileSync(`${CHART}/Chart.yaml`)) as [Values];
   assertEquals([version, appVersion], [VERSION, VERSION]);
+});
+
+Deno.test("the chart's README is that of its values", () => {
+  const [chart, values, readme] = ["Chart.yaml", "values.yaml", "README.md"].map((name) =>
+    Deno.readTextFileSync(`${CHART}/${name}`)
+  ) as [string, string, string];
+  assertEquals(readme, makeChartReadme(chart, values), 'run "deno task chart"');
+  const rows = [...readme.matchAll(/^\| `([\w.]+)` +\| `(.+?)` +\| \S/gm)];
+  const valueOf = (path: string) =>
+    path.split(".").reduce<unknown>((at, key) => (at as Values)[key], DEFAULTS);
+  for (const [, path, fallback] of rows) assertEquals(JSON.parse(fallback!), valueOf(path!), path);
+  assertEquals(
+    [...new Set(rows.map(([, path]) => path!.split(".")[0]!))],
+    Object.keys(DEFAULTS),
+  );
+});
+
+Deno.test("a value without a comment has no place in the README", () => {
+  const [chart, values] = ["name: a", "# What it is.\none: 1\ntwo:\n  # What that is.\n  three: 1\n"];
+  assertStringIncludes(makeChartReadme(chart, values), "| `two.three` | `1`     | What that is. |");
+  assertThrows(() => makeChartReadme(chart, `${values}  four: 1\n`), Error, '"two.four"');
 });
 
 Deno.test("the packed chart is the chart, with the name that Helm gives it", async () => {

@@ -1,11 +1,11 @@
 // The metrics as promtool and a real Prometheus take them, and what the dashboard and the documents ask of them.
+import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { answer } from "../../src/agent/http.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
 import type { Collected, PodDevice } from "../../src/node/pods.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
 import { Helm } from "../support/helm.ts";
-import type { PodMonitor } from "../support/manifests.ts";
 import { DEVICE } from "../support/pod_device.ts";
 import { PROJECT } from "../support/project.ts";
 import { Prometheus, type Sample } from "../support/prometheus.ts";
@@ -101,13 +101,13 @@ const set = (target: string, replacement: string) => ({ target_label: target, re
 async function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
   const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
   const manifests = (await HELM.render({ agent })).map(({ manifest }) => manifest);
-  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as PodMonitor;
-  const [{ port, relabelings }] = spec.podMetricsEndpoints as [PodMonitor["spec"]["podMetricsEndpoints"][0]];
+  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as IPodMonitor;
+  const { port = "", relabelings = [] } = spec.podMetricsEndpoints![0]!;
   return {
     ...SCRAPE,
     job_name: `podMonitor/kube-system/${node}/0`,
     honor_labels: honorLabels,
-    static_configs: [discover(address, node, `${metadata.namespace}`, "agent", port)],
+    static_configs: [discover(address, node, `${metadata?.namespace}`, "agent", port)],
     relabel_configs: [
       label("namespace", "namespace"),
       label("container", "pod_container_name"),

@@ -21,4 +21,5 @@ for (const file of FILES) {
 Deno.test("the Dockerfile takes the Deno whose runtime stub is pinned", async () => {
   const text = await Deno.readTextFile(`${PROJECT}Dockerfile`);
   assertEquals(/^ARG DENO_VERSION=(.*)$/m.exec(text)?.[1], pinned);
+  assertEquals(/^ARG BUILD_BASE=docker\.io\/denoland\/deno:debian-([\d.]+)/m.exec(text)?.[1], pinned);
 });

@@ -1,5 +1,7 @@
 // The workflows of the code host, which nothing here can run: a linter reads them, and what they name exists.
+import { Ajv } from "ajv/dist/ajv.js";
 import config from "../../deno.json" with { type: "json" };
+import { extractFromNpm } from "../../deployment/build/npm_package.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
@@ -9,6 +11,7 @@ interface Step {
   name?: string;
   uses?: string;
   run?: string;
+  with?: Record<string, string>;
 }
 
 interface Workflow {
@@ -79,6 +82,52 @@ for (const { path, text, workflow, jobs, steps } of WORKFLOWS) {
     for (const file of files) Deno.statSync(PROJECT + file);
   });
 }
+
+Deno.test("the release attests the executables, and all files that it publishes", () => {
+  const [job] = WORKFLOWS.flatMap(({ jobs }) =>
+    jobs.filter(({ steps }) => steps.some(({ uses }) => uses?.startsWith("actions/attest-build-provenance@")))
+  );
+  const { permissions, steps } = job!;
+  assertEquals(permissions, { ...permissions, "id-token": "write", attestations: "write" });
+  const attests = steps.findIndex(({ uses = "" }) => uses.startsWith("actions/attest-build-provenance@"));
+  const files = steps[attests]!.with!["subject-path"]!.trim().split("\n");
+  assertEquals(files, ["dist/rdma-cni", "dist/rdma-cni-aarch64", "dist/release/*"]);
+  // Of what comes later, only checksums and signatures are published.
+  const later = steps.slice(attests + 1).map(({ run = "" }) => run).join("\n");
+  assertEquals(later.match(/\S*dist\/release\S*/g), ["dist/release"]);
+});
+
+/** A package with Renovate's JSON Schema. */
+const RENOVATE = {
+  npmPackage: "renovate@44.121.2",
+  integrity:
+    "sha512-gNsY+POw2UN3B4e8x0B5UK3onH1qF7wMirKGaUnJcSx3+xEWH4n35RS4rvVEtTIIV/BoZoFbsIo7njTb9Mydxg==",
+};
+
+/** Renovate's JSON Schema, downloaded unless an earlier run has done so. */
+async function renovateSchema(): Promise<object> {
+  const file = `${PROJECT}dist/${RENOVATE.npmPackage}.schema.json`;
+  if (!await Deno.stat(file).then(() => true, () => false)) {
+    await Deno.mkdir(`${PROJECT}dist`, { recursive: true });
+    const temporary = await Deno.makeTempDir({ dir: `${PROJECT}dist`, prefix: ".npm-" });
+    try {
+      await Deno.rename(await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary), file);
+    } finally {
+      await Deno.remove(temporary, { recursive: true });
+    }
+  }
+  return JSON.parse(await Deno.readTextFile(file));
+}
+
+Deno.test("Renovate accepts its configuration, which pins base images and actions", async () => {
+  const accepts = new Ajv({ strict: false }).compile<object>(await renovateSchema());
+  const configuration: { extends: string[] } = JSON.parse(
+    Deno.readTextFileSync(`${PROJECT}.github/renovate.json`),
+  );
+  assertEquals(accepts(configuration), true, JSON.stringify(accepts.errors));
+  assertEquals(accepts({ ...configuration, packageRules: "none" }), false);
+  assertEquals(configuration.extends.slice(1), ["docker:pinDigests", "helpers:pinGitHubActionDigests"]);
+});
 
 Deno.test("the tests are run by the command of the documents", () => {
   const ci = WORKFLOWS.find(({ path }) => path.endsWith("/ci.yml"))!;

@@ -5,6 +5,9 @@ import { PROGRAM } from "../support/program.ts";
 /** A day in 2026. */
 const TIME = 1_790_000_000;
 
+/** Whom to write to about packages. */
+export const MAINTAINER = "Jane Doe <jane@example.com>";
+
 /** The version of packages that take the place of those of the executable that is tested. */
 export const OTHER_VERSION = `${VERSION}.1`;
 
@@ -21,6 +24,7 @@ export async function buildIn(output: string, options: Options = {}): Promise<Pa
     runnable: PROGRAM,
     output,
     version: VERSION,
+    maintainer: MAINTAINER,
     time: TIME,
     compression: "fast",
     ...options,

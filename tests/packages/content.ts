@@ -1,10 +1,10 @@
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import { runnerFor } from "../../deployment/build/runner.ts";
 import { run } from "../rig/vm/node/packages.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
-import { buildIn, buildOther, type Packages } from "./build.ts";
+import { buildIn, buildOther, MAINTAINER, type Packages } from "./build.ts";
 
 /** Much smaller than the executable, and packages can be made of any file. */
 const SMALL = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
@@ -36,6 +36,16 @@ export const contentCases: Record<string, (packages: Packages, directory: string
 
   "rpmlint finds nothing besides the filters": async ({ rpm }) => {
     await run("rpmlint", ["--strict", "--config", `${PROJECT}deployment/packages/rpmlint.toml`, rpm]);
+  },
+
+  "they name whom to write to, and need the package with modprobe, which a unit starts": async (
+    { deb, rpm },
+  ) => {
+    const field = async (name: string) => (await run("dpkg-deb", ["--field", deb, name])).trim();
+    assertEquals(await field("Maintainer"), MAINTAINER);
+    const depends = (await field("Depends")).split(/[, ]+/);
+    const requires = (await run("rpm", ["-qp", "--requires", rpm])).split("\n");
+    for (const needed of [depends, requires]) assert(needed.includes("kmod"), needed.join());
   },
 
   "those for aarch64 hold the same files, with its program, which runs": async (packages, directory) => {

@@ -4,7 +4,7 @@ import { run } from "../rig/vm/node/packages.ts";
 import { call, type Outcome, start } from "../support/program.ts";
 
 /** What packages depend on, and what they call if it is there. */
-const CONTENT = { packages: ["libmnl0", "libgcc-s1", "systemd"] };
+const CONTENT = { packages: ["libmnl0", "libgcc-s1", "kmod", "systemd"] };
 
 /** Where the package managers keep what they know. */
 const BOOKKEEPING = ["/var/lib/dpkg", "/var/lib/rpm", "/var/log", "/var/cache"];

@@ -1,4 +1,8 @@
 /** The objects for a cluster: the manifests of deployment/ and examples/, as they are and as kustomize builds them. */
+import {
+  type IPodMonitor,
+  PodMonitor,
+} from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { DaemonSet, type IDaemonSet } from "kubernetes-models/apps/v1";
 import { type IRoleBinding, RoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import {
@@ -20,20 +24,6 @@ export interface NetworkAttachmentDefinition {
   spec: { config: string };
 }
 
-/** The Prometheus operator's own kind (its CRD podmonitors.monitoring.coreos.com), with the keys that the chart has. */
-export interface PodMonitor {
-  apiVersion: "monitoring.coreos.com/v1";
-  kind: "PodMonitor";
-  metadata: NonNullable<IPod["metadata"]>;
-  spec: {
-    selector: { matchLabels: Record<string, string> };
-    podMetricsEndpoints: {
-      port: string;
-      relabelings: { sourceLabels: string[]; targetLabel: string }[];
-    }[];
-  };
-}
-
 export type Manifest =
   | IDaemonSet
   | IPod
@@ -41,7 +31,7 @@ export type Manifest =
   | IServiceAccount
   | IRoleBinding
   | NetworkAttachmentDefinition
-  | PodMonitor;
+  | IPodMonitor;
 
 /** A manifest and where it is from. */
 export interface Source {
@@ -96,7 +86,7 @@ export function toSources(from: string, yaml: string): Source[] {
 }
 
 const MANIFESTS = new URL("manifests.ts", import.meta.url);
-const MODELS = [DaemonSet, ConfigMap, Pod, RoleBinding, ServiceAccount];
+const MODELS = [DaemonSet, ConfigMap, Pod, PodMonitor, RoleBinding, ServiceAccount];
 const TYPES: Record<string, string> = {
   DaemonSet: `import("kubernetes-models/apps/v1").IDaemonSet`,
   ConfigMap: `import("kubernetes-models/v1").IConfigMap`,
@@ -104,11 +94,11 @@ const TYPES: Record<string, string> = {
   RoleBinding: `import("kubernetes-models/rbac.authorization.k8s.io/v1").IRoleBinding`,
   ServiceAccount: `import("kubernetes-models/v1").IServiceAccount`,
   NetworkAttachmentDefinition: `import("${MANIFESTS}").NetworkAttachmentDefinition`,
-  PodMonitor: `import("${MANIFESTS}").PodMonitor`,
+  PodMonitor: `import("@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1").IPodMonitor`,
 };
 
 /**
- * Validates a manifest of one of Kubernetes' own kinds: types, formats, enumerations, what is required.
+ * Validates a manifest of one of Kubernetes' own kinds, or the Prometheus operator's: types, formats, enumerations, what is required.
  *
  * @throws {Error} naming each wrong value
  */

@@ -10,13 +10,12 @@ import {
   netnsCount,
   netnsMode,
   type Outcome,
-  setNetnsMode,
   sh,
   shOk,
   startBackground,
   until,
 } from "../../rig/vm/guest/harness.ts";
-import { DEPLOYMENT, INSTALLED_PLUGIN } from "../../rig/vm/guest/programs.ts";
+import { INSTALLED_PLUGIN } from "../../rig/vm/guest/programs.ts";
 
 const vmCase = casesWith({ sets: ["surroundings"] });
 
@@ -168,14 +167,4 @@ vmCase("netns-mode: without CAP_NET_ADMIN, told as such, and nothing is persiste
   assertEquals(await netnsMode(), "exclusive");
   await assertRejects(() => Deno.stat(OPTIONS_FILE));
   assertEquals((await assertCode(0, elsewhere("netns-mode get", { before }))).stdout, "exclusive\n");
-});
-
-vmCase("netns-mode: the unit's command sets the mode before namespaces exist", async () => {
-  await setNetnsMode("shared");
-  const unit = Deno.readTextFileSync(`${DEPLOYMENT}/rdma-cni-netns-mode.service`);
-  const commands = [...unit.matchAll(/^ExecStart(?:Pre)?=-?(.*)$/gm)].map(([, command]) => command!);
-  assertEquals(commands.length, 2);
-  const settings = [...unit.matchAll(/^Environment=(.*)$/gm)].map(([, setting]) => `${setting};`).join(" ");
-  for (const command of commands) await sh(`${settings} ${command}`);
-  assertEquals(await netnsMode(), "exclusive");
 });
