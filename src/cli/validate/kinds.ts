@@ -3,6 +3,7 @@ import { isObject } from "../../plugin/config/rules.ts";
 import { parseEmbedded } from "./embedded.ts";
 import {
   getPart,
+  itemsIn,
   makeList,
   makeObject,
   makeValue,
@@ -178,12 +179,12 @@ function renderSpiderpool(object: Part, text: string): Rendered {
   };
   // The API server fills in true for ib-sriov, and for the coordinator.
   const rdmaIsolation = (own && getPart(own, "rdmaIsolation"))?.value ?? type === "ib-sriov";
-  const further = getPart(spec, "chainCNIJsonData")?.entries ?? [];
+  const chain = getPart(spec, "chainCNIJsonData");
   const plugins = [
     make(type === "ib-sriov" ? { type, rdmaIsolation } : { type }),
     ...(type === "sriov" && rdmaIsolation === true ? [make({ type: "rdma" })] : []),
     ...(enableCoordinator === false ? [] : [make({ type: "coordinator" })]),
-    ...further.map(({ part }) => parseText(text, part, "spec.chainCNIJsonData")),
+    ...(chain ? itemsIn(chain) : []).map((item) => parseText(text, item, "spec.chainCNIJsonData")),
   ];
   const version = annotationOf(object, "multus.spidernet.io/cni-version") ?? "0.3.1";
   return { config: makeNetwork(object, version, plugins), resource };

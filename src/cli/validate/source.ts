@@ -5,7 +5,7 @@ import { judgeFieldTypes } from "./field_types.ts";
 import { parseJson } from "./json.ts";
 import { ADDITIONAL_NETWORK, type Kind, KINDS } from "./kinds.ts";
 import type { MultusFacts } from "./network.ts";
-import { findRepeated, getPart, offsetOf, type Part, TextError } from "./part.ts";
+import { findRepeated, getPart, itemsIn, offsetOf, type Part, TextError } from "./part.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** A network as an object of a text has it. */
@@ -67,10 +67,10 @@ export function readSources(object: Part, format: Documents["format"], text: str
   }
   // Kinds of this name are in several groups.
   if (kind === "Network" && isFilled(apiVersion) && apiVersion.startsWith("operator.openshift.io/")) {
-    const items = getPart(object, "spec", "additionalNetworks")?.entries ?? [];
-    return items.map(({ part }) => ({
-      network: nameOf(part.value),
-      ...readManifest(part, ADDITIONAL_NETWORK, text),
+    const list = getPart(object, "spec", "additionalNetworks");
+    return (list ? itemsIn(list) : []).map((item) => ({
+      network: nameOf(item.value),
+      ...readManifest(item, ADDITIONAL_NETWORK, text),
     }));
   }
   if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return [];

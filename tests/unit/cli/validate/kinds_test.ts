@@ -394,6 +394,17 @@ kind: Pod`,
       /^warning net@: .*"mtu"$/,
     ],
     [
+      "a wrong value, in a document before others",
+      network('- name: net\n  type: Raw\n  rawCNIConfig: |\n    { "type": «rdma }') + "---\nkind: Pod\n",
+      /^problem net@: rawCNIConfig is not JSON: /,
+    ],
+    [
+      "a chain that an anchor brings in",
+      'a: &chain [\'{ "type": "rdma", "mtu": 1 }\']\nkind: SpiderMultusConfig\nmetadata: { name: net }\n' +
+      "spec:\n  cniType: sriov\n  sriov: { resourceName: vfs }\n  chainCNIJsonData: «*chain\n",
+      /^warning net@: .*"mtu"/,
+    ],
+    [
       "a note, beside what is good",
       sriov('«{ "type": "rdma" }, { "type": "mystery" }'),
       /^ok net: sriov, rdma, mystery; /,
