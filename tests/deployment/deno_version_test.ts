@@ -1,25 +1,43 @@
+// The Deno that people, workflows and images run is the one whose runtime stub is pinned.
+import { pinnedStub } from "../../deployment/build/runtime_stub.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
-const stub = await Deno.readTextFile(`${PROJECT}deployment/build/runtime_stub.ts`);
-const pinned = /const PINNED_VERSION = "([\d.]+)"/.exec(stub)![1]!;
+const { version: pinned } = pinnedStub("x86_64");
+
+/** The ways in which files name a version of Deno. */
+const VERSION = /\b(?:deno@|Deno |deno:debian-|DENO_VERSION(?:=|` *\| `))(\d+\.\d+\.\d+)/g;
 
 const FILES = [
-  ...[".ci/run", "README.md", "CONTRIBUTING.md", "docs/development.md"],
-  ...filesIn(".github/workflows", ".yml"),
+  ...[".ci/run", "Dockerfile", "README.md", "CONTRIBUTING.md", "SECURITY.md"],
+  ...[...filesIn("docs", ".md"), ...filesIn("examples", ".md"), ...filesIn(".github/workflows", ".yml")],
 ];
 
+function versionsIn(file: string): string[] {
+  const text = Deno.readTextFileSync(`${PROJECT}${file}`);
+  return Array.from(text.matchAll(VERSION), ([, version]) => version!);
+}
+
+/** The version on which "deno task test:next" runs the fast tests. */
+const [next] = versionsIn("deno.json");
+
 for (const file of FILES) {
-  Deno.test(`${file} starts the Deno whose runtime stub is pinned`, async () => {
-    const text = await Deno.readTextFile(`${PROJECT}${file}`);
-    const versions = Array.from(text.matchAll(/\bdeno@(\d[\d.]*\d)/g), ([, version]) => version);
-    assert(versions.length > 0, `"deno@VERSION" is not in ${file}`);
-    assertEquals(versions.filter((version) => version !== pinned), []);
+  Deno.test(`${file} names the Deno whose runtime stub is pinned`, () => {
+    const own = file === "docs/development.md" ? [pinned, next] : [pinned];
+    assertEquals(versionsIn(file).filter((version) => !own.includes(version)), []);
   });
 }
 
-Deno.test("the Dockerfile takes the Deno whose runtime stub is pinned", async () => {
-  const text = await Deno.readTextFile(`${PROJECT}Dockerfile`);
-  assertEquals(/^ARG DENO_VERSION=(.*)$/m.exec(text)?.[1], pinned);
-  assertEquals(/^ARG BUILD_BASE=docker\.io\/denoland\/deno:debian-([\d.]+)/m.exec(text)?.[1], pinned);
+Deno.test("what starts Deno names its version", () => {
+  const starting = [".ci/run", "Dockerfile", "README.md", "CONTRIBUTING.md", "docs/development.md"];
+  const silent = [...starting, ...filesIn(".github/workflows", ".yml")].filter((file) =>
+    !versionsIn(file).includes(pinned)
+  );
+  assertEquals(silent, []);
+});
+
+Deno.test("the fast tests run on a newer Deno too, and the documents name the same one", () => {
+  assertEquals([...new Set(versionsIn("deno.json"))], [next]);
+  assert(next !== pinned);
+  assert(versionsIn("docs/development.md").includes(next!));
 });

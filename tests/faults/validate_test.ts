@@ -24,8 +24,27 @@ items:
 - { kind: MacvlanNetwork, metadata: { name: c }, spec: *spec }
 `;
 
+const OPENSHIFT = `\
+apiVersion: operator.openshift.io/v1
+kind: Network
+metadata: { name: cluster }
+spec:
+  additionalNetworks:
+  - name: a
+    type: Raw
+    rawCNIConfig: '{ "cniVersion": "1.0.0", "plugins": [{ "type": "sriov", "deviceID": "0000:3b:00.2" }, { "type": "rdma" }] }'
+  - { name: b, type: SimpleMacvlan }
+---
+{ kind: SriovNetworkNodePolicy, metadata: { name: c }, spec: { resourceName: vfs, isRdma: true } }
+---
+kind: SriovNetwork
+metadata: { name: d }
+spec: { resourceName: vfs, trust: on, vlan: 5, metaPlugins: '{ "type": "rdma" }' }
+`;
+
 const TEXTS = [
   SPIDERPOOL,
+  OPENSHIFT,
   ...filesIn("examples", ".yaml").concat(filesIn("examples", ".conflist")).map((path) =>
     Deno.readTextFileSync(`${PROJECT}${path}`)
   ),

@@ -28,5 +28,7 @@ function doCall({ variables, input }: Request): Promise<Done> {
 const log = new Log((line) => tell(/msg=(.*)/.exec(line)![1]!));
 const clock = { getBootTimeUs: () => Math.round(performance.now() * 1000) };
 const agent = new Agent(path!, program!, log, clock, doCall);
+// As the agent itself does: for its first listener the runtime opens descriptors, and Deno 2.9 has one of its own later.
+Deno.addSignalListener("SIGINT", () => Deno.exit(0));
 tell("listens");
 await agent.serve();

@@ -1,7 +1,7 @@
 /** The files and links of an installation, in the order in which they are installed. */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { EACCES, ENOENT, ENOEXEC, errnoOf, messageOf } from "../../sys/errno.ts";
+import { EACCES, ENOENT, errnoOf, messageOf } from "../../sys/errno.ts";
 import { ifPresent } from "../../sys/files.ts";
 import { VERSION } from "../../version.ts";
 import { CommandError } from "../errors.ts";
@@ -121,6 +121,10 @@ function hashFile(path: string): string {
  * @throws {CommandError}
  */
 function assertRunnable(path: string): void {
+  const machine = machineOf(path);
+  if (machine !== undefined && machine !== ELF_MACHINE[Deno.build.arch]) {
+    throw cannotRun("it is built for another architecture", "Use the executable for this machine's.");
+  }
   const { success, signal, stdout, stderr } = listLibraries(path);
   if (signal) throw cannotRun(`it was ended by ${signal}`, "The container may have too little memory.");
   const [missing] = /\S+ => not found/.exec(stdout) ?? [];
@@ -129,6 +133,17 @@ function assertRunnable(path: string): void {
     missing ?? (stderr.trim() || stdout.trim() || "it prints nothing"),
     "It needs the libraries of glibc and libgcc_s.",
   );
+}
+
+/** The number by which an ELF header names the architecture (e_machine in elf.h). */
+const ELF_MACHINE = { x86_64: 62, aarch64: 183 };
+
+/** The architecture that a program is for; undefined if that is no ELF file. */
+function machineOf(path: string): number | undefined {
+  using file = Deno.openSync(path);
+  const header = Buffer.alloc(20);
+  file.readSync(header);
+  return header.toString("latin1", 0, 4) === "\x7fELF" ? header.readUInt16LE(18) : undefined;
 }
 
 function listLibraries(path: string) {
@@ -150,8 +165,6 @@ function explain(error: Error): CommandError {
         "its loader is missing",
         "It needs glibc, which systems with musl (Alpine, Talos) do not have.",
       );
-    case ENOEXEC:
-      return cannotRun("it is built for another architecture", "Use the executable for this machine's.");
     case EACCES:
       return cannotRun(
         "permission denied",

@@ -11,7 +11,8 @@ import { messageOf, quietly } from "../../sys/errno.ts";
 const NOTES = `
 A file holds one network configuration, or a list of plugins (.conflist), as JSON; or, as YAML or JSON, any number of
 NetworkAttachmentDefinitions, or of the kinds that operators make these of: SriovNetwork, SriovIBNetwork, OVSNetwork,
-MacvlanNetwork, HostDeviceNetwork, SpiderMultusConfig. Other objects of a cluster in it are left out. Of a directory all
+MacvlanNetwork, HostDeviceNetwork, SpiderMultusConfig, and OpenShift's Network (additionalNetworks). Other objects of a
+cluster in it are left out, but resources are looked for in the SriovNetworkNodePolicies of all files. Of a directory all
 files are read whose names end in .yaml, .yml, .json, .conf or .conflist; a FIFO, a socket or a device there is noted and
 not read. "-" is standard input.
 

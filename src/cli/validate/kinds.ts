@@ -1,20 +1,35 @@
 /** Kinds of Kubernetes that hold a network, and the configuration that Multus gets in the end. */
 import { isObject } from "../../plugin/config/rules.ts";
 import { parseEmbedded } from "./embedded.ts";
-import { getPart, makeList, makeObject, makeValue, type Part, TextError } from "./part.ts";
+import {
+  getPart,
+  itemsIn,
+  makeList,
+  makeObject,
+  makeValue,
+  offsetOf,
+  type Part,
+  type Path,
+  TextError,
+} from "./part.ts";
 
 /** A network as Multus gets it. */
 interface Rendered {
   readonly config: Part;
   /** The resource in its annotation. */
   readonly resource: string | undefined;
+  /** The kind of which an operator makes it, if that has keys of its own for what the configuration needs. */
+  readonly madeFrom?: string;
 }
 
-interface Kind {
+/** A kind, or an item of one. */
+export interface Kind {
   /** @throws {TextError} when the object has no configuration, or makes none that is JSON */
   readonly render: (object: Part, text: string) => Rendered;
   /** Keys below `spec` that people write and the API server drops. */
   readonly dropped: readonly Dropped[];
+  /** A SriovNetworkNodePolicy has to offer its resource. */
+  readonly needsPolicy?: boolean;
 }
 
 interface Dropped {
@@ -36,9 +51,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     render: renderAttachment,
     dropped: dropped('write the plugins into "plugins" in spec.config', "metaPlugins", "metaPluginsConfig"),
   },
-  SriovNetwork: chained("sriov", "1.0.0", ["capabilities", "ipam"]),
-  SriovIBNetwork: chained("ib-sriov", "1.0.0", ["capabilities", "ipam"]),
-  OVSNetwork: chained("ovs", "1.0.0", ["capabilities", "ipam"]),
+  SriovNetwork: { ...chained("sriov", "1.0.0", ["capabilities", "ipam"]), needsPolicy: true },
+  SriovIBNetwork: { ...chained("ib-sriov", "1.0.0", ["capabilities", "ipam"]), needsPolicy: true },
+  OVSNetwork: { ...chained("ovs", "1.0.0", ["capabilities", "ipam"]), needsPolicy: true },
   MacvlanNetwork: chained("macvlan", "0.3.1", ["ipam"]),
   HostDeviceNetwork: chained("host-device", "0.3.1", ["ipam"]),
   SpiderMultusConfig: {
@@ -54,17 +69,42 @@ function renderAttachment(object: Part, text: string): Rendered {
   const spec = specOf(object);
   const written = getFilled(spec, "config");
   if (!written) throw new TextError("spec.config is missing", spec.start);
-  const config = parseNetwork(text, written, "spec.config");
-  const name = getPart(config, "name")?.value;
   return {
-    config: name === undefined || name === "" ? withName(config, object) : config,
+    config: withName(parseNetwork(text, written, "spec.config"), object, "metadata", "name"),
     resource: annotationOf(object, RESOURCE_ANNOTATION),
   };
 }
 
+/**
+ * An item of `additionalNetworks` in OpenShift's Network.operator.openshift.io. Of a wrong one the cluster network
+ * operator says so in its status, and makes no network at all (its pkg/network/render.go, additional_networks.go).
+ */
+export const ADDITIONAL_NETWORK: Kind = {
+  render: (item, text) => {
+    const { name, type } = isObject(item.value) ? item.value : {};
+    if (typeof name !== "string" || name === "") {
+      throw new TextError("an item of additionalNetworks has no name", item.start);
+    }
+    const facts = { resource: undefined, madeFrom: "Network" };
+    if (type === "SimpleMacvlan") {
+      return { config: makeObject(item.start, { type: makeValue(item.start, "macvlan") }), ...facts };
+    }
+    if (type !== "Raw") {
+      const found = type === undefined ? "missing" : JSON.stringify(type);
+      throw new TextError(`type must be "Raw" or "SimpleMacvlan", but is ${found}`, offsetOf(item, ["type"]));
+    }
+    const written = getFilled(item, "rawCNIConfig");
+    if (!written) throw new TextError("rawCNIConfig is missing", item.start);
+    return { config: withName(parseNetwork(text, written, "rawCNIConfig"), item, "name"), ...facts };
+  },
+  dropped: [],
+};
+
 /** Multus gives a configuration without name that of its object. */
-function withName(config: Part, object: Part): Part {
-  const part = getPart(object, "metadata", "name") ?? makeValue(object.start, undefined);
+function withName(config: Part, object: Part, ...path: Path): Part {
+  const own = getPart(config, "name")?.value;
+  if (own !== undefined && own !== "") return config;
+  const part = getPart(object, ...path) ?? makeValue(object.start, undefined);
   return {
     ...config,
     value: { ...config.value as object, name: part.value },
@@ -89,7 +129,7 @@ function chained(type: string, cniVersion: string, copied: readonly string[]): K
     });
     const first = makeObject(spec.start, { type: makeValue(spec.start, type), ...Object.fromEntries(keys) });
     const config = makeNetwork(object, cniVersion, [first, ...readMetaPlugins(spec, text)]);
-    return { config, resource: resourceOf(spec) };
+    return { config, resource: resourceOf(spec), madeFrom: String(getPart(object, "kind")?.value) };
   };
   return { render, dropped: dropped('write "metaPlugins"', "metaPluginsConfig") };
 }
@@ -139,12 +179,12 @@ function renderSpiderpool(object: Part, text: string): Rendered {
   };
   // The API server fills in true for ib-sriov, and for the coordinator.
   const rdmaIsolation = (own && getPart(own, "rdmaIsolation"))?.value ?? type === "ib-sriov";
-  const further = getPart(spec, "chainCNIJsonData")?.entries ?? [];
+  const chain = getPart(spec, "chainCNIJsonData");
   const plugins = [
     make(type === "ib-sriov" ? { type, rdmaIsolation } : { type }),
     ...(type === "sriov" && rdmaIsolation === true ? [make({ type: "rdma" })] : []),
     ...(enableCoordinator === false ? [] : [make({ type: "coordinator" })]),
-    ...further.map(({ part }) => parseText(text, part, "spec.chainCNIJsonData")),
+    ...(chain ? itemsIn(chain) : []).map((item) => parseText(text, item, "spec.chainCNIJsonData")),
   ];
   const version = annotationOf(object, "multus.spidernet.io/cni-version") ?? "0.3.1";
   return { config: makeNetwork(object, version, plugins), resource };

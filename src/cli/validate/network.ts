@@ -64,14 +64,14 @@ export async function judgeNetwork(
   const placed = pluginsOf(network);
   const plugins = placed.map(({ plugin }) => plugin);
   const positions = plugins.flatMap((plugin, index) => typeOf(plugin) === "rdma" ? [index] : []);
-  if (positions.length === 0) return isIsolatedByIbSriov(plugins) ? [] : undefined;
+  if (positions.length === 0) return judgeIbSriovAlone(placed, attachment);
   const typeless = listedIn(network).flatMap(({ path, plugin }, index) =>
     typeOf(plugin) === "" ? [{ path, ...problem(`plugins[${index}] has no "type"`) }] : []
   );
   const { path: first } = placed[positions[0]!]!;
   // "rdma" has to go from there, so nothing else is said about it.
   if (plugins.some((plugin) => typeOf(plugin) === "ib-sriov")) {
-    return [...typeless, { path: first, ...judgeIbSriov(plugins) }];
+    return [...typeless, { path: first, ...judgeIbSriov(plugins, attachment) }];
   }
   // The second is one too many; of more there is nothing else to say.
   const own = await Promise.all(
@@ -180,19 +180,40 @@ function judgePlace(plugins: readonly Raw[], position: number): Verdict[] {
   return later.map((type) => note(`"rdma" comes before "${type}", which is not known`, fix));
 }
 
-/** Returns true if ib-sriov moves the RDMA device itself, which it has to do before it moves the interface. */
-function isIsolatedByIbSriov(plugins: readonly Raw[]): boolean {
-  return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true);
+/**
+ * Judges a network without "rdma". ib-sriov can move the RDMA device itself, which it has to do before it moves the
+ * interface; one that is told not to was meant for pods without RDMA.
+ */
+function judgeIbSriovAlone(
+  placed: readonly Placed[],
+  attachment: MultusFacts | undefined,
+): NetworkVerdict[] | undefined {
+  const mover = placed.find(({ plugin }) => typeOf(plugin) === "ib-sriov");
+  if (!mover || mover.plugin["rdmaIsolation"] === false) return undefined;
+  return mover.plugin["rdmaIsolation"] === true ? [] : [{
+    path: mover.path,
+    ...warning(
+      '"ib-sriov" without "rdmaIsolation": true leaves the RDMA device on the host: in mode exclusive pods get none',
+      isolate(attachment),
+    ),
+  }];
 }
 
 /** Refuses "rdma" in a list with "ib-sriov": ADD refuses the device of an IPoIB interface of the pod. */
-function judgeIbSriov(plugins: readonly Raw[]): Verdict {
-  return isIsolatedByIbSriov(plugins)
+function judgeIbSriov(plugins: readonly Raw[], attachment: MultusFacts | undefined): Verdict {
+  return plugins.some((plugin) => typeOf(plugin) === "ib-sriov" && plugin["rdmaIsolation"] === true)
     ? problem('"ib-sriov" moves the RDMA device itself ("rdmaIsolation")', 'remove "rdma"')
     : problem(
       '"rdma" cannot move the RDMA device of an interface of "ib-sriov": the kernel would remove the interface',
-      'remove "rdma" and write "rdmaIsolation": true for "ib-sriov"',
+      `remove "rdma" and ${isolate(attachment)}`,
     );
+}
+
+function isolate(attachment: MultusFacts | undefined): string {
+  const key = '"rdmaIsolation": true for "ib-sriov"';
+  return attachment?.madeFrom === "SriovIBNetwork"
+    ? `write a NetworkAttachmentDefinition instead, with ${key}: SriovIBNetwork has no such key`
+    : `write ${key}`;
 }
 
 /** The facts that Multus knows of a network beside its configuration. */
@@ -202,6 +223,8 @@ export interface MultusFacts {
    * chain, as "deviceID" and as the capability of that name (Multus 4, pkg/types/conf.go, addDeviceIDInConfList).
    */
   readonly resource?: string;
+  /** The kind of which an operator makes the network; absent for one that people write as it is. */
+  readonly madeFrom?: string;
 }
 
 /** Plugins that move no function without being told which. */
@@ -224,7 +247,7 @@ function judgeFunction(own: Raw, others: readonly Raw[], attachment?: MultusFact
   const told = others.find((plugin) => deviceOf(plugin) !== undefined);
   if (told) return compareDevices(deviceOf(own), deviceOf(told)!, typeOf(told));
   if (deviceOf(own) !== undefined) return [];
-  return attachment ? judgeWithoutResource(others) : judgeCapability(own, others);
+  return attachment ? judgeWithoutResource(others, attachment) : judgeCapability(own, others);
 }
 
 /**
@@ -259,9 +282,14 @@ function compareDevices(own: string | undefined, device: string, type: string): 
     : [problem(`"rdma" has "deviceID" "${own}", but "${type}" moves "${device}"`, fix)];
 }
 
-function judgeWithoutResource(others: readonly Raw[]): Verdict[] {
+function judgeWithoutResource(others: readonly Raw[], { madeFrom }: MultusFacts): Verdict[] {
   const nothing = 'it has neither a resource nor a "deviceID"';
-  const fix = `give the network the annotation "${RESOURCE_ANNOTATION}"`;
+  const annotation = `the annotation "${RESOURCE_ANNOTATION}"`;
+  const fix = madeFrom === undefined
+    ? `give the network ${annotation}`
+    : madeFrom === "Network"
+    ? `write a NetworkAttachmentDefinition instead, with ${annotation}`
+    : 'write "resourceName" in its spec';
   const types = others.map(typeOf);
   const onTop = types.find((type) => WITHOUT_FUNCTION.includes(type));
   if (onTop) {

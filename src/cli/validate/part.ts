@@ -53,6 +53,13 @@ export function getPart(part: Part, ...path: Path): Part | undefined {
   return found && getPart(found, ...rest);
 }
 
+/** The items of a list; where their places are not known, as in YAML's aliases, they are all at its start. */
+export function itemsIn({ value, start, entries }: Part): Part[] {
+  if (!Array.isArray(value)) return [];
+  const isKnown = entries.length === value.length;
+  return value.map((item, index) => isKnown ? entries[index]!.part : makeValue(start, item));
+}
+
 /** The entries of parts by their keys: an object may have a million, and be asked for each of them. */
 const indexes = new WeakMap<Part, ReadonlyMap<string | number, Entry>>();
 

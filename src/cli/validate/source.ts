@@ -1,10 +1,11 @@
 /** The networks that a text holds. */
 import { isObject } from "../../plugin/config/rules.ts";
 import { problem, type Verdict, warning } from "../report.ts";
+import { judgeFieldTypes } from "./field_types.ts";
 import { parseJson } from "./json.ts";
-import { KINDS } from "./kinds.ts";
+import { ADDITIONAL_NETWORK, type Kind, KINDS } from "./kinds.ts";
 import type { MultusFacts } from "./network.ts";
-import { findRepeated, getPart, offsetOf, type Part, TextError } from "./part.ts";
+import { findRepeated, getPart, itemsIn, offsetOf, type Part, TextError } from "./part.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** A network as an object of a text has it. */
@@ -14,6 +15,8 @@ export interface Source {
   /** Its configuration, or what an operator makes of it; absent when there is none to judge. */
   readonly config?: Part;
   readonly attachment?: MultusFacts;
+  /** Where the resource stands that a SriovNetworkNodePolicy has to offer. */
+  readonly resourceOffset?: number;
   /** Faults in the way in which it is written. */
   readonly faults: readonly PlacedVerdict[];
   /** It is a template: nothing else can be said of it. */
@@ -48,47 +51,70 @@ export function parseDocuments(text: string): Documents {
 }
 
 /**
- * The network that an object is; undefined for those that are none, as most kinds of a cluster.
+ * The networks that an object is or has; none for most kinds of a cluster.
  *
  * @param text the text around the object
  */
-export function readSource(object: Part, format: Documents["format"], text: string): Source | undefined {
-  if (!isObject(object.value)) return undefined;
-  const { kind, name, plugins, type, cniVersion, metadata } = object.value;
+export function readSources(object: Part, format: Documents["format"], text: string): Source[] {
+  if (!isObject(object.value)) return [];
+  const { apiVersion, kind, name, plugins, type, cniVersion, metadata } = object.value;
   if (kind === undefined) {
-    if ((plugins ?? type ?? cniVersion) === undefined) return undefined;
+    if ((plugins ?? type ?? cniVersion) === undefined) return [];
     const network = isFilled(name) ? name : "(without name)";
-    if (format === "JSON") return { network, ...judgeForm(object) };
+    if (format === "JSON") return [{ network, ...judgeForm(object) }];
     const fix = "write it as JSON, or into a NetworkAttachmentDefinition";
-    return { network, faults: [at(object.start, problem("it is YAML; runtimes read JSON", fix))] };
+    return [{ network, faults: [at(object.start, problem("it is YAML; runtimes read JSON", fix))] }];
   }
-  if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return undefined;
-  const { name: own, namespace } = isObject(metadata) ? metadata : {};
-  const network = [namespace, own].filter(isFilled).join("/") || "(without name)";
-  return { network, ...readManifest(object, KINDS[kind]!, text) };
+  // Kinds of this name are in several groups.
+  if (kind === "Network" && isFilled(apiVersion) && apiVersion.startsWith("operator.openshift.io/")) {
+    const list = getPart(object, "spec", "additionalNetworks");
+    return (list ? itemsIn(list) : []).map((item) => ({
+      network: nameOf(item.value),
+      ...readManifest(item, ADDITIONAL_NETWORK, text),
+    }));
+  }
+  if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) return [];
+  return [{ network: nameOf(metadata), ...readManifest(object, KINDS[kind]!, text) }];
 }
 
-function readManifest(
-  object: Part,
-  { render, dropped }: typeof KINDS[string],
-  text: string,
-): Omit<Source, "network"> {
+function nameOf(metadata: unknown): string {
+  const { name, namespace } = isObject(metadata) ? metadata : {};
+  return [namespace, name].filter(isFilled).join("/") || "(without name)";
+}
+
+/** The resources that an object offers: that of a SriovNetworkNodePolicy, none of others. */
+export function listOffers(object: Part): string[] {
+  if (getPart(object, "kind")?.value !== "SriovNetworkNodePolicy") return [];
+  const name = getPart(object, "spec", "resourceName")?.value;
+  return isFilled(name) ? [name] : [];
+}
+
+function readManifest(object: Part, kind: Kind, text: string): Omit<Source, "network"> {
   const template = findTemplate(text, object.start, object.end);
   if (template) return { faults: [], template };
   const faults = [
-    ...dropped.filter(({ path }) => getPart(object, "spec", ...path)).map(({ path, fix }) =>
+    ...kind.dropped.filter(({ path }) => getPart(object, "spec", ...path)).map(({ path, fix }) =>
       at(
         offsetOf(object, ["spec", ...path]),
         problem(`the API server drops "${["spec", ...path].join(".")}", so nothing reads it`, fix),
       )
     ),
+    ...judgeFieldTypes(object, text).map(({ path, ...verdict }) => at(offsetOf(object, path), verdict)),
     ...judgeRepeated(object),
   ];
   try {
-    const { config, resource } = render(object, text);
+    const { config, resource, madeFrom } = kind.render(object, text);
     const form = judgeForm(config);
-    const attachment = resource === undefined ? {} : { resource };
-    return { attachment, ...form, faults: [...faults, ...form.faults] };
+    const attachment = {
+      ...(resource === undefined ? {} : { resource }),
+      ...(madeFrom === undefined ? {} : { madeFrom }),
+    };
+    return {
+      attachment,
+      ...form,
+      ...(kind.needsPolicy ? { resourceOffset: offsetOf(object, ["spec", "resourceName"]) } : {}),
+      faults: [...faults, ...form.faults],
+    };
   } catch (error) {
     if (!(error instanceof TextError)) throw error;
     return { faults: [...faults, at(error.offset, problem(error.message))] };

@@ -8,9 +8,10 @@ import { getPart, Lines, offsetOf, type Part, type Place, TextError } from "./pa
 import {
   type Documents,
   findTemplate,
+  listOffers,
   parseDocuments,
   type PlacedVerdict,
-  readSource,
+  readSources,
   type Source,
 } from "./source.ts";
 
@@ -45,14 +46,12 @@ interface JudgedFiles {
  * @throws {CommandError} when this program fails at it
  */
 export async function judgeFiles(files: readonly TextFile[]): Promise<JudgedFiles> {
+  const parsed = await Promise.all(files.map(({ file, text }) => attempt(file, () => parse(text))));
+  const offers = parsed.flatMap((one) => one instanceof TextError ? [] : one.objects.flatMap(listOffers));
   const judged = await Promise.all(
-    files.map(async ({ file, text, isFound = false }) => {
-      try {
-        return { file, ...await judgeText(text, isFound) };
-      } catch (error) {
-        fail(file, error);
-      }
-    }),
+    files.map(({ file, text, isFound = false }, index) =>
+      attempt(file, async () => ({ file, ...await judgeParsed(text, parsed[index]!, offers, isFound) }))
+    ),
   );
   // What was given for a check and has nothing to be checked should not pass for good.
   const isNothing = judged.every(({ verdicts }) => verdicts.length === 0);
@@ -71,15 +70,32 @@ export function formatPlace({ file, line, column }: { readonly file: string } & 
   return line === undefined ? file : `${file}:${line}:${column}`;
 }
 
-/** Reports an error that no file should bring about, and that is no verdict on one. */
-function fail(file: string, cause: unknown): never {
-  const stack = cause instanceof Error ? `: ${cause.stack?.replace(/\n\s*/g, " ")}` : "";
-  throw new CommandError(
-    `Cannot check ${JSON.stringify(file)}: ${messageOf(cause)}`,
-    `This is a fault of rdma-cni: please report it${stack}`,
-    undefined,
-    { cause },
-  );
+/** @throws {CommandError} for an error that no file should bring about, and that is no verdict on one */
+async function attempt<T>(file: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const stack = cause instanceof Error ? `: ${cause.stack?.replace(/\n\s*/g, " ")}` : "";
+    throw new CommandError(
+      `Cannot check ${JSON.stringify(file)}: ${messageOf(cause)}`,
+      `This is a fault of rdma-cni: please report it${stack}`,
+      undefined,
+      { cause },
+    );
+  }
+}
+
+/** The objects of a text, or the reason why it has none. */
+type Parsed = { readonly format: Documents["format"]; readonly objects: readonly Part[] } | TextError;
+
+function parse(text: string): Parsed {
+  try {
+    const { format, documents } = parseDocuments(text);
+    return { format, objects: documents.flatMap(itemsOf) };
+  } catch (error) {
+    if (error instanceof TextError) return error;
+    throw error;
+  }
 }
 
 /** The verdicts on a text. */
@@ -91,20 +107,27 @@ interface Judged {
   readonly networks: number;
 }
 
+/** Judges the networks in a text as far as they use this plugin; none if none does. */
+export async function judgeText(text: string): Promise<Judged> {
+  return await judgeParsed(text, parse(text), [], false);
+}
+
 /**
- * Judges the networks in a text as far as they use this plugin; none if none does.
+ * Does the same for a text of several.
  *
+ * @param offers the resources that the policies in all of them offer
  * @param isFound as in {@linkcode TextFile}
  */
-export async function judgeText(text: string, isFound = false): Promise<Judged> {
+async function judgeParsed(
+  text: string,
+  parsed: Parsed,
+  offers: readonly string[],
+  isFound: boolean,
+): Promise<Judged> {
   const lines = new Lines(text);
   const place = ({ offset, ...verdict }: PlacedVerdict): TextVerdict => ({ ...lines.at(offset), ...verdict });
-  let parsed: Documents;
-  try {
-    parsed = parseDocuments(text);
-  } catch (error) {
-    if (!(error instanceof TextError)) throw error;
-    const { offset, message } = error;
+  if (parsed instanceof TextError) {
+    const { offset, message } = parsed;
     const template = findTemplate(text);
     if (!isFound || /rdma/i.test(text)) {
       return {
@@ -116,13 +139,13 @@ export async function judgeText(text: string, isFound = false): Promise<Judged> 
     const fault = { offset, ...warning(message, "repair it: a network in it would not be checked") };
     return { verdicts: template ? [] : [place(fault)], hasNetwork: false, networks: 0 };
   }
-  const { format, documents } = parsed;
-  const sources = documents.flatMap(itemsOf).flatMap((object) => readSource(object, format, text) ?? []);
+  const { format, objects } = parsed;
+  const sources = objects.flatMap((object) => readSources(object, format, text));
   const template = sources.find((source) => source.template)?.template;
   if (template) return { verdicts: [place(template)], hasNetwork: true, networks: 0 };
   const judged = await Promise.all(
     sources.map(async (source) =>
-      (await judgeSource(source)).map((verdict) => ({
+      (await judgeSource(source, offers)).map((verdict) => ({
         network: source.network,
         ...("offset" in verdict ? place(verdict) : verdict),
       }))
@@ -132,7 +155,8 @@ export async function judgeText(text: string, isFound = false): Promise<Judged> 
   return { verdicts: judged.flat(), hasNetwork: sources.length > 0, networks };
 }
 
-async function judgeSource({ config, faults, attachment }: Source): Promise<(Verdict | PlacedVerdict)[]> {
+async function judgeSource(source: Source, offers: readonly string[]): Promise<(Verdict | PlacedVerdict)[]> {
+  const { config, faults, attachment } = source;
   if (!config) return [...faults];
   const network = config.value as Raw;
   const verdicts = await judgeNetwork(network, attachment);
@@ -140,8 +164,23 @@ async function judgeSource({ config, faults, attachment }: Source): Promise<(Ver
     ...verdict,
     offset: offsetOf(config, path),
   }));
-  const all = [...faults, ...placed].sort((a, b) => a.offset - b.offset);
+  const unoffered = verdicts ? judgeResource(source, offers) : [];
+  const all = [...faults, ...placed, ...unoffered].sort((a, b) => a.offset - b.offset);
   return verdicts && all.every(({ level }) => level === "note") ? [ok(describe(network)), ...all] : all;
+}
+
+/** Policies may be elsewhere, unless some are given. */
+function judgeResource(
+  { attachment, resourceOffset: offset }: Source,
+  offers: readonly string[],
+): PlacedVerdict[] {
+  const resource = attachment?.resource;
+  if (offset === undefined || resource === undefined || offers.length === 0 || offers.includes(resource)) {
+    return [];
+  }
+  const nearest = findNearest(resource, offers);
+  const fix = nearest === undefined ? "add a policy that does" : `write "${nearest}"`;
+  return [{ offset, ...warning(`no SriovNetworkNodePolicy here offers its resource "${resource}"`, fix) }];
 }
 
 /** A network without this plugin may have been meant to have it. */

@@ -65,5 +65,7 @@ function listEntries(kind: State["kind"], value: unknown, children: readonly Par
       ? []
       : [{ key: String(key.value), start: key.start, part: children[index + 1] ?? makeValue(key.end, null) }]
   );
+  // Before the next document the parser looked for one more key.
+  if (children.length % 2 === 1 && !Object.hasOwn(value, entries.at(-1)!.key)) entries.pop();
   return entries.every(({ key }) => key === "<<" || Object.hasOwn(value, key)) ? entries : [];
 }

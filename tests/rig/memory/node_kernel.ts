@@ -88,7 +88,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   readonly #guids = new Map<number, bigint>();
   #nextIndex = 100;
   readonly #later: Later[] = [];
-  #timer: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   setRdmaMode(mode: RdmaMode): void {
     this.assertRdma();

@@ -131,7 +131,7 @@ async function assertNoWarning(log: KernelLog): Promise<void> {
 }
 
 async function withinLimit(run: () => unknown, limitMs: number): Promise<unknown> {
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`took more than ${limitMs} ms`)), limitMs);
   });

@@ -67,7 +67,7 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const consoleLog = `${directory}/console.log`;
   await Deno.writeTextFile(consoleLog, "");
   const processes: Deno.ChildProcess[] = [];
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, node.root];
     processes.push(start("unshare", [...share, ...virtiofsdArguments(node.root, socket)], "null"));

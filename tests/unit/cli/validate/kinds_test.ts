@@ -11,7 +11,8 @@ async function judge(marked: string): Promise<string[]> {
   return verdicts.map((verdict) => {
     const isMarked = verdict.line === lines.length && verdict.column === lines.at(-1)!.length + 1;
     const place = verdict.line === undefined ? "" : isMarked ? "@" : `${verdict.line}:${verdict.column}`;
-    return `${verdict.level} ${verdict.network ?? "-"}${place}: ${verdict.text}`;
+    const fix = verdict.fix === undefined ? "" : ` -> ${verdict.fix}`;
+    return `${verdict.level} ${verdict.network ?? "-"}${place}: ${verdict.text}${fix}`;
   });
 }
 
@@ -27,6 +28,16 @@ spec:
 
 const sriov = (metaPlugins: string, kind = "SriovNetwork") =>
   object(kind, `resourceName: vfs\nmetaPlugins: |\n  ${metaPlugins.replaceAll("\n", "\n  ")}`);
+
+const policy = (resourceName: string) =>
+  `---\n${object("SriovNetworkNodePolicy", `resourceName: ${resourceName}`)}`;
+
+/** OpenShift's Network with these items. */
+const network = (items: string) =>
+  object("Network", `additionalNetworks:\n${items}`, "name: cluster").replace(
+    "any/v1",
+    "operator.openshift.io/v1",
+  );
 
 for (
   const [what, text, wanted] of [
@@ -48,6 +59,8 @@ for (
 ipam: '{ "type": "static" }'
 capabilities: '{ "mac": true }'
 vlan: 5
+trust: "on"
+spoofChk: 'off'
 metaPlugins: '{ "type": "rdma", "args": { "cni": {} } }'`,
       ),
       "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
@@ -100,6 +113,30 @@ customCNI: '{ "cniVersion": "1.1.0", "name": "net", "plugins": [{ "type": "sriov
       "sriov, rdma; cniVersion 1.1.0",
     ],
     [
+      "OpenShift's Network",
+      network(
+        '- { name: net, type: Raw, rawCNIConfig: \'{ "cniVersion": "1.1.0", "plugins": [{ "type": "host-device", ' +
+          '"deviceID": "0000:3b:00.2" }, { "type": "rdma", "deviceID": "0000:3b:00.2" }] }\' }',
+      ),
+      "host-device, rdma; cniVersion 1.1.0",
+    ],
+    [
+      "a network whose resource a policy offers",
+      sriov('{ "type": "rdma" }') + policy("others") + policy("vfs"),
+      "sriov, rdma; cniVersion 1.0.0; GC and STATUS need cniVersion 1.1.0",
+    ],
+    [
+      "values of the types that the API server wants",
+      object(
+        "SpiderMultusConfig",
+        `cniType: ib-sriov
+enableCoordinator: false
+chainCNIJsonData: null
+ibsriov: { resourceName: a.org/vfs, pkey: "0x7fff", linkState: on the fly, rdmaIsolation: true }`,
+      ),
+      "ib-sriov; cniVersion 0.3.1; CHECK needs cniVersion 0.4.0; GC and STATUS need cniVersion 1.1.0",
+    ],
+    [
       "an object of kubectl's list",
       JSON.stringify({
         kind: "List",
@@ -132,7 +169,7 @@ for (
     [
       "metaPluginsConfig, which the API server drops",
       object("SriovNetwork", 'resourceName: vfs\n«metaPluginsConfig: |\n  { "type": "rdma" }'),
-      /^problem net@: the API server drops "spec\.metaPluginsConfig", so nothing reads it$/,
+      /^problem net@: the API server drops "spec\.metaPluginsConfig", so nothing reads it -> /,
     ],
     [
       "metaPlugins of a NetworkAttachmentDefinition",
@@ -177,7 +214,7 @@ for (
     [
       "a key twice in metaPlugins, of which one plugin is lost",
       sriov('{ "type": "tuning", «"type": "rdma" }'),
-      /^problem net@: the key "type" is twice in one object, and only the last one counts$/,
+      /^problem net@: the key "type" is twice in one object, and only the last one counts -> /,
     ],
     [
       "a key twice in spec.config",
@@ -202,17 +239,107 @@ for (
     [
       "macvlan, which has no function",
       sriov('«{ "type": "rdma" }', "MacvlanNetwork").replace("  resourceName: vfs\n", ""),
-      /^problem net@: it has neither a resource nor a "deviceID": "rdma" finds none by an interface of "macvlan"$/,
+      /^problem net@: it has neither a resource nor a "deviceID": "rdma" finds none by an interface of "macvlan" -> /,
     ],
     [
       "rdma behind ib-sriov",
       sriov('«{ "type": "rdma" }', "SriovIBNetwork"),
-      /^problem net@: "rdma" cannot move the RDMA device of an interface of "ib-sriov"/,
+      /^problem net@: "rdma" cannot move .* "ib-sriov".* -> remove "rdma" and write a NetworkAttachmentDefinition instead, with "rdmaIsolation": true for "ib-sriov": SriovIBNetwork has no such key$/,
+    ],
+    [
+      "ib-sriov alone, which does not isolate",
+      object("SriovIBNetwork", "resourceName: vfs").replace("spec:\n  ", "spec:\n  «"),
+      /^warning net@: "ib-sriov" without "rdmaIsolation": true .* -> write a NetworkAttachmentDefinition instead/,
+    ],
+    [
+      "a partition key that is a number",
+      object("SpiderMultusConfig", "cniType: ib-sriov\nibsriov:\n  resourceName: a.org/vfs\n  «pkey: 0x7fff"),
+      /^problem net@: spec\.ibsriov\.pkey must be a string, but is 32767 -> put the value in quotes$/,
+    ],
+    [
+      "on without quotes, which kubectl reads as true",
+      sriov('{ "type": "rdma" }') + "  «trust: on\n",
+      /^problem net@: spec\.trust must be a string, but is true, as kubectl reads it -> put the value in quotes$/,
+    ],
+    [
+      "a number in quotes",
+      sriov('{ "type": "rdma" }') + '  «vlan: "5"\n',
+      /^problem net@: spec\.vlan must be an integer, but is "5" -> write a number without quotes$/,
+    ],
+    [
+      "true in quotes",
+      object("SpiderMultusConfig", 'cniType: sriov\nsriov:\n  resourceName: vfs\n  «rdmaIsolation: "true"'),
+      /^problem net@: spec\.sriov\.rdmaIsolation must be true or false, but is "true"/,
+    ],
+    [
+      "a chain that is no list",
+      object("SpiderMultusConfig", 'cniType: sriov\nsriov: {}\n«chainCNIJsonData: \'{ "type": "rdma" }\''),
+      /^problem net@: spec\.chainCNIJsonData must be a list, but is "/,
+    ],
+    [
+      "a list in the place of a name",
+      object("OVSNetwork", "resourceName: vfs\n«bridge: [br0]"),
+      /^problem net@: spec\.bridge must be a string, but is a list/,
+    ],
+    [
+      "a resource that no policy offers, but one with a name like it",
+      policy("vfs_rdma") + "---\n" +
+      sriov('{ "type": "rdma" }').replace("resourceName: vfs", "«resourceName: vfs_rmda"),
+      /^warning net@: no SriovNetworkNodePolicy here offers its resource "vfs_rmda" -> write "vfs_rdma"$/,
+    ],
+    [
+      "a resource that no policy offers",
+      policy("storage") + "---\n" +
+      sriov('{ "type": "rdma" }', "OVSNetwork").replace("resourceName", "«resourceName"),
+      /^warning net@: no SriovNetworkNodePolicy here offers its resource "vfs" -> add a policy that does$/,
+    ],
+    [
+      "a fault in an item of OpenShift's Network",
+      network("- { name: net, type: Raw, rawCNIConfig: '{ \"type\": «rdma }' }"),
+      /^problem net@: rawCNIConfig is not JSON: /,
+    ],
+    [
+      "an item of OpenShift's Network without configuration",
+      network("- «{ name: net, type: Raw }"),
+      /^problem net@: rawCNIConfig is missing$/,
+    ],
+    [
+      "an item of OpenShift's Network without type",
+      network("- «{ name: net, rawCNIConfig: '{}' }"),
+      /^problem net@: type must be "Raw" or "SimpleMacvlan", but is missing$/,
+    ],
+    [
+      "an item of OpenShift's Network of an unknown type",
+      network("- { name: net, «type: raw, rawCNIConfig: '{}' }"),
+      /^problem net@: type must be "Raw" or "SimpleMacvlan", but is "raw"$/,
+    ],
+    [
+      "an item of OpenShift's Network without name",
+      network("- «{ type: Raw, rawCNIConfig: '{}' }"),
+      /^problem \(without name\)@: an item of additionalNetworks has no name$/,
+    ],
+    [
+      "an item of OpenShift's Network that is no object",
+      network("- «null"),
+      /^problem \(without name\)@: an item of additionalNetworks has no name$/,
+    ],
+    [
+      "an item of OpenShift's Network that cannot have a resource",
+      network(
+        '- { name: net, type: Raw, rawCNIConfig: \'{ "plugins": [{ "type": "sriov" }, «{ "type": "rdma" }] }\' }\n' +
+          "- { name: other, type: SimpleMacvlan }",
+      ),
+      /^problem net@: it has neither a resource .* -> write a NetworkAttachmentDefinition instead, with the annotation/,
+    ],
+    [
+      "a network without its resource",
+      object("SriovNetwork", 'metaPlugins: «\'{ "type": "rdma" }\'').replace("«'", "'«"),
+      /^problem net@: it has neither a resource .* -> write "resourceName" in its spec$/,
     ],
     [
       "an unknown key, in folded lines",
       object("SriovNetwork", 'resourceName: vfs\nmetaPlugins: >-\n  { "type": "rdma",\n    «"mtu": 9000 }'),
-      /^warning net@: "rdma" does not know the key "mtu"$/,
+      /^warning net@: "rdma" does not know the key "mtu" -> /,
     ],
     [
       "an unknown key, in a last line without line break",
@@ -267,6 +394,17 @@ kind: Pod`,
       /^warning net@: .*"mtu"$/,
     ],
     [
+      "a wrong value, in a document before others",
+      network('- name: net\n  type: Raw\n  rawCNIConfig: |\n    { "type": «rdma }') + "---\nkind: Pod\n",
+      /^problem net@: rawCNIConfig is not JSON: /,
+    ],
+    [
+      "a chain that an anchor brings in",
+      'a: &chain [\'{ "type": "rdma", "mtu": 1 }\']\nkind: SpiderMultusConfig\nmetadata: { name: net }\n' +
+      "spec:\n  cniType: sriov\n  sriov: { resourceName: vfs }\n  chainCNIJsonData: «*chain\n",
+      /^warning net@: .*"mtu"/,
+    ],
+    [
       "a note, beside what is good",
       sriov('«{ "type": "rdma" }, { "type": "mystery" }'),
       /^ok net: sriov, rdma, mystery; /,
@@ -275,13 +413,13 @@ kind: Pod`,
     [
       "a template that is no YAML",
       "kind: SriovNetwork\n«{{- if .Values.rdma }}\nspec: {}\n{{- end }}\n",
-      /^problem -@: it is a template that has not been rendered$/,
+      /^problem -@: it is a template that has not been rendered -> /,
     ],
     [
       "templates that are YAML, once",
       object("SriovNetwork", "resourceName: «{{ .Values.a }}\nmetaPlugins: '{{ .Values.b }}'") +
       "---\n" + object("SriovNetwork", "resourceName: '{{ .Values.a }}'"),
-      /^problem -@: it is a template that has not been rendered$/,
+      /^problem -@: it is a template that has not been rendered -> /,
     ],
     [
       "a tab as indentation",

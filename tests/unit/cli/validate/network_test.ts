@@ -65,9 +65,21 @@ Deno.test("a problem: the plugin with Soft-RoCE and a function", async () => {
   assertMatch(verdicts![0]!.text, /there is deviceID \(remove softRoCE, or deviceID/);
 });
 
-for (const rdmaIsolation of [false, undefined, "true"]) {
-  Deno.test(`not this plugin's network: ib-sriov with rdmaIsolation ${rdmaIsolation}`, async () => {
-    assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation }], WITH_RESOURCE), undefined);
+Deno.test("not this plugin's network: ib-sriov that is told not to isolate", async () => {
+  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: false }], WITH_RESOURCE), undefined);
+});
+
+for (const rdmaIsolation of [undefined, "true"]) {
+  Deno.test(`a warning: ib-sriov with rdmaIsolation ${rdmaIsolation}`, async () => {
+    const plugins = [TUNING, { type: "ib-sriov", rdmaIsolation }];
+    const [verdict, ...more] = (await judge(plugins, WITH_RESOURCE))!;
+    assertEquals(more, []);
+    assertEquals([verdict!.level, verdict!.path], ["warning", ["plugins", 1]]);
+    assertMatch(
+      verdict!.text,
+      /^"ib-sriov" without "rdmaIsolation": true leaves the RDMA device on the host/,
+    );
+    assertEquals(verdict!.fix, 'write "rdmaIsolation": true for "ib-sriov"');
   });
 }
 

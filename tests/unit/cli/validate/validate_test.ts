@@ -144,6 +144,22 @@ Deno.test("of several files one with a network is enough", async () => {
   );
 });
 
+Deno.test("a policy in another file offers a network's resource, or does not", async () => {
+  const objectWith = (kind: string, resource: string, more = "") =>
+    `kind: ${kind}\nmetadata: { name: ${resource} }\nspec:\n  resourceName: ${resource}\n${more}`;
+  const networks = ["ib", "roce"].map((name) => ({
+    file: name,
+    text: objectWith("SriovNetwork", name, '  metaPlugins: \'{ "type": "rdma" }\'\n'),
+  }));
+  const policy = { file: "policy", text: objectWith("SriovNetworkNodePolicy", "roce") };
+  const { findings } = await judgeFiles([...networks, policy]);
+  assertEquals(findings.map(({ file, level, text }) => `${level} ${file}: ${text.split(";")[0]}`), [
+    'warning ib: no SriovNetworkNodePolicy here offers its resource "ib"',
+    "ok roce: sriov, rdma",
+    "ok policy: there is no network in it",
+  ]);
+});
+
 Deno.test("a file that a directory has need not be readable if it says nothing about rdma", async () => {
   const judgeFound = async (text: string) =>
     toLines((await judgeFiles([{ file: "a", text, isFound: true }])).findings);
