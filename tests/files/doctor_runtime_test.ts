@@ -186,9 +186,12 @@ Deno.test("the drop-in that raises the limit is one", async () => {
   );
 });
 
-Deno.test("without a runtime, or one that ends meanwhile, there is nothing to warn about", () => {
+Deno.test("without a runtime, or one that ends meanwhile, there is nothing to warn about; of several the first counts", () => {
   using node = new DoctorNode();
   assertFindings(examineRuntime(node.root), [["ok", /^neither containerd nor CRI-O runs here$/]]);
   node.write("/proc/812/comm", "containerd\n");
   assertFindings(examineRuntime(node.root), [["ok", /^containerd \(process 812\)$/]]);
+  node.write("/proc/1097/comm", "containerd\n");
+  node.write("/proc/97/comm", "containerd\n");
+  assertFindings(examineRuntime(node.root), [["ok", /^containerd \(process 97\)$/]]);
 });

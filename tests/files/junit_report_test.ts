@@ -1,4 +1,4 @@
-import { countCases, listFailures } from "../support/junit_report.ts";
+import { countCases, listFailures, timeFiles } from "../support/junit_report.ts";
 import { assertEquals } from "../support/assert.ts";
 
 const TESTS = `
@@ -6,10 +6,10 @@ Deno.test("steps", async (t) => {
   await t.step("one & <two>", () => { throw new Error("bad \\"thing\\"\\nsecond line"); });
   await t.step({ name: "left out", ignore: true, fn: () => {} });
 });
-Deno.test("fine", () => {});
+Deno.test("fine", () => new Promise((done) => setTimeout(done, 20)));
 `;
 
-Deno.test("what a report of tests says is counted, and the failures are named with their reasons", async () => {
+Deno.test("what a report of tests says is counted and timed, and the failures are named with their reasons", async () => {
   const directory = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${directory}/some_test.ts`, TESTS);
@@ -27,6 +27,8 @@ Deno.test("what a report of tests says is counted, and the failures are named wi
       ignored: 1,
       failures: ["steps: 1 test step failed", 'steps > one & <two>: Uncaught Error: bad "thing"'],
     });
+    const [[path, milliseconds] = []] = timeFiles(report);
+    assertEquals([path, milliseconds! >= 20], ["some_test.ts", true]);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }

@@ -4,6 +4,7 @@ import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { NETLINK_RDMA } from "../../src/netlink/socket.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { MemoryKernel } from "../rig/memory/kernel.ts";
+import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assertEquals } from "../support/assert.ts";
 import { type FactNode, FACTS, FACTS_WITHOUT_RDMA } from "../support/kernel_facts.ts";
 import { fail, replaceCall } from "../support/system_calls.ts";
@@ -13,8 +14,8 @@ openLibmnl(); // opened within a test it would be taken for a leak of that test
 
 const EPROTONOSUPPORT = 93;
 
-function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryKernel } {
-  const kernel = new MemoryKernel();
+function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryNodeKernel } {
+  const kernel = new MemoryNodeKernel();
   kernel.namesPerNetns = hasNamesPerNetns;
   const functions = ["0000:3b:00.2", "0000:3b:00.3"] as const;
   for (const [i, id] of functions.entries()) {
@@ -40,8 +41,21 @@ function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryKerne
       if (![...kernel.held.values()].includes(space)) kernel.endNetns(space);
       return Promise.resolve();
     },
-    setMode: (mode) => {
-      kernel.mode = mode;
+    addInterface: (netns, name) => {
+      const link = { index: 2, name, isInfiniBand: false, vfMacs: new Map() };
+      kernel.paths.get(path(netns))!.links.set(name, link);
+      return Promise.resolve();
+    },
+    setSoftRoce: (isThere) => {
+      kernel.hasRxe = isThere;
+      return Promise.resolve();
+    },
+    addCgroup: () => {
+      kernel.rdmaCgroups!.groups.set("/pod", new Map());
+      return Promise.resolve("/pod");
+    },
+    giveQos: () => {
+      Object.assign(kernel.devices[0]!, { qos: { trafficClass: [-1], tos: [0] } });
       return Promise.resolve();
     },
   };

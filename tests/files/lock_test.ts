@@ -16,6 +16,10 @@ const WAITER = `
   console.log(JSON.stringify({ got: !!lock, at: performance.timeOrigin + performance.now(), ms: Date.now() - start, cpuMs: cpuMs() - cpu }));
   lock?.[Symbol.dispose]();
   console.log("given up");
+  let alarms = 0;
+  Deno.addSignalListener("SIGALRM", () => alarms++);
+  await new Promise((done) => setTimeout(done, 300));
+  console.log(alarms + " alarms");
   await Deno.stdin.read(new Uint8Array(1));
 `;
 
@@ -99,6 +103,7 @@ Deno.test("a lock that stays taken is waited for until the time is over, without
   assertEquals(got, false);
   assert(ms >= 400 && ms < 2000, `${ms} ms`);
   assert(cpuMs < 20, `${cpuMs} ms of processor time`);
+  assertEquals([await waiting.line(), await waiting.line()], ["given up", "0 alarms"]);
   Deno.removeSync(directory);
 });
 

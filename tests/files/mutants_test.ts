@@ -1,5 +1,7 @@
 import { apply, mutantsOf } from "../support/mutants_of.ts";
 import { assertEquals } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
+import { findTests } from "../support/test_files.ts";
 
 const mutate = (source: string) => mutantsOf(source).map((mutant) => apply(source, mutant));
 
@@ -20,6 +22,14 @@ for (
 ) {
   Deno.test(`the mutants of ${source}`, () => assertEquals(mutate(source), [...wanted]));
 }
+
+Deno.test("tests reach a source also by its address in a program that they start", () => {
+  const { tests } = findTests(PROJECT);
+  for (const name of ["lock", "signals"]) {
+    const test = tests.find(({ path }) => path === `tests/files/${name}_test.ts`);
+    assertEquals(test?.distances.get(`src/sys/${name}.ts`), 0);
+  }
+});
 
 Deno.test("a mutant knows its line", () => {
   assertEquals(mutantsOf("let a;\n\na();").map(({ line, what }) => [line, what]), [[

@@ -36,8 +36,10 @@ Deno.test("ADD sets both, and DEL gives the host back what it had", async () => 
   using node = await addedNode();
   assertEquals([node.whereIs(node.device), node.device.qos], [POD, IN_POD]);
   assertEquals(recorded(node), [{ ...HOST, hadGroup: false }]);
+  const renames: string[] = [];
+  node.kernel.onRename = (_, name) => void renames.push(name);
   await node.succeed("DEL", { config: CONFIG });
-  assertEquals(node.device.qos, HOST);
+  assertEquals([node.device.qos, renames], [HOST, []]);
   node.assertForgotten();
 });
 

@@ -1,8 +1,11 @@
 // What the kernel refuses: which errors mean that something is not there, while all others are errors. A device that
 // is taken for absent because memory or descriptors ran out would be lost.
+import { runPlugin } from "../../src/cni/invoke.ts";
+import { CniError } from "../../src/cni/error.ts";
 import { getLink } from "../../src/kernel/links.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { getDevice, getUverbs } from "../../src/kernel/rdma.ts";
+import { getDevice, getNetdev, getUverbs, listCounters } from "../../src/kernel/rdma.ts";
+import { openPorts } from "../../src/kernel/ports.ts";
 import { exists, linkName, list, readText } from "../../src/kernel/sysfs.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
@@ -77,6 +80,8 @@ function askRefusing<T>(errno: number, ask: (socket: NetlinkSocket) => T): T {
 const QUESTIONS: [what: string, ask: (socket: NetlinkSocket) => unknown, absent: Name[]][] = [
   ["an RDMA device", (socket) => getDevice(socket, 3), ["EINVAL"]],
   ["a uverbs device", (socket) => getUverbs(socket, 3), ["ENOENT", "ENODEV", "EOPNOTSUPP", "EINVAL"]],
+  ["the netdev of an RDMA device", (socket) => getNetdev(socket, 3), ["EINVAL"]],
+  ["a counter", (socket) => listCounters(socket, 3, 1)[0], ["EINVAL"]],
   ["a link", (socket) => getLink(socket, "net1"), ["ENODEV"]],
 ];
 
@@ -86,6 +91,39 @@ for (const [what, ask, absent] of QUESTIONS) {
       if (absent.includes(name)) return assertEquals(askRefusing(errno, ask), undefined, name);
       assertEquals(assertThrows(() => askRefusing(errno, ask), NetlinkError).errno, errno, name);
     });
+  });
+}
+
+Deno.test("a device has no ports when its directory is not there; any other failure to open it is an error", () => {
+  forEachErrno((name, errno) => {
+    using _open = replaceCall("open", () => fail(errno));
+    const open = () => openPorts("/sys", "mlx5_2");
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes(name)) assertEquals(open(), undefined, name);
+    else assertEquals(assertThrows(open, SyscallError).errno, errno, name);
+  });
+});
+
+for (
+  const [what, mode, isBusy, pauses] of [
+    ["is always just being written is given up after six tries", 0o755, true, 5],
+    ["is not executable is given up at once", 0o644, false, 0],
+  ] as const
+) {
+  Deno.test(`a plugin that ${what}`, () => {
+    using root = new Root({ "/sriov": "#!/bin/sh\n" });
+    Deno.chmodSync(`${root.path}/sriov`, mode);
+    using _writer = isBusy ? Deno.openSync(`${root.path}/sriov`, { write: true }) : undefined;
+    using _dup2 = replaceCall("dup2", () => 0); // so that this process keeps its standard input
+    let slept = 0;
+    const { wait } = Atomics;
+    Atomics.wait = () => (slept++, "timed-out");
+    try {
+      const run = () => runPlugin({ type: "sriov" }, "DEL", { pluginDirectories: [root.path] });
+      assertThrows(run, CniError, isBusy ? "ETXTBSY" : "EACCES");
+    } finally {
+      Atomics.wait = wait;
+    }
+    assertEquals(slept, pauses);
   });
 }
 

@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { apply, type Mutant, mutantsOf } from "../support/mutants_of.ts";
-import { findTests, type TestFile } from "./test_files.ts";
+import { timeFiles } from "../support/junit_report.ts";
+import { findTests, type TestFile } from "../support/test_files.ts";
 
 const USAGE = `Usage: deno task mutants [--count N] [--seed N] [--files PATTERN]...
 
@@ -43,6 +44,7 @@ interface Outcome extends Candidate {
 class Copy implements Disposable {
   readonly directory = Deno.makeTempDirSync();
   readonly #project = `${this.directory}/project`;
+  readonly #report = `${this.directory}/report.xml`;
   readonly #denoDirectory =
     JSON.parse(new TextDecoder().decode(run(Deno.execPath(), "info", "--json"))).denoDir;
 
@@ -69,7 +71,8 @@ class Copy implements Disposable {
       args: [
         ...["-n", "19", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
         ...["sh", "-c", CONFINE, "sh", this.directory, this.#denoDirectory],
-        ...[Deno.execPath(), "test", "--allow-all", "--no-check", "--fail-fast", ...files],
+        ...[Deno.execPath(), "test", "--allow-all", "--no-check", "--fail-fast"],
+        ...[`--junit-path=${this.#report}`, ...files],
       ],
       env: {
         TMPDIR: `${this.directory}/temporary`,
@@ -89,6 +92,11 @@ class Copy implements Disposable {
     if (isLate) return "the time limit";
     const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     return / => \.\/(tests\S+)/.exec(text)?.[1] ?? text.trim().split("\n").slice(-12).join("\n");
+  }
+
+  /** How long the last run took, by files, in milliseconds. */
+  times(): Map<string, number> {
+    return timeFiles(Deno.readTextFileSync(this.#report));
   }
 
   [Symbol.dispose](): void {
@@ -124,22 +132,30 @@ function toExpression(pattern: string): RegExp {
   return new RegExp(`^${parts.join(".*")}$`);
 }
 
+/** What a file takes before its first test, at most. */
+const START_MS = 1000;
+
 /** Tries a mutant: first on the tests that are nearest to its module, then on all others that reach it. */
 async function tryMutant(
   copy: Copy,
   tests: readonly TestFile[],
   mutant: Candidate,
-  limitMs: number,
+  times: ReadonlyMap<string, number>,
 ): Promise<Outcome> {
   const { file, start, end } = mutant;
   const source = copy.read(file);
   const changed = apply(source, mutant);
   const reaching = tests.filter(({ distances }) => distances.has(file));
   const isNear = ({ distances }: TestFile) => distances.get(file)! <= 1;
+  const run = (chosen: TestFile[]) => {
+    const paths = chosen.map(({ path }) => path);
+    const usualMs = paths.reduce((sum, path) => sum + START_MS + (times.get(path) ?? 0), 0);
+    return copy.test(paths, 3 * usualMs + 10_000);
+  };
   copy.write(file, changed);
   try {
-    const killedBy = await copy.test(reaching.filter(isNear).map(({ path }) => path), limitMs) ??
-      await copy.test(reaching.filter((test) => !isNear(test)).map(({ path }) => path), limitMs);
+    const killedBy = await run(reaching.filter(isNear)) ??
+      await run(reaching.filter((test) => !isNear(test)));
     const after = changed.slice(0, changed.length - (source.length - end));
     return {
       ...mutant,
@@ -196,14 +212,13 @@ async function main(args: string[]): Promise<number> {
   );
   if (all.length === 0) throw new Error(`Cannot find anything to change in ${patterns.join(", ")}`);
 
-  const start = performance.now();
-  const failure = await copy.test(tests.map(({ path }) => path), 600_000);
+  const failure = await copy.test(tests.map(({ path }) => path), 60 * 60_000);
   if (failure !== undefined) throw new Error(`Cannot judge mutants: a test fails without any: ${failure}`);
-  const limitMs = 3 * (performance.now() - start) + 10_000;
+  const times = copy.times();
 
   const outcomes: Outcome[] = [];
   for (const mutant of choose(all, count, seed)) {
-    const outcome = await tryMutant(copy, tests, mutant, limitMs);
+    const outcome = await tryMutant(copy, tests, mutant, times);
     outcomes.push(outcome);
     console.log(describe(outcome));
   }

@@ -25,6 +25,16 @@ export function listFailures(report: string): string[] {
   );
 }
 
+/** How long the tests of each file took by a JUnit report, in milliseconds. */
+export function timeFiles(report: string): Map<string, number> {
+  const times = new Map<string, number>();
+  const test = /<testcase name="[^"]*" classname="\.\/([^"]*)" time="([\d.]+)"/g;
+  for (const [, path = "", seconds] of report.matchAll(test)) {
+    times.set(path, (times.get(path) ?? 0) + Number(seconds) * 1000);
+  }
+  return times;
+}
+
 function unescapeXml(text: string): string {
   const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
   return text.replace(/&(\w+);/g, (entity, name: string) => characters[name] ?? entity);

@@ -1,4 +1,4 @@
-import { deriveGuid, NO_MAC } from "../../../src/node/addresses.ts";
+import { NO_MAC } from "../../../src/node/addresses.ts";
 import type { Netns, RdmaMode } from "../../../src/kernel/kernel.ts";
 import type {
   Counter,
@@ -81,8 +81,8 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   readonly representors: (Representor & { readonly pf: string })[] = [];
   /** The driver takes the administrative address or GUID. */
   takesMac = true;
-  /** What the RDMA driver makes of an address. */
-  makeGuid: (mac: string) => bigint = deriveGuid;
+  /** What the RDMA driver makes of an address. That of mlx5 puts ff fe in the middle (node_guid_gen_from_mac). */
+  makeGuid = (mac: string): bigint => BigInt(`0x${mac.split(":").toSpliced(3, 0, "ff", "fe").join("")}`);
   /** A signal that comes while something is done. */
   signal: string | undefined;
   readonly #guids = new Map<number, bigint>();
@@ -94,7 +94,10 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     this.assertRdma();
     if (this.refusal) throw this.refusal;
     if (mode === this.mode) return;
-    if (this.others.length > 0) throw new NetlinkError(`set the RDMA namespace mode to ${mode}`, EBUSY);
+    const spaces = [...this.paths.values(), ...this.held.values()];
+    if (this.others.length > 0 || spaces.some((space) => space !== this.host)) {
+      throw new NetlinkError(`set the RDMA namespace mode to ${mode}`, EBUSY);
+    }
     this.mode = mode;
   }
 

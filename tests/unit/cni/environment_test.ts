@@ -27,7 +27,18 @@ for (const command of COMMANDS) {
   Deno.test(`${command} needs ${required.join(", ") || "nothing else"}, and no more`, () => {
     const none = Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, undefined]));
     const least = Object.fromEntries(required.map((name) => [name, ENVIRONMENT[name]]));
-    assertEquals(parse({ ...none, ...least, CNI_COMMAND: command }).command, command);
+    const { pluginDirectories: _, ...parsed } = parse({ ...none, ...least, CNI_COMMAND: command });
+    const [containerId, netns, ifname] = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"].map((name) =>
+      least[name] ?? ""
+    );
+    assertEquals<unknown>(parsed, {
+      command,
+      containerId,
+      netns,
+      ifname,
+      args: new Map(),
+      netnsOverride: false,
+    });
   });
 
   Deno.test(`${command} names all that is missing at once, set but empty included`, () => {
