@@ -49,6 +49,7 @@ class Copy implements Disposable {
     JSON.parse(new TextDecoder().decode(run(Deno.execPath(), "info", "--json"))).denoDir;
 
   constructor() {
+    Deno.chmodSync(this.directory, 0o755); // tests run programs as other users
     Deno.mkdirSync(`${this.directory}/temporary`);
     Deno.mkdirSync(this.#project);
     const names = [...Deno.readDirSync(PROJECT)].map(({ name }) => name);

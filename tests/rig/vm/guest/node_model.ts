@@ -5,6 +5,8 @@ export interface Container {
   readonly id: string;
   /** Name of the namespace's path; a later container may use it again. */
   readonly netns: string;
+  /** Its ADDs ask for a name of the device. */
+  readonly isNamed: boolean;
   /** The path leads to its namespace. */
   hasPath: boolean;
   /** A process in its namespace; undefined when none is. */
@@ -49,6 +51,18 @@ export class NodeModel {
     return `net${this.devices.indexOf(device)}`;
   }
 
+  /** What a device is called in a container that asks for a name. */
+  nameOf(device: Device): string {
+    return `roce_${this.ifname(device)}`;
+  }
+
+  /** A record says what the device that the driver has made last was called on the host. */
+  isRecorded(device: Device): boolean {
+    return [...this.records.values()].some((record) =>
+      record.device === device && record.generation === device.generation
+    );
+  }
+
   fileOf(container: Container, device: Device): string {
     return `net-${container.id}-${this.ifname(device)}`;
   }
@@ -81,9 +95,14 @@ export class NodeModel {
     const claims = this.#claims(container, device);
     const { where } = device;
     if (where && where !== container && where.hasPath) return { code: 111, apply: () => {} };
+    // A pod that has ended left its name to the device, whose own it alone knows.
+    const isMisnamed = !where &&
+      claims.some(([, { container: owner, generation }]) =>
+        owner.isNamed && generation === device.generation
+      );
     return {
       apply: () => {
-        if (where && where !== container) this.#forget(claims);
+        if (isMisnamed || where && where !== container) this.#forget(claims);
         device.where = container;
         const { generation } = device;
         this.records.set(this.fileOf(container, device), { container, device, generation });

@@ -1,4 +1,4 @@
-import { assertEquals } from "../../../support/assert.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { attachment, config, readRecord, records, STATE_DIRECTORY } from "./attachment.ts";
 import { rdmaCni } from "./command.ts";
 import {
@@ -9,6 +9,7 @@ import {
   netnsCount,
   netnsNames,
   netnsPath,
+  rdmaDevices,
   shOk,
   until,
 } from "./harness.ts";
@@ -28,7 +29,11 @@ export class SoakNode {
       netns,
       containerId,
       ifname: model.ifname(device),
-      config: config({ deviceID: deviceId, prevResult: {} }),
+      config: config({
+        deviceID: deviceId,
+        prevResult: {},
+        ...container.isNamed ? { rdmaDeviceName: "roce_{ifname}" } : {},
+      }),
     })[command]();
   }
 
@@ -77,6 +82,9 @@ export class SoakNode {
     }
     for (const name of netnsNames()) await shOk(`ip netns del ${name}`);
     await until("only the initial network namespace is left", () => netnsCount() === 1);
+    for (const { index, name } of await rdmaDevices()) {
+      if (!name.startsWith("mlx5_")) await shOk(`rdma dev set ${name} name mlx5_${100 + index}`);
+    }
     for (const name of records()) Deno.removeSync(`${STATE_DIRECTORY}/${name}`);
   }
 }
@@ -87,16 +95,24 @@ export async function assertAsModel(model: NodeModel): Promise<void> {
   const wanted = model.devices.map(({ deviceId, where }) => ({ deviceId, where: where?.id ?? "host" }));
   assertEquals(found.map(({ deviceId, where }) => ({ deviceId, where })), wanted);
   assertEquals(records(), [...model.records.keys()].sort());
+  for (const [i, device] of model.devices.entries()) {
+    if (!model.isRecorded(device)) assertMatch(`${found[i]!.name}`, /^mlx5_/); // the driver's, or one like it
+  }
   for (const [file, { device, container, generation }] of model.records) {
-    const { deviceID, devices } = readRecord(file) as { deviceID: string; devices: { index: number }[] };
+    const { deviceID, devices } = readRecord(file) as {
+      deviceID: string;
+      devices: { index: number; podName: string }[];
+    };
     assertEquals(deviceID, device.deviceId);
     if (device.where !== container || device.generation !== generation) continue;
-    assertEquals(devices.map(({ index }) => index), [found[model.devices.indexOf(device)]!.index], file);
+    const { index, name } = found[model.devices.indexOf(device)]!;
+    assertEquals(devices.map(({ index, podName }) => [index, podName]), [[index, name]], file);
+    if (container.isNamed) assertEquals(name, model.nameOf(device), file);
   }
   assertEquals(netnsCount(), 1 + model.alive().length, "network namespaces");
 }
 
-/** Where each function's device is, in how many places ever, and its index. */
+/** Where each function's device is, in how many places ever, its index and its name. */
 async function whereabouts(model: NodeModel) {
   const spaces = model.alive().map(({ id, hasPath, netns, holder }) => ({
     id,
@@ -114,7 +130,7 @@ async function whereabouts(model: NodeModel) {
     const places = all.flatMap(({ id }, i) =>
       listed[i]!.filter(({ ifname }) => ifname === name).map(({ ifindex }) => ({ id, index: ifindex }))
     );
-    return { deviceId, where: places.map(({ id }) => id).join(" and "), index: places[0]?.index };
+    return { deviceId, name, where: places.map(({ id }) => id).join(" and "), index: places[0]?.index };
   });
 }
 

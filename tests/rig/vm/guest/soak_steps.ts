@@ -28,7 +28,9 @@ export class Start implements Command {
   }
 
   async run(model: NodeModel, node: SoakNode): Promise<void> {
-    const container = { id: `c${model.containers.length}`, netns: `pod${this.slot}`, hasPath: true };
+    const { length } = model.containers;
+    const isNamed = length % 2 === 1;
+    const container = { id: `c${length}`, netns: `pod${this.slot}`, isNamed, hasPath: true };
     await node.start(container);
     model.containers.push(container);
     await assertAsModel(model);
