@@ -14,7 +14,7 @@ export function findTests(project: string): { sources: string[]; tests: TestFile
     }),
   );
   const paths = [...imports.keys()].sort();
-  const tests = paths.filter((path) => /^tests\/(unit|files|deployment)\/.*_test\.ts$/.test(path));
+  const tests = paths.filter((path) => /^tests\/(unit|files)\/.*_test\.ts$/.test(path));
   return {
     sources: paths.filter((path) => path.startsWith("src/")),
     tests: tests.map((path) => ({ path, distances: distancesFrom(path, imports) })),
