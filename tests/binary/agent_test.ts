@@ -1,4 +1,7 @@
 // The agent of the compiled executable, with a /run and a /var/lib of its own; calls to it come by the launcher.
+import { decodeReply, identityOf } from "../../src/agent/protocol.ts";
+import { attempt } from "../../src/sys/libc.ts";
+import { PacketSocket } from "../../src/sys/packets.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { assertFailed, otherBuild, type Outcome, start } from "../support/program.ts";
 
@@ -342,6 +345,48 @@ Deno.test("an address of IPv6 is in brackets", async () => {
   const port = freePort();
   await using _agent = await RunningAgent.start(["--metrics", `[::1]:${port}`]);
   assertEquals(await (await fetch(`http://[::1]:${port}/healthz`)).text(), "ok\n");
+});
+
+attempt(() => 0); // loads the C library, which would count as a leak of the test
+
+Deno.test("after 10,000 calls the agent has no descriptor more, and less than 80 MB", async () => {
+  await using agent = await RunningAgent.start();
+  const root = `/proc/${agent.pid}/root`;
+  const program = Deno.readLinkSync(`${DIRECTORY}/.rdma-cni/current`);
+  const identities = ["/", "/proc/self/ns/net"].map(identityOf);
+  const config = JSON.stringify({ cniVersion: "1.1.0", name: "net", type: "rdma", deviceID: "0000:3b:00.2" });
+  // Straight to the agent: to start launchers takes longer than what is measured. ADD finds no RDMA subsystem.
+  const ask = (command: string) => {
+    using socket = PacketSocket.connect(`${root}${SOCKET}`, PATIENCE_MS);
+    const variables = ["CONTAINERID=c", "IFNAME=net1", "NETNS=", "PATH=/opt/cni/bin"].map((one) =>
+      `CNI_${one}`
+    );
+    const words = [
+      "rdma-cni agent 1",
+      program,
+      ...identities,
+      "0:0",
+      `CNI_COMMAND=${command}`,
+      ...variables,
+      "",
+    ];
+    socket.send(new TextEncoder().encode(words.map((word) => `${word}\0`).join("") + config));
+    assertEquals(new TextDecoder().decode(socket.receive()), "a");
+    return decodeReply(socket.receive()!);
+  };
+  const descriptors = () => [...Deno.readDirSync(`/proc/${agent.pid}/fd`)].length;
+  const megabytes = () =>
+    Number(/^VmRSS:\s+(\d+) kB$/m.exec(Deno.readTextFileSync(`/proc/${agent.pid}/status`))![1]) * 1024 / 1e6;
+  const commands = ["ADD", "VERSION", "DEL", "CHECK", "STATUS"];
+  commands.forEach(ask);
+  const before = descriptors();
+  for (let count = 0; count < 10_000; count++) ask(commands[count % commands.length]!);
+  assertEquals([await agent.calls(), descriptors()], [10_005, before]);
+  const deadline = performance.now() + PATIENCE_MS; // it returns memory five seconds after the last call
+  while (megabytes() >= 80 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert(megabytes() < 80, `${megabytes()} MB`);
 });
 
 interface Call {
