@@ -1,5 +1,5 @@
 // `rdma-cni gc` after DELs that were lost.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertInPod,
   assertQuiet,
@@ -51,14 +51,14 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
 
   const before = records();
   const dry = await rdmaCni("gc --dry-run");
-  assert.deepEqual([dry.code, records()], [0, before], dry.stderr);
-  assert.match(
+  assertEquals([dry.code, records()], [0, before], dry.stderr);
+  assertMatch(
     dry.stdout,
     /^net-gone-net1: \/run\/netns\/gone has gone: the record of \S+ would be removed/m,
   );
 
   const one = JSON.parse((await rdmaCni("gc --network net --json")).stdout);
-  assert.deepEqual(one.records, [
+  assertEquals(one.records, [
     {
       file: "net-gone-net1",
       deviceID: first.deviceId,
@@ -66,17 +66,17 @@ vmCase("gc: what pods that are gone have left is restored, and pods that live ar
       reason: "/run/netns/gone has gone",
     },
   ]);
-  assert.deepEqual(one.unexplainedDevices.map(({ name, netns }: Record<string, string>) => [name, netns]), [
+  assertEquals(one.unexplainedDevices.map(({ name, netns }: Record<string, string>) => [name, netns]), [
     [foreign.rdmaDevice, "/run/netns/living"],
   ]);
   const all = await rdmaCni("gc");
-  assert.equal(all.code, 0, all.stderr);
-  assert.deepEqual(records(), ["net-held-net1", "net-living-net1"]);
+  assertEquals(all.code, 0, all.stderr);
+  assertEquals(records(), ["net-held-net1", "net-living-net1"]);
   const onHost = await rdmaNames();
-  for (const { rdmaDevice } of [first, second]) assert.ok(onHost.includes(rdmaDevice), rdmaDevice);
+  for (const { rdmaDevice } of [first, second]) assert(onHost.includes(rdmaDevice), rdmaDevice);
   await assertInPod(["rdma_living", foreign.rdmaDevice], "living");
-  assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_held/);
-  assert.match((await rdmaCni("gc")).stderr, /No record is stale/);
+  assertMatch(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_held/);
+  assertMatch((await rdmaCni("gc")).stderr, /No record is stale/);
   for (const call of [living, held]) assertQuiet(await call.del());
 });
 
@@ -98,7 +98,7 @@ vmCase(
     // The one that hops into pods' namespaces comes first, so it has the lower PID.
     const metrics = await startBackground(
       `exec ${INSTALLED_PLUGIN} pods -o prometheus --watch 0.1`,
-      "# EOF",
+      "rdma_read_errors 0",
     );
     const collector = await startBackground(
       `while :; do ${INSTALLED_PLUGIN} gc --json 2>&1; sleep 0.1; done`,
@@ -109,13 +109,13 @@ vmCase(
       one.kill("SIGTERM");
       await one.status;
     }
-    assert.deepEqual(records(), files);
+    assertEquals(records(), files);
     const held = JSON.parse((await rdmaCni("pods --json")).stdout);
-    assert.deepEqual(
+    assertEquals(
       held.map(({ device, state }: Record<string, string>) => [device, state]),
       [["rdma_relayed", "held"], ["rdma_steady", "held"]],
     );
-    assert.match(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_steady/);
+    assertMatch(await shOk(`nsenter --net=/proc/${pid}/ns/net rdma dev`), /rdma_steady/);
     await shOk(`rm ${RELAY}`); // which ends the last of them
     for (const call of calls) assertQuiet(await call.del());
   },
@@ -131,16 +131,16 @@ vmCase(
     await shOk("nsenter --net=/run/netns/gone rdma dev set rdma_gone netns other");
     await deleteNetns("gone");
     const kept = await rdmaCni("gc");
-    assert.equal(kept.code, 1, kept.stderr);
-    assert.match(
+    assertEquals(kept.code, 1, kept.stderr);
+    assertMatch(
       kept.stderr,
       /^net-gone-net1: .*, and rdma_gone of \S+ is in \/run\/netns\/other: the record stays$/m,
     );
     await assertInPod(["rdma_gone"], "other");
     await deleteNetns("other");
-    assert.equal((await rdmaCni("gc")).code, 0);
-    assert.ok((await rdmaNames()).includes(rdmaDevice));
-    assert.deepEqual(records(), []);
+    assertEquals((await rdmaCni("gc")).code, 0);
+    assert((await rdmaNames()).includes(rdmaDevice));
+    assertEquals(records(), []);
   },
 );
 
@@ -151,14 +151,14 @@ vmCase("gc: where procfs hides processes it refuses, and does nothing", async ()
   try {
     await shOk("mount -o remount,hidepid=2,gid=7 /proc");
     const { code, stderr } = await sh(`${without} ${INSTALLED_PLUGIN} gc`);
-    assert.deepEqual([code, records()], [1, ["net-gone-net1"]], stderr);
-    assert.match(stderr, /not all processes of this machine can be seen/);
-    assert.equal((await rdmaCni("gc --dry-run")).code, 0);
+    assertEquals([code, records()], [1, ["net-gone-net1"]], stderr);
+    assertMatch(stderr, /not all processes of this machine can be seen/);
+    assertEquals((await rdmaCni("gc --dry-run")).code, 0);
   } finally {
     await shOk("mount -o remount,hidepid=0,gid=0 /proc");
   }
-  assert.equal((await rdmaCni("gc")).code, 0);
-  assert.deepEqual(records(), []);
+  assertEquals((await rdmaCni("gc")).code, 0);
+  assertEquals(records(), []);
 });
 
 vmCase(
@@ -174,20 +174,20 @@ vmCase(
         const { code, stderr } = await sh(
           `exec ${killAtNth(name, ordinal).join(" ")} ${INSTALLED_PLUGIN} gc`,
         );
-        if (code !== 0) assert.equal(code, 137, stderr);
+        if (code !== 0) assertEquals(code, 137, stderr);
         const again = await rdmaCni("gc");
         const what = `${name} ${ordinal}: ${again.stderr}`;
         // What a killed holder of the lock leaves goes with the next one.
         const left = records().filter((file) => !file.startsWith("."));
-        assert.deepEqual([again.code, left], [0, ["net-living-net1"]], what);
-        assert.ok((await rdmaNames()).includes(gone.rdmaDevice), what);
+        assertEquals([again.code, left], [0, ["net-living-net1"]], what);
+        assert((await rdmaNames()).includes(gone.rdmaDevice), what);
         await assertInPod(["rdma_living"], "living");
         if (code === 0) break;
         tried++;
       }
     }
     assertQuiet(await living.del());
-    assert.ok(tried >= 2, `${tried} calls`);
+    assert(tried >= 2, `${tried} calls`);
     return { tried };
   },
   { limitMs: 20 * 60_000 },

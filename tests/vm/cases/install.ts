@@ -1,5 +1,5 @@
 // `install` on a node whose pods come and go, and on nodes that lack something.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -45,8 +45,8 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   const upgrade = async () => {
     for (let count = 0; count < UPGRADES; count++) {
       const { code, stderr } = await sh(`${versions[count % 2]} install --cni-bin-dir ${DIRECTORY}`);
-      assert.equal(code, 0, stderr);
-      assert.match(stderr, /\/current: replaced$/m);
+      assertEquals(code, 0, stderr);
+      assertMatch(stderr, /\/current: replaced$/m);
     }
   };
   const comeAndGo = async () => {
@@ -58,11 +58,11 @@ vmCase("install: upgrades while pods come and go, and no call fails", async () =
   const start = performance.now();
   await Promise.all([upgrade().finally(() => upgrading = false), comeAndGo()]);
   const ms = Math.round((performance.now() - start) / UPGRADES);
-  assert.ok(calls >= UPGRADES / 2, `only ${calls} calls were made`);
+  assert(calls >= UPGRADES / 2, `only ${calls} calls were made`);
   assertNothingLeft();
-  assert.deepEqual(names(), [".rdma-cni", "rdma"]);
+  assertEquals(names(), [".rdma-cni", "rdma"]);
   const own = [...Deno.readDirSync(`${DIRECTORY}/.rdma-cni`)].map(({ name }) => name).sort();
-  assert.deepEqual(own, ["current", "libmnl.so.0", Deno.readLinkSync(`${DIRECTORY}/.rdma-cni/current`)]);
+  assertEquals(own, ["current", "libmnl.so.0", Deno.readLinkSync(`${DIRECTORY}/.rdma-cni/current`)]);
   await restoreCopy();
   await shOk("rm -r /run/other");
   return { calls, msForAnUpgrade: ms };
@@ -107,8 +107,8 @@ vmCase("install: under thick Multus ADD, CHECK and DEL work by the launcher, and
   });
   const call = { command: "ADD", netns: "pod", config: config({ deviceID: deviceId }) };
   const without = await plugin({ ...call, wrapper: AS_THICK_MULTUS });
-  assert.deepEqual([without.code, without.stdout], [1, ""]);
-  assert.match(without.stderr, /No such file or directory/);
+  assertEquals([without.code, without.stdout], [1, ""]);
+  assertMatch(without.stderr, /No such file or directory/);
   await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
 });
 
@@ -127,7 +127,7 @@ vmCase(
         });
         await until("it is moving", () => isInMove(call.pid));
         call.kill(signal);
-        assert.equal((await call.status).signal, signal);
+        assertEquals((await call.status).signal, signal);
         setSimParameter("move_delay_ms", "0");
         assertQuiet(await attachment(deviceId).del());
         assertNothingLeft();
@@ -159,8 +159,8 @@ async function restoreCopy(): Promise<void> {
 }
 
 function assertCode({ code, stderr }: Outcome, want: number, words: RegExp): void {
-  assert.equal(code, want, stderr);
-  assert.match(stderr, words);
+  assertEquals(code, want, stderr);
+  assertMatch(stderr, words);
 }
 
 /** The plugin and what belongs to it, with what installers may have left. */

@@ -1,5 +1,5 @@
 // Which pod has which RDMA device: what `pods` prints, compared with what iproute2 and the test module say.
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import type { PodPort } from "../../../src/node/pods.ts";
 import { assertQuiet, assertResult, attachment, config, records } from "../../rig/vm/guest/attachment.ts";
 import { rdmaCni } from "../../rig/vm/guest/command.ts";
@@ -91,7 +91,7 @@ vmCase(
       await addPod("other", vf(1), "10.0.0.3"),
     ];
     const [first, second] = placed as [typeof placed[0], typeof placed[0]];
-    assert.equal(first.podDevice === second.podDevice, hasNamesPerNetns);
+    assertEquals(first.podDevice === second.podDevice, hasNamesPerNetns);
     const uverbs = await shOk(`ls /sys/bus/pci/devices/${first.deviceId}/infiniband_verbs`);
     await startBackground(
       `exec nsenter --net=${netnsPath("pod")} '${HOLD_CONTEXT}' /dev/infiniband/${uverbs.split("\n")[0]}`,
@@ -100,12 +100,12 @@ vmCase(
     const mounts = Deno.readTextFileSync("/proc/self/mountinfo");
 
     const { code, devices, stderr } = await pods();
-    assert.deepEqual([code, stderr, devices.length], [0, "", 2]);
+    assertEquals([code, stderr, devices.length], [0, "", 2]);
     for (const { name, deviceId, rdmaDevice, index, podDevice } of placed) {
       const found = devices.find(({ pod }) => pod === `${name}-0`)!;
       const address = name === "pod" ? "10.0.0.2" : "10.0.0.3";
       const { createdAt, resources, ports: [port], ...facts } = found;
-      assert.deepEqual(facts, {
+      assertEquals<unknown>(facts, {
         record: `net-container-${name}-net1`,
         namespace: "team-a",
         pod: `${name}-0`,
@@ -118,13 +118,13 @@ vmCase(
         state: "present",
         findings: [],
       });
-      assert.ok(Math.abs(Date.parse(`${createdAt}`) - Date.now()) < 60_000);
+      assert(Math.abs(Date.parse(`${createdAt}`) - Date.now()) < 60_000);
       const held = name === "pod" ? 1 : 0;
-      assert.deepEqual([resources["ctx"], resources["pd"], resources["qp"]], [held, held, 0]);
+      assertEquals([resources["ctx"], resources["pd"], resources["qp"]], [held, held, 0]);
       const { gid, ...values } = port!;
-      assert.equal(gid?.gid, gidOf(address));
+      assertEquals(gid?.gid, gidOf(address));
       const base = index * 1000;
-      assert.deepEqual(values, {
+      assertEquals(values, {
         number: 1,
         state: "4: ACTIVE",
         bitsPerSecond: 1e11,
@@ -141,12 +141,12 @@ vmCase(
           local_ack_timeout_err: base + 4,
         },
       });
-      assert.deepEqual(values.counters, await countersOf({ name, podDevice }));
+      assertEquals(values.counters, await countersOf({ name, podDevice }));
     }
 
     const table = await rdmaCni("pods -o wide");
     for (const { name, index } of placed) {
-      assert.match(
+      assertMatch(
         table.stdout,
         new RegExp(`^team-a/${name}-0 .* ACTIVE +100G .* out_of_sequence=${index}002 `, "m"),
       );
@@ -162,23 +162,23 @@ vmCase(
         `rdma_pod_info{${pod},container_id="container-other"} 1`,
         'rdma_devices{status="present"} 2',
       ]
-    ) assert.ok(metrics.split("\n").includes(sample), `${sample}\n${metrics}`);
+    ) assert(metrics.split("\n").includes(sample), `${sample}\n${metrics}`);
 
     setSimParameter("port_state", 1);
-    assert.deepEqual((await pods()).devices.map(({ ports }) => ports[0]!.state), ["1: DOWN", "1: DOWN"]);
+    assertEquals((await pods()).devices.map(({ ports }) => ports[0]!.state), ["1: DOWN", "1: DOWN"]);
     setSimParameter("port_state", 4);
 
     // Nothing was changed, and nothing keeps the namespaces alive.
-    assert.equal(Deno.readTextFileSync("/proc/self/mountinfo"), mounts);
+    assertEquals(Deno.readTextFileSync("/proc/self/mountinfo"), mounts);
     for (const { name, podDevice } of placed) {
-      assert.deepEqual((await rdmaDevices(name)).map(({ name }) => name), [podDevice]);
-      assert.equal(await shOk(`ip netns pids ${name} | wc -l`), name === "pod" ? "1" : "0");
+      assertEquals((await rdmaDevices(name)).map(({ name }) => name), [podDevice]);
+      assertEquals(await shOk(`ip netns pids ${name} | wc -l`), name === "pod" ? "1" : "0");
     }
     assertQuiet(await second.pair.del());
     await deleteNetns("other");
-    assert.deepEqual((await pods()).devices.map(({ pod }) => pod), ["pod-0"]);
+    assertEquals((await pods()).devices.map(({ pod }) => pod), ["pod-0"]);
     assertQuiet(await first.pair.del());
-    assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
+    assertEquals(await pods(), { code: 0, devices: [], stderr: "" });
   },
   { sets: ["surroundings", "newest"], limitMs: LIMIT_MS },
 );
@@ -187,15 +187,15 @@ vmCase("pods: a record whose namespace has gone is stale, with advice, until it 
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");
   await deleteNetns("pod");
   const { code, devices, stderr } = await pods();
-  assert.deepEqual([code, devices.map(({ state, fix }) => [state, fix]), stderr], [
+  assertEquals([code, devices.map(({ state, fix }) => [state, fix]), stderr], [
     3,
     [["stale", "rdma-cni gc"]],
     "",
   ]);
-  assert.match((await rdmaCni("pods")).stderr, /^net-container-pod-net1 is stale: rdma-cni gc$/m);
-  assert.deepEqual(records(), ["net-container-pod-net1"]);
+  assertMatch((await rdmaCni("pods")).stderr, /^net-container-pod-net1 is stale: rdma-cni gc$/m);
+  assertEquals(records(), ["net-container-pod-net1"]);
   assertQuiet(await pair.del({ netns: "" }));
-  assert.deepEqual(await pods(), { code: 0, devices: [], stderr: "" });
+  assertEquals(await pods(), { code: 0, devices: [], stderr: "" });
 });
 
 vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async () => {
@@ -207,14 +207,14 @@ vmCase("pods: a device that an ADD or a DEL is just moving is waited for", async
     await until(`${command} moves the device`, () => isInMove(child.pid), 30_000);
     const { code, devices, stderr } = await pods();
     setSimParameter("move_delay_ms", 0);
-    assert.equal((await child.status).code, 0);
-    assert.deepEqual([code, stderr], [0, ""]);
+    assertEquals((await child.status).code, 0);
+    assertEquals([code, stderr], [0, ""]);
     return devices.map(({ pod, state }) => `${pod} ${state}`);
   };
   // The device may still be in the pod, or already on the host; the other pod has nothing to do with it.
   const whileDel = await readInMove("DEL");
-  assert.ok(["pod-0 present", "other-0 present,pod-0 present"].includes(`${whileDel}`), `${whileDel}`);
-  assert.deepEqual(await readInMove("ADD"), ["other-0 present", "pod-0 present"]);
+  assert(["pod-0 present", "other-0 present,pod-0 present"].includes(`${whileDel}`), `${whileDel}`);
+  assertEquals(await readInMove("ADD"), ["other-0 present", "pod-0 present"]);
   assertQuiet(await pair.del());
 }, { limitMs: LIMIT_MS });
 
@@ -235,13 +235,13 @@ vmCase(
     await rename(evil("mine"), podDevice);
     await rename(evil("foreign"), foreign);
     const [, row, ...others] = table.stdout.trimEnd().split("\n");
-    assert.deepEqual([table.code, others, table.stderr], [0, [], ""]);
-    assert.match(row!, / {2}\\u001b\[31m\\nmine\/1 {2}/);
-    assert.match(
+    assertEquals([table.code, others, table.stderr], [0, [], ""]);
+    assertMatch(row!, / {2}\\u001b\[31m\\nmine\/1 {2}/);
+    assertMatch(
       found.stderr,
       /^RDMA device \\u001b\[31m\\nforeign \(index \d+\) is in \/run\/netns\/pod, .*\nNo record is stale\n$/,
     );
-    assert.deepEqual(devices.map(({ device }) => device), ["\x1b[31m\nmine"]);
+    assertEquals(devices.map(({ device }) => device), ["\x1b[31m\nmine"]);
     assertQuiet(await pair.del());
   },
 );
@@ -250,13 +250,13 @@ vmCase("pods: without the rights to enter a pod's namespace it says which", asyn
   const { pair } = await addPod("pod", vf(0), "10.0.0.2");
   const drop = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
   const { code, stdout, stderr } = await sh(`${drop} ${INSTALLED_PLUGIN} pods`);
-  assert.deepEqual([code, stdout], [1, ""]);
-  assert.match(stderr, /EPERM.*\n.*CAP_SYS_ADMIN/);
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(stderr, /EPERM.*\n.*CAP_SYS_ADMIN/);
   assertQuiet(await pair.del());
 });
 
 vmCase("pods: a reader that has ended ends --watch", async () => {
   const watching = `timeout 20 ${INSTALLED_PLUGIN} pods -o json --watch 0.1; echo "exit $?" >&2`;
   const { stdout, stderr } = await sh(`{ ${watching}; } | head -n 1`);
-  assert.deepEqual([stdout, stderr], ["[]\n", "exit 0\n"]);
+  assertEquals([stdout, stderr], ["[]\n", "exit 0\n"]);
 });

@@ -54,17 +54,21 @@ const background = new Set<Deno.ChildProcess>();
  * Starts a command line of the shell and leaves it running, until `endBackground` at the latest.
  *
  * @param ready what the command writes to its standard output once it is where the case wants it
- * @throws {Error} if the command ends without having written that
+ * @throws {Error} if the command ends without having written that, or does not write it within a minute
  */
 export async function startBackground(command: string, ready: string): Promise<Deno.ChildProcess> {
   const child = new Deno.Command("sh", { args: ["-c", command], stdin: "null", stdout: "piped" }).spawn();
   background.add(child);
+  const timer = setTimeout(() => endProcess(child, "SIGKILL"), 60_000);
   let written = "";
   for await (
     const text of child.stdout.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
   ) {
     written += text;
-    if (written.includes(ready)) return child;
+    if (written.includes(ready)) {
+      clearTimeout(timer);
+      return child;
+    }
   }
   throw new Error(`${command}: ended without "${ready}": ${written}`);
 }
