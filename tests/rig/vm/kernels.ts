@@ -63,7 +63,10 @@ const TIERS = [
 
 /** Cases for other kernels, of any tier. Most of what the plugin does is the same on every kernel. */
 const OTHER_SETS = [
-  /** For the newest kernel: its names and Soft-RoCE, the scenarios by the agent, and each command once. */
+  /**
+   * For the newest kernel: its names and Soft-RoCE, each command once, and by the agent the scenarios whose end the kernel
+   * decides.
+   */
   "newest",
   /** For a kernel between the others: the kernel's facts, and the contract. */
   "middle",
