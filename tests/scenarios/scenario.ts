@@ -9,7 +9,7 @@ export interface Scenario {
   readonly run: (rig: Rig) => Async<void>;
   /** It takes a right from the call, which an agent would have. */
   readonly isExecutedOnly?: boolean;
-  /** Sets for other kernels than Debian 13's that have it executed. Those of the oldest the newest has by the agent. */
+  /** Sets for other kernels than Debian 13's, on which it is executed. */
   readonly sets?: readonly OtherSet[] | undefined;
   /** What a real kernel must have for it. */
   readonly needs?: LackName | undefined;

@@ -63,10 +63,7 @@ const TIERS = [
 
 /** Cases for other kernels, of any tier. Most of what the plugin does is the same on every kernel. */
 const OTHER_SETS = [
-  /**
-   * For the newest kernel: its names and Soft-RoCE, each command once, and by the agent the scenarios whose end the kernel
-   * decides.
-   */
+  /** For the newest kernel: its names, Soft-RoCE, the contract, and each command once. */
   "newest",
   /** For a kernel between the others: the kernel's facts, and the contract. */
   "middle",

@@ -12,11 +12,11 @@ function agentCase(name: string, run: () => Promise<void>, fields: CaseFields): 
   vmCase(`agent ${name}`, () => withAgent((agent) => agent.servesAll(run)), fields);
 }
 
-for (const { name, run, isExecutedOnly, sets = [], needs } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
+for (const { name, run, isExecutedOnly, needs } of [...SCENARIOS, ...NAMES_PER_NETNS]) {
   if (isExecutedOnly) continue;
-  const isKernels = sets.includes("oldest") || needs === "namesPerNetns";
+  const isNewest = name.startsWith("names");
   agentCase(`scenarios: ${name}`, async () => await run(new VmRig()), {
-    sets: isKernels ? ["agent", "newest"] : ["agent"],
+    sets: isNewest ? ["agent", "newest"] : ["agent"],
     needs,
   });
 }

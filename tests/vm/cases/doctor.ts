@@ -88,11 +88,6 @@ function assertFaults(findings: Finding[], wanted: RegExp[]): void {
   for (const [index, words] of wanted.entries()) assertMatch(lines[index]!, words);
 }
 
-/** Waits until a process has a name. */
-async function untilRunning(name: string): Promise<void> {
-  await until(`${name} runs`, async () => (await sh(`grep -qx ${name} /proc/[0-9]*/comm`)).code === 0);
-}
-
 /**
  * Runs what follows each "->" in a shell, as it stands. What a comment alone says is for people to do. In place of
  * kubectl and crictl stands a program that writes down what it is told.
@@ -158,18 +153,6 @@ doctorCase("a healthy node has no fault, and each group its facts", async () => 
   assertMatch(stdout, /^ok {7}mode {6}exclusive now.*\n\nThis node is ready for RDMA in pods\.\n$/ms);
   return stdout;
 }, { sets: ["surroundings", "newest"] });
-
-doctorCase("a pod's devices are told with the pod, and its record fits", async () => {
-  const { deviceId, rdmaDevice } = await addPod();
-  assertResult(await attachment(deviceId).add());
-  const findings = await doctor();
-  assertFaults(findings, []);
-  const inPod = `container container1 net1: ${rdmaDevice}`;
-  assert(findings.some(({ text }) => text === inPod), JSON.stringify(findings));
-  assertMatch(textOf(findings, "records"), /^1 in \/var\/lib\/cni\/rdma that match/);
-  assertMatch(textOf(findings, "vfs"), /^7 of 7 ready/);
-  assertQuiet(await attachment(deviceId).del());
-});
 
 doctorCase("a node in shared mode", async () => {
   await setNetnsMode("shared");
@@ -486,45 +469,4 @@ doctorCase("a node without libmnl, until a copy is put beside the plugin", async
   const withCopy = await doctor(run);
   assertFaults(withCopy, []);
   assertEquals(textOf(withCopy, "libmnl"), `found: ${directory}/libmnl.so.0`);
-});
-
-doctorCase("a runtime whose containers may not lock memory", async () => {
-  await shOk("cp /bin/sleep /run/containerd");
-  try {
-    const limits = [[2 ** 23, [/^warning runtime: .* 8192 KiB .* -> mkdir -p /]], [2 ** 30, []]] as const;
-    for (const [bytes, wanted] of limits) {
-      await startBackground(`echo here && exec prlimit --memlock=${bytes} /run/containerd 600`, "here");
-      await untilRunning("containerd");
-      assertFaults(await doctor(), [...wanted]);
-      await endBackground();
-    }
-  } finally {
-    await endBackground();
-    await shOk("rm /run/containerd");
-  }
-});
-
-vmCase("doctor: a copy by hand works, but not under thick Multus, whose limits are too low", async () => {
-  assertFaults(await doctor(), [/^warning plugin: .* without launcher: .* -> .*rdma install --cni-bin-dir/]);
-  await shOk("echo '+memory +cpu' >/sys/fs/cgroup/cgroup.subtree_control");
-  const group = "/sys/fs/cgroup/multus";
-  await shOk(`mkdir ${group} && cp /bin/sleep /run/multus-daemon`);
-  try {
-    await shOk(
-      `echo 50M >${group}/memory.max && echo 1 >${group}/memory.oom.group && echo 10000 100000 >${group}/cpu.max`,
-    );
-    await startBackground(
-      `echo $$ >${group}/cgroup.procs && echo here && exec /run/multus-daemon 600`,
-      "here",
-    );
-    await untilRunning("multus-daemon");
-    assertFaults(await doctor(), [
-      /^problem plugin: .* without launcher: thick Multus 4\.1\.0 and newer cannot start it -> /,
-      /^problem multus: .* 50 MiB, want 256: .*memory\.oom\.group.* -> kubectl .*patch daemonset kube-multus-ds/,
-      /^warning multus: .* 100m, want 500m or none/,
-    ]);
-  } finally {
-    await endBackground();
-    await shOk(`rm /run/multus-daemon && rmdir ${group}`);
-  }
 });

@@ -77,9 +77,9 @@ async function listPoints(victim: Victim): Promise<{ add: SystemCall[]; del: Sys
   return { add: LONG ? add : sample(add), del: LONG ? del : sample(del), all: add.length + del.length };
 }
 
-/** One call of every third name. */
+/** One call of every fourth name. */
 function sample(calls: SystemCall[]): SystemCall[] {
-  return [...Map.groupBy(calls, (call) => call.name).values()].filter((_, i) => (i + SEED) % 3 === 0)
+  return [...Map.groupBy(calls, (call) => call.name).values()].filter((_, i) => (i + SEED) % 4 === 0)
     .map((group) => group[SEED % group.length]!);
 }
 

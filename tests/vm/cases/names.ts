@@ -1,4 +1,5 @@
 // Calls that give names and are killed, and what names cost; tests/scenarios/names.ts has the rest.
+import { LONG } from "../../rig/vm/guest/options.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { VmRig } from "../../rig/vm/guest/rig.ts";
 import {
@@ -63,23 +64,26 @@ vmCase("names: ADD killed at any request, between rename and move too: DEL resto
   assertOnHost(function_);
 }, { limitMs: STRACE_LIMIT_MS });
 
-vmCase("names: DEL killed at any request to the kernel: the next DEL restores", async () => {
-  const function_ = await addPod();
-  const one = named(function_.deviceId, "roce0");
-  const seen = new Set<string>();
-  for (let n = 1;; n++) {
-    assertResult(await one.add());
-    const deleted = await one.del({ wrapper: killAt(n) });
-    if (deleted.code === 0) break;
-    assertEquals(deleted.code, 137, deleted.stderr);
-    seen.add(await place(function_));
-    assertQuiet(await one.del());
+// In the short form only at random system calls: "faults: ".
+if (LONG) {
+  vmCase("names: DEL killed at any request to the kernel: the next DEL restores", async () => {
+    const function_ = await addPod();
+    const one = named(function_.deviceId, "roce0");
+    const seen = new Set<string>();
+    for (let n = 1;; n++) {
+      assertResult(await one.add());
+      const deleted = await one.del({ wrapper: killAt(n) });
+      if (deleted.code === 0) break;
+      assertEquals(deleted.code, 137, deleted.stderr);
+      seen.add(await place(function_));
+      assertQuiet(await one.del());
+      assertOnHost(function_);
+    }
+    const between = MOVES_AND_RENAMES_AT_ONCE ? [] : [`pod ${function_.rdmaDevice}`];
+    assertEquals([...seen], ["pod roce0", ...between, `host ${function_.rdmaDevice}`]);
     assertOnHost(function_);
-  }
-  const between = MOVES_AND_RENAMES_AT_ONCE ? [] : [`pod ${function_.rdmaDevice}`];
-  assertEquals([...seen], ["pod roce0", ...between, `host ${function_.rdmaDevice}`]);
-  assertOnHost(function_);
-}, { limitMs: STRACE_LIMIT_MS });
+  }, { limitMs: STRACE_LIMIT_MS });
+}
 
 vmCase("names: who asks for one pays a few requests to the kernel for it", async () => {
   await addNetns("pod");
