@@ -127,6 +127,13 @@ for (
   });
 }
 
+Deno.test("of a plugin that succeeds the outcome is what it printed", () => {
+  using root = new Root({ "/sriov": '#!/bin/sh\nprintf "done: %s" "$CNI_COMMAND"\n' });
+  Deno.chmodSync(`${root.path}/sriov`, 0o755);
+  using _dup2 = replaceCall("dup2", () => 0); // so that this process keeps its standard input
+  assertEquals(runPlugin({ type: "sriov" }, "ADD", { pluginDirectories: [root.path] }), "done: ADD");
+});
+
 Deno.test("a lock is held by another when the kernel answers EAGAIN; any other failure is an error", () => {
   const kernel = new LinuxKernel();
   using root = new Root({});
