@@ -39,12 +39,12 @@ vf_address 1 >/sys/bus/pci/drivers_probe
 screen vf-mac 80 "rdma-cni vf-mac list"
 vf_address 6 >/sys/bus/pci/drivers/igbvf/unbind
 echo '{ "cniVersion": "1.0.0", "name": "roce", "plugins": [{ "type": "rdma" }, { "type": "sriov" }] }' \
-  >/etc/cni/net.d/10-roce.conflist
+  >/etc/cni/net.d/net.conflist
 
 add_pod team-a/trainer-0 0 10.0.0.2
 add_pod team-a/trainer-1 2 10.0.0.3
 add_pod team-a/gone-0 3 10.0.0.4
 ip netns del gone-0
 sleep 3 # its device is back on the host
-screen doctor 116 "rdma-cni doctor"
+screen doctor 80 "rdma-cni doctor"
 screen pods 80 "rdma-cni pods"

@@ -1,5 +1,6 @@
 /** Help: examples and notes, which the library does not have, the command `help`, and lines that fit the terminal. */
 import type { Command } from "@commander-js/extra-typings";
+import { fill } from "./terminal.ts";
 import { findNearest } from "./validate/keys.ts";
 
 /** A command line without the name of the program, and what it is for. */
@@ -73,15 +74,4 @@ export function wrap(text: string, width: number): string {
     ]
       .join("\n");
   }).join("\n");
-}
-
-function fill(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= width) {
-      lines[lines.length - 1] = `${line} ${word}`;
-    } else lines.push(word);
-  }
-  return lines;
 }

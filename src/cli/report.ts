@@ -1,7 +1,7 @@
 /** Verdicts on things that a command examined. */
 import { toPrintable } from "../printable.ts";
 import { ExitCode } from "./errors.ts";
-import type { Line, Screen } from "./terminal.ts";
+import { fill, type Line, type Screen } from "./terminal.ts";
 
 /**
  * "problem": pods get no RDMA, or a running one has lost it. "warning": this may happen, or something is left
@@ -61,25 +61,33 @@ export interface Summary {
 
 const COLORS = { ok: "green", note: "cyan", warning: "yellow", problem: "red" } as const;
 const LEVEL_WIDTH = "problem".length;
+/** The fewest columns of a terminal that a text is put into. */
+const LEAST_COLUMNS = 24;
 
 /**
  * Formats verdicts for people: a line for each, its fix below it, and at the end how many problems there are. With
- * `--quiet` only warnings and problems.
+ * `--quiet` only warnings and problems. On a terminal a long text goes on below itself, but no fix, which is for a shell.
  */
 export function formatVerdicts(verdicts: readonly VerdictLine[], summary: Summary) {
-  return ({ isQuiet }: Screen): Line[] => {
+  return ({ isQuiet, columns = Infinity }: Screen): Line[] => {
     const shown = verdicts.filter(({ level }) => !isQuiet || level === "warning" || level === "problem");
     if (isQuiet && shown.length === 0) return [];
     const abouts = shown.map(({ about }) => toPrintable(about));
     const width = Math.max(0, ...abouts.map((about) => about.length));
-    const lines = shown.flatMap(({ level, text, fix }, index): Line[] => [
-      {
-        text: `${level.padEnd(LEVEL_WIDTH)}  ${abouts[index]!.padEnd(width)}  ${text}`,
-        color: COLORS[level],
-        colored: LEVEL_WIDTH,
-      },
-      ...fix === undefined ? [] : [{ text: `${" ".repeat(LEVEL_WIDTH + width + 4)}-> ${fix}` }],
-    ]);
+    const indent = " ".repeat(LEVEL_WIDTH + width + 4);
+    const left = columns - indent.length;
+    const lines = shown.flatMap(({ level, text, fix }, index): Line[] => {
+      const [first, ...more] = left < LEAST_COLUMNS ? [text] : fill(text, left);
+      return [
+        {
+          text: `${level.padEnd(LEVEL_WIDTH)}  ${abouts[index]!.padEnd(width)}  ${first}`,
+          color: COLORS[level],
+          colored: LEVEL_WIDTH,
+        },
+        ...more.map((part) => ({ text: indent + part })),
+        ...fix === undefined ? [] : [{ text: `${indent}-> ${fix}` }],
+      ];
+    });
     return [...lines, { text: "" }, { text: summarize(shown, summary), color: COLORS[worstLevel(shown)] }];
   };
 }

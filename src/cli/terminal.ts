@@ -33,6 +33,8 @@ export type Remark =
 export interface Screen {
   /** The command line has `--quiet`. */
   readonly isQuiet: boolean;
+  /** Characters in a line of standard output; undefined if it is no terminal. */
+  readonly columns: number | undefined;
 }
 
 /** The outcome of a command. */
@@ -68,7 +70,6 @@ export abstract class Terminal implements Screen, Reporter {
   abstract readonly showsProgress: boolean;
   /** Standard output is a terminal, and NO_COLOR is not set. */
   abstract readonly hasColor: boolean;
-  /** Characters in a line of standard output; undefined if it is no terminal. */
   abstract readonly columns: number | undefined;
   /** Nobody reads standard output any more. */
   abstract readonly isClosed: boolean;
@@ -142,4 +143,16 @@ export interface Context {
   readonly terminal: Terminal;
   /** Sets the exit code. */
   readonly exit: (code: ExitCode) => void;
+}
+
+/** Puts the words of a text into lines of a width, or of a word that is longer. */
+export function fill(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
 }

@@ -202,7 +202,10 @@ function judgeAlike(alike: readonly VfStatus[], program: string): Verdict {
   const text = `${pf}: VF ${formatRanges(alike.map(({ number }) => number))}${where}: ${reason}`;
   if (driver === undefined) {
     const addresses = alike.map(({ deviceId }) => deviceId).join(" ");
-    return warning(text, `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`);
+    const probe = alike.length === 1
+      ? `echo ${addresses} > /sys/bus/pci/drivers_probe`
+      : `for vf in ${addresses}; do echo $vf > /sys/bus/pci/drivers_probe; done`;
+    return warning(text, probe);
   }
   if (rdmaDevice === undefined && rdmaNetns === undefined) {
     const module = RDMA_MODULES.get(driver);

@@ -38,6 +38,24 @@ This node has 1 problem and 1 warning.
   );
 });
 
+Deno.test("on a narrow terminal a text goes on below itself, and what is for a shell stays one line", () => {
+  const lines = [{
+    about: "mode",
+    ...problem("the mode of this node is shared", "echo exclusive is what we want"),
+  }];
+  const terminal = Object.assign(new TestTerminal(), { columns: 15 + 24 });
+  terminal.print({ text: formatVerdicts(lines, SUMMARY) });
+  const [first, second, fix] = terminal.stdout.split("\n");
+  assertEquals([first, second, fix], [
+    "problem  mode  the mode of this node is",
+    "               shared",
+    "               -> echo exclusive is what we want",
+  ]);
+  Object.assign(terminal, { columns: 15 + 23, stdout: "" });
+  terminal.print({ text: formatVerdicts(lines, SUMMARY) });
+  assertEquals(terminal.stdout.split("\n")[0], "problem  mode  the mode of this node is shared");
+});
+
 Deno.test("--quiet leaves only warnings and problems, and of a good node nothing", () => {
   const terminal = Object.assign(new TestTerminal(), { isQuiet: true });
   terminal.print({ text: formatVerdicts(LINES.slice(0, 1), SUMMARY) });

@@ -189,7 +189,9 @@ doctorCase("a node that is half configured", async () => {
     new RegExp(
       `^warning vfs: ${netdev}: VF 5: no administrative address, .* -> /opt/cni/bin/rdma vf-mac init ${netdev}$`,
     ),
-    new RegExp(`^warning vfs: ${netdev}: VF 6: no driver is bound -> for vf in \\S+; do echo`),
+    new RegExp(
+      `^warning vfs: ${netdev}: VF 6: no driver is bound -> echo \\S+ > /sys/bus/pci/drivers_probe$`,
+    ),
     new RegExp(
       `^problem devices: ${away} in /run/netns/other, which no record .* 111\\) -> umount /run/netns/other # `,
     ),

@@ -90,4 +90,7 @@ Deno.test("VFs without driver or RDMA device are warnings", () => {
     "for vf in 0000:3b:00.2 0000:3b:00.3; do echo $vf > /sys/bus/pci/drivers_probe; done",
     "warning: eth0: VF 2: no RDMA device -> modprobe mlx5_ib",
   ]);
+  assertEquals(lines(unbound), [
+    "warning: eth0: VF 0: no driver is bound -> echo 0000:3b:00.2 > /sys/bus/pci/drivers_probe",
+  ]);
 });
