@@ -1,6 +1,6 @@
 /** Help: examples and notes, which the library does not have, the command `help`, and lines that fit the terminal. */
 import type { Command } from "@commander-js/extra-typings";
-import { fill } from "./terminal.ts";
+import { fill, LEAST_COLUMNS } from "./terminal.ts";
 import { findNearest } from "./validate/keys.ts";
 
 /** A command line without the name of the program, and what it is for. */
@@ -55,11 +55,12 @@ export function pathOf(command: AnyCommand): string[] {
   return [...command.parent ? pathOf(command.parent) : [], command.name()];
 }
 
-/** The fewest columns that the text of a list is put into; where they are not there, it goes below its term. */
-const LEAST_COLUMNS = 24;
 const BELOW = " ".repeat(6);
 
-/** Breaks lines so that they fit a width. What goes on of a list's line stands below its text. */
+/**
+ * Breaks lines so that they fit a width. What goes on of a list's line stands below its text, and all of it below its term
+ * where the columns are too few for that.
+ */
 export function wrap(text: string, width: number): string {
   return text.split("\n").map((line) => {
     if (line.length <= width) return line;

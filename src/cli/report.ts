@@ -1,7 +1,7 @@
 /** Verdicts on things that a command examined. */
 import { toPrintable } from "../printable.ts";
 import { ExitCode } from "./errors.ts";
-import { fill, type Line, type Screen } from "./terminal.ts";
+import { fill, LEAST_COLUMNS, type Line, type Screen } from "./terminal.ts";
 
 /**
  * "problem": pods get no RDMA, or a running one has lost it. "warning": this may happen, or something is left
@@ -61,8 +61,6 @@ export interface Summary {
 
 const COLORS = { ok: "green", note: "cyan", warning: "yellow", problem: "red" } as const;
 const LEVEL_WIDTH = "problem".length;
-/** The fewest columns of a terminal that a text is put into. */
-const LEAST_COLUMNS = 24;
 
 /**
  * Formats verdicts for people: a line for each, its fix below it, and at the end how many problems there are. With

@@ -145,6 +145,9 @@ export interface Context {
   readonly exit: (code: ExitCode) => void;
 }
 
+/** The fewest columns that a text beside something else is put into. */
+export const LEAST_COLUMNS = 24;
+
 /** Puts the words of a text into lines of a width, or of a word that is longer. */
 export function fill(text: string, width: number): string[] {
   const lines: string[] = [];

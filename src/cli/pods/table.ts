@@ -1,5 +1,6 @@
 /** Devices of pods as a table. */
 import type { Column, Table } from "../table.ts";
+import { nameState } from "../../kernel/kernel.ts";
 import type { PodDevice, PodPort } from "../../node/pods.ts";
 
 /** A device, and one of its ports, if it has any. */
@@ -10,7 +11,7 @@ export const POD_TABLE: Table<Row> = {
     ["POD", ([{ namespace, pod }]) => pod && `${namespace}/${pod}`],
     ["INTERFACE", ([device]) => device.interface],
     ["DEVICE", ([{ device }, port]) => `${device}${port ? `/${port.number}` : ""}`],
-    ["STATE", ([{ status }, port]) => status === "present" ? formatState(port) : status],
+    ["STATE", ([{ status }, port]) => status === "present" ? port && nameState(port) : status],
     [
       "RATE",
       ([, port]) => port?.bitsPerSecond === undefined ? undefined : `${port.bitsPerSecond / 1e9}G`,
@@ -46,11 +47,6 @@ export function listRows(devices: readonly PodDevice[]): Row[] {
 
 /** Hardware counters of errors, losses and retransmissions, as the drivers of Linux 6.12 name them. */
 const ERROR_COUNTER = /err|retr|retry|timeout|out_of|discard|drop|dup|nak|rnr|ooo|lost|cnp|ecn/i;
-
-/** "ACTIVE" of "4: ACTIVE". */
-function formatState(port: PodPort | undefined): string | undefined {
-  return port?.state.replace(/^\d+: /, "");
-}
 
 /** As the RoCE tools write it: IPv4 addresses with dots, others without leading zeros. */
 function shortenGid(gid: string): string {
