@@ -225,6 +225,16 @@ Deno.test("summary: one that a call moves only when the node is looked at again 
   assertEquals(terminal.stdout, "2 of 2 RDMA devices accounted for: 0 on the host, 2 in pods\n");
 });
 
+Deno.test("summary: no call is held up while the node is looked at, once or twice", () => {
+  const { node: own } = createNode();
+  using node = own;
+  node.state.create();
+  const held: number[] = [];
+  for (const number of [1, 2]) afterWalk(node, number, () => held.push(node.kernel.locked.size));
+  assertEquals(new TestTerminal().print(showSummary(node)), 1);
+  assertEquals(held, [0, 0]);
+});
+
 Deno.test("node-problem-detector takes the file with its rule, which has time to wait for a call", () => {
   const file = `${PROJECT}deployment/monitoring/node-problem-detector.json`;
   const { plugin, pluginConfig, source, conditions, rules: [rule, ...others] } = JSON.parse(
