@@ -110,16 +110,20 @@ class RunningAgent implements AsyncDisposable {
 
 /** A process that keeps an agent's mount namespace, so that one can look at what it has left behind. */
 class Witness implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
+  private constructor(readonly child: Deno.ChildProcess) {}
 
-  constructor({ by }: RunningAgent) {
-    const [first, ...args] = [...by, "cat"];
-    this.#child = new Deno.Command(first!, { args, stdin: "piped", stdout: "null" }).spawn();
+  static async of({ by }: RunningAgent): Promise<Witness> {
+    const [first, ...rest] = [...by, "sh", "-c", "echo entered; exec cat"];
+    const child = new Deno.Command(first!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read(); // until then it is in the namespace of the tests
+    await reader.cancel();
+    return new Witness(child);
   }
 
   has(path: string): boolean {
     try {
-      Deno.lstatSync(`/proc/${this.#child.pid}/root${path}`);
+      Deno.lstatSync(`/proc/${this.child.pid}/root${path}`);
       return true;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return false;
@@ -129,12 +133,12 @@ class Witness implements AsyncDisposable {
 
   /** What starts a program there. */
   get by(): string[] {
-    return ["nsenter", `--mount=/proc/${this.#child.pid}/ns/mnt`];
+    return ["nsenter", `--mount=/proc/${this.child.pid}/ns/mnt`];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#child.stdin.close();
-    await this.#child.status;
+    await this.child.stdin.close();
+    await this.child.status;
   }
 }
 
@@ -179,7 +183,7 @@ Deno.test("the time that a call has for the lock counts from its arrival, and is
 
 Deno.test("where the agent was killed, calls are executed until there is another one", async () => {
   await using agent = await RunningAgent.start();
-  await using witness = new Witness(agent);
+  await using witness = await Witness.of(agent);
   const { pid } = (await agent.run("agent", "--check", "--json")).json;
   assertEquals(pid, agent.pid);
   agent.kill("SIGKILL");
@@ -204,7 +208,7 @@ Deno.test("where the agent was killed, calls are executed until there is another
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.test(`${signal} ends the agent with exit code 0, and its socket goes`, async () => {
     await using agent = await RunningAgent.start();
-    await using witness = new Witness(agent);
+    await using witness = await Witness.of(agent);
     await agent.call("VERSION");
     assert(witness.has(SOCKET));
     agent.kill(signal);
@@ -216,7 +220,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 
 Deno.test("the agent ends once another version is installed, and calls succeed before and after that", async () => {
   await using agent = await RunningAgent.start();
-  await using witness = new Witness(agent);
+  await using witness = await Witness.of(agent);
   const other = await otherBuild(`${TEMPORARY}/other`);
   assertEquals((await start({ program: other, args: ["install", "--cni-bin-dir", DIRECTORY] })).code, 0);
   assertEquals((await callBy("VERSION", witness)).code, 0);
@@ -228,7 +232,7 @@ Deno.test("the agent ends once another version is installed, and calls succeed b
 
 Deno.test("the agent ends once nobody can reach it, since its socket was removed", async () => {
   await using agent = await RunningAgent.start();
-  await using witness = new Witness(agent);
+  await using witness = await Witness.of(agent);
   assertEquals((await start({ by: witness.by, program: "/bin/rm", args: [SOCKET] })).code, 0);
   const { code, stderr } = await agent.ended();
   assertEquals([code, witness.has(SOCKET)], [0, false]);
