@@ -87,7 +87,7 @@ const AT_ONCE = 3;
 
 /** How a tier ended. */
 interface Result extends Counts {
-  /** Names of the tests that failed, each with the first line of the reason. */
+  /** Names of the tests that failed, each with the reason. */
   failures: string[];
 }
 

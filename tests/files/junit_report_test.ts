@@ -2,8 +2,9 @@ import { countCases, listFailures, timeFiles } from "../support/junit_report.ts"
 import { assertEquals } from "../support/assert.ts";
 
 const TESTS = `
+const REASON = ["bad <thing>", "", ...Array(20).fill("more")].join("\\n");
 Deno.test("steps", async (t) => {
-  await t.step("one & <two>", () => { throw new Error("bad \\"thing\\"\\nsecond line"); });
+  await t.step("one & <two>", () => { throw new Error(REASON); });
   await t.step({ name: "left out", ignore: true, fn: () => {} });
 });
 Deno.test("fine", () => new Promise((done) => setTimeout(done, 20)));
@@ -25,7 +26,15 @@ Deno.test("what a report of tests says is counted and timed, and the failures ar
       passed: 1,
       failed: 2,
       ignored: 1,
-      failures: ["steps: 1 test step failed", 'steps > one & <two>: Uncaught Error: bad "thing"'],
+      failures: [
+        "steps: 1 test step failed.",
+        [
+          "steps > one & <two>: Error: bad <thing>",
+          ...Array(11).fill("more"),
+          `    at file://${directory}/some_test.ts:4:45`,
+          `    at file://${directory}/some_test.ts:4:11`,
+        ].join("\n"),
+      ],
     });
     const [[path, milliseconds] = []] = timeFiles(report);
     assertEquals([path, milliseconds! >= 20], ["some_test.ts", true]);

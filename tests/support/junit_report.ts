@@ -17,12 +17,15 @@ export function countCases(report: string): Counts {
   return counts;
 }
 
-/** The tests that failed by a JUnit report, each with the first line of the reason. */
+/** The tests that failed by a JUnit report, each with the reason: the beginning of a long one, and where it failed. */
 export function listFailures(report: string): string[] {
-  const failure = /<testcase name="([^"]*)"[^>]*>\s*<(?:failure|error) message="([^"]*)"/g;
-  return [...report.matchAll(failure)].map(([, name = "", message = ""]) =>
-    unescapeXml(`${name}: ${message.split("\n")[0]}`)
-  );
+  const failure = /<testcase name="([^"]*)"[^>]*>\s*<(?:failure|error) message="[^"]*">([^<]*)/g;
+  return [...report.matchAll(failure)].map(([, name = "", reason = ""]) => {
+    const lines = unescapeXml(reason).split("\n").filter((line) => line.trim() && !line.includes("(ext:"));
+    return [`${unescapeXml(name)}: ${lines[0]}`, ...lines.slice(1, 12), ...lines.slice(12).slice(-2)].join(
+      "\n",
+    );
+  });
 }
 
 /** How long the tests of each file took by a JUnit report, in milliseconds. */
