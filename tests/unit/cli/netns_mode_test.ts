@@ -1,11 +1,9 @@
 import { rebuildCommand } from "../../../src/cli/netns_mode/initramfs.ts";
-import {
-  formatModeOption,
-  parseKernelCommandLine,
-  parseModprobeFile,
-} from "../../../src/cli/netns_mode/persist.ts";
+import * as persist from "../../../src/cli/netns_mode/persist.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { assertMakes } from "../../support/table.ts";
+
+const { formatModeOption, parseModprobeFile } = persist;
 
 Deno.test("modprobe.d: options of ib_core set the mode, as the kernel understands them", () => {
   assertMakes((text) => parseModprobeFile(text).map(({ mode }) => mode).join(), [
@@ -44,7 +42,7 @@ Deno.test("modprobe.d: the line that is written is the line that is read", () =>
 });
 
 Deno.test("the kernel command line sets the mode as well", () => {
-  assertMakes((text) => parseKernelCommandLine(text).map(({ mode }) => mode).join(), [
+  assertMakes((text) => persist.parseKernelCommandLine(text).map(({ mode }) => mode).join(), [
     ["root=/dev/sda1 ib_core.netns_mode=0 quiet\n", "exclusive"],
     ["ib-core.netns_mode=1", "shared"],
     ["ib_core.netns_mode=0 ib_core.netns_mode=1", "exclusive,shared"],

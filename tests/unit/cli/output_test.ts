@@ -3,21 +3,14 @@ import fc from "fast-check";
 import { findFormat } from "../../../src/cli/command.ts";
 import { ExitCode } from "../../../src/cli/errors.ts";
 import { formatYaml } from "../../../src/cli/output.ts";
-import {
-  EXIT_CODES,
-  formatVerdicts,
-  note,
-  ok,
-  problem,
-  type VerdictLine,
-  warning,
-  worstLevel,
-} from "../../../src/cli/report.ts";
+import * as report from "../../../src/cli/report.ts";
 import { formatTable, type Table } from "../../../src/cli/table.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { assertMakes } from "../../support/table.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 import { parseAll } from "../../support/yaml.ts";
+
+const { EXIT_CODES, formatVerdicts, ok, problem, warning, worstLevel } = report;
 
 const terminalWith = (settings: Partial<TestTerminal & { isQuiet: boolean; format: "json" | "yaml" }>) =>
   Object.assign(new TestTerminal(), settings);
@@ -165,7 +158,7 @@ const SHARED = { about: "mode", ...problem("shared", "change it") };
 const ODD = { about: "networks", ...warning("odd key", "remove it") };
 
 function printVerdicts(
-  lines: readonly VerdictLine[],
+  lines: readonly report.VerdictLine[],
   settings: Parameters<typeof terminalWith>[0] = {},
 ): string {
   const terminal = terminalWith(settings);
@@ -214,7 +207,7 @@ Deno.test("on a narrow terminal a text goes on below itself, and what is for a s
 });
 
 Deno.test("a note is printed with its advice, and counts for nothing", () => {
-  const lines = [{ about: "networks", ...note("unknown plugin", "move it") }];
+  const lines = [{ about: "networks", ...report.note("unknown plugin", "move it") }];
   const text = `note     networks  unknown plugin\n${" ".repeat(19)}-> move it\n\nThis node is ready.\n`;
   assertEquals(printVerdicts(lines), text);
   assertEquals([worstLevel(lines), EXIT_CODES.note], ["ok", EXIT_CODES.ok]);

@@ -37,14 +37,7 @@ for (const command of ["ADD", "DEL", "CHECK", "GC", "STATUS"] as const) {
     const isCleanup = command === "DEL" || command === "GC";
     assertEquals([json?.code, done, more], isCleanup ? [undefined, ["input", verb], []] : [7, ["input"], []]);
     assertStringIncludes(line!, isCleanup ? 'level="warning"' : 'level="error"');
-    const paths = [
-      "logLevel",
-      "allowPF",
-      "rdmaQoS",
-      "prevResult",
-      "args.cni.debug",
-      "args.cni.rdmaDeviceName",
-    ];
+    const paths = "logLevel allowPF rdmaQoS prevResult args.cni.debug args.cni.rdmaDeviceName".split(" ");
     for (const path of paths) assertStringIncludes(line!, path);
   });
 }

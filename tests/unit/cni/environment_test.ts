@@ -1,10 +1,4 @@
-import {
-  type Command,
-  COMMANDS,
-  type Environment,
-  parseEnvironment,
-  parseTraceId,
-} from "../../../src/cni/environment.ts";
+import { type Command, COMMANDS, parseEnvironment, parseTraceId } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { ENVIRONMENT, type Variables } from "../../support/call.ts";
@@ -35,7 +29,7 @@ for (const command of COMMANDS) {
     const all = Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, undefined]));
     const least: Variables = Object.fromEntries(required.map((name) => [name, ENVIRONMENT[name]]));
     const { CNI_CONTAINERID = "", CNI_NETNS = "", CNI_IFNAME = "", CNI_PATH } = least;
-    assertEquals<Environment>(parse({ ...all, ...least, CNI_COMMAND: command }), {
+    assertEquals<object>(parse({ ...all, ...least, CNI_COMMAND: command }), {
       ...{ command, containerId: CNI_CONTAINERID, netns: CNI_NETNS, ifname: CNI_IFNAME },
       ...{ pluginDirectories: CNI_PATH ? [CNI_PATH] : [], args: new Map(), netnsOverride: false },
     });
@@ -57,25 +51,26 @@ Deno.test("anything else is no command", () => {
   }
 });
 
-const VALUES: [name: string, allowed: string[], refused: string[]][] = [
-  [
-    "CNI_CONTAINERID",
-    ["0", "a", "A-._9", "f".repeat(200)],
-    ["-a", ".a", "_a", "a/b", "a b", "ä", "a\n", "a\0"],
-  ],
-  ["CNI_NETNS", ["/", "/run/netns/a b", "/proc/1/ns/net"], ["netns", "run/netns/a", " /a", "/a\0b"]],
-  ["CNI_IFNAME", ["a", "net1", "a.b", "...", "a".repeat(15), "äöüß€éxy", "😀😀😀abc"], [
+const ALLOWED = {
+  CNI_CONTAINERID: ["0", "a", "A-._9", "f".repeat(200)],
+  CNI_NETNS: ["/", "/run/netns/a b", "/proc/1/ns/net"],
+  CNI_IFNAME: ["a", "net1", "a.b", "...", "a".repeat(15), "äöüß€éxy", "😀😀😀abc"],
+};
+const REFUSED = {
+  CNI_CONTAINERID: ["-a", ".a", "_a", "a/b", "a b", "ä", "a\n", "a\0"],
+  CNI_NETNS: ["netns", "run/netns/a", " /a", "/a\0b"],
+  CNI_IFNAME: [
     ...["a".repeat(16), "äöüß€éxyz", "😀😀😀abcd", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u00a0b"],
     ...["a\u3000", "a\0", "a\ufffd"],
-  ]],
-];
+  ],
+};
 
-for (const [name, allowed, refused] of VALUES) {
-  Deno.test(`${name} has the form that libcni allows`, () => {
-    for (const value of allowed) parse({ [name]: value });
-    for (const value of refused) assertRefused({ [name]: value }, `invalid ${name} ${JSON.stringify(value)}`);
-  });
-}
+Deno.test("values have the forms that libcni allows", () => {
+  for (const [name, values] of Object.entries(ALLOWED)) for (const value of values) parse({ [name]: value });
+  for (const [name, values] of Object.entries(REFUSED)) {
+    for (const value of values) assertRefused({ [name]: value }, `invalid ${name} ${JSON.stringify(value)}`);
+  }
+});
 
 Deno.test("a wrong value counts also where the command does not need the variable, except for VERSION", () => {
   assertRefused({ CNI_COMMAND: "GC", CNI_IFNAME: ".." }, "CNI_IFNAME");

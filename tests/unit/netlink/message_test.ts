@@ -1,16 +1,12 @@
 import { DecodeError } from "../../../src/netlink/error.ts";
-import {
-  decodeDone,
-  decodeError,
-  decodeMessages,
-  type Message,
-  type Outcome,
-  Reply,
-} from "../../../src/netlink/message.ts";
+import * as netlink from "../../../src/netlink/message.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { encodeAttribute, encodeMessage, join, text, u16, u32 } from "../../support/encode.ts";
 import * as replies from "../../support/replies.ts";
 import { assertMakes } from "../../support/table.ts";
+
+const { decodeDone, decodeError, decodeMessages } = netlink;
+type Message = netlink.Message;
 
 const CAPPED = 0x100;
 const ACK_TLVS = 0x200;
@@ -31,15 +27,11 @@ const refusal = (flags: number, request: Uint8Array, ...extended: Uint8Array[]) 
   message(2, flags, u32(-EINVAL), request, ...extended);
 
 Deno.test("a datagram holds messages one after the other, each with its header", () => {
-  const [first, second] = [
-    { type: 16, flags: 2, sequence: 0xffff_ffff, port: 0xffff_fffe },
-    { type: 3, flags: 0, sequence: 8, port: 0 },
-  ];
-  const payload = Uint8Array.of(1, 2, 3);
-  assertEquals(decodeMessages(join(encodeMessage(first!, payload), encodeMessage(second!))), [
-    { ...first!, payload },
-    { ...second!, payload: new Uint8Array(0) },
-  ]);
+  const first = { type: 16, flags: 2, sequence: 0xffff_ffff, port: 0xffff_fffe };
+  const second = { type: 3, flags: 0, sequence: 8, port: 0 };
+  const [some, none] = [Uint8Array.of(1, 2, 3), new Uint8Array(0)];
+  const messages = decodeMessages(join(encodeMessage(first, some), encodeMessage(second)));
+  assertEquals(messages, [{ ...first, payload: some }, { ...second, payload: none }]);
   assertEquals(decodeMessages(new Uint8Array(0)), []);
 });
 
@@ -55,7 +47,7 @@ Deno.test("an error has its errno, and the kernel's words where there are any", 
   const captured = (bytes: Uint8Array) => decodeMessages(bytes)[0]!;
   const [capped, lost] = [REQUEST.subarray(0, 16), encodeAttribute(1, text("lost"))];
   const kernelText = "mtu less than device minimum";
-  assertMakes<Message, Outcome>(decodeError, [
+  assertMakes<Message, object>(decodeError, [
     [captured(replies.ACKNOWLEDGEMENT), { errno: 0 }],
     [captured(replies.NAME_TAKEN), { errno: 17 }],
     [captured(replies.NO_SUCH_LINK), { errno: 19 }],
@@ -66,24 +58,19 @@ Deno.test("an error has its errno, and the kernel's words where there are any", 
     [refusal(CAPPED | ACK_TLVS, capped, encodeAttribute(2, u32(24))), { errno: EINVAL }],
     [refusal(ACK_TLVS, join(u32(0x7fff_fff0), REQUEST.subarray(4)), lost), { errno: EINVAL }],
     // A warning.
-    [
-      message(2, CAPPED | ACK_TLVS, u32(0), capped, encodeAttribute(1, text("deprecated"))),
-      { errno: 0, kernelText: "deprecated" },
-    ],
+    [message(2, CAPPED | ACK_TLVS, u32(0), capped, lost), { errno: 0, kernelText: "lost" }],
   ]);
   const short = message(2, 0, u32(-EINVAL));
   assertThrows(() => decodeError(short), DecodeError, "4 bytes, want at least 20");
 });
 
 Deno.test("the end of a dump carries nothing, a zero, an errno or an errno with words", () => {
-  assertMakes<Message, Outcome>(decodeDone, [
+  const no = encodeAttribute(1, text("no"));
+  assertMakes<Message, object>(decodeDone, [
     [message(3, MULTI), { errno: 0 }],
     [message(3, MULTI, u32(0)), { errno: 0 }],
     [message(3, MULTI, u32(-EINVAL)), { errno: EINVAL }],
-    [
-      message(3, MULTI | ACK_TLVS, u32(-EINVAL), encodeAttribute(1, text("no"))),
-      { errno: EINVAL, kernelText: "no" },
-    ],
+    [message(3, MULTI | ACK_TLVS, u32(-EINVAL), no), { errno: EINVAL, kernelText: "no" }],
   ]);
   assertThrows(() => decodeDone(message(3, MULTI, Uint8Array.of(0, 0))), DecodeError, "2 bytes, want 4");
 });
@@ -93,7 +80,7 @@ const part = (type: number, flags: number, { sequence = SEQUENCE, value = 0 } = 
 
 /** A reply after each of some datagrams has come: the types of its messages, whether it was interrupted, its outcome. */
 function replyOf(request: number, datagrams: Uint8Array[], sequence = SEQUENCE) {
-  const reply = new Reply(sequence, request);
+  const reply = new netlink.Reply(sequence, request);
   const outcomes = datagrams.map((datagram) => {
     reply.add(datagram);
     return reply.outcome?.errno;

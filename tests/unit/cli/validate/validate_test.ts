@@ -32,6 +32,10 @@ const sriov = (metaPlugins: string, kind = "SriovNetwork") =>
 const written = (metaPlugins: string) =>
   object("SriovNetwork", `resourceName: vfs\nmetaPlugins: ${metaPlugins}`);
 
+const inJson = (metaPlugins: string) =>
+  `{ "kind": "SriovNetwork", "metadata": { "name": "net" },
+  "spec": { "resourceName": "vfs", "metaPlugins": ${JSON.stringify(metaPlugins)} } }`;
+
 const spider = (type: string, keys: string, metadata?: string) =>
   object("SpiderMultusConfig", `cniType: ${type}\n${keys}`, metadata);
 
@@ -43,79 +47,54 @@ const network = (items: string) =>
   object("Network", `additionalNetworks:\n${items}`, "name: cluster")
     .replace("any/v1", "operator.openshift.io/v1");
 
-const RESOURCE = "k8s.v1.cni.cncf.io/resourceName: a.org/vfs";
+/** A name, with the annotation that names a resource. */
+const named = (name: string) =>
+  `name: ${name}\n  annotations: { k8s.v1.cni.cncf.io/resourceName: a.org/vfs }`;
 
-const nad = (config: string, metadata = `name: net\n  annotations: { ${RESOURCE} }`) =>
+const nad = (config: string, metadata = named("net")) =>
   object("NetworkAttachmentDefinition", `config: ${config}`, metadata);
 
-const GOOD: [text: string, wanted: string][] = [
-  [`{ "cniVersion": "1.0.0", "name": "net", ${CHAIN} }`, `sriov, rdma; ${USUAL}`],
-  [`{ "name": "net", ${CHAIN} }`, `sriov, rdma; ${OLD.replace("0.3.1", "0.1.0")}`],
-  [`{ ${NEWEST_CHAIN} }`, `sriov, rdma; ${NEWEST}`],
-  [`---\n${nad(`'{ ${NEWEST_CHAIN} }'`)}---\n{"kind": "Pod"}\n`, `sriov, rdma; ${NEWEST}`],
-  [
-    nad(`'{ "plugins": [{ "type": "ib-sriov", "rdmaIsolation": true }], "cniVersion": "1.1.0" }'`),
+const ALONE = "enableCoordinator: false\n";
+const VERSIONED = 'name: net\n  annotations: { multus.spidernet.io/cni-version: "1.0.0" }';
+
+const GOOD: Record<string, string> = {
+  [`{ "cniVersion": "1.0.0", "name": "net", ${CHAIN} }`]: `sriov, rdma; ${USUAL}`,
+  [`{ "name": "net", ${CHAIN} }`]: `sriov, rdma; ${OLD.replace("0.3.1", "0.1.0")}`,
+  [`{ ${NEWEST_CHAIN} }`]: `sriov, rdma; ${NEWEST}`,
+  [`---\n${nad(`'{ ${NEWEST_CHAIN} }'`)}---\n{"kind": "Pod"}\n`]: `sriov, rdma; ${NEWEST}`,
+  [nad(`'{ "plugins": [{ "type": "ib-sriov", "rdmaIsolation": true }], "cniVersion": "1.1.0" }'`)]:
     `ib-sriov; ${NEWEST}`,
-  ],
-  [nad(`'{ "cniVersion": "1.1.0", "name": "", ${CHAIN} }'`), `sriov, rdma; ${NEWEST}`],
+  [nad(`'{ "cniVersion": "1.1.0", "name": "", ${CHAIN} }'`)]: `sriov, rdma; ${NEWEST}`,
   // A text in quotes that goes on further to the left, as kubectl takes it.
-  [nad(`'{\n${NEWEST_CHAIN}\n}'`).replace("\n  }'", "\n}'"), `sriov, rdma; ${NEWEST}`],
-  [sriov(`{ "type": "tuning" },\n${RDMA},\n{ "type": "vrf" }`), `sriov, tuning, rdma, vrf; ${USUAL}`],
-  [sriov(RDMA) + policy("others") + policy("vfs"), `sriov, rdma; ${USUAL}`],
+  [nad(`'{\n${NEWEST_CHAIN}\n}'`).replace("\n  }'", "\n}'")]: `sriov, rdma; ${NEWEST}`,
+  [sriov(`{ "type": "tuning" },\n${RDMA},\n{ "type": "vrf" }`)]: `sriov, tuning, rdma, vrf; ${USUAL}`,
+  [sriov(RDMA) + policy("others") + policy("vfs")]: `sriov, rdma; ${USUAL}`,
   [
     `${written(`'${RDMA}'`)}  ipam: '{ "type": "static" }'\n  capabilities: '{ "mac": true }'\n` +
-    `  vlan: 5\n  trust: "on"\n  spoofChk: 'off'\n`,
+    `  vlan: 5\n  trust: "on"\n  spoofChk: 'off'\n`
+  ]: `sriov, rdma; ${USUAL}`,
+  [`{ "kind": "List", "items": [${inJson(RDMA)}, { "kind": "Pod" }, 7] }`]: `sriov, rdma; ${USUAL}`,
+  [sriov(RDMA, "OVSNetwork")]: `ovs, rdma; ${USUAL}`,
+  [sriov(RDMA, "HostDeviceNetwork")]: `host-device, rdma; ${OLD}`,
+  [spider("sriov", "sriov: { resourceName: vfs, rdmaIsolation: true }")]: `sriov, rdma, coordinator; ${OLD}`,
+  [spider("sriov", `${ALONE}sriov: { resourceName: vfs, rdmaIsolation: true }`, VERSIONED)]:
     `sriov, rdma; ${USUAL}`,
-  ],
-  [
-    `{ "kind": "List", "items": [${
-      JSON.stringify({
-        kind: "SriovNetwork",
-        metadata: { name: "net" },
-        spec: { resourceName: "vfs", metaPlugins: RDMA },
-      })
-    }, { "kind": "Pod" }, 7] }`,
-    `sriov, rdma; ${USUAL}`,
-  ],
-  [sriov(RDMA, "OVSNetwork"), `ovs, rdma; ${USUAL}`],
-  [sriov(RDMA, "HostDeviceNetwork"), `host-device, rdma; ${OLD}`],
-  [spider("sriov", "sriov: { resourceName: vfs, rdmaIsolation: true }"), `sriov, rdma, coordinator; ${OLD}`],
-  [
-    spider(
-      "sriov",
-      "enableCoordinator: false\nsriov: { resourceName: vfs, rdmaIsolation: true }",
-      'name: net\n  annotations: { multus.spidernet.io/cni-version: "1.0.0" }',
-    ),
-    `sriov, rdma; ${USUAL}`,
-  ],
-  [
-    spider("ovs", `ovs: { resourceName: vfs }\nchainCNIJsonData: ['${RDMA}']`),
+  [spider("ovs", `ovs: { resourceName: vfs }\nchainCNIJsonData: ['${RDMA}']`)]:
     `ovs, coordinator, rdma; ${OLD}`,
-  ],
   // It isolates by default.
-  [spider("ib-sriov", "ibsriov: { resourceName: vfs }"), `ib-sriov, coordinator; ${OLD}`],
-  [
-    spider(
-      "ib-sriov",
-      'enableCoordinator: false\nchainCNIJsonData: null\nibsriov: { pkey: "0x7fff", linkState: on the fly }',
-      `name: net\n  annotations: { ${RESOURCE} }`,
-    ),
+  [spider("ib-sriov", "ibsriov: { resourceName: vfs }")]: `ib-sriov, coordinator; ${OLD}`,
+  [spider("ib-sriov", `${ALONE}chainCNIJsonData: null\nibsriov: { linkState: on the fly }`, named("net"))]:
     `ib-sriov; ${OLD}`,
-  ],
-  [
-    spider("custom", `customCNI: '{ ${NEWEST_CHAIN} }'`, `name: net\n  annotations: { ${RESOURCE} }`),
-    `sriov, rdma; ${NEWEST}`,
-  ],
+  [spider("custom", `customCNI: '{ ${NEWEST_CHAIN} }'`, named("net"))]: `sriov, rdma; ${NEWEST}`,
   [
     network(
       `- { name: net, type: Raw, rawCNIConfig: '{ ${NEWEST_CHAIN} }' }`
         .replaceAll(/"type": "(sriov|rdma)"/g, '"type": "$1", "deviceID": "0000:3b:00.2"'),
-    ),
-    `sriov, rdma; ${NEWEST}`,
-  ],
-];
+    )
+  ]: `sriov, rdma; ${NEWEST}`,
+};
 
-for (const [text, wanted] of GOOD) {
+for (const [text, wanted] of Object.entries(GOOD)) {
   Deno.test(`nothing wrong: ${wanted}`, async () =>
     assertEquals(await judge(text), [`ok net: ${wanted}`], text));
 }
@@ -126,170 +105,118 @@ const UNKNOWN = /^warning net@: "rdma" does not know the key "mtu" -> remove "mt
 const UNNAMED_ITEM = /^problem \(without name\)@: an item of additionalNetworks has no name$/;
 const WRONG_LEVEL = /^problem net@: logLevel: must be "debug", "info", "warning" or "error", but is /;
 
-const FOUND: [text: string, ...wanted: RegExp[]][] = [
-  ['{\n  "type": "rdma",\n«}', /^problem -@: it is not JSON: expected a key in "\.\.\.", found "\}"$/],
-  ['{ "type": "rdma" «"x" }', /^problem -@: it is not JSON: expected "," or "\}"/],
-  [
-    `{ "plugins": [${SRIOV}, { "type": "rdma", "a.org/a": ${"[".repeat(9000)}${"]".repeat(9000)} }] }`,
+const JSON_IN_JSON = inJson('{ "type": "rdma", «"logLevel": 1 }');
+
+const FOUND: Record<string, RegExp | RegExp[]> = {
+  '{\n  "type": "rdma",\n«}': /^problem -@: it is not JSON: expected a key in "\.\.\.", found "\}"$/,
+  '{ "type": "rdma" «"x" }': /^problem -@: it is not JSON: expected "," or "\}"/,
+  [`{ "plugins": [${SRIOV}, { "type": "rdma", "a.org/a": ${"[".repeat(9000)}${"]".repeat(9000)} }] }`]:
     /^problem -1:\d+: it is not JSON: it is nested more than 1000 levels deep$/,
-  ],
-  ["kind: Pod\n  spec: {}\n", /^problem -2:7: it is not YAML: bad indentation/],
-  ["kind: SriovNetwork\nspec:\n«\tmetaPlugins: x\n", /^problem -@: it is not YAML: tab characters/],
-  ["a: " + "[".repeat(100_000), /^problem -[\d:]*: it is not YAML: /],
-  ["«name: net\nplugins: []", /^problem net@: it is YAML; .* -> write it as JSON/],
-  ['{ "name": "net", «"plugins": {} }', /^problem net@: "plugins" is no list$/],
-  ['«{"cniVersion":"1.0.0"}', /^problem \(without name\)@: it has neither "plugins" nor "type"$/],
-  [
-    `{ "name": "net", "plugins": [«{}, ${SRIOV}, ${RDMA}], "cniVersion": "1.0.0" }`,
+  "kind: Pod\n  spec: {}\n": /^problem -2:7: it is not YAML: bad indentation/,
+  "kind: SriovNetwork\nspec:\n«\tmetaPlugins: x\n": /^problem -@: it is not YAML: tab characters/,
+  ["a: " + "[".repeat(100_000)]: /^problem -[\d:]*: it is not YAML: /,
+  "«name: net\nplugins: []": /^problem net@: it is YAML; .* -> write it as JSON/,
+  '{ "name": "net", «"plugins": {} }': /^problem net@: "plugins" is no list$/,
+  '«{"cniVersion":"1.0.0"}': /^problem \(without name\)@: it has neither "plugins" nor "type"$/,
+  [`{ "name": "net", "plugins": [«{}, ${SRIOV}, ${RDMA}], "cniVersion": "1.0.0" }`]:
     /^problem net@: plugins\[0\] has no "type"$/,
-  ],
-  [
-    `{ "name": "net", "plugins": [${SRIOV}, ${RDMA}, «7], "cniVersion": "1.0.0" }`,
+  [`{ "name": "net", "plugins": [${SRIOV}, ${RDMA}, «7], "cniVersion": "1.0.0" }`]:
     /^problem net@: plugins\[2\] has no "type"$/,
-  ],
-  [
-    `{ "name": "net", "plugins": [${SRIOV}, «{ "type": "RDMA" }] }`,
+  [`{ "name": "net", "plugins": [${SRIOV}, «{ "type": "RDMA" }] }`]:
     /^warning net@: the plugin "RDMA" is not this one -> write "rdma"/,
-  ],
-  [`{ "name": "net", "plugins": [${SRIOV}, «{ "type": "rdma-cni" }] }`, /^warning net@: .*"rdma-cni"/],
-  [
-    '{ "name": "net", "type": "sriov", «"metaPlugins": "rdma" }',
+  [`{ "name": "net", "plugins": [${SRIOV}, «{ "type": "rdma-cni" }] }`]: /^warning net@: .*"rdma-cni"/,
+  '{ "name": "net", "type": "sriov", «"metaPlugins": "rdma" }':
     /^problem net@: no runtime reads "metaPlugins": /,
-  ],
-  ['«{"kind":"NetworkAttachmentDefinition"}', /^problem \(without name\)@: spec\.config is missing$/],
-  [nad("«[]"), /^problem net@: spec\.config is no string/],
-  [nad("'«a: b'"), /^problem net@: spec\.config is not JSON: /],
-  [nad("'«[]'"), /^problem net@: spec\.config is no JSON object$/],
-  [nad("'{ «\"plugins\": {} }'"), /^problem net@: "plugins" is no list$/],
-  [nad(`'${SRIOV}'\n«metaPlugins: x`), DROPPED],
-  [object("SriovNetwork", `resourceName: vfs\n«metaPluginsConfig: |\n  ${RDMA}`), DROPPED],
-  [spider("sriov", "sriov:\n  resourceName: vfs\n  «enableRdma: true"), DROPPED],
-  [
-    sriov(`«[${RDMA}]`),
+  '«{"kind":"NetworkAttachmentDefinition"}': /^problem \(without name\)@: spec\.config is missing$/,
+  [nad("«[]")]: /^problem net@: spec\.config is no string/,
+  [nad("'«a: b'")]: /^problem net@: spec\.config is not JSON: /,
+  [nad("'«[]'")]: /^problem net@: spec\.config is no JSON object$/,
+  [nad(`'${SRIOV}'\n«metaPlugins: x`)]: DROPPED,
+  [object("SriovNetwork", `resourceName: vfs\n«metaPluginsConfig: |\n  ${RDMA}`)]: DROPPED,
+  [spider("sriov", "sriov:\n  resourceName: vfs\n  «enableRdma: true")]: DROPPED,
+  [sriov(`«[${RDMA}]`)]:
     /^problem net@: spec\.metaPlugins has a list where a plugin has to be: write objects/,
-  ],
-  [
-    object("SriovNetwork", `resourceName: vfs\nmetaPlugins: |\n  ${RDMA},«`),
+  [object("SriovNetwork", `resourceName: vfs\nmetaPlugins: |\n  ${RDMA},«`)]:
     /^problem net@: spec\.metaPlugins is not JSON: expected a value, found "\]"$/,
-  ],
-  [
-    sriov('{ "type": "tuning" },\n{ "type": «rdma }'),
+  [sriov('{ "type": "tuning" },\n{ "type": «rdma }')]:
     /^problem net@: spec\.metaPlugins is not JSON: expected a value, found "rdma"$/,
-  ],
-  [object("SriovNetwork", "metaPlugins: «{ type: rdma }"), /^problem net@: spec\.metaPlugins is no string/],
-  [object("SriovNetwork", `ipam: '{ "type": «}'`), /^problem net@: spec\.ipam is not JSON: /],
-  [spider("custom", "customCNI: '«null'"), /^problem net@: spec\.customCNI is no JSON object$/],
-  [
-    sriov('{ "type": "tuning", «"type": "rdma" }'),
+  [object("SriovNetwork", "metaPlugins: «{ type: rdma }")]: /^problem net@: spec\.metaPlugins is no string/,
+  [object("SriovNetwork", `ipam: '{ "type": «}'`)]: /^problem net@: spec\.ipam is not JSON: /,
+  [spider("custom", "customCNI: '«null'")]: /^problem net@: spec\.customCNI is no JSON object$/,
+  [sriov('{ "type": "tuning", «"type": "rdma" }')]:
     /^problem net@: the key "type" is twice in one object, and only the last one counts -> write an object for each/,
-  ],
-  [
-    object("SriovNetwork", "vlan: 5\n«vlan: 6"),
+  [object("SriovNetwork", "vlan: 5\n«vlan: 6")]:
     /^warning net@: the key "vlan" is twice.* -> remove one "vlan"$/,
-  ],
-  [
-    sriov(`«${RDMA}`, "MacvlanNetwork").replace("  resourceName: vfs\n", ""),
+  [sriov(`«${RDMA}`, "MacvlanNetwork").replace("  resourceName: vfs\n", "")]:
     /^problem net@: it has neither a resource nor a "deviceID": "rdma" finds none by an interface of "macvlan" -> /,
-  ],
-  [
-    sriov(`«${RDMA}`, "SriovIBNetwork"),
+  [sriov(`«${RDMA}`, "SriovIBNetwork")]:
     /^problem net@: "rdma" cannot move .* with "rdmaIsolation": true for "ib-sriov": SriovIBNetwork has no such key$/,
-  ],
-  [
-    object("SriovIBNetwork", "resourceName: vfs").replace("spec:\n  ", "spec:\n  «"),
+  [object("SriovIBNetwork", "resourceName: vfs").replace("spec:\n  ", "spec:\n  «")]:
     /^warning net@: "ib-sriov" without "rdmaIsolation": true .* -> write a NetworkAttachmentDefinition instead/,
-  ],
-  [
-    object("SriovNetwork", `metaPlugins: '«${RDMA}'`),
+  [object("SriovNetwork", `metaPlugins: '«${RDMA}'`)]:
     /^problem net@: it has neither a resource .* -> write "resourceName" in its spec$/,
-  ],
-  [
-    spider("ib-sriov", "ibsriov:\n  resourceName: vfs\n  «pkey: 0x7fff"),
+  [spider("ib-sriov", "ibsriov:\n  resourceName: vfs\n  «pkey: 0x7fff")]:
     /^problem net@: spec\.ibsriov\.pkey must be a string, but is 32767 -> put the value in quotes$/,
-  ],
-  [
-    `${sriov(RDMA)}  «trust: on\n`,
+  [`${sriov(RDMA)}  «trust: on\n`]:
     /^problem net@: spec\.trust must be a string, but is true, as kubectl reads it -> put the value in quotes$/,
-  ],
-  [
-    `${sriov(RDMA)}  «vlan: "5"\n`,
+  [`${sriov(RDMA)}  «vlan: "5"\n`]:
     /^problem net@: spec\.vlan must be an integer, but is "5" -> write a number without quotes$/,
-  ],
-  [
-    spider("sriov", 'sriov:\n  resourceName: vfs\n  «rdmaIsolation: "true"'),
+  [spider("sriov", 'sriov:\n  resourceName: vfs\n  «rdmaIsolation: "true"')]:
     /^problem net@: spec\.sriov\.rdmaIsolation must be true or false, but is "true"/,
-  ],
-  [
-    spider("sriov", `sriov: {}\n«chainCNIJsonData: '${RDMA}'`),
+  [spider("sriov", `sriov: {}\n«chainCNIJsonData: '${RDMA}'`)]:
     /^problem net@: spec\.chainCNIJsonData must be a list, but is "/,
-  ],
-  [object("OVSNetwork", "«bridge: [br0]"), /^problem net@: spec\.bridge must be a string, but is a list/],
-  [
-    policy("vfs_rdma") + sriov(RDMA).replace("resourceName: vfs", "«resourceName: vfs_rmda"),
+  [object("OVSNetwork", "«bridge: [br0]")]: /^problem net@: spec\.bridge must be a string, but is a list/,
+  [policy("vfs_rdma") + sriov(RDMA).replace("resourceName: vfs", "«resourceName: vfs_rmda")]:
     /^warning net@: no SriovNetworkNodePolicy here offers its resource "vfs_rmda" -> write "vfs_rdma"$/,
-  ],
-  [
-    policy("storage") + sriov(RDMA, "OVSNetwork").replace("resourceName", "«resourceName"),
+  [policy("storage") + sriov(RDMA, "OVSNetwork").replace("resourceName", "«resourceName")]:
     /^warning net@: no SriovNetworkNodePolicy here offers its resource "vfs" -> add a policy that does$/,
-  ],
-  [network("- «{ name: net, type: Raw }"), /^problem net@: rawCNIConfig is missing$/],
-  [
-    network("- «{ name: net, rawCNIConfig: '{}' }"),
+  [network("- «{ name: net, type: Raw }")]: /^problem net@: rawCNIConfig is missing$/,
+  [network("- «{ name: net, rawCNIConfig: '{}' }")]:
     /^problem net@: type must be "Raw" or "SimpleMacvlan", but is missing$/,
-  ],
-  [network("- { name: net, «type: raw, rawCNIConfig: '{}' }"), /^problem net@: type must .*, but is "raw"$/],
-  [network("- «{ type: Raw, rawCNIConfig: '{}' }"), UNNAMED_ITEM],
-  [network("- «null"), UNNAMED_ITEM],
-  [
-    `${network('- name: net\n  type: Raw\n  rawCNIConfig: |\n    { "type": «rdma }')}---\nkind: Pod\n`,
+  [network("- { name: net, «type: raw, rawCNIConfig: '{}' }")]: /^problem net@: type must .*, but is "raw"$/,
+  [network("- «{ type: Raw, rawCNIConfig: '{}' }")]: UNNAMED_ITEM,
+  [network("- «null")]: UNNAMED_ITEM,
+  [`${network('- name: net\n  type: Raw\n  rawCNIConfig: |\n    { "type": «rdma }')}---\nkind: Pod\n`]:
     /^problem net@: rawCNIConfig is not JSON: /,
-  ],
   [
     network(
       `- { name: net, type: Raw, rawCNIConfig: '{ "plugins": [${SRIOV}, «${RDMA}] }' }\n` +
         "- { name: other, type: SimpleMacvlan }",
-    ),
-    /^problem net@: it has neither a resource .* -> write a NetworkAttachmentDefinition instead, with the annotation/,
-  ],
-  [written('>-\n  { "type": "rdma",\n    «"mtu": 9000 }'), UNKNOWN],
-  [written('|\n  { "type": "rdma",\n    «"mtu": 9000 }').trimEnd(), UNKNOWN],
-  [written(`'{ "type": "rdma", "a/b": "it''s", «"mtu": 9000 }'`), UNKNOWN],
-  [written(String.raw`"{ \"type\": \"rdma\",\n\t\"a/b\": \"\u00fc\", «\"mtu\": 9000 }"`), UNKNOWN],
-  [written('!!str &x |\n  { "type": "rdma",\n    «"logLevel": "loud" }'), WRONG_LEVEL],
-  ...[["", ""], ["---\n", "\n---\nkind: Pod"]].map(([before, after]): [string, RegExp] => [
-    String.raw`${before}{ "kind": "SriovNetwork", "metadata": { "name": "net" },
-  "spec": { "resourceName": "vfs", "metaPlugins": "{ \"type\": \"rdma\", «\"logLevel\": 1 }" } }${after}`,
-    WRONG_LEVEL,
-  ]),
-  [`a: &meta '{ "type": "rdma", "mtu": 1 }'\n${written("").trimEnd()} «*meta\n`, UNKNOWN],
+    )
+  ]: /^problem net@: it has neither a resource .* -> write a NetworkAttachmentDefinition instead, with the annotation/,
+  [written('>-\n  { "type": "rdma",\n    «"mtu": 9000 }')]: UNKNOWN,
+  [written('|\n  { "type": "rdma",\n    «"mtu": 9000 }').trimEnd()]: UNKNOWN,
+  [written(`'{ "type": "rdma", "a/b": "it''s", «"mtu": 9000 }'`)]: UNKNOWN,
+  [written(String.raw`"{ \"type\": \"rdma\",\n\t\"a/b\": \"\u00fc\", «\"mtu\": 9000 }"`)]: UNKNOWN,
+  [written('!!str &x |\n  { "type": "rdma",\n    «"logLevel": "loud" }')]: WRONG_LEVEL,
+  [JSON_IN_JSON]: WRONG_LEVEL,
+  [`---\n${JSON_IN_JSON}\n---\nkind: Pod`]: WRONG_LEVEL,
+  [`a: &meta '{ "type": "rdma", "mtu": 1 }'\n${written("").trimEnd()} «*meta\n`]: UNKNOWN,
   [
     `a: &chain ['{ "type": "rdma", "mtu": 1 }']\n` +
-    spider("sriov", "sriov: { resourceName: vfs }\nchainCNIJsonData: «*chain"),
-    UNKNOWN,
-  ],
-  [
-    sriov(`«${RDMA}, { "type": "mystery" }`),
+    spider("sriov", "sriov: { resourceName: vfs }\nchainCNIJsonData: «*chain")
+  ]: UNKNOWN,
+  [sriov(`«${RDMA}, { "type": "mystery" }`)]: [
     /^ok net: sriov, rdma, mystery; /,
     /^note net@: "rdma" comes before "mystery"/,
   ],
-  ["kind: SriovNetwork\n«{{- if .Values.rdma }}\nspec: {}\n{{- end }}\n", TEMPLATE],
+  "kind: SriovNetwork\n«{{- if .Values.rdma }}\nspec: {}\n{{- end }}\n": TEMPLATE,
   [
     object("SriovNetwork", "resourceName: «{{ .Values.a }}\nmetaPlugins: '{{ .Values.b }}'") +
-    "---\n" + object("SriovNetwork", "resourceName: '{{ .Values.a }}'"),
-    TEMPLATE,
-  ],
+    "---\n" + object("SriovNetwork", "resourceName: '{{ .Values.a }}'")
+  ]: TEMPLATE,
   [
-    `${nad(`'{ ${NEWEST_CHAIN} }'`, `name: one\n  namespace: hpc\n  annotations: { ${RESOURCE} }`)}---\n` +
-    `kind: Pod\nspec: {}\n---\n---\n${
-      nad(`'{ "plugins": [«${RDMA}, { "type": "macvlan" }] }'`, "name: two")
-    }`,
+    `${nad(`'{ ${NEWEST_CHAIN} }'`, named("one\n  namespace: hpc"))}---\n` +
+    `kind: Pod\nspec: {}\n---\n---\n${nad(`'{ "plugins": [«${RDMA}, { "type": "macvlan" }] }'`, "name: two")}`
+  ]: [
     /^ok hpc\/one: sriov, rdma; cniVersion 1\.1\.0$/,
     /^problem two@: "rdma" comes before "macvlan", whose interface it needs -> move "rdma" after "macvlan"$/,
     /^problem two@: it has neither a resource nor a "deviceID": .* -> use "sriov" or "host-device" and a resource of/,
   ],
-];
+};
 
-for (const [text, ...wanted] of FOUND) {
+for (const [text, told] of Object.entries(FOUND)) {
+  const wanted = [told].flat();
   Deno.test(`found, and where: ${wanted.at(-1)!.source.slice(1)}`, async () => {
     const lines = await judge(text);
     assertEquals(lines.length, wanted.length, `${lines.join("\n")}\n${text}`);
@@ -311,8 +238,7 @@ Deno.test("a file in which nothing can be checked draws a warning", async () => 
 
 /** What is said of several files, without what follows the first semicolon. */
 async function judgeAll(texts: Record<string, string>): Promise<string[]> {
-  const files = Object.entries(texts).map(([file, text]) => ({ file, text }));
-  const { findings } = await judgeFiles(files);
+  const { findings } = await judgeFiles(Object.entries(texts).map(([file, text]) => ({ file, text })));
   return findings.map(({ file, level, text }) => `${level} ${file}: ${text.split(";")[0]}`);
 }
 
@@ -334,17 +260,15 @@ Deno.test("a policy in another file offers a network's resource, or does not", a
 });
 
 Deno.test("a file that a directory has need not be readable if it says nothing about rdma", async () => {
-  assertMatch(
-    (await judge("{{ if .Values.a }}\nkind: Deployment", { isFound: true })).join(),
-    /^warning -: there is no network/,
-  );
-  assertMatch((await judge("«{{ if .Values.a }}\nrdma: true", { isFound: true })).join(), TEMPLATE);
+  const judgeFound = async (text: string) => (await judge(text, { isFound: true })).join();
+  assertMatch(await judgeFound("{{ if .Values.a }}\nkind: Deployment"), /^warning -: there is no network/);
+  assertMatch(await judgeFound("«{{ if .Values.a }}\nrdma: true"), TEMPLATE);
 });
 
 Deno.test("the name in a configuration counts, and that of its attachment only where it has none", async () => {
   for (const [name, told] of [["-net", /^problem hpc\/nad.*: name: /], ["", /^ok hpc\/nad: /]] as const) {
     const config = `'{ "name": "${name}", "cniVersion": "1.1.0", ${CHAIN} }'`;
-    const lines = await judge(nad(config, `name: nad\n  namespace: hpc\n  annotations: { ${RESOURCE} }`));
+    const lines = await judge(nad(config, named("nad\n  namespace: hpc")));
     assertMatch(lines.join("\n"), told);
   }
 });

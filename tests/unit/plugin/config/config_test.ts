@@ -64,7 +64,9 @@ Deno.test("every key that the plugin reads arrives", async () => {
 const DEVICE_INFO = "/var/run/k8s.cni.cncf.io/devinfo";
 const SOFT_ROCE = { softRoCE: true };
 const POD_NAME = { args: { cni: { rdmaDeviceName: "pod's" } } };
-const OLDER = { "cni.dev/attachments": [{ containerID: "old", ifname: "net1" }] };
+const OPTIONAL_CLASS = { trafficClass: 96, isTrafficClassOptional: true };
+const GONE = { containerID: "old", ifname: "net1" };
+const OLDER = { "cni.dev/attachments": [GONE] };
 
 const READ: [keys: object, wanted: Partial<Record<keyof NetworkConfig, unknown>>][] = [
   [{ deviceID: "own", runtimeConfig: { deviceID: "given" } }, { deviceId: "given" }],
@@ -87,12 +89,8 @@ const READ: [keys: object, wanted: Partial<Record<keyof NetworkConfig, unknown>>
   [{ rdmaQoS: {} }, { rdmaQos: {} }],
   [{ rdmaQoS: { tos: null, dscp: 26 } }, { rdmaQos: {} }],
   // As NVIDIA's fork has it.
-  [{ rdmaQoS: { tos: 96, tc: 96 } }, {
-    rdmaQos: { tos: 96, trafficClass: 96, isTrafficClassOptional: true },
-  }],
-  [{ rdmaQoS: { tc: 96, trafficClass: null } }, {
-    rdmaQos: { trafficClass: 96, isTrafficClassOptional: true },
-  }],
+  [{ rdmaQoS: { tos: 96, tc: 96 } }, { rdmaQos: { tos: 96, ...OPTIONAL_CLASS } }],
+  [{ rdmaQoS: { tc: 96, trafficClass: null } }, { rdmaQos: OPTIONAL_CLASS }],
   [{ rdmaQoS: { tc: 96, trafficClass: 96 } }, { rdmaQos: { trafficClass: 96 } }],
   [{ rdmaQoS: "inherit" }, { rdmaQos: { tos: "host" } }],
   [{ rdmaLimits: { hcaHandle: 0 } }, { rdmaLimits: { hcaHandle: 0 } }],
@@ -100,7 +98,7 @@ const READ: [keys: object, wanted: Partial<Record<keyof NetworkConfig, unknown>>
   [{ rdmaLimits: {} }, { rdmaLimits: undefined }],
   [{ rdmaLimits: { hcaHandle: null, handles: 1 } }, { rdmaLimits: undefined }],
   [{ ...OLDER, "cni.dev/valid-attachments": [] }, { validAttachments: [] }],
-  [OLDER, { validAttachments: [{ containerID: "old", ifname: "net1" }] }],
+  [OLDER, { validAttachments: [GONE] }],
   [{ logLevel: "error", args: { cni: { debug: true } } }, { logLevel: "debug" }],
   [{ logLevel: "error", args: { cni: { debug: false } } }, { logLevel: "error" }],
   [{ rdmaIsolation: true, isRdma: [], "x.y/z": null }, { name: "net" }],
@@ -189,9 +187,7 @@ const WRONG_KEYS: [path: string, keys: object][] = [
   ["rdmaDevices[1]", { rdmaDevices: ["mlx5_2", ""] }],
   ["prevResult.interfaces[1].name", { prevResult: { interfaces: [{}, { name: 1 }] } }],
   ["prevResult.interfaces[0].pciID", { prevResult: { interfaces: [{ pciID: [] }] } }],
-  ['["cni.dev/attachments"][1].ifname', {
-    "cni.dev/attachments": [{ containerID: "a", ifname: "b" }, { containerID: "a" }],
-  }],
+  ['["cni.dev/attachments"][1].ifname', { "cni.dev/attachments": [GONE, { containerID: "a" }] }],
   ['["cni.dev/valid-attachments"][0]', { "cni.dev/valid-attachments": [null] }],
 ];
 
@@ -224,11 +220,9 @@ Deno.test("DEL keeps what is right beside what is wrong", async () => {
 
 Deno.test("GC refuses a wrong list of attachments, but ignores the older list beside a good one", async () => {
   const [newer, older] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
-  const wrong = [{ [newer]: [{}] }, { [newer]: {}, [older]: [] }, { [older]: 1 }, {
-    [newer]: null,
-    [older]: 1,
-  }];
-  for (const keys of wrong) await assertRefused(textWith(keys), 7, "GC", "attachments");
+  for (const [newerValue, olderValue] of [[[{}], undefined], [{}, []], [undefined, 1], [null, 1]]) {
+    await assertRefused(textWith({ [newer]: newerValue, [older]: olderValue }), 7, "GC", "attachments");
+  }
   const { validAttachments, ignoredKeys } = await parse({ [newer]: [], [older]: [1], allowPF: 3 }, "GC");
   assertEquals([validAttachments, ignoredKeys], [[], ["allowPF", '["cni.dev/attachments"]']]);
 });

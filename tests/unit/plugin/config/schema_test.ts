@@ -18,7 +18,6 @@ const TEXTS = fc.oneof(
   fc.stringMatching(/^(\/var)?\/run\/k8s\.cni\.cncf\.io\/devinfo(\/[a-z]{1,3}){1,3}$/),
 );
 
-/** Values that a rule allows. */
 function valuesOf(rule: Rule): fc.Arbitrary<unknown> {
   switch (rule.type) {
     case "boolean":

@@ -14,37 +14,30 @@ const IPS = { ips: ["10.0.0.2/24"] };
 const ATTACHMENTS = [{ containerID: "a", ifname: "net1" }];
 const VALID = { "cni.dev/valid-attachments": ATTACHMENTS, "cni.dev/attachments": ATTACHMENTS };
 
-const CONFIGS: [what: string, keys: object, expected: object, command?: Command][] = [
-  ["name and version, and nothing of this plugin's", { logLevel: "debug", args: { cni: {} } }, {}],
-  ["the version that a missing one stands for", { cniVersion: undefined }, { cniVersion: "0.1.0" }],
-  [
-    "name and version in the place of others",
+const CONFIGS: Record<string, [keys: object, expected: object, command?: Command]> = {
+  "name and version, and nothing of this plugin's": [{ logLevel: "debug", args: { cni: {} } }, {}],
+  "the version that a missing one stands for": [{ cniVersion: undefined }, { cniVersion: "0.1.0" }],
+  "name and version in the place of others": [
     { delegate: { ...DELEGATE, name: "b", cniVersion: "0.3.1" } },
     {},
   ],
-  ["prevResult", { prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }],
-  ["prevResult for DEL", { prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }, "DEL"],
-  ["prevResult for CHECK", { prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }, "CHECK"],
-  ["both lists of attachments for GC", VALID, VALID, "GC"],
-  ["deviceID", DEVICE, DEVICE],
-  [
-    "deviceID in the place of another",
-    { ...DEVICE, delegate: { ...DELEGATE, deviceID: "0000:3b:00.3" } },
-    DEVICE,
+  "prevResult": [{ prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }],
+  "prevResult for DEL": [{ prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }, "DEL"],
+  "prevResult for CHECK": [{ prevResult: PREV_RESULT }, { prevResult: PREV_RESULT }, "CHECK"],
+  "both lists of attachments for GC": [VALID, VALID, "GC"],
+  "deviceID": [DEVICE, DEVICE],
+  "deviceID in the place of another": [{ ...DEVICE, delegate: { ...DELEGATE, deviceID: "0" } }, DEVICE],
+  "what is for the capabilities that it declares": [
+    { runtimeConfig: { ...DEVICE, ...IPS, mac: "02:00:00:00:00:01" }, delegate: { ...DELEGATE, ...CAPABLE } },
+    { ...CAPABLE, runtimeConfig: IPS },
   ],
-  ["what is for the capabilities that it declares", {
-    runtimeConfig: { ...DEVICE, ...IPS, mac: "02:00:00:00:00:01" },
-    delegate: { ...DELEGATE, ...CAPABLE },
-  }, { ...CAPABLE, runtimeConfig: IPS }],
-  ["nothing of a runtimeConfig without capabilities", { runtimeConfig: { ips: [] } }, {}],
-];
+  "nothing of a runtimeConfig without capabilities": [{ runtimeConfig: { ips: [] } }, {}],
+};
 
-for (const [what, keys, expected, command] of CONFIGS) {
+for (const [what, [keys, expected, command]] of Object.entries(CONFIGS)) {
   Deno.test(`the delegate gets ${what}`, async () => {
-    const { delegate } = await parseConfig(
-      JSON.stringify({ ...OUTER, delegate: DELEGATE, ...keys }),
-      command,
-    );
+    const text = JSON.stringify({ ...OUTER, delegate: DELEGATE, ...keys });
+    const { delegate } = await parseConfig(text, command);
     assertEquals<unknown>(delegate, { ...DELEGATE, cniVersion: "1.1.0", name: "roce", ...expected });
   });
 }

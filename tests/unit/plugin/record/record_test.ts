@@ -1,19 +1,15 @@
 import { ValueError } from "../../../../src/plugin/config/rules.ts";
-import {
-  type AttachmentRecord,
-  formatRecord,
-  parseRecord,
-  type RecordedQos,
-} from "../../../../src/plugin/record/record.ts";
+import { type AttachmentRecord, formatRecord, parseRecord } from "../../../../src/plugin/record/record.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { assertMakes, assertRefuses } from "../../../support/table.ts";
 
+const NETNS = { path: "/run/netns/pod", inode: 4026532001, cookie: "18446744073709551615" };
 const DEVICE = { index: 4, hostName: "mlx5_4", podName: "mlx5_4" };
 const RECORD: AttachmentRecord = {
   attachment: { network: "net", containerID: "container1", ifname: "net1" },
   deviceId: "0000:3b:00.2",
   devices: [DEVICE, { index: 5, hostName: "smi0", podName: "smi0" }],
-  netns: { path: "/run/netns/pod", inode: 4026532001, cookie: "18446744073709551615" },
+  netns: NETNS,
   bootId: "3f0c",
   bootTimeUs: 8_640_000_000_001,
   createdAt: Date.UTC(2026, 1, 3, 4, 5, 6, 7),
@@ -87,7 +83,7 @@ Deno.test("a record of NVIDIA's fork has the host's QoS, and 0 where no traffic 
 });
 
 Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all that it would set is known", () => {
-  const qosOf = (qos: RecordedQos) =>
+  const qosOf = (qos: object) =>
     JSON.parse(formatRecord({ ...RECORD, devices: [{ ...DEVICE, qos }] })).rdmaQoS;
   assertMakes(qosOf, [
     [{ tos: [32, 7], trafficClass: [8, 9], hadGroup: false }, { tos: 32, tc: 8 }],
@@ -99,38 +95,34 @@ Deno.test("the DEL of NVIDIA's fork finds the host's QoS in a record, if all tha
   assertEquals(raw()["rdmaQoS"], undefined);
 });
 
-/** Values that are none of a key, by what the error names. */
-const WRONG: Record<string, object[]> = {
-  version: ["2.0", "0.9", "1", "1.", "1.x", "11.0", "", 1.1, undefined, null].map((version) => ({ version })),
-  deviceID: [undefined, null, 1].map((deviceID) => ({ deviceID })),
-  devices: [null, {}, "x", [null], [[]], [{ ...DEVICE, index: "4" }]].map((devices) => ({ devices })),
-  index: [{ devices: [{ ...DEVICE, index: undefined }] }],
-  hostName: [{ devices: [{ ...DEVICE, hostName: undefined }] }],
-  podName: [{ devices: [{ ...DEVICE, podName: undefined }] }],
-  // The kernel would take it for another one.
-  "must be an integer from 0 to 4294967295": [-1, 2 ** 32, 2 ** 32 + 4, 1e300]
-    .map((index) => ({ devices: [{ ...DEVICE, index }] })),
-  qos: [null, [], 1, { tos: 1 }, { tos: ["1"] }, { trafficClass: [1.5] }, { trafficClass: null }]
-    .map((qos) => ({ devices: [{ ...DEVICE, qos }] })),
-  netns: [
-    ...[null, [], "x", {}, { path: 1, inode: 1 }, { path: "/a", inode: 1.5 }],
-    { path: "/a", inode: 1, cookie: 7 },
-  ].map((netns) => ({ netns })),
-  limits: [null, [], { hcaHandle: 1 }, { cgroup: 1 }, { cgroup: "/a", hcaObject: "none" }]
-    .map((limits) => ({ limits })),
-  '"pod" must be an object': [{ pod: "trainer-0" }],
-  '"pod.name" must be a string': [{ pod: { namespace: "team-a" } }],
-  bootID: [null, 7].map((bootID) => ({ bootID })),
-  bootTimeUs: [null, "7", -1, 1.5, 1e300].map((bootTimeUs) => ({ bootTimeUs })),
-  createdAt: [null, 7].map((createdAt) => ({ createdAt })),
-  network: [null, 7].map((network) => ({ network })),
-  containerID: [undefined, 7].map((containerID) => ({ containerID })),
-  ifname: [undefined, {}].map((ifname) => ({ ifname })),
+/** Values that are none of a key of a record, and of a device in it. */
+const WRONG: Record<string, unknown[]> = {
+  version: ["2.0", "0.9", "1", "1.", "1.x", "11.0", "", 1.1, undefined, null],
+  deviceID: [undefined, null, 1],
+  devices: [null, {}, "x", [null], [[]]],
+  netns: [null, [], "x", {}, { ...NETNS, path: 1 }, { ...NETNS, inode: 1.5 }, { ...NETNS, cookie: 7 }],
+  limits: [null, [], { hcaHandle: 1 }, { cgroup: 1 }, { cgroup: "/a", hcaObject: "none" }],
+  pod: ["trainer-0", { namespace: "team-a" }],
+  bootTimeUs: [null, "7", -1, 1.5, 1e300],
+  ...{ bootID: [null, 7], createdAt: [null, 7] },
+  ...{ network: [null, 7], containerID: [undefined, 7], ifname: [undefined, {}] },
+};
+const WRONG_OF_DEVICE: Record<string, unknown[]> = {
+  // The kernel would take some of these for another one.
+  index: [undefined, "4", -1, 2 ** 32, 2 ** 32 + 4, 1e300],
+  ...{ hostName: [undefined], podName: [undefined] },
+  qos: [null, [], 1, { tos: 1 }, { tos: ["1"] }, { trafficClass: [1.5] }, { trafficClass: null }],
 };
 
-for (const [told, changes] of Object.entries(WRONG)) {
-  Deno.test(`a wrong value is refused: ${told}`, () => void assertRefuses(parse, changes, ValueError, told));
-}
+Deno.test("wrong values are refused, and told by their keys", () => {
+  for (const [key, values] of Object.entries(WRONG)) {
+    assertRefuses((value) => parse({ [key]: value }), values, ValueError, key);
+  }
+  for (const [key, values] of Object.entries(WRONG_OF_DEVICE)) {
+    assertRefuses((value) => parse({ devices: [{ ...DEVICE, [key]: value }] }), values, ValueError, key);
+  }
+  assertThrows(() => parse({ pod: { namespace: "a" } }), ValueError, '"pod.name" must be a string');
+});
 
 Deno.test("an empty file, a cut one and what is no object are refused", () => {
   assertThrows(() => parseRecord("", 0), ValueError, "it is empty");
