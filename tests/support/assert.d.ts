@@ -11,6 +11,7 @@ export function assertThrows<E extends Error = Error>(
   work: () => unknown,
   errorClass?: ErrorClass<E>,
   msgIncludes?: string,
+  msg?: string,
 ): E;
 export function assertRejects<E extends Error = Error>(
   work: () => Promise<unknown>,

@@ -6,22 +6,18 @@ export const HOST_INODE = 1;
 /** One thing that happens: a process starts in a namespace, or goes there if it runs already, or ends. */
 export interface Change {
   readonly pid: number;
-  /** Undefined: it ends. */
   readonly inode: number | undefined;
   /** After so many reads of procfs since the change before. */
   readonly after: number;
 }
 
-/** Changes by processes of some numbers, in some namespaces. */
 export function changesOf(pids: readonly number[], inodes: readonly number[]): fc.Arbitrary<Change[]> {
-  return fc.array(
-    fc.record({
-      pid: fc.constantFrom(...pids),
-      inode: fc.option(fc.constantFrom(...inodes), { nil: undefined }),
-      after: fc.nat({ max: 12 }),
-    }),
-    { maxLength: 30 },
-  );
+  const change = fc.record({
+    pid: fc.constantFrom(...pids),
+    inode: fc.option(fc.constantFrom(...inodes), { nil: undefined }),
+    after: fc.nat({ max: 12 }),
+  });
+  return fc.array(change, { maxLength: 30 });
 }
 
 /** A procfs in a temporary directory, whose processes start, end and change their namespace while it is read. */
@@ -44,11 +40,7 @@ export class ChangingProc implements Disposable {
   }
 
   end(pid: number): void {
-    try {
-      Deno.removeSync(`${this.path}/${pid}`, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    removeIfThere(`${this.path}/${pid}`);
   }
 
   apply(change: Change | undefined): void {
@@ -57,7 +49,6 @@ export class ChangingProc implements Disposable {
     else this.put(change.pid, change.inode);
   }
 
-  /** The namespace that a path leads to at this moment. */
   inodeAt(path: string): number | undefined {
     try {
       return Number(/^net:\[(\d+)\]$/.exec(Deno.readLinkSync(path))?.[1]);
@@ -66,27 +57,20 @@ export class ChangingProc implements Disposable {
     }
   }
 
-  /** Does something while changes happen. */
   during<T>(changes: readonly Change[], work: () => T): T {
     const { readDirSync, readLinkSync } = Deno;
     const left = [...changes];
     let reads = 0;
-    const step = () => {
+    const afterChanges = <A, R>(read: (path: A) => R) => (path: A): R => {
       for (let next = left[0]; next && reads >= next.after; next = left[0]) {
         left.shift();
         reads = 0;
         this.apply(next);
       }
       reads++;
+      return read(path);
     };
-    Deno.readDirSync = (path) => {
-      step();
-      return readDirSync(path);
-    };
-    Deno.readLinkSync = (path) => {
-      step();
-      return readLinkSync(path);
-    };
+    Object.assign(Deno, { readDirSync: afterChanges(readDirSync), readLinkSync: afterChanges(readLinkSync) });
     try {
       return work();
     } finally {
@@ -101,11 +85,15 @@ export class ChangingProc implements Disposable {
   #write(path: string, target: string): void {
     const link = `${this.path}/${path}`;
     Deno.mkdirSync(link.replace(/\/[^/]*$/, ""), { recursive: true });
-    try {
-      Deno.removeSync(link);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    removeIfThere(link);
     Deno.symlinkSync(target, link);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -10,31 +10,23 @@ export interface Block {
 }
 
 const PAGE_PATHS = [
-  "README.md",
-  "CONTRIBUTING.md",
-  "SECURITY.md",
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md"],
   ...[...Deno.readDirSync(`${PROJECT}docs`)].map(({ name }) => `docs/${name}`)
     .filter((path) => path.endsWith(".md")).sort(),
 ];
 
-/** Texts of the documents by their paths. */
 export const PAGES: ReadonlyMap<string, string> = new Map(
   PAGE_PATHS.map((path) => [path, Deno.readTextFileSync(PROJECT + path)]),
 );
 
-/** All documents, one after the other. */
 export const DOCUMENTS = [...PAGES.values()].join("\n");
 
 const BLOCK = /(?:^<!-- test: (\S+) -->\n\n)?^```(\w*)\n(.*?)^```$/gms;
 
-/** Every code block of the documents. */
 export const BLOCKS: readonly Block[] = [...PAGES].flatMap(([page, text]) =>
-  [...text.matchAll(BLOCK)].map(([, name, language, text]) => ({
-    page,
-    language: language!,
-    name,
-    text: text!,
-  }))
+  Array.from(text.matchAll(BLOCK), ([, name, language, text]) => {
+    return { page, language: language!, name, text: text! };
+  })
 );
 
 /** The texts of the blocks of a name, of which there must be at least one. */

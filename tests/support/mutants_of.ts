@@ -36,7 +36,6 @@ export function mutantsOf(source: string): Mutant[] {
   return mutants.sort((a, b) => a.start - b.start);
 }
 
-/** A source text with a mutant in it. */
 export function apply(source: string, { start, end, text }: Mutant): string {
   return source.slice(0, start) + text + source.slice(end);
 }

@@ -33,7 +33,6 @@ ${settings}`,
     );
   }
 
-  /** Does work whose apt-get is this one. */
   async within<T>(work: () => Promise<T>): Promise<T> {
     const before = Object.keys(this.env).map((name) => [name, Deno.env.get(name)] as const);
     for (const [name, value] of Object.entries(this.env)) Deno.env.set(name, value);

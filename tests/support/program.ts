@@ -16,6 +16,8 @@ export async function otherBuild(path: string): Promise<string> {
 /** Far longer than anything takes here. */
 const LIMIT_MS = 5 * 60_000;
 
+const PIPED = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+
 export interface Outcome {
   code: number;
   stdout: string;
@@ -53,22 +55,21 @@ export async function start(
   { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
 ): Promise<Outcome> {
   const [first, ...rest] = [...by, program, ...args];
-  const options = {
-    args: rest,
-    env,
-    clearEnv: true,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  } as const;
-  const child = new Deno.Command(first!, options).spawn();
+  const child = new Deno.Command(first!, { args: rest, env, clearEnv: true, ...PIPED }).spawn();
   const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
-  const output = child.output().finally(() => clearTimeout(timer));
+  return await endOf(child, stdin).finally(() => clearTimeout(timer));
+}
+
+/** Gives a program its standard input, of which it need not read all, and waits for its end. */
+async function endOf(child: Deno.ChildProcess, stdin: string | Uint8Array): Promise<Outcome> {
+  const output = child.output();
   const writer = child.stdin.getWriter();
   const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
-  // The program may end without having read all of it.
   await writer.write(bytes).then(() => writer.close()).catch(() => {});
-  return outcomeOf(await output);
+  const { code, ...streams } = await output;
+  const [stdout, stderr] = [streams.stdout, streams.stderr].map((bytes) => new TextDecoder().decode(bytes));
+  const json = stdout!.startsWith("{") ? JSON.parse(stdout!) : undefined;
+  return { code, stdout: stdout!, stderr: stderr!, json };
 }
 
 interface Call extends Omit<Start, "env" | "stdin"> {
@@ -104,22 +105,15 @@ export class HeldCall implements Disposable {
   readonly #child: Deno.ChildProcess;
 
   constructor(program: string) {
-    const env = { ...ENVIRONMENT, CNI_COMMAND: "ADD" };
-    const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-    this.#child = new Deno.Command(program, { env, clearEnv: true, ...piped }).spawn();
+    this.#child = new Deno.Command(program, { env: { ...ENVIRONMENT }, clearEnv: true, ...PIPED }).spawn();
   }
 
   get pid(): number {
     return this.#child.pid;
   }
 
-  /** Gives it the configuration and waits for its end. */
-  async end(): Promise<Outcome> {
-    const output = this.#child.output();
-    const writer = this.#child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify(CONFIG)));
-    await writer.close();
-    return outcomeOf(await output);
+  end(): Promise<Outcome> {
+    return endOf(this.#child, JSON.stringify(CONFIG));
   }
 
   [Symbol.dispose](): void {
@@ -131,18 +125,8 @@ export class HeldCall implements Disposable {
   }
 }
 
-function outcomeOf({ code, ...streams }: Deno.CommandOutput): Outcome {
-  const decoder = new TextDecoder();
-  const [stdout, stderr] = [decoder.decode(streams.stdout), decoder.decode(streams.stderr)];
-  return { code, stdout, stderr, json: stdout.startsWith("{") ? JSON.parse(stdout) : undefined };
-}
-
 /** Asserts that a call failed with one JSON on standard output, and told it on standard error too. */
 export function assertFailed({ code, json, stderr }: Outcome, wanted: number, part = ""): void {
-  assertEquals(
-    [code, json.code, json.msg.includes(part)],
-    [1, wanted, true],
-    `${JSON.stringify(json)}\n${stderr}`,
-  );
-  assertEquals(stderr.includes('level="error"'), true, stderr);
+  const told = [json.msg.includes(part), stderr.includes('level="error"')];
+  assertEquals([code, json.code, ...told], [1, wanted, true, true], `${JSON.stringify(json)}\n${stderr}`);
 }

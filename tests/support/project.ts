@@ -22,25 +22,18 @@ export class ProjectCopy implements Disposable {
   constructor() {
     Deno.mkdirSync(this.project, { recursive: true });
     Deno.mkdirSync(this.#temporary);
-    const sources = ["src", "deployment", "deno.json", "deno.lock", "LICENSE"];
-    const { success } = new Deno.Command("cp", {
-      args: ["-r", ...sources.map((name) => PROJECT + name), this.project],
-    }).outputSync();
-    assert(success);
+    const sources = ["src", "deployment", "deno.json", "deno.lock", "LICENSE"].map((name) => PROJECT + name);
+    assert(new Deno.Command("cp", { args: ["-r", ...sources, this.project] }).outputSync().success);
   }
 
   /** Builds the executable, and makes sure that no temporary file is left. */
-  async build(
-    env: Record<string, string>,
-    args: readonly string[] = [],
-  ): Promise<{ success: boolean; stderr: string; output: string }> {
+  async build(env: Record<string, string>, args: readonly string[] = []) {
     const output = `${this.project}/made/rdma-cni`;
-    const command = new Deno.Command(Deno.execPath(), {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "deployment/build/build.ts", "--output", output, ...args],
       cwd: this.project,
       env: { NO_COLOR: "1", TMPDIR: this.#temporary, ...env },
-    });
-    const { success, stderr } = await command.output();
+    }).output();
     assertEquals([...Deno.readDirSync(this.#temporary)], []);
     return { success, stderr: new TextDecoder().decode(stderr), output };
   }

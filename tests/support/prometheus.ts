@@ -8,28 +8,22 @@ export interface Sample {
 
 /** Prometheus itself, which keeps its samples in a directory of its own. */
 export class Prometheus implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #directory: string;
-  readonly #address: string;
-
-  private constructor(child: Deno.ChildProcess, directory: string, address: string) {
-    this.#child = child;
-    this.#directory = directory;
-    this.#address = address;
-  }
+  private constructor(
+    private readonly child: Deno.ChildProcess,
+    private readonly directory: string,
+    private readonly address: string,
+  ) {}
 
   /** @param configuration as in prometheus.yml */
   static async start(configuration: unknown): Promise<Prometheus> {
     const directory = await Deno.makeTempDir({ prefix: "prometheus-" });
     const file = `${directory}/prometheus.yml`; // JSON is YAML too
     await Deno.writeTextFile(file, JSON.stringify(configuration));
-    const args = [
-      `--config.file=${file}`,
-      `--storage.tsdb.path=${directory}/data`,
-      "--web.listen-address=127.0.0.1:0",
-    ];
-    const child = new Deno.Command("prometheus", { args, stdin: "null", stdout: "null", stderr: "piped" })
-      .spawn();
+    const args = [`--config.file=${file}`, `--storage.tsdb.path=${directory}/data`];
+    const child = new Deno.Command("prometheus", {
+      args: [...args, "--web.listen-address=127.0.0.1:0"],
+      ...{ stdin: "null", stdout: "null", stderr: "piped" },
+    }).spawn();
     let log = "";
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const read = async () => {
@@ -62,15 +56,15 @@ export class Prometheus implements AsyncDisposable {
   /** Asks the interface for programs, of version 1. */
   async ask(path: string, parameters: Record<string, string>): Promise<unknown> {
     const words = new URLSearchParams(parameters);
-    const response = await fetch(`http://${this.#address}/api/v1/${path}?${words}`);
+    const response = await fetch(`http://${this.address}/api/v1/${path}?${words}`);
     const { status, data, error } = await response.json();
     assertEquals([status, error], ["success", undefined], `${path}?${words}`);
     return data;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.status;
-    await Deno.remove(this.#directory, { recursive: true });
+    this.child.kill("SIGKILL");
+    await this.child.status;
+    await Deno.remove(this.directory, { recursive: true });
   }
 }

@@ -1,7 +1,8 @@
-import { type Command, COMMANDS, parseEnvironment } from "../../../src/cni/environment.ts";
+import { type Command, COMMANDS, parseEnvironment, parseTraceId } from "../../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../../src/cni/error.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { ENVIRONMENT, type Variables } from "../../support/call.ts";
+import { assertMakes } from "../../support/table.ts";
 
 const parse = (variables: Variables) =>
   parseEnvironment((name) => ({ ...ENVIRONMENT, ...variables } as Variables)[name]);
@@ -25,131 +26,96 @@ for (const command of COMMANDS) {
   const required = REQUIRED[command];
 
   Deno.test(`${command} needs ${required.join(", ") || "nothing else"}, and no more`, () => {
-    const none = Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, undefined]));
-    const least = Object.fromEntries(required.map((name) => [name, ENVIRONMENT[name]]));
-    const { pluginDirectories: _, ...parsed } = parse({ ...none, ...least, CNI_COMMAND: command });
-    const [containerId, netns, ifname] = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"].map((name) =>
-      least[name] ?? ""
-    );
-    assertEquals<unknown>(parsed, {
-      command,
-      containerId,
-      netns,
-      ifname,
-      args: new Map(),
-      netnsOverride: false,
+    const all = Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, undefined]));
+    const least: Variables = Object.fromEntries(required.map((name) => [name, ENVIRONMENT[name]]));
+    const { CNI_CONTAINERID = "", CNI_NETNS = "", CNI_IFNAME = "", CNI_PATH } = least;
+    assertEquals<object>(parse({ ...all, ...least, CNI_COMMAND: command }), {
+      ...{ command, containerId: CNI_CONTAINERID, netns: CNI_NETNS, ifname: CNI_IFNAME },
+      ...{ pluginDirectories: CNI_PATH ? [CNI_PATH] : [], args: new Map(), netnsOverride: false },
     });
   });
 
   Deno.test(`${command} names all that is missing at once, set but empty included`, () => {
-    if (required.length === 0) return;
     const empty = Object.fromEntries(required.map((name, i) => [name, i % 2 ? "" : undefined]));
-    assertRefused(
-      { ...empty, CNI_COMMAND: command },
-      `required env variables [${required.join(",")}] missing`,
-    );
+    for (const missing of [empty, ...required.map((name) => ({ [name]: undefined }))]) {
+      const names = Object.keys(missing);
+      if (names.length === 0) return;
+      assertRefused({ ...missing, CNI_COMMAND: command }, `required env variables [${names}] missing`);
+    }
   });
-
-  for (const name of required) {
-    Deno.test(`${command} without ${name} names it alone`, () => {
-      assertRefused({ CNI_COMMAND: command, [name]: undefined }, `required env variables [${name}] missing`);
-    });
-  }
 }
 
-for (const command of [undefined, "", "add", "UPDATE", "toString"]) {
-  Deno.test(`CNI_COMMAND ${JSON.stringify(command)} is no command`, () => {
+Deno.test("anything else is no command", () => {
+  for (const command of [undefined, "", "add", "UPDATE", "toString"]) {
     assertRefused({ CNI_COMMAND: command }, `unknown CNI_COMMAND ${JSON.stringify(command ?? "")}`);
-  });
-}
-
-const VALUES: { name: string; allowed: string[]; refused: string[] }[] = [
-  {
-    name: "CNI_CONTAINERID",
-    allowed: ["0", "a", "A-._9", "f".repeat(200)],
-    refused: ["-a", ".a", "_a", "a/b", "a b", "ä", "a\n", "a\0"],
-  },
-  {
-    name: "CNI_NETNS",
-    allowed: ["/", "/run/netns/a b", "/proc/1/ns/net"],
-    refused: ["netns", "run/netns/a", " /a", "/a\0b"],
-  },
-  {
-    name: "CNI_IFNAME",
-    allowed: ["a", "net1", "a.b", "...", "a".repeat(15), "äöüß€éxy", "😀😀😀abc"],
-    refused: [
-      "a".repeat(16),
-      "äöüß€éxyz",
-      "😀😀😀abcd",
-      ".",
-      "..",
-      "a/b",
-      "a:b",
-      "a b",
-      "a\tb",
-      "a\u00a0b",
-      "a\u3000",
-      "a\0",
-    ],
-  },
-];
-
-for (const { name, allowed, refused } of VALUES) {
-  for (const value of allowed) {
-    Deno.test(`${name} may be ${JSON.stringify(value)}`, () => {
-      parse({ [name]: value });
-    });
   }
-  for (const value of refused) {
-    Deno.test(`${name} must not be ${JSON.stringify(value)}`, () => {
-      assertRefused({ [name]: value }, `invalid ${name} ${JSON.stringify(value)}`);
-    });
+});
+
+const ALLOWED = {
+  CNI_CONTAINERID: ["0", "a", "A-._9", "f".repeat(200)],
+  CNI_NETNS: ["/", "/run/netns/a b", "/proc/1/ns/net"],
+  CNI_IFNAME: ["a", "net1", "a.b", "...", "a".repeat(15), "äöüß€éxy", "😀😀😀abc"],
+};
+const REFUSED = {
+  CNI_CONTAINERID: ["-a", ".a", "_a", "a/b", "a b", "ä", "a\n", "a\0"],
+  CNI_NETNS: ["netns", "run/netns/a", " /a", "/a\0b"],
+  CNI_IFNAME: [
+    ...["a".repeat(16), "äöüß€éxyz", "😀😀😀abcd", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u00a0b"],
+    ...["a\u3000", "a\0", "a\ufffd"],
+  ],
+};
+
+Deno.test("values have the forms that libcni allows", () => {
+  for (const [name, values] of Object.entries(ALLOWED)) for (const value of values) parse({ [name]: value });
+  for (const [name, values] of Object.entries(REFUSED)) {
+    for (const value of values) assertRefused({ [name]: value }, `invalid ${name} ${JSON.stringify(value)}`);
   }
-}
+});
 
 Deno.test("a wrong value counts also where the command does not need the variable, except for VERSION", () => {
   assertRefused({ CNI_COMMAND: "GC", CNI_IFNAME: ".." }, "CNI_IFNAME");
   assertEquals(parse({ CNI_COMMAND: "VERSION", CNI_IFNAME: ".." }).command, "VERSION");
 });
 
-Deno.test("what is not set reads as empty", () => {
-  assertEquals(parse({ CNI_COMMAND: "DEL", CNI_NETNS: undefined }), {
-    command: "DEL",
-    containerId: "container1",
-    netns: "",
-    ifname: "net1",
-    pluginDirectories: ["/opt/cni/bin"],
-    args: new Map(),
-    netnsOverride: false,
-  });
+Deno.test("CNI_NETNS_OVERRIDE is set by 1 and true", () => {
+  assertMakes((value) => parse({ CNI_NETNS_OVERRIDE: value }).netnsOverride, [
+    ...["1", "true", "TRUE"].map((value) => [value, true] as const),
+    ...["0", "yes", ""].map((value) => [value, false] as const),
+  ]);
 });
 
-for (
-  const [value, override] of [["1", true], ["true", true], ["TRUE", true], ["0", false], ["yes", false], [
-    "",
-    false,
-  ]] as const
-) {
-  Deno.test(`CNI_NETNS_OVERRIDE ${JSON.stringify(value)} is ${override}`, () => {
-    assertEquals(parse({ CNI_NETNS_OVERRIDE: value }).netnsOverride, override);
-  });
-}
+Deno.test("CNI_ARGS has pairs, of which the last of a key counts; what is no pair is ignored", () => {
+  assertMakes<string | undefined, Record<string, string>>(
+    (args) => Object.fromEntries(parse({ CNI_ARGS: args }).args),
+    [
+      [undefined, {}],
+      ["", {}],
+      ["rdmaDeviceName=rdma0", { rdmaDeviceName: "rdma0" }],
+      ["IgnoreUnknown=1;K8S_POD_NAME=a", { IgnoreUnknown: "1", K8S_POD_NAME: "a" }],
+      ["a=b=c", { a: "b=c" }],
+      ["a=first;a=last", { a: "last" }],
+      ["a=", { a: "" }],
+      ["a", {}],
+      ["a=\n;A=1; a=2", { a: "\n", A: "1", " a": "2" }],
+      ["=;;;=a;nonsense;a=b", { a: "b" }],
+    ],
+  );
+});
 
-const ARGS: [args: string | undefined, pairs: [key: string, value: string][]][] = [
-  [undefined, []],
-  ["", []],
-  ["rdmaDeviceName=rdma0", [["rdmaDeviceName", "rdma0"]]],
-  ["IgnoreUnknown=1;K8S_POD_NAME=a", [["IgnoreUnknown", "1"], ["K8S_POD_NAME", "a"]]],
-  ["a=b=c", [["a", "b=c"]]],
-  ["a=first;a=last", [["a", "last"]]],
-  ["a=", [["a", ""]]],
-  ["a", []],
-  ["a=\n;A=1; a=2", [["a", "\n"], ["A", "1"], [" a", "2"]]],
-  ["=;;;=a;nonsense;a=b", [["a", "b"]]],
-];
-
-for (const [args, pairs] of ARGS) {
-  Deno.test(`CNI_ARGS ${JSON.stringify(args)} has ${pairs.length} pairs`, () => {
-    assertEquals([...parse({ CNI_ARGS: args }).args], pairs);
-  });
-}
+Deno.test("a trace is that of TRACEPARENT, in the form of W3C's Trace Context or a later one", () => {
+  const [trace, span] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
+  assertMakes(parseTraceId, [
+    [`00-${trace}-${span}-01`, trace],
+    [`00-${trace}-${span}-00`, trace],
+    [`01-${trace}-${span}-01-what-comes-later`, trace],
+    [`00-${trace}-${span}-01-more`, undefined],
+    [`ff-${trace}-${span}-01`, undefined],
+    [`00-${"0".repeat(32)}-${span}-01`, undefined],
+    [`00-${trace}-${"0".repeat(16)}-01`, undefined],
+    [`00-${trace.toUpperCase()}-${span}-01`, undefined],
+    [`00-${trace}-${span}-01\n`, undefined],
+    [`00-${trace}-${span}`, undefined],
+    ["", undefined],
+    [undefined, undefined],
+  ]);
+});

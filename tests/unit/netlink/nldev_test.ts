@@ -1,220 +1,126 @@
 import { decodeAttributes } from "../../../src/netlink/attribute.ts";
 import { DecodeError } from "../../../src/netlink/error.ts";
-import { decodeMessages, NLM_F_ACK, type Request } from "../../../src/netlink/message.ts";
+import { decodeMessages, NLM_F_ACK } from "../../../src/netlink/message.ts";
 import * as nldev from "../../../src/netlink/nldev.ts";
-import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 import { encodeAttribute, encodeMessage, join, text, u32, u64, u8 } from "../../support/encode.ts";
 import * as replies from "../../support/replies.ts";
 import * as requests from "../../support/requests.ts";
+import { assertMakes, assertRefuses } from "../../support/table.ts";
 
 // uapi rdma/rdma_netlink.h
-const DEV_INDEX = 1;
-const DEV_NAME = 2;
-const RES_SUMMARY = 15;
-const RES_SUMMARY_ENTRY = 16;
-const RES_SUMMARY_ENTRY_NAME = 17;
-const RES_SUMMARY_ENTRY_CURR = 18;
+const DEV = { index: 1, name: 2, nodeGuid: 6, sysImageGuid: 7, parentName: 100 };
+const RES_SUMMARY = { all: 15, entry: 16, name: 17, count: 18 };
+const HWCOUNTERS = { all: 80, entry: 81, name: 82, count: 83 };
 const NETNS_MODE = 66;
+const NETNS_FD = 68;
 const DRIVER_DETAILS = 97;
-const STAT_HWCOUNTERS = 80;
-const STAT_HWCOUNTER_ENTRY = 81;
-const STAT_HWCOUNTER_ENTRY_NAME = 82;
-const STAT_HWCOUNTER_ENTRY_VALUE = 83;
-const PARENT_NAME = 100;
 
-interface Golden {
-  name: string;
-  captured: Uint8Array;
-  ours: Request;
-  /** Flags that iproute2 sets besides ours. */
-  moreFlags?: number;
-  /** An attribute that iproute2 sends besides ours. */
-  moreAttribute?: number;
-}
+const LARGEST = 2n ** 64n - 1n;
+const NOTHING = new Uint8Array(0);
+const payloadOf = (captured: Uint8Array) => decodeMessages(captured)[0]!.payload;
+const index = (value: number) => encodeAttribute(DEV.index, u32(value));
+const name = (value: string) => encodeAttribute(DEV.name, text(value));
 
-const GOLDEN: Golden[] = [
-  // iproute2 asks for an acknowledgement always; what has an answer needs none.
-  {
-    name: "list devices",
-    captured: requests.LIST_DEVICES,
-    ours: nldev.devicesRequest(),
-    moreFlags: NLM_F_ACK,
-  },
-  { name: "move a device", captured: requests.SET_NETNS, ours: nldev.moveDeviceRequest(1, 4) },
-  { name: "rename a device", captured: requests.SET_NAME, ours: nldev.renameDeviceRequest(2, "renamed0") },
-  {
-    name: "make a Soft-RoCE device",
-    captured: requests.NEW_LINK,
-    ours: nldev.newLinkRequest("rxe0", "rxe", "veth7"),
-  },
-  {
-    name: "remove a Soft-RoCE device",
-    captured: requests.DELETE_LINK,
-    ours: nldev.deleteLinkRequest(12),
-  },
-  {
-    name: "ask for one device",
-    captured: requests.GET_DEVICE,
-    ours: nldev.deviceRequest(1),
-    moreFlags: NLM_F_ACK,
-  },
-  {
-    name: "ask for counters",
-    captured: requests.GET_COUNTERS,
-    ours: nldev.countersRequest(14, 1),
-    moreFlags: NLM_F_ACK,
-  },
-  {
-    name: "ask for the settings",
-    captured: requests.GET_SYSTEM,
-    ours: nldev.systemRequest(),
-    moreFlags: NLM_F_ACK,
-  },
-  {
-    name: "ask for a uverbs device",
-    captured: requests.GET_CHARDEV,
-    ours: nldev.charDeviceRequest(3, "uverbs"),
-    moreFlags: NLM_F_ACK,
-  },
-  {
-    name: "ask for resources",
-    captured: requests.GET_RESOURCES,
-    ours: nldev.resourcesRequest(1),
-    moreFlags: NLM_F_ACK,
-    moreAttribute: DRIVER_DETAILS,
-  },
-];
-
-for (const { name, captured, ours, moreFlags = 0, moreAttribute } of GOLDEN) {
-  Deno.test(`the request to ${name} says what the captured one says`, () => {
+for (
+  const [what, captured, ours, flags = 0, more = 0] of [
+    ["move a device", requests.SET_NETNS, nldev.moveDeviceRequest(1, 4)],
+    ["rename a device", requests.SET_NAME, nldev.renameDeviceRequest(2, "renamed0")],
+    ["make a Soft-RoCE device", requests.NEW_LINK, nldev.newLinkRequest("rxe0", "rxe", "veth7")],
+    ["remove a Soft-RoCE device", requests.DELETE_LINK, nldev.deleteLinkRequest(12)],
+    // iproute2 asks for an acknowledgement always; what has an answer needs none.
+    ["list devices", requests.LIST_DEVICES, nldev.devicesRequest(), NLM_F_ACK],
+    ["ask for one device", requests.GET_DEVICE, nldev.deviceRequest(1), NLM_F_ACK],
+    ["ask for counters", requests.GET_COUNTERS, nldev.countersRequest(14, 1), NLM_F_ACK],
+    ["ask for the settings", requests.GET_SYSTEM, nldev.systemRequest(), NLM_F_ACK],
+    ["ask for a uverbs device", requests.GET_CHARDEV, nldev.charDeviceRequest(3, "uverbs"), NLM_F_ACK],
+    // iproute2 asks for the driver's details too.
+    ["ask for resources", requests.GET_RESOURCES, nldev.resourcesRequest(1), NLM_F_ACK, DRIVER_DETAILS],
+  ] as const
+) {
+  Deno.test(`the request to ${what} says what the captured one says`, () => {
     const [message, ...others] = decodeMessages(captured);
-    assertEquals(others, []);
-    const attributes = new Map(decodeAttributes(message!.payload));
-    if (moreAttribute) attributes.delete(moreAttribute);
-    assertEquals({ type: message!.type, flags: message!.flags }, {
-      type: ours.type,
-      flags: ours.flags | moreFlags,
-    });
-    assertEquals(attributes, new Map(ours.attributes.map(({ type, value }) => [type, [value]])));
+    const attributes = [...decodeAttributes(message!.payload)].filter(([type]) => type !== more);
+    assertEquals([message!.type, message!.flags, others], [ours.type, ours.flags | flags, []]);
+    assertEquals<unknown>(attributes, ours.attributes.map(({ type, value }) => [type, [value]]));
     assertEquals(ours.body.length, 0);
   });
 }
 
 Deno.test("the reference encoder writes the captured requests byte for byte", () => {
-  const { sequence } = decodeMessages(requests.SET_NETNS)[0]!;
-  assertEquals(
-    encodeMessage(
-      { type: 0x1402, flags: 5, sequence },
-      encodeAttribute(DEV_INDEX, u32(1)),
-      encodeAttribute(68, u32(4)),
-    ),
-    requests.SET_NETNS,
-  );
-  assertEquals(
-    encodeMessage(
-      { type: 0x1402, flags: 5, sequence: decodeMessages(requests.SET_NAME)[0]!.sequence },
-      encodeAttribute(DEV_INDEX, u32(2)),
-      encodeAttribute(DEV_NAME, text("renamed0")),
-    ),
-    requests.SET_NAME,
-  );
-});
-
-Deno.test("a dump gives each device its index and name", () => {
-  const messages = replies.DEVICES.flatMap(decodeMessages).slice(0, -1);
-  assertEquals(messages.map(({ payload }) => nldev.decodeDevice(payload)), [
-    { index: 1, name: "mlx5_1" },
-    { index: 3, name: "mlx5_3" },
-  ]);
-});
-
-Deno.test("an SMI sub-device names its parent", () => {
-  const payload = join(
-    encodeAttribute(DEV_INDEX, u32(0xffff_ffff)),
-    encodeAttribute(DEV_NAME, text("smi0")),
-    encodeAttribute(PARENT_NAME, text("mlx5_0")),
-  );
-  assertEquals(nldev.decodeDevice(payload), { index: 0xffff_ffff, name: "smi0", parent: "mlx5_0" });
-});
-
-Deno.test("attributes that a newer kernel adds are passed over", () => {
-  const payload = join(
-    encodeAttribute(4000, text("new")),
-    encodeAttribute(DEV_INDEX, u32(7)),
-    encodeAttribute(DEV_NAME, text("rxe0")),
-  );
-  assertEquals(nldev.decodeDevice(payload), { index: 7, name: "rxe0" });
-});
-
-Deno.test("a device without index, without name or with an index of another size is refused", () => {
-  const index = encodeAttribute(DEV_INDEX, u32(7));
-  const name = encodeAttribute(DEV_NAME, text("rxe0"));
-  const short = encodeAttribute(DEV_INDEX, u8(7));
-  for (const payload of [index, name, join(index, encodeAttribute(DEV_NAME)), join(short, name)]) {
-    assertThrows(() => nldev.decodeDevice(payload), DecodeError);
+  for (
+    const [captured, ...attributes] of [
+      [requests.SET_NETNS, index(1), encodeAttribute(NETNS_FD, u32(4))],
+      [requests.SET_NAME, index(2), name("renamed0")],
+    ]
+  ) {
+    const { sequence } = decodeMessages(captured!)[0]!;
+    assertEquals(encodeMessage({ type: 0x1402, flags: 5, sequence }, ...attributes), captured);
   }
 });
 
-Deno.test("the captured settings say exclusive", () => {
-  assertEquals(nldev.decodeSharedMode(decodeMessages(replies.SYSTEM)[0]!.payload), false);
-});
-
-Deno.test("mode 1 is shared", () => {
-  assertEquals(nldev.decodeSharedMode(encodeAttribute(NETNS_MODE, u8(1))), true);
-});
-
-Deno.test("settings without a mode are refused", () => {
-  assertThrows(() => nldev.decodeSharedMode(new Uint8Array(0)), DecodeError, "no namespace mode in");
-});
-
-Deno.test("the captured character device is uverbs3", () => {
-  assertEquals(nldev.decodeCharDevice(decodeMessages(replies.CHARDEV)[0]!.payload), "uverbs3");
-});
-
-Deno.test("a reply without a character device has none", () => {
-  assertEquals(nldev.decodeCharDevice(new Uint8Array(0)), undefined);
-});
-
-Deno.test("the captured resources name each kind, used or not", () => {
-  const resources = nldev.decodeResources(decodeMessages(replies.RESOURCES)[0]!.payload);
-  assertEquals(
-    resources,
-    ["pd", "cq", "qp", "cm_id", "mr", "ctx", "srq"].map((kind) => ({ kind, count: 0n })),
-  );
-});
-
-Deno.test("counts of resources keep their 64 bits", () => {
-  const entry = encodeAttribute(
-    RES_SUMMARY_ENTRY,
-    encodeAttribute(RES_SUMMARY_ENTRY_NAME, text("qp")),
-    encodeAttribute(RES_SUMMARY_ENTRY_CURR, u64(2n ** 64n - 1n)),
-  );
-  assertEquals(nldev.decodeResources(encodeAttribute(RES_SUMMARY | 0x8000, entry, entry)), [
-    { kind: "qp", count: 2n ** 64n - 1n },
-    { kind: "qp", count: 2n ** 64n - 1n },
+Deno.test("a device has its index, its name, and if it is an SMI sub-device the name of its parent", () => {
+  assertMakes<Uint8Array, unknown>(nldev.decodeDevice, [
+    [payloadOf(replies.DEVICES[0]!), { index: 1, name: "mlx5_1" }],
+    [payloadOf(replies.DEVICES[1]!), { index: 3, name: "mlx5_3" }],
+    [join(index(0xffff_ffff), name("smi0"), encodeAttribute(DEV.parentName, text("mlx5_0"))), {
+      ...{ index: 0xffff_ffff, name: "smi0", parent: "mlx5_0" },
+    }],
+    // A newer kernel adds attributes.
+    [join(encodeAttribute(4000, text("new")), index(7), name("rxe0")), { index: 7, name: "rxe0" }],
   ]);
-  assertEquals(nldev.decodeResources(new Uint8Array(0)), []);
+  const short = join(encodeAttribute(DEV.index, u8(7)), name("rxe0"));
+  const incomplete = [index(7), name("rxe0"), join(index(7), encodeAttribute(DEV.name)), short];
+  assertRefuses(nldev.decodeDevice, incomplete, DecodeError);
 });
 
-Deno.test("the captured counters have the driver's names", () => {
-  assertEquals(nldev.decodeCounters(decodeMessages(replies.COUNTERS)[0]!.payload), [
-    { name: "rx_write_requests", value: 14001n },
-    { name: "out_of_sequence", value: 14002n },
-    { name: "packet_seq_err", value: 14003n },
-    { name: "local_ack_timeout_err", value: 14004n },
+Deno.test("a device's node GUID is the number that people write, and not that of its system image", () => {
+  const [node, image] = [encodeAttribute(DEV.nodeGuid, u64(1n)), encodeAttribute(DEV.sysImageGuid, u64(2n))];
+  assertMakes<Uint8Array, unknown>((payload) => nldev.decodeRdmaNode(payload), [
+    [payloadOf(replies.DEVICES[0]!), { index: 1, name: "mlx5_1", nodeGuid: 0x020300fffe004850n }],
+    [join(index(3), name("mlx5_3"), image, node), { index: 3, name: "mlx5_3", nodeGuid: 1n }],
+  ]);
+  assertRefuses(nldev.decodeRdmaNode, [join(index(3), name("a"))], DecodeError, "node GUID is missing");
+});
+
+Deno.test("the mode is shared or exclusive: 1 or 0", () => {
+  assertMakes<Uint8Array, boolean>(nldev.decodeSharedMode, [
+    [payloadOf(replies.SYSTEM), false],
+    [encodeAttribute(NETNS_MODE, u8(1)), true],
+  ]);
+  assertRefuses(nldev.decodeSharedMode, [NOTHING], DecodeError, "no namespace mode in");
+  // RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_SYS_SET)
+  const order = (mode: number) => [(5 << 10) + 7, [{ type: NETNS_MODE, value: u8(mode) }]];
+  const orders = [false, true].map((isShared) => nldev.sharedModeRequest(isShared));
+  assertEquals<unknown>(orders.map(({ type, attributes }) => [type, attributes]), [order(0), order(1)]);
+});
+
+Deno.test("a character device has its name, if there is one", () => {
+  const found = [payloadOf(replies.CHARDEV), NOTHING].map((payload) => nldev.decodeCharDevice(payload));
+  assertEquals(found, ["uverbs3", undefined]);
+});
+
+/** The largest number of a name, twice. */
+function listed(types: typeof RES_SUMMARY, kind: string): Uint8Array {
+  const [name, count] = [encodeAttribute(types.name, text(kind)), encodeAttribute(types.count, u64(LARGEST))];
+  const entry = encodeAttribute(types.entry, name, count);
+  return encodeAttribute(types.all | 0x8000, entry, entry);
+}
+
+Deno.test("resources have their kinds, used or not, and counts of 64 bits", () => {
+  const kinds = ["pd", "cq", "qp", "cm_id", "mr", "ctx", "srq"];
+  assertMakes<Uint8Array, unknown>(nldev.decodeResources, [
+    [payloadOf(replies.RESOURCES), kinds.map((kind) => ({ kind, count: 0n }))],
+    [listed(RES_SUMMARY, "qp"), Array(2).fill({ kind: "qp", count: LARGEST })],
+    [NOTHING, []],
   ]);
 });
 
-Deno.test("counters keep their 64 bits, and a port without any has none", () => {
-  const entry = encodeAttribute(
-    STAT_HWCOUNTER_ENTRY,
-    encodeAttribute(STAT_HWCOUNTER_ENTRY_NAME, text("rx_bytes")),
-    encodeAttribute(STAT_HWCOUNTER_ENTRY_VALUE, u64(2n ** 64n - 1n)),
-  );
-  const value = 2n ** 64n - 1n;
-  assertEquals(nldev.decodeCounters(encodeAttribute(STAT_HWCOUNTERS | 0x8000, entry)), [{
-    name: "rx_bytes",
-    value,
-  }]);
-  assertEquals(nldev.decodeCounters(new Uint8Array(0)), []);
+Deno.test("counters have the driver's names, and 64 bits", () => {
+  const names = ["rx_write_requests", "out_of_sequence", "packet_seq_err", "local_ack_timeout_err"];
+  assertMakes<Uint8Array, unknown>(nldev.decodeCounters, [
+    [payloadOf(replies.COUNTERS), names.map((name, at) => ({ name, value: BigInt(14001 + at) }))],
+    [listed(HWCOUNTERS, "rx_bytes"), Array(2).fill({ name: "rx_bytes", value: LARGEST })],
+    [NOTHING, []],
+  ]);
 });

@@ -1,49 +1,42 @@
-import { findUnknownKeys } from "../../../../src/cli/validate/keys.ts";
+import { findNearest, findUnknownKeys, type Raw } from "../../../../src/cli/validate/keys.ts";
 import { assertEquals } from "../../../support/assert.ts";
+import { assertMakes } from "../../../support/table.ts";
 
-Deno.test("the plugin's own keys and those that runtimes read are known", () => {
-  assertEquals(findUnknownKeys({ type: "rdma", capabilities: { deviceID: true }, dns: {}, ipam: {} }), []);
-});
+/** The unknown keys, each with the one that was probably meant. */
+const listUnknown = (config: Raw) =>
+  findUnknownKeys(config).map(({ key, nearest }) => nearest === undefined ? key : `${key} -> ${nearest}`);
 
-Deno.test("what others write is not looked into, whatever is in it", () => {
+Deno.test("keys are unknown when neither the plugin has them nor a runtime, nor others in what they share", () => {
   const foreign = { device_ID: "a", unheardOf: 1 };
-  assertEquals(
-    findUnknownKeys({ runtimeConfig: foreign, prevResult: foreign, "example.org/any": foreign }),
-    [],
-  );
-});
-
-Deno.test("a key that others may own is named only when it looks like one of the plugin's", () => {
-  assertEquals(
-    findUnknownKeys({ args: { other: 1, cmi: {} }, capabilities: { portMappings: true, deviceId: true } }),
-    [
-      { key: "args.cmi", nearest: "args.cni" },
-      { key: "capabilities.deviceId", nearest: "capabilities.deviceID" },
-    ],
-  );
-  assertEquals(findUnknownKeys({ args: { cni: { tier: "gold", debugg: true } } }), [
-    { key: "args.cni.debugg", nearest: "args.cni.debug" },
+  assertMakes<Raw, string[]>(listUnknown, [
+    [{ type: "rdma", capabilities: { deviceID: true }, dns: {}, ipam: {} }, []],
+    [{ runtimeConfig: foreign, prevResult: foreign, delegate: foreign, "example.org/any": foreign }, []],
+    [{ args: { other: 1, cmi: {} }, capabilities: { portMappings: true, deviceId: true } }, [
+      "args.cmi -> args.cni",
+      "capabilities.deviceId -> capabilities.deviceID",
+    ]],
+    [{ args: { cni: { tier: "gold", debugg: true } } }, ["args.cni.debugg -> args.cni.debug"]],
+    [{ unheardOf: 1, dnss: {}, rdmaQos: {} }, ["unheardOf", "dnss -> dns", "rdmaQos -> rdmaQoS"]],
+    [{ rdmaQoS: { tos: 1, traficClass: 2, x: 3 } }, [
+      "rdmaQoS.traficClass -> rdmaQoS.trafficClass",
+      "rdmaQoS.x",
+    ]],
+    // NVIDIA's documents have it there, where nobody reads it.
+    [{ args: { cni: { rdmaQoS: { tos: 102 }, name: "a", optional: 1 } } }, ["args.cni.rdmaQoS -> rdmaQoS"]],
+    [{ rdmaQoS: { tos: 102, tc: 96 } }, []],
+    [{ rdmaQoS: "inherit" }, []],
   ]);
 });
 
-Deno.test("any other key is named, with the one that was probably meant", () => {
-  assertEquals(
-    findUnknownKeys({ unheardOf: 1, dnss: {}, rdmaQos: {}, rdmaQoS: { tos: 1, traficClass: 2, x: 3 } }),
-    [
-      { key: "unheardOf" },
-      { key: "dnss", nearest: "dns" },
-      { key: "rdmaQos", nearest: "rdmaQoS" },
-      { key: "rdmaQoS.traficClass", nearest: "rdmaQoS.trafficClass" },
-      { key: "rdmaQoS.x" },
-    ],
-  );
-});
-
-Deno.test("a key of this plugin is named where nobody reads it, as NVIDIA's documents have rdmaQoS", () => {
-  assertEquals(
-    findUnknownKeys({ args: { cni: { rdmaQoS: { tos: 102, tc: 96 }, name: "a", optional: 1 } } }),
-    [{ key: "args.cni.rdmaQoS", nearest: "rdmaQoS" }],
-  );
-  assertEquals(findUnknownKeys({ rdmaQoS: { tos: 102, tc: 96 } }), []);
-  assertEquals(findUnknownKeys({ rdmaQoS: "inherit" }), []);
+Deno.test("a word is near another if at most a third of its letters differ", () => {
+  assertMakes((word) => findNearest(word, ["deviceID", "allowPF", "logLevel", "logFile"]), [
+    ["deviceId", "deviceID"],
+    ["device", "deviceID"],
+    ["allow_pf", "allowPF"],
+    ["loglevl", "logLevel"],
+    ["log", undefined],
+    ["rdmaQoS", undefined],
+    ["", undefined],
+  ]);
+  assertEquals(findNearest("a", []), undefined);
 });

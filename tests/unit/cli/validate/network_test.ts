@@ -1,296 +1,165 @@
 import { judgeNetwork } from "../../../../src/cli/validate/network.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
+/** What Multus knows of a network, if it is not in a file, and its plugins. */
+type Network = [attachment: { resource?: string } | undefined, ...plugins: object[]];
+
 const RDMA = { type: "rdma" };
 const SOFT_ROCE = { type: "rdma", softRoCE: true };
 const SRIOV = { type: "sriov" };
+const IB_SRIOV = { type: "ib-sriov" };
+const MACVLAN = { type: "macvlan" };
+const IPVLAN = { type: "ipvlan" };
+const UNKNOWN = { type: "x" };
+const BRIDGE = { type: "bridge" };
 const TUNING = { type: "tuning" };
 const HOST_DEVICE = { type: "host-device" };
-const IN_FILE = undefined;
-const WITH_RESOURCE = { resource: "mellanox.com/sriov_rdma" };
-const SHARED = { resource: "rdma/hca_shared_devices_a" };
-const WITHOUT_RESOURCE = {};
+const ISOLATING = { ...IB_SRIOV, rdmaIsolation: true };
 const BY_CAPABILITY = { capabilities: { deviceID: true } };
 const [A, B] = [{ deviceID: "0000:3b:00.2" }, { deviceID: "0000:3b:00.3" }];
 
+const FILE = undefined;
+const RESOURCE = { resource: "mellanox.com/sriov_rdma" };
+const SHARED = { resource: "rdma/hca_shared_devices_a" };
+const NO_RESOURCE = {};
+
 const withDelegate = (delegate: object, more: object = {}) => ({ ...RDMA, ...more, delegate });
 
-function judge(plugins: unknown[], attachment: { resource?: string } | undefined, more: object = {}) {
+function judge([attachment, ...plugins]: Network, more: object = {}) {
   return judgeNetwork({ cniVersion: "1.0.0", name: "roce", plugins, ...more }, attachment);
 }
 
-for (
-  const [what, plugins, attachment] of [
-    ["after a plugin that moves an interface", [SRIOV, RDMA], WITH_RESOURCE],
-    ["after one that makes it, and one that tunes it", [{ type: "macvlan" }, TUNING, RDMA], WITH_RESOURCE],
-    ["before plugins that leave interfaces alone", [SRIOV, RDMA, TUNING, { type: "portmap" }], WITH_RESOURCE],
-    ["before coordinator and rail", [SRIOV, RDMA, { type: "coordinator" }, { type: "rail" }], WITH_RESOURCE],
-    ["with a shared resource of a plugin that moves a function", [SRIOV, RDMA], SHARED],
-    ["in a file, as Multus may find it", [SRIOV, RDMA], IN_FILE],
-    ["with the same deviceID as the plugin before", [{ ...SRIOV, ...A }, { ...RDMA, ...A }], IN_FILE],
-    ["with a deviceID of its own", [HOST_DEVICE, { ...RDMA, ...A }], WITHOUT_RESOURCE],
-    ["with other deviceIDs, which Multus replaces", [{ ...SRIOV, ...B }, { ...RDMA, ...A }], WITH_RESOURCE],
-    ["with the capability", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }], IN_FILE],
-    ["after one that refuses it", [{ ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA], IN_FILE],
-    ["with a resource instead", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA], WITH_RESOURCE],
-    [
-      "with others' keys in shared objects",
-      [SRIOV, { ...RDMA, args: { cni: { ips: [] }, mesos: 1 }, capabilities: { ips: true }, "a.org/b": 1 }],
-      WITH_RESOURCE,
-    ],
-    ["with Soft-RoCE", [{ type: "bridge" }, SOFT_ROCE], WITHOUT_RESOURCE],
-    ["with Soft-RoCE in a file", [{ ...HOST_DEVICE, ...BY_CAPABILITY }, SOFT_ROCE], IN_FILE],
-    ["with a delegate, whose keys are its own", [withDelegate({ ...SRIOV, vlan: 5, ipam: {} })], IN_FILE],
-    ["with a delegate in a cluster, for Multus", [withDelegate(SRIOV)], WITH_RESOURCE],
-    ["with a delegate in a cluster, for another runtime", [withDelegate(SRIOV)], WITHOUT_RESOURCE],
-    ["with a delegate that gets its deviceID", [withDelegate({ ...SRIOV, ...B }, A)], IN_FILE],
-    ["with a delegate and its capabilities", [
-      withDelegate({ ...SRIOV, capabilities: { mac: true } }, { capabilities: { mac: true } }),
-    ], IN_FILE],
-    ["with a delegate and Soft-RoCE", [withDelegate({ type: "bridge" }, { softRoCE: true })], IN_FILE],
-    ["with the runtime's keys", [SRIOV, { ...RDMA, dns: {}, ipam: {} }], WITH_RESOURCE],
-  ] as const
-) {
-  Deno.test(`no fault: the plugin ${what}`, async () =>
-    assertEquals(await judge([...plugins], attachment), []));
+const GOOD: Network[] = [
+  [RESOURCE, SRIOV, RDMA],
+  [SHARED, SRIOV, RDMA],
+  [FILE, SRIOV, RDMA],
+  [RESOURCE, MACVLAN, TUNING, RDMA],
+  [RESOURCE, SRIOV, RDMA, TUNING, { type: "portmap" }],
+  [RESOURCE, SRIOV, RDMA, { type: "coordinator" }, { type: "rail" }],
+  [FILE, { ...SRIOV, ...A }, { ...RDMA, ...A }],
+  [NO_RESOURCE, HOST_DEVICE, { ...RDMA, ...A }],
+  // Multus replaces the deviceIDs.
+  [RESOURCE, { ...SRIOV, ...B }, { ...RDMA, ...A }],
+  [FILE, { ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }],
+  [FILE, { ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA],
+  [RESOURCE, { ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA],
+  [RESOURCE, SRIOV, { ...RDMA, args: { cni: { ips: [] } }, capabilities: { ips: true }, "a.org/b": 1 }],
+  [RESOURCE, SRIOV, { ...RDMA, dns: {}, ipam: {} }],
+  // Name and version are the list's, whatever the plugin's own say.
+  [RESOURCE, SRIOV, { ...RDMA, name: "-a", cniVersion: "9.0.0" }],
+  [NO_RESOURCE, BRIDGE, SOFT_ROCE],
+  [FILE, { ...HOST_DEVICE, ...BY_CAPABILITY }, SOFT_ROCE],
+  [FILE, withDelegate({ ...SRIOV, vlan: 5, ipam: {} })],
+  [RESOURCE, withDelegate(SRIOV)],
+  // Another runtime than Multus gives it the function.
+  [NO_RESOURCE, withDelegate(SRIOV)],
+  [FILE, withDelegate({ ...SRIOV, ...B }, A)],
+  [FILE, withDelegate({ ...SRIOV, capabilities: { mac: true } }, { capabilities: { mac: true } })],
+  [FILE, withDelegate(BRIDGE, { softRoCE: true })],
+  [RESOURCE, ISOLATING, TUNING],
+];
+
+for (const network of GOOD) {
+  Deno.test(`no fault in ${JSON.stringify(network)}`, async () => {
+    assertEquals(await judge(network), []);
+  });
 }
-
-Deno.test("no fault: ib-sriov that isolates, without the plugin", async () => {
-  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: true }, TUNING], WITH_RESOURCE), []);
-});
-
-Deno.test("a problem: the plugin with Soft-RoCE and a function", async () => {
-  const verdicts = await judge([{ type: "bridge" }, { ...SOFT_ROCE, ...A }], IN_FILE);
-  assertEquals(verdicts!.map(({ level }) => level), ["problem"]);
-  assertMatch(verdicts![0]!.text, /there is deviceID \(remove softRoCE, or deviceID/);
-});
 
 Deno.test("not this plugin's network: ib-sriov that is told not to isolate", async () => {
-  assertEquals(await judge([{ type: "ib-sriov", rdmaIsolation: false }], WITH_RESOURCE), undefined);
+  assertEquals(await judge([RESOURCE, { ...IB_SRIOV, rdmaIsolation: false }]), undefined);
 });
 
-for (const rdmaIsolation of [undefined, "true"]) {
-  Deno.test(`a warning: ib-sriov with rdmaIsolation ${rdmaIsolation}`, async () => {
-    const plugins = [TUNING, { type: "ib-sriov", rdmaIsolation }];
-    const [verdict, ...more] = (await judge(plugins, WITH_RESOURCE))!;
-    assertEquals(more, []);
-    assertEquals([verdict!.level, verdict!.path], ["warning", ["plugins", 1]]);
-    assertMatch(
-      verdict!.text,
-      /^"ib-sriov" without "rdmaIsolation": true leaves the RDMA device on the host/,
-    );
-    assertEquals(verdict!.fix, 'write "rdmaIsolation": true for "ib-sriov"');
+/** Networks by what is said of them, as a pattern. */
+const FAULTY: Record<string, Network[]> = {
+  '^problem plugins.0: .*not chained.* -> .*after one such as "sriov"': [[RESOURCE, RDMA]],
+  "^problem plugins.1: .*not chained": [[RESOURCE, TUNING, RDMA]],
+  '^problem plugins.0: .*before "sriov".* -> .*after "sriov"': [[RESOURCE, RDMA, SRIOV]],
+  '^problem plugins.1: .*before "host-device"': [[RESOURCE, SRIOV, RDMA, HOST_DEVICE]],
+  '^problem .*before "amd-host-device"': [[RESOURCE, SRIOV, RDMA, { type: "amd-host-device" }]],
+  '^note .*before "x", which is not known.* -> .*to the end if': [[RESOURCE, SRIOV, RDMA, UNKNOWN]],
+  "^problem plugins.2: .*twice.* -> .*remove the second": [[RESOURCE, SRIOV, RDMA, RDMA]],
+  "^problem plugins.0.delegate: ": [[FILE, { ...RDMA, delegate: "sriov" }]],
+  "^problem plugins.0.delegate.type: .*delegate.type: must be": [[FILE, withDelegate(RDMA)]],
+  "^problem plugins.0.delegate.*: .*delegate.type: .*is missing": [[FILE, withDelegate({})]],
+  "^problem plugins.0: .*not chained": [[FILE, withDelegate(TUNING)]],
+  '^warning .*"sriov" has a "deviceID", "rdma" has none.* -> write "deviceID": "0000:3b:00.2" for "rdma"$': [
+    [NO_RESOURCE, { ...SRIOV, ...A }, RDMA],
+    [FILE, withDelegate({ ...SRIOV, ...A })],
+  ],
+  '^problem .*00.3", but "sriov" moves ".*00.2".* -> .*"0000:3b:00.2"': [
+    [FILE, { ...SRIOV, ...A }, { ...RDMA, ...B }],
+  ],
+  '^warning .*declares the capability "mac", but "rdma".* -> write "capabilities": { "mac": true } for "rdma" too':
+    [
+      [FILE, withDelegate({ ...SRIOV, capabilities: { mac: true, ips: false } })],
+    ],
+  '^warning .*capability "deviceID".* -> .*"capabilities": { "deviceID": true }': [
+    [FILE, { ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA],
+  ],
+  '^problem .*"macvlan" and the shared resource "rdma/hca_shared_devices_a": it needs mode exclusive': [
+    [SHARED, MACVLAN, RDMA],
+  ],
+  '^problem .*"ipvlan" and the shared resource.* -> remove "rdma"': [
+    [{ resource: "nvidia.com/rdma_shared_device_a" }, IPVLAN, RDMA],
+  ],
+  '^problem .*finds none by an interface of "ipvlan".* -> use "sriov"': [[NO_RESOURCE, IPVLAN, RDMA]],
+  "^problem .*there is deviceID .remove softRoCE, or deviceID": [[FILE, BRIDGE, { ...SOFT_ROCE, ...A }]],
+  '^problem .*"softRoCE", but Multus gives it the function.* -> .*remove "softRoCE"': [
+    [RESOURCE, SRIOV, SOFT_ROCE],
+  ],
+  '^problem plugins.1: .*moves the RDMA device itself.* -> remove "rdma"$': [[RESOURCE, ISOLATING, RDMA]],
+  'the kernel would remove the interface.* -> remove "rdma" and write "rdmaIsolation": true for "ib-sriov"$':
+    [
+      [RESOURCE, IB_SRIOV, RDMA],
+      [RESOURCE, RDMA, IB_SRIOV],
+      [FILE, withDelegate(IB_SRIOV)],
+      [RESOURCE, { ...IB_SRIOV, rdmaIsolation: false }, TUNING, RDMA],
+      // Nothing is said of what goes with it.
+      [NO_RESOURCE, { ...IB_SRIOV, ...A }, { ...RDMA, logfile: "", allowPF: 1 }],
+    ],
+  '^warning plugins.1: "ib-sriov" without "rdmaIsolation": true leaves .* -> write "rdmaIsolation": true': [
+    [RESOURCE, TUNING, IB_SRIOV],
+    [RESOURCE, TUNING, { ...IB_SRIOV, rdmaIsolation: "true" }],
+  ],
+  '^problem .*"sriov" is given no.* -> .*annot': [[NO_RESOURCE, SRIOV, RDMA]],
+  "^warning .*neither a resource.*by the interface.* -> .*annotation": [
+    [NO_RESOURCE, HOST_DEVICE, RDMA],
+    // Multus fills no capability without a resource.
+    [NO_RESOURCE, HOST_DEVICE, { ...RDMA, ...BY_CAPABILITY }],
+  ],
+  '^warning plugins.1.logfile: .*"logfile".* -> write "logFile"$': [[FILE, SRIOV, { ...RDMA, logfile: "" }]],
+  '^warning plugins.1.mtu: .*"mtu".* -> remove "mtu"$': [[FILE, SRIOV, { ...RDMA, mtu: 1 }]],
+};
+
+for (const [told, networks] of Object.entries(FAULTY)) {
+  Deno.test(`one verdict: ${told}`, async () => {
+    for (const network of networks) {
+      const verdicts = (await judge(network))!;
+      const lines = verdicts.map(({ level, path, text, fix }) =>
+        `${level} ${path.join(".")}: ${text} -> ${fix}`
+      );
+      assertEquals(lines.length, 1, lines.join("\n"));
+      assertMatch(lines[0]!, new RegExp(told));
+    }
   });
 }
 
-for (
-  const [what, plugins, attachment, told] of [
-    ["alone", [RDMA], WITH_RESOURCE, /^problem: .*not chained.* -> .*after one such as "sriov"/],
-    ["with itself as delegate", [withDelegate(RDMA)], IN_FILE, /^problem: .*delegate.type: must be/],
-    ["with a delegate without type", [withDelegate({})], IN_FILE, /^problem: .*delegate.type: /],
-    ["with a delegate that is none", [{ ...RDMA, delegate: "sriov" }], IN_FILE, /^problem: /],
-    ["with a delegate that makes no interface", [withDelegate(TUNING)], IN_FILE, /^problem: .*not chained/],
-    [
-      "with ib-sriov as delegate",
-      [withDelegate({ type: "ib-sriov" })],
-      IN_FILE,
-      /^problem: .*the kernel would remove the interface/,
-    ],
-    [
-      "with a delegate that alone has a deviceID",
-      [withDelegate({ ...SRIOV, ...A })],
-      IN_FILE,
-      /^warning: .*"sriov" has a "deviceID", "rdma" has none.* -> .*write "deviceID": "0000:3b:00.2" for "rdma"/,
-    ],
-    [
-      "with a delegate that alone declares a capability",
-      [withDelegate({ ...SRIOV, capabilities: { mac: true, ips: false } })],
-      IN_FILE,
-      /^warning: .*"sriov" declares the capability "mac", but "rdma".* -> .*write "capabilities": { "mac": true } for "rdma" too/,
-    ],
-    ["after no interface", [TUNING, RDMA], WITH_RESOURCE, /^problem: .*not chained/],
-    ["before one", [RDMA, SRIOV], WITH_RESOURCE, /^problem: .*before "sriov".* -> .*after "sriov"/],
-    ["between two that move", [SRIOV, RDMA, HOST_DEVICE], WITH_RESOURCE, /^problem: .*before "host-device"/],
-    [
-      "before an unknown one",
-      [SRIOV, RDMA, { type: "x" }],
-      WITH_RESOURCE,
-      /^note: .*before "x", which is not known.* -> .*to the end if/,
-    ],
-    [
-      "before amd-host-device",
-      [SRIOV, RDMA, { type: "amd-host-device" }],
-      WITH_RESOURCE,
-      /^problem: .*before "amd-host-device".* -> .*after "amd-host-device"/,
-    ],
-    [
-      "after macvlan with a shared resource",
-      [{ type: "macvlan" }, RDMA],
-      SHARED,
-      /^problem: .*"macvlan" and the shared resource "rdma\/hca_shared_devices_a": it needs mode exclusive.* -> remove "rdma" and keep mode shared, or/,
-    ],
-    [
-      "after ipvlan with a shared resource of another prefix",
-      [{ type: "ipvlan" }, RDMA],
-      { resource: "nvidia.com/rdma_shared_device_a" },
-      /^problem: .*"ipvlan" and the shared resource.* -> remove "rdma"/,
-    ],
-    [
-      "after ipvlan without a resource",
-      [{ type: "ipvlan" }, RDMA],
-      WITHOUT_RESOURCE,
-      /^problem: .*finds none by an interface of "ipvlan".* -> use "sriov" or "host-device"/,
-    ],
-    [
-      "with Soft-RoCE and a resource",
-      [SRIOV, SOFT_ROCE],
-      WITH_RESOURCE,
-      /^problem: .*"softRoCE", but Multus gives it the function.* -> .*remove "softRoCE", or the annotation/,
-    ],
-    ["twice", [SRIOV, RDMA, RDMA], WITH_RESOURCE, /^problem: .*twice.* -> .*remove the second/],
-    [
-      "after ib-sriov that isolates",
-      [{ type: "ib-sriov", rdmaIsolation: true }, RDMA],
-      WITH_RESOURCE,
-      /^problem: .*moves the RDMA device itself.* -> remove "rdma"$/,
-    ],
-    [
-      "after ib-sriov",
-      [{ type: "ib-sriov" }, RDMA],
-      WITH_RESOURCE,
-      /^problem: .*the kernel would remove the interface.* -> remove "rdma" and write "rdmaIsolation": true for "ib-sriov"$/,
-    ],
-    [
-      "after ib-sriov that must not isolate",
-      [{ type: "ib-sriov", rdmaIsolation: false }, TUNING, RDMA],
-      WITH_RESOURCE,
-      /^problem: .*the kernel would remove the interface.* -> .*"rdmaIsolation": true/,
-    ],
-    [
-      "after ib-sriov, with faults that go with it",
-      [{ type: "ib-sriov", ...A }, { ...RDMA, logfile: "", allowPF: 1 }],
-      WITHOUT_RESOURCE,
-      /^problem: .*the kernel would remove the interface.* -> remove "rdma" and/,
-    ],
-    [
-      "before ib-sriov, where it must not be moved to the end",
-      [RDMA, { type: "ib-sriov" }],
-      WITH_RESOURCE,
-      /^problem: .*the kernel would remove the interface.* -> remove "rdma" and/,
-    ],
-    [
-      "after sriov that gets no function",
-      [SRIOV, RDMA],
-      WITHOUT_RESOURCE,
-      /^problem: .*"sriov" is given no.* -> .*annot/,
-    ],
-    [
-      "without function",
-      [HOST_DEVICE, RDMA],
-      WITHOUT_RESOURCE,
-      /^warning: .*by the interface.* -> .*annotation/,
-    ],
-    [
-      "with a capability that Multus does not fill",
-      [HOST_DEVICE, { ...RDMA, ...BY_CAPABILITY }],
-      WITHOUT_RESOURCE,
-      /^warning: .*neither a resource.* -> .*annotation/,
-    ],
-    [
-      "without the deviceID of the plugin before",
-      [{ ...SRIOV, ...A }, RDMA],
-      WITHOUT_RESOURCE,
-      /^warning: .*"rdma" has none.* -> .*"deviceID": "0000:3b:00\.2"/,
-    ],
-    [
-      "with another deviceID",
-      [{ ...SRIOV, ...A }, { ...RDMA, ...B }],
-      IN_FILE,
-      /^problem: .*00\.3", but "sriov" moves ".*00\.2".* -> .*"0000:3b:00\.2"/,
-    ],
-    [
-      "without the capability of the plugin before",
-      [{ ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA],
-      IN_FILE,
-      /^warning: .*capability "deviceID".* -> .*"capabilities": \{ "deviceID": true \}/,
-    ],
-    [
-      "with a key nearly right",
-      [SRIOV, { ...RDMA, logfile: "" }],
-      IN_FILE,
-      /^warning: .*"logfile".* -> .*"logFile"/,
-    ],
-    [
-      "with a shared key nearly right",
-      [SRIOV, { ...RDMA, args: { cni: { Debug: true } } }],
-      IN_FILE,
-      /^warning: .*"args\.cni\.Debug".* -> .*"args\.cni\.debug"/,
-    ],
-    [
-      "with args nearly right",
-      [SRIOV, { ...RDMA, args: { CNI: {} } }],
-      IN_FILE,
-      /^warning: .*"args\.CNI".* -> .*args\.cni/,
-    ],
-    [
-      "with a capability nearly right",
-      [SRIOV, { ...RDMA, capabilities: { deviceId: true } }],
-      IN_FILE,
-      /^warning: .*"capabilities\.deviceId".* -> .*"capabilities\.deviceID"/,
-    ],
-    ["with a key of its own", [SRIOV, { ...RDMA, mtu: 1 }], IN_FILE, /^warning: .*"mtu".* -> remove "mtu"$/],
-  ] as const
-) {
-  Deno.test(`one verdict: the plugin ${what}`, async () => {
-    const lines = (await judge([...plugins], attachment))!.map(({ level, text, fix }) =>
-      `${level}: ${text} -> ${fix}`
-    );
-    assertEquals(lines.length, 1, lines.join("\n"));
-    assertMatch(lines[0]!, told);
-  });
-}
-
-Deno.test("wrong values are one problem each, by their paths", async () => {
-  const plugin = { ...RDMA, allowPF: "no", logLevel: "loud", args: { cni: { debug: 1 } } };
-  const verdicts = await judge([SRIOV, plugin], WITH_RESOURCE, { name: "-a", cniVersion: "9.0.0" });
-  assertEquals(verdicts!.map(({ level, text }) => `${level} ${text.split(":")[0]}`), [
-    "problem name",
-    "problem allowPF",
-    "problem logLevel",
-    "problem args.cni.debug",
-    "problem Cannot use network configuration",
-  ]);
-  assertMatch(
-    verdicts!.at(-1)!.text,
-    /cniVersion "9\.0\.0" is not supported \(supported versions: 0\.1\.0, /,
-  );
-});
-
-Deno.test("name and version are the list's, whatever the plugin's own say", async () => {
-  assertEquals(await judge([SRIOV, { ...RDMA, name: "-a", cniVersion: "9.0.0" }], WITH_RESOURCE), []);
-  const verdicts = await judge([SRIOV, { ...RDMA, name: "roce" }], WITH_RESOURCE, { name: undefined });
-  assertMatch(verdicts![0]!.text, /^name: /);
-});
-
-Deno.test("a verdict has the path of what it is about", async () => {
+Deno.test("each fault is a verdict, with the path of what it is about", async () => {
   const plugin = { ...RDMA, mtu: 1, logLevel: "loud", args: { cni: { Debug: 1, debug: 1 } } };
-  const verdicts = await judge([plugin, SRIOV, {}], WITH_RESOURCE, { name: "-a", cniVersion: "9.0.0" });
-  assertEquals(verdicts!.map(({ path }) => path.join(".")), [
-    "plugins.2",
-    "plugins.0",
-    "plugins.0.mtu",
-    "plugins.0.args.cni.Debug",
-    "name",
-    "plugins.0.logLevel",
-    "plugins.0.args.cni.debug",
-    "cniVersion",
+  const verdicts = await judge([RESOURCE, plugin, SRIOV, {}], { name: "-a", cniVersion: "9.0.0" });
+  assertEquals(verdicts!.map(({ level, path }) => `${level} ${path.join(".")}`), [
+    "problem plugins.2",
+    "problem plugins.0",
+    "warning plugins.0.mtu",
+    "warning plugins.0.args.cni.Debug",
+    "problem name",
+    "problem plugins.0.logLevel",
+    "problem plugins.0.args.cni.debug",
+    "problem cniVersion",
   ]);
+  assertMatch(verdicts!.at(-1)!.text, /"9\.0\.0" is not supported \(supported versions: 0\.1\.0, /);
   const single = await judgeNetwork({ ...plugin, name: "roce" });
   assertEquals(single!.map(({ path }) => path.join(".")), [
-    "",
-    "mtu",
-    "args.cni.Debug",
-    "logLevel",
-    "args.cni.debug",
+    ...["", "mtu", "args.cni.Debug", "logLevel", "args.cni.debug"],
   ]);
 });

@@ -1,18 +1,16 @@
 import { isSameNetns } from "../../../../src/plugin/record/namespaces.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assertMakes } from "../../../support/table.ts";
 
-const A = { inode: 1, cookie: "10" };
-
-for (
-  const [what, other, isSame] of [
-    ["both are equal", A, true],
-    ["only the cookie is equal", { ...A, inode: 2 }, true],
-    ["the inode has been used again", { ...A, cookie: "11" }, false],
-    ["one has no cookie", { inode: 1 }, true],
-    ["one has no cookie and another inode", { inode: 2 }, false],
-  ] as const
-) {
-  Deno.test(`two namespaces are ${isSame ? "the same" : "different ones"} when ${what}`, () => {
-    assertEquals([isSameNetns(A, other), isSameNetns(other, A)], [isSame, isSame]);
-  });
-}
+Deno.test("namespaces are the same by their cookies, or by their inodes where one has no cookie", () => {
+  const one = { inode: 1, cookie: "10" };
+  assertMakes<{ inode: number; cookie?: string }, boolean[]>(
+    (other) => [isSameNetns(one, other), isSameNetns(other, one)],
+    [
+      [one, [true, true]],
+      [{ inode: 2, cookie: "10" }, [true, true]],
+      [{ inode: 1, cookie: "11" }, [false, false]],
+      [{ inode: 1 }, [true, true]],
+      [{ inode: 2 }, [false, false]],
+    ],
+  );
+});

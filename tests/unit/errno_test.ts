@@ -1,6 +1,7 @@
 import { constants } from "node:os";
-import * as errno from "../../../src/sys/errno.ts";
-import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { NetlinkError } from "../../src/netlink/error.ts";
+import * as errno from "../../src/sys/errno.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 
 const NUMBERS: [name: string, number: number][] = [
   ...Object.entries(constants.errno),
@@ -26,11 +27,13 @@ Deno.test("the errors that are told apart have this system's numbers, and names"
   }
 });
 
-Deno.test("an error without name is told by its number", () => {
-  assertEquals(errno.formatErrno(4095), "errno 4095");
-  assertMatch(
-    new errno.SyscallError('open("/a")', 2).message,
-    /^Cannot open\("\/a"\): ENOENT \(2\), no such file/,
+Deno.test("an error says what failed and why: by its number if it has no name, and in the kernel's words if it has any", () => {
+  const { message } = new errno.SyscallError('open("/a")', 2);
+  assertMatch(message, /^Cannot open\("\/a"\): ENOENT \(2\), no such file/);
+  assertEquals(new NetlinkError("move it", 4095).message, "Cannot move it: errno 4095");
+  assertEquals(
+    new NetlinkError("move it", 17, 'name "a"\nis taken').message,
+    'Cannot move it: EEXIST (17), already exists; the kernel says "name \\"a\\"\\nis taken"',
   );
 });
 
