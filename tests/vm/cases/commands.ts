@@ -90,12 +90,10 @@ vmCase("netns-mode: refused by other namespaces, each named with what keeps it",
   const process = await holdNetns("process");
   await shOk("mkdir -p /run/docker/netns && touch /run/docker/netns/1a2b");
   await shOk("mount --bind /run/netns/mounted /run/docker/netns/1a2b");
-  const hide =
-    "touch /tmp/hidden && mount --bind /run/netns/hidden /tmp/hidden && echo in && exec sleep infinity";
-  const hidden = await startBackground(`exec unshare --mount sh -c '${hide}'`, "in");
+  const hidden = await startBackground("exec unshare --mount sh -c 'echo in; exec sleep infinity'", "in");
   const open = await startBackground("exec 3</run/netns/open; echo in; exec sleep infinity", "in");
   for (const name of ["process", "mounted", "open"]) await shOk(`ip netns del ${name}`);
-  await shOk("umount /run/netns/hidden"); // here alone: the mounts of the process are private
+  await shOk("umount /run/netns/hidden"); // here alone: the mounts of that process are private
   try {
     const { stdout, stderr } = await assertCode(1, rdmaCni("netns-mode set shared"));
     assertEquals([stdout, await netnsMode()], ["", "exclusive"]);
@@ -106,7 +104,7 @@ vmCase("netns-mode: refused by other namespaces, each named with what keeps it",
         `${inodes["path"]} at "/run/netns/path"\n    process ${holder.pid} "sleep infinity"\n`,
         `${inodes["process"]} without a path\n    process ${process.pid} "sleep infinity"\n`,
         `${inodes["mounted"]} at "/run/docker/netns/1a2b"\n`,
-        `${inodes["hidden"]} at "/proc/${hidden.pid}/root/tmp/hidden"\n`,
+        `${inodes["hidden"]} at "/proc/${hidden.pid}/root/run/netns/hidden"\n`,
         `${inodes["open"]} without a path\n    process ${open.pid} "sleep infinity", has it open\n`,
       ]
     ) assert(stderr.includes(`  network namespace ${line}`), `${line}\n${stderr}`);
