@@ -25,7 +25,7 @@ const USED: Readonly<Record<string, string>> = {
   "image-behind-mirror": "tests/image/build.ts",
   "helm-install": "tests/deployment/chart_test.ts",
   "multus-limits": "tests/files/doctor_multus_test.ts",
-  "udev-rule": "tests/vm/cases/vf_mac_host.ts",
+  "udev-rule": "tests/vm/cases/vf_mac.ts",
   "package-plugin": "tests/packages/node.ts",
   "package-units": "tests/packages/node.ts",
   "package-force": "tests/packages/node.ts",

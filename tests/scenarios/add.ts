@@ -10,11 +10,13 @@ import {
   FILE,
   HOST,
   interfaces,
+  newPod,
   placesOf,
   podPath,
   readRecord,
   records,
   type Scenario,
+  scenario,
 } from "./scenario.ts";
 
 const ABSENT = "0000:7f:1f.7";
@@ -164,11 +166,8 @@ async function ofThree(rig: Rig, config: object = {}): Promise<{ pod: Attachment
 }
 
 export const ADD: Scenario[] = [
-  ...SOURCES.map(({ name, of, config, needs }) => ({
-    name: `add: the function is found by ${name}`,
-    sets: ["oldest", "arm64"] as const,
-    needs,
-    run: async (rig: Rig) => {
+  ...SOURCES.map(({ name, of, config, needs }) =>
+    scenario(`add: the function is found by ${name}`, async (rig) => {
       await rig.addNetns("pod");
       const function_ = of(rig);
       const pod = new Attachment(rig, function_, {
@@ -177,12 +176,10 @@ export const ADD: Scenario[] = [
       await pod.add();
       await pod.assertAt(`pod ${pod.device}`);
       assertEquals(readRecord(rig).deviceID, function_.deviceId);
-    },
-  })),
-  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words, sets }) => ({
-    name: `add: ${name} is refused`,
-    sets,
-    run: async (rig: Rig) => {
+    }, { sets: ["oldest", "arm64"], needs })
+  ),
+  ...REFUSED.map(({ name, prepare, config, netns = "pod", code = 110, words, sets }) =>
+    scenario(`add: ${name} is refused`, async (rig) => {
       await rig.addNetns("pod");
       const function_ = rig.vf(1);
       await prepare?.(rig, function_);
@@ -190,196 +187,153 @@ export const ADD: Scenario[] = [
       const before = await rig.listDevices();
       await pod.fail("ADD", code, words);
       assertEquals([await rig.listDevices(), records(rig)], [before, []]);
-    },
-  })),
-  {
-    name: "add: mode shared is refused by ADD, CHECK and STATUS, naming the command that fixes it",
-    sets: ["oldest"],
-    run: async (rig) => {
-      await rig.setMode("shared");
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(0));
-      await pod.fail("ADD", 101, /mode shared, want exclusive.*netns-mode set exclusive/);
-      await pod.fail("STATUS", 50, /mode shared.*netns-mode set exclusive/);
-      await pod.fail("CHECK", 101, /mode shared/);
-      await pod.del();
-      assertEquals(records(rig), []);
-    },
-  },
+    }, { sets })
+  ),
+  scenario("add: mode shared is refused by ADD, CHECK and STATUS, with the way out", async (rig) => {
+    await rig.setMode("shared");
+    const pod = await newPod(rig);
+    await pod.fail("ADD", 101, /mode shared, want exclusive.*netns-mode set exclusive/);
+    await pod.fail("STATUS", 50, /mode shared.*netns-mode set exclusive/);
+    await pod.fail("CHECK", 101, /mode shared/);
+    await pod.del();
+    assertEquals(records(rig), []);
+  }, { sets: ["oldest"] }),
 
-  {
-    name: "add: a second one only makes the attachment its own, a second DEL changes nothing",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const { bootTimeUs, ...record } = readRecord(rig);
-      assertMatch((await pod.add()).log, /in the pod already/);
-      const { bootTimeUs: later, ...same } = readRecord(rig);
-      assertEquals(same, record);
-      assert(later > bootTimeUs); // so that an earlier ADD that fails late does not undo it
-      await pod.assertAt(`pod ${pod.device}`);
-      await pod.check();
-      for (let i = 0; i < 2; i++) await pod.del();
-      await assertNothingLeft(rig, pod);
-    },
-  },
-  {
-    name: "add: a device that is in the pod already is recorded there, and renamed on request",
-    sets: ["oldest"],
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      for (const rdmaDeviceName of [undefined, "roce0"]) {
-        const pod = new Attachment(rig, rig.vf(0), { config: { rdmaDeviceName } });
-        await rig.moveDevice(pod.device, "host", "pod");
-        await pod.add();
-        const podName = rdmaDeviceName ?? pod.device;
-        await pod.assertAt(`pod ${podName}`);
-        const [{ hostName, ...recorded }] = readRecord(rig).devices;
-        assertEquals([hostName, recorded.podName], [pod.device, podName]);
-        await pod.del();
-        await assertNothingLeft(rig, pod);
-      }
-    },
-  },
-  {
-    name: "add: with CNI_NETNS_OVERRIDE the host may be the pod, and nothing moves",
-    run: async (rig) => {
-      const before = await rig.listDevices();
-      for (const rdmaDeviceName of [undefined, "roce0"]) {
-        const pod = new Attachment(rig, rig.vf(0), {
-          ...{ netns: HOST, environment: { CNI_NETNS_OVERRIDE: "true" }, config: { rdmaDeviceName } },
-        });
-        assertNotMatch((await pod.add()).log, /moved to/);
-        await pod.assertAt(`host ${rdmaDeviceName ?? pod.device}`);
-        assertEquals(records(rig), [FILE]);
-        await pod.del();
-        assertEquals([await rig.listDevices(), records(rig)], [before, []]);
-      }
-    },
-  },
-  {
-    name: "add: a function that a pod has is not given to another, nor to the same one twice",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      await rig.addNetns("other");
-      const words = /container "container1" has it as "net1" on network "net", in \/run\/netns\/pod/;
-      await pod.fail("ADD", 111, words, { netns: "other", containerId: "container2" });
-      await pod.fail("ADD", 111, words, { ifname: "net2" });
-      await pod.del({ netns: "other", containerId: "container2" });
-      await pod.del({ ifname: "net2" });
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), [FILE]);
-      await pod.check();
-    },
-  },
-  {
-    name: "add: a function in another namespace that nobody recorded is refused",
-    sets: ["oldest"],
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      await rig.addNetns("stranger");
-      const pod = new Attachment(rig, rig.vf(1));
-      await rig.moveDevice(pod.device, "host", "stranger");
-      await pod.fail("ADD", 111, /in another network namespace.*no record of this plugin names the pod/);
-      await pod.assertAt(`stranger ${pod.device}`);
-      assertEquals(records(rig), []);
-    },
-  },
-  {
-    name: "add: a device with an SMI sub-device is refused, since the kernel would wait for ever",
-    needs: "subDevices",
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(0));
-      const words = /has sub-devices.*rdma dev del smi1/;
-      await rig.addSubdevice("smi1", pod.device);
-      await pod.fail("ADD", 112, words);
-      await assertNothingLeft(rig, pod);
-      await rig.removeSubdevice("smi1");
+  scenario("add: a second one only adopts the attachment, a second DEL changes nothing", async (rig) => {
+    const pod = await addedPod(rig);
+    const { bootTimeUs, ...record } = readRecord(rig);
+    assertMatch((await pod.add()).log, /in the pod already/);
+    const { bootTimeUs: later, ...same } = readRecord(rig);
+    assertEquals(same, record);
+    assert(later > bootTimeUs); // so that an earlier ADD that fails late does not undo it
+    await pod.assertAt(`pod ${pod.device}`);
+    await pod.check();
+    for (let i = 0; i < 2; i++) await pod.leave();
+  }),
+  scenario("add: a device that is in the pod already is recorded, and renamed on request", async (rig) => {
+    await rig.addNetns("pod");
+    for (const rdmaDeviceName of [undefined, "roce0"]) {
+      const pod = new Attachment(rig, rig.vf(0), { config: { rdmaDeviceName } });
+      await rig.moveDevice(pod.device, "host", "pod");
       await pod.add();
-      await rig.addSubdevice("smi1", pod.device, "pod");
-      await pod.fail("DEL", 112, words);
-      await pod.assertAt(`pod ${pod.device}`);
+      const podName = rdmaDeviceName ?? pod.device;
+      await pod.assertAt(`pod ${podName}`);
+      const [{ hostName, ...recorded }] = readRecord(rig).devices;
+      assertEquals([hostName, recorded.podName], [pod.device, podName]);
+      await pod.leave();
+    }
+  }, { sets: ["oldest"] }),
+  scenario("add: with CNI_NETNS_OVERRIDE the host may be the pod, and nothing moves", async (rig) => {
+    const before = await rig.listDevices();
+    for (const rdmaDeviceName of [undefined, "roce0"]) {
+      const pod = new Attachment(rig, rig.vf(0), {
+        ...{ netns: HOST, environment: { CNI_NETNS_OVERRIDE: "true" }, config: { rdmaDeviceName } },
+      });
+      assertNotMatch((await pod.add()).log, /moved to/);
+      await pod.assertAt(`host ${rdmaDeviceName ?? pod.device}`);
       assertEquals(records(rig), [FILE]);
-      await rig.removeSubdevice("smi1");
       await pod.del();
-      await assertNothingLeft(rig, pod);
-    },
-  },
-  {
-    name: "add: a physical function's device moves, with a warning that names what hangs on it",
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.pf());
-      await rig.useDevice(pod.device);
-      assertWarning(await pod.add(), /physical function.*7 virtual functions.*1 ctx on mlx5_/);
-      await pod.assertAt(`pod ${pod.device}`);
-      await pod.del();
-      await assertNothingLeft(rig, pod);
-    },
-  },
+      assertEquals([await rig.listDevices(), records(rig)], [before, []]);
+    }
+  }),
+  scenario("add: a function that a pod has is not given to another, nor to it twice", async (rig) => {
+    const pod = await addedPod(rig);
+    await rig.addNetns("other");
+    const words = /container "container1" has it as "net1" on network "net", in \/run\/netns\/pod/;
+    await pod.fail("ADD", 111, words, { netns: "other", containerId: "container2" });
+    await pod.fail("ADD", 111, words, { ifname: "net2" });
+    await pod.del({ netns: "other", containerId: "container2" });
+    await pod.del({ ifname: "net2" });
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+    await pod.check();
+  }),
+  scenario("add: a function in another namespace that nobody recorded is refused", async (rig) => {
+    await rig.addNetns("pod");
+    await rig.addNetns("stranger");
+    const pod = new Attachment(rig, rig.vf(1));
+    await rig.moveDevice(pod.device, "host", "stranger");
+    await pod.fail(
+      "ADD",
+      111,
+      /no record of this plugin names the pod.*"rdma-cni doctor" on the node says where /,
+    );
+    await pod.assertAt(`stranger ${pod.device}`);
+    assertEquals(records(rig), []);
+  }, { sets: ["oldest"] }),
+  scenario("add: a device with an SMI sub-device is refused: the kernel would never end", async (rig) => {
+    const pod = await newPod(rig);
+    const words = /has sub-devices.*rdma dev del smi1/;
+    await rig.addSubdevice("smi1", pod.device);
+    await pod.fail("ADD", 112, words);
+    await assertNothingLeft(rig, pod);
+    await rig.removeSubdevice("smi1");
+    await pod.add();
+    await rig.addSubdevice("smi1", pod.device, "pod");
+    await pod.fail("DEL", 112, words);
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+    await rig.removeSubdevice("smi1");
+    await pod.leave();
+  }, { needs: "subDevices" }),
+  scenario("add: a physical function's device moves, with a warning of what hangs on it", async (rig) => {
+    const pod = await newPod(rig, rig.pf());
+    await rig.useDevice(pod.device);
+    assertWarning(await pod.add(), /physical function.*7 virtual functions.*1 ctx on mlx5_/);
+    await pod.assertAt(`pod ${pod.device}`);
+    await pod.leave();
+  }),
 
-  {
-    name: "add: all devices of a function move, or those that rdmaDevices chooses",
-    run: async (rig) => {
-      const { pod, names } = await ofThree(rig);
-      const [first, second, third] = names;
-      for (
-        const [rdmaDevices, moved] of [
-          ["all", names],
-          ["first", [first]],
-          [[2], [second]],
-          [[third], [third]],
-          [[3, first, 1], [first, third]],
-        ] as const
-      ) {
-        const change = { config: { rdmaDevices } };
-        await pod.add(change);
-        const places = names.map((name) => `${moved.includes(name) ? "pod" : "host"} ${name}`);
-        await pod.assertAt(...places);
-        await pod.check(change);
-        await pod.del(change);
-        await pod.assertAt(...names.map((name) => `host ${name}`));
-        await assertNothingLeft(rig);
-      }
-    },
-  },
-  {
-    name: "add: a device among rdmaDevices that the function does not have is refused",
-    run: async (rig) => {
-      const { pod } = await ofThree(rig);
-      for (const missing of ["mlx5_99", 4]) {
-        const words = new RegExp(`${missing}"? among those of ".*it has 1: \\w+, 2: \\w+, 3: \\w+`);
-        await pod.fail("ADD", 110, words, { config: { rdmaDevices: [1, missing] } });
-        await assertNothingLeft(rig);
-      }
-    },
-  },
-  {
-    name: "add: a device that a killed call left in the pod counts among the function's",
-    run: async (rig) => {
-      const { pod, names } = await ofThree(rig);
-      await rig.moveDevice(names[0]!, "host", "pod");
-      for (let i = 0; i < 2; i++) {
-        await pod.add({ config: { rdmaDevices: [names[0], 2] } });
-        await pod.assertAt(`pod ${names[0]}`, `pod ${names[1]}`, `host ${names[2]}`);
-      }
-      assertEquals(
-        readRecord(rig).devices.map((one: { hostName: string }) => one.hostName),
-        names.slice(0, 2),
-      );
-    },
-  },
-  {
-    name: "add: another pod gets none of a function's devices, chosen or not",
-    run: async (rig) => {
-      const { pod, names } = await ofThree(rig);
-      await pod.add({ config: { rdmaDevices: "first" } });
-      await rig.addNetns("other");
-      const change = { netns: "other", containerId: "container2", config: { rdmaDevices: [2] } };
-      await pod.fail("ADD", 111, /container "container1" has it/, change);
-      await pod.assertAt(`pod ${names[0]}`, `host ${names[1]}`, `host ${names[2]}`);
-    },
-  },
+  scenario("add: all devices of a function move, or those that rdmaDevices chooses", async (rig) => {
+    const { pod, names } = await ofThree(rig);
+    const [first, second, third] = names;
+    for (
+      const [rdmaDevices, moved] of [
+        ["all", names],
+        ["first", [first]],
+        [[2], [second]],
+        [[third], [third]],
+        [[3, first, 1], [first, third]],
+      ] as const
+    ) {
+      const change = { config: { rdmaDevices } };
+      await pod.add(change);
+      const places = names.map((name) => `${moved.includes(name) ? "pod" : "host"} ${name}`);
+      await pod.assertAt(...places);
+      await pod.check(change);
+      await pod.del(change);
+      await pod.assertAt(...names.map((name) => `host ${name}`));
+      await assertNothingLeft(rig);
+    }
+  }),
+  scenario("add: a device among rdmaDevices that the function does not have is refused", async (rig) => {
+    const { pod } = await ofThree(rig);
+    for (const missing of ["mlx5_99", 4]) {
+      const words = new RegExp(`${missing}"? among those of ".*it has 1: \\w+, 2: \\w+, 3: \\w+`);
+      await pod.fail("ADD", 110, words, { config: { rdmaDevices: [1, missing] } });
+      await assertNothingLeft(rig);
+    }
+  }),
+  scenario("add: a device that a killed call left in the pod counts among the function's", async (rig) => {
+    const { pod, names } = await ofThree(rig);
+    await rig.moveDevice(names[0]!, "host", "pod");
+    for (let i = 0; i < 2; i++) {
+      await pod.add({ config: { rdmaDevices: [names[0], 2] } });
+      await pod.assertAt(`pod ${names[0]}`, `pod ${names[1]}`, `host ${names[2]}`);
+    }
+    assertEquals(
+      readRecord(rig).devices.map((one: { hostName: string }) => one.hostName),
+      names.slice(0, 2),
+    );
+  }),
+  scenario("add: another pod gets none of a function's devices, chosen or not", async (rig) => {
+    const { pod, names } = await ofThree(rig);
+    await pod.add({ config: { rdmaDevices: "first" } });
+    await rig.addNetns("other");
+    const change = { netns: "other", containerId: "container2", config: { rdmaDevices: [2] } };
+    await pod.fail("ADD", 111, /container "container1" has it/, change);
+    await pod.assertAt(`pod ${names[0]}`, `host ${names[1]}`, `host ${names[2]}`);
+  }),
 
   ...[
     {
@@ -398,12 +352,10 @@ export const ADD: Scenario[] = [
       code: 101,
       words: /mode shared/,
     },
-  ].map(({ what, prepare, allowed, other, code, words }) => ({
-    name: `add: a pod goes without ${what}`,
-    run: async (rig: Rig) => {
+  ].map(({ what, prepare, allowed, other, code, words }) =>
+    scenario(`add: a pod goes without ${what}`, async (rig) => {
       await prepare(rig);
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(1), { config: allowed });
+      const pod = await newPod(rig, rig.vf(1), { config: allowed });
       const before = await placesOf(rig, pod.function_);
       await pod.fail("ADD", code, words, {
         config: { optional: undefined, onSharedMode: undefined, ...other },
@@ -419,6 +371,6 @@ export const ADD: Scenario[] = [
       assert([code, 113].includes(checked.json.code), checked.output);
       await pod.del();
       assertEquals([await placesOf(rig, pod.function_), records(rig)], [before, []]);
-    },
-  })),
+    })
+  ),
 ];

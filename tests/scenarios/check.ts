@@ -5,17 +5,18 @@ import {
   FILE,
   goRecord,
   interfaces,
+  newPod,
   podPath,
   readRecord,
   removeRecord,
   type Scenario,
+  scenario,
   writeRecord,
 } from "./scenario.ts";
 
 /** A pod with interface net1 and the RDMA device of virtual function 0, which CHECK accepts. */
 async function checkedPod(rig: Rig): Promise<Attachment> {
-  await rig.addNetns("pod");
-  const pod = new Attachment(rig, rig.vf(0), {
+  const pod = await newPod(rig, rig.vf(0), {
     config: interfaces({ name: "net1", sandbox: podPath("pod") }),
   });
   await rig.addInterface(pod.function_, "pod", "net1");
@@ -80,42 +81,32 @@ const BROKEN: Broken[] = [
 ];
 
 export const CHECK: Scenario[] = [
-  ...BROKEN.map(({ name, steps, ...kernels }) => ({
-    name: `check: ${name}`,
-    ...kernels,
-    run: async (rig: Rig) => {
+  ...BROKEN.map(({ name, steps, ...kernels }) =>
+    scenario(`check: ${name}`, async (rig) => {
       const pod = await checkedPod(rig);
       for (const [happens, words, code = 113] of steps) {
         await happens(rig, pod);
         await pod.fail("CHECK", code, words);
       }
-    },
-  })),
-  {
-    name: "check: interfaces of the host and of other sandboxes do not matter, a result must be there",
-    run: async (rig) => {
-      const pod = await checkedPod(rig);
-      await rig.addInterface(rig.vf(1), "pod", "net2");
-      const others = [
-        ...[{ name: "veth-of-host" }, { name: "eth0", sandbox: "/run/netns/vm" }],
-        { name: "net1", sandbox: podPath("pod") },
-        { name: "net2", sandbox: podPath("pod"), mac: "02:00:00:00:00:99" },
-      ];
-      await pod.check({ config: interfaces(...others) });
-      await pod.fail("CHECK", 7, /no prevResult/, { config: { prevResult: undefined } });
-    },
-  },
-  {
-    name: "check: a Go plugin's record, whose device is known by its name",
-    sets: ["oldest"],
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(0));
-      await rig.moveDevice(pod.device, "host", "pod");
-      writeRecord(rig, FILE, goRecord(pod.function_, pod.device));
-      await pod.check();
-      await rig.renameDevice(pod.device, "pod", "other");
-      await pod.fail("CHECK", 113, /is not in "\/run\/netns\/pod"/);
-    },
-  },
+    }, { ...kernels })
+  ),
+  scenario("check: interfaces elsewhere do not matter, a result must be there", async (rig) => {
+    const pod = await checkedPod(rig);
+    await rig.addInterface(rig.vf(1), "pod", "net2");
+    const others = [
+      ...[{ name: "veth-of-host" }, { name: "eth0", sandbox: "/run/netns/vm" }],
+      { name: "net1", sandbox: podPath("pod") },
+      { name: "net2", sandbox: podPath("pod"), mac: "02:00:00:00:00:99" },
+    ];
+    await pod.check({ config: interfaces(...others) });
+    await pod.fail("CHECK", 7, /no prevResult/, { config: { prevResult: undefined } });
+  }),
+  scenario("check: a Go plugin's record, whose device is known by its name", async (rig) => {
+    const pod = await newPod(rig);
+    await rig.moveDevice(pod.device, "host", "pod");
+    writeRecord(rig, FILE, goRecord(pod.function_, pod.device));
+    await pod.check();
+    await rig.renameDevice(pod.device, "pod", "other");
+    await pod.fail("CHECK", 113, /is not in "\/run\/netns\/pod"/);
+  }, { sets: ["oldest"] }),
 ];

@@ -13,11 +13,13 @@ import {
   goRecord,
   HOST,
   namedPod,
+  newPod,
   placesOf,
   readRecord,
   records,
   removeRecord,
   type Scenario,
+  scenario,
   writeRecord,
 } from "./scenario.ts";
 
@@ -151,214 +153,162 @@ const GO: (Restored & { place: "pod" | "host" })[] = [
 ];
 
 export const DEL: Scenario[] = [
-  ...RESTORED.map(({ name, podName, happens, del, sets }) => ({
-    name: `del: ${name}`,
-    sets,
-    run: async (rig: Rig) => {
+  ...RESTORED.map(({ name, podName, happens, del, sets }) =>
+    scenario(`del: ${name}`, async (rig) => {
       const pod = podName ? await namedPod(rig) : await addedPod(rig);
       await happens?.(rig, pod);
-      await pod.del(del);
-      await assertNothingLeft(rig, pod);
-    },
-  })),
+      await pod.leave(del);
+    }, { sets })
+  ),
 
-  ...GO.map(({ name, place, podName, happens, del, sets }) => ({
-    name: `del: the Go plugin's record, with the device ${name}`,
-    sets,
-    run: async (rig: Rig) => {
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(0), { config: { deviceID: undefined } });
+  ...GO.map(({ name, place, podName, happens, del, sets }) =>
+    scenario(`del: the Go plugin's record, with the device ${name}`, async (rig) => {
+      const pod = await newPod(rig, rig.vf(0), { config: { deviceID: undefined } });
       if (place === "pod") await rig.moveDevice(pod.device, "host", "pod");
       if (podName) await rig.renameDevice(pod.device, "pod", podName);
       await happens?.(rig, pod);
       writeRecord(rig, FILE, goRecord(pod.function_, pod.device, podName));
-      await pod.del(del);
-      await assertNothingLeft(rig, pod);
-    },
-  })),
+      await pod.leave(del);
+    }, { sets })
+  ),
 
-  {
-    name: "del: there is no record, and the call names no namespace or no function: nothing moves",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      removeRecord(rig);
-      assertMatch((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
-      await pod.del({ config: { deviceID: undefined } });
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), []);
-    },
-  },
-  {
-    name: "del: the path leads to another namespace by now",
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      await loseNetns(rig);
-      await rig.addNetns("pod");
-      const stranger = new Attachment(rig, rig.vf(1));
-      await rig.moveDevice(stranger.device, "host", "pod");
-      await pod.del();
-      await pod.assertAt(`host ${pod.device}`);
-      await stranger.assertAt(`pod ${stranger.device}`);
-      assertEquals(records(rig), []);
-    },
-  },
-  {
-    name: "del: the device was renamed and its old name is taken, so it gets a free one like it",
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      await rig.renameDevice(pod.device, "pod", "roce0");
-      await rig.renameDevice(rig.vf(1).rdmaDevices[0]!, "host", pod.device);
-      assertWarning(await pod.del(), /keeps its name.*EEXIST/);
-      await assertNothingLeft(rig);
-      const [place] = await placesOf(rig, pod.function_);
-      assertMatch(place!, /^host mlx5_\d+$/);
-      assertNotEquals(place, `host ${pod.device}`);
-    },
-  },
-  {
-    name: "del: without a record no other function's device is taken from the pod",
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const other = new Attachment(rig, rig.vf(1));
-      await rig.moveDevice(other.device, "host", "pod");
-      removeRecord(rig);
-      await pod.del();
-      await pod.assertAt(`host ${pod.device}`);
-      await other.assertAt(`pod ${other.device}`);
-      assertEquals(records(rig), []);
-    },
-  },
-  {
-    name: "del: whatever the record has become, the configured function's device returns to the host",
-    run: async (rig) => {
-      await rig.addNetns("pod");
-      const pod = new Attachment(rig, rig.vf(0));
-      for (const content of [undefined, ...UNREADABLE]) {
-        await pod.add();
-        if (content === undefined) removeRecord(rig);
-        else writeRecord(rig, FILE, content);
-        await pod.del();
-        await assertNothingLeft(rig, pod);
-      }
-    },
-  },
-  {
-    name: "del: a record that is a symbolic link is not followed, one that is a directory not emptied",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const precious = `${rig.directory}/../precious`;
-      Deno.renameSync(`${rig.directory}/${FILE}`, precious); // a good record
-      Deno.symlinkSync(precious, `${rig.directory}/${FILE}`);
-      await pod.del();
-      await assertNothingLeft(rig, pod);
-      assert(Deno.lstatSync(precious).isFile);
-
+  scenario("del: without record, and without namespace or function, nothing moves", async (rig) => {
+    const pod = await addedPod(rig);
+    removeRecord(rig);
+    assertMatch((await pod.del({ netns: HOST })).log, /is the host's network namespace/);
+    await pod.del({ config: { deviceID: undefined } });
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), []);
+  }),
+  scenario("del: the path leads to another namespace by now", async (rig) => {
+    const pod = await addedPod(rig);
+    await loseNetns(rig);
+    const stranger = await newPod(rig, rig.vf(1));
+    await rig.moveDevice(stranger.device, "host", "pod");
+    await pod.del();
+    await pod.assertAt(`host ${pod.device}`);
+    await stranger.assertAt(`pod ${stranger.device}`);
+    assertEquals(records(rig), []);
+  }, { sets: ["oldest"] }),
+  scenario("del: a renamed device whose old name is taken gets a free one like it", async (rig) => {
+    const pod = await addedPod(rig);
+    await rig.renameDevice(pod.device, "pod", "roce0");
+    await rig.renameDevice(rig.vf(1).rdmaDevices[0]!, "host", pod.device);
+    assertWarning(await pod.del(), /keeps its name.*EEXIST/);
+    await assertNothingLeft(rig);
+    const [place] = await placesOf(rig, pod.function_);
+    assertMatch(place!, /^host mlx5_\d+$/);
+    assertNotEquals(place, `host ${pod.device}`);
+  }, { sets: ["oldest"] }),
+  scenario("del: without a record no other function's device is taken from the pod", async (rig) => {
+    const pod = await addedPod(rig);
+    const other = new Attachment(rig, rig.vf(1));
+    await rig.moveDevice(other.device, "host", "pod");
+    removeRecord(rig);
+    await pod.del();
+    await pod.assertAt(`host ${pod.device}`);
+    await other.assertAt(`pod ${other.device}`);
+    assertEquals(records(rig), []);
+  }, { sets: ["oldest"] }),
+  scenario("del: whatever the record has become, the function's device returns to the host", async (rig) => {
+    const pod = await newPod(rig);
+    for (const content of [undefined, ...UNREADABLE]) {
       await pod.add();
-      removeRecord(rig);
-      Deno.mkdirSync(`${rig.directory}/${FILE}/directory`, { recursive: true });
-      assertWarning(await pod.del(), /not a regular file/);
-      await pod.assertAt(`host ${pod.device}`);
-      assertEquals(records(rig), [FILE]);
-      assert(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
-    },
-  },
-  {
-    name: "del: a newer attachment has the function: it is not touched",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const old = readRecord(rig);
-      await loseNetns(rig);
-      await rig.addNetns("new");
-      const newer = new Attachment(rig, pod.function_, { netns: "new", containerId: "container2" });
-      assertWarning(await newer.add(), /Pod of net-container1-net1 is gone but still has device/);
-      await newer.assertAt(`new ${pod.device}`);
-      assertEquals(records(rig), ["net-container2-net1"]);
-      writeRecord(rig, FILE, old); // as if the old pod's DEL were late
-      assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
-      await newer.assertAt(`new ${pod.device}`);
-      assertEquals(records(rig), ["net-container2-net1"]);
-      await newer.del();
-      await assertNothingLeft(rig, pod);
-    },
-  },
-  {
-    name: "del: a late one without a record does not touch the device of another attachment",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      await pod.del({ containerId: "earlier" });
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), [FILE]);
-    },
-  },
-  {
-    name: "del: a record from before the last boot is removed, its numbers mean nothing now",
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const stale = { ...readRecord(rig), bootID: "0b8bbb7e-0000-4000-8000-000000000000" };
-      writeRecord(rig, "net-old-net1", { ...stale, containerID: "old" });
-      await pod.del({ containerId: "old" });
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), [FILE]);
-      writeRecord(rig, FILE, stale);
-      await pod.del();
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), []);
-    },
-  },
-  {
-    name: "del: fails only when a device that is there cannot be restored to the host, and keeps the record",
-    isExecutedOnly: true,
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      await pod.fail("DEL", 120, /Cannot move/, { isPowerless: true });
-      await pod.assertAt(`pod ${pod.device}`);
-      assertEquals(records(rig), [FILE]);
-      await pod.del();
-      await assertNothingLeft(rig, pod);
-    },
-  },
-  {
-    name: "del: GC restores the name that a pod that is gone had changed",
-    sets: ["oldest"],
-    run: async (rig) => {
-      const pod = await namedPod(rig);
-      await rig.endNetns("pod");
-      assertQuiet(await gc(rig, { "cni.dev/valid-attachments": [] }));
-      await assertNothingLeft(rig, pod);
-    },
-  },
+      if (content === undefined) removeRecord(rig);
+      else writeRecord(rig, FILE, content);
+      await pod.leave();
+    }
+  }),
+  scenario("del: a record that is a link is not followed, one that is a directory stays", async (rig) => {
+    const pod = await addedPod(rig);
+    const precious = `${rig.directory}/../precious`;
+    Deno.renameSync(`${rig.directory}/${FILE}`, precious); // a good record
+    Deno.symlinkSync(precious, `${rig.directory}/${FILE}`);
+    await pod.leave();
+    assert(Deno.lstatSync(precious).isFile);
+
+    await pod.add();
+    removeRecord(rig);
+    Deno.mkdirSync(`${rig.directory}/${FILE}/directory`, { recursive: true });
+    assertWarning(await pod.del(), /not a regular file/);
+    await pod.assertAt(`host ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+    assert(Deno.statSync(`${rig.directory}/${FILE}/directory`).isDirectory);
+  }),
+  scenario("del: a newer attachment has the function: it is not touched", async (rig) => {
+    const pod = await addedPod(rig);
+    const old = readRecord(rig);
+    await loseNetns(rig);
+    await rig.addNetns("new");
+    const newer = new Attachment(rig, pod.function_, { netns: "new", containerId: "container2" });
+    assertWarning(await newer.add(), /Pod of net-container1-net1 is gone but still has device/);
+    await newer.assertAt(`new ${pod.device}`);
+    assertEquals(records(rig), ["net-container2-net1"]);
+    writeRecord(rig, FILE, old); // as if the old pod's DEL were late
+    assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
+    await newer.assertAt(`new ${pod.device}`);
+    assertEquals(records(rig), ["net-container2-net1"]);
+    await newer.del();
+    await assertNothingLeft(rig, pod);
+  }),
+  scenario("del: a late one without a record does not touch another attachment's device", async (rig) => {
+    const pod = await addedPod(rig);
+    await pod.del({ containerId: "earlier" });
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+  }),
+  scenario("del: a record from before the last boot is removed: its numbers mean nothing", async (rig) => {
+    const pod = await addedPod(rig);
+    const stale = { ...readRecord(rig), bootID: "0b8bbb7e-0000-4000-8000-000000000000" };
+    writeRecord(rig, "net-old-net1", { ...stale, containerID: "old" });
+    await pod.del({ containerId: "old" });
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+    writeRecord(rig, FILE, stale);
+    await pod.del();
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), []);
+  }, { sets: ["oldest"] }),
+  scenario("del: fails only when a device cannot be restored, and keeps the record", async (rig) => {
+    const pod = await addedPod(rig);
+    await pod.fail("DEL", 120, /Cannot move/, { isPowerless: true });
+    await pod.assertAt(`pod ${pod.device}`);
+    assertEquals(records(rig), [FILE]);
+    await pod.leave();
+  }, { isExecutedOnly: true, sets: ["oldest"] }),
+  scenario("del: GC restores the name that a pod that is gone had changed", async (rig) => {
+    const pod = await namedPod(rig);
+    await rig.endNetns("pod");
+    assertQuiet(await gc(rig, { "cni.dev/valid-attachments": [] }));
+    await assertNothingLeft(rig, pod);
+  }, { sets: ["oldest"] }),
 
   ...[
     ["asked for the same name", { rdmaDeviceName: "roce0" }, "roce0"],
     ["asked for another name", { rdmaDeviceName: "roce1" }, "roce1"],
     ["asked for none", {}, undefined],
-  ].map(([what, config, name]) => ({
-    name:
+  ].map(([what, config, name]) =>
+    scenario(
       `del: a late one does not rename a device of a newer pod that ${what}, whose DEL restores the first name`,
-    run: async (rig: Rig) => {
-      const pod = await namedPod(rig);
-      await rig.endNetns("pod");
-      await rig.addNetns("new");
-      const newer = new Attachment(rig, pod.function_, {
-        ...{ netns: "new", containerId: "container2", config: config as object },
-      });
-      await newer.add();
-      await pod.del();
-      await pod.assertAt(`new ${name ?? pod.device}`);
-      assertEquals(records(rig), ["net-container2-net1"]);
-      await newer.check();
-      await newer.del();
-      await assertNothingLeft(rig, pod);
-    },
-  })),
-  ...["pod", "host"].map((place) => ({
-    name: `del: a newer record that owns a device in the ${place} does not keep DEL from restoring it`,
-    run: async (rig: Rig) => {
+      async (rig) => {
+        const pod = await namedPod(rig);
+        await rig.endNetns("pod");
+        await rig.addNetns("new");
+        const newer = new Attachment(rig, pod.function_, {
+          ...{ netns: "new", containerId: "container2", config: config as object },
+        });
+        await newer.add();
+        await pod.del();
+        await pod.assertAt(`new ${name ?? pod.device}`);
+        assertEquals(records(rig), ["net-container2-net1"]);
+        await newer.check();
+        await newer.del();
+        await assertNothingLeft(rig, pod);
+      },
+    )
+  ),
+  ...["pod", "host"].map((place) =>
+    scenario(`del: a newer record of a device in the ${place} does not keep DEL from it`, async (rig) => {
       const pod = await namedPod(rig);
       const record = readRecord(rig);
       if (place === "host") await rig.endNetns("pod");
@@ -367,8 +317,7 @@ export const DEL: Scenario[] = [
       await pod.del();
       await pod.assertAt(`host ${place === "pod" ? pod.device : "roce0"}`);
       assertEquals(records(rig), ["net-container2-net1"]);
-      await pod.del({ containerId: "container2" });
-      await assertNothingLeft(rig, pod);
-    },
-  })),
+      await pod.leave({ containerId: "container2" });
+    })
+  ),
 ];

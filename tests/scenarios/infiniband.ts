@@ -3,7 +3,6 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import type { NodeFunction, Rig } from "../rig/rig.ts";
 import {
-  assertNothingLeft,
   Attachment,
   type Change,
   interfaces,
@@ -11,6 +10,7 @@ import {
   podPath,
   records,
   type Scenario,
+  scenario,
 } from "./scenario.ts";
 
 /** Virtual function 0 with an InfiniBand port, and a pod. */
@@ -54,54 +54,43 @@ const ELSEWHERE: { what: string; number?: number; put: (rig: Rig, of: NodeFuncti
 ];
 
 export const INFINIBAND: Scenario[] = [
-  {
-    name: "infiniband: ADD refuses when the pod has the function's IPoIB interface, which stays",
-    run: async (rig) => {
-      const { of, pod } = await nodeWithIpoib(rig);
-      await rig.moveIpoib(of, "pod", "net1");
-      const link = await rig.getInterface("pod", "net1");
-      assert(link);
-      for (const change of ASKING) {
-        await pod.fail("ADD", 115, /"net1".*IPoIB.*"rdmaIsolation": true.*remove "rdma"/, change);
-        await assertUntouched(pod, link);
-      }
-      await pod.del(); // as the runtime does after an ADD that failed
+  scenario("infiniband: ADD refuses when the pod has the function's IPoIB interface", async (rig) => {
+    const { of, pod } = await nodeWithIpoib(rig);
+    await rig.moveIpoib(of, "pod", "net1");
+    const link = await rig.getInterface("pod", "net1");
+    assert(link);
+    for (const change of ASKING) {
+      await pod.fail("ADD", 115, /"net1".*IPoIB.*"rdmaIsolation": true.*remove "rdma"/, change);
       await assertUntouched(pod, link);
-    },
-  },
-  {
-    name: "infiniband: an IPoIB interface of a partition, which names no parent, counts as the function's",
-    run: async (rig) => {
-      const { of, pod } = await nodeWithIpoib(rig);
-      await rig.moveIpoib(of, "pod", "net1", { isPartition: true });
-      const link = await rig.getInterface("pod", "net1");
-      await pod.fail("ADD", 115, /"net1".*the kernel does not say of which device/);
-      await assertUntouched(pod, link);
-    },
-  },
-  {
-    name: "infiniband: what ib-sriov-cni has isolated stays in the pod, device and interface",
-    run: async (rig) => {
-      const { of, pod } = await nodeWithIpoib(rig);
-      await rig.moveDevice(pod.device, "host", "pod");
-      await rig.moveIpoib(of, "pod", "net1");
-      const link = await rig.getInterface("pod", "net1");
-      await pod.fail("ADD", 115, /"net1".*"rdma"/);
-      assertMatch((await pod.del()).log, /not touched/);
-      await assertUntouched(pod, link, "pod");
-    },
-  },
-  ...ELSEWHERE.map(({ what, number = 0, put }) => ({
-    name: `infiniband: ${what} does not stand in the way`,
-    run: async (rig: Rig) => {
+    }
+    await pod.del(); // as the runtime does after an ADD that failed
+    await assertUntouched(pod, link);
+  }),
+  scenario("infiniband: an IPoIB interface of a partition, without parent, counts too", async (rig) => {
+    const { of, pod } = await nodeWithIpoib(rig);
+    await rig.moveIpoib(of, "pod", "net1", { isPartition: true });
+    const link = await rig.getInterface("pod", "net1");
+    await pod.fail("ADD", 115, /"net1".*the kernel does not say of which device/);
+    await assertUntouched(pod, link);
+  }),
+  scenario("infiniband: device and interface that ib-sriov-cni has isolated stay", async (rig) => {
+    const { of, pod } = await nodeWithIpoib(rig);
+    await rig.moveDevice(pod.device, "host", "pod");
+    await rig.moveIpoib(of, "pod", "net1");
+    const link = await rig.getInterface("pod", "net1");
+    await pod.fail("ADD", 115, /"net1".*"rdma"/);
+    assertMatch((await pod.del()).log, /not touched/);
+    await assertUntouched(pod, link, "pod");
+  }),
+  ...ELSEWHERE.map(({ what, number = 0, put }) =>
+    scenario(`infiniband: ${what} does not stand in the way`, async (rig) => {
       const { of } = await nodeWithIpoib(rig);
       await put(rig, of);
       const pod = new Attachment(rig, rig.vf(number));
       await pod.add();
       assertEquals(await namesIn(rig, "pod"), [pod.device]);
       await pod.check();
-      await pod.del();
-      await assertNothingLeft(rig, pod);
-    },
-  })),
+      await pod.leave();
+    })
+  ),
 ];

@@ -15,6 +15,7 @@ import {
   records,
   removeRecord,
   type Scenario,
+  scenario,
   writeRecord,
 } from "./scenario.ts";
 
@@ -56,51 +57,46 @@ const OUT_OF_REACH: OutOfReach[] = [
 ];
 
 export const LATE: Scenario[] = [
-  ...[true, false].map((hasRecord) => ({
-    name: `late: an optional ADD waits for a device that the pod before, ${
-      hasRecord ? "with" : "without"
-    } a record, is about to lose`,
-    run: async (rig: Rig) => {
-      const pod = await addedPod(rig);
-      const second = await secondPod(rig, pod, { optional: true });
-      if (!hasRecord) removeRecord(rig);
-      await rig.beginEnd("pod", "soon");
-      await second.add();
-      await rig.finishEnd();
-      await second.assertAt(`second ${pod.device}`);
-      assertEquals(records(rig), [SECOND]);
-      await second.del();
-      await assertNothingLeft(rig, pod);
-    },
-  })),
-  {
-    name: "late: an optional ADD that waits in vain fails, and may be tried again",
-    run: async (rig) => {
-      const pod = await addedPod(rig);
-      const second = await secondPod(rig, pod, { optional: true });
-      await rig.beginEnd("pod", "never");
-      await second.fail("ADD", 111, /Cannot/);
-      assertEquals(records(rig), [FILE]);
-      await rig.finishEnd();
-      await second.add();
-      await second.assertAt(`second ${pod.device}`);
-    },
-  },
-  {
-    name: "late: DEL waits for the device and gives it its name back",
-    run: async (rig) => {
-      const pod = await namedPod(rig);
-      await rig.beginEnd("pod", "soon");
-      await pod.del();
-      assertEquals(records(rig), []);
-      await rig.finishEnd();
-      await assertNothingLeft(rig, pod);
-    },
-  },
+  ...[true, false].map((hasRecord) =>
+    scenario(
+      `late: an optional ADD waits for a device that the pod before, ${
+        hasRecord ? "with" : "without"
+      } a record, is about to lose`,
+      async (rig) => {
+        const pod = await addedPod(rig);
+        const second = await secondPod(rig, pod, { optional: true });
+        if (!hasRecord) removeRecord(rig);
+        await rig.beginEnd("pod", "soon");
+        await second.add();
+        await rig.finishEnd();
+        await second.assertAt(`second ${pod.device}`);
+        assertEquals(records(rig), [SECOND]);
+        await second.del();
+        await assertNothingLeft(rig, pod);
+      },
+    )
+  ),
+  scenario("late: an optional ADD that waits in vain fails, and may be tried again", async (rig) => {
+    const pod = await addedPod(rig);
+    const second = await secondPod(rig, pod, { optional: true });
+    await rig.beginEnd("pod", "never");
+    await second.fail("ADD", 111, /Cannot/);
+    assertEquals(records(rig), [FILE]);
+    await rig.finishEnd();
+    await second.add();
+    await second.assertAt(`second ${pod.device}`);
+  }),
+  scenario("late: DEL waits for the device and gives it its name back", async (rig) => {
+    const pod = await namedPod(rig);
+    await rig.beginEnd("pod", "soon");
+    await pod.del();
+    assertEquals(records(rig), []);
+    await rig.finishEnd();
+    await assertNothingLeft(rig, pod);
+  }),
   ...OUT_OF_REACH.flatMap(({ how, begin, end }) =>
-    ["DEL", "GC"].map((later) => ({
-      name: `late: DEL keeps the record of a device ${how}, until ${later} finds it on the host`,
-      run: async (rig: Rig) => {
+    ["DEL", "GC"].map((later) =>
+      scenario(`late: DEL keeps the record of a device ${how}, until ${later} finds it`, async (rig) => {
         const pod = await namedPod(rig);
         const repeat = async () =>
           later === "DEL" ? await pod.del() : assertQuiet(await gc(rig, { "cni.dev/valid-attachments": [] }));
@@ -113,36 +109,37 @@ export const LATE: Scenario[] = [
         await pod.assertAt("host roce0");
         await repeat();
         await assertNothingLeft(rig, pod);
-      },
-    }))
+      })
+    )
   ),
 
-  ...["first", "second"].map((deleted) => ({
-    name: `late: with the clock set back in between, DEL of the ${deleted} of two pods comes first`,
-    run: async (rig: Rig) => {
-      // Under a name as the driver makes them ADD does not look whether a pod that is gone left it.
-      const pod = await addedPod(rig, { config: { rdmaDeviceName: "mlx5_70" } });
-      makeLater(rig, FILE);
-      await rig.endNetns("pod");
-      const second = await secondPod(rig, pod, { rdmaDeviceName: "roce1" });
-      await second.add();
-      if (deleted === "first") {
-        assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
-        await second.assertAt("second roce1");
-        assertEquals(records(rig), [SECOND]);
-        await second.del();
-      } else {
-        await second.del();
-        await pod.assertAt("host mlx5_70");
-        await pod.del();
-      }
-      await assertNothingLeft(rig, pod);
-    },
-  })),
-  {
-    name:
-      "late: a stale record of the Go plugin, newer by the clock, does not take the device of a pod that lives",
-    run: async (rig) => {
+  ...["first", "second"].map((deleted) =>
+    scenario(
+      `late: the clock was set back, and DEL of the ${deleted} of two pods comes first`,
+      async (rig) => {
+        // Under a name as the driver makes them ADD does not look whether a pod that is gone left it.
+        const pod = await addedPod(rig, { config: { rdmaDeviceName: "mlx5_70" } });
+        makeLater(rig, FILE);
+        await rig.endNetns("pod");
+        const second = await secondPod(rig, pod, { rdmaDeviceName: "roce1" });
+        await second.add();
+        if (deleted === "first") {
+          assertMatch((await pod.del()).log, /belongs to net-container2-net1 by now/);
+          await second.assertAt("second roce1");
+          assertEquals(records(rig), [SECOND]);
+          await second.del();
+        } else {
+          await second.del();
+          await pod.assertAt("host mlx5_70");
+          await pod.del();
+        }
+        await assertNothingLeft(rig, pod);
+      },
+    )
+  ),
+  scenario(
+    "late: a stale Go record, newer by the clock, does not take a living pod's device",
+    async (rig) => {
       const pod = await addedPod(rig);
       await rig.holdNetns("pod"); // as every pod's processes do
       for (const netns of ["", "pod"]) { // the path may have been given to another pod
@@ -152,8 +149,7 @@ export const LATE: Scenario[] = [
         await pod.assertAt(`pod ${pod.device}`);
         assertEquals(records(rig), [FILE]);
       }
-      await pod.del();
-      await assertNothingLeft(rig, pod);
+      await pod.leave();
     },
-  },
+  ),
 ];

@@ -15,6 +15,14 @@ export interface Scenario {
   readonly needs?: LackName | undefined;
 }
 
+export function scenario(
+  name: string,
+  run: Scenario["run"],
+  fields: Omit<Scenario, "name" | "run"> = {},
+): Scenario {
+  return { name, run, ...fields };
+}
+
 /** The record of the attachment that scenarios make unless they say otherwise. */
 export const FILE = "net-container1-net1";
 /** A path of the host's namespace. */
@@ -76,6 +84,12 @@ export class Attachment {
     return assertQuiet(await this.call("DEL", change));
   }
 
+  /** DEL succeeds, and everything is as before ADD. */
+  async leave(change?: Change): Promise<void> {
+    await this.del(change);
+    await assertNothingLeft(this.rig, this);
+  }
+
   /** A call fails with a code and these words in message or details. */
   async fail(command: string, code: number, words: RegExp, change?: Change): Promise<RigOutcome> {
     return assertError(await this.call(command, change), code, words);
@@ -87,10 +101,15 @@ export class Attachment {
   }
 }
 
+/** An attachment of a function, virtual function 0 unless told, to a new namespace "pod". */
+export async function newPod(rig: Rig, function_ = rig.vf(0), call: Change = {}): Promise<Attachment> {
+  await rig.addNetns("pod");
+  return new Attachment(rig, function_, call);
+}
+
 /** An attachment of virtual function 0 to a new namespace "pod", after ADD. */
 export async function addedPod(rig: Rig, call: Change = {}): Promise<Attachment> {
-  await rig.addNetns("pod");
-  const pod = new Attachment(rig, rig.vf(0), call);
+  const pod = await newPod(rig, rig.vf(0), call);
   await pod.add();
   return pod;
 }
@@ -148,6 +167,12 @@ export async function assertNothingLeft(rig: Rig, ...pods: Attachment[]): Promis
     assertEquals(own.map(({ name }) => name), [device]);
   }
   assertEquals(records(rig), []);
+}
+
+/** DELs succeed, and everything is as before the ADDs. */
+export async function leaveAll(...pods: Attachment[]): Promise<void> {
+  for (const pod of pods) await pod.del();
+  await assertNothingLeft(pods[0]!.rig, ...pods);
 }
 
 /** Names of the files in the directory of records, which may be missing. */

@@ -1,4 +1,4 @@
-// What kernels lack, and the sets of cases that are run on them. tests/vm/cases/kernel_lacks.ts proves every lack.
+// What kernels lack, and the sets of cases that are run on them. tests/vm/cases/kernel.ts proves every lack.
 
 /** Major and minor number of a kernel. */
 export type KernelVersion = readonly [major: number, minor: number];

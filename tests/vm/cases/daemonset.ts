@@ -1,18 +1,28 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
-import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
-import { attachment, records } from "../../rig/vm/guest/attachment.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
+import {
+  assertInPod,
+  assertQuiet,
+  assertResult,
+  attachment,
+  config,
+  records,
+} from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
   assertCode,
   casesWith,
+  deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
   names,
   netdevToNetns,
   pf,
   rdmaDevices,
+  rdmaNames,
   rebind,
   setNetnsMode,
+  sh,
   shOk,
   until,
   vf,
@@ -24,14 +34,15 @@ import {
   type Pod,
   runContainer,
   runInitContainers,
+  startContainer,
 } from "../../rig/vm/guest/pod.ts";
 import { VERSION } from "../../../src/version.ts";
 
 const vmCase = casesWith({ sets: ["surroundings"] });
 
-const OWN_DIRECTORY = "/opt/cni/bin/.rdma-cni";
 const NO_MAC = "00:00:00:00:00:00";
 const HOST_MAC = "02:03:00:00:48:53";
+const NO_GUID = "0000:0000:0000:0000";
 
 let built: Promise<Pod> | undefined;
 const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"]);
@@ -39,71 +50,30 @@ const builtPod = () => built ??= daemonSetPod(["netns-mode-check", "vf-mac-init"
 vmCase("daemonset: a pod of its own network, without capabilities, is told the node's mode", async () => {
   const pod = { ...await builtPod(), hostNetwork: false };
   const container = containerOf(pod, "netns-mode-check");
-  assertEquals([container.volumeMounts, container.securityContext.capabilities?.add], [
-    undefined,
-    undefined,
-  ]);
-  const good = await runContainer(pod, container);
-  assertEquals([good.code, good.stdout], [0, "ok: the RDMA namespace mode is exclusive\n"], good.stderr);
+  const { volumeMounts, securityContext } = container;
+  assertEquals([volumeMounts, securityContext.capabilities?.add], [undefined, undefined]);
+  const good = await assertCode(0, runContainer(pod, container));
+  assertEquals(good.stdout, "ok: the RDMA namespace mode is exclusive\n");
   await until("the pod's namespace is gone", async () => {
     return await setNetnsMode("shared").then(() => true, () => false);
   });
-  const bad = await runContainer(pod, container);
-  assertEquals(
-    [bad.code, bad.stdout],
-    [1, "failed: the RDMA namespace mode is shared, want exclusive\n"],
-    bad.stderr,
-  );
+  const bad = await assertCode(1, runContainer(pod, container));
+  assertEquals(bad.stdout, "failed: the RDMA namespace mode is shared, want exclusive\n");
 });
 
-/** A case on a node without plugin, which has the tests' own again afterwards. */
-function installCase(name: string, run: (pod: Pod) => Promise<void>): void {
-  const remove = () => shOk(`rm -rf ${OWN_DIRECTORY} ${INSTALLED_PLUGIN}`);
-  vmCase(`daemonset: ${name}`, async () => {
-    await remove();
-    try {
-      await run(await builtPod());
-    } finally {
-      await remove();
-      await installPlugin();
-    }
-  });
-}
-
-async function assertInstalled(): Promise<void> {
-  assertMatch(await shOk(`${INSTALLED_PLUGIN} --version`), new RegExp(`^rdma-cni ${VERSION}$`, "m"));
-}
-
-installCase(
-  "in mode shared the plugin is installed all the same, and the check says what is wrong",
-  async (pod) => {
-    await setNetnsMode("shared");
-    const outcomes = await runInitContainers(pod);
-    assertEquals(outcomes.map(({ name, code }) => [name, code]), [
-      ["install", 0],
-      ["vf-mac-init", 0],
-      ["netns-mode-check", 1],
-    ], JSON.stringify(outcomes));
-    assertEquals(outcomes.at(-1)!.stdout, "failed: the RDMA namespace mode is shared, want exclusive\n");
-    await assertInstalled();
-  },
-);
-
-installCase("a function that cannot be given an address does not keep the plugin away", async (pod) => {
-  await shOk(`ip link set ${pf().netdev} vf 3 mac ${NO_MAC}`);
-  rebind(vf(3).deviceId);
+/** Does something on a node without plugin, which has the tests' own again afterwards. */
+async function withoutPlugin(run: () => Promise<void>): Promise<void> {
+  const remove = () => shOk(`rm -rf /opt/cni/bin/.rdma-cni ${INSTALLED_PLUGIN}`);
+  await remove();
   try {
-    const withoutRights = pod.initContainers!.map((container) => ({
-      ...container,
-      securityContext: { capabilities: {} },
-    }));
-    const outcomes = await runInitContainers({ ...pod, initContainers: withoutRights });
-    assertEquals(outcomes.map(({ name, code }) => [name, code]), [["install", 0], ["vf-mac-init", 1]]);
-    await assertInstalled();
+    await run();
   } finally {
-    await shOk(`ip link set ${pf().netdev} vf 3 mac ${HOST_MAC}`);
+    await remove();
+    await installPlugin();
   }
-});
+}
+
+const probing = (container: Container, command: string[]) => ({ ...container, command, args: [] });
 
 /** Removes a module, after those that use it. */
 async function removeModule(name: string): Promise<void> {
@@ -111,43 +81,39 @@ async function removeModule(name: string): Promise<void> {
   if (names(`/sys/module/${name}`).length > 0) await shOk(`rmmod ${name}`);
 }
 
-installCase("on a node without RDMA the pod comes up like on any other", async (pod) => {
-  try {
-    await removeModule("ib_core");
-    const outcomes = await runInitContainers(pod);
-    assertEquals(
-      outcomes.map(({ name, code }) => [name, code]),
-      [["install", 0], ["vf-mac-init", 0], ["netns-mode-check", 0]],
-      JSON.stringify(outcomes),
-    );
-    assertMatch(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
-    await assertInstalled();
-  } finally {
-    await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm');
-    await shOk('modprobe --dirname "$MODULES" rdma_sim');
-  }
-});
-
-installCase(
-  "the container that stays sees that another program took the plugin's place, and installs again",
-  async (pod) => {
-    assertEquals((await runContainer(pod, containerOf(pod, "install"))).code, 0);
-    const { livenessProbe, args, ...installed } = { ...containerOf(pod, "installed") };
-    assertEquals(args, ["install", "--wait"]);
-    const probe = () => runContainer(pod, { ...installed, command: livenessProbe!.exec.command, args: [] });
-    const good = await probe();
-    assertEquals([good.code, good.stderr], [0, ""], good.stdout);
-    await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
-    const bad = await probe();
-    assertEquals(
-      [bad.code, bad.stdout, bad.stderr],
-      [1, "failed: /host/opt/cni/bin/rdma has different content: install again\n", ""],
-    );
-    const start = await assertCode(0, runContainer(pod, { ...installed, args: ["install"] }));
-    assertMatch(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
-    await assertInstalled();
-    assertEquals((await probe()).code, 0);
-  },
+vmCase(
+  "daemonset: without RDMA the pod comes up, and sees when its plugin was replaced",
+  () =>
+    withoutPlugin(async () => {
+      const pod = await builtPod();
+      const assertInstalled = async () =>
+        assertMatch(await shOk(`${INSTALLED_PLUGIN} --version`), new RegExp(`^rdma-cni ${VERSION}$`, "m"));
+      try {
+        await removeModule("ib_core");
+        const outcomes = await runInitContainers(pod);
+        assertEquals(
+          outcomes.map(({ name, code }) => [name, code]),
+          [["install", 0], ["vf-mac-init", 0], ["netns-mode-check", 0]],
+          JSON.stringify(outcomes),
+        );
+        assertMatch(outcomes.at(-1)!.stdout, /^ok: this kernel has no RDMA subsystem/);
+        await assertInstalled();
+      } finally {
+        await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm');
+        await shOk('modprobe --dirname "$MODULES" rdma_sim');
+      }
+      const { livenessProbe, args, ...installed } = { ...containerOf(pod, "installed") };
+      assertEquals(args, ["install", "--wait"]);
+      const probe = probing({ ...installed, args }, livenessProbe!.exec.command);
+      await assertCode(0, runContainer(pod, probe));
+      await shOk(`cp -f /bin/true ${INSTALLED_PLUGIN}`); // as the Go plugin's installer does
+      const bad = await assertCode(1, runContainer(pod, probe));
+      assertEquals(bad.stdout, "failed: /host/opt/cni/bin/rdma has different content: install again\n");
+      const start = await assertCode(0, runContainer(pod, { ...installed, args: ["install"] }));
+      assertMatch(start.stderr, /^\/host\/opt\/cni\/bin\/rdma: replaced$/m);
+      await assertInstalled();
+      await assertCode(0, runContainer(pod, probe));
+    }),
 );
 
 /** A case on a node whose VF 3 has no address. */
@@ -165,19 +131,8 @@ function vfMacCase(name: string, run: (pod: Pod, container: Container) => Promis
   });
 }
 
-vfMacCase("vf-mac init gives an address with what the manifest gives it", async (pod, container) => {
-  const { code, stderr } = await runContainer(pod, container);
-  assertEquals(code, 0, stderr);
-  assertMatch(stderr, /ready 6, assigned 1, failed 0/);
-  const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
-  assertNotEquals(nodeGuid, "0000:0000:0000:0000");
-  const again = await assertCode(0, runContainer(pod, container));
-  assertMatch(again.stderr, /ready 7, assigned 0/);
-});
-
 /** What a container goes without. */
 interface Lack {
-  readonly what: string;
   readonly pod?: Partial<Pod>;
   readonly capability?: string;
   readonly volume?: string;
@@ -185,47 +140,92 @@ interface Lack {
   readonly outcome: RegExp;
 }
 
-/** Runs a container of the pod that lacks something. */
-async function runWithout({ pod: changed, capability, volume }: Lack, pod: Pod, container: Container) {
-  const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
-  const add = container.securityContext.capabilities!.add!.filter((name) => name !== capability);
-  const securityContext = { capabilities: { add } };
-  return await runContainer({ ...pod, ...changed }, { ...container, volumeMounts, securityContext });
-}
-
 const LACKS: Lack[] = [
-  { what: "NET_ADMIN", capability: "NET_ADMIN", outcome: /^1: .*EPERM/s },
-  { what: "a writable /sys/bus/pci", volume: "pci", outcome: /^1: .*EROFS/s },
-  { what: "the state directory", volume: "state", outcome: /^1: .*"\/var\/lib\/cni/s },
-  { what: "the host's network", pod: { hostNetwork: false }, outcome: /^0: ready 0, assigned 0/ },
+  { capability: "NET_ADMIN", outcome: /^1: .*EPERM/s },
+  { volume: "pci", outcome: /^1: .*EROFS/s },
+  { volume: "state", outcome: /^1: .*"\/var\/lib\/cni/s },
+  { pod: { hostNetwork: false }, outcome: /^0: ready 0, assigned 0/ },
 ];
 
-for (const lack of LACKS) {
-  vfMacCase(`vf-mac init cannot do without ${lack.what}`, async (pod, container) => {
-    const { code, stderr } = await runWithout(lack, pod, container);
-    assertMatch(`${code}: ${stderr}`, lack.outcome);
-    const { nodeGuid } = (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!;
-    assertEquals(nodeGuid, "0000:0000:0000:0000");
-  });
+vfMacCase("vf-mac init gives an address with what it is given, and no less", async (pod, container) => {
+  const nodeGuid = async () => (await rdmaDevices()).find(({ name }) => name === vf(3).rdmaDevice)!.nodeGuid;
+  for (const { pod: changed, capability, volume, outcome } of LACKS) {
+    const volumeMounts = container.volumeMounts!.filter(({ name }) => name !== volume);
+    const add = container.securityContext.capabilities!.add!.filter((name) => name !== capability);
+    const lacking = { ...container, volumeMounts, securityContext: { capabilities: { add } } };
+    const { code, stderr } = await runContainer({ ...pod, ...changed }, lacking);
+    assertMatch(`${code}: ${stderr}`, outcome);
+    assertEquals(await nodeGuid(), NO_GUID, `${outcome}`);
+  }
+  const given = await assertCode(0, runContainer(pod, container));
+  assertMatch(given.stderr, /ready 6, assigned 1, failed 0/);
+  assertNotEquals(await nodeGuid(), NO_GUID);
+  const again = await assertCode(0, runContainer(pod, container));
+  assertMatch(again.stderr, /ready 7, assigned 0/);
+});
+
+vfMacCase("vf-mac init leaves a function alone that a pod has, unseen by it", async (pod, container) => {
+  const { deviceId, netdev, mac, rdmaDevice } = vf(3);
+  await addNetns("pod");
+  await netdevToNetns(netdev, "pod", "net1");
+  await shOk(`ip link set ${pf().netdev} vf 3 mac ${NO_MAC}`); // igb tells the random one as given
+  const one = attachment(deviceId);
+  assertResult(await one.add());
+  // It sees neither the pod's namespace nor, therefore, the node GUID: what a pod has is none of its business.
+  const { stderr } = await assertCode(0, runContainer(pod, container));
+  assertMatch(stderr, /\bassigned 0, failed 0/);
+  assertEquals(records().length, 1);
+  assertMatch(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
+  await assertInPod([rdmaDevice]);
+  assertQuiet(await one.del());
+  await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
+});
+
+/** Adds a virtual function to a pod that is called as its namespace. */
+async function addTo(netns: string, number: number) {
+  const { deviceId: deviceID } = vf(number);
+  await addNetns(netns);
+  const keys = { deviceID, rdmaDeviceName: `rdma_${netns}` };
+  const call = attachment(deviceID, { netns, containerId: netns, config: config(keys) });
+  assertResult(await call.add());
+  return call;
 }
 
-vfMacCase(
-  "vf-mac init leaves a function alone that a pod has, though it cannot see the pod",
-  async (pod, container) => {
-    const { deviceId, netdev, mac, rdmaDevice } = vf(3);
-    await addNetns("pod");
-    await netdevToNetns(netdev, "pod", "net1");
-    await shOk(`ip link set ${pf().netdev} vf 3 mac ${NO_MAC}`); // igb tells the random one as given
-    const one = attachment(deviceId);
-    assertEquals((await one.add()).code, 0);
-    const { code, stderr } = await runContainer(pod, container);
-    // It sees neither the pod's namespace nor, therefore, the node GUID: what a pod has is none of its business.
-    assertEquals(code, 0, stderr);
-    assertMatch(stderr, /\bassigned 0, failed 0/);
-    assertEquals(records().length, 1);
-    assertMatch(await shOk("ip -n pod -br link show net1"), new RegExp(mac));
-    assertMatch(await shOk("nsenter --net=/run/netns/pod rdma dev"), new RegExp(rdmaDevice));
-    assertEquals((await one.del()).code, 0);
-    await shOk(`ip -n pod link set net1 netns 1 name ${netdev}`);
-  },
-);
+/** The file of a namespace of a process. */
+function namespaceOf(process: string | number, kind: string): string {
+  return Deno.readLinkSync(`/proc/${process}/ns/${kind}`);
+}
+
+vmCase("daemonset: the agent installs, enters the node, answers calls and cleans up", async () => {
+  await addTo("gone", 0);
+  await deleteNetns("gone");
+  await withoutPlugin(async () => {
+    const pod = await daemonSetPod(["agent"]);
+    const container = containerOf(pod, "agent");
+    const probe = probing(container, container.readinessProbe!.exec.command);
+    const { stderr } = await assertCode(1, runContainer({ ...pod, hostPID: false }, container));
+    assertMatch(stderr, /hostPID: true/);
+
+    const args = [...container.args, "--metrics", "[127.0.0.1]:9567"];
+    const agent = await startContainer(pod, { ...container, args }, "serves on");
+    await assertCode(0, runContainer(pod, probe));
+    await until("what the lost DEL has left is gone", () => records().length === 0);
+    assert((await rdmaNames()).includes(vf(0).rdmaDevice));
+
+    const state = async () => JSON.parse(await shOk(`${INSTALLED_PLUGIN} agent --check --json`));
+    const { pid } = await state();
+    for (const kind of ["mnt", "net", "pid"]) assertEquals(namespaceOf(pid, kind), namespaceOf(1, kind));
+    assertMatch(Deno.readLinkSync(`/proc/${pid}/exe`), /^\/opt\/cni\/bin\/\.rdma-cni\/rdma-cni-/);
+
+    const living = await addTo("living", 1);
+    await assertInPod(["rdma_living"], "living");
+    const metrics = await (await fetch("http://127.0.0.1:9567/metrics")).text();
+    assertMatch(metrics, /^rdma_port_receive_bytes_total\{.*device="rdma_living".*\} \d+$/m);
+    assertQuiet(await living.del());
+    assertEquals((await state()).calls, 2);
+
+    Deno.kill(pid, "SIGTERM");
+    assertEquals((await agent.status).code, 0);
+    await assertCode(1, sh(`${INSTALLED_PLUGIN} agent --check`));
+  });
+});

@@ -8,7 +8,6 @@ import {
   assertResult,
   attachment,
   config,
-  gc,
   prevResult,
   readRecord,
 } from "../../rig/vm/guest/attachment.ts";
@@ -19,7 +18,6 @@ import {
   deleteNetns,
   endBackground,
   HOLD_CONTEXT,
-  holdNetns,
   inNetns,
   names,
   type Outcome,
@@ -30,6 +28,7 @@ import {
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
+import { killAtNth } from "../../rig/vm/guest/injection.ts";
 import {
   CGROUP_V2,
   CGROUPFS_CGROUP,
@@ -120,24 +119,6 @@ vmCase("limits: with hcaObject 0 a program gets a context and no protection doma
   assertEquals(cgroup.limits(), []);
 });
 
-vmCase("limits: CNI_NETNS of a process limits its container's pod, by the device's name there", async () => {
-  const { deviceId, rdmaDevice } = await addPod();
-  await using cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
-  const { pid } = await holdNetns("pod");
-  await shOk(`echo ${pid} >${cgroup.container}/cgroup.procs`);
-  const named = config({
-    deviceID: deviceId,
-    rdmaLimits: { hcaHandle: 3 },
-    rdmaDeviceName: "rdma_{ifname}",
-  });
-  const one = attachment(deviceId, { netns: `/proc/${pid}/ns/net`, config: named });
-  assertResult(await one.add());
-  assertEquals(cgroup.limits(), ["rdma_net1 hca_handle=3 hca_object=max"]);
-  assertQuiet(await one.del());
-  assertEquals(cgroup.limits(), []);
-  assertEquals(vf(0).rdmaDevice, rdmaDevice);
-});
-
 /** What the doctor says about the node's network configurations. */
 async function networkFixes(): Promise<string[]> {
   const { findings } = JSON.parse((await rdmaCni("doctor --json")).stdout);
@@ -165,86 +146,12 @@ vmCase("limits: a controller that is not enabled is code 103, and its commands e
   assertQuiet(await one.del());
 });
 
-vmCase("limits: a pod without cgroup is code 103, and DEL succeeds though the cgroup is gone", async () => {
-  const { deviceId } = await addPod();
-  const one = limited(deviceId, { hcaHandle: 1 });
-  assertError(await one.add(), 103, /cannot find the pod's cgroup/);
-  assertNothingLeft();
-  const cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-  assertResult(await one.add());
-  // A context that was opened in the cgroup lets the kernel free the limits, see PodCgroup.remove.
-  const { pid } = await hold(cgroup, deviceId, "pod");
-  await shOk(`echo ${pid} >${CGROUP_V2}/cgroup.procs`);
-  await cgroup.remove();
-  assertQuiet(await one.del());
-  assertNothingLeft();
-});
-
-vmCase("limits: CHECK fails when a limit was changed, GC takes it away", async () => {
-  const { deviceId, rdmaDevice } = await addPod();
-  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-  const one = limited(deviceId, { hcaHandle: 1 });
-  assertResult(await one.add());
-  await shOk(`echo ${rdmaDevice} hca_handle=5 >${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`);
-  assertError(await one.check(), 113, /limits hcaHandle of RDMA device .* to 5, want 1/);
-  assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
-  assertNothingLeft();
-  assertEquals(cgroup.limits(), []);
-});
-
-for (const command of ["DEL", "gc"]) {
-  vmCase(`limits: a late ${command} leaves none, though the next pod has renamed the device`, async () => {
-    const { deviceId } = await addPod();
-    await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-    const one = limited(deviceId, { hcaHandle: 1 });
-    assertResult(await one.add());
-    await deleteNetns("pod");
-    await addNetns("second");
-    const next = attachment(deviceId, {
-      netns: "second",
-      containerId: "container2",
-      config: config({ deviceID: deviceId, rdmaDeviceName: "roce7" }),
-    });
-    assertResult(await next.add());
-    assertEquals(cgroup.limits(), ["roce7 hca_handle=1 hca_object=max"]);
-    if (command === "DEL") assertQuiet(await one.del());
-    else assertEquals((await rdmaCni("gc")).code, 0);
-    assertEquals(cgroup.limits(), []);
-    await assertInPod(["roce7"], "second");
-    assertQuiet(await next.del());
-    assertNothingLeft();
-  });
-}
-
-vmCase("limits: DEL leaves none, though somebody took the device to another namespace", async () => {
-  const { deviceId, rdmaDevice } = await addPod();
-  await addNetns("other");
-  await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
-  const one = limited(deviceId, { hcaHandle: 1 });
-  assertResult(await one.add());
-  await shOk(`nsenter --net=/run/netns/pod rdma dev set ${rdmaDevice} netns other`);
-  assertQuiet(await one.del());
-  assertEquals(cgroup.limits(), []);
-  await deleteNetns("other");
-  assertQuiet(await one.del());
-  assertNothingLeft();
-});
-
 vmCase("limits: ADD that is killed while it sets a limit leaves what DEL takes away", async () => {
   const { deviceId } = await addPod();
   await using cgroup = await PodCgroup.create(CGROUPFS_CGROUP);
   const ends: number[] = [];
-  for (const event of ["write:signal=KILL", "close:signal=KILL"]) {
-    const wrapper = [
-      "strace",
-      "-f",
-      "-o",
-      "/dev/null",
-      "-P",
-      `${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`,
-      "-e",
-      `inject=${event}`,
-    ];
+  for (const call of ["write", "close"]) {
+    const wrapper = killAtNth(call, 1, "-P", `${CGROUP_V2}${CGROUPFS_CGROUP}/rdma.max`);
     const { code, stderr } = await limited(deviceId, { hcaHandle: 1 }).add({ wrapper });
     assertEquals(code, 137, stderr);
     ends.push(cgroup.limits().length);
@@ -267,18 +174,9 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
     await addNetns(netns);
     const cgroup = stack.use(await PodCgroup.create(`/kubepods/pod${uid}`));
     const { deviceId } = vf(number);
-    const named = config({
-      prevResult: NO_INTERFACES,
-      deviceID: deviceId,
-      rdmaLimits: { hcaHandle },
-      rdmaDeviceName,
-    });
-    const one = attachment(deviceId, {
-      netns,
-      containerId: netns,
-      config: named,
-      args: `K8S_POD_UID=${uid}`,
-    });
+    const keys = { prevResult: NO_INTERFACES, deviceID: deviceId, rdmaLimits: { hcaHandle }, rdmaDeviceName };
+    const call = { netns, containerId: netns, args: `K8S_POD_UID=${uid}` };
+    const one = attachment(deviceId, { ...call, config: config(keys) });
     assertResult(await one.add());
     assertQuiet(await one.check());
     stack.defer(async () => {
@@ -290,20 +188,3 @@ vmCase("limits: devices of one name in two pods have their own limits", async ()
     assertRefused(await tryToHold(cgroup, deviceId, netns));
   }
 }, { sets: ["plugin", "newest"], needs: "namesPerNetns" });
-
-vmCase("limits: who asks for none pays no system call for them", async () => {
-  const { deviceId } = await addPod();
-  await using _cgroup = await PodCgroup.create(SYSTEMD_CGROUP);
-  const traced = async (rdmaLimits?: unknown) => {
-    const one = limited(deviceId, rdmaLimits, { wrapper: ["strace", "-f", "-y", "-o", "/run/trace"] });
-    const found: string[] = [];
-    for (const call of ["add", "del"] as const) {
-      assertEquals((await one[call]()).code, 0);
-      // Deno's runtime itself looks for a limit of CPU time in its own cgroup.
-      found.push((await sh("grep -E 'mountinfo|kubepods|rdma.max' /run/trace")).stdout);
-    }
-    return found;
-  };
-  assertEquals(await traced(), ["", ""]);
-  assert((await traced({ hcaHandle: 1 })).every((calls) => calls.includes("rdma.max")));
-});

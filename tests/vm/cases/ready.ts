@@ -1,5 +1,5 @@
 // Whether the pod can use its devices: real ports and GID tables, which the kernel fills with the netdev's addresses.
-import { assert, assertMatch, assertNotMatch } from "../../support/assert.ts";
+import { assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
   assertError,
   assertInPod,
@@ -10,7 +10,6 @@ import {
   config,
 } from "../../rig/vm/guest/attachment.ts";
 import {
-  addNetns,
   addPod,
   type CompleteFunction,
   netdevToNetns,
@@ -18,7 +17,6 @@ import {
   sh,
   shOk,
   until,
-  vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
@@ -94,53 +92,6 @@ vmCase("ready: a port that is down is a warning, with requireActive code 116 and
   await assertInPod([one.rdmaDevice]);
   assertQuiet(await withKeys(one).del());
   assertNothingLeft();
-});
-
-vmCase("ready: readyTimeoutMs waits until the port is active, and no longer than it says", async () => {
-  const one = await podWithAddress();
-  setSimParameter("port_state", 1);
-  const begin = Date.now();
-  assertError(await withKeys(one, { ...REQUIRED, readyTimeoutMs: 2000 }).add(), 116, /after 2000 ms: port 1/);
-  assert(Date.now() - begin >= 2000);
-  assertNothingLeft();
-  const patient = withKeys(one, { ...REQUIRED, readyTimeoutMs: 60_000 });
-  const adding = patient.add();
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  await assertInPod([one.rdmaDevice]); // and the lock is free meanwhile
-  assertResult(await attachment(vf(1).deviceId, { containerId: "container2" }).add());
-  setSimParameter("port_state", 4);
-  assertResult(await adding);
-  assertQuiet(await patient.del());
-});
-
-vmCase("ready: a DEL while ADD waits ends the attachment; ADD leaves what came after alone", async () => {
-  const one = await podWithAddress();
-  setSimParameter("port_state", 1);
-  const adding = withKeys(one, { ...REQUIRED, readyTimeoutMs: 8000 }).add();
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  assertQuiet(await withKeys(one).del());
-  assertNothingLeft();
-  await addNetns("next");
-  const next = { netns: "next", containerId: "container2" };
-  assertResult(await withKeys(one).add(next));
-  assertError(await adding, 116, /after 8000 ms: an RDMA device has left the pod/);
-  await assertInPod([one.rdmaDevice], "next");
-  assertQuiet(await withKeys(one).del(next));
-  assertNothingLeft();
-});
-
-vmCase("ready: an address of the interface that no GID table has is told", async () => {
-  const one = await addPod();
-  await shOk(`ip -n pod link add net1 type dummy && ip -n pod address add ${ADDRESS}/24 dev net1`);
-  const words = new RegExp(
-    `RDMA device ${one.rdmaDevice} has no GID for ${ADDRESS}, which interface net1 has`,
-  );
-  assertError(await withKeys(one, REQUIRED).add(), 116, words);
-  assertNothingLeft();
-  const added = await withKeys(one).add();
-  assertResult(added);
-  assertMatch(added.stderr, words);
-  assertQuiet(await withKeys(one).del());
 });
 
 vmCase("ready: where no sysfs can be mounted, ADD is as before, and CHECK says so if it must", async () => {

@@ -70,22 +70,21 @@ async function removeSandboxes(containerd: Containerd): Promise<void> {
   assertEquals(netnsNames(), []);
 }
 
-runtimeCase(
-  "two pods at once: each container sees its own device and no other, until they go",
-  async () => {
-    const before = vfs();
-    const containerd = await Containerd.start();
-    const pods = await Promise.all([0, 1].map((number) => containerd.runPod(`pair${number}`, number)));
-    for (const [number, pod] of pods.entries()) {
-      const { rdmaDevices } = before[number]!;
-      assertEquals(await containerd.listInfiniband(pod), rdmaDevices);
-      await assertInPod(rdmaDevices, await containerd.netns(pod.sandboxId));
-      assertEquals((await rdmaNames()).filter((name) => rdmaDevices.includes(name)), []);
-    }
-    await Promise.all(pods.map(({ sandboxId }) => containerd.removeSandbox(sandboxId)));
-    assertAsBefore(before);
-  },
-);
+runtimeCase("two pods at once: each container sees its own device alone, until they go", async () => {
+  const before = vfs();
+  const containerd = await Containerd.start();
+  const pods = await Promise.all([0, 1].map((number) => containerd.runPod(`pair${number}`, number)));
+  for (const [number, pod] of pods.entries()) {
+    const { rdmaDevices } = before[number]!;
+    assertEquals(await containerd.listInfiniband(pod), rdmaDevices);
+    await assertInPod(rdmaDevices, await containerd.netns(pod.sandboxId));
+    assertEquals((await rdmaNames()).filter((name) => rdmaDevices.includes(name)), []);
+  }
+  await containerd.kill();
+  const successor = await Containerd.start();
+  await Promise.all(pods.map(({ sandboxId }) => successor.removeSandbox(sandboxId)));
+  assertAsBefore(before);
+});
 
 runtimeCase("a pod whose ADD fails is told why, and nothing of it is left", async () => {
   const containerd = await Containerd.start();
@@ -101,63 +100,43 @@ runtimeCase("a pod whose ADD fails is told why, and nothing of it is left", asyn
   await assertInPod([rdmaDevice]);
 });
 
-runtimeCase(
-  "an ADD that kubelet waits for no longer is killed, and its DEL restores all",
-  async () => {
-    const before = vfs();
-    const containerd = await Containerd.start();
-    const patience = new AbortController();
-    await interruptAdd({ containerd, name: "late", signal: patience.signal }, () => patience.abort());
-    await until("containerd has cleaned up", () => netnsNames().length === 0);
-    await removeSandboxes(containerd);
-    assertAsBefore(before);
-  },
-);
-
-runtimeCase("containerd is killed while a pod runs, and its successor removes the pod", async () => {
+runtimeCase("an ADD that kubelet waits for no longer is killed, and its DEL restores all", async () => {
   const before = vfs();
   const containerd = await Containerd.start();
-  const sandbox = await containerd.runSandbox("survivor", 0);
-  await containerd.kill();
-  const successor = await Containerd.start();
-  await assertInPod(before[0]!.rdmaDevices, await successor.netns(sandbox));
-  await successor.removeSandbox(sandbox);
+  const patience = new AbortController();
+  await interruptAdd({ containerd, name: "late", signal: patience.signal }, () => patience.abort());
+  await until("containerd has cleaned up", () => netnsNames().length === 0);
+  await removeSandboxes(containerd);
   assertAsBefore(before);
 });
 
-runtimeCase(
-  "containerd is killed during ADD: with no one to tell, the plugin takes it back",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    const containerd = await Containerd.start();
-    await interruptAdd({ containerd, name: "orphan" }, () => containerd.kill());
-    await until("the record is gone", () => records().length === 0);
-    assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-    await removeSandboxes(await Containerd.start());
-    assertNothingLeft();
-  },
-);
+runtimeCase("containerd is killed during ADD: with no one to tell, the plugin takes it back", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  const containerd = await Containerd.start();
+  await interruptAdd({ containerd, name: "orphan" }, () => containerd.kill());
+  await until("the record is gone", () => records().length === 0);
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+  await removeSandboxes(await Containerd.start());
+  assertNothingLeft();
+});
 
-runtimeCase(
-  "containerd and plugin are killed during ADD: the VF serves the next pod, GC forgets the first",
-  async () => {
-    const { deviceId, rdmaDevice } = vf(0);
-    const containerd = await Containerd.start();
-    await interruptAdd({ containerd, name: "crash" }, async () => {
-      await containerd.kill();
-      killPlugin();
-    });
-    const successor = await Containerd.start();
-    // containerd calls no DEL for a sandbox whose ADD it saw no end of: the kernel takes its namespace apart.
-    await removeSandboxes(successor);
-    await until("the netdev is on the host", () => again({ deviceId }).netdev !== undefined);
-    assertEquals(records().length, 1);
-    const next = await successor.runSandbox("next", 0);
-    await assertInPod([rdmaDevice], await successor.netns(next));
-    await successor.removeSandbox(next);
-    const config = { cniVersion: "1.1.0", name: "roce", type: "rdma", "cni.dev/valid-attachments": [] };
-    assertQuiet(await plugin({ command: "GC", config }));
-    assertNothingLeft();
-    assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
-  },
-);
+runtimeCase("containerd and plugin are killed during ADD: the next pod gets the VF", async () => {
+  const { deviceId, rdmaDevice } = vf(0);
+  const containerd = await Containerd.start();
+  await interruptAdd({ containerd, name: "crash" }, async () => {
+    await containerd.kill();
+    killPlugin();
+  });
+  const successor = await Containerd.start();
+  // containerd calls no DEL for a sandbox whose ADD it saw no end of: the kernel takes its namespace apart.
+  await removeSandboxes(successor);
+  await until("the netdev is on the host", () => again({ deviceId }).netdev !== undefined);
+  assertEquals(records().length, 1);
+  const next = await successor.runSandbox("next", 0);
+  await assertInPod([rdmaDevice], await successor.netns(next));
+  await successor.removeSandbox(next);
+  const config = { cniVersion: "1.1.0", name: "roce", type: "rdma", "cni.dev/valid-attachments": [] };
+  assertQuiet(await plugin({ command: "GC", config }));
+  assertNothingLeft();
+  assertEquals(again({ deviceId }).rdmaDevices, [rdmaDevice]);
+});

@@ -1,4 +1,5 @@
-// What calls take of a memory cgroup's limit: thick Multus runs all plugins in its own.
+// What calls cost: of a memory cgroup's limit, as thick Multus runs all plugins in its own, and of the kernel's work on a
+// node with few and with many devices, as strace counts it: no time is measured.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   assertInPod,
@@ -6,11 +7,19 @@ import {
   assertQuiet,
   assertResult,
   attachment,
+  config,
+  prevResult,
 } from "../../rig/vm/guest/attachment.ts";
+import { growNode } from "../../rig/vm/guest/grow.ts";
 import {
   addNetns,
   addPod,
   netdevToNetns,
+  netnsPath,
+  type PluginCall,
+  rdmaDevices,
+  rebind,
+  sf,
   shOk,
   vf,
   vmCase,
@@ -115,7 +124,7 @@ vmCase("memory: a call by the launcher is charged what one without is", async ()
   // What a call finds in the page cache is not charged to it again.
   const least = async (run: () => Promise<number>) => {
     const samples: number[] = [];
-    for (let count = 0; count < 5; count++) samples.push(await run());
+    for (let count = 0; count < 3; count++) samples.push(await run());
     return Math.min(...samples);
   };
   const without = await least(measure);
@@ -127,3 +136,68 @@ vmCase("memory: a call by the launcher is charged what one without is", async ()
 function peakMiB(cgroup: MemoryCgroup): number {
   return Math.round(cgroup.peakKb() / 1024);
 }
+
+const MANY = 256;
+const TRACE = "/run/trace";
+/** The garbage collector and the numbers in what is read make this much difference between two runs. */
+const NOISE = { calls: 30, bytes: 200 };
+
+interface Work {
+  /** System calls. */
+  calls: number;
+  /** Read from files, directories and sockets. */
+  bytes: number;
+}
+
+/** Counts the work of one ADD, which must succeed, and undoes it. */
+async function countAdd(call: Partial<PluginCall>): Promise<Work> {
+  const one = attachment("", call);
+  assertResult(await one.add({ wrapper: ["strace", "-f", "-o", TRACE] }));
+  assertQuiet(await one.del());
+  const calls = Deno.readTextFileSync(TRACE).split("\n").filter((line) => /^\d+ +\w+\(/.test(line));
+  const read = calls.map((line) => / +(read|pread64|recvfrom|getdents64)\(.* = (\d+)$/.exec(line)?.[2] ?? 0);
+  return { calls: calls.length, bytes: read.reduce<number>((sum, bytes) => sum + Number(bytes), 0) };
+}
+
+/** Whether an RDMA device has as its index the number of its uverbs device. */
+async function hasIndexOfUverbs(rdmaDevice: string): Promise<boolean> {
+  const index = (await rdmaDevices()).find(({ name }) => name === rdmaDevice)?.index;
+  const file = await shOk(`grep -lx ${rdmaDevice} /sys/class/infiniband_verbs/uverbs*/ibdev`);
+  return file.includes(`/uverbs${index}/`);
+}
+
+vmCase("scale: ADD asks no more of a kernel with more devices, however it finds the function", async () => {
+  await addNetns("pod");
+  await addNetns("other");
+  rebind(vf(0).deviceId);
+  const [{ deviceId, rdmaDevice, mac }, ofBoot, ofParent] = [vf(0), sf(0), sf(1)];
+  for (const one of [ofBoot, ofParent]) assert(await hasIndexOfUverbs(one.rdmaDevice), "as after boot");
+  assert(!await hasIndexOfUverbs(rdmaDevice), "a new bind gives a new index");
+  await netdevToNetns(ofParent.netdev, "other", "net1");
+  const resultOf = (netns: string, more: object = {}) =>
+    prevResult({ interfaces: [{ name: "net1", sandbox: netnsPath(netns), ...more }] });
+  const calls: Partial<PluginCall>[] = [
+    { config: config({ deviceID: deviceId }) },
+    { config: config({ deviceID: ofBoot.deviceId }) },
+    { config: config({ prevResult: resultOf("pod", { mac }) }) },
+    { netns: "other", config: config({ prevResult: resultOf("other") }) },
+  ];
+  const countEach = async () => {
+    const counts: Work[] = [];
+    for (const call of calls) counts.push(await countAdd(call));
+    return counts;
+  };
+  const first = await countAdd(calls[0]!); // the index, which is not the uverbs number, costs one dump
+  const few = await countEach();
+  assert(few[0]!.bytes < first.bytes, `${first.bytes} bytes were read first, then ${few[0]!.bytes}`);
+  await growNode(MANY);
+  const many = await countEach();
+  assertNothingLeft();
+  const more = many.map((now, i) => ({
+    calls: now.calls - few[i]!.calls,
+    bytes: now.bytes - few[i]!.bytes,
+  }));
+  const isNoise = more.every(({ calls, bytes }) => calls <= NOISE.calls && bytes <= NOISE.bytes);
+  assert(isNoise, JSON.stringify(more));
+  return { first, few, more };
+}, { needs: "auxiliaryBus" });
