@@ -1,78 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * rdma_sim - RDMA devices for network functions that have none.
+ * rdma_sim - RDMA devices for network functions that have none, and what else
+ * adapters and hosts do with functions.
  *
  * Every network function on the PCI bus (PF or VF) gets RDMA devices named as
  * mlx5 names them for as long as a driver is bound to it. The devices transfer
  * nothing: they are registered with ib_core, which does everything a test can
  * see (sysfs, netlink, namespaces, uverbs), so that all of it is real.
  *
- * Parameters marked "next bind" can be written at any time and count from the
- * next driver bind of a function.
+ * Loaded before ib_uverbs and when the VFs are there. Parameters marked "next
+ * bind" can be written at any time and count from the next driver bind of a
+ * function.
  */
 #include <linux/delay.h>
 #include <linux/etherdevice.h>
+#include <linux/if_arp.h>
+#include <linux/if_infiniband.h>
+#include <linux/if_link.h>
+#include <linux/jiffies.h>
+#include <linux/kfifo.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
-#include <linux/platform_device.h>
+#include <net/addrconf.h>
 #include <net/net_namespace.h>
 #include <rdma/ib_mad.h>
 #include <rdma/ib_pma.h>
 #include <rdma/ib_verbs.h>
-#include "compat.h"
+#include <linux/version.h>
 #ifdef CONFIG_AUXILIARY_BUS
 #include <linux/auxiliary_bus.h>
 #endif
+#if IS_ENABLED(CONFIG_VDPA)
+#include <linux/vdpa.h>
+#endif
 
-static uint devices_per_function = 1;
-module_param(devices_per_function, uint, 0644);
-MODULE_PARM_DESC(devices_per_function, "RDMA devices of each function (next bind)");
+/* ---- What differs between kernels from 5.10 to 7.3 in more than one place ---- */
 
-static bool no_rdma;
-module_param(no_rdma, bool, 0644);
-MODULE_PARM_DESC(no_rdma, "functions get no RDMA device (next bind)");
+#define KERNEL_FROM(major, minor) (LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
 
-static uint immovable;
-module_param(immovable, uint, 0644);
-MODULE_PARM_DESC(immovable, "a function's devices from this one on, counted from 1, cannot change their network namespace (next bind)");
+/* The number of a port */
+#if KERNEL_FROM(5, 13)
+typedef u32 port_t;
+#else
+typedef u8 port_t;
+#endif
 
-static bool has_traffic_class;
-module_param(has_traffic_class, bool, 0644);
-MODULE_PARM_DESC(has_traffic_class, "devices have tc/1/traffic_class in sysfs, as those of mlx5 in NVIDIA's driver packages (next bind)");
+/* The last parameter of create_cq() */
+#if KERNEL_FROM(6, 11)
+typedef struct uverbs_attr_bundle create_cq_data;
+#else
+typedef struct ib_udata create_cq_data;
+#endif
 
-static bool kernel_verbs;
-module_param(kernel_verbs, bool, 0644);
-MODULE_PARM_DESC(kernel_verbs, "devices have the verbs that ib_core's clients in the kernel want, RDMA CM among them, though all refuse (next bind)");
+/* A parameter of reg_user_mr() */
+#if KERNEL_FROM(6, 17)
+#define DMAH_PARAMETER struct ib_dmah *dmah,
+#else
+#define DMAH_PARAMETER
+#endif
 
-static uint port_state = IB_PORT_ACTIVE;
-module_param(port_state, uint, 0644);
-MODULE_PARM_DESC(port_state, "state of every port: 1 down, 4 active (at once)");
+/* ---- Parameters; those that are set at once follow below, each beside what it sets ---- */
 
-static uint refuse_binds;
-module_param(refuse_binds, uint, 0644);
-MODULE_PARM_DESC(refuse_binds, "how many binds of a VF's driver fail from now on; counts down (at once)");
+#define PARAMETER(type, name, initial, description) \
+	static type name = initial; \
+	module_param(name, type, 0644); \
+	MODULE_PARM_DESC(name, description)
 
-static uint move_delay_ms;
-module_param(move_delay_ms, uint, 0644);
-MODULE_PARM_DESC(move_delay_ms, "how long a move or removal of a device takes (at once)");
+PARAMETER(uint, devices_per_function, 1, "RDMA devices of each function (next bind)");
+PARAMETER(bool, no_rdma, false, "functions get no RDMA device (next bind)");
+PARAMETER(uint, immovable, 0,
+	  "a function's devices from this one on, counted from 1, cannot change their network namespace (next bind)");
+PARAMETER(bool, has_traffic_class, false,
+	  "devices have tc/1/traffic_class in sysfs, as those of mlx5 in NVIDIA's driver packages (next bind)");
+PARAMETER(bool, kernel_verbs, false,
+	  "devices have the verbs that ib_core's clients in the kernel want, RDMA CM among them (next bind)");
+PARAMETER(bool, infiniband, false,
+	  "devices have an InfiniBand port and the verbs for IPoIB; no subnet manager brings it up (next bind)");
+PARAMETER(uint, port_state, IB_PORT_ACTIVE, "state of every Ethernet port: 1 down, 4 active (at once)");
+PARAMETER(uint, refuse_binds, 0, "how many binds of a VF's driver fail from now on; counts down (at once)");
+PARAMETER(uint, bind_delay_ms, 0, "how long a bind of a VF's driver takes (at once)");
+PARAMETER(uint, move_delay_ms, 0, "how long a move or removal of a device takes (from the next on)");
+PARAMETER(uint, add_ms, 0, "how long a device takes to come to a namespace (also those under way)");
+PARAMETER(uint, remove_ms, 0, "how long a device takes to leave a namespace (also those under way)");
+PARAMETER(uint, sf_count, 2,
+	  "scalable functions: auxiliary devices with a netdev and an RDMA device; none before 5.11 (when loaded)");
 
-static uint sf_count = 2;
-module_param(sf_count, uint, 0444);
-MODULE_PARM_DESC(sf_count, "scalable functions: auxiliary devices with a netdev and an RDMA device; none before 5.11, which has no auxiliary bus");
-
-static uint extra;
-static int set_extra(const char *value, const struct kernel_param *param);
-static const struct kernel_param_ops extra_ops = { .set = set_extra, .get = param_get_uint };
-module_param_cb(extra, &extra_ops, &extra, 0644);
-MODULE_PARM_DESC(extra, "more RDMA devices, all of one platform device (at once)");
-
-/* The RDMA devices of functions, scalable functions and the platform device. */
+/* The RDMA devices of functions and scalable functions. */
 struct sim_device {
 	struct ib_device ib; /* first, as ib_alloc_device() demands */
 	struct list_head entry;
 	struct kobject *tc, *tc_port;
 	int traffic_class; /* -1: none is set */
+	bool is_infiniband;
 };
 
 struct sim_ucontext {
@@ -86,6 +106,14 @@ struct sim_pd {
 static LIST_HEAD(sim_devices);
 static DEFINE_MUTEX(sim_devices_lock);
 
+/* The first physical function that has VFs. */
+static struct pci_dev *pf;
+
+static bool is_infiniband(struct ib_device *ib)
+{
+	return container_of(ib, struct sim_device, ib)->is_infiniband;
+}
+
 /* ---- The verbs that ib_core and uverbs cannot do without ---- */
 
 static int sim_query_device(struct ib_device *ib, struct ib_device_attr *attr,
@@ -94,22 +122,39 @@ static int sim_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 	memset(attr, 0, sizeof(*attr));
 	attr->sys_image_guid = ib->node_guid;
 	attr->vendor_id = 0x02c9;
-	attr->max_qp = 1;
-	attr->max_cq = 1;
+#if KERNEL_FROM(5, 19)
+	attr->kernel_cap_flags = IBK_LOCAL_DMA_LKEY | IBK_VIRTUAL_FUNCTION;
+#else
+	attr->device_cap_flags = IB_DEVICE_LOCAL_DMA_LKEY | IB_DEVICE_VIRTUAL_FUNCTION;
+#endif
+	attr->max_qp = 16;
+	attr->max_qp_wr = 4096;
+	attr->max_cq = 16;
+	attr->max_cqe = 1 << 20;
 	attr->max_pd = 16;
+	attr->max_send_sge = 16;
+	attr->max_recv_sge = 16;
 	return 0;
 }
 
 static int sim_query_port(struct ib_device *ib, port_t port, struct ib_port_attr *attr)
 {
-	attr->state = port_state;
+	attr->state = is_infiniband(ib) ? IB_PORT_INIT : port_state;
 	attr->phys_state = IB_PORT_PHYS_STATE_LINK_UP;
 	attr->max_mtu = IB_MTU_4096;
 	attr->active_mtu = IB_MTU_1024;
-	attr->gid_tbl_len = 8;
+	attr->gid_tbl_len = is_infiniband(ib) ? 1 : 8;
 	attr->pkey_tbl_len = 1;
 	attr->active_width = IB_WIDTH_4X;
 	attr->active_speed = IB_SPEED_EDR;
+	return 0;
+}
+
+/* That of the InfiniBand port; Ethernet's come from the addresses of netdevs. */
+static int sim_query_gid(struct ib_device *ib, port_t port, int index, union ib_gid *gid)
+{
+	gid->global.subnet_prefix = cpu_to_be64(0xfe80000000000000ULL);
+	gid->global.interface_id = ib->node_guid;
 	return 0;
 }
 
@@ -122,16 +167,35 @@ static int sim_query_pkey(struct ib_device *ib, port_t port, u16 index, u16 *pke
 static int sim_get_port_immutable(struct ib_device *ib, port_t port,
 				  struct ib_port_immutable *immutable)
 {
-	immutable->core_cap_flags = RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP;
-	immutable->gid_tbl_len = 8;
 	immutable->pkey_tbl_len = 1;
-	immutable->max_mad_size = IB_MGMT_MAD_SIZE;
+	if (is_infiniband(ib)) {
+		/* The protocol alone: management datagrams would need an answer. */
+		immutable->core_cap_flags = RDMA_CORE_CAP_PROT_IB;
+		immutable->gid_tbl_len = 1;
+	} else {
+		immutable->core_cap_flags = RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP;
+		immutable->gid_tbl_len = 8;
+		immutable->max_mad_size = IB_MGMT_MAD_SIZE;
+	}
 	return 0;
 }
 
 static enum rdma_link_layer sim_get_link_layer(struct ib_device *ib, port_t port)
 {
-	return IB_LINK_LAYER_ETHERNET;
+	return is_infiniband(ib) ? IB_LINK_LAYER_INFINIBAND : IB_LINK_LAYER_ETHERNET;
+}
+
+/* Verbs for which there is nothing to do. */
+#define NOTHING_TO_DO(verb, ...) static int sim_##verb(__VA_ARGS__) { return 0; }
+NOTHING_TO_DO(alloc_ucontext, struct ib_ucontext *context, struct ib_udata *udata)
+NOTHING_TO_DO(alloc_pd, struct ib_pd *pd, struct ib_udata *udata)
+NOTHING_TO_DO(dealloc_pd, struct ib_pd *pd, struct ib_udata *udata)
+NOTHING_TO_DO(destroy_cq, struct ib_cq *cq, struct ib_udata *udata)
+NOTHING_TO_DO(req_notify_cq, struct ib_cq *cq, enum ib_cq_notify_flags flags)
+NOTHING_TO_DO(dereg_mr, struct ib_mr *mr, struct ib_udata *udata)
+
+static void sim_dealloc_ucontext(struct ib_ucontext *context)
+{
 }
 
 /* ---- Counters: fixed values, which tell the devices apart by their index ---- */
@@ -143,17 +207,12 @@ static u64 counter_base(const struct ib_device *ib)
 
 #if KERNEL_FROM(5, 14)
 static const struct rdma_stat_desc sim_counters[] = {
-	{ .name = "rx_write_requests" },
-	{ .name = "out_of_sequence" },
-	{ .name = "packet_seq_err" },
-	{ .name = "local_ack_timeout_err" },
+	{ .name = "rx_write_requests" }, { .name = "out_of_sequence" },
+	{ .name = "packet_seq_err" }, { .name = "local_ack_timeout_err" },
 };
 #else
 static const char * const sim_counters[] = {
-	"rx_write_requests",
-	"out_of_sequence",
-	"packet_seq_err",
-	"local_ack_timeout_err",
+	"rx_write_requests", "out_of_sequence", "packet_seq_err", "local_ack_timeout_err",
 };
 #endif
 
@@ -199,25 +258,6 @@ static int sim_process_mad(struct ib_device *ib, int flags, port_t port, const s
 	return IB_MAD_RESULT_SUCCESS | IB_MAD_RESULT_REPLY;
 }
 
-static int sim_alloc_ucontext(struct ib_ucontext *context, struct ib_udata *udata)
-{
-	return 0;
-}
-
-static void sim_dealloc_ucontext(struct ib_ucontext *context)
-{
-}
-
-static int sim_alloc_pd(struct ib_pd *pd, struct ib_udata *udata)
-{
-	return 0;
-}
-
-static int sim_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
-{
-	return 0;
-}
-
 #if KERNEL_FROM(6, 11)
 static struct ib_device *sim_add_sub_dev(struct ib_device *parent,
 					 enum rdma_nl_dev_type type, const char *name);
@@ -230,6 +270,7 @@ static const struct ib_device_ops sim_ops = {
 	.uverbs_abi_ver = 1,
 	.query_device = sim_query_device,
 	.query_port = sim_query_port,
+	.query_gid = sim_query_gid,
 	.query_pkey = sim_query_pkey,
 	.get_port_immutable = sim_get_port_immutable,
 	.get_link_layer = sim_get_link_layer,
@@ -261,71 +302,123 @@ static const struct ib_device_ops sim_movable_ops = {
 	.disassociate_ucontext = sim_disassociate_ucontext,
 };
 
-/* ---- Verbs that the kernel's own clients want to see (device.c, ib_device_check_mandatory) ---- */
-
-struct sim_cq {
-	struct ib_cq ib;
-};
+/*
+ * ---- Verbs that the kernel's own clients want to see (device.c, ib_device_check_mandatory) ----
+ *
+ * An InfiniBand port has queues, so that ib_ipoib makes an interface on it:
+ * buffers that were posted for reception are flushed when that goes down.
+ * Ethernet's refuse.
+ */
 
 struct sim_qp {
 	struct ib_qp ib;
+	bool is_flushing;
+	spinlock_t lock;
+	DECLARE_KFIFO_PTR(posted, u64); /* the buffers for reception, by their identifiers */
+};
+
+struct sim_cq {
+	struct ib_cq ib;
+	struct sim_qp *receiver; /* whose receptions complete here */
 };
 
 static int sim_create_cq(struct ib_cq *cq, const struct ib_cq_init_attr *attr,
 			 create_cq_data *data)
 {
-	return -EOPNOTSUPP;
+	cq->cqe = attr->cqe;
+	return is_infiniband(cq->device) ? 0 : -EOPNOTSUPP;
 }
 
-static int sim_destroy_cq(struct ib_cq *cq, struct ib_udata *udata)
+static int sim_poll_cq(struct ib_cq *cq, int room, struct ib_wc *completions)
 {
+	struct sim_qp *qp = container_of(cq, struct sim_cq, ib)->receiver;
+	u64 id;
+	int n;
+
+	for (n = 0; qp && qp->is_flushing && n < room; n++) {
+		if (!kfifo_out_spinlocked(&qp->posted, &id, 1, &qp->lock))
+			break;
+		completions[n] = (struct ib_wc){
+			.wr_id = id, .status = IB_WC_WR_FLUSH_ERR, .qp = &qp->ib,
+		};
+	}
+	return n;
+}
+
+static int sim_init_qp(struct ib_qp *ib, struct ib_qp_init_attr *attr,
+			  struct ib_udata *udata)
+{
+	struct sim_qp *qp = container_of(ib, struct sim_qp, ib);
+	static atomic_t number = ATOMIC_INIT(0x100);
+	int err;
+
+	spin_lock_init(&qp->lock);
+	err = kfifo_alloc(&qp->posted, max(attr->cap.max_recv_wr, 2u), GFP_KERNEL);
+	if (err)
+		return err;
+	ib->qp_num = atomic_inc_return(&number);
+	container_of(attr->recv_cq, struct sim_cq, ib)->receiver = qp;
 	return 0;
-}
-
-static int sim_poll_cq(struct ib_cq *cq, int count, struct ib_wc *wc)
-{
-	return 0;
-}
-
-static int sim_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
-{
-	return -EOPNOTSUPP;
 }
 
 #if KERNEL_FROM(5, 15)
-static int sim_create_qp(struct ib_qp *qp, struct ib_qp_init_attr *attr, struct ib_udata *udata)
-{
-	return -EOPNOTSUPP;
-}
+#define sim_create_qp sim_init_qp
 #else
+/* The driver allocates and frees it. */
 static struct ib_qp *sim_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr,
-				   struct ib_udata *udata)
+				      struct ib_udata *udata)
 {
-	return ERR_PTR(-EOPNOTSUPP);
+	struct sim_qp *qp = kzalloc(sizeof(*qp), GFP_KERNEL);
+	int err;
+
+	if (!qp)
+		return ERR_PTR(-ENOMEM);
+	err = sim_init_qp(&qp->ib, attr, udata);
+	if (!err)
+		return &qp->ib;
+	kfree(qp);
+	return ERR_PTR(err);
 }
 #endif
 
-static int sim_modify_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask,
-			 struct ib_udata *udata)
+static int sim_modify_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask,
+			    struct ib_udata *udata)
 {
-	return -EOPNOTSUPP;
+	struct sim_qp *qp = container_of(ib, struct sim_qp, ib);
+
+	if (mask & IB_QP_STATE)
+		WRITE_ONCE(qp->is_flushing, attr->qp_state == IB_QPS_ERR);
+	return 0;
 }
 
-static int sim_destroy_qp(struct ib_qp *qp, struct ib_udata *udata)
+static int sim_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 {
+	struct sim_qp *qp = container_of(ib, struct sim_qp, ib);
+
+	container_of(ib->recv_cq, struct sim_cq, ib)->receiver = NULL;
+	kfifo_free(&qp->posted);
+#if !KERNEL_FROM(5, 15)
+	kfree(qp);
+#endif
 	return 0;
 }
 
 static int sim_post_send(struct ib_qp *qp, const struct ib_send_wr *request,
-			 const struct ib_send_wr **bad)
+			    const struct ib_send_wr **bad)
 {
+	*bad = request;
 	return -EOPNOTSUPP;
 }
 
-static int sim_post_recv(struct ib_qp *qp, const struct ib_recv_wr *request,
-			 const struct ib_recv_wr **bad)
+static int sim_post_recv(struct ib_qp *ib, const struct ib_recv_wr *request,
+			    const struct ib_recv_wr **bad)
 {
-	return -EOPNOTSUPP;
+	struct sim_qp *qp = container_of(ib, struct sim_qp, ib);
+
+	while (request && kfifo_in_spinlocked(&qp->posted, &request->wr_id, 1, &qp->lock))
+		request = request->next;
+	*bad = request;
+	return request ? -ENOMEM : 0;
 }
 
 static struct ib_mr *sim_get_dma_mr(struct ib_pd *pd, int access)
@@ -334,14 +427,9 @@ static struct ib_mr *sim_get_dma_mr(struct ib_pd *pd, int access)
 }
 
 static struct ib_mr *sim_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 address,
-				     int access, DMAH_PARAMETER struct ib_udata *udata)
+					int access, DMAH_PARAMETER struct ib_udata *udata)
 {
 	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static int sim_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
-{
-	return 0;
 }
 
 static const struct ib_device_ops sim_kernel_verbs_ops = {
@@ -371,17 +459,11 @@ static const struct ib_device_ops sim_kernel_verbs_ops = {
  */
 static __be64 node_guid(const struct net_device *netdev)
 {
-	const u8 *mac;
-	u8 guid[8];
+	__be64 guid = 0;
 
-	if (!netdev || netdev->addr_assign_type == NET_ADDR_RANDOM)
-		return 0;
-	mac = netdev->dev_addr;
-	memcpy(guid, mac, 3);
-	guid[3] = 0xff;
-	guid[4] = 0xfe;
-	memcpy(guid + 5, mac + 3, 3);
-	return *(__be64 *)guid;
+	if (netdev && netdev->addr_assign_type != NET_ADDR_RANDOM)
+		addrconf_addr_eui48_base((u8 *)&guid, netdev->dev_addr);
+	return guid;
 }
 
 static struct net_device *get_netdev_of(const struct device *function)
@@ -407,6 +489,7 @@ static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 	if (!sim)
 		return NULL;
 	INIT_LIST_HEAD(&sim->entry);
+	sim->is_infiniband = infiniband;
 	sim->ib.dev.parent = parent;
 	sim->ib.node_type = RDMA_NODE_IB_CA;
 	sim->ib.phys_port_cnt = 1;
@@ -419,7 +502,7 @@ static struct sim_device *alloc_sim_device(struct device *parent, uint number)
 	ib_set_device_ops(&sim->ib, &sim_ops);
 	if (!immovable || number < immovable)
 		ib_set_device_ops(&sim->ib, &sim_movable_ops);
-	if (kernel_verbs)
+	if (kernel_verbs || infiniband)
 		ib_set_device_ops(&sim->ib, &sim_kernel_verbs_ops);
 	return sim;
 }
@@ -480,7 +563,7 @@ static int add_sim_device(struct device *parent, uint number)
 	if (!sim)
 		goto put_netdev;
 	sim->ib.node_guid = node_guid(netdev);
-	if (netdev) {
+	if (netdev && !infiniband) {
 		err = ib_device_set_netdev(&sim->ib, netdev, 1);
 		if (err)
 			goto dealloc;
@@ -488,19 +571,13 @@ static int add_sim_device(struct device *parent, uint number)
 	err = ib_register_device(&sim->ib, "mlx5_%d", NULL);
 	if (err)
 		goto dealloc;
-	if (has_traffic_class) {
-		err = add_traffic_class(sim);
-		if (err)
-			goto unregister;
-	}
 	mutex_lock(&sim_devices_lock);
 	list_add_tail(&sim->entry, &sim_devices);
 	mutex_unlock(&sim_devices_lock);
+	if (has_traffic_class)
+		err = add_traffic_class(sim);
 	goto put_netdev;
 
-unregister:
-	remove_traffic_class(sim);
-	ib_unregister_device(&sim->ib);
 dealloc:
 	ib_dealloc_device(&sim->ib);
 put_netdev:
@@ -527,18 +604,6 @@ static void remove_sim_devices(const struct device *parent)
 		ib_unregister_device(&sim->ib);
 		ib_dealloc_device(&sim->ib);
 	}
-}
-
-static bool has_sim_device(const struct device *parent)
-{
-	struct sim_device *sim;
-	bool found = false;
-
-	mutex_lock(&sim_devices_lock);
-	list_for_each_entry(sim, &sim_devices, entry)
-		found |= sim->ib.dev.parent == parent;
-	mutex_unlock(&sim_devices_lock);
-	return found;
 }
 
 #if KERNEL_FROM(6, 11)
@@ -592,7 +657,7 @@ static struct pci_dev *refused;
 static void refuse_bind(struct pci_dev *vf)
 {
 	/* VFs can be bound side by side. */
-	if (!refuse_binds || !vf->is_virtfn || cmpxchg(&refused, NULL, vf))
+	if (!refuse_binds || cmpxchg(&refused, NULL, vf))
 		return;
 	if (pci_request_regions(vf, "rdma_sim"))
 		refused = NULL;
@@ -614,9 +679,10 @@ static int on_pci_event(struct notifier_block *block, unsigned long event, void 
 
 	if (!is_network_function(dev))
 		return NOTIFY_DONE;
-	if (event == BUS_NOTIFY_BIND_DRIVER)
+	if (event == BUS_NOTIFY_BIND_DRIVER && to_pci_dev(dev)->is_virtfn) {
+		msleep(bind_delay_ms);
 		refuse_bind(to_pci_dev(dev));
-	else if (event == BUS_NOTIFY_DRIVER_NOT_BOUND)
+	} else if (event == BUS_NOTIFY_DRIVER_NOT_BOUND)
 		end_refusal(to_pci_dev(dev));
 	if (event == BUS_NOTIFY_BOUND_DRIVER)
 		add_function(dev);
@@ -631,7 +697,7 @@ static struct notifier_block pci_notifier = { .notifier_call = on_pci_event };
 static int add_bound_function(struct device *dev, void *unused)
 {
 	device_lock(dev);
-	if (is_network_function(dev) && dev->driver && !has_sim_device(dev))
+	if (is_network_function(dev) && dev->driver)
 		add_function(dev);
 	device_unlock(dev);
 	return 0;
@@ -643,7 +709,51 @@ static int remove_function(struct device *dev, void *unused)
 	return 0;
 }
 
-/* ---- Scalable functions: rdma_sim.sf.<id> on the auxiliary bus, below the first PF ---- */
+/* ---- Netdevs ---- */
+
+static netdev_tx_t drop(struct sk_buff *skb, struct net_device *netdev)
+{
+	dev_kfree_skb(skb);
+	return NETDEV_TX_OK;
+}
+
+/* Registers a netdev below a device, or frees it. */
+static struct net_device *add_netdev(struct net_device *netdev, struct device *parent)
+{
+	int err;
+
+	if (!netdev)
+		return ERR_PTR(-ENOMEM);
+	SET_NETDEV_DEV(netdev, parent);
+	err = register_netdev(netdev);
+	if (!err)
+		return netdev;
+	free_netdev(netdev);
+	return ERR_PTR(err);
+}
+
+static struct net_device *add_ethernet(struct device *parent, const char *name,
+				       const struct net_device_ops *ops, u8 kind, u8 number)
+{
+	const u8 mac[ETH_ALEN] = { 0x02, 0x5f, 0, 0, kind, number };
+	struct net_device *netdev = alloc_netdev(0, name, NET_NAME_ENUM, ether_setup);
+
+	if (netdev) {
+		netdev->netdev_ops = ops;
+		eth_hw_addr_set(netdev, mac);
+	}
+	return add_netdev(netdev, parent);
+}
+
+static void remove_netdev(struct net_device *netdev)
+{
+	if (IS_ERR_OR_NULL(netdev))
+		return;
+	unregister_netdev(netdev);
+	free_netdev(netdev);
+}
+
+/* ---- Scalable functions: rdma_sim.sf.<id> on the auxiliary bus, below the PF ---- */
 
 #ifdef CONFIG_AUXILIARY_BUS
 struct sim_sf {
@@ -653,119 +763,74 @@ struct sim_sf {
 
 static struct sim_sf **sfs;
 
-static netdev_tx_t sf_start_xmit(struct sk_buff *skb, struct net_device *netdev)
-{
-	dev_kfree_skb(skb);
-	return NETDEV_TX_OK;
-}
-
 static const struct net_device_ops sf_netdev_ops = {
-	.ndo_start_xmit = sf_start_xmit,
+	.ndo_start_xmit = drop,
 	.ndo_set_mac_address = eth_mac_addr,
 };
-
-static struct net_device *add_sf_netdev(struct device *sf, u8 id)
-{
-	const u8 mac[ETH_ALEN] = { 0x02, 0x5f, 0, 0, 0, id };
-	struct net_device *netdev = alloc_etherdev(0);
-	int err;
-
-	if (!netdev)
-		return ERR_PTR(-ENOMEM);
-	netdev->netdev_ops = &sf_netdev_ops;
-	SET_NETDEV_DEV(netdev, sf);
-	eth_hw_addr_set(netdev, mac);
-	err = register_netdev(netdev);
-	if (err) {
-		free_netdev(netdev);
-		return ERR_PTR(err);
-	}
-	return netdev;
-}
 
 static void release_sf(struct device *dev)
 {
 	kfree(container_of(dev, struct sim_sf, auxiliary.dev));
 }
 
-static struct sim_sf *add_sf(struct device *pf, u32 id)
+static void remove_sf(struct sim_sf *sf)
+{
+	remove_sim_devices(&sf->auxiliary.dev);
+	remove_netdev(sf->netdev);
+	auxiliary_device_delete(&sf->auxiliary);
+	auxiliary_device_uninit(&sf->auxiliary); /* frees it too */
+}
+
+static int add_sf(uint id)
 {
 	struct sim_sf *sf = kzalloc(sizeof(*sf), GFP_KERNEL);
 	int err;
 
 	if (!sf)
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 	sf->auxiliary.name = "sf";
 	sf->auxiliary.id = id;
-	sf->auxiliary.dev.parent = pf;
+	sf->auxiliary.dev.parent = &pf->dev;
 	sf->auxiliary.dev.release = release_sf;
 	err = auxiliary_device_init(&sf->auxiliary);
 	if (err) {
 		kfree(sf);
-		return ERR_PTR(err);
+		return err;
 	}
 	err = auxiliary_device_add(&sf->auxiliary);
-	if (err)
-		goto uninit;
-	sf->netdev = add_sf_netdev(&sf->auxiliary.dev, id);
-	if (IS_ERR(sf->netdev)) {
-		err = PTR_ERR(sf->netdev);
-		goto delete;
+	if (err) {
+		auxiliary_device_uninit(&sf->auxiliary);
+		return err;
 	}
-	err = add_sim_device(&sf->auxiliary.dev, 1);
-	if (!err)
-		return sf;
-
-	unregister_netdev(sf->netdev);
-	free_netdev(sf->netdev);
-delete:
-	auxiliary_device_delete(&sf->auxiliary);
-uninit:
-	auxiliary_device_uninit(&sf->auxiliary); /* frees it too */
-	return ERR_PTR(err);
-}
-
-static void remove_sf(struct sim_sf *sf)
-{
-	remove_sim_devices(&sf->auxiliary.dev);
-	unregister_netdev(sf->netdev);
-	free_netdev(sf->netdev);
-	auxiliary_device_delete(&sf->auxiliary);
-	auxiliary_device_uninit(&sf->auxiliary);
+	sf->netdev = add_ethernet(&sf->auxiliary.dev, "eth%d", &sf_netdev_ops, 0, id);
+	err = PTR_ERR_OR_ZERO(sf->netdev) ?: add_sim_device(&sf->auxiliary.dev, 1);
+	if (err)
+		remove_sf(sf);
+	else
+		sfs[id] = sf;
+	return err;
 }
 
 static void remove_sfs(void)
 {
 	uint i;
 
-	for (i = 0; i < sf_count && sfs[i]; i++)
+	for (i = 0; sfs && i < sf_count && sfs[i]; i++)
 		remove_sf(sfs[i]);
 	kfree(sfs);
 }
 
 static int add_sfs(void)
 {
-	struct pci_dev *pf = NULL;
+	int err = 0;
 	uint i;
 
 	sfs = kcalloc(sf_count, sizeof(*sfs), GFP_KERNEL);
 	if (!sfs)
 		return -ENOMEM;
-	while ((pf = pci_get_device(PCI_ANY_ID, PCI_ANY_ID, pf)))
-		if (is_network_function(&pf->dev) && !pf->is_virtfn)
-			break;
-	for (i = 0; pf && i < sf_count; i++) {
-		struct sim_sf *sf = add_sf(&pf->dev, i);
-
-		if (IS_ERR(sf)) {
-			pci_dev_put(pf);
-			remove_sfs();
-			return PTR_ERR(sf);
-		}
-		sfs[i] = sf;
-	}
-	pci_dev_put(pf);
-	return 0;
+	for (i = 0; !err && i < sf_count; i++)
+		err = add_sf(i);
+	return err;
 }
 
 #else
@@ -779,65 +844,220 @@ static int add_sfs(void)
 }
 #endif
 
-/* ---- Many devices, to see how things scale ---- */
+/* Declares a parameter that is set at once, and how. */
+#define AT_ONCE(name, type, description) \
+	static const struct kernel_param_ops name##_param_ops = { .set = set_##name, .get = param_get_##type }; \
+	module_param_cb(name, &name##_param_ops, &name, 0644); \
+	MODULE_PARM_DESC(name, description " (at once)")
 
-static struct platform_device *platform;
-static uint extra_present;
+/* ---- ibpf0: the netdev of a physical function that is an InfiniBand port ---- */
 
-/* Those of functions stay as they are, number and index included. */
-static int resize_extra(void)
+#define MAX_VFS 64
+
+struct guids {
+	u64 node, port;
+};
+
+static struct guids vf_guids[MAX_VFS];
+
+static int get_vf_config(struct net_device *netdev, int vf, struct ifla_vf_info *info)
 {
-	int err;
-
-	if (extra < extra_present) {
-		remove_sim_devices(&platform->dev);
-		extra_present = 0;
-	}
-	for (; extra_present < extra; extra_present++) {
-		err = add_sim_device(&platform->dev, extra_present + 1);
-		if (err)
-			return err;
-	}
+	memset(info, 0, sizeof(*info));
+	info->vf = vf;
+	memset(info->mac, 0xee, sizeof(info->mac)); /* no Ethernet address, whatever it is */
 	return 0;
 }
 
-/* As the module is loaded this comes before anything else. */
-static int set_extra(const char *value, const struct kernel_param *param)
+static int set_vf_guid(struct net_device *netdev, int vf, u64 guid, int type)
 {
-	int err = param_set_uint(value, param);
-
-	return err || !platform ? err : resize_extra();
+	if (vf >= MAX_VFS)
+		return -EINVAL;
+	pr_info("rdma_sim: VF %d gets %s GUID %016llx\n", vf,
+		type == IFLA_VF_IB_NODE_GUID ? "node" : "port", guid);
+	if (type == IFLA_VF_IB_NODE_GUID)
+		vf_guids[vf].node = guid;
+	else
+		vf_guids[vf].port = guid;
+	return 0;
 }
 
-static void remove_extra(void)
+static int get_vf_guid(struct net_device *netdev, int vf, struct ifla_vf_guid *node,
+		       struct ifla_vf_guid *port)
 {
-	remove_sim_devices(&platform->dev);
-	platform_device_unregister(platform);
+	if (vf >= MAX_VFS)
+		return -EINVAL;
+	node->guid = vf_guids[vf].node;
+	port->guid = vf_guids[vf].port;
+	return 0;
 }
 
-static int add_extra(void)
+static const struct net_device_ops ib_pf_ops = {
+	.ndo_start_xmit = drop,
+	.ndo_get_vf_config = get_vf_config,
+	.ndo_set_vf_guid = set_vf_guid,
+	.ndo_get_vf_guid = get_vf_guid,
+};
+
+static void setup_ib_pf(struct net_device *netdev)
 {
+	const u8 address[INFINIBAND_ALEN] = { 0x80, 0, 2, 8, 0xfe, 0x80, [19] = 1 };
+
+	netdev->netdev_ops = &ib_pf_ops;
+	netdev->type = ARPHRD_INFINIBAND;
+	netdev->addr_len = INFINIBAND_ALEN;
+	netdev->mtu = 2044;
+	__dev_addr_set(netdev, address, INFINIBAND_ALEN);
+}
+
+static bool ib_pf;
+static struct net_device *ib_pf_netdev;
+
+static int set_ib_pf(const char *value, const struct kernel_param *param)
+{
+	int err = param_set_bool(value, param);
+
+	if (err || !pf)
+		return err;
+	remove_netdev(ib_pf_netdev);
+	memset(vf_guids, 0, sizeof(vf_guids));
+	ib_pf_netdev = ib_pf ? add_netdev(alloc_netdev(0, "ibpf0", NET_NAME_ENUM, setup_ib_pf), &pf->dev) : NULL;
+	return PTR_ERR_OR_ZERO(ib_pf_netdev);
+}
+
+AT_ONCE(ib_pf, bool, "whether there is ibpf0, which keeps the GUIDs that VFs get");
+
+/* ---- rep0: the representor of a VF, in switchdev mode ---- */
+
+static int representor = -1;
+static struct net_device *representor_netdev;
+
+static int get_phys_port_name(struct net_device *netdev, char *name, size_t length)
+{
+	return snprintf(name, length, "pf0vf%d", representor) < length ? 0 : -EINVAL;
+}
+
+static const struct net_device_ops representor_netdev_ops = {
+	.ndo_start_xmit = drop,
+	.ndo_set_mac_address = eth_mac_addr,
+	.ndo_get_phys_port_name = get_phys_port_name,
+};
+
+static int set_representor(const char *value, const struct kernel_param *param)
+{
+	int err = param_set_int(value, param);
+
+	if (err || !pf)
+		return err;
+	remove_netdev(representor_netdev);
+	representor_netdev = representor < 0 ? NULL :
+		add_ethernet(&pf->dev, "rep0", &representor_netdev_ops, 1, representor);
+	return PTR_ERR_OR_ZERO(representor_netdev);
+}
+
+AT_ONCE(representor, int, "number of the VF that rep0 stands for; -1: none");
+
+/* ---- vdpa0: a vDPA device that was made of a VF ---- */
+
+#if IS_ENABLED(CONFIG_VDPA)
+struct sim_vdpa {
+	struct vdpa_device vdpa;
+};
+
+static const struct vdpa_config_ops vdpa_ops = {};
+static struct sim_vdpa *sim_vdpa;
+
+static void remove_vdpa(void)
+{
+	if (sim_vdpa)
+		vdpa_unregister_device(&sim_vdpa->vdpa);
+	sim_vdpa = NULL;
+}
+
+static int add_vdpa(struct pci_dev *vf)
+{
+#if KERNEL_FROM(6, 18)
+	struct sim_vdpa *made = vdpa_alloc_device(struct sim_vdpa, vdpa, &vf->dev, &vdpa_ops, NULL,
+						  1, 1, "vdpa0", false);
+#else
+	struct sim_vdpa *made = vdpa_alloc_device(struct sim_vdpa, vdpa, &vf->dev, &vdpa_ops, 1, 1,
+						  "vdpa0", false);
+#endif
 	int err;
 
-	platform = platform_device_register_simple("rdma_sim", PLATFORM_DEVID_NONE, NULL, 0);
-	if (IS_ERR(platform))
-		return PTR_ERR(platform);
-	err = resize_extra();
+	if (IS_ERR(made))
+		return PTR_ERR(made);
+	err = vdpa_register_device(&made->vdpa, 0);
 	if (err)
-		remove_extra();
+		put_device(&made->vdpa.dev);
+	else
+		sim_vdpa = made;
 	return err;
 }
 
-/* ---- A client that takes its time to let go of a device, so that a move does ---- */
+static struct pci_dev *find_vf(int number)
+{
+	struct pci_dev *vf = NULL;
+
+	while ((vf = pci_get_device(PCI_ANY_ID, PCI_ANY_ID, vf)))
+		if (vf->is_virtfn && pci_physfn(vf) == pf && pci_iov_vf_id(vf) == number)
+			break;
+	return vf;
+}
+
+static int vdpa = -1;
+
+static int set_vdpa(const char *value, const struct kernel_param *param)
+{
+	int err = param_set_int(value, param);
+	struct pci_dev *vf;
+
+	if (err || !pf)
+		return err;
+	remove_vdpa();
+	if (vdpa < 0)
+		return 0;
+	vf = find_vf(vdpa);
+	err = vf ? add_vdpa(vf) : -ENODEV;
+	pci_dev_put(vf);
+	return err;
+}
+
+AT_ONCE(vdpa, int, "number of the VF that vdpa0 is made of; -1: none");
+#else
+static void remove_vdpa(void)
+{
+}
+#endif
+
+/*
+ * ---- A client that takes its time with every device ----
+ *
+ * ib_core adds the clients of a device in the order in which they were
+ * registered, and removes them in the opposite order. So this one, loaded
+ * before ib_uverbs, holds a move up while the device has no uverbs device: not
+ * any more while it is removed from one namespace, not yet while it is added
+ * to the other.
+ */
+
+/* A shorter time lets go of a device that is being held already. */
+static void take(const uint *ms)
+{
+	unsigned long start = jiffies;
+
+	while (time_before(jiffies, start + msecs_to_jiffies(READ_ONCE(*ms))))
+		msleep(10);
+}
 
 static int slow_client_add(struct ib_device *ib)
 {
-	return ib->ops.owner == THIS_MODULE ? 0 : -EOPNOTSUPP;
+	take(&add_ms);
+	return 0;
 }
 
 static void slow_client_remove(struct ib_device *ib, void *data)
 {
 	msleep(move_delay_ms);
+	take(&remove_ms);
 }
 
 static struct ib_client slow_client = {
@@ -881,48 +1101,55 @@ static struct pernet_operations netns_ops = { .init = netns_init, .exit = netns_
 
 /* ---- Coming and going ---- */
 
+static void remove_all(void)
+{
+	remove_vdpa();
+	remove_netdev(representor_netdev);
+	remove_netdev(ib_pf_netdev);
+	remove_sfs();
+	bus_unregister_notifier(&pci_bus_type, &pci_notifier);
+	bus_for_each_dev(&pci_bus_type, NULL, NULL, remove_function);
+	ib_unregister_client(&slow_client);
+	unregister_pernet_subsys(&netns_ops);
+	pci_dev_put(pf);
+}
+
+static int add_all(void)
+{
+	bus_for_each_dev(&pci_bus_type, NULL, NULL, add_bound_function);
+	return bus_register_notifier(&pci_bus_type, &pci_notifier) ?: add_sfs();
+}
+
 static int __init rdma_sim_init(void)
 {
 	int err;
 
+	while ((pf = pci_get_device(PCI_ANY_ID, PCI_ANY_ID, pf)))
+		if (is_network_function(&pf->dev) && pci_num_vf(pf))
+			break;
+	if (!pf)
+		return -ENODEV;
 	err = register_pernet_subsys(&netns_ops);
 	if (err)
-		return err;
+		goto put_pf;
 	err = ib_register_client(&slow_client);
 	if (err)
 		goto unregister_pernet;
-	err = bus_register_notifier(&pci_bus_type, &pci_notifier);
+	err = add_all();
 	if (err)
-		goto unregister_client;
-	bus_for_each_dev(&pci_bus_type, NULL, NULL, add_bound_function);
-	err = add_sfs();
-	if (err)
-		goto remove_functions;
-	err = add_extra();
-	if (err)
-		goto remove_sfs;
-	return 0;
+		remove_all();
+	return err;
 
-remove_sfs:
-	remove_sfs();
-remove_functions:
-	bus_unregister_notifier(&pci_bus_type, &pci_notifier);
-	bus_for_each_dev(&pci_bus_type, NULL, NULL, remove_function);
-unregister_client:
-	ib_unregister_client(&slow_client);
 unregister_pernet:
 	unregister_pernet_subsys(&netns_ops);
+put_pf:
+	pci_dev_put(pf);
 	return err;
 }
 
 static void __exit rdma_sim_exit(void)
 {
-	remove_extra();
-	remove_sfs();
-	bus_unregister_notifier(&pci_bus_type, &pci_notifier);
-	bus_for_each_dev(&pci_bus_type, NULL, NULL, remove_function);
-	ib_unregister_client(&slow_client);
-	unregister_pernet_subsys(&netns_ops);
+	remove_all();
 }
 
 module_init(rdma_sim_init);
