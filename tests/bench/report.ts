@@ -119,6 +119,4 @@ function median(samples: readonly number[] = []): number {
   return (low! + high!) / 2;
 }
 
-function sum(samples: readonly number[]): number {
-  return samples.reduce((total, sample) => total + sample, 0);
-}
+const sum = (samples: readonly number[]) => samples.reduce((total, sample) => total + sample, 0);

@@ -49,9 +49,7 @@ class Copy implements Disposable {
     run("cp", "-r", ...copied.map((name) => PROJECT + name), this.#project);
   }
 
-  read(file: string): string {
-    return Deno.readTextFileSync(`${this.#project}/${file}`);
-  }
+  readonly read = (file: string) => Deno.readTextFileSync(`${this.#project}/${file}`);
 
   write(file: string, text: string): void {
     Deno.writeTextFileSync(`${this.#project}/${file}`, text);
@@ -87,9 +85,7 @@ class Copy implements Disposable {
     return / => \.\/(tests\S+)/.exec(text)?.[1] ?? text.trim().split("\n").slice(-12).join("\n");
   }
 
-  times(): Map<string, number> {
-    return timeFiles(Deno.readTextFileSync(this.#report));
-  }
+  readonly times = (): Map<string, number> => timeFiles(Deno.readTextFileSync(this.#report));
 
   [Symbol.dispose](): void {
     Deno.removeSync(this.directory, { recursive: true });

@@ -37,9 +37,7 @@ export class BareNode implements Disposable {
     Deno.writeTextFileSync(target, typeof content === "string" ? content : formatRecord(content));
   }
 
-  read(path: string): string {
-    return Deno.readTextFileSync(`${this.root}${path}`);
-  }
+  readonly read = (path: string) => Deno.readTextFileSync(`${this.root}${path}`);
 
   /** Puts a link below the root, which may lead nowhere. */
   link(path: string, target: string): void {

@@ -149,9 +149,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     }
   }
 
-  vf(deviceId: string): MemoryVf {
-    return this.vfs.find((vf) => vf.deviceId === deviceId)!;
-  }
+  vf = (deviceId: string): MemoryVf => this.vfs.find((vf) => vf.deviceId === deviceId)!;
 
   /** Gives a function a driver that binds without a word, or none. */
   setDriver(deviceId: string, driver: string | undefined): void {

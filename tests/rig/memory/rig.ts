@@ -213,6 +213,4 @@ export class MemoryRig implements Rig, Disposable {
   }
 }
 
-function path(name: string): string {
-  return `/run/netns/${name}`;
-}
+const path = (name: string) => `/run/netns/${name}`;

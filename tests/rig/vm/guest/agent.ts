@@ -43,9 +43,7 @@ export class RunningAgent {
     return this.#code === undefined;
   }
 
-  log(): string {
-    return unquote(Deno.readTextFileSync(LOG));
-  }
+  readonly log = () => unquote(Deno.readTextFileSync(LOG));
 
   /** Asks by the launcher, so no program is executed for it. */
   async counts(): Promise<{ pid: number; calls: number; declined: number; abandoned: number }> {
@@ -59,9 +57,7 @@ export class RunningAgent {
     this.process.kill(signal);
   }
 
-  descriptors(): number {
-    return [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
-  }
+  readonly descriptors = () => [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
 
   residentMiB(): number {
     const status = Deno.readTextFileSync(`/proc/${this.pid}/status`);
@@ -91,9 +87,7 @@ export class RunningAgent {
 }
 
 /** The messages of a log, in which they stand quoted, as they read. */
-export function unquote(log: string): string {
-  return log.replaceAll('\\"', '"');
-}
+export const unquote = (log: string) => log.replaceAll('\\"', '"');
 
 let kept: { agent: RunningAgent; args: string } | undefined;
 

@@ -51,9 +51,7 @@ export async function gc(more: object, change: Partial<PluginCall> = {}): Promis
 }
 
 /** The files of the state directory but for the one that names the lock's holder, which a call that is killed leaves. */
-export function records(): string[] {
-  return names(STATE_DIRECTORY).filter((name) => name !== ".holder").sort();
-}
+export const records = () => names(STATE_DIRECTORY).filter((name) => name !== ".holder").sort();
 
 export function readRecord(file: string): Record<string, unknown> {
   return JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));

@@ -181,9 +181,7 @@ function podConfig(name: string) {
 }
 
 /** Kubernetes would call it a RuntimeClass; here it chooses the network, and so the VF, of a pod. */
-function handler(vfNumber: number): string {
-  return `vf${vfNumber}`;
-}
+const handler = (vfNumber: number) => `vf${vfNumber}`;
 
 async function prepare(): Promise<void> {
   await Deno.mkdir(DIRECTORY);

@@ -39,18 +39,11 @@ export function sfs(): NetworkFunction[] {
     .map((name) => readFunction(AUXILIARY, name));
 }
 
-export function allFunctions(): NetworkFunction[] {
-  return [pf(), ...vfs(), ...sfs()];
-}
+export const allFunctions = (): NetworkFunction[] => [pf(), ...vfs(), ...sfs()];
 
 /** One VF. @throws {Error} if its netdev or RDMA device is not in the initial network namespace */
-export function vf(index: number): CompleteFunction {
-  return complete(vfs()[index], `VF ${index}`);
-}
-
-export function sf(index: number): CompleteFunction {
-  return complete(sfs()[index], `Scalable function ${index}`);
-}
+export const vf = (index: number): CompleteFunction => complete(vfs()[index], `VF ${index}`);
+export const sf = (index: number): CompleteFunction => complete(sfs()[index], `Scalable function ${index}`);
 
 function complete(found: NetworkFunction | undefined, what: string): CompleteFunction {
   const { deviceId, netdev, mac, rdmaDevices: [rdmaDevice] = [] } = found ?? {};
@@ -79,9 +72,7 @@ export function rebind(pciAddress: string): void {
 }
 
 /** The kernel's text of a parameter of our kernel module; see `modinfo` of it, or its source. */
-export function simParameter(name: string): string {
-  return Deno.readTextFileSync(`${PARAMETERS}/${name}`).trim();
-}
+export const simParameter = (name: string) => Deno.readTextFileSync(`${PARAMETERS}/${name}`).trim();
 
 /** Sets a parameter of our kernel module. Most count from the next bind of a function. */
 export function setSimParameter(name: string, value: string | number | boolean): void {
@@ -136,15 +127,11 @@ export function ipoibOf(deviceId: string): string | undefined {
 }
 
 /** Whether a name is one that the kernel gives IPoIB interfaces. */
-function isIpoib(name: string): boolean {
-  return /^ib\d/.test(name);
-}
+const isIpoib = (name: string) => /^ib\d/.test(name);
 
 /** What a directory contains; nothing, if there is none. */
 export function names(directory: string): string[] {
   return ifPresent(() => [...Deno.readDirSync(directory)].map(({ name }) => name)) ?? [];
 }
 
-function byNumber(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
-}
+const byNumber = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });

@@ -5,9 +5,7 @@ import { shOk } from "./sh.ts";
 const GROUP = 7;
 
 /** "rdma dev" opens a socket for each and closes none, so that a thousand are too many for it. */
-export function countRdmaDevices(): number {
-  return names("/sys/class/infiniband").length;
-}
+export const countRdmaDevices = () => names("/sys/class/infiniband").length;
 
 /**
  * Has at least so many RDMA devices and network links on the host. The last VF gets the devices, so that those of others

@@ -134,9 +134,7 @@ export async function stopAfterNth(
   return { call, text: readTrace().at(-1)!.text, goOn: () => Deno.kill(Number(pid), "SIGCONT") };
 }
 
-function inject(name: string, what: string): string[] {
-  return ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
-}
+const inject = (name: string, what: string) => ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
 
 /** Makes sure that what {@linkcode killAt} or {@linkcode failAt} did was done to this very call. */
 export function assertHit({ text }: SystemCall): void {

@@ -23,9 +23,7 @@ export class KernelLog implements Disposable {
     return start < 0 ? undefined : text.slice(start, start + 4000);
   }
 
-  #read(): string {
-    return Deno.readTextFileSync(FILE).slice(this.#length);
-  }
+  readonly #read = () => Deno.readTextFileSync(FILE).slice(this.#length);
 
   [Symbol.dispose](): void {
     this.#reader.kill("SIGKILL");

@@ -18,13 +18,8 @@ export class MemoryCgroup implements AsyncDisposable {
   }
 
   /** Starts a program in it, to which the words after these belong. */
-  wrapper(): string[] {
-    return ["sh", "-c", `echo $$ >${this.#path}/cgroup.procs && exec "$0" "$@"`];
-  }
-
-  peakKb(): number {
-    return Number(Deno.readTextFileSync(`${this.#path}/memory.peak`)) / 1024;
-  }
+  readonly wrapper = () => ["sh", "-c", `echo $$ >${this.#path}/cgroup.procs && exec "$0" "$@"`];
+  readonly peakKb = () => Number(Deno.readTextFileSync(`${this.#path}/memory.peak`)) / 1024;
 
   cpuSeconds(): number {
     const [, us] = /^usage_usec (\d+)$/m.exec(Deno.readTextFileSync(`${this.#path}/cpu.stat`))!;

@@ -2,9 +2,7 @@ import { ifPresent } from "../../../../src/sys/files.ts";
 import { type CompleteFunction, names, simParameter, vf } from "./functions.ts";
 import { shOk, startBackground, until } from "./sh.ts";
 
-export function netnsPath(name: string): string {
-  return `/run/netns/${name}`;
-}
+export const netnsPath = (name: string) => `/run/netns/${name}`;
 
 export async function addNetns(name: string): Promise<string> {
   await shOk(`ip netns add ${name}`);
@@ -24,14 +22,10 @@ export async function deleteNetns(name: string): Promise<void> {
   await until(`network namespace ${name} is gone`, () => netnsCount() < before);
 }
 
-export function netnsNames(): string[] {
-  return [...Deno.readDirSync("/run/netns")].map(({ name }) => name);
-}
+export const netnsNames = () => [...Deno.readDirSync("/run/netns")].map(({ name }) => name);
 
 /** How many network namespaces are alive, the initial one and those without a path included. */
-export function netnsCount(): number {
-  return Number(simParameter("netns_count"));
-}
+export const netnsCount = () => Number(simParameter("netns_count"));
 
 /** Keeps a network namespace alive from a process in it, whatever becomes of its path. */
 export async function holdNetns(name: string): Promise<Deno.ChildProcess> {

@@ -35,9 +35,7 @@ export interface PluginCall {
 /** What belongs to the plugin when it was installed. */
 const OWN_DIRECTORY = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
 
-export async function installPlugin(): Promise<void> {
-  await Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
-}
+export const installPlugin = () => Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
 
 /** Has the launcher start the plugin meanwhile, as "install" leaves it but for the library. */
 export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
@@ -66,9 +64,7 @@ export async function callAs<T>(path: string, run: () => Promise<T>): Promise<T>
   }
 }
 
-export function countCalls(): number {
-  return calls;
-}
+export const countCalls = () => calls;
 
 /** A copy of the plugin that differs by a byte of its ELF header which nobody reads (EI_PAD). */
 export async function otherVersion(path: string): Promise<string> {
@@ -79,9 +75,7 @@ export async function otherVersion(path: string): Promise<string> {
 }
 
 /** Calls the installed plugin as a runtime does. @throws {SyntaxError} if its output is not one JSON text */
-export async function plugin(call: PluginCall): Promise<CniOutcome> {
-  return await cniOutcome(command(call), input(call));
-}
+export const plugin = (call: PluginCall): Promise<CniOutcome> => cniOutcome(command(call), input(call));
 
 /** Starts such a call and leaves it running, with its output thrown away. */
 export async function startPlugin(call: PluginCall): Promise<Deno.ChildProcess> {
@@ -114,9 +108,7 @@ function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Com
   return new Deno.Command(program, { args, env, clearEnv: true, ...streams });
 }
 
-function input({ config = "" }: PluginCall): string {
-  return typeof config === "string" ? config : JSON.stringify(config);
-}
+const input = ({ config = "" }: PluginCall) => typeof config === "string" ? config : JSON.stringify(config);
 
 interface LibcniCall extends Pick<PluginCall, "ifname" | "containerId" | "args"> {
   command: "add" | "check" | "del";

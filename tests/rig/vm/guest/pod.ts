@@ -44,9 +44,7 @@ export function containerOf({ initContainers = [], containers }: Pod, name: stri
  * entrypoint, /sys read-only, the volumes where they are wanted, and no capability but those it asks for, or all if it
  * is privileged. Seccomp and AppArmor are missing here.
  */
-export function runContainer(pod: Pod, container: Container): Promise<Outcome> {
-  return sh(formatCommand(pod, container));
-}
+export const runContainer = (pod: Pod, container: Container) => sh(formatCommand(pod, container));
 
 /** Starts a container that goes on running, and waits until it has printed something. */
 export function startContainer(pod: Pod, container: Container, ready: string): Promise<Deno.ChildProcess> {

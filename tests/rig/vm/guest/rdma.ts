@@ -26,9 +26,7 @@ export async function rdmaNames(netns?: string): Promise<string[]> {
   return (await rdmaDevices(netns)).map(({ name }) => name);
 }
 
-export async function rdmaToNetns(device: string, netns: string): Promise<void> {
-  await shOk(`rdma dev set ${device} netns ${netns}`);
-}
+export const rdmaToNetns = (device: string, netns: string) => shOk(`rdma dev set ${device} netns ${netns}`);
 
 export async function hostRdmaDevices(device: string, netns: string): Promise<void> {
   // rdma knows namespaces by name only, and the initial one has none.
@@ -44,9 +42,7 @@ export function netnsMode(): "exclusive" | "shared" {
   return isShared ? "shared" : "exclusive";
 }
 
-export async function setNetnsMode(mode: string): Promise<void> {
-  await shOk(`rdma system set netns ${mode}`);
-}
+export const setNetnsMode = (mode: string) => shOk(`rdma system set netns ${mode}`);
 
 export async function holdContext(device: string): Promise<Deno.ChildProcess> {
   const uverbs = await shOk(`grep -lx ${device} /sys/class/infiniband_verbs/uverbs*/ibdev`);

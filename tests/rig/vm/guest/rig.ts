@@ -130,7 +130,7 @@ export class VmRig implements Rig {
     void await shOk(inPlace(netns, `rdma dev add ${name} type SMI parent ${parent}`));
   readonly removeSubdevice = async (name: string) => void await shOk(`rdma dev del ${name}`);
   readonly useDevice = async (name: string) => void await rdma.holdContext(name);
-  readonly setMode = (mode: "exclusive" | "shared") => rdma.setNetnsMode(mode);
+  readonly setMode = async (mode: "exclusive" | "shared") => void await rdma.setNetnsMode(mode);
 
   async call({ isPowerless = false, ...call }: RigCall): Promise<RigOutcome> {
     const powerless = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];

@@ -89,14 +89,8 @@ export class Soak {
   }
 
   readonly clear = () => resetNode(this.#baseline);
-
-  #alive(): Container[] {
-    return this.#containers.filter(({ hasPath, holder }) => hasPath || holder);
-  }
-
-  #running(): Container[] {
-    return this.#containers.filter(({ hasPath }) => hasPath);
-  }
+  readonly #alive = (): Container[] => this.#containers.filter(({ hasPath, holder }) => hasPath || holder);
+  readonly #running = (): Container[] => this.#containers.filter(({ hasPath }) => hasPath);
 
   async #start(netns: string): Promise<void> {
     if (this.#running().some((container) => container.netns === netns)) return;

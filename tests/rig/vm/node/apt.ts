@@ -57,9 +57,7 @@ export class Suite implements AsyncDisposable {
     return lines(await run(program, [...this.options, ...args]));
   }
 
-  packageNames(prefix: string): Promise<string[]> {
-    return this.#run("apt-cache", "pkgnames", prefix);
-  }
+  readonly packageNames = (prefix: string) => this.#run("apt-cache", "pkgnames", prefix);
 
   /** Names of the packages that a package depends on, alternatives included. */
   async dependencies(name: string): Promise<string[]> {
@@ -107,6 +105,4 @@ async function findMirror(label: string, progress: (line: string) => void): Prom
   );
 }
 
-function lines(text: string): string[] {
-  return text.split("\n").filter((line) => line !== "");
-}
+const lines = (text: string) => text.split("\n").filter((line) => line !== "");

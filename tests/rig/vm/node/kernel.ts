@@ -86,9 +86,7 @@ async function arrange(
   await run("depmod", ["--basedir", moduleRoot, release]);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => true, () => false);
-}
+const exists = (path: string): Promise<boolean> => Deno.lstat(path).then(() => true, () => false);
 
 function layout(directory: string, release: string): Kernel {
   const version = release.slice(0, release.lastIndexOf("-")); // without the flavour, as in "-amd64"

@@ -49,9 +49,7 @@ const TESTS = [
   ...["lintian", "rpmlint"], // look for mistakes in packages
 ];
 
-export function packagesForNode(target: Target): string[] {
-  return [...MACHINE[target], ...NODE];
-}
+export const packagesForNode = (target: Target) => [...MACHINE[target], ...NODE];
 
 export const PACKAGES_FOR_TESTS: readonly string[] = [...Object.values(MACHINE).flat(), ...NODE, ...TESTS];
 

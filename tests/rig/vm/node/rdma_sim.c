@@ -194,9 +194,16 @@ NOTHING_TO_DO(destroy_cq, struct ib_cq *cq, struct ib_udata *udata)
 NOTHING_TO_DO(req_notify_cq, struct ib_cq *cq, enum ib_cq_notify_flags flags)
 NOTHING_TO_DO(dereg_mr, struct ib_mr *mr, struct ib_udata *udata)
 
-static void sim_dealloc_ucontext(struct ib_ucontext *context)
-{
-}
+/* Without this one ib_core refuses to move a device. */
+static void sim_disassociate_ucontext(struct ib_ucontext *context) { }
+static void sim_dealloc_ucontext(struct ib_ucontext *context) { }
+
+/* Verbs that nobody may use. */
+#define NO_REGION(verb, ...) \
+	static struct ib_mr *sim_##verb(__VA_ARGS__) { return ERR_PTR(-EOPNOTSUPP); }
+NO_REGION(get_dma_mr, struct ib_pd *pd, int access)
+NO_REGION(reg_user_mr, struct ib_pd *pd, u64 start, u64 length, u64 address, int access,
+	  DMAH_PARAMETER struct ib_udata *udata)
 
 /* ---- Counters: fixed values, which tell the devices apart by their index ---- */
 
@@ -292,11 +299,6 @@ static const struct ib_device_ops sim_ops = {
 	INIT_RDMA_OBJ_SIZE(ib_pd, sim_pd, ib),
 	INIT_RDMA_OBJ_SIZE(ib_ucontext, sim_ucontext, ib),
 };
-
-/* Without this operation ib_core refuses to move a device. */
-static void sim_disassociate_ucontext(struct ib_ucontext *context)
-{
-}
 
 static const struct ib_device_ops sim_movable_ops = {
 	.disassociate_ucontext = sim_disassociate_ucontext,
@@ -419,17 +421,6 @@ static int sim_post_recv(struct ib_qp *ib, const struct ib_recv_wr *request,
 		request = request->next;
 	*bad = request;
 	return request ? -ENOMEM : 0;
-}
-
-static struct ib_mr *sim_get_dma_mr(struct ib_pd *pd, int access)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static struct ib_mr *sim_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 address,
-					int access, DMAH_PARAMETER struct ib_udata *udata)
-{
-	return ERR_PTR(-EOPNOTSUPP);
 }
 
 static const struct ib_device_ops sim_kernel_verbs_ops = {
@@ -854,11 +845,7 @@ static int add_sfs(void)
 
 #define MAX_VFS 64
 
-struct guids {
-	u64 node, port;
-};
-
-static struct guids vf_guids[MAX_VFS];
+static u64 vf_guids[MAX_VFS][2]; /* of the node, of the port */
 
 static int get_vf_config(struct net_device *netdev, int vf, struct ifla_vf_info *info)
 {
@@ -874,10 +861,7 @@ static int set_vf_guid(struct net_device *netdev, int vf, u64 guid, int type)
 		return -EINVAL;
 	pr_info("rdma_sim: VF %d gets %s GUID %016llx\n", vf,
 		type == IFLA_VF_IB_NODE_GUID ? "node" : "port", guid);
-	if (type == IFLA_VF_IB_NODE_GUID)
-		vf_guids[vf].node = guid;
-	else
-		vf_guids[vf].port = guid;
+	vf_guids[vf][type == IFLA_VF_IB_PORT_GUID] = guid;
 	return 0;
 }
 
@@ -886,8 +870,8 @@ static int get_vf_guid(struct net_device *netdev, int vf, struct ifla_vf_guid *n
 {
 	if (vf >= MAX_VFS)
 		return -EINVAL;
-	node->guid = vf_guids[vf].node;
-	port->guid = vf_guids[vf].port;
+	node->guid = vf_guids[vf][0];
+	port->guid = vf_guids[vf][1];
 	return 0;
 }
 
