@@ -4,13 +4,11 @@ import { parseArgs } from "node:util";
 import { parseBuildOptions } from "../../deployment/build/build.ts";
 import { compile } from "../../deployment/build/compile.ts";
 import { appendedSize } from "../../deployment/build/runtime_stub.ts";
-import { figures, type Measured } from "./figures.ts";
 import { measureHere } from "./here.ts";
-import { measureGrowth } from "./node.ts";
-import { measurePods } from "./pods.ts";
-import { formatTables } from "./table.ts";
+import { measureGrowth, measurePods } from "./node.ts";
+import { figures, formatTables, type Measured } from "./report.ts";
 
-const PARTS = ["here", "growth", "pods"] as const;
+const PARTS = ["here", "growth", "pods"];
 
 const USAGE = `Usage: deno task bench [--only PARTS] [--runs N] [--peer FILE] [--json]
 
@@ -19,7 +17,7 @@ Measures what a call of the plugin costs, by the agent and executed, beside the 
 several in that time: only ratios within one run mean something.
 
 Parts:
-  here         VERSION and STATUS on this machine
+  here         VERSION on this machine
   growth       ADD and DEL on the simulated node with few and with many RDMA devices and network links, and their memory
   pods         128 pods at once on the simulated node, and 32 within the limits of thick Multus
 
@@ -31,20 +29,18 @@ Options:
   --help       this text
 `;
 
-type Options = ReturnType<typeof readOptions>;
-
 function readOptions(args: string[]) {
   const { values } = parseArgs({
     args,
     options: {
-      runs: { type: "string" },
+      runs: { type: "string", default: "10" },
       peer: { type: "string" },
-      only: { type: "string" },
+      only: { type: "string", default: PARTS.join() },
       json: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
-  const runs = Number(values.runs ?? 10);
+  const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 5) {
     throw new Error(`Cannot measure with --runs "${values.runs}", wanted a whole number of at least 5`);
   }
@@ -52,65 +48,44 @@ function readOptions(args: string[]) {
   if (peer !== undefined && !Deno.statSync(peer).isFile) {
     throw new Error(`Cannot compare with --peer "${values.peer}": it is no file`);
   }
-  const parts = values.only?.split(",") ?? PARTS;
-  const unknown = parts.find((part) => !PARTS.some((known) => known === part));
+  const parts = values.only.split(",");
+  const unknown = parts.find((part) => !PARTS.includes(part));
   if (unknown !== undefined) {
     throw new Error(`Cannot measure part "${unknown}", wanted one of ${PARTS.join(", ")}`);
   }
-  return {
-    runs,
-    peer,
-    parts: new Set(parts),
-    json: values.json ?? false,
-    help: values.help ?? false,
-  };
+  return { ...values, runs, peer, parts };
 }
 
-async function bench(options: Options): Promise<void> {
+async function bench({ runs, peer, parts, json }: ReturnType<typeof readOptions>): Promise<void> {
   const { output: plugin, target } = parseBuildOptions([]);
-  const directory = fileURLToPath(new URL("empty", import.meta.url));
+  const bytes = await Deno.readFile(plugin);
+  const measured: Measured = { beyondStubKb: appendedSize(bytes) / 1024 };
   const temporary = await Deno.makeTempDir({ prefix: "rdma-cni-bench-" });
   try {
     const empty = `${temporary}/empty-program`;
+    const directory = fileURLToPath(new URL("empty", import.meta.url));
     await compile({ directory, output: empty, target, v8Flags: [] });
-    await compare(plugin, empty, options);
+    const programs = { plugin, empty, ...(peer === undefined ? {} : { peer }) };
+    // The node counts instructions, which nothing disturbs.
+    if (parts.includes("here")) measured.here = await measureHere(programs, 6 * runs);
+    if (parts.includes("growth")) measured.node = await measureGrowth(programs, runs);
+    if (parts.includes("pods")) measured.pods = await measurePods(plugin);
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }
-}
-
-async function compare(
-  plugin: string,
-  empty: string,
-  { runs, peer, parts, json }: Options,
-): Promise<void> {
-  const bytes = await Deno.readFile(plugin);
-  const measured: Measured = {
-    size: { executable: bytes.length, stub: bytes.length - appendedSize(bytes) },
-  };
-  const programs = { plugin, empty, ...(peer === undefined ? {} : { peer }) };
-  // The node counts instructions, which nothing disturbs.
-  if (parts.has("here")) measured.here = await measureHere(programs, 6 * runs);
-  if (parts.has("growth")) measured.node = await measureGrowth(programs, runs);
-  if (parts.has("pods")) measured.pods = await measurePods(plugin);
   const found = figures(measured);
   console.log(
     json ? JSON.stringify({ ...measured, figures: found }, null, 2) : formatTables(measured, found),
   );
 }
 
-/** The command line; returns the exit code. */
-async function main(args: string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-    return 2;
-  }
-  if (options.help) console.log(USAGE);
-  else await bench(options);
-  return 0;
+let options: ReturnType<typeof readOptions>;
+try {
+  options = readOptions(Deno.args);
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  Deno.exit(2);
 }
-
-Deno.exit(await main(Deno.args));
+if (options.help) console.log(USAGE);
+else await bench(options);
+Deno.exit();

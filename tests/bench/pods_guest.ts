@@ -1,15 +1,16 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, milliseconds that its VERSION
 // takes on the host.
+import { AGENT_PLUGIN, layOut, RunningAgent } from "../rig/vm/guest/agent.ts";
 import { attachment, config } from "../rig/vm/guest/attachment.ts";
 import { addNetns, installPlugin, plugin, setSimParameter, sfs } from "../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
-import { LAUNCHER, startAgent, WARMING_CALLS } from "./agent.ts";
-import type { PodCalls, Pods } from "./pods.ts";
-import { printMeasured, say } from "./say.ts";
+import type { NodeLine, PodCalls, Pods } from "./node.ts";
 import { Trace } from "./trace.ts";
 
-const [, , HOST_MS = ""] = Deno.args;
+const [, , HOST_MS] = Deno.args;
 const MOVE_DELAY_MS = 100;
+/** After a call of each of so many pods the agent is as fast as it will be. */
+const WARMING_PODS = 10;
 
 /** Those of thick Multus's own DaemonSet, which its daemon shares with the plugins of all pods. */
 const MULTUS = { pods: 32, memoryMiB: 50, milliCpu: 100, periodMs: 100 };
@@ -21,13 +22,17 @@ const CFS_PERIOD_LIMIT_MS = 1000;
 const LOCK_TIMEOUT_MS = 3_600_000;
 
 /** The words before the plugin's path. */
-const WAYS = { executed: [], agent: [LAUNCHER] };
+const WAYS = { executed: [], agent: [AGENT_PLUGIN] };
 
 const pods = sfs().map(({ deviceId: deviceID }, number) => {
   const name = `pod${number}`;
   const patient = config({ deviceID, lockTimeoutMs: LOCK_TIMEOUT_MS });
   return attachment(deviceID, { netns: name, containerId: name, config: patient });
 });
+
+function print(line: NodeLine): void {
+  console.log(JSON.stringify(line));
+}
 
 async function measureRow(
   command: "ADD" | "DEL",
@@ -36,9 +41,9 @@ async function measureRow(
   cgroup?: MemoryCgroup,
 ): Promise<PodCalls> {
   const name = `${some.length} ${command}s ${by === "agent" ? "by the agent" : "executed"}`;
-  say(`${name}${cgroup ? " within thick Multus's limits" : ""}`);
+  print({ progress: `${name}${cgroup ? " within thick Multus's limits" : ""}` });
   const wrapper = [...cgroup?.wrapper() ?? [], ...WAYS[by]];
-  using trace = Trace.start(by);
+  using trace = new Trace(by);
   const begin = performance.now();
   const outcomes = await Promise.all(
     some.map(({ add, del }) => command === "ADD" ? add({ wrapper }) : del({ wrapper })),
@@ -60,11 +65,8 @@ async function measureRow(
 async function measureLimited(by: PodCalls["by"]): Promise<PodCalls> {
   const { memoryMiB, milliCpu, periodMs } = MULTUS;
   const some = pods.slice(0, MULTUS.pods);
-  await using cgroup = await MemoryCgroup.create(
-    memoryMiB,
-    milliCpu,
-    Math.min(periodMs * slowness, CFS_PERIOD_LIMIT_MS),
-  );
+  const period = Math.min(periodMs * slowness, CFS_PERIOD_LIMIT_MS);
+  await using cgroup = await MemoryCgroup.create(memoryMiB, milliCpu, period);
   const row = await measureRow("ADD", by, some, cgroup);
   for (const { del } of some) await del({ wrapper: WAYS.agent });
   return row;
@@ -78,9 +80,10 @@ async function measureSlowness(hostMs: number): Promise<number> {
 }
 
 await installPlugin();
-await using _agent = await startAgent();
+await layOut();
+await RunningAgent.start([]);
 for (const number of pods.keys()) await addNetns(`pod${number}`);
-for (const { add, del } of pods.slice(0, WARMING_CALLS / 2)) {
+for (const { add, del } of pods.slice(0, WARMING_PODS)) {
   await add({ wrapper: WAYS.agent });
   await del({ wrapper: WAYS.agent });
 }
@@ -91,4 +94,5 @@ for (const by of ["agent", "executed"] as const) {
   for (const command of ["ADD", "DEL"] as const) rows.push(await measureRow(command, by));
 }
 const measured: Pods = { slowness, rows };
-printMeasured(measured);
+print({ measured });
+Deno.exit();

@@ -14,38 +14,49 @@ const EVENTS = {
   agent: ["sched/sched_process_exit", "kprobes"],
 };
 
-/** The times of one call, in milliseconds since boot. */
-interface Call {
-  cameAt: number;
-  turnAt?: number;
-}
-
 /** What calls did, in the order in which it happened. */
 export interface Traced {
-  /** The time that the kernel took to move a device, of each move. */
   moveMs: number[];
   /** The number of calls that came later and had their turn earlier, of the call with the most. */
   overtaken: number;
 }
 
-/** Traces all processes until it is disposed of. */
 export class Trace implements Disposable {
-  private constructor(readonly events: readonly string[]) {}
-
-  static start(by: keyof typeof EVENTS): Trace {
+  constructor(readonly by: keyof typeof EVENTS) {
     write("kprobe_events", PROBES.join("\n"));
     write("trace_clock", "mono");
-    const trace = new Trace(EVENTS[by]);
-    for (const event of trace.events) write(`events/${event}/enable`, "1");
-    return trace;
+    for (const event of EVENTS[by]) write(`events/${event}/enable`, "1");
   }
 
+  /** Lines are `COMMAND-PID [CPU] FLAGS SECONDS: EVENT: DETAILS`. */
   read(): Traced {
-    return parseTrace(Deno.readTextFileSync(`${TRACING}/trace`));
+    const cameAt = new Map<string, number>();
+    const turnAt = new Map<string, number>();
+    const moveMs: number[] = [];
+    let moveBegin = NaN;
+    for (const line of Deno.readTextFileSync(`${TRACING}/trace`).split("\n")) {
+      const [, pid = "", seconds, event, details = ""] =
+        /-(\d+) +\[\d+\] \S+ +([\d.]+): (\w+): (.*)/.exec(line) ?? [];
+      const at = Number(seconds) * 1000;
+      if (event === "move_begin") moveBegin = at;
+      else if (event === "move_end") moveMs.push(at - moveBegin); // the kernel does one at a time
+      else if (event === "sched_process_exit") turnAt.set(pid, at);
+      else if (event === "asked" || (event === "flock_lock_inode" && !details.includes("F_UNLCK"))) {
+        if (!cameAt.has(pid)) cameAt.set(pid, at);
+        if (details.endsWith(" ret=0")) turnAt.set(pid, at); // else 1, FILE_LOCK_DEFERRED
+      }
+    }
+    const calls = [...cameAt].flatMap(([pid, came]) =>
+      turnAt.has(pid) ? [{ came, turn: turnAt.get(pid)! }] : []
+    );
+    const overtaken = calls.map(({ came, turn }) =>
+      calls.filter((other) => other.came > came && other.turn < turn).length
+    );
+    return { moveMs, overtaken: Math.max(0, ...overtaken) };
   }
 
   [Symbol.dispose](): void {
-    for (const event of this.events) write(`events/${event}/enable`, "0");
+    for (const event of EVENTS[this.by]) write(`events/${event}/enable`, "0");
     write("kprobe_events", "");
     write("trace", "");
   }
@@ -53,31 +64,4 @@ export class Trace implements Disposable {
 
 function write(file: string, text: string): void {
   Deno.writeTextFileSync(`${TRACING}/${file}`, text);
-}
-
-/** Lines are `COMMAND-PID [CPU] FLAGS SECONDS: EVENT: DETAILS`. */
-function parseTrace(text: string): Traced {
-  const calls = new Map<string, Call>();
-  const moveMs: number[] = [];
-  let moveBegin = NaN;
-  for (const line of text.split("\n")) {
-    const [, pid = "", seconds, event, details = ""] =
-      /-(\d+) +\[\d+\] \S+ +([\d.]+): (\w+): (.*)/.exec(line) ?? [];
-    const at = Number(seconds) * 1000;
-    if (event === "move_begin") moveBegin = at;
-    else if (event === "move_end") moveMs.push(at - moveBegin); // the kernel does one at a time
-    else if (event === "sched_process_exit") {
-      const call = calls.get(pid);
-      if (call) call.turnAt = at;
-    } else if (event === "asked" || (event === "flock_lock_inode" && !details.includes("F_UNLCK"))) {
-      const call = calls.get(pid) ?? { cameAt: at };
-      calls.set(pid, call);
-      if (details.endsWith(" ret=0")) call.turnAt = at; // else 1, FILE_LOCK_DEFERRED
-    }
-  }
-  const all = [...calls.values()].filter((call): call is Required<Call> => call.turnAt !== undefined);
-  const overtaken = all.map(({ cameAt, turnAt }) =>
-    all.filter((other) => other.cameAt > cameAt && other.turnAt < turnAt).length
-  );
-  return { moveMs, overtaken: Math.max(0, ...overtaken) };
 }

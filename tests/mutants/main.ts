@@ -33,14 +33,6 @@ interface Candidate extends Mutant {
   readonly file: string;
 }
 
-interface Outcome extends Candidate {
-  readonly before: string;
-  readonly after: string;
-  /** The test that failed, or what else ended the run; undefined when the mutant survived. */
-  readonly killedBy: string | undefined;
-}
-
-/** A copy of the project that is changed and tested. */
 class Copy implements Disposable {
   readonly directory = Deno.makeTempDirSync();
   readonly #project = `${this.directory}/project`;
@@ -57,9 +49,7 @@ class Copy implements Disposable {
     run("cp", "-r", ...copied.map((name) => PROJECT + name), this.#project);
   }
 
-  read(file: string): string {
-    return Deno.readTextFileSync(`${this.#project}/${file}`);
-  }
+  readonly read = (file: string) => Deno.readTextFileSync(`${this.#project}/${file}`);
 
   write(file: string, text: string): void {
     Deno.writeTextFileSync(`${this.#project}/${file}`, text);
@@ -95,10 +85,7 @@ class Copy implements Disposable {
     return / => \.\/(tests\S+)/.exec(text)?.[1] ?? text.trim().split("\n").slice(-12).join("\n");
   }
 
-  /** How long the last run took, by files, in milliseconds. */
-  times(): Map<string, number> {
-    return timeFiles(Deno.readTextFileSync(this.#report));
-  }
+  readonly times = (): Map<string, number> => timeFiles(Deno.readTextFileSync(this.#report));
 
   [Symbol.dispose](): void {
     Deno.removeSync(this.directory, { recursive: true });
@@ -111,19 +98,16 @@ function run(program: string, ...args: string[]): Uint8Array {
   return stdout;
 }
 
-/** Random numbers from 0 to below 1, always the same ones after the same seed (mulberry32). */
-function* randomNumbers(seed: number): Generator<number, never> {
-  for (let state = seed >>> 0;;) {
+/** Always the same ones with the same seed (mulberry32). */
+function choose(candidates: readonly Candidate[], count: number, seed: number): Candidate[] {
+  let state = seed >>> 0;
+  const random = () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    yield ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-}
-
-function choose(candidates: readonly Candidate[], count: number, seed: number): Candidate[] {
-  const random = randomNumbers(seed);
-  return candidates.map((candidate) => ({ candidate, rank: random.next().value }))
+    return (mixed ^ (mixed >>> 14)) >>> 0;
+  };
+  return candidates.map((candidate) => ({ candidate, rank: random() }))
     .sort((a, b) => a.rank - b.rank).slice(0, count).map(({ candidate }) => candidate);
 }
 
@@ -136,13 +120,13 @@ function toExpression(pattern: string): RegExp {
 /** What a file takes before its first test, at most. */
 const START_MS = 1000;
 
-/** Tries a mutant: first on the tests that are nearest to its module, then on all others that reach it. */
+/** Tries a mutant on the tests that are nearest to its module, then on all others that reach it. */
 async function tryMutant(
   copy: Copy,
   tests: readonly TestFile[],
   mutant: Candidate,
   times: ReadonlyMap<string, number>,
-): Promise<Outcome> {
+): Promise<{ killedBy: string | undefined; change: string }> {
   const { file, start, end } = mutant;
   const source = copy.read(file);
   const changed = apply(source, mutant);
@@ -157,40 +141,27 @@ async function tryMutant(
   try {
     const killedBy = await run(reaching.filter(isNear)) ??
       await run(reaching.filter((test) => !isNear(test)));
-    const after = changed.slice(0, changed.length - (source.length - end));
-    return {
-      ...mutant,
-      before: linesAt(source, start, end),
-      after: linesAt(changed, start, after.length),
-      killedBy,
-    };
+    const change = linesAt("-", source, start, end) +
+      linesAt("+", changed, start, end + changed.length - source.length);
+    return { killedBy, change };
   } finally {
     copy.write(file, source);
   }
 }
 
-/** The whole lines from one position to another. */
-function linesAt(text: string, start: number, end: number): string {
+function linesAt(mark: string, text: string, start: number, end: number): string {
   const stop = text.indexOf("\n", end);
-  return text.slice(text.lastIndexOf("\n", start - 1) + 1, stop < 0 ? undefined : stop);
-}
-
-function describe({ file, line, what, before, after, killedBy }: Outcome): string {
-  const marked = (mark: string, lines: string) =>
-    lines.split("\n").map((one) => `\n    ${mark} ${one.trim()}`).join("");
-  const [outcome, by] = killedBy === undefined
-    ? ["SURVIVED", ""]
-    : ["killed  ", ` (${killedBy.split("\n")[0]})`];
-  return `${outcome} ${file}:${line} ${what}${by}${marked("-", before)}${marked("+", after)}`;
+  const lines = text.slice(text.lastIndexOf("\n", start - 1) + 1, stop < 0 ? undefined : stop).split("\n");
+  return lines.map((line) => `\n    ${mark} ${line.trim()}`).join("");
 }
 
 async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
-      count: { type: "string" },
-      seed: { type: "string" },
-      files: { type: "string", multiple: true },
+      count: { type: "string", default: "60" },
+      seed: { type: "string", default: `${Math.floor(Math.random() * 2 ** 31)}` },
+      files: { type: "string", multiple: true, default: ["src/*"] },
       help: { type: "boolean" },
     },
   });
@@ -198,35 +169,35 @@ async function main(args: string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const count = Number(values.count ?? 60);
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+  const [count, seed] = [Number(values.count), Number(values.seed)];
   if (!(count > 0) || !Number.isInteger(seed)) {
     throw new Error("Cannot use --count or --seed: want whole numbers");
   }
 
   using copy = new Copy();
   const { sources, tests } = findTests(PROJECT);
-  const patterns = values.files ?? ["src/*"];
-  const chosenFiles = sources.filter((file) => patterns.some((pattern) => toExpression(pattern).test(file)));
-  const all = chosenFiles.flatMap((file) =>
-    mutantsOf(copy.read(file)).map((mutant) => ({ ...mutant, file }))
-  );
-  if (all.length === 0) throw new Error(`Cannot find anything to change in ${patterns.join(", ")}`);
+  const expressions = values.files.map(toExpression);
+  const all = sources.filter((file) => expressions.some((one) => one.test(file)))
+    .flatMap((file) => mutantsOf(copy.read(file)).map((mutant) => ({ ...mutant, file })));
+  if (all.length === 0) throw new Error(`Cannot find anything to change in ${values.files.join(", ")}`);
 
   const failure = await copy.test(tests.map(({ path }) => path), 60 * 60_000);
   if (failure !== undefined) throw new Error(`Cannot judge mutants: a test fails without any: ${failure}`);
   const times = copy.times();
 
-  const outcomes: Outcome[] = [];
-  for (const mutant of choose(all, count, seed)) {
-    const outcome = await tryMutant(copy, tests, mutant, times);
-    outcomes.push(outcome);
-    console.log(describe(outcome));
+  const chosen = choose(all, count, seed);
+  let killed = 0;
+  for (const mutant of chosen) {
+    const { killedBy, change } = await tryMutant(copy, tests, mutant, times);
+    if (killedBy !== undefined) killed++;
+    const [outcome, by] = killedBy === undefined
+      ? ["SURVIVED", ""]
+      : ["killed  ", ` (${killedBy.split("\n")[0]})`];
+    console.log(`${outcome} ${mutant.file}:${mutant.line} ${mutant.what}${by}${change}`);
   }
-  const killed = outcomes.filter(({ killedBy }) => killedBy !== undefined).length;
-  const percent = Math.round(100 * killed / outcomes.length);
+  const percent = Math.round(100 * killed / chosen.length);
   console.log(
-    `\n${killed} of ${outcomes.length} killed (${percent} %), of ${all.length} possible; --seed ${seed}`,
+    `\n${killed} of ${chosen.length} killed (${percent} %), of ${all.length} possible; --seed ${seed}`,
   );
   return 0;
 }

@@ -5,19 +5,12 @@ import { run } from "./vm/node/packages.ts";
 const DIRECTORY = fileURLToPath(new URL("../../dist/debian", import.meta.url));
 
 interface Content {
-  /** Packages besides those of a minimal Debian. */
   packages: string[];
   /** A package of npm, with its version, that is put where Debian's would be. */
   npmPackage?: string;
 }
 
-/**
- * A Debian 13 as a tar, made from the mirror that this machine uses, in the way it uses it, and kept under a name that
- * says what it is made of.
- *
- * @param progress takes a line when it has to be made
- * @throws {Error} when a package cannot be had
- */
+/** A Debian 13 as a tar, from the mirror of this machine, kept under a name that says what it is made of. */
 export async function debianTar(content: Content, progress: (line: string) => void): Promise<string> {
   const sources = await aptSources();
   // What the machine tells apt about proxies, certificates and dates.

@@ -5,15 +5,11 @@ import { assertEquals } from "../../support/assert.ts";
 import { TestTerminal } from "../../support/terminal.ts";
 import { MemoryNodeKernel } from "./node_kernel.ts";
 
-/**
- * A node with nothing on it: a kernel in memory, a directory that stands for "/", records that are real files, and a
- * terminal for its commands. When disposed of it makes sure that no namespace and no lock was left open.
- */
+/** A node with nothing on it: "/" is a directory. Makes sure at the end that no namespace and no lock was left open. */
 export class BareNode implements Disposable {
   readonly kernel = new MemoryNodeKernel();
   readonly temporary = Deno.makeTempDirSync();
   readonly root = `${this.temporary}/root`;
-  /** That of the records. */
   readonly directory: string;
   readonly state: State;
   readonly indexes = new Memo(`${this.temporary}/indexes`);
@@ -41,9 +37,7 @@ export class BareNode implements Disposable {
     Deno.writeTextFileSync(target, typeof content === "string" ? content : formatRecord(content));
   }
 
-  read(path: string): string {
-    return Deno.readTextFileSync(`${this.root}${path}`);
-  }
+  readonly read = (path: string) => Deno.readTextFileSync(`${this.root}${path}`);
 
   /** Puts a link below the root, which may lead nowhere. */
   link(path: string, target: string): void {

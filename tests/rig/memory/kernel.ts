@@ -34,7 +34,6 @@ import { NetnsError } from "../../../src/sys/netns.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 
-/** A network namespace, whatever leads to it. */
 export interface Space {
   readonly inode: number;
   readonly cookie?: string;
@@ -60,7 +59,6 @@ export interface Device {
   ports: PortDetails[];
   /** The hardware counters of each port; undefined where the driver has none. */
   counters?: Counter[];
-  /** Of a Soft-RoCE device: where its netdev is, and its name there. */
   readonly netdev?: { readonly space: Space; readonly name: string };
 }
 
@@ -76,10 +74,7 @@ export const PORT: Port = {
 
 type BusEntry = Pick<BusDevice, "bus" | "driver" | "isPhysicalFunction" | "enabledVfs">;
 
-/**
- * A kernel in memory that behaves as Linux 6.12 does, until a test makes it fail: the table of facts in
- * tests/support/kernel_facts.ts is asked of both.
- */
+/** Behaves as Linux 6.12 does, until a test makes it fail: see tests/support/kernel_facts.ts, which is asked of both. */
 export class MemoryKernel implements Kernel {
   bootId = "boot-1";
   mode: RdmaMode = "exclusive";
@@ -97,40 +92,37 @@ export class MemoryKernel implements Kernel {
   readonly virtualFunctions: VirtualFunction[] = [];
   readonly locked = new Set<string>();
   readonly roceQos = new MemoryRoceQos(this);
-  /** Undefined: without the rdma controller. */
   rdmaCgroups: MemoryRdmaCgroups | undefined = new MemoryRdmaCgroups(this);
-  /** The directory that stands for "/". */
   root = "/nonexistent";
   writable = true;
   /** With what errno the kernel refuses to mount a sysfs. */
   sysfsErrno: number | undefined;
-  /** Runs before each move; a number is the errno that the kernel refuses with. */
+  // What runs before something is done; a number is the errno that the kernel refuses with.
   onMove: (device: Device) => number | void = () => {};
-  /** Runs before each rename. */
   onRename: (device: Device, name: string) => void = () => {};
+  onSoftRoce: (name: string) => number | void = () => {};
+  onSoftRoceRemoval: (device: Device) => number | void = () => {};
   /** Names are unique in each namespace only, and Soft-RoCE devices can be moved: Linux 7.3. */
   namesPerNetns = false;
-  /** Module rdma_rxe. */
   hasRxe = true;
-  /** Runs when a Soft-RoCE device is made; a number is the errno that the kernel refuses with. */
-  onSoftRoce: (name: string) => number | void = () => {};
-  /** Runs when a Soft-RoCE device is removed; a number is the errno that the kernel refuses with. */
-  onSoftRoceRemoval: (device: Device) => number | void = () => {};
   /** Runs at each sleep; no time passes otherwise. */
   onSleep: () => void = () => {};
   sleptMs = 0;
-  /** How often all devices of a namespace were listed. */
   listings = 0;
   /** Devices that the next list does not have, since another left while it was made. */
   readonly missedByList = new Set<Device>();
   /** Namespaces and locks that were opened and not disposed of. */
   readonly open = new Set<object>();
   #namespaces = 0;
-  readonly #hostNetns: Netns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
+  readonly #hostNetns = new MemoryNetns(this, "/proc/thread-self/ns/net", this.host);
 
-  getBootId(): string {
-    return this.bootId;
-  }
+  getBootId = () => this.bootId;
+  getBootTimeUs = () => ++this.bootTimeUs;
+  getHostNetns = () => this.#hostNetns;
+  isHostNetns = (path: string) => this.paths.get(path) === this.host;
+  listVirtualFunctions = () => this.virtualFunctions;
+  getRdmaCgroups = () => this.rdmaCgroups;
+  findLockHolder = (_path: string, ownPid: number) => ownPid;
 
   /** Makes a namespace at a path; with an inode of its own unless one is used again. */
   addNetns(
@@ -194,10 +186,6 @@ export class MemoryKernel implements Kernel {
     return device;
   }
 
-  getHostNetns(): Netns {
-    return this.#hostNetns;
-  }
-
   openNetns(path: string): Netns {
     const space = this.paths.get(path) ?? this.held.get(path);
     if (!space) throw new NetnsError(path, "missing", undefined);
@@ -206,26 +194,14 @@ export class MemoryKernel implements Kernel {
     return netns;
   }
 
-  isHostNetns(path: string): boolean {
-    return this.paths.get(path) === this.host;
-  }
-
   *listNetns(): Generator<{ path: string; inode: number }> {
     yield { path: "/proc/1/ns/net", inode: this.host.inode };
     for (const [path, { inode }] of this.held) yield { path, inode };
   }
 
-  getBootTimeUs(): number {
-    return ++this.bootTimeUs;
-  }
-
   getRdmaMode(): RdmaMode {
     this.assertRdma();
     return this.mode;
-  }
-
-  listVirtualFunctions(): VirtualFunction[] {
-    return this.virtualFunctions;
   }
 
   getBusDevice(id: string): BusDevice | undefined {
@@ -247,24 +223,9 @@ export class MemoryKernel implements Kernel {
     return this.devices.filter(({ uverbs }) => uverbs && this.hasUverbs).map(({ name }) => name);
   }
 
-  getRdmaCgroups(): RdmaCgroups | undefined {
-    return this.rdmaCgroups;
-  }
-
   openDirectoryBelow(base: string, names: readonly string[], make: boolean): OpenDirectory {
     const directory = openDirectoryBelow(`${this.root}${base}`, names, make);
-    this.open.add(directory);
-    return {
-      path: directory.path,
-      [Symbol.dispose]: () => {
-        directory[Symbol.dispose]();
-        this.open.delete(directory);
-      },
-    };
-  }
-
-  findLockHolder(_path: string, ownPid: number): number {
-    return ownPid;
+    return this.keepOpen({ path: directory.path }, () => directory[Symbol.dispose]());
   }
 
   lock(path: string, timeoutMs: number): Disposable | undefined {
@@ -273,15 +234,21 @@ export class MemoryKernel implements Kernel {
       if (waitedMs >= timeoutMs) return undefined;
       this.sleep(10);
     }
-    const lock = {
+    this.locked.add(path);
+    return this.keepOpen({}, () => this.locked.delete(path));
+  }
+
+  /** Something that is open until it is disposed of. */
+  keepOpen<T extends object>(what: T, close: () => void = () => {}): T & Disposable {
+    const kept = {
+      ...what,
       [Symbol.dispose]: () => {
-        this.locked.delete(path);
-        this.open.delete(lock);
+        close();
+        this.open.delete(kept);
       },
     };
-    this.locked.add(path);
-    this.open.add(lock);
-    return lock;
+    this.open.add(kept);
+    return kept;
   }
 
   assertWritable(path: string): void {
@@ -299,7 +266,14 @@ export class MemoryKernel implements Kernel {
   }
 }
 
-/** What the kernel tells of a device. */
+export function listPorts({ ports }: Device, gidLimit: number): PortDetails[] {
+  return ports.map((port) => ({
+    ...port,
+    gids: port.gids.filter(({ index }) => index < gidLimit),
+    hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
+  }));
+}
+
 function shown({ index, name, parent }: Device): RdmaDevice {
   return { index, name, ...(parent ? { parent } : {}) };
 }
@@ -311,6 +285,9 @@ function isHidden({ hiddenFrom }: Device, view: "sysfs" | "uverbs" | "netlink"):
 export class MemoryNetns implements Netns {
   readonly fd = 0;
   readonly inode: number;
+  getLink = (name: string) => this.space.links.get(name);
+  listAddresses = (link: number) => this.space.addresses?.get(link) ?? [];
+  listResources = (index: number) => this.#find("ask for resources", index).resources ?? [];
 
   constructor(readonly kernel: MemoryKernel, readonly path: string, readonly space: Space) {
     this.inode = space.inode;
@@ -407,33 +384,10 @@ export class MemoryNetns implements Netns {
     return netdev?.space === this.space ? netdev.name : undefined;
   }
 
-  listResources(index: number): ResourceCount[] {
-    return this.#find("ask for resources", index).resources ?? [];
-  }
-
-  getLink(name: string): Link | undefined {
-    return this.space.links.get(name);
-  }
-
-  listAddresses(link: number): IpAddress[] {
-    return this.space.addresses?.get(link) ?? [];
-  }
-
   openPorts(name: string): OpenPorts | undefined {
-    const { kernel } = this;
     const device = this.inSysfs(name);
     if (!device) return undefined;
-    const ports = {
-      list: (gidLimit: number) =>
-        device.ports.map((port) => ({
-          ...port,
-          gids: port.gids.filter(({ index }) => index < gidLimit),
-          hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
-        })),
-      [Symbol.dispose]: () => void kernel.open.delete(ports),
-    };
-    kernel.open.add(ports);
-    return ports;
+    return this.kernel.keepOpen({ list: (gidLimit: number) => listPorts(device, gidLimit) });
   }
 
   /** The device that a sysfs of this namespace shows under a name. */
@@ -452,10 +406,10 @@ export class MemoryNetns implements Netns {
   }
 }
 
-/** RoCE QoS of the devices of a kernel in memory. */
 class MemoryRoceQos implements RoceQos {
-  /** Names of the devices that configfs has a group for. */
   readonly groups = new Set<string>();
+  hasGroup = (name: string) => this.groups.has(name);
+  removeGroup = (name: string) => void this.groups.delete(name);
   /** Runs before each write; true refuses. */
   onWrite: (setting: RoceQosSetting, device: Device) => boolean | void = () => {};
 
@@ -474,14 +428,6 @@ class MemoryRoceQos implements RoceQos {
     }
   }
 
-  hasGroup(name: string): boolean {
-    return this.groups.has(name);
-  }
-
-  removeGroup(name: string): void {
-    this.groups.delete(name);
-  }
-
   #find(setting: RoceQosSetting, name: string): Device {
     const { devices, host } = this.kernel;
     const found = devices.find((device) =>
@@ -498,28 +444,18 @@ class MemoryRoceQos implements RoceQos {
   }
 }
 
-/** The cgroups of a kernel in memory. */
 class MemoryRdmaCgroups implements RdmaCgroups {
   readonly mount = "/sys/fs/cgroup";
   /** The limits of devices in each cgroup; undefined where the parent does not enable the controller. */
   readonly groups = new Map<string, Map<Device, RdmaLimits> | undefined>();
   readonly processes = new Map<number, string>();
+  ofProcess = (pid: number) => this.processes.get(pid);
+  has = (cgroup: string) => this.groups.has(cgroup);
+  hasLimits = (cgroup: string) => this.groups.get(cgroup) !== undefined;
   /** Runs before each write; a number is the errno that the kernel refuses with. */
   onWrite: (device: Device, limits: RdmaLimits) => number | void = () => {};
 
   constructor(readonly kernel: MemoryKernel) {}
-
-  ofProcess(pid: number): string | undefined {
-    return this.processes.get(pid);
-  }
-
-  has(cgroup: string): boolean {
-    return this.groups.has(cgroup);
-  }
-
-  hasLimits(cgroup: string): boolean {
-    return this.groups.get(cgroup) !== undefined;
-  }
 
   list(cgroup: string): LimitedDevice[] {
     const limits = this.groups.get(cgroup);

@@ -8,14 +8,12 @@ import type { Device, Space } from "./kernel.ts";
 
 export const POD = "/run/netns/pod";
 export const VF = "0000:3b:00.2";
-/** Where a namespace is found that lost its path. */
 export const HELD = "/proc/42/ns/net";
 /** The record's file of the call that tests make unless they say otherwise. */
 export const FILE = "net-container1-net1";
 
 interface CallParts {
   variables?: Variables;
-  /** Keys of the configuration besides those of every call. */
   config?: object;
   writeOutput?: (text: string) => void;
 }
@@ -34,14 +32,12 @@ export class TestNode extends BareNode {
     this.pod.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
   }
 
-  /** A node on which ADD was done. */
   static async added(): Promise<TestNode> {
     const node = new TestNode();
     await node.succeed("ADD");
     return node;
   }
 
-  /** Makes a call; the configuration names the virtual function. */
   call(command: string, { variables, config, writeOutput }: CallParts = {}): Promise<Outcome> {
     return call(command, {
       ...(variables ? { variables } : {}),
@@ -51,26 +47,22 @@ export class TestNode extends BareNode {
     });
   }
 
-  /** Makes a call that must succeed. */
   async succeed(command: string, parts?: CallParts): Promise<Outcome> {
     const outcome = await this.call(command, parts);
     assertEquals(outcome.code, 0, outcome.lines.join(""));
     return outcome;
   }
 
-  /** Makes a call that must fail with a code. */
   async fail(command: string, code: number, parts?: CallParts): Promise<Outcome> {
     const outcome = await this.call(command, parts);
     assertEquals(outcome.json?.code, code, outcome.lines.join(""));
     return outcome;
   }
 
-  /** Names of the files that are there. */
   files(): string[] {
     return this.state.exists() ? [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort() : [];
   }
 
-  /** The record of the call that tests make unless they say otherwise, as ADD writes it. */
   record(more: Partial<AttachmentRecord> = {}): AttachmentRecord {
     return {
       attachment: { network: "net", containerID: "container1", ifname: "net1" },
@@ -83,7 +75,6 @@ export class TestNode extends BareNode {
     };
   }
 
-  /** The record that a file has now. */
   recorded(file = "net-container1-net1"): AttachmentRecord {
     const found = this.state.read(file);
     assert(found && isRecord(found), JSON.stringify(found));
@@ -98,7 +89,6 @@ export class TestNode extends BareNode {
     return file;
   }
 
-  /** The pod's path goes; a process keeps the namespace. */
   losePath(): Space {
     this.endPod();
     this.kernel.held.set(HELD, this.pod);
@@ -117,7 +107,6 @@ export class TestNode extends BareNode {
     this.kernel.endNetns(this.pod);
   }
 
-  /** No record is left, and the virtual function's device is there. */
   assertForgotten(where = "host"): void {
     assertEquals({ where: this.whereIs(this.device), files: this.files() }, { where, files: [] });
   }

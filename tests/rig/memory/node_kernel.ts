@@ -17,7 +17,7 @@ import type {
 import { NetlinkError } from "../../../src/netlink/error.ts";
 import { LibmnlMissing } from "../../../src/kernel/kernel.ts";
 import { EBUSY, EOPNOTSUPP, SyscallError } from "../../../src/sys/errno.ts";
-import { type Device, MemoryKernel, type MemoryNetns, type Space } from "./kernel.ts";
+import { type Device, listPorts, MemoryKernel, type MemoryNetns, type Space } from "./kernel.ts";
 
 const RANDOM_MAC = "8e:11:22:33:44:";
 
@@ -27,15 +27,17 @@ interface MemoryVf {
   readonly deviceId: string;
   mac: string;
   guids: VfGuids;
-  netdev?: {
-    readonly name: string;
-    readonly index: number;
-    address: string;
-    isRandom: boolean;
-    isUp: boolean;
-    uppers: string[];
-    space: Space;
-  };
+  netdev?: MemoryNetdev;
+}
+
+interface MemoryNetdev {
+  readonly name: string;
+  readonly index: number;
+  address: string;
+  isRandom: boolean;
+  isUp: boolean;
+  uppers: string[];
+  space: Space;
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -48,10 +50,7 @@ interface Later {
   readonly isAwaited: boolean;
 }
 
-/**
- * A kernel in memory for the commands. It refuses to change the mode while another namespace exists, and the virtual
- * functions of its adapters behave as those of mlx5 do.
- */
+/** A kernel in memory for the commands. Its virtual functions behave as those of mlx5 do. */
 export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   others: OtherNetns[] = [];
   isComplete = true;
@@ -62,19 +61,14 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   bootedAtMs = 0;
   readonly pfs: Omit<PhysicalFunction, "vfs">[] = [];
   readonly vfs: MemoryVf[] = [];
-  /** What was ordered, in order. */
   readonly orders: string[] = [];
   /** Runs before each bind; a number is the errno that the driver fails with. */
   onBind: (deviceId: string) => number | void = () => {};
-  /** Which devices drivers make. */
   makes = { netdev: true, rdmaDevice: true };
-  /** How long a driver takes to start; several can at once. */
   bindMs = 0;
-  /** How long after that it has its devices. */
   devicesMs = 0;
   /** Whether the driver of a function lets go. */
   onUnbind: (deviceId: string) => number | void = () => {};
-  /** Runs before the counters of a device are read. */
   onCounters: (device: Device) => void = () => {};
   readonly addressed = new Set<number>();
   readonly vdpaDevices = new Map<string, string>();
@@ -89,6 +83,9 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   #nextIndex = 100;
   readonly #later: Later[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+
+  getBootedAtMs = () => this.bootedAtMs;
+  listAddressedLinks = () => this.addressed;
 
   setRdmaMode(mode: RdmaMode): void {
     this.assertRdma();
@@ -130,26 +127,14 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     return this.libmnl;
   }
 
-  getBootedAtMs(): number {
-    return this.bootedAtMs;
-  }
-
   /** An adapter's physical function with virtual functions, whose drivers are bound. */
   addPf(name: string, vfCount: number, more: Partial<PhysicalFunction> = {}): void {
     const bus = (0x3b + this.pfs.length).toString(16);
     const address = `b8:59:9f:00:00:0${this.pfs.length + 1}`;
     const deviceId = `0000:${bus}:00.0`;
-    this.pfs.push({
-      name,
-      index: 2 + this.pfs.length,
-      deviceId,
-      isInfiniBand: false,
-      isEnabled: true,
-      isUp: true,
-      address,
-      permanentAddress: address,
-      ...more,
-    });
+    const state = { isInfiniBand: false, isEnabled: true, isUp: true };
+    const index = 2 + this.pfs.length;
+    this.pfs.push({ name, index, deviceId, address, permanentAddress: address, ...state, ...more });
     const link = { index: 1, name, parentDevice: deviceId, isInfiniBand: false, vfMacs: new Map() };
     this.host.links.set(name, link);
     this.addFunction(deviceId, { isPhysicalFunction: true, enabledVfs: vfCount });
@@ -164,9 +149,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     }
   }
 
-  vf(deviceId: string): MemoryVf {
-    return this.vfs.find((vf) => vf.deviceId === deviceId)!;
-  }
+  vf = (deviceId: string): MemoryVf => this.vfs.find((vf) => vf.deviceId === deviceId)!;
 
   /** Gives a function a driver that binds without a word, or none. */
   setDriver(deviceId: string, driver: string | undefined): void {
@@ -186,20 +169,10 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   getFunctionDevices(deviceId: string): FunctionDevices {
     const { netdev } = this.vf(deviceId);
     const own = this.devices.filter((device) => device.deviceId === deviceId);
-    const isHere = netdev?.space === this.host;
+    const here = [netdev].filter((one) => one?.space === this.host) as MemoryNetdev[];
     return {
-      netdevs: netdev && isHere
-        ? [{
-          name: netdev.name,
-          index: netdev.index,
-          isUp: netdev.isUp,
-          uppers: netdev.uppers,
-          address: netdev.address,
-          isRandom: netdev.isRandom,
-          isPermanent: !netdev.isRandom,
-        }]
-        : [],
-      isNetdevAway: netdev !== undefined && !isHere,
+      netdevs: here.map(({ space: _, ...shown }) => ({ ...shown, isPermanent: !shown.isRandom })),
+      isNetdevAway: netdev !== undefined && here.length === 0,
       isRdmaAway: own.length > 0 && own.every(({ space }) => space !== this.host),
       vdpaDevices: [this.vdpaDevices.get(deviceId)].filter((name) => name !== undefined),
     };
@@ -210,32 +183,17 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     return this.representors.filter(({ pf }) => pf === owner?.name);
   }
 
-  listAddressedLinks(): ReadonlySet<number> {
-    return this.addressed;
-  }
-
   /** A link that a test puts there can have details. */
   listLinks({ inode, space }: MemoryNetns): LinkDetails[] {
-    const placed = [...space.links.values()].map((link) => ({
+    const ofVfs = this.vfs.flatMap(({ netdev, deviceId }) => {
+      if (netdev?.space.inode !== inode) return [];
+      const { name, address } = netdev;
+      return [{ index: 9, name, address, parentDevice: deviceId, vfMacs: new Map(), isInfiniBand: false }];
+    });
+    return [...space.links.values(), ...ofVfs].map((link) => ({
       ...{ vfGuids: new Map(), isEnabled: true, isUp: true },
       ...link,
     }));
-    const ofVfs = this.vfs.flatMap(({ netdev, deviceId }) =>
-      netdev?.space.inode === inode
-        ? [{
-          index: 9,
-          name: netdev.name,
-          parentDevice: deviceId,
-          vfMacs: new Map(),
-          vfGuids: new Map(),
-          isInfiniBand: false,
-          isEnabled: true,
-          isUp: true,
-          address: netdev.address,
-        }]
-        : []
-    );
-    return [...placed, ...ofVfs];
   }
 
   listRdmaNodes(netns: Netns): RdmaNode[] {
@@ -246,11 +204,8 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   }
 
   listPortDetails(netns: MemoryNetns, name: string, gidLimit: number): PortDetails[] {
-    return (netns.inSysfs(name)?.ports ?? []).map((port) => ({
-      ...port,
-      gids: port.gids.filter(({ index }) => index < gidLimit),
-      hasMoreGids: port.gids.some(({ index }) => index >= gidLimit),
-    }));
+    const device = netns.inSysfs(name);
+    return device ? listPorts(device, gidLimit) : [];
   }
 
   listCounters({ space }: MemoryNetns, index: number): Counter[] {
@@ -291,7 +246,6 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     this.after(this.devicesMs, () => this.#makeDevices(this.vf(deviceId)));
   }
 
-  /** Time that passes for all that wait at once. */
   delay(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       this.#later.push({ atMs: this.sleptMs + milliseconds, work: resolve, isAwaited: true });
@@ -305,7 +259,6 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
     else this.#later.push({ atMs: this.sleptMs + milliseconds, work, isAwaited: false });
   }
 
-  /** Goes on to the next moment at which something happens. */
   #advance(): void {
     this.#timer = undefined;
     const nextMs = Math.min(...this.#later.map(({ atMs }) => atMs));
@@ -319,12 +272,7 @@ export class MemoryNodeKernel extends MemoryKernel implements NodeKernel {
   }
 
   catchSignals(): Disposable & { caught(): Promise<string | undefined> } {
-    const held = {
-      caught: () => Promise.resolve(this.signal),
-      [Symbol.dispose]: () => void this.open.delete(held),
-    };
-    this.open.add(held);
-    return held;
+    return this.keepOpen({ caught: () => Promise.resolve(this.signal) });
   }
 
   #makeDevices(vf: MemoryVf): void {

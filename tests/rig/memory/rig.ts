@@ -6,7 +6,6 @@ import { POD, TestNode } from "./node.ts";
 const PF = "0000:3b:00.0";
 const MAC = "02:00:00:00:01:";
 
-/** A node in memory with the functions of the simulated one, as scenarios use it. */
 export class MemoryRig implements Rig, Disposable {
   readonly #node = new TestNode();
   readonly #kernel = this.#node.kernel;
@@ -43,17 +42,9 @@ export class MemoryRig implements Rig, Disposable {
     this.#node[Symbol.dispose]();
   }
 
-  pf(): NodeFunction {
-    return this.#function(PF);
-  }
-
-  vf(number: number): NodeFunction {
-    return this.#function(this.#vfs[number]!);
-  }
-
-  sf(number: number): NodeFunction {
-    return this.#function(this.#sfs[number]!);
-  }
+  readonly pf = () => this.#function(PF);
+  readonly vf = (number: number) => this.#function(this.#vfs[number]!);
+  readonly sf = (number: number) => this.#function(this.#sfs[number]!);
 
   #function(deviceId: string): NodeFunction {
     const own = this.#devicesOf(deviceId).filter(({ space }) => space === this.#kernel.host);
@@ -122,22 +113,15 @@ export class MemoryRig implements Rig, Disposable {
     };
   }
 
-  finishEnd(): void {
-    this.#finish();
-  }
+  readonly finishEnd = () => this.#finish();
 
   addInterface({ deviceId }: NodeFunction, netns: string, name: string): void {
     const link = { index: 9, name, parentDevice: deviceId, isInfiniBand: false, vfMacs: new Map() };
     this.#space(netns).links.set(name, link);
   }
 
-  removeInterface(netns: string, name: string): void {
-    this.#space(netns).links.delete(name);
-  }
-
-  getInterface(netns: string, name: string): unknown {
-    return this.#space(netns).links.get(name);
-  }
+  readonly removeInterface = (netns: string, name: string) => void this.#space(netns).links.delete(name);
+  readonly getInterface = (netns: string, name: string) => this.#space(netns).links.get(name);
 
   makeInfiniBand(number: number): NodeFunction {
     const of = this.vf(number);
@@ -155,9 +139,8 @@ export class MemoryRig implements Rig, Disposable {
     this.#kernel.virtualFunctions.splice(number, 1, { ...this.#kernel.virtualFunctions[number]!, mac });
   }
 
-  moveDevice(name: string, from: string, to: string): void {
+  readonly moveDevice = (name: string, from: string, to: string) =>
     this.#kernel.place(this.#device(name, from), this.#space(to));
-  }
 
   renameDevice(name: string, netns: string, newName: string): void {
     this.#device(name, netns).name = newName;
@@ -204,9 +187,8 @@ export class MemoryRig implements Rig, Disposable {
     this.#kernel.devices.splice(this.#kernel.devices.indexOf(this.#device(name, "host")), 1);
   }
 
-  useDevice(name: string): void {
-    this.#device(name, "host").resources!.push({ kind: "ctx", count: 1n });
-  }
+  readonly useDevice = (name: string) =>
+    void this.#device(name, "host").resources!.push({ kind: "ctx", count: 1n });
 
   setMode(mode: "exclusive" | "shared"): void {
     this.#kernel.mode = mode;
@@ -231,6 +213,4 @@ export class MemoryRig implements Rig, Disposable {
   }
 }
 
-function path(name: string): string {
-  return `/run/netns/${name}`;
-}
+const path = (name: string) => `/run/netns/${name}`;

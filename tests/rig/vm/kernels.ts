@@ -1,21 +1,15 @@
 // What kernels lack, and the sets of cases that are run on them. tests/vm/cases/kernel.ts proves every lack.
 
-/** Major and minor number of a kernel. */
-export type KernelVersion = readonly [major: number, minor: number];
+type KernelVersion = readonly [major: number, minor: number];
 
-/** Something that older kernels lack. */
+/** Why older kernels cannot run a case, and the first of those that run here that can. */
 export interface Lack {
-  /** What they lack, as it is printed. */
   reason: string;
-  /** The first kernel that has it; among those that run here, if it depends on how Debian builds them. */
   since: KernelVersion;
 }
 
 export const LACKS = {
-  auxiliaryBus: {
-    reason: "no auxiliary bus before 5.11",
-    since: [5, 11],
-  },
+  auxiliaryBus: { reason: "no auxiliary bus before 5.11", since: [5, 11] },
   netnsCookie: {
     reason: "no SO_NETNS_COOKIE before 5.14, so a namespace is known by an inode that is used again",
     since: [5, 14],
@@ -28,22 +22,10 @@ export const LACKS = {
     reason: "no errors of drivers from a bind by hand before 5.14: all are ENODEV",
     since: [5, 14],
   },
-  subDevices: {
-    reason: "no sub-devices before 6.11",
-    since: [6, 11],
-  },
-  vdpa: {
-    reason: "no vDPA in Debian's kernels before 6.12",
-    since: [6, 12],
-  },
-  namesPerNetns: {
-    reason: "one name for one device of the whole node before 7.3",
-    since: [7, 3],
-  },
-  movableSoftRoce: {
-    reason: "no move of Soft-RoCE devices before 7.3",
-    since: [7, 3],
-  },
+  subDevices: { reason: "no sub-devices before 6.11", since: [6, 11] },
+  vdpa: { reason: "no vDPA in Debian's kernels before 6.12", since: [6, 12] },
+  namesPerNetns: { reason: "one name for one device of the whole node before 7.3", since: [7, 3] },
+  movableSoftRoce: { reason: "no move of Soft-RoCE devices before 7.3", since: [7, 3] },
 } satisfies Record<string, Lack>;
 
 export type LackName = keyof typeof LACKS;
@@ -62,26 +44,14 @@ const TIERS = [
 ] as const;
 
 /** Cases for other kernels, of any tier. Most of what the plugin does is the same on every kernel. */
-const OTHER_SETS = [
-  /** For the newest kernel: its names, Soft-RoCE, the contract, and each command once. */
-  "newest",
-  /** For a kernel between the others: the kernel's facts, and the contract. */
-  "middle",
-  /** For the oldest kernel: what the kernel decides, once. */
-  "oldest",
-  /** What may differ on another processor architecture, whose emulation takes longer. */
-  "arm64",
-] as const;
+const OTHER_SETS = ["newest", "middle", "oldest", "arm64"] as const;
 
 export const SETS: readonly string[] = ["all", ...TIERS, ...OTHER_SETS];
 
 export type OtherSet = typeof OTHER_SETS[number];
 
-/** What a case says of itself besides its name. */
 export interface CaseFields {
-  /** The sets that it belongs to: the tier, and others. */
   readonly sets?: readonly [tier: typeof TIERS[number], ...OtherSet[]];
-  /** What the kernel must have for it. */
   readonly needs?: LackName | undefined;
   readonly limitMs?: number;
 }
@@ -93,7 +63,6 @@ export function parseRelease(release: string): KernelVersion {
   return [Number(major), Number(minor)];
 }
 
-/** Whether a kernel is older than another one. */
 export function isBefore([major, minor]: KernelVersion, [otherMajor, otherMinor]: KernelVersion): boolean {
   return major < otherMajor || major === otherMajor && minor < otherMinor;
 }

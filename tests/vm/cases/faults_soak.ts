@@ -3,10 +3,8 @@
 import fc from "fast-check";
 import { assertNothingLeft, assertQuiet, gc } from "../../rig/vm/guest/attachment.ts";
 import { casesWith, sfs, vfs } from "../../rig/vm/guest/harness.ts";
-import { NodeModel } from "../../rig/vm/guest/node_model.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
-import { SoakNode } from "../../rig/vm/guest/soak_node.ts";
-import { AtOnce, Collect, End, Release, Start, type Step } from "../../rig/vm/guest/soak_steps.ts";
+import { type Call, Soak, type Step } from "../../rig/vm/guest/soak.ts";
 
 const vmCase = casesWith({ sets: ["concurrency"] });
 
@@ -22,38 +20,45 @@ const SEQUENCE_LIMIT_MS = 10 * 60_000;
 const WORKERS = 4;
 
 const anyPod = fc.nat(11);
-const step: fc.Arbitrary<Step> = fc.record({
+const call: fc.Arbitrary<Call> = fc.record({
   what: fc.constantFrom("add" as const, "add" as const, "del" as const, "check" as const, "rebind" as const),
   pod: anyPod,
   device: fc.nat(vfs().length + sfs().length - 1),
 });
-const atOnce = fc.tuple(
-  fc.uniqueArray(step, { selector: ({ device }) => device, minLength: 1, maxLength: WORKERS, size: "max" }),
-  fc.integer({ min: 0, max: 3 }),
-).map(([steps, gc]) => new AtOnce(steps, gc === 0));
-const start = fc.nat(SLOTS - 1).map((slot) => new Start(slot));
-const end = fc.tuple(anyPod, fc.boolean()).map(([pod, isHeld]) => new End(pod, isHeld));
-const release = anyPod.map((pod) => new Release(pod));
-const collect = fc.constant(new Collect());
-const sequence = fc.commands<NodeModel, SoakNode, false>(
-  [start, start, end, release, collect, atOnce, atOnce, atOnce, atOnce, atOnce, atOnce],
-  { maxCommands: LONGEST_SEQUENCE, size: "max" },
+const ends = ["end", "lose the path of", "end the processes of", "end the processes of"] as const;
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ what: fc.constant("start" as const), slot: fc.nat(SLOTS - 1) }) },
+  { weight: 2, arbitrary: fc.record({ what: fc.constantFrom(...ends), pod: anyPod }) },
+  fc.constant({ what: "collect" }),
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      what: fc.constant("at once" as const),
+      calls: fc.uniqueArray(call, {
+        selector: ({ device }) => device,
+        minLength: 1,
+        maxLength: WORKERS,
+        size: "max",
+      }),
+      withGc: fc.integer({ min: 0, max: 3 }).map((number) => number === 0),
+    }),
+  },
 );
+const sequence = fc.array(step, { maxLength: LONGEST_SEQUENCE, size: "max" });
 
 for (let number = 1; number <= CASES; number++) {
   const name = CASES === 1 ? "" : ` (${number} of ${CASES})`;
   vmCase(`faults: many steps, several at once, leave all as it must be${name}`, async () => {
     let [steps, sequences] = [0, 0];
-    const property = fc.asyncProperty(sequence, async (commands) => {
-      const node = new SoakNode();
-      const model = new NodeModel([...vfs(), ...sfs()].map(({ deviceId }) => deviceId));
+    const property = fc.asyncProperty(sequence, async (chosen) => {
+      const node = new Soak();
       try {
-        await fc.asyncModelRun(() => ({ model, real: node }), commands);
+        for (const one of chosen) await node.take(one);
         assertQuiet(await gc({ "cni.dev/valid-attachments": [] }));
         assertNothingLeft();
       } finally {
         await node.clear();
-        steps += node.steps;
+        steps += node.done;
       }
     });
     for (let seed = SEED + number * 1000; steps < STEPS; seed++, sequences++) {

@@ -175,26 +175,7 @@ vfMacCase("a driver that does not come back is reported, and asked again by init
   assertEquals((await list())[3]!.ready, true);
 }, { needs: "bindError" });
 
-/** A case with the kernel module vf_sim at hand; see its source for the parameters. */
-function vfSimCase(
-  name: string,
-  run: (netdev: string, set: (parameter: string, value: number) => void) => Promise<void>,
-  fields?: CaseFields,
-): void {
-  vfMacCase(name, async (netdev) => {
-    await shOk('modprobe --dirname "$MODULES" vf_sim');
-    try {
-      await run(netdev, (parameter, value) => {
-        Deno.writeTextFileSync(`/sys/module/vf_sim/parameters/${parameter}`, `${value}`);
-      });
-    } finally {
-      await sh("for link in br0 vlan7; do ip link del $link; done");
-      await shOk("rmmod vf_sim");
-    }
-  }, fields);
-}
-
-vfSimCase("what the host uses is left alone and named, and taken only if forced", async (netdev, set) => {
+vfMacCase("what the host uses is left alone and named, and taken only if forced", async (netdev) => {
   await shOk('modprobe --dirname "$MODULES" --all 8021q bridge');
   for (const number of HOST_MACS.keys()) await makeRandom(number);
   const [address, up, bridged, vlan] = vfs().map(({ netdev }) => netdev!);
@@ -204,8 +185,8 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
   await shOk(`ip link add br0 type bridge && ip link set ${bridged} master br0`);
   await shOk(`ip link add link ${vlan} name vlan7 type vlan id 7`);
   await holdContext(vf(4).rdmaDevice);
-  set("vdpa", 5);
-  set("representor", 6);
+  setSimParameter("vdpa", 5);
+  setSimParameter("representor", 6);
   await shOk("ip link set rep0 master br0");
   const uses = [
     `its netdev "${address}" has an IP address`,
@@ -239,9 +220,9 @@ vfSimCase("what the host uses is left alone and named, and taken only if forced"
   assertEquals((await indexes()).filter((index) => before.includes(index)).length, before.length - 2);
 }, { needs: "vdpa" });
 
-vfSimCase("a signal while drivers are bound side by side leaves none without driver", async (netdev, set) => {
+vfMacCase("a signal while drivers are bound side by side leaves none without driver", async (netdev) => {
   for (const number of HOST_MACS.keys()) await makeRandom(number);
-  set("bind_delay_ms", 2000);
+  setSimParameter("bind_delay_ms", 2000);
   const child = new Deno.Command("/opt/cni/bin/rdma", {
     args: ["vf-mac", "init", netdev],
     stdout: "null",
@@ -272,16 +253,16 @@ vfMacCase("a pod with its own MAC address is as ready as others", async (netdev)
   });
 }, { needs: "linkParent" });
 
-vfSimCase("on InfiniBand the node and the port GUID are set, each verified", async (_netdev, set) => {
-  set("infiniband", 1);
+vfMacCase("on InfiniBand the node and the port GUID are set, each verified", async () => {
+  setSimParameter("ib_pf", true);
   const guid = "0203:00ff:fe00:7701";
   const { code, stderr } = await rdmaCni(`vf-mac set ibpf0 3 ${guid} --guid --no-rebind`);
   assertEquals(code, 0, stderr);
-  const logged = (await shOk("dmesg")).match(/vf_sim: VF \d+ gets .*/g);
+  const logged = (await shOk("dmesg")).match(/rdma_sim: VF \d+ gets .*/g);
   const digits = guid.replaceAll(":", "");
   assertEquals(
     logged?.slice(-2),
-    ["node", "port"].map((kind) => `vf_sim: VF 3 gets ${kind} GUID ${digits}`),
+    ["node", "port"].map((kind) => `rdma_sim: VF 3 gets ${kind} GUID ${digits}`),
   );
   const { stdout } = await rdmaCni("vf-mac list ibpf0 --json");
   const [other, own] = JSON.parse(stdout).slice(2, 4);

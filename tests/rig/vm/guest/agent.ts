@@ -5,32 +5,20 @@ import { INSTALLED_PLUGIN, LAUNCHER } from "./programs.ts";
 import { shOk, until } from "./sh.ts";
 
 const DIRECTORY = "/opt/cni/bin/agent";
-/** The launcher there. */
 export const AGENT_PLUGIN = `${DIRECTORY}/rdma`;
-/** The link to what the launcher executes. */
 export const CURRENT = `${DIRECTORY}/.rdma-cni/current`;
-/** What that leads to. */
 export const PROGRAM = "rdma-cni-0.0.0-a9e27a9e27a9";
 export const SOCKET = "/run/rdma-cni/agent.sock";
 const LOG = "/run/agent.log";
 
-/** What an agent says about itself. */
-export interface AgentCounts {
-  pid: number;
-  calls: number;
-  declined: number;
-  abandoned: number;
-}
-
-/** A running agent. */
 export class RunningAgent {
-  readonly #process: Deno.ChildProcess;
   #code: number | undefined;
   /** Its exit code; a signal counts as 128 + its number. */
   readonly ended: Promise<number>;
+  readonly pid: number;
 
-  private constructor(process: Deno.ChildProcess) {
-    this.#process = process;
+  private constructor(readonly process: Deno.ChildProcess) {
+    this.pid = process.pid;
     this.ended = process.status.then(({ code }) => this.#code = code);
   }
 
@@ -51,49 +39,37 @@ export class RunningAgent {
     return agent;
   }
 
-  get pid(): number {
-    return this.#process.pid;
-  }
-
   get isRunning(): boolean {
     return this.#code === undefined;
   }
 
-  log(): string {
-    return unquote(Deno.readTextFileSync(LOG));
-  }
+  readonly log = () => unquote(Deno.readTextFileSync(LOG));
 
   /** Asks by the launcher, so no program is executed for it. */
-  async counts(): Promise<AgentCounts> {
+  async counts(): Promise<{ pid: number; calls: number; declined: number; abandoned: number }> {
     const text = await shOk(`${AGENT_PLUGIN} agent --check`);
-    const [, ...numbers] = /, process (\d+), since \S+: (\d+) calls, (\d+) declined, (\d+) abandoned$/.exec(
-      text,
-    )!;
-    const [pid, calls, declined, abandoned] = numbers.map(Number) as [number, number, number, number];
+    const words = /, process (\d+), since \S+: (\d+) calls, (\d+) declined, (\d+) abandoned$/;
+    const [, pid, calls, declined, abandoned] = words.exec(text)!.map(Number) as [0, 0, 0, 0, 0];
     return { pid, calls, declined, abandoned };
   }
 
   kill(signal: Deno.Signal): void {
-    this.#process.kill(signal);
+    this.process.kill(signal);
   }
 
-  /** How many descriptors it has open. */
-  descriptors(): number {
-    return [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
-  }
+  readonly descriptors = () => [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
 
-  /** What it has in memory now. */
   residentMiB(): number {
     const status = Deno.readTextFileSync(`/proc/${this.pid}/status`);
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) / 1024;
   }
 
   /** What work adds to its counts. */
-  async counting(work: () => unknown): Promise<Omit<AgentCounts, "pid">> {
+  async counting(work: () => unknown): Promise<{ calls: number; declined: number; abandoned: number }> {
     const before = await this.counts();
     await work();
-    const after = await this.counts();
-    assertEquals(after.pid, before.pid, "the agent that answers");
+    const { pid, ...after } = await this.counts();
+    assertEquals(pid, before.pid, "the agent that answers");
     return {
       calls: after.calls - before.calls,
       declined: after.declined - before.declined,
@@ -105,23 +81,17 @@ export class RunningAgent {
   async servesAll(work: () => unknown): Promise<void> {
     const before = countCalls();
     const counted = await this.counting(work);
-    const calls = countCalls() - before;
-    assert(calls > 0, "the plugin was not called");
-    assertEquals(counted, { calls, declined: 0, abandoned: 0 });
+    assert(countCalls() > before, "the plugin was not called");
+    assertEquals(counted, { calls: countCalls() - before, declined: 0, abandoned: 0 });
   }
 }
 
 /** The messages of a log, in which they stand quoted, as they read. */
-export function unquote(log: string): string {
-  return log.replaceAll('\\"', '"');
-}
+export const unquote = (log: string) => log.replaceAll('\\"', '"');
 
 let kept: { agent: RunningAgent; args: string } | undefined;
 
-/**
- * Has an agent meanwhile, and the plugin called by its launcher. It is that of the case before, if that has left one
- * with the same arguments.
- */
+/** Has an agent meanwhile, that of the case before if it fits, and the plugin called by its launcher. */
 export async function withAgent<T>(
   run: (agent: RunningAgent) => Promise<T>,
   args: readonly string[] = [],
@@ -135,17 +105,14 @@ export async function withAgent<T>(
   return await callAs(AGENT_PLUGIN, () => run(agent));
 }
 
-/** Installs the launcher, the program and the link to it, if they are not there. */
 export async function layOut(): Promise<void> {
-  const program = `${DIRECTORY}/.rdma-cni/${PROGRAM}`;
   await shOk(
     `test -e ${CURRENT} ||
-     { mkdir -p ${DIRECTORY}/.rdma-cni && cp ${LAUNCHER} ${AGENT_PLUGIN} && ln ${INSTALLED_PLUGIN} ${program} &&
-       ln -s ${PROGRAM} ${CURRENT}; }`,
+     { mkdir -p ${DIRECTORY}/.rdma-cni && cp ${LAUNCHER} ${AGENT_PLUGIN} &&
+       ln ${INSTALLED_PLUGIN} ${DIRECTORY}/.rdma-cni/${PROGRAM} && ln -s ${PROGRAM} ${CURRENT}; }`,
   );
 }
 
-/** Ends the agent that a case has left, if one did. */
 export async function endAgent(): Promise<void> {
   if (kept?.agent.isRunning) {
     kept.agent.kill("SIGCONT");

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
-import { names, type NetworkFunction, pf, setSimParameter, sfs, vfs } from "./functions.ts";
+import { allFunctions, names, type NetworkFunction, setSimParameter } from "./functions.ts";
 import { netnsPath } from "./netns.ts";
 import { type CniOutcome, isInMove, plugin, type PluginCall, startPlugin } from "./plugin.ts";
 import { rdmaNames } from "./rdma.ts";
@@ -12,7 +12,6 @@ export function config(more: Record<string, unknown> = {}): Record<string, unkno
   return { cniVersion: "1.0.0", name: "net", type: "rdma", prevResult: prevResult(), ...more };
 }
 
-/** What a plugin before ours may have given, with keys that no version of the specification knows. */
 export function prevResult(more: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     cniVersion: "1.0.0",
@@ -51,15 +50,9 @@ export async function gc(more: object, change: Partial<PluginCall> = {}): Promis
   return await plugin({ command: "GC", config, environment, ...change });
 }
 
-/**
- * The files of the state directory, those that are hidden included, but for the one that names the lock's holder: a call
- * that is killed leaves it, and the next one removes it.
- */
-export function records(): string[] {
-  return names(STATE_DIRECTORY).filter((name) => name !== ".holder").sort();
-}
+/** The files of the state directory but for the one that names the lock's holder, which a call that is killed leaves. */
+export const records = () => names(STATE_DIRECTORY).filter((name) => name !== ".holder").sort();
 
-/** A record as JSON. */
 export function readRecord(file: string): Record<string, unknown> {
   return JSON.parse(Deno.readTextFileSync(`${STATE_DIRECTORY}/${file}`));
 }
@@ -76,7 +69,6 @@ export function assertQuiet(outcome: CniOutcome): void {
   assertEquals({ code: outcome.code, stdout: outcome.stdout }, { code: 0, stdout: "" }, outcome.stderr);
 }
 
-/** Asserts that a call succeeded and gave a result. */
 export function assertResult(outcome: CniOutcome): void {
   assertEquals(outcome.code, 0, outcome.stdout + outcome.stderr);
   assert(outcome.json && !("code" in outcome.json), outcome.stdout);
@@ -89,9 +81,8 @@ export function assertError(outcome: CniOutcome, code: number, words: RegExp): v
   assertMatch(`${outcome.json?.msg} | ${outcome.json?.details}`, words);
 }
 
-/** Asserts that all devices of all functions are on the host, and no record is left. */
 export function assertNothingLeft(): void {
-  const away = [pf(), ...vfs(), ...sfs()].filter(({ rdmaDevices }) => rdmaDevices.length === 0);
+  const away = allFunctions().filter(({ rdmaDevices }) => rdmaDevices.length === 0);
   assertEquals(away, [], "functions whose RDMA device is not on the host");
   assertEquals(names(STATE_DIRECTORY), [], "records left");
 }
@@ -102,12 +93,10 @@ export function assertOnHost(function_: { deviceId: string; rdmaDevice: string }
   assertEquals(again(function_).rdmaDevices, [function_.rdmaDevice]);
 }
 
-/** Asserts that a pod has exactly these RDMA devices. */
 export async function assertInPod(devices: string[], netns = "pod"): Promise<void> {
   assertEquals((await rdmaNames(netns)).sort(), [...devices].sort());
 }
 
-/** The state of a function as sysfs of the host tells it now. */
 export function again({ deviceId }: { deviceId: string }): NetworkFunction {
-  return [pf(), ...vfs(), ...sfs()].find((one) => one.deviceId === deviceId)!;
+  return allFunctions().find((one) => one.deviceId === deviceId)!;
 }

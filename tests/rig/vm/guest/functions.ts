@@ -1,6 +1,6 @@
 import { ifPresent } from "../../../../src/sys/files.ts";
+import { shOk } from "./sh.ts";
 
-/** A network function as the initial namespace sees it: PF, VF or scalable function. */
 export interface NetworkFunction {
   /** PCI address, or name on the auxiliary bus. */
   deviceId: string;
@@ -11,49 +11,39 @@ export interface NetworkFunction {
   rdmaDevices: string[];
 }
 
-/** A function with all that belongs to it at hand. */
 export interface CompleteFunction {
   deviceId: string;
   netdev: string;
   mac: string;
-  /** The first one, if it has several. */
   rdmaDevice: string;
 }
 
 const PCI = "/sys/bus/pci/devices";
 const AUXILIARY = "/sys/bus/auxiliary/devices";
 const PARAMETERS = "/sys/module/rdma_sim/parameters";
-const SLOW_CLIENT = "/sys/module/slow_client/parameters";
 
-/** The physical function. */
 export function pf(): NetworkFunction {
   const address = names(PCI).find((name) => names(`${PCI}/${name}`).includes("virtfn0"));
   if (address === undefined) throw new Error("No PCI function has VFs");
   return readFunction(PCI, address);
 }
 
-/** The virtual functions in the order of their numbers. */
 export function vfs(): NetworkFunction[] {
   const directory = `${PCI}/${pf().deviceId}`;
   return names(directory).filter((name) => name.startsWith("virtfn")).sort(byNumber)
     .map((link) => readFunction(PCI, Deno.readLinkSync(`${directory}/${link}`).split("/").at(-1)!));
 }
 
-/** The scalable functions. */
 export function sfs(): NetworkFunction[] {
   return names(AUXILIARY).filter((name) => name.startsWith("rdma_sim.sf.")).sort(byNumber)
     .map((name) => readFunction(AUXILIARY, name));
 }
 
-/** One VF. @throws {Error} if its netdev or RDMA device is not in the initial network namespace */
-export function vf(index: number): CompleteFunction {
-  return complete(vfs()[index], `VF ${index}`);
-}
+export const allFunctions = (): NetworkFunction[] => [pf(), ...vfs(), ...sfs()];
 
-/** One scalable function. @throws {Error} as `vf` does */
-export function sf(index: number): CompleteFunction {
-  return complete(sfs()[index], `Scalable function ${index}`);
-}
+/** One VF. @throws {Error} if its netdev or RDMA device is not in the initial network namespace */
+export const vf = (index: number): CompleteFunction => complete(vfs()[index], `VF ${index}`);
+export const sf = (index: number): CompleteFunction => complete(sfs()[index], `Scalable function ${index}`);
 
 function complete(found: NetworkFunction | undefined, what: string): CompleteFunction {
   const { deviceId, netdev, mac, rdmaDevices: [rdmaDevice] = [] } = found ?? {};
@@ -66,7 +56,6 @@ function complete(found: NetworkFunction | undefined, what: string): CompleteFun
 /** PCI addresses of the virtual functions to which a case gave an administrative address, which sysfs does not show. */
 export const readdressed = new Set<string>();
 
-/** Takes the driver from a PCI function, if it has one. */
 export function unbind(pciAddress: string): void {
   if (!names(`${PCI}/${pciAddress}`).includes("driver")) return;
   Deno.writeTextFileSync(`${PCI}/${pciAddress}/driver/unbind`, pciAddress);
@@ -77,32 +66,26 @@ export function bind(pciAddress: string): void {
   Deno.writeTextFileSync("/sys/bus/pci/drivers_probe", pciAddress);
 }
 
-/** Takes the driver from a PCI function and gives it one again, which makes new devices. */
 export function rebind(pciAddress: string): void {
   unbind(pciAddress);
   bind(pciAddress);
 }
 
 /** The kernel's text of a parameter of our kernel module; see `modinfo` of it, or its source. */
-export function simParameter(name: string): string {
-  return Deno.readTextFileSync(`${PARAMETERS}/${name}`).trim();
-}
+export const simParameter = (name: string) => Deno.readTextFileSync(`${PARAMETERS}/${name}`).trim();
 
 /** Sets a parameter of our kernel module. Most count from the next bind of a function. */
 export function setSimParameter(name: string, value: string | number | boolean): void {
-  Deno.writeTextFileSync(
-    `${PARAMETERS}/${name}`,
-    typeof value === "boolean" ? (value ? "Y" : "N") : `${value}`,
-  );
+  const text = typeof value === "boolean" ? (value ? "Y" : "N") : `${value}`;
+  Deno.writeTextFileSync(`${PARAMETERS}/${name}`, text);
 }
 
 /** How long the kernel takes with a device that it removes from a namespace, or adds to one, those under way included. */
 export function setSlowness({ removeMs = 0, addMs = 0 }: { removeMs?: number; addMs?: number }): void {
-  Deno.writeTextFileSync(`${SLOW_CLIENT}/remove_ms`, `${removeMs}`);
-  Deno.writeTextFileSync(`${SLOW_CLIENT}/add_ms`, `${addMs}`);
+  setSimParameter("remove_ms", removeMs);
+  setSimParameter("add_ms", addMs);
 }
 
-/** The parameters that can be set, with their values. */
 export function simParameters(): Map<string, string> {
   const settable = names(PARAMETERS).filter((name) =>
     (Deno.statSync(`${PARAMETERS}/${name}`).mode! & 0o200) !== 0
@@ -112,21 +95,10 @@ export function simParameters(): Map<string, string> {
 
 function readFunction(bus: string, deviceId: string): NetworkFunction {
   const netdev = names(`${bus}/${deviceId}/net`).find((name) => !isIpoib(name));
-  return {
-    deviceId,
-    netdev,
-    mac: netdev === undefined ? undefined : readMac(netdev),
-    rdmaDevices: names(`${bus}/${deviceId}/infiniband`).sort(byNumber),
-  };
-}
-
-/** Undefined for a netdev that is vanishing, which reads as EINVAL. */
-function readMac(netdev: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(`/sys/class/net/${netdev}/address`).trim();
-  } catch {
-    return undefined;
-  }
+  const address = () => Deno.readTextFileSync(`/sys/class/net/${netdev}/address`).trim();
+  const mac = netdev && ifPresent(address, ["ENOENT", "EINVAL"]); // it may be vanishing
+  const rdmaDevices = names(`${bus}/${deviceId}/infiniband`).sort(byNumber);
+  return { deviceId, netdev, mac, rdmaDevices };
 }
 
 /** Names of a function's RDMA devices, wherever they are; sub-devices are missing. */
@@ -141,21 +113,25 @@ export function deviceNames(deviceId: string): string[] {
   }).sort(byNumber);
 }
 
-/** Whether a name is one that the kernel gives IPoIB interfaces. */
-export function isIpoib(name: string): boolean {
-  return /^ib\d/.test(name);
+/** Gives a VF one RDMA device, with an InfiniBand port, and with it an IPoIB interface, until the case ends. */
+export async function makeInfiniBand(deviceId: string): Promise<{ rdmaDevice: string; netdev: string }> {
+  await shOk(`modprobe --dirname "$MODULES" ib_ipoib`);
+  setSimParameter("infiniband", true);
+  rebind(deviceId);
+  const [rdmaDevice] = names(`${PCI}/${deviceId}/infiniband`);
+  return { rdmaDevice: rdmaDevice!, netdev: ipoibOf(deviceId)! };
 }
+
+export function ipoibOf(deviceId: string): string | undefined {
+  return names(`${PCI}/${deviceId}/net`).find(isIpoib);
+}
+
+/** Whether a name is one that the kernel gives IPoIB interfaces. */
+const isIpoib = (name: string) => /^ib\d/.test(name);
 
 /** What a directory contains; nothing, if there is none. */
 export function names(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  return ifPresent(() => [...Deno.readDirSync(directory)].map(({ name }) => name)) ?? [];
 }
 
-function byNumber(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
-}
+const byNumber = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });

@@ -1,10 +1,10 @@
+import { writeAll } from "../../../../src/sys/files.ts";
 import { endAgent } from "./agent.ts";
 import { type CaseFields, leftOutReason, parseRelease } from "../kernels.ts";
 import { KernelLog } from "./kernel_log.ts";
 import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
 export * from "./functions.ts";
-export * from "./infiniband.ts";
 export * from "./modules.ts";
 export * from "./netns.ts";
 export * from "./plugin.ts";
@@ -12,26 +12,20 @@ export * from "./programs.ts";
 export * from "./rdma.ts";
 export * from "./sh.ts";
 
-/** One line of the guest's output: how a case ended. */
 export interface CaseResult {
   name: string;
   ok: boolean;
-  /** Message and stack, if it failed. */
   error?: string;
   ms: number;
-  /** What the case returned, such as a measurement. */
   detail?: unknown;
 }
 
-/** One line of the guest's output: a case that cannot run on this kernel. */
 export interface LeftOutCase {
   name: string;
   leftOut: string;
 }
 
-/** The last line: a guest that died does not write it. */
 export interface CaseCount {
-  /** Cases that ran. */
   count: number;
   leftOut: number;
   failed: number;
@@ -49,10 +43,7 @@ interface Case extends Required<CaseFields> {
 
 const cases: Case[] = [];
 
-/**
- * Declares a case. It fails if its function throws or the kernel warns; what the function returns becomes the detail of
- * the result. Unless it says otherwise it is one about the plugin.
- */
+/** Declares a case. What its function returns becomes the detail of the result. */
 export function vmCase(
   name: string,
   run: Case["run"],
@@ -61,28 +52,21 @@ export function vmCase(
   cases.push({ name, run, sets, needs, limitMs });
 }
 
-/** Declares cases that have these fields unless they say otherwise. */
 export function casesWith(common: CaseFields): typeof vmCase {
   return (name, run, own) => vmCase(name, run, { ...common, ...own });
 }
 
-/**
- * Runs the declared cases one after the other, each on a node as after boot, and writes a line of JSON for
- * each and one with the count.
- *
- * @param set a name of kernels.ts, or "all"
- * @param part of the names of the cases to run
- * @param done how many of them an earlier boot has run, from the first
- */
+/** Runs the cases of a set whose names have a part. @param done how many of them an earlier boot has run */
 export async function runCases(set: string, part: string, done: number): Promise<void> {
   const bootMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
   const baseline = readBaseline();
   using log = new KernelLog();
   const counts = { count: 0, leftOut: 0, failed: 0 };
   const kernel = parseRelease(Deno.osRelease());
-  const isChosen = ({ name, sets }: Case) =>
-    name.includes(part) && (set === "all" || sets.some((one) => one === set));
-  for (const one of cases.filter(isChosen).slice(done)) {
+  const chosen = cases.filter(({ name, sets }) =>
+    name.includes(part) && (set === "all" || sets.some((one) => one === set))
+  );
+  for (const one of chosen.slice(done)) {
     const leftOut = leftOutReason(one, kernel);
     if (leftOut !== undefined) {
       counts.leftOut++;
@@ -104,45 +88,33 @@ async function runCase(
   log: KernelLog,
 ): Promise<CaseResult> {
   const start = performance.now();
-  const elapsed = () => Math.round(performance.now() - start);
-  try {
-    const detail = await withinLimit(() => run(log), limitMs);
-    const ms = elapsed();
-    await resetNode(baseline);
-    await assertNoWarning(log);
-    return { name, ok: true, ms, ...(detail === undefined ? {} : { detail }) };
-  } catch (error) {
-    const ms = elapsed();
-    const later = await resetNode(baseline).then(() => assertNoWarning(log))
-      .then(() => "", (failure) => `\nthen: ${failure}`);
-    return {
-      name,
-      ok: false,
-      error: (error instanceof Error ? error.stack ?? `${error}` : `${error}`) + later,
-      ms,
-    };
-  }
+  const errors: string[] = [];
+  const attempt = async (work: () => unknown) => {
+    try {
+      return await work();
+    } catch (error) {
+      errors.push(error instanceof Error ? error.stack ?? `${error}` : `${error}`);
+      return undefined;
+    }
+  };
+  const detail = await attempt(() => deadline(run(log), limitMs));
+  const ms = Math.round(performance.now() - start);
+  await attempt(() => resetNode(baseline));
+  // A case that upset the kernel is not passed, whatever it saw itself.
+  const warning = await attempt(() => log.takeWarning());
+  if (warning !== undefined) errors.push(`The kernel warned: ${warning}`);
+  if (errors.length > 0) return { name, ok: false, error: errors.join("\nthen: "), ms };
+  return { name, ok: true, ms, ...(detail === undefined ? {} : { detail }) };
 }
 
-/** A case that upset the kernel is not passed, whatever it saw itself. */
-async function assertNoWarning(log: KernelLog): Promise<void> {
-  const warning = await log.takeWarning();
-  if (warning !== undefined) throw new Error(`The kernel warned: ${warning}`);
-}
-
-async function withinLimit(run: () => unknown, limitMs: number): Promise<unknown> {
+async function deadline(work: unknown, limitMs: number): Promise<unknown> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`took more than ${limitMs} ms`)), limitMs);
   });
-  try {
-    return await Promise.race([run(), limit]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }
 
 function writeLine(value: CaseResult | LeftOutCase | CaseCount): void {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(value)}\n`);
-  for (let written = 0; written < bytes.length;) written += Deno.stdout.writeSync(bytes.subarray(written));
+  writeAll(Deno.stdout, new TextEncoder().encode(`${JSON.stringify(value)}\n`));
 }

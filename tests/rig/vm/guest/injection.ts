@@ -1,14 +1,12 @@
 /** The system calls of a call of the plugin, and what strace does to one of them. */
 import { assert, assertEquals } from "../../../support/assert.ts";
 import type { CniOutcome } from "./plugin.ts";
-import { endProcess, until } from "./sh.ts";
+import { assertCode, endProcess, until } from "./sh.ts";
 
-/** One system call of a run that was left alone. */
 export interface SystemCall {
   name: string;
   /** The how manieth of its name it is, counted from 1 and from the start of the program. */
   ordinal: number;
-  /** As strace prints it. */
   text: string;
 }
 
@@ -19,19 +17,18 @@ const NAMES = [
   ...["accept4", "socket", "setsockopt", "getsockopt", "sendto", "recvfrom", "setns", "ioctl"],
 ];
 const TRACE = "/run/trace";
+const STRACE = ["strace", "-f", "-o", TRACE];
 /** A call that takes longer hangs: none waits longer than 30 s for the kernel or the lock, and some tries are slow. */
 const HANG_S = 240;
+
+type Run = (wrapper: string[]) => Promise<CniOutcome>;
 
 /**
  * Runs the plugin once and tells which system calls it makes from reading its input on: what comes before is the start
  * of the runtime. Only those of its one thread that calls the kernel; the others are of the runtime too.
  */
-export async function listSystemCalls(
-  run: (wrapper: string[]) => Promise<CniOutcome>,
-): Promise<SystemCall[]> {
-  const strace = ["strace", "-f", "--seccomp-bpf", "-o", TRACE, "-e", `trace=${NAMES.join()}`];
-  const { code, stdout, stderr } = await run(strace);
-  assertEquals(code, 0, stdout + stderr);
+export async function listSystemCalls(run: Run): Promise<SystemCall[]> {
+  await assertCode(0, run([...STRACE, "--seccomp-bpf", "-e", `trace=${NAMES.join()}`]));
   const calls = readTrace();
   const start = calls.findIndex(({ text }) => /^read\(\d+, "\{\\"cniVersion\\"/.test(text));
   assert(start >= 0, "The plugin does not read its input");
@@ -55,54 +52,35 @@ function readTrace(isCounted: (text: string) => boolean = () => true): SystemCal
 }
 
 /** Runs a call by the launcher and tells which system calls that makes, from its first to its last. */
-export async function listLauncherCalls(
-  run: (wrapper: string[]) => Promise<CniOutcome>,
-): Promise<SystemCall[]> {
-  const { code, stdout, stderr } = await run(["strace", "-o", TRACE]);
-  assertEquals(code, 0, stdout + stderr);
+export async function listLauncherCalls(run: Run): Promise<SystemCall[]> {
+  await assertCode(0, run(["strace", "-o", TRACE]));
   const calls = readTrace();
   assertEquals(calls.at(-1)?.name, "exit_group", "the launcher's last call");
   return calls.slice(1); // the first is of strace, which starts the launcher
 }
 
-/**
- * Tells which system calls an agent's first thread makes during some work, but for those that find nothing, and what it
- * does every five seconds.
- */
+/** The system calls of an agent's first thread during some work, but for those that it makes every five seconds. */
 export async function listSystemCallsIn(pid: number, work: () => Promise<unknown>): Promise<SystemCall[]> {
   await attached(pid, ["-e", `trace=${NAMES.join()}`], work);
   return readTrace((text) => !text.includes('/current"')).filter(({ text }) => !text.includes("EAGAIN"));
 }
 
-/** How some work ended, and whether it came to the system call. */
-interface Hit<T> {
-  ended: T;
-  isHit: boolean;
-}
-
 /** Does some work during which a running process is killed as its first thread is about to make a system call. */
-export async function killIn<T>(pid: number, point: SystemCall, work: () => Promise<T>): Promise<Hit<T>> {
-  return await hit(pid, point, "error=EIO:signal=KILL", work);
+export function killIn<T>(pid: number, point: SystemCall, work: () => Promise<T>) {
+  return failIn(pid, point, "EIO:signal=KILL", work);
 }
 
-/** Does some work during which a system call of a running process's first thread fails without being made. */
+/**
+ * Does some work during which a system call of a running process's first thread fails without being made. How often the
+ * agent looks for what is not there yet differs from run to run: so it may not come to this call.
+ */
 export async function failIn<T>(
   pid: number,
-  point: SystemCall,
+  { name, ordinal }: SystemCall,
   error: string,
   work: () => Promise<T>,
-): Promise<Hit<T>> {
-  return await hit(pid, point, `error=${error}`, work);
-}
-
-/** How often the agent looks for what is not there yet differs from run to run: so it may not come to this call. */
-async function hit<T>(
-  pid: number,
-  { name, ordinal }: SystemCall,
-  what: string,
-  work: () => Promise<T>,
-): Promise<Hit<T>> {
-  const ended = await attached(pid, inject(name, `${what}:when=${ordinal}`), work);
+): Promise<{ ended: T; isHit: boolean }> {
+  const ended = await attached(pid, inject(name, `error=${error}:when=${ordinal}`), work);
   return { ended, isHit: /\(INJECTED\)| = \?/.test(Deno.readTextFileSync(TRACE)) };
 }
 
@@ -128,18 +106,11 @@ export function killAt({ name, ordinal }: SystemCall): string[] {
 
 /** Starts the plugin and lets a system call fail without being made. @param error as strace writes it: `EIO` */
 export function failAt({ name, ordinal }: SystemCall, error: string): string[] {
-  return [
-    ...["timeout", "--signal=KILL", `${HANG_S}`, "strace", "-f", "--seccomp-bpf", "-o", TRACE],
-    ...inject(name, `error=${error}:when=${ordinal}`),
-  ];
+  const strace = [...STRACE, "--seccomp-bpf", ...inject(name, `error=${error}:when=${ordinal}`)];
+  return ["timeout", "--signal=KILL", `${HANG_S}`, ...strace];
 }
 
-/**
- * Starts a program and kills it as it is about to make the nth system call of a name, which is not made. Without the
- * filter in the kernel, with which strace loses signals.
- *
- * @param options more of strace's, such as paths that the call is about
- */
+/** Kills a program about to make the nth call of a name. Not with a filter, with which strace loses signals. */
 export function killAtNth(name: string, n: number, ...options: string[]): string[] {
   return [
     ...["strace", "-f", ...options.includes("-o") ? [] : ["-o", "/dev/null"], ...options],
@@ -151,10 +122,10 @@ export function killAtNth(name: string, n: number, ...options: string[]): string
 export async function stopAfterNth(
   name: string,
   n: number,
-  run: (wrapper: string[]) => Promise<CniOutcome>,
+  run: Run,
 ): Promise<{ call: Promise<CniOutcome>; text: string; goOn: () => void }> {
   Deno.writeTextFileSync(TRACE, "");
-  const call = run(["strace", "-f", "-o", TRACE, ...inject(name, `signal=STOP:when=${n}`)]);
+  const call = run([...STRACE, ...inject(name, `signal=STOP:when=${n}`)]);
   let pid: string | undefined;
   await until("the call is stopped", () => {
     [, pid] = /^(\d+) +--- stopped by SIGSTOP/m.exec(Deno.readTextFileSync(TRACE)) ?? [];
@@ -163,18 +134,13 @@ export async function stopAfterNth(
   return { call, text: readTrace().at(-1)!.text, goOn: () => Deno.kill(Number(pid), "SIGCONT") };
 }
 
-function inject(name: string, what: string): string[] {
-  return ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
-}
+const inject = (name: string, what: string) => ["-e", `trace=${name}`, "-e", `inject=${name}:${what}`];
 
 /** Makes sure that what {@linkcode killAt} or {@linkcode failAt} did was done to this very call. */
 export function assertHit({ text }: SystemCall): void {
   const trace = Deno.readTextFileSync(TRACE).split("\n");
   const hit = trace.findLast((line) => /^\d+ +\w+\(.*(\(INJECTED\)| = \?)$/.test(line));
-  assertEquals(nameAndFirstArgument(hit ?? ""), nameAndFirstArgument(text), "the call that was hit");
-}
-
-/** The other arguments are not always the same, or not yet known when the call is made. */
-function nameAndFirstArgument(line: string): string | undefined {
-  return /\w+\([^,) ]*/.exec(line)?.[0];
+  // The other arguments are not always the same, or not yet known when the call is made.
+  const [found, wanted] = [hit ?? "", text].map((line) => /\w+\([^,) ]*/.exec(line)?.[0]);
+  assertEquals(found, wanted, "the call that was hit");
 }

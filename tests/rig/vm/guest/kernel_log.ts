@@ -12,11 +12,7 @@ export class KernelLog implements Disposable {
   #marks = 0;
   #length = 0;
 
-  /**
-   * A warning of the kernel since the last time this was asked, with what follows it, or undefined.
-   *
-   * @throws {Error} when a part of the log was lost
-   */
+  /** A warning of the kernel since the last time this was asked, with what follows it. */
   async takeWarning(): Promise<string | undefined> {
     const mark = `the log up to here: ${++this.#marks}`;
     Deno.writeTextFileSync("/dev/kmsg", `<7>${mark}\n`, { create: false });
@@ -27,9 +23,7 @@ export class KernelLog implements Disposable {
     return start < 0 ? undefined : text.slice(start, start + 4000);
   }
 
-  #read(): string {
-    return Deno.readTextFileSync(FILE).slice(this.#length);
-  }
+  readonly #read = () => Deno.readTextFileSync(FILE).slice(this.#length);
 
   [Symbol.dispose](): void {
     this.#reader.kill("SIGKILL");

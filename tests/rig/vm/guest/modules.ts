@@ -19,15 +19,11 @@ export async function unloadModule(name: string): Promise<void> {
   await until(`module ${name} is unloaded`, async () => (await sh(`rmmod ${name}`)).code === 0);
 }
 
-/**
- * Unloads the RDMA subsystem and loads it again, which counts devices from 0 again; all are made anew, those in pods too.
- *
- * @param meanwhile done while it is unloaded
- */
+/** Unloads the RDMA subsystem and loads it again, which counts devices from 0 again. */
 export async function reloadRdma(meanwhile: () => void = () => {}): Promise<void> {
   await shOk("grep -q ' /sys/kernel/config ' /proc/mounts && umount /sys/kernel/config; true");
   await unloadModule("ib_core");
   meanwhile();
-  await shOk('modprobe --dirname "$MODULES" --all ib_core slow_client ib_uverbs rdma_ucm rdma_sim');
+  await shOk('modprobe --dirname "$MODULES" --all ib_core rdma_sim ib_uverbs rdma_ucm');
   await shOk("mount -t configfs configfs /sys/kernel/config");
 }

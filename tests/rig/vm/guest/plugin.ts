@@ -3,7 +3,7 @@ import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LAUNCHER, LIBCNI_RUN } fro
 import { type Outcome, outcome, shOk } from "./sh.ts";
 
 /** A result or an error, as plugins print them. */
-export interface CniOutput {
+interface CniOutput {
   cniVersion?: string;
   interfaces?: { name: string; mac?: string; sandbox?: string }[];
   code?: number;
@@ -13,7 +13,6 @@ export interface CniOutput {
 }
 
 export interface CniOutcome extends Outcome {
-  /** Standard output parsed; undefined if it is empty. */
   json: CniOutput | undefined;
   /** How long the program ran. */
   ms: number;
@@ -21,15 +20,11 @@ export interface CniOutcome extends Outcome {
 
 export interface PluginCall {
   command: string;
-  /** Name or path. */
   netns?: string;
-  /** "net1" unless told. */
   ifname?: string;
-  /** "container1" unless told. */
   containerId?: string;
   /** Standard input: text as it is, anything else as JSON. */
   config?: unknown;
-  /** CNI_ARGS. */
   args?: string;
   /** More variables, or other values; undefined leaves one out. */
   environment?: Record<string, string | undefined>;
@@ -40,35 +35,25 @@ export interface PluginCall {
 /** What belongs to the plugin when it was installed. */
 const OWN_DIRECTORY = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
 
-/** Puts a copy of the compiled plugin where a node has it, as people do by hand. Does nothing if none was built. */
-export async function installPlugin(): Promise<void> {
-  try {
-    await Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
+export const installPlugin = () => Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
 
 /** Has the launcher start the plugin meanwhile, as "install" leaves it but for the library. */
 export async function withLauncher<T>(run: () => Promise<T>): Promise<T> {
-  const program = `${OWN_DIRECTORY}/rdma-cni-0.0.0-0123456789ab`;
+  const program = "rdma-cni-0.0.0-0123456789ab";
   await shOk(
-    `mkdir -p ${OWN_DIRECTORY} && mv ${INSTALLED_PLUGIN} ${program} && ln -s ${
-      program.split("/").at(-1)
-    } ${OWN_DIRECTORY}/current`,
+    `mkdir -p ${OWN_DIRECTORY} && mv ${INSTALLED_PLUGIN} ${OWN_DIRECTORY}/${program} &&
+     ln -s ${program} ${OWN_DIRECTORY}/current && cp ${LAUNCHER} ${INSTALLED_PLUGIN}`,
   );
   try {
-    await Deno.copyFile(LAUNCHER, INSTALLED_PLUGIN);
     return await run();
   } finally {
-    await shOk(`mv ${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_DIRECTORY}`);
+    await shOk(`mv ${OWN_DIRECTORY}/${program} ${INSTALLED_PLUGIN} && rm -r ${OWN_DIRECTORY}`);
   }
 }
 
 let called = INSTALLED_PLUGIN;
 let calls = 0;
 
-/** Has another file called as the plugin meanwhile. */
 export async function callAs<T>(path: string, run: () => Promise<T>): Promise<T> {
   const before = called;
   called = path;
@@ -79,29 +64,23 @@ export async function callAs<T>(path: string, run: () => Promise<T>): Promise<T>
   }
 }
 
-/** How often the plugin was called so far. */
-export function countCalls(): number {
-  return calls;
-}
+export const countCalls = () => calls;
 
 /** A copy of the plugin that differs by a byte of its ELF header which nobody reads (EI_PAD). */
 export async function otherVersion(path: string): Promise<string> {
-  await shOk(`mkdir -p ${path.replace(/\/[^/]*$/, "")} && cp ${COMPILED_PLUGIN} ${path}`);
-  await shOk(`printf x | dd of=${path} bs=1 seek=12 conv=notrunc`);
+  await shOk(
+    `mkdir -p $(dirname ${path}) && cp ${COMPILED_PLUGIN} ${path} && printf x | dd of=${path} bs=1 seek=12 conv=notrunc`,
+  );
   return path;
 }
 
 /** Calls the installed plugin as a runtime does. @throws {SyntaxError} if its output is not one JSON text */
-export async function plugin(call: PluginCall): Promise<CniOutcome> {
-  return await cniOutcome(command(call), input(call));
-}
+export const plugin = (call: PluginCall): Promise<CniOutcome> => cniOutcome(command(call), input(call));
 
-/** Starts the same call and leaves it running, with its input given and its output thrown away. */
+/** Starts such a call and leaves it running, with its output thrown away. */
 export async function startPlugin(call: PluginCall): Promise<Deno.ChildProcess> {
   const child = command(call, "null").spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input(call)));
-  await writer.close();
+  await new Blob([input(call)]).stream().pipeTo(child.stdin);
   return child;
 }
 
@@ -112,7 +91,7 @@ export function isInMove(pid: number): boolean {
 
 function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Command {
   const { netns, ifname = "net1", containerId = "container1", wrapper = [] } = call;
-  const variables: Record<string, string | undefined> = {
+  const variables = {
     PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
     CNI_COMMAND: call.command,
     CNI_PATH,
@@ -122,47 +101,31 @@ function command(call: PluginCall, output: "piped" | "null" = "piped"): Deno.Com
     CNI_ARGS: call.args,
     ...call.environment,
   };
-  const env = Object.fromEntries(
-    Object.entries(variables).filter((entry): entry is [string, string] => {
-      return entry[1] !== undefined;
-    }),
-  );
+  const env: Record<string, string> = JSON.parse(JSON.stringify(variables)); // without those that are undefined
   const [program = called, ...args] = [...wrapper, called];
   calls++;
-  return new Deno.Command(program, {
-    args,
-    env,
-    clearEnv: true,
-    stdin: "piped",
-    stdout: output,
-    stderr: output,
-  });
+  const streams = { stdin: "piped", stdout: output, stderr: output } as const;
+  return new Deno.Command(program, { args, env, clearEnv: true, ...streams });
 }
 
-function input({ config = "" }: PluginCall): string {
-  return typeof config === "string" ? config : JSON.stringify(config);
-}
+const input = ({ config = "" }: PluginCall) => typeof config === "string" ? config : JSON.stringify(config);
 
-export interface LibcniCall {
+interface LibcniCall extends Pick<PluginCall, "ifname" | "containerId" | "args"> {
   command: "add" | "check" | "del";
-  /** A list of plugins, as in a .conflist file, or a single plugin. */
   conflist: object;
   netns: string;
-  ifname?: string;
-  containerId?: string;
   /** What becomes runtimeConfig of plugins that declare it, as in `{ deviceID: "0000:01:10.0" }`. */
   capabilities?: Record<string, unknown>;
-  /** CNI_ARGS. */
-  args?: string;
 }
 
-/** Runs a chain of plugins, or a single one, through the real libcni. */
+/** Runs a chain of plugins, or a single one as libcni itself makes a list of it, through the real libcni. */
 export async function libcni(call: LibcniCall): Promise<CniOutcome> {
   const { command, conflist, netns, ifname = "net1", containerId = "container1", capabilities = {}, args } =
     call;
-  const suffix = "plugins" in conflist ? ".conflist" : ".conf";
-  const file = await Deno.makeTempFile({ suffix });
-  await Deno.writeTextFile(file, JSON.stringify(conflist));
+  const { cniVersion, name } = conflist as { cniVersion?: string; name?: string };
+  const list = "plugins" in conflist ? conflist : { cniVersion, name, plugins: [conflist] };
+  const file = await Deno.makeTempFile();
+  await Deno.writeTextFile(file, JSON.stringify(list));
   const path = netns.includes("/") ? netns : netnsPath(netns);
   return await cniOutcome(
     new Deno.Command(LIBCNI_RUN, {

@@ -2,17 +2,12 @@ import { parseAll } from "../../../support/yaml.ts";
 import { COMPILED_PLUGIN, PROJECT } from "./programs.ts";
 import { type Outcome, sh, shOk, startBackground } from "./sh.ts";
 
-/** A pod's specification, as far as a runtime acts on it here. */
 export interface Pod {
   hostNetwork?: boolean;
   hostPID?: boolean;
   initContainers?: Container[];
   containers: Container[];
   volumes?: { name: string; hostPath: { path: string; type: string } }[];
-}
-
-interface Probe {
-  exec: { command: string[] };
 }
 
 export interface Container {
@@ -22,8 +17,8 @@ export interface Container {
   args: string[];
   securityContext: { capabilities?: { add?: string[] }; privileged?: boolean };
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
-  livenessProbe?: Probe;
-  readinessProbe?: Probe;
+  livenessProbe?: { exec: { command: string[] } };
+  readinessProbe?: { exec: { command: string[] } };
 }
 
 /** The pod of the DaemonSet that kustomize builds with these components. */
@@ -34,11 +29,10 @@ export async function daemonSetPod(components: readonly string[]): Promise<Pod> 
      echo '{ resources: [deployment], components: [${paths.join(", ")}] }' >"$directory/kustomization.yaml" &&
      kustomize build "$directory" && rm -r "$directory"`,
   );
-  const [daemonSet] = parseAll(yaml);
-  return (daemonSet as { spec: { template: { spec: Pod } } }).spec.template.spec;
+  const [daemonSet] = parseAll(yaml) as { spec: { template: { spec: Pod } } }[];
+  return daemonSet!.spec.template.spec;
 }
 
-/** One of the pod's containers. @throws {Error} if it has none of that name */
 export function containerOf({ initContainers = [], containers }: Pod, name: string): Container {
   const found = [...initContainers, ...containers].find((one) => one.name === name);
   if (!found) throw new Error(`The pod has no container ${name}`);
@@ -50,17 +44,11 @@ export function containerOf({ initContainers = [], containers }: Pod, name: stri
  * entrypoint, /sys read-only, the volumes where they are wanted, and no capability but those it asks for, or all if it
  * is privileged. Seccomp and AppArmor are missing here.
  */
-export async function runContainer(pod: Pod, container: Container): Promise<Outcome> {
-  return await sh(formatCommand(pod, container));
-}
+export const runContainer = (pod: Pod, container: Container) => sh(formatCommand(pod, container));
 
 /** Starts a container that goes on running, and waits until it has printed something. */
-export async function startContainer(
-  pod: Pod,
-  container: Container,
-  ready: string,
-): Promise<Deno.ChildProcess> {
-  return await startBackground(`exec ${formatCommand(pod, container)} 2>&1`, ready);
+export function startContainer(pod: Pod, container: Container, ready: string): Promise<Deno.ChildProcess> {
+  return startBackground(`exec ${formatCommand(pod, container)} 2>&1`, ready);
 }
 
 function formatCommand(pod: Pod, container: Container): string {
@@ -97,9 +85,8 @@ function formatCommand(pod: Pod, container: Container): string {
 export async function runInitContainers(pod: Pod): Promise<(Outcome & { name: string })[]> {
   const outcomes = [];
   for (const container of pod.initContainers ?? []) {
-    const outcome = await runContainer(pod, container);
-    outcomes.push({ name: container.name, ...outcome });
-    if (outcome.code !== 0) break;
+    outcomes.push({ name: container.name, ...await runContainer(pod, container) });
+    if (outcomes.at(-1)!.code !== 0) break;
   }
   return outcomes;
 }

@@ -6,16 +6,13 @@ export const POD_UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 export const SYSTEMD_CGROUP = `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${
   POD_UID.replaceAll("-", "_")
 }.slice`;
-/** The same with its driver cgroupfs. */
 export const CGROUPFS_CGROUP = `/kubepods/burstable/pod${POD_UID}`;
-const CONTAINER = "/cri-containerd-1.scope";
 
-/** The cgroups of a pod and of a container in it. */
 export class PodCgroup implements AsyncDisposable {
   readonly container: string;
 
   private constructor(readonly mount: string, readonly path: string) {
-    this.container = `${mount}${path}${CONTAINER}`;
+    this.container = `${mount}${path}/cri-containerd-1.scope`;
   }
 
   /** @param isEnabled whether the parents enable the controller, as container runtimes do */
@@ -34,12 +31,9 @@ export class PodCgroup implements AsyncDisposable {
     return parts.map((_, at) => this.mount + parts.slice(0, at + 1).join("/"));
   }
 
-  /** The lines of rdma.max that limit something, by device. */
   limits(): string[] {
-    const lines = Deno.readTextFileSync(`${this.mount}${this.path}/rdma.max`).split("\n");
-    return lines.map((line) => line.trim()).filter((line) =>
-      line !== "" && !line.endsWith("=max hca_object=max")
-    );
+    const lines = Deno.readTextFileSync(`${this.mount}${this.path}/rdma.max`).trim().split("\n");
+    return lines.map((line) => line.trim()).filter((line) => !/^$|=max hca_object=max$/.test(line));
   }
 
   /** Ends what uses devices in the cgroup and takes its limits away, see {@linkcode remove}. */
@@ -67,29 +61,22 @@ export class PodCgroup implements AsyncDisposable {
   }
 }
 
-/** A hierarchy of version 1 with a controller, which version 2 does not have meanwhile. */
-export async function mountCgroupV1(
-  controller = "rdma",
-): Promise<AsyncDisposable & { readonly mount: string }> {
-  const mount = `/run/cgroup-${controller}`;
+/** A hierarchy of version 1 with the controller rdma, which version 2 does not have meanwhile. */
+export async function mountCgroupV1(): Promise<AsyncDisposable & { readonly mount: string }> {
+  const mount = "/run/cgroup-rdma";
+  const succeeds = async (command: string) => (await sh(command)).code === 0;
   await shOk(`mkdir -p ${mount}`);
-  const mountIt = async () => (await sh(`mount -t cgroup -o ${controller} cgroup ${mount}`)).code === 0;
+  const mountIt = () => succeeds(`mount -t cgroup -o rdma cgroup ${mount}`);
   await until("version 2 has given up the controller", mountIt);
   return {
     mount,
     [Symbol.asyncDispose]: async () => {
       // Unmounting ends a hierarchy that has no cgroup but its root, and others stay for a while without their directory.
-      await until(`${mount} is empty`, () => countCgroups(controller) === 1);
+      const onlyRoot = () => succeeds("grep -qP '^rdma\\t\\d+\\t1\\t' /proc/cgroups");
+      await until(`${mount} is empty`, onlyRoot);
       await shOk(`umount ${mount}`);
-      const hasController = async () =>
-        (await shOk(`cat ${CGROUP_V2}/cgroup.controllers`)).split(" ").includes(controller);
+      const hasController = () => succeeds(`grep -qw rdma ${CGROUP_V2}/cgroup.controllers`);
       await until("version 2 has the controller again", hasController);
     },
   };
-}
-
-/** How many cgroups the hierarchy of a controller has, the root included. */
-function countCgroups(controller: string): number {
-  const text = Deno.readTextFileSync("/proc/cgroups"); // subsys_name, hierarchy, num_cgroups, enabled
-  return Number(new RegExp(`^${controller}\\t\\d+\\t(\\d+)`, "m").exec(text)?.[1]);
 }

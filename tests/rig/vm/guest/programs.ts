@@ -1,15 +1,10 @@
 /** Directory of what the host side prepared, and the compiled plugin: the first two arguments. */
 const [NODE_DIRECTORY, EXECUTABLE] = Deno.args;
 
-/** The compiled plugin as the build left it. */
 export const COMPILED_PLUGIN = `${EXECUTABLE}`;
 export const PROJECT = `${EXECUTABLE}`.replace(/\/dist\/[^/]+$/, "");
-/** The project's examples. */
 export const EXAMPLES = `${PROJECT}/examples`;
-/** The project's systemd units. */
 export const DEPLOYMENT = `${PROJECT}/deployment/systemd`;
-/** What kubelet says to a runtime. */
-export const CRI_PROTO = `${PROJECT}/tests/rig/vm/guest/cri/runtime.proto`;
 /** Where a node has it. */
 export const INSTALLED_PLUGIN = "/opt/cni/bin/rdma";
 /** Where a runtime looks for plugins: ours, and those of Debian. */
@@ -18,13 +13,10 @@ export const CNI_PATH = "/opt/cni/bin:/usr/lib/cni";
 export const LIBCNI_RUN = `${NODE_DIRECTORY}/../${Deno.build.arch}/libcni-run`;
 /** What "install" installs as the plugin. */
 export const LAUNCHER = `${NODE_DIRECTORY}/../${Deno.build.arch}/launcher`;
-export const HOLD_CONTEXT = `${NODE_DIRECTORY}/../${Deno.build.arch}/hold_context`;
+export const HOLD_CONTEXT = `${PROJECT}/tests/rig/vm/guest/hold_context`;
 /** Starts a program in a mount namespace of its own, in which libmnl is an empty file. */
 export const WITHOUT_LIBMNL = [
-  "unshare",
-  "--mount",
-  "sh",
-  "-c",
+  ...["unshare", "--mount", "sh", "-c"],
   'for file in $(ls /lib/*/libmnl.so.0 /usr/lib/*/libmnl.so.0 | xargs -n1 readlink -f | sort -u); do mount --bind /dev/null $file; done; exec "$0" "$@"',
 ];
 /**
@@ -32,10 +24,7 @@ export const WITHOUT_LIBMNL = [
  * chroot to that alone, so that the working directory stays in the container. 155 is pivot_root, which perl lacks.
  */
 export const AS_THICK_MULTUS = [
-  "unshare",
-  "--mount",
-  "sh",
-  "-c",
+  ...["unshare", "--mount", "sh", "-c"],
   `mkdir -p /run/container && mount -t tmpfs container /run/container && mkdir /run/container/hostroot &&
    cd /run/container && exec perl -e 'syscall(155, my $new = ".", my $old = "hostroot") == 0 or die $!;
      chdir "/"; chroot "/hostroot" or die $!; exec @ARGV; die $!' "$@"`,

@@ -1,4 +1,5 @@
 import {
+  allFunctions,
   bind,
   names,
   type NetworkFunction,
@@ -11,9 +12,8 @@ import {
   unbind,
   vfs,
 } from "./functions.ts";
-import { removeInfiniBand } from "./infiniband.ts";
 import { netnsCount, netnsHolders, netnsNames } from "./netns.ts";
-import { rdmaDevices, setNetnsMode } from "./rdma.ts";
+import { netnsMode, rdmaDevices, setNetnsMode } from "./rdma.ts";
 import { endBackground, sh, shOk, until } from "./sh.ts";
 
 /** What a node is like when nothing has happened to it. */
@@ -27,41 +27,24 @@ export interface Baseline {
 /** Those of the VFs' netdevs before the case, by device: each bind of a driver makes another. */
 const ifindexes = new Map<string, string | undefined>();
 
-function rememberBinds(): void {
-  for (const one of vfs()) ifindexes.set(one.deviceId, ifindexOf(one));
-}
-
 function ifindexOf({ netdev }: NetworkFunction): string | undefined {
   return netdev && Deno.readTextFileSync(`/sys/class/net/${netdev}/ifindex`);
 }
 
-/** Takes down what the node is like now. */
 export function readBaseline(): Baseline {
   return {
-    functions: [pf(), ...vfs(), ...sfs()],
+    functions: allFunctions(),
     netdevs: names("/sys/class/net").sort(),
     parameters: Object.fromEntries(simParameters()),
-    mode: readMode(),
+    mode: netnsMode(),
   };
 }
 
-/** Without starting a program, which takes a tenth of a second. */
-function readMode(): "exclusive" | "shared" {
-  return Deno.readTextFileSync("/sys/module/ib_core/parameters/netns_mode").startsWith("Y")
-    ? "shared"
-    : "exclusive";
-}
-
-/**
- * Brings the node back to what it was: no processes, namespaces, files and netdevs of cases, all devices on the host
- * under their names and with their addresses.
- *
- * @throws {Error} if it does not become so, or if a process had to be killed that the case left behind
- */
+/** Brings the node back to what it was. @throws {Error} if the case left a process behind that had to be killed */
 export async function resetNode(baseline: Baseline): Promise<void> {
   await endBackground();
   setSlowness({});
-  await removeInfiniBand();
+  if (names("/sys/module/ib_ipoib").length > 0) await shOk('modprobe --dirname "$MODULES" --remove ib_ipoib');
   if (netnsNames().length > 0) await shOk("ip -all netns delete");
   const holders = await endHolders();
   const parameters = simParameters();
@@ -73,7 +56,7 @@ export async function resetNode(baseline: Baseline): Promise<void> {
     if (ifindexOf(now) !== ifindexes.get(now.deviceId) || readdressed.has(now.deviceId)) unbind(now.deviceId);
   }
   readdressed.clear();
-  if (readMode() !== baseline.mode) await setNetnsMode(baseline.mode);
+  if (netnsMode() !== baseline.mode) await setNetnsMode(baseline.mode);
   const known = baseline.functions.flatMap(({ rdmaDevices }) => rdmaDevices);
   if (names("/sys/class/infiniband").some((name) => !known.includes(name))) {
     for (const { name, type } of await rdmaDevices()) if (type === "smi") await shOk(`rdma dev del ${name}`);
@@ -84,14 +67,14 @@ export async function resetNode(baseline: Baseline): Promise<void> {
     for (const name of names(directory)) await Deno.remove(`${directory}/${name}`, { recursive: true });
   }
   if (holders.length > 0) throw new Error(`Namespaces were held by ${JSON.stringify(holders)}`);
-  rememberBinds();
+  for (const one of vfs()) ifindexes.set(one.deviceId, ifindexOf(one));
   const now = JSON.stringify(readBaseline());
   const then = JSON.stringify(baseline);
   if (now !== then) throw new Error(`The node did not come back to what it was: ${now} instead of ${then}`);
 }
 
 /** Waits for the namespaces to go. @returns the processes that had to be killed for that */
-async function endHolders(): Promise<{ pid: number; command: string }[]> {
+async function endHolders() {
   const gone = () => until("only the initial network namespace is left", () => netnsCount() === 1);
   try {
     await gone();

@@ -1,6 +1,5 @@
 import { assertEquals } from "../../../support/assert.ts";
 
-/** How a program ended. A signal counts as code 128 + its number. */
 export interface Outcome {
   code: number;
   stdout: string;
@@ -10,23 +9,13 @@ export interface Outcome {
 /** What makes a command line more than a program and its arguments: other characters, a variable, a builtin. */
 const NEEDS_SHELL = /[^\w ./:,@%+=-]|^\S*=|^(cd|exec|exit) /;
 
-/**
- * Runs a command line of the shell to its end. Never throws because the command failed. Starts no shell that it can do
- * without: that takes longer than the command on an emulated processor.
- *
- * @throws {Deno.errors.NotFound} if it needs no shell, and there is no such program
- */
+/** Runs a command line, without a shell where it can: that takes longer than the command on an emulated processor. */
 export async function sh(command: string): Promise<Outcome> {
   const [program, ...args] = NEEDS_SHELL.test(command) ? ["sh", "-c", command] : command.trim().split(/ +/);
   return await outcome(new Deno.Command(program!, { args, stdin: "null" }));
 }
 
-/**
- * Runs a command line of the shell that has to succeed.
- *
- * @returns its standard output without the final newline
- * @throws {Error} with the command's standard error, if it fails
- */
+/** Runs a command line of the shell that has to succeed. @returns its standard output without the final newline */
 export async function shOk(command: string): Promise<string> {
   const { code, stdout, stderr } = await sh(command);
   if (code !== 0) throw new Error(`${command}: exit status ${code}: ${(stderr || stdout).trim()}`);
@@ -35,27 +24,16 @@ export async function shOk(command: string): Promise<string> {
 
 /** Runs a prepared command, with text on its standard input if there is some. */
 export async function outcome(command: Deno.Command, stdin?: string): Promise<Outcome> {
-  if (stdin === undefined) return decode(await command.output());
-  const child = command.spawn();
-  const writer = child.stdin.getWriter();
+  const child = stdin === undefined ? command : command.spawn();
   // A program may well end without having read all of its input.
-  await writer.write(new TextEncoder().encode(stdin)).then(() => writer.close()).catch(() => {});
-  return decode(await child.output());
-}
-
-function decode({ code, stdout, stderr }: Deno.CommandOutput): Outcome {
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  if ("stdin" in child) await new Blob([stdin!]).stream().pipeTo(child.stdin).catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
 
 const background = new Set<Deno.ChildProcess>();
 
-/**
- * Starts a command line of the shell and leaves it running, until `endBackground` at the latest.
- *
- * @param ready what the command writes to its standard output once it is where the case wants it
- * @throws {Error} if the command ends without having written that, or does not write it within a minute
- */
+/** Starts a command line that runs until `endBackground`. @param ready what it writes once it is where it is wanted */
 export async function startBackground(command: string, ready: string): Promise<Deno.ChildProcess> {
   const child = new Deno.Command("sh", { args: ["-c", command], stdin: "null", stdout: "piped" }).spawn();
   background.add(child);
@@ -73,7 +51,6 @@ export async function startBackground(command: string, ready: string): Promise<D
   throw new Error(`${command}: ended without "${ready}": ${written}`);
 }
 
-/** Asserts that a program ended with this exit code. */
 export async function assertCode<T extends Outcome>(code: number, outcome: Promise<T> | T): Promise<T> {
   const ended = await outcome;
   assertEquals(ended.code, code, ended.stdout + ended.stderr);
@@ -89,7 +66,6 @@ export function endProcess(child: Deno.ChildProcess, signal: Deno.Signal): void 
   }
 }
 
-/** Kills what `startBackground` started and waits until it is gone. */
 export async function endBackground(): Promise<void> {
   for (const child of background) {
     endProcess(child, "SIGKILL");
@@ -98,7 +74,6 @@ export async function endBackground(): Promise<void> {
   background.clear();
 }
 
-/** Waits until something holds, asking every 20 ms. @throws {Error} naming it after `timeoutMs` */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,

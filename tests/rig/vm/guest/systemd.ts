@@ -6,9 +6,7 @@ const CGROUP = "/sys/fs/cgroup/systemd";
 /** Units that stand for those of a node, and what all services print. */
 const DIRECTORY = "/run/units";
 const LOG = `${DIRECTORY}/log`;
-const TARGETS = ["none", "sysinit", "basic", "shutdown"].map((name) => `${DIRECTORY}/${name}.target`).join(
-  " ",
-);
+const TARGETS = ["none", "sysinit", "basic", "shutdown"].map((name) => `${name}.target`).join(" ");
 const OUTPUT = `[Service]\\nStandardOutput=append:${LOG}\\nStandardError=inherit\\n`;
 
 /** systemd looks at no unit and no generator of the machine that the node is made of. */
@@ -20,8 +18,7 @@ const START =
   `mount -t proc proc /proc && exec env ${ENVIRONMENT} /usr/lib/systemd/systemd --system --unit=none.target`;
 
 /**
- * Does work while systemd runs as the first process, which it is in PID, mount and UTS namespaces of its own. It
- * is in the node's network namespace, and mounts of pods' namespaces reach it.
+ * Does work while systemd runs as the first process, in namespaces of its own but for the node's network namespace.
  *
  * @param work gets a function that starts a unit, and throws what systemd and the unit say if that fails
  */
@@ -29,8 +26,9 @@ export async function withSystemd(
   work: (start: (unit: string) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   await shOk(
-    `mkdir -p ${DIRECTORY}/service.d && printf '[Unit]\\nDefaultDependencies=no\\n' | tee ${TARGETS} >/dev/null &&
-     printf '${OUTPUT}' >${DIRECTORY}/service.d/output.conf &&
+    `mkdir -p ${DIRECTORY}/service.d && cd ${DIRECTORY} &&
+     printf '[Unit]\\nDefaultDependencies=no\\n' | tee ${TARGETS} >/dev/null &&
+     printf '${OUTPUT}' >service.d/output.conf &&
      { mountpoint -q /run/netns || mount --bind /run/netns /run/netns; } && mount --make-shared /run/netns`,
   );
   const process = await startBackground(

@@ -2,7 +2,18 @@
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import type { CaseFields } from "../kernels.ts";
 import { rdmaCni } from "./command.ts";
-import { bind, type Outcome, pf, rdmaDevices, shOk, unbind, until, vfs, vmCase } from "./harness.ts";
+import {
+  assertCode,
+  bind,
+  type Outcome,
+  pf,
+  rdmaDevices,
+  shOk,
+  unbind,
+  until,
+  vfs,
+  vmCase,
+} from "./harness.ts";
 
 export const NEW_MAC = "02:03:00:00:77:01";
 export const NEW_GUID = "0203:00ff:fe00:7701";
@@ -34,7 +45,7 @@ export function vfMacCase(
   }, { sets: ["surroundings"], ...fields });
 }
 
-export interface Status {
+interface Status {
   number: number;
   deviceID: string;
   adminMac: string;
@@ -47,9 +58,7 @@ export interface Status {
 }
 
 export async function list(): Promise<Status[]> {
-  const { code, stdout, stderr } = await rdmaCni("vf-mac list --json");
-  assertEquals(code, 0, stderr);
-  return JSON.parse(stdout);
+  return JSON.parse((await assertCode(0, rdmaCni("vf-mac list --json"))).stdout);
 }
 
 export function operState(netdev: string): string {
@@ -57,10 +66,9 @@ export function operState(netdev: string): string {
 }
 
 /** Administrative addresses as iproute2 shows them, by the numbers of the functions. */
-export async function adminMacs(): Promise<string[]> {
+async function adminMacs(): Promise<string[]> {
   const [link] = JSON.parse(await shOk(`ip -j link show ${pfNetdev}`));
-  const functions: { vf: number; address: string }[] = link.vfinfo_list;
-  return functions.sort((a, b) => a.vf - b.vf).map(({ address }) => address);
+  return link.vfinfo_list.map(({ address }: { address: string }) => address);
 }
 
 export async function adminMac(number: number): Promise<string | undefined> {
@@ -94,7 +102,6 @@ export function assertRefused({ code, stdout, stderr }: Outcome, words: RegExp, 
   assertMatch(stderr.replaceAll("\n", " | "), words);
 }
 
-/** Asserts that a command leaves addresses and devices as they are. */
 export async function assertUnchanged(run: () => Promise<void>): Promise<void> {
   const state = async () => [await indexes(), await adminMacs(), vfs()];
   const before = await state();

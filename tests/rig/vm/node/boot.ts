@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Node } from "./prepare.ts";
 
@@ -8,38 +9,26 @@ import type { Node } from "./prepare.ts";
  */
 export type Clock = "host" | "instructions" | "instructions, no idle time";
 
-/** What to run on the simulated node, and how. */
-export interface Boot {
+interface Boot {
   /** Program and arguments. Paths are the host's, see {@linkcode inGuest}. No quotation marks. */
   command: string[];
-  /** More words for the kernel command line, as in `ib_core.netns_mode=1`. */
   kernelArguments?: string[];
-  /** Memory of the guest; 2048 unless told. */
   memoryMiB?: number;
-  /** Processors of the guest; unless told 2, or 1 if its clock counts instructions. */
   processors?: number;
-  /** What the guest's clock shows; the host's time unless told. */
   clock?: Clock;
   /** How long the program may run; the machine itself gets a minute more to start and end. */
   timeoutMs: number;
-  /** Takes each line that the program writes to its standard output, as it comes. */
   onLine: (line: string) => void;
 }
 
 /** QEMU itself crashed, which says nothing about what ran in it. */
-export class EmulatorCrash extends Error {
-  override name = "EmulatorCrash";
-}
+export class EmulatorCrash extends Error {}
 
 const PROJECT = fileURLToPath(new URL("../../../..", import.meta.url));
 const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE_MS = 60_000;
 
-/**
- * Starts virtiofsd with the root file system, and in /mnt the project: the guest has a /tmp, /run and /dev of its own,
- * which would hide it if it is there, and other users may not look into every home. It is opened before it is mounted,
- * since /mnt may be where it is.
- */
+/** Starts virtiofsd with the project in /mnt: the guest has a /tmp and /run of its own, and /mnt may be where it is. */
 const SHARE = `
 exec 3<"$1"
 mount -t tmpfs tmpfs "$2/mnt"
@@ -54,12 +43,10 @@ function inGuest(path: string): string {
 }
 
 /**
- * Boots the simulated node, runs one program in it and powers it off. What kernel and program say otherwise
- * is kept in `console.log` of the node's directory.
+ * Runs one program on the simulated node. What kernel and program say otherwise is in `console.log` of its directory.
  *
  * @returns the exit status of the program; 137 if it ran into its time limit
- * @throws {EmulatorCrash} if QEMU is ended by a fault of its own
- * @throws {Error} with the end of the console log, if the machine ends without telling a status
+ * @throws {EmulatorCrash}
  */
 export async function bootNode(node: Node, boot: Boot): Promise<number> {
   const directory = await Deno.makeTempDir();
@@ -70,7 +57,9 @@ export async function bootNode(node: Node, boot: Boot): Promise<number> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     const share = ["--mount", "sh", "-euc", SHARE, "sh", PROJECT, node.root];
-    processes.push(start("unshare", [...share, ...virtiofsdArguments(node.root, socket)], "null"));
+    const files = [`--socket-path=${socket}`, `--shared-dir=${node.root}`, "--readonly"];
+    const virtiofsd = [...files, "--sandbox=none", "--cache=always", "--log-level=error"];
+    processes.push(start("unshare", [...share, ...virtiofsd], "null"));
     await untilExists(socket);
     const program = `qemu-system-${node.architecture.target}`;
     const qemu = start(program, qemuArguments(node, boot, socket, consoleLog), "piped");
@@ -103,22 +92,11 @@ export async function tail(path: string): Promise<string> {
   return (await Deno.readTextFile(path)).trimEnd().split("\n").slice(-40).join("\n");
 }
 
-function virtiofsdArguments(root: string, socket: string): string[] {
-  return [
-    `--socket-path=${socket}`,
-    `--shared-dir=${root}`,
-    "--readonly",
-    "--sandbox=none",
-    "--cache=always",
-    "--log-level=error",
-  ];
-}
-
 function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: string): string[] {
   const memory = `${boot.memoryMiB ?? 2048}M`;
   return [
     ...node.architecture.machine,
-    ...processorArguments(node.architecture.target, boot),
+    ...processorArguments(boot),
     ...["-m", memory],
     ...["-display", "none", "-nodefaults", "-no-reboot"],
     ...["-serial", `file:${consoleLog}`, "-serial", "stdio"],
@@ -134,27 +112,13 @@ function qemuArguments(node: Node, boot: Boot, rootSocket: string, consoleLog: s
   ];
 }
 
-function processorArguments(
-  target: string,
-  { clock = "host", processors = clock === "host" ? 2 : 1 }: Boot,
-): string[] {
+function processorArguments({ clock = "host", processors = clock === "host" ? 2 : 1 }: Boot): string[] {
   const smp = ["-smp", `${processors}`];
-  if (clock === "host") return ["-accel", canUseKvm(target) ? "kvm" : "tcg,thread=multi", ...smp];
+  // Besides the device the processor must have what KVM needs: containers may have a device that runs nothing.
+  const hasKvm = /^flags.* (vmx|svm) /m.test(Deno.readTextFileSync("/proc/cpuinfo"));
+  if (clock === "host") return [...hasKvm ? ["-accel", "kvm"] : [], "-accel", "tcg,thread=multi", ...smp];
   const sleep = clock === "instructions" ? "on" : "off";
   return ["-accel", "tcg,thread=single", "-icount", `shift=0,sleep=${sleep}`, ...smp];
-}
-
-/** Besides the device the processor must have what KVM needs: containers may have a device that runs nothing. */
-function canUseKvm(target: string): boolean {
-  if (target !== Deno.build.arch || !/^flags.* (vmx|svm) /m.test(Deno.readTextFileSync("/proc/cpuinfo"))) {
-    return false;
-  }
-  try {
-    Deno.openSync("/dev/kvm", { read: true, write: true }).close();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Words before `--` are for the kernel, `NAME=value` among them for init's environment; those after it for init. */
@@ -163,13 +127,8 @@ function kernelCommandLine(node: Node, boot: Boot): string {
   const words = [
     ...[`console=${console}`, "quiet", "oops=panic", "panic=-1", "mitigations=off", ...kernelArguments],
     ...["ib_core.netns_mode=0", ...(boot.kernelArguments ?? [])],
-    ...[
-      `INIT=${inGuest(INIT)}`,
-      `MODULES=${inGuest(node.kernel.moduleRoot)}`,
-      `PORT=/dev/${port}`,
-      `TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`,
-    ],
-    ...["--", ...boot.command.map(inGuest)],
+    ...[`INIT=${inGuest(INIT)}`, `MODULES=${inGuest(node.kernel.moduleRoot)}`, `PORT=/dev/${port}`],
+    ...[`TIME_LIMIT_S=${Math.ceil(boot.timeoutMs / 1000)}`, "--", ...boot.command.map(inGuest)],
   ];
   const unfit = words.find((word) => word.includes('"'));
   if (unfit !== undefined) throw new Error(`Cannot hand over to the guest: quotation mark in ${unfit}`);
@@ -191,10 +150,8 @@ function kill(process: Deno.ChildProcess): void {
 }
 
 async function untilExists(path: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (performance.now() < deadline) {
+  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await delay(20)) {
     if (await Deno.lstat(path).then(() => true, () => false)) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`Cannot start virtiofsd: no socket after 10 s`);
 }
@@ -206,5 +163,4 @@ async function* lines(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string>
     rest = parts.pop()!;
     yield* parts;
   }
-  if (rest !== "") yield rest;
 }

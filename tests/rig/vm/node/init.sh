@@ -29,8 +29,7 @@ done
 mkdir -p /run/netns /etc/cni/net.d /opt/cni/bin /var/lib/cni
 echo node-1 >/proc/sys/kernel/hostname
 
-# slow_client before ib_uverbs: see there.
-modprobe --dirname "$MODULES" --all configfs ib_core slow_client ib_uverbs rdma_ucm igb igbvf veth dummy
+modprobe --dirname "$MODULES" --all configfs ib_core igb igbvf veth dummy
 mount -t configfs configfs /sys/kernel/config
 ip link set lo up
 
@@ -44,8 +43,8 @@ for vf in 0 1 2 3 4 5 6; do ip link set eth0 vf $vf mac 02:03:00:00:48:5$vf; don
 until [ "$(cat /sys/class/net/eth0/operstate)" = up ]; do sleep 0.1; done
 for vf in 0 1 2 3 4 5 6; do basename "$(readlink $pf/virtfn$vf)" >/sys/bus/pci/drivers_probe; done
 
-# Last, so that the devices are numbered in order: PF, VFs, scalable functions.
-modprobe --dirname "$MODULES" rdma_sim
+# When the VFs are there, so that the devices are numbered in order: PF, VFs, scalable functions. See rdma_sim.c.
+modprobe --dirname "$MODULES" --all rdma_sim ib_uverbs rdma_ucm
 
 status=0
 timeout --signal=KILL "$TIME_LIMIT_S" "$@" >"$PORT" </dev/null || status=$?

@@ -8,15 +8,11 @@ const NODE = [
   "busybox-static", // what the kernel starts with
   "kmod", // depmod here, modprobe in the guest
   "iproute2", // ip and rdma in the guest
-  "mount", // these two: mount in the guest, nsenter there, setpriv here
-  "util-linux",
-  "coreutils",
-  "make", // these three build the kernel modules; gcc for this machine's architecture takes its assembler from the last
-  "libelf1t64",
-  "binutils",
+  ...["mount", "util-linux", "coreutils"], // mount in the guest, nsenter there, setpriv here
+  // Build the kernel module; gcc for this machine's architecture takes its assembler from the last
+  ...["make", "libelf1t64", "binutils"],
   "libmnl0", // of the plugin itself
-  "ibverbs-providers", // these two: packets over RDMA devices
-  "ibverbs-utils",
+  ...["ibverbs-providers", "ibverbs-utils"], // packets over RDMA devices
 ];
 
 /**
@@ -30,52 +26,34 @@ const MACHINE: Record<Target, string[]> = {
 
 /** What all tests need besides. */
 const TESTS = [
-  "zsh", // these two run completion scripts, as bash does
-  "fish",
+  ...["zsh", "fish"], // run completion scripts, as bash does
   "systemd", // systemd-analyze looks at the units
   "udev", // tries the documents' rule
-  "groff-base", // these three render the man pages
-  "man-db",
-  "mandoc",
+  ...["groff-base", "man-db", "mandoc"], // render the man pages
   "strace", // for cases that look at system calls or stop a program at one
   "qemu-user", // runs what is for arm64
-  "binutils-x86-64-linux-gnu", // these two assemble the program that waits, and start it with signals blocked
-  "binutils-aarch64-linux-gnu",
+  // Assemble the program that waits, and start it with signals blocked
+  ...["binutils-x86-64-linux-gnu", "binutils-aarch64-linux-gnu"],
   "time", // peak memory, for the bench
   "git", // knows of which commit a build is
-  "gcc-14", // these three compile the small C programs
-  "libc6-dev",
-  "libc6-dev-arm64-cross",
+  ...["gcc-14", "libc6-dev", "libc6-dev-arm64-cross"], // compile the small C programs
   "containernetworking-plugins", // host-device and others, for chains
   "kustomize", // builds what is handed to a cluster
-  "containerd", // these two: a container runtime, and its low-level part
-  "runc",
-  "golang-go", // these two build the libcni driver
-  "golang-github-appc-cni-dev",
+  ...["containerd", "runc"], // a container runtime, and its low-level part
+  ...["golang-go", "golang-github-appc-cni-dev"], // build the libcni driver
   "buildah", // builds the image
-  "podman", // these two run it, alone and as the manifest's pod
-  "catatonit",
-  "prometheus", // these two judge the metrics, and answer what the dashboard asks
-  "promtool",
+  ...["podman", "catatonit"], // run it, alone and as the manifest's pod
+  ...["prometheus", "promtool"], // judge the metrics, and answer what the dashboard asks
   "mmdebstrap", // makes a Debian that stands for the image's bases, and one to install packages in
   "rpm", // builds and installs packages
-  "lintian", // these two look for mistakes in packages
-  "rpmlint",
+  ...["lintian", "rpmlint"], // look for mistakes in packages
 ];
 
-/** The Debian packages that a simulated node of an architecture needs. */
-export function packagesForNode(target: Target): string[] {
-  return [...MACHINE[target], ...NODE];
-}
+export const packagesForNode = (target: Target) => [...MACHINE[target], ...NODE];
 
-/** The Debian packages that all tests together need. */
 export const PACKAGES_FOR_TESTS: readonly string[] = [...Object.values(MACHINE).flat(), ...NODE, ...TESTS];
 
-/**
- * Installs those of the packages that are missing. Does not touch the network if none is.
- *
- * @throws {Error} naming the packages, if they cannot be installed here
- */
+/** Installs those of the packages that are missing. Does not touch the network if none is. */
 export async function installPackages(
   names: readonly string[],
   progress: (line: string) => void,
@@ -98,25 +76,14 @@ async function missingOf(names: readonly string[]): Promise<string[]> {
     args: ["--show", "--showformat=${db:Status-Status} ${Package}\n", ...names],
     stderr: "null",
   });
-  let listing = "";
-  try {
-    listing = new TextDecoder().decode((await query.output()).stdout);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  const installed = new Set(listing.split("\n").filter((line) => line.startsWith("installed ")));
-  return names.filter((name) => !installed.has(`installed ${name}`));
+  const listing = new TextDecoder().decode((await query.output()).stdout).split("\n");
+  return names.filter((name) => !listing.includes(`installed ${name}`));
 }
 
 /** Its own option for this, DPkg::Lock::Timeout, does not hold for the locks of its lists and its cache. */
 const HELD = /Could not get lock .*(?:held by|\(11: ).*/;
 
-/**
- * Runs apt-get. While another program has a lock of apt or dpkg it waits, at most for half an hour.
- *
- * @returns what it wrote to its standard output
- * @throws {Error} with the end of what it wrote, if it fails
- */
+/** Runs apt-get. While another program has a lock of apt or dpkg it waits, at most for half an hour. */
 export async function runApt(args: string[], progress: (line: string) => void): Promise<string> {
   const end = Date.now() + LIMIT_MS;
   for (let told = "";; await delay(1000)) {
@@ -134,12 +101,7 @@ export async function runApt(args: string[], progress: (line: string) => void): 
 /** Longer than the image's build takes on a slow machine with a slow mirror. */
 const LIMIT_MS = 30 * 60_000;
 
-/**
- * Runs a program to its end, at the latest after half an hour.
- *
- * @returns what it wrote to its standard output
- * @throws {Error} with the end of what it wrote, if it fails
- */
+/** Runs a program to its end, at the latest after half an hour. @returns what it wrote to its standard output */
 export async function run(program: string, args: string[], cwd?: string): Promise<string> {
   const command = new Deno.Command(program, {
     args,

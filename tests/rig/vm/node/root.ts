@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
-import { openSuite } from "./apt.ts";
-import type { Architecture } from "./architecture.ts";
+import { Suite } from "./apt.ts";
 import { run } from "./packages.ts";
+import type { Architecture } from "./series.ts";
 
 /** Packages of the guest, besides those that they depend on. */
 const PACKAGES = [
-  ...["base-files", "dash", "coreutils", "findutils", "grep", "sed"],
+  ...["base-files", "dash", "coreutils", "findutils", "grep", "sed", "perl-base"],
   ...["mount", "util-linux", "kmod", "iproute2", "libmnl0", "strace"],
   "libgcc-s1", // of the plugin
   "busybox-static", // of the initramfs
@@ -14,30 +14,17 @@ const PACKAGES = [
 /** What the packages leave to their scripts. */
 const DIRECTORIES = ["mnt", "opt"];
 
-/**
- * Makes the root file system of a node whose programs this machine cannot run: Debian 13's packages, unpacked and not
- * set up.
- *
- * @throws {Error} if the packages cannot be downloaded or unpacked
- */
+/** Makes a root file system whose programs this machine cannot run: Debian packages that are unpacked only. */
 export async function makeRoot(
   directory: string,
   { name }: Architecture,
   progress: (line: string) => void,
 ): Promise<void> {
   progress(`root file system: downloading packages for ${name} ...`);
-  const temporaryIn = dirname(directory);
-  await using suite = await openSuite("trixie", [name], temporaryIn, progress);
-  const made = await Deno.makeTempDir({ dir: temporaryIn });
-  try {
-    await suite.download(await suite.withDependencies(PACKAGES), made);
-    for (const file of [...Deno.readDirSync(made)].map(({ name }) => `${made}/${name}`)) {
-      await run("dpkg", ["--extract", file, `${made}/root`]);
-    }
-    for (const name of DIRECTORIES) await Deno.mkdir(`${made}/root/${name}`);
-    await run("rm", ["-rf", directory]);
-    await Deno.rename(`${made}/root`, directory);
-  } finally {
-    await Deno.remove(made, { recursive: true });
-  }
+  await using suite = await Suite.open("trixie", [name], dirname(directory), progress);
+  const made = `${suite.directory}/root`;
+  await suite.unpack(await suite.withDependencies(PACKAGES), made);
+  for (const name of DIRECTORIES) await Deno.mkdir(`${made}/${name}`);
+  await run("rm", ["-rf", directory]);
+  await Deno.rename(made, directory);
 }
