@@ -7,6 +7,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
 import { Helm } from "../support/helm.ts";
 import { DEVICE } from "../support/pod_device.ts";
+import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
 import { Prometheus, type Sample } from "../support/prometheus.ts";
 
@@ -55,98 +56,79 @@ const addressOf = ({ addr }: Deno.HttpServer<Deno.NetAddr>) => `${addr.hostname}
 
 Deno.test("promtool finds no fault with the metrics", async () => {
   await using server = new MetricsOfNode().serve();
-  const text = await (await fetch(`http://${addressOf(server)}/metrics`)).text();
-  const promtool = new Deno.Command("promtool", {
+  const { code, stdout, stderr } = await start({
+    program: "promtool",
     args: ["check", "metrics"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  await new Blob([text]).stream().pipeTo(promtool.stdin);
-  const { code, stdout, stderr } = await promtool.output();
-  const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
-  assertEquals([code, said], [0, ""]);
+    stdin: await (await fetch(`http://${addressOf(server)}/metrics`)).text(),
+  });
+  assertEquals([code, stdout + stderr], [0, ""]);
 });
-
-/** The labels that service discovery knows of a pod of a DaemonSet on a node. */
-function discover(address: string, node: string, namespace: string, name: string, port: string) {
-  return {
-    targets: [address],
-    labels: {
-      __meta_kubernetes_namespace: namespace,
-      __meta_kubernetes_pod_name: `${name}-x7k2p`,
-      __meta_kubernetes_pod_container_name: name,
-      __meta_kubernetes_pod_container_port_name: port,
-      __meta_kubernetes_pod_node_name: node,
-      __meta_kubernetes_service_name: name,
-    },
-  };
-}
-
-const HELM = await Helm.get("4.1.4");
-
-const SCRAPE = { scrape_interval: "200ms", scrape_timeout: "200ms" };
 
 const label = (target: string, source: string) => ({
   source_labels: [`__meta_kubernetes_${source}`],
   target_label: target,
 });
-const set = (target: string, replacement: string) => ({ target_label: target, replacement });
+
+const AGENT = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
+const MANIFESTS = await (await Helm.get("4.1.4")).render({ agent: AGENT });
+const POD_MONITOR = MANIFESTS.find(({ manifest }) => manifest.kind === "PodMonitor")!.manifest as IPodMonitor;
 
 /**
- * The scrape job that the Prometheus operator makes of the chart's PodMonitor, as its pkg/prometheus/promcfg.go does.
- *
- * @param honorLabels what a PodMonitor of one's own may say; the chart's does not
+ * The scrape job that the Prometheus operator makes of a monitor, as its pkg/prometheus/promcfg.go does, with what service
+ * discovery knows of a pod.
  */
-async function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
-  const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
-  const manifests = (await HELM.render({ agent })).map(({ manifest }) => manifest);
-  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as IPodMonitor;
-  const { port = "", relabelings = [] } = spec.podMetricsEndpoints![0]!;
+function job(address: string, node: string, namespace: string, name: string, job: string, port: string) {
   return {
-    ...SCRAPE,
-    job_name: `podMonitor/kube-system/${node}/0`,
-    honor_labels: honorLabels,
-    static_configs: [discover(address, node, `${metadata?.namespace}`, "agent", port)],
+    scrape_interval: "200ms",
+    scrape_timeout: "200ms",
+    job_name: `${job}/${node}`,
+    honor_labels: false,
+    static_configs: [{
+      targets: [address],
+      labels: {
+        __meta_kubernetes_namespace: namespace,
+        __meta_kubernetes_pod_name: `${name}-x7k2p`,
+        __meta_kubernetes_pod_container_name: name,
+        __meta_kubernetes_pod_container_port_name: port,
+        __meta_kubernetes_pod_node_name: node,
+        __meta_kubernetes_service_name: name,
+      },
+    }],
     relabel_configs: [
       label("namespace", "namespace"),
       label("container", "pod_container_name"),
       label("pod", "pod_name"),
-      set("job", "kube-system/rdma-cni"),
-      set("endpoint", port),
-      ...relabelings.map(({ sourceLabels, targetLabel }) => ({
-        source_labels: sourceLabels,
-        target_label: targetLabel,
-      })),
-    ],
+      { target_label: "job", replacement: job },
+      { target_label: "endpoint", replacement: port },
+    ] as object[],
   };
 }
 
-/** The same of the ServiceMonitor of node-exporter's chart, which leaves honorLabels out. */
+/** The job of the chart's PodMonitor. @param honorLabels what one of one's own may say; the chart's does not */
+function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
+  const { metadata, spec } = POD_MONITOR;
+  const { port = "", relabelings = [] } = spec.podMetricsEndpoints![0]!;
+  const scraped = job(address, node, `${metadata?.namespace}`, "agent", "kube-system/rdma-cni", port);
+  scraped.relabel_configs.push(...relabelings.map(({ sourceLabels, targetLabel }) => ({
+    source_labels: sourceLabels,
+    target_label: targetLabel,
+  })));
+  return { ...scraped, honor_labels: honorLabels };
+}
+
+/** The job of the ServiceMonitor of node-exporter's chart, which leaves honorLabels out. */
 function jobOfNodeExporter(address: string) {
-  return {
-    ...SCRAPE,
-    job_name: "serviceMonitor/monitoring/node-exporter/0",
-    honor_labels: false,
-    static_configs: [discover(address, "node-c", "monitoring", "node-exporter", "http-metrics")],
-    relabel_configs: [
-      label("namespace", "namespace"),
-      label("service", "service_name"),
-      label("pod", "pod_name"),
-      label("container", "pod_container_name"),
-      set("job", "node-exporter"),
-      set("endpoint", "http-metrics"),
-    ],
-  };
+  const scraped = job(address, "node-c", "monitoring", "node-exporter", "node-exporter", "http-metrics");
+  scraped.relabel_configs.push(label("service", "service_name"));
+  return scraped;
 }
 
 /** A query with what a person chose for the dashboard's variables; a pattern for all of them unless told. */
 function fill(query: string, choice: Record<string, string>): string {
-  return query.replaceAll("$__rate_interval", "30s")
-    .replaceAll(/\$(\w+)/g, (_, name) => {
-      assert(dashboard.templating.list.some((one) => one.name === name), `${query}: no variable ${name}`);
-      return choice[name] ?? ".*";
-    });
+  return query.replaceAll("$__rate_interval", "30s").replaceAll(/\$(\w+)/g, (_, name) => {
+    assert(dashboard.templating.list.some((one) => one.name === name), `${query}: no variable ${name}`);
+    return choice[name] ?? ".*";
+  });
 }
 
 /** What Grafana offers for a variable. */
@@ -156,18 +138,20 @@ async function valuesOf(prometheus: Prometheus, name: string, choice: Record<str
   return await prometheus.ask(`label/${wanted}/values`, { "match[]": fill(series!, choice) });
 }
 
-/** What a panel shows: a number for a stat, all labels of a table's rows, the legends of curves. */
+/** What a panel shows of a sample: a number for a stat, all labels of a table's row, the legend of a curve. */
+function format(type: string, legend: string, { metric, value: [, value] }: Sample): string {
+  if (type === "stat") return value;
+  if (type === "table") {
+    return Object.entries(metric).map(([name, text]) => `${name}=${text}`).sort().join(" ");
+  }
+  return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?");
+}
+
+/** What all panels show, by their titles. */
 async function show(prometheus: Prometheus, choice: Record<string, string>) {
   const panels = dashboard.panels.map(async ({ title, type, targets: [target] }) => {
     const samples = await prometheus.query(fill(target!.expr, choice));
-    const lines = samples.map(({ metric, value: [, value] }: Sample) =>
-      type === "stat"
-        ? value
-        : type === "table"
-        ? Object.entries(metric).map(([name, text]) => `${name}=${text}`).sort().join(" ")
-        : target!.legendFormat.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?")
-    );
-    return [title, lines.sort()] as const;
+    return [title, samples.map((sample) => format(type, target!.legendFormat, sample)).sort()] as const;
   });
   return Object.fromEntries(await Promise.all(panels));
 }
@@ -183,8 +167,8 @@ Deno.test("the dashboard shows the pods that have the devices, and obeys its var
   const address = addressOf(third);
   await using prometheus = await Prometheus.start({
     scrape_configs: [
-      await jobOfPodMonitor(addressOf(first), "node-a", false),
-      await jobOfPodMonitor(addressOf(second), "node-b", true),
+      jobOfPodMonitor(addressOf(first), "node-a", false),
+      jobOfPodMonitor(addressOf(second), "node-b", true),
       jobOfNodeExporter(address),
     ],
   });

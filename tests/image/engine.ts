@@ -1,5 +1,8 @@
 import { run } from "../rig/vm/node/packages.ts";
 
+/** What is tried, by what ought to be so. */
+export type Cases = Record<string, (engine: Engine) => Promise<void>>;
+
 /** What an image consists of. */
 export interface Unpacked {
   /** The directory with its files. */
@@ -52,8 +55,14 @@ export class Engine implements AsyncDisposable {
     return run(env!, rest, cwd);
   }
 
-  /** Unpacks an image. Its files can be written, which changes no image. */
-  async unpack(image: string, architecture: string): Promise<Unpacked> {
+  /** Unpacks an image, once. Its files can be written, which changes no image. */
+  unpack(image: string, architecture: string): Promise<Unpacked> {
+    return this.#unpacked[`${architecture} ${image}`] ??= this.#unpack(image, architecture);
+  }
+
+  readonly #unpacked: Record<string, Promise<Unpacked>> = {};
+
+  async #unpack(image: string, architecture: string): Promise<Unpacked> {
     const from = ["from", "--pull=never", "--arch", architecture, image];
     const container = (await this.run("buildah", from)).trim();
     const root = (await this.run("buildah", ["mount", container])).trim();

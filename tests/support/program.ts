@@ -30,6 +30,7 @@ interface Start {
   env?: Record<string, string>;
   stdin?: string | Uint8Array;
   args?: string[];
+  cwd?: string;
   /** The executable, if it is not the one that was built here. */
   program?: string;
   /** A program, with its arguments, that starts the executable: all that follows is appended. */
@@ -50,10 +51,11 @@ export function byUser(id: number): string[] {
 
 /** Runs the executable to its end, which it is brought to when it takes much too long. */
 export async function start(
-  { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
+  { env = {}, stdin = "", args = [], by = [], program = PROGRAM, ...where }: Start,
 ): Promise<Outcome> {
   const [first, ...rest] = [...by, program, ...args];
   const options = {
+    ...where,
     args: rest,
     env,
     clearEnv: true,
