@@ -1,10 +1,12 @@
 // The agent of the compiled executable, on a node with a /run and a /var/lib of its own; calls to it come by the launcher.
 import { decodeReply, identityOf } from "../../src/agent/protocol.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { attempt } from "../../src/sys/libc.ts";
 import { PacketSocket } from "../../src/sys/packets.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { assertFailed, otherBuild, type Outcome, start } from "../support/program.ts";
 import { TestDirectory } from "../support/test_directory.ts";
+import { until } from "../support/until.ts";
 
 const SOCKET = "/run/rdma-cni/agent.sock";
 const STATE = "/var/lib/cni/rdma";
@@ -17,7 +19,7 @@ const PATIENCE_MS = 30_000;
 
 const delay = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Installs the plugin in a new directory, which it returns. */
+/** Installs the plugin. @returns the directory */
 async function install(name: string): Promise<string> {
   const directory = `${temporary.path}/${name}`;
   Deno.mkdirSync(directory);
@@ -27,82 +29,62 @@ async function install(name: string): Promise<string> {
 
 const DIRECTORY = await install("bin");
 
-/** A process that has written its first line; what else it writes is read when that is waited for. */
+/** A process that is killed when it is disposed of. */
 class Running implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
-  readonly #reader: ReadableStreamDefaultReader<string>;
-  output = "";
 
-  /** @param stream the one that is read; the other one goes nowhere */
-  constructor([program, ...args]: string[], stream: "stdout" | "stderr") {
-    const streams = { stdin: "piped", stdout: "null", stderr: "null", [stream]: "piped" } as const;
+  constructor([program, ...args]: string[]) {
+    const streams = { stdin: "null", stdout: "null", stderr: "null" } as const;
     this.child = new Deno.Command(program!, { args, ...streams }).spawn();
-    this.#reader = this.child[stream].pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  /** Waits until a text was written so many times. */
-  async until(text: string, times = 1): Promise<this> {
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), PATIENCE_MS);
-    while (this.output.split(text).length <= times) {
-      const { value } = await this.#reader.read();
-      if (value === undefined) throw new Error(`It has ended: ${this.output}`);
-      this.output += value;
-    }
-    clearTimeout(timer);
-    return this;
-  }
-
-  /** Waits for its end. @returns the exit code */
-  async ended(): Promise<number> {
-    for (let read; !(read = await this.#reader.read()).done;) this.output += read.value;
-    return (await this.child.status).code;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.child.stdin.close().catch(() => {});
     try {
       this.child.kill("SIGKILL");
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // it has ended
     }
-    await this.ended();
+    await this.child.status;
   }
 }
 
 /** A mount namespace whose /run and /var/lib are its own, held by a process, since agents there end. */
-class TestNode implements AsyncDisposable {
-  private constructor(readonly holder: Running, readonly directory: string) {}
+class TestNode extends Running {
+  private constructor(readonly directory: string) {
+    const script = `mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib; mkdir -p -m 700 ${STATE}`;
+    super(["unshare", "--mount", "sh", "-euc", `${script}; touch /run/log; exec sleep infinity`]);
+  }
 
-  /** @param directory where its plugin is */
   static async make(directory = DIRECTORY): Promise<TestNode> {
-    const script = `mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib; mkdir -p -m 700 ${STATE}
-      echo ready; exec cat`;
-    const holder = new Running(["unshare", "--mount", "sh", "-euc", script], "stdout");
-    return new TestNode(await holder.until("ready"), directory);
+    const node = new TestNode(directory);
+    await until(() => exists(node.path("/run/log")));
+    return node;
   }
 
-  get #proc(): string {
-    return `/proc/${this.holder.child.pid}`;
-  }
-
-  /** What starts a program there. */
   get by(): string[] {
-    return ["nsenter", `--mount=${this.#proc}/ns/mnt`];
+    return ["nsenter", `--mount=/proc/${this.child.pid}/ns/mnt`];
   }
 
   /** A path there, as it is seen from here. */
   path(path: string): string {
-    return `${this.#proc}/root${path}`;
+    return `/proc/${this.child.pid}/root${path}`;
   }
 
   get hasSocket(): boolean {
-    return [...Deno.readDirSync(this.path("/run/rdma-cni"))].some(({ name }) => name === "agent.sock");
+    return exists(this.path(SOCKET));
+  }
+
+  get log(): string {
+    return Deno.readTextFileSync(this.path("/run/log"));
   }
 
   /** Starts an agent, and waits until it serves. @param by what starts it, besides what leads there */
   async startAgent(args: string[] = [], by: string[] = []): Promise<Running> {
-    const agent = new Running([...this.by, ...by, `${this.directory}/rdma`, "agent", ...args], "stderr");
-    return await agent.until("The agent serves on ");
+    const before = this.log.length;
+    const script = ["sh", "-c", 'exec "$0" "$@" 2>>/run/log', ...by];
+    const agent = new Running([...this.by, ...script, `${this.directory}/rdma`, "agent", ...args]);
+    await until(() => this.log.includes("The agent serves on ", before));
+    return agent;
   }
 
   /** Makes a call of a pod that has no namespace any more, by the launcher unless another program is given. */
@@ -120,13 +102,8 @@ class TestNode implements AsyncDisposable {
     return start({ by: [...this.by, ...by], program: `${this.directory}/rdma`, args });
   }
 
-  /** What the agent there says of itself. */
   async state(): Promise<{ pid: number; calls: number }> {
     return (await this.run(["agent", "--check", "--json"])).json;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.holder[Symbol.asyncDispose]();
   }
 }
 
@@ -144,8 +121,9 @@ Deno.test("calls that the agent does have the output of executed ones", async ()
 Deno.test("the time that a call has for the lock counts from its arrival, and is kept", async () => {
   await using node = await TestNode.make();
   await using agent = await node.startAgent();
-  const holder = new Running([...node.by, "flock", STATE, "sh", "-c", "echo held; exec cat"], "stdout");
-  await holder.until("held");
+  const hold = ["flock", "--no-fork", STATE, "sh", "-c", "touch /run/held; exec sleep infinity"];
+  const holder = new Running([...node.by, ...hold]);
+  await until(() => exists(node.path("/run/held")));
   assertFailed(await node.call("DEL", { lockTimeoutMs: 0 }), 11, "within 0 s");
   agent.child.kill("SIGSTOP"); // until both calls have come
   const calls = [1, 2].map(() => node.call("DEL", { lockTimeoutMs: 2000 }));
@@ -155,8 +133,7 @@ Deno.test("the time that a call has for the lock counts from its arrival, and is
   for (const call of await Promise.all(calls)) assertFailed(call, 11, "within 2 s");
   const elapsed = performance.now() - start;
   assert(elapsed >= 2000 && elapsed < 3500, `${elapsed}`);
-  await holder.child.stdin.close();
-  await holder.ended();
+  await holder[Symbol.asyncDispose]();
   assertEquals((await node.call("DEL", { lockTimeoutMs: 0 })).code, 0);
   assertEquals((await node.state()).calls, 4);
 });
@@ -165,8 +142,7 @@ Deno.test("where the agent was killed, calls are executed until there is another
   await using node = await TestNode.make();
   await using agent = await node.startAgent();
   assertEquals((await node.state()).pid, agent.child.pid);
-  agent.child.kill("SIGKILL");
-  await agent.ended();
+  await agent[Symbol.asyncDispose]();
   assert(node.hasSocket);
   assertEquals((await node.call("VERSION")).code, 0);
   await using next = await node.startAgent();
@@ -211,8 +187,8 @@ Deno.test("the agent ends with exit code 0, its socket goes, and calls succeed b
       assert(node.hasSocket);
       await end(node, agent);
       assertEquals((await node.call("VERSION")).code, 0);
-      assertEquals([await agent.ended(), node.hasSocket], [0, false]);
-      assertMatch(agent.output, new RegExp(`The agent ends: ${reason.source}`));
+      assertEquals([(await agent.child.status).code, node.hasSocket], [0, false]);
+      assertMatch(node.log, new RegExp(`The agent ends: ${reason.source}`));
       assertEquals((await node.call("VERSION")).code, 0);
     };
     return t.step({ name, fn, sanitizeOps: false, sanitizeResources: false, sanitizeExit: false });
@@ -228,8 +204,8 @@ Deno.test("a second agent is refused, and is told of the first", async () => {
   assertMatch(stderr, new RegExp(`Cannot serve on .*agent.sock.*: ${first}`));
 });
 
-Deno.test("metrics and health are served, and a port that is taken is an error", async () => {
-  const address = `127.0.0.1:${freePort()}`;
+Deno.test("metrics and health are served, an address of IPv6 is in brackets, and a port that is taken is an error", async () => {
+  const address = `[::1]:${freePort()}`;
   await using node = await TestNode.make();
   await using _agent = await node.startAgent(["--metrics", address]);
   assertEquals(await (await fetch(`http://${address}/healthz`)).text(), "ok\n");
@@ -240,15 +216,8 @@ Deno.test("metrics and health are served, and a port that is taken is an error",
   await using other = await TestNode.make();
   const { code, stderr } = await other.run(["agent", "--metrics", address]);
   assertEquals(code, 1);
-  assertStringIncludes(stderr, `Cannot listen on \\"${address}\\" for metrics`);
+  assertMatch(stderr, /Cannot listen on \S+ for metrics/);
   assertEquals((await node.call("VERSION")).code, 0);
-});
-
-Deno.test("an address of IPv6 is in brackets", async () => {
-  const address = `[::1]:${freePort()}`;
-  await using node = await TestNode.make();
-  await using _agent = await node.startAgent(["--metrics", address]);
-  assertEquals(await (await fetch(`http://${address}/healthz`)).text(), "ok\n");
 });
 
 Deno.test("garbage that cannot be collected is told each time, and calls are done all the same", async () => {
@@ -260,11 +229,10 @@ Deno.test("garbage that cannot be collected is told each time, and calls are don
   );
   // It cannot see all processes of this machine, and ends with what starts it.
   const by = ["unshare", "--pid", "--fork", "--kill-child"];
-  await using agent = await node.startAgent(["--gc-interval", "1s"], by);
-  await agent.until(
-    "Cannot clean up after pods that are gone: Cannot tell which pods are gone: not all processes",
-    2,
-  );
+  await using _agent = await node.startAgent(["--gc-interval", "1s"], by);
+  const told =
+    /Cannot clean up after pods that are gone: Cannot tell which pods are gone: not all processes/g;
+  await until(() => (node.log.match(told)?.length ?? 0) >= 2);
   assertEquals([(await node.call("VERSION")).code, (await node.state()).calls], [0, 1]);
 });
 
@@ -349,6 +317,6 @@ Deno.test("after 10,000 calls the agent has no descriptor more, and less than 80
 
 /** A port that nobody listens on; another program could take it before it is used. */
 function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using listener = Deno.listen({ hostname: "::1", port: 0 });
   return listener.addr.port;
 }

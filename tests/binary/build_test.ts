@@ -26,15 +26,12 @@ class Copy extends ProjectCopy {
 
   /** Builds the executable, and makes sure that no temporary file is left. */
   async build(env: Record<string, string> = {}, args: readonly string[] = []): Promise<Outcome> {
+    const own = { NO_COLOR: "1", TMPDIR: this.#temporary, DENORT_BIN: `${this.directory}/denort` };
     const outcome = await start({
       program: Deno.execPath(),
       args: ["run", "-A", "deployment/build/build.ts", "--output", this.output, ...args],
       cwd: this.project,
-      env: {
-        ...Deno.env.toObject(),
-        ...{ NO_COLOR: "1", TMPDIR: this.#temporary, DENORT_BIN: `${this.directory}/denort` },
-        ...env,
-      },
+      env: { ...Deno.env.toObject(), ...own, ...env },
     });
     assertEquals([...Deno.readDirSync(this.#temporary)], []);
     return outcome;
@@ -106,11 +103,8 @@ Deno.test("the bill of materials tells which executable it is of", () => {
 
 Deno.test("the bill of materials lists the packages of which the bundle has modules, as they are locked", async () => {
   using directory = new TestDirectory();
-  await run(
-    Deno.execPath(),
-    ["bundle", "--quiet", "--code-splitting", "--outdir", directory.path, "src/main.ts"],
-    PROJECT,
-  );
+  const args = ["bundle", "--quiet", "--code-splitting", "--outdir", directory.path, "src/main.ts"];
+  await run(Deno.execPath(), args, PROJECT);
   // The bundler writes above each module, as a comment, where it is from.
   const code = directory.names().map((name) => Deno.readTextFileSync(`${directory.path}/${name}`)).join("");
   const paths = code.matchAll(/^\/\/ .*\/npm\/[^/]+\/((?:@[^/]+\/)?[^/]+)\/(\d[^/]*)\//gm);

@@ -32,7 +32,6 @@ class Delegate extends TestDirectory {
     return call(command, { config, variables: this.environment, by: WITHOUT_RDMA });
   }
 
-  /** The commands that it got. */
   get commands(): string[] {
     return this.read("commands").trimEnd().split("\n");
   }

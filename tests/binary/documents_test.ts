@@ -25,12 +25,12 @@ const USED: Readonly<Record<string, string[]>> = {
   "tests/binary/validate_test.ts": ["configuration", "network", "validate"],
   "tests/vm/demo_test.ts": ["demo"],
   "the run of all tests itself": ["all-tests"],
-  "tests/deployment/document_commands_test.ts, and every build of the tests": ["build"],
+  "tests/deployment/documents_test.ts, and every build of the tests": ["build"],
   "tests/deployment/commit_test.ts": ["image"],
   "tests/image/build.ts": ["image-behind-mirror"],
   "tests/deployment/chart_test.ts": ["helm-install"],
   "tests/files/doctor_multus_test.ts": ["multus-limits"],
-  "tests/vm/cases/vf_mac_host.ts": ["udev-rule"],
+  "tests/vm/cases/vf_mac.ts": ["udev-rule"],
   "tests/packages/node.ts": ["package-plugin", "package-units", "package-force"],
 };
 

@@ -23,7 +23,6 @@ export class Trace implements Disposable {
     return Deno.readTextFileSync(this.#file).split("\n").map((line) => line.replace(/^\d+ +/, ""));
   }
 
-  /** The lines of certain calls. */
   calls(...names: string[]): string[] {
     return this.lines().filter((line) => names.some((name) => line.startsWith(`${name}(`)));
   }

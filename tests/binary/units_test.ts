@@ -34,8 +34,7 @@ for (const { path, name, text, defaults } of UNITS) {
   });
 
   Deno.test(`${name} starts commands that exist`, async () => {
-    const lines = text.match(/^ExecStart=.*$/gm)!;
-    for (const line of lines) {
+    for (const line of text.match(/^ExecStart=.*$/gm)!) {
       const filled = line.replaceAll(/\$(\w+)/g, (_, name) => new Map(defaults).get(name)!);
       const [program, ...words] = filled.replace("ExecStart=", "").trim().split(" ");
       // What changes a node is only shown, and no agent stays.

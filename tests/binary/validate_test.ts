@@ -4,11 +4,8 @@ import { blockNamed, blocksNamed } from "../support/documents.ts";
 import { byUser, type Outcome, start } from "../support/program.ts";
 import { TestDirectory } from "../support/test_directory.ts";
 
-const GOOD = JSON.stringify({
-  cniVersion: "1.1.0",
-  name: "roce",
-  plugins: [{ type: "sriov" }, { type: "rdma" }],
-});
+const LIST = { cniVersion: "1.1.0", name: "roce", plugins: [{ type: "sriov" }, { type: "rdma" }] };
+const GOOD = JSON.stringify(LIST);
 const WITH_WARNING = GOOD.replace('"rdma"', '"rdma","mtu":9000');
 const WITH_NOTE = GOOD.replace("}]", '},{"type":"mystery"}]');
 const WITH_PROBLEM = GOOD.replace('"sriov"', '"tuning"');
@@ -39,45 +36,36 @@ async function validate(files: Record<string, string>, ...args: string[]): Promi
 }
 
 for (
-  const [what, text, options, code, stdout] of [
+  const [what, text, code, stdout] of [
     [
-      "a good list",
+      "good",
       GOOD,
-      [],
       0,
       /^ok {7}a {2}roce: sriov, rdma; cniVersion 1\.1\.0\n\n1 network in a: no problems\.\n$/,
     ],
-    ["a good attachment, with --strict", ATTACHMENT, ["--strict"], 0, /^ok {7}a {2}rdma-net: sriov, rdma; /],
+    ["good --strict", ATTACHMENT, 0, /^ok {7}a {2}rdma-net: sriov, rdma; .*\n\n1 network in a: no problems/],
     [
-      "a warning",
+      "warning",
       WITH_WARNING,
-      [],
       0,
-      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> remove "mtu"\n\n1 network in a: 1 warning\.\n$/,
+      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> .*\n\n1 network.*1 warning\.\n$/,
     ],
-    ["a warning, with --strict", WITH_WARNING, ["--strict"], 3, /\n1 network in a: 1 warning\.\n$/],
+    ["warning --strict", WITH_WARNING, 3, /\n1 network in a: 1 warning\.\n$/],
     [
-      "a problem",
+      "problem",
       WITH_PROBLEM,
-      [],
       1,
-      /^problem {2}a:1:\d+ {2}roce: "rdma" is not chained.*\n {17}-> .*\n\n1 network in a: 1 problem\.\n$/,
+      /^problem {2}a:1:\d+ {2}roce: .*\n {17}-> .*\n\n1 network in a: 1 problem\.\n$/,
     ],
-    ["a problem, with --strict", WITH_PROBLEM, ["--strict"], 1, /\n1 network in a: 1 problem\.\n$/],
-    ["broken JSON", "{", [], 1, /^problem {2}a:1:2 {2}it is not JSON: .*\n\n/],
-    ["broken YAML", "a: b: c", [], 1, /^problem {2}a:1:5 {2}it is not YAML: .*\n\n/],
-    ["nothing, with --strict", "", ["--strict"], 3, /^warning {2}a {2}there is no network in it/],
-    [
-      "a note, with --strict",
-      WITH_NOTE,
-      ["--strict"],
-      0,
-      /^ok .*\nnote .*\n.*\n\n1 network in a: no problems/,
-    ],
+    ["problem --strict", WITH_PROBLEM, 1, /\n1 network in a: 1 problem\.\n$/],
+    ["broken-JSON", "{", 1, /^problem {2}a:1:2 {2}it is not JSON: .*\n\n/],
+    ["broken-YAML", "a: b: c", 1, /^problem {2}a:1:5 {2}it is not YAML: .*\n\n/],
+    ["nothing --strict", "", 3, /^warning {2}a {2}there is no network in it/],
+    ["note --strict", WITH_NOTE, 0, /^ok .*\nnote .*\n.*\n\n1 network in a: no problems/],
   ] as const
 ) {
   Deno.test(`validate ends with ${code} on ${what}`, async () => {
-    const outcome = await validate({ a: text }, "a", ...options);
+    const outcome = await validate({ a: text }, "a", ...what.split(" ").slice(1));
     assertEquals([outcome.code, outcome.stderr], [code, ""]);
     assertMatch(outcome.stdout, stdout);
   });
@@ -132,7 +120,7 @@ Deno.test("validate names a few of 100,000 keys, and counts the rest", async () 
 Deno.test("validate compares 100,000 capabilities of a delegate with those of the plugin that runs it", async () => {
   const capabilities = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`m${index}`, true]));
   const plugin = { type: "rdma", capabilities, delegate: { type: "sriov", capabilities } };
-  const stdin = JSON.stringify({ cniVersion: "1.1.0", name: "roce", plugins: [plugin] });
+  const stdin = JSON.stringify({ ...LIST, plugins: [plugin] });
   const { code, json } = await start({ args: ["validate", "-", "--json"], stdin });
   assertEquals([code, json.level, json.findings.length], [0, "ok", 1]);
 });

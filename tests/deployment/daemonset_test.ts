@@ -16,13 +16,13 @@ const CONFINED = {
 
 interface Rights {
   securityContext: IContainer["securityContext"];
-  /** Mount path to whether it may be written to. */
   mounts: Record<string, "read" | "write">;
 }
 
 const RIGHTS: Record<string, Rights> = {
   "netns-mode-check": { securityContext: CONFINED, mounts: {} },
   install: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
+  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
   "vf-mac-init": {
     securityContext: {
       ...CONFINED,
@@ -31,7 +31,6 @@ const RIGHTS: Record<string, Rights> = {
     },
     mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
   },
-  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
   agent: {
     securityContext: { privileged: true, readOnlyRootFilesystem: true },
     mounts: { "/host/opt/cni/bin": "write", "/run/rdma-cni": "write" },
@@ -79,9 +78,8 @@ for (const [name, [names, sources]] of Object.entries(BUILDS)) {
 
   Deno.test(`${name}: one DaemonSet with its containers in order, of this version`, () => {
     assertEquals(others, []);
-    assertEquals(containers.map(({ name, image }) => [name, image?.split(":").at(-1)]), [
-      ...names.map((one) => [one, VERSION]),
-    ]);
+    const found = containers.map(({ name, image }) => [name, image?.split(":").at(-1)]);
+    assertEquals(found, names.map((one) => [one, VERSION]));
   });
 
   Deno.test(`${name}: no container has more rights or memory than it needs`, () => {
@@ -111,16 +109,14 @@ for (const [name, [names, sources]] of Object.entries(BUILDS)) {
     }
   });
 
-  Deno.test(`${name}: no label has a version, which a kustomization's newTag would leave wrong`, () => {
+  Deno.test(`${name}: it can be updated: labels have no version, the plugin is installed first, nodes do not wait`, () => {
     const { metadata, spec } = daemonSet!;
     const labels = { ...metadata!.labels, ...spec!.template.metadata!.labels, ...spec!.selector.matchLabels };
+    // A kustomization's newTag would leave it wrong.
     assertEquals(Object.entries(labels).filter((label) => label.join().includes(VERSION)), []);
     assertEquals(labels["app.kubernetes.io/name"], "rdma-cni");
-  });
-
-  Deno.test(`${name}: the plugin is installed before anything that can fail, and nodes do not wait for each other`, () => {
-    assertEquals(pod.initContainers![0]!.args, ["install"]);
-    const { type, rollingUpdate } = daemonSet!.spec!.updateStrategy!;
+    assertEquals(pod.initContainers![0]!.args, ["install"]); // before anything that can fail
+    const { type, rollingUpdate } = spec!.updateStrategy!;
     assertEquals([type, rollingUpdate], ["RollingUpdate", { maxUnavailable: "100%" }]);
   });
 
@@ -173,14 +169,11 @@ Deno.test("openshift: the pod's account may use the security context constraint 
   const built = (await buildWith(["openshift"])).map(({ manifest }) => manifest);
   const [account, ...accounts] = built.filter(({ kind }) => kind === "ServiceAccount") as IServiceAccount[];
   const [binding, ...bindings] = built.filter(({ kind }) => kind === "RoleBinding") as IRoleBinding[];
+  const { metadata, roleRef, subjects } = binding!;
   const { name, namespace } = account!.metadata!;
-  assertEquals([accounts, bindings, binding!.metadata!.namespace, binding!.roleRef.name, binding!.subjects], [
-    [],
-    [],
-    namespace,
-    "system:openshift:scc:privileged",
-    [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
-  ]);
+  assertEquals([accounts, bindings, metadata!.namespace], [[], [], namespace]);
+  assertEquals(roleRef.name, "system:openshift:scc:privileged");
+  assertEquals(subjects, [{ kind: "ServiceAccount", name: name!, namespace: namespace! }]);
 });
 
 async function containersWith(components: string[]): Promise<IContainer[]> {

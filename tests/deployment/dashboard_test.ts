@@ -1,11 +1,9 @@
 // The metrics as promtool and a real Prometheus take them, and what the dashboard and the documents ask of them.
-import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { answer } from "../../src/agent/http.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
 import type { Collected, PodDevice } from "../../src/node/pods.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
-import { Helm } from "../support/helm.ts";
 import { DEVICE } from "../support/pod_device.ts";
 import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
@@ -25,16 +23,17 @@ const dashboard: Dashboard = JSON.parse(
   Deno.readTextFileSync(`${PROJECT}deployment/monitoring/grafana-dashboard.json`),
 );
 
-/** The metrics of a node: a device that all is known of, one whose port is down, one whose pod is gone, and a record that cannot be read. */
-class MetricsOfNode {
-  #reads = 0;
-
-  /** The counters grow from one read to the next. */
-  collect(): Collected {
-    const reads = ++this.#reads;
-    const [port] = DEVICE.ports;
+/**
+ * Serves the metrics of a node: a device that all is known of, one whose port is down, one whose pod is gone, and a record
+ * that cannot be read. The counters grow from one read to the next.
+ */
+function serveMetrics(): Deno.HttpServer<Deno.NetAddr> {
+  let reads = 0;
+  const collect = (): Collected => {
+    reads++;
     const traffic = { rxBytes: 400 * reads, txBytes: 800 * reads, rxPackets: reads, txPackets: reads };
-    const good = { ...port!, traffic, counters: { out_of_sequence: reads, rx_write_requests: reads } };
+    const counters = { out_of_sequence: reads, rx_write_requests: reads };
+    const good = { ...DEVICE.ports[0]!, traffic, counters };
     const server: PodDevice = { ...DEVICE, namespace: "team-b", pod: "server-0", device: "mlx5_1" };
     return {
       devices: [
@@ -44,18 +43,17 @@ class MetricsOfNode {
       ],
       faults: ["record"],
     };
-  }
-
-  serve(): Deno.HttpServer<Deno.NetAddr> {
-    const read = () => formatMetrics(this.collect());
-    return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => answer(request, read));
-  }
+  };
+  return Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => answer(request, () => formatMetrics(collect())),
+  );
 }
 
 const addressOf = ({ addr }: Deno.HttpServer<Deno.NetAddr>) => `${addr.hostname}:${addr.port}`;
 
 Deno.test("promtool finds no fault with the metrics", async () => {
-  await using server = new MetricsOfNode().serve();
+  await using server = serveMetrics();
   const { code, stdout, stderr } = await start({
     program: "promtool",
     args: ["check", "metrics"],
@@ -64,63 +62,15 @@ Deno.test("promtool finds no fault with the metrics", async () => {
   assertEquals([code, stdout + stderr], [0, ""]);
 });
 
-const label = (target: string, source: string) => ({
-  source_labels: [`__meta_kubernetes_${source}`],
-  target_label: target,
-});
-
-const AGENT = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
-const MANIFESTS = await (await Helm.get("4.1.4")).render({ agent: AGENT });
-const POD_MONITOR = MANIFESTS.find(({ manifest }) => manifest.kind === "PodMonitor")!.manifest as IPodMonitor;
-
-/**
- * The scrape job that the Prometheus operator makes of a monitor, as its pkg/prometheus/promcfg.go does, with what service
- * discovery knows of a pod.
- */
-function job(address: string, node: string, namespace: string, name: string, job: string, port: string) {
+/** A scrape job, with the labels that the Prometheus operator gives what a pod's container serves. */
+function job(address: string, pod: string, labels: object, honorLabels: boolean) {
   return {
-    scrape_interval: "200ms",
-    scrape_timeout: "200ms",
-    job_name: `${job}/${node}`,
-    honor_labels: false,
+    ...{ job_name: address, scrape_interval: "200ms", scrape_timeout: "200ms", honor_labels: honorLabels },
     static_configs: [{
       targets: [address],
-      labels: {
-        __meta_kubernetes_namespace: namespace,
-        __meta_kubernetes_pod_name: `${name}-x7k2p`,
-        __meta_kubernetes_pod_container_name: name,
-        __meta_kubernetes_pod_container_port_name: port,
-        __meta_kubernetes_pod_node_name: node,
-        __meta_kubernetes_service_name: name,
-      },
+      labels: { namespace: "network", container: pod, pod: `${pod}-x7k2p`, endpoint: "metrics", ...labels },
     }],
-    relabel_configs: [
-      label("namespace", "namespace"),
-      label("container", "pod_container_name"),
-      label("pod", "pod_name"),
-      { target_label: "job", replacement: job },
-      { target_label: "endpoint", replacement: port },
-    ] as object[],
   };
-}
-
-/** The job of the chart's PodMonitor. @param honorLabels what one of one's own may say; the chart's does not */
-function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
-  const { metadata, spec } = POD_MONITOR;
-  const { port = "", relabelings = [] } = spec.podMetricsEndpoints![0]!;
-  const scraped = job(address, node, `${metadata?.namespace}`, "agent", "kube-system/rdma-cni", port);
-  scraped.relabel_configs.push(...relabelings.map(({ sourceLabels, targetLabel }) => ({
-    source_labels: sourceLabels,
-    target_label: targetLabel,
-  })));
-  return { ...scraped, honor_labels: honorLabels };
-}
-
-/** The job of the ServiceMonitor of node-exporter's chart, which leaves honorLabels out. */
-function jobOfNodeExporter(address: string) {
-  const scraped = job(address, "node-c", "monitoring", "node-exporter", "node-exporter", "http-metrics");
-  scraped.relabel_configs.push(label("service", "service_name"));
-  return scraped;
 }
 
 /** A query with what a person chose for the dashboard's variables; a pattern for all of them unless told. */
@@ -131,7 +81,6 @@ function fill(query: string, choice: Record<string, string>): string {
   });
 }
 
-/** What Grafana offers for a variable. */
 async function valuesOf(prometheus: Prometheus, name: string, choice: Record<string, string>) {
   const { definition } = dashboard.templating.list.find((one) => one.name === name)!;
   const [, series, wanted] = /^label_values\((.*), (\w+)\)$/.exec(definition!)!;
@@ -147,7 +96,6 @@ function format(type: string, legend: string, { metric, value: [, value] }: Samp
   return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?");
 }
 
-/** What all panels show, by their titles. */
 async function show(prometheus: Prometheus, choice: Record<string, string>) {
   const panels = dashboard.panels.map(async ({ title, type, targets: [target] }) => {
     const samples = await prometheus.query(fill(target!.expr, choice));
@@ -161,15 +109,16 @@ const row = (instance: string, device: string, namespace: string, pod: string, s
   `pod_name=${pod} pod_namespace=${namespace} status=${status}`;
 
 Deno.test("the dashboard shows the pods that have the devices, and obeys its variables, whatever relabels the metrics", async () => {
-  await using first = new MetricsOfNode().serve();
-  await using second = new MetricsOfNode().serve();
-  await using third = new MetricsOfNode().serve();
+  await using first = serveMetrics();
+  await using second = serveMetrics();
+  await using third = serveMetrics();
   const address = addressOf(third);
   await using prometheus = await Prometheus.start({
     scrape_configs: [
-      jobOfPodMonitor(addressOf(first), "node-a", false),
-      jobOfPodMonitor(addressOf(second), "node-b", true),
-      jobOfNodeExporter(address),
+      // Those of the chart's PodMonitor and of one's own, which tell the node, and of node-exporter's ServiceMonitor.
+      job(addressOf(first), "agent", { instance: "node-a" }, false),
+      job(addressOf(second), "agent", { instance: "node-b" }, true),
+      job(address, "node-exporter", { service: "node-exporter" }, false),
     ],
   });
   const [trainer, server] = ["team-a/trainer-0 mlx5_0", "team-b/server-0 mlx5_1"];
@@ -222,7 +171,6 @@ Deno.test("the panels of the dashboard have numbers of their own", () => {
   assertEquals(new Set(ids).size, ids.length);
 });
 
-/** The labels of each metric. */
 const METRICS = new Map(
   [...formatMetrics({ devices: [DEVICE], faults: [] }).matchAll(/^(rdma_\w+)(?:\{(.*)\})? /gm)]
     .map(([, name, labels = ""]) => [name!, [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label!)]),

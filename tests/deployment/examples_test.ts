@@ -14,23 +14,24 @@ const NETWORKS = "k8s.v1.cni.cncf.io/networks";
 
 const manifests = MANIFEST_FILES.filter((path) => path.startsWith("examples/")).flatMap(readManifests)
   .map(({ manifest }) => manifest);
-const networks = manifests.filter((one) =>
-  one.kind === "NetworkAttachmentDefinition"
-) as NetworkAttachmentDefinition[];
-const configMaps = manifests.filter((one) => one.kind === "ConfigMap") as IConfigMap[];
-const pods = manifests.filter((one) => one.kind === "Pod") as IPod[];
+const ofKind = <T>(kind: string) => manifests.filter((one) => one.kind === kind) as T[];
+const networks = ofKind<NetworkAttachmentDefinition>("NetworkAttachmentDefinition");
+const configMaps = ofKind<IConfigMap>("ConfigMap");
+const pods = ofKind<IPod>("Pod");
 
 /** The configuration of sriov-network-device-plugin: pkg/types/types.go, ResourceConfig and the selectors. */
 const names = z.array(z.string()).check(z.minLength(1));
+const ids = z.array(z.string().check(z.regex(/^[0-9a-f]{4}$/)));
 const selectors = {
-  vendors: z.optional(z.array(z.string().check(z.regex(/^[0-9a-f]{4}$/)))),
-  devices: z.optional(z.array(z.string().check(z.regex(/^[0-9a-f]{4}$/)))),
+  vendors: z.optional(ids),
+  devices: z.optional(ids),
   drivers: z.optional(names),
   pfNames: z.optional(names),
   rootDevices: z.optional(names),
   linkTypes: z.optional(z.array(z.enum(["ether", "infiniband"]))),
   isRdma: z.literal(true), // without it the pod gets no /dev/infiniband
 };
+const auxiliary = { ...selectors, auxTypes: z.array(z.literal("sf")) };
 const resource = {
   resourcePrefix: z.string().check(z.regex(/^[a-z.]+$/)),
   resourceName: z.string().check(z.regex(/^\w+$/)),
@@ -41,7 +42,7 @@ const devicePluginConfig = z.strictObject({
     z.strictObject({
       ...resource,
       deviceType: z.literal("auxNetDevice"),
-      selectors: z.strictObject({ ...selectors, auxTypes: z.array(z.literal("sf")) }),
+      selectors: z.strictObject(auxiliary),
     }),
   ])),
 });
@@ -118,8 +119,7 @@ Deno.test("Debian has the packages of the test pods' image", async () => {
 Deno.test("examples/README.md names every example, and nothing that is not there", () => {
   const text = Deno.readTextFileSync(`${PROJECT}examples/README.md`);
   const linked = Array.from(text.matchAll(/\]\(([^)#:]+)\)/g), ([, path]) => path!);
-  const missing = linked.filter((path) => !exists(`${PROJECT}examples/${path}`));
-  assertEquals(missing, []);
+  assertEquals(linked.filter((path) => !exists(`${PROJECT}examples/${path}`)), []);
   const examples = filesIn("examples", "").map((path) => path.replace(/^examples\//, ""));
   assertEquals(examples.filter((path) => path !== "README.md" && !linked.includes(path)), []);
 });

@@ -24,7 +24,6 @@ async function writePages(time: number | undefined): Promise<Map<string, string>
 
 const PAGES = await writePages(86400);
 
-/** Runs a program on a page. */
 function run(page: string, program: string, ...args: string[]) {
   // man breaks lines for the terminal of who runs the tests
   return start({
@@ -80,20 +79,14 @@ Deno.test("pages of a time that is not known have no date", async () => {
   for (const page of (await writePages(undefined)).values()) assertMatch(page, /^[^\n]* "" /);
 });
 
-for (
-  const [what, from, to] of [
-    ["a line that begins with a dot", "\nA record", "\n.A record"],
-    ["a string that nobody has defined", "\\fB0", "\\*[zero]"],
-    ["a paragraph right below a heading", '.SH "EXAMPLES"', '.SH "EXAMPLES"\n.PP'],
-    ["an end without a beginning", ".YS", ".RE"],
-  ] as const
-) {
-  Deno.test(`man, groff or mandoc complains about ${what}`, async () => {
-    const page = PAGES.get("rdma-cni-gc.8")!;
+Deno.test("man, groff or mandoc complains about a page that is wrong", async () => {
+  const page = PAGES.get("rdma-cni-gc.8")!;
+  const wrong = { "\nA record": "\n.A record", "\\fB0": "\\*[zero]", ".YS": ".RE" };
+  for (const [from, to] of Object.entries(wrong)) {
     assertStringIncludes(page, from);
-    assert((await complaintsAbout(page.replace(from, to))).length > 0);
-  });
-}
+    assert((await complaintsAbout(page.replace(from, to))).length > 0, to);
+  }
+});
 
 /**
  * What a command's help says: paragraphs and the columns of lists, each without its first letter, which a page may

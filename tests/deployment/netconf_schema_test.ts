@@ -44,10 +44,8 @@ Deno.test("both have descriptions and defaults; those of the JSON Schema are pla
   const { allowPF, logLevel, rdmaQoS } = JSON.parse(text).$defs.rdma.properties;
   assertEquals([allowPF.default, logLevel.default], [true, "info"]);
   assertStringIncludes(REFERENCE, `| ${logLevel.description} `);
-  assertEquals(
-    rdmaQoS.description,
-    "RoCE QoS of the devices in the pod: trafficClass, tos, or both; inherit keeps the host's",
-  );
+  const plain = "RoCE QoS of the devices in the pod: trafficClass, tos, or both; inherit keeps the host's";
+  assertEquals(rdmaQoS.description, plain);
   assertStringIncludes(REFERENCE, "| [RoCE QoS](#roce-qos) of the devices");
 });
 

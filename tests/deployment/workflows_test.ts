@@ -2,6 +2,7 @@
 import { Ajv } from "ajv/dist/ajv.js";
 import config from "../../deno.json" with { type: "json" };
 import { extractFromNpm } from "../../deployment/build/npm_package.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
@@ -82,7 +83,6 @@ Deno.test("the release attests the executables, and all files that it publishes"
   assertEquals(later.match(/\S*dist\/release\S*/g), ["dist/release"]);
 });
 
-/** A package with Renovate's JSON Schema. */
 const RENOVATE = {
   npmPackage: "renovate@44.121.2",
   integrity:
@@ -92,14 +92,11 @@ const RENOVATE = {
 /** Renovate's JSON Schema, downloaded unless an earlier run has done so. */
 async function renovateSchema(): Promise<object> {
   const file = `${PROJECT}dist/${RENOVATE.npmPackage}.schema.json`;
-  if (!await Deno.stat(file).then(() => true, () => false)) {
+  if (!exists(file)) {
     await Deno.mkdir(`${PROJECT}dist`, { recursive: true });
-    const temporary = await Deno.makeTempDir({ dir: `${PROJECT}dist`, prefix: ".npm-" });
-    try {
-      await Deno.rename(await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary), file);
-    } finally {
-      await Deno.remove(temporary, { recursive: true });
-    }
+    using temporary = new TestDirectory();
+    const schema = await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary.path);
+    await Deno.copyFile(schema, file);
   }
   return JSON.parse(await Deno.readTextFile(file));
 }

@@ -1,4 +1,4 @@
-// The manifest's pod, run by podman in place of a cluster's kubelet.
+// Pods of the manifest, and of operators that run the image in the place of the Go plugin's, run by podman as by a kubelet.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import { Buffer } from "node:buffer";
 import { parseAll } from "../support/yaml.ts";
@@ -12,10 +12,10 @@ import type { Cases, Engine } from "./engine.ts";
 const MANIFEST = `${PROJECT}deployment/kubernetes/daemonset.yaml`;
 const CONTAINER = "rdma-cni-pod-installed";
 
+const [DAEMON_SET] = parseAll(Deno.readTextFileSync(MANIFEST)) as [IDaemonSet];
+
 /** The command of its liveness probe, which podman does not run by itself. */
-const { livenessProbe } = (parseAll(Deno.readTextFileSync(MANIFEST)) as IDaemonSet[])[0]!.spec!.template.spec!
-  .containers[0]!;
-const PROBE = livenessProbe!.exec!.command!;
+const PROBE = DAEMON_SET.spec!.template.spec!.containers[0]!.livenessProbe!.exec!.command!;
 
 interface Pod {
   manifest: string;
@@ -24,7 +24,7 @@ interface Pod {
 }
 
 /** Plays a manifest, the project's unless another is given, and takes its pod down at the end. */
-export async function withPod(
+async function withPod(
   engine: Engine,
   work: (pod: Pod) => Promise<void>,
   text = Deno.readTextFileSync(MANIFEST),
@@ -43,35 +43,28 @@ export async function withPod(
 }
 
 /** As a new version is rolled out, a pod that is there makes way first. */
-export async function play(engine: Engine, { manifest }: Pod): Promise<void> {
+async function play(engine: Engine, { manifest }: Pod): Promise<void> {
   await engine.run("podman", ["kube", "play", "--replace", "--network=host", manifest]);
 }
 
-/** One of a container's properties, by podman's name for it. */
-export async function ask(engine: Engine, property: string, container = CONTAINER): Promise<string> {
+/** A property of a container, by podman's name for it. */
+async function ask(engine: Engine, property: string, container = CONTAINER): Promise<string> {
   return (await engine.run("podman", ["inspect", `--format={{.${property}}}`, container])).trim();
 }
-
-/** A line of podman's log: it warns that storage.conf names no driver. */
-const WARNING = /^time=.* level=warning .*\n/gm;
 
 /** What the liveness probe comes to: exit code, colon, output. */
 async function runProbe(engine: Engine): Promise<string> {
   const [program, ...args] = PROBE;
   const by = engine.command("podman", "exec", CONTAINER);
   const { code, stdout, stderr } = await start({ by, program: program!, args });
-  return `${code}: ${stdout}${stderr.replace(WARNING, "")}`;
+  // podman warns that storage.conf names no driver
+  return `${code}: ${stdout}${stderr.replace(/^time=.* level=warning .*\n/gm, "")}`;
 }
 
-/** That when all is as it should be. */
 const ALIVE = "0: ok: /host/opt/cni/bin has this plugin and its library\n";
 
-/**
- * Waits until the container has installed what was missing, and catatonit is its first process.
- *
- * @throws {Error} after a minute, with what is there instead
- */
-export async function untilWaiting(engine: Engine, container = CONTAINER): Promise<void> {
+/** Waits, at most a minute, until the container has installed what was missing, and catatonit is its first process. */
+async function untilWaiting(engine: Engine, container = CONTAINER): Promise<void> {
   let found = "";
   for (let tries = 0; tries < 600; tries++) {
     const pid = await ask(engine, "State.Pid", container); // 0 when it does not run
@@ -82,8 +75,7 @@ export async function untilWaiting(engine: Engine, container = CONTAINER): Promi
   throw new Error(`Waited in vain for catatonit, the first process is ${JSON.stringify(found)}`);
 }
 
-/** The version of the installed plugin; undefined if it is another one. */
-export async function installedVersion(directory: string): Promise<string | undefined> {
+async function installedVersion(directory: string): Promise<string | undefined> {
   const { stdout } = await start({ program: `${directory}/rdma`, args: ["--version"] });
   return /^rdma-cni (\S+)$/m.exec(stdout)?.[1];
 }
@@ -134,4 +126,93 @@ export const podCases: Cases = {
       const program = await Deno.readFile(`${pod.directory}/.rdma-cni/current`);
       assert(Buffer.from(program).equals(other), "another program");
     }),
+};
+
+/** A DaemonSet with the containers of a pod. */
+const daemonSet = (name: string, pod: string) => `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: ${name} }
+spec:
+  selector: { matchLabels: { app: ${name} } }
+  template:
+    metadata: { labels: { app: ${name} } }
+    spec:
+      hostNetwork: true
+${pod}
+      volumes:
+        - name: cnibin
+          hostPath:
+            path: /opt/cni/bin
+        - name: os-release
+          hostPath: { path: /etc/os-release, type: File }
+`;
+
+/**
+ * sriov-network-operator, bindata/manifests/daemon/daemonset.yaml: the init container "rdma-cni" and what it needs of
+ * the pod. The image stands for the daemon's too: the container checks the plugin, so it fails without.
+ */
+const SRIOV_NETWORK_OPERATOR = daemonSet(
+  "sriov-network-config-daemon",
+  `
+      hostPID: true
+      initContainers:
+        - name: rdma-cni
+          image: ${IMAGE}
+          args: ["--no-sleep"]
+          securityContext: { privileged: true }
+          resources: { requests: { cpu: 10m, memory: 10Mi } }
+          volumeMounts:
+            - { name: cnibin, mountPath: /host/opt/cni/bin }
+            - { name: os-release, mountPath: /host/etc/os-release, readOnly: true }
+      containers:
+        - name: daemon
+          image: ${IMAGE}
+          args: [install, --check, --wait]
+          volumeMounts: [{ name: cnibin, mountPath: /host/opt/cni/bin }]`,
+);
+const DAEMON = "sriov-network-config-daemon-pod-daemon";
+
+/** The Go plugin's deployment/rdma-cni-daemonset.yaml. */
+const GO_PLUGIN = daemonSet(
+  "kube-rdma-cni-ds",
+  `
+      containers:
+        - name: kube-rdma-cni
+          image: ${IMAGE}
+          imagePullPolicy: IfNotPresent
+          securityContext: { privileged: true }
+          resources: { requests: { cpu: 100m, memory: 50Mi }, limits: { cpu: 100m, memory: 50Mi } }
+          volumeMounts: [{ name: cnibin, mountPath: /host/opt/cni/bin }]`,
+);
+const INSTALLER = "kube-rdma-cni-ds-pod-kube-rdma-cni";
+
+export const operatorCases: Cases = {
+  "sriov-network-operator's init container installs, and ends": (engine) =>
+    withPod(engine, async (pod) => {
+      await untilWaiting(engine, DAEMON);
+      assertEquals(await installedVersion(pod.directory), VERSION);
+      // As its Go plugin would, when the image is changed there and back.
+      await Deno.copyFile("/usr/bin/true", `${pod.directory}/rdma`);
+      await play(engine, pod);
+      await untilWaiting(engine, DAEMON);
+      assertEquals(await installedVersion(pod.directory), VERSION);
+    }, SRIOV_NETWORK_OPERATOR),
+
+  "the Go plugin's DaemonSet installs within its limits, 50Mi and 100m, and stays until SIGTERM": (engine) =>
+    withPod(engine, async ({ directory }) => {
+      const start = performance.now();
+      await untilWaiting(engine, INSTALLER);
+      const host = "HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuPeriod";
+      const [memory, quota, period] = (await ask(engine, host, INSTALLER)).split(" ").map(Number);
+      assertEquals([memory, quota! / period!], [50 * 1024 ** 2, 0.1]);
+      const stats = ["stats", "--no-stream", "--no-reset", "--format={{.CPUNano}}", INSTALLER];
+      const cpu = Number(await engine.run("podman", stats)) / 1e9;
+      const seconds = (performance.now() - start) / 1000;
+      console.error(`image: installed in ${seconds.toFixed(1)} s, ${cpu.toFixed(1)} s of CPU time`);
+      assert(seconds < 10 * cpu + 10, `${seconds} s with ${cpu} s of CPU time`);
+      assertEquals(await installedVersion(directory), VERSION);
+      await engine.run("podman", ["stop", "--time=60", INSTALLER]);
+      assertEquals(await ask(engine, "State.ExitCode", INSTALLER), "0");
+    }, GO_PLUGIN),
 };

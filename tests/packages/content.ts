@@ -7,16 +7,11 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { PROGRAM, start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
 
-/** A day in 2026. */
-const TIME = 1_790_000_000;
-
-/** Whom to write to about packages. */
 const MAINTAINER = "Jane Doe <jane@example.com>";
 
 /** The version of packages that take the place of those of the executable that is tested. */
 export const OTHER_VERSION = `${VERSION}.1`;
 
-/** The two packages of an executable. */
 export type Packages = Awaited<ReturnType<typeof buildPackages>>;
 
 type Options = Partial<Parameters<typeof buildPackages>[0]>;
@@ -25,7 +20,7 @@ type Options = Partial<Parameters<typeof buildPackages>[0]>;
 export async function buildIn(output: string, options: Options = {}): Promise<Packages> {
   return await buildPackages({
     ...{ target: Deno.build.arch, executable: PROGRAM, runnable: PROGRAM, version: VERSION },
-    ...{ output, maintainer: MAINTAINER, time: TIME, compression: "fast", ...options },
+    ...{ output, maintainer: MAINTAINER, time: 1_790_000_000, compression: "fast", ...options },
   });
 }
 
@@ -50,7 +45,6 @@ async function buildSmall(directory: string): Promise<Packages> {
   return await buildOther(directory, executable, { target: "aarch64" });
 }
 
-/** Paths and modes of the files in each package. */
 async function filesOf({ deb, rpm }: Packages): Promise<string[]> {
   const list = await run("dpkg-deb", ["--contents", deb]);
   return [
@@ -59,7 +53,6 @@ async function filesOf({ deb, rpm }: Packages): Promise<string[]> {
   ];
 }
 
-/** What is tried, by what ought to be so. */
 export const contentCases: Record<string, (packages: Packages, directory: string) => Promise<void>> = {
   "lintian finds nothing besides the overrides": async ({ deb }) => {
     assertEquals(await run("lintian", ["--allow-root", "--fail-on=error,warning", deb]), "");

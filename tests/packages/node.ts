@@ -2,7 +2,7 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import type { Outcome } from "../support/program.ts";
-import { OTHER_VERSION, type Packages } from "./content.ts";
+import { OTHER_VERSION } from "./content.ts";
 import type { Root } from "./root.ts";
 
 const DIRECTORY = "/opt/cni/bin";
@@ -18,42 +18,30 @@ const UNITS = ["agent", "netns-mode", "vf-mac"].map((name) => `rdma-cni-${name}.
 /** Units of version 0.2.0, which no package has any more. */
 const TIMERS = ["rdma-cni-gc.timer", "rdma-cni-metrics.timer"];
 
-/** A program that installs packages in a root file system. */
-export interface Manager {
-  /** Installs a package, in the place of any other version. */
-  install(root: Root, file: string): Promise<Outcome>;
-  remove(root: Root): Promise<Outcome>;
-  /** Removes what is left after that. */
-  purge(root: Root): Promise<Outcome>;
-  /** Prints "installed" and the version. */
-  query(root: Root): Promise<Outcome>;
-}
-
 const dpkg = (root: Root, ...args: string[]) => root.work("dpkg", `--root=${root.path}`, ...args);
-
 const rpm = (root: Root, ...args: string[]) => root.work("rpm", "--root", root.path, ...args);
 
-export const MANAGERS: Record<keyof Packages, Manager> = {
+/** What installs a package in the place of any other version, removes it, and removes what is left after that. */
+export const MANAGERS = {
   deb: {
-    install: (root, file) => dpkg(root, "--install", file),
-    remove: (root) => dpkg(root, "--remove", "rdma-cni"),
-    purge: (root) => dpkg(root, "--purge", "rdma-cni"),
-    query: (root) =>
+    install: (root: Root, file: string) => dpkg(root, "--install", file),
+    remove: (root: Root) => dpkg(root, "--remove", "rdma-cni"),
+    purge: (root: Root) => dpkg(root, "--purge", "rdma-cni"),
+    query: (root: Root) =>
       root.run("dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", "rdma-cni"),
   },
   rpm: {
     // The root file system is a Debian, so rpm finds nothing there that a package depends on.
-    install: (root, file) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
-    remove: (root) => rpm(root, "--erase", "rdma-cni"),
-    purge: (root) => root.work("rm", root.at(`${SETTINGS}.rpmsave`)),
-    query: (root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
+    install: (root: Root, file: string) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
+    remove: (root: Root) => rpm(root, "--erase", "rdma-cni"),
+    purge: (root: Root) => root.work("rm", root.at(`${SETTINGS}.rpmsave`)),
+    query: (root: Root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
   },
 };
 
-/** A node that a package is installed on. */
 export interface Node {
   readonly root: Root;
-  readonly manager: Manager;
+  readonly manager: typeof MANAGERS[keyof typeof MANAGERS];
   /** The package, and one of {@linkcode OTHER_VERSION} with another program. */
   readonly file: string;
   readonly otherFile: string;
@@ -65,7 +53,6 @@ async function done(work: Promise<Outcome>): Promise<Outcome> {
   return outcome;
 }
 
-/** Runs a command of the documents. */
 function runBlock(root: Root, name: string): Promise<Outcome> {
   return root.run("sh", "-c", blockNamed(name));
 }
@@ -75,7 +62,6 @@ async function assertAnswers(root: Root): Promise<void> {
   assertEquals([code, json?.supportedVersions.at(-1)], [0, "1.1.0"], stderr);
 }
 
-/** Units that systemd starts at boot. */
 async function enabledUnits(root: Root): Promise<string[]> {
   const { stdout } = await root.run("systemctl", "is-enabled", ...UNITS);
   const states = stdout.trim().split("\n");

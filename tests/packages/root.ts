@@ -50,17 +50,14 @@ export class Root extends TestDirectory {
     return start({ by: this.#by(), program, args, env: ENVIRONMENT });
   }
 
-  /** Runs a program of the root file system. */
   run(program: string, ...args: string[]): Promise<Outcome> {
     return start({ by: this.#by("/usr/sbin/chroot", this.path), program, args, env: ENVIRONMENT });
   }
 
-  /** Calls a plugin of the root file system. */
   call(program: string, command: string): Promise<Outcome> {
     return call(command, { by: this.#by("/usr/sbin/chroot", this.path), program });
   }
 
-  /** Paths of all that is there. */
   async files(): Promise<string[]> {
     const pruned = BOOKKEEPING.flatMap((path) => ["-path", this.at(path), "-prune", "-o"]);
     return (await run("find", [this.path, ...pruned, "-printf", "/%P\n"])).split("\n").sort();
