@@ -7,7 +7,7 @@ import { PROJECT, runChild } from "./child.ts";
 import { type Commit, parseCommit, readCommit } from "./commit.ts";
 import { compile } from "./compile.ts";
 import { compileLauncher, LAUNCHER } from "./launcher.ts";
-import { emulatorPackages, type Runner, runnerFor, smokeRun } from "./runner.ts";
+import { emulatorPackages, runnerFor, smokeRun } from "./runner.ts";
 import type { Target } from "./runtime_stub.ts";
 import { formatBillOfMaterials, formatLicenses, packagesOf } from "./sbom.ts";
 
@@ -100,9 +100,13 @@ export async function build(
   try {
     const directory = join(temporary, "scripts");
     await Deno.mkdir(directory);
+    // Before the program is bundled, which takes longest: it shows whether the runtime stub can be trusted.
+    const recorder = runner && await makeRecorder(temporary, target, signal);
     modules = await writeScripts(directory, commit ?? await readCommit(), signal);
-    if (runner) await compileAhead(directory, target, runner, signal);
-    else {
+    if (runner && recorder) {
+      const [command = "", ...args] = [...runner.by, recorder, PROGRAM, COMPILED_FORM];
+      await runChild(command, args, { cwd: directory, env: runner.env, signal });
+    } else {
       console.error(
         `compiling ahead: left out, this machine cannot run ${target}, so calls will take longer; ` +
           `with Debian's ${emulatorPackages(target)} it could`,
@@ -121,31 +125,18 @@ export async function build(
   console.error(`built "${output}"`);
 }
 
-/** Lets the V8 of an executable for `target` compile the program in a directory of scripts, and puts the result beside it. */
-async function compileAhead(
-  directory: string,
-  target: Target,
-  { by, env }: Runner,
-  signal?: AbortSignal,
-): Promise<void> {
-  // Beside the directory, since programs in the system's temporary directory may not be allowed to run.
-  const temporary = await Deno.makeTempDir({ dir: dirname(directory) });
-  try {
-    const recorder = join(temporary, "record");
-    const stage = join(temporary, "stage");
-    Deno.mkdirSync(stage);
-    const { code } = await bundle({
-      entry: `${PROJECT}deployment/build/record_cache.ts`,
-      format: "esm",
-      signal,
-    });
-    Deno.writeTextFileSync(join(stage, "main.js"), code);
-    await compile({ directory: stage, output: recorder, target, signal });
-    const [command = "", ...args] = [...by, recorder, PROGRAM, COMPILED_FORM];
-    await runChild(command, args, { cwd: directory, env, signal });
-  } finally {
-    await Deno.remove(temporary, { recursive: true });
-  }
+/** Makes the executable in a directory whose V8 compiles the program, like that of the one for `target`. @returns its path */
+async function makeRecorder(directory: string, target: Target, signal?: AbortSignal): Promise<string> {
+  const [output, stage] = [join(directory, "record"), join(directory, "stage")];
+  Deno.mkdirSync(stage);
+  const { code } = await bundle({
+    entry: `${PROJECT}deployment/build/record_cache.ts`,
+    format: "esm",
+    signal,
+  });
+  Deno.writeTextFileSync(join(stage, "main.js"), code);
+  await compile({ directory: stage, output, target, signal });
+  return output;
 }
 
 /** @throws {Error} that says where it cannot be written */

@@ -3,95 +3,68 @@ import { CNI_VERSIONS } from "../../src/cni/version.ts";
 import { exists } from "../../src/kernel/sysfs.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { assertFailed, call, start } from "../support/program.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 import { TestNetns } from "../support/test_netns.ts";
-
-const MACHINE_HAS_RDMA = await Deno.stat("/sys/module/ib_core").then(() => true, () => false);
+import { WITHOUT_RDMA } from "./strace.ts";
 
 Deno.test("without CNI_COMMAND it tells people what it is and what it can do, and succeeds", async () => {
-  for (const env of [{}, { CNI_COMMAND: "" }]) {
-    const { code, stdout, stderr } = await start({ env });
-    assertEquals([code, stderr], [0, ""]);
-    assertEquals(stdout, (await start({ args: ["--help"] })).stdout);
-    assertStringIncludes(stdout, `CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}\n`);
+  const help = await start({ args: ["--help"] });
+  assertEquals([help.code, help.stderr], [0, ""]);
+  assertStringIncludes(help.stdout, `CNI protocol versions supported: ${CNI_VERSIONS.join(", ")}\n`);
+  for (const env of [{}, { CNI_COMMAND: "" }]) assertEquals(await start({ env }), help);
+});
+
+Deno.test("VERSION needs nothing but itself: CNI_COMMAND counts, not the arguments", async () => {
+  for (const args of [[], ["--version"]]) {
+    const { code, json, stderr } = await start({ env: { CNI_COMMAND: "VERSION" }, args });
+    const answer = { cniVersion: "1.1.0", supportedVersions: [...CNI_VERSIONS] };
+    assertEquals({ code, json, stderr }, { code: 0, json: answer, stderr: "" });
   }
 });
 
-Deno.test("an unknown argument is exit 2", async () => {
-  const { code, stdout, stderr } = await start({ args: ["--frobnicate"] });
-  assertEquals([code, stdout], [2, ""]);
-  assertStringIncludes(stderr, "unknown option '--frobnicate'");
-});
+const TOO_LONG = 2 * 1024 * 1024;
 
-Deno.test("VERSION needs nothing but itself", async () => {
-  const { code, json, stderr } = await start({ env: { CNI_COMMAND: "VERSION" } });
-  assertEquals({ code, json, stderr }, {
-    code: 0,
-    json: { cniVersion: "1.1.0", supportedVersions: [...CNI_VERSIONS] },
-    stderr: "",
+for (
+  const [what, command, parts, code, message] of [
+    [
+      "missing variables",
+      "ADD",
+      { variables: { CNI_IFNAME: undefined, CNI_NETNS: "" } },
+      4,
+      "NETNS,CNI_IFNAME]",
+    ],
+    ["an unknown command", "FROB", {}, 4, "FROB"],
+    ["long input", "ADD", { config: { padding: "x".repeat(TOO_LONG) } }, 6, "longer than 2097152 bytes"],
+    ["an unknown version", "ADD", { config: { cniVersion: "9.9.9" } }, 1, "9.9.9"],
+    [
+      "a wrong key",
+      "ADD",
+      { config: { prevResult: { interfaces: [{ mac: 1 }] } } },
+      7,
+      "interfaces[0].mac: ",
+    ],
+    [
+      "the plugin's own namespace",
+      "ADD",
+      { variables: { CNI_NETNS: "/proc/self/ns/net" } },
+      8,
+      "self/ns/net",
+    ],
+  ] as const
+) {
+  Deno.test(`${command} with ${what} is code ${code}`, async () => {
+    assertFailed(await call(command, parts), code, message);
   });
-});
-
-Deno.test("CNI_COMMAND counts, not the arguments", async () => {
-  const { code, json } = await start({ env: { CNI_COMMAND: "VERSION" }, args: ["--version"] });
-  assertEquals([code, json.cniVersion], [0, "1.1.0"]);
-});
-
-Deno.test("missing variables are code 4", async () => {
-  const outcome = await call("ADD", { variables: { CNI_IFNAME: undefined, CNI_NETNS: "" } });
-  assertFailed(outcome, 4, "[CNI_NETNS,CNI_IFNAME]");
-});
-
-Deno.test("an unknown command is code 4", async () => {
-  assertFailed(await call("FROB"), 4, "FROB");
-});
-
-Deno.test("input that is no JSON is code 6", async () => {
-  for (const config of ["", "{", "[]", "\0"]) assertFailed(await call("ADD", { config }), 6);
-});
+}
 
 Deno.test("input that is no UTF-8 is code 6", async () => {
   const env = { CNI_COMMAND: "STATUS", CNI_PATH: "/opt/cni/bin" };
   assertFailed(await start({ env, stdin: Uint8Array.of(0xff, 0xfe) }), 6);
 });
 
-Deno.test("input of more than 2 MiB is code 6", async () => {
-  const padding = "x".repeat(2 * 1024 * 1024);
-  assertFailed(await call("ADD", { config: { padding } }), 6, "longer than 2097152 bytes");
-});
-
 Deno.test("input of almost 2 MiB is read", async () => {
-  const padding = "x".repeat(2 * 1024 * 1024 - 1000);
-  const { code } = await call("DEL", { config: { padding } });
-  assertEquals(code, 0);
+  assertEquals((await call("DEL", { config: { padding: "x".repeat(TOO_LONG - 1000) } })).code, 0);
 });
-
-Deno.test("an unknown version is code 1, and so is a command that a version lacks", async () => {
-  assertFailed(await call("ADD", { config: { cniVersion: "9.9.9" } }), 1, "9.9.9");
-  assertFailed(await call("CHECK", { config: { cniVersion: "0.3.1" } }), 1, "CHECK");
-});
-
-Deno.test("wrong keys are code 7, each named", async () => {
-  const outcome = await call("ADD", {
-    config: { logLevel: "loud", prevResult: { interfaces: [{ mac: 1 }] } },
-  });
-  assertFailed(outcome, 7, "logLevel: ");
-  assertFailed(outcome, 7, "prevResult.interfaces[0].mac: ");
-});
-
-Deno.test("without a result before it ADD is code 7", async () => {
-  assertFailed(await call("ADD", { config: { prevResult: undefined } }), 7, "no prevResult");
-});
-
-Deno.test("the plugin's own namespace, a missing one and what is none are code 8", async () => {
-  for (const CNI_NETNS of ["/proc/self/ns/net", "/run/netns/nonexistent", "/etc/passwd"]) {
-    assertFailed(await call("ADD", { variables: { CNI_NETNS } }), 8, CNI_NETNS);
-  }
-});
-
-/** Starts a program whose kernel has no RDMA subsystem: where this machine's has one, it is made to say no. */
-const WITHOUT_RDMA = MACHINE_HAS_RDMA
-  ? ["/usr/bin/strace", "-f", "-o", "/dev/null", "--trace=socket", "--inject=socket:error=EPROTONOSUPPORT"]
-  : [];
 
 Deno.test("without RDMA, ADD and CHECK are code 100 and STATUS is code 50", async () => {
   await using pod = await TestNetns.create();
@@ -101,14 +74,21 @@ Deno.test("without RDMA, ADD and CHECK are code 100 and STATUS is code 50", asyn
   }
 });
 
-Deno.test("DEL and GC of what was never added succeed and print nothing", async () => {
+Deno.test("DEL and GC of what was never added succeed, print nothing, and name wrong values that they do not need", async () => {
   await using pod = await TestNetns.create();
-  for (const CNI_NETNS of [pod.path, "/run/netns/nonexistent", undefined]) {
-    const { code, stdout, stderr } = await call("DEL", { variables: { CNI_NETNS } });
+  const config = { "cni.dev/valid-attachments": [], logLevel: "verbose", args: { cni: { debug: "yes" } } };
+  for (
+    const [command, CNI_NETNS] of [
+      ["DEL", pod.path],
+      ["DEL", "/run/netns/nonexistent"],
+      ["DEL", undefined],
+      ["GC", undefined],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await call(command, { config, variables: { CNI_NETNS } });
     assertEquals([code, stdout], [0, ""], stderr);
+    assertStringIncludes(stderr, "logLevel, args.cni.debug");
   }
-  const { code, stdout } = await call("GC", { config: { "cni.dev/valid-attachments": [] } });
-  assertEquals([code, stdout], [0, ""]);
 });
 
 Deno.test("DEL and GC of these tests do not touch the records of this machine's pods", async () => {
@@ -125,11 +105,28 @@ Deno.test("DEL and GC of these tests do not touch the records of this machine's 
   }
 });
 
-Deno.test("DEL and GC succeed with wrong values in keys they do not need, and name them", async () => {
-  const config = { "cni.dev/valid-attachments": [], logLevel: "verbose", args: { cni: { debug: "yes" } } };
-  for (const command of ["DEL", "GC"]) {
-    const { code, stdout, stderr } = await call(command, { config });
-    assertEquals([code, stdout], [0, ""], stderr);
-    assertStringIncludes(stderr, "logLevel, args.cni.debug");
+Deno.test("the log goes to standard error and the file, each line with its labels", async () => {
+  using directory = new TestDirectory();
+  const logFile = `${directory.path}/rdma.log`;
+  let told = "";
+  for (let i = 0; i < 2; i++) {
+    const { code, stdout, stderr } = await call("DEL", { config: { logFile } });
+    assertEquals([code, stdout], [0, ""]);
+    assertStringIncludes(stderr, 'containerID="container1" netns="/run/netns/pod" ifname="net1"');
+    told += stderr;
   }
+  assertEquals([told.split("\n").length, Deno.readTextFileSync(logFile)], [3, told]);
+  assertEquals(Deno.statSync(logFile).mode! & 0o777, 0o600);
+});
+
+Deno.test("a log file that is a symbolic link is not written, nor one that is full, and the call succeeds", async () => {
+  using directory = new TestDirectory();
+  const [victim, logFile] = [`${directory.path}/victim`, `${directory.path}/rdma.log`];
+  Deno.writeTextFileSync(victim, "untouched");
+  Deno.symlinkSync(victim, logFile);
+  const { code, stderr } = await call("DEL", { config: { logFile } });
+  assertEquals([code, Deno.readTextFileSync(victim)], [0, "untouched"]);
+  assertStringIncludes(stderr, "Logging to standard error only");
+  assertStringIncludes(stderr, "ELOOP");
+  assertEquals((await call("DEL", { config: { logFile: "/dev/full" } })).code, 0);
 });

@@ -1,102 +1,84 @@
 // The completion scripts, in the shells they are for.
 import { assertEquals, assertMatch, assertNotMatch } from "../support/assert.ts";
 import { PROGRAM, start } from "../support/program.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 
 /** Runs a shell that finds the executable as rdma-cni, in a directory with a file and a directory. */
 async function shell(program: string, args: string[]): Promise<string> {
-  const directory = await Deno.makeTempDir();
-  try {
-    await Deno.symlink(PROGRAM, `${directory}/rdma-cni`);
-    await Deno.mkdir(`${directory}/place/plugins.d`, { recursive: true });
-    await Deno.writeTextFile(`${directory}/place/network.conflist`, "{");
-    const env = {
-      PATH: `${directory}:/usr/bin:/bin`,
-      HOME: directory,
-      TERM: "dumb",
-      NO_COLOR: "1",
-      LC_ALL: "C.UTF-8",
-    };
-    const cwd = `${directory}/place`;
-    const command = new Deno.Command(program, { args, env, cwd, clearEnv: true, stdin: "null" });
-    const { stdout, stderr } = await command.output();
-    return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  using directory = new TestDirectory();
+  const cwd = `${directory.path}/place`;
+  await Deno.symlink(PROGRAM, `${directory.path}/rdma-cni`);
+  await Deno.mkdir(`${cwd}/plugins.d`, { recursive: true });
+  await Deno.writeTextFile(`${cwd}/network.conflist`, "{");
+  const env = {
+    PATH: `${directory.path}:/usr/bin:/bin`,
+    HOME: directory.path,
+    ...{ TERM: "dumb", NO_COLOR: "1", LC_ALL: "C.UTF-8" },
+  };
+  const { stdout, stderr } = await start({ program, args, env, cwd });
+  return stdout + stderr;
 }
 
-const CASES = [
-  ["", [
-    "agent",
-    "completion",
-    "doctor",
-    "gc",
-    "help",
-    "install",
-    "netns-mode",
-    "pods",
-    "validate",
-    "version",
-    "vf-mac",
-  ]],
-  ["doc", ["doctor"]],
-  ["net", ["netns-mode"]],
-  ["netns-mode s", ["set"]],
-  ["netns-mode set ", ["exclusive", "shared"]],
-  ["netns-mode set exclusive --p", ["--persist"]],
-  ["netns-mode check --expect ", ["exclusive", "shared"]],
-  ["vf-mac ", ["help", "init", "list", "set"]],
-  ["vf-mac init --d", ["--dry-run"]],
-  ["vf-mac list --w", ["--watch"]],
-  ["vf-mac list --output ", ["json", "table", "wide", "yaml"]],
-  ["doctor --s", ["--summary"]],
-  ["doctor --summary -o ", ["json", "npd", "table", "yaml"]],
-  ["pods -o ", ["json", "prometheus", "table", "wide", "yaml"]],
-  ["gc --q", ["--quiet"]],
-  ["version --o", ["--output"]],
-  ["validate --s", ["--strict"]],
-  ["completion ", ["bash", "fish", "zsh"]],
-  ["help v", ["validate", "version", "vf-mac"]],
-  ["help vf-mac ", ["init", "list", "set"]],
-  ["vf-mac help i", ["init"]],
-  ["pods -o json --w", ["--watch"]],
-  ["vf-mac set eth0 3 --g", ["--guid"]],
-] as const;
+/** Command lines without the program, and what completes them. */
+const CASES: Record<string, string> = {
+  "": "agent completion doctor gc help install netns-mode pods validate version vf-mac",
+  "doc": "doctor",
+  "netns-mode set ": "exclusive shared",
+  "netns-mode set exclusive --p": "--persist",
+  "netns-mode check --expect ": "exclusive shared",
+  "vf-mac ": "help init list set",
+  "vf-mac list --output ": "json table wide yaml",
+  "vf-mac set eth0 3 --g": "--guid",
+  "doctor --summary -o ": "json npd table yaml",
+  "pods -o ": "json prometheus table wide yaml",
+  "pods -o json --w": "--watch",
+  "completion ": "bash fish zsh",
+  "help v": "validate version vf-mac",
+  "help vf-mac ": "init list set",
+  "vf-mac help i": "init",
+};
 
-for (const [line, words] of CASES) {
-  Deno.test(`bash completes "${line}" to ${words.join(", ")}`, async () => {
-    const script = `
-      source <(rdma-cni completion bash)
-      source <(rdma-cni completion bash)
-      COMP_LINE="rdma-cni $1" COMP_POINT=\${#COMP_LINE}
+/** What only fish completes so: files, directories, and values behind a flag. */
+const FISH: Record<string, string> = {
+  "validate net": "network.conflist",
+  "install --cni-bin-dir ": "plugins.d/",
+  "install --cni-bin-dir=pl": "--cni-bin-dir=plugins.d/",
+  "pods --output=js": "--output=json",
+};
+
+/** Completes one line after the other, in a shell that sourced its script twice, and prints "= LINE" before each. */
+const SCRIPTS = {
+  bash: `
+    source <(rdma-cni completion bash); source <(rdma-cni completion bash)
+    for line; do
+      echo "= $line"
+      COMP_LINE="rdma-cni $line" COMP_POINT=\${#COMP_LINE} COMPREPLY=()
       read -ra COMP_WORDS <<<"$COMP_LINE"
       [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=("")
       COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
       [[ $(complete -p rdma-cni) =~ -F\\ ([^ ]+) ]] && "\${BASH_REMATCH[1]}"
-      printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const output = await shell("bash", ["--norc", "-c", script, "bash", line]);
-    assertEquals(output.trim().split("\n").sort(), [...words]);
-  });
+      printf '%s\\n' "\${COMPREPLY[@]}"
+    done`,
+  fish: `
+    rdma-cni completion fish | source; rdma-cni completion fish | source
+    for line in $argv; echo "= $line"; complete --do-complete "rdma-cni $line"; end`,
+};
 
-  Deno.test(`fish completes "${line}" to ${words.join(", ")}`, async () => {
-    const script = 'rdma-cni completion fish | source; complete --do-complete "rdma-cni $argv[1]"';
-    const output = await shell("fish", ["--no-config", "-c", script, line]);
-    assertEquals(output.trim().split("\n").map((row) => row.split("\t")[0]!).sort(), [...words]);
+for (
+  const [name, options, cases] of [
+    ["bash", ["--norc", "-c", SCRIPTS.bash, "bash"], CASES],
+    ["fish", ["--no-config", "-c", SCRIPTS.fish], { ...CASES, ...FISH }],
+  ] as const
+) {
+  Deno.test(`${name} completes commands, options and values`, async () => {
+    const output = await shell(name, [...options, ...Object.keys(cases)]);
+    const completed = output.split(/^= /m).slice(1).map((text) => {
+      const [line, ...rows] = text.replace(/\n$/, "").split("\n");
+      return [line, rows.map((row) => row.split("\t")[0]!.trim()).sort().join(" ")];
+    });
+    assertEquals(Object.fromEntries(completed), cases);
   });
 }
-
-Deno.test("fish completes files, directories, and values behind a flag", async () => {
-  const complete = async (line: string) => {
-    const source = "rdma-cni completion fish | source";
-    const script = `${source}; ${source}; complete --do-complete "rdma-cni $argv[1]"`;
-    const output = await shell("fish", ["--no-config", "-c", script, line]);
-    return output.trim().split("\n").map((row) => row.split("\t")[0]!).sort();
-  };
-  assertEquals(await complete("validate net"), ["network.conflist"]);
-  assertEquals(await complete("install --cni-bin-dir "), ["plugins.d/"]);
-  assertEquals(await complete("install --cni-bin-dir=pl"), ["--cni-bin-dir=plugins.d/"]);
-  assertEquals(await complete("pods --output=js"), ["--output=json"]);
-});
 
 /** What shells do at a prompt where their script was sourced twice, which prints nothing. */
 const PROMPTS = {
@@ -132,20 +114,13 @@ for (const [name, [start, source]] of Object.entries(PROMPTS)) {
 }
 
 Deno.test("the zsh script can be installed as a file: its first line says what it completes", async () => {
-  const { stdout } = await start({ args: ["completion", "zsh"] });
-  assertMatch(stdout, /^#compdef rdma-cni\n/);
+  assertMatch((await start({ args: ["completion", "zsh"] })).stdout, /^#compdef rdma-cni\n/);
 });
 
 Deno.test("every suggestion is one line", async () => {
-  for (
-    const words of [[""], ["netns-mode", ""], ["netns-mode", "set", "--"], ["doctor", "--"], [
-      "completion",
-      "",
-    ]]
-  ) {
-    const { code, stdout, stderr } = await start({ args: ["complete", "--", ...words] });
+  for (const line of ["", "netns-mode ", "netns-mode set --", "doctor --", "completion "]) {
+    const { code, stdout, stderr } = await start({ args: ["complete", "--", ...line.split(" ")] });
     assertEquals([code, stderr], [0, ""]);
-    const lines = stdout.slice(0, -1).split("\n");
-    for (const line of lines) assertMatch(line, /^[\w-]+\t/);
+    for (const suggestion of stdout.slice(0, -1).split("\n")) assertMatch(suggestion, /^[\w-]+\t/);
   }
 });

@@ -1,7 +1,9 @@
 // The program runs as root with the environment of whoever calls it. What that can change is in docs/security.md.
-import { fileURLToPath } from "node:url";
+import { run as runProgram } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { call, type Outcome, start } from "../support/program.ts";
+import { PROJECT } from "../support/project.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 import { Trace } from "./strace.ts";
 
 /** What the program reads of itself, where the runtime makes believe that it is. */
@@ -10,111 +12,76 @@ const EMBEDDED = ["main.js", "program.js", "program.cache", "config_schema.js.br
 });
 
 /** A directory where an attacker waits for the program. */
-class Trap implements Disposable {
-  readonly directory = Deno.makeTempDirSync();
-
+class Trap extends TestDirectory {
   constructor() {
-    for (
-      const name of ["evil.cjs", "evil.mjs", "package.json", "deno.json", ...EMBEDDED]
-    ) {
-      Deno.mkdirSync(`${this.directory}/${name}`.replace(/[^/]*$/, ""), { recursive: true });
-      Deno.writeTextFileSync(`${this.directory}/${name}`, 'console.log("evil")');
+    super();
+    for (const name of ["evil.cjs", "evil.mjs", "package.json", "deno.json", ...EMBEDDED]) {
+      Deno.mkdirSync(`${this.path}/${name}`.replace(/[^/]*$/, ""), { recursive: true });
+      Deno.writeTextFileSync(`${this.path}/${name}`, 'console.log("evil")');
     }
-  }
-
-  files(): string[] {
-    return [...Deno.readDirSync(this.directory)].map(({ name }) => name).sort();
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.directory, { recursive: true });
   }
 }
 
+/** Variables with one value. */
+function set(value: string, names: string): Record<string, string> {
+  return Object.fromEntries(names.trim().split(/\s+/).map((name) => [name, value]));
+}
+
 /** Variables of the runtime, of its libraries and of the C library that change nothing, each with a hostile value. */
-function inert({ directory }: Trap): Record<string, string> {
-  const proxy = "http://127.0.0.1:1";
+function inert({ path }: Trap): Record<string, string> {
   return {
-    DENO_AUDIT_PERMISSIONS: `${directory}/audit`,
+    ...set(
+      path,
+      "NODE_PATH JUPYTER_PATH SSL_CERT_DIR HOME XDG_CACHE_HOME XDG_DATA_HOME TMPDIR PATH GCONV_PATH LOCPATH",
+    ),
+    ...set(
+      `${path}/file`,
+      `DENO_AUDIT_PERMISSIONS DENO_CERT DENO_COVERAGE_DIR DENO_DIR DENO_KV_DEFAULT_PATH
+      DENO_PERMISSION_BROKER_PATH NODE_EXTRA_CA_CERTS NODE_V8_COVERAGE NPM_CONFIG_USERCONFIG
+      OTEL_EXPORTER_OTLP_CERTIFICATE ICU_DATA ICU_TIMEZONE_FILES_DIR OPENSSL_CONF SSL_CERT_FILE`,
+    ),
+    ...set(
+      "http://127.0.0.1:1",
+      "NPM_CONFIG_REGISTRY OTEL_EXPORTER_OTLP_ENDPOINT HTTP_PROXY HTTPS_PROXY ALL_PROXY",
+    ),
+    ...set(
+      "1",
+      `DENO_INTERNAL_RT_USE_FILE_FALLBACK DENO_TOKIO_EVENT_INTERVAL DENO_TOKIO_GLOBAL_QUEUE_INTERVAL
+      DENO_TOKIO_MAX_IO_EVENTS_PER_TICK DENO_TOKIO_METRICS DENO_TRACE_PERMISSIONS
+      DENO_UNSTABLE_BARE_NODE_BUILTINS DENO_UNSTABLE_SLOPPY_IMPORTS DENO_USR2_MEMORY_TRIM RUST_MIN_STACK
+      CI CLICOLOR CLICOLOR_FORCE NO_COLOR TMUX`,
+    ),
+    ...set("0", "DENO_NO_PACKAGE_JSON DENO_NO_UPDATE_CHECK NODE_CHANNEL_FD"),
+    ...set("nonsense", "DENO_TLS_CA_STORE OTEL_EXPORTER_OTLP_PROTOCOL"),
+    ...set("tr_TR.UTF-8", "LANG LC_ALL LC_MESSAGES"),
     DENO_AUTH_TOKENS: "token@127.0.0.1:1",
-    DENO_CACHE_LSC_ENDPOINT: `${proxy},token`,
-    DENO_CERT: `${directory}/certificate`,
-    DENO_COVERAGE_DIR: `${directory}/coverage`,
-    DENO_DIR: `${directory}/deno`,
-    DENO_INTERNAL_RT_USE_FILE_FALLBACK: "1",
-    DENO_KV_DEFAULT_PATH: `${directory}/kv`,
+    DENO_CACHE_LSC_ENDPOINT: "http://127.0.0.1:1,token",
     DENO_LOG_STYLE: "always",
-    DENO_NO_PACKAGE_JSON: "0",
-    DENO_NO_UPDATE_CHECK: "0",
-    DENO_PERMISSION_BROKER_PATH: `${directory}/broker`,
     DENO_SERVE_ADDRESS: "tcp:127.0.0.1:18080",
-    DENO_TLS_CA_STORE: "nonsense",
-    DENO_TOKIO_EVENT_INTERVAL: "1",
-    DENO_TOKIO_GLOBAL_QUEUE_INTERVAL: "1",
-    DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "1",
-    DENO_TOKIO_METRICS: "1",
-    DENO_TRACE_PERMISSIONS: "1",
-    DENO_UNSTABLE_BARE_NODE_BUILTINS: "1",
-    DENO_UNSTABLE_CRON_SOCK: `unix:${directory}/cron`,
-    DENO_UNSTABLE_SLOPPY_IMPORTS: "1",
-    DENO_USR2_MEMORY_TRIM: "1",
+    DENO_UNSTABLE_CRON_SOCK: `unix:${path}/cron`,
     DENO_V8_FLAGS: "--nonsense,--trace-gc,--allow-natives-syntax",
-    NODE_CHANNEL_FD: "0",
     NODE_DEBUG: "*",
-    NODE_EXTRA_CA_CERTS: `${directory}/certificate`,
-    NODE_OPTIONS: `--require ${directory}/evil.cjs --import ${directory}/evil.mjs --inspect=127.0.0.1:9229`,
-    NODE_PATH: directory,
-    NODE_V8_COVERAGE: `${directory}/coverage`,
-    NPM_CONFIG_REGISTRY: proxy,
-    NPM_CONFIG_USERCONFIG: `${directory}/npmrc`,
+    NODE_OPTIONS: `--require ${path}/evil.cjs --import ${path}/evil.mjs --inspect=127.0.0.1:9229`,
     OTEL_DENO: "true",
     OTEL_DENO_CONSOLE: "capture",
     OTEL_DENO_VSOCK: "1:1",
-    OTEL_EXPORTER_OTLP_CERTIFICATE: `${directory}/certificate`,
-    OTEL_EXPORTER_OTLP_ENDPOINT: proxy,
-    OTEL_EXPORTER_OTLP_PROTOCOL: "nonsense",
-    ICU_DATA: `${directory}/icu`,
-    ICU_TIMEZONE_FILES_DIR: `${directory}/zones`,
-    JUPYTER_PATH: directory,
-    HTTP_PROXY: proxy,
-    HTTPS_PROXY: proxy,
-    ALL_PROXY: proxy,
-    OPENSSL_CONF: `${directory}/openssl.cnf`,
     OPENSSL_ia32cap: "~0x0:~0x0",
-    SSL_CERT_DIR: directory,
-    SSL_CERT_FILE: `${directory}/certificate`,
     RUST_BACKTRACE: "full",
     RUST_LOG: "trace",
-    RUST_MIN_STACK: "1",
     SIMDUTF_FORCE_IMPLEMENTATION: "fallback",
-    HOME: directory,
-    XDG_CACHE_HOME: directory,
-    XDG_DATA_HOME: directory,
-    TMPDIR: directory,
-    PATH: directory,
-    GCONV_PATH: directory,
-    LOCPATH: directory,
-    LANG: "tr_TR.UTF-8",
-    LC_ALL: "tr_TR.UTF-8",
-    LC_MESSAGES: "tr_TR.UTF-8",
-    CI: "1",
-    CLICOLOR: "1",
-    CLICOLOR_FORCE: "1",
     COLORTERM: "truecolor",
     FORCE_COLOR: "3",
-    NO_COLOR: "1",
     TERM: "xterm",
-    TMUX: "1",
   };
 }
 
 /** Those that have an effect, though none on what is done; docs/security.md says which. */
-function effective({ directory }: Trap): Record<string, string> {
+function effective({ path }: Trap): Record<string, string> {
   return {
     DENO_LOG: "trace",
     DENO_USE_CGROUPS: "1",
-    SSLKEYLOGFILE: `${directory}/keys`,
-    TZ: `:${directory}/zone`,
+    SSLKEYLOGFILE: `${path}/keys`,
+    TZ: `:${path}/zone`,
   };
 }
 
@@ -128,33 +95,33 @@ const RUNS: Record<string, (env: Record<string, string>, by: string[]) => Promis
 for (const [name, run] of Object.entries(RUNS)) {
   Deno.test(`${name}: hostile variables change no output, and no file is touched that otherwise is not`, async () => {
     using trap = new Trap();
-    const before = trap.files();
+    const before = trap.names();
     const [clean, hostile] = [await traced(run, {}), await traced(run, inert(trap))];
     assertEquals(hostile.output, clean.output);
     assertEquals(hostile.files.filter((line) => !clean.files.includes(line)), []);
-    assertEquals(trap.files(), before);
+    assertEquals(trap.names(), before);
   });
 
   Deno.test(`${name}: what other variables can do is that a file is read, lines are logged and an empty file is made`, async () => {
     using trap = new Trap();
-    const before = trap.files();
+    const before = trap.names();
     const [clean, hostile] = [await traced(run, {}), await traced(run, effective(trap))];
     assertEquals(hostile.output, clean.output);
-    const places = hostile.files.filter((line) => line.includes(trap.directory)).map((line) =>
-      line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.directory.length)}`)
+    const places = hostile.files.filter((line) => line.includes(trap.path)).map((line) =>
+      line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.path.length)}`)
     );
     assertEquals(places.filter((place) => !["openat /keys", "openat /zone"].includes(place)), []);
-    assertEquals(trap.files(), [...before, "keys"].sort());
-    assertEquals(Deno.statSync(`${trap.directory}/keys`).size, 0);
+    assertEquals(trap.names(), [...before, "keys"].sort());
+    assertEquals(Deno.statSync(`${trap.path}/keys`).size, 0);
   });
 }
 
 Deno.test("a TMPDIR that is not UTF-8 ends the program, which looks for none of its parts outside itself", async () => {
   using trap = new Trap();
-  const asRead = `${trap.directory}/\ufffd`;
+  const asRead = `${trap.path}/\ufffd`;
   Deno.mkdirSync(asRead);
-  Deno.renameSync(`${trap.directory}/deno-compile-rdma-cni`, `${asRead}/deno-compile-rdma-cni`);
-  const by = ["/bin/bash", "-c", `TMPDIR=$(printf '${trap.directory}/\\377') exec "$0"`];
+  Deno.renameSync(`${trap.path}/deno-compile-rdma-cni`, `${asRead}/deno-compile-rdma-cni`);
+  const by = ["/bin/bash", "-c", `TMPDIR=$(printf '${trap.path}/\\377') exec "$0"`];
   const { code, stdout, stderr } = await call("VERSION", { by });
   assertEquals([code, stdout], [1, ""]);
   assertStringIncludes(stderr, "Cannot start: TMPDIR is not UTF-8");
@@ -162,16 +129,15 @@ Deno.test("a TMPDIR that is not UTF-8 ends the program, which looks for none of 
 
 Deno.test("a TMPDIR that leads through .. is the one variable of the runtime that names another program", async () => {
   using trap = new Trap();
-  const { stdout } = await call("VERSION", { variables: { TMPDIR: `${trap.directory}/missing/..` } });
+  const { stdout } = await call("VERSION", { variables: { TMPDIR: `${trap.path}/missing/..` } });
   assertEquals(stdout, "evil\n");
 });
 
 Deno.test("the program asks for no variables but those that these tests set, and its own", async () => {
   using trap = new Trap();
-  const library = `${trap.directory}/getenv.so`;
-  const source = fileURLToPath(new URL("getenv.c", import.meta.url));
-  const args = ["-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source];
-  assert((await new Deno.Command("gcc-14", { args }).output()).success);
+  const library = `${trap.path}/getenv.so`;
+  const source = `${PROJECT}tests/binary/getenv.c`;
+  await runProgram("gcc-14", ["-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source]);
   const by = ["env", `LD_PRELOAD=${library}`];
   const own = /^(CNI_(COMMAND|CONTAINERID|NETNS|NETNS_OVERRIDE|IFNAME|ARGS|PATH)|TRACEPARENT)$/;
   const known = [...Object.keys(inert(trap)), ...Object.keys(effective(trap))];

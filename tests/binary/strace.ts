@@ -1,5 +1,11 @@
 import { exists } from "../../src/kernel/sysfs.ts";
 
+/** Starts a program whose kernel has no RDMA subsystem, whatever this machine's has. */
+export const WITHOUT_RDMA = [
+  ...["/usr/bin/strace", "-f", "-o", "/dev/null", "--trace=socket"],
+  "--inject=socket:error=EPROTONOSUPPORT",
+];
+
 /** What a program asks of the kernel, a system call a line. */
 export class Trace implements Disposable {
   readonly #file = Deno.makeTempFileSync();
@@ -17,7 +23,6 @@ export class Trace implements Disposable {
     return Deno.readTextFileSync(this.#file).split("\n").map((line) => line.replace(/^\d+ +/, ""));
   }
 
-  /** The lines of certain calls. */
   calls(...names: string[]): string[] {
     return this.lines().filter((line) => names.some((name) => line.startsWith(`${name}(`)));
   }

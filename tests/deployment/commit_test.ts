@@ -1,57 +1,42 @@
 // The commit and the time that a build says that it is of.
 import { parseCommit, readCommit, readTime } from "../../deployment/build/commit.ts";
-import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
 import { PROJECT } from "../support/project.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 
 const UNKNOWN = { hash: "unknown", date: "unknown" };
 const DATE = "2026-11-26T16:00:00Z";
 
 /** A directory with a repository of one commit, which was made in another time zone. */
-async function withRepository(work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir();
-  try {
-    const script = `
-      git init --quiet && echo one >file && git add file
-      git commit --quiet --message one && git tag --annotate --message one v1`;
-    const author = {
-      GIT_AUTHOR_NAME: "a",
-      GIT_AUTHOR_EMAIL: "b",
-      GIT_COMMITTER_NAME: "a",
-      GIT_COMMITTER_EMAIL: "b",
-    };
-    const env = { ...author, GIT_COMMITTER_DATE: "2026-11-26T18:00:00+02:00", HOME: directory };
-    const { success } = await new Deno.Command("sh", { args: ["-ec", script], cwd: directory, env }).output();
-    assert(success);
-    await work(directory);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+async function makeRepository(): Promise<TestDirectory> {
+  const directory = new TestDirectory();
+  const script = `
+    export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=b HOME="$PWD"
+    export GIT_COMMITTER_DATE=2026-11-26T18:00:00+02:00
+    git init --quiet && echo one >file && git add file
+    git commit --quiet --message one && git tag --annotate --message one v1`;
+  await run("sh", ["-ec", script], directory.path);
+  return directory;
 }
 
-Deno.test("a build is of the commit that is checked out, and has its date in UTC", () => {
-  return withRepository(async (directory) => {
-    const { hash, date } = await readCommit(directory);
-    assertMatch(hash, /^[0-9a-f]{40}$/);
-    assertEquals(date, DATE);
-    assertEquals(parseCommit(`${hash} ${date}`), { hash, date });
-  });
+Deno.test("a build is of the commit that is checked out, and has its date in UTC; of changed files it says so", async () => {
+  using repository = await makeRepository();
+  const { hash, date } = await readCommit(repository.path);
+  assertMatch(hash, /^[0-9a-f]{40}$/);
+  assertEquals(date, DATE);
+  assertEquals(parseCommit(`${hash} ${date}`), { hash, date });
+  await Deno.writeTextFile(`${repository.path}/file`, "two\n");
+  assertEquals(await readCommit(repository.path), { hash: `${hash}-modified`, date });
 });
 
-Deno.test("a build of changed files says so", () => {
-  return withRepository(async (directory) => {
-    await Deno.writeTextFile(`${directory}/file`, "two\n");
-    assertMatch((await readCommit(directory)).hash, /^[0-9a-f]{40}-modified$/);
-  });
-});
-
-Deno.test("a tree without git is of an unknown commit, also below a repository", () => {
-  return withRepository(async (directory) => {
-    await Deno.mkdir(`${directory}/below`);
-    assertEquals(await readCommit(`${directory}/below`), UNKNOWN);
-    await Deno.remove(`${directory}/.git`, { recursive: true });
-    assertEquals(await readCommit(directory), UNKNOWN);
-  });
+Deno.test("a tree without git is of an unknown commit, also below a repository", async () => {
+  using repository = await makeRepository();
+  await Deno.mkdir(`${repository.path}/below`);
+  assertEquals(await readCommit(`${repository.path}/below`), UNKNOWN);
+  await Deno.remove(`${repository.path}/.git`, { recursive: true });
+  assertEquals(await readCommit(repository.path), UNKNOWN);
 });
 
 Deno.test("a commit that is given to the build must be a hash and a date", () => {
@@ -81,15 +66,12 @@ Deno.test("the time of a build is that of SOURCE_DATE_EPOCH, which has to be a n
 const IMAGE_BUILDS = (DOCUMENTS + Deno.readTextFileSync(`${PROJECT}examples/README.md`))
   .replaceAll(/\\\n\s*/g, "").match(/^(?:\$ )?(?:podman|buildah) build .* \.$/gm)!;
 
-Deno.test("each command of the documents that builds the image tells it the commit", () => {
-  return withRepository(async (cwd) => {
-    const { hash } = await readCommit(cwd);
-    for (const command of IMAGE_BUILDS) {
-      const [, argument] = / --build-arg COMMIT=("\$\(.*?\)")/.exec(command) ?? [];
-      const { stdout } = await new Deno.Command("sh", { args: ["-c", `printf %s ${argument}`], cwd })
-        .output();
-      const commit = parseCommit(new TextDecoder().decode(stdout));
-      assertEquals([commit.hash, Date.parse(commit.date)], [hash, Date.parse(DATE)], command);
-    }
-  });
+Deno.test("each command of the documents that builds the image tells it the commit", async () => {
+  using repository = await makeRepository();
+  const { hash } = await readCommit(repository.path);
+  for (const command of IMAGE_BUILDS) {
+    const [, argument] = / --build-arg COMMIT=("\$\(.*?\)")/.exec(command) ?? [];
+    const commit = parseCommit(await run("sh", ["-c", `printf %s ${argument}`], repository.path));
+    assertEquals([commit.hash, Date.parse(commit.date)], [hash, Date.parse(DATE)], command);
+  }
 });

@@ -1,7 +1,7 @@
 // What the DaemonSet may do on a node: as little as possible, each exception spelled out here.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1";
-import type { IContainer, IPodSpec, IServiceAccount, IVolume } from "kubernetes-models/v1";
+import type { IContainer, IServiceAccount, IVolume } from "kubernetes-models/v1";
 import { KEYS } from "../../src/plugin/config/keys.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
@@ -16,13 +16,13 @@ const CONFINED = {
 
 interface Rights {
   securityContext: IContainer["securityContext"];
-  /** Mount path to whether it may be written to. */
   mounts: Record<string, "read" | "write">;
 }
 
 const RIGHTS: Record<string, Rights> = {
   "netns-mode-check": { securityContext: CONFINED, mounts: {} },
   install: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
+  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
   "vf-mac-init": {
     securityContext: {
       ...CONFINED,
@@ -31,7 +31,6 @@ const RIGHTS: Record<string, Rights> = {
     },
     mounts: { "/sys/bus/pci": "write", "/var/lib/cni/rdma": "write" },
   },
-  installed: { securityContext: CONFINED, mounts: { "/host/opt/cni/bin": "write" } },
   agent: {
     securityContext: { privileged: true, readOnlyRootFilesystem: true },
     mounts: { "/host/opt/cni/bin": "write", "/run/rdma-cni": "write" },
@@ -52,81 +51,56 @@ const VOLUMES: Record<string, IVolume["hostPath"]> = {
   "agent-socket": { path: "/run/rdma-cni", type: "DirectoryOrCreate" },
 };
 
-const BUILDS: { name: string; containers: string[]; sources: Source[] }[] = [
-  {
-    name: "the plain manifest",
-    containers: ["install", "installed"],
-    sources: readManifests("deployment/kubernetes/daemonset.yaml"),
-  },
-  {
-    name: "netns-mode-check",
-    containers: ["install", "netns-mode-check", "installed"],
-    sources: await buildWith(["netns-mode-check"]),
-  },
-  {
-    name: "vf-mac-init",
-    containers: ["install", "vf-mac-init", "installed"],
-    sources: await buildWith(["vf-mac-init"]),
-  },
-  {
-    name: "agent",
-    containers: ["install", "agent"],
-    sources: await buildWith(["agent"]),
-  },
-  {
-    name: "openshift",
-    containers: ["install", "installed"],
-    sources: (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
-  },
-  {
-    name: "three, in another order",
-    containers: ["install", "vf-mac-init", "netns-mode-check", "agent"],
-    sources: await buildWith(["agent", "vf-mac-init", "netns-mode-check"]),
-  },
-  {
-    name: "examples/cluster",
-    containers: ["install", "vf-mac-init", "netns-mode-check", "installed"],
-    sources: await buildDirectory("examples/cluster"),
-  },
-];
+/** Builds by their names, with their containers in order. */
+const BUILDS: Record<string, [containers: string[], sources: Source[]]> = {
+  "the plain manifest": [["install", "installed"], readManifests("deployment/kubernetes/daemonset.yaml")],
+  "netns-mode-check": [["install", "netns-mode-check", "installed"], await buildWith(["netns-mode-check"])],
+  "vf-mac-init": [["install", "vf-mac-init", "installed"], await buildWith(["vf-mac-init"])],
+  "agent": [["install", "agent"], await buildWith(["agent"])],
+  "openshift": [
+    ["install", "installed"],
+    (await buildWith(["openshift"])).filter(({ manifest }) => manifest.kind === "DaemonSet"),
+  ],
+  "three, in another order": [
+    ["install", "vf-mac-init", "netns-mode-check", "agent"],
+    await buildWith(["agent", "vf-mac-init", "netns-mode-check"]),
+  ],
+  "examples/cluster": [
+    ["install", "vf-mac-init", "netns-mode-check", "installed"],
+    await buildDirectory("examples/cluster"),
+  ],
+};
 
-for (const { name, containers, sources } of BUILDS) {
+for (const [name, [names, sources]] of Object.entries(BUILDS)) {
   const [daemonSet, ...others] = sources.map(({ manifest }) => manifest as IDaemonSet);
   const pod = daemonSet!.spec!.template.spec!;
+  const containers = [...pod.initContainers ?? [], ...pod.containers];
 
-  Deno.test(`${name}: one DaemonSet with its containers in order`, () => {
+  Deno.test(`${name}: one DaemonSet with its containers in order, of this version`, () => {
     assertEquals(others, []);
-    assertEquals([...pod.initContainers ?? [], ...pod.containers].map((one) => one.name), containers);
+    const found = containers.map(({ name, image }) => [name, image?.split(":").at(-1)]);
+    assertEquals(found, names.map((one) => [one, VERSION]));
   });
 
-  for (const container of [...pod.initContainers ?? [], ...pod.containers]) {
-    Deno.test(`${name}: ${container.name} has no more rights than it needs`, () => {
-      assertEquals(rightsOf(container), RIGHTS[container.name]);
-    });
-
-    Deno.test(`${name}: ${container.name} is bounded in memory, by what was measured`, () => {
-      const others = { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory: "128Mi" } };
-      assertEquals(container.resources, RESOURCES[container.name] ?? others);
-    });
-
-    Deno.test(`${name}: ${container.name} runs this version`, () => {
-      assertEquals(container.image?.split(":").at(-1), VERSION);
-    });
-  }
+  Deno.test(`${name}: no container has more rights or memory than it needs`, () => {
+    const others = { requests: { cpu: "1m", memory: "1Mi" }, limits: { memory: "128Mi" } };
+    for (const { name, resources, securityContext, volumeMounts = [] } of containers) {
+      const mounts = volumeMounts.map(({ mountPath, readOnly }) => [mountPath, readOnly ? "read" : "write"]);
+      assertEquals({ securityContext, mounts: Object.fromEntries(mounts) }, RIGHTS[name]);
+      assertEquals(resources, RESOURCES[name] ?? others, name);
+    }
+  });
 
   Deno.test(`${name}: the pod has no account, no namespaces of the host and no directories but its own`, () => {
-    const someOf = (...names: string[]) => names.some((name) => containers.includes(name)) ? true : undefined;
-    const hostNetwork = someOf("vf-mac-init", "agent");
-    assertEquals(hostNamespaces(pod), { hostNetwork, hostPID: someOf("agent"), hostIPC: undefined });
+    const ifSomeOf = (...wanted: string[]) => names.some((one) => wanted.includes(one)) ? true : undefined;
+    const { hostNetwork, hostPID, hostIPC, automountServiceAccountToken, serviceAccountName } = pod;
+    const host = [ifSomeOf("vf-mac-init", "agent"), ifSomeOf("agent"), undefined];
+    assertEquals([hostNetwork, hostPID, hostIPC], host);
     const isOpenShift = name === "openshift";
-    assertEquals([pod.automountServiceAccountToken, pod.serviceAccountName], [
-      false,
-      isOpenShift ? "rdma-cni" : undefined,
-    ]);
+    const account = isOpenShift ? "rdma-cni" : undefined;
+    assertEquals([automountServiceAccountToken, serviceAccountName], [false, account]);
     assertEquals(pod.securityContext, {
-      runAsUser: 0,
-      runAsGroup: 0,
-      seccompProfile: { type: "RuntimeDefault" },
+      ...{ runAsUser: 0, runAsGroup: 0, seccompProfile: { type: "RuntimeDefault" } },
       ...isOpenShift ? { seLinuxOptions: { type: "spc_t" } } : {},
     });
     for (const { name, ...source } of pod.volumes ?? []) {
@@ -135,22 +109,18 @@ for (const { name, containers, sources } of BUILDS) {
     }
   });
 
-  Deno.test(`${name}: no label has a version, which a kustomization's newTag would leave wrong`, () => {
+  Deno.test(`${name}: it can be updated: labels have no version, the plugin is installed first, nodes do not wait`, () => {
     const { metadata, spec } = daemonSet!;
     const labels = { ...metadata!.labels, ...spec!.template.metadata!.labels, ...spec!.selector.matchLabels };
+    // A kustomization's newTag would leave it wrong.
     assertEquals(Object.entries(labels).filter((label) => label.join().includes(VERSION)), []);
     assertEquals(labels["app.kubernetes.io/name"], "rdma-cni");
+    assertEquals(pod.initContainers![0]!.args, ["install"]); // before anything that can fail
+    const { type, rollingUpdate } = spec!.updateStrategy!;
+    assertEquals([type, rollingUpdate], ["RollingUpdate", { maxUnavailable: "100%" }]);
   });
 
-  Deno.test(`${name}: the plugin is installed before anything that can fail, and nodes do not wait for each other`, () => {
-    assertEquals(pod.initContainers![0]!.args, ["install"]);
-    assertEquals(daemonSet!.spec!.updateStrategy, {
-      type: "RollingUpdate",
-      rollingUpdate: { maxUnavailable: "100%" },
-    });
-  });
-
-  if (containers.includes("agent")) continue;
+  if (names.includes("agent")) continue;
 
   Deno.test(`${name}: a plugin that was overwritten restarts the container, which installs again`, () => {
     const { args, livenessProbe, readinessProbe } = pod.containers[0]!;
@@ -158,10 +128,7 @@ for (const { name, containers, sources } of BUILDS) {
     // The first one must not come while the container installs: it would end it.
     assertEquals(livenessProbe, {
       exec: { command: ["/rdma-cni", "install", "--check"] },
-      initialDelaySeconds: 60,
-      periodSeconds: 60,
-      timeoutSeconds: 60,
-      failureThreshold: 1,
+      ...{ initialDelaySeconds: 60, periodSeconds: 60, timeoutSeconds: 60, failureThreshold: 1 },
     });
   });
 }
@@ -178,13 +145,15 @@ Deno.test("agent: the launcher tells whether it answers, and it may wait for the
 });
 
 Deno.test("agent: it finds the program in the directory that the openshift component chooses, or kustomize refuses", async () => {
-  assertEquals((await containersWith(["agent"]))[0]!.args!.slice(0, 3), [
-    "agent",
-    "--host-cni-bin-dir",
-    "/opt/cni/bin",
-  ]);
-  const [container] = await containersWith(["openshift", "agent"]);
-  assertEquals(container!.args![2], "/var/lib/cni/bin");
+  for (
+    const [components, directory] of [
+      [["agent"], "/opt/cni/bin"],
+      [["openshift", "agent"], "/var/lib/cni/bin"],
+    ] as [string[], string][]
+  ) {
+    const [container] = await containersWith(components);
+    assertEquals(container!.args!.slice(0, 3), ["agent", "--host-cni-bin-dir", directory]);
+  }
   await assertRejects(() => buildWith(["agent", "openshift"]), Error, "/containers/0/name");
 });
 
@@ -200,27 +169,15 @@ Deno.test("openshift: the pod's account may use the security context constraint 
   const built = (await buildWith(["openshift"])).map(({ manifest }) => manifest);
   const [account, ...accounts] = built.filter(({ kind }) => kind === "ServiceAccount") as IServiceAccount[];
   const [binding, ...bindings] = built.filter(({ kind }) => kind === "RoleBinding") as IRoleBinding[];
+  const { metadata, roleRef, subjects } = binding!;
   const { name, namespace } = account!.metadata!;
-  assertEquals([accounts, bindings, binding!.metadata!.namespace, binding!.roleRef.name, binding!.subjects], [
-    [],
-    [],
-    namespace,
-    "system:openshift:scc:privileged",
-    [{ kind: "ServiceAccount", name: name!, namespace: namespace! }],
-  ]);
+  assertEquals([accounts, bindings, metadata!.namespace], [[], [], namespace]);
+  assertEquals(roleRef.name, "system:openshift:scc:privileged");
+  assertEquals(subjects, [{ kind: "ServiceAccount", name: name!, namespace: namespace! }]);
 });
 
 async function containersWith(components: string[]): Promise<IContainer[]> {
   const manifests = (await buildWith(components)).map(({ manifest }) => manifest);
   const daemonSet = manifests.find(({ kind }) => kind === "DaemonSet") as IDaemonSet;
   return daemonSet.spec!.template.spec!.containers;
-}
-
-function rightsOf({ securityContext, volumeMounts = [] }: IContainer): Rights {
-  const mounts = volumeMounts.map(({ mountPath, readOnly }) => [mountPath, readOnly ? "read" : "write"]);
-  return { securityContext, mounts: Object.fromEntries(mounts) };
-}
-
-function hostNamespaces({ hostNetwork, hostPID, hostIPC }: IPodSpec) {
-  return { hostNetwork, hostPID, hostIPC };
 }

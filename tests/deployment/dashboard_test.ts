@@ -1,12 +1,11 @@
 // The metrics as promtool and a real Prometheus take them, and what the dashboard and the documents ask of them.
-import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { answer } from "../../src/agent/http.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
 import type { Collected, PodDevice } from "../../src/node/pods.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
-import { Helm } from "../support/helm.ts";
 import { DEVICE } from "../support/pod_device.ts";
+import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
 import { Prometheus, type Sample } from "../support/prometheus.ts";
 
@@ -24,16 +23,17 @@ const dashboard: Dashboard = JSON.parse(
   Deno.readTextFileSync(`${PROJECT}deployment/monitoring/grafana-dashboard.json`),
 );
 
-/** The metrics of a node: a device that all is known of, one whose port is down, one whose pod is gone, and a record that cannot be read. */
-class MetricsOfNode {
-  #reads = 0;
-
-  /** The counters grow from one read to the next. */
-  collect(): Collected {
-    const reads = ++this.#reads;
-    const [port] = DEVICE.ports;
+/**
+ * Serves the metrics of a node: a device that all is known of, one whose port is down, one whose pod is gone, and a record
+ * that cannot be read. The counters grow from one read to the next.
+ */
+function serveMetrics(): Deno.HttpServer<Deno.NetAddr> {
+  let reads = 0;
+  const collect = (): Collected => {
+    reads++;
     const traffic = { rxBytes: 400 * reads, txBytes: 800 * reads, rxPackets: reads, txPackets: reads };
-    const good = { ...port!, traffic, counters: { out_of_sequence: reads, rx_write_requests: reads } };
+    const counters = { out_of_sequence: reads, rx_write_requests: reads };
+    const good = { ...DEVICE.ports[0]!, traffic, counters };
     const server: PodDevice = { ...DEVICE, namespace: "team-b", pod: "server-0", device: "mlx5_1" };
     return {
       devices: [
@@ -43,131 +43,63 @@ class MetricsOfNode {
       ],
       faults: ["record"],
     };
-  }
-
-  serve(): Deno.HttpServer<Deno.NetAddr> {
-    const read = () => formatMetrics(this.collect());
-    return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => answer(request, read));
-  }
+  };
+  return Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => answer(request, () => formatMetrics(collect())),
+  );
 }
 
 const addressOf = ({ addr }: Deno.HttpServer<Deno.NetAddr>) => `${addr.hostname}:${addr.port}`;
 
 Deno.test("promtool finds no fault with the metrics", async () => {
-  await using server = new MetricsOfNode().serve();
-  const text = await (await fetch(`http://${addressOf(server)}/metrics`)).text();
-  const promtool = new Deno.Command("promtool", {
+  await using server = serveMetrics();
+  const { code, stdout, stderr } = await start({
+    program: "promtool",
     args: ["check", "metrics"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  await new Blob([text]).stream().pipeTo(promtool.stdin);
-  const { code, stdout, stderr } = await promtool.output();
-  const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
-  assertEquals([code, said], [0, ""]);
+    stdin: await (await fetch(`http://${addressOf(server)}/metrics`)).text(),
+  });
+  assertEquals([code, stdout + stderr], [0, ""]);
 });
 
-/** The labels that service discovery knows of a pod of a DaemonSet on a node. */
-function discover(address: string, node: string, namespace: string, name: string, port: string) {
+/** A scrape job, with the labels that the Prometheus operator gives what a pod's container serves. */
+function job(address: string, pod: string, labels: object, honorLabels: boolean) {
   return {
-    targets: [address],
-    labels: {
-      __meta_kubernetes_namespace: namespace,
-      __meta_kubernetes_pod_name: `${name}-x7k2p`,
-      __meta_kubernetes_pod_container_name: name,
-      __meta_kubernetes_pod_container_port_name: port,
-      __meta_kubernetes_pod_node_name: node,
-      __meta_kubernetes_service_name: name,
-    },
-  };
-}
-
-const HELM = await Helm.get("4.1.4");
-
-const SCRAPE = { scrape_interval: "200ms", scrape_timeout: "200ms" };
-
-const label = (target: string, source: string) => ({
-  source_labels: [`__meta_kubernetes_${source}`],
-  target_label: target,
-});
-const set = (target: string, replacement: string) => ({ target_label: target, replacement });
-
-/**
- * The scrape job that the Prometheus operator makes of the chart's PodMonitor, as its pkg/prometheus/promcfg.go does.
- *
- * @param honorLabels what a PodMonitor of one's own may say; the chart's does not
- */
-async function jobOfPodMonitor(address: string, node: string, honorLabels: boolean) {
-  const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
-  const manifests = (await HELM.render({ agent })).map(({ manifest }) => manifest);
-  const { metadata, spec } = manifests.find(({ kind }) => kind === "PodMonitor") as IPodMonitor;
-  const { port = "", relabelings = [] } = spec.podMetricsEndpoints![0]!;
-  return {
-    ...SCRAPE,
-    job_name: `podMonitor/kube-system/${node}/0`,
-    honor_labels: honorLabels,
-    static_configs: [discover(address, node, `${metadata?.namespace}`, "agent", port)],
-    relabel_configs: [
-      label("namespace", "namespace"),
-      label("container", "pod_container_name"),
-      label("pod", "pod_name"),
-      set("job", "kube-system/rdma-cni"),
-      set("endpoint", port),
-      ...relabelings.map(({ sourceLabels, targetLabel }) => ({
-        source_labels: sourceLabels,
-        target_label: targetLabel,
-      })),
-    ],
-  };
-}
-
-/** The same of the ServiceMonitor of node-exporter's chart, which leaves honorLabels out. */
-function jobOfNodeExporter(address: string) {
-  return {
-    ...SCRAPE,
-    job_name: "serviceMonitor/monitoring/node-exporter/0",
-    honor_labels: false,
-    static_configs: [discover(address, "node-c", "monitoring", "node-exporter", "http-metrics")],
-    relabel_configs: [
-      label("namespace", "namespace"),
-      label("service", "service_name"),
-      label("pod", "pod_name"),
-      label("container", "pod_container_name"),
-      set("job", "node-exporter"),
-      set("endpoint", "http-metrics"),
-    ],
+    ...{ job_name: address, scrape_interval: "200ms", scrape_timeout: "200ms", honor_labels: honorLabels },
+    static_configs: [{
+      targets: [address],
+      labels: { namespace: "network", container: pod, pod: `${pod}-x7k2p`, endpoint: "metrics", ...labels },
+    }],
   };
 }
 
 /** A query with what a person chose for the dashboard's variables; a pattern for all of them unless told. */
 function fill(query: string, choice: Record<string, string>): string {
-  return query.replaceAll("$__rate_interval", "30s")
-    .replaceAll(/\$(\w+)/g, (_, name) => {
-      assert(dashboard.templating.list.some((one) => one.name === name), `${query}: no variable ${name}`);
-      return choice[name] ?? ".*";
-    });
+  return query.replaceAll("$__rate_interval", "30s").replaceAll(/\$(\w+)/g, (_, name) => {
+    assert(dashboard.templating.list.some((one) => one.name === name), `${query}: no variable ${name}`);
+    return choice[name] ?? ".*";
+  });
 }
 
-/** What Grafana offers for a variable. */
 async function valuesOf(prometheus: Prometheus, name: string, choice: Record<string, string>) {
   const { definition } = dashboard.templating.list.find((one) => one.name === name)!;
   const [, series, wanted] = /^label_values\((.*), (\w+)\)$/.exec(definition!)!;
   return await prometheus.ask(`label/${wanted}/values`, { "match[]": fill(series!, choice) });
 }
 
-/** What a panel shows: a number for a stat, all labels of a table's rows, the legends of curves. */
+/** What a panel shows of a sample: a number for a stat, all labels of a table's row, the legend of a curve. */
+function format(type: string, legend: string, { metric, value: [, value] }: Sample): string {
+  if (type === "stat") return value;
+  if (type === "table") {
+    return Object.entries(metric).map(([name, text]) => `${name}=${text}`).sort().join(" ");
+  }
+  return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?");
+}
+
 async function show(prometheus: Prometheus, choice: Record<string, string>) {
   const panels = dashboard.panels.map(async ({ title, type, targets: [target] }) => {
     const samples = await prometheus.query(fill(target!.expr, choice));
-    const lines = samples.map(({ metric, value: [, value] }: Sample) =>
-      type === "stat"
-        ? value
-        : type === "table"
-        ? Object.entries(metric).map(([name, text]) => `${name}=${text}`).sort().join(" ")
-        : target!.legendFormat.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => metric[name] ?? "?")
-    );
-    return [title, lines.sort()] as const;
+    return [title, samples.map((sample) => format(type, target!.legendFormat, sample)).sort()] as const;
   });
   return Object.fromEntries(await Promise.all(panels));
 }
@@ -177,15 +109,16 @@ const row = (instance: string, device: string, namespace: string, pod: string, s
   `pod_name=${pod} pod_namespace=${namespace} status=${status}`;
 
 Deno.test("the dashboard shows the pods that have the devices, and obeys its variables, whatever relabels the metrics", async () => {
-  await using first = new MetricsOfNode().serve();
-  await using second = new MetricsOfNode().serve();
-  await using third = new MetricsOfNode().serve();
+  await using first = serveMetrics();
+  await using second = serveMetrics();
+  await using third = serveMetrics();
   const address = addressOf(third);
   await using prometheus = await Prometheus.start({
     scrape_configs: [
-      await jobOfPodMonitor(addressOf(first), "node-a", false),
-      await jobOfPodMonitor(addressOf(second), "node-b", true),
-      jobOfNodeExporter(address),
+      // Those of the chart's PodMonitor and of one's own, which tell the node, and of node-exporter's ServiceMonitor.
+      job(addressOf(first), "agent", { instance: "node-a" }, false),
+      job(addressOf(second), "agent", { instance: "node-b" }, true),
+      job(address, "node-exporter", { service: "node-exporter" }, false),
     ],
   });
   const [trainer, server] = ["team-a/trainer-0 mlx5_0", "team-b/server-0 mlx5_1"];
@@ -238,7 +171,6 @@ Deno.test("the panels of the dashboard have numbers of their own", () => {
   assertEquals(new Set(ids).size, ids.length);
 });
 
-/** The labels of each metric. */
 const METRICS = new Map(
   [...formatMetrics({ devices: [DEVICE], faults: [] }).matchAll(/^(rdma_\w+)(?:\{(.*)\})? /gm)]
     .map(([, name, labels = ""]) => [name!, [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label!)]),

@@ -47,31 +47,23 @@ Deno.test("a wrong value and an unknown key are found", async () => {
   assertStringIncludes(complaints, "readOnlyRootFileSystem");
 });
 
-/** Which test looks at which files. */
+/** Which files, besides the manifests, which test looks at. */
 const CHECKED = [
-  ...MANIFEST_FILES, // here
-  ...[
-    "deployment/kubernetes",
-    "examples/cluster",
-    ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}`),
-  ]
-    .map((directory) => `${directory}/kustomization.yaml`), // here: they are built
-  ...COMPONENTS.map((name) => `deployment/kubernetes/components/${name}/patch.yaml`),
-  ...filesIn("deployment", ".service"), // tests/binary/units_test.ts
-  "deployment/monitoring/grafana-dashboard.json", // dashboard_test.ts
-  "deployment/monitoring/node-problem-detector.json", // doctor_summary_test.ts, tests/vm/cases/doctor.ts
-  "deployment/packages/rdma-cni.conf", // man_test.ts
-  ...filesIn("deployment/helm/rdma-cni", ""), // chart_test.ts
-  ...filesIn("deployment", ".ts"), // deno check
-  ...filesIn("deployment/packages", ""), // tests/packages
-  ...filesIn("deployment/build/licenses", ".txt"), // tests/binary/build_test.ts
-  ...filesIn("examples", ".conflist"), // examples_test.ts, as all that follow
-  "examples/perftest/Dockerfile",
-  "examples/README.md",
+  /^deployment\/kubernetes\/(components\/[^/]+\/)?(kustomization|patch)\.yaml$/, // here: they are built
+  /^examples\/cluster\/kustomization\.yaml$/, // here
+  /\.service$/, // tests/binary/units_test.ts
+  /^deployment\/monitoring\/grafana-dashboard\.json$/, // dashboard_test.ts
+  /^deployment\/monitoring\/node-problem-detector\.json$/, // doctor_summary_test.ts, tests/vm/cases/doctor.ts
+  /^deployment\/packages\//, // tests/packages, man_test.ts
+  /^deployment\/helm\/rdma-cni\//, // chart_test.ts
+  /^deployment\/.*\.ts$/, // deno check
+  /^deployment\/build\/licenses\/.*\.txt$/, // tests/binary/build_test.ts
+  /^examples\/([^/]+\.conflist|perftest\/Dockerfile|README\.md)$/, // examples_test.ts
 ];
 
 Deno.test("no file of examples/ and deployment/ is left without a test", () => {
   const files = [...filesIn("deployment", ""), ...filesIn("examples", "")];
   assert(files.length > 0);
-  assertEquals(files.filter((path) => !CHECKED.includes(path)), []);
+  const others = files.filter((path) => !MANIFEST_FILES.includes(path));
+  assertEquals(others.filter((path) => !CHECKED.some((pattern) => pattern.test(path))), []);
 });

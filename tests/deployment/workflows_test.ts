@@ -2,9 +2,13 @@
 import { Ajv } from "ajv/dist/ajv.js";
 import config from "../../deno.json" with { type: "json" };
 import { extractFromNpm } from "../../deployment/build/npm_package.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
+import { run } from "../rig/vm/node/packages.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
+import { start } from "../support/program.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 import { parseAll } from "../support/yaml.ts";
 
 interface Step {
@@ -27,57 +31,39 @@ const WORKFLOWS = filesIn(".github/workflows", ".yml").map((path) => {
 });
 
 /** What actionlint says about the files that match a pattern. */
-async function lint(pattern: string): Promise<{ success: boolean; output: string }> {
+async function lint(pattern: string): Promise<string> {
   const args = ["run", "--allow-all", config.imports.actionlint, pattern];
-  const command = new Deno.Command(Deno.execPath(), { args, cwd: PROJECT, env: { NO_COLOR: "1" } });
-  const { success, stdout, stderr } = await command.output();
-  const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  return { success, output: output! + errors };
+  const env = { ...Deno.env.toObject(), NO_COLOR: "1" };
+  const { code, stdout, stderr } = await start({ program: Deno.execPath(), args, cwd: PROJECT, env });
+  return `${code}: ${stdout}${stderr}`;
 }
 
-Deno.test("a linter finds nothing in the workflows", async () => {
-  const { success, output } = await lint(".github/workflows/*.yml");
-  assert(success, output);
-  assertStringIncludes(output, `${WORKFLOWS.length} workflow file(s)`);
-});
-
-Deno.test("the linter finds a wrong workflow", async () => {
-  const file = Deno.makeTempFileSync({ suffix: ".yml" });
-  try {
-    Deno.writeTextFileSync(file, WORKFLOWS[0]!.text.replace("runs-on:", "runs_on:"));
-    const { success, output } = await lint(file);
-    assert(!success);
-    assertStringIncludes(output, "runs_on");
-  } finally {
-    Deno.removeSync(file);
-  }
+Deno.test("a linter finds nothing in the workflows, and would find a wrong one", async () => {
+  const output = await lint(".github/workflows/*.yml");
+  assertMatch(output, new RegExp(`^0: [^]*${WORKFLOWS.length} workflow file\\(s\\)`));
+  using directory = new TestDirectory();
+  const file = `${directory.path}/wrong.yml`;
+  Deno.writeTextFileSync(file, WORKFLOWS[0]!.text.replace("runs-on:", "runs_on:"));
+  assertMatch(await lint(file), /^1: [^]*runs_on/);
 });
 
 for (const { path, text, workflow, jobs, steps } of WORKFLOWS) {
-  Deno.test(`${path}: each job has the permissions that it needs, and each step a name`, () => {
+  Deno.test(`${path}: each job has the permissions that it needs, each step a name, each action a commit and version`, () => {
     assertEquals(workflow.permissions, {});
     for (const { permissions } of jobs) assert(permissions);
     assertEquals(steps.filter(({ name }) => !name), []);
-  });
-
-  Deno.test(`${path}: actions are pinned by commit, with the version in a comment`, () => {
     const used = text.match(/\buses: .*/g)!;
     assertEquals(used.length, steps.filter(({ uses }) => uses).length);
     assertEquals(used.filter((line) => !/^uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(line)), []);
   });
 
-  Deno.test(`${path}: a shell understands each step`, async () => {
-    for (const { name, run } of steps.filter(({ run }) => run)) {
-      const { success, stderr } = await new Deno.Command("bash", { args: ["-n", "-c", run!] }).output();
-      assert(success, `${name}: ${new TextDecoder().decode(stderr)}`);
-    }
-  });
-
-  Deno.test(`${path}: the tasks and files that it names exist`, () => {
-    const scripts = steps.map(({ run = "" }) => run).join("\n");
-    const tasks = Array.from(scripts.matchAll(/\bdeno(?:@\S+)? task ([\w:-]+)/g), ([, task]) => task!);
-    assert(tasks.length > 0);
-    assertEquals(tasks.filter((task) => !(task in config.tasks)), []);
+  Deno.test(`${path}: a shell understands each step, and the tasks and files that it names exist`, async () => {
+    const scripts = steps.flatMap(({ run = [] }) => run);
+    for (const script of scripts) await run("bash", ["-n", "-c", script]);
+    const tasks = scripts.join("\n").matchAll(/\bdeno(?:@\S+)? task ([\w:-]+)/g);
+    const names = Array.from(tasks, ([, task]) => task!);
+    assert(names.length > 0);
+    assertEquals(names.filter((task) => !(task in config.tasks)), []);
     const files = text.match(/\b(?:deployment|docs|examples|tests)\/[\w/.-]+\w/g)!;
     for (const file of files) Deno.statSync(PROJECT + file);
   });
@@ -97,7 +83,6 @@ Deno.test("the release attests the executables, and all files that it publishes"
   assertEquals(later.match(/\S*dist\/release\S*/g), ["dist/release"]);
 });
 
-/** A package with Renovate's JSON Schema. */
 const RENOVATE = {
   npmPackage: "renovate@44.121.2",
   integrity:
@@ -107,14 +92,11 @@ const RENOVATE = {
 /** Renovate's JSON Schema, downloaded unless an earlier run has done so. */
 async function renovateSchema(): Promise<object> {
   const file = `${PROJECT}dist/${RENOVATE.npmPackage}.schema.json`;
-  if (!await Deno.stat(file).then(() => true, () => false)) {
+  if (!exists(file)) {
     await Deno.mkdir(`${PROJECT}dist`, { recursive: true });
-    const temporary = await Deno.makeTempDir({ dir: `${PROJECT}dist`, prefix: ".npm-" });
-    try {
-      await Deno.rename(await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary), file);
-    } finally {
-      await Deno.remove(temporary, { recursive: true });
-    }
+    using temporary = new TestDirectory();
+    const schema = await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary.path);
+    await Deno.copyFile(schema, file);
   }
   return JSON.parse(await Deno.readTextFile(file));
 }

@@ -1,11 +1,9 @@
-import { fileURLToPath } from "node:url";
 import { VERSION } from "../../src/version.ts";
 import { debianTar } from "../rig/debian.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { blockNamed } from "../support/documents.ts";
+import { PROJECT } from "../support/project.ts";
 import type { Engine } from "./engine.ts";
-
-const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What the images of both architectures are called. */
 export const IMAGE = `localhost/rdma-cni:${VERSION}`;
@@ -13,7 +11,7 @@ export const IMAGE = `localhost/rdma-cni:${VERSION}`;
 const PLATFORMS = "linux/amd64,linux/arm64";
 
 /** The documents' command for a company: no registry of images is asked, and all but Debian's packages comes from npm. */
-export const BUILD_BEHIND_MIRROR = blockNamed("image-behind-mirror");
+const BUILD_BEHIND_MIRROR = blockNamed("image-behind-mirror");
 
 // Node.js and npm are what the build stage must find where no image of Deno can be had. The Debian package npm would
 // bring hundreds of others.
@@ -35,11 +33,17 @@ export async function prepareBases(engine: Engine): Promise<void> {
 }
 
 /** Runs the command for companies, with the times that make images comparable. */
-export async function buildImages(
-  engine: Engine,
-  { platforms = PLATFORMS, image = IMAGE }: { platforms?: string; image?: string } = {},
-): Promise<void> {
-  const command = BUILD_BEHIND_MIRROR.replace(PLATFORMS, platforms).replace(IMAGE, image);
+export async function buildImages(engine: Engine): Promise<void> {
+  await runBuild(engine, BUILD_BEHIND_MIRROR);
+}
+
+/** Builds an image for amd64 once more, with what was built of the program, in a directory `out` below the one that is given. */
+export async function buildAgain(engine: Engine, image: string, program: string): Promise<void> {
+  const command = BUILD_BEHIND_MIRROR.replace(PLATFORMS, "linux/amd64").replace(IMAGE, image);
+  await runBuild(engine, command.replace(/\.$/, `--build-context program=${program} .`));
+}
+
+async function runBuild(engine: Engine, command: string): Promise<void> {
   await engine.run("sh", ["-c", command.replace(/\.$/, "--pull=never --timestamp 0 .")], PROJECT);
 }
 

@@ -1,8 +1,9 @@
 import { run } from "../rig/vm/node/packages.ts";
 
-/** What an image consists of. */
+/** What is tried, by what ought to be so. */
+export type Cases = Record<string, (engine: Engine) => Promise<void>>;
+
 export interface Unpacked {
-  /** The directory with its files. */
   root: string;
   /** The name by which buildah knows it. */
   container: string;
@@ -17,15 +18,16 @@ export interface Unpacked {
 export class Engine implements AsyncDisposable {
   private constructor(readonly directory: string) {}
 
-  /** @throws {Error} when its directory cannot be written */
   static async start(): Promise<Engine> {
     const directory = await Deno.makeTempDir({ prefix: "rdma-cni-image-" });
-    await Deno.writeTextFile(`${directory}/storage.conf`, storageConf(directory));
+    // Without a driver the best one is taken that this machine's file system allows.
+    const storage =
+      `[storage]\ndriver = ""\ngraphroot = "${directory}/store"\nrunroot = "${directory}/run"\n`;
+    await Deno.writeTextFile(`${directory}/storage.conf`, storage);
     await Deno.writeTextFile(`${directory}/containers.conf`, await containersConf(directory));
     return new Engine(directory);
   }
 
-  /** A command line that runs a program, such as buildah, with this engine's settings. */
   command(program: string, ...args: string[]): string[] {
     const variables = {
       CONTAINERS_CONF: `${this.directory}/containers.conf`,
@@ -40,20 +42,20 @@ export class Engine implements AsyncDisposable {
     return ["env", ...settings, program, ...args];
   }
 
-  /**
-   * Runs a program to its end.
-   *
-   * @param cwd the directory it is run in
-   * @returns its standard output
-   * @throws {Error} with the end of what it wrote, if it fails
-   */
+  /** Runs a program to its end. @returns its standard output @throws {Error} with the end of what it wrote, if it fails */
   run(program: string, args: string[], cwd?: string): Promise<string> {
     const [env, ...rest] = this.command(program, ...args);
     return run(env!, rest, cwd);
   }
 
-  /** Unpacks an image. Its files can be written, which changes no image. */
-  async unpack(image: string, architecture: string): Promise<Unpacked> {
+  /** Unpacks an image, once. Its files can be written, which changes no image. */
+  unpack(image: string, architecture: string): Promise<Unpacked> {
+    return this.#unpacked[`${architecture} ${image}`] ??= this.#unpack(image, architecture);
+  }
+
+  readonly #unpacked: Record<string, Promise<Unpacked>> = {};
+
+  async #unpack(image: string, architecture: string): Promise<Unpacked> {
     const from = ["from", "--pull=never", "--arch", architecture, image];
     const container = (await this.run("buildah", from)).trim();
     const root = (await this.run("buildah", ["mount", container])).trim();
@@ -61,16 +63,10 @@ export class Engine implements AsyncDisposable {
     return { root, container, config: OCIv1 };
   }
 
-  /** Ends what runs and removes all that was made. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run("podman", ["system", "reset", "--force"]);
     await Deno.remove(this.directory, { recursive: true });
   }
-}
-
-/** Without a driver the best one is taken that this machine's file system allows. */
-function storageConf(directory: string): string {
-  return `[storage]\ndriver = ""\ngraphroot = "${directory}/store"\nrunroot = "${directory}/run"\n`;
 }
 
 async function containersConf(directory: string): Promise<string> {

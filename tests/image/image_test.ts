@@ -1,11 +1,9 @@
 // Builds the image for both architectures as the documents say, without a registry of images, and tries what comes out.
-import { arm64Cases } from "./arm64.ts";
 import { buildImages, prepareBases } from "./build.ts";
-import { containerCases } from "./container.ts";
+import { arm64Cases, containerCases } from "./container.ts";
 import { contentCases } from "./content.ts";
 import { Engine } from "./engine.ts";
-import { operatorCases } from "./operators.ts";
-import { podCases } from "./pod.ts";
+import { operatorCases, podCases } from "./pod.ts";
 
 Deno.test("the image", async (t) => {
   await using engine = await Engine.start();

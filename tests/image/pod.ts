@@ -1,23 +1,21 @@
-// The manifest's pod, run by podman in place of a cluster's kubelet.
+// Pods of the manifest, and of operators that run the image in the place of the Go plugin's, run by podman as by a kubelet.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import { fileURLToPath } from "node:url";
-import { stubAtHand } from "../../deployment/build/runtime_stub.ts";
+import { Buffer } from "node:buffer";
 import { parseAll } from "../support/yaml.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { start } from "../support/program.ts";
-import { ProjectCopy } from "../support/project.ts";
+import { PROJECT } from "../support/project.ts";
 import { IMAGE } from "./build.ts";
-import type { Cases } from "./cases.ts";
-import type { Engine } from "./engine.ts";
+import type { Cases, Engine } from "./engine.ts";
 
-const MANIFEST = fileURLToPath(new URL("../../deployment/kubernetes/daemonset.yaml", import.meta.url));
+const MANIFEST = `${PROJECT}deployment/kubernetes/daemonset.yaml`;
 const CONTAINER = "rdma-cni-pod-installed";
 
+const [DAEMON_SET] = parseAll(Deno.readTextFileSync(MANIFEST)) as [IDaemonSet];
+
 /** The command of its liveness probe, which podman does not run by itself. */
-const { livenessProbe } = (parseAll(Deno.readTextFileSync(MANIFEST)) as IDaemonSet[])[0]!.spec!.template.spec!
-  .containers[0]!;
-const PROBE = livenessProbe!.exec!.command!;
+const PROBE = DAEMON_SET.spec!.template.spec!.containers[0]!.livenessProbe!.exec!.command!;
 
 interface Pod {
   manifest: string;
@@ -26,7 +24,7 @@ interface Pod {
 }
 
 /** Plays a manifest, the project's unless another is given, and takes its pod down at the end. */
-export async function withPod(
+async function withPod(
   engine: Engine,
   work: (pod: Pod) => Promise<void>,
   text = Deno.readTextFileSync(MANIFEST),
@@ -45,35 +43,28 @@ export async function withPod(
 }
 
 /** As a new version is rolled out, a pod that is there makes way first. */
-export async function play(engine: Engine, { manifest }: Pod): Promise<void> {
+async function play(engine: Engine, { manifest }: Pod): Promise<void> {
   await engine.run("podman", ["kube", "play", "--replace", "--network=host", manifest]);
 }
 
-/** One of a container's properties, by podman's name for it. */
-export async function ask(engine: Engine, property: string, container = CONTAINER): Promise<string> {
+/** A property of a container, by podman's name for it. */
+async function ask(engine: Engine, property: string, container = CONTAINER): Promise<string> {
   return (await engine.run("podman", ["inspect", `--format={{.${property}}}`, container])).trim();
 }
-
-/** A line of podman's log: it warns that storage.conf names no driver. */
-const WARNING = /^time=.* level=warning .*\n/gm;
 
 /** What the liveness probe comes to: exit code, colon, output. */
 async function runProbe(engine: Engine): Promise<string> {
   const [program, ...args] = PROBE;
   const by = engine.command("podman", "exec", CONTAINER);
   const { code, stdout, stderr } = await start({ by, program: program!, args });
-  return `${code}: ${stdout}${stderr.replace(WARNING, "")}`;
+  // podman warns that storage.conf names no driver
+  return `${code}: ${stdout}${stderr.replace(/^time=.* level=warning .*\n/gm, "")}`;
 }
 
-/** That when all is as it should be. */
 const ALIVE = "0: ok: /host/opt/cni/bin has this plugin and its library\n";
 
-/**
- * Waits until the container has installed what was missing, and catatonit is its first process.
- *
- * @throws {Error} after a minute, with what is there instead
- */
-export async function untilWaiting(engine: Engine, container = CONTAINER): Promise<void> {
+/** Waits, at most a minute, until the container has installed what was missing, and catatonit is its first process. */
+async function untilWaiting(engine: Engine, container = CONTAINER): Promise<void> {
   let found = "";
   for (let tries = 0; tries < 600; tries++) {
     const pid = await ask(engine, "State.Pid", container); // 0 when it does not run
@@ -84,68 +75,144 @@ export async function untilWaiting(engine: Engine, container = CONTAINER): Promi
   throw new Error(`Waited in vain for catatonit, the first process is ${JSON.stringify(found)}`);
 }
 
-/** The version of the installed plugin; undefined if it is another one. */
-export async function installedVersion(directory: string): Promise<string | undefined> {
+async function installedVersion(directory: string): Promise<string | undefined> {
   const { stdout } = await start({ program: `${directory}/rdma`, args: ["--version"] });
   return /^rdma-cni (\S+)$/m.exec(stdout)?.[1];
 }
 
-/** Gives the image's name to one whose program is of another version. */
-async function makeOtherVersion(engine: Engine, version: string): Promise<void> {
+/** Gives the image's name to one with another program, which it returns: a byte that nobody reads differs (EI_PAD). */
+async function makeOther(engine: Engine): Promise<Uint8Array> {
   const { root, container } = await engine.unpack(IMAGE, "amd64");
-  using copy = new ProjectCopy();
-  const file = `${copy.project}/src/version.ts`;
-  await Deno.writeTextFile(file, (await Deno.readTextFile(file)).replace(`"${VERSION}"`, `"${version}"`));
-  const stub = await stubAtHand("x86_64");
-  const { success, stderr, output } = await copy.build(stub === undefined ? {} : { DENORT_BIN: stub });
-  assert(success, stderr);
-  await Deno.copyFile(output, `${root}/rdma-cni`);
+  const program = await Deno.readFile(`${root}/rdma-cni`);
+  program[12]! ^= 1;
+  await Deno.writeFile(`${root}/rdma-cni`, program);
   await engine.run("buildah", ["manifest", "rm", IMAGE]);
   await engine.run("buildah", ["commit", "--quiet", container, IMAGE]);
+  return program;
 }
 
 export const podCases: Cases = {
-  "the manifest's pod installs, waits, and ends by itself when it is told to": async (engine) => {
-    let directory = "";
-    await withPod(engine, async (pod) => {
-      directory = pod.directory;
-      assertEquals(await installedVersion(directory), VERSION);
-      await untilWaiting(engine);
-      assertEquals(await runProbe(engine), ALIVE);
-      await engine.run("podman", ["stop", "--time=60", CONTAINER]);
-      assertEquals(await ask(engine, "State.ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
-    });
-    assertEquals(await installedVersion(directory), VERSION);
-  },
-
-  "the manifest's pod sees that the Go plugin's installer copied over the plugin, and a restart installs again":
-    (engine) =>
+  "the manifest's pod installs, installs again when it is restarted since the plugin was overwritten, and ends":
+    (
+      engine,
+    ) =>
       withPod(engine, async ({ directory }) => {
+        assertEquals(await installedVersion(directory), VERSION);
         await untilWaiting(engine);
         assertEquals(await runProbe(engine), ALIVE);
         await Deno.copyFile("/usr/bin/true", `${directory}/rdma`); // cp -f writes into the file that is there, too
-        assertEquals(
-          await runProbe(engine),
-          "1: failed: /host/opt/cni/bin/rdma has different content: install again\n",
-        );
+        const failed = "1: failed: /host/opt/cni/bin/rdma has different content: install again\n";
+        assertEquals(await runProbe(engine), failed);
         // As kubelet does then, in the pod's grace period; SIGKILL after it would take longer.
         const begin = performance.now();
         await engine.run("podman", ["restart", "--time=60", CONTAINER]);
         await untilWaiting(engine);
         const seconds = (performance.now() - begin) / 1000;
-        console.error(`image: restarted and installed again in ${seconds.toFixed(1)} s`);
-        assert(seconds < 30, `${seconds} s`);
-        assertEquals(await installedVersion(directory), VERSION);
+        assert(seconds < 30, `restarted and installed again in ${seconds} s`);
         assertEquals(await runProbe(engine), ALIVE);
         const { stderr } = await start({ by: engine.command("podman", "logs"), program: CONTAINER });
         assertStringIncludes(stderr, "/host/opt/cni/bin/rdma: replaced\n");
+        await engine.run("podman", ["stop", "--time=60", CONTAINER]);
+        assertEquals(await ask(engine, "State.ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
+        assertEquals(await installedVersion(directory), VERSION);
       }),
 
-  "the manifest's pod replaces a plugin of another version": (engine) =>
+  "the manifest's pod replaces another program": (engine) =>
     withPod(engine, async (pod) => {
-      await makeOtherVersion(engine, "9.9.9");
+      const other = await makeOther(engine);
       await play(engine, pod);
-      assertEquals(await installedVersion(pod.directory), "9.9.9");
       await untilWaiting(engine);
+      assertEquals(await installedVersion(pod.directory), VERSION);
+      const program = await Deno.readFile(`${pod.directory}/.rdma-cni/current`);
+      assert(Buffer.from(program).equals(other), "another program");
     }),
+};
+
+/** A DaemonSet with the containers of a pod. */
+const daemonSet = (name: string, pod: string) => `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: ${name} }
+spec:
+  selector: { matchLabels: { app: ${name} } }
+  template:
+    metadata: { labels: { app: ${name} } }
+    spec:
+      hostNetwork: true
+${pod}
+      volumes:
+        - name: cnibin
+          hostPath:
+            path: /opt/cni/bin
+        - name: os-release
+          hostPath: { path: /etc/os-release, type: File }
+`;
+
+/**
+ * sriov-network-operator, bindata/manifests/daemon/daemonset.yaml: the init container "rdma-cni" and what it needs of
+ * the pod. The image stands for the daemon's too: the container checks the plugin, so it fails without.
+ */
+const SRIOV_NETWORK_OPERATOR = daemonSet(
+  "sriov-network-config-daemon",
+  `
+      hostPID: true
+      initContainers:
+        - name: rdma-cni
+          image: ${IMAGE}
+          args: ["--no-sleep"]
+          securityContext: { privileged: true }
+          resources: { requests: { cpu: 10m, memory: 10Mi } }
+          volumeMounts:
+            - { name: cnibin, mountPath: /host/opt/cni/bin }
+            - { name: os-release, mountPath: /host/etc/os-release, readOnly: true }
+      containers:
+        - name: daemon
+          image: ${IMAGE}
+          args: [install, --check, --wait]
+          volumeMounts: [{ name: cnibin, mountPath: /host/opt/cni/bin }]`,
+);
+const DAEMON = "sriov-network-config-daemon-pod-daemon";
+
+/** The Go plugin's deployment/rdma-cni-daemonset.yaml. */
+const GO_PLUGIN = daemonSet(
+  "kube-rdma-cni-ds",
+  `
+      containers:
+        - name: kube-rdma-cni
+          image: ${IMAGE}
+          imagePullPolicy: IfNotPresent
+          securityContext: { privileged: true }
+          resources: { requests: { cpu: 100m, memory: 50Mi }, limits: { cpu: 100m, memory: 50Mi } }
+          volumeMounts: [{ name: cnibin, mountPath: /host/opt/cni/bin }]`,
+);
+const INSTALLER = "kube-rdma-cni-ds-pod-kube-rdma-cni";
+
+export const operatorCases: Cases = {
+  "sriov-network-operator's init container installs, and ends": (engine) =>
+    withPod(engine, async (pod) => {
+      await untilWaiting(engine, DAEMON);
+      assertEquals(await installedVersion(pod.directory), VERSION);
+      // As its Go plugin would, when the image is changed there and back.
+      await Deno.copyFile("/usr/bin/true", `${pod.directory}/rdma`);
+      await play(engine, pod);
+      await untilWaiting(engine, DAEMON);
+      assertEquals(await installedVersion(pod.directory), VERSION);
+    }, SRIOV_NETWORK_OPERATOR),
+
+  "the Go plugin's DaemonSet installs within its limits, 50Mi and 100m, and stays until SIGTERM": (engine) =>
+    withPod(engine, async ({ directory }) => {
+      const start = performance.now();
+      await untilWaiting(engine, INSTALLER);
+      const host = "HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuPeriod";
+      const [memory, quota, period] = (await ask(engine, host, INSTALLER)).split(" ").map(Number);
+      assertEquals([memory, quota! / period!], [50 * 1024 ** 2, 0.1]);
+      const stats = ["stats", "--no-stream", "--no-reset", "--format={{.CPUNano}}", INSTALLER];
+      const cpu = Number(await engine.run("podman", stats)) / 1e9;
+      const seconds = (performance.now() - start) / 1000;
+      console.error(`image: installed in ${seconds.toFixed(1)} s, ${cpu.toFixed(1)} s of CPU time`);
+      assert(seconds < 10 * cpu + 10, `${seconds} s with ${cpu} s of CPU time`);
+      assertEquals(await installedVersion(directory), VERSION);
+      await engine.run("podman", ["stop", "--time=60", INSTALLER]);
+      assertEquals(await ask(engine, "State.ExitCode", INSTALLER), "0");
+    }, GO_PLUGIN),
 };

@@ -2,7 +2,7 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import type { Outcome } from "../support/program.ts";
-import { OTHER_VERSION, type Packages } from "./build.ts";
+import { OTHER_VERSION } from "./content.ts";
 import type { Root } from "./root.ts";
 
 const DIRECTORY = "/opt/cni/bin";
@@ -18,42 +18,30 @@ const UNITS = ["agent", "netns-mode", "vf-mac"].map((name) => `rdma-cni-${name}.
 /** Units of version 0.2.0, which no package has any more. */
 const TIMERS = ["rdma-cni-gc.timer", "rdma-cni-metrics.timer"];
 
-/** A program that installs packages in a root file system. */
-export interface Manager {
-  /** Installs a package, in the place of any other version. */
-  install(root: Root, file: string): Promise<Outcome>;
-  remove(root: Root): Promise<Outcome>;
-  /** Removes what is left after that. */
-  purge(root: Root): Promise<Outcome>;
-  /** What it says of the package: "installed" and the version. */
-  query(root: Root): Promise<Outcome>;
-}
+const dpkg = (root: Root, ...args: string[]) => root.work("dpkg", `--root=${root.path}`, ...args);
+const rpm = (root: Root, ...args: string[]) => root.work("rpm", "--root", root.path, ...args);
 
-const dpkg = (root: Root, ...args: string[]) => root.work("dpkg", `--root=${root.directory}`, ...args);
-
-const rpm = (root: Root, ...args: string[]) => root.work("rpm", "--root", root.directory, ...args);
-
-export const MANAGERS: Record<keyof Packages, Manager> = {
+/** What installs a package in the place of any other version, removes it, and removes what is left after that. */
+export const MANAGERS = {
   deb: {
-    install: (root, file) => dpkg(root, "--install", file),
-    remove: (root) => dpkg(root, "--remove", "rdma-cni"),
-    purge: (root) => dpkg(root, "--purge", "rdma-cni"),
-    query: (root) =>
+    install: (root: Root, file: string) => dpkg(root, "--install", file),
+    remove: (root: Root) => dpkg(root, "--remove", "rdma-cni"),
+    purge: (root: Root) => dpkg(root, "--purge", "rdma-cni"),
+    query: (root: Root) =>
       root.run("dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", "rdma-cni"),
   },
   rpm: {
     // The root file system is a Debian, so rpm finds nothing there that a package depends on.
-    install: (root, file) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
-    remove: (root) => rpm(root, "--erase", "rdma-cni"),
-    purge: (root) => root.work("rm", root.path(`${SETTINGS}.rpmsave`)),
-    query: (root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
+    install: (root: Root, file: string) => rpm(root, "--upgrade", "--oldpackage", "--nodeps", file),
+    remove: (root: Root) => rpm(root, "--erase", "rdma-cni"),
+    purge: (root: Root) => root.work("rm", root.at(`${SETTINGS}.rpmsave`)),
+    query: (root: Root) => rpm(root, "--query", "--queryformat", "installed %{VERSION}", "rdma-cni"),
   },
 };
 
-/** A node that a package is installed on. */
 export interface Node {
   readonly root: Root;
-  readonly manager: Manager;
+  readonly manager: typeof MANAGERS[keyof typeof MANAGERS];
   /** The package, and one of {@linkcode OTHER_VERSION} with another program. */
   readonly file: string;
   readonly otherFile: string;
@@ -65,7 +53,6 @@ async function done(work: Promise<Outcome>): Promise<Outcome> {
   return outcome;
 }
 
-/** Runs a command of the documents. */
 function runBlock(root: Root, name: string): Promise<Outcome> {
   return root.run("sh", "-c", blockNamed(name));
 }
@@ -75,7 +62,6 @@ async function assertAnswers(root: Root): Promise<void> {
   assertEquals([code, json?.supportedVersions.at(-1)], [0, "1.1.0"], stderr);
 }
 
-/** Units that systemd starts at boot. */
 async function enabledUnits(root: Root): Promise<string[]> {
   const { stdout } = await root.run("systemctl", "is-enabled", ...UNITS);
   const states = stdout.trim().split("\n");
@@ -97,79 +83,61 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     await assertAnswers(root);
   },
 
-  "brings units that start its command": async ({ root }) => {
+  "brings units that start its command, once somebody enables them": async ({ root }) => {
     const units = root.names("/usr/lib/systemd/system").filter((name) => name.startsWith("rdma-cni-"));
     assertEquals(UNITS.filter((unit) => !units.includes(unit)), []);
-    const { stderr } = await done(root.run("systemd-analyze", "verify", "--man=no", ...units));
-    assertEquals(stderr, "");
+    assertEquals((await done(root.run("systemd-analyze", "verify", "--man=no", ...units))).stderr, "");
     const texts = units.map((unit) => root.read(`/usr/lib/systemd/system/${unit}`)).join("");
-    assertEquals(
-      new Set(texts.match(/^ExecStart=.*rdma\S*/gm)),
-      new Set([
-        "ExecStart=/usr/bin/env ${CNI_BIN_DIR}/rdma",
-        "ExecStart=/usr/sbin/rdma-cni",
-      ]),
-    );
-    assertEquals(texts.includes(DIRECTORY), false);
-  },
-
-  "leaves its units off until somebody enables them": async ({ root }) => {
-    assertEquals(await enabledUnits(root), []);
+    const programs = [...new Set(texts.match(/^ExecStart=.*rdma\S*/gm))].sort();
+    assertEquals(programs, ["ExecStart=/usr/bin/env ${CNI_BIN_DIR}/rdma", "ExecStart=/usr/sbin/rdma-cni"]);
+    assertEquals([texts.includes(DIRECTORY), await enabledUnits(root)], [false, []]);
     await done(runBlock(root, "package-units"));
     assertEquals(await enabledUnits(root), UNITS);
   },
 
-  "takes away the timers of 0.2.0, and says what to do if they were enabled": async (
-    { root, manager, file, otherFile },
-  ) => {
-    for (const timer of TIMERS) {
-      const path = `/usr/lib/systemd/system/${timer}`;
-      root.write(path, "[Timer]\nOnBootSec=5min\n\n[Install]\nWantedBy=timers.target\n");
-      await done(root.run("systemctl", "enable", timer));
-      if (manager !== MANAGERS.deb) continue; // rpm removes old files last, after the scripts
-      const asDpkg = "DPKG_MAINTSCRIPT_PACKAGE=rdma-cni";
-      await done(root.run("env", asDpkg, "deb-systemd-helper", "update-state", timer));
-      Deno.removeSync(root.path(path));
-    }
-    const upgrade = await done(manager.install(root, otherFile));
-    for (const timer of TIMERS) {
-      const advice = `${timer} is gone. In its place run "systemctl enable --now rdma-cni-agent.service"`;
-      assertStringIncludes(upgrade.stderr, advice);
-      await done(root.run("rm", "--force", `/usr/lib/systemd/system/${timer}`));
-    }
-    assertEquals((await root.files()).filter((path) => TIMERS.some((timer) => path.includes(timer))), []);
-    const { stderr } = await done(manager.install(root, file));
-    assertEquals(stderr.includes("is gone"), false);
-    assertEquals(await enabledUnits(root), UNITS);
-  },
-
-  "is upgraded while the plugin runs: no call fails, settings and units stay": async (
-    { root, manager, file, otherFile },
-  ) => {
-    root.set("AGENT_OPTIONS", "--gc-interval 1h");
-    const settings = root.read(SETTINGS);
-    let [isUpgrading, calls] = [true, 0];
-    const callAgainAndAgain = async () => {
-      for (; isUpgrading; calls++) await assertAnswers(root);
-    };
-    const upgrade = async () => {
-      const programs = new Set<string>();
-      for (const [version, path] of [[OTHER_VERSION, otherFile], [VERSION, file]] as const) {
-        await done(manager.install(root, path));
-        assertEquals((await manager.query(root)).stdout, `installed ${version}`);
-        programs.add(Deno.readLinkSync(root.path(`${DIRECTORY}/.rdma-cni/current`)));
+  "is upgraded while the plugin runs: no call fails, settings and units stay, timers of 0.2.0 go with advice":
+    async (
+      { root, manager, file, otherFile },
+    ) => {
+      for (const timer of TIMERS) {
+        const path = `/usr/lib/systemd/system/${timer}`;
+        root.write(path, "[Timer]\nOnBootSec=5min\n\n[Install]\nWantedBy=timers.target\n");
+        await done(root.run("systemctl", "enable", timer));
+        if (manager !== MANAGERS.deb) continue; // rpm removes old files last, after the scripts
+        const asDpkg = "DPKG_MAINTSCRIPT_PACKAGE=rdma-cni";
+        await done(root.run("env", asDpkg, "deb-systemd-helper", "update-state", timer));
+        Deno.removeSync(root.at(path));
       }
-      assertEquals(programs.size, 2);
-    };
-    const work = [upgrade().finally(() => isUpgrading = false), callAgainAndAgain()];
-    // A failed call does not end the upgrade, which the next step must not meet.
-    for (const { reason } of await Promise.allSettled(work) as PromiseRejectedResult[]) {
-      if (reason) throw reason;
-    }
-    assert(calls > 10, `only ${calls} calls were made`);
-    assertEquals(root.read(SETTINGS), settings);
-    assertEquals(await enabledUnits(root), UNITS);
-  },
+      root.set("AGENT_OPTIONS", "--gc-interval 1h");
+      const settings = root.read(SETTINGS);
+      let [isUpgrading, calls] = [true, 0];
+      const callAgainAndAgain = async () => {
+        for (; isUpgrading; calls++) await assertAnswers(root);
+      };
+      const upgrade = async () => {
+        const programs = new Set<string>();
+        for (const [version, path] of [[OTHER_VERSION, otherFile], [VERSION, file]] as const) {
+          const { stderr } = await done(manager.install(root, path));
+          const advice = TIMERS.map((timer) =>
+            `${timer} is gone. In its place run "systemctl enable --now rdma-cni-agent.service"`
+          );
+          const told = advice.filter((line) => stderr.includes(line));
+          assertEquals(told, version === VERSION ? [] : advice);
+          for (const timer of TIMERS) await done(root.run("rm", "-f", `/usr/lib/systemd/system/${timer}`));
+          assertEquals((await manager.query(root)).stdout, `installed ${version}`);
+          programs.add(Deno.readLinkSync(root.at(`${DIRECTORY}/.rdma-cni/current`)));
+        }
+        assertEquals(programs.size, 2);
+      };
+      const work = [upgrade().finally(() => isUpgrading = false), callAgainAndAgain()];
+      // A failed call does not end the upgrade, which the next step must not meet.
+      for (const { reason } of await Promise.allSettled(work) as PromiseRejectedResult[]) {
+        if (reason) throw reason;
+      }
+      assert(calls > 10, `only ${calls} calls were made`);
+      assertEquals([root.read(SETTINGS), await enabledUnits(root)], [settings, UNITS]);
+      assertEquals((await root.files()).filter((path) => TIMERS.some((timer) => path.includes(timer))), []);
+    },
 
   "stays while pods need the plugin": async ({ root, manager }) => {
     root.write(RECORD, RECORD_TEXT);
@@ -182,14 +150,13 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
     assertEquals(await enabledUnits(root), UNITS);
   },
 
-  "leaves the plugin alone if there is no CNI directory in the settings": async ({ root }) => {
+  "is removed by force in spite of a record, which stays, and only where the settings say": async (
+    { root, manager },
+  ) => {
     root.set("CNI_BIN_DIR", "");
     await done(runBlock(root, "package-force"));
     await assertAnswers(root);
     root.set("CNI_BIN_DIR", DIRECTORY);
-  },
-
-  "is removed by force in spite of a record, which stays": async ({ root, manager }) => {
     await done(runBlock(root, "package-force"));
     await done(manager.remove(root));
     await done(manager.purge(root));
@@ -197,7 +164,7 @@ export const nodeSteps: Record<string, (node: Node) => Promise<void>> = {
   },
 
   "leaves nothing when it is removed": async ({ root, manager, file }) => {
-    Deno.removeSync(root.path("/var/lib/cni"), { recursive: true });
+    Deno.removeSync(root.at("/var/lib/cni"), { recursive: true });
     const before = await root.files();
     await done(manager.install(root, file));
     await assertAnswers(root);

@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { debianTar } from "../rig/debian.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { call, type Outcome, start } from "../support/program.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 
 /** What packages depend on, and what they call if it is there. */
 const CONTENT = { packages: ["libmnl0", "libgcc-s1", "kmod", "systemd"] };
@@ -12,35 +13,30 @@ const BOOKKEEPING = ["/var/lib/dpkg", "/var/lib/rpm", "/var/log", "/var/cache"];
 const ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
 
 /** The root file system of a Debian on which nothing is installed yet. */
-export class Root implements AsyncDisposable {
-  private constructor(readonly directory: string) {}
-
+export class Root extends TestDirectory {
   static async make(): Promise<Root> {
     const tar = await debianTar(CONTENT, (line) => console.error(`packages: ${line}`));
-    const root = new Root(await Deno.makeTempDir());
-    await run("tar", ["-xf", tar, "-C", root.directory, "--exclude=./dev/*"]);
+    const root = new Root();
+    await run("tar", ["-xf", tar, "-C", root.path, "--exclude=./dev/*"]);
     return root;
   }
 
-  path(path: string): string {
-    return this.directory + path;
-  }
-
-  names(path: string): string[] {
-    return [...Deno.readDirSync(this.path(path))].map(({ name }) => name).sort();
+  /** A path there, as it is seen from here. */
+  at(path: string): string {
+    return this.path + path;
   }
 
   read(path: string): string {
-    return Deno.readTextFileSync(this.path(path));
+    return Deno.readTextFileSync(this.at(path));
   }
 
   write(path: string, text: string): void {
     this.makeDirectory(dirname(path));
-    Deno.writeTextFileSync(this.path(path), text);
+    Deno.writeTextFileSync(this.at(path), text);
   }
 
   makeDirectory(path: string): void {
-    Deno.mkdirSync(this.path(path), { recursive: true });
+    Deno.mkdirSync(this.at(path), { recursive: true });
   }
 
   /** Changes a setting of the packages. */
@@ -54,28 +50,21 @@ export class Root implements AsyncDisposable {
     return start({ by: this.#by(), program, args, env: ENVIRONMENT });
   }
 
-  /** Runs a program of the root file system. */
   run(program: string, ...args: string[]): Promise<Outcome> {
-    return start({ by: [...this.#by(), "chroot", this.directory], program, args, env: ENVIRONMENT });
+    return start({ by: this.#by("/usr/sbin/chroot", this.path), program, args, env: ENVIRONMENT });
   }
 
-  /** Calls a plugin of the root file system. */
   call(program: string, command: string): Promise<Outcome> {
-    return call(command, { by: [...this.#by(), "/usr/sbin/chroot", this.directory], program });
+    return call(command, { by: this.#by("/usr/sbin/chroot", this.path), program });
   }
 
-  /** Paths of all that is there. */
   async files(): Promise<string[]> {
-    const pruned = BOOKKEEPING.flatMap((path) => ["-path", this.path(path), "-prune", "-o"]);
-    return (await run("find", [this.directory, ...pruned, "-printf", "/%P\n"])).split("\n").sort();
+    const pruned = BOOKKEEPING.flatMap((path) => ["-path", this.at(path), "-prune", "-o"]);
+    return (await run("find", [this.path, ...pruned, "-printf", "/%P\n"])).split("\n").sort();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.directory, { recursive: true });
-  }
-
-  #by(): string[] {
+  #by(...more: string[]): string[] {
     const script = 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec "$@"';
-    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, this.directory];
+    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, this.path, ...more];
   }
 }

@@ -32,6 +32,7 @@ interface Start {
   env?: Record<string, string>;
   stdin?: string | Uint8Array;
   args?: string[];
+  cwd?: string;
   /** The executable, if it is not the one that was built here. */
   program?: string;
   /** A program, with its arguments, that starts the executable: all that follows is appended. */
@@ -52,10 +53,10 @@ export function byUser(id: number): string[] {
 
 /** Runs the executable to its end, which it is brought to when it takes much too long. */
 export async function start(
-  { env = {}, stdin = "", args = [], by = [], program = PROGRAM }: Start,
+  { env = {}, stdin = "", args = [], by = [], program = PROGRAM, ...where }: Start,
 ): Promise<Outcome> {
   const [first, ...rest] = [...by, program, ...args];
-  const child = new Deno.Command(first!, { args: rest, env, clearEnv: true, ...PIPED }).spawn();
+  const child = new Deno.Command(first!, { ...where, args: rest, env, clearEnv: true, ...PIPED }).spawn();
   const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
   return await endOf(child, stdin).finally(() => clearTimeout(timer));
 }

@@ -13,7 +13,6 @@ import {
   rdmaToNetns,
   rebind,
   setSimParameter,
-  sh,
   shOk,
   simParameter,
   unbind,
@@ -38,7 +37,6 @@ import {
   setAdminMac,
   vfMacCase,
 } from "../../rig/vm/guest/vf_addresses.ts";
-import type { CaseFields } from "../../rig/vm/kernels.ts";
 
 vfMacCase("list tells what the kernel tells, in a table and as JSON", async (netdev) => {
   const { stdout, code } = await rdmaCni(`vf-mac list ${netdev}`);
