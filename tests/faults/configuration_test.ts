@@ -26,6 +26,13 @@ async function read(text: string): Promise<string | number> {
 
 const network = (more: string) => `{"cniVersion":"1.1.0","name":"net"${more}}`;
 
+const GOOD = {
+  ...{ ...CONFIG, deviceID: "0000:3b:00.2", logLevel: "info", logFile: "/var/log/rdma.log" },
+  args: { cni: { debug: true } },
+  runtimeConfig: { deviceID: "0000:3b:00.2" },
+  "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
+};
+
 Deno.test("any text is read or refused", () => {
   const text = fc.oneof(
     fc.string({ unit: "binary" }),
@@ -35,51 +42,32 @@ Deno.test("any text is read or refused", () => {
   return fc.assert(fc.asyncProperty(text, async (value) => void await read(value)), runs(2000, 200_000));
 });
 
-Deno.test("a good configuration cut off or with one letter changed is read or refused", () => {
-  const good = JSON.stringify({
-    ...CONFIG,
-    runtimeConfig: { deviceID: "0000:3b:00.2" },
-    args: { cni: { debug: true } },
-    logFile: "/var/log/rdma.log",
-    "cni.dev/valid-attachments": [{ containerID: "a", ifname: "net1" }],
-  });
-  const change = fc.tuple(
-    fc.nat(good.length),
-    fc.nat(good.length),
-    fc.string({ unit: "binary", maxLength: 2 }),
+Deno.test("a good configuration that is cut off, or has another letter or value somewhere, is read or refused", () => {
+  const good = JSON.stringify(GOOD);
+  const letters = fc.string({ unit: "binary", maxLength: 2 });
+  const property = fc.asyncProperty(
+    fc.nat(),
+    fc.nat(2),
+    letters,
+    jsonText,
+    async (at, length, text, value) => {
+      const from = at % good.length;
+      await read(good.slice(0, from));
+      await read(good.slice(0, from) + text + good.slice(from + length));
+      const copy = structuredClone(GOOD);
+      const places = placesIn(copy);
+      const { holder, key } = places[at % places.length]!;
+      holder[key] = "HERE";
+      await read(JSON.stringify(copy).replace('"HERE"', () => value));
+    },
   );
-  const property = fc.asyncProperty(change, async ([from, length, text]) => {
-    await read(good.slice(0, from) + text + good.slice(from + length % 3));
-    await read(good.slice(0, from));
-  });
-  return fc.assert(property, runs(1000, 50_000));
-});
-
-Deno.test("a good configuration with any value in some place is read or refused", () => {
-  const good = {
-    ...CONFIG,
-    deviceID: "0000:3b:00.2",
-    logLevel: "info",
-    logFile: "",
-    args: { cni: { debug: true } },
-    runtimeConfig: { deviceID: "" },
-    "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
-  };
-  const property = fc.asyncProperty(fc.nat(), jsonText, async (at, value) => {
-    const copy = structuredClone(good);
-    const places = placesIn(copy);
-    const { holder, key } = places[at % places.length]!;
-    holder[key] = "HERE";
-    await read(JSON.stringify(copy).replace('"HERE"', () => value));
-  });
   return fc.assert(property, runs(1000, 50_000));
 });
 
 Deno.test("the result leaves as it came, to the letter: numbers, order, and keys that mean something to JavaScript", () => {
   const property = fc.asyncProperty(objectText(jsonText), async (object) => {
-    const result = object === "{}"
-      ? '{"cniVersion":"1.0.0"}'
-      : object.replace(/\}$/, ',"cniVersion":"1.0.0"}');
+    const version = '"cniVersion":"1.0.0"}';
+    const result = object === "{}" ? `{${version}` : object.replace(/\}$/, `,${version}`);
     const answer = await read(network(`,"prevResult":${result}`));
     if (typeof answer === "string") assertEquals(answer, result);
     else assert(/"(cniVersion|interfaces)":/.test(object), `refused with ${answer}`);
@@ -89,51 +77,45 @@ Deno.test("the result leaves as it came, to the letter: numbers, order, and keys
 
 Deno.test("nothing of the input becomes a property of all objects", async () => {
   const polluted = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
-  assertEquals(
-    await read(network(`,"prevResult":${polluted},${polluted.slice(1, -1)}`)),
-    polluted.replace(/\}$/, "") + ',"cniVersion":"1.1.0"}',
-  );
+  const answer = await read(network(`,"prevResult":${polluted},${polluted.slice(1, -1)}`));
+  assertEquals(answer, polluted.replace(/\}$/, ',"cniVersion":"1.1.0"}'));
   assertEquals(({} as { polluted?: boolean }).polluted, undefined);
 });
 
 const nest = (depth: number, inner = "") => "[".repeat(depth) + inner + "]".repeat(depth);
 
 Deno.test("what is nested 900 levels deep passes, and brackets in strings are none", async () => {
-  const results = [
-    `{"a":${nest(900, "1.0")},"cniVersion":"1.0.0"}`,
-    `{"a":"${'[\\"'.repeat(2000)}","cniVersion":"1.0.0"}`,
-  ];
-  for (const result of results) assertEquals(await read(network(`,"prevResult":${result}`)), result);
+  for (const value of [nest(900, "1.0"), `"${'[\\"'.repeat(2000)}"`]) {
+    const result = `{"a":${value},"cniVersion":"1.0.0"}`;
+    assertEquals(await read(network(`,"prevResult":${result}`)), result);
+  }
 });
 
-for (const depth of [1000, 4000, 100_000, 1_000_000]) {
+for (const depth of [1000, 100_000, 1_000_000]) {
   Deno.test(`what is nested ${depth} levels deep is refused, wherever it stands`, async () => {
     const value = nest(depth);
-    for (const key of ["cniVersion", "name", "prevResult", "unknown"]) {
-      assertEquals(await read(`{"name":"net","${key}":${value}}`), ErrorCode.undecodable);
-    }
-    assertEquals(await read(network(`,"prevResult":{"a":${value}}`)), ErrorCode.undecodable);
-    assertEquals(
-      await read(network(`,"prevResult":{"interfaces":[{"name":${value}}]}`)),
-      ErrorCode.undecodable,
-    );
-    assertEquals(await read("[".repeat(depth)), ErrorCode.undecodable);
+    const results = [`{"a":${value}}`, `{"interfaces":[{"name":${value}}]}`];
+    const texts = [
+      ...["cniVersion", "name", "prevResult", "unknown"].map((key) => `{"name":"net","${key}":${value}}`),
+      ...results.map((result) => network(`,"prevResult":${result}`)),
+      "[".repeat(depth),
+    ];
+    for (const text of texts) assertEquals(await read(text), ErrorCode.undecodable, text.slice(0, 60));
   });
 }
 
 Deno.test("of a long list with a fault in each entry the first are named, by their places", async () => {
+  const placesNamedFor = async (keys: string) => {
+    const error = await parseConfig(network(keys)).catch((error) => error);
+    return [error.code, error.message.match(/\[\d+\]/g)];
+  };
   const good = '{"containerID":"a","ifname":"net1"}';
-  const list = `[${[...new Array(7).fill(good), ...new Array(200_000).fill("1")].join()}]`;
+  const list = [...new Array(7).fill(good), ...new Array(200_000).fill("1")].join();
+  const first = Array.from({ length: 10 }, (_, i) => `[${i + 7}]`);
   for (const key of ["cni.dev/attachments", "cni.dev/valid-attachments"]) {
-    const error = await parseConfig(network(`,"${key}":${list}`)).catch((error) => error);
-    assertEquals([error.code, error.message.match(/\[\d+\]/g)], [
-      7,
-      Array.from({ length: 10 }, (_, i) => `[${i + 7}]`),
-    ]);
+    assertEquals(await placesNamedFor(`,"${key}":[${list}]`), [7, first]);
   }
-  const interfaces = `[${new Array(200_000).fill('{"name":1,"mac":2}').join()}]`;
-  const error = await parseConfig(network(`,"prevResult":{"interfaces":${interfaces}}`)).catch((error) =>
-    error
-  );
-  assertEquals([error.code, error.message.match(/\[\d+\]/g).at(-1)], [7, "[4]"]);
+  const interfaces = new Array(200_000).fill('{"name":1,"mac":2}').join();
+  const [code, places] = await placesNamedFor(`,"prevResult":{"interfaces":[${interfaces}]}`);
+  assertEquals([code, places.at(-1)], [7, "[4]"]);
 });

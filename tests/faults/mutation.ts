@@ -7,29 +7,16 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Every datagram that was captured, by name. */
 export const FIXTURES: Readonly<Record<string, Bytes>> = Object.fromEntries(
-  Object.entries(replies).flatMap(([name, fixture]) => {
-    return [fixture].flat().map((datagram, i) => [`${name} ${i}`, datagram]);
-  }),
+  Object.entries(replies).flatMap(([name, fixture]) =>
+    [fixture].flat().map((datagram, i) => [`${name} ${i}`, datagram])
+  ),
 );
 const DATAGRAMS = Object.values(FIXTURES);
 
 /** Lengths that lie: around those of headers, around signs, too large. */
 const LENGTHS = [
-  0,
-  1,
-  3,
-  4,
-  5,
-  15,
-  16,
-  17,
-  20,
-  0x7fff,
-  0x8000,
-  0xffff,
-  0x7fff_ffff,
-  0x8000_0000,
-  0xffff_ffff,
+  ...[0, 1, 3, 4, 5, 15, 16, 17, 20],
+  ...[0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff],
 ];
 
 /** What can be done to bytes, at a place and with a number that mean something to it. */
@@ -45,9 +32,8 @@ const OPERATIONS: Readonly<Record<string, (bytes: Bytes, at: number, value: numb
   errno: (bytes, at, value) => written(bytes, 16, (view) => view.setInt32(16, value - at, true)),
   cut: (bytes, at) => bytes.slice(0, at),
   repeat: (bytes, at, value) => join(bytes, bytes.subarray(at, at + value)),
-  insert: (bytes, at, value) => {
-    return join(bytes.subarray(0, at & ~3), DATAGRAMS[value % DATAGRAMS.length]!, bytes.subarray(at & ~3));
-  },
+  insert: (bytes, at, value) =>
+    join(bytes.subarray(0, at & ~3), DATAGRAMS[value % DATAGRAMS.length]!, bytes.subarray(at & ~3)),
 };
 
 export type Mutation = readonly [operation: string, at: number, value: number];
@@ -60,9 +46,10 @@ export const mutations: fc.Arbitrary<Mutation[]> = fc.array(
 
 /** Changed bytes; those given stay as they are. */
 export function mutate(bytes: Bytes, changes: readonly Mutation[]): Bytes {
-  return changes.reduce((changed, [operation, at, value]) => {
-    return OPERATIONS[operation]!(changed, at % (changed.length + 1), value);
-  }, bytes);
+  return changes.reduce(
+    (changed, [operation, at, value]) => OPERATIONS[operation]!(changed, at % (changed.length + 1), value),
+    bytes,
+  );
 }
 
 /** A copy with a number in it, unless that would reach beyond the end. */

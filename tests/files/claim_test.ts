@@ -5,12 +5,12 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 
 const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2"));
 const GO_FILE = "net-go-net1";
-const go = (netns = "") => ({ variables: { CNI_CONTAINERID: "go", CNI_NETNS: netns } });
-const second = (config: object = {}) => ({
-  variables: { CNI_CONTAINERID: "second", CNI_NETNS: "/run/netns/second" },
-  config,
-});
 const SECOND = "net-second-net1";
+const DEAD = { path: "/run/netns/dead", inode: 77, cookie: "77" };
+const of = (containerID: string, netns: string) => ({
+  variables: { CNI_CONTAINERID: containerID, CNI_NETNS: netns },
+});
+const second = of("second", "/run/netns/second");
 
 for (
   const [what, own, other, isNewer] of [
@@ -26,8 +26,7 @@ for (
     node.write(FILE, node.record(own));
     node.claim("second", other);
     await node.succeed("DEL");
-    assertEquals(node.whereIs(node.device), isNewer ? HELD : "host");
-    assertEquals(node.files(), [SECOND]);
+    assertEquals([node.whereIs(node.device), ...node.files()], [isNewer ? HELD : "host", SECOND]);
   });
 }
 
@@ -49,18 +48,18 @@ Deno.test("of two records of the Go plugin neither takes a device from a namespa
     const time = new Date(Date.UTC(2026, 10, 26, hour));
     Deno.utimeSync(`${node.directory}/${file}`, time, time);
   }
-  await node.succeed("DEL", go());
+  await node.succeed("DEL", of("go", ""));
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, SECOND]);
-  await node.succeed("DEL", { variables: { CNI_CONTAINERID: "second", CNI_NETNS: "" } });
+  await node.succeed("DEL", of("second", ""));
   node.assertForgotten();
 });
 
 Deno.test("a record of the Go plugin leaves the name on the host alone when another record has the function", async () => {
   using node = new TestNode();
-  Object.assign(node.device, { name: "rdma0" });
-  node.write(GO_FILE, GO_RECORD.replace('RdmaDevName":"mlx5_2"}', 'RdmaDevName":"rdma0"}'));
+  node.device.name = "rdma0";
+  node.write(GO_FILE, JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2", "rdma0")));
   node.write(SECOND, GO_RECORD);
-  await node.succeed("DEL", go());
+  await node.succeed("DEL", of("go", ""));
   assertEquals([node.device.name, ...node.files()], ["rdma0", SECOND]);
 });
 
@@ -68,36 +67,34 @@ Deno.test("a dead pod's record does not keep the Go plugin's pod from being dele
   using node = new TestNode();
   node.device.space = node.pod;
   node.write(GO_FILE, GO_RECORD);
-  const netns = { path: "/run/netns/dead", inode: 77, cookie: "77" };
-  const file = node.claim("dead", { netns, bootTimeUs: 1, createdAt: Date.now() + 3_600_000 });
-  await node.succeed("DEL", go(POD));
+  const file = node.claim("dead", { netns: DEAD, bootTimeUs: 1, createdAt: Date.now() + 3_600_000 });
+  await node.succeed("DEL", of("go", POD));
   assertEquals([node.whereIs(node.device), ...node.files()], ["host", file]);
 });
 
-Deno.test("a DEL without record leaves the device to a record that may be of a pod that lives, not to a dead one's", async () => {
-  for (
-    const [claim, left] of [
-      [(node: TestNode) => node.write(GO_FILE, GO_RECORD), POD],
-      [(node: TestNode) => node.claim("second"), POD],
-      [(node: TestNode) => node.claim("second", { netns: { path: "/run/netns/dead", inode: 77 } }), "host"],
-    ] as const
-  ) {
+for (
+  const [what, claim, left] of [
+    ["one of the Go plugin", (node) => node.write(GO_FILE, GO_RECORD), POD],
+    ["one of a pod that lives", (node) => node.claim("second"), POD],
+    ["one of a dead pod", (node) => node.claim("second", { netns: DEAD }), "host"],
+  ] as [string, (node: TestNode) => unknown, string][]
+) {
+  Deno.test(`with ${what}, a DEL without record leaves the device: ${left}`, async () => {
     using node = new TestNode();
     node.device.space = node.pod;
     claim(node);
     await node.succeed("DEL");
     assertEquals(node.whereIs(node.device), left);
-  }
-});
+  });
+}
 
 Deno.test("a stale record of the Go plugin does not keep ADD from a dead pod's device", async () => {
   using node = await TestNode.added();
   node.losePath();
   node.write(GO_FILE, GO_RECORD);
   node.kernel.addNetns("/run/netns/second");
-  await node.succeed("ADD", second());
-  assertEquals(node.whereIs(node.device), "/run/netns/second");
-  assertEquals(node.files(), [GO_FILE, SECOND]);
+  await node.succeed("ADD", second);
+  assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/second", GO_FILE, SECOND]);
 });
 
 Deno.test("nor does it when its own pod has just ended", async () => {
@@ -111,22 +108,22 @@ Deno.test("nor does it when its own pod has just ended", async () => {
   assertEquals(node.whereIs(node.device), POD);
 });
 
-for (const where of ["another", "the same"] as const) {
-  Deno.test(`a device that the Go plugin gave to ${where} pod is code 111 and names the record`, async () => {
+Deno.test("a device that the Go plugin gave to another pod, or to the same, is code 111 and names the record", async () => {
+  for (const path of ["/run/netns/go", POD]) {
     using node = new TestNode();
-    node.device.space = where === "another" ? node.kernel.addNetns("/run/netns/go") : node.pod;
+    node.device.space = node.kernel.paths.get(path) ?? node.kernel.addNetns(path);
     node.write(GO_FILE, GO_RECORD);
     const { json } = await node.fail("ADD", 111);
     assertStringIncludes(json.details, `attachment ${GO_FILE} has it`);
     assertEquals(node.files(), [GO_FILE]);
-  });
-}
+  }
+});
 
 Deno.test("a pod that lives has its function also when an older record of a dead one is there", async () => {
   using node = await TestNode.added();
-  node.claim("dead", { netns: { path: "/run/netns/dead", inode: 77 }, bootTimeUs: 1 });
+  node.claim("dead", { netns: DEAD, bootTimeUs: 1 });
   node.kernel.addNetns("/run/netns/second");
-  const { json } = await node.fail("ADD", 111, second());
+  const { json } = await node.fail("ADD", 111, second);
   assertStringIncludes(json.details, 'container "container1" has it');
   assertEquals([node.whereIs(node.device), node.files().length], [POD, 2]);
 });

@@ -1,11 +1,13 @@
+// DEL, by what the record says and without one, beyond tests/scenarios/del.ts.
 import fc from "fast-check";
 import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { CONFIG } from "../support/call.ts";
 import { placesIn } from "../support/places.ts";
 
-const ENOBUFS = 105;
+const [ENOBUFS, EMSGSIZE] = [105, 90];
 
 Deno.test("DEL after the namespace has gone finds the device on the host", async () => {
   using node = await TestNode.added();
@@ -20,9 +22,7 @@ Deno.test("DEL after the namespace has gone finds the device on the host", async
 Deno.test("DEL waits for a device that a dying namespace is giving back", async () => {
   using node = await TestNode.added();
   node.endPod();
-  node.kernel.onSleep = () => {
-    if (node.kernel.sleptMs === 400) node.kernel.endNetns(node.pod);
-  };
+  node.kernel.onSleep = () => node.kernel.sleptMs === 400 && node.kernel.endNetns(node.pod);
   await node.succeed("DEL");
   node.assertForgotten();
   assertEquals(node.kernel.sleptMs, 400);
@@ -32,21 +32,21 @@ Deno.test("DEL gives up waiting after 3 seconds, succeeds with a warning and kee
   using node = await TestNode.added();
   node.endPod();
   const { lines } = await node.succeed("DEL");
-  assertEquals(node.kernel.sleptMs, 3000);
-  assertStringIncludes(
-    lines.join(""),
-    'level="warning" msg="RDMA device mlx5_2 (index 2) of 0000:3b:00.2 is not in',
-  );
-  assertEquals(node.files(), [FILE]);
+  const warning = 'level="warning" msg="RDMA device mlx5_2 (index 2) of 0000:3b:00.2 is not in';
+  assertStringIncludes(lines.join(""), warning);
+  assertEquals([node.kernel.sleptMs, ...node.files()], [3000, FILE]);
 });
 
 Deno.test("DEL finds a namespace that lives on without its path also for a device without uverbs device, at once", async () => {
-  using node = await TestNode.added();
-  delete node.device.uverbs;
-  node.losePath();
-  await node.succeed("DEL");
-  node.assertForgotten();
-  assertEquals(node.kernel.sleptMs, 0);
+  for (const hasUverbs of [true, false]) {
+    using node = await TestNode.added();
+    delete node.device.uverbs;
+    node.kernel.hasUverbs = hasUverbs;
+    node.losePath();
+    await node.succeed("DEL");
+    node.assertForgotten();
+    assertEquals([node.kernel.sleptMs, node.kernel.held.has(HELD)], [0, true]);
+  }
 });
 
 Deno.test("DEL fails when the kernel does not tell its mode, but for one without an RDMA subsystem", async () => {
@@ -75,8 +75,7 @@ Deno.test("DEL looks no further than the namespace with the recorded cookie", as
 Deno.test("DEL touches nothing in a namespace that took over path and inode", async () => {
   using node = await TestNode.added();
   node.kernel.endNetns(node.pod);
-  const newer = node.kernel.addNetns(POD, node.pod.inode, "77");
-  node.device.space = newer;
+  node.device.space = node.kernel.addNetns(POD, node.pod.inode, "77");
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), "is another network namespace by now");
   assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
@@ -84,43 +83,64 @@ Deno.test("DEL touches nothing in a namespace that took over path and inode", as
 
 Deno.test("without cookies, before kernel 5.14, the inode tells namespaces apart", async () => {
   using node = new TestNode();
-  const pod = node.kernel.addNetns("/run/netns/old", 7, "");
-  await node.succeed("ADD", { variables: { CNI_NETNS: "/run/netns/old" } });
+  const variables = { CNI_NETNS: "/run/netns/old" };
+  const pod = node.kernel.addNetns(variables.CNI_NETNS, 7, "");
+  await node.succeed("ADD", { variables });
   assertEquals(node.device.space, pod);
-  node.kernel.addNetns("/run/netns/old", 8, "");
+  node.kernel.addNetns(variables.CNI_NETNS, 8, "");
   node.kernel.held.set(HELD, pod);
-  await node.succeed("DEL", { variables: { CNI_NETNS: "/run/netns/old" } });
+  await node.succeed("DEL", { variables });
   node.assertForgotten();
 });
 
 Deno.test("DEL leaves a device its new name when the recorded one is longer than a request", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ devices: [{ index: 2, hostName: "x".repeat(5000), podName: "mlx5_2" }] }));
-  const hostNetns = node.kernel.getHostNetns();
-  hostNetns.renameRdmaDevice = () => {
-    throw new SyscallError("put attribute 2 of 5001 bytes into a request", 90);
+  node.kernel.getHostNetns().renameRdmaDevice = () => {
+    throw new SyscallError("put attribute 2 of 5001 bytes into a request", EMSGSIZE);
   };
-  const { lines } = await node.succeed("DEL");
-  assertStringIncludes(lines.join(""), "keeps its name");
+  assertStringIncludes((await node.succeed("DEL")).lines.join(""), "keeps its name");
   node.assertForgotten();
 });
 
-Deno.test("DEL succeeds when the driver is unbound and no device is left", async () => {
-  using node = await TestNode.added();
-  node.kernel.devices.length = 0;
-  node.kernel.bus.delete(VF);
-  await node.succeed("DEL");
-  assertEquals(node.files(), []);
+Deno.test("DEL forgets the record when no device can be away: unbound, in mode shared, without ib_core", async () => {
+  const changes: ((node: TestNode) => unknown)[] = [
+    ({ kernel }) => [kernel.devices.splice(0), kernel.bus.delete(VF)],
+    ({ kernel }) => kernel.mode = "shared",
+    ({ kernel }) => kernel.hasRdma = false,
+  ];
+  for (const change of changes) {
+    using node = await TestNode.added();
+    node.device.space = node.kernel.host;
+    change(node);
+    await node.succeed("DEL");
+    assertEquals(node.files(), [], `${change}`);
+  }
 });
 
-for (const [command, config] of [["DEL", {}], ["GC", { "cni.dev/valid-attachments": [] }]] as const) {
-  Deno.test(`a ${command} that cannot take the lock is code 11`, async () => {
-    using node = await TestNode.added();
-    using _lock = node.kernel.lock(node.directory, 0);
-    await node.fail(command, 11, { config });
-    assertEquals([node.whereIs(node.device), ...node.files()], [POD, FILE]);
-  });
-}
+Deno.test("an older claim on the device does not hinder DEL", async () => {
+  using node = await TestNode.added();
+  node.losePath();
+  node.claim("container0", { bootTimeUs: 1 });
+  await node.succeed("DEL");
+  assertEquals(node.whereIs(node.device), "host");
+});
+
+Deno.test("a late DEL whose own namespace lives does not wait for a device that a newer attachment has", async () => {
+  using node = await TestNode.added();
+  node.device.space = node.kernel.addNetns("/run/netns/new");
+  const newer = node.claim("container2", { bootTimeUs: 2_000_000 });
+  const { lines } = await node.succeed("DEL");
+  assertEquals(lines.join("").includes("cannot be found"), false);
+  assertEquals([node.whereIs(node.device), ...node.files()], ["/run/netns/new", newer]);
+});
+
+Deno.test("DEL of a Go plugin's record in the host's own namespace touches nothing there", async () => {
+  using node = new TestNode();
+  node.write(FILE, JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2", "rdma0")));
+  await node.succeed("DEL", { variables: { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" } });
+  node.assertForgotten();
+});
 
 const GOOD = {
   ...{ ...CONFIG, deviceID: VF, allowPF: true, optional: false, onSharedMode: "skip", rdmaDevices: "all" },
@@ -131,19 +151,18 @@ const GOOD = {
 };
 
 /** A good configuration with other values in any places but those of its name and version. */
-const changed = fc.array(fc.tuple(fc.nat(), fc.jsonValue()), { minLength: 1, maxLength: 5 }).map(
-  (changes) => {
-    const config: Record<string, unknown> = structuredClone(GOOD);
-    for (const [at, value] of changes) {
-      const places = placesIn(config).filter(({ holder, key }) =>
-        holder !== config || key !== "name" && key !== "cniVersion"
-      );
-      const { holder, key } = places[at % places.length]!;
-      holder[key] = value;
-    }
-    return config;
-  },
-);
+const changes = fc.array(fc.tuple(fc.nat(), fc.jsonValue()), { minLength: 1, maxLength: 5 });
+const changed = changes.map((changes) => {
+  const config: Record<string, unknown> = structuredClone(GOOD);
+  for (const [at, value] of changes) {
+    const places = placesIn(config).filter(({ holder, key }) =>
+      holder !== config || key !== "name" && key !== "cniVersion"
+    );
+    const { holder, key } = places[at % places.length]!;
+    holder[key] = value;
+  }
+  return config;
+});
 
 for (const command of ["DEL", "GC"]) {
   Deno.test(`${command} does its work, and no other, whatever is wrong in keys that it does not need`, () => {
@@ -154,14 +173,14 @@ for (const command of ["DEL", "GC"]) {
       const other = node.kernel.addDevice("0000:3b:00.3", 8);
       const variables = { CNI_CONTAINERID: "container2", CNI_NETNS: "/run/netns/other" };
       await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.3" } });
-      const kept = Deno.readTextFileSync(`${node.directory}/net-container2-net1`);
+      const [, file = ""] = node.files();
+      const kept = Deno.readTextFileSync(`${node.directory}/${file}`);
 
       const valid = { "cni.dev/valid-attachments": [{ containerID: "container2", ifname: "net1" }] };
       const CNI_ARGS = "IgnoreUnknown=no;rdmaDeviceName={/};Debug=maybe;=";
       await node.succeed(command, { config: { ...config, ...valid }, variables: { CNI_ARGS } });
       assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", "/run/netns/other"]);
-      assertEquals(node.files(), ["net-container2-net1"]);
-      assertEquals(Deno.readTextFileSync(`${node.directory}/net-container2-net1`), kept);
+      assertEquals([node.files(), Deno.readTextFileSync(`${node.directory}/${file}`)], [[file], kept]);
     });
     return fc.assert(property, { numRuns: 200 });
   });

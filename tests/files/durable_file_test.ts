@@ -1,10 +1,8 @@
 // Which files wait for the disk.
 import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
 import { setMode } from "../../src/cli/netns_mode/set.ts";
-import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
 import { assertEquals } from "../support/assert.ts";
-import { Root } from "./root.ts";
 
 /** What a directory has each time that work waits for the disk. */
 function filesAtSync(directory: string, work: () => void): string[][] {
@@ -31,13 +29,13 @@ Deno.test("a record, which means nothing after a reboot, does not wait for the d
 });
 
 Deno.test("a persisted mode is on the disk before it takes its name, and so is the name at the end", () => {
-  using root = new Root({ "/etc/os-release": "ID=debian\n", "/etc/modprobe.d/other.conf": "" });
-  const machine = { root: root.path, release: "6.12.0", listImage: () => undefined };
-  const directory = `${root.path}/etc/modprobe.d`;
-  const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
-  const kernel = new MemoryNodeKernel();
-  const found = filesAtSync(directory, () => {
-    setMode(kernel, "exclusive", { persist: true }, machine);
+  using node = new TestNode();
+  node.write("/etc/os-release", "ID=debian\n");
+  node.write("/etc/modprobe.d/other.conf", "");
+  const machine = { root: node.root, release: "6.12.0", listImage: () => undefined };
+  const found = filesAtSync(`${node.root}/etc/modprobe.d`, () => {
+    setMode(node.kernel, "exclusive", { persist: true }, machine);
   });
+  const name = OPTIONS_FILE.slice(OPTIONS_FILE.lastIndexOf("/") + 1);
   assertEquals(found, [[`.${name}.tmp`, "other.conf"], ["other.conf", name].sort()]);
 });
