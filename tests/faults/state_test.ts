@@ -171,36 +171,3 @@ Deno.test("a record with any value in some place leads to success or to one of C
   });
   return fc.assert(property, runs(300, 20_000));
 });
-
-Deno.test("any files in the state directory lead to success or to one of CNI's codes, and to nothing outside", () => {
-  const names = [
-    FILE,
-    `.${FILE}.tmp`,
-    `other-${CONTAINER}-net1`,
-    "net-container2-net1",
-    ".tmp",
-    "a\nb",
-    "-rf",
-  ];
-  const name = fc.oneof(
-    fc.constantFrom(...names),
-    fc.string({ unit: "binary", minLength: 1, maxLength: 20 }).filter((text) =>
-      !/^\.{1,2}$|[/\0]/.test(text)
-    ),
-  );
-  const file = fc.tuple(name, fc.constantFrom(...Object.keys(THINGS)));
-  const files = fc.uniqueArray(file, { selector: ([name]) => name, maxLength: 6 });
-  const commands = fc.array(fc.constantFrom("ADD", "DEL", "CHECK", "GC"), { minLength: 1, maxLength: 4 });
-  const property = fc.asyncProperty(files, commands, async (files, commands) => {
-    using node = new HostileNode();
-    node.state.create();
-    for (const [name, what] of files) THINGS[what]!(`${node.directory}/${name}`, node);
-    for (const command of commands) {
-      const { code, json } = await node.call(command);
-      assert(code === 0 || json.code !== INTERNAL, JSON.stringify(json));
-      if (command === "DEL" || command === "GC") assertEquals(code, 0);
-    }
-    node.assertOutsideUntouched();
-  });
-  return fc.assert(property, runs(60, 5000));
-});

@@ -45,14 +45,20 @@ const target = fc.constantFrom(
   ...["", ".", "..", "nowhere", "/", "/dev/null", "/proc/self", "../../drivers/mlx5_core", "self"],
 );
 
-type Thing = readonly ["directory"] | readonly ["file", string | Uint8Array] | readonly ["link", string];
+/** Makes something at a path. */
+type Thing = (path: string) => void;
 
 const thing: fc.Arbitrary<Thing> = fc.oneof(
-  fc.constant(["directory"] as const),
-  content.map((text) => ["file", text] as const),
-  target.map((path) => ["link", path] as const),
+  fc.constant<Thing>((path) => Deno.mkdirSync(path)),
+  content.map((content): Thing => (path) => write(path, content)),
+  target.map((target): Thing => (path) => Deno.symlinkSync(target === "self" ? path : target, path)),
 );
 const tree = fc.array(fc.tuple(fc.constantFrom(...PLACES), thing), { maxLength: 25 });
+
+function write(path: string, content: string | Uint8Array): void {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  Deno.writeFileSync(path, bytes, { createNew: true });
+}
 
 /** A temporary directory with such things in it, as far as they can stand there together. */
 class Tree implements Disposable {
@@ -62,13 +68,11 @@ class Tree implements Disposable {
     for (const [path, thing] of things) this.put(`${this.root}/${path}`, thing);
   }
 
-  put(path: string, [kind, what]: Thing): void {
+  put(path: string, thing: Thing): void {
     try {
       if (!this.#isInside(directoryOf(path))) return;
-      Deno.mkdirSync(kind === "directory" ? path : directoryOf(path), { recursive: true });
-      const bytes = typeof what === "string" ? new TextEncoder().encode(what) : what;
-      if (kind === "file") Deno.writeFileSync(path, bytes!, { createNew: true });
-      if (kind === "link") Deno.symlinkSync(what === "self" ? path : what, path);
+      Deno.mkdirSync(directoryOf(path), { recursive: true });
+      thing(path);
     } catch {
       // Something else is in its place, or in that of a directory above.
     }
@@ -113,11 +117,12 @@ Deno.test("devices are found or not, whatever the tree of a bus holds", () => {
 
 Deno.test("a huge file is read to its end and is no number and no name of a device", () => {
   const directory = `sys/bus/pci/devices/${VF}`;
-  const huge = ["file", new Uint8Array(16 * 1024 * 1024).fill(0x41)] as const;
+  const length = 16 * 1024 * 1024;
+  const huge: Thing = (path) => write(path, new Uint8Array(length).fill(0x41));
   using tree = new Tree([
     [`${directory}/sriov_numvfs`, huge],
     [`${directory}/infiniband_verbs/uverbs0/ibdev`, huge],
   ]);
   const { enabledVfs, uverbs } = getBusDevice(VF, tree.root)!;
-  assertEquals([enabledVfs, uverbs.map(({ rdmaDevice }) => rdmaDevice.length)], [0, [huge[1].length]]);
+  assertEquals([enabledVfs, uverbs.map(({ rdmaDevice }) => rdmaDevice.length)], [0, [length]]);
 });

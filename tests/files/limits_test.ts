@@ -150,12 +150,6 @@ for (
   });
 }
 
-Deno.test("GC takes the limits away", async () => {
-  using node = await LimitedNode.added();
-  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
-  node.assertForgotten();
-});
-
 Deno.test("DEL succeeds without the cgroup, and without the controller", async () => {
   const losses = [
     (node: LimitedNode) => node.cgroups.groups.clear(),
