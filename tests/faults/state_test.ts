@@ -27,9 +27,8 @@ class HostileNode extends TestNode {
 
   constructor() {
     super();
-    Deno.mkdirSync(`${this.outside}/directory`, { recursive: true });
+    Deno.mkdirSync(this.outside);
     Deno.writeTextFileSync(`${this.outside}/file`, this.text);
-    Deno.writeTextFileSync(`${this.outside}/directory/file`, "kept");
     run("mkfifo", `${this.outside}/fifo`);
   }
 
@@ -46,24 +45,18 @@ class HostileNode extends TestNode {
   }
 
   assertOutsideUntouched(): void {
-    const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
-    const { outside } = this;
-    assertEquals([names(outside), names(`${outside}/directory`)], [["directory", "fifo", "file"], ["file"]]);
-    const texts = ["file", "directory/file"].map((name) => Deno.readTextFileSync(`${outside}/${name}`));
-    assertEquals(texts, [this.text, "kept"]);
+    const names = [...Deno.readDirSync(this.outside)].map(({ name }) => name).sort();
+    assertEquals([names, Deno.readTextFileSync(`${this.outside}/file`)], [["fifo", "file"], this.text]);
   }
 }
 
 /** What can stand in the place of a record, by name; none of it can be used. */
 const THINGS: Record<string, (path: string, node: HostileNode) => void> = {
-  "an empty file": (path) => Deno.writeTextFileSync(path, ""),
   "half a record": (path, { text }) => Deno.writeTextFileSync(path, text.slice(0, 90)),
   "a record of version 2": (path, { text }) => Deno.writeTextFileSync(path, text.replace('"1.1"', '"2.0"')),
-  "a record of 100 KB": (path, { text }) => Deno.writeTextFileSync(path, text + " ".repeat(100 * 1024)),
   "a record without end": (path) => run("truncate", "--size=100M", path),
   "a record nested 30,000 levels deep": (path) =>
     Deno.writeTextFileSync(path, "[".repeat(30_000) + "]".repeat(30_000)),
-  "libcni's file": (path) => Deno.writeTextFileSync(path, '{"kind":"cniCacheV1","containerId":"a"}'),
   "bytes that are no text": (path) => Deno.writeFileSync(path, Uint8Array.of(0xff, 0, 0xfe, 0x7b)),
   "a directory": (path) => Deno.mkdirSync(path),
   "a FIFO": (path) => run("mkfifo", path),
@@ -73,15 +66,13 @@ const THINGS: Record<string, (path: string, node: HostileNode) => void> = {
   },
   "a device": (path) => run("mknod", path, "c", "1", "5"),
   "a link to a record": (path, { outside }) => Deno.symlinkSync(`${outside}/file`, path),
-  "a link to a directory": (path, { outside }) => Deno.symlinkSync(`${outside}/directory`, path),
   "a link to a FIFO": (path, { outside }) => Deno.symlinkSync(`${outside}/fifo`, path),
   "a link to an endless file": (path) => Deno.symlinkSync("/dev/zero", path),
-  "a link to nothing": (path, { outside }) => Deno.symlinkSync(`${outside}/nothing`, path),
   "a link to itself": (path) => Deno.symlinkSync(path, path),
 };
 
 for (const [what, make] of Object.entries(THINGS)) {
-  Deno.test(`DEL and GC cope with ${what} for a record, say so and remove it`, async () => {
+  Deno.test(`calls cope with ${what} for a record: DEL and GC say so and remove it`, async () => {
     for (const command of ["DEL", "GC"]) {
       using node = await HostileNode.added();
       Deno.removeSync(node.path);
@@ -91,9 +82,6 @@ for (const [what, make] of Object.entries(THINGS)) {
       assertEquals([node.whereIs(node.device), node.files()], [command === "DEL" ? "host" : POD, []]);
       node.assertOutsideUntouched();
     }
-  });
-
-  Deno.test(`ADD and CHECK cope with ${what} for a record`, async () => {
     using node = new HostileNode();
     node.state.create();
     make(node.path, node);

@@ -55,13 +55,6 @@ Deno.test("when rolling back fails, the record stays, and DEL uses it", async ()
   node.assertForgotten();
 });
 
-Deno.test("when the record's file cannot be replaced, no device moves", async () => {
-  using node = new TestNode();
-  Deno.mkdirSync(`${node.directory}/${FILE}`, { recursive: true });
-  await node.fail("ADD", 5);
-  assertEquals(node.whereIs(node.device), "host");
-});
-
 Deno.test("a device that is not in the pod after its move is code 113 and rolled back", async () => {
   using node = new TestNode();
   const other = node.kernel.addDevice(VF, 3);

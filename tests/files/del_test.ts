@@ -1,12 +1,9 @@
 // DEL, by what records say and without one, beyond tests/scenarios/del.ts.
-import fc from "fast-check";
 import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
 import type { Device } from "../rig/memory/kernel.ts";
 import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { CONFIG } from "../support/call.ts";
-import { placesIn } from "../support/places.ts";
 
 const [ENODEV, EMSGSIZE, ENOBUFS] = [19, 90, 105];
 const OTHER = "/run/netns/other";
@@ -295,43 +292,5 @@ for (
     claim(node);
     await node.succeed("DEL");
     assertEquals(node.whereIs(node.device), left);
-  });
-}
-
-const GOOD = {
-  ...{ ...CONFIG, deviceID: VF, allowPF: true, optional: false, onSharedMode: "skip", rdmaDevices: "all" },
-  ...{ logFile: "/log", rdmaDeviceName: "rdma0", rdmaDeviceNameConflict: "keep", rdmaQoS: { tos: 96 } },
-  args: { cni: { debug: true, rdmaDeviceName: "rdma1" } },
-  runtimeConfig: { deviceID: VF, CNIDeviceInfoFile: "/run/k8s.cni.cncf.io/devinfo/cni/a" },
-  "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
-};
-
-const changes = fc.array(fc.tuple(fc.nat(), fc.jsonValue()), { minLength: 1, maxLength: 5 });
-
-for (const command of ["DEL", "GC"]) {
-  Deno.test(`${command} does its work, and no other, whatever is wrong in keys that it does not need`, () => {
-    const property = fc.asyncProperty(changes, async (changes) => {
-      const { name, cniVersion, ...config } = structuredClone(GOOD);
-      for (const [at, value] of changes) {
-        const places = placesIn(config);
-        const { holder, key } = places[at % places.length]!;
-        holder[key] = value;
-      }
-      using node = await TestNode.added();
-      node.kernel.addFunction(OTHER_VF);
-      node.kernel.addNetns(OTHER);
-      const other = node.kernel.addDevice(OTHER_VF, 8);
-      const variables = { CNI_CONTAINERID: "second", CNI_NETNS: OTHER };
-      await node.succeed("ADD", { variables, config: { deviceID: OTHER_VF } });
-      const kept = node.recorded(SECOND);
-
-      const valid = { "cni.dev/valid-attachments": [{ containerID: "second", ifname: "net1" }] };
-      const CNI_ARGS = "IgnoreUnknown=no;rdmaDeviceName={/};Debug=maybe;=";
-      const all = { ...config, name, cniVersion, ...valid };
-      await node.succeed(command, { config: all, variables: { CNI_ARGS } });
-      assertEquals([node.whereIs(node.device), node.whereIs(other)], ["host", OTHER]);
-      assertEquals([node.files(), node.recorded(SECOND)], [[SECOND], kept]);
-    });
-    return fc.assert(property, { numRuns: 100 });
   });
 }

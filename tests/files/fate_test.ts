@@ -99,17 +99,13 @@ function follow(node: TestNode, record: StoredRecord, { state, namespace }: Fate
   const { kernel } = node;
   if (state === "stale") collectGarbage(node, node.terminal);
   if (state === "missing") node.state.remove(record.file); // by the pod's DEL
-  const spaces = new Set([
-    ...kernel.paths.values(),
-    ...kernel.held.values(),
-    ...kernel.devices.map(({ space }) => space),
-  ]);
-  const hasDevice = (of: Space) =>
-    kernel.devices.some(({ space, deviceId }) => space === of && deviceId === record.deviceId);
-  for (const space of spaces) {
-    if (!(state === "held" ? space.inode === namespace!.inode : state === "lost" && hasDevice(space))) {
-      continue;
-    }
+  const known = [...kernel.paths.values(), ...kernel.held.values()];
+  const own = kernel.devices.filter(({ deviceId }) => deviceId === record.deviceId);
+  const ended: Partial<Record<typeof state, Space[]>> = {
+    held: known.filter(({ inode }) => inode === namespace?.inode),
+    lost: own.map(({ space }) => space),
+  };
+  for (const space of new Set(ended[state])) {
     for (const paths of [kernel.paths, kernel.held]) {
       for (const [path, one] of paths) if (one === space) paths.delete(path);
     }
@@ -129,19 +125,18 @@ Deno.test("gc, doctor and pods say the same of any record, and what they advise 
     };
     for (let round = 0; round < 10; round++) {
       const inventory = takeInventory(node.kernel, node.state);
+      const fateOf = (record: StoredRecord) => judge(inventory, record, "rdma-cni");
       const said = sayings(node);
       for (const record of inventory.records) {
-        const fate = judge(inventory, record, "rdma-cni");
-        const { state, remedy } = fate;
+        const { state, remedy, namespace } = fateOf(record);
         const [pods, doctor, gc] = [said.pods, said.doctor, said.gc].map((of) =>
           of.find(({ file }) => file === record.file)
         );
         assertEquals([pods?.state, pods?.remedy, doctor?.remedy], [state, remedy, remedy]);
         assertEquals(doctor?.state === "stale", state === "stale");
         assertEquals(gc?.state, state === "stale" ? "stale" : state === "lost" ? "away" : undefined);
-        assert(fate.namespace === undefined || pathTo(fate.namespace) !== "");
+        assert(namespace === undefined || pathTo(namespace) !== "");
       }
-      const fateOf = (record: StoredRecord) => judge(inventory, record, "rdma-cni");
       const odd = inventory.records.find((record) => fateOf(record).state !== "present");
       if (!odd) return;
       follow(node, odd, fateOf(odd));

@@ -74,31 +74,21 @@ async function printAll(name: string): Promise<string[]> {
   return results.flatMap((result) => print(result));
 }
 
-function assertPrintable(...texts: string[]): void {
-  for (const line of texts.flatMap((text) => text.split("\n"))) {
-    assert(!UNPRINTABLE.test(line), JSON.stringify(line));
-  }
-}
-
-Deno.test("no name that others chose begins a line, controls the terminal or hides, in any command", async () => {
+Deno.test("no name that others chose begins a line, controls the terminal or hides; programs get it as it is", async () => {
   const lengths = (texts: string[]) => texts.map((text) => text.split("\n").length);
   const plain = lengths(await printAll("mlx5_0"));
   const property = fc.asyncProperty(names, async (name) => {
     const texts = await printAll(name);
     assertEquals(lengths(texts), plain);
-    assertPrintable(...texts);
     const [heading = "", row = ""] = texts[2]!.split("\n"); // of the wide table
     const at = heading.indexOf("ON-HOST");
     assertEquals(row.slice(at - 1, at + "mlx5_2".length), " mlx5_2", "the columns are aligned");
-  });
-  await fc.assert(property, { numRuns: 60 });
-});
 
-Deno.test("programs get the names as they are, and JSON does not control the terminal either", () => {
-  const property = fc.property(names, (name) => {
     using node = nodeWith(name);
     const [json] = print(showPods(node), "json");
-    assertPrintable(json);
+    for (const line of [...texts, json].flatMap((text) => text.split("\n"))) {
+      assert(!UNPRINTABLE.test(line), JSON.stringify(line));
+    }
     const [[{ device }]] = parseAll(print(showPods(node), "yaml")[0]) as [[{ device: string }]];
     const [metrics] = print(showPods(node, { output: "prometheus" }));
     const info = metrics.split("\n").filter((line) => line.startsWith("rdma_device_info{"));
@@ -106,5 +96,5 @@ Deno.test("programs get the names as they are, and JSON does not control the ter
     const unescaped = label.replace(/\\(.)/g, (_, char) => char === "n" ? "\n" : char);
     assertEquals([JSON.parse(json)[0].device, device, unescaped, info.length], [name, name, name, 1]);
   });
-  fc.assert(property, { numRuns: 60 });
+  await fc.assert(property, { numRuns: 60 });
 });

@@ -72,14 +72,6 @@ Deno.test("what was not asked for stays as it is, also at DEL", async () => {
   node.assertLimits({ mlx5_2: { hcaHandle: "max", hcaObject: 9 } });
 });
 
-Deno.test("a device that is renamed has its limits, and loses them", async () => {
-  using node = new LimitedNode();
-  await node.succeed("ADD", { ...CALL, config: { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" } });
-  node.assertLimits({ rdma_net1: LIMITED });
-  await node.succeed("DEL");
-  node.assertForgotten();
-});
-
 for (
   const [cgroup, limited] of [[`${CGROUP}/crio-1.scope`, CGROUP], ["/default/box", "/default/box"]] as const
 ) {
@@ -265,14 +257,4 @@ Deno.test("CHECK fails when a limit is not as ADD set it", async () => {
   assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${words} 3, want 2`);
   node.cgroups.groups.clear();
   assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${words} nothing, want 2`);
-});
-
-Deno.test("without rdmaLimits no cgroup is looked at", async () => {
-  using node = new TestNode();
-  node.kernel.getRdmaCgroups = () => {
-    throw new Error("asked for cgroups");
-  };
-  await node.succeed("ADD", { variables: VARIABLES });
-  assertEquals(node.recorded().limits, undefined);
-  await node.succeed("DEL");
 });

@@ -1,5 +1,9 @@
 // Programs of their own: the alarm that ends the waiting is for a process's main thread, where no test runs.
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
 
 const LOCK = import.meta.resolve("../../src/sys/lock.ts");
 
@@ -36,6 +40,8 @@ const PLUGIN = `
   await Deno.stdin.read(new Uint8Array(1));
 `;
 
+const hold = (directory: string) => new LinuxKernel().lock(directory, 0)!;
+
 const CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 /** Far longer than anything takes here. */
@@ -48,17 +54,12 @@ class Started implements AsyncDisposable {
   readonly #timer = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
   #read = "";
 
-  constructor(program: string, ...args: string[]) {
-    this.#child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
-    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  /** A program in the text's words. */
-  static run(code: string, directory: string, timeoutMs = 0, by: string[] = []): Started {
+  constructor(code: string, directory: string, timeoutMs = 0, by: string[] = []) {
     const program = `data:application/typescript,${encodeURIComponent(code)}`;
     const deno = [Deno.execPath(), "run", "-A", "--no-check", program, directory, `${timeoutMs}`];
     const [first = "", ...args] = [...by, ...deno];
-    return new Started(first, ...args);
+    this.#child = new Deno.Command(first, { args, stdin: "piped", stdout: "piped" }).spawn();
+    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
   get pid(): number {
@@ -108,16 +109,9 @@ class Started implements AsyncDisposable {
   }
 }
 
-/** A program that has the lock. */
-async function holder(directory: string): Promise<Started> {
-  const started = new Started("flock", "--no-fork", directory, "sh", "-c", "echo locked; exec sleep 60");
-  assertEquals(await started.line(), "locked");
-  return started;
-}
-
 /** A program that waits for the lock. */
 async function waiter(directory: string, timeoutMs = LIMIT_MS): Promise<Started> {
-  const started = Started.run(WAITER, directory, timeoutMs);
+  const started = new Started(WAITER, directory, timeoutMs);
   assertEquals(await started.line(), "ready");
   await started.queue();
   return started;
@@ -125,7 +119,7 @@ async function waiter(directory: string, timeoutMs = LIMIT_MS): Promise<Started>
 
 Deno.test("a lock that stays taken is waited for until the time is over, without work", async () => {
   const directory = Deno.makeTempDirSync();
-  await using _holder = await holder(directory);
+  using _held = hold(directory);
   await using waiting = await waiter(directory, 400);
   const { got, ms, cpuMs } = JSON.parse(await waiting.line());
   assertEquals(got, false);
@@ -137,12 +131,12 @@ Deno.test("a lock that stays taken is waited for until the time is over, without
 
 Deno.test("those who wait for a lock get it in the order in which they came, also when one is killed", async () => {
   const directory = Deno.makeTempDirSync();
-  const first = await holder(directory);
+  const first = hold(directory);
   const second = await waiter(directory);
   await using third = await waiter(directory);
   await using fourth = await waiter(directory);
   await second[Symbol.asyncDispose]();
-  await first[Symbol.asyncDispose]();
+  first[Symbol.dispose]();
   const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
   assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
   Deno.removeSync(directory);
@@ -152,10 +146,10 @@ Deno.test("who waits for a lock goes before all other programs until it has give
   const chrt = new Deno.Command("chrt", { args: ["--rr", "1", "true"], stderr: "null" });
   const { success: isPermitted } = await chrt.output();
   const directory = Deno.makeTempDirSync();
-  const first = await holder(directory);
+  const first = hold(directory);
   await using second = await waiter(directory);
   assertEquals(second.schedulingPolicy, isPermitted ? 2 : 0);
-  await first[Symbol.asyncDispose]();
+  first[Symbol.dispose]();
   assertEquals([JSON.parse(await second.line()).got, await second.line()], [true, "given up"]);
   assertEquals(second.schedulingPolicy, 0);
   Deno.removeSync(directory);
@@ -164,9 +158,9 @@ Deno.test("who waits for a lock goes before all other programs until it has give
 for (const isInside of [true, false]) {
   Deno.test(`who has the lock in a container is named by the number here, or outside of one not at all: ${isInside}`, async () => {
     const directory = Deno.makeTempDirSync();
-    await using holding = Started.run(PLUGIN, directory, 0, isInside ? CONTAINER : []);
+    await using holding = new Started(PLUGIN, directory, 0, isInside ? CONTAINER : []);
     assertMatch(await holding.line(), isInside ? /^locked by 1$/ : /^locked by \d+$/);
-    await using asking = Started.run(PLUGIN, directory, 0, isInside ? [] : CONTAINER);
+    await using asking = new Started(PLUGIN, directory, 0, isInside ? [] : CONTAINER);
     const children = Deno.readTextFileSync(`/proc/${holding.pid}/task/${holding.pid}/children`);
     const who = isInside ? `process ${children.trim()}` : "a process in another PID namespace";
     assertMatch(await asking.line(), new RegExp(`: ${who} has had it for \\d+\\.\\d s, for a test$`));

@@ -303,12 +303,3 @@ Deno.test("DEL of a pod that NVIDIA's fork of the Go plugin started restores wha
   await node.succeed("DEL");
   node.assertRestored();
 });
-
-Deno.test("a pod that is the host by CNI_NETNS_OVERRIDE has the QoS until DEL", async () => {
-  using node = new QosNode();
-  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
-  await node.succeed("ADD", { variables, config: CONFIG });
-  assertEquals(node.device.qos, IN_POD);
-  await node.succeed("DEL", { variables });
-  node.assertRestored();
-});
