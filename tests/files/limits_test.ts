@@ -85,31 +85,28 @@ for (
   });
 }
 
-const ENABLE =
-  /not enabled.* \/sys\/fs\/cgroup \/sys\/fs\/cgroup\/kubepods \/sys\/fs\/cgroup\/kubepods\/burstable; do/;
+const MOUNT = "/sys/fs/cgroup";
+const ENABLE = new RegExp(`not enabled.* ${MOUNT} ${MOUNT}/kubepods ${MOUNT}/kubepods/burstable; do`);
+const OF_PROCESS = { CNI_NETNS: "/proc/7/ns/net" };
+const WRONG_UID = { CNI_ARGS: "K8S_POD_UID=../../x" };
 
 for (
-  const [what, prepare, words, variables = VARIABLES, code = 103] of [
-    [
-      "no rdma controller",
-      (node) => node.kernel.rdmaCgroups = undefined,
-      /no rdma cgroup controller.*CONFIG_CGROUP_RDMA/,
-    ],
-    ["a parent without the controller", (node) => node.cgroups.groups.set(CGROUP, undefined), ENABLE],
-    [
-      "no cgroup of the pod",
-      (node) => node.cgroups.groups.clear(),
-      /there is none of "\/kubepods.slice\/kubepods-pod8c/,
-    ],
-    [
-      "a process outside of the cgroup namespace",
-      (node) => node.cgroups.processes.set(7, "/../../kubepods"),
-      /there is none of "\/..\/..\/kubepods"/,
-      { CNI_NETNS: "/proc/7/ns/net" },
-    ],
-    ["nothing that names the pod", () => {}, /neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS/, {}],
-    ["a UID that is none", () => {}, /invalid K8S_POD_UID/, { CNI_ARGS: "K8S_POD_UID=../../x" }, 4],
-  ] as [string, (node: LimitedNode) => unknown, RegExp, Record<string, string>?, number?][]
+  const [what, code, words, variables, prepare] of [
+    ["no rdma controller", 103, /no rdma cgroup controller.*CONFIG_CGROUP_RDMA/, VARIABLES, (node) => {
+      node.kernel.rdmaCgroups = undefined;
+    }],
+    ["a parent without the controller", 103, ENABLE, VARIABLES, (node) => {
+      node.cgroups.groups.set(CGROUP, undefined);
+    }],
+    ["no cgroup of the pod", 103, /there is none of "\/kubepods.slice\/kubepods-pod8c/, VARIABLES, (node) => {
+      node.cgroups.groups.clear();
+    }],
+    ["a process outside of the cgroup namespace", 103, /none of "\/..\/..\/kubepods"/, OF_PROCESS, (node) => {
+      node.cgroups.processes.set(7, "/../../kubepods");
+    }],
+    ["nothing that names the pod", 103, /neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS/, {}, () => {}],
+    ["a UID that is none", 4, /invalid K8S_POD_UID/, WRONG_UID, () => {}],
+  ] as [string, number, RegExp, Record<string, string>, (node: LimitedNode) => void][]
 ) {
   Deno.test(`${what} is code ${code}, and nothing is moved`, async () => {
     using node = new LimitedNode();

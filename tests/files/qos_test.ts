@@ -71,29 +71,22 @@ Deno.test("ADD sets both, and DEL gives the host back what it had; the record is
   assertEquals(seen, Array(4).fill([{ ...HOST, hadGroup: false }]));
 });
 
+type Qos = NonNullable<Device["qos"]>;
+
 for (
-  const [what, rdmaQoS, before, inPod, recorded, warnings = 0] of [
-    ["every port is set", CONFIG.rdmaQoS, PORTS, { trafficClass: [106, 106], tos: [104, 104] }, {
-      ...PORTS,
-      hadGroup: false,
-    }],
-    ["the traffic class alone", { trafficClass: 0 }, { trafficClass: [7] }, { trafficClass: [0] }, {
-      trafficClass: [7],
-    }],
-    ["tos alone", { tos: 104 }, { tos: [32] }, { tos: [104] }, { tos: [32], hadGroup: false }],
-    ["tc of a device with a traffic class", { tos: 104, tc: 106 }, HOST, IN_POD, {
-      ...HOST,
-      hadGroup: false,
-    }],
-    ["tc of one without, a warning", { tos: 104, tc: 1 }, { tos: [32] }, { tos: [104] }, {
-      ...{ tos: [32], hadGroup: false },
-    }, 1],
-  ] as [string, object, Device["qos"], object, object, number?][]
+  const [what, rdmaQoS, before, inPod, warnings = 0] of [
+    ["every port is set", CONFIG.rdmaQoS, PORTS, { trafficClass: [106, 106], tos: [104, 104] }],
+    ["the traffic class alone", { trafficClass: 0 }, { trafficClass: [7] }, { trafficClass: [0] }],
+    ["tos alone", { tos: 104 }, { tos: [32] }, { tos: [104] }],
+    ["tc of a device with a traffic class", { tos: 104, tc: 106 }, HOST, IN_POD],
+    ["tc of one without, which is a warning", { tos: 104, tc: 106 }, { tos: [32] }, { tos: [104] }, 1],
+  ] as [string, object, Qos, Qos, number?][]
 ) {
   Deno.test(`each device gets its own QoS back: ${what}`, async () => {
     using node = new QosNode(before);
     const other = node.addDevice(3, before);
     const { lines } = await node.succeed("ADD", { config: { rdmaQoS } });
+    const recorded = before.tos ? { ...before, hadGroup: false } : before;
     assertEquals([node.device.qos, other.qos, ...node.recordedQos], [inPod, inPod, recorded, recorded]);
     const told = /level="warning".*trafficClass.*rdmaQoS\.tc allows/;
     assertEquals(lines.filter((line) => told.test(line)).length, warnings);
@@ -128,22 +121,23 @@ for (const setting of ["trafficClass", "tos"] as const) {
   });
 }
 
+/** The kernel refuses a setting of a second device, once. */
+const refuseSecond = (setting: string) => (node: QosNode) => {
+  const other = node.addDevice(3);
+  let refusals = 1;
+  node.kernel.roceQos.onWrite = (what, device) => what === setting && device === other && refusals-- > 0;
+};
+
 for (
-  const [what, code, spoil, config = CONFIG] of [
-    ...(["trafficClass", "tos"] as const).map((setting) =>
-      [`the second device's ${setting} is refused`, 103, (node: QosNode) => {
-        const other = node.addDevice(3);
-        let refusals = 1;
-        node.kernel.roceQos.onWrite = (what, device) =>
-          what === setting && device === other && refusals-- > 0;
-      }] as const
-    ),
-    ["the device cannot be moved", 120, (node) => node.kernel.onMove = () => 16],
-    ["its name is taken", 114, (node) => node.addOther({ name: "rdma_net1" }), NAMED],
-    ["the result cannot be printed", undefined, () => {}],
-  ] as [string, number | undefined, (node: QosNode) => unknown, object?][]
+  const [what, code, config, spoil] of [
+    ["the second device's traffic class is refused", 103, CONFIG, refuseSecond("trafficClass")],
+    ["the second device's ToS is refused", 103, CONFIG, refuseSecond("tos")],
+    ["the device cannot be moved", 120, CONFIG, (node) => node.kernel.onMove = () => 16],
+    ["its name is taken", 114, NAMED, (node) => node.addOther({ name: "rdma_net1" })],
+    ["the result cannot be printed", undefined, CONFIG, () => {}],
+  ] as [string, number | undefined, object, (node: QosNode) => unknown][]
 ) {
-  Deno.test(`the host has back what it had when ${what}`, async () => {
+  Deno.test(`ADD fails, and the host has back what it had, when ${what}`, async () => {
     using node = new QosNode();
     spoil(node);
     if (code) await node.fail("ADD", code, { config });
@@ -153,52 +147,40 @@ for (
 }
 
 for (
-  const [what, happens, command = "DEL", parts, config = CONFIG] of [
-    ["GC comes", () => {}, "GC", NONE_VALID],
-    ["the device returned by itself", (node) => node.endNetns(), "DEL", {
-      variables: { CNI_NETNS: undefined },
-    }],
-    ["ADD is repeated, since one before may not have come to the ToS", async (node) => {
+  const [what, command, parts, happens] of [
+    ["GC comes", "GC", NONE_VALID, () => {}],
+    [
+      "the device returned by itself",
+      "DEL",
+      { variables: { CNI_NETNS: undefined } },
+      (node) => node.endNetns(),
+    ],
+    ["ADD is repeated, since one before may not have come to the ToS", "DEL", {}, async (node) => {
       node.device.qos!.tos![0] = 0;
       await node.succeed("ADD", { config: CONFIG });
       assertEquals(node.device.qos, IN_POD);
     }],
-    [
-      "the device has a name of its own in the pod",
-      ({ device }) => {
-        assertEquals([device.name, device.qos], ["rdma_net1", IN_POD]);
-      },
-      "DEL",
-      {},
-      NAMED,
-    ],
-    [
-      "a newer attachment of the function has another device",
-      async (node) => {
-        node.replacePod();
-        node.addDevice(3);
-        await node.succeed("ADD", { variables: SECOND, config: { rdmaDevices: ["mlx5_3"] } });
-        await node.succeed("DEL");
-        assertEquals(node.device.qos, HOST);
-      },
-      "DEL",
-      { variables: SECOND },
-    ],
-    [
-      "GC finds two attachments that had it one after the other",
-      async (node) => {
-        node.endNetns();
-        node.kernel.endNetns(node.kernel.addNetns(POD, 7, "7"));
-        await node.succeed("ADD", { variables: SECOND, config: { rdmaQoS: { trafficClass: 8 } } });
-      },
-      "GC",
-      NONE_VALID,
-    ],
-  ] as [string, (node: QosNode) => unknown, string?, Parts?, object?][]
+    ["the device gets a name of its own in the pod", "DEL", {}, async (node) => {
+      await node.succeed("DEL");
+      await node.succeed("ADD", { config: NAMED });
+      assertEquals([node.device.name, node.device.qos], ["rdma_net1", IN_POD]);
+    }],
+    ["a newer attachment of the function has another device", "DEL", { variables: SECOND }, async (node) => {
+      node.replacePod();
+      node.addDevice(3);
+      await node.succeed("ADD", { variables: SECOND, config: { rdmaDevices: ["mlx5_3"] } });
+      await node.succeed("DEL");
+      assertEquals(node.device.qos, HOST);
+    }],
+    ["GC finds two attachments that had it one after the other", "GC", NONE_VALID, async (node) => {
+      node.endNetns();
+      node.kernel.endNetns(node.kernel.addNetns(POD, 7, "7"));
+      await node.succeed("ADD", { variables: SECOND, config: { rdmaQoS: { trafficClass: 8 } } });
+    }],
+  ] as [string, string, Parts, (node: QosNode) => unknown][]
 ) {
   Deno.test(`the host gets back what it had when ${what}`, async () => {
-    using node = new QosNode();
-    await node.succeed("ADD", { config });
+    using node = await QosNode.added();
     await happens(node);
     await node.succeed(command, parts);
     node.assertRestored();

@@ -256,32 +256,27 @@ for (const [what, change, isIndexRecorded] of LEFT) {
   });
 }
 
-const changeOf = (key: string, value: unknown) => ({ kernel }: SoftNode) =>
+const set = (key: string, value: unknown) => ({ kernel }: SoftNode) =>
   Object.assign(kernel, { [key]: value });
 
 for (
-  const [name, change, code, words] of [
-    ["without module rdma_rxe", changeOf("hasRxe", false), 103, "modprobe rdma_rxe"],
-    ["on Linux 7.2", changeOf("namesPerNetns", false), 103, "Linux 7.3"],
-    ["in mode shared", changeOf("mode", "shared"), 101, "exclusive"],
-    ["without the interface", (node) => node.pod.links.clear(), 110, "bridge, macvlan"],
-    ["on IPoIB", ({ pod }) => Object.assign(pod.links.get("net1")!, { isInfiniBand: true }), 110, "IPoIB"],
-    ["on an interface that has one", changeOf("onSoftRoce", () => EEXIST), 120, "rdma link delete"],
-    ["without permission", changeOf("onSoftRoce", () => EPERM), 120, "CAP_NET_ADMIN"],
-    ["on an interface that goes", changeOf("onSoftRoce", () => ENODEV), 120, "kernel log"],
-    ["when the kernel refuses the move", changeOf("onMove", () => EBUSY), 120, "try again"],
-    [
-      "when the device goes at once",
-      (node) => {
-        node.kernel.getHostNetns().listRdmaDevices = () => {
-          if (node.made) node.kernel.remove(node.made);
-          return [];
-        };
-      },
-      113,
-      "was removed meanwhile",
-    ],
-  ] as [string, (node: SoftNode) => unknown, number, string][]
+  const [name, code, words, change] of [
+    ["without module rdma_rxe", 103, "modprobe rdma_rxe", set("hasRxe", false)],
+    ["on Linux 7.2", 103, "Linux 7.3", set("namesPerNetns", false)],
+    ["in mode shared", 101, "exclusive", set("mode", "shared")],
+    ["without the interface", 110, "bridge, macvlan", (node) => node.pod.links.clear()],
+    ["on IPoIB", 110, "IPoIB", ({ pod }) => Object.assign(pod.links.get("net1")!, { isInfiniBand: true })],
+    ["on an interface that has one", 120, "rdma link delete", set("onSoftRoce", () => EEXIST)],
+    ["without permission", 120, "CAP_NET_ADMIN", set("onSoftRoce", () => EPERM)],
+    ["on an interface that goes", 120, "kernel log", set("onSoftRoce", () => ENODEV)],
+    ["when the kernel refuses the move", 120, "try again", set("onMove", () => EBUSY)],
+    ["when the device goes at once", 113, "was removed meanwhile", (node) => {
+      node.kernel.getHostNetns().listRdmaDevices = () => {
+        if (node.made) node.kernel.remove(node.made);
+        return [];
+      };
+    }],
+  ] as [string, number, string, (node: SoftNode) => unknown][]
 ) {
   Deno.test(`ADD ${name} is code ${code}, says what to do, and leaves nothing`, async () => {
     using node = new SoftNode();
