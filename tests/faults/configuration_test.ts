@@ -1,9 +1,11 @@
-// Whatever the runtime sends, a configuration is read or refused with one of CNI's codes, and the result that came is
-// the result that goes.
+// Whatever the runtime sends and sets, configuration and environment are read or refused with one of CNI's codes, the
+// result that came is the result that goes, and what is read makes no path but one name in the state directory.
 import fc from "fast-check";
+import { COMMANDS, parseEnvironment } from "../../src/cni/environment.ts";
 import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { formatResult } from "../../src/cni/result.ts";
 import { parseConfig } from "../../src/plugin/config/config.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { CONFIG } from "../support/call.ts";
 import { placesIn } from "../support/places.ts";
@@ -26,6 +28,16 @@ async function read(text: string): Promise<string | number> {
 
 const network = (more: string) => `{"cniVersion":"1.1.0","name":"net"${more}}`;
 
+const GOOD = {
+  ...{ ...CONFIG, deviceID: "0000:3b:00.2", logLevel: "info", logFile: "/var/log/rdma.log" },
+  args: { cni: { debug: true } },
+  runtimeConfig: { deviceID: "0000:3b:00.2" },
+  "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
+  "cni.dev/valid-attachments": [],
+};
+/** What DEL and GC must understand. */
+const NEEDED = ["name", "cniVersion", "cni.dev/valid-attachments"];
+
 Deno.test("any text is read or refused", () => {
   const text = fc.oneof(
     fc.string({ unit: "binary" }),
@@ -35,51 +47,37 @@ Deno.test("any text is read or refused", () => {
   return fc.assert(fc.asyncProperty(text, async (value) => void await read(value)), runs(2000, 200_000));
 });
 
-Deno.test("a good configuration cut off or with one letter changed is read or refused", () => {
-  const good = JSON.stringify({
-    ...CONFIG,
-    runtimeConfig: { deviceID: "0000:3b:00.2" },
-    args: { cni: { debug: true } },
-    logFile: "/var/log/rdma.log",
-    "cni.dev/valid-attachments": [{ containerID: "a", ifname: "net1" }],
-  });
-  const change = fc.tuple(
-    fc.nat(good.length),
-    fc.nat(good.length),
-    fc.string({ unit: "binary", maxLength: 2 }),
+Deno.test("a good configuration that is cut off, or has another letter or value somewhere, is read or refused; DEL and GC read it", () => {
+  const good = JSON.stringify(GOOD);
+  const letters = fc.string({ unit: "binary", maxLength: 2 });
+  const property = fc.asyncProperty(
+    fc.nat(),
+    fc.nat(2),
+    letters,
+    jsonText,
+    async (at, length, text, value) => {
+      const from = at % good.length;
+      await read(good.slice(0, from));
+      await read(good.slice(0, from) + text + good.slice(from + length));
+      const copy = structuredClone(GOOD);
+      const places = placesIn(copy);
+      const { holder, key } = places[at % places.length]!;
+      holder[key] = "HERE";
+      const changed = JSON.stringify(copy).replace('"HERE"', () => value);
+      await read(changed);
+      if (holder === copy as unknown && NEEDED.includes(key)) return;
+      for (const command of ["DEL", "GC"] as const) {
+        assertEquals((await parseConfig(changed, command)).name, "net");
+      }
+    },
   );
-  const property = fc.asyncProperty(change, async ([from, length, text]) => {
-    await read(good.slice(0, from) + text + good.slice(from + length % 3));
-    await read(good.slice(0, from));
-  });
-  return fc.assert(property, runs(1000, 50_000));
-});
-
-Deno.test("a good configuration with any value in some place is read or refused", () => {
-  const good = {
-    ...CONFIG,
-    deviceID: "0000:3b:00.2",
-    logLevel: "info",
-    logFile: "",
-    args: { cni: { debug: true } },
-    runtimeConfig: { deviceID: "" },
-    "cni.dev/attachments": [{ containerID: "a", ifname: "net1" }],
-  };
-  const property = fc.asyncProperty(fc.nat(), jsonText, async (at, value) => {
-    const copy = structuredClone(good);
-    const places = placesIn(copy);
-    const { holder, key } = places[at % places.length]!;
-    holder[key] = "HERE";
-    await read(JSON.stringify(copy).replace('"HERE"', () => value));
-  });
   return fc.assert(property, runs(1000, 50_000));
 });
 
 Deno.test("the result leaves as it came, to the letter: numbers, order, and keys that mean something to JavaScript", () => {
   const property = fc.asyncProperty(objectText(jsonText), async (object) => {
-    const result = object === "{}"
-      ? '{"cniVersion":"1.0.0"}'
-      : object.replace(/\}$/, ',"cniVersion":"1.0.0"}');
+    const version = '"cniVersion":"1.0.0"}';
+    const result = object === "{}" ? `{${version}` : object.replace(/\}$/, `,${version}`);
     const answer = await read(network(`,"prevResult":${result}`));
     if (typeof answer === "string") assertEquals(answer, result);
     else assert(/"(cniVersion|interfaces)":/.test(object), `refused with ${answer}`);
@@ -89,51 +87,109 @@ Deno.test("the result leaves as it came, to the letter: numbers, order, and keys
 
 Deno.test("nothing of the input becomes a property of all objects", async () => {
   const polluted = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
-  assertEquals(
-    await read(network(`,"prevResult":${polluted},${polluted.slice(1, -1)}`)),
-    polluted.replace(/\}$/, "") + ',"cniVersion":"1.1.0"}',
-  );
+  const answer = await read(network(`,"prevResult":${polluted},${polluted.slice(1, -1)}`));
+  assertEquals(answer, polluted.replace(/\}$/, ',"cniVersion":"1.1.0"}'));
   assertEquals(({} as { polluted?: boolean }).polluted, undefined);
 });
 
-const nest = (depth: number, inner = "") => "[".repeat(depth) + inner + "]".repeat(depth);
-
-Deno.test("what is nested 900 levels deep passes, and brackets in strings are none", async () => {
-  const results = [
-    `{"a":${nest(900, "1.0")},"cniVersion":"1.0.0"}`,
-    `{"a":"${'[\\"'.repeat(2000)}","cniVersion":"1.0.0"}`,
-  ];
-  for (const result of results) assertEquals(await read(network(`,"prevResult":${result}`)), result);
+Deno.test("what is nested too deeply is refused, wherever it stands", async () => {
+  for (const depth of [1000, 1_000_000]) {
+    const value = "[".repeat(depth) + "]".repeat(depth);
+    const results = [`{"a":${value}}`, `{"interfaces":[{"name":${value}}]}`];
+    const texts = [
+      ...["cniVersion", "name", "prevResult", "unknown"].map((key) => `{"name":"net","${key}":${value}}`),
+      ...results.map((result) => network(`,"prevResult":${result}`)),
+      "[".repeat(depth),
+    ];
+    for (const text of texts) assertEquals(await read(text), ErrorCode.undecodable, text.slice(0, 60));
+  }
 });
 
-for (const depth of [1000, 4000, 100_000, 1_000_000]) {
-  Deno.test(`what is nested ${depth} levels deep is refused, wherever it stands`, async () => {
-    const value = nest(depth);
-    for (const key of ["cniVersion", "name", "prevResult", "unknown"]) {
-      assertEquals(await read(`{"name":"net","${key}":${value}}`), ErrorCode.undecodable);
-    }
-    assertEquals(await read(network(`,"prevResult":{"a":${value}}`)), ErrorCode.undecodable);
-    assertEquals(
-      await read(network(`,"prevResult":{"interfaces":[{"name":${value}}]}`)),
-      ErrorCode.undecodable,
-    );
-    assertEquals(await read("[".repeat(depth)), ErrorCode.undecodable);
-  });
+Deno.test("of a long list with a fault in each entry the first are named, by their places", async () => {
+  const placesNamedFor = async (keys: string) => {
+    const error = await parseConfig(network(keys)).catch((error) => error);
+    return [error.code, error.message.match(/\[\d+\]/g)];
+  };
+  const good = '{"containerID":"a","ifname":"net1"}';
+  const list = [...new Array(7).fill(good), ...new Array(200_000).fill("1")].join();
+  const first = Array.from({ length: 10 }, (_, i) => `[${i + 7}]`);
+  for (const key of ["cni.dev/attachments", "cni.dev/valid-attachments"]) {
+    assertEquals(await placesNamedFor(`,"${key}":[${list}]`), [7, first]);
+  }
+  const interfaces = new Array(200_000).fill('{"name":1,"mac":2}').join();
+  const [code, places] = await placesNamedFor(`,"prevResult":{"interfaces":[${interfaces}]}`);
+  assertEquals([code, places.at(-1)], [7, "[4]"]);
+});
+
+// The environment.
+
+const hostile = fc.constantFrom(
+  ...[
+    "..",
+    ".",
+    "/",
+    "../../etc/passwd",
+    "a/../b",
+    "a\0b",
+    "a\nb",
+    "-rf",
+    "~",
+    "$(id)",
+    "%2e%2e%2f",
+    "\ufffd",
+  ],
+);
+const text = fc.oneof(
+  hostile,
+  fc.string({ unit: "binary", maxLength: 20 }),
+  fc.stringMatching(/^[a-zA-Z0-9_.\-/]{1,20}$/),
+  fc.tuple(hostile, fc.constantFrom("a", "net1", "/")).map((parts) => parts.join("")),
+  fc.nat(200_000).map((length) => "a".repeat(length)),
+);
+/** Any text, but so many good ones that all of a call is good often enough. */
+const mostly = (weight: number, good: fc.Arbitrary<string>) =>
+  fc.oneof({ weight, arbitrary: good }, { weight: 1, arbitrary: text });
+const name = mostly(2, fc.stringMatching(/^[a-zA-Z0-9_.\-]{1,15}$/));
+const variables = fc.record({
+  CNI_COMMAND: mostly(9, fc.constantFrom(...COMMANDS)),
+  CNI_CONTAINERID: name,
+  CNI_NETNS: fc.oneof(text, name.map((path) => `/run/netns/${path}`)),
+  CNI_IFNAME: name,
+  CNI_PATH: text,
+  CNI_NETNS_OVERRIDE: text,
+});
+
+/** What the work gives, or undefined when it is refused with a code. */
+async function orRefused<T>(code: number, work: () => T): Promise<Awaited<T> | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof CniError && error.code === code) return undefined;
+    throw error;
+  }
 }
 
-Deno.test("of a long list with a fault in each entry the first are named, by their places", async () => {
-  const good = '{"containerID":"a","ifname":"net1"}';
-  const list = `[${[...new Array(7).fill(good), ...new Array(200_000).fill("1")].join()}]`;
-  for (const key of ["cni.dev/attachments", "cni.dev/valid-attachments"]) {
-    const error = await parseConfig(network(`,"${key}":${list}`)).catch((error) => error);
-    assertEquals([error.code, error.message.match(/\[\d+\]/g)], [
-      7,
-      Array.from({ length: 10 }, (_, i) => `[${i + 7}]`),
-    ]);
-  }
-  const interfaces = `[${new Array(200_000).fill('{"name":1,"mac":2}').join()}]`;
-  const error = await parseConfig(network(`,"prevResult":{"interfaces":${interfaces}}`)).catch((error) =>
-    error
-  );
-  assertEquals([error.code, error.message.match(/\[\d+\]/g).at(-1)], [7, "[4]"]);
+Deno.test("variables are read or refused, and lead to one file in the state directory", async () => {
+  const state = new State("/state");
+  let read = 0;
+  const property = fc.asyncProperty(variables, name, async (values: Record<string, string>, network) => {
+    const environment = await orRefused(
+      ErrorCode.invalidEnvironment,
+      () => parseEnvironment((key) => values[key]),
+    );
+    const config = await orRefused(
+      ErrorCode.invalidConfig,
+      () => parseConfig(JSON.stringify({ name: network })),
+    );
+    if (!environment || environment.command === "VERSION") return;
+    const { containerId, ifname, netns } = environment;
+    assert(netns === "" || netns.startsWith("/") && !netns.includes("\0"), netns);
+    assert(new TextEncoder().encode(ifname).length <= 15, ifname);
+    if (!config || containerId === "") return;
+    read++;
+    const file = state.fileOf({ network: config.name, containerID: containerId, ifname });
+    assert(!/[/\0]/.test(file) && /^[a-zA-Z0-9]/.test(file), file);
+  });
+  await fc.assert(property, runs(5000, 200_000));
+  assert(read > 20, `only ${read} were read`);
 });

@@ -3,33 +3,14 @@ import fc from "fast-check";
 
 /** As written: more digits than a double has, forms that JavaScript would write otherwise, too large ones. */
 const number = fc.oneof(
-  fc.constantFrom(
-    "-0",
-    "1.0",
-    "1E2",
-    "1e400",
-    "-1e-400",
-    "0.1e1",
-    "18446744073709551615",
-    "-9007199254740993",
-  ),
+  fc.constantFrom("-0", "1.0", "1E2", "1e400", "-1e-400", "18446744073709551615", "-9007199254740993"),
   fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }).map(String),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)),
 );
 
 const string = fc.oneof(
   fc.string({ unit: "binary", maxLength: 12 }),
-  fc.constantFrom(
-    "__proto__",
-    "constructor",
-    "toJSON",
-    "\0",
-    "\ud800",
-    "\udc00a",
-    "\u2028",
-    "\ufeff",
-    "../../a",
-  ),
+  fc.constantFrom("__proto__", "constructor", "toJSON", "\0", "\ud800", "\udc00a", "\u2028", "\ufeff"),
 ).map((text) => JSON.stringify(text));
 
 /** Not of digits alone: those JavaScript would put first. */

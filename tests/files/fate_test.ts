@@ -8,6 +8,7 @@ import { pathTo, takeInventory } from "../../src/node/inventory.ts";
 import type { StoredRecord } from "../../src/plugin/record/state.ts";
 import type { Device, Space } from "../rig/memory/kernel.ts";
 import { TestNode } from "../rig/memory/node.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
 interface Pod {
@@ -19,14 +20,13 @@ interface Pod {
 }
 
 /** What can become of a pod, its device and its record; several of these, in any order. */
-const EVENTS: Record<string, (node: TestNode, pod: Pod) => void> = {
-  "the path goes": ({ kernel }, { path }) => void kernel.paths.delete(path),
-  "a process is in it": ({ kernel }, { number, space }) =>
-    void kernel.held.set(`/proc/${number}/ns/net`, space),
-  "it ends": ({ kernel }, pod) => {
-    EVENTS["the path goes"]!({ kernel } as TestNode, pod);
-    kernel.held.delete(`/proc/${pod.number}/ns/net`);
-    kernel.endNetns(pod.space);
+const EVENTS: Record<string, (node: TestNode, pod: Pod) => unknown> = {
+  "the path goes": ({ kernel }, { path }) => kernel.paths.delete(path),
+  "a process is in it": ({ kernel }, { number, space }) => kernel.held.set(`/proc/${number}/ns/net`, space),
+  "it ends": ({ kernel }, { path, number, space }) => {
+    kernel.paths.delete(path);
+    kernel.held.delete(`/proc/${number}/ns/net`);
+    kernel.endNetns(space);
   },
   "somebody takes the device to the host": ({ kernel }, { device }) => kernel.place(device, kernel.host),
   "somebody takes the device elsewhere": ({ kernel }, { device, number }) => {
@@ -37,11 +37,7 @@ const EVENTS: Record<string, (node: TestNode, pod: Pod) => void> = {
     if (kernel.devices.includes(device)) kernel.remove(device);
   },
   "the record is of the Go plugin": (node, { file, device }) => {
-    const { deviceId, name } = device;
-    const names = { sandboxRdmaDevName: name, containerRdmaDevName: name };
-    if (node.files().includes(file)) {
-      node.write(file, JSON.stringify({ version: "1.0", deviceID: deviceId, ...names }));
-    }
+    if (node.files().includes(file)) node.write(file, JSON.stringify(goRecord(device, device.name)));
   },
   "the node boots": (node, { file }) => {
     const text = Deno.readTextFileSync(`${node.directory}/${file}`);
@@ -84,48 +80,42 @@ interface Saying {
 /** What each command says of each record. */
 function sayings(node: TestNode): Record<"gc" | "doctor" | "pods", Saying[]> {
   const { records } = collectGarbage(node, node.terminal, { dryRun: true }).value as { records: Saying[] };
-  const findings = examineRecords(
-    { kernel: node.kernel, root: "", executable: "rdma-cni" },
-    inventoryOf(node),
-  );
+  const machine = { kernel: node.kernel, root: "", executable: "rdma-cni" };
+  const findings = examineRecords(machine, takeInventory(node.kernel, node.state));
   return {
     gc: records,
     doctor: findings.filter(({ level }) => level !== "ok").map(({ text, fix }) => {
       const [, file = "", stale] = /^(\S+?):? (is stale)?/.exec(text) ?? [];
       return { file, state: stale ? "stale" : "other", remedy: fix };
     }),
-    pods: collect(node.kernel, node.state).devices.map(({ record, status, advice }) => {
-      return { file: record, state: status, remedy: advice };
-    }),
+    pods: collect(node.kernel, node.state).devices.map(({ record, status, advice }) => (
+      { file: record, state: status, remedy: advice }
+    )),
   };
-}
-
-function inventoryOf({ kernel, state }: TestNode) {
-  return takeInventory(kernel, state);
 }
 
 /** Does what a remedy says. */
 function follow(node: TestNode, record: StoredRecord, { state, namespace }: Fate): void {
   const { kernel } = node;
-  const end = (space: Space) => {
+  if (state === "stale") collectGarbage(node, node.terminal);
+  if (state === "missing") node.state.remove(record.file); // by the pod's DEL
+  const known = [...kernel.paths.values(), ...kernel.held.values()];
+  const own = kernel.devices.filter(({ deviceId }) => deviceId === record.deviceId);
+  const ended: Partial<Record<typeof state, Space[]>> = {
+    held: known.filter(({ inode }) => inode === namespace?.inode),
+    lost: own.map(({ space }) => space),
+  };
+  for (const space of new Set(ended[state])) {
     for (const paths of [kernel.paths, kernel.held]) {
       for (const [path, one] of paths) if (one === space) paths.delete(path);
     }
     kernel.endNetns(space);
-  };
-  const spaces = [...kernel.paths.values(), ...kernel.held.values()];
-  if (state === "stale") collectGarbage(node, node.terminal);
-  else if (state === "missing") node.state.remove(record.file); // by the pod's DEL
-  else if (state === "held") end(spaces.find(({ inode }) => inode === namespace!.inode)!);
-  else if (state === "lost") {
-    for (const { space } of kernel.devices.filter(({ deviceId }) => deviceId === record.deviceId)) end(space);
   }
 }
 
 Deno.test("gc, doctor and pods say the same of any record, and what they advise ends what they found", async () => {
-  const events = fc.array(fc.tuple(fc.nat({ max: 1 }), fc.constantFrom(...Object.keys(EVENTS))), {
-    maxLength: 8,
-  });
+  const event = fc.tuple(fc.nat({ max: 1 }), fc.constantFrom(...Object.keys(EVENTS)));
+  const events = fc.array(event, { maxLength: 8 });
   const property = fc.asyncProperty(events, async (events) => {
     using node = new TestNode();
     const pods = [await startPod(node, 0), await startPod(node, 1)];
@@ -134,24 +124,22 @@ Deno.test("gc, doctor and pods say the same of any record, and what they advise 
       throw new Error("moved");
     };
     for (let round = 0; round < 10; round++) {
-      const inventory = inventoryOf(node);
+      const inventory = takeInventory(node.kernel, node.state);
+      const fateOf = (record: StoredRecord) => judge(inventory, record, "rdma-cni");
       const said = sayings(node);
       for (const record of inventory.records) {
-        const fate = judge(inventory, record, "rdma-cni");
-        const { state, remedy } = fate;
-        const of = (sayings: Saying[]) => sayings.find(({ file }) => file === record.file);
-        assertEquals([of(said.pods)?.state, of(said.pods)?.remedy], [state, remedy]);
-        assertEquals(of(said.doctor)?.remedy, remedy);
-        assertEquals(of(said.doctor)?.state === "stale", state === "stale");
-        assertEquals(of(said.gc)?.state, state === "stale" ? "stale" : state === "lost" ? "away" : undefined);
-        assert(fate.namespace === undefined || pathTo(fate.namespace) !== "");
+        const { state, remedy, namespace } = fateOf(record);
+        const [pods, doctor, gc] = [said.pods, said.doctor, said.gc].map((of) =>
+          of.find(({ file }) => file === record.file)
+        );
+        assertEquals([pods?.state, pods?.remedy, doctor?.remedy], [state, remedy, remedy]);
+        assertEquals(doctor?.state === "stale", state === "stale");
+        assertEquals(gc?.state, state === "stale" ? "stale" : state === "lost" ? "away" : undefined);
+        assert(namespace === undefined || pathTo(namespace) !== "");
       }
-      const [odd] = inventory.records.flatMap((record) => {
-        const fate = judge(inventory, record, "rdma-cni");
-        return fate.state === "present" ? [] : [{ record, fate }];
-      });
+      const odd = inventory.records.find((record) => fateOf(record).state !== "present");
       if (!odd) return;
-      follow(node, odd.record, odd.fate);
+      follow(node, odd, fateOf(odd));
     }
     throw new Error(`Still odd: ${JSON.stringify(sayings(node))}`);
   });

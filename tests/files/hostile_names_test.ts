@@ -53,14 +53,14 @@ function nodeWith(name: string): DoctorNode {
   return node;
 }
 
-/** Prints a result in a form. */
-function print(result: Result, format?: "json" | "yaml"): TestTerminal {
+/** What is printed of a result, on standard output and on standard error. */
+function print(result: Result, format?: "json" | "yaml"): [string, string] {
   const terminal = Object.assign(new TestTerminal(), { format });
   terminal.print(result);
-  return terminal;
+  return [terminal.stdout, terminal.stderr];
 }
 
-/** What commands print for people on a node with names that others chose: results, and what goes to standard error. */
+/** What commands print for people on a node with names that others chose. */
 async function printAll(name: string): Promise<string[]> {
   using node = nodeWith(name);
   const results = [
@@ -71,42 +71,30 @@ async function printAll(name: string): Promise<string[]> {
     { text: formatTable(VF_TABLE, listVfs(node.kernel), true) },
     setMode(node.kernel, "shared", { dryRun: true }, { release: "6.12" }),
   ];
-  return results.map((result) => print(result)).flatMap(({ stdout, stderr }) => [stdout, stderr]);
+  return results.flatMap((result) => print(result));
 }
 
-Deno.test("no name that others chose begins a line, controls the terminal or hides, in any command", async () => {
-  const plain = (await printAll("mlx5_0")).map((text) => text.split("\n").length);
-  await fc.assert(
-    fc.asyncProperty(names, async (name) => {
-      const texts = await printAll(name);
-      assertEquals(texts.map((text) => text.split("\n").length), plain);
-      for (const line of texts.flatMap((text) => text.split("\n"))) {
-        assert(!UNPRINTABLE.test(line), JSON.stringify(line));
-      }
-      const [heading = "", row = ""] = texts[2]!.split("\n"); // of the wide table
-      const at = heading.indexOf("ON-HOST");
-      assertEquals(row.slice(at - 1, at + "mlx5_2".length), " mlx5_2", "the columns are aligned");
-    }),
-    { numRuns: 60 },
-  );
-});
+Deno.test("no name that others chose begins a line, controls the terminal or hides; programs get it as it is", async () => {
+  const lengths = (texts: string[]) => texts.map((text) => text.split("\n").length);
+  const plain = lengths(await printAll("mlx5_0"));
+  const property = fc.asyncProperty(names, async (name) => {
+    const texts = await printAll(name);
+    assertEquals(lengths(texts), plain);
+    const [heading = "", row = ""] = texts[2]!.split("\n"); // of the wide table
+    const at = heading.indexOf("ON-HOST");
+    assertEquals(row.slice(at - 1, at + "mlx5_2".length), " mlx5_2", "the columns are aligned");
 
-Deno.test("programs get the names as they are, and JSON does not control the terminal either", () => {
-  fc.assert(
-    fc.property(names, (name) => {
-      using node = nodeWith(name);
-      const json = print(showPods(node), "json").stdout;
-      assertEquals(JSON.parse(json)[0].device, name);
-      for (const line of json.split("\n")) assert(!UNPRINTABLE.test(line), JSON.stringify(line));
-      const [[{ device }]] = parseAll(print(showPods(node), "yaml").stdout) as [[{ device: string }]];
-      assertEquals(device, name);
-      const info = print(showPods(node, { output: "prometheus" })).stdout.split("\n").filter((line) =>
-        line.startsWith("rdma_device_info{")
-      );
-      const [, label = ""] = /,device="((?:[^"\\]|\\.)*)",/.exec(info[0]!) ?? [];
-      assertEquals(label.replace(/\\(.)/g, (_, char) => char === "n" ? "\n" : char), name);
-      assertEquals(info.length, 1);
-    }),
-    { numRuns: 60 },
-  );
+    using node = nodeWith(name);
+    const [json] = print(showPods(node), "json");
+    for (const line of [...texts, json].flatMap((text) => text.split("\n"))) {
+      assert(!UNPRINTABLE.test(line), JSON.stringify(line));
+    }
+    const [[{ device }]] = parseAll(print(showPods(node), "yaml")[0]) as [[{ device: string }]];
+    const [metrics] = print(showPods(node, { output: "prometheus" }));
+    const info = metrics.split("\n").filter((line) => line.startsWith("rdma_device_info{"));
+    const [, label = ""] = /,device="((?:[^"\\]|\\.)*)",/.exec(info[0]!) ?? [];
+    const unescaped = label.replace(/\\(.)/g, (_, char) => char === "n" ? "\n" : char);
+    assertEquals([JSON.parse(json)[0].device, device, unescaped, info.length], [name, name, name, 1]);
+  });
+  await fc.assert(property, { numRuns: 60 });
 });

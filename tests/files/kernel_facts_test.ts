@@ -1,5 +1,6 @@
 // The table of facts on the kernel in memory; what needs no RDMA also on this machine's kernel.
 import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { exists } from "../../src/kernel/sysfs.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { NETLINK_RDMA } from "../../src/netlink/socket.ts";
 import { libc } from "../../src/sys/libc.ts";
@@ -13,6 +14,9 @@ import { TestNetns } from "../support/test_netns.ts";
 openLibmnl(); // opened within a test it would be taken for a leak of that test
 
 const EPROTONOSUPPORT = 93;
+const HAS_RDMA = exists("/sys/module/ib_core");
+
+const link = (name: string) => ({ index: 2, name, isInfiniBand: false, vfMacs: new Map() });
 
 function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryNodeKernel } {
   const kernel = new MemoryNodeKernel();
@@ -27,36 +31,30 @@ function memoryNode(hasNamesPerNetns: boolean): FactNode & { kernel: MemoryNodeK
     kernel,
     functions,
     hasNamesPerNetns,
-    addNetns: (name) => {
-      kernel.addNetns(path(name));
-      return Promise.resolve(path(name));
+    async addNetns(name) {
+      await kernel.addNetns(path(name));
+      return path(name);
     },
-    enterNetns: (name) => {
-      kernel.held.set("/proc/42/ns/net", kernel.paths.get(path(name))!);
-      return Promise.resolve();
+    async enterNetns(name) {
+      await kernel.held.set("/proc/42/ns/net", kernel.paths.get(path(name))!);
     },
-    removePath: (name) => {
+    async removePath(name) {
       const space = kernel.paths.get(path(name))!;
-      kernel.paths.delete(path(name));
+      await kernel.paths.delete(path(name));
       if (![...kernel.held.values()].includes(space)) kernel.endNetns(space);
-      return Promise.resolve();
     },
-    addInterface: (netns, name) => {
-      const link = { index: 2, name, isInfiniBand: false, vfMacs: new Map() };
-      kernel.paths.get(path(netns))!.links.set(name, link);
-      return Promise.resolve();
+    async addInterface(netns, name) {
+      await kernel.paths.get(path(netns))!.links.set(name, link(name));
     },
-    setSoftRoce: (isThere) => {
-      kernel.hasRxe = isThere;
-      return Promise.resolve();
+    async setSoftRoce(isThere) {
+      await Object.assign(kernel, { hasRxe: isThere });
     },
-    addCgroup: () => {
-      kernel.rdmaCgroups!.groups.set("/pod", new Map());
-      return Promise.resolve("/pod");
+    async addCgroup() {
+      await kernel.rdmaCgroups!.groups.set("/pod", new Map());
+      return "/pod";
     },
-    giveQos: () => {
-      Object.assign(kernel.devices[0]!, { qos: { trafficClass: [-1], tos: [0] } });
-      return Promise.resolve();
+    async giveQos() {
+      await Object.assign(kernel.devices[0]!, { qos: { trafficClass: [-1], tos: [0] } });
     },
   };
 }
@@ -76,12 +74,7 @@ for (const { name, ask, answer } of FACTS_WITHOUT_RDMA) {
   Deno.test(`in memory: ${name}`, () => {
     const kernel = new MemoryKernel();
     kernel.hasRdma = false;
-    kernel.addNetns("/run/netns/pod").links.set("lo", {
-      index: 1,
-      name: "lo",
-      isInfiniBand: false,
-      vfMacs: new Map(),
-    });
+    kernel.addNetns("/run/netns/pod").links.set("lo", link("lo"));
     assertEquals(ask(kernel, "/run/netns/pod"), answer);
   });
 
@@ -90,16 +83,8 @@ for (const { name, ask, answer } of FACTS_WITHOUT_RDMA) {
     // Where this machine's kernel has one, it says no as others do.
     const { socket } = libc();
     using _socket = replaceCall("socket", (family, type, protocol) => {
-      return hasRdma() && protocol === NETLINK_RDMA ? fail(EPROTONOSUPPORT) : socket(family, type, protocol);
+      return HAS_RDMA && protocol === NETLINK_RDMA ? fail(EPROTONOSUPPORT) : socket(family, type, protocol);
     });
     assertEquals(ask(new LinuxKernel(), pod.path), answer);
   });
-}
-
-function hasRdma(): boolean {
-  try {
-    return Deno.statSync("/sys/module/ib_core").isDirectory;
-  } catch {
-    return false;
-  }
 }

@@ -2,145 +2,111 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
 
-/** For each directory or file of src/ what it may import besides itself: floors, the lowest first. */
-const ALLOWED = {
-  "version.ts": /^$/,
-  "printable.ts": /^$/,
-  "log.ts": /^printable\.ts$/,
-  sys: /^$/,
-  netlink: /^sys\//,
-  kernel: /^(netlink|sys)\//,
-  cni: /^(sys\/|log\.ts$)/,
-  plugin: /^(cni\/|kernel\/kernel\.ts$|sys\/|log\.ts$)/,
-  node: /^(plugin\/|cni\/error\.ts$|kernel\/(kernel|node_kernel)\.ts$|sys\/|log\.ts$)/,
-  agent: /^(node\/|plugin\/|cni\/|kernel\/linux\.ts$|sys\/|log\.ts$|version\.ts$)/,
-  cli:
-    /^(agent\/|node\/|plugin\/|cni\/|kernel\/|netlink\/libmnl\.ts$|sys\/|log\.ts$|printable\.ts$|version\.ts$)/,
-  "main.ts": /./,
-};
-
-/** The same for deployment/, by paths from the project's directory on. */
-const DEPLOYMENT: Record<string, RegExp> = {
-  build: /^src\//,
-  man: /^(deployment\/build|src)\//,
-  packages: /^(deployment\/(build|man)|src)\//,
-};
-
-/** The rooms of src/plugin/, the lowest first: each may import those before it. What all work on stands on top. */
-const ROOMS = ["config", "record", "device", "features"];
+/** What the files of each place may import besides itself, by paths from the project's directory on. */
+const RULES: [place: string, allowed: RegExp][] = [
+  // The floors of src/, the lowest first.
+  ["src/version.ts", /^$/],
+  ["src/printable.ts", /^$/],
+  ["src/log.ts", /^src\/printable\.ts$/],
+  ["src/sys/", /^$/],
+  ["src/netlink/", /^src\/sys\//],
+  ["src/kernel/", /^src\/(netlink|sys)\//],
+  ["src/cni/", /^src\/(sys\/|log\.ts$)/],
+  ["src/plugin/", /^src\/(cni\/|kernel\/kernel\.ts$|sys\/|log\.ts$)/],
+  ["src/node/", /^src\/(plugin\/|cni\/error\.ts$|kernel\/(kernel|node_kernel)\.ts$|sys\/|log\.ts$)/],
+  ["src/agent/", /^src\/(node\/|plugin\/|cni\/|kernel\/linux\.ts$|sys\/|log\.ts$|version\.ts$)/],
+  [
+    "src/cli/",
+    /^src\/((agent|node|plugin|cni|kernel|sys)\/|netlink\/libmnl\.ts$|(log|printable|version)\.ts$)/,
+  ],
+  ["src/main.ts", /^src\//],
+  // The rooms of src/plugin/, the lowest first. What all work on stands on top.
+  ["src/plugin/config/", /^src\/(?!plugin\/)|\/plugin\/node\.ts$/],
+  ["src/plugin/record/", /^src\/(?!plugin\/)|\/plugin\/(config\/|node\.ts$)/],
+  ["src/plugin/device/", /^src\/(?!plugin\/)|\/plugin\/(config\/|record\/|node\.ts$)/],
+  ["src/plugin/features/", /^src\/(?!plugin\/)|\/plugin\/(config\/|record\/|device\/|node\.ts$)/],
+  ["deployment/build/", /^src\//],
+  ["deployment/man/", /^(deployment\/build|src)\//],
+  ["deployment/packages/", /^(deployment\/(build|man)|src)\//],
+  // What the tiers of tests share.
+  ["tests/support/", /^(?!tests\/)/],
+  ["tests/rig/", /^(?!tests\/)|^tests\/support\//],
+  ["tests/scenarios/", /^(?!tests\/)|^tests\/(support|rig)\//],
+  ...[...Deno.readDirSync(`${PROJECT}tests`)].filter(({ name }) => !/^(support|rig|scenarios)$/.test(name))
+    .filter(({ isDirectory }) => isDirectory).map(({ name }): [string, RegExp] => [
+      `tests/${name}/`,
+      /^(?!tests\/)|^tests\/(support|rig|scenarios)\//,
+    ]),
+];
 
 interface Source {
-  /** From the directory on. */
   path: string;
   text: string;
 }
 
-const read = (directory: string): Promise<Source[]> =>
-  Promise.all(
-    filesIn(directory, ".ts").map(async (path) => ({
-      path: path.slice(directory.length + 1),
-      text: await Deno.readTextFile(`${PROJECT}${path}`),
-    })),
-  );
-
-const sources = await read("src");
-const deployment = (await read("deployment")).map(({ path, text }) => ({ path: `deployment/${path}`, text }));
+const read = (path: string): Source => ({ path, text: Deno.readTextFileSync(PROJECT + path) });
+const sources = filesIn("src", ".ts").map(read);
+const deployment = filesIn("deployment", ".ts").map(read);
+const all = [...sources, ...deployment, ...filesIn("tests", ".ts").map(read)];
+const having = (pattern: RegExp) => sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
 
 function importsOf({ path, text }: Source): string[] {
-  const specifiers = text.matchAll(/(?:from|import\(|import)\s*"([^"]+)"/g);
-  return Array.from(specifiers, ([, specifier]) => specifier!)
-    .filter((specifier) => specifier.startsWith("."))
-    .map((specifier) => new URL(specifier, `file:///${path}`).pathname.slice(1));
+  const specifiers = text.matchAll(/(?:from|import\(|import)\s*"(\.[^"]+)"/g);
+  return Array.from(specifiers, ([, specifier]) => new URL(specifier!, `file:///${path}`).pathname.slice(1));
 }
 
-for (const [layer, allowed] of Object.entries(ALLOWED)) {
-  Deno.test(`${layer} imports only what lies below it`, () => {
-    const own = sources.filter(({ path }) => path.split("/")[0] === layer);
+for (const [place, allowed] of RULES) {
+  Deno.test(`${place} imports only what lies below it`, () => {
+    const own = all.filter(({ path }) => path.startsWith(place));
     assert(own.length > 0);
     const wrong = own.flatMap((source) =>
-      importsOf(source).filter((target) => target.split("/")[0] !== layer && !allowed.test(target)).map((
-        target,
-      ) => `${source.path} -> ${target}`)
-    );
-    assertEquals(wrong, []);
-  });
-}
-
-for (const [room, allowed] of Object.entries(DEPLOYMENT)) {
-  Deno.test(`deployment/${room} imports only what lies below it`, () => {
-    const inRoom = (path: string) => path.startsWith(`deployment/${room}/`);
-    const own = deployment.filter(({ path }) => inRoom(path));
-    assert(own.length > 0);
-    const wrong = own.flatMap((source) =>
-      importsOf(source).filter((target) => !inRoom(target) && !allowed.test(target))
+      importsOf(source).filter((target) => !target.startsWith(place) && !allowed.test(target))
         .map((target) => `${source.path} -> ${target}`)
     );
     assertEquals(wrong, []);
   });
 }
 
-Deno.test("the rooms of plugin/ import only those below them", () => {
-  const roomOf = (path: string) => /^plugin\/(\w+)\//.exec(path)?.[1];
-  const rank = (path: string) => ROOMS.indexOf(roomOf(path) ?? "");
-  const inRooms = sources.filter(({ path }) => roomOf(path) !== undefined);
-  assertEquals([...new Set(inRooms.map(({ path }) => roomOf(path)!))].sort(), [...ROOMS].sort());
-  const wrong = inRooms.flatMap((source) =>
-    importsOf(source).filter((target) => target.startsWith("plugin/") && target !== "plugin/node.ts")
-      .filter((target) => rank(target) < 0 || rank(target) > rank(source.path))
-      .map((target) => `${source.path} -> ${target}`)
-  );
-  assertEquals(wrong, []);
-});
-
-Deno.test("every file belongs to a layer, and files import each other", () => {
-  assertEquals(sources.filter(({ path }) => !(path.split("/")[0]! in ALLOWED)), []);
-  assertEquals(deployment.filter(({ path }) => !(path.split("/")[1]! in DEPLOYMENT)), []);
+Deno.test("every file has a rule, and files import each other", () => {
+  const places = RULES.map(([place]) => place);
+  const isLoose = ({ path }: Source) => !places.some((place) => path.startsWith(place));
+  assertEquals(all.filter(isLoose).map(({ path }) => path), ["tests/run.ts"]);
+  const rooms = [...Deno.readDirSync(`${PROJECT}src/plugin`)].filter(({ isDirectory }) => isDirectory);
+  assertEquals(rooms.filter(({ name }) => !places.includes(`src/plugin/${name}/`)), []);
   assert(sources.flatMap(importsOf).length > sources.length);
 });
 
 Deno.test("errno values stand in one file, and errno is fetched in one place", () => {
-  const having = (pattern: RegExp) =>
-    sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
-  assertEquals(having(/\bE[A-Z]{2,} = \d+;|\(os error [\d(]/), ["sys/errno.ts"]);
-  assertEquals(having(/\bUnsafePointerView\(\w+\.__errno_location/), ["sys/libc.ts"]);
+  assertEquals(having(/\bE[A-Z]{2,} = \d+;|\(os error [\d(]/), ["src/sys/errno.ts"]);
+  assertEquals(having(/\bUnsafePointerView\(\w+\.__errno_location/), ["src/sys/libc.ts"]);
 });
 
-/** What every CNI call loads: modules of this program, and of packages. */
-function loadedByCalls(): { loaded: string[]; packages: string[] } {
-  const loaded = new Set(["main.ts"]);
+Deno.test("a CNI call loads nothing of the commands and the agent, nor of any package", () => {
+  const loaded = new Set(["src/main.ts"]);
   const packages = new Set<string>();
   for (const path of loaded) {
     const { text } = sources.find((source) => source.path === path)!;
-    for (const [, specifier] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from "([^"]+)"/gm)) {
-      if (specifier!.startsWith(".")) loaded.add(new URL(specifier!, `file:///${path}`).pathname.slice(1));
-      else packages.add(specifier!);
+    for (const [, specifier = ""] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from "([^"]+)"/gm)) {
+      if (specifier.startsWith(".")) loaded.add(new URL(specifier, `file:///${path}`).pathname.slice(1));
+      else packages.add(specifier);
     }
   }
-  assert(loaded.has("kernel/linux.ts"));
-  return { loaded: [...loaded], packages: [...packages] };
-}
-
-Deno.test("a CNI call loads nothing of the commands and the agent, nor of their libraries", () => {
-  const { loaded, packages } = loadedByCalls();
-  assertEquals(loaded.filter((path) => /^(agent|cli|node)\//.test(path)), []);
-  assertEquals(packages, []);
+  assert(loaded.has("src/kernel/linux.ts"));
+  const foreign = [...loaded].filter((path) => /^src\/(agent|cli|node)\//.test(path));
+  assertEquals([foreign, [...packages]], [[], []]);
 });
 
 for (
-  const { what, pattern, allowed } of [
-    {
-      what: "Deno.dlopen and Deno.Unsafe*",
-      pattern: /Deno\.(dlopen|Unsafe)/,
-      allowed: /^(sys\/|netlink\/libmnl\.ts$)/,
-    },
-    { what: "Deno.exit", pattern: /Deno\.exit\(/, allowed: /^(agent\/)?main\.ts$/ },
-    { what: "Deno.serve", pattern: /Deno\.serve/, allowed: /^agent\/http\.ts$/ },
-    { what: "Deno.Command", pattern: /Deno\.Command/, allowed: /^(cli\/|sys\/program\.ts$)/ },
-    { what: "the environment", pattern: /Deno\.env/, allowed: /^cni\/stdio\.ts$/ },
-  ]
+  const [what, pattern, allowed] of [
+    ["Deno.dlopen and Deno.Unsafe*", /Deno\.(dlopen|Unsafe)/, /^src\/(sys\/|netlink\/libmnl\.ts$)/],
+    ["Deno.exit", /Deno\.exit\(/, /^src\/(agent\/)?main\.ts$/],
+    ["Deno.serve", /Deno\.serve/, /^src\/agent\/http\.ts$/],
+    ["Deno.Command", /Deno\.Command/, /^src\/(cli\/|sys\/program\.ts$)/],
+    ["the environment", /Deno\.env/, /^src\/cni\/stdio\.ts$/],
+  ] as const
 ) {
   Deno.test(`${what} is used in its place alone`, () => {
-    const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+    const users = having(pattern);
     assert(users.length > 0);
     assertEquals(users.filter((path) => !allowed.test(path)), []);
   });
@@ -150,11 +116,9 @@ for (
 Deno.test("nothing uses the runtime's network, its workers or code made of text", () => {
   const forbidden =
     /\b(fetch|eval|Function|Worker|WebSocket|EventSource)\(|Deno\.(connect|listen|startTls|resolveDns|openKv)/;
-  assertEquals(sources.filter(({ text }) => forbidden.test(text)).map(({ path }) => path), []);
-  assertEquals(
-    ["fetch(url)", "new Worker(url)", "Deno.connectTls()"].filter((text) => !forbidden.test(text)),
-    [],
-  );
+  assertEquals(having(forbidden), []);
+  const users = ["fetch(url)", "new Worker(url)", "Deno.connectTls()"];
+  assertEquals(users.filter((text) => forbidden.test(text)), users);
 });
 
 Deno.test("the import graph has no circle", () => {
@@ -169,26 +133,4 @@ Deno.test("the import graph has no circle", () => {
   };
   for (const path of graph.keys()) visit(path, []);
   assertEquals(circles, []);
-});
-
-/** What the tiers of tests share, and what each of it may import besides itself. */
-const SHARED: Record<string, RegExp> = {
-  support: /^$/,
-  rig: /^support\//,
-  scenarios: /^(support|rig)\//,
-};
-
-Deno.test("no tier of tests imports from another, and what they share from none", async () => {
-  const tests = (await read("tests")).filter(({ path }) => path.includes("/"));
-  const wrong = tests.flatMap((test) => {
-    const [tier] = test.path.split("/") as [string];
-    const allowed = SHARED[tier] ?? /^(support|rig|scenarios)\//;
-    const targets = importsOf({ ...test, path: `tests/${test.path}` })
-      .filter((target) => target.startsWith("tests/")).map((target) => target.slice("tests/".length));
-    return targets.filter((target) => target.split("/")[0] !== tier && !allowed.test(target))
-      .map((target) => `${test.path} -> ${target}`);
-  });
-  assertEquals(wrong, []);
-  const tiers = new Set(tests.map(({ path }) => path.split("/")[0]!));
-  assertEquals(Object.keys(SHARED).filter((name) => !tiers.has(name)), []);
 });

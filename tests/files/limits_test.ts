@@ -1,228 +1,195 @@
 // Limits of RDMA resources by the configuration key rdmaLimits: what the pod's cgroup gets, and that it loses it again.
 import { collectGarbage } from "../../src/cli/gc.ts";
 import { EINVAL, ENODEV } from "../../src/sys/errno.ts";
-import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { FILE, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { brokenPipe } from "../support/call.ts";
 
+const OTHER_VF = "0000:3b:00.3";
 const UID = "8c7e2f3a-15b4-4d0c-9a6e-0123456789ab";
 const CGROUP = `/kubepods/burstable/pod${UID}`;
 const VARIABLES = { CNI_ARGS: `IgnoreUnknown=1;K8S_POD_UID=${UID}` };
 const CONFIG = { rdmaLimits: { hcaHandle: 2 } };
 const CALL = { variables: VARIABLES, config: CONFIG };
+const LIMITED = { hcaHandle: 2, hcaObject: "max" };
 
 /** A node on which kubelet has made the pod's cgroup. */
-function podNode(): TestNode {
-  const node = new TestNode();
-  node.kernel.rdmaCgroups!.groups.set(CGROUP, new Map());
-  return node;
-}
+class LimitedNode extends TestNode {
+  readonly cgroups = this.kernel.rdmaCgroups!;
 
-async function limitedNode(): Promise<TestNode> {
-  const node = podNode();
-  await node.succeed("ADD", CALL);
-  return node;
-}
+  constructor() {
+    super();
+    this.cgroups.groups.set(CGROUP, new Map());
+  }
 
-/** The limits in a cgroup, by the devices' names; undefined when it is not there. */
-function limitsIn(node: TestNode, cgroup = CGROUP) {
-  const limits = node.kernel.rdmaCgroups!.groups.get(cgroup);
-  return limits && Object.fromEntries([...limits].map(([{ name }, values]) => [name, values]));
+  static override async added(): Promise<LimitedNode> {
+    const node = new LimitedNode();
+    await node.succeed("ADD", CALL);
+    return node;
+  }
+
+  /** Asserts the limits in a cgroup, by the devices' names. */
+  assertLimits(limits: object, cgroup = CGROUP): void {
+    const found = [...this.cgroups.groups.get(cgroup)!].map(([{ name }, values]) => [name, values]);
+    assertEquals(Object.fromEntries(found), limits);
+  }
+
+  override assertForgotten(): void {
+    super.assertForgotten();
+    this.assertLimits({});
+  }
 }
 
 Deno.test("ADD limits the pod's devices, and DEL takes the limits away", async () => {
-  using node = podNode();
+  using node = new LimitedNode();
   node.kernel.addDevice(VF, 3);
-  await node.succeed("ADD", { ...CALL, config: { rdmaLimits: { hcaHandle: 0, hcaObject: 7 } } });
-  assertEquals(limitsIn(node), {
-    mlx5_2: { hcaHandle: 0, hcaObject: 7 },
-    mlx5_3: { hcaHandle: 0, hcaObject: 7 },
-  });
-  assertEquals(node.recorded().limits, { cgroup: CGROUP, hcaHandle: 0, hcaObject: 7 });
+  const rdmaLimits = { hcaHandle: 0, hcaObject: 7 };
+  await node.succeed("ADD", { ...CALL, config: { rdmaLimits } });
+  node.assertLimits({ mlx5_2: rdmaLimits, mlx5_3: rdmaLimits });
+  assertEquals(node.recorded().limits, { cgroup: CGROUP, ...rdmaLimits });
   await node.succeed("DEL");
-  assertEquals(limitsIn(node), {});
   node.assertForgotten();
 });
 
 Deno.test("before a limit is set the record has it, and before the device is moved the limit is set", async () => {
-  using node = podNode();
+  using node = new LimitedNode();
   const seen: unknown[] = [];
-  node.kernel.rdmaCgroups!.onWrite = () => void seen.push(["write", node.recorded().limits]);
-  node.kernel.onMove = () => void seen.push(["move", limitsIn(node)]);
+  node.cgroups.onWrite = () => void seen.push(["write", node.recorded().limits]);
+  node.kernel.onMove = () => {
+    seen.push("move");
+    node.assertLimits({ mlx5_2: LIMITED });
+  };
   await node.succeed("ADD", CALL);
-  assertEquals(seen, [
-    ["write", { cgroup: CGROUP, hcaHandle: 2 }],
-    ["move", { mlx5_2: { hcaHandle: 2, hcaObject: "max" } }],
-  ]);
+  assertEquals(seen, [["write", { cgroup: CGROUP, hcaHandle: 2 }], "move"]);
 });
 
 Deno.test("what was not asked for stays as it is, also at DEL", async () => {
-  using node = podNode();
-  node.kernel.rdmaCgroups!.groups.get(CGROUP)!.set(node.device, { hcaHandle: "max", hcaObject: 9 });
+  using node = new LimitedNode();
+  node.cgroups.groups.get(CGROUP)!.set(node.device, { hcaHandle: "max", hcaObject: 9 });
   await node.succeed("ADD", CALL);
-  assertEquals(limitsIn(node), { mlx5_2: { hcaHandle: 2, hcaObject: 9 } });
+  node.assertLimits({ mlx5_2: { hcaHandle: 2, hcaObject: 9 } });
   await node.succeed("DEL");
-  assertEquals(limitsIn(node), { mlx5_2: { hcaHandle: "max", hcaObject: 9 } });
-});
-
-Deno.test("a device that is renamed has its limits, and loses them", async () => {
-  using node = podNode();
-  await node.succeed("ADD", { ...CALL, config: { ...CONFIG, rdmaDeviceName: "rdma_{ifname}" } });
-  assertEquals(limitsIn(node), { rdma_net1: { hcaHandle: 2, hcaObject: "max" } });
-  await node.succeed("DEL");
-  assertEquals(limitsIn(node), {});
-});
-
-Deno.test("CNI_NETNS of a process leads to its pod's cgroup, or without kubelet to its own", async () => {
-  for (
-    const [cgroup, limited] of [[`${CGROUP}/crio-1.scope`, CGROUP], ["/default/box", "/default/box"]] as const
-  ) {
-    using node = podNode();
-    node.kernel.rdmaCgroups!.processes.set(7, cgroup);
-    node.kernel.rdmaCgroups!.groups.set("/default/box", new Map());
-    await node.succeed("ADD", { config: CONFIG, variables: { CNI_NETNS: "/proc/7/ns/net" } });
-    assertEquals(node.recorded().limits?.cgroup, limited);
-    assertEquals(limitsIn(node, limited), { mlx5_2: { hcaHandle: 2, hcaObject: "max" } });
-  }
+  node.assertLimits({ mlx5_2: { hcaHandle: "max", hcaObject: 9 } });
 });
 
 for (
-  const { what, prepare, variables, words } of [
-    {
-      what: "no rdma controller",
-      prepare: (node: TestNode) => void (node.kernel.rdmaCgroups = undefined),
-      words: /no rdma cgroup controller.*CONFIG_CGROUP_RDMA/,
-    },
-    {
-      what: "a parent that does not enable the controller",
-      prepare: (node: TestNode) => void node.kernel.rdmaCgroups!.groups.set(CGROUP, undefined),
-      words:
-        /not enabled.*for cgroup in \/sys\/fs\/cgroup \/sys\/fs\/cgroup\/kubepods \/sys\/fs\/cgroup\/kubepods\/burstable; do echo \+rdma/,
-    },
-    {
-      what: "no cgroup of the pod",
-      prepare: (node: TestNode) => node.kernel.rdmaCgroups!.groups.clear(),
-      words: /there is none of "\/kubepods.slice\/kubepods-pod8c7e/,
-    },
-    {
-      what: "a process outside of the cgroup namespace",
-      prepare: (node: TestNode) => void node.kernel.rdmaCgroups!.processes.set(7, "/../../kubepods"),
-      variables: { CNI_NETNS: "/proc/7/ns/net" },
-      words: /there is none of "\/..\/..\/kubepods"/,
-    },
-    {
-      what: "nothing that names the pod",
-      prepare: () => {},
-      variables: {},
-      words: /neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS/,
-    },
-  ]
+  const [cgroup, limited] of [[`${CGROUP}/crio-1.scope`, CGROUP], ["/default/box", "/default/box"]] as const
 ) {
-  Deno.test(`${what} is code 103, and nothing is moved`, async () => {
-    using node = podNode();
+  Deno.test(`CNI_NETNS of a process in ${cgroup} leads to ${limited}`, async () => {
+    using node = new LimitedNode();
+    node.cgroups.processes.set(7, cgroup);
+    node.cgroups.groups.set("/default/box", new Map());
+    await node.succeed("ADD", { config: CONFIG, variables: { CNI_NETNS: "/proc/7/ns/net" } });
+    assertEquals(node.recorded().limits?.cgroup, limited);
+    node.assertLimits({ mlx5_2: LIMITED }, limited);
+  });
+}
+
+const MOUNT = "/sys/fs/cgroup";
+const ENABLE = new RegExp(`not enabled.* ${MOUNT} ${MOUNT}/kubepods ${MOUNT}/kubepods/burstable; do`);
+const OF_PROCESS = { CNI_NETNS: "/proc/7/ns/net" };
+const WRONG_UID = { CNI_ARGS: "K8S_POD_UID=../../x" };
+
+for (
+  const [what, code, words, variables, prepare] of [
+    ["no rdma controller", 103, /no rdma cgroup controller.*CONFIG_CGROUP_RDMA/, VARIABLES, (node) => {
+      node.kernel.rdmaCgroups = undefined;
+    }],
+    ["a parent without the controller", 103, ENABLE, VARIABLES, (node) => {
+      node.cgroups.groups.set(CGROUP, undefined);
+    }],
+    ["no cgroup of the pod", 103, /there is none of "\/kubepods.slice\/kubepods-pod8c/, VARIABLES, (node) => {
+      node.cgroups.groups.clear();
+    }],
+    ["a process outside of the cgroup namespace", 103, /none of "\/..\/..\/kubepods"/, OF_PROCESS, (node) => {
+      node.cgroups.processes.set(7, "/../../kubepods");
+    }],
+    ["nothing that names the pod", 103, /neither K8S_POD_UID in CNI_ARGS nor a CNI_NETNS/, {}, () => {}],
+    ["a UID that is none", 4, /invalid K8S_POD_UID/, WRONG_UID, () => {}],
+  ] as [string, number, RegExp, Record<string, string>, (node: LimitedNode) => void][]
+) {
+  Deno.test(`${what} is code ${code}, and nothing is moved`, async () => {
+    using node = new LimitedNode();
     prepare(node);
     node.kernel.onMove = () => {
       throw new Error("moved");
     };
-    const { json } = await node.fail("ADD", 103, { config: CONFIG, variables: variables ?? VARIABLES });
-    assertEquals(words.test(`${json.msg} ${json.details}`), true, `${json.msg} ${json.details}`);
+    const { json } = await node.fail("ADD", code, { config: CONFIG, variables });
+    assertMatch(`${json.msg} ${json.details}`, words);
+    assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
+  });
+}
+
+for (
+  const [what, code, spoil] of [
+    ["the second device cannot be limited", 5, (node) => {
+      const other = node.kernel.addDevice(VF, 3);
+      node.cgroups.onWrite = (device) => device === other ? EINVAL : undefined;
+    }],
+    ["the device cannot be moved", 120, (node) => node.kernel.onMove = () => EINVAL],
+    ["the result cannot be printed", undefined, () => {}],
+  ] as [string, number | undefined, (node: LimitedNode) => unknown][]
+) {
+  Deno.test(`an ADD that is rolled back takes the limits away: ${what}`, async () => {
+    using node = new LimitedNode();
+    spoil(node);
+    if (code) await node.fail("ADD", code, CALL);
+    else assertEquals((await node.call("ADD", { ...CALL, writeOutput: brokenPipe })).code, 1);
     node.assertForgotten();
   });
 }
 
-Deno.test("a K8S_POD_UID that is no UUID is code 4", async () => {
-  using node = podNode();
-  await node.fail("ADD", 4, { config: CONFIG, variables: { CNI_ARGS: "K8S_POD_UID=../../x" } });
-  node.assertForgotten();
-});
-
-Deno.test("when the second device cannot be limited, the first loses its limits", async () => {
-  using node = podNode();
-  const other = node.kernel.addDevice(VF, 3);
-  node.kernel.rdmaCgroups!.onWrite = (device) => device === other ? EINVAL : undefined;
-  await node.fail("ADD", 5, CALL);
-  assertEquals(limitsIn(node), {});
-  node.assertForgotten();
-});
-
-Deno.test("an ADD that is rolled back takes the limits away", async () => {
-  using node = podNode();
-  await node.call("ADD", { ...CALL, writeOutput: brokenPipe });
-  assertEquals(limitsIn(node), {});
-  node.assertForgotten();
-  node.kernel.onMove = () => EINVAL;
-  await node.fail("ADD", 120, CALL);
-  assertEquals(limitsIn(node), {});
-  node.assertForgotten();
-});
-
-Deno.test("GC takes the limits away", async () => {
-  using node = await limitedNode();
-  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
-  assertEquals(limitsIn(node), {});
-  node.assertForgotten();
-});
-
-Deno.test("DEL takes the limits of a device away that returned to the host by itself", async () => {
-  using node = await limitedNode();
-  node.endNetns();
-  await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
-  assertEquals(limitsIn(node), {});
-  node.assertForgotten();
-});
-
 Deno.test("DEL succeeds without the cgroup, and without the controller", async () => {
-  for (const lose of ["cgroup", "controller"]) {
-    using node = await limitedNode();
-    if (lose === "cgroup") node.kernel.rdmaCgroups!.groups.clear();
-    else node.kernel.rdmaCgroups = undefined;
-    const { lines } = await node.succeed("DEL");
-    assertStringIncludes(lines.join(""), `Cgroup ${CGROUP} is gone`);
-    node.assertForgotten();
+  const losses = [
+    (node: LimitedNode) => node.cgroups.groups.clear(),
+    ({ kernel }: LimitedNode) => kernel.rdmaCgroups = undefined,
+  ];
+  for (const lose of losses) {
+    using node = await LimitedNode.added();
+    lose(node);
+    assertStringIncludes((await node.succeed("DEL")).lines.join(""), `Cgroup ${CGROUP} is gone`);
+    assertEquals([node.whereIs(node.device), ...node.files()], ["host"]);
   }
 });
 
-Deno.test("the limits of a device that is gone are gone, and DEL does not warn of them", async () => {
-  using node = await limitedNode();
+Deno.test("the limits of a device that is gone, or goes while they are taken away, are gone, which is no warning", async () => {
+  using node = await LimitedNode.added();
   node.kernel.devices.splice(0);
   node.kernel.addDevice(VF, 9);
   const { lines } = await node.succeed("DEL");
-  assertEquals(lines.filter((line) => /level="warning"/.test(line)), []);
-  assertEquals(node.files(), []);
+  assertEquals([lines.filter((line) => /level="warning"/.test(line)), node.files()], [[], []]);
+
+  using later = await LimitedNode.added();
+  later.cgroups.onWrite = (device) => {
+    later.kernel.remove(device);
+    return ENODEV;
+  };
+  await later.succeed("DEL");
+  assertEquals(later.files(), []);
 });
 
 Deno.test("DEL fails while the kernel refuses to take the limits away, since the cgroup may be removed after it", async () => {
-  using node = await limitedNode();
-  node.kernel.rdmaCgroups!.onWrite = () => EINVAL;
+  using node = await LimitedNode.added();
+  node.cgroups.onWrite = () => EINVAL;
   const { json } = await node.fail("DEL", 120);
   assertStringIncludes(json.msg, 'Cannot take the limits of RDMA device "mlx5_2" away');
   assertEquals([node.whereIs(node.device), node.files()], ["host", [FILE]]);
-  node.kernel.rdmaCgroups!.onWrite = () => {};
+  node.cgroups.onWrite = () => {};
   await node.succeed("DEL");
-  assertEquals(limitsIn(node), {});
   node.assertForgotten();
 });
 
-Deno.test("a device that goes while its limits are taken away is no failure", async () => {
-  using node = await limitedNode();
-  node.kernel.rdmaCgroups!.onWrite = (device) => {
-    node.kernel.remove(device);
-    return ENODEV;
-  };
-  await node.succeed("DEL");
-  assertEquals(node.files(), []);
-});
-
-const ELSEWHERE: Record<string, (node: TestNode) => void> = {
+/** Where a device can be, and what it can be called there, when its pod's path has gone. */
+const ELSEWHERE: Record<string, (node: TestNode) => unknown> = {
+  "the pod has ended": (node) => node.endNetns(),
   "another pod has the function": (node) => {
     node.endNetns();
-    const next = node.kernel.addNetns("/run/netns/next");
+    const path = "/run/netns/next";
+    const next = node.kernel.addNetns(path);
     node.kernel.place(node.device, next);
     node.device.name = "rdma_next";
-    node.claim("container2", {
-      netns: { path: "/run/netns/next", inode: next.inode, cookie: next.cookie! },
-      bootTimeUs: node.kernel.getBootTimeUs(),
-    });
+    const netns = { path, inode: next.inode, cookie: next.cookie! };
+    node.claim("container2", { netns, bootTimeUs: node.kernel.getBootTimeUs() });
   },
   "somebody moved the device to another namespace and renamed it": (node) => {
     node.kernel.place(node.device, node.kernel.addNetns("/run/netns/other"));
@@ -239,73 +206,52 @@ const ELSEWHERE: Record<string, (node: TestNode) => void> = {
 };
 
 for (const [what, change] of Object.entries(ELSEWHERE)) {
-  for (const command of ["DEL", "gc"] as const) {
-    Deno.test(`no limit is left when ${command} succeeds though ${what}`, async () => {
-      using node = await limitedNode();
-      change(node);
-      if (command === "DEL") {
-        await node.succeed("DEL", { variables: { CNI_NETNS: undefined } });
-        return assertEquals(limitsIn(node), {});
-      }
-      node.kernel.paths.delete(POD);
-      node.kernel.held.clear();
-      collectGarbage(node, node.terminal);
-      // A record that stays has its limits still to be removed.
-      const isLeft = node.files().includes(FILE);
-      assertEquals([isLeft, Object.keys(limitsIn(node)!).length], isLeft ? [true, 1] : [false, 0]);
-    });
-  }
+  Deno.test(`no limit is left when DEL or gc succeeds though ${what}`, async () => {
+    using deleted = await LimitedNode.added();
+    change(deleted);
+    await deleted.succeed("DEL", { variables: { CNI_NETNS: undefined } });
+    deleted.assertLimits({});
+
+    using collected = await LimitedNode.added();
+    change(collected);
+    collected.endPod();
+    collectGarbage(collected, collected.terminal);
+    // A record that stays has its limits still to be removed.
+    const isLeft = collected.files().includes(FILE);
+    collected.assertLimits(isLeft ? { [collected.device.name]: LIMITED } : {});
+  });
 }
 
 Deno.test("DEL leaves the limits of another attachment of the pod, whatever their values", async () => {
-  using node = await limitedNode();
-  const other = "0000:3b:00.3";
-  node.kernel.addFunction(other);
-  node.kernel.addDevice(other, 3);
-  node.pod.links.set("net2", { ...node.pod.links.get("net1")!, name: "net2" });
-  const second = { config: { ...CONFIG, deviceID: other }, variables: { ...VARIABLES, CNI_IFNAME: "net2" } };
-  await node.succeed("ADD", second);
+  using node = await LimitedNode.added();
+  node.kernel.addFunction(OTHER_VF);
+  node.kernel.addDevice(OTHER_VF, 3);
+  const variables = { ...VARIABLES, CNI_IFNAME: "net2" };
+  await node.succeed("ADD", { config: { ...CONFIG, deviceID: OTHER_VF }, variables });
   await node.succeed("DEL");
-  assertEquals(limitsIn(node), { mlx5_3: { hcaHandle: 2, hcaObject: "max" } });
-  await node.succeed("DEL", second);
-  assertEquals(limitsIn(node), {});
+  node.assertLimits({ mlx5_3: LIMITED });
+  await node.succeed("DEL", { variables });
+  node.assertForgotten();
 });
 
-Deno.test("an ADD that is repeated with other limits takes those before away, also when it was killed in between", async () => {
-  using node = await limitedNode();
-  await node.succeed("ADD", { ...CALL, config: { rdmaLimits: { hcaObject: 5 } } });
-  assertEquals(limitsIn(node), { mlx5_2: { hcaHandle: "max", hcaObject: 5 } });
-  node.kernel.rdmaCgroups!.groups.get(CGROUP)!.set(node.device, { hcaHandle: 2, hcaObject: 5 });
-  await node.succeed("DEL");
-  assertEquals(limitsIn(node), {});
-});
-
-Deno.test("an ADD that is repeated sets the limits that it is given", async () => {
-  using node = await limitedNode();
+Deno.test("an ADD that is repeated sets its own limits and takes away others, also those of one that was killed", async () => {
+  using node = await LimitedNode.added();
   await node.succeed("ADD", { ...CALL, config: { rdmaLimits: { hcaHandle: 5 } } });
-  assertEquals(limitsIn(node), { mlx5_2: { hcaHandle: 5, hcaObject: "max" } });
+  node.assertLimits({ mlx5_2: { hcaHandle: 5, hcaObject: "max" } });
   assertEquals(node.recorded().limits?.hcaHandle, 5);
+  await node.succeed("ADD", { ...CALL, config: { rdmaLimits: { hcaObject: 5 } } });
+  node.assertLimits({ mlx5_2: { hcaHandle: "max", hcaObject: 5 } });
+  node.cgroups.groups.get(CGROUP)!.set(node.device, { hcaHandle: 2, hcaObject: 5 });
+  await node.succeed("DEL");
+  node.assertForgotten();
 });
 
 Deno.test("CHECK fails when a limit is not as ADD set it", async () => {
-  const prevResult = { cniVersion: "1.0.0", interfaces: [] };
-  using node = await limitedNode();
-  const groups = node.kernel.rdmaCgroups!.groups;
-  await node.succeed("CHECK", { config: { prevResult } });
-  groups.get(CGROUP)!.set(node.device, { hcaHandle: 3 });
-  const changed = await node.fail("CHECK", 113, { config: { prevResult } });
-  assertStringIncludes(changed.json.msg, `limits hcaHandle of RDMA device "mlx5_2" to 3, want 2`);
-  groups.clear();
-  const gone = await node.fail("CHECK", 113, { config: { prevResult } });
-  assertStringIncludes(gone.json.msg, `to nothing, want 2`);
-});
-
-Deno.test("without rdmaLimits no cgroup is looked at", async () => {
-  using node = podNode();
-  node.kernel.getRdmaCgroups = () => {
-    throw new Error("asked for cgroups");
-  };
-  await node.succeed("ADD", { variables: VARIABLES });
-  assertEquals(JSON.parse(Deno.readTextFileSync(`${node.directory}/${FILE}`)).limits, undefined);
-  await node.succeed("DEL");
+  using node = await LimitedNode.added();
+  await node.succeed("CHECK");
+  node.cgroups.groups.get(CGROUP)!.set(node.device, { hcaHandle: 3 });
+  const words = 'limits hcaHandle of RDMA device "mlx5_2" to';
+  assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${words} 3, want 2`);
+  node.cgroups.groups.clear();
+  assertStringIncludes((await node.fail("CHECK", 113)).json.msg, `${words} nothing, want 2`);
 });

@@ -1,200 +1,153 @@
 // The kernel of the machine that runs the tests. It need not have RDMA.
-import { LinuxKernel } from "../../src/kernel/linux.ts";
-import { exists } from "../../src/kernel/sysfs.ts";
+import { LinuxKernel, LinuxNodeKernel } from "../../src/kernel/linux.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
-import { Memo } from "../../src/plugin/record/memo.ts";
 import { createPlugin } from "../../src/plugin/plugin.ts";
+import { Memo } from "../../src/plugin/record/memo.ts";
 import { State } from "../../src/plugin/record/state.ts";
-import { EPROTONOSUPPORT, SyscallError } from "../../src/sys/errno.ts";
+import { SyscallError } from "../../src/sys/errno.ts";
 import { openForReading } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
 import { mountSysfs } from "../../src/sys/mount.ts";
-import {
-  getHostNetns,
-  inNetns,
-  listNetns,
-  namesIn,
-  NetnsError,
-  nsfsInode,
-  openNetns,
-} from "../../src/sys/netns.ts";
+import * as netns from "../../src/sys/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import * as encode from "../support/encode.ts";
 import { fail, openFds, replaceCall } from "../support/system_calls.ts";
 import { inodeOf, TestNetns } from "../support/test_netns.ts";
 
+const { getHostNetns, inNetns, namesIn, NetnsError, openNetns } = netns;
 const THREAD_NETNS = "/proc/thread-self/ns/net";
-const MACHINE_HAS_RDMA = exists("/sys/module/ib_core");
 const kernel = new LinuxKernel();
 
 // Both stay open once they are; opened inNetns a test they would be taken for leaks of that test.
 libc();
 openLibmnl();
 
+function cookieOf(of: Parameters<typeof inNetns>[0]): string | undefined {
+  using socket = inNetns(of, () => new NetlinkSocket(NETLINK_ROUTE));
+  return socket.getNetnsCookie();
+}
+
 Deno.test("an open namespace tells its inode, and a socket in it a cookie that no other has", async () => {
   await using other = await TestNetns.create();
-  using netns = openNetns(other.path);
-  assertEquals([netns.path, netns.inode], [other.path, other.inode]);
-  const cookie = cookieOf(netns);
+  using opened = openNetns(other.path);
+  assertEquals([opened.path, opened.inode], [other.path, other.inode]);
+  const cookie = cookieOf(opened);
   assertMatch(cookie!, /^\d+$/);
   assert(cookie !== cookieOf(getHostNetns()));
   using again = openNetns(other.path);
   assertEquals(cookieOf(again), cookie);
 });
 
-Deno.test("work inNetns a namespace is done there, and only there", async () => {
+Deno.test("work in a namespace is done there, and only there, also when it throws", async () => {
   await using other = await TestNetns.create();
-  using netns = openNetns(other.path);
+  using opened = openNetns(other.path);
   const before = inodeOf(THREAD_NETNS);
-  assertEquals(inNetns(netns, () => inodeOf(THREAD_NETNS)), other.inode);
+  assertEquals(inNetns(opened, () => inodeOf(THREAD_NETNS)), other.inode);
+  assertEquals(inodeOf(THREAD_NETNS), before);
+  const work = () => {
+    throw new RangeError("inside");
+  };
+  assertThrows(() => inNetns(opened, work), RangeError, "inside");
   assertEquals(inodeOf(THREAD_NETNS), before);
 });
 
-Deno.test("work that throws comes back from the namespace too", async () => {
-  await using other = await TestNetns.create();
-  using netns = openNetns(other.path);
-  const before = inodeOf(THREAD_NETNS);
-  assertThrows(
-    () =>
-      inNetns(netns, () => {
-        throw new RangeError("inside");
-      }),
-    RangeError,
-    "inside",
-  );
-  assertEquals(inodeOf(THREAD_NETNS), before);
+Deno.test("a path that leads to no namespace is missing, or something else", () => {
+  for (
+    const [path, state] of [
+      ["/run/netns/nonexistent", "missing"],
+      ["/dev/null/netns", "missing"],
+      ["/etc/passwd", "other"],
+      ["/proc", "other"],
+      ["/proc/self/ns/mnt", "other"],
+    ] as const
+  ) assertEquals(assertThrows(() => openNetns(path), NetnsError).state, state, path);
 });
-
-for (
-  const [path, state] of [
-    ["/run/netns/nonexistent", "missing"],
-    ["/dev/null/netns", "missing"],
-    ["/etc/passwd", "other"],
-    ["/proc", "other"],
-    ["/proc/self/ns/mnt", "other"],
-  ] as const
-) {
-  Deno.test(`${path} as a namespace is ${state}`, () => {
-    assertEquals(assertThrows(() => openNetns(path), NetnsError).state, state);
-  });
-}
 
 Deno.test("the list has each namespace, also one that only an open file keeps", async () => {
   await using processes = await TestNetns.create();
   const ending = await TestNetns.create();
   using kept = openNetns(ending.path);
   await ending[Symbol.asyncDispose]();
-  const listed = [...listNetns()];
+  const listed = [...netns.listNetns()];
   const inodes = listed.map(({ inode }) => inode);
-  for (const inode of [getHostNetns().inode, processes.inode, kept.inode]) assert(inodes.includes(inode));
+  for (const { inode } of [getHostNetns(), processes, kept]) assert(inodes.includes(inode));
   const { path } = listed.find(({ inode }) => inode === kept.inode)!;
   assertMatch(path, /^\/proc\/\d+\/fd\/\d+$/);
   using opened = openNetns(path);
   assertEquals(cookieOf(opened), cookieOf(kept));
 });
 
-Deno.test("a link is looked up in the namespace that is asked", async () => {
+Deno.test("a link is looked up in the namespace that is asked, and its addresses with the GIDs that RoCE devices have", async () => {
   await using other = await TestNetns.create();
-  using netns = kernel.openNetns(other.path);
-  assertEquals(netns.getLink("lo"), { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
+  using opened = kernel.openNetns(other.path);
+  assertEquals(opened.getLink("lo"), { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
   for (const name of ["nonexistent", "", "lo\0", "a name of more than 15 bytes", "x".repeat(5000)]) {
-    assertEquals(netns.getLink(name), undefined);
+    assertEquals([opened.getLink(name), opened.openPorts(name)], [undefined, undefined]);
   }
-});
-
-Deno.test("the addresses of a link are had with the GIDs that RoCE devices have for them", async () => {
-  await using other = await TestNetns.create();
-  using netns = kernel.openNetns(other.path);
-  const { index } = netns.getLink("lo")!;
-  assertEquals(netns.listAddresses(index), []);
+  assertEquals(opened.listAddresses(1), []);
   const args = [`--net=${other.path}`, "ip", "link", "set", "lo", "up"];
-  const { success } = await new Deno.Command("nsenter", { args }).output();
-  assert(success);
-  assertEquals(netns.listAddresses(index), [
+  assert((await new Deno.Command("nsenter", { args }).output()).success);
+  assertEquals(opened.listAddresses(1), [
     { text: "127.0.0.1", gid: "0000:0000:0000:0000:0000:ffff:7f00:0001" },
     { text: "0000:0000:0000:0000:0000:0000:0000:0001", gid: "0000:0000:0000:0000:0000:0000:0000:0001" },
   ]);
-  assertEquals(netns.listAddresses(index + 1), []);
+  assertEquals(opened.listAddresses(2), []);
 });
 
 Deno.test("a sysfs that is mounted shows the namespace, is read-only and in no place", async () => {
   await using other = await TestNetns.create();
-  using netns = openNetns(other.path);
+  using opened = openNetns(other.path);
   const mounts = Deno.readTextFileSync("/proc/self/mountinfo");
-  using sysfs = inNetns(netns, mountSysfs);
+  using sysfs = inNetns(opened, mountSysfs);
   const root = `/proc/self/fd/${sysfs.number}`;
   assertEquals(namesIn(`${root}/class/net`).filter((name) => name !== "bonding_masters"), ["lo"]);
   assertThrows(() => Deno.writeTextFileSync(`${root}/class/net/lo/mtu`, "1500"), Error, "Read-only");
   assertEquals(Deno.readTextFileSync("/proc/self/mountinfo"), mounts);
 });
 
-for (const call of ["fsopen", "fsconfig", "fsmount"]) {
-  Deno.test(`a sysfs that ${call} does not give leaves no descriptor open`, () => {
-    const numbers: Record<string, bigint> = { fsopen: 430n, fsconfig: 431n, fsmount: 432n };
-    const real = libc().syscall;
+Deno.test("a sysfs that the kernel does not give leaves no descriptor open", () => {
+  const real = libc().syscall;
+  for (const [call, refused] of [["fsopen", 430n], ["fsconfig", 431n], ["fsmount", 432n]] as const) {
     using _replaced = replaceCall(
       "syscall",
-      (number, ...rest) => number === numbers[call] ? BigInt(fail(1)) : real(number, ...rest),
+      (number, ...rest) => number === refused ? BigInt(fail(1)) : real(number, ...rest),
     );
-    const before = namesIn("/proc/self/fd").length;
-    assertEquals(
-      assertThrows(mountSysfs, SyscallError).message,
-      `Cannot mount a sysfs: ${call}: EPERM (1), operation not permitted`,
-    );
-    assertEquals(namesIn("/proc/self/fd").length, before);
-  });
-}
-
-Deno.test("the ports of a device that is not there cannot be opened", async () => {
-  await using other = await TestNetns.create();
-  using netns = kernel.openNetns(other.path);
-  for (const one of [netns, kernel.getHostNetns()]) {
-    for (const name of ["nonexistent", "", "..", "a/b"]) assertEquals(one.openPorts(name), undefined);
+    const before = openFds();
+    const { message } = assertThrows(mountSysfs, SyscallError);
+    assertEquals(message, `Cannot mount a sysfs: ${call}: EPERM (1), operation not permitted`);
+    assertEquals(openFds(), before);
   }
 });
 
-Deno.test("the links are those that sysfs shows", () => {
-  using socket = new NetlinkSocket(NETLINK_ROUTE);
-  const links = socket.request("list links", linksRequest()).map(({ payload }) => decodeLink(payload).name);
-  const directories = [...Deno.readDirSync("/sys/class/net")].filter(({ isSymlink }) => isSymlink);
-  assertEquals(links.sort(), directories.map(({ name }) => name).sort());
-});
-
-Deno.test("a socket answers one request after the other", () => {
+Deno.test("a socket answers one request after the other; the links are those that sysfs shows", () => {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
   const first = socket.request("list links", linksRequest());
-  const copy = first.map(({ payload }) => payload.slice());
+  const names = () => first.map(({ payload }) => decodeLink(payload).name).sort();
+  const directories = [...Deno.readDirSync("/sys/class/net")].filter(({ isSymlink }) => isSymlink);
+  assertEquals(names(), directories.map(({ name }) => name).sort());
   const second = socket.request("list links", linksRequest());
-  assertEquals(first.map(({ payload }) => payload), copy);
-  assertEquals(second.length, first.length);
-  assertEquals([first[0]!.sequence, second[0]!.sequence], [1, 2]);
+  assertEquals([names().length, first[0]!.sequence, second[0]!.sequence], [second.length, 1, 2]);
+  assertEquals(names(), directories.map(({ name }) => name).sort());
 });
 
 Deno.test("a refusal has the kernel's errno and words", async () => {
   await using other = await TestNetns.create();
-  using netns = openNetns(other.path);
-  using socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
+  using opened = openNetns(other.path);
+  using socket = inNetns(opened, () => new NetlinkSocket(NETLINK_ROUTE));
   const attributes = [{ type: 3, value: encode.text("lo") }, { type: 4, value: encode.u8(1) }]; // an MTU of 8 bits
   const setLink = { type: 19, flags: 5, body: new Uint8Array(16), attributes };
   const error = assertThrows(() => socket.request("set the MTU", setLink), NetlinkError);
   assertEquals([error.errno, error.kernelText], [34, "Attribute failed policy validation"]);
 });
 
-Deno.test("the RDMA subsystem answers if the machine has one, else it is EPROTONOSUPPORT", () => {
-  const ask = () => kernel.getRdmaMode();
-  if (MACHINE_HAS_RDMA) assert(["shared", "exclusive"].includes(ask()));
-  else assertEquals(assertThrows(ask, SyscallError).errno, EPROTONOSUPPORT);
-});
-
 Deno.test("a lock excludes another one until it is disposed of", () => {
   const directory = Deno.makeTempDirSync();
   {
     using lock = kernel.lock(directory, 0);
-    assert(lock !== undefined);
-    assertEquals(kernel.lock(directory, 0), undefined);
+    assertEquals([lock !== undefined, kernel.lock(directory, 0)], [true, undefined]);
   }
   using again = kernel.lock(directory, 0);
   assert(again !== undefined);
@@ -202,12 +155,15 @@ Deno.test("a lock excludes another one until it is disposed of", () => {
   assertThrows(() => kernel.lock(directory, 0), SyscallError, "ENOENT");
 });
 
-Deno.test("what can be written is told from what cannot", () => {
+Deno.test("what can be written is told from what cannot, and a sleep blocks for at least its time", () => {
   kernel.assertWritable("/dev/null");
   assertThrows(() => kernel.assertWritable("/nonexistent"), SyscallError, "ENOENT");
+  const start = performance.now();
+  kernel.sleep(20);
+  assert(performance.now() - start >= 19);
 });
 
-Deno.test("the boot has an id, which is read once", () => {
+Deno.test("the boot has an id, which is read once, and a time", () => {
   const { readTextFileSync } = Deno;
   const read: unknown[] = [];
   Deno.readTextFileSync = (path) => {
@@ -222,27 +178,17 @@ Deno.test("the boot has an id, which is read once", () => {
     Deno.readTextFileSync = readTextFileSync;
   }
   assertEquals(read, ["/proc/sys/kernel/random/boot_id"]);
-});
-
-Deno.test("a sleep blocks for at least its time", () => {
-  const start = performance.now();
-  kernel.sleep(20);
-  assert(performance.now() - start >= 19);
+  const [, seconds] = /^btime (\d+)$/m.exec(Deno.readTextFileSync("/proc/stat"))!;
+  const bootedAtMs = new LinuxNodeKernel().getBootedAtMs();
+  assert(Math.abs(bootedAtMs - Number(seconds) * 1000) < 5000, `${bootedAtMs} instead of ${seconds} s`);
 });
 
 Deno.test("the plugin knows its own namespace by any path", async () => {
   await using other = await TestNetns.create();
-  const { isOwnNetns } = createPlugin({
-    kernel,
-    state: new State("/nonexistent"),
-    indexes: new Memo("/nonexistent"),
-  });
-  assertEquals(["/proc/self/ns/net", other.path, "/etc/passwd", "/nonexistent"].map(isOwnNetns), [
-    true,
-    false,
-    false,
-    false,
-  ]);
+  const none = "/nonexistent";
+  const { isOwnNetns } = createPlugin({ kernel, state: new State(none), indexes: new Memo(none) });
+  const found = ["/proc/self/ns/net", other.path, "/etc/passwd", none].map(isOwnNetns);
+  assertEquals(found, [true, false, false, false]);
 });
 
 Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
@@ -251,12 +197,11 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
   const directory = Deno.makeTempDirSync();
   const before = openFds();
   for (let i = 0; i < 50; i++) {
-    using netns = kernel.openNetns(other.path);
-    netns.getLink("lo");
+    using opened = kernel.openNetns(other.path);
+    opened.getLink("lo");
     using _socket = new NetlinkSocket(NETLINK_ROUTE);
     assertThrows(() => kernel.openNetns("/etc/passwd"));
     assertThrows(() => new NetlinkSocket(31));
-    if (!MACHINE_HAS_RDMA) assertThrows(() => netns.listRdmaDevices());
     using _lock = kernel.lock(directory, 0);
     assertEquals(kernel.lock(directory, 0), undefined);
   }
@@ -266,26 +211,26 @@ Deno.test("nothing leaves a descriptor open, whether it works or fails", async (
 
 Deno.test("a thread that cannot come back from a namespace does nothing any more", async () => {
   // A module of its own, since what happens to it is for good.
-  const netns: typeof import("../../src/sys/netns.ts") = await import("../../src/sys/netns.ts?stray");
+  const stray: typeof netns = await import("../../src/sys/netns.ts?stray");
   await using other = await TestNetns.create();
-  using there = netns.openNetns(other.path);
+  using there = stray.openNetns(other.path);
   const entered: number[] = [];
   using _setns = replaceCall("setns", (fd) => entered.push(fd) === 1 ? 0 : fail(1));
+  assertEquals(stray.inNetns(stray.getHostNetns(), () => 7), 7); // it is there, and enters none
   let worked = 0;
-  const work = () => netns.inNetns(there, () => ++worked);
-  assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertEquals([worked, entered], [1, [there.fd, netns.getHostNetns().fd]]);
-  assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
-  assertThrows(() => netns.inNetns(netns.getHostNetns(), () => ++worked), SyscallError);
+  const work = () => stray.inNetns(there, () => ++worked);
+  for (let time = 0; time < 2; time++) {
+    assertThrows(work, SyscallError, 'enter network namespace "/proc/thread-self/ns/net": EPERM');
+    assertEquals([worked, entered], [1, [there.fd, stray.getHostNetns().fd]]);
+  }
+  assertThrows(() => stray.inNetns(stray.getHostNetns(), () => ++worked), SyscallError);
   assertEquals([worked, entered.length], [1, 2]);
 });
 
-Deno.test("work in the namespace where the thread is enters none", () => {
-  using _setns = replaceCall("setns", () => fail(1));
-  assertEquals(inNetns(getHostNetns(), () => 7), 7);
-});
-
-Deno.test("a file that has the number of the own namespace on another file system is none", () => {
+Deno.test("a file with the number of the own namespace on another file system, or with a path like one's, is none", () => {
+  using root = openForReading("/");
+  assertEquals(Deno.readLinkSync(`/proc/self/fd/${root.number}`), "/"); // as of an unmounted namespace
+  assertEquals(netns.nsfsInode(`/proc/self/fd/${root.number}`), undefined);
   const { statSync } = Deno;
   const own = statSync(THREAD_NETNS);
   const answers = [own, { ...own, dev: own.dev + 1 }, { ...own, ino: own.ino! + 1 }];
@@ -300,42 +245,21 @@ Deno.test("a file that has the number of the own namespace on another file syste
   }
 });
 
-Deno.test("an open file whose path reads like that of an unmounted namespace is none", () => {
-  using root = openForReading("/");
-  assertEquals(Deno.readLinkSync(`/proc/self/fd/${root.number}`), "/");
-  assertEquals(nsfsInode(`/proc/self/fd/${root.number}`), undefined);
-});
-
 Deno.test("a socket waits 30 seconds for the kernel, and asks for its reasons", () => {
-  const before = sockets();
-  using _socket = new NetlinkSocket(NETLINK_ROUTE);
-  const [fd] = sockets().filter((one) => !before.includes(one));
+  const { socket } = libc();
+  let fd = -1;
+  using _socket = replaceCall("socket", (...of) => fd = socket(...of));
+  using _asked = new NetlinkSocket(NETLINK_ROUTE);
   const option = (
     level: number,
     name: number,
     value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
   ) => {
     const length = Uint32Array.of(value.byteLength);
-    check("read an option", (c) => c.getsockopt(Number(fd), level, name, value, length));
+    check("read an option", (c) => c.getsockopt(fd, level, name, value, length));
     return [...value];
   };
   assertEquals(option(1, 20, new BigInt64Array(2)), [30n, 0n]); // SOL_SOCKET, SO_RCVTIMEO: struct timeval
   assertEquals(option(270, 10, new Int32Array(1)), [1]); // SOL_NETLINK, NETLINK_CAP_ACK
   assertEquals(option(270, 11, new Int32Array(1)), [1]); // SOL_NETLINK, NETLINK_EXT_ACK
 });
-
-/** The descriptors of this process that are sockets. */
-function sockets(): string[] {
-  return namesIn("/proc/self/fd").filter((fd) => {
-    try {
-      return Deno.readLinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false; // the descriptor that listed the directory
-    }
-  });
-}
-
-function cookieOf(netns: Parameters<typeof inNetns>[0]): string | undefined {
-  using socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
-  return socket.getNetnsCookie();
-}

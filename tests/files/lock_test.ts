@@ -1,5 +1,9 @@
 // Programs of their own: the alarm that ends the waiting is for a process's main thread, where no test runs.
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+
+libc(); // stays open; opened within a test it would be taken for a leak of that test
 
 const LOCK = import.meta.resolve("../../src/sys/lock.ts");
 
@@ -23,6 +27,23 @@ const WAITER = `
   await Deno.stdin.read(new Uint8Array(1));
 `;
 
+/** Takes the lock of the plugin, or prints why it cannot; says so, and stays. */
+const PLUGIN = `
+  import { LinuxKernel } from "${import.meta.resolve("../../src/kernel/linux.ts")}";
+  import { lockState } from "${import.meta.resolve("../../src/plugin/record/lock.ts")}";
+  try {
+    lockState(new LinuxKernel(), Deno.args[0], "a test", 0);
+    console.log("locked by " + Deno.pid);
+  } catch (error) {
+    console.log(error.message);
+  }
+  await Deno.stdin.read(new Uint8Array(1));
+`;
+
+const hold = (directory: string) => new LinuxKernel().lock(directory, 0)!;
+
+const CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
 /** Far longer than anything takes here. */
 const LIMIT_MS = 60_000;
 
@@ -33,9 +54,22 @@ class Started implements AsyncDisposable {
   readonly #timer = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
   #read = "";
 
-  constructor(program: string, args: string[]) {
-    this.#child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
+  constructor(code: string, directory: string, timeoutMs = 0, by: string[] = []) {
+    const program = `data:application/typescript,${encodeURIComponent(code)}`;
+    const deno = [Deno.execPath(), "run", "-A", "--no-check", program, directory, `${timeoutMs}`];
+    const [first = "", ...args] = [...by, ...deno];
+    this.#child = new Deno.Command(first, { args, stdin: "piped", stdout: "piped" }).spawn();
     this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** proc_pid_stat(5), field 41: 0 is SCHED_OTHER, 2 is SCHED_RR. */
+  get schedulingPolicy(): number {
+    const [, afterName = ""] = Deno.readTextFileSync(`/proc/${this.pid}/stat`).split(") ");
+    return Number(afterName.split(" ")[41 - 3]);
   }
 
   async line(): Promise<string> {
@@ -49,14 +83,17 @@ class Started implements AsyncDisposable {
     return line;
   }
 
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  async write(text: string): Promise<void> {
+  /** Tells it to wait for the lock. @returns once it is in the kernel's queue */
+  async queue(): Promise<void> {
     const writer = this.#child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(text));
+    await writer.write(Uint8Array.of(10));
     writer.releaseLock();
+    const waits = new RegExp(`-> FLOCK .* ${this.pid} `);
+    const deadline = performance.now() + LIMIT_MS;
+    while (!waits.test(Deno.readTextFileSync("/proc/locks"))) {
+      if (performance.now() > deadline) throw new Error(`Waited ${LIMIT_MS} ms in vain for the lock's queue`);
+      await new Promise((done) => setTimeout(done, 5));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -72,32 +109,17 @@ class Started implements AsyncDisposable {
   }
 }
 
-/** A program that has the lock. */
-async function holder(directory: string): Promise<Started> {
-  const started = new Started("flock", ["--no-fork", directory, "sh", "-c", "echo locked; exec sleep 60"]);
-  assertEquals(await started.line(), "locked");
-  return started;
-}
-
 /** A program that waits for the lock. */
-async function waiter(directory: string, timeoutMs: number): Promise<Started> {
-  const program = `data:application/typescript,${encodeURIComponent(WAITER)}`;
-  const args = ["run", "-A", "--no-check", program, directory, String(timeoutMs)];
-  const started = new Started(Deno.execPath(), args);
+async function waiter(directory: string, timeoutMs = LIMIT_MS): Promise<Started> {
+  const started = new Started(WAITER, directory, timeoutMs);
   assertEquals(await started.line(), "ready");
-  await started.write("\n");
-  const waits = new RegExp(`-> FLOCK .* ${started.pid} `);
-  const deadline = performance.now() + LIMIT_MS;
-  while (!waits.test(Deno.readTextFileSync("/proc/locks"))) {
-    if (performance.now() > deadline) throw new Error(`Waited ${LIMIT_MS} ms in vain for the lock's queue`);
-    await new Promise((done) => setTimeout(done, 5));
-  }
+  await started.queue();
   return started;
 }
 
 Deno.test("a lock that stays taken is waited for until the time is over, without work", async () => {
   const directory = Deno.makeTempDirSync();
-  await using _holder = await holder(directory);
+  using _held = hold(directory);
   await using waiting = await waiter(directory, 400);
   const { got, ms, cpuMs } = JSON.parse(await waiting.line());
   assertEquals(got, false);
@@ -109,84 +131,39 @@ Deno.test("a lock that stays taken is waited for until the time is over, without
 
 Deno.test("those who wait for a lock get it in the order in which they came, also when one is killed", async () => {
   const directory = Deno.makeTempDirSync();
-  const first = await holder(directory);
-  const second = await waiter(directory, 60_000);
-  await using third = await waiter(directory, 60_000);
-  await using fourth = await waiter(directory, 60_000);
+  const first = hold(directory);
+  const second = await waiter(directory);
+  await using third = await waiter(directory);
+  await using fourth = await waiter(directory);
   await second[Symbol.asyncDispose]();
-  await first[Symbol.asyncDispose]();
+  first[Symbol.dispose]();
   const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
   assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
   Deno.removeSync(directory);
 });
 
-/** Takes the lock of the plugin, or prints why it cannot; says so, and stays. */
-const PLUGIN = `
-  import { LinuxKernel } from "${import.meta.resolve("../../src/kernel/linux.ts")}";
-  import { lockState } from "${import.meta.resolve("../../src/plugin/record/lock.ts")}";
-  try {
-    lockState(new LinuxKernel(), Deno.args[0], "a test", 0);
-    console.log("locked by " + Deno.pid);
-  } catch (error) {
-    console.log(error.message);
-  }
-  await Deno.stdin.read(new Uint8Array(1));
-`;
-
-/** A program that tries to take the plugin's lock, on request in a PID namespace of its own, and what it says. */
-async function plugin(
-  directory: string,
-  isInContainer: boolean,
-): Promise<{ started: Started; said: string }> {
-  const program = `data:application/typescript,${encodeURIComponent(PLUGIN)}`;
-  const line = [Deno.execPath(), "run", "-A", "--no-check", program, directory];
-  const container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-  const [command = "", ...args] = [...(isInContainer ? container : []), ...line];
-  const started = new Started(command, args);
-  return { started, said: await started.line() };
-}
-
-Deno.test("who has the lock in a container is named by the number that it has here", async () => {
-  const directory = Deno.makeTempDirSync();
-  const { started, said } = await plugin(directory, true);
-  await using container = started;
-  assertEquals(said, "locked by 1");
-  const { started: other, said: refusal } = await plugin(directory, false);
-  await using _other = other;
-  const pid = Deno.readTextFileSync(`/proc/${container.pid}/task/${container.pid}/children`).trim();
-  assertMatch(refusal, new RegExp(`: process ${pid} has had it for \\d+\\.\\d s, for a test$`));
-  Deno.removeSync(directory, { recursive: true });
-});
-
-Deno.test("who has the lock outside of a container cannot be named in it", async () => {
-  const directory = Deno.makeTempDirSync();
-  const { started } = await plugin(directory, false);
-  await using _holder = started;
-  const { started: container, said } = await plugin(directory, true);
-  await using _container = container;
-  assertMatch(said, /: a process in another PID namespace has had it for \d+\.\d s, for a test$/);
-  Deno.removeSync(directory, { recursive: true });
-});
-
-/** proc_pid_stat(5), field 41: 0 is SCHED_OTHER, 2 is SCHED_RR. */
-function schedulingPolicy(pid: number): number {
-  const [, afterName = ""] = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ");
-  return Number(afterName.split(" ")[41 - 3]);
-}
-
 Deno.test("who waits for a lock goes before all other programs until it has given the lock back, if it may", async () => {
-  const { success: isPermitted } = await new Deno.Command("chrt", {
-    args: ["--rr", "1", "true"],
-    stderr: "null",
-  })
-    .output();
+  const chrt = new Deno.Command("chrt", { args: ["--rr", "1", "true"], stderr: "null" });
+  const { success: isPermitted } = await chrt.output();
   const directory = Deno.makeTempDirSync();
-  const first = await holder(directory);
-  await using second = await waiter(directory, 60_000);
-  assertEquals(schedulingPolicy(second.pid), isPermitted ? 2 : 0);
-  await first[Symbol.asyncDispose]();
-  assertEquals(JSON.parse(await second.line()).got, true);
-  assertEquals(await second.line(), "given up");
-  assertEquals(schedulingPolicy(second.pid), 0);
+  const first = hold(directory);
+  await using second = await waiter(directory);
+  assertEquals(second.schedulingPolicy, isPermitted ? 2 : 0);
+  first[Symbol.dispose]();
+  assertEquals([JSON.parse(await second.line()).got, await second.line()], [true, "given up"]);
+  assertEquals(second.schedulingPolicy, 0);
   Deno.removeSync(directory);
 });
+
+for (const isInside of [true, false]) {
+  Deno.test(`who has the lock in a container is named by the number here, or outside of one not at all: ${isInside}`, async () => {
+    const directory = Deno.makeTempDirSync();
+    await using holding = new Started(PLUGIN, directory, 0, isInside ? CONTAINER : []);
+    assertMatch(await holding.line(), isInside ? /^locked by 1$/ : /^locked by \d+$/);
+    await using asking = new Started(PLUGIN, directory, 0, isInside ? [] : CONTAINER);
+    const children = Deno.readTextFileSync(`/proc/${holding.pid}/task/${holding.pid}/children`);
+    const who = isInside ? `process ${children.trim()}` : "a process in another PID namespace";
+    assertMatch(await asking.line(), new RegExp(`: ${who} has had it for \\d+\\.\\d s, for a test$`));
+    Deno.removeSync(directory, { recursive: true });
+  });
+}

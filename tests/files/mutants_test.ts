@@ -1,9 +1,7 @@
-import { apply, mutantsOf } from "../support/mutants_of.ts";
 import { assertEquals } from "../support/assert.ts";
+import { apply, mutantsOf } from "../support/mutants_of.ts";
 import { PROJECT } from "../support/project.ts";
 import { findTests } from "../support/test_files.ts";
-
-const mutate = (source: string) => mutantsOf(source).map((mutant) => apply(source, mutant));
 
 for (
   const [source, wanted] of [
@@ -20,8 +18,15 @@ for (
     ["let c = a as 1;", []],
   ] as const
 ) {
-  Deno.test(`the mutants of ${source}`, () => assertEquals(mutate(source), [...wanted]));
+  Deno.test(`the mutants of ${source}`, () => {
+    assertEquals(mutantsOf(source).map((mutant) => apply(source, mutant)), [...wanted]);
+  });
 }
+
+Deno.test("a mutant knows its line", () => {
+  const found = mutantsOf("let a;\n\na();").map(({ line, what }) => [line, what]);
+  assertEquals(found, [[3, "a statement is dropped"]]);
+});
 
 Deno.test("tests reach a source also by its address in a program that they start", () => {
   const { tests } = findTests(PROJECT);
@@ -29,11 +34,4 @@ Deno.test("tests reach a source also by its address in a program that they start
     const test = tests.find(({ path }) => path === `tests/files/${name}_test.ts`);
     assertEquals(test?.distances.get(`src/sys/${name}.ts`), 0);
   }
-});
-
-Deno.test("a mutant knows its line", () => {
-  assertEquals(mutantsOf("let a;\n\na();").map(({ line, what }) => [line, what]), [[
-    3,
-    "a statement is dropped",
-  ]]);
 });

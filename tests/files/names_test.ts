@@ -1,13 +1,26 @@
-// The names that devices get in a pod, and that they get back on the host.
+// The names that devices get in a pod, and that they get back on the host, beyond tests/scenarios/names.ts.
+import { NetlinkError } from "../../src/netlink/error.ts";
 import type { Device } from "../rig/memory/kernel.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { brokenPipe } from "../support/call.ts";
 
 const EBUSY = 16;
 const OTHER_VF = "0000:3b:00.3";
+const TWO = "/run/netns/two";
+const SECOND = "net-two-net1";
 const NAMED = { config: { rdmaDeviceName: "rdma_{ifname}" } };
-
-type Parts = Parameters<TestNode["call"]>[1];
+const KEEP = { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } };
+const INDEXED = { config: { rdmaDeviceName: "roce_{index}" } };
+const GC = {
+  variables: { CNI_CONTAINERID: "", CNI_IFNAME: "" },
+  config: { "cni.dev/valid-attachments": [] },
+};
+/** A call about the second pod. */
+const second = (config: object = {}) => ({
+  variables: { CNI_NETNS: TWO, CNI_CONTAINERID: "two" },
+  config,
+});
 
 /** Where devices are, and what they are called there. */
 const places = (node: TestNode, ...devices: Device[]) =>
@@ -25,9 +38,9 @@ async function namedNode(): Promise<TestNode> {
 }
 
 /** One more function with a device. */
-function addOther(node: TestNode, name = "mlx5_3"): Device {
+function addOther(node: TestNode, name: string, space = node.kernel.host): Device {
   node.kernel.addFunction(OTHER_VF);
-  return node.kernel.addDevice(OTHER_VF, 3, { name });
+  return node.kernel.addDevice(OTHER_VF, 3, { name, space });
 }
 
 /** Asserts that nothing is recorded and the device is on the host under its own name. */
@@ -36,208 +49,110 @@ function assertAsBefore(node: TestNode): void {
   assertEquals(node.device.name, "mlx5_2");
 }
 
-Deno.test("who does not ask for a name pays no rename and no list", async () => {
-  using node = new TestNode();
-  node.kernel.onRename = () => {
-    throw new Error("renamed");
-  };
-  await node.succeed("ADD");
-  assertEquals(node.kernel.listings, 0);
-});
-
 Deno.test("a device that is in the pod and called so already keeps its number", async () => {
   using node = new TestNode();
   Object.assign(node.device, { space: node.pod, name: "roce_0" });
-  await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{index}" } });
+  await node.succeed("ADD", INDEXED);
   assertEquals(places(node, node.device), [`${POD} roce_0`]);
 });
 
-Deno.test("a device that is in the pod already keeps a name that the record has, when the host has the one wanted", async () => {
+Deno.test("a device in the pod keeps the name that the record has when the host has the one wanted", async () => {
   using node = new TestNode();
   node.device.space = node.pod;
   addOther(node, "rdma_net1");
-  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
+  await node.succeed("ADD", KEEP);
   assertEquals([places(node, node.device), namesInRecord(node)], [[`${POD} mlx5_2`], ["mlx5_2 mlx5_2"]]);
 });
 
-Deno.test("a record from before the last boot does not tell who has a name", async () => {
-  using node = new TestNode();
-  addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/two");
-  const netns = { path: "/run/netns/two", inode: 4026532002 };
-  const devices = [{ index: 3, hostName: "mlx5_3", podName: "rdma_net1" }];
-  node.write("net-two-net1", node.record({ deviceId: OTHER_VF, netns, devices, bootId: "boot-0" }));
-  const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "in no record");
-});
-
-Deno.test("a record of a pod that also has another function's device does not tell who has its name", async () => {
-  using node = new TestNode();
-  addOther(node, "rdma_net1").space = node.kernel.addNetns("/run/netns/two");
-  node.kernel.addFunction("0000:3b:00.4");
-  node.kernel.addDevice("0000:3b:00.4", 4);
-  const variables = { CNI_NETNS: "/run/netns/two", CNI_CONTAINERID: "two" };
-  await node.succeed("ADD", { variables, config: { deviceID: "0000:3b:00.4" } });
-  const { json } = await node.fail("ADD", 114, NAMED);
-  assertStringIncludes(json.msg, "in no record");
-});
-
-Deno.test("of two devices that both keep their names the record says so", async () => {
-  using node = new TestNode();
-  const second = node.kernel.addDevice(VF, 4);
-  node.kernel.addFunction(OTHER_VF);
-  for (const name of ["roce_0", "roce_1"]) {
-    node.kernel.addDevice(OTHER_VF, name === "roce_0" ? 8 : 9, { name });
-  }
-  await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{index}", rdmaDeviceNameConflict: "keep" } });
-  assertEquals(places(node, node.device, second), [`${POD} mlx5_2`, `${POD} mlx5_4`]);
-  assertEquals(namesInRecord(node), ["mlx5_2 mlx5_2", "mlx5_4 mlx5_4"]);
-  await node.succeed("CHECK");
-});
+for (const what of ["from before the last boot", "of a pod that has another device too"]) {
+  Deno.test(`a record ${what} does not tell who has a name`, async () => {
+    using node = new TestNode();
+    const { inode } = addOther(node, "rdma_net1", node.kernel.addNetns(TWO)).space;
+    const devices = [{ index: 3, hostName: "mlx5_3", podName: "rdma_net1" }];
+    const earlier = { deviceId: OTHER_VF, netns: { path: TWO, inode }, devices, bootId: "boot-0" };
+    if (what.startsWith("from")) node.claim("two", earlier);
+    else {
+      node.kernel.addFunction("0000:3b:00.4");
+      node.kernel.addDevice("0000:3b:00.4", 4);
+      await node.succeed("ADD", second({ deviceID: "0000:3b:00.4" }));
+    }
+    assertStringIncludes((await node.fail("ADD", 114, NAMED)).json.msg, "in no record");
+  });
+}
 
 Deno.test("a rename that the kernel refuses for another reason is code 120 and rolled back, also with keep", async () => {
   using node = new TestNode();
-  const { NetlinkError } = await import("../../src/netlink/error.ts");
   node.kernel.onRename = () => {
     throw new NetlinkError("rename RDMA device 2", EBUSY);
   };
-  await node.fail("ADD", 120, { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
+  await node.fail("ADD", 120, KEEP);
   assertAsBefore(node);
 });
 
-// What fails after a rename.
-
-Deno.test("when a name, a move or the result fails, all devices have their names back", async () => {
-  const failures: [code: number, fail: (node: TestNode, second: Device) => Parts | void][] = [
-    [114, (node) => void addOther(node, "roce_1")],
-    [120, (node, second) => {
-      node.kernel.onMove = (device) => device === second && device.space !== node.pod ? EBUSY : undefined;
-    }],
-    [120, (node) => {
-      node.kernel.onMove = (device) => device.space === node.kernel.host ? EBUSY : undefined;
-    }],
-    [999, () => ({
-      writeOutput: (text) => {
-        if (text.includes("interfaces")) throw new Error("Broken pipe");
-      },
-    })],
-  ];
-  for (const [code, fail] of failures) {
+Deno.test("when a move or the result fails, all devices have their names back", async () => {
+  for (const refused of ["the first", "the second", "none"]) {
     using node = new TestNode();
     const second = node.kernel.addDevice(VF, 4);
-    const parts = fail(node, second) ?? {};
-    const outcome = await node.call("ADD", { config: { rdmaDeviceName: "roce_{index}" }, ...parts });
-    assertEquals([outcome.code, /"code":(\d+)/.exec(outcome.output)?.[1] ?? "999"], [1, `${code}`]);
+    node.kernel.onMove = (device) => {
+      const isRefused = refused === (device === second ? "the second" : "the first");
+      return isRefused && device.space === node.kernel.host ? EBUSY : undefined;
+    };
+    if (refused !== "none") await node.fail("ADD", 120, INDEXED);
+    else assertEquals((await node.call("ADD", { ...INDEXED, writeOutput: brokenPipe })).code, 1);
     assertAsBefore(node);
     assertEquals(places(node, second), ["host mlx5_4"]);
   }
 });
 
-// Calls that are killed. A dead process does nothing any more, no rolling back either.
+Deno.test("the record has both names before the device gets one, so that a call can die at any time", async () => {
+  using node = new TestNode();
+  const seen: string[][] = [];
+  node.kernel.onRename = () => void seen.push(namesInRecord(node));
+  node.kernel.onMove = () => void seen.push([...namesInRecord(node), ...places(node, node.device)]);
+  const record = "mlx5_2 rdma_net1";
+  for (const command of ["ADD", "DEL"]) await node.succeed(command, NAMED);
+  assertEquals(seen, [[record], [record, "host rdma_net1"], [record], [record, `${POD} mlx5_2`]]);
+  assertAsBefore(node);
+});
 
-/** Lets the kernel do a number of renames and moves; before the next one the process dies. */
-function killAfter(node: TestNode, orders: number): () => void {
-  const { kernel } = node;
-  const die = () => {
-    if (orders-- > 0) return;
-    kernel.getRdmaMode = () => {
-      throw new Error("killed");
-    };
-    throw new Error("killed");
-  };
-  kernel.onRename = die;
-  kernel.onMove = die;
-  return () => {
-    kernel.onRename = () => {};
-    kernel.onMove = () => {};
-    Reflect.deleteProperty(kernel, "getRdmaMode");
-  };
-}
-
-const GC = {
-  variables: { CNI_CONTAINERID: "", CNI_IFNAME: "" },
-  config: { "cni.dev/valid-attachments": [] },
-};
-
-for (const [orders, where] of ["host mlx5_2", "host rdma_net1"].entries()) {
-  for (const [command, parts] of [["DEL", {}], ["GC", GC]] as const) {
-    Deno.test(`after an ADD that was killed with the device as "${where}" ${command} leaves all as before`, async () => {
-      using node = new TestNode();
-      const revive = killAfter(node, orders);
-      assertEquals((await node.call("ADD", NAMED)).code, 1);
-      assertEquals([...places(node, node.device), ...node.files()], [where, FILE]);
-      revive();
-      await node.succeed(command, parts);
-      assertAsBefore(node);
-    });
-  }
-
-  Deno.test(`an ADD that was killed with the device as "${where}" is made good by the next one`, async () => {
-    using node = new TestNode();
-    const revive = killAfter(node, orders);
-    await node.call("ADD", NAMED);
-    revive();
-    await node.succeed("ADD", NAMED);
-    assertEquals(places(node, node.device), [`${POD} rdma_net1`]);
-    await node.succeed("CHECK");
-    await node.succeed("DEL");
-    assertAsBefore(node);
-  });
-}
-
-for (const [orders, where] of [`${POD} rdma_net1`, `${POD} mlx5_2`].entries()) {
-  for (const [command, parts] of [["DEL", {}], ["GC", GC]] as const) {
-    Deno.test(`a ${command} that was killed with the device as "${where}" is made good by the next one`, async () => {
+for (const where of ["host mlx5_2", "host rdma_net1", `${POD} mlx5_2`]) {
+  Deno.test(`after a call that died with the device as "${where}", DEL and GC leave all as before, and ADD repeats itself`, async () => {
+    for (const [command, parts] of [["DEL", {}], ["GC", GC], ["ADD", NAMED]] as const) {
       using node = await namedNode();
-      const revive = killAfter(node, orders);
-      assertEquals((await node.call(command, parts)).code, 1);
-      assertEquals([...places(node, node.device), ...node.files()], [where, FILE]);
-      revive();
+      const [path, name = ""] = where.split(" ");
+      Object.assign(node.device, { name, space: path === POD ? node.pod : node.kernel.host });
       await node.succeed(command, parts);
+      if (command === "ADD") {
+        assertEquals([places(node, node.device), namesInRecord(node)], [[`${POD} rdma_net1`], [
+          "mlx5_2 rdma_net1",
+        ]]);
+        await node.succeed("DEL");
+      }
       assertAsBefore(node);
-    });
-  }
+    }
+  });
 }
 
 // Pods that ended without DEL, and whose function a new pod got.
 
 /** A name as the driver makes them: then ADD does not look whether an earlier pod left it. */
 const DRIVER_LIKE = { rdmaDeviceName: "mlx5_70" };
+const ROCE = { rdmaDeviceName: "roce0" };
 
 /** The first pod has ended, so its device is on the host under the pod's name, and a second one got it. */
 async function takenOver(config: object): Promise<TestNode> {
   const node = new TestNode();
   await node.succeed("ADD", { config: DRIVER_LIKE });
   node.endNetns();
-  node.kernel.addNetns("/run/netns/two");
-  await node.succeed("ADD", second({ config }));
+  node.kernel.addNetns(TWO);
+  await node.succeed("ADD", second(config));
   return node;
-}
-
-const SECOND = "net-two-net1";
-const second = (parts: Parts = {}) => ({
-  ...parts,
-  variables: { CNI_NETNS: "/run/netns/two", CNI_CONTAINERID: "two" },
-});
-
-for (
-  const [what, config] of [
-    ["asked for the same name", DRIVER_LIKE],
-    ["asked for another name", { rdmaDeviceName: "roce0" }],
-    ["asked for none", {}],
-  ] as const
-) {
-  Deno.test(`a DEL that comes later than that of a newer pod that ${what} restores the first name`, async () => {
-    using node = await takenOver(config);
-    await node.succeed("DEL", second());
-    await node.succeed("DEL");
-    assertAsBefore(node);
-  });
 }
 
 for (const later of [0, 1]) {
   Deno.test(`GC of two pods, the second ${later} µs younger, that had one device restores its first name`, async () => {
-    using node = await takenOver({ rdmaDeviceName: "roce0" });
-    const { bootTimeUs = 0 } = node.recorded(FILE);
+    using node = await takenOver(ROCE);
+    const { bootTimeUs = 0 } = node.recorded();
     node.write(SECOND, { ...node.recorded(SECOND), bootTimeUs: bootTimeUs + later });
     await node.succeed("GC", GC);
     assertAsBefore(node);
@@ -245,47 +160,21 @@ for (const later of [0, 1]) {
 }
 
 Deno.test("a late DEL that cannot tell the newer record the first name succeeds and says so", async () => {
-  using node = await takenOver({ rdmaDeviceName: "roce0" });
+  using node = await takenOver(ROCE);
   Deno.mkdirSync(`${node.directory}/.${SECOND}.tmp/full`, { recursive: true });
   const { lines } = await node.succeed("DEL");
   assertStringIncludes(lines.join(""), "its devices keep the names that net-container1-net1 gave them");
-  assertEquals(places(node, node.device), ["/run/netns/two roce0"]);
+  assertEquals(places(node, node.device), [`${TWO} roce0`]);
 });
-
-for (
-  const [what, namesPerNetns, nameOnHost] of [
-    ["the pod's name", false, "rdma_net1"],
-    ["the kernel's, since the host has a device of the pod's", true, "ibdev2"],
-  ] as const
-) {
-  for (const config of [{}, { rdmaDeviceName: "roce0" }]) {
-    const { rdmaDeviceName = "mlx5_2" } = config as { rdmaDeviceName?: string };
-    Deno.test(`an ADD of ${rdmaDeviceName} that meets a device under ${what} gives its own back first`, async () => {
-      using node = await namedNode();
-      node.kernel.namesPerNetns = namesPerNetns;
-      if (namesPerNetns) addOther(node, "rdma_net1");
-      node.endNetns();
-      assertEquals(places(node, node.device), [`host ${nameOnHost}`]);
-      node.kernel.addNetns("/run/netns/two");
-      await node.succeed("ADD", second({ config }));
-      assertEquals(places(node, node.device), [`/run/netns/two ${rdmaDeviceName}`]);
-      assertEquals([node.files(), namesInRecord(node, SECOND)], [[SECOND], [`mlx5_2 ${rdmaDeviceName}`]]);
-      await node.succeed("DEL", second());
-      assertAsBefore(node);
-    });
-  }
-}
 
 Deno.test("an index that was remembered by a name counts only for the device that has the name", async () => {
   using node = new TestNode();
   node.kernel.devices.splice(0, 1);
   const device = node.kernel.addDevice(VF, 11, { name: "mlx5_2", uverbs: "uverbs2" });
-  const stranger = addOther(node);
-  await node.succeed("ADD", NAMED);
-  await node.succeed("DEL");
+  const stranger = addOther(node, "mlx5_3");
+  for (const command of ["ADD", "DEL"]) await node.succeed(command, NAMED);
   assertEquals([node.indexes.get("mlx5_2"), ...places(node, device)], ["11", "host mlx5_2"]);
-  device.name = "roce0";
-  stranger.name = "mlx5_2";
+  [device.name, stranger.name] = ["roce0", "mlx5_2"];
   await node.succeed("ADD", {
     variables: { CNI_IFNAME: "net2" },
     config: { deviceID: OTHER_VF, rdmaDeviceName: "rdma_net2" },
@@ -295,50 +184,24 @@ Deno.test("an index that was remembered by a name counts only for the device tha
 
 // Linux 7.3 keeps the names of each namespace apart; tests/scenarios/names_per_netns.ts has the rest.
 
-/** A node of Linux 7.3, on which another function has a device of that name, on the host or in the pod. */
-function nodeWithNamespacedNames(name: string, where: "host" | "pod"): TestNode & { other: Device } {
-  const node = new TestNode();
-  node.kernel.namesPerNetns = true;
-  const other = addOther(node, name);
-  if (where === "pod") other.space = node.pod;
-  return Object.assign(node, { other });
-}
-
-for (const config of [{ rdmaDeviceName: "mlx5_{index}" }, { rdmaDeviceName: "mlx5_0" }]) {
-  Deno.test(`names per namespace: a pod gets ${config.rdmaDeviceName} although the host has an mlx5_0`, async () => {
-    using node = nodeWithNamespacedNames("mlx5_0", "host");
-    await node.succeed("ADD", { config });
-    assertEquals(places(node, node.device, node.other), [`${POD} mlx5_0`, "host mlx5_0"]);
-    assertEquals(namesInRecord(node), ["mlx5_2 mlx5_0"]);
-    await node.succeed("CHECK");
-    await node.succeed("DEL");
-    assertAsBefore(node);
-  });
-}
-
 Deno.test("names per namespace: {index} counts in the pod", async () => {
-  using node = nodeWithNamespacedNames("mlx5_0", "pod");
+  using node = new TestNode();
+  node.kernel.namesPerNetns = true;
+  addOther(node, "mlx5_0", node.pod);
+  addOther(node, "mlx5_1");
   await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
-  assertEquals(places(node, node.device), [`${POD} mlx5_1`]);
-});
-
-Deno.test("names per namespace: a name that the pod has is refused before anything is done", async () => {
-  using node = nodeWithNamespacedNames("rdma_net1", "pod");
-  node.kernel.onMove = () => {
-    throw new Error("moved");
-  };
-  await node.fail("ADD", 114, NAMED);
+  assertEquals([places(node, node.device), namesInRecord(node)], [[`${POD} mlx5_1`], ["mlx5_2 mlx5_1"]]);
+  await node.succeed("DEL");
   assertAsBefore(node);
-  node.kernel.onMove = () => {};
-  await node.succeed("ADD", { config: { ...NAMED.config, rdmaDeviceNameConflict: "keep" } });
-  assertEquals(places(node, node.device), [`${POD} mlx5_2`]);
 });
 
 Deno.test("names per namespace: two devices of one function, one in the pod, are told apart", async () => {
-  using node = nodeWithNamespacedNames("mlx5_7", "pod");
-  const second = node.kernel.addDevice(node.device.deviceId, 9, { name: "mlx5_9" });
+  using node = new TestNode();
+  node.kernel.namesPerNetns = true;
+  addOther(node, "mlx5_7", node.pod);
+  const devices = [node.device, node.kernel.addDevice(VF, 9, { name: "mlx5_9" })];
   await node.succeed("ADD", { config: { rdmaDeviceName: "mlx5_{index}" } });
-  assertEquals(places(node, node.device, second), [`${POD} mlx5_0`, `${POD} mlx5_1`]);
+  assertEquals(places(node, ...devices), [`${POD} mlx5_0`, `${POD} mlx5_1`]);
   await node.succeed("DEL");
-  assertEquals(places(node, node.device, second), ["host mlx5_2", "host mlx5_9"]);
+  assertEquals(places(node, ...devices), ["host mlx5_2", "host mlx5_9"]);
 });

@@ -12,22 +12,18 @@ libc(); // stays open; opened within a test it would be taken for a leak of that
 const kernel = new LinuxNodeKernel();
 const list = () => kernel.listOtherNetns(({ inode, path }) => ({ inode, path }));
 
-Deno.test("a namespace with a process in it is listed, with the process; this one is not", async () => {
+Deno.test("a namespace is listed, with the processes that are in it or have it open; this one is not", async () => {
   await using netns = await TestNetns.create();
-  const { processes, facts } = list().namespaces.find((one) => one.inode === netns.inode)!;
   const pid = Number(netns.path.split("/")[2]);
+  const find = () => list().namespaces.find((one) => one.inode === netns.inode)!;
+  const { processes, facts } = find();
   assertEquals(processes.map(({ pid, onlyOpen }) => [pid, onlyOpen]), [[pid, false]]);
   assertEquals(facts, { inode: netns.inode, path: `/proc/${pid}/ns/net` });
   const own = Deno.statSync("/proc/self/ns/net").ino;
   assertEquals(list().namespaces.some((one) => one.inode === own), false);
-});
-
-Deno.test("a namespace that a process has open is listed, with the process", async () => {
-  await using netns = await TestNetns.create();
   using _file = Deno.openSync(netns.path);
-  const { processes } = list().namespaces.find((one) => one.inode === netns.inode)!;
-  const own = processes.find(({ pid }) => pid === Deno.pid)!;
-  assertEquals([own.onlyOpen, own.command.includes("test")], [true, true]);
+  const opener = find().processes.find(({ pid }) => pid === Deno.pid)!;
+  assertEquals([opener.onlyOpen, opener.command.includes("test")], [true, true]);
 });
 
 Deno.test("a namespace that cannot be opened is listed all the same", async () => {
@@ -69,20 +65,16 @@ Deno.test("whatever processes do while they are looked at, a namespace that live
 
 for (
   const [option, capabilities, isComplete] of [
-    ["", "0", true],
-    ["hidepid=0", "0", true],
-    ["hidepid=off", "0", true],
-    ["hidepid=1", "0", false],
-    ["hidepid=2", "0", false],
-    ["hidepid=invisible", "00000000fff7ffff", false],
-    ["hidepid=ptraceable", "0", false],
-    ["hidepid=invisible", "000001ffffffffff", true],
-    ["hidepid=invisible", "0000000000080000", true],
+    ...["", ",hidepid=0", ",hidepid=off"].map((option) => [option, "0", true] as const),
+    ...[",hidepid=1", ",hidepid=2", ",hidepid=ptraceable"].map((option) => [option, "0", false] as const),
+    [",hidepid=invisible", "00000000fff7ffff", false],
+    [",hidepid=invisible", "000001ffffffffff", true],
+    [",hidepid=invisible", "0000000000080000", true],
   ] as const
 ) {
   Deno.test(`procfs with "${option}" and capabilities ${capabilities}: ${isComplete ? "" : "not "}all is seen`, () => {
     using proc = new ChangingProc();
-    const mount = `24 29 0:22 / ${proc.path} rw,nosuid - proc proc rw${option && `,${option}`}\n`;
+    const mount = `24 29 0:22 / ${proc.path} rw,nosuid - proc proc rw${option}\n`;
     const earlier = `23 29 0:21 / /elsewhere rw - proc proc rw,hidepid=invisible\n`;
     Deno.writeTextFileSync(`${proc.path}/self/mountinfo`, earlier + mount);
     Deno.writeTextFileSync(`${proc.path}/self/status`, `CapEff:\t${capabilities}\n`);

@@ -33,9 +33,18 @@ const ERRNO = {
 
 type Name = keyof typeof ERRNO;
 
-/** Runs a check for each errno, and says which one it was. */
-function forEachErrno(check: (name: Name, errno: number) => void): void {
-  for (const [name, errno] of Object.entries(ERRNO)) check(name as Name, errno);
+type WithErrno = abstract new (...args: never[]) => Error & { errno: number };
+
+/** Something is undefined for some errnos, and each other one is thrown. */
+function assertAbsentFor(
+  absent: readonly Name[],
+  ask: (errno: number) => unknown,
+  type: WithErrno = SyscallError,
+): void {
+  for (const [name, errno] of Object.entries(ERRNO)) {
+    if (absent.includes(name as Name)) assertEquals(ask(errno), undefined, name);
+    else assertEquals(assertThrows(() => ask(errno), type).errno, errno, name);
+  }
 }
 
 Deno.test("a namespace is missing when its path leads nowhere; any other failure to open it is an error", () => {
@@ -43,36 +52,33 @@ Deno.test("a namespace is missing when its path leads nowhere; any other failure
     ...{ ENOENT: "missing", ENOTDIR: "missing", ENAMETOOLONG: "missing", ELOOP: "missing" },
     ...{ ENXIO: "other", ENODEV: "other" },
   };
-  forEachErrno((name, errno) => {
+  for (const [name, errno] of Object.entries(ERRNO)) {
     using _open = replaceCall("open", () => fail(errno));
     const error = assertThrows(() => openNetns("/run/netns/pod"));
-    const wanted = states[name];
-    if (wanted) assertEquals(error instanceof NetnsError && error.state, wanted, name);
-    else assertEquals(error instanceof SyscallError && error.errno, errno, name);
-  });
+    const found = error instanceof NetnsError ? error.state : error instanceof SyscallError && error.errno;
+    assertEquals(found, states[name as Name] ?? errno, name);
+  }
 });
 
 Deno.test("a path is no namespace when it cannot be asked for its kind; any other failure to ask is an error", () => {
   const before = openFds();
   for (const errno of [25, ERRNO.EINVAL, ERRNO.EIO, ERRNO.EACCES]) {
     using _ioctl = replaceCall("ioctl", () => fail(errno));
-    const error = assertThrows(() => openNetns("/proc/self/ns/net"));
     const isOther = errno === 25 || errno === ERRNO.EINVAL;
-    assertEquals(
-      [error instanceof NetnsError, error instanceof SyscallError],
-      [isOther, !isOther],
-      `${errno}`,
-    );
+    assertThrows<Error>(() => openNetns("/proc/self/ns/net"), isOther ? NetnsError : SyscallError);
   }
   assertEquals(openFds(), before);
 });
 
 /** Asks a kernel that refuses each request with an errno. */
-function askRefusing<T>(errno: number, ask: (socket: NetlinkSocket) => T): T {
+function askRefusing(errno: number, ask: (socket: NetlinkSocket) => unknown): unknown {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
   using _kernel = new ScriptedKernel((sequence) => {
-    const refusal = encodeMessage({ type: 2, flags: 0x100, sequence }, u32(-errno >>> 0), new Uint8Array(16));
-    return [{ port: 0, bytes: refusal }];
+    const error = u32(-errno >>> 0);
+    return [{
+      port: 0,
+      bytes: encodeMessage({ type: 2, flags: 0x100, sequence }, error, new Uint8Array(16)),
+    }];
   });
   return ask(socket);
 }
@@ -87,20 +93,30 @@ const QUESTIONS: [what: string, ask: (socket: NetlinkSocket) => unknown, absent:
 
 for (const [what, ask, absent] of QUESTIONS) {
   Deno.test(`${what} is absent when the kernel answers ${absent.join(", ")}; any other refusal is an error`, () => {
-    forEachErrno((name, errno) => {
-      if (absent.includes(name)) return assertEquals(askRefusing(errno, ask), undefined, name);
-      assertEquals(assertThrows(() => askRefusing(errno, ask), NetlinkError).errno, errno, name);
-    });
+    assertAbsentFor(
+      absent,
+      (errno) => askRefusing(errno, ask),
+      NetlinkError,
+    );
   });
 }
 
 Deno.test("a device has no ports when its directory is not there; any other failure to open it is an error", () => {
-  forEachErrno((name, errno) => {
+  assertAbsentFor(["ENOENT", "ENOTDIR", "ENAMETOOLONG"], (errno) => {
     using _open = replaceCall("open", () => fail(errno));
-    const open = () => openPorts("/sys", "mlx5_2");
-    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes(name)) assertEquals(open(), undefined, name);
-    else assertEquals(assertThrows(open, SyscallError).errno, errno, name);
+    return openPorts("/sys", "mlx5_2");
   });
+});
+
+Deno.test("a lock is held by another when the kernel answers EAGAIN; any other failure is an error", () => {
+  const kernel = new LinuxKernel();
+  using root = new Root({});
+  const before = openFds();
+  assertAbsentFor(["EAGAIN"], (errno) => {
+    using _flock = replaceCall("flock", () => fail(errno));
+    return kernel.lock(root.path, 0);
+  });
+  assertEquals(openFds(), before);
 });
 
 for (
@@ -134,18 +150,6 @@ Deno.test("of a plugin that succeeds the outcome is what it printed", () => {
   assertEquals(runPlugin({ type: "sriov" }, "ADD", { pluginDirectories: [root.path] }), "done: ADD");
 });
 
-Deno.test("a lock is held by another when the kernel answers EAGAIN; any other failure is an error", () => {
-  const kernel = new LinuxKernel();
-  using root = new Root({});
-  const before = openFds();
-  forEachErrno((name, errno) => {
-    using _flock = replaceCall("flock", () => fail(errno));
-    if (name === "EAGAIN") return assertEquals(kernel.lock(root.path, 0), undefined);
-    assertEquals(assertThrows(() => kernel.lock(root.path, 0), SyscallError).errno, errno, name);
-  });
-  assertEquals(openFds(), before);
-});
-
 /** Until it is disposed of, one of Deno's functions is another. */
 function replaceDeno<Name extends "mkdirSync" | "readTextFileSync">(
   name: Name,
@@ -156,7 +160,7 @@ function replaceDeno<Name extends "mkdirSync" | "readTextFileSync">(
   return { [Symbol.dispose]: () => void (Deno[name] = real) };
 }
 
-Deno.test("a directory that another maker was quicker to make is used", () => {
+Deno.test("a directory that another maker was quicker to make is used, one that cannot be made an error", () => {
   using root = new Root({});
   const { mkdirSync } = Deno;
   using _mkdir = replaceDeno("mkdirSync", (path, options) => {
@@ -166,14 +170,10 @@ Deno.test("a directory that another maker was quicker to make is used", () => {
   using directory = openDirectoryBelow(root.path, ["a", "b"], true);
   Deno.writeTextFileSync(`${directory.path}/file`, "text");
   assertEquals(root.read("/a/b/file"), "text");
-});
-
-Deno.test("a directory that cannot be made is an error with the kernel's reason", () => {
-  using root = new Root({});
-  using _mkdir = replaceDeno("mkdirSync", () => {
+  using _refusing = replaceDeno("mkdirSync", () => {
     throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
   });
-  assertThrows(() => openDirectoryBelow(root.path, ["a"], true), Deno.errors.PermissionDenied);
+  assertThrows(() => openDirectoryBelow(root.path, ["c"], true), Deno.errors.PermissionDenied);
 });
 
 Deno.test("what cannot be a file's name, or is of another kind, is absent in sysfs", () => {
@@ -191,21 +191,57 @@ Deno.test("what cannot be a file's name, or is of another kind, is absent in sys
 });
 
 Deno.test("a device that is being removed is absent in sysfs; any other failure is an error", () => {
-  const failures: [error: Error, isAbsent: boolean][] = [
-    // As Deno throws them: with a code or without.
-    [new Error("No such device (os error 19): readfile '/sys/a'"), true],
-    [new Deno.errors.PermissionDenied("Permission denied (os error 13): readfile '/sys/a'"), false],
-    [
-      Object.assign(new Error("Too many open files (os error 24): readfile '/sys/a'"), { code: "EMFILE" }),
-      false,
-    ],
-    [new Error("Input/output error (os error 5): readfile '/sys/a'"), false],
-  ];
-  for (const [error, isAbsent] of failures) {
+  const tooMany = Object.assign(new Error("Too many open files (os error 24): readfile '/sys/a'"), {
+    code: "EMFILE",
+  });
+  for (
+    const error of [ // as Deno throws them: with a code or without
+      new Error("No such device (os error 19): readfile '/sys/a'"),
+      new Deno.errors.PermissionDenied("Permission denied (os error 13): readfile '/sys/a'"),
+      tooMany,
+      new Error("Input/output error (os error 5): readfile '/sys/a'"),
+    ]
+  ) {
     using _read = replaceDeno("readTextFileSync", () => {
       throw error;
     });
-    if (isAbsent) assertEquals(readText("/sys/a"), undefined);
+    if (error.message.includes("error 19")) assertEquals(readText("/sys/a"), undefined);
     else assertThrows(() => readText("/sys/a"), Error, error.message);
   }
+});
+
+// Directories that are opened one below the other, following no link; tests of device information files have the rest.
+
+Deno.test("the base may be a link, nothing below it; what is missing is made only if that is wanted", () => {
+  using root = new Root({ "/real/a/file": "text" });
+  Deno.symlinkSync("real", `${root.path}/base`);
+  Deno.symlinkSync("a", `${root.path}/real/link`);
+  const before = openFds();
+  {
+    using directory = openDirectoryBelow(`${root.path}/base`, ["a"], true);
+    assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "text");
+  }
+  for (const names of [["link"], ["link", "b"], ["a", "file"]]) {
+    const open = () => openDirectoryBelow(`${root.path}/base`, names, true);
+    assertEquals(assertThrows(open, SyscallError, "/base/").errno, ERRNO.ENOTDIR);
+  }
+  assertThrows(() => openDirectoryBelow(`${root.path}/missing`, ["a"], true), SyscallError, "missing");
+  const unwanted = () => openDirectoryBelow(root.path, ["real", "new"], false);
+  assertEquals(assertThrows(unwanted, SyscallError, "/real/new").errno, ERRNO.ENOENT);
+  assertEquals(openFds(), before);
+  assertEquals([...Deno.readDirSync(`${root.path}/real/a`)].map(({ name }) => name), ["file"]);
+});
+
+Deno.test("a directory that is exchanged for a link while it is open is still the one that was opened", () => {
+  using root = new Root({ "/a/b/file": "own", "/elsewhere/file": "foreign" });
+  using directory = openDirectoryBelow(root.path, ["a", "b"], true);
+  Deno.renameSync(`${root.path}/a/b`, `${root.path}/a/c`);
+  Deno.symlinkSync("../elsewhere", `${root.path}/a/b`);
+  assertEquals(Deno.readTextFileSync(`${directory.path}/file`), "own");
+});
+
+Deno.test("each directory is looked up in the one before it: the whole may be longer than a path can be", () => {
+  using root = new Root({});
+  using directory = openDirectoryBelow(root.path, Array(20).fill("x".repeat(250)), true);
+  Deno.writeTextFileSync(`${directory.path}/file`, "text");
 });

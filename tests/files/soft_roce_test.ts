@@ -1,17 +1,20 @@
 // Soft-RoCE devices, on a kernel in memory that is like Linux 7.3 but for the tests that say otherwise.
 import { collectGarbage } from "../../src/cli/gc.ts";
-import { NetlinkError } from "../../src/netlink/error.ts";
 import { EBUSY, EEXIST, ENODEV, EPERM } from "../../src/sys/errno.ts";
-import { type Device, MemoryKernel, type Space } from "../rig/memory/kernel.ts";
-import { FILE, HELD, POD, TestNode, VF } from "../rig/memory/node.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { brokenPipe, PREV_RESULT } from "../support/call.ts";
+import type { Device, Space } from "../rig/memory/kernel.ts";
+import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { PREV_RESULT } from "../support/call.ts";
 
 const CONFIG = { deviceID: undefined, softRoCE: true };
+const FUNCTION = { config: { deviceID: VF, softRoCE: false } };
+const NONE_VALID = { config: { "cni.dev/valid-attachments": [] } };
+const OTHER = "/run/netns/other";
+const IN_OTHER = { variables: { CNI_NETNS: OTHER, CNI_CONTAINERID: "container2" } };
+const NET2 = { variables: { CNI_IFNAME: "net2" } };
+const ON_HOST = { variables: { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" } };
 
-/** Where an ADD may end, in its order. */
-const STEPS = ["onSoftRoce", "onMove", "the second record", "onRename"] as const;
-type Step = typeof STEPS[number];
+type Parts = Parameters<TestNode["call"]>[1];
 
 /** A node on which calls are about Soft-RoCE devices unless they say otherwise. */
 class SoftNode extends TestNode {
@@ -26,266 +29,177 @@ class SoftNode extends TestNode {
     return node;
   }
 
-  override call(command: string, { config, ...parts }: Parameters<TestNode["call"]>[1] = {}) {
+  override call(command: string, { config, ...parts }: Parts = {}) {
     return super.call(command, { ...parts, config: { ...CONFIG, ...config } });
-  }
-
-  /** The Soft-RoCE devices that there are, each by name and place. */
-  made(): string[] {
-    return this.softDevices().map((device) => `${device.name} ${this.whereIs(device)}`);
   }
 
   softDevices(): Device[] {
     return this.kernel.devices.filter(({ netdev }) => netdev);
   }
 
+  /** The first of the Soft-RoCE devices. */
+  get made(): Device {
+    return this.softDevices()[0]!;
+  }
+
+  /** Asserts what Soft-RoCE devices there are, each by name and place. */
+  assertMade(...devices: string[]): void {
+    const found = this.softDevices().map((device) => `${device.name} ${this.whereIs(device)}`);
+    assertEquals(found, devices);
+  }
+
   assertClean(): void {
-    assertEquals({ made: this.made(), files: this.files() }, { made: [], files: [] });
+    this.assertMade();
+    assertEquals(this.files(), []);
   }
 
-  /** Another pod with an interface. */
-  addPod(path: string): Space {
-    const space = this.kernel.addNetns(path);
-    space.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
-    return space;
+  /** Gives a namespace an interface. */
+  addLink(space: Space, name = "net1"): void {
+    space.links.set(name, { index: 3, name, isInfiniBand: false, vfMacs: new Map() });
   }
 
-  /** What a crash at the end of a step leaves: nothing of the call runs any more, only the files and the kernel stay. */
-  async crash(step: Step): Promise<void> {
-    const { kernel, state } = this;
-    const { save, remove } = state;
-    const die = () => {
-      kernel.onSoftRoceRemoval = () => EBUSY;
-      state.remove = () => {};
-      throw new NetlinkError("die", EBUSY);
-    };
-    if (step === "the second record") {
-      state.save = (record) => record.devices.some(({ index }) => index) ? die() : save.call(state, record);
-    } else kernel[step] = die;
-    await this.fail("ADD", 120);
-    Object.assign(kernel, { onSoftRoce: () => {}, onMove: () => {}, onRename: () => {} });
-    kernel.onSoftRoceRemoval = () => {};
-    Object.assign(state, { save, remove });
-    assertEquals(this.files(), [FILE]);
+  /** Another pod with a device. */
+  async addOther(): Promise<void> {
+    this.addLink(this.kernel.addNetns(OTHER));
+    await this.succeed("ADD", IN_OTHER);
   }
 }
 
 Deno.test("ADD makes a device on the pod's interface, moves it in, records it and prints the result it got", async () => {
   using node = new SoftNode();
   const { json, lines } = await node.succeed("ADD");
-  assertEquals(json, PREV_RESULT);
-  assertEquals(node.made(), [`rxe0 ${POD}`]);
-  const [device] = node.softDevices();
-  assertEquals(device!.netdev, { space: node.pod, name: "net1" });
+  const { index, netdev, uverbs } = node.made;
+  node.assertMade(`rxe0 ${POD}`);
+  assertEquals([json, netdev], [PREV_RESULT, { space: node.pod, name: "net1" }]);
   const { deviceId, softRoce, devices, netns } = node.recorded();
-  assertEquals({ deviceId, softRoce, path: netns?.path }, {
-    deviceId: "rxe:net1",
-    softRoce: true,
-    path: POD,
-  });
-  const [{ hostName, ...recorded } = { hostName: "" }, ...others] = devices;
-  assertEquals([recorded, others], [{ index: device!.index, podName: "rxe0" }, []]);
+  assertEquals([deviceId, softRoce, netns?.path], ["rxe:net1", true, POD]);
+  const { hostName } = devices[0]!;
+  assertEquals(devices, [{ index, hostName, podName: "rxe0" }]);
   assertMatch(hostName, /^rdma-cni-\d+$/);
-  assertStringIncludes(lines.join(""), `/dev/infiniband/${device!.uverbs}`);
+  // By these keys the Go plugin knows what it must move.
+  const raw = JSON.parse(Deno.readTextFileSync(`${node.directory}/${FILE}`));
+  assertEquals([raw.containerRdmaDevName, raw.sandboxRdmaDevName], ["rxe0", hostName]);
+  assertStringIncludes(lines.join(""), `/dev/infiniband/${uverbs}`);
   assertEquals(node.whereIs(node.device), "host");
 });
 
-Deno.test("the record is there, with the device's name, before the device is made", async () => {
+Deno.test("the device is made, moved and named under the lock, and with a record that finds it there", async () => {
   using node = new SoftNode();
-  let seen: unknown;
-  node.kernel.onSoftRoce = (name) => {
-    const { softRoce, devices } = node.recorded();
-    seen = { softRoce, devices, name };
-  };
+  const seen: unknown[] = [];
+  const see = () => void seen.push(node.recorded().devices, node.kernel.locked.has(node.directory));
+  Object.assign(node.kernel, { onSoftRoce: see, onMove: see, onRename: see });
   await node.succeed("ADD");
-  const [{ hostName } = { hostName: "" }] = node.recorded().devices;
-  assertEquals(seen, { softRoce: true, devices: [{ hostName, podName: hostName }], name: hostName });
+  const { hostName, index } = node.recorded().devices[0]!;
+  const [made, found] = [[{ hostName, podName: hostName }], [{ index, hostName, podName: "rxe0" }]];
+  assertEquals(seen, [made, true, made, true, found, true]);
 });
 
-Deno.test("the lock is held while a device is made", async () => {
-  using node = new SoftNode();
-  let held = false;
-  node.kernel.onSoftRoce = () => {
-    held = node.kernel.locked.has(node.directory);
-  };
-  await node.succeed("ADD");
-  assertEquals(held, true);
-});
-
-Deno.test("the Go plugin's keys say what it must move", async () => {
+Deno.test("two pods each have rxe0, also when the host has an adapter's, and a pod's second interface has rxe1", async () => {
   using node = await SoftNode.added();
-  const raw = JSON.parse(Deno.readTextFileSync(`${node.directory}/${FILE}`));
-  assertEquals([raw.containerRdmaDevName, raw.sandboxRdmaDevName], ["rxe0", raw.devices[0].hostName]);
-});
-
-Deno.test("an older kernel's name of an adapter's device does not keep a pod from rxe0", async () => {
-  using node = new SoftNode();
   node.device.name = "rxe0";
-  await node.succeed("ADD");
-  assertEquals(node.made(), [`rxe0 ${POD}`]);
-});
-
-Deno.test("two pods each have rxe0, and a pod's second interface has rxe1", async () => {
-  using node = await SoftNode.added();
-  node.addPod("/run/netns/other");
-  await node.succeed("ADD", { variables: { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" } });
-  node.pod.links.set("net2", { index: 3, name: "net2", isInfiniBand: false, vfMacs: new Map() });
-  await node.succeed("ADD", { variables: { CNI_IFNAME: "net2" } });
-  assertEquals(node.made(), [`rxe0 ${POD}`, "rxe0 /run/netns/other", `rxe1 ${POD}`]);
+  await node.addOther();
+  node.addLink(node.pod, "net2");
+  await node.succeed("ADD", NET2);
+  node.assertMade(`rxe0 ${POD}`, `rxe0 ${OTHER}`, `rxe1 ${POD}`);
   await node.succeed("DEL");
-  assertEquals(node.made(), ["rxe0 /run/netns/other", `rxe1 ${POD}`]);
-  await node.succeed("CHECK", { variables: { CNI_IFNAME: "net2" } });
+  node.assertMade(`rxe0 ${OTHER}`, `rxe1 ${POD}`);
+  await node.succeed("CHECK", NET2);
 });
 
-Deno.test("rdmaDeviceName names the device; a name that the pod has is code 114, and nothing is left", async () => {
+Deno.test("rdmaDeviceName names the device; a name that the pod has is code 114, or with keep that which it was made under", async () => {
   using node = new SoftNode();
   await node.succeed("ADD", { config: { rdmaDeviceName: "roce_{ifname}" } });
-  assertEquals(node.made(), [`roce_net1 ${POD}`]);
+  node.assertMade(`roce_net1 ${POD}`);
   await node.succeed("DEL");
   node.device.space = node.pod;
-  await node.fail("ADD", 114, { config: { rdmaDeviceName: node.device.name } });
+  const config = { rdmaDeviceName: node.device.name };
+  await node.fail("ADD", 114, { config });
   node.assertClean();
-});
-
-Deno.test("with rdmaDeviceNameConflict keep, the device has the name that it was made under", async () => {
-  using node = new SoftNode();
-  node.device.space = node.pod;
-  await node.succeed("ADD", {
-    config: { rdmaDeviceName: node.device.name, rdmaDeviceNameConflict: "keep" },
-  });
-  assertMatch(node.made().join(), /^rdma-cni-\d+ \/run\/netns\/pod$/);
+  await node.succeed("ADD", { config: { ...config, rdmaDeviceNameConflict: "keep" } });
+  assertMatch(node.made.name, /^rdma-cni-\d+$/);
+  assertEquals(node.made.space, node.pod);
   await node.succeed("CHECK");
 });
 
-Deno.test("ADD of the same attachment once more changes no device", async () => {
+Deno.test("ADD of the same attachment once more changes no device; in a new namespace at the same path it replaces it", async () => {
   using node = await SoftNode.added();
   const { bootTimeUs: _, ...before } = node.recorded();
   const devices = node.softDevices();
   await node.succeed("ADD");
   const { bootTimeUs: _later, ...after } = node.recorded();
   assertEquals([after, node.softDevices()], [before, devices]);
-});
-
-Deno.test("ADD in a new namespace at the same path replaces the device", async () => {
-  using node = await SoftNode.added();
   node.kernel.endNetns(node.pod);
-  node.addPod(POD);
+  node.addLink(node.kernel.addNetns(POD));
   await node.succeed("ADD");
-  assertEquals(node.made(), [`rxe0 ${POD}`]);
+  node.assertMade(`rxe0 ${POD}`);
   await node.succeed("CHECK");
 });
 
 Deno.test("ADD with a function replaces the device that an ADD without one made, and the other way round", async () => {
   using node = await SoftNode.added();
-  await node.succeed("ADD", { config: { deviceID: VF, softRoCE: false } });
-  assertEquals([node.made(), node.whereIs(node.device)], [[], POD]);
+  await node.succeed("ADD", FUNCTION);
+  node.assertMade();
+  assertEquals(node.whereIs(node.device), POD);
   await node.succeed("ADD");
-  assertEquals([node.made(), node.whereIs(node.device)], [[`rxe0 ${POD}`], "host"]);
+  node.assertMade(`rxe0 ${POD}`);
+  assertEquals(node.whereIs(node.device), "host");
 });
 
-Deno.test("DEL removes device and record, and succeeds once more", async () => {
-  using node = await SoftNode.added();
-  await node.succeed("DEL");
-  node.assertClean();
-  assertEquals((await node.succeed("DEL")).output, "");
-});
-
-Deno.test("DEL goes by the record, whatever the configuration says by now", async () => {
-  using node = await SoftNode.added();
-  await node.succeed("DEL", { config: { deviceID: VF, softRoCE: false } });
-  node.assertClean();
-});
-
-Deno.test("DEL takes a configuration that ADD refuses", async () => {
-  using node = await SoftNode.added();
-  await node.succeed("DEL", { config: { deviceID: VF, rdmaDevices: "all" } });
-  node.assertClean();
-});
-
-Deno.test("DEL removes a device that the pod renamed", async () => {
-  using node = await SoftNode.added();
-  node.softDevices()[0]!.name = "mine";
-  await node.succeed("DEL");
-  node.assertClean();
-});
-
-Deno.test("DEL without CNI_NETNS goes by the record's path", async () => {
-  using node = await SoftNode.added();
-  await node.succeed("DEL", { variables: { CNI_NETNS: "" } });
-  node.assertClean();
-});
-
-Deno.test("DEL finds the device in a namespace that has lost its path", async () => {
-  using node = await SoftNode.added();
-  node.losePath();
-  await node.succeed("DEL");
-  node.assertClean();
-  assert(node.kernel.held.has(HELD));
-});
-
-Deno.test("DEL after the namespace has ended, and the device with it, removes the record", async () => {
-  using node = await SoftNode.added();
-  node.endNetns();
-  await node.succeed("DEL");
-  node.assertClean();
-  assertEquals(node.kernel.sleptMs, 0);
-});
-
-Deno.test("DEL removes a device that a dying namespace left on the host", async () => {
-  using node = await SoftNode.added();
-  node.endPod();
-  node.softDevices()[0]!.space = node.kernel.host;
-  await node.succeed("DEL");
-  node.assertClean();
-});
+for (
+  const [what, happens, parts] of [
+    ["nothing happened", () => {}],
+    ["the configuration is of a function by now", () => {}, FUNCTION],
+    ["ADD would refuse the configuration", () => {}, { config: { deviceID: VF, rdmaDevices: "all" } }],
+    ["the pod renamed it", (node) => node.made.name = "mine"],
+    ["CNI_NETNS is empty", () => {}, { variables: { CNI_NETNS: "" } }],
+    ["the namespace lives on without its path", (node) => node.losePath()],
+    ["the namespace has ended, and the device with it", (node) => node.endNetns()],
+    ["a dying namespace left it on the host", (node) => {
+      node.endPod();
+      node.made.space = node.kernel.host;
+    }],
+    ["the kernel removes it first", (node) => {
+      node.kernel.onSoftRoceRemoval = (device) => {
+        node.kernel.remove(device);
+        return ENODEV;
+      };
+    }],
+  ] as [string, (node: SoftNode) => unknown, Parts?][]
+) {
+  Deno.test(`DEL leaves neither device nor record when ${what}, and succeeds once more`, async () => {
+    using node = await SoftNode.added();
+    happens(node);
+    await node.succeed("DEL", parts);
+    node.assertClean();
+    assertEquals([(await node.succeed("DEL", parts)).output, node.kernel.sleptMs], ["", 0]);
+  });
+}
 
 for (const name of ["rxe_eth0", "rxe0"]) {
   Deno.test(`DEL does not remove a Soft-RoCE device of the host that has the recorded index, called ${name}`, async () => {
     using node = await SoftNode.added();
-    const [own] = node.softDevices();
-    const { host } = node.kernel;
-    node.kernel.remove(own!);
-    node.kernel.addDevice("", own!.index, { name, netdev: { space: host, name: "eth0" } });
-    const recorded = node.recorded();
-    const devices = recorded.devices.map((device) => ({ ...device, podName: "rxe0" }));
-    node.write(FILE, { ...recorded, devices });
+    const { index } = node.made;
+    node.kernel.remove(node.made);
+    node.kernel.addDevice("", index, { name, netdev: { space: node.kernel.host, name: "eth0" } });
     await node.succeed("DEL");
-    assertEquals({ made: node.made(), files: node.files() }, { made: [`${name} host`], files: [] });
+    node.assertMade(`${name} host`);
+    assertEquals(node.files(), []);
   });
 }
 
 Deno.test("gc removes a Soft-RoCE device that is on the host, and keeps the record of one that is elsewhere", async () => {
   using node = await SoftNode.added();
-  const [device] = node.softDevices();
+  const device = node.made;
   node.endPod();
-  assertEquals(collectGarbage(node, node.terminal).code, 1);
-  assertEquals([node.softDevices(), node.files()], [[device], [FILE]]);
-  device!.space = node.kernel.host;
-  assertEquals(collectGarbage(node, node.terminal).code, 0);
-  node.assertClean();
-});
-
-Deno.test("gc keeps the record of a Soft-RoCE device that is elsewhere, whatever pod has one on an interface of the same name", async () => {
-  using node = await SoftNode.added();
-  node.endPod();
-  node.addPod("/run/netns/other");
-  const variables = { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" };
-  await node.succeed("ADD", { variables });
+  await node.addOther(); // on an interface of the same name
   const { code, value } = collectGarbage(node, node.terminal);
   const { records: [record] } = value as { records: { file: string; state: string; reason: string }[] };
   assertEquals([code, record?.file, record?.state], [1, FILE, "away"]);
   assertStringIncludes(record!.reason, "is in a namespace that no path, process or open file leads to");
-  assertEquals(node.files(), [FILE, "net-container2-net1"]);
-});
-
-Deno.test("DEL lets the kernel be first", async () => {
-  using node = await SoftNode.added();
-  node.kernel.onSoftRoceRemoval = (device) => {
-    node.kernel.remove(device);
-    return ENODEV;
-  };
-  await node.succeed("DEL");
-  node.assertClean();
+  assertEquals([node.softDevices().length, node.files()], [2, [FILE, "net-container2-net1"]]);
+  device.space = node.kernel.host;
+  assertEquals(collectGarbage(node, node.terminal).code, 0);
+  node.assertMade(`rxe0 ${OTHER}`);
 });
 
 Deno.test("DEL fails when the device stays, and keeps the record", async () => {
@@ -293,35 +207,14 @@ Deno.test("DEL fails when the device stays, and keeps the record", async () => {
   node.kernel.onSoftRoceRemoval = () => EBUSY;
   await node.fail("DEL", 120);
   assertEquals(node.files(), [FILE]);
-  node.kernel.onSoftRoceRemoval = () => {};
-  await node.succeed("DEL");
-  node.assertClean();
-});
-
-Deno.test("a record from before the last boot is removed, and no device of this boot with it", async () => {
-  using node = await SoftNode.added();
-  node.kernel.bootId = "boot-2";
-  await node.succeed("DEL");
-  assertEquals([node.made(), node.files()], [[`rxe0 ${POD}`], []]);
-});
-
-Deno.test("GC removes the device of an attachment that is no longer valid, and no other", async () => {
-  using node = await SoftNode.added();
-  node.addPod("/run/netns/other");
-  await node.succeed("ADD", { variables: { CNI_NETNS: "/run/netns/other", CNI_CONTAINERID: "container2" } });
-  const valid = [{ containerID: "container2", ifname: "net1" }];
-  await node.succeed("GC", { config: { "cni.dev/valid-attachments": valid } });
-  assertEquals([node.made(), node.files()], [["rxe0 /run/netns/other"], ["net-container2-net1"]]);
-  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
-  node.assertClean();
 });
 
 for (
   const [name, change] of [
-    ["has gone", (node) => node.kernel.remove(node.softDevices()[0]!)],
-    ["has another name", (node) => node.softDevices()[0]!.name = "mine"],
+    ["has gone", (node) => node.kernel.remove(node.made)],
+    ["has another name", (node) => node.made.name = "mine"],
     ["is another of the same name", (node) => {
-      node.kernel.remove(node.softDevices()[0]!);
+      node.kernel.remove(node.made);
       node.kernel.addDevice("", 900, { name: "rxe0", space: node.pod });
     }],
     ["has no record", (node) => node.state.remove(FILE)],
@@ -335,62 +228,55 @@ for (
   });
 }
 
-for (const step of STEPS) {
-  for (const command of ["DEL", "GC", "ADD and DEL"]) {
-    Deno.test(`an ADD that dies at ${step} leaves what ${command} removes`, async () => {
-      using node = new SoftNode();
-      await node.crash(step);
-      assertEquals(node.made().length, step === "onSoftRoce" ? 0 : 1);
-      if (command === "ADD and DEL") {
-        await node.succeed("ADD");
-        assertEquals(node.made(), [`rxe0 ${POD}`]);
+/** What an ADD leaves that dies, in its order. */
+const LEFT: [what: string, change: (node: SoftNode) => unknown, isIndexRecorded?: boolean][] = [
+  ["no device", (node) => node.kernel.remove(node.made)],
+  ["a device on the host", (node) => node.made.space = node.kernel.host],
+  ["a device in the pod", () => {}],
+  ["a device in the pod, its index recorded", () => {}, true],
+];
+
+for (const [what, change, isIndexRecorded] of LEFT) {
+  Deno.test(`an ADD that dies and leaves ${what} is made good by DEL, GC, and ADD and DEL`, async () => {
+    for (const command of ["DEL", "GC", "ADD"]) {
+      using node = await SoftNode.added();
+      const device = node.recorded().devices[0]!;
+      const { hostName } = device;
+      const devices = [isIndexRecorded ? device : { hostName, podName: hostName }];
+      node.write(FILE, { ...node.recorded(), devices });
+      node.made.name = hostName;
+      change(node);
+      await node.succeed(command, NONE_VALID);
+      if (command === "ADD") {
+        node.assertMade(`rxe0 ${POD}`);
         await node.succeed("DEL");
-      } else await node.succeed(command, { config: { "cni.dev/valid-attachments": [] } });
+      }
       node.assertClean();
-    });
-  }
+    }
+  });
 }
 
-Deno.test("when the namespace ends after an ADD that died, its device goes, and GC takes the record", async () => {
-  using node = new SoftNode();
-  await node.crash("onMove");
-  node.endNetns();
-  assertEquals(node.made(), []);
-  await node.succeed("GC", { config: { "cni.dev/valid-attachments": [] } });
-  node.assertClean();
-});
-
-Deno.test("when the result cannot be printed, device and record go", async () => {
-  using node = new SoftNode();
-  assertEquals((await node.call("ADD", { writeOutput: brokenPipe })).code, 1);
-  node.assertClean();
-});
+const set = (key: string, value: unknown) => ({ kernel }: SoftNode) =>
+  Object.assign(kernel, { [key]: value });
 
 for (
-  const [name, change, code, words] of [
-    ["without module rdma_rxe", (node) => node.kernel.hasRxe = false, 103, "modprobe rdma_rxe"],
-    ["on Linux 7.2", (node) => node.kernel.namesPerNetns = false, 103, "Linux 7.3"],
-    ["in mode shared", (node) => node.kernel.mode = "shared", 101, "exclusive"],
-    ["without the interface", (node) => node.pod.links.clear(), 110, "bridge, macvlan"],
-    [
-      "on an IPoIB interface",
-      (node) => {
-        const link = node.pod.links.get("net1")!;
-        node.pod.links.set("net1", { ...link, isInfiniBand: true });
-      },
-      110,
-      "IPoIB",
-    ],
-    [
-      "on an interface that has one",
-      (node) => node.kernel.onSoftRoce = () => EEXIST,
-      120,
-      "rdma link delete",
-    ],
-    ["without permission", (node) => node.kernel.onSoftRoce = () => EPERM, 120, "CAP_NET_ADMIN"],
-    ["on an interface that goes", (node) => node.kernel.onSoftRoce = () => ENODEV, 120, "kernel log"],
-    ["when the kernel refuses the move", (node) => node.kernel.onMove = () => EBUSY, 120, "try again"],
-  ] as [string, (node: SoftNode) => unknown, number, string][]
+  const [name, code, words, change] of [
+    ["without module rdma_rxe", 103, "modprobe rdma_rxe", set("hasRxe", false)],
+    ["on Linux 7.2", 103, "Linux 7.3", set("namesPerNetns", false)],
+    ["in mode shared", 101, "exclusive", set("mode", "shared")],
+    ["without the interface", 110, "bridge, macvlan", (node) => node.pod.links.clear()],
+    ["on IPoIB", 110, "IPoIB", ({ pod }) => Object.assign(pod.links.get("net1")!, { isInfiniBand: true })],
+    ["on an interface that has one", 120, "rdma link delete", set("onSoftRoce", () => EEXIST)],
+    ["without permission", 120, "CAP_NET_ADMIN", set("onSoftRoce", () => EPERM)],
+    ["on an interface that goes", 120, "kernel log", set("onSoftRoce", () => ENODEV)],
+    ["when the kernel refuses the move", 120, "try again", set("onMove", () => EBUSY)],
+    ["when the device goes at once", 113, "was removed meanwhile", (node) => {
+      node.kernel.getHostNetns().listRdmaDevices = () => {
+        if (node.made) node.kernel.remove(node.made);
+        return [];
+      };
+    }],
+  ] as [string, number, string, (node: SoftNode) => unknown][]
 ) {
   Deno.test(`ADD ${name} is code ${code}, says what to do, and leaves nothing`, async () => {
     using node = new SoftNode();
@@ -401,18 +287,10 @@ for (
   });
 }
 
-Deno.test("a device that goes while it is made is code 113", async () => {
-  using node = new SoftNode();
-  using hostNetns = node.kernel.getHostNetns();
-  hostNetns.listRdmaDevices = () => [];
-  await node.fail("ADD", 113);
-  assertEquals(node.files(), []);
-});
-
 Deno.test("with optional, ADD and CHECK let pods of nodes without Soft-RoCE go without", async () => {
-  for (const change of [{ hasRxe: false }, { namesPerNetns: false }]) {
+  for (const lack of [{ hasRxe: false }, { namesPerNetns: false }]) {
     using node = new SoftNode();
-    Object.assign(node.kernel, change);
+    Object.assign(node.kernel, lack);
     const config = { optional: true };
     const { json, lines } = await node.succeed("ADD", { config });
     assertEquals(json, PREV_RESULT);
@@ -424,40 +302,11 @@ Deno.test("with optional, ADD and CHECK let pods of nodes without Soft-RoCE go w
   }
 });
 
-for (
-  const [key, value] of [
-    ["deviceID", VF],
-    ["runtimeConfig", { deviceID: VF }],
-    ["rdmaDevices", "all"],
-    ["rdmaQoS", { trafficClass: 106 }],
-  ] as const
-) {
-  Deno.test(`softRoCE with ${key} is code 7`, async () => {
-    using node = new SoftNode();
-    const { json } = await node.fail("ADD", 7, { config: { [key]: value } });
-    assertStringIncludes(json.msg, key);
-    node.assertClean();
-  });
-}
-
 Deno.test("with CNI_NETNS_OVERRIDE the host's interface gets a device, which is not moved", async () => {
   using node = new SoftNode();
-  node.kernel.host.links.set("net1", { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() });
-  const variables = { CNI_NETNS: "/proc/1/ns/net", CNI_NETNS_OVERRIDE: "1" };
-  await node.succeed("ADD", { variables });
-  assertEquals(node.made(), ["rxe0 host"]);
-  await node.succeed("DEL", { variables });
+  node.addLink(node.kernel.host);
+  await node.succeed("ADD", ON_HOST);
+  node.assertMade("rxe0 host");
+  await node.succeed("DEL", ON_HOST);
   node.assertClean();
-});
-
-Deno.test("the kernel in memory removes no adapter's device", () => {
-  const kernel = new MemoryKernel();
-  kernel.addDevice(VF, 2);
-  let refused = false;
-  try {
-    kernel.getHostNetns().removeSoftRoceDevice(2);
-  } catch (error) {
-    refused = error instanceof NetlinkError && error.errno === 22;
-  }
-  assert(refused);
 });
