@@ -3,6 +3,7 @@ import { CommandError, type ExitCode } from "../../src/cli/errors.ts";
 import { checkInstalled, install } from "../../src/cli/install/install.ts";
 import { uninstall } from "../../src/cli/install/uninstall.ts";
 import { LinuxKernel } from "../../src/kernel/linux.ts";
+import type { Result } from "../../src/cli/terminal.ts";
 import { State } from "../../src/plugin/record/state.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { libc } from "../../src/sys/libc.ts";
@@ -35,6 +36,7 @@ export class InstallNode implements Disposable {
   readonly terminal = new TestTerminal();
   /** The last result for programs. */
   value: unknown;
+  #code: ExitCode | undefined;
 
   constructor() {
     Deno.mkdirSync(this.directory);
@@ -43,41 +45,35 @@ export class InstallNode implements Disposable {
   }
 
   writeExecutable(content: string | Uint8Array, mode = 0o755): void {
-    Deno.writeFileSync(
-      this.sources.executable,
-      typeof content === "string" ? new TextEncoder().encode(content) : content,
-    );
-    Deno.chmodSync(this.sources.executable, mode);
+    const { executable } = this.sources;
+    Deno.writeFileSync(executable, typeof content === "string" ? new TextEncoder().encode(content) : content);
+    Deno.chmodSync(executable, mode);
   }
 
   /** Returns what was printed for people. */
   install(options = {}): string {
-    Object.assign(this.terminal, { stdout: "", stderr: "" });
-    const result = install(this.terminal, KERNEL, this.directory, this.sources, options);
-    this.terminal.print(result);
-    this.value = result.value;
-    return this.readable(this.terminal.stdout + this.terminal.stderr);
-  }
-
-  /** With names of programs cut short, and without the directory. */
-  readable(text: string): string {
-    return text.replaceAll(`${this.directory}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
+    return this.#print(() => install(this.terminal, KERNEL, this.directory, this.sources, options));
   }
 
   uninstall(options = {}): string {
+    return this.#print(() => uninstall(this.terminal, KERNEL, this.directory, this.state, options));
+  }
+
+  /** Returns what was printed, with names of programs cut short, and without the directory. */
+  #print(run: () => Result): string {
     Object.assign(this.terminal, { stdout: "", stderr: "" });
-    const result = uninstall(this.terminal, KERNEL, this.directory, this.state, options);
-    this.terminal.print(result);
+    const result = run();
+    this.#code = this.terminal.print(result);
     this.value = result.value;
-    return (this.terminal.stdout + this.terminal.stderr).replaceAll(`${this.directory}/`, "");
+    return (this.terminal.stdout + this.terminal.stderr)
+      .replaceAll(`${this.directory}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
   }
 
   /** Returns the line that was printed, without the directory. */
   check(want: ExitCode): string {
-    this.terminal.stdout = "";
-    const code = this.terminal.print(checkInstalled(this.directory, this.sources));
-    assertEquals(code, want, this.terminal.stdout);
-    return this.readable(this.terminal.stdout);
+    const line = this.#print(() => checkInstalled(this.directory, this.sources));
+    assertEquals(this.#code, want, line);
+    return line;
   }
 
   /** What the installed plugin prints, with the program that the link leads to. */

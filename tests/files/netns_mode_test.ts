@@ -1,7 +1,8 @@
 // netns-mode on a kernel in memory and files in a temporary directory.
 import { type CommandError, toCommandError } from "../../src/cli/errors.ts";
 import { checkMode, getMode } from "../../src/cli/netns_mode/command.ts";
-import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
+import { checkInitramfs } from "../../src/cli/netns_mode/initramfs.ts";
+import { OPTIONS_FILE, readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
 import type { Result } from "../../src/cli/terminal.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
@@ -14,16 +15,8 @@ import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from ".
 const RELEASE = "6.12.0";
 const IMAGE = `/boot/initrd.img-${RELEASE}`;
 const EXCLUSIVE = '# Written by "netns-mode set --persist" of rdma-cni.\noptions ib_core netns_mode=0\n';
-const POD: OtherNetns = {
-  inode: 4026532210,
-  paths: ["/run/netns/pod"],
-  processes: [{
-    pid: 77,
-    command: "sleep infinity",
-    containerId: "0123456789ab".padEnd(64, "c"),
-    onlyOpen: false,
-  }],
-};
+const PROCESS = { pid: 77, command: "sleep", containerId: "0123456789ab".padEnd(64, "c"), onlyOpen: false };
+const POD: OtherNetns = { inode: 4026532210, paths: ["/run/netns/pod"], processes: [PROCESS] };
 
 /** A node in mode shared. */
 class Node extends BareNode {
@@ -41,6 +34,11 @@ class Node extends BareNode {
   set(mode: RdmaMode, options: SetOptions = {}): number {
     const machine = { root: this.root, release: RELEASE, listImage: () => this.image };
     return this.print(setMode(this.kernel, mode, options, machine));
+  }
+
+  /** Sets mode exclusive for good. */
+  persist(options: SetOptions = {}): number {
+    return this.set("exclusive", { persist: true, ...options });
   }
 
   get(options = {}): number {
@@ -84,11 +82,14 @@ Deno.test("set refused: exit code 1, with each namespace, its paths and its proc
   for (
     const part of [
       'network namespace 4026532210 at "/run/netns/pod"',
-      'process 77 "sleep infinity", container 0123456789ab\n',
+      'process 77 "sleep", container 0123456789ab\n',
       'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
       '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
     ]
   ) assertStringIncludes(node.terminal.stderr, part);
+  const { mode, wanted, otherNetns, fix } = node.json;
+  assertEquals([mode, wanted, otherNetns], ["shared", "exclusive", node.kernel.others]);
+  assertMatch(fix, /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/);
 });
 
 Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
@@ -102,17 +103,6 @@ Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", 
   ]);
   assertEquals(node.set("shared"), 1);
   assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
-});
-
-Deno.test("set refused: programs get what is in the way", () => {
-  using node = new Node();
-  node.kernel.others = [POD];
-  assertEquals(node.set("exclusive"), 1);
-  assertEquals([node.json.mode, node.json.wanted, node.json.otherNetns], ["shared", "exclusive", [POD]]);
-  assertMatch(
-    node.json.fix,
-    /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/,
-  );
 });
 
 Deno.test("set refused by what cannot be seen says so", () => {
@@ -132,23 +122,16 @@ Deno.test("a process cannot write to the terminal by its command line", () => {
 });
 
 for (
-  const [what, refusal, advice] of [
-    [
-      "without CAP_NET_ADMIN",
-      new NetlinkError("set the RDMA namespace mode to exclusive", EPERM),
-      /CAP_NET_ADMIN/,
-    ],
-    [
-      "on an old kernel",
-      new NetlinkError("set the RDMA namespace mode to exclusive", EINVAL),
-      /5\.3 or newer/,
-    ],
-  ] as const
+  const [what, errno, advice] of [["without a right", EPERM, /CAP_NET_ADMIN/], [
+    "on an old kernel",
+    EINVAL,
+    /5\.3 or newer/,
+  ]] as const
 ) {
   Deno.test(`set ${what} has its own message, and persists nothing`, () => {
     using node = new Node();
-    node.kernel.refusal = refusal;
-    const error = refusalOf(() => node.set("exclusive", { persist: true }));
+    node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", errno);
+    const error = refusalOf(() => node.persist());
     assertMatch(error.advice!, advice);
     assertEquals([error.exitCode, node.hasOptions()], [1, false]);
   });
@@ -170,20 +153,20 @@ Deno.test("set without ib_core has its own message; with --persist it is loaded 
   node.kernel.hasRdma = false;
   const error = refusalOf(() => node.set("exclusive"));
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe -a ib_core mlx5_ib/);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertStringIncludes(node.terminal.stderr, "ib_core is not loaded: its mode will be exclusive");
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
 Deno.test("--persist writes the file once, for all to read, and leaves nothing else", () => {
   using node = new Node();
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
   assertEquals(node.terminal.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
   const path = `${node.root}${OPTIONS_FILE}`;
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o644);
   const before = Deno.statSync(path).ino;
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertStringIncludes(node.terminal.stderr, `already persisted in "${OPTIONS_FILE}"`);
   assertEquals(Deno.statSync(path).ino, before);
   assertEquals([...Deno.readDirSync(`${node.root}/etc/modprobe.d`)].length, 1);
@@ -194,20 +177,24 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
 Deno.test("--persist works when the change is refused: exit code 4, and a reboot is asked for", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { persist: true }), 4);
+  assertEquals(node.persist(), 4);
   assertStringIncludes(node.terminal.stderr, "reboot this node");
   assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
-Deno.test("--persist names what it overrules, and succeeds", () => {
+Deno.test("--persist names what it overrules, also when only the command line agrees, and succeeds", () => {
   using node = new Node({ "/etc/modprobe.d/mlnx.conf": "#\noptions ib_core netns_mode=1\n" });
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertStringIncludes(
     node.terminal.stderr,
     `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`,
   );
+  node.write("/etc/modprobe.d/zz.conf", "options ib_core netns_mode=1");
+  node.write("/proc/cmdline", "ib_core.netns_mode=0");
+  assertEquals(node.persist(), 0);
+  assertStringIncludes(node.terminal.stderr, "/etc/modprobe.d/zz.conf:1 (shared)");
 });
 
 for (
@@ -221,25 +208,16 @@ for (
     for (const others of [[], [POD]]) {
       node.kernel.mode = "shared";
       node.kernel.others = others;
-      assertEquals(node.set("exclusive", { persist: true }), 1);
+      assertEquals(node.persist(), 1);
       assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
   });
 }
 
-Deno.test("--persist: what a later file says otherwise does not count when the command line agrees", () => {
-  using node = new Node({
-    "/etc/modprobe.d/zz.conf": "options ib_core netns_mode=1",
-    "/proc/cmdline": "ib_core.netns_mode=0",
-  });
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, "overrules /etc/modprobe.d/zz.conf:1 (shared)");
-});
-
 Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
   using node = new Node({ "/etc/modprobe.d": "a file" });
-  assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
+  assertEquals([node.persist(), node.kernel.mode], [1, "exclusive"]);
   assertMatch(
     node.terminal.stderr,
     /Cannot persist .*Cannot write .*rdma-cni\.conf.*\nThe directory must be/,
@@ -253,7 +231,7 @@ Deno.test("--persist fails when ib_core is built into the kernel", () => {
   using node = new Node({
     [`/lib/modules/${RELEASE}/modules.builtin`]: "kernel/drivers/infiniband/core/ib_core.ko\n",
   });
-  assertEquals(node.set("exclusive", { persist: true }), 1);
+  assertEquals(node.persist(), 1);
   assertStringIncludes(node.terminal.stderr, "ib_core.netns_mode=0 (exclusive)");
   assertEquals(node.hasOptions(), false);
 });
@@ -263,40 +241,38 @@ Deno.test("--persist warns when ib_core is in the initramfs, until that is rebui
   node.image = "usr/lib/modules/6.12.0/kernel/drivers/infiniband/core/ib_core.ko.zst\n";
   const warning =
     `ib_core is in the initramfs "${IMAGE}", which has older module options: run update-initramfs -u`;
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
+  for (const dryRun of [true, false, false]) {
+    assertEquals(node.persist({ dryRun }), 0);
+    assertStringIncludes(node.terminal.stderr, warning);
+  }
   Deno.utimeSync(`${node.root}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertEquals(node.terminal.stderr.includes("initramfs"), false);
 });
 
 Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
   using node = new Node();
   node.image = undefined;
-  node.set("exclusive", { persist: true });
+  node.persist();
   assertStringIncludes(node.terminal.stderr, `ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
   Deno.removeSync(`${node.root}${IMAGE}`);
-  node.set("exclusive", { persist: true });
+  node.persist();
   assertStringIncludes(node.terminal.stderr, "ib_core may be in the initramfs, which was not found");
 });
 
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
   using node = new Node();
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
+  assertEquals(node.persist({ dryRun: true }), 0);
   const plan = node.terminal.stdout;
   assertStringIncludes(plan, "would change the RDMA namespace mode from shared to exclusive");
   assertStringIncludes(plan, `would persist it in "${OPTIONS_FILE}"`);
   node.terminal.isQuiet = true;
-  node.set("exclusive", { persist: true, dryRun: true });
+  node.persist({ dryRun: true });
   assertEquals(node.terminal.stdout, plan);
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
   assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 4);
+  assertEquals(node.persist({ dryRun: true }), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });
@@ -361,3 +337,57 @@ Deno.test("check --or-none passes without an RDMA subsystem and says so, and fai
   };
   assertEquals(check()[0], 1);
 });
+
+/** Where the mode at the next load of ib_core comes from, and the files that say so. */
+function persistedBy(files: Record<string, string>): (string | undefined)[] {
+  using node = new BareNode(files);
+  const { mode, sources } = readPersistedMode(node.root);
+  return [mode, ...sources.map(({ file }) => file)];
+}
+
+const [SHARED, ISOLATED] = ["options ib_core netns_mode=1", "options ib_core netns_mode=0"];
+
+Deno.test("persisted mode: files of each directory are read, and hide those of their name in the next", () => {
+  const paths = ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"].map((one) =>
+    `${one}/modprobe.d/a.conf`
+  );
+  for (const [index, path] of paths.entries()) {
+    const hidden = paths.slice(index + 1).map((one) => [one, SHARED]);
+    assertEquals(persistedBy({ [path]: ISOLATED, ...Object.fromEntries(hidden) }), ["exclusive", path]);
+  }
+  assertEquals(persistedBy({ [paths[0]!]: "", [paths[4]!]: SHARED }), [undefined]);
+});
+
+Deno.test("persisted mode: the last file by name counts, whatever its directory, and the command line after it", () => {
+  const files = {
+    "/run/modprobe.d/a.conf": ISOLATED,
+    "/etc/modprobe.d/b.conf": ISOLATED,
+    "/usr/lib/modprobe.d/c.conf": SHARED,
+  };
+  assertEquals(persistedBy(files), ["shared", ...Object.keys(files)]);
+  const more = { ...files, "/proc/cmdline": "quiet ib_core.netns_mode=0\n" };
+  assertEquals(persistedBy(more), ["exclusive", ...Object.keys(more)]);
+});
+
+Deno.test("persisted mode: directories, hidden files and files of other names are passed over", () => {
+  const names = ["sub.conf/a.conf", "a.conf.rpmsave", ".a.conf"];
+  const files = names.map((name) => [`/etc/modprobe.d/${name}`, ISOLATED]);
+  assertEquals(persistedBy(Object.fromEntries(files)), [undefined]);
+});
+
+for (const lister of ["lsinitramfs", "lsinitrd", "lsinitcpio"]) {
+  Deno.test(`${lister} is asked for an image's files, where it is what the distribution has`, () => {
+    // It is given the path of the image and nothing else.
+    const script =
+      `#!/bin/sh\ncase "$#$1" in 1/*${IMAGE}) echo usr/lib/modules/${RELEASE}/kernel/ib_core.ko.xz ;; esac\n`;
+    using node = new BareNode({ [IMAGE]: "", [`/bin/${lister}`]: script });
+    Deno.chmodSync(`${node.root}/bin/${lister}`, 0o755);
+    const path = Deno.env.get("PATH")!;
+    Deno.env.set("PATH", `${node.root}/bin`);
+    try {
+      assertEquals(checkInitramfs(undefined, { root: node.root, release: RELEASE }).state, "older");
+    } finally {
+      Deno.env.set("PATH", path);
+    }
+  });
+}
