@@ -46,10 +46,6 @@ for (
       given.node.kernel.paths.delete(POD);
       given.node.kernel.held.set("/proc/42/ns/net", given.pod);
     }],
-    ["one that its pod has lost to the host", [HOME, 0, 0], (given) => {
-      recorded(given);
-      moveHome(given);
-    }],
     ["one in a namespace that no record names", [LOST, 1, 1], () => {}],
     ["one in another namespace than its record names", [LOST, 1, 1], ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });

@@ -113,19 +113,6 @@ Deno.test("the launcher finds the program behind symbolic links, also from a rel
   }
 });
 
-Deno.test("the launcher takes a link that leads to another directory, and a file in the link's place", async () => {
-  using place = new Place();
-  const elsewhere = `${place.temporary}/elsewhere`;
-  Deno.writeTextFileSync(elsewhere, ECHO, { mode: 0o755 });
-  for (const target of ["../../elsewhere", elsewhere]) {
-    Deno.symlinkSync(target, place.current);
-    assertEquals((await place.run()).code, 3);
-    Deno.removeSync(place.current);
-  }
-  Deno.renameSync(elsewhere, place.current);
-  assertEquals((await place.run()).code, 3);
-});
-
 Deno.test("the launcher works in a working directory that was removed", async () => {
   using place = new Place().program("#!/bin/sh\npwd -P\n");
   const script = 'mkdir "$0/gone" && cd "$0/gone" && rmdir "$0/gone" && exec "$0/bin/rdma"';
@@ -181,11 +168,6 @@ for (
       /^Cannot run "\/\S+\/bin\/\.rdma-cni\/rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
     ],
     [
-      "a loader that is missing",
-      (place) => place.program("#!/nonexistent\n"),
-      /rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
-    ],
-    [
       "a program that is not executable",
       (place) => place.program(ECHO, 0o644),
       /rdma-cni-1": EACCES \(13\): it is not executable, or its file system is mounted noexec$/,
@@ -195,7 +177,6 @@ for (
       (place) => place.program(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
       /rdma-cni-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
     ],
-    ["an empty program", (place) => place.program(""), /ENOEXEC \(8\): it is for another/],
     ["a directory", (place) => Deno.mkdirSync(place.current), /current": EACCES \(13\)/],
     ["a circle of links", (place) => Deno.symlinkSync("current", place.current), /current": ELOOP \(40\)$/],
     [

@@ -319,9 +319,7 @@ Deno.test("an agent whose queue of connections is full is not waited for any lon
 Deno.test("the agent has 10 seconds to accept, and 290 more to reply", async () => {
   using agent = new PlayedAgent();
   const trace = `${TEMPORARY}/trace`;
-  await agent.answer(
-    launch({ words: ["strace", "-xx", "-o", trace, "-e", "trace=setsockopt", LAUNCHER] }),
-  );
+  await agent.answer(launch({ words: ["strace", "-xx", "-o", trace, "-e", "trace=setsockopt", LAUNCHER] }));
   const times = Deno.readTextFileSync(trace).matchAll(/SO_(\w{3}TIMEO)\w*, "\\x(..)\\x(..)/g); // little endian
   assertEquals(Array.from(times, ([, option, low, high]) => `${option} ${parseInt(`${high}${low}`, 16)}`), [
     "SNDTIMEO 10",
@@ -376,13 +374,6 @@ Deno.test("the launcher says what CNI_NETNS leads to from the root directory", a
     const wanted = CNI_NETNS?.startsWith("proc") ? identityOf("/proc/self/ns/net") : "0:0";
     assertEquals((await agent.decline(launch({ variables }))).podNetns, wanted, CNI_NETNS);
   }
-});
-
-Deno.test("a launcher in another network namespace says so", async () => {
-  using agent = new PlayedAgent();
-  const { root, netns } = await agent.decline(launch({ words: ["unshare", "--net", LAUNCHER] }));
-  assertEquals(root, identityOf("/"));
-  assertEquals([identityOf("/proc/self/ns/net"), "0:0"].includes(netns), false);
 });
 
 Deno.test("VERSION does not wait for standard input, and the program gets all of it", async () => {

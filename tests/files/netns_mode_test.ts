@@ -55,6 +55,11 @@ class Node extends BareNode {
     return this.terminal.print(result);
   }
 
+  /** Asserts that standard error has these parts. */
+  assertTold(...parts: string[]): void {
+    for (const part of parts) assertStringIncludes(this.terminal.stderr, part);
+  }
+
   hasOptions(): boolean {
     return [...Deno.readDirSync(`${this.root}/etc`)].some(({ name }) => name === "modprobe.d");
   }
@@ -69,40 +74,25 @@ Deno.test("set changes the mode, tells it on standard error, and a second run ch
   using node = new Node();
   assertEquals(node.set("exclusive"), 0);
   assertEquals([node.kernel.mode, node.terminal.stdout], ["exclusive", ""]);
-  assertStringIncludes(node.terminal.stderr, "now exclusive, was shared");
+  node.assertTold("now exclusive, was shared");
   assertEquals(node.set("exclusive"), 0);
-  assertStringIncludes(node.terminal.stderr, "already exclusive");
+  node.assertTold("already exclusive");
   assertEquals(node.hasOptions(), false);
 });
 
-Deno.test("set refused: exit code 1, with each namespace, its paths and its processes", () => {
+Deno.test("set refused: exit code 1, with each namespace, its paths and its processes, for people and programs", () => {
   using node = new Node();
   node.kernel.others = [POD, { inode: 4026532300, paths: ["/run/netns/bare"], processes: [] }];
   assertEquals([node.set("exclusive"), node.kernel.mode], [1, "shared"]);
-  for (
-    const part of [
-      'network namespace 4026532210 at "/run/netns/pod"',
-      'process 77 "sleep", container 0123456789ab\n',
-      'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
-      '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
-    ]
-  ) assertStringIncludes(node.terminal.stderr, part);
+  node.assertTold(
+    'network namespace 4026532210 at "/run/netns/pod"',
+    'process 77 "sleep", container 0123456789ab\n',
+    'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
+    '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
+  );
   const { mode, wanted, otherNetns, fix } = node.json;
   assertEquals([mode, wanted, otherNetns], ["shared", "exclusive", node.kernel.others]);
   assertMatch(fix, /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/);
-});
-
-Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
-  using node = new Node();
-  node.terminal.isQuiet = true;
-  assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
-  node.kernel.others = [POD];
-  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [
-    4,
-    "warning: reboot this node: the mode changes then\n",
-  ]);
-  assertEquals(node.set("shared"), 1);
-  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
 });
 
 Deno.test("set refused by what cannot be seen says so", () => {
@@ -110,15 +100,26 @@ Deno.test("set refused by what cannot be seen says so", () => {
   node.kernel.isComplete = false;
   node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", 16);
   assertEquals(node.set("exclusive"), 1);
-  assertMatch(node.terminal.stderr, /none found .*\n.*there may be more: not all processes are visible/);
+  node.assertTold("none found ", "there may be more: not all processes are visible");
 });
 
 Deno.test("a process cannot write to the terminal by its command line", () => {
   using node = new Node();
-  const command = `\x1b[2J${"x".repeat(200)}`;
-  node.kernel.others = [{ ...POD, processes: [{ pid: 77, command, onlyOpen: true }] }];
+  const process = { pid: 77, command: `\x1b[2J${"x".repeat(200)}`, onlyOpen: true };
+  node.kernel.others = [{ ...POD, processes: [process] }];
   node.set("exclusive");
-  assertMatch(node.terminal.stderr, /process 77 "\\u001b\[2Jx{76}\.\.\.", has it open\n/);
+  node.assertTold(`process 77 "\\u001b[2J${"x".repeat(76)}...", has it open\n`);
+});
+
+Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
+  using node = new Node();
+  node.terminal.isQuiet = true;
+  assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
+  node.kernel.others = [POD];
+  const warning = "warning: reboot this node: the mode changes then\n";
+  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [4, warning]);
+  assertEquals(node.set("shared"), 1);
+  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
 });
 
 for (
@@ -144,8 +145,10 @@ Deno.test("get, set and check on a kernel that cannot even tell the mode have th
   };
   assertMatch(refusalOf(() => node.set("exclusive")).advice!, /5\.3 or newer/);
   assertMatch(refusalOf(() => node.get()).advice!, /5\.3 or newer/);
-  assertEquals(node.check("exclusive"), 1);
-  assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer, or .*; then reboot\.\n$/);
+  for (const orNone of [false, true]) {
+    assertEquals(node.check("exclusive", orNone), 1);
+    assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer, or .*; then reboot\.\n$/);
+  }
 });
 
 Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
@@ -154,7 +157,7 @@ Deno.test("set without ib_core has its own message; with --persist it is loaded 
   const error = refusalOf(() => node.set("exclusive"));
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe -a ib_core mlx5_ib/);
   assertEquals(node.persist(), 0);
-  assertStringIncludes(node.terminal.stderr, "ib_core is not loaded: its mode will be exclusive");
+  node.assertTold("ib_core is not loaded: its mode will be exclusive");
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
@@ -167,7 +170,7 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o644);
   const before = Deno.statSync(path).ino;
   assertEquals(node.persist(), 0);
-  assertStringIncludes(node.terminal.stderr, `already persisted in "${OPTIONS_FILE}"`);
+  node.assertTold(`already persisted in "${OPTIONS_FILE}"`);
   assertEquals(Deno.statSync(path).ino, before);
   assertEquals([...Deno.readDirSync(`${node.root}/etc/modprobe.d`)].length, 1);
   assertEquals(node.set("shared", { persist: true }), 0);
@@ -178,7 +181,7 @@ Deno.test("--persist works when the change is refused: exit code 4, and a reboot
   using node = new Node();
   node.kernel.others = [POD];
   assertEquals(node.persist(), 4);
-  assertStringIncludes(node.terminal.stderr, "reboot this node");
+  node.assertTold("reboot this node");
   assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
@@ -187,14 +190,11 @@ Deno.test("--persist works when the change is refused: exit code 4, and a reboot
 Deno.test("--persist names what it overrules, also when only the command line agrees, and succeeds", () => {
   using node = new Node({ "/etc/modprobe.d/mlnx.conf": "#\noptions ib_core netns_mode=1\n" });
   assertEquals(node.persist(), 0);
-  assertStringIncludes(
-    node.terminal.stderr,
-    `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`,
-  );
+  node.assertTold(`"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`);
   node.write("/etc/modprobe.d/zz.conf", "options ib_core netns_mode=1");
   node.write("/proc/cmdline", "ib_core.netns_mode=0");
   assertEquals(node.persist(), 0);
-  assertStringIncludes(node.terminal.stderr, "/etc/modprobe.d/zz.conf:1 (shared)");
+  node.assertTold("/etc/modprobe.d/zz.conf:1 (shared)");
 });
 
 for (
@@ -209,7 +209,7 @@ for (
       node.kernel.mode = "shared";
       node.kernel.others = others;
       assertEquals(node.persist(), 1);
-      assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
+      node.assertTold(`is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
   });
@@ -232,7 +232,7 @@ Deno.test("--persist fails when ib_core is built into the kernel", () => {
     [`/lib/modules/${RELEASE}/modules.builtin`]: "kernel/drivers/infiniband/core/ib_core.ko\n",
   });
   assertEquals(node.persist(), 1);
-  assertStringIncludes(node.terminal.stderr, "ib_core.netns_mode=0 (exclusive)");
+  node.assertTold("ib_core.netns_mode=0 (exclusive)");
   assertEquals(node.hasOptions(), false);
 });
 
@@ -243,7 +243,7 @@ Deno.test("--persist warns when ib_core is in the initramfs, until that is rebui
     `ib_core is in the initramfs "${IMAGE}", which has older module options: run update-initramfs -u`;
   for (const dryRun of [true, false, false]) {
     assertEquals(node.persist({ dryRun }), 0);
-    assertStringIncludes(node.terminal.stderr, warning);
+    node.assertTold(warning);
   }
   Deno.utimeSync(`${node.root}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
   assertEquals(node.persist(), 0);
@@ -254,25 +254,26 @@ Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
   using node = new Node();
   node.image = undefined;
   node.persist();
-  assertStringIncludes(node.terminal.stderr, `ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
+  node.assertTold(`ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
   Deno.removeSync(`${node.root}${IMAGE}`);
   node.persist();
-  assertStringIncludes(node.terminal.stderr, "ib_core may be in the initramfs, which was not found");
+  node.assertTold("ib_core may be in the initramfs, which was not found");
 });
 
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
   using node = new Node();
-  assertEquals(node.persist({ dryRun: true }), 0);
+  const options = { persist: true, dryRun: true };
+  assertEquals(node.set("exclusive", options), 0);
   const plan = node.terminal.stdout;
   assertStringIncludes(plan, "would change the RDMA namespace mode from shared to exclusive");
   assertStringIncludes(plan, `would persist it in "${OPTIONS_FILE}"`);
   node.terminal.isQuiet = true;
-  node.persist({ dryRun: true });
+  node.set("exclusive", options);
   assertEquals(node.terminal.stdout, plan);
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
-  assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.persist({ dryRun: true }), 4);
+  node.assertTold("/run/netns/pod");
+  assertEquals(node.set("exclusive", options), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });
@@ -303,39 +304,27 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
   assertEquals(get().persisted, { mode: null, sources: [] });
 });
 
-Deno.test("check tells by exit code and one line", () => {
+const OTHER_MODE = "the RDMA namespace mode is shared, want exclusive";
+const NO_RDMA = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
+
+Deno.test("check tells by exit code and one line; --or-none passes without an RDMA subsystem and says so", () => {
   using node = new Node();
-  const check = (expect: RdmaMode) => [node.check(expect), node.terminal.stdout, node.terminal.stderr];
-  assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
-  assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
-  const reason = "the RDMA namespace mode is shared, want exclusive";
-  assertEquals(node.json, {
-    ok: false,
-    mode: "shared",
-    expected: "exclusive",
-    reason,
-    fix: "rdma-cni netns-mode set exclusive --persist",
-  });
+  const check = (expect: RdmaMode, orNone?: boolean) => [node.check(expect, orNone), node.terminal.stdout];
+  assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n"]);
+  for (const orNone of [false, true]) {
+    assertEquals(check("exclusive", orNone), [1, `failed: ${OTHER_MODE}\n`]);
+    const fix = "rdma-cni netns-mode set exclusive --persist";
+    assertEquals(node.json, { ok: false, mode: "shared", expected: "exclusive", reason: OTHER_MODE, fix });
+    assertEquals(node.terminal.stderr, "");
+  }
   node.kernel.hasRdma = false;
   assertEquals(node.check("exclusive"), 1);
   assertMatch(
     node.terminal.stdout,
     /^failed: Cannot reach the RDMA subsystem.*modprobe -a ib_core mlx5_ib.*\n$/,
   );
-});
-
-Deno.test("check --or-none passes without an RDMA subsystem and says so, and fails in another mode all the same", () => {
-  using node = new Node();
-  const check = () => [node.check("exclusive", true), node.terminal.stdout];
-  assertEquals(check(), [1, "failed: the RDMA namespace mode is shared, want exclusive\n"]);
-  node.kernel.hasRdma = false;
-  const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
-  assertEquals(check(), [0, `ok: ${reason}\n`]);
-  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason, fix: null });
-  node.kernel.getRdmaMode = () => {
-    throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
-  };
-  assertEquals(check()[0], 1);
+  assertEquals(check("exclusive", true), [0, `ok: ${NO_RDMA}\n`]);
+  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason: NO_RDMA, fix: null });
 });
 
 /** Where the mode at the next load of ib_core comes from, and the files that say so. */
