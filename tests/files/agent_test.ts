@@ -24,16 +24,8 @@ class AgentProcess implements AsyncDisposable {
 
   private constructor(by: string[]) {
     const script = `${PROJECT}tests/support/agent_process.ts`;
-    const [first, ...args] = [
-      ...by,
-      Deno.execPath(),
-      "run",
-      "-A",
-      "--no-check",
-      script,
-      this.socket,
-      PROGRAM,
-    ];
+    const deno = [Deno.execPath(), "run", "-A", "--no-check"];
+    const [first, ...args] = [...by, ...deno, script, this.socket, PROGRAM];
     this.#child = new Deno.Command(first!, { args, stdin: "null", stdout: "piped" }).spawn();
     this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
@@ -94,17 +86,10 @@ class AgentProcess implements AsyncDisposable {
   }
 }
 
-interface Parts {
-  command?: string;
-  name?: string;
-  milliseconds?: number;
-  words?: string[];
-  input?: string;
-  more?: string[];
-}
-
 /** The words with which a launcher of this process begins. */
 const WORDS = ["rdma-cni agent 1", PROGRAM, identityOf("/"), identityOf("/proc/self/ns/net"), "0:0"];
+
+type Parts = Parameters<Peer["request"]>[0] & object;
 
 /** A connection, as a launcher has one. */
 class Peer implements Disposable {
@@ -115,7 +100,8 @@ class Peer implements Disposable {
   }
 
   request(
-    { command = "ADD", name = "pod", milliseconds = 0, words = WORDS, input = "{}", more = [] }: Parts = {},
+    { command = "ADD", name = "pod", milliseconds = 0, words = WORDS, input = "{}", more = [] as string[] } =
+      {},
   ): this {
     const variables = [`CNI_COMMAND=${command}`, `CNI_CONTAINERID=${name}`, `CNI_ARGS=${milliseconds}`];
     return this.send([...words, ...variables, ...more, ""].map((word) => `${word}\0`).join("") + input);
@@ -315,10 +301,8 @@ Deno.test("calls leave no descriptor behind", async () => {
   assertEquals(first.receive(), "");
   const before = agent.descriptors;
   for (let round = 0; round < 200; round++) {
-    using peer = new Peer(agent).request({
-      command: round % 2 ? "ADD" : "DEL",
-      words: round % 3 ? WORDS : [name],
-    });
+    const [command, words] = [round % 2 ? "ADD" : "DEL", round % 3 ? WORDS : [name]];
+    using peer = new Peer(agent).request({ command, words });
     if (round % 3) peer.print();
     if (round % 5) peer.receive();
   }

@@ -145,12 +145,9 @@ for (
   });
 }
 
-for (
-  const [line, pauseMs] of [["vf-mac list --watch", 2000], ["pods -w 0.5", 500], [
-    "doctor --watch=0.1",
-    100,
-  ]] as const
-) {
+const PAUSES_MS = { "vf-mac list --watch": 2000, "pods -w 0.5": 500, "doctor --watch=0.1": 100 };
+
+for (const [line, pauseMs] of Object.entries(PAUSES_MS)) {
   Deno.test(`"${line}" pauses for ${pauseMs} ms, until nobody reads it`, async () => {
     const [kernel, terminal] = [nodeWithVfs(), new TestTerminal()];
     const pauses: number[] = [];

@@ -1,6 +1,7 @@
 // The commands that messages and documents show: each is understood by a shell, and one of our own known to the program,
 // any other one known here. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what
 // brings a device home; a command that nobody knows fails a test, so that it gets one.
+import ts from "typescript";
 import { createProgram } from "../../src/cli/command.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -78,6 +79,7 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  'echo -- "$flag', // a function of the completion
   "rdma-cni agent 1",
   "rdma-cni launcher",
   "mount namespace of",
@@ -87,31 +89,25 @@ const PROSE = [
   "modprobe reads that file",
 ];
 
-/** The texts in a source that are not comments; what is filled in is X, and parts that are joined stand together. */
+/** The texts in a source; what is filled in is X, and parts that are joined stand together. */
 function literalsOf(source: string): string[] {
-  const code = source.replaceAll(/\/\*[^]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
-  const filled = fillIn(code);
   const texts: string[] = [];
-  let end = 0;
-  const quoted = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
-  for (const { 0: text, index } of filled.matchAll(quoted)) {
-    const isJoined = texts.length > 0 && /^\s*\+\s*$/.test(filled.slice(end, index));
-    texts.push((isJoined ? texts.pop()! : "") + text.slice(1, -1));
-    end = index + text.length;
-  }
+  const textOf = (node: ts.Node): string | undefined => {
+    if (ts.isStringLiteralLike(node)) return node.text;
+    if (ts.isTemplateExpression(node)) {
+      return node.head.text + node.templateSpans.map(({ literal }) => `X${literal.text}`).join("");
+    }
+    if (!ts.isBinaryExpression(node) || node.operatorToken.kind !== ts.SyntaxKind.PlusToken) return undefined;
+    const [left, right] = [textOf(node.left), textOf(node.right)];
+    return left === undefined || right === undefined ? undefined : left + right;
+  };
+  const visit = (node: ts.Node): void => {
+    const text = textOf(node);
+    if (text !== undefined) texts.push(text);
+    if (text === undefined || ts.isTemplateExpression(node)) ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile("module.ts", source, ts.ScriptTarget.Latest));
   return texts;
-}
-
-/** Puts X in place of each \${...}, whatever braces are within. */
-function fillIn(code: string): string {
-  const start = code.indexOf("${");
-  if (start < 0) return code;
-  let end = start + 2;
-  for (let depth = 1; depth > 0 && end < code.length; end++) {
-    if (code[end] === "{") depth++;
-    if (code[end] === "}") depth--;
-  }
-  return `${code.slice(0, start)}X${fillIn(code.slice(end))}`;
 }
 
 /** What is code in a running text, and what the sessions shown type or advise. */

@@ -32,90 +32,85 @@ const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2"));
 
 const ON_HOST = /^ok in the host namespace: mlx5_3$/;
 
+/** What is told of a device besides that of the host. */
 for (
   const [what, wanted, change] of [
     [
       "in a pod with the container that the record tells",
-      [ON_HOST, /^ok container container1 net1: mlx5_2$/],
-      (given) => {
-        given.node.write(FILE, given.record);
-      },
+      [/^ok container container1 net1: mlx5_2$/],
+      recorded,
     ],
     ["in a namespace that no record tells of, found by a process", [
-      ON_HOST,
       /^problem mlx5_2 in \/proc\/42\/ns\/net, which no record.*111.* -> kill 42 43 # unless another/,
-    ], ({ node, pod }) => {
-      node.kernel.paths.delete(POD);
-      node.kernel.held.set("/proc/42/ns/net", pod);
+    ], (given) => {
+      holdByProcess(given);
       const process = { pid: 42, command: "sleep", onlyOpen: false };
-      node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
+      const processes = [process, { ...process, pid: 43 }];
+      given.node.kernel.others = [{ inode: given.pod.inode, paths: [], processes }];
     }],
-    ["whose record has lost it, of which the records tell", [ON_HOST], ({ node, record }) => {
+    ["whose record has lost it, of which the records tell", [], ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
     }],
-    ["whose record has lost it in a namespace that nothing leads to", [ON_HOST], ({ node, record }) => {
-      node.write(FILE, record);
-      node.write(`/sys/bus/pci/devices/${VF}/`, "");
-      node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
-      node.kernel.paths.delete(POD);
+    ["whose record has lost it in a namespace that nothing leads to", [], (given) => {
+      recorded(given);
+      given.node.write(`/sys/bus/pci/devices/${VF}/`, "");
+      given.node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
+      given.node.kernel.paths.delete(POD);
     }],
-    ["that the Go plugin's record names alone", [ON_HOST, /^ok net-container1-net1: mlx5_2$/], ({ node }) => {
+    ["that the Go plugin's record names alone", [/^ok net-container1-net1: mlx5_2$/], ({ node }) => {
       node.write(FILE, GO_RECORD);
     }],
-    ["that only its uverbs tells of", [
-      ON_HOST,
-      /^problem mlx5_2 is in a namespace that no file.* -> reboot # /,
-    ], ({ node }) => {
-      node.kernel.paths.delete(POD);
-    }],
+    [
+      "that only its uverbs tells of",
+      [/^problem mlx5_2 is in a namespace that no file.* -> reboot # /],
+      (given) => {
+        given.node.kernel.paths.delete(POD);
+      },
+    ],
     [
       "that has the name of one on the host",
-      [ON_HOST, /^problem mlx5_3 is in a namespace that no file/],
+      [/^problem mlx5_3 is in a namespace that no file/],
       ({ node, device }) => {
         node.kernel.namesPerNetns = true;
         device.name = "mlx5_3";
         node.kernel.paths.delete(POD);
       },
     ],
-    [
-      "in a mounted namespace that no record tells of",
-      [ON_HOST, /^problem mlx5_2 in \/run\/netns\/pod,.* -> kill 42; umount \/run\/netns\/pod # /],
-      ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod),
-    ],
-    [
-      "in a namespace that only another mount namespace has a path to",
-      [ON_HOST, /^problem .*mlx5_2.* -> nsenter -t 7 -m umount \/run\/netns\/pod # /],
-      ({ node, pod }) => {
-        node.kernel.paths.set(`/proc/7/root${POD}`, pod);
-        node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
-      },
-    ],
-    [
-      "in shared mode, where all are everywhere",
-      [/^ok visible in every namespace: mlx5_2, mlx5_3$/],
-      ({ node, device }) => {
-        device.space = node.kernel.host;
-        node.kernel.mode = "shared";
-      },
-    ],
-    ["whose driver cannot let go of programs", [
-      /^ok in the host namespace: efa_0, mlx5_3$/,
-      /^ok .*mlx5_2/,
-      /^warning efa_0 cannot be moved into a pod: its driver \(AWS EFA\).* -> .*mlx5/,
-    ], ({ node, record }) => {
-      node.write(FILE, record);
-      for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]]) {
-        node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
-      }
-      node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
+    ["in a mounted namespace that no record tells of", [
+      /^problem mlx5_2 in \/run\/netns\/pod,.* -> kill 42; umount \/run\/netns\/pod # /,
+    ], ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod)],
+    ["in a namespace that only another mount namespace has a path to", [
+      /^problem .*mlx5_2.* -> nsenter -t 7 -m umount \/run\/netns\/pod # /,
+    ], ({ node, pod }) => {
+      node.kernel.paths.set(`/proc/7/root${POD}`, pod);
+      node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
     }],
   ] as [string, RegExp[], (given: Given) => unknown][]
 ) {
   Deno.test(`devices: one ${what}`, () => {
     using node = nodeAfter(change);
-    assertFindings(devicesOf(node), wanted);
+    assertFindings(devicesOf(node), [ON_HOST, ...wanted]);
   });
 }
+
+Deno.test("devices: in shared mode all are everywhere", () => {
+  using node = nodeAfter(moveHome);
+  node.kernel.mode = "shared";
+  assertFindings(devicesOf(node), [/^ok visible in every namespace: mlx5_2, mlx5_3$/]);
+});
+
+Deno.test("devices: one whose driver cannot let go of programs", () => {
+  using node = nodeAfter(recorded);
+  for (const [name, driver] of [["mlx5_3", "mlx5_core"], ["efa_0", "efa"], ["qedr0", "qede"]]) {
+    node.link(`/sys/class/infiniband/${name}/device/driver`, `../../../../bus/pci/drivers/${driver}`);
+  }
+  node.kernel.addDevice("0000:00:06.0", 7, { name: "efa_0" });
+  assertFindings(devicesOf(node), [
+    /^ok in the host namespace: efa_0, mlx5_3$/,
+    /^ok .*mlx5_2/,
+    /^warning efa_0 cannot be moved into a pod: its driver \(AWS EFA\).* -> .*mlx5/,
+  ]);
+});
 
 Deno.test("devices: those in pods have a line for each attachment, in the order of the pods' names", () => {
   using node = nodeAfter(({ node, pod, record }) => {
@@ -174,7 +169,6 @@ for (
 
 for (
   const [what, files, wanted] of [
-    ["none", {}, []],
     ["another program's", { rdma: "#!/bin/sh\necho other\n" }, []],
     [
       "this one, overwritten by the Go plugin",
@@ -252,9 +246,9 @@ Deno.test("mode: an initramfs with ib_core that is older than the file in modpro
   assertFindings(examineInitramfs(node.root, readPersistedMode(node.root), withIbCore), []);
 });
 
-const GC = "/usr/local/bin/rdma-cni gc$";
+const stale = (reason: string) => new RegExp(`^warning .*stale: ${reason} -> /usr/local/bin/rdma-cni gc$`);
 const FITS = /^ok 1 in .*\/var\/lib\/cni\/rdma that match/;
-const GONE = new RegExp(`^warning .*stale: /run/netns/pod has gone.* -> ${GC}`);
+const GONE = stale("/run/netns/pod has gone");
 const MISSING =
   /^problem .*mlx5_2 of \S+ not in \/run\/netns\/pod, where container container1 net1 expects.* -> crictl rmp --force container1 # /;
 
@@ -268,12 +262,18 @@ for (
   const [what, more, wanted, change = () => {}] of [
     ["that fits", {}, [FITS]],
     ["of the Go plugin, while its device is away", GO_RECORD, [FITS]],
-    ["of the Go plugin, whose device is on the host", GO_RECORD, [
-      new RegExp(`^warning .*stale: .*in the host namespace -> ${GC}`),
-    ], moveHome],
-    ["of the Go plugin, whose function has gone", GO_RECORD, [
-      new RegExp(`^warning .*stale: 0000:3b:00\\.2 is on no bus -> ${GC}`),
-    ], loseFunction],
+    [
+      "of the Go plugin, whose device is on the host",
+      GO_RECORD,
+      [stale(".*in the host namespace")],
+      moveHome,
+    ],
+    [
+      "of the Go plugin, whose function has gone",
+      GO_RECORD,
+      [stale("0000:3b:00\\.2 is on no bus")],
+      loseFunction,
+    ],
     ["beside unreadable ones", {}, [
       FITS,
       /^warning .*it is empty.* -> rm '.*\/a b'\\''s'$/,
@@ -286,9 +286,7 @@ for (
       node.link("/var/lib/cni/rdma/link", "/etc/shadow");
       node.write("a b's", "");
     }],
-    ["from before the last boot", { bootId: "boot-0" }, [
-      new RegExp(`^warning .*stale: it is from before the last boot -> ${GC}`),
-    ]],
+    ["from before the last boot", { bootId: "boot-0" }, [stale("it is from before the last boot")]],
     ["without an RDMA subsystem: the pod has lost its device", {}, [MISSING], ({ node }) => {
       node.kernel.hasRdma = false;
     }],
@@ -296,15 +294,10 @@ for (
       node.kernel.hasRdma = false;
       node.kernel.paths.delete(POD);
     }],
-    [
-      "of a namespace that has gone, with another at its path, and a device on the host",
-      {},
-      [GONE],
-      (given) => {
-        moveHome(given);
-        given.node.kernel.addNetns(POD);
-      },
-    ],
+    ["of a namespace that has gone, with another at its path, whose device is home", {}, [GONE], (given) => {
+      moveHome(given);
+      given.node.kernel.addNetns(POD);
+    }],
     ["of a namespace to which nothing leads any more", {}, [
       /^warning .*has gone, and mlx5_2 of .* that no path, process or open file leads to.* -> echo 0000:3b:00\.2 > \S+\/unbind; echo 0000:3b:00\.2 > \S+\/drivers_probe # /,
     ], ({ node }) => node.kernel.paths.delete(POD)],
@@ -325,7 +318,7 @@ for (
     }],
     ["whose function is another pod's by now", {}, [
       FITS,
-      new RegExp(`^warning net-container1-net1 is stale: net-next-net1 has 0000:3b:00\\.2 by now -> ${GC}`),
+      stale("net-next-net1 has 0000:3b:00\\.2 by now"),
     ], ({ node, device, record }) => {
       node.kernel.paths.delete(POD);
       device.space = node.kernel.addNetns("/run/netns/next", 77, "77");
@@ -335,19 +328,14 @@ for (
     }],
     ["whose pod has lost the device", {}, [MISSING], moveHome],
     ["whose function has gone under its pod", {}, [MISSING], loseFunction],
-    ["whose function has gone after its pod", {}, [GONE], (given) => {
-      loseFunction(given);
-      given.node.kernel.paths.delete(POD);
-    }],
     ["of a Soft-RoCE device, which is on no bus", SOFT, [FITS]],
-    [
-      "of a Soft-RoCE device that has gone",
-      SOFT,
-      [/^problem .*mlx5_2 of rxe:net1 not in /],
-      ({ node, device }) => {
-        node.kernel.remove(device);
-      },
-    ],
+    ["of a Soft-RoCE device that has gone", SOFT, [/^problem .*mlx5_2 of rxe:net1 not in /], (given) => {
+      given.node.kernel.remove(given.device);
+    }],
+    ["of a Soft-RoCE device that has gone with its namespace", SOFT, [GONE], ({ node, device }) => {
+      node.kernel.remove(device);
+      node.kernel.paths.delete(POD);
+    }],
   ] as [string, object | string, RegExp[], ((given: Given) => unknown)?][]
 ) {
   Deno.test(`records: one ${what}`, () => {
@@ -358,6 +346,10 @@ for (
     });
     assertFindings(recordsOf(node), wanted);
   });
+}
+
+function recorded({ node, record }: Given): void {
+  node.write(FILE, record);
 }
 
 function moveHome({ node, device }: Given): void {

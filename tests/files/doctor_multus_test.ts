@@ -22,10 +22,9 @@ function multusNode(cgroup: string, files: Record<string, string>): DoctorNode {
   return node;
 }
 
-/** Its limits in version 2: memory.max, memory.oom.group and cpu.max. */
-type Limits = [memory: string | number, oomGroup: string, cpu: string];
-
-const version2 = ([memory, oomGroup, cpu]: Limits) =>
+const version2 = (
+  { memory = "max", oomGroup = "0", cpu = "max 100000" }: Record<string, string | number> = {},
+) =>
   multusNode(`0::${GROUP}\n`, {
     [`${GROUP}/memory.max`]: `${memory}\n`,
     [`${GROUP}/memory.oom.group`]: `${oomGroup}\n`,
@@ -49,43 +48,33 @@ const warning = (text: string) => new RegExp(`^warning .*${text}.* -> ${PATCH}`)
 const problem = (text: string) => new RegExp(`^problem .*${text} -> ${PATCH}`);
 
 for (
-  const [what, limits, memory, cpu] of [
-    [
-      "its own manifest's limits",
-      [50 * MIB, "0", "10000 100000"],
-      warning("limit of 50 MiB, want 256: too little for one pod, since"),
-      warning("limit of 100m, want 500m or none: enough for 4\\.0 pods a second"),
-    ],
-    [
-      "its own manifest's limits on a kubelet that groups OOM kills",
-      [50 * MIB, "1", "10000 100000"],
-      problem("50 MiB, want 256: .*kills the daemon and all of them \\(memory\\.oom\\.group\\)"),
-      warning("100m"),
-    ],
-    [
-      "a byte less than enough",
-      [256 * MIB - 1, "1", "49900 100000"],
-      problem("limit of 255 MiB.*"),
-      warning("499m"),
-    ],
-    [
-      "enough for one pod",
-      [84 * MIB, "0", "20000 100000"],
-      warning("84 MiB, want 256: enough for 1 pod at once, since"),
-      warning("200m.* 8\\.0 pods a second"),
-    ],
-    [
-      "just enough",
-      [256 * MIB, "1", "50000 100000"],
-      /^ok thick Multus has a memory limit of 256 MiB, enough for 9 pods at once$/,
-      /^ok thick Multus has a CPU limit of 500m, enough for 20 pods a second$/,
-    ],
-    ["no limits", ["max", "1", "max 100000"], /^ok .*has no memory limit$/, /^ok .*has no CPU limit$/],
-  ] as [string, Limits, RegExp, RegExp][]
+  const [memory, oomGroup, wanted] of [
+    [50 * MIB, 0, warning("limit of 50 MiB, want 256: too little for one pod, since")],
+    [50 * MIB, 1, problem("50 MiB, want 256: .*kills the daemon and all of them \\(memory\\.oom\\.group\\)")],
+    [256 * MIB - 1, 1, problem("limit of 255 MiB.*")],
+    [84 * MIB, 0, warning("84 MiB, want 256: enough for 1 pod at once, since")],
+    [256 * MIB, 1, /^ok thick Multus has a memory limit of 256 MiB, enough for 9 pods at once$/],
+    ["max", 1, /^ok .*has no memory limit$/],
+  ] as const
 ) {
-  Deno.test(`thick Multus: ${what}`, () => {
-    using node = version2(limits);
-    assertFindings(examineMultus(node.root), [memory, cpu]);
+  Deno.test(`thick Multus: a limit of ${memory} bytes, on a kubelet that groups OOM kills: ${oomGroup}`, () => {
+    using node = version2({ memory, oomGroup });
+    assertFindings(examineMultus(node.root), [wanted, /^ok .* CPU limit/]);
+  });
+}
+
+for (
+  const [cpu, wanted] of [
+    ["10000 100000", warning("limit of 100m, want 500m or none: enough for 4\\.0 pods a second")],
+    ["20000 100000", warning("200m.* 8\\.0 pods a second")],
+    ["49900 100000", warning("499m")],
+    ["50000 100000", /^ok thick Multus has a CPU limit of 500m, enough for 20 pods a second$/],
+    ["max 100000", /^ok .*has no CPU limit$/],
+  ] as const
+) {
+  Deno.test(`thick Multus: a CPU limit of ${cpu}`, () => {
+    using node = version2({ cpu });
+    assertFindings(examineMultus(node.root), [/^ok .* memory limit/, wanted]);
   });
 }
 
@@ -109,12 +98,7 @@ Deno.test("thick Multus: none, one whose control group is not to be seen, and on
 
 Deno.test("a copy without launcher is a problem where thick Multus runs, else a warning", async () => {
   const marks = `# ${EXECUTABLE_MARKER}${"#".repeat(99)}d3n0l4nd${"#".repeat(16)}`;
-  for (
-    const [level, given] of [["problem", version2(["max", "0", "max"])], [
-      "warning",
-      new DoctorNode(),
-    ]] as const
-  ) {
+  for (const [level, given] of [["problem", version2()], ["warning", new DoctorNode()]] as const) {
     using node = given;
     node.write("/opt/cni/bin/rdma", `#!/bin/sh\necho rdma-cni ${VERSION}\nexit ${marks}`);
     Deno.chmodSync(`${node.root}/opt/cni/bin/rdma`, 0o755);
@@ -126,7 +110,7 @@ Deno.test("a copy without launcher is a problem where thick Multus runs, else a 
 });
 
 Deno.test("the patch gives Multus' container memory, and takes the CPU limit away", async () => {
-  using node = version2([50 * MIB, "0", "max"]);
+  using node = version2({ memory: 50 * MIB });
   const { fix } = examineMultus(node.root)[0]!;
   const [, patch] = /--patch '([^']*)'$/.exec(fix!)!;
   const resources = { requests: { cpu: "100m", memory: "50Mi" }, limits: { cpu: "100m", memory: "50Mi" } };

@@ -14,6 +14,13 @@ export class DoctorNode extends BareNode implements ExaminedNode {
   }
 }
 
+/** The configuration of a network, without fault. */
+export const GOOD = JSON.stringify({
+  cniVersion: "1.0.0",
+  name: "a",
+  plugins: [{ type: "sriov" }, { type: "rdma" }],
+});
+
 export const POD = "/run/netns/pod";
 export const VF = "0000:3b:00.2";
 /** The name of the record that belongs to the device in the pod. */

@@ -6,15 +6,9 @@ import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/d
 import { SyscallError } from "../../src/sys/errno.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { LAUNCHER, until } from "../support/launcher.ts";
-import { assertFindings, DoctorNode } from "./doctor_node.ts";
+import { assertFindings, DoctorNode, GOOD } from "./doctor_node.ts";
 
 const NET_D = "/etc/cni/net.d";
-const GOOD = JSON.stringify({
-  cniVersion: "1.0.0",
-  name: "a",
-  plugins: [{ type: "sriov" }, { type: "rdma" }],
-});
-
 Deno.test("networks: no directory, no file that uses the plugin", async () => {
   using node = new DoctorNode();
   const none = [/^ok none in \/etc\/cni\/net\.d uses "rdma"$/];

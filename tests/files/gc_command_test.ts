@@ -4,8 +4,7 @@ import { ExitCode } from "../../src/cli/errors.ts";
 import { collectGarbage } from "../../src/cli/gc.ts";
 import type { GarbageOptions } from "../../src/node/garbage.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
-import { listOtherNetns } from "../../src/kernel/processes.ts";
-import { changesOf, ChangingProc, HOST_INODE } from "../support/changing_proc.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
@@ -179,7 +178,14 @@ Deno.test("gc tells programs the records, those it cannot read, and the devices 
   assertEquals([node.whereIs(node.device), node.files()], [POD, ["net-torn-net1"]]);
 });
 
-Deno.test("gc says where the device of a pod that is gone is, and removes the record when it is on the host", async () => {
+Deno.test("gc leaves a record of the Go plugin whose device is away, and takes that for explained", async () => {
+  using node = await TestNode.added();
+  node.write(FILE, JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2")));
+  assertEquals(gc(node), { code: ExitCode.ok, stdout: "", stderr: "No record is stale\n" });
+  assertEquals([node.whereIs(node.device), node.files()], [POD, [FILE]]);
+});
+
+Deno.test("gc says where the device of a pod that is gone is, and leaves it and its record", async () => {
   using node = await TestNode.added();
   node.endPod();
   node.kernel.place(node.device, node.kernel.addNetns("/run/netns/other", 77, "77"));
@@ -187,46 +193,6 @@ Deno.test("gc says where the device of a pod that is gone is, and removes the re
   assertEquals(code, ExitCode.failed);
   assertMatch(stderr, /^net-container1-net1: .*mlx5_2 of .* is in \/run\/netns\/other: the record stays$/m);
   assertEquals([node.whereIs(node.device), node.files()], ["/run/netns/other", [FILE]]);
-  node.kernel.place(node.device, node.kernel.host);
-  node.device.name = "rdma9";
-  node.write(FILE, node.record({ devices: [{ index: 2, hostName: "mlx5_2", podName: "rdma9" }] }));
-  assertEquals(gc(node).code, ExitCode.ok);
-  assertEquals(node.device.name, "mlx5_2");
-  node.assertForgotten();
-});
-
-Deno.test("gc does not move a device, nor end its record, whatever processes do while it looks for pods", async () => {
-  using node = await TestNode.added();
-  const { kernel } = node;
-  // Nobody but processes leads to the pod; at any time one of them is in it, or the kernel would return the device.
-  node.kernel.paths.delete(POD);
-  const record = Deno.readTextFileSync(`${node.directory}/${FILE}`);
-  kernel.onMove = () => {
-    throw new Error("moved");
-  };
-  const { openNetns } = kernel;
-  const changes = changesOf([2, 3, 4, 5, 40], [HOST_INODE, node.pod.inode]);
-  fc.assert(
-    fc.property(changes, changes, (changes, atOpen) => {
-      using proc = new ChangingProc();
-      proc.put(2, node.pod.inode);
-      const open = (path: string) => {
-        proc.apply(atOpen.shift());
-        const space = proc.inodeAt(path) === node.pod.inode ? node.pod : kernel.host;
-        kernel.paths.set(path, space);
-        try {
-          return proc.inodeAt(path) === undefined ? undefined : openNetns.call(kernel, path);
-        } finally {
-          kernel.paths.delete(path);
-        }
-      };
-      kernel.listOtherNetns = (read) => listOtherNetns(open, read, proc.path);
-      proc.during(changes, () => gc(node));
-      assertEquals(Deno.readTextFileSync(`${node.directory}/${FILE}`), record);
-      assertEquals(node.device.space === node.pod, true);
-    }),
-    { numRuns: 60 },
-  );
 });
 
 Deno.test("gc fails with a lock that stays taken", async () => {
