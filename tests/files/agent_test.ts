@@ -24,16 +24,8 @@ class AgentProcess implements AsyncDisposable {
 
   private constructor(by: string[]) {
     const script = `${PROJECT}tests/support/agent_process.ts`;
-    const [first, ...args] = [
-      ...by,
-      Deno.execPath(),
-      "run",
-      "-A",
-      "--no-check",
-      script,
-      this.socket,
-      PROGRAM,
-    ];
+    const deno = [Deno.execPath(), "run", "-A", "--no-check"];
+    const [first, ...args] = [...by, ...deno, script, this.socket, PROGRAM];
     this.#child = new Deno.Command(first!, { args, stdin: "null", stdout: "piped" }).spawn();
     this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
@@ -47,6 +39,16 @@ class AgentProcess implements AsyncDisposable {
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  get descriptors(): number {
+    return [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
+  }
+
+  /** Its state, without what differs from start to start. */
+  state(): { program: string; pid: number; calls: number; declined: number; abandoned: number } {
+    const { since: _, version: __, ...state } = JSON.parse(askAgent(this.socket, "json"));
+    return state;
   }
 
   /** The next lines of what it tells. */
@@ -84,17 +86,10 @@ class AgentProcess implements AsyncDisposable {
   }
 }
 
-interface Parts {
-  command?: string;
-  name?: string;
-  milliseconds?: number;
-  words?: string[];
-  input?: string;
-  more?: string[];
-}
-
 /** The words with which a launcher of this process begins. */
 const WORDS = ["rdma-cni agent 1", PROGRAM, identityOf("/"), identityOf("/proc/self/ns/net"), "0:0"];
+
+type Parts = Parameters<Peer["request"]>[0] & object;
 
 /** A connection, as a launcher has one. */
 class Peer implements Disposable {
@@ -105,15 +100,11 @@ class Peer implements Disposable {
   }
 
   request(
-    { command = "ADD", name = "pod", milliseconds = 0, words = WORDS, input = "{}", more = [] }: Parts = {},
+    { command = "ADD", name = "pod", milliseconds = 0, words = WORDS, input = "{}", more = [] as string[] } =
+      {},
   ): this {
-    const variables = [
-      `CNI_COMMAND=${command}`,
-      `CNI_CONTAINERID=${name}`,
-      `CNI_ARGS=${milliseconds}`,
-      ...more,
-    ];
-    return this.send([...words, ...variables, ""].map((word) => `${word}\0`).join("") + input);
+    const variables = [`CNI_COMMAND=${command}`, `CNI_CONTAINERID=${name}`, `CNI_ARGS=${milliseconds}`];
+    return this.send([...words, ...variables, ...more, ""].map((word) => `${word}\0`).join("") + input);
   }
 
   send(text: string): this {
@@ -157,17 +148,12 @@ Deno.test("a peer that is silent holds nobody up, and is dropped after a second"
   await using agent = await AgentProcess.start();
   const start = performance.now();
   using silent = new Peer(agent);
-  {
-    using peer = new Peer(agent).request();
-    peer.print();
-  }
+  using peer = new Peer(agent).request();
+  peer.print();
   assertEquals(silent.receive(), "");
   assert(performance.now() - start >= 1000);
-  assertEquals(await agent.told(3), [
-    "begin pod",
-    "end pod",
-    `"Process ${Deno.pid} is not served: it has sent nothing"`,
-  ]);
+  const complaint = `"Process ${Deno.pid} is not served: it has sent nothing"`;
+  assertEquals(await agent.told(3), ["begin pod", "end pod", complaint]);
 });
 
 Deno.test("rubbish is dropped, and told once", async () => {
@@ -177,9 +163,8 @@ Deno.test("rubbish is dropped, and told once", async () => {
     assertEquals(peer.receive(), "");
   }
   new Peer(agent)[Symbol.dispose]();
-  assertEquals(await agent.toldByNow(), [
-    `"Process ${Deno.pid} is not served: it has sent what is no request"`,
-  ]);
+  const complaint = `"Process ${Deno.pid} is not served: it has sent what is no request"`;
+  assertEquals(await agent.toldByNow(), [complaint]);
 });
 
 Deno.test("another user's process is not served, even if it could connect", async () => {
@@ -200,33 +185,28 @@ Deno.test("another user's process is not served, even if it could connect", asyn
 
 const [name, program, root, netns, podNetns] = WORDS as [string, string, string, string, string];
 
-for (
-  const [what, parts] of [
-    ["another version", { words: [name, "rdma-cni-2", root, netns, podNetns] }],
-    ["another root directory", { words: [name, program, identityOf("/proc"), netns, podNetns] }],
-    ["another network namespace", { words: [name, program, root, "1:2", podNetns] }],
-    ["a pod's namespace that is something else here", {
-      words: [name, program, root, netns, root],
-      more: ["CNI_NETNS=/proc"],
-    }],
-    ["a pod's namespace that is nothing here", {
-      words: [name, program, root, netns, root],
-      more: ["CNI_NETNS=/nonexistent"],
-    }],
-    ["a pod's namespace that is only here", { more: ["CNI_NETNS=/"] }],
-    ["a delegate", { command: "DEL", input: '{ "delegate" : {} }' }],
-    ["a delegate that hides behind an escape", { command: "DEL", input: '{"d\\u0065legate": {}}' }],
-    ["a wait outside of the lock", { input: '{ "requireActive": true }' }],
-  ] as [string, Parts][]
-) {
-  Deno.test(`the agent declines a call with ${what}, and counts it`, async () => {
-    await using agent = await AgentProcess.start();
+const elsewhere = [name, program, root, netns, root];
+
+Deno.test("the agent declines what another program would do, or it could not do the same way, and counts it", async () => {
+  const declined: Record<string, Parts> = {
+    "another version": { words: [name, "rdma-cni-2", root, netns, podNetns] },
+    "another root directory": { words: [name, program, identityOf("/proc"), netns, podNetns] },
+    "another network namespace": { words: [name, program, root, "1:2", podNetns] },
+    "a pod's namespace that is something else here": { words: elsewhere, more: ["CNI_NETNS=/proc"] },
+    "a pod's namespace that is nothing here": { words: elsewhere, more: ["CNI_NETNS=/nonexistent"] },
+    "a pod's namespace that is only here": { more: ["CNI_NETNS=/"] },
+    "a delegate": { command: "DEL", input: '{ "delegate" : {} }' },
+    "a delegate that hides behind an escape": { command: "DEL", input: '{"d\\u0065legate": {}}' },
+    "a wait outside of the lock": { input: '{ "requireActive": true }' },
+  };
+  await using agent = await AgentProcess.start();
+  for (const [what, parts] of Object.entries(declined)) {
     using peer = new Peer(agent).request(parts);
-    assertEquals([peer.receive(), peer.receive()], ["d", ""]);
-    assertEquals(await agent.toldByNow(), []);
-    assertEquals(JSON.parse(askAgent(agent.socket, "json")).declined, 1);
-  });
-}
+    assertEquals([peer.receive(), peer.receive()], ["d", ""], what);
+  }
+  assertEquals(await agent.toldByNow(), []);
+  assertEquals(agent.state().declined, Object.keys(declined).length);
+});
 
 Deno.test("the agent does what could be declined but need not be", async () => {
   await using agent = await AgentProcess.start();
@@ -254,29 +234,21 @@ Deno.test("an ADD whose result is printed stays, and others are served until it 
   assertEquals(await agent.toldByNow(), ["begin pod", "end pod", "begin other", "end other"]);
 });
 
-const UNDONE = [
-  "begin pod",
-  "end pod",
-  '"The result of an ADD was not printed: what it did is undone"',
-  "undo pod",
-];
-
-for (const last of ["", "q", "pp"]) {
-  Deno.test(`an ADD is undone when the launcher ${last ? `says ${JSON.stringify(last)}` : "ends"} in place of "p"`, async () => {
-    await using agent = await AgentProcess.start();
+Deno.test('an ADD is undone when the launcher ends or says something else in place of "p"', async () => {
+  await using agent = await AgentProcess.start();
+  for (const last of ["", "q", "pp"]) {
     {
       using peer = new Peer(agent).request();
       assertEquals([peer.receive(), peer.receive()], ["a", "\0log\n\0{}"]);
       if (last) peer.send(last);
     }
-    assertEquals(await agent.told(4), UNDONE);
-    {
-      using peer = new Peer(agent).request({ command: "DEL" });
-      assertEquals([peer.receive(), peer.receive(), peer.receive()], ["a", "\0log\n\0{}", ""]);
-    }
-    assertEquals(await agent.toldByNow(), ["begin pod", "end pod"]);
-  });
-}
+    const told = '"The result of an ADD was not printed: what it did is undone"';
+    assertEquals(await agent.told(4), ["begin pod", "end pod", told, "undo pod"], last);
+  }
+  using peer = new Peer(agent).request({ command: "DEL" });
+  assertEquals([peer.receive(), peer.receive(), peer.receive()], ["a", "\0log\n\0{}", ""]);
+  assertEquals(await agent.toldByNow(), ["begin pod", "end pod"]);
+});
 
 Deno.test("an ADD is undone before its launcher could execute the program, when there is nobody to reply to", async () => {
   await using agent = await AgentProcess.start();
@@ -290,17 +262,13 @@ Deno.test("an ADD is undone before its launcher could execute the program, when 
 
 Deno.test("an ADD whose result is more than a packet can hold is undone, and left to the launcher", async () => {
   await using agent = await AgentProcess.start();
-  using longest = new Peer(agent).request({
-    name: "longest",
-    input: "x".repeat(1024),
-    more: ["CNI_PATH=255"],
-  });
+  const input = "x".repeat(1024);
+  using longest = new Peer(agent).request({ input, more: ["CNI_PATH=255"] });
   assertEquals(longest.print().length, 255 * 1024);
-  assertEquals(await agent.told(2), ["begin longest", "end longest"]);
-  using peer = new Peer(agent).request({ name: "longer", input: "x".repeat(1024), more: ["CNI_PATH=256"] });
-  assertEquals(peer.receive(), "a");
-  assertEquals(peer.receive(), "");
-  assertEquals(await agent.told(3), ["begin longer", "end longer", "undo longer"]);
+  assertEquals(await agent.told(2), ["begin pod", "end pod"]);
+  using peer = new Peer(agent).request({ input, more: ["CNI_PATH=256"] });
+  assertEquals([peer.receive(), peer.receive()], ["a", ""]);
+  assertEquals(await agent.told(3), ["begin pod", "end pod", "undo pod"]);
 });
 
 Deno.test("nothing is done for a launcher that has gone before its turn", async () => {
@@ -310,15 +278,15 @@ Deno.test("nothing is done for a launcher that has gone before its turn", async 
   new Peer(agent).request({ name: "gone" })[Symbol.dispose]();
   first.print();
   assertEquals(await agent.toldByNow(), ["end pod"]);
-  assertEquals(JSON.parse(askAgent(agent.socket, "json")).abandoned, 1);
+  assertEquals(agent.state().abandoned, 1);
 });
 
 Deno.test("the agent tells its state to people and programs", async () => {
   await using agent = await AgentProcess.start();
   using peer = new Peer(agent).request();
   peer.print();
-  const { since, version, ...state } = JSON.parse(askAgent(agent.socket, "json"));
-  assertEquals(state, { program: PROGRAM, pid: agent.pid, calls: 1, declined: 0, abandoned: 0 });
+  assertEquals(agent.state(), { program: PROGRAM, pid: agent.pid, calls: 1, declined: 0, abandoned: 0 });
+  const { since, version } = JSON.parse(askAgent(agent.socket, "json"));
   assertMatch(since, /^20\d\d-.*Z$/);
   assertEquals(
     askAgent(agent.socket, "text"),
@@ -328,21 +296,18 @@ Deno.test("the agent tells its state to people and programs", async () => {
 
 Deno.test("calls leave no descriptor behind", async () => {
   await using agent = await AgentProcess.start();
-  const descriptors = () => Array.from(Deno.readDirSync(`/proc/${agent.pid}/fd`)).length;
   using first = new Peer(agent).request();
   first.print();
   assertEquals(first.receive(), "");
-  const before = descriptors();
+  const before = agent.descriptors;
   for (let round = 0; round < 200; round++) {
-    using peer = new Peer(agent).request({
-      command: round % 2 ? "ADD" : "DEL",
-      words: round % 3 ? WORDS : [name],
-    });
+    const [command, words] = [round % 2 ? "ADD" : "DEL", round % 3 ? WORDS : [name]];
+    using peer = new Peer(agent).request({ command, words });
     if (round % 3) peer.print();
     if (round % 5) peer.receive();
   }
   await agent.toldByNow();
-  assertEquals(descriptors(), before);
+  assertEquals(agent.descriptors, before);
 });
 
 Deno.test("an agent that has no descriptors left goes on when there are some again", async () => {
@@ -355,19 +320,11 @@ Deno.test("an agent that has no descriptors left goes on when there are some aga
 });
 
 /** A call that is done in this process. */
-async function callHere(command: string, config: object, variables = {}) {
-  const { reply, undo } = await doCall(
-    {
-      program: PROGRAM,
-      root,
-      netns,
-      podNetns,
-      variables: new Map(Object.entries({ ...ENVIRONMENT, CNI_COMMAND: command, ...variables })),
-      input: new TextEncoder().encode(JSON.stringify({ ...CONFIG, ...config })),
-    },
-    0,
-    () => {},
-  );
+async function callHere(command: string, config: object) {
+  const variables = new Map(Object.entries({ ...ENVIRONMENT, CNI_COMMAND: command }));
+  const input = new TextEncoder().encode(JSON.stringify({ ...CONFIG, ...config }));
+  const request = { program: PROGRAM, root, netns, podNetns, variables, input };
+  const { reply, undo } = await doCall(request, 0, () => {});
   assertEquals(undo, undefined);
   return reply;
 }
@@ -381,22 +338,21 @@ Deno.test("a call's output and log are its reply", async () => {
   assertMatch(failed.log, /^time=.* level="error" msg=".*deviceID.*\n$/);
 });
 
-Deno.test("a call's log goes to its log file too, which is closed after it", async () => {
+Deno.test("a call's log goes to its log file too, which is closed after it, or the reply tells why not", async () => {
   const directory = Deno.makeTempDirSync();
   const logFile = `${directory}/log`;
-  const config = { logFile, cniVersion: "0.3.1" }; // which has no CHECK
-  const descriptors = () => Array.from(Deno.readDirSync("/proc/self/fd")).length;
-  const { log } = await callHere("CHECK", config);
+  const check = async (logFile: string) => (await callHere("CHECK", { logFile, cniVersion: "0.3.1" })).log; // which has no CHECK
+  const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const log = await check(logFile);
   const before = descriptors();
   assertMatch(log, /level="error".* CHECK/);
   assertEquals(Deno.readTextFileSync(logFile), log);
-  const second = await callHere("CHECK", config);
-  assertEquals(Deno.readTextFileSync(logFile), log + second.log);
+  const second = await check(logFile);
+  assertEquals(Deno.readTextFileSync(logFile), log + second);
   assertEquals(descriptors(), before);
   Deno.removeSync(directory, { recursive: true });
-});
-
-Deno.test("a log file that cannot be opened is told in the reply", async () => {
-  const { log } = await callHere("CHECK", { logFile: "/proc/nonexistent/log", cniVersion: "0.3.1" });
-  assertMatch(log, /level="warning" msg="Logging to standard error only: .*\n.*level="error"/);
+  assertMatch(
+    await check(logFile),
+    /level="warning" msg="Logging to standard error only: .*\n.*level="error"/,
+  );
 });

@@ -1,8 +1,10 @@
 // What command lines have in common: forms of results and errors, --quiet, groups of commands.
 import { runCommand } from "../../src/cli/command.ts";
 import { ExitCode } from "../../src/cli/errors.ts";
+import { configSchema } from "../../src/plugin/config/schema.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { PROJECT } from "../support/project.ts";
 import { TestTerminal } from "../support/terminal.ts";
 import { parseAll } from "../support/yaml.ts";
 
@@ -71,32 +73,20 @@ Deno.test("the names of physical functions complete", async () => {
   }
 });
 
-const ALL = [
-  "",
-  "doctor",
-  "pods",
-  "netns-mode set",
-  "vf-mac init",
-  "validate",
-  "gc",
-  "agent",
-  "install",
-  "version",
-];
+const COMMANDS = "doctor pods netns-mode vf-mac validate gc agent install version completion help".split(" ");
+const ALL = ["", ...COMMANDS.slice(0, -2), "netns-mode set", "vf-mac init"];
 
 for (const columns of [80, 120, 200]) {
   Deno.test(`help fits a terminal of ${columns} columns, whose width it uses`, async () => {
-    const helps = await Promise.all(ALL.map(async (command) => {
+    const wordsOf = (text: string) => text.split(/\s+/).join(" ");
+    let longest = 0;
+    for (const command of ALL) {
       const terminal = Object.assign(new TestTerminal(), { columns });
-      return (await run(`${command} --help`, undefined, terminal)).stdout;
-    }));
-    const lengths = helps.flatMap((help) => help.split("\n")).map((line) => line.length);
-    assert(Math.max(...lengths) <= columns && Math.max(...lengths) > columns - 10, `${Math.max(...lengths)}`);
-    const words = (text: string) => text.split(/\s+/).join(" ");
-    assertEquals(
-      helps.map(words),
-      (await Promise.all(ALL.map((one) => run(`${one} --help`)))).map(({ stdout }) => words(stdout)),
-    );
+      const { stdout } = await run(`${command} --help`, undefined, terminal);
+      assertEquals(wordsOf(stdout), wordsOf((await run(`${command} --help`)).stdout));
+      longest = Math.max(longest, ...stdout.split("\n").map((line) => line.length));
+    }
+    assert(longest <= columns && longest > columns - 10, `${longest}`);
   });
 }
 
@@ -111,21 +101,7 @@ Deno.test("placeholders in the help are in capitals", async () => {
 Deno.test("the commands of the help are in the order of the README", async () => {
   const { stdout } = await run("--help");
   const [, list = ""] = /^Commands:\n((?: .*\n)+)/m.exec(stdout)!;
-  assertEquals([...list.matchAll(/^ {2}(\S+)/gm)].map(([, name]) => name), [
-    ...[
-      "doctor",
-      "pods",
-      "netns-mode",
-      "vf-mac",
-      "validate",
-      "gc",
-      "agent",
-      "install",
-      "version",
-      "completion",
-    ],
-    "help",
-  ]);
+  assertEquals(Array.from(list.matchAll(/^ {2}(\S+)/gm), ([, name]) => name), COMMANDS);
 });
 
 for (const line of ["", "vf-mac", "netns-mode"]) {
@@ -169,12 +145,9 @@ for (
   });
 }
 
-for (
-  const [line, pauseMs] of [["vf-mac list --watch", 2000], ["pods -w 0.5", 500], [
-    "doctor --watch=0.1",
-    100,
-  ]] as const
-) {
+const PAUSES_MS = { "vf-mac list --watch": 2000, "pods -w 0.5": 500, "doctor --watch=0.1": 100 };
+
+for (const [line, pauseMs] of Object.entries(PAUSES_MS)) {
   Deno.test(`"${line}" pauses for ${pauseMs} ms, until nobody reads it`, async () => {
     const [kernel, terminal] = [nodeWithVfs(), new TestTerminal()];
     const pauses: number[] = [];
@@ -188,21 +161,17 @@ for (
   });
 }
 
-Deno.test("an error is told to people where standard output cannot be written to", async () => {
+Deno.test("an error is told to people where standard output cannot be written to, and with --quiet", async () => {
   const terminal = Object.assign(new TestTerminal(), {
     writeOut() {
       throw new Error("full");
     },
   });
-  const { code, stderr } = await run("vf-mac list eth7 --json", undefined, terminal);
-  assertEquals(code, ExitCode.failed);
-  assertMatch(stderr, /^rdma-cni: Cannot use PF "eth7"/);
-});
-
-Deno.test("--quiet leaves the errors", async () => {
-  const { code, stdout, stderr } = await run("vf-mac init eth7 --quiet --dry-run");
-  assertEquals([code, stdout], [ExitCode.failed, ""]);
-  assertMatch(stderr, /^rdma-cni: Cannot use PF "eth7"/);
+  const unwritten = await run("vf-mac list eth7 --json", undefined, terminal);
+  for (const { code, stdout, stderr } of [unwritten, await run("vf-mac init eth7 --quiet --dry-run")]) {
+    assertEquals([code, stdout], [ExitCode.failed, ""]);
+    assertMatch(stderr, /^rdma-cni: Cannot use PF "eth7"/);
+  }
 });
 
 Deno.test("--quiet leaves out notes", async () => {
@@ -210,3 +179,40 @@ Deno.test("--quiet leaves out notes", async () => {
   assertMatch((await run(line, nodeWithVfs())).stdout, /^ready \d, planned \d, failed \d\n$/m);
   assertEquals((await run(`${line} -q`, nodeWithVfs())).stderr, "");
 });
+
+/** The codes of each table in docs/commands.md. */
+const TABLES = Deno.readTextFileSync(`${PROJECT}docs/commands.md`)
+  .split(/^\| exit code .*$/m).slice(1)
+  .map((text) => [...text.split("\n\n")[0]!.matchAll(/^\| (\d+) /gm)].map(([, code]) => Number(code)));
+
+Deno.test("the first table of exit codes in the documents has all, each command's those that it can end with", () => {
+  const [all, ...own] = TABLES;
+  assertEquals(all, Object.values(ExitCode).sort());
+  assert(own.length > 0);
+  for (const codes of own) {
+    assertEquals(codes, all!.filter((code) => codes.includes(code)));
+    assert(codes.length > 0);
+  }
+});
+
+for (const options of [[], ["--json"], ["--strict"]]) {
+  Deno.test(`a fault of this program is not shown as one of the file: validate ${options}`, async () => {
+    const { safeParse } = configSchema;
+    configSchema.safeParse = () => {
+      throw new TypeError("injected");
+    };
+    try {
+      const { code, stdout, stderr } = await run(`validate ${options} ${PROJECT}examples/roce.conflist`);
+      assertEquals(code, ExitCode.failed);
+      const { error, fix } = stdout ? JSON.parse(stdout) : {};
+      const isJson = options.includes("--json");
+      if (isJson) assertEquals(stderr, "");
+      assertMatch(
+        isJson ? `rdma-cni: ${error}\n${fix}\n` : stderr,
+        /^rdma-cni: Cannot check "[^"]*examples\/roce\.conflist": injected\nThis is a fault of rdma-cni: please report it: TypeError: injected at .* at explainFaults .*\n$/,
+      );
+    } finally {
+      configSchema.safeParse = safeParse;
+    }
+  });
+}

@@ -1,6 +1,7 @@
-// The commands that messages and documents show: each is known here, understood by a shell, and one of our own known to
-// the program. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what brings a device
-// home; a command that nobody knows fails a test, so that it gets one.
+// The commands that messages and documents show: each is understood by a shell, and one of our own known to the program,
+// any other one known here. Cases of the virtual machine run what fixes a node (doctor), what loads modules and what
+// brings a device home; a command that nobody knows fails a test, so that it gets one.
+import ts from "typescript";
 import { createProgram } from "../../src/cli/command.ts";
 import { MemoryNodeKernel } from "../rig/memory/node_kernel.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -59,38 +60,11 @@ const KNOWN = [
   "mount -t configfs configfs /sys/kernel/config",
   "nsenter --net=X X",
   "nsenter -t X -m umount X",
-  "rdma-cni gc",
   "rdma dev add ... type SMI",
   "rdma dev del NAME",
   "rdma dev del X",
   "rdma dev set NAME name NEWNAME",
   "rdma dev set",
-  "rdma-cni completion bash",
-  "rdma-cni doctor",
-  "rdma-cni help vf-mac set",
-  "rdma-cni install --check",
-  "rdma-cni install --cni-bin-dir /opt/cni/bin",
-  "rdma-cni install --cni-bin-dir X",
-  "rdma-cni install --uninstall --cni-bin-dir DIR",
-  "rdma-cni install",
-  "rdma-cni netns-mode check --expect exclusive",
-  "rdma-cni netns-mode set X --persist",
-  "rdma-cni netns-mode set exclusive --persist",
-  "rdma-cni netns-mode set exclusive",
-  "rdma-cni netns-mode get -o yaml",
-  "rdma-cni netns-mode get",
-  "rdma-cni pods",
-  "rdma-cni pods -o wide",
-  "rdma-cni validate -",
-  "rdma-cni validate FILE...",
-  "rdma-cni validate",
-  "rdma-cni version",
-  "rdma-cni vf-mac init --all",
-  "rdma-cni vf-mac list",
-  "rdma-cni vf-mac set --force",
-  "rdma-cni vf-mac set --guid X VF GUID",
-  "rdma-cni vf-mac set --guid ib0 3 0203:00ff:fe00:4853",
-  "rdma-cni vf-mac",
   "rdma link delete NAME",
   "rdma link",
   "rm X",
@@ -105,6 +79,7 @@ const KNOWN = [
 
 /** Sentences that only look like commands. */
 const PROSE = [
+  'echo -- "$flag', // a function of the completion
   "rdma-cni agent 1",
   "rdma-cni launcher",
   "mount namespace of",
@@ -114,32 +89,25 @@ const PROSE = [
   "modprobe reads that file",
 ];
 
-/** The texts in a source that are not comments; what is filled in is X, and parts that are joined stand together. */
+/** The texts in a source; what is filled in is X, and parts that are joined stand together. */
 function literalsOf(source: string): string[] {
-  const code = source.replaceAll(/\/\*[^]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
-  const filled = fillIn(code);
   const texts: string[] = [];
-  let end = 0;
-  for (
-    const { 0: text, index } of filled.matchAll(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g)
-  ) {
-    const isJoined = texts.length > 0 && /^\s*\+\s*$/.test(filled.slice(end, index));
-    texts.push((isJoined ? texts.pop()! : "") + text.slice(1, -1));
-    end = index + text.length;
-  }
+  const textOf = (node: ts.Node): string | undefined => {
+    if (ts.isStringLiteralLike(node)) return node.text;
+    if (ts.isTemplateExpression(node)) {
+      return node.head.text + node.templateSpans.map(({ literal }) => `X${literal.text}`).join("");
+    }
+    if (!ts.isBinaryExpression(node) || node.operatorToken.kind !== ts.SyntaxKind.PlusToken) return undefined;
+    const [left, right] = [textOf(node.left), textOf(node.right)];
+    return left === undefined || right === undefined ? undefined : left + right;
+  };
+  const visit = (node: ts.Node): void => {
+    const text = textOf(node);
+    if (text !== undefined) texts.push(text);
+    if (text === undefined || ts.isTemplateExpression(node)) ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile("module.ts", source, ts.ScriptTarget.Latest));
   return texts;
-}
-
-/** Puts X in place of each \${...}, whatever braces are within. */
-function fillIn(code: string): string {
-  const start = code.indexOf("${");
-  if (start < 0) return code;
-  let end = start + 2;
-  for (let depth = 1; depth > 0 && end < code.length; end++) {
-    if (code[end] === "{") depth++;
-    if (code[end] === "}") depth--;
-  }
-  return `${code.slice(0, start)}X${fillIn(code.slice(end))}`;
 }
 
 /** What is code in a running text, and what the sessions shown type or advise. */
@@ -149,29 +117,33 @@ function spansOf(markdown: string): string[] {
   return [...[...prose.matchAll(/`([^`\n]+)`/g)].map(([, span]) => span!), ...sessions];
 }
 
+/** What begins as one of our own commands and goes on to the end of its place. */
+const OWN = /^rdma-cni [a-z](?:(?!["'`);,.]|: | or | # |\.$).|\.\.\.|\.(?=\S))*/;
+
 function* commandsIn(text: string): Generator<string> {
   for (let rest = text;;) {
     const start = rest.search(BEGINNING);
     if (start < 0) return;
     rest = rest.slice(start);
     const prose = PROSE.find((phrase) => rest.startsWith(phrase));
-    const known = KNOWN.find((one) => rest.startsWith(one) && END.test(rest.slice(one.length)));
-    if (known !== undefined) yield known;
-    else if (prose === undefined) yield rest;
-    rest = rest.slice((known ?? prose ?? rest).length);
+    const command = KNOWN.find((one) => rest.startsWith(one) && END.test(rest.slice(one.length))) ??
+      (prose === undefined ? OWN.exec(rest)?.[0] ?? rest : undefined);
+    if (command !== undefined) yield command;
+    rest = rest.slice((command ?? prose!).length);
   }
 }
 
-const shown: { file: string; command: string }[] = [
-  ...filesIn("src", ".ts").map((file) => ({
-    file,
-    texts: literalsOf(Deno.readTextFileSync(PROJECT + file)),
-  })),
-  ...[...PAGES.keys(), "examples/README.md"].map((file) => {
-    return { file, texts: spansOf(Deno.readTextFileSync(PROJECT + file)) };
-  }),
-].flatMap(({ file, texts }) =>
+const shown = [
+  ...filesIn("src", ".ts").map((file) => [file, literalsOf(Deno.readTextFileSync(PROJECT + file))] as const),
+  ...[...PAGES.keys(), "examples/README.md"].map((file) =>
+    [file, spansOf(Deno.readTextFileSync(PROJECT + file))] as const
+  ),
+].flatMap(([file, texts]) =>
   texts.flatMap((text) => [...commandsIn(text)].map((command) => ({ file, command })))
+);
+
+const OWN_COMMANDS = [...new Set(shown.map(({ command }) => command))].filter((one) =>
+  one.startsWith("rdma-cni ")
 );
 
 Deno.test("no message and no document shows a command that is not checked here, nor is one checked for nothing", () => {
@@ -179,12 +151,13 @@ Deno.test("no message and no document shows a command that is not checked here, 
   const patterns = KNOWN.map((known) => {
     return new RegExp(`^${known.replaceAll(/[.*+?^$()|[\]{}\\]/g, "\\$&").replaceAll(/\bX\b/g, "\\S+")}$`);
   });
-  const unknown = shown.filter(({ command }) => !patterns.some((pattern) => pattern.test(command)));
-  assertEquals(unknown, []);
+  const others = shown.filter(({ command }) => !OWN_COMMANDS.includes(command));
+  assertEquals(others.filter(({ command }) => !patterns.some((pattern) => pattern.test(command))), []);
   assertEquals(KNOWN.filter((known) => !shown.some(({ command }) => command === known)), []);
+  assert(OWN_COMMANDS.length > 20, `${OWN_COMMANDS}`);
 });
 
-for (const command of KNOWN) {
+for (const command of [...KNOWN, ...OWN_COMMANDS]) {
   Deno.test(`a shell understands ${command}`, async () => {
     const { success, stderr } = await new Deno.Command("sh", { args: ["-n", "-c", command] }).output();
     assert(success, new TextDecoder().decode(stderr));
@@ -196,7 +169,7 @@ for (const command of KNOWN) {
   });
 }
 
-for (const command of KNOWN.filter((known) => known.startsWith("rdma-cni "))) {
+for (const command of OWN_COMMANDS) {
   Deno.test(`the program knows ${command}`, () => {
     const context = { kernel: new MemoryNodeKernel(), terminal: new TestTerminal(), exit: () => {} };
     let own = createProgram("rdma-cni", context);
@@ -208,7 +181,7 @@ for (const command of KNOWN.filter((known) => known.startsWith("rdma-cni "))) {
       if (below) own = below;
       else if (option) words.splice(0, option.required ? 1 : 0); // its value
       else {assert(
-          !/^-./.test(word) && own.registeredArguments.length > 0,
+          /^-?$|^[^-]/.test(word) && own.registeredArguments.length > 0,
           `${own.name()} takes no ${word}`,
         );}
     }

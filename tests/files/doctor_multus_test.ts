@@ -22,7 +22,9 @@ function multusNode(cgroup: string, files: Record<string, string>): DoctorNode {
   return node;
 }
 
-const version2 = (memory: string, oomGroup: string, cpu: string) =>
+const version2 = (
+  { memory = "max", oomGroup = "0", cpu = "max 100000" }: Record<string, string | number> = {},
+) =>
   multusNode(`0::${GROUP}\n`, {
     [`${GROUP}/memory.max`]: `${memory}\n`,
     [`${GROUP}/memory.oom.group`]: `${oomGroup}\n`,
@@ -40,109 +42,84 @@ const version1 = (memory: string, quota: string) =>
   });
 
 const PATCH =
-  /^kubectl -n kube-system patch daemonset kube-multus-ds --patch '\{.*"memory":"256Mi","cpu":null/;
+  `kubectl -n kube-system patch daemonset kube-multus-ds --patch '\\{.*"memory":"256Mi","cpu":null`;
+
+const warning = (text: string) => new RegExp(`^warning .*${text}.* -> ${PATCH}`);
+const problem = (text: string) => new RegExp(`^problem .*${text} -> ${PATCH}`);
 
 for (
-  const [what, makeNode, wanted] of [
-    ["none", () => new DoctorNode({ "/proc/1/comm": "systemd\n" }), [["ok", /^no thick Multus/]]],
-    [
-      "its own manifest's limits",
-      () => version2(`${50 * MIB}`, "0", "10000 100000"),
-      [["warning", /limit of 50 MiB, want 256: too little for one pod, since/, PATCH], [
-        "warning",
-        /limit of 100m, want 500m or none: enough for 4\.0 pods a second/,
-        PATCH,
-      ]],
-    ],
-    [
-      "its own manifest's limits on a kubelet that groups OOM kills",
-      () => version2(`${50 * MIB}`, "1", "10000 100000"),
-      [
-        ["problem", /50 MiB, want 256: .*kills the daemon and all of them \(memory\.oom\.group\)$/, PATCH],
-        ["warning", /100m/, PATCH],
-      ],
-    ],
-    [
-      "a byte less than enough",
-      () => version2(`${256 * MIB - 1}`, "1", "49900 100000"),
-      [["problem", /limit of 255 MiB/], ["warning", /499m/]],
-    ],
-    [
-      "enough for one pod",
-      () => version2(`${84 * MIB}`, "0", "20000 100000"),
-      [["warning", /84 MiB, want 256: enough for 1 pod at once, since/], [
-        "warning",
-        /200m.* 8\.0 pods a second/,
-      ]],
-    ],
-    [
-      "just enough",
-      () => version2(`${256 * MIB}`, "1", "50000 100000"),
-      [["ok", /^thick Multus has a memory limit of 256 MiB, enough for 9 pods at once$/], [
-        "ok",
-        /^thick Multus has a CPU limit of 500m, enough for 20 pods a second$/,
-      ]],
-    ],
-    [
-      "no limits",
-      () => version2("max", "1", "max 100000"),
-      [["ok", /has no memory limit$/], ["ok", /has no CPU limit$/]],
-    ],
-    [
-      "limits in cgroup version 1",
-      () => version1(`${50 * MIB}`, "10000"),
-      [["warning", /50 MiB/, PATCH], ["warning", /100m/, PATCH]],
-    ],
-    [
-      "no limits in cgroup version 1",
-      () => version1("9223372036854771712", "-1"),
-      [["ok", /no memory limit/], ["ok", /no CPU limit/]],
-    ],
-    [
-      "a control group that is not to be seen",
-      () => multusNode("0::/../../other\n", {}),
-      [["warning", /\(process 77\) cannot be seen/, /on the node itself/]],
-    ],
-    [
-      "a process that ends meanwhile",
-      () => new DoctorNode({ "/proc/77/comm": "multus-daemon\n" }),
-      [["warning", /cannot be seen/]],
-    ],
-  ] as [string, () => DoctorNode, Parameters<typeof assertFindings>[1]][]
+  const [memory, oomGroup, wanted] of [
+    [50 * MIB, 0, warning("limit of 50 MiB, want 256: too little for one pod, since")],
+    [50 * MIB, 1, problem("50 MiB, want 256: .*kills the daemon and all of them \\(memory\\.oom\\.group\\)")],
+    [256 * MIB - 1, 1, problem("limit of 255 MiB.*")],
+    [84 * MIB, 0, warning("84 MiB, want 256: enough for 1 pod at once, since")],
+    [256 * MIB, 1, /^ok thick Multus has a memory limit of 256 MiB, enough for 9 pods at once$/],
+    ["max", 1, /^ok .*has no memory limit$/],
+  ] as const
 ) {
-  Deno.test(`thick Multus: ${what}`, () => {
-    using node = makeNode();
-    assertFindings(examineMultus(node.root), wanted);
+  Deno.test(`thick Multus: a limit of ${memory} bytes, on a kubelet that groups OOM kills: ${oomGroup}`, () => {
+    using node = version2({ memory, oomGroup });
+    assertFindings(examineMultus(node.root), [wanted, /^ok .* CPU limit/]);
   });
 }
 
+for (
+  const [cpu, wanted] of [
+    ["10000 100000", warning("limit of 100m, want 500m or none: enough for 4\\.0 pods a second")],
+    ["20000 100000", warning("200m.* 8\\.0 pods a second")],
+    ["49900 100000", warning("499m")],
+    ["50000 100000", /^ok thick Multus has a CPU limit of 500m, enough for 20 pods a second$/],
+    ["max 100000", /^ok .*has no CPU limit$/],
+  ] as const
+) {
+  Deno.test(`thick Multus: a CPU limit of ${cpu}`, () => {
+    using node = version2({ cpu });
+    assertFindings(examineMultus(node.root), [/^ok .* memory limit/, wanted]);
+  });
+}
+
+Deno.test("thick Multus: limits, and none, in cgroup version 1", () => {
+  using limited = version1(`${50 * MIB}`, "10000");
+  assertFindings(examineMultus(limited.root), [warning("50 MiB"), warning("100m")]);
+  using free = version1("9223372036854771712", "-1");
+  assertFindings(examineMultus(free.root), [/^ok .*no memory limit/, /^ok .*no CPU limit/]);
+});
+
+Deno.test("thick Multus: none, one whose control group is not to be seen, and one that ends meanwhile", () => {
+  using none = new DoctorNode({ "/proc/1/comm": "systemd\n" });
+  assertFindings(examineMultus(none.root), [/^ok no thick Multus/]);
+  using elsewhere = multusNode("0::/../../other\n", {});
+  assertFindings(examineMultus(elsewhere.root), [
+    /^warning .*\(process 77\) cannot be seen.* -> .*on the node itself/,
+  ]);
+  using ended = new DoctorNode({ "/proc/77/comm": "multus-daemon\n" });
+  assertFindings(examineMultus(ended.root), [/^warning .*cannot be seen/]);
+});
+
 Deno.test("a copy without launcher is a problem where thick Multus runs, else a warning", async () => {
-  const copy = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # ${EXECUTABLE_MARKER}${"#".repeat(99)}d3n0l4nd${
-    "#".repeat(16)
-  }`;
-  for (
-    const [level, node] of [["problem", version2("max", "0", "max")], ["warning", new DoctorNode()]] as const
-  ) {
-    using _node = node;
-    node.write("/opt/cni/bin/rdma", copy);
+  const marks = `# ${EXECUTABLE_MARKER}${"#".repeat(99)}d3n0l4nd${"#".repeat(16)}`;
+  for (const [level, given] of [["problem", version2()], ["warning", new DoctorNode()]] as const) {
+    using node = given;
+    node.write("/opt/cni/bin/rdma", `#!/bin/sh\necho rdma-cni ${VERSION}\nexit ${marks}`);
     Deno.chmodSync(`${node.root}/opt/cni/bin/rdma`, 0o755);
-    const install = /^\/usr\/local\/bin\/rdma-cni install --cni-bin-dir \/opt\/cni\/bin$/;
-    assertFindings(await examineInstalledPlugin(node), [[level, /without launcher/, install]]);
+    const fix = "/usr/local/bin/rdma-cni install --cni-bin-dir /opt/cni/bin$";
+    assertFindings(await examineInstalledPlugin(node), [
+      new RegExp(`^${level} .*without launcher.* -> ${fix}`),
+    ]);
   }
 });
 
 Deno.test("the patch gives Multus' container memory, and takes the CPU limit away", async () => {
-  using node = version2(`${50 * MIB}`, "0", "max");
+  using node = version2({ memory: 50 * MIB });
   const { fix } = examineMultus(node.root)[0]!;
   const [, patch] = /--patch '([^']*)'$/.exec(fix!)!;
   const resources = { requests: { cpu: "100m", memory: "50Mi" }, limits: { cpu: "100m", memory: "50Mi" } };
+  const containers = [{ name: "other", resources }, { name: "kube-multus", resources }];
   const daemonSet = {
     apiVersion: "apps/v1",
     kind: "DaemonSet",
     metadata: { name: "kube-multus-ds" },
-    spec: {
-      template: { spec: { containers: [{ name: "other", resources }, { name: "kube-multus", resources }] } },
-    },
+    spec: { template: { spec: { containers } } },
   };
   node.write("/k/daemonset.yaml", JSON.stringify(daemonSet));
   const { spec } = JSON.parse(patch!);
@@ -150,14 +127,15 @@ Deno.test("the patch gives Multus' container memory, and takes the CPU limit awa
   const patches = [{ patch: JSON.stringify({ ...daemonSet, spec }) }];
   node.write("/k/kustomization.yaml", JSON.stringify({ resources: ["daemonset.yaml"], patches }));
   const [built] = parseAll(await run("kustomize", ["build", `${node.root}/k`])) as [typeof daemonSet];
-  const { containers } = built.spec.template.spec;
   assertEquals(
-    containers.find(({ name }) => name === "kube-multus")!.resources,
+    Object.fromEntries(built.spec.template.spec.containers.map((one) => [one.name, one.resources])),
     {
-      requests: resources.requests,
-      limits: { memory: "256Mi" },
-    } as typeof resources,
+      other: resources,
+      "kube-multus": {
+        requests: resources.requests,
+        limits: { memory: "256Mi" } as typeof resources["limits"],
+      },
+    },
   );
-  assertEquals(containers.find(({ name }) => name === "other")!.resources, resources);
   assertEquals(blockNamed("multus-limits"), fix!.replace(" --patch ", " --patch \\\n  "));
 });

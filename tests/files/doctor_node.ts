@@ -1,6 +1,8 @@
 import type { ExaminedNode } from "../../src/cli/doctor/finding.ts";
-import type { Level, Verdict } from "../../src/cli/report.ts";
+import type { Verdict } from "../../src/cli/report.ts";
+import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
+import type { Device, Space } from "../rig/memory/kernel.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 
 /** A node for the doctor. */
@@ -12,20 +14,63 @@ export class DoctorNode extends BareNode implements ExaminedNode {
   }
 }
 
+/** The configuration of a network, without fault. */
+export const GOOD = JSON.stringify({
+  cniVersion: "1.0.0",
+  name: "a",
+  plugins: [{ type: "sriov" }, { type: "rdma" }],
+});
+
+export const POD = "/run/netns/pod";
+export const VF = "0000:3b:00.2";
+/** The name of the record that belongs to the device in the pod. */
+export const FILE = "net-container1-net1";
+
+/** A node with a function whose RDMA device is in a pod, and a second one on the host, and a record to be written. */
+export interface Given {
+  readonly node: DoctorNode;
+  readonly pod: Space;
+  readonly device: Device;
+  readonly record: AttachmentRecord;
+}
+
+/** Makes such a node, to which something happens. */
+export function nodeAfter(change: (given: Given) => unknown = () => {}): DoctorNode {
+  const node = new DoctorNode();
+  const pod = node.kernel.addNetns(POD);
+  for (const id of [VF, "0000:3b:00.3"]) node.kernel.addFunction(id);
+  const device = node.kernel.addDevice(VF, 2, { space: pod });
+  node.kernel.addDevice("0000:3b:00.3", 3);
+  change({ node, pod, device, record: recordOf(node, pod) });
+  return node;
+}
+
+/** A record that gives a device to the pod. */
+export function recordOf({ kernel }: DoctorNode, pod: Space, index = 2): AttachmentRecord {
+  const name = `mlx5_${index}`;
+  return {
+    attachment: { network: "net", containerID: "container1", ifname: "net1" },
+    deviceId: VF,
+    devices: [{ index, hostName: name, podName: name }],
+    netns: { path: POD, inode: pod.inode, cookie: pod.cookie! },
+    bootId: kernel.bootId,
+    createdAt: 1000,
+  };
+}
+
 /** What a fix begins with: a comment of the shell, or one of these commands. */
 const PASTABLE =
   /^(#|apt-get|chown|crictl|dmesg|echo|for|kill|kubectl|ls|mkdir|modprobe|mount|mv|nsenter|printf|reboot|rm|umount|update-initramfs|dracut|\/usr\/local\/bin\/rdma-cni) /;
 
-/** Asserts what was found: level and words of each line, and words of what fixes it. */
-export function assertFindings(
-  findings: readonly Verdict[],
-  wanted: readonly (readonly [level: Level, text: RegExp, fix?: RegExp])[],
-): void {
-  assertEquals(findings.map(({ level }) => level), wanted.map(([level]) => level), JSON.stringify(findings));
-  for (const [index, [, text, fix]] of wanted.entries()) {
-    assertMatch(findings[index]!.text, text);
-    assertEquals(findings[index]!.fix !== undefined, findings[index]!.level !== "ok");
-    assertMatch(`${findings[index]!.fix ?? "#"} `, PASTABLE);
-    if (fix) assertMatch(findings[index]!.fix!, fix);
+/** Asserts what was found, each line given as `level text -> fix`. */
+export function assertFindings(findings: readonly Verdict[], wanted: readonly RegExp[]): void {
+  const lines = findings.map(({ level, text, fix }) =>
+    `${level} ${text}${fix === undefined ? "" : ` -> ${fix}`}`
+  );
+  assertEquals(lines.length, wanted.length, lines.join("\n"));
+  for (const [index, words] of wanted.entries()) assertMatch(lines[index]!, words);
+  for (const { level, fix } of findings) {
+    assertEquals(fix === undefined, level === "ok");
+    assertMatch(`${fix ?? "#"} `, PASTABLE);
   }
 }

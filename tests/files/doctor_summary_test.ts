@@ -1,38 +1,10 @@
 // Whether all RDMA devices are accounted for, in one line: for people and programs, and for node-problem-detector.
 import { showSummary, showToNodeProblemDetector } from "../../src/cli/doctor/summary.ts";
-import type { AttachmentRecord } from "../../src/plugin/record/record.ts";
 import { EACCES, SyscallError } from "../../src/sys/errno.ts";
 import { PROJECT } from "../support/project.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
-import type { Space } from "../rig/memory/kernel.ts";
-import { DoctorNode } from "./doctor_node.ts";
-
-const POD = "/run/netns/pod";
-const [VF, OTHER] = ["0000:3b:00.2", "0000:3b:00.3"];
-
-/** A node with an RDMA device on the host and one in a pod, whose record is still to be written. */
-function createNode() {
-  const node = new DoctorNode();
-  const pod = node.kernel.addNetns(POD);
-  node.kernel.addFunction(VF);
-  const device = node.kernel.addDevice(VF, 2, { space: pod });
-  node.kernel.addFunction(OTHER);
-  node.kernel.addDevice(OTHER, 3);
-  return { node, pod, device, record: recordOf(node, pod) };
-}
-
-function recordOf({ kernel }: DoctorNode, pod: Space, index = 2): AttachmentRecord {
-  const name = `mlx5_${index}`;
-  return {
-    attachment: { network: "net", containerID: "container1", ifname: "net1" },
-    deviceId: VF,
-    devices: [{ index, hostName: name, podName: name }],
-    netns: { path: POD, inode: pod.inode, cookie: pod.cookie! },
-    bootId: kernel.bootId,
-    createdAt: 1000,
-  };
-}
+import { type DoctorNode, FILE, type Given, nodeAfter, POD, recordOf, VF } from "./doctor_node.ts";
 
 /** Does something when namespaces are listed for the so many-th time, and the host's devices still are to be. */
 function afterWalk({ kernel }: DoctorNode, number: number, work: () => void): void {
@@ -45,105 +17,91 @@ function afterWalk({ kernel }: DoctorNode, number: number, work: () => void): vo
   };
 }
 
-type Given = ReturnType<typeof createNode>;
-
-const FILE = "net-container1-net1";
-
 /** What the summary prints and exits with, for people and for node-problem-detector. */
 function show(node: DoctorNode) {
-  const printed = [showSummary, showToNodeProblemDetector].map((show) => {
-    const terminal = new TestTerminal();
-    const code = terminal.print(show(node));
-    assertEquals(terminal.stderr, "");
-    return { code, line: terminal.stdout.replace(/\n$/, "") };
-  });
-  const [people, detector] = printed as [typeof printed[0], typeof printed[0]];
-  assertEquals(detector!.line, people!.line);
-  assert(people!.line.length <= 80, people!.line);
-  return [people!.line, people!.code, detector!.code];
+  const terminal = new TestTerminal();
+  const codes = [terminal.print(showSummary(node)), terminal.print(showToNodeProblemDetector(node))];
+  assertEquals(terminal.stderr, "");
+  const [line, sameLine] = terminal.stdout.split("\n");
+  assertEquals(sameLine, line);
+  assert(line!.length <= 80, line);
+  return [line, ...codes];
 }
 
 const ALL = "2 of 2 RDMA devices accounted for: 1 on the host, 1 in pods";
 const LOST = "1 of 2 RDMA devices accounted for: 1 on the host, 0 in pods, 1 lost";
+const THOUSAND = "902 of 1002 RDMA devices accounted for: 501 on the host, 401 in pods, 100 lost";
+const HOME = "2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods";
 const UNKNOWN = "1 of 2 RDMA devices accounted for: 1 on the host, 0 in pods, 1 unknown";
 
 for (
-  const [what, change, wanted] of [
-    ["one in a pod", ({ node, record }) => node.write(FILE, record), [ALL, 0, 0]],
-    ["one that two records say the pod has", ({ node, record }) => {
-      node.write(FILE, record);
-      node.write("net-container2-net1", record);
-    }, [ALL, 0, 0]],
-    ["one in a pod to which only a process leads", ({ node, record, pod }) => {
-      node.write(FILE, record);
-      node.kernel.paths.delete(POD);
-      node.kernel.held.set("/proc/42/ns/net", pod);
-    }, [ALL, 0, 0]],
-    ["one that its pod has lost to the host", ({ node, record, device }) => {
-      node.write(FILE, record);
-      node.kernel.place(device, node.kernel.host);
-    }, ["2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods", 0, 0]],
-    ["one in a namespace that no record names", () => {}, [LOST, 1, 1]],
-    ["one in another namespace than its record names", ({ node, record }) => {
+  const [what, wanted, change] of [
+    ["one in a pod", [ALL, 0, 0], recorded],
+    ["one that two records say the pod has", [ALL, 0, 0], (given) => {
+      recorded(given);
+      given.node.write("net-container2-net1", given.record);
+    }],
+    ["one in a pod to which only a process leads", [ALL, 0, 0], (given) => {
+      recorded(given);
+      given.node.kernel.paths.delete(POD);
+      given.node.kernel.held.set("/proc/42/ns/net", given.pod);
+    }],
+    ["one in a namespace that no record names", [LOST, 1, 1], () => {}],
+    ["one in another namespace than its record names", [LOST, 1, 1], ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
-    }, [LOST, 1, 1]],
-    ["one in a pod that another device was recorded for", ({ node, pod }) => {
+    }],
+    ["one in a pod that another device was recorded for", [LOST, 1, 1], ({ node, pod }) => {
       node.write(FILE, recordOf(node, pod, 5));
-    }, [LOST, 1, 1]],
-    ["one in a namespace that nothing leads to", ({ node, record }) => {
-      node.write(FILE, record);
-      node.kernel.paths.delete(POD);
-    }, [LOST, 1, 1]],
-    ["one there, with the name of one on the host", ({ node, device }) => {
+    }],
+    ["one in a namespace that nothing leads to", [LOST, 1, 1], (given) => {
+      recorded(given);
+      given.node.kernel.paths.delete(POD);
+    }],
+    ["one there, with the name of one on the host", [LOST, 1, 1], ({ node, device }) => {
       node.kernel.namesPerNetns = true;
       device.name = "mlx5_3";
       node.kernel.paths.delete(POD);
-    }, [LOST, 1, 1]],
-    ["one that may be where nobody can see it", ({ node }) => {
-      node.kernel.paths.delete(POD);
-      node.kernel.isComplete = false;
-    }, [UNKNOWN, 3, 2]],
-    ["all accounted for, though not all processes can be seen", ({ node, record }) => {
-      node.write(FILE, record);
-      node.kernel.isComplete = false;
-    }, [ALL, 0, 0]],
-    ["all accounted for, so that no call is waited for", ({ node, record }) => {
-      node.write(FILE, record);
-      node.kernel.lock = () => {
+    }],
+    ["one that may be where nobody can see it", [UNKNOWN, 3, 2], ({ node: { kernel } }) => {
+      kernel.paths.delete(POD);
+      kernel.isComplete = false;
+    }],
+    ["all accounted for, though not all processes can be seen", [ALL, 0, 0], (given) => {
+      recorded(given);
+      given.node.kernel.isComplete = false;
+    }],
+    ["all accounted for, so that no call is waited for", [ALL, 0, 0], (given) => {
+      recorded(given);
+      given.node.kernel.lock = () => {
         throw new Error("locked");
       };
-    }, [ALL, 0, 0]],
-    ["one that a call may be moving, which does not end", ({ node }) => {
+    }],
+    ["one that a call may be moving, which does not end", [UNKNOWN, 3, 2], ({ node }) => {
       node.write(FILE, "{");
       node.kernel.locked.add(node.directory);
-    }, [UNKNOWN, 3, 2]],
-    ["one that a call has just moved", ({ node, record }) => {
-      node.state.create();
-      node.kernel.locked.add(node.directory);
-      node.kernel.onSleep = () => {
-        node.write(FILE, record);
-        node.kernel.locked.delete(node.directory);
-      };
-    }, [ALL, 0, 0]],
-    ["one that a DEL moves while the node is read", ({ node, record, device }) => {
-      node.write(FILE, record);
-      afterWalk(node, 1, () => node.kernel.place(device, node.kernel.host));
-    }, ["2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods", 0, 0]],
-    ["one in a strange namespace that ends while the node is looked at again", ({ node, device }) => {
-      afterWalk(node, 2, () => node.kernel.place(device, node.kernel.host));
-    }, ["2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods", 0, 0]],
-    ["all on the host, in mode shared", ({ node, device }) => {
-      node.kernel.place(device, node.kernel.host);
-      node.kernel.mode = "shared";
-    }, ["2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods", 0, 0]],
-    ["none, on a node for RDMA", ({ node }) => {
-      node.kernel.devices.length = 0;
-    }, ["there is no RDMA device", 1, 1]],
-    ["none, on a node without adapter", ({ node }) => {
-      node.kernel.devices.length = 0;
-      node.kernel.mode = "shared";
-    }, ["no RDMA adapter here", 0, 0]],
-    ["a thousand", ({ node, record, pod }) => {
+    }],
+    ["one that a call has just moved", [ALL, 0, 0], (given) => whileLocked(given, () => recorded(given))],
+    ["one that a DEL moves while the node is read", [HOME, 0, 0], (given) => {
+      recorded(given);
+      afterWalk(given.node, 1, () => moveHome(given));
+    }],
+    ["one in a strange namespace that ends while the node is looked at again", [HOME, 0, 0], (given) => {
+      afterWalk(given.node, 2, () => moveHome(given));
+    }],
+    ["all on the host, in mode shared", [HOME, 0, 0], (given) => {
+      moveHome(given);
+      given.node.kernel.mode = "shared";
+    }],
+    [
+      "none, on a node for RDMA",
+      ["there is no RDMA device", 1, 1],
+      ({ node: { kernel } }) => kernel.devices.length = 0,
+    ],
+    ["none, on a node without adapter", ["no RDMA adapter here", 0, 0], ({ node: { kernel } }) => {
+      kernel.devices.length = 0;
+      kernel.mode = "shared";
+    }],
+    ["a thousand", [THOUSAND, 1, 1], ({ node, record, pod }) => {
       const devices = [...record.devices];
       for (let index = 1000; index < 2000; index++) {
         const name = `mlx5_${index}`;
@@ -151,47 +109,66 @@ for (
         if (index < 1400) devices.push({ index, hostName: name, podName: name });
       }
       node.write(FILE, { ...record, devices });
-    }, ["902 of 1002 RDMA devices accounted for: 501 on the host, 401 in pods, 100 lost", 1, 1]],
-  ] as [string, (given: Given) => unknown, ReturnType<typeof show>][]
+    }],
+  ] as [string, ReturnType<typeof show>, (given: Given) => unknown][]
 ) {
   Deno.test(`summary: ${what}`, () => {
-    const given = createNode();
-    using node = given.node;
-    change(given);
+    using node = nodeAfter(change);
     assertEquals(show(node), wanted);
   });
 }
 
-Deno.test("summary: the numbers for programs", () => {
-  using node = createNode().node;
-  const { value } = showSummary(node);
-  assertEquals(value, { level: "problem", text: LOST, total: 2, onHost: 1, inPods: 0, lost: 1, unknown: 0 });
-  node.kernel.isComplete = false;
-  assertEquals(showSummary(node).value, {
-    level: "warning",
-    text: UNKNOWN,
-    total: 2,
-    onHost: 1,
-    inPods: 0,
-    lost: 0,
-    unknown: 1,
+function recorded({ node, record }: Given): void {
+  node.write(FILE, record);
+}
+
+function moveHome({ node: { kernel }, device }: Given): void {
+  kernel.place(device, kernel.host);
+}
+
+/** Has a call hold the lock, which does something before it ends. */
+function whileLocked({ node, node: { kernel } }: Given, work: () => void): void {
+  node.state.create();
+  kernel.locked.add(node.directory);
+  kernel.onSleep = () => {
+    work();
+    kernel.locked.delete(node.directory);
+  };
+}
+
+Deno.test("summary: one that a call moves only when the node is looked at again is in its pod", () => {
+  using node = nodeAfter((given) => {
+    const { kernel } = given.node;
+    const next = kernel.addNetns("/run/netns/next");
+    whileLocked(given, () => {
+      recorded(given);
+      kernel.place(kernel.devices[1]!, next);
+    });
   });
+  const { text } = showSummary(node).value as { text: string };
+  assertEquals(text, "2 of 2 RDMA devices accounted for: 0 on the host, 2 in pods");
+});
+
+Deno.test("summary: the numbers for programs", () => {
+  using node = nodeAfter();
+  const value = { level: "problem", text: LOST, total: 2, onHost: 1, inPods: 0, lost: 1, unknown: 0 };
+  assertEquals(showSummary(node).value, value);
+  node.kernel.isComplete = false;
+  assertEquals(showSummary(node).value, { ...value, level: "warning", text: UNKNOWN, lost: 0, unknown: 1 });
 });
 
 Deno.test("summary: --quiet leaves a good one out, but not for node-problem-detector", () => {
-  const { node: own, record } = createNode();
-  using node = own;
   const terminal = Object.assign(new TestTerminal(), { isQuiet: true });
-  terminal.print(showSummary(node));
-  assertEquals(terminal.stdout, `${LOST}\n`);
-  node.write(FILE, record);
-  terminal.print(showSummary(node));
-  terminal.print(showToNodeProblemDetector(node));
+  using lost = nodeAfter();
+  terminal.print(showSummary(lost));
+  using good = nodeAfter(recorded);
+  terminal.print(showSummary(good));
+  terminal.print(showToNodeProblemDetector(good));
   assertEquals(terminal.stdout, `${LOST}\n${ALL}\n`);
 });
 
 Deno.test("summary: what keeps it from being made is an error, and unknown to node-problem-detector", () => {
-  using node = createNode().node;
+  using node = nodeAfter();
   node.state.create();
   const lock = new SyscallError("open", EACCES);
   node.kernel.lock = () => {
@@ -209,26 +186,8 @@ Deno.test("summary: what keeps it from being made is an error, and unknown to no
   assertEquals([terminal.stdout.length, terminal.stderr], [81, ""]);
 });
 
-Deno.test("summary: one that a call moves only when the node is looked at again is in its pod", () => {
-  const { node: own, record } = createNode();
-  using node = own;
-  const next = node.kernel.addNetns("/run/netns/next");
-  node.state.create();
-  node.kernel.locked.add(node.directory);
-  node.kernel.onSleep = () => {
-    node.write(FILE, record);
-    node.kernel.place(node.kernel.devices[1]!, next);
-    node.kernel.locked.delete(node.directory);
-  };
-  const terminal = new TestTerminal();
-  assertEquals(terminal.print(showSummary(node)), 0);
-  assertEquals(terminal.stdout, "2 of 2 RDMA devices accounted for: 0 on the host, 2 in pods\n");
-});
-
 Deno.test("summary: no call is held up while the node is looked at, once or twice", () => {
-  const { node: own } = createNode();
-  using node = own;
-  node.state.create();
+  using node = nodeAfter(({ node }) => node.state.create());
   const held: number[] = [];
   for (const number of [1, 2]) afterWalk(node, number, () => held.push(node.kernel.locked.size));
   assertEquals(new TestTerminal().print(showSummary(node)), 1);

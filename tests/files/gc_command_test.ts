@@ -4,9 +4,7 @@ import { ExitCode } from "../../src/cli/errors.ts";
 import { collectGarbage } from "../../src/cli/gc.ts";
 import type { GarbageOptions } from "../../src/node/garbage.ts";
 import { FILE, POD, TestNode, VF } from "../rig/memory/node.ts";
-import type { Device, Space } from "../rig/memory/kernel.ts";
-import { listOtherNetns } from "../../src/kernel/processes.ts";
-import { changesOf, ChangingProc, HOST_INODE } from "../support/changing_proc.ts";
+import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
@@ -21,18 +19,10 @@ const FATES = ["lives", "held", "ended", "replaced", "out of reach", "late"] as 
 type Fate = typeof FATES[number];
 const LIVING: readonly Fate[] = ["lives", "held"];
 
-interface Pod {
-  readonly fate: Fate;
-  readonly network: string;
-  readonly file: string;
-  readonly device: Device;
-  readonly space: Space;
-  readonly hostName: string;
-  readonly record: string;
-}
+type Pod = Awaited<ReturnType<typeof startPod>>;
 
 /** A pod with a virtual function, whose device has a name of its own there. */
-async function startPod(node: TestNode, number: number, fate: Fate, network: string): Promise<Pod> {
+async function startPod(node: TestNode, number: number, fate: Fate, network = "net") {
   const deviceID = `0000:4b:00.${number}`;
   node.kernel.addFunction(deviceID);
   const device = node.kernel.addDevice(deviceID, 10 + number);
@@ -46,6 +36,14 @@ async function startPod(node: TestNode, number: number, fate: Fate, network: str
   const file = `${network}-pod${number}-net1`;
   const record = Deno.readTextFileSync(`${node.directory}/${file}`);
   return { fate, network, file, device, space, hostName, record };
+}
+
+/** A node whose pod has gone. */
+async function nodeAfterPod(): Promise<TestNode> {
+  const node = await TestNode.added();
+  node.endPod();
+  node.kernel.endNetns(node.pod);
+  return node;
 }
 
 function meetFate(node: TestNode, { fate, space, device }: Pod): void {
@@ -82,7 +80,7 @@ function snapshot(node: TestNode) {
 
 Deno.test("gc works on a node without an RDMA subsystem, where other pods run and records are from an earlier boot", async () => {
   using node = new TestNode();
-  const pod = await startPod(node, 0, "lives", "net");
+  const pod = await startPod(node, 0, "lives");
   Deno.writeTextFileSync(
     `${node.directory}/${pod.file}`,
     pod.record.replace(node.kernel.getBootId(), "earlier"),
@@ -96,57 +94,45 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
   const fates = fc.array(fc.tuple(fc.constantFrom(...FATES), fc.constantFrom("net", "other")), {
     maxLength: 6,
   });
-  const property = fc.asyncProperty(
-    fates,
-    fc.option(fc.constant("net"), { nil: undefined }),
-    async (fates, network) => {
-      using node = new TestNode();
-      const pods: Pod[] = [];
-      for (const [number, [fate, name]] of fates.entries()) {
-        pods.push(await startPod(node, number, fate, name));
-      }
-      for (const pod of pods) meetFate(node, pod);
-      node.kernel.onMove = ({ name }) => {
-        throw new Error(`${name} was moved`);
-      };
-      const options = network === undefined ? {} : { network };
+  const property = fc.asyncProperty(fates, fc.constantFrom(undefined, "net"), async (fates, network) => {
+    using node = new TestNode();
+    const pods: Pod[] = [];
+    for (const [number, [fate, name]] of fates.entries()) pods.push(await startPod(node, number, fate, name));
+    for (const pod of pods) meetFate(node, pod);
+    node.kernel.onMove = ({ name }) => {
+      throw new Error(`${name} was moved`);
+    };
+    const options = network === undefined ? {} : { network };
 
-      const before = snapshot(node);
-      const dry = gc(node, { ...options, dryRun: true });
-      assertEquals([dry.code, snapshot(node)], [ExitCode.ok, before]);
+    const before = snapshot(node);
+    const dry = gc(node, { ...options, dryRun: true });
+    assertEquals([dry.code, snapshot(node)], [ExitCode.ok, before]);
 
-      const { code, stderr } = gc(node, options);
-      const isMeant = (pod: Pod) => network === undefined || pod.network === network;
-      const stale = pods.filter((pod) => isMeant(pod) && !LIVING.includes(pod.fate));
-      const left = stale.filter(({ fate }) => fate === "out of reach");
-      const wanted = left.length === 0
-        ? ExitCode.ok
-        : left.length < stale.length
-        ? ExitCode.partial
-        : ExitCode.failed;
-      assertEquals(code, wanted, stderr);
-      for (const pod of pods) {
-        const isRestored = stale.includes(pod) && !left.includes(pod);
-        assertEquals(node.files().includes(pod.file), !isRestored, `${pod.fate}: ${pod.file}`);
-        if (isRestored && pod.fate !== "late") {
-          assertEquals([pod.device.space === node.kernel.host, pod.device.name], [true, pod.hostName]);
-        } else if (LIVING.includes(pod.fate)) {
-          assertEquals(pod.device.space === pod.space, true);
-          assertEquals(Deno.readTextFileSync(`${node.directory}/${pod.file}`), pod.record);
-        }
+    const { code, stderr } = gc(node, options);
+    const isMeant = (pod: Pod) => network === undefined || pod.network === network;
+    const stale = pods.filter((pod) => isMeant(pod) && !LIVING.includes(pod.fate));
+    const left = stale.filter(({ fate }) => fate === "out of reach");
+    const some = left.length < stale.length ? ExitCode.partial : ExitCode.failed;
+    assertEquals(code, left.length === 0 ? ExitCode.ok : some, stderr);
+    for (const pod of pods) {
+      const isRestored = stale.includes(pod) && !left.includes(pod);
+      assertEquals(node.files().includes(pod.file), !isRestored, `${pod.fate}: ${pod.file}`);
+      if (isRestored && pod.fate !== "late") {
+        assertEquals([pod.device.space === node.kernel.host, pod.device.name], [true, pod.hostName]);
+      } else if (LIVING.includes(pod.fate)) {
+        assertEquals(pod.device.space === pod.space, true);
+        assertEquals(Deno.readTextFileSync(`${node.directory}/${pod.file}`), pod.record);
       }
-      const after = snapshot(node);
-      gc(node, options);
-      assertEquals(snapshot(node), after);
-    },
-  );
+    }
+    const after = snapshot(node);
+    gc(node, options);
+    assertEquals(snapshot(node), after);
+  });
   await fc.assert(property, { numRuns: 60 });
 });
 
 Deno.test("gc says what it would do, does it, and says that there is nothing to do", async () => {
-  using node = await TestNode.added();
-  node.endPod();
-  node.kernel.endNetns(node.pod);
+  using node = await nodeAfterPod();
   const plan = gc(node, { dryRun: true });
   assertEquals([gc(node, { dryRun: true, isQuiet: true }), plan.stderr], [plan, ""]);
   assertMatch(
@@ -161,11 +147,11 @@ Deno.test("gc says what it would do, does it, and says that there is nothing to 
 Deno.test("gc --quiet names only records that had to stay", async () => {
   using node = new TestNode();
   const quiet = () => gc(node, { isQuiet: true });
-  meetFate(node, await startPod(node, 0, "ended", "net"));
+  meetFate(node, await startPod(node, 0, "ended"));
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" });
   assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" }); // none is stale any more
-  meetFate(node, await startPod(node, 1, "ended", "net"));
-  meetFate(node, await startPod(node, 2, "out of reach", "net"));
+  meetFate(node, await startPod(node, 1, "ended"));
+  meetFate(node, await startPod(node, 2, "out of reach"));
   const { code, stderr } = quiet();
   assertEquals(code, ExitCode.partial);
   assertMatch(
@@ -174,47 +160,32 @@ Deno.test("gc --quiet names only records that had to stay", async () => {
   );
 });
 
-Deno.test("gc tells programs the records and the devices that no record explains", async () => {
+Deno.test("gc tells programs the records, those it cannot read, and the devices that no record explains", async () => {
   using node = await TestNode.added();
   node.write(FILE, node.record({ bootId: "boot-0" }));
   const valueOf = (options?: GarbageOptions) => collectGarbage(node, node.terminal, options).value;
-  assertEquals(valueOf({ dryRun: true }), {
-    dryRun: true,
-    records: [{ file: FILE, deviceID: VF, state: "stale", reason: "it is from before the last boot" }],
-    unreadable: [],
-    unexplainedDevices: [],
-  });
+  const value = { dryRun: true, records: [], unreadable: [], unexplainedDevices: [] };
+  const reason = "it is from before the last boot";
+  const record = { file: FILE, deviceID: VF, state: "stale", reason };
+  assertEquals(valueOf({ dryRun: true }), { ...value, records: [record] });
   node.state.remove(FILE);
-  assertEquals(valueOf(), {
-    dryRun: false,
-    records: [],
-    unreadable: [],
-    unexplainedDevices: [{ name: "mlx5_2", index: 2, netns: POD }],
-  });
-  assertMatch(gc(node).stderr, /^RDMA device mlx5_2 \(index 2\) is in \/run\/netns\/pod, .* left alone$/m);
-  assertEquals(node.whereIs(node.device), POD);
-});
-
-const GO_RECORD =
-  `{"version":"1.0","deviceID":"${VF}","sandboxRdmaDevName":"mlx5_2","containerRdmaDevName":"mlx5_2"}`;
-
-Deno.test("gc removes a record of the Go plugin only when its device is on the host", async () => {
-  using node = await TestNode.added();
-  node.write(FILE, GO_RECORD);
-  assertEquals([gc(node).code, node.files()], [ExitCode.ok, [FILE]]);
-  assertEquals(node.whereIs(node.device), POD);
-  node.device.space = node.kernel.host;
-  assertEquals([gc(node).code, node.files()], [ExitCode.ok, []]);
-});
-
-Deno.test("gc names a record that it cannot read, and leaves it", async () => {
-  using node = await TestNode.added();
+  const unexplainedDevices = [{ name: "mlx5_2", index: 2, netns: POD }];
+  assertEquals(valueOf(), { ...value, dryRun: false, unexplainedDevices });
   node.write("net-torn-net1", "{");
-  assertMatch(gc(node).stderr, /net-torn-net1.*not JSON: left alone\n/);
-  assertEquals(node.files(), [FILE, "net-torn-net1"]);
+  const { stderr } = gc(node);
+  assertMatch(stderr, /net-torn-net1.*not JSON: left alone\n/);
+  assertMatch(stderr, /^RDMA device mlx5_2 \(index 2\) is in \/run\/netns\/pod, .* left alone$/m);
+  assertEquals([node.whereIs(node.device), node.files()], [POD, ["net-torn-net1"]]);
 });
 
-Deno.test("gc says where the device of a pod that is gone is, and removes the record when it is on the host", async () => {
+Deno.test("gc leaves a record of the Go plugin whose device is away, and takes that for explained", async () => {
+  using node = await TestNode.added();
+  node.write(FILE, JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2")));
+  assertEquals(gc(node), { code: ExitCode.ok, stdout: "", stderr: "No record is stale\n" });
+  assertEquals([node.whereIs(node.device), node.files()], [POD, [FILE]]);
+});
+
+Deno.test("gc says where the device of a pod that is gone is, and leaves it and its record", async () => {
   using node = await TestNode.added();
   node.endPod();
   node.kernel.place(node.device, node.kernel.addNetns("/run/netns/other", 77, "77"));
@@ -222,52 +193,10 @@ Deno.test("gc says where the device of a pod that is gone is, and removes the re
   assertEquals(code, ExitCode.failed);
   assertMatch(stderr, /^net-container1-net1: .*mlx5_2 of .* is in \/run\/netns\/other: the record stays$/m);
   assertEquals([node.whereIs(node.device), node.files()], ["/run/netns/other", [FILE]]);
-  node.kernel.place(node.device, node.kernel.host);
-  node.device.name = "rdma9";
-  node.write(FILE, node.record({ devices: [{ index: 2, hostName: "mlx5_2", podName: "rdma9" }] }));
-  assertEquals(gc(node).code, ExitCode.ok);
-  assertEquals(node.device.name, "mlx5_2");
-  node.assertForgotten();
-});
-
-Deno.test("gc does not move a device, nor end its record, whatever processes do while it looks for pods", async () => {
-  using node = await TestNode.added();
-  const { kernel } = node;
-  // Nobody but processes leads to the pod; at any time one of them is in it, or the kernel would return the device.
-  node.kernel.paths.delete(POD);
-  const record = Deno.readTextFileSync(`${node.directory}/${FILE}`);
-  kernel.onMove = () => {
-    throw new Error("moved");
-  };
-  const { openNetns } = kernel;
-  const changes = changesOf([2, 3, 4, 5, 40], [HOST_INODE, node.pod.inode]);
-  fc.assert(
-    fc.property(changes, changes, (changes, atOpen) => {
-      using proc = new ChangingProc();
-      proc.put(2, node.pod.inode);
-      const open = (path: string) => {
-        proc.apply(atOpen.shift());
-        const space = proc.inodeAt(path) === node.pod.inode ? node.pod : kernel.host;
-        kernel.paths.set(path, space);
-        try {
-          return proc.inodeAt(path) === undefined ? undefined : openNetns.call(kernel, path);
-        } finally {
-          kernel.paths.delete(path);
-        }
-      };
-      kernel.listOtherNetns = (read) => listOtherNetns(open, read, proc.path);
-      proc.during(changes, () => gc(node));
-      assertEquals(Deno.readTextFileSync(`${node.directory}/${FILE}`), record);
-      assertEquals(node.device.space === node.pod, true);
-    }),
-    { numRuns: 60 },
-  );
 });
 
 Deno.test("gc fails with a lock that stays taken", async () => {
-  using node = await TestNode.added();
-  node.endPod();
-  node.kernel.endNetns(node.pod);
+  using node = await nodeAfterPod();
   using lock = node.kernel.lock(node.directory, 0);
   assertThrows(() => gc(node), Error, "Cannot lock");
   assertEquals(node.files(), [FILE]);
@@ -275,9 +204,7 @@ Deno.test("gc fails with a lock that stays taken", async () => {
 });
 
 Deno.test("gc does nothing when it cannot see all processes", async () => {
-  using node = await TestNode.added();
-  node.endPod();
-  node.kernel.endNetns(node.pod);
+  using node = await nodeAfterPod();
   node.kernel.isComplete = false;
   assertThrows(() => gc(node), Error, "not all processes of this machine can be seen");
   assertEquals(node.files(), [FILE]);

@@ -1,39 +1,34 @@
 // The launcher, for both architectures, where there is no agent.
-import { LAUNCHER } from "../support/launcher.ts";
-import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-
-const EMULATORS = { x86_64: "qemu-x86_64", aarch64: "qemu-aarch64" };
-
-type Arch = keyof typeof LAUNCHER;
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { type Arch, LAUNCHER, until, wordsFor } from "../support/launcher.ts";
 
 /** A directory with a launcher as "rdma". */
 class Place implements Disposable {
+  readonly temporary = Deno.makeTempDirSync();
   readonly directory: string;
+  readonly launcher: string;
+  /** The link that leads to the program. */
+  readonly current: string;
 
-  constructor(readonly arch: Arch, name = "bin", readonly temporary = Deno.makeTempDirSync()) {
-    this.directory = `${temporary}/${name}`;
+  constructor(readonly arch = Deno.build.arch as Arch, name = "bin") {
+    this.directory = `${this.temporary}/${name}`;
+    this.launcher = `${this.directory}/rdma`;
+    this.current = `${this.directory}/.rdma-cni/current`;
     Deno.mkdirSync(`${this.directory}/.rdma-cni`, { recursive: true });
-    Deno.writeFileSync(`${this.directory}/rdma`, LAUNCHER[arch], { mode: 0o755 });
-  }
-
-  get current(): string {
-    return `${this.directory}/.rdma-cni/current`;
+    Deno.writeFileSync(this.launcher, LAUNCHER[arch], { mode: 0o755 });
   }
 
   /** Puts a program behind the link. */
-  program(content: string | Uint8Array, { name = "rdma-cni-1", mode = 0o755 } = {}): void {
-    const path = `${this.directory}/.rdma-cni/${name}`;
+  program(content: string | Uint8Array, mode = 0o755): this {
+    const path = `${this.directory}/.rdma-cni/rdma-cni-1`;
     Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
     Deno.chmodSync(path, mode);
-    Deno.symlinkSync(name, this.current);
+    Deno.symlinkSync("rdma-cni-1", this.current);
+    return this;
   }
 
-  /** What starts the launcher here. */
-  command(program = `${this.directory}/rdma`): string[] {
-    return this.arch === Deno.build.arch ? [program] : [EMULATORS[this.arch], program];
-  }
-
-  async run(args: string[] = [], words: string[] = [...this.command(), ...args]) {
+  /** Starts the launcher, or what starts it. */
+  async run(args: string[] = [], words = [...wordsFor(this.arch, this.launcher), ...args]) {
     const [first, ...rest] = words;
     const env = { WORD: "of the environment" };
     const command = new Deno.Command(first!, { args: rest, env, clearEnv: true, stdin: "null" });
@@ -42,20 +37,24 @@ class Place implements Disposable {
     return { code, out, err };
   }
 
-  /** Asserts that it fails with one CNI error. @returns its details */
-  async fails(msg: RegExp, words?: string[]): Promise<string> {
-    const { code, out, err } = await this.run([], words);
-    assertEquals([code, err], [1, ""], out);
-    const { cniVersion, code: cniCode, msg: found, details, ...more } = JSON.parse(out);
-    assertEquals([cniVersion, cniCode, more, out.at(-1)], ["1.1.0", 5, {}, "\n"]);
-    assertMatch(found.replaceAll(this.temporary, ""), msg);
-    assert(details.length > 0);
-    return details;
+  /** Starts the launcher with system calls that end otherwise. */
+  runInjecting(inject: string, ...args: string[]) {
+    return this.run([], ["strace", "-o", "/dev/null", "-e", `inject=${inject}`, this.launcher, ...args]);
   }
 
   [Symbol.dispose](): void {
     Deno.removeSync(this.temporary, { recursive: true });
   }
+}
+
+/** Asserts that the launcher has ended with one CNI error. @returns its details */
+function assertFailed({ code, out, err }: Awaited<ReturnType<Place["run"]>>, message: RegExp): string {
+  assertEquals([code, err], [1, ""], out);
+  const { cniVersion, code: cniCode, msg, details, ...more } = JSON.parse(out);
+  assertEquals([cniVersion, cniCode, more, out.at(-1)], ["1.1.0", 5, {}, "\n"]);
+  assertMatch(msg, message);
+  assert(details.length > 0);
+  return details;
 }
 
 const ECHO = '#!/bin/sh\necho "$0 $* $WORD"\nexit 3\n';
@@ -74,26 +73,23 @@ for (const arch of ["x86_64", "aarch64"] as const) {
   });
 
   Deno.test(`the launcher for ${arch} starts the program behind the link, with arguments and environment`, async () => {
-    using place = new Place(arch);
-    place.program(ECHO);
+    using place = new Place(arch).program(ECHO);
     const { code, out } = await place.run(["two words", ""]);
     assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
   });
 
   Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
     using place = new Place(arch);
-    const details = await place.fails(
-      /^Cannot run "\/bin\/\.rdma-cni\/current": ENOENT \(2\): it is missing/,
+    const details = assertFailed(
+      await place.run(),
+      /^Cannot run "\/\S+\/bin\/\.rdma-cni\/current": ENOENT \(2\): it is missing/,
     );
     assertMatch(details, /DaemonSet.*--reinstall rdma-cni.*\.\/rdma-cni install --cni-bin-dir/);
   });
 }
 
-const here = (name?: string) => new Place(Deno.build.arch as Arch, name);
-
 Deno.test("the launcher is the same process as the program, which has the name it was called by", async () => {
-  using place = here();
-  place.program(Deno.readFileSync("/usr/bin/sleep"));
+  using place = new Place().program(Deno.readFileSync("/usr/bin/sleep"));
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     const child = new Deno.Command(`${place.directory}/rdma`, { args: ["60"] }).spawn();
     const read = (file: string) => Deno.readTextFileSync(`/proc/${child.pid}/${file}`);
@@ -108,8 +104,7 @@ Deno.test("the launcher is the same process as the program, which has the name i
 });
 
 Deno.test("the launcher finds the program behind symbolic links, also from a relative path", async () => {
-  using place = here();
-  place.program(ECHO);
+  using place = new Place().program(ECHO);
   Deno.symlinkSync("bin/rdma", `${place.temporary}/rdma-cni`);
   Deno.symlinkSync("rdma-cni", `${place.temporary}/again`);
   for (const path of [`${place.temporary}/again`, "./again"]) {
@@ -118,32 +113,15 @@ Deno.test("the launcher finds the program behind symbolic links, also from a rel
   }
 });
 
-Deno.test("the launcher takes a link that leads to another directory, and a file in the link's place", async () => {
-  using place = here();
-  Deno.writeTextFileSync(`${place.temporary}/elsewhere`, ECHO, { mode: 0o755 });
-  for (const target of ["../../elsewhere", `${place.temporary}/elsewhere`]) {
-    Deno.symlinkSync(target, place.current);
-    assertEquals((await place.run()).code, 3);
-    Deno.removeSync(place.current);
-  }
-  Deno.renameSync(`${place.temporary}/elsewhere`, place.current);
-  assertEquals((await place.run()).code, 3);
-});
-
 Deno.test("the launcher works in a working directory that was removed", async () => {
-  using place = here();
-  place.program("#!/bin/sh\npwd -P\n");
+  using place = new Place().program("#!/bin/sh\npwd -P\n");
   const script = 'mkdir "$0/gone" && cd "$0/gone" && rmdir "$0/gone" && exec "$0/bin/rdma"';
-  assertEquals(await place.run([], ["/bin/sh", "-c", script, place.temporary]), {
-    code: 0,
-    out: "/\n",
-    err: "",
-  });
+  const ended = await place.run([], ["/bin/sh", "-c", script, place.temporary]);
+  assertEquals(ended, { code: 0, out: "/\n", err: "" });
 });
 
 Deno.test("the launcher works in a chroot whose root the working directory lies outside of", async () => {
-  using place = here();
-  place.program("#!/busybox sh\n/busybox pwd; echo $1\n");
+  using place = new Place().program("#!/busybox sh\n/busybox pwd; echo $1\n");
   Deno.copyFileSync("/bin/busybox", `${place.temporary}/busybox`);
   Deno.mkdirSync(`${place.temporary}/proc`);
   // perl's chroot does not change the directory, as Go's SysProcAttr.Chroot does not.
@@ -154,11 +132,9 @@ Deno.test("the launcher works in a chroot whose root the working directory lies 
 });
 
 Deno.test("the launcher is found by its directory even when it was just replaced", async () => {
-  using place = here();
-  place.program(ECHO);
+  using place = new Place().program(ECHO);
   // Held by strace before its first system call, until its file has another name's.
-  const strace = ["strace", "-o", "/dev/null", "-e", "inject=readlinkat:delay_enter=300000:when=1"];
-  const ended = place.run([], [...strace, `${place.directory}/rdma`, "old"]);
+  const ended = place.runInjecting("readlinkat:delay_enter=300000:when=1");
   await new Promise((resolve) => setTimeout(resolve, 100));
   Deno.writeFileSync(`${place.directory}/new`, LAUNCHER[place.arch], { mode: 0o755 });
   Deno.renameSync(`${place.directory}/new`, `${place.directory}/rdma`);
@@ -166,104 +142,83 @@ Deno.test("the launcher is found by its directory even when it was just replaced
 });
 
 for (
-  const [errno, tries, code] of [["ENOENT", 1, 3], ["ETXTBSY", 1, 3], ["ENOENT", 2, 1], [
-    "EACCES",
-    1,
-    1,
-  ]] as const
+  const [errno, times, code] of [["ENOENT", 1, 3], ["ETXTBSY", 1, 3], ["ENOENT", 2, 1], ["EACCES", 1, 1]]
 ) {
-  Deno.test(`the launcher meets ${errno} ${tries} times: exit code ${code}`, async () => {
-    using place = here();
-    place.program(ECHO);
-    const inject = `inject=execve:error=${errno}:when=1..${tries}`; // strace's own is not among them
-    const ended = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.directory}/rdma`]);
+  Deno.test(`the launcher meets ${errno} ${times} times: exit code ${code}`, async () => {
+    using place = new Place().program(ECHO);
+    const ended = await place.runInjecting(`execve:error=${errno}:when=1..${times}`); // strace's own is not among them
     assertEquals(ended.code, code, ended.out);
-    if (code === 1) assertMatch(JSON.parse(ended.out).msg, new RegExp(`rdma-cni-1": ${errno} `));
+    if (code === 1) assertFailed(ended, new RegExp(`rdma-cni-1": ${errno} `));
   });
 }
 
+const FOREIGN = LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"];
+
 for (
-  const [what, prepare, msg] of [
+  const [what, message, prepare] of [
     [
       "a link that leads nowhere",
-      (place) => Deno.symlinkSync("rdma-cni-1", place.current),
-      /^Cannot run "\/bin\/\.rdma-cni\/rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
-    ],
-    [
-      "a loader that is missing",
-      (place) => place.program("#!/nonexistent\n"),
-      /rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
+      /\/rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
+      (place) => {
+        Deno.symlinkSync("rdma-cni-1", place.current);
+      },
     ],
     [
       "a program that is not executable",
-      (place) => place.program(ECHO, { mode: 0o644 }),
-      /rdma-cni-1": EACCES \(13\): it is not executable, or its file system is mounted noexec$/,
-    ],
-    [
-      "a program for another architecture",
-      (place) => place.program(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
-      /rdma-cni-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
-    ],
-    ["an empty program", (place) => place.program(""), /ENOEXEC \(8\): it is for another/],
-    ["a directory", (place) => Deno.mkdirSync(place.current), /current": EACCES \(13\)/],
-    ["a circle of links", (place) => Deno.symlinkSync("current", place.current), /current": ELOOP \(40\)$/],
-    [
-      "a file in the directory's place",
+      /-1": EACCES \(13\): it is not executable, or .* noexec$/,
       (place) => {
-        Deno.removeSync(`${place.directory}/.rdma-cni`);
-        Deno.writeTextFileSync(`${place.directory}/.rdma-cni`, "");
+        place.program(ECHO, 0o644);
       },
-      /current": ENOTDIR \(20\)$/,
     ],
     [
-      "a link to a name that is too long",
-      (place) => Deno.symlinkSync("x".repeat(300), place.current),
-      /"\/bin\/\.rdma-cni\/x{255}": ENOENT|current": ENAMETOOLONG \(36\)$/,
+      "one for another architecture",
+      /-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
+      (place) => {
+        place.program(FOREIGN);
+      },
     ],
-  ] as [string, (place: Place) => void, RegExp][]
+    ["a directory", /current": EACCES \(13\)/, (place) => Deno.mkdirSync(place.current)],
+    ["a circle of links", /current": ELOOP \(40\)$/, (place) => Deno.symlinkSync("current", place.current)],
+    ["a file in the directory's place", /current": ENOTDIR \(20\)$/, ({ directory }) => {
+      Deno.removeSync(`${directory}/.rdma-cni`);
+      Deno.writeTextFileSync(`${directory}/.rdma-cni`, "");
+    }],
+    ["a link to a name that is too long", /x{255}": ENOENT|current": ENAMETOOLONG \(36\)$/, (place) => {
+      Deno.symlinkSync("x".repeat(300), place.current);
+    }],
+  ] as [string, RegExp, (place: Place) => unknown][]
 ) {
   Deno.test(`the launcher meets ${what}, and says so`, async () => {
-    using place = here();
+    using place = new Place();
     prepare(place);
-    await place.fails(msg);
+    const ended = await place.run();
+    assertFailed(ended, message);
+    assertStringIncludes(JSON.parse(ended.out).msg, `Cannot run "${place.directory}/.rdma-cni/`);
   });
 }
 
 Deno.test("the launcher cannot do without /proc, and says so", async () => {
-  using place = here();
-  place.program(ECHO);
+  using place = new Place().program(ECHO);
   const script = 'while umount -l /proc 2>/dev/null; do :; done; exec "$0"'; // one may be mounted over another
-  const words = ["unshare", "--mount", "/bin/sh", "-c", script, `${place.directory}/rdma`];
-  await place.fails(/^Cannot read "\/proc\/self\/exe": ENOENT \(2\)$/, words);
+  const ended = await place.run([], ["unshare", "--mount", "/bin/sh", "-c", script, place.launcher]);
+  assertFailed(ended, /^Cannot read "\/proc\/self\/exe": ENOENT \(2\)$/);
 });
 
 Deno.test("the launcher may have a root that it cannot enter, and says so", async () => {
-  using place = here();
-  place.program(ECHO);
-  const words = ["strace", "-o", "/dev/null", "-e", "inject=chdir:error=EACCES", `${place.directory}/rdma`];
-  await place.fails(/^Cannot change to "\/": EACCES \(13\)$/, words);
+  using place = new Place().program(ECHO);
+  assertFailed(await place.runInjecting("chdir:error=EACCES"), /^Cannot change to "\/": EACCES \(13\)$/);
 });
 
-for (
-  const [name, shown] of [
-    ["a space, ü and 漢", "a space, ü and 漢"],
-    [`"quotes" and \\`, `"quotes" and \\`],
-    ["a\nb\tc\x7f\x1b", "a\nb\tc\x7f\x1b"],
-    ["😀" + "x".repeat(240), "😀" + "x".repeat(240)],
-  ] as const
-) {
-  Deno.test(`the launcher names a directory as it is: ${JSON.stringify(name)}`, async () => {
-    using place = here(name);
-    const { out } = await place.run();
-    assertEquals(
-      JSON.parse(out).msg.split(": ENOENT")[0],
-      `Cannot run "${place.temporary}/${shown}/.rdma-cni/current"`,
-    );
-  });
-}
+Deno.test("the launcher names a directory as it is", async () => {
+  for (const name of ["a space, ü and 漢", `"quotes" and \\`, "a\nb\tc\x7f\x1b", "😀" + "x".repeat(240)]) {
+    using place = new Place(undefined, name);
+    const { msg } = JSON.parse((await place.run()).out);
+    assertEquals(msg.split(": ENOENT")[0], `Cannot run "${place.current}"`);
+  }
+});
 
 Deno.test("the launcher's error stays JSON where a directory's name is not UTF-8", async () => {
-  using place = here();
+  using place = new Place();
   // Truncated, overlong, a surrogate, beyond Unicode, a lone continuation.
   const script = String.raw`
     name=$(printf 'a\303(\300\257\340\200\200\360\200\200\200\355\240\200\364\220\200\200\200z'); mkdir "$0/$name" && cp "$0/bin/rdma" "$0/$name/rdma"
@@ -275,17 +230,16 @@ Deno.test("the launcher's error stays JSON where a directory's name is not UTF-8
 });
 
 Deno.test("the launcher's error is whole when little of it can be written at a time", async () => {
-  using place = here();
+  using place = new Place();
   // A pipe's reader may be slow and its writer be told that only one byte went through; strace plays that.
-  const inject = "inject=write:retval=1:when=1..3";
-  const { out } = await place.run([], ["strace", "-o", "/dev/null", "-e", inject, `${place.directory}/rdma`]);
+  const { out } = await place.runInjecting("write:retval=1:when=1..3");
   const whole = (await place.run()).out;
   // What was told as written was not: the rest begins with the fourth character.
   assertEquals(out, whole.slice(3));
 });
 
 Deno.test("a directory of any depth can be named: the longest path that Linux has", async () => {
-  using place = here();
+  using place = new Place();
   const names = Array.from({ length: 16 }, () => "x".repeat(240));
   const script = `cp bin/rdma . && for name in ${
     names.join(" ")
@@ -295,11 +249,3 @@ Deno.test("a directory of any depth can be named: the longest path that Linux ha
   assertEquals(code, 1);
   assertMatch(JSON.parse(out).msg, /^Cannot run ".*x\/\.rdma-cni\/current": ENOENT/);
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1000; tries++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`Waited in vain: ${holds}`);
-}

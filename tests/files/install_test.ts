@@ -2,18 +2,130 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
-import { LAUNCHER } from "../support/launcher.ts";
+import { checkInstalled, install } from "../../src/cli/install/install.ts";
 import { findCommand, isProgramName, lockDirectory, programName } from "../../src/cli/install/layout.ts";
+import { uninstall } from "../../src/cli/install/uninstall.ts";
+import type { Result } from "../../src/cli/terminal.ts";
+import { LinuxKernel } from "../../src/kernel/linux.ts";
+import { State } from "../../src/plugin/record/state.ts";
 import { ifPresent } from "../../src/sys/files.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { EXECUTABLE_MARKER, VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { DOCUMENTS } from "../support/documents.ts";
-import { InstallNode, KERNEL, SCRIPT } from "./install_node.ts";
+import { LAUNCHER } from "../support/launcher.ts";
+import { TestTerminal } from "../support/terminal.ts";
 
-const ALL = (state: string) =>
-  [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current", "rdma"].map((name) =>
-    `${name}: ${state}\n`
-  ).join("");
+libc(); // stays open; opened within a test it would be taken for a leak of that test
+
+/** A program that answers as this one does. */
+const SCRIPT = `#!/bin/sh\necho rdma-cni ${VERSION}\nexit # one\n`;
+
+const KERNEL = new LinuxKernel();
+
+/** A directory of plugins, the files to install, and what the command printed. */
+class InstallNode implements Disposable {
+  readonly temporary = Deno.makeTempDirSync();
+  readonly directory = `${this.temporary}/bin`;
+  readonly plugin = `${this.directory}/rdma`;
+  readonly own = `${this.directory}/.rdma-cni`;
+  readonly libmnl = `${this.own}/libmnl.so.0`;
+  readonly current = `${this.own}/current`;
+  readonly sources = {
+    executable: `${this.temporary}/rdma-cni`,
+    libmnl: `${this.temporary}/libmnl.so.0.2.0`,
+    launcher: LAUNCHER[Deno.build.arch],
+  };
+  readonly state = new State(`${this.temporary}/state`);
+  readonly terminal = new TestTerminal();
+  /** The last result for programs. */
+  value: unknown;
+  #code: ExitCode | undefined;
+
+  constructor() {
+    Deno.mkdirSync(this.directory);
+    Deno.writeTextFileSync(this.sources.libmnl, "library");
+    this.writeExecutable(SCRIPT);
+  }
+
+  writeExecutable(content: string | Uint8Array, mode = 0o755): void {
+    const { executable } = this.sources;
+    Deno.writeFileSync(executable, typeof content === "string" ? new TextEncoder().encode(content) : content);
+    Deno.chmodSync(executable, mode);
+  }
+
+  /** Returns what was printed for people. */
+  install(options = {}): string {
+    return this.#print(() => install(this.terminal, KERNEL, this.directory, this.sources, options));
+  }
+
+  uninstall(options = {}): string {
+    return this.#print(() => uninstall(this.terminal, KERNEL, this.directory, this.state, options));
+  }
+
+  /** Returns what was printed, with names of programs cut short, and without the directory. */
+  #print(run: () => Result): string {
+    Object.assign(this.terminal, { stdout: "", stderr: "" });
+    const result = run();
+    this.#code = this.terminal.print(result);
+    this.value = result.value;
+    return (this.terminal.stdout + this.terminal.stderr)
+      .replaceAll(`${this.directory}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
+  }
+
+  /** Returns the line that was printed, without the directory. */
+  check(want: ExitCode): string {
+    const line = this.#print(() => checkInstalled(this.directory, this.sources));
+    assertEquals(this.#code, want, line);
+    return line;
+  }
+
+  /** What the installed plugin prints, with the program that the link leads to. */
+  version(): string {
+    const { stdout } = new Deno.Command(this.plugin, { args: ["--version"] }).outputSync();
+    return new TextDecoder().decode(stdout);
+  }
+
+  /** The content of the program that the link leads to. */
+  program(): string {
+    return Deno.readTextFileSync(this.current);
+  }
+
+  /** Names in the plugin's own directory. */
+  ownFiles(): string[] {
+    return [...Deno.readDirSync(this.own)].map(({ name }) => name).sort();
+  }
+
+  /** Asserts that installing fails with these words, and that the directory of plugins is as it was. */
+  refuse(words: RegExp, advice: RegExp): void {
+    const before = this.files();
+    const error = assertThrows(() => this.install(), CommandError);
+    assertMatch(error.message, words);
+    assertMatch(error.advice!, advice);
+    assertEquals(this.files(), before);
+    const own = ifPresent(() => this.ownFiles()) ?? [];
+    assertEquals(own.filter((name) => /^\.(rdma-cni|libmnl|current).*\.tmp$/.test(name)), []);
+  }
+
+  /** Names in the directory of plugins, hidden ones too, without the plugin's own directory. */
+  files(): string[] {
+    const entries = ifPresent(() => [...Deno.readDirSync(this.directory)]) ?? [];
+    return entries.map(({ name }) => name).filter((name) => name !== ".rdma-cni").sort();
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.temporary, { recursive: true });
+  }
+}
+
+const PARTS = [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current", "rdma"];
+
+const ALL = (state: string) => PARTS.map((name) => `${name}: ${state}\n`).join("");
+
+/** What an upgrade says. */
+const upgrade = (be: string) =>
+  `.rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: ${be}installed\n` +
+  `.rdma-cni/current: ${be}replaced\nrdma: ${be}replaced\n.rdma-cni/PROGRAM: ${be}removed\n`;
 
 const modeOf = (path: string) => (Deno.statSync(path).mode! & 0o7777).toString(8);
 
@@ -30,15 +142,20 @@ Deno.test("install puts launcher, program, link and library there, with the perm
   const sha256 = createHash("sha256").update(SCRIPT).digest("hex");
   const name = `rdma-cni-${VERSION}-${sha256.slice(0, 12)}`;
   assertEquals([node.ownFiles(), Deno.readLinkSync(node.current)], [["current", "libmnl.so.0", name], name]);
+  const paths = [node.libmnl, `${node.own}/${name}`, node.current, node.plugin];
+  assertEquals(node.value, { dryRun: false, files: paths.map((path) => ({ path, state: "installed" })) });
 });
 
-Deno.test("install a second time changes nothing", () => {
+Deno.test("install a second time changes nothing, nor does an installed program that installs itself", () => {
   using node = new InstallNode();
   node.install();
   const inodes = () => [node.plugin, node.current, node.libmnl].map((path) => Deno.lstatSync(path).ino);
   const before = inodes();
   assertEquals(node.install(), ALL("already there"));
   assertEquals(inodes(), before);
+  node.sources.executable = Deno.realPathSync(node.current);
+  node.sources.libmnl = node.libmnl;
+  assertEquals(node.install(), ALL("already there"));
 });
 
 Deno.test("an upgrade adds a program, exchanges the link and removes the older program", () => {
@@ -50,11 +167,7 @@ Deno.test("an upgrade adds a program, exchanges the link and removes the older p
   // So that the times differ, whole seconds as they are.
   Deno.utimeSync(`${node.own}/${old}`, 1000, 1000);
   Deno.utimeSync(node.plugin, 1000, 1000);
-  assertEquals(
-    node.install(),
-    ".rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: installed\n.rdma-cni/current: replaced\n" +
-      "rdma: replaced\n.rdma-cni/PROGRAM: removed\n",
-  );
+  assertEquals(node.install(), upgrade(""));
   assertMatch(node.program(), /two/);
   assertEquals(node.files(), ["rdma"]);
   assertEquals(node.ownFiles().filter(isProgramName), [Deno.readLinkSync(node.current)]);
@@ -105,28 +218,15 @@ Deno.test("a difference beyond the first megabyte counts", () => {
   // Of the same name, as after a crash of the disk; of what was written at another time all is compared.
   for (const content of [`${long}3`, `${long.replace("#", "%")}2`]) {
     Deno.writeTextFileSync(node.current, content);
-    assertMatch(
-      node.check(ExitCode.failed),
-      /^failed: \.rdma-cni\/PROGRAM has different content: install again$/m,
-    );
+    assertMatch(node.check(ExitCode.failed), /^failed: \.rdma-cni\/PROGRAM has different content: /);
     assertMatch(node.install(), /^\.rdma-cni\/PROGRAM: replaced$/m);
     assertEquals(node.program(), `${long}2`);
   }
 });
 
-Deno.test("an installed program installs itself where it is: nothing changes", () => {
-  using node = new InstallNode();
-  node.install();
-  node.sources.executable = `${node.own}/${Deno.readLinkSync(node.current)}`;
-  node.sources.libmnl = node.libmnl;
-  assertEquals(node.install(), ALL("already there"));
-});
-
 Deno.test("people start an installed program by its launcher, any other by its path", () => {
-  assertEquals(
-    findCommand(`/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`),
-    "/opt/cni/bin/rdma",
-  );
+  const installed = `/opt/cni/bin/.rdma-cni/${programName("0.1.0", "0123456789abcdef")}`;
+  assertEquals(findCommand(installed), "/opt/cni/bin/rdma");
   for (const path of ["/usr/bin/rdma-cni", "/opt/cni/bin/rdma", "/a/.rdma-cni/other", "/rdma-cni"]) {
     assertEquals(findCommand(path), path);
   }
@@ -161,33 +261,15 @@ Deno.test("--dry-run says the same and changes nothing", () => {
   node.install();
   assertEquals(node.install({ dryRun: true }), ALL("already there"));
   node.writeExecutable(SCRIPT.replace("one", "two"));
-  assertEquals(
-    node.install({ dryRun: true }),
-    ".rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: would be installed\n" +
-      ".rdma-cni/current: would be replaced\nrdma: would be replaced\n.rdma-cni/PROGRAM: would be removed\n",
-  );
+  assertEquals(node.install({ dryRun: true }), upgrade("would be "));
   assertMatch(node.program(), /one/);
 });
 
-Deno.test("--quiet leaves the plan of a dry run, which is its result", () => {
+Deno.test("--quiet leaves the plan of a dry run, which is its result, and nothing else when all goes well", () => {
   using node = new InstallNode();
   node.terminal.isQuiet = true;
-  assertEquals(node.install({ dryRun: true }), ALL("would be installed"));
-  assertEquals(node.terminal.stderr, "");
-});
-
-Deno.test("--quiet says nothing when all goes well", () => {
-  using node = new InstallNode();
-  node.terminal.isQuiet = true;
+  assertEquals([node.install({ dryRun: true }), node.terminal.stderr], [ALL("would be installed"), ""]);
   assertEquals([node.install(), node.uninstall()], ["", ""]);
-});
-
-Deno.test("programs get each file and what was done with it", () => {
-  using node = new InstallNode();
-  node.install();
-  const program = `${node.own}/${Deno.readLinkSync(node.current)}`;
-  const paths = [node.libmnl, program, node.current, node.plugin];
-  assertEquals(node.value, { dryRun: false, files: paths.map((path) => ({ path, state: "installed" })) });
 });
 
 Deno.test("what crashes left of copies is removed, what others made is not", () => {
@@ -238,92 +320,56 @@ Deno.test("the copy is not run: only its loader is asked for its libraries", () 
   assertEquals(ifPresent(() => Deno.readTextFileSync(seen)), undefined);
 });
 
+const WHO = /who created it/;
+
 for (
-  const [what, prepare, words, advice] of [
-    [
-      "a missing directory",
-      (node) => Deno.removeSync(node.directory),
-      /"[^"]+\/bin": it does not exist/,
-      /bin_dir.*OpenShift/,
-    ],
-    [
-      "a file in the directory's place",
-      (node) => (Deno.removeSync(node.directory), Deno.writeTextFileSync(node.directory, "")),
-      /it is not a directory/,
-      /bin_dir/,
-    ],
+  const [what, words, advice, prepare] of [
+    ["a file in the directory's place", /it is not a directory/, /bin_dir.*OpenShift/, ({ directory }) => {
+      Deno.removeSync(directory);
+      Deno.writeTextFileSync(directory, "");
+    }],
     [
       "a directory in the plugin's place",
-      (node) => Deno.mkdirSync(node.plugin),
-      /Cannot install "[^"]+\/rdma": it is a directory/,
+      /Cannot install "[^"]+\/rdma": it is a dir/,
       /move it away/,
-    ],
-    [
-      "a link in the own directory's place",
-      (node) => Deno.symlinkSync("/tmp", `${node.directory}/.rdma-cni`),
-      /\.rdma-cni": it is a symbolic link, want/,
-      /who created it/,
-    ],
-    [
-      "a file in the own directory's place",
-      (node) => Deno.writeTextFileSync(`${node.directory}/.rdma-cni`, ""),
-      /\.rdma-cni": it is not a directory, want/,
-      /who created it/,
-    ],
-    [
-      "an own directory of another user",
       (node) => {
-        Deno.mkdirSync(`${node.directory}/.rdma-cni`);
-        Deno.chownSync(`${node.directory}/.rdma-cni`, 1000, 1000);
+        Deno.mkdirSync(node.plugin);
       },
-      /it belongs to user 1000, want/,
-      /who created it/,
     ],
-    [
-      "an own directory that others may write to",
-      (node) => {
-        Deno.mkdirSync(`${node.directory}/.rdma-cni`);
-        Deno.chmodSync(`${node.directory}/.rdma-cni`, 0o777);
-      },
-      /others may write to it, want/,
-      /who created it/,
-    ],
-    [
-      "a program for another architecture",
-      (node) => node.writeExecutable(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]),
-      /built for another architecture/,
-      /this machine's/,
-    ],
-    [
-      "a program whose loader is missing",
-      (node) => node.writeExecutable("#!/nonexistent\n"),
-      /its loader is missing/,
-      /musl/,
-    ],
-    [
-      "a program whose library is missing",
-      (node) => node.writeExecutable(withoutLibrary()),
-      /libx\.so\.6 => not found/,
-      /glibc/,
-    ],
-    [
-      "a program that a signal ends",
-      (node) => node.writeExecutable(withoutEntryPoint()),
-      /ended by SIGSEGV/,
-      /too little memory/,
-    ],
-  ] as [string, (node: InstallNode) => void, RegExp, RegExp][]
+    ["a link in the own directory's place", /\.rdma-cni": it is a symbolic link, want/, WHO, (node) => {
+      Deno.symlinkSync("/tmp", node.own);
+    }],
+    ["a file in the own directory's place", /\.rdma-cni": it is not a directory, want/, WHO, (node) => {
+      Deno.writeTextFileSync(node.own, "");
+    }],
+    ["an own directory of another user", /it belongs to user 1000, want/, WHO, ({ own }) => {
+      Deno.mkdirSync(own);
+      Deno.chownSync(own, 1000, 1000);
+    }],
+    ["an own directory that others may write to", /others may write to it, want/, WHO, ({ own }) => {
+      Deno.mkdirSync(own);
+      Deno.chmodSync(own, 0o777);
+    }],
+    ["a program for another architecture", /built for another architecture/, /this machine's/, (node) => {
+      node.writeExecutable(LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"]);
+    }],
+    ["a program whose loader is missing", /its loader is missing/, /musl/, (node) => {
+      node.writeExecutable("#!/nonexistent\n");
+    }],
+    ["a program whose library is missing", /libx\.so\.6 => not found/, /glibc/, (node) => {
+      node.writeExecutable(withoutLibrary());
+    }],
+    ["a program that a signal ends", /ended by SIGSEGV/, /too little memory/, (node) => {
+      // A static program that begins at address 0 (elf.h, e_entry).
+      node.writeExecutable(LAUNCHER[Deno.build.arch].slice().fill(0, 24, 32));
+    }],
+  ] as [string, RegExp, RegExp, (node: InstallNode) => void][]
 ) {
   Deno.test(`install refuses ${what}`, () => {
     using node = new InstallNode();
     prepare(node);
     node.refuse(words, advice);
   });
-}
-
-/** A static program that begins at address 0 (elf.h, e_entry). */
-function withoutEntryPoint(): Uint8Array {
-  return LAUNCHER[Deno.build.arch].slice().fill(0, 24, 32);
 }
 
 /** A program that wants a library which does not exist. */
@@ -337,12 +383,10 @@ function withoutLibrary(): Uint8Array {
 Deno.test("the advice on a missing directory names those distributions whose directory is another one in the documents", () => {
   using node = new InstallNode();
   Deno.removeSync(node.directory);
-  const { advice } = assertThrows(() => node.install(), CommandError);
+  const { message, advice } = assertThrows(() => node.install(), CommandError);
+  assertMatch(message, /"[^"]+\/bin": it does not exist/);
   const [table] = /^\| distribution .*?\n\n/ms.exec(DOCUMENTS)!;
-  const rows = Array.from(
-    table.matchAll(/^\| (?!distribution|-)(.*?) +\| (.*?) +\|$/gm),
-    ([, who, where]) => [who!, where!],
-  );
+  const rows = [...table.matchAll(/^\| (?!distribution|-)(.*?) +\| (.*?) +\|$/gm)].map(([, ...row]) => row);
   assert(rows.length >= 8);
   for (const [who, where] of rows as [string, string][]) {
     const names = who.split(", ").map((name) => /^\w+/.exec(name)![0]);
@@ -358,34 +402,39 @@ Deno.test("--check says what is not so, and changes nothing", () => {
   assertEquals(node.files(), []);
   node.install();
   assertEquals(node.check(ExitCode.ok), `ok: ${node.directory} has this plugin and its library\n`);
-  const faults: [spoil: () => void, words: string][] = [
-    [() => Deno.removeSync(node.plugin), "rdma is not there"],
-    [() => Deno.chmodSync(node.plugin, 0o644), "rdma has mode 644, want 755"],
-    [() => Deno.chownSync(node.plugin, 1000, 1000), "rdma belongs to user 1000, want root"],
-    [() => Deno.writeTextFileSync(node.plugin, ""), "rdma has different content"],
-    [() => Deno.removeSync(node.current), ".rdma-cni/current is not there"],
-    [
-      () => (Deno.removeSync(node.current), Deno.symlinkSync("elsewhere", node.current)),
-      '.rdma-cni/current leads to "elsewhere", want "PROGRAM"',
-    ],
-    [
-      () => (Deno.removeSync(node.current), Deno.writeTextFileSync(node.current, "")),
-      ".rdma-cni/current is not a symbolic link",
-    ],
-    [() => Deno.removeSync(Deno.realPathSync(node.current)), ".rdma-cni/PROGRAM is not there"],
-    [() => Deno.writeTextFileSync(node.current, ""), ".rdma-cni/PROGRAM has different content"],
-    [() => Deno.chmodSync(node.current, 0o644), ".rdma-cni/PROGRAM has mode 644, want 755"],
-    [() => Deno.chownSync(node.current, 1000, 1000), ".rdma-cni/PROGRAM belongs to user 1000, want root"],
-    [() => Deno.writeTextFileSync(node.libmnl, "Library"), ".rdma-cni/libmnl.so.0 has different content"],
-    [() => (Deno.removeSync(node.plugin), Deno.mkdirSync(node.plugin)), "rdma is not a regular file"],
-    [() => Deno.symlinkSync(node.sources.executable, node.plugin), "rdma is a symbolic link"],
+  const link = (target: string) => {
+    Deno.removeSync(node.current);
+    Deno.symlinkSync(target, node.current);
+  };
+  const faults: [words: string, spoil: () => void][] = [
+    ["rdma is not there", () => Deno.removeSync(node.plugin)],
+    ["rdma has mode 644, want 755", () => Deno.chmodSync(node.plugin, 0o644)],
+    ["rdma belongs to user 1000, want root", () => Deno.chownSync(node.plugin, 1000, 1000)],
+    ["rdma has different content", () => Deno.writeTextFileSync(node.plugin, "")],
+    ["rdma is a symbolic link", () => {
+      Deno.removeSync(node.plugin);
+      Deno.symlinkSync(node.sources.executable, node.plugin);
+    }],
+    [".rdma-cni/current is not there", () => Deno.removeSync(node.current)],
+    ['.rdma-cni/current leads to "elsewhere", want "PROGRAM"', () => link("elsewhere")],
+    [".rdma-cni/current is not a symbolic link", () => {
+      Deno.removeSync(node.current);
+      Deno.writeTextFileSync(node.current, "");
+    }],
+    [".rdma-cni/PROGRAM is not there", () => Deno.removeSync(Deno.realPathSync(node.current))],
+    [".rdma-cni/PROGRAM has different content", () => Deno.writeTextFileSync(node.current, "")],
+    [".rdma-cni/PROGRAM has mode 644, want 755", () => Deno.chmodSync(node.current, 0o644)],
+    [".rdma-cni/PROGRAM belongs to user 1000, want root", () => Deno.chownSync(node.current, 1000, 1000)],
+    [".rdma-cni/libmnl.so.0 has different content", () => Deno.writeTextFileSync(node.libmnl, "Library")],
   ];
-  for (const [spoil, words] of faults) {
+  for (const [words, spoil] of faults) {
     spoil();
     assertEquals(node.check(ExitCode.failed), `failed: ${words}: install again\n`);
-    if (words.includes("regular")) Deno.removeSync(node.plugin);
-    else node.install();
+    node.install();
   }
+  Deno.removeSync(node.plugin);
+  Deno.mkdirSync(node.plugin);
+  assertEquals(node.check(ExitCode.failed), "failed: rdma is not a regular file: install again\n");
 });
 
 Deno.test("--check of a directory that is missing, or that others may write to, fails", () => {
@@ -431,19 +480,15 @@ Deno.test("--uninstall removes the plugin, also a copy by hand of another versio
 for (
   const [what, put] of [
     ["another program", (path) => Deno.writeTextFileSync(path, SCRIPT)],
-    [
-      "another program of the same runtime",
-      (path) => Deno.writeTextFileSync(path, OWN.replace(EXECUTABLE_MARKER, "rdma-cni --help")),
-    ],
+    ["another program of the same runtime", (path) => {
+      Deno.writeTextFileSync(path, OWN.replace(EXECUTABLE_MARKER, "rdma-cni --help"));
+    }],
     ["a text about this one", (path) => Deno.writeTextFileSync(path, OWN.replace("d3n0", ""))],
-    [
-      "a program that is as small as the launcher",
-      (path) => {
-        const bytes = Buffer.from(LAUNCHER[Deno.build.arch]);
-        bytes.write("another program", bytes.indexOf("rdma-cni launcher"));
-        Deno.writeFileSync(path, bytes);
-      },
-    ],
+    ["a program that is as small as the launcher", (path) => {
+      const bytes = Buffer.from(LAUNCHER[Deno.build.arch]);
+      bytes.write("another program", bytes.indexOf("rdma-cni launcher"));
+      Deno.writeFileSync(path, bytes);
+    }],
     ["an empty file", (path) => Deno.writeTextFileSync(path, "")],
     ["a link", (path) => Deno.symlinkSync(path.replace("/bin/rdma", "/rdma-cni"), path)],
     ["a directory", (path) => Deno.mkdirSync(path)],

@@ -1,7 +1,8 @@
 // netns-mode on a kernel in memory and files in a temporary directory.
 import { type CommandError, toCommandError } from "../../src/cli/errors.ts";
 import { checkMode, getMode } from "../../src/cli/netns_mode/command.ts";
-import { OPTIONS_FILE } from "../../src/cli/netns_mode/persist.ts";
+import { checkInitramfs } from "../../src/cli/netns_mode/initramfs.ts";
+import { OPTIONS_FILE, readPersistedMode } from "../../src/cli/netns_mode/persist.ts";
 import { setMode, type SetOptions } from "../../src/cli/netns_mode/set.ts";
 import type { Result } from "../../src/cli/terminal.ts";
 import type { RdmaMode } from "../../src/kernel/kernel.ts";
@@ -14,16 +15,8 @@ import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from ".
 const RELEASE = "6.12.0";
 const IMAGE = `/boot/initrd.img-${RELEASE}`;
 const EXCLUSIVE = '# Written by "netns-mode set --persist" of rdma-cni.\noptions ib_core netns_mode=0\n';
-const POD: OtherNetns = {
-  inode: 4026532210,
-  paths: ["/run/netns/pod"],
-  processes: [{
-    pid: 77,
-    command: "sleep infinity",
-    containerId: "0123456789ab".padEnd(64, "c"),
-    onlyOpen: false,
-  }],
-};
+const PROCESS = { pid: 77, command: "sleep", containerId: "0123456789ab".padEnd(64, "c"), onlyOpen: false };
+const POD: OtherNetns = { inode: 4026532210, paths: ["/run/netns/pod"], processes: [PROCESS] };
 
 /** A node in mode shared. */
 class Node extends BareNode {
@@ -43,6 +36,11 @@ class Node extends BareNode {
     return this.print(setMode(this.kernel, mode, options, machine));
   }
 
+  /** Sets mode exclusive for good. */
+  persist(options: SetOptions = {}): number {
+    return this.set("exclusive", { persist: true, ...options });
+  }
+
   get(options = {}): number {
     return this.print(getMode(this.kernel, options, this.root));
   }
@@ -55,6 +53,11 @@ class Node extends BareNode {
     this.terminal.stdout = this.terminal.stderr = "";
     this.json = result.value;
     return this.terminal.print(result);
+  }
+
+  /** Asserts that standard error has these parts. */
+  assertTold(...parts: string[]): void {
+    for (const part of parts) assertStringIncludes(this.terminal.stderr, part);
   }
 
   hasOptions(): boolean {
@@ -71,48 +74,25 @@ Deno.test("set changes the mode, tells it on standard error, and a second run ch
   using node = new Node();
   assertEquals(node.set("exclusive"), 0);
   assertEquals([node.kernel.mode, node.terminal.stdout], ["exclusive", ""]);
-  assertStringIncludes(node.terminal.stderr, "now exclusive, was shared");
+  node.assertTold("now exclusive, was shared");
   assertEquals(node.set("exclusive"), 0);
-  assertStringIncludes(node.terminal.stderr, "already exclusive");
+  node.assertTold("already exclusive");
   assertEquals(node.hasOptions(), false);
 });
 
-Deno.test("set refused: exit code 1, with each namespace, its paths and its processes", () => {
+Deno.test("set refused: exit code 1, with each namespace, its paths and its processes, for people and programs", () => {
   using node = new Node();
   node.kernel.others = [POD, { inode: 4026532300, paths: ["/run/netns/bare"], processes: [] }];
   assertEquals([node.set("exclusive"), node.kernel.mode], [1, "shared"]);
-  for (
-    const part of [
-      'network namespace 4026532210 at "/run/netns/pod"',
-      'process 77 "sleep infinity", container 0123456789ab\n',
-      'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
-      '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
-    ]
-  ) assertStringIncludes(node.terminal.stderr, part);
-});
-
-Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
-  using node = new Node();
-  node.terminal.isQuiet = true;
-  assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
-  node.kernel.others = [POD];
-  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [
-    4,
-    "warning: reboot this node: the mode changes then\n",
-  ]);
-  assertEquals(node.set("shared"), 1);
-  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
-});
-
-Deno.test("set refused: programs get what is in the way", () => {
-  using node = new Node();
-  node.kernel.others = [POD];
-  assertEquals(node.set("exclusive"), 1);
-  assertEquals([node.json.mode, node.json.wanted, node.json.otherNetns], ["shared", "exclusive", [POD]]);
-  assertMatch(
-    node.json.fix,
-    /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/,
+  node.assertTold(
+    'network namespace 4026532210 at "/run/netns/pod"',
+    'process 77 "sleep", container 0123456789ab\n',
+    'network namespace 4026532300 at "/run/netns/bare"\n    no process in it',
+    '"rdma-cni netns-mode set exclusive --persist" and reboot: ',
   );
+  const { mode, wanted, otherNetns, fix } = node.json;
+  assertEquals([mode, wanted, otherNetns], ["shared", "exclusive", node.kernel.others]);
+  assertMatch(fix, /^Stop the pods .* or run "rdma-cni netns-mode set exclusive --persist" and reboot/);
 });
 
 Deno.test("set refused by what cannot be seen says so", () => {
@@ -120,35 +100,33 @@ Deno.test("set refused by what cannot be seen says so", () => {
   node.kernel.isComplete = false;
   node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", 16);
   assertEquals(node.set("exclusive"), 1);
-  assertMatch(node.terminal.stderr, /none found .*\n.*there may be more: not all processes are visible/);
+  node.assertTold("none found ", "there may be more: not all processes are visible");
 });
 
 Deno.test("a process cannot write to the terminal by its command line", () => {
   using node = new Node();
-  const command = `\x1b[2J${"x".repeat(200)}`;
-  node.kernel.others = [{ ...POD, processes: [{ pid: 77, command, onlyOpen: true }] }];
+  const process = { pid: 77, command: `\x1b[2J${"x".repeat(200)}`, onlyOpen: true };
+  node.kernel.others = [{ ...POD, processes: [process] }];
   node.set("exclusive");
-  assertMatch(node.terminal.stderr, /process 77 "\\u001b\[2Jx{76}\.\.\.", has it open\n/);
+  node.assertTold(`process 77 "\\u001b[2J${"x".repeat(76)}...", has it open\n`);
 });
 
-for (
-  const [what, refusal, advice] of [
-    [
-      "without CAP_NET_ADMIN",
-      new NetlinkError("set the RDMA namespace mode to exclusive", EPERM),
-      /CAP_NET_ADMIN/,
-    ],
-    [
-      "on an old kernel",
-      new NetlinkError("set the RDMA namespace mode to exclusive", EINVAL),
-      /5\.3 or newer/,
-    ],
-  ] as const
-) {
-  Deno.test(`set ${what} has its own message, and persists nothing`, () => {
+Deno.test("--quiet: nothing is printed unless it fails, or a reboot is needed", () => {
+  using node = new Node();
+  node.terminal.isQuiet = true;
+  assertEquals([node.set("exclusive"), node.terminal.stderr], [0, ""]);
+  node.kernel.others = [POD];
+  const warning = "warning: reboot this node: the mode changes then\n";
+  assertEquals([node.set("shared", { persist: true }), node.terminal.stderr], [4, warning]);
+  assertEquals(node.set("shared"), 1);
+  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot set the RDMA namespace mode to shared/m);
+});
+
+for (const [errno, advice] of [[EPERM, /CAP_NET_ADMIN/], [EINVAL, /5\.3 or newer/]] as const) {
+  Deno.test(`set refused by error ${errno} has its own message, and persists nothing`, () => {
     using node = new Node();
-    node.kernel.refusal = refusal;
-    const error = refusalOf(() => node.set("exclusive", { persist: true }));
+    node.kernel.refusal = new NetlinkError("set the RDMA namespace mode to exclusive", errno);
+    const error = refusalOf(() => node.persist());
     assertMatch(error.advice!, advice);
     assertEquals([error.exitCode, node.hasOptions()], [1, false]);
   });
@@ -161,8 +139,10 @@ Deno.test("get, set and check on a kernel that cannot even tell the mode have th
   };
   assertMatch(refusalOf(() => node.set("exclusive")).advice!, /5\.3 or newer/);
   assertMatch(refusalOf(() => node.get()).advice!, /5\.3 or newer/);
-  assertEquals(node.check("exclusive"), 1);
-  assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer, or .*; then reboot\.\n$/);
+  for (const orNone of [false, true]) {
+    assertEquals(node.check("exclusive", orNone), 1);
+    assertMatch(node.terminal.stdout, /^failed: .*5\.3 or newer, or .*; then reboot\.\n$/);
+  }
 });
 
 Deno.test("set without ib_core has its own message; with --persist it is loaded in that mode", () => {
@@ -170,21 +150,21 @@ Deno.test("set without ib_core has its own message; with --persist it is loaded 
   node.kernel.hasRdma = false;
   const error = refusalOf(() => node.set("exclusive"));
   assertMatch(`${error.message} ${error.advice}`, /the kernel has none.*modprobe -a ib_core mlx5_ib/);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, "ib_core is not loaded: its mode will be exclusive");
+  assertEquals(node.persist(), 0);
+  node.assertTold("ib_core is not loaded: its mode will be exclusive");
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
 Deno.test("--persist writes the file once, for all to read, and leaves nothing else", () => {
   using node = new Node();
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
   assertEquals(node.terminal.stderr.split("\n").slice(1), [`persisted in "${OPTIONS_FILE}"`, ""]);
   const path = `${node.root}${OPTIONS_FILE}`;
   assertEquals(Deno.statSync(path).mode! & 0o777, 0o644);
   const before = Deno.statSync(path).ino;
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, `already persisted in "${OPTIONS_FILE}"`);
+  assertEquals(node.persist(), 0);
+  node.assertTold(`already persisted in "${OPTIONS_FILE}"`);
   assertEquals(Deno.statSync(path).ino, before);
   assertEquals([...Deno.readDirSync(`${node.root}/etc/modprobe.d`)].length, 1);
   assertEquals(node.set("shared", { persist: true }), 0);
@@ -194,20 +174,21 @@ Deno.test("--persist writes the file once, for all to read, and leaves nothing e
 Deno.test("--persist works when the change is refused: exit code 4, and a reboot is asked for", () => {
   using node = new Node();
   node.kernel.others = [POD];
-  assertEquals(node.set("exclusive", { persist: true }), 4);
-  assertStringIncludes(node.terminal.stderr, "reboot this node");
+  assertEquals(node.persist(), 4);
+  node.assertTold("reboot this node");
   assertEquals(node.terminal.stderr.includes("Stop the pods"), false);
   assertEquals([node.json.rebootNeeded, node.json.mode, node.json.persisted.written], [true, "shared", true]);
   assertEquals(node.read(OPTIONS_FILE), EXCLUSIVE);
 });
 
-Deno.test("--persist names what it overrules, and succeeds", () => {
+Deno.test("--persist names what it overrules, also when only the command line agrees, and succeeds", () => {
   using node = new Node({ "/etc/modprobe.d/mlnx.conf": "#\noptions ib_core netns_mode=1\n" });
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(
-    node.terminal.stderr,
-    `"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`,
-  );
+  assertEquals(node.persist(), 0);
+  node.assertTold(`"${OPTIONS_FILE}" overrules /etc/modprobe.d/mlnx.conf:2 (shared)`);
+  node.write("/etc/modprobe.d/zz.conf", "options ib_core netns_mode=1");
+  node.write("/proc/cmdline", "ib_core.netns_mode=0");
+  assertEquals(node.persist(), 0);
+  node.assertTold("/etc/modprobe.d/zz.conf:1 (shared)");
 });
 
 for (
@@ -221,25 +202,16 @@ for (
     for (const others of [[], [POD]]) {
       node.kernel.mode = "shared";
       node.kernel.others = others;
-      assertEquals(node.set("exclusive", { persist: true }), 1);
-      assertStringIncludes(node.terminal.stderr, `is overruled by ${source}`);
+      assertEquals(node.persist(), 1);
+      node.assertTold(`is overruled by ${source}`);
       assertEquals([node.json.rebootNeeded, node.json.persisted.overruledBy.length], [false, 1]);
     }
   });
 }
 
-Deno.test("--persist: what a later file says otherwise does not count when the command line agrees", () => {
-  using node = new Node({
-    "/etc/modprobe.d/zz.conf": "options ib_core netns_mode=1",
-    "/proc/cmdline": "ib_core.netns_mode=0",
-  });
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, "overrules /etc/modprobe.d/zz.conf:1 (shared)");
-});
-
 Deno.test("--persist that cannot write is told, and fails, though the mode was set", () => {
   using node = new Node({ "/etc/modprobe.d": "a file" });
-  assertEquals([node.set("exclusive", { persist: true }), node.kernel.mode], [1, "exclusive"]);
+  assertEquals([node.persist(), node.kernel.mode], [1, "exclusive"]);
   assertMatch(
     node.terminal.stderr,
     /Cannot persist .*Cannot write .*rdma-cni\.conf.*\nThe directory must be/,
@@ -253,8 +225,8 @@ Deno.test("--persist fails when ib_core is built into the kernel", () => {
   using node = new Node({
     [`/lib/modules/${RELEASE}/modules.builtin`]: "kernel/drivers/infiniband/core/ib_core.ko\n",
   });
-  assertEquals(node.set("exclusive", { persist: true }), 1);
-  assertStringIncludes(node.terminal.stderr, "ib_core.netns_mode=0 (exclusive)");
+  assertEquals(node.persist(), 1);
+  node.assertTold("ib_core.netns_mode=0 (exclusive)");
   assertEquals(node.hasOptions(), false);
 });
 
@@ -263,40 +235,39 @@ Deno.test("--persist warns when ib_core is in the initramfs, until that is rebui
   node.image = "usr/lib/modules/6.12.0/kernel/drivers/infiniband/core/ib_core.ko.zst\n";
   const warning =
     `ib_core is in the initramfs "${IMAGE}", which has older module options: run update-initramfs -u`;
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
-  assertStringIncludes(node.terminal.stderr, warning);
+  for (const dryRun of [true, false, false]) {
+    assertEquals(node.persist({ dryRun }), 0);
+    node.assertTold(warning);
+  }
   Deno.utimeSync(`${node.root}${IMAGE}`, Date.now() / 1000 + 5, Date.now() / 1000 + 5);
-  assertEquals(node.set("exclusive", { persist: true }), 0);
+  assertEquals(node.persist(), 0);
   assertEquals(node.terminal.stderr.includes("initramfs"), false);
 });
 
 Deno.test("--persist says when it cannot tell what is in the initramfs", () => {
   using node = new Node();
   node.image = undefined;
-  node.set("exclusive", { persist: true });
-  assertStringIncludes(node.terminal.stderr, `ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
+  node.persist();
+  node.assertTold(`ib_core may be in the initramfs "${IMAGE}"; if it is, run`);
   Deno.removeSync(`${node.root}${IMAGE}`);
-  node.set("exclusive", { persist: true });
-  assertStringIncludes(node.terminal.stderr, "ib_core may be in the initramfs, which was not found");
+  node.persist();
+  node.assertTold("ib_core may be in the initramfs, which was not found");
 });
 
 Deno.test("--dry-run tells all and does nothing, with the exit code it would have", () => {
   using node = new Node();
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 0);
+  const options = { persist: true, dryRun: true };
+  assertEquals(node.set("exclusive", options), 0);
   const plan = node.terminal.stdout;
   assertStringIncludes(plan, "would change the RDMA namespace mode from shared to exclusive");
   assertStringIncludes(plan, `would persist it in "${OPTIONS_FILE}"`);
   node.terminal.isQuiet = true;
-  node.set("exclusive", { persist: true, dryRun: true });
+  node.set("exclusive", options);
   assertEquals(node.terminal.stdout, plan);
   node.kernel.others = [POD];
   assertEquals(node.set("exclusive", { dryRun: true }), 1);
-  assertStringIncludes(node.terminal.stderr, "/run/netns/pod");
-  assertEquals(node.set("exclusive", { persist: true, dryRun: true }), 4);
+  node.assertTold("/run/netns/pod");
+  assertEquals(node.set("exclusive", options), 4);
   assertEquals([node.json.mode, node.json.dryRun], ["shared", true]);
   assertEquals([node.kernel.mode, node.hasOptions()], ["shared", false]);
 });
@@ -327,37 +298,79 @@ Deno.test("get --json: persisted, where, and whether it could be changed", () =>
   assertEquals(get().persisted, { mode: null, sources: [] });
 });
 
-Deno.test("check tells by exit code and one line", () => {
+const OTHER_MODE = "the RDMA namespace mode is shared, want exclusive";
+const NO_RDMA = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
+
+Deno.test("check tells by exit code and one line; --or-none passes without an RDMA subsystem and says so", () => {
   using node = new Node();
-  const check = (expect: RdmaMode) => [node.check(expect), node.terminal.stdout, node.terminal.stderr];
-  assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n", ""]);
-  assertEquals(check("exclusive"), [1, "failed: the RDMA namespace mode is shared, want exclusive\n", ""]);
-  const reason = "the RDMA namespace mode is shared, want exclusive";
-  assertEquals(node.json, {
-    ok: false,
-    mode: "shared",
-    expected: "exclusive",
-    reason,
-    fix: "rdma-cni netns-mode set exclusive --persist",
-  });
+  const check = (expect: RdmaMode, orNone?: boolean) => [node.check(expect, orNone), node.terminal.stdout];
+  assertEquals(check("shared"), [0, "ok: the RDMA namespace mode is shared\n"]);
+  for (const orNone of [false, true]) {
+    assertEquals(check("exclusive", orNone), [1, `failed: ${OTHER_MODE}\n`]);
+    const fix = "rdma-cni netns-mode set exclusive --persist";
+    assertEquals(node.json, { ok: false, mode: "shared", expected: "exclusive", reason: OTHER_MODE, fix });
+    assertEquals(node.terminal.stderr, "");
+  }
   node.kernel.hasRdma = false;
   assertEquals(node.check("exclusive"), 1);
   assertMatch(
     node.terminal.stdout,
     /^failed: Cannot reach the RDMA subsystem.*modprobe -a ib_core mlx5_ib.*\n$/,
   );
+  assertEquals(check("exclusive", true), [0, `ok: ${NO_RDMA}\n`]);
+  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason: NO_RDMA, fix: null });
 });
 
-Deno.test("check --or-none passes without an RDMA subsystem and says so, and fails in another mode all the same", () => {
-  using node = new Node();
-  const check = () => [node.check("exclusive", true), node.terminal.stdout];
-  assertEquals(check(), [1, "failed: the RDMA namespace mode is shared, want exclusive\n"]);
-  node.kernel.hasRdma = false;
-  const reason = "this kernel has no RDMA subsystem, so it has no RDMA namespace mode";
-  assertEquals(check(), [0, `ok: ${reason}\n`]);
-  assertEquals(node.json, { ok: true, mode: null, expected: "exclusive", reason, fix: null });
-  node.kernel.getRdmaMode = () => {
-    throw new NetlinkError("ask for the RDMA namespace mode", EINVAL);
-  };
-  assertEquals(check()[0], 1);
+/** Where the mode at the next load of ib_core comes from, and the files that say so. */
+function persistedBy(files: Record<string, string>): (string | undefined)[] {
+  using node = new BareNode(files);
+  const { mode, sources } = readPersistedMode(node.root);
+  return [mode, ...sources.map(({ file }) => file)];
+}
+
+const [SHARED, ISOLATED] = ["options ib_core netns_mode=1", "options ib_core netns_mode=0"];
+
+Deno.test("persisted mode: files of each directory are read, and hide those of their name in the next", () => {
+  const paths = ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"].map((one) =>
+    `${one}/modprobe.d/a.conf`
+  );
+  for (const [index, path] of paths.entries()) {
+    const hidden = paths.slice(index + 1).map((one) => [one, SHARED]);
+    assertEquals(persistedBy({ [path]: ISOLATED, ...Object.fromEntries(hidden) }), ["exclusive", path]);
+  }
+  assertEquals(persistedBy({ [paths[0]!]: "", [paths[4]!]: SHARED }), [undefined]);
 });
+
+Deno.test("persisted mode: the last file by name counts, whatever its directory, and the command line after it", () => {
+  const files = {
+    "/run/modprobe.d/a.conf": ISOLATED,
+    "/etc/modprobe.d/b.conf": ISOLATED,
+    "/usr/lib/modprobe.d/c.conf": SHARED,
+  };
+  assertEquals(persistedBy(files), ["shared", ...Object.keys(files)]);
+  const more = { ...files, "/proc/cmdline": "quiet ib_core.netns_mode=0\n" };
+  assertEquals(persistedBy(more), ["exclusive", ...Object.keys(more)]);
+});
+
+Deno.test("persisted mode: directories, hidden files and files of other names are passed over", () => {
+  const names = ["sub.conf/a.conf", "a.conf.rpmsave", ".a.conf"];
+  const files = names.map((name) => [`/etc/modprobe.d/${name}`, ISOLATED]);
+  assertEquals(persistedBy(Object.fromEntries(files)), [undefined]);
+});
+
+for (const lister of ["lsinitramfs", "lsinitrd", "lsinitcpio"]) {
+  Deno.test(`${lister} is asked for an image's files, where it is what the distribution has`, () => {
+    // It is given the path of the image and nothing else.
+    const script =
+      `#!/bin/sh\ncase "$#$1" in 1/*${IMAGE}) echo usr/lib/modules/${RELEASE}/kernel/ib_core.ko.xz ;; esac\n`;
+    using node = new BareNode({ [IMAGE]: "", [`/bin/${lister}`]: script });
+    Deno.chmodSync(`${node.root}/bin/${lister}`, 0o755);
+    const path = Deno.env.get("PATH")!;
+    Deno.env.set("PATH", `${node.root}/bin`);
+    try {
+      assertEquals(checkInitramfs(undefined, { root: node.root, release: RELEASE }).state, "older");
+    } finally {
+      Deno.env.set("PATH", path);
+    }
+  });
+}

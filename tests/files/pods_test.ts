@@ -19,15 +19,18 @@ const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
 const LINK_LOCAL = "fe80:0000:0000:0000:0203:00ff:fe00:4852";
 const LINK: Link & Partial<LinkDetails> = { index: 2, name: "net1", isInfiniBand: false, vfMacs: new Map() };
 
+/** A pod with a device, and its node. */
 interface PlacedPod {
+  readonly node: PodsNode;
   readonly space: Space;
   readonly device: Device;
   readonly file: string;
+  readonly record: AttachmentRecord;
 }
 
 class PodsNode extends BareNode {
   /** Puts a pod with a device onto the node, which is called mlx5_0 there. */
-  addPod(number: number, more: Partial<AttachmentRecord> = {}, device: Partial<Device> = {}): PlacedPod {
+  addPod(number: number): PlacedPod {
     const deviceId = `0000:3b:0${number >> 3}.${number & 7}`;
     const path = `/run/netns/pod${number}`;
     const space = this.kernel.addNetns(path);
@@ -35,7 +38,7 @@ class PodsNode extends BareNode {
     space.addresses = new Map([[2, [{ text: LINK_LOCAL, gid: LINK_LOCAL }, { text: "10.0.0.2", gid: GID }]]]);
     this.kernel.addFunction(deviceId);
     const index = number + 2;
-    const placed = this.kernel.addDevice(deviceId, index, {
+    const device = this.kernel.addDevice(deviceId, index, {
       name: "mlx5_0",
       space,
       resources: [{ kind: "qp", count: 3n }, { kind: "mr", count: 4n }],
@@ -51,7 +54,6 @@ class PodsNode extends BareNode {
           { index: 3, gid: GID, isRoceV2: true },
         ],
       }],
-      ...device,
     });
     const attachment = { network: "net", containerID: `container${number}`, ifname: "net1" };
     const record = {
@@ -62,11 +64,10 @@ class PodsNode extends BareNode {
       netns: { path, inode: space.inode, cookie: space.cookie! },
       bootId: "boot-1",
       createdAt: Date.UTC(2026, 0, 1),
-      ...more,
     };
     const file = this.state.fileOf(attachment);
     this.write(file, record);
-    return { space, device: placed, file };
+    return { node: this, space, device, file, record };
   }
 
   /** The pod ends as it does in Kubernetes: the device goes home, the record is removed, the namespace goes. */
@@ -84,6 +85,14 @@ class PodsNode extends BareNode {
   show(options = {}): number {
     return this.terminal.print(showPods(this, options));
   }
+}
+
+/** A node with an adapter and a pod, to which something happens. */
+function nodeAfter(change: (given: PlacedPod) => unknown): PodsNode {
+  const node = new PodsNode();
+  node.kernel.addPf("eth0", 0);
+  change(node.addPod(0));
+  return node;
 }
 
 Deno.test("pods: two pods whose devices have one name are told apart, with all values of each", () => {
@@ -114,147 +123,157 @@ Deno.test("pods: two pods whose devices have one name are told apart, with all v
     }],
   });
   assertEquals(collect(node.kernel, node.state), { devices: [wanted(0), wanted(1)], faults: [] });
+  const [{ createdAt, pod }] = showPods(node).value as [{ createdAt: string; pod: string }];
+  assertEquals([createdAt, pod], ["2026-01-01T00:00:00.000Z", "trainer-0"]);
 });
 
-Deno.test("pods: without another address the link-local GID stands for the interface, and none without an interface", () => {
-  using node = new PodsNode();
-  const { space } = node.addPod(0);
-  const gid = () => collect(node.kernel, node.state).devices[0]!.ports[0]!.gid;
-  space.addresses!.get(2)!.pop();
-  assertEquals(gid(), { index: 1, gid: LINK_LOCAL });
-  space.links.clear();
-  assertEquals(gid(), undefined);
-});
+function setPort(device: Device, port: Partial<Device["ports"][number]>): void {
+  device.ports = [{ ...device.ports[0]!, ...port }];
+}
 
-Deno.test("pods: a GID that is far back in a large table is found", () => {
-  using node = new PodsNode();
-  const { device } = node.addPod(0);
-  const [port] = device.ports as [Device["ports"][number]];
-  device.ports = [{ ...port, gids: [{ index: 200, gid: GID, isRoceV2: true }] }];
-  assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 200, gid: GID });
-});
+const SECOND_GID = "0000:0000:0000:0000:0000:ffff:0a00:0003";
 
-Deno.test("pods: the GIDs of all addresses are looked for, so that none is missed that is far back in the table", () => {
-  using node = new PodsNode();
-  const { device, space } = node.addPod(0);
-  const second = "0000:0000:0000:0000:0000:ffff:0a00:0003";
-  space.addresses!.get(2)!.push({ text: "10.0.0.3", gid: second });
-  const [port] = device.ports as [Device["ports"][number]];
-  device.ports = [{ ...port, gids: [...port.gids, { index: 200, gid: second, isRoceV2: true }] }];
-  assertEquals([node.show(), node.terminal.stderr], [0, ""]);
-});
+for (
+  const [what, index, gid, change] of [
+    ["of the link-local address alone", 1, LINK_LOCAL, ({ space }) => space.addresses!.get(2)!.pop()],
+    ["of no interface", undefined, undefined, ({ space }) => space.links.clear()],
+    ["far back in a large table", 200, GID, ({ device }) => {
+      setPort(device, { gids: [{ index: 200, gid: GID, isRoceV2: true }] });
+    }],
+    ["beside another one, far back in the table", 3, GID, ({ device, space }) => {
+      space.addresses!.get(2)!.push({ text: "10.0.0.3", gid: SECOND_GID });
+      setPort(device, { gids: [...device.ports[0]!.gids, { index: 200, gid: SECOND_GID, isRoceV2: true }] });
+    }],
+    ["on InfiniBand", 0, LINK_LOCAL, ({ device }) => {
+      setPort(device, { isRoce: false, gids: [{ index: 0, gid: LINK_LOCAL, isRoceV2: false }] });
+    }],
+    ["that only the kernel's own address lacks", undefined, undefined, ({ space, device }) => {
+      space.addresses!.get(2)!.pop();
+      setPort(device, { gids: [] });
+    }],
+  ] as [string, number | undefined, string | undefined, (given: PlacedPod) => unknown][]
+) {
+  Deno.test(`pods: a GID ${what} is found, or is no fault`, () => {
+    using node = nodeAfter(change);
+    const wanted = index === undefined ? undefined : { index, gid };
+    assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, wanted);
+    assertEquals([node.show(), node.terminal.stderr], [0, ""]);
+  });
+}
 
-Deno.test("pods: on InfiniBand the first GID is shown", () => {
-  using node = new PodsNode();
-  const first = { index: 0, gid: LINK_LOCAL, isRoceV2: false };
-  node.addPod(0, {}, { ports: [{ ...PORT, isRoce: false, gids: [first] }] });
-  assertEquals(collect(node.kernel, node.state).devices[0]!.ports[0]!.gid, { index: 0, gid: LINK_LOCAL });
-});
+function endNetns({ node: { kernel }, space }: PlacedPod): void {
+  kernel.endNetns(space);
+  kernel.paths.delete("/run/netns/pod0");
+}
 
-Deno.test("pods: a record whose namespace has gone or that is from before a reboot is stale, with advice", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  const gone = node.addPod(1);
-  node.kernel.endNetns(gone.space);
-  node.kernel.paths.delete("/run/netns/pod1");
-  node.addPod(2, { bootId: "boot-0" });
-  const exitCode = node.show();
-  assertEquals(exitCode, 3);
-  assertEquals(node.statuses(), [
-    ["net-container0-net1", "present"],
-    ["net-container1-net1", "stale"],
-    ["net-container2-net1", "stale"],
-  ]);
-  assertEquals(
-    node.terminal.stderr,
-    "net-container1-net1 is stale: rdma-cni gc\nnet-container2-net1 is stale: rdma-cni gc\n",
-  );
-  assertEquals(node.terminal.stdout.match(/ stale /g)?.length, 2);
-});
+for (
+  const [what, status, told, change] of [
+    ["whose namespace has gone", "stale", /^net-container0-net1 is stale: rdma-cni gc\n$/, endNetns],
+    ["from before a reboot", "stale", /^\S+ is stale: rdma-cni gc\n$/, ({ node, file, record }) => {
+      node.write(file, { ...record, bootId: "boot-0" });
+    }],
+    ["whose namespace is held", "held", /^\S+ is held: kill 42 # if its pod has been deleted\n$/, (given) => {
+      given.node.kernel.paths.delete("/run/netns/pod0");
+      given.node.kernel.held.set("/proc/42/ns/net", given.space);
+    }],
+    ["whose namespace may be held unseen", "unknown", /^\S+ is unknown: # run it as root/, (given) => {
+      endNetns(given);
+      given.node.kernel.isComplete = false;
+    }],
+    [
+      "whose device has gone home",
+      "missing",
+      /^\S+ is missing: kubectl -n team-a delete pod trainer-0 # /,
+      (given) => {
+        given.node.kernel.place(given.device, given.node.kernel.host);
+      },
+    ],
+    [
+      "that is unreadable",
+      "unknown",
+      /^Cannot read all of RDMA device "mlx5_0" \(\S+\): .* the counters/,
+      (given) => {
+        given.node.kernel.onCounters = (one) => {
+          if (one === given.device) throw new NetlinkError("ask for the counters", EIO);
+        };
+      },
+    ],
+    ["beside a file that is none", "present", /^Cannot use record ".*\/x": it is not JSON\n$/, ({ node }) => {
+      node.write("x", "{");
+    }],
+  ] as [string, string, RegExp, (given: PlacedPod) => unknown][]
+) {
+  Deno.test(`pods: one ${what} is ${status}, which is told, and another pod is shown`, () => {
+    using node = nodeAfter(change);
+    node.addPod(1);
+    assertEquals(node.show(), 3);
+    assertEquals(node.statuses(), [["net-container0-net1", status], ["net-container1-net1", "present"]]);
+    assertMatch(node.terminal.stderr, told);
+    assertMatch(node.terminal.stdout, /^team-a\/trainer-1 /m);
+    assertEquals(node.terminal.stdout.match(/ stale /g)?.length, status === "stale" ? 1 : undefined);
+  });
+}
 
-Deno.test("pods: a namespace that has lost its path but is held is found", () => {
-  using node = new PodsNode();
-  const { space } = node.addPod(0);
-  node.kernel.paths.delete("/run/netns/pod0");
-  node.kernel.held.set("/proc/42/ns/net", space);
-  const [device] = collect(node.kernel, node.state).devices;
-  assertEquals([device?.status, device?.device, device?.ports.length], ["held", "mlx5_0", 1]);
-  assertMatch(device!.advice!, /^kill 42 # if its pod has been deleted$/);
-});
-
-Deno.test("pods: a device that is not in its pod is missing", () => {
-  using node = new PodsNode();
-  const { device } = node.addPod(0);
-  node.kernel.place(device, node.kernel.host);
+Deno.test("pods: a state directory that others can write to is told, since every ADD fails", () => {
+  using node = nodeAfter(({ node }) => Deno.chmodSync(node.directory, 0o777));
   assertEquals(node.show(), 3);
   assertMatch(
     node.terminal.stderr,
-    /^net-container0-net1 is missing: kubectl -n team-a delete pod trainer-0 # /,
+    /its mode 0777, want .*, so every ADD fails: chown 0:0 \S+ && chmod 0700 /,
   );
 });
 
-Deno.test("pods: a device that the pod has renamed is found by its index and shown by its name", () => {
-  using node = new PodsNode();
-  node.addPod(0).device.name = "rdma0";
+Deno.test("pods: a device is found by its index, and shown by the name that the pod gave it", () => {
+  using node = nodeAfter(({ device }) => device.name = "rdma0");
   assertEquals(collect(node.kernel, node.state).devices.map(({ device }) => device), ["rdma0"]);
 });
 
 Deno.test("pods: records of the Go plugin are shown, with what their file's name says", () => {
-  using node = new PodsNode();
-  const { file } = node.addPod(0);
   const id = "5d".repeat(32);
-  const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
-  node.state.remove(file);
-  node.kernel.held.set("/proc/42/ns/net", node.kernel.paths.get("/run/netns/pod0")!);
-  node.write(`my-net-${id}-net1`, record);
-  const [found] = collect(node.kernel, node.state).devices;
-  const { network, containerId, interface: ifname, device, status } = found!;
+  using node = nodeAfter(({ node, file, space }) => {
+    node.state.remove(file);
+    node.kernel.held.set("/proc/42/ns/net", space);
+    const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
+    node.write(`my-net-${id}-net1`, record);
+  });
+  const [{ network, containerId, interface: ifname, device, status }] = collect(node.kernel, node.state)
+    .devices as [PodDevice];
   assertEquals([network, containerId, ifname, device, status], ["my-net", id, "net1", "mlx5_0", "present"]);
 });
 
-Deno.test("pods: files that are no records are named, and the others shown", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  node.write("other", "{");
-  assertEquals(node.show(), 3);
-  assertMatch(node.terminal.stderr, /^Cannot use record ".*\/other": it is not JSON\n$/);
-  assertMatch(node.terminal.stdout, /team-a\/trainer-0 /);
-});
-
-Deno.test("pods: one that ends between the list of the records and the look at its device is no error", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  const ending = node.addPod(1);
-  const { openNetns } = node.kernel;
-  node.kernel.openNetns = (path) => {
-    if (path === "/run/netns/pod1") node.endPod(ending);
-    return openNetns.call(node.kernel, path);
-  };
-  assertEquals(collect(node.kernel, node.state).devices.map(({ record }) => record), ["net-container0-net1"]);
-});
-
-Deno.test("pods: one whose device leaves while it is read is no error", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  const ending = node.addPod(1);
-  node.kernel.onCounters = (device) => {
-    if (device === ending.device) node.endPod(ending);
-  };
-  const { devices, faults } = collect(node.kernel, node.state);
-  assertEquals([devices.map(({ record }) => record), faults], [["net-container0-net1"], []]);
-});
-
-Deno.test("pods: a DEL that is at work is waited for before a device is called missing", () => {
-  using node = new PodsNode();
-  const ending = node.addPod(0);
-  node.kernel.place(ending.device, node.kernel.host);
-  node.kernel.locked.add(node.directory);
-  node.kernel.onSleep = () => {
-    node.endPod(ending);
-    node.kernel.locked.delete(node.directory);
-  };
-  assertEquals(collect(node.kernel, node.state), { devices: [], faults: [] });
-});
+for (
+  const [what, change] of [
+    ["that ends before its namespace is opened", (ending) => {
+      const { node: { kernel }, node } = ending;
+      const { openNetns } = kernel;
+      kernel.openNetns = (path) => {
+        if (path === "/run/netns/pod0") node.endPod(ending);
+        return openNetns.call(kernel, path);
+      };
+    }],
+    ["whose device leaves while it is read", (ending) => {
+      ending.node.kernel.onCounters = (device) => {
+        if (device === ending.device) ending.node.endPod(ending);
+      };
+    }],
+    ["whose DEL is at work, which is waited for before its device is called missing", (ending) => {
+      const { node: { kernel }, node } = ending;
+      kernel.place(ending.device, kernel.host);
+      kernel.locked.add(node.directory);
+      kernel.onSleep = () => {
+        node.endPod(ending);
+        kernel.locked.delete(node.directory);
+      };
+    }],
+  ] as [string, (ending: PlacedPod) => unknown][]
+) {
+  Deno.test(`pods: one ${what} is no error`, () => {
+    using node = nodeAfter(change);
+    node.addPod(1);
+    const { devices, faults } = collect(node.kernel, node.state);
+    assertEquals([devices.map(({ record }) => record), faults], [["net-container1-net1"], []]);
+  });
+}
 
 Deno.test("pods: a call that holds the lock for long keeps nothing from being shown", () => {
   using node = new PodsNode();
@@ -270,14 +289,12 @@ Deno.test("pods: a call that holds the lock for long keeps nothing from being sh
 Deno.test("pods: however many records are odd, processes are looked at once, and neither they nor ports under the lock", () => {
   using node = new PodsNode();
   const { kernel } = node;
-  const stale = [0, 1, 2].map((number) => node.addPod(number));
-  for (const { space } of stale) kernel.endNetns(space);
+  const pods = [0, 1, 2, 3].map((number) => node.addPod(number));
   for (const path of [...kernel.paths.keys()].filter((path) => path.includes("pod"))) {
     kernel.paths.delete(path);
   }
-  const held = node.addPod(3);
-  kernel.paths.delete("/run/netns/pod3");
-  kernel.held.set("/proc/42/ns/net", held.space);
+  kernel.held.set("/proc/42/ns/net", pods.pop()!.space);
+  for (const { space } of pods) kernel.endNetns(space);
   let looks = 0;
   const list = kernel.listOtherNetns.bind(kernel);
   kernel.listOtherNetns = (read) => {
@@ -302,146 +319,93 @@ Deno.test("pods: where all is as recorded no lock is taken", () => {
   assertEquals(node.statuses(), [["net-container0-net1", "present"]]);
 });
 
+/** Takes the GIDs from a device, and gives the interface another function. */
+function loseGids({ device, space }: PlacedPod, parentDevice: string): void {
+  setPort(device, { gids: [] });
+  space.links.set("net1", { ...LINK, parentDevice });
+}
+
+function setMtus({ node: { kernel }, space }: PlacedPod, pf: number, mtu: number): void {
+  kernel.pfs[0] = { ...kernel.pfs[0]!, mtu: pf };
+  space.links.set("net1", { ...LINK, mtu, parentDevice: "0000:3b:00.0" });
+}
+
+const DOWN = { state: "1: DOWN", isActive: false };
+
+/** The text and the fix of each fault, as `pods` prints them. */
 for (
-  const [what, change, text, fix] of [
+  const [what, told, change] of [
     [
       "a port that is down, of an interface that is not up",
+      /^team-a\/trainer-0 net1: port 1 of mlx5_0 is DOWN, want ACTIVE: nsenter --net=\S+\/pod0 ip link set net1 up$/,
       ({ device, space }) => {
-        device.ports = [{ ...device.ports[0]!, state: "1: DOWN", isActive: false }];
+        setPort(device, DOWN);
         space.links.set("net1", { ...LINK, isEnabled: false });
       },
-      /^team-a\/trainer-0 net1: port 1 of mlx5_0 is DOWN, want ACTIVE$/,
-      /^nsenter --net=\S+\/pod0 ip link set net1 up$/,
     ],
     [
       "a port that is down, of a PF that is not up",
-      ({ device, kernel }) => {
-        device.ports = [{ ...device.ports[0]!, state: "1: DOWN", isActive: false }];
+      /DOWN.*: ip link set eth0 up$/,
+      ({ node: { kernel }, device }) => {
+        setPort(device, DOWN);
         kernel.pfs[0] = { ...kernel.pfs[0]!, isEnabled: false };
       },
-      /DOWN/,
-      /^ip link set eth0 up$/,
     ],
     [
-      "a port that is down, with all up",
+      "a port that is not up, with all up",
+      /mlx5_0 is INIT.*: # look at .*"ip link show eth0"/,
       ({ device }) => {
-        device.ports = [{ ...device.ports[0]!, state: "2: INIT", isActive: false }];
+        setPort(device, { state: "2: INIT", isActive: false });
       },
-      /port 1 of mlx5_0 is INIT/,
-      /^# look at the cable .*"ip link show eth0"/,
     ],
     [
       "an address without GID",
-      ({ device, space }) => {
-        device.ports = [{ ...device.ports[0]!, gids: [] }];
-        space.links.set("net1", { ...LINK, parentDevice: "0000:3b:00.0" });
-      },
-      /^team-a\/trainer-0 net1: mlx5_0 has no GID for 10\.0\.0\.2, so no connection can use that address$/,
-      /^kubectl -n team-a delete pod trainer-0 # a new/,
+      /0 net1: mlx5_0 has no GID for 10\.0\.0\.2, so no connection .*: kubectl -n team-a delete pod trainer-0 # a new/,
+      (given) => loseGids(given, "0000:3b:00.0"),
     ],
     [
       "an address without GID, of another function's interface",
-      ({ device, space }) => {
-        device.ports = [{ ...device.ports[0]!, gids: [] }];
-        space.links.set("net1", { ...LINK, parentDevice: "0000:3b:00.7" });
-      },
-      /: net1 belongs to 0000:3b:00\.7$/,
-      /pod trainer-0 # .* takes net1 from 0000:3b:00\.0$/,
+      /: net1 belongs to 0000:3b:00\.7: .* pod trainer-0 # .* takes net1 from 0000:3b:00\.0$/,
+      (given) => loseGids(given, "0000:3b:00.7"),
     ],
     [
       "a larger MTU than its PF",
-      ({ kernel, space }) => {
-        kernel.pfs[0] = { ...kernel.pfs[0]!, mtu: 1500 };
-        space.links.set("net1", { ...LINK, mtu: 9000, parentDevice: "0000:3b:00.0" });
-      },
-      /^team-a\/trainer-0 net1 has MTU 9000, but its PF eth0 1500/,
-      /^nsenter --net=\S+\/pod0 ip link set net1 mtu 1500 # /,
+      /^team-a\/trainer-0 net1 has MTU 9000, but its PF eth0 1500.*: nsenter --net=\S+ ip link set net1 mtu 1500 # /,
+      (given) => setMtus(given, 1500, 9000),
     ],
-  ] as [string, (given: PlacedPod & Pick<PodsNode, "kernel">) => void, RegExp, RegExp][]
+  ] as [string, RegExp, (given: PlacedPod) => unknown][]
 ) {
   Deno.test(`pods and doctor: ${what} is found, with its way out`, () => {
-    using node = new PodsNode();
-    const { kernel } = node;
-    kernel.addPf("eth0", 0);
-    change({ ...node.addPod(0), kernel });
+    using node = nodeAfter(change);
+    const { kernel, root } = node;
     node.addPod(1);
     assertEquals(node.show(), 3);
-    const faults = findFaults(kernel, collect(kernel, node.state).devices);
-    assertEquals(faults.length, 1);
-    const [fault] = faults;
-    assertMatch(fault!.text, text);
-    assertMatch(fault!.fix, fix);
-    assertEquals(node.terminal.stderr, `${fault!.text}: ${fault!.fix}\n`);
-    const inventory = takeInventory(kernel, node.state);
-    assertEquals(examinePods({ kernel, root: node.root, executable: "rdma-cni" }, inventory), [
-      { level: fault!.level, text: fault!.text, fix: fault!.fix },
-    ]);
+    const [fault, ...others] = findFaults(kernel, collect(kernel, node.state).devices);
+    const { level, text, fix } = fault!;
+    assertEquals([others, node.terminal.stderr], [[], `${text}: ${fix}\n`]);
+    assertMatch(`${text}: ${fix}`, told);
+    const examined = examinePods({ kernel, root, executable: "rdma-cni" }, takeInventory(kernel, node.state));
+    assertEquals(examined, [{ level, text, fix }]);
   });
 }
 
-Deno.test("pods: no GID is missed where a smaller MTU than the PF's, or the kernel's own address, is all there is", () => {
-  using node = new PodsNode();
-  const { device, space } = node.addPod(0);
-  node.kernel.addPf("eth0", 0, { mtu: 9000 });
-  space.links.set("net1", { ...LINK, mtu: 1500, parentDevice: "0000:3b:00.0" });
-  space.addresses!.get(2)!.pop();
-  device.ports = [{ ...device.ports[0]!, gids: [] }];
+Deno.test("pods: a smaller MTU than the PF's is no fault", () => {
+  using node = nodeAfter((given) => setMtus(given, 9000, 1500));
   assertEquals([node.show(), node.terminal.stderr], [0, ""]);
-});
-
-Deno.test("pods: a state directory that others can write to is told, since every ADD fails", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  Deno.chmodSync(node.directory, 0o777);
-  assertEquals(node.show(), 3);
-  assertMatch(
-    node.terminal.stderr,
-    /its mode 0777, want 0 and 0700, so every ADD fails: chown 0:0 \S+ && chmod 0700 /,
-  );
-});
-
-Deno.test("pods and doctor: where not all processes can be seen nothing is called stale, as gc would refuse", () => {
-  using node = new PodsNode();
-  const { space } = node.addPod(0);
-  node.kernel.endNetns(space);
-  node.kernel.paths.delete("/run/netns/pod0");
-  node.kernel.isComplete = false;
-  assertEquals(node.show(), 3);
-  assertEquals(node.statuses(), [["net-container0-net1", "unknown"]]);
-  assertMatch(node.terminal.stderr, /^net-container0-net1 is unknown: # run it as root/);
-});
-
-Deno.test("pods: what cannot be read of one device is named, and the others are shown", () => {
-  using node = new PodsNode();
-  const { device } = node.addPod(0);
-  node.addPod(1);
-  node.kernel.onCounters = (one) => {
-    if (one === device) throw new NetlinkError("ask for the counters", EIO);
-  };
-  assertEquals(node.show(), 3);
-  assertEquals(node.statuses(), [["net-container0-net1", "unknown"], ["net-container1-net1", "present"]]);
-  assertMatch(
-    node.terminal.stderr,
-    /^Cannot read all of RDMA device "mlx5_0" \(net-container0-net1\): .*ask for the counters/,
-  );
 });
 
 for (
   const [what, refuse] of [
-    ["to open a pod's namespace", (node: PodsNode) => {
-      node.kernel.openNetns = () => {
+    ["to open a pod's namespace", ({ kernel }: PodsNode) => {
+      kernel.openNetns = () => {
         throw new SyscallError('open "/run/netns/pod0"', EPERM);
       };
     }],
-    ["to mount a sysfs of it", (node: PodsNode) => {
-      node.kernel.sysfsErrno = EPERM;
-    }],
+    ["to mount a sysfs of it", ({ kernel }: PodsNode) => kernel.sysfsErrno = EPERM],
   ] as const
 ) {
   Deno.test(`pods: the error for want of the right ${what} says which`, () => {
-    using node = new PodsNode();
-    node.addPod(0);
-    refuse(node);
+    using node = nodeAfter(({ node }) => refuse(node));
     const error = assertThrows(() => showPods(node), CommandError, "EPERM");
     assertMatch(error.advice!, /CAP_SYS_ADMIN/);
   });
@@ -465,20 +429,4 @@ Deno.test("pods: --quiet leaves out advice, and names what could not be read", (
   node.write("net-torn-net1", "{");
   assertEquals(node.show(), 3);
   assertMatch(node.terminal.stderr, /^.*net-torn-net1.*\n$/);
-});
-
-Deno.test("pods: programs get the time as text", () => {
-  using node = new PodsNode();
-  node.addPod(0);
-  const [{ createdAt, pod }] = showPods(node).value as [{ createdAt: string; pod: string }];
-  assertEquals([createdAt, pod], ["2026-01-01T00:00:00.000Z", "trainer-0"]);
-});
-
-Deno.test("pods: 128 pods are read and formatted in less than a second", () => {
-  using node = new PodsNode();
-  for (let number = 0; number < 128; number++) node.addPod(number);
-  const begin = performance.now();
-  assertEquals(node.statuses().filter(([, status]) => status === "present").length, 128);
-  const elapsed = performance.now() - begin;
-  assert(elapsed < 1000, `${elapsed} ms`);
 });

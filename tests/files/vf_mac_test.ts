@@ -14,6 +14,7 @@ import type { Space } from "../rig/memory/kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../support/assert.ts";
 
 const MAC = "02:03:00:00:77:01";
+const OTHER_MAC = "02:03:00:00:77:02";
 const EBUSY = 16;
 const POD = "/run/netns/pod";
 
@@ -88,28 +89,19 @@ class VfTestNode extends BareNode {
   }
 }
 
-Deno.test("init gives each function an address, and the second run orders nothing", async () => {
+Deno.test("init gives each function of the physical functions an address, and the next run orders nothing", async () => {
   using node = new VfTestNode();
+  node.kernel.addPf("eth1", 1);
   assertEquals(await node.init(["eth0"]), ExitCode.ok);
-  assertEquals(
-    node.kernel.vfs.map(({ mac }) => mac),
-    [0, 1, 2].map((number) => deriveMac("b8:59:9f:00:00:01", number)),
-  );
+  const macs = [0, 1, 2].map((number) => deriveMac("b8:59:9f:00:00:01", number));
+  assertEquals(node.kernel.vfs.map(({ mac }) => mac), [...macs, NO_MAC]);
+  assertEquals(await node.init(), ExitCode.ok);
+  assertMatch(node.terminal.stderr, /ready 3, assigned 1, failed 0\n$/);
   assert(listVfs(node.kernel).every(({ ready }) => ready));
   node.kernel.orders.length = 0;
-  assertEquals(await node.init(), ExitCode.ok);
-  assertEquals(node.kernel.orders, []);
-  assertMatch(node.terminal.stderr, /ready 3, assigned 0, failed 0\n$/);
+  assertEquals([await node.init(), node.kernel.orders], [ExitCode.ok, []]);
+  assertMatch(node.terminal.stderr, /ready 4, assigned 0, failed 0\n$/);
   assertEquals(node.terminal.stdout, "");
-});
-
-Deno.test("init of one physical function leaves the other's alone, and --all does both", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.addPf("eth1", 1);
-  assertEquals(await node.init(["eth1"]), ExitCode.ok);
-  assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [true, false]);
-  assertEquals(await node.init(), ExitCode.ok);
-  assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [false, false]);
 });
 
 Deno.test("init -o json has the outcome of each function, and prints nothing else", async () => {
@@ -124,11 +116,9 @@ Deno.test("init -o json has the outcome of each function, and prints nothing els
     assertEquals(rest, { dryRun });
     return vfs;
   };
-  const [first, second, third] = [0, 1, 2].map((number) => ({
-    pf: "eth0",
-    number,
-    deviceID: node.id(number),
-  }));
+  const [first, second, third] = [0, 1, 2].map((number) => {
+    return { pf: "eth0", number, deviceID: node.id(number) };
+  });
   const [mac, reason] = [deriveMac("b8:59:9f:00:00:01", 0), "node GUID is zero"];
   const planned = await print(true);
   assertEquals([planned[0], planned[2]], [
@@ -145,7 +135,7 @@ Deno.test("init -o json has the outcome of each function, and prints nothing els
   assertEquals(node.terminal.stderr, "");
 });
 
-Deno.test("set -o json has what became of the function", async () => {
+Deno.test("set -o json has what became of the function; what is so already is not ordered again", async () => {
   using node = new VfTestNode(1);
   const print = (options: { dryRun?: boolean }) => node.json(() => node.set(0, MAC, options));
   const nodeGuid = "0203:00ff:fe00:7701";
@@ -153,118 +143,93 @@ Deno.test("set -o json has what became of the function", async () => {
   const zero = "0000:0000:0000:0000";
   assertEquals(await print({ dryRun: true }), { ...vf, dryRun: true, state: "planned", nodeGuid: zero });
   assertEquals(await print({}), { ...vf, state: "given", nodeGuid });
+  node.kernel.orders.length = 0;
   assertEquals(await print({}), { ...vf, state: "ready", nodeGuid });
+  assertEquals([await node.set(0), node.kernel.orders], [ExitCode.ok, []]);
+  assertMatch(node.terminal.stderr, /VF 0 .* already has MAC address 02:03:00:00:77:01\n$/);
 });
 
-Deno.test("init's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {
+Deno.test("dry runs say on standard output what would be done, take no lock and order nothing", async () => {
   using node = new VfTestNode(1);
+  const vf = `VF 0 of eth0 (${node.id(0)}) would get `;
   assertEquals(await node.init(undefined, { dryRun: true }), ExitCode.ok);
-  assertEquals(
-    [node.terminal.stdout, node.kernel.orders, node.state.exists()],
-    [
-      `VF 0 of eth0 (${node.id(0)}) would get ${
-        deriveMac("b8:59:9f:00:00:01", 0)
-      } (node GUID is zero)\nready 0, planned 1, failed 0\n`,
-      [],
-      false,
-    ],
-  );
-});
-
-Deno.test("two physical functions of the same permanent address: the second's functions are refused", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
-  assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(node.terminal.stderr, /Cannot give VF 0 of eth1 .*: VF 0 of eth0 has /);
-  assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
+  assertEquals(await node.set(0, MAC, { dryRun: true }), ExitCode.ok);
+  assertEquals(await node.set(0, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
+  assertEquals(node.terminal.stdout.split("\n"), [
+    `${vf}${deriveMac("b8:59:9f:00:00:01", 0)} (node GUID is zero)`,
+    "ready 0, planned 1, failed 0",
+    `${vf}MAC address ${MAC}, then mlx5_core would be rebound`,
+    `${vf}MAC address ${MAC}`,
+    "",
+  ]);
+  assertEquals([node.terminal.stderr, node.kernel.orders, node.state.exists()], ["", [], false]);
 });
 
 const IB = { pf: "ib0", guid: true };
 const GUID = "0203:00ff:fe00:7701";
 
-function doesNotTake({ kernel }: VfTestNode): void {
-  kernel.takesMac = false;
-}
-
 for (
   const [what, fault, change, options = {}] of [
-    [
-      "a driver that makes a GUID of another address",
-      /GUID does not match the MAC .*:1234/,
-      ({ kernel }) => kernel.makeGuid = () => 0x1234n,
-    ],
-    ["a driver whose GUID stays zero", /node GUID is zero/, ({ kernel }) => kernel.makeGuid = () => 0n],
-    ["a driver that does not take the address", /its netdev has 8e:[0-9a-f:]+$/, doesNotTake],
-    ["such a driver of a PF that is down", /eth0 is down.*ip link set eth0 up/, (node) => {
-      doesNotTake(node);
-      node.kernel.pfs[0] = { ...node.kernel.pfs[0]!, isUp: false };
+    ["a driver that makes another GUID", /GUID does not match the MAC .*:1234/, ({ kernel }) => {
+      kernel.makeGuid = () => 0x1234n;
     }],
-    [
-      "a PF that ignores the order",
-      /administrative address is 00:00:00:00:00:00$/,
-      ({ kernel }) => kernel.setVfMac = () => {},
-      { rebind: false },
-    ],
-    [
-      "a driver without RDMA of a function whose PF has it",
-      /no RDMA device within 1 s/,
-      async ({ kernel, id }) => {
-        await kernel.unbindDriver(id(0));
-        kernel.makes = { netdev: true, rdmaDevice: false };
-      },
-    ],
-    [
-      "a driver that makes nothing",
-      /no netdev and no RDMA device within 1 s, twice/,
-      ({ kernel }) => kernel.makes = { netdev: false, rdmaDevice: false },
-    ],
-    [
-      "an InfiniBand PF that does not take a port GUID",
-      /administrative port GUID is .*:1234/,
-      ({ kernel }) =>
-        kernel.onBind = () => void (kernel.vfs[1]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n }),
-      IB,
-    ],
-    ["an InfiniBand driver that has another GUID", /RDMA device mlx5_\d+ has 0000:.*:0001/, doesNotTake, IB],
+    ["a driver whose GUID stays zero", /node GUID is zero/, ({ kernel }) => kernel.makeGuid = () => 0n],
+    ["a driver that does not take the address", /its netdev has 8e:[0-9a-f:]+$/, ({ kernel }) => {
+      kernel.takesMac = false;
+    }],
+    ["such a driver of a PF that is down", /eth0 is down.*ip link set eth0 up/, ({ kernel }) => {
+      kernel.takesMac = false;
+      kernel.pfs[0] = { ...kernel.pfs[0]!, isUp: false };
+    }],
+    ["a PF that ignores the order", /administrative address is 00:00:00:00:00:00$/, ({ kernel }) => {
+      kernel.setVfMac = () => {};
+    }, { rebind: false }],
+    ["a driver without RDMA below a PF that has it", /no RDMA device within 1 s/, async ({ kernel, id }) => {
+      await kernel.unbindDriver(id(0));
+      kernel.makes = { netdev: true, rdmaDevice: false };
+    }],
+    ["a driver that makes nothing", /no netdev and no RDMA device within 1 s, twice/, ({ kernel }) => {
+      kernel.makes = { netdev: false, rdmaDevice: false };
+    }],
+    ["an InfiniBand PF that takes no port GUID", /administrative port GUID is .*:1234/, ({ kernel }) => {
+      kernel.onBind = () => void (kernel.vfs[1]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0x1234n });
+    }, IB],
+    ["an InfiniBand driver of another GUID", /RDMA device mlx5_\d+ has 0000:.*:0001/, ({ kernel }) => {
+      kernel.takesMac = false;
+    }, IB],
   ] as [string, RegExp, (node: VfTestNode) => unknown, Parameters<VfTestNode["set"]>[2]?][]
 ) {
   Deno.test(`${what} is found out`, async () => {
     using node = new VfTestNode(1);
     node.kernel.addPf("ib0", 1, { isInfiniBand: true });
     await change(node);
-    const { message } = await assertRejects(
-      () => node.set(0, options.guid ? GUID : MAC, options),
-      CommandError,
-    );
+    const address = options.guid ? GUID : MAC;
+    const { message } = await assertRejects(() => node.set(0, address, options), CommandError);
     assertMatch(message, fault);
   });
 }
 
 for (
   const [what, orders, change, options] of [
-    ["of a driver that is not the usual one", ["mac", "unbind", "bind other"], ({ kernel, id }) => {
-      kernel.setDriver(id(0), "other");
-    }],
-    ["without driver", ["mac", "bind any"], ({ kernel, id }) => kernel.unbindDriver(id(0))],
-    ["whose driver is left alone", ["mac"], () => {}, { rebind: false }],
-    ["for virtual machines, by force", ["mac"], ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"), {
+    ["of an unusual driver", "mac, unbind, bind other", ({ kernel, id }) => kernel.setDriver(id(0), "other")],
+    ["without driver", "mac, bind any", ({ kernel, id }) => kernel.unbindDriver(id(0))],
+    ["whose driver is left alone", "mac", () => {}, { rebind: false }],
+    ["for virtual machines, by force", "mac", ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"), {
       force: true,
     }],
-    ["without RDMA, of an adapter without it", ["mac", "unbind", "bind mlx5_core"], ({ kernel }) => {
+    ["without RDMA, of an adapter without it", "mac, unbind, bind mlx5_core", ({ kernel }) => {
       kernel.makes = { netdev: true, rdmaDevice: false };
       kernel.devices.length = 0;
     }],
-  ] as [string, string[], (node: VfTestNode) => unknown, Partial<SetOptions>?][]
+  ] as [string, string, (node: VfTestNode) => unknown, Partial<SetOptions>?][]
 ) {
-  Deno.test(`set orders of a function ${what}: ${orders.join(", ")}`, async () => {
+  Deno.test(`set orders of a function ${what}: ${orders}`, async () => {
     using node = new VfTestNode(1);
     await change(node);
     node.kernel.orders.length = 0;
     assertEquals(await node.set(0, MAC, options), ExitCode.ok);
-    const wanted = orders.map((order) =>
-      order === "mac" ? `mac eth0 0 ${MAC}` : order.replace(/(?<=bind)/, ` ${node.id(0)}`)
-    );
-    assertEquals(node.kernel.orders, wanted);
+    const given = orders.replace("mac", `mac eth0 0 ${MAC}`).replaceAll(/(?<=bind)/g, ` ${node.id(0)}`);
+    assertEquals(node.kernel.orders.join(", "), given);
   });
 }
 
@@ -274,7 +239,7 @@ for (
   const [what, words, change] of [
     [
       "a pod has the netdev of",
-      /netdev "eth0v0" is in \/run\/netns\/pod \(process 42 "\/pause", container 5d1f/,
+      /"eth0v0" is in \S+\/pod \(process 42 "\/pause", container 5d1f/,
       (node, netdev) => {
         netdev.space = node.addPod();
       },
@@ -286,31 +251,19 @@ for (
     [
       "a virtual machine may have",
       /bound to "vfio-pci"/,
-      ({ kernel, id }) => kernel.setDriver(id(0), "vfio-pci"),
+      (node) => node.kernel.setDriver(node.id(0), "vfio-pci"),
     ],
-    [
-      "a namespace that cannot be found has",
-      /is in a network namespace that cannot be found/,
-      (_, netdev) => {
-        netdev.space = NOWHERE;
-      },
-    ],
-    [
-      "a namespace has whose path leads elsewhere by now",
-      /namespace that cannot be found/,
-      (node, netdev) => {
-        netdev.space = node.addPod();
-        node.kernel.paths.set(POD, NOWHERE);
-      },
-    ],
-    [
-      "a process without path has",
-      /in network namespace 77 \(process 42 "sleep"\)$/,
-      ({ kernel }, netdev) => {
-        netdev.space = NOWHERE;
-        kernel.held.set("/proc/42/ns/net", NOWHERE);
-      },
-    ],
+    ["an unknown namespace has", /in a network namespace that cannot be found/, (_, netdev) => {
+      netdev.space = NOWHERE;
+    }],
+    ["a namespace has whose path leads elsewhere", /namespace that cannot be found/, (node, netdev) => {
+      netdev.space = node.addPod();
+      node.kernel.paths.set(POD, NOWHERE);
+    }],
+    ["a process has", /in network namespace 77 \(process 42 "sleep"\)$/, ({ kernel }, netdev) => {
+      netdev.space = NOWHERE;
+      kernel.held.set("/proc/42/ns/net", NOWHERE);
+    }],
     ["an open file has", /in network namespace 77 /, ({ kernel }, netdev) => {
       netdev.space = NOWHERE;
       kernel.held.set("/proc/42/fd/7", NOWHERE);
@@ -324,31 +277,6 @@ for (
     assertEquals(await node.set(0, MAC, { force: true }), ExitCode.ok);
   });
 }
-
-Deno.test("set of what is so already orders nothing", async () => {
-  using node = new VfTestNode();
-  assertEquals(await node.set(1), ExitCode.ok);
-  node.kernel.orders.length = 0;
-  assertEquals(await node.set(1), ExitCode.ok);
-  assertEquals(node.kernel.orders, []);
-  assertMatch(node.terminal.stderr, /VF 1 .* already has MAC address 02:03:00:00:77:01\n$/);
-});
-
-Deno.test("set's dry run says on standard output what would be done, takes no lock and orders nothing", async () => {
-  using node = new VfTestNode();
-  assertEquals(await node.set(1, MAC, { dryRun: true }), ExitCode.ok);
-  assertEquals(await node.set(1, MAC, { dryRun: true, rebind: false }), ExitCode.ok);
-  const vf = `VF 1 of eth0 (${node.id(1)})`;
-  assertEquals(
-    [node.terminal.stdout, node.terminal.stderr, node.kernel.orders, node.state.exists()],
-    [
-      `${vf} would get MAC address ${MAC}, then mlx5_core would be rebound\n${vf} would get MAC address ${MAC}\n`,
-      "",
-      [],
-      false,
-    ],
-  );
-});
 
 Deno.test("a function is ready whose node GUID is not zero, whichever MAC addresses it has", async () => {
   using node = await new VfTestNode(3).prepare();
@@ -380,17 +308,6 @@ Deno.test("a function without administrative address is not ready; init gives it
     node.terminal.stderr,
     new RegExp(`^VF 0 of eth0 .* has ${mac} as its administrative address, without a rebind, node GUID `),
   );
-});
-
-Deno.test("a function without administrative address that is in a pod is not ready, and left alone", async () => {
-  using node = await new VfTestNode(1).prepare();
-  const [vf] = node.kernel.vfs;
-  vf!.mac = NO_MAC;
-  vf!.netdev!.space = node.kernel.addNetns("/run/netns/pod");
-  assertEquals(listVfs(node.kernel).map(({ ready }) => ready), [false]);
-  assertEquals(await node.init(), ExitCode.ok);
-  assertMatch(node.terminal.stderr, /^VF 0 .* is left alone: no administrative address/m);
-  assertEquals(node.kernel.orders, []);
 });
 
 /** How a function came to be as it is. */
@@ -462,10 +379,8 @@ Deno.test("a bind that fails is tried once a second, until the time is over", as
   assertEquals(node.kernel.sleptMs, 3000);
 
   node.kernel.onBind = () => EBUSY;
-  const error = await assertRejects(
-    () => node.set(2, "02:03:00:00:77:02", { timeoutMs: 2000 }),
-    CommandError,
-  );
+  const setOther = () => node.set(2, OTHER_MAC, { timeoutMs: 2000 });
+  const error = await assertRejects(setOther, CommandError);
   assertMatch(error.message, /Cannot rebind VF 2 .* now has no driver.*EBUSY \(16\).* for 2 s/);
   assertMatch(error.advice!, /echo .* > \/sys\/bus\/pci\/drivers\/mlx5_core\/bind/);
 });
@@ -478,18 +393,6 @@ Deno.test("a driver that binds but makes no devices is taken away once more", as
   };
   assertEquals(await node.set(0), ExitCode.ok);
   assertEquals(binds, 2);
-});
-
-Deno.test("devices that take their time are waited for", async () => {
-  using node = new VfTestNode(1);
-  node.kernel.makes = { netdev: true, rdmaDevice: false };
-  node.kernel.onSleep = () => {
-    if (node.kernel.sleptMs < 500) return;
-    node.kernel.onSleep = () => {};
-    node.kernel.makes = { netdev: true, rdmaDevice: true };
-    node.kernel.setDriver(node.id(0), undefined);
-  };
-  assertEquals(await node.set(0, MAC, { timeoutMs: 2000 }), ExitCode.ok);
 });
 
 Deno.test("the kind of address is known of the host's netdevs alone", () => {
@@ -507,58 +410,52 @@ Deno.test("records of an earlier boot protect nothing, the Go plugin's among the
   using node = new VfTestNode();
   node.record(node.id(0), { bootId: "boot-0" });
   assertEquals(await node.set(0), ExitCode.ok);
-  const { bootId: _, ...go } = { deviceId: node.id(1), devices: [], createdAt: 1000, bootId: "" };
-  node.write("net-c1-net1", go);
+  node.write("net-c1-net1", { deviceId: node.id(1), devices: [], createdAt: 1000 });
   node.kernel.bootedAtMs = 500;
   node.kernel.orders.length = 0;
-  assertMatch(
-    (await node.refused(() => node.set(1, "02:03:00:00:77:02"))).message,
-    /the record .* says that a pod has it/,
-  );
+  const { message } = await node.refused(() => node.set(1, OTHER_MAC));
+  assertMatch(message, /the record .* says that a pod has it/);
   node.kernel.bootedAtMs = 1500;
-  assertEquals(await node.set(1, "02:03:00:00:77:02"), ExitCode.ok);
+  assertEquals(await node.set(1, OTHER_MAC), ExitCode.ok);
 });
 
-Deno.test("init does what it can and tells the rest by exit code partial", async () => {
+Deno.test("init does what it can, gives no address twice, and tells the rest by exit code partial", async () => {
   using node = new VfTestNode();
+  node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
   node.kernel.vfs[0]!.netdev!.space = node.addPod();
   assertEquals(await node.init(), ExitCode.partial);
   assertMatch(node.terminal.stderr, /Cannot change VF 0 .*netdev "eth0v0"/);
-  assertMatch(node.terminal.stderr, /ready 0, assigned 2, failed 1\n$/);
+  assertMatch(node.terminal.stderr, /Cannot give VF 0 of eth1 .*: VF 0 of eth0 has /);
+  assertMatch(node.terminal.stderr, /ready 0, assigned 2, failed 2\n$/);
   assertEquals(await node.init(), ExitCode.failed);
   assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
-});
-
-Deno.test("init leaves functions of virtual machines alone and does not count them as failures", async () => {
-  using node = await new VfTestNode().prepare();
-  node.kernel.setDriver(node.id(0), "vfio-pci");
-  assertEquals(await node.init(), ExitCode.ok);
-  assertMatch(node.terminal.stderr, /VF 0 .* is left alone: bound to vfio-pci/);
-  assertEquals(node.kernel.orders, []);
+  assertEquals(node.kernel.vfs[3]!.mac, NO_MAC);
 });
 
 for (
-  const { what, take, left } of [
-    {
-      what: "a pod that gets a function",
-      take: (node: VfTestNode) => node.record(node.id(17)),
-      left: /Cannot change VF 17 .*container "c1"[^]*assigned 19, failed 1/,
-    },
-    {
-      what: "a pod that gets a function's netdev",
-      take: (node: VfTestNode) => {
+  const [what, left, take] of [
+    [
+      "a pod that gets a function",
+      /Cannot change VF 17 .*container "c1"[^]*assigned 19, failed 1/,
+      (node) => {
+        node.record(node.id(17));
+      },
+    ],
+    [
+      "a pod that gets its netdev",
+      /Cannot change VF 17 .*"eth0v17" is in [^]*assigned 19, failed 1/,
+      (node) => {
         node.kernel.vfs[17]!.netdev!.space = node.addPod();
       },
-      left: /Cannot change VF 17 .*netdev "eth0v17" is in \/run\/netns\/pod[^]*assigned 19, failed 1/,
-    },
-    {
-      what: "the host that begins to use a function",
-      take: (node: VfTestNode) => {
+    ],
+    [
+      "the host that begins to use it",
+      /VF 17 .* left alone: .* host uses it[^]*assigned 19, failed 0/,
+      (node) => {
         node.kernel.vfs[17]!.netdev!.isUp = true;
       },
-      left: /VF 17 .* is left alone: .* the host uses it[^]*assigned 19, failed 0/,
-    },
-  ]
+    ],
+  ] as [string, RegExp, (node: VfTestNode) => unknown][]
 ) {
   Deno.test(`${what} after the plan was made keeps it`, async () => {
     using node = new VfTestNode(20);
@@ -597,72 +494,73 @@ Deno.test("the plugin's lock is held while a function is changed, and waited for
   assertEquals(await node.set(0), ExitCode.ok);
   const lock = node.kernel.lock(node.directory, 0)!;
   node.kernel.orders.length = 0;
-  await assertRejects(
-    () => node.set(0, "02:03:00:00:77:02"),
-    CniError,
-    "within 100 s: another process has it",
-  );
+  await assertRejects(() => node.set(0, OTHER_MAC), CniError, "within 100 s: another process has it");
   assertEquals(node.kernel.orders, []);
   lock[Symbol.dispose]();
 });
 
 for (
-  const { name, words, reason, code = ExitCode.failed } of [
-    { name: "another VF's address", words: { address: "02:00:00:00:00:09" }, reason: /VF 1 of eth0 has it/ },
-    { name: "the PF's address", words: { address: "b8:59:9f:00:00:01" }, reason: /PF eth0 has it/ },
-    { name: "a VF that is not there", words: { vf: "3" }, reason: /it has VFs 0 to 2/ },
-    { name: "a VF that is no number", words: { vf: "-1" }, reason: /want its number/, code: ExitCode.usage },
-    { name: "a PF that is not there", words: { pf: "eth9" }, reason: /no network interface of that name/ },
-    { name: "an interface that is no PF", words: { pf: "lo" }, reason: /not an SR-IOV physical function/ },
-    {
-      name: "a malformed GUID",
-      words: { address: "1", guid: true },
-      reason: /want 16/,
-      code: ExitCode.usage,
-    },
-    {
-      name: "a GUID for Ethernet",
-      words: { address: "0203:00ff:fe00:7701", guid: true },
-      reason: /not an InfiniBand port/,
-    },
-    { name: "a PF without VFs", words: { pf: "eth1" }, reason: /no VFs enabled/ },
-  ]
+  const [name, words, reason, code = ExitCode.failed] of [
+    ["another VF's address", { address: "02:00:00:00:00:09" }, /VF 1 of eth0 has it/],
+    ["the PF's address", { address: "b8:59:9f:00:00:01" }, /PF eth0 has it/],
+    ["a VF that is not there", { vf: "3" }, /it has VFs 0 to 2/],
+    ["a VF that is no number", { vf: "-1" }, /want its number/, ExitCode.usage],
+    ["a PF that is not there", { pf: "eth9" }, /no network interface of that name/],
+    ["an interface that is no PF", { pf: "lo" }, /not an SR-IOV physical function/],
+    ["a malformed GUID", { address: "1", guid: true }, /want 16/, ExitCode.usage],
+    ["a GUID for Ethernet", { address: GUID, guid: true }, /not an InfiniBand port/],
+    ["a MAC address for InfiniBand", { pf: "ib0" }, /InfiniBand port/],
+    ["a PF without VFs", { pf: "eth1" }, /no VFs enabled/],
+  ] as [string, { vf?: string; address?: string; pf?: string; guid?: boolean }, RegExp, ExitCode?][]
 ) {
   Deno.test(`set refuses ${name} and orders nothing`, async () => {
     using node = new VfTestNode();
     node.kernel.addPf("eth1", 0);
+    node.kernel.addPf("ib0", 1, { isInfiniBand: true });
     node.kernel.host.links.set("lo", { index: 1, name: "lo", isInfiniBand: false, vfMacs: new Map() });
     node.kernel.vfs[1]!.mac = "02:00:00:00:00:09";
-    const { vf = "0", address = MAC, ...more } = words as { vf?: string; address?: string };
+    const { vf = "0", address = MAC, ...more } = words;
     const error = await node.refused(() => node.set(vf, address, more));
     assertMatch(error.message, reason);
     assertEquals(error.exitCode, code);
   });
 }
 
-Deno.test("init refuses all when one name is wrong", async () => {
-  using node = new VfTestNode();
-  await assertRejects(() => node.init(["eth0", "eth9"]), CommandError, '"eth9"');
-  assertEquals(node.kernel.orders, []);
-});
+for (
+  const [what, pfs, force, words] of [
+    ["all when one name is wrong", ["eth0", "eth9"], [], '"eth9"'],
+    ["InfiniBand", ["ib0"], [], "InfiniBand port"],
+    ["to force a function that is not there", ["eth0"], ["3"], "VFs 0 to 2"],
+    ["to force what is no number", ["eth0"], ["eth1"], "want its number"],
+  ] as [string, string[], string[], string][]
+) {
+  Deno.test(`init refuses ${what}`, async () => {
+    using node = new VfTestNode();
+    node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+    assertStringIncludes((await node.refused(() => node.init(pfs, { force }))).message, words);
+  });
+}
 
-Deno.test("an InfiniBand function gets node and port GUID, is rebound and verified", async () => {
-  using node = new VfTestNode();
-  node.kernel.addPf("ib0", 1, { isInfiniBand: true });
+Deno.test("an InfiniBand function gets node and port GUID if it has not both, and no other function's", async () => {
+  using node = new VfTestNode(0);
+  node.kernel.addPf("ib0", 2, { isInfiniBand: true });
   assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
   assertEquals(node.kernel.orders[0], "guid ib0 0 20300fffe007701");
-  const vf = listVfs(node.kernel).find(({ pf }) => pf === "ib0")!;
-  assertEquals([vf.nodeGuid, vf.ready], ["0203:00ff:fe00:7701", true]);
+  assertEquals(listVfs(node.kernel).map(({ nodeGuid, ready }) => [nodeGuid, ready])[0], [GUID, true]);
   assertMatch(node.terminal.stderr, /has GUID 0203:00ff:fe00:7701, node GUID 0203:00ff:fe00:7701/);
+  node.kernel.orders.length = 0;
+  assertEquals([await node.set(0, GUID, IB), node.kernel.orders], [ExitCode.ok, []]);
+  assertMatch(node.terminal.stderr, /already has GUID 0203:00ff:fe00:7701\n$/);
+  assertMatch((await node.refused(() => node.set(1, GUID, IB))).message, /VF 0 of ib0 has it$/);
+  node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };
+  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
+  assertEquals(node.kernel.vfs[0]!.guids.port, 0x0203_00ff_fe00_7701n);
 });
 
-Deno.test("InfiniBand functions have no MAC addresses, and init passes them over", async () => {
-  using node = new VfTestNode(1);
+Deno.test("init --all passes InfiniBand functions over, which have no MAC addresses", async () => {
+  using node = new VfTestNode(0);
   node.kernel.addPf("ib0", 1, { isInfiniBand: true });
-  assertMatch((await node.refused(() => node.set(0, MAC, { pf: "ib0" }))).message, /InfiniBand port/);
-  await assertRejects(() => node.init(["ib0"]), CommandError, "InfiniBand port");
-  assertEquals(await node.init(), ExitCode.ok);
-  assertEquals(node.kernel.vfs[1]!.mac, NO_MAC);
+  assertEquals([await node.init(), node.kernel.vfs[0]!.mac], [ExitCode.ok, NO_MAC]);
 });
 
 Deno.test("without an RDMA subsystem the functions are listed as without RDMA device", async () => {
@@ -676,12 +574,11 @@ Deno.test("a terminal sees a bar that grows", async () => {
   node.kernel.addPf("eth1", 1);
   node.terminal.showsProgress = true;
   assertEquals(await node.init(), ExitCode.ok);
-  const bars = [...node.terminal.stderr.matchAll(/\[(#*)-*\] (\d)\/2 VF 0 of eth(\d)/g)].map(
-    ([, filled, done, vf]) => {
-      return [filled!.length, done, vf];
-    },
-  );
-  assertEquals(bars, [[0, "0", "0"], [15, "1", "1"]]);
+  const bars = node.terminal.stderr.matchAll(/\[(#*)-*\] (\d)\/2 VF 0 of eth(\d)/g);
+  assertEquals(Array.from(bars, ([, filled, ...words]) => [filled!.length, ...words]), [
+    [0, "0", "0"],
+    [15, "1", "1"],
+  ]);
 });
 
 Deno.test("64 functions are bound side by side: their waits overlap", async () => {
@@ -714,21 +611,19 @@ Deno.test("a driver that does not let go is reported, and the other functions ge
   using node = new VfTestNode(2);
   node.kernel.onUnbind = (deviceId) => deviceId === node.id(0) ? EBUSY : undefined;
   assertEquals(await node.init(), ExitCode.partial);
-  assertMatch(
-    node.terminal.stderr,
-    /Cannot unbind the driver of .*EBUSY[^]*assigned 1, failed 1/,
-  );
+  assertMatch(node.terminal.stderr, /Cannot unbind the driver of .*EBUSY[^]*assigned 1, failed 1/);
 });
 
-Deno.test("an adapter without RDMA is left alone, with and without drivers", async () => {
-  using node = new VfTestNode(2);
+Deno.test("an adapter without RDMA is left alone, with and without drivers, and so are virtual machines' functions", async () => {
+  using node = new VfTestNode(3);
   node.kernel.devices.length = 0;
   node.kernel.setDriver(node.id(1), undefined);
+  node.kernel.setDriver(node.id(2), "vfio-pci");
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals([node.kernel.orders, node.kernel.sleptMs], [[], 0]);
   assertMatch(
     node.terminal.stderr,
-    /^VF 0 .* left alone: no RDMA device\nVF 1 .* left alone: no driver is bound, and no function of its kind /,
+    /^VF 0 .* left alone: no RDMA device\nVF 1 .*: no driver is bound, and no function of its kind .*\nVF 2 .*: bound to vfio-pci/,
   );
 });
 
@@ -785,55 +680,37 @@ Deno.test("an RDMA device that comes late, with GUID zero, is waited for and get
 });
 
 for (
-  const { what, use, words } of [
-    {
-      what: "an IP address",
-      use: ({ kernel }: VfTestNode) => kernel.addressed.add(kernel.vfs[0]!.netdev!.index),
-      words: 'its netdev "eth0v0" has an IP address',
-    },
-    {
-      what: "a netdev that is up",
-      use: ({ kernel }: VfTestNode) => kernel.vfs[0]!.netdev!.isUp = true,
-      words: 'its netdev "eth0v0" is up and has a carrier',
-    },
-    {
-      what: "a bond",
-      use: ({ kernel }: VfTestNode) => kernel.vfs[0]!.netdev!.uppers.push("bond0"),
-      words: 'its netdev "eth0v0" is below "bond0"',
-    },
-    {
-      what: "open contexts",
-      use: ({ kernel }: VfTestNode) =>
-        Object.assign(kernel.devices[1]!, {
-          resources: [{ kind: "pd", count: 1n }, { kind: "ctx", count: 2n }],
-        }),
-      words: 'programs have its RDMA device "mlx5_102" open (2 contexts)',
-    },
-    {
-      what: "a vDPA device",
-      use: ({ kernel }: VfTestNode) => kernel.vdpaDevices.set(kernel.vfs[0]!.deviceId, "vdpa0"),
-      words: 'it has the vDPA device "vdpa0"',
-    },
-    {
-      what: "a representor in a bridge",
-      use: ({ kernel }: VfTestNode) =>
-        kernel.representors.push({ pf: "eth0", name: "eth0_0", vf: 0, uppers: ["br0"] }),
-      words: 'its representor "eth0_0" is in "br0"',
-    },
-  ]
+  const [what, words, use] of [
+    ["an IP address", 'its netdev "eth0v0" has an IP address', ({ kernel }, { netdev }) => {
+      kernel.addressed.add(netdev!.index);
+    }],
+    ["a carrier", 'its netdev "eth0v0" is up and has a carrier', (_, { netdev }) => netdev!.isUp = true],
+    ["a bond", 'its netdev "eth0v0" is below "bond0"', (_, { netdev }) => netdev!.uppers.push("bond0")],
+    ["open contexts", 'programs have its RDMA device "mlx5_102" open (2 contexts)', ({ kernel }) => {
+      const resources = [{ kind: "pd", count: 1n }, { kind: "ctx", count: 2n }];
+      Object.assign(kernel.devices[1]!, { resources });
+    }],
+    ["a vDPA device", 'it has the vDPA device "vdpa0"', ({ kernel }, { deviceId }) => {
+      kernel.vdpaDevices.set(deviceId, "vdpa0");
+    }],
+    ["a representor in a bridge", 'its representor "eth0_0" is in "br0"', ({ kernel }) => {
+      kernel.representors.push({ pf: "eth0", name: "eth0_0", vf: 0, uppers: ["br0"] });
+    }],
+  ] as [string, string, (node: VfTestNode, vf: VfTestNode["kernel"]["vfs"][number]) => unknown][]
 ) {
   Deno.test(`a function that the host uses is left alone and named: ${what}`, async () => {
     using node = new VfTestNode(2);
-    use(node);
+    use(node, node.kernel.vfs[0]!);
     assertEquals(await node.init(), ExitCode.ok);
     assertEquals(node.kernel.vfs.map(({ mac }) => mac === NO_MAC), [true, false]);
-    const line = `VF 0 of eth0 (${
-      node.id(0)
-    }) is left alone: node GUID is zero, but the host uses it: ${words}\n`;
-    assertStringIncludes(node.terminal.stderr, line);
+    const vf = `VF 0 of eth0 (${node.id(0)})`;
+    assertStringIncludes(
+      node.terminal.stderr,
+      `${vf} is left alone: node GUID is zero, but the host uses it: ${words}\n`,
+    );
     node.kernel.orders.length = 0;
     const { message, advice } = await node.refused(() => node.set(0));
-    assertEquals(message, `Cannot change VF 0 of eth0 (${node.id(0)}): the host uses it: ${words}`);
+    assertEquals(message, `Cannot change ${vf}: the host uses it: ${words}`);
     assertMatch(advice!, /Stop what uses the function on the host.*vf-mac set --force/);
     assertEquals(await node.init(["eth0"], { force: ["0"] }), ExitCode.ok);
     assertEquals(listVfs(node.kernel)[0]!.ready, true);
@@ -844,9 +721,8 @@ Deno.test("what the kernel has on each RDMA device by itself, and a representor 
   using node = new VfTestNode(1);
   node.kernel.representors.push({ pf: "eth0", name: "eth0_0", vf: 0, uppers: [] });
   node.kernel.representors.push({ pf: "eth0", name: "eth0_1", vf: 1, uppers: ["br0"] });
-  Object.assign(node.kernel.devices[1]!, {
-    resources: [{ kind: "pd", count: 1n }, { kind: "ctx", count: 0n }],
-  });
+  const resources = [{ kind: "pd", count: 1n }, { kind: "ctx", count: 0n }];
+  Object.assign(node.kernel.devices[1]!, { resources });
   assertEquals(await node.init(), ExitCode.ok);
   assertEquals(listVfs(node.kernel)[0]!.ready, true);
 });
@@ -857,51 +733,28 @@ Deno.test("--quiet shows neither progress nor what was done, only what failed", 
   assertEquals([await node.init(), node.terminal.stderr], [ExitCode.ok, ""]);
   node.kernel.addPf("eth1", 1, { permanentAddress: "b8:59:9f:00:00:01" });
   assertEquals(await node.init(), ExitCode.failed);
-  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot give VF 0 of eth1 .*: VF 0 of eth0 has .*\n$/);
+  assertMatch(node.terminal.stderr, /^rdma-cni: Cannot give VF 0 of eth1 .*\n$/);
 });
 
-Deno.test("--force names functions of one physical function, which must be there", async () => {
-  using node = new VfTestNode(1);
-  await assertRejects(() => node.init(["eth0"], { force: ["1"] }), CommandError, "VFs 0 to 0");
-  await assertRejects(() => node.init(["eth0"], { force: ["eth1"] }), CommandError, "want its number");
-  assertEquals(node.kernel.orders, []);
-});
-
-Deno.test("on InfiniBand a GUID that is so already is not set again, and another function's is refused", async () => {
+Deno.test("InfiniBand functions are listed with GUIDs and without MAC addresses", () => {
   using node = new VfTestNode(0);
-  node.kernel.addPf("ib0", 2, { isInfiniBand: true });
-  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
-  node.kernel.orders.length = 0;
-  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
-  assertEquals(node.kernel.orders, []);
-  assertMatch(node.terminal.stderr, /already has GUID 0203:00ff:fe00:7701\n$/);
-  const { message } = await node.refused(() => node.set(1, GUID, IB));
-  assertMatch(message, /VF 0 of ib0 has it$/);
-  node.kernel.vfs[0]!.guids = { node: 0x0203_00ff_fe00_7701n, port: 0n };
-  assertEquals(await node.set(0, GUID, IB), ExitCode.ok);
-  assertEquals(node.kernel.vfs[0]!.guids.port, 0x0203_00ff_fe00_7701n);
-});
-
-Deno.test("no functions are a note, InfiniBand's have GUIDs and no MAC address", () => {
-  using node = new VfTestNode(0);
-  node.terminal.print({ text: formatTable(VF_TABLE, listVfs(node.kernel), false) });
-  assertEquals([node.terminal.stdout, node.terminal.stderr], ["", "No virtual functions found\n"]);
   node.kernel.addPf("ib0", 2, { isInfiniBand: true });
   const [one, other] = node.kernel.vfs;
   const address = "80:00:02:08:fe:80:00:00:00:00:00:00:02:03:00:ff:fe:00:48:56";
-  const state = { isRandom: false, isUp: false, uppers: [], space: node.kernel.host };
-  Object.assign(one!, {
-    mac: "02:03:00:00:48:56",
-    guids: { node: 1n, port: 1n },
-    netdev: { name: "ib1", index: 9, address, ...state },
-  });
+  const netdev = {
+    name: "ib1",
+    index: 9,
+    address,
+    isRandom: false,
+    isUp: false,
+    uppers: [],
+    space: node.kernel.host,
+  };
+  Object.assign(one!, { mac: "02:03:00:00:48:56", guids: { node: 1n, port: 1n }, netdev });
   Object.assign(other!, { guids: { node: 2n, port: 3n } });
   const vfs = listVfs(node.kernel);
-  assertEquals([vfs[0]!.adminMac, vfs[0]!.effectiveMac, vfs[0]!.portGuid], [
-    NO_MAC,
-    address,
-    "0203:00ff:fe00:4856",
-  ]);
+  const { adminMac, effectiveMac, portGuid } = vfs[0]!;
+  assertEquals([adminMac, effectiveMac, portGuid], [NO_MAC, address, "0203:00ff:fe00:4856"]);
   node.terminal.print({ text: formatTable(VF_TABLE, vfs, true) });
   const rows = node.terminal.stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
   const cells = ["NETDEV", "ADDRESS", "ADMIN-ADDRESS"].map((heading) => rows[0]!.indexOf(heading));
