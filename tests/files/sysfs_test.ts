@@ -114,6 +114,7 @@ Deno.test("physical functions' netdevs are those whose function has virtual func
   using sysfs = new TestSysfs();
   sysfs.addIdle();
   sysfs.directory("/sys/class/net/lo");
+  sysfs.netdev("eth2", 0);
   assertEquals(pci.listPfNetdevs(sysfs.path), ["eth0"]);
   const found = ["eth0", "eth1", "lo", "eth9", "../net/eth0"].map((name) =>
     pci.getPfDeviceId(name, sysfs.path)
