@@ -1,5 +1,6 @@
 import { countCases, listFailures, timeFiles } from "../support/junit_report.ts";
 import { assertEquals } from "../support/assert.ts";
+import { Root } from "./root.ts";
 
 const TESTS = `
 const REASON = ["bad <thing>", "", ...Array(20).fill("more")].join("\\n");
@@ -11,34 +12,17 @@ Deno.test("fine", () => new Promise((done) => setTimeout(done, 20)));
 `;
 
 Deno.test("what a report of tests says is counted and timed, and the failures are named with their reasons", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${directory}/some_test.ts`, TESTS);
-    const { code } = await new Deno.Command(Deno.execPath(), {
-      args: ["test", "--no-config", "--junit-path=report.xml", "some_test.ts"],
-      cwd: directory,
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    const report = await Deno.readTextFile(`${directory}/report.xml`);
-    assertEquals({ code, ...countCases(report), failures: listFailures(report) }, {
-      code: 1,
-      passed: 1,
-      failed: 2,
-      ignored: 1,
-      failures: [
-        "steps: 1 test step failed.",
-        [
-          "steps > one & <two>: Error: bad <thing>",
-          ...Array(11).fill("more"),
-          `    at file://${directory}/some_test.ts:4:45`,
-          `    at file://${directory}/some_test.ts:4:11`,
-        ].join("\n"),
-      ],
-    });
-    const [[path, milliseconds] = []] = timeFiles(report);
-    assertEquals([path, milliseconds! >= 20], ["some_test.ts", true]);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  using root = new Root({ "/some_test.ts": TESTS });
+  const args = ["test", "--no-config", "--junit-path=report.xml", "some_test.ts"];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: root.path, stderr: "null" }).output();
+  const report = root.read("/report.xml");
+  assertEquals([code, countCases(report)], [1, { passed: 1, failed: 2, ignored: 1 }]);
+  const reason = [
+    "steps > one & <two>: Error: bad <thing>",
+    ...Array(11).fill("more"),
+    ...[45, 11].map((column) => `    at file://${root.path}/some_test.ts:4:${column}`),
+  ];
+  assertEquals(listFailures(report), ["steps: 1 test step failed.", reason.join("\n")]);
+  const [[path, milliseconds] = []] = timeFiles(report);
+  assertEquals([path, milliseconds! >= 20], ["some_test.ts", true]);
 });

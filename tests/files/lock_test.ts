@@ -2,6 +2,7 @@
 import { LinuxKernel } from "../../src/kernel/linux.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Root } from "./root.ts";
 
 libc(); // stays open; opened within a test it would be taken for a leak of that test
 
@@ -118,52 +119,48 @@ async function waiter(directory: string, timeoutMs = LIMIT_MS): Promise<Started>
 }
 
 Deno.test("a lock that stays taken is waited for until the time is over, without work", async () => {
-  const directory = Deno.makeTempDirSync();
-  using _held = hold(directory);
-  await using waiting = await waiter(directory, 400);
+  using root = new Root({});
+  using _held = hold(root.path);
+  await using waiting = await waiter(root.path, 400);
   const { got, ms, cpuMs } = JSON.parse(await waiting.line());
   assertEquals(got, false);
   assert(ms >= 400 && ms < 2000, `${ms} ms`);
   assert(cpuMs < 20, `${cpuMs} ms of processor time`);
   assertEquals([await waiting.line(), await waiting.line()], ["given up", "0 alarms"]);
-  Deno.removeSync(directory);
 });
 
 Deno.test("those who wait for a lock get it in the order in which they came, also when one is killed", async () => {
-  const directory = Deno.makeTempDirSync();
-  const first = hold(directory);
-  const second = await waiter(directory);
-  await using third = await waiter(directory);
-  await using fourth = await waiter(directory);
+  using root = new Root({});
+  const first = hold(root.path);
+  const second = await waiter(root.path);
+  await using third = await waiter(root.path);
+  await using fourth = await waiter(root.path);
   await second[Symbol.asyncDispose]();
   first[Symbol.dispose]();
   const [before, after] = [JSON.parse(await third.line()), JSON.parse(await fourth.line())];
   assertEquals([before.got, after.got, before.at < after.at], [true, true, true]);
-  Deno.removeSync(directory);
 });
 
 Deno.test("who waits for a lock goes before all other programs until it has given the lock back, if it may", async () => {
   const chrt = new Deno.Command("chrt", { args: ["--rr", "1", "true"], stderr: "null" });
   const { success: isPermitted } = await chrt.output();
-  const directory = Deno.makeTempDirSync();
-  const first = hold(directory);
-  await using second = await waiter(directory);
+  using root = new Root({});
+  const first = hold(root.path);
+  await using second = await waiter(root.path);
   assertEquals(second.schedulingPolicy, isPermitted ? 2 : 0);
   first[Symbol.dispose]();
   assertEquals([JSON.parse(await second.line()).got, await second.line()], [true, "given up"]);
   assertEquals(second.schedulingPolicy, 0);
-  Deno.removeSync(directory);
 });
 
 for (const isInside of [true, false]) {
   Deno.test(`who has the lock in a container is named by the number here, or outside of one not at all: ${isInside}`, async () => {
-    const directory = Deno.makeTempDirSync();
-    await using holding = new Started(PLUGIN, directory, 0, isInside ? CONTAINER : []);
+    using root = new Root({});
+    await using holding = new Started(PLUGIN, root.path, 0, isInside ? CONTAINER : []);
     assertMatch(await holding.line(), isInside ? /^locked by 1$/ : /^locked by \d+$/);
-    await using asking = new Started(PLUGIN, directory, 0, isInside ? [] : CONTAINER);
+    await using asking = new Started(PLUGIN, root.path, 0, isInside ? [] : CONTAINER);
     const children = Deno.readTextFileSync(`/proc/${holding.pid}/task/${holding.pid}/children`);
     const who = isInside ? `process ${children.trim()}` : "a process in another PID namespace";
     assertMatch(await asking.line(), new RegExp(`: ${who} has had it for \\d+\\.\\d s, for a test$`));
-    Deno.removeSync(directory, { recursive: true });
   });
 }

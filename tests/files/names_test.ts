@@ -17,10 +17,7 @@ const GC = {
   config: { "cni.dev/valid-attachments": [] },
 };
 /** A call about the second pod. */
-const second = (config: object = {}) => ({
-  variables: { CNI_NETNS: TWO, CNI_CONTAINERID: "two" },
-  config,
-});
+const second = (config: object = {}) => ({ variables: { CNI_NETNS: TWO, CNI_CONTAINERID: "two" }, config });
 
 /** Where devices are, and what they are called there. */
 const places = (node: TestNode, ...devices: Device[]) =>

@@ -41,13 +41,8 @@ class TestDevice extends Root {
     Deno.removeSync(`${this.path}/class/infiniband/mlx5_2/${path}`, { recursive: true });
   }
 
-  open() {
-    return openPorts(this.path, "mlx5_2")!;
-  }
-
-  details() {
-    return listPortDetails(this.path, "mlx5_2", 16);
-  }
+  readonly open = () => openPorts(this.path, "mlx5_2")!;
+  readonly details = () => listPortDetails(this.path, "mlx5_2", 16);
 }
 
 Deno.test("a RoCE port has the entries of its GID table that are in use", () => {

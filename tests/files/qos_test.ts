@@ -15,10 +15,14 @@ const SECOND = { CNI_CONTAINERID: "container2" };
 const OTHER_VF = "0000:3b:00.7";
 
 type Parts = Parameters<TestNode["call"]>[1];
+type Qos = NonNullable<Device["qos"]>;
 
 /** A node whose device has QoS. */
 class QosNode extends TestNode {
-  constructor(qos: Device["qos"] = HOST) {
+  readonly groups = this.kernel.roceQos.groups;
+  readonly recordedQos = () => this.recorded().devices.map(({ qos }) => qos);
+
+  constructor(qos: Qos = HOST) {
     super();
     Object.assign(this.device, { qos: structuredClone(qos) });
   }
@@ -29,15 +33,7 @@ class QosNode extends TestNode {
     return node;
   }
 
-  get recordedQos() {
-    return this.recorded().devices.map(({ qos }) => qos);
-  }
-
-  get groups() {
-    return this.kernel.roceQos.groups;
-  }
-
-  addDevice(index: number, qos: Device["qos"] = HOST): Device {
+  addDevice(index: number, qos: Qos = HOST): Device {
     return this.kernel.addDevice(VF, index, { qos: structuredClone(qos) });
   }
 
@@ -53,7 +49,7 @@ class QosNode extends TestNode {
   }
 
   /** Nothing is recorded, and the device has on the host what it had, its name too. */
-  assertRestored(qos: Device["qos"] = HOST): void {
+  assertRestored(qos: Qos = HOST): void {
     this.assertForgotten();
     assertEquals([this.device.name, this.device.qos], ["mlx5_2", qos]);
   }
@@ -62,7 +58,7 @@ class QosNode extends TestNode {
 Deno.test("ADD sets both, and DEL gives the host back what it had; the record is there from before the first to after the last", async () => {
   using node = new QosNode();
   const seen: unknown[] = [];
-  node.kernel.roceQos.onWrite = () => void seen.push(node.recordedQos);
+  node.kernel.roceQos.onWrite = () => void seen.push(node.recordedQos());
   node.kernel.onRename = () => void seen.push("renamed");
   await node.succeed("ADD", { config: CONFIG });
   assertEquals([node.whereIs(node.device), node.device.qos], [POD, IN_POD]);
@@ -70,8 +66,6 @@ Deno.test("ADD sets both, and DEL gives the host back what it had; the record is
   node.assertRestored();
   assertEquals(seen, Array(4).fill([{ ...HOST, hadGroup: false }]));
 });
-
-type Qos = NonNullable<Device["qos"]>;
 
 for (
   const [what, rdmaQoS, before, inPod, warnings = 0] of [
@@ -87,7 +81,7 @@ for (
     const other = node.addDevice(3, before);
     const { lines } = await node.succeed("ADD", { config: { rdmaQoS } });
     const recorded = before.tos ? { ...before, hadGroup: false } : before;
-    assertEquals([node.device.qos, other.qos, ...node.recordedQos], [inPod, inPod, recorded, recorded]);
+    assertEquals([node.device.qos, other.qos, ...node.recordedQos()], [inPod, inPod, recorded, recorded]);
     const told = /level="warning".*trafficClass.*rdmaQoS\.tc allows/;
     assertEquals(lines.filter((line) => told.test(line)).length, warnings);
     await node.succeed("DEL");

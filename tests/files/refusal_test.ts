@@ -36,11 +36,7 @@ type Name = keyof typeof ERRNO;
 type WithErrno = abstract new (...args: never[]) => Error & { errno: number };
 
 /** Something is undefined for some errnos, and each other one is thrown. */
-function assertAbsentFor(
-  absent: readonly Name[],
-  ask: (errno: number) => unknown,
-  type: WithErrno = SyscallError,
-): void {
+function assertAbsentFor(absent: readonly Name[], ask: (errno: number) => unknown, type: WithErrno): void {
   for (const [name, errno] of Object.entries(ERRNO)) {
     if (absent.includes(name as Name)) assertEquals(ask(errno), undefined, name);
     else assertEquals(assertThrows(() => ask(errno), type).errno, errno, name);
@@ -73,13 +69,10 @@ Deno.test("a path is no namespace when it cannot be asked for its kind; any othe
 /** Asks a kernel that refuses each request with an errno. */
 function askRefusing(errno: number, ask: (socket: NetlinkSocket) => unknown): unknown {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
-  using _kernel = new ScriptedKernel((sequence) => {
-    const error = u32(-errno >>> 0);
-    return [{
-      port: 0,
-      bytes: encodeMessage({ type: 2, flags: 0x100, sequence }, error, new Uint8Array(16)),
-    }];
-  });
+  const error = u32(-errno >>> 0);
+  using _kernel = new ScriptedKernel((sequence) => [
+    { port: 0, bytes: encodeMessage({ type: 2, flags: 0x100, sequence }, error, new Uint8Array(16)) },
+  ]);
   return ask(socket);
 }
 
@@ -93,11 +86,7 @@ const QUESTIONS: [what: string, ask: (socket: NetlinkSocket) => unknown, absent:
 
 for (const [what, ask, absent] of QUESTIONS) {
   Deno.test(`${what} is absent when the kernel answers ${absent.join(", ")}; any other refusal is an error`, () => {
-    assertAbsentFor(
-      absent,
-      (errno) => askRefusing(errno, ask),
-      NetlinkError,
-    );
+    assertAbsentFor(absent, (errno) => askRefusing(errno, ask), NetlinkError);
   });
 }
 
@@ -105,7 +94,7 @@ Deno.test("a device has no ports when its directory is not there; any other fail
   assertAbsentFor(["ENOENT", "ENOTDIR", "ENAMETOOLONG"], (errno) => {
     using _open = replaceCall("open", () => fail(errno));
     return openPorts("/sys", "mlx5_2");
-  });
+  }, SyscallError);
 });
 
 Deno.test("a lock is held by another when the kernel answers EAGAIN; any other failure is an error", () => {
@@ -115,7 +104,7 @@ Deno.test("a lock is held by another when the kernel answers EAGAIN; any other f
   assertAbsentFor(["EAGAIN"], (errno) => {
     using _flock = replaceCall("flock", () => fail(errno));
     return kernel.lock(root.path, 0);
-  });
+  }, SyscallError);
   assertEquals(openFds(), before);
 });
 

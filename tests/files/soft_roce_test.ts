@@ -18,6 +18,8 @@ type Parts = Parameters<TestNode["call"]>[1];
 
 /** A node on which calls are about Soft-RoCE devices unless they say otherwise. */
 class SoftNode extends TestNode {
+  readonly softDevices = () => this.kernel.devices.filter(({ netdev }) => netdev);
+
   constructor() {
     super();
     this.kernel.namesPerNetns = true;
@@ -31,10 +33,6 @@ class SoftNode extends TestNode {
 
   override call(command: string, { config, ...parts }: Parts = {}) {
     return super.call(command, { ...parts, config: { ...CONFIG, ...config } });
-  }
-
-  softDevices(): Device[] {
-    return this.kernel.devices.filter(({ netdev }) => netdev);
   }
 
   /** The first of the Soft-RoCE devices. */

@@ -23,6 +23,7 @@ class TestSysfs extends Root {
   readonly vf = `/sys/devices/pci0000:00/${VF}`;
   readonly pf = `/sys/devices/pci0000:00/${PF}`;
   readonly sf = `${this.pf}/${SF}`;
+  readonly functionDevices = () => pci.getFunctionDevices(VF, this.path);
 
   constructor() {
     super({});
@@ -76,32 +77,21 @@ class TestSysfs extends Root {
     this.directory(path.replace(/\/[^/]*$/, ""));
     Deno.symlinkSync(target, `${this.path}${path}`);
   }
-
-  functionDevices() {
-    return pci.getFunctionDevices(VF, this.path);
-  }
 }
 
-const BARE = { isPhysicalFunction: false, enabledVfs: 0, rdmaDevices: [], rdmaDeviceCount: 0, uverbs: [] };
-
-for (
-  const [what, id, facts] of [
-    ["a physical function has its driver and the number of its virtual functions", PF, {
-      ...{ bus: "pci", driver: "mlx5_core", isPhysicalFunction: true, enabledVfs: 7 },
-      ...{ rdmaDevices: ["mlx5_0"], rdmaDeviceCount: 1, uverbs: [{ name: "uverbs0", rdmaDevice: "mlx5_0" }] },
-    }],
-    ["a virtual function has all its RDMA devices, and no driver when none is bound", VF, {
-      ...{ bus: "pci", rdmaDevices: ["mlx5_11", "mlx5_3"], rdmaDeviceCount: 2 },
-      uverbs: [{ name: "uverbs11", rdmaDevice: "mlx5_11" }, { name: "uverbs3", rdmaDevice: "mlx5_3" }],
-    }],
-    ["an auxiliary device is no physical function, and may have nothing of RDMA", SF, { bus: "auxiliary" }],
-  ] as const
-) {
-  Deno.test(what, () => {
-    using sysfs = new TestSysfs();
-    assertEquals(getBusDevice(id, sysfs.path), { id, ...BARE, ...facts } as ReturnType<typeof getBusDevice>);
+Deno.test("a function has its bus and driver, the number of its virtual functions and all its RDMA devices", () => {
+  using sysfs = new TestSysfs();
+  const rdma = (...numbers: number[]) => ({
+    rdmaDevices: numbers.map((number) => `mlx5_${number}`),
+    rdmaDeviceCount: numbers.length,
+    uverbs: numbers.map((number) => ({ name: `uverbs${number}`, rdmaDevice: `mlx5_${number}` })),
   });
-}
+  const none = { isPhysicalFunction: false, enabledVfs: 0 };
+  const pf = { bus: "pci", driver: "mlx5_core", isPhysicalFunction: true, enabledVfs: 7 } as const;
+  assertEquals(getBusDevice(PF, sysfs.path), { id: PF, ...pf, ...rdma(0) });
+  assertEquals(getBusDevice(VF, sysfs.path), { id: VF, bus: "pci", ...none, ...rdma(11, 3) });
+  assertEquals(getBusDevice(SF, sysfs.path), { id: SF, bus: "auxiliary", ...none, ...rdma() });
+});
 
 Deno.test("a device that only its uverbs device shows counts, and has no name when that vanishes", () => {
   using sysfs = new TestSysfs();
@@ -124,6 +114,7 @@ Deno.test("physical functions' netdevs are those whose function has virtual func
   using sysfs = new TestSysfs();
   sysfs.addIdle();
   sysfs.directory("/sys/class/net/lo");
+  sysfs.netdev("eth2", 0);
   assertEquals(pci.listPfNetdevs(sysfs.path), ["eth0"]);
   const found = ["eth0", "eth1", "lo", "eth9", "../net/eth0"].map((name) =>
     pci.getPfDeviceId(name, sysfs.path)
