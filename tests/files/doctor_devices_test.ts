@@ -11,7 +11,17 @@ import { State } from "../../src/plugin/record/state.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
 import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals } from "../support/assert.ts";
-import { assertFindings, DoctorNode, FILE, type Given, nodeAfter, POD, VF } from "./doctor_node.ts";
+import {
+  assertFindings,
+  DoctorNode,
+  FILE,
+  type Given,
+  moveHome,
+  nodeAfter,
+  POD,
+  recorded,
+  VF,
+} from "./doctor_node.ts";
 
 function inventoryOf({ kernel, root }: DoctorNode): Inventory {
   return takeInventory(kernel, new State(stateDirectory(root)));
@@ -346,14 +356,6 @@ for (
     });
     assertFindings(recordsOf(node), wanted);
   });
-}
-
-function recorded({ node, record }: Given): void {
-  node.write(FILE, record);
-}
-
-function moveHome({ node, device }: Given): void {
-  device.space = node.kernel.host;
 }
 
 function loseFunction({ node, device }: Given): void {

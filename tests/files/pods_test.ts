@@ -81,7 +81,6 @@ class PodsNode extends BareNode {
     return collect(this.kernel, this.state).devices.map(({ record, status }) => [record, status]);
   }
 
-  /** Prints what the command returns. @returns its exit code */
   show(options = {}): number {
     return this.terminal.print(showPods(this, options));
   }
