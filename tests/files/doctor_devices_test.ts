@@ -232,6 +232,12 @@ Deno.test("mode: exclusive, in which the plugin for shared devices does not run"
   }
 });
 
+Deno.test("mode: exclusive, now and after a reboot", () => {
+  using node = new DoctorNode(PERSISTED);
+  node.kernel.mode = "exclusive";
+  assertFindings(examineMode(node), [/^ok exclusive now/]);
+});
+
 Deno.test("mode: a kernel that knows none", async () => {
   using node = new DoctorNode();
   node.kernel.getRdmaMode = () => {
