@@ -30,7 +30,6 @@ class AgentProcess implements AsyncDisposable {
     this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** Starts one. @param by what it is started by */
   static async start(...by: string[]): Promise<AgentProcess> {
     const agent = new AgentProcess(by);
     assertEquals(await agent.told(1), ["listens"]);
@@ -51,7 +50,6 @@ class AgentProcess implements AsyncDisposable {
     return state;
   }
 
-  /** The next lines of what it tells. */
   async told(count: number): Promise<string[]> {
     while (this.#text.split("\n").length <= count) {
       const { value } = await this.#lines.read();
@@ -319,7 +317,6 @@ Deno.test("an agent that has no descriptors left goes on when there are some aga
   for (const one of silent) one[Symbol.dispose]();
 });
 
-/** A call that is done in this process. */
 async function callHere(command: string, config: object) {
   const variables = new Map(Object.entries({ ...ENVIRONMENT, CNI_COMMAND: command }));
   const input = new TextEncoder().encode(JSON.stringify({ ...CONFIG, ...config }));

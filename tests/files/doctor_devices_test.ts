@@ -11,7 +11,17 @@ import { State } from "../../src/plugin/record/state.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
 import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals } from "../support/assert.ts";
-import { assertFindings, DoctorNode, FILE, type Given, nodeAfter, POD, VF } from "./doctor_node.ts";
+import {
+  assertFindings,
+  DoctorNode,
+  FILE,
+  type Given,
+  moveHome,
+  nodeAfter,
+  POD,
+  recorded,
+  VF,
+} from "./doctor_node.ts";
 
 function inventoryOf({ kernel, root }: DoctorNode): Inventory {
   return takeInventory(kernel, new State(stateDirectory(root)));
@@ -222,6 +232,12 @@ Deno.test("mode: exclusive, in which the plugin for shared devices does not run"
   }
 });
 
+Deno.test("mode: exclusive, now and after a reboot", () => {
+  using node = new DoctorNode(PERSISTED);
+  node.kernel.mode = "exclusive";
+  assertFindings(examineMode(node), [/^ok exclusive now/]);
+});
+
 Deno.test("mode: a kernel that knows none", async () => {
   using node = new DoctorNode();
   node.kernel.getRdmaMode = () => {
@@ -346,14 +362,6 @@ for (
     });
     assertFindings(recordsOf(node), wanted);
   });
-}
-
-function recorded({ node, record }: Given): void {
-  node.write(FILE, record);
-}
-
-function moveHome({ node, device }: Given): void {
-  device.space = node.kernel.host;
 }
 
 function loseFunction({ node, device }: Given): void {

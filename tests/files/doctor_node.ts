@@ -41,21 +41,24 @@ export function nodeAfter(change: (given: Given) => unknown = () => {}): DoctorN
   for (const id of [VF, "0000:3b:00.3"]) node.kernel.addFunction(id);
   const device = node.kernel.addDevice(VF, 2, { space: pod });
   node.kernel.addDevice("0000:3b:00.3", 3);
-  change({ node, pod, device, record: recordOf(node, pod) });
+  const record: AttachmentRecord = {
+    attachment: { network: "net", containerID: "container1", ifname: "net1" },
+    deviceId: VF,
+    devices: [{ index: 2, hostName: "mlx5_2", podName: "mlx5_2" }],
+    netns: { path: POD, inode: pod.inode, cookie: pod.cookie! },
+    bootId: node.kernel.bootId,
+    createdAt: 1000,
+  };
+  change({ node, pod, device, record });
   return node;
 }
 
-/** A record that gives a device to the pod. */
-export function recordOf({ kernel }: DoctorNode, pod: Space, index = 2): AttachmentRecord {
-  const name = `mlx5_${index}`;
-  return {
-    attachment: { network: "net", containerID: "container1", ifname: "net1" },
-    deviceId: VF,
-    devices: [{ index, hostName: name, podName: name }],
-    netns: { path: POD, inode: pod.inode, cookie: pod.cookie! },
-    bootId: kernel.bootId,
-    createdAt: 1000,
-  };
+export function recorded({ node, record }: Given): void {
+  node.write(FILE, record);
+}
+
+export function moveHome({ node: { kernel }, device }: Given): void {
+  kernel.place(device, kernel.host);
 }
 
 /** What a fix begins with: a comment of the shell, or one of these commands. */

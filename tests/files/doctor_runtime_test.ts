@@ -126,13 +126,13 @@ for (
 }
 
 Deno.test("the drop-in that raises the limit is one", async () => {
-  using node = new DoctorNode(process("crio", ["crio"], "crio.service", "65536"));
+  using node = new DoctorNode(process("containerd", ["containerd"], "k3s.service", "65536"));
   const [{ fix = "" } = {}] = examineRuntime(node.root);
   const [commands] = fix.replaceAll("/etc/systemd", `${node.root}/etc/systemd`).split("; systemctl");
   const { success } = await new Deno.Command("sh", { args: ["-ec", commands!] }).output();
   assertEquals(success, true);
   assertEquals(
-    node.read("/etc/systemd/system/crio.service.d/memlock.conf"),
+    node.read("/etc/systemd/system/k3s.service.d/memlock.conf"),
     "[Service]\nLimitMEMLOCK=infinity\n",
   );
 });

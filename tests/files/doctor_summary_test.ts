@@ -4,7 +4,7 @@ import { EACCES, SyscallError } from "../../src/sys/errno.ts";
 import { PROJECT } from "../support/project.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TestTerminal } from "../support/terminal.ts";
-import { type DoctorNode, FILE, type Given, nodeAfter, POD, recordOf, VF } from "./doctor_node.ts";
+import { type DoctorNode, FILE, type Given, moveHome, nodeAfter, POD, recorded, VF } from "./doctor_node.ts";
 
 /** Does something when namespaces are listed for the so many-th time, and the host's devices still are to be. */
 function afterWalk({ kernel }: DoctorNode, number: number, work: () => void): void {
@@ -50,8 +50,8 @@ for (
     ["one in another namespace than its record names", [LOST, 1, 1], ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
     }],
-    ["one in a pod that another device was recorded for", [LOST, 1, 1], ({ node, pod }) => {
-      node.write(FILE, recordOf(node, pod, 5));
+    ["one in a pod that another device was recorded for", [LOST, 1, 1], ({ node, record }) => {
+      node.write(FILE, { ...record, devices: [{ index: 5, hostName: "mlx5_5", podName: "mlx5_5" }] });
     }],
     ["one in a namespace that nothing leads to", [LOST, 1, 1], (given) => {
       recorded(given);
@@ -92,14 +92,10 @@ for (
       moveHome(given);
       given.node.kernel.mode = "shared";
     }],
-    [
-      "none, on a node for RDMA",
-      ["there is no RDMA device", 1, 1],
-      ({ node: { kernel } }) => kernel.devices.length = 0,
-    ],
-    ["none, on a node without adapter", ["no RDMA adapter here", 0, 0], ({ node: { kernel } }) => {
-      kernel.devices.length = 0;
-      kernel.mode = "shared";
+    ["none, on a node for RDMA", ["there is no RDMA device", 1, 1], loseAll],
+    ["none, on a node without adapter", ["no RDMA adapter here", 0, 0], (given) => {
+      loseAll(given);
+      given.node.kernel.mode = "shared";
     }],
     ["a thousand", [THOUSAND, 1, 1], ({ node, record, pod }) => {
       const devices = [...record.devices];
@@ -118,12 +114,8 @@ for (
   });
 }
 
-function recorded({ node, record }: Given): void {
-  node.write(FILE, record);
-}
-
-function moveHome({ node: { kernel }, device }: Given): void {
-  kernel.place(device, kernel.host);
+function loseAll({ node: { kernel } }: Given): void {
+  kernel.devices.length = 0;
 }
 
 /** Has a call hold the lock, which does something before it ends. */

@@ -7,7 +7,6 @@ class Place implements Disposable {
   readonly temporary = Deno.makeTempDirSync();
   readonly directory: string;
   readonly launcher: string;
-  /** The link that leads to the program. */
   readonly current: string;
 
   constructor(readonly arch = Deno.build.arch as Arch, name = "bin") {
@@ -18,7 +17,6 @@ class Place implements Disposable {
     Deno.writeFileSync(this.launcher, LAUNCHER[arch], { mode: 0o755 });
   }
 
-  /** Puts a program behind the link. */
   program(content: string | Uint8Array, mode = 0o755): this {
     const path = `${this.directory}/.rdma-cni/rdma-cni-1`;
     Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
@@ -27,7 +25,6 @@ class Place implements Disposable {
     return this;
   }
 
-  /** Starts the launcher, or what starts it. */
   async run(args: string[] = [], words = [...wordsFor(this.arch, this.launcher), ...args]) {
     const [first, ...rest] = words;
     const env = { WORD: "of the environment" };

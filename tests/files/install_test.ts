@@ -54,7 +54,6 @@ class InstallNode implements Disposable {
     Deno.chmodSync(executable, mode);
   }
 
-  /** Returns what was printed for people. */
   install(options = {}): string {
     return this.#print(() => install(this.terminal, KERNEL, this.directory, this.sources, options));
   }
@@ -73,7 +72,6 @@ class InstallNode implements Disposable {
       .replaceAll(`${this.directory}/`, "").replace(/rdma-cni-[^/]*-[0-9a-f]{12}/g, "PROGRAM");
   }
 
-  /** Returns the line that was printed, without the directory. */
   check(want: ExitCode): string {
     const line = this.#print(() => checkInstalled(this.directory, this.sources));
     assertEquals(this.#code, want, line);
@@ -86,12 +84,10 @@ class InstallNode implements Disposable {
     return new TextDecoder().decode(stdout);
   }
 
-  /** The content of the program that the link leads to. */
   program(): string {
     return Deno.readTextFileSync(this.current);
   }
 
-  /** Names in the plugin's own directory. */
   ownFiles(): string[] {
     return [...Deno.readDirSync(this.own)].map(({ name }) => name).sort();
   }
@@ -122,7 +118,6 @@ const PARTS = [".rdma-cni/libmnl.so.0", ".rdma-cni/PROGRAM", ".rdma-cni/current"
 
 const ALL = (state: string) => PARTS.map((name) => `${name}: ${state}\n`).join("");
 
-/** What an upgrade says. */
 const upgrade = (be: string) =>
   `.rdma-cni/libmnl.so.0: already there\n.rdma-cni/PROGRAM: ${be}installed\n` +
   `.rdma-cni/current: ${be}replaced\nrdma: ${be}replaced\n.rdma-cni/PROGRAM: ${be}removed\n`;

@@ -57,7 +57,6 @@ interface Call {
   args?: string[];
   /** Written to standard input, which then ends. */
   input?: string;
-  /** What starts the launcher. */
   words?: string[];
 }
 
@@ -97,14 +96,12 @@ class Launched {
   }
 }
 
-/** Starts a call and gives it its input. */
 function launch(call: Call = {}): Launched {
   const launched = new Launched(call);
   void launched.feed(call.input ?? "the input");
   return launched;
 }
 
-/** A peer of the played agent. */
 class Peer implements Disposable {
   constructor(readonly listener: PacketListener, readonly socket: PacketSocket) {}
 
@@ -130,7 +127,6 @@ class Peer implements Disposable {
     assert(this.socket.send(new TextEncoder().encode(text)));
   }
 
-  /** Consents and replies. */
   reply(reply: Reply): void {
     this.send("a");
     assert(this.socket.send(encodeReply(reply)));
@@ -145,7 +141,6 @@ class Peer implements Disposable {
 class PlayedAgent implements Disposable {
   readonly listener = new PacketListener(SOCKET);
 
-  /** The launcher's connection. */
   async accept(): Promise<Peer> {
     for (let tries = 0; tries < 100; tries++) {
       const socket = this.listener.accept();
@@ -179,7 +174,6 @@ class PlayedAgent implements Disposable {
     return request;
   }
 
-  /** Asserts that nobody has connected. */
   assertUnasked(): void {
     assertEquals(this.listener.accept(), undefined);
   }
@@ -448,7 +442,6 @@ Deno.test("a launcher that is stopped for a while goes on waiting", async () => 
   assertEquals((await ended).code, REPLY.code);
 });
 
-/** Starts the launcher with system calls that fail. */
 function injecting(inject: string): string[] {
   return ["strace", "-o", "/dev/null", "-e", `inject=${inject}`, LAUNCHER];
 }

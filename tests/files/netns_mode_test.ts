@@ -36,7 +36,6 @@ class Node extends BareNode {
     return this.print(setMode(this.kernel, mode, options, machine));
   }
 
-  /** Sets mode exclusive for good. */
   persist(options: SetOptions = {}): number {
     return this.set("exclusive", { persist: true, ...options });
   }
@@ -55,7 +54,6 @@ class Node extends BareNode {
     return this.terminal.print(result);
   }
 
-  /** Asserts that standard error has these parts. */
   assertTold(...parts: string[]): void {
     for (const part of parts) assertStringIncludes(this.terminal.stderr, part);
   }

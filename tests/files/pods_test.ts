@@ -81,7 +81,6 @@ class PodsNode extends BareNode {
     return collect(this.kernel, this.state).devices.map(({ record, status }) => [record, status]);
   }
 
-  /** Prints what the command returns. @returns its exit code */
   show(options = {}): number {
     return this.terminal.print(showPods(this, options));
   }
@@ -172,10 +171,6 @@ for (
     ["from before a reboot", "stale", /^\S+ is stale: rdma-cni gc\n$/, ({ node, file, record }) => {
       node.write(file, { ...record, bootId: "boot-0" });
     }],
-    ["whose namespace is held", "held", /^\S+ is held: kill 42 # if its pod has been deleted\n$/, (given) => {
-      given.node.kernel.paths.delete("/run/netns/pod0");
-      given.node.kernel.held.set("/proc/42/ns/net", given.space);
-    }],
     ["whose namespace may be held unseen", "unknown", /^\S+ is unknown: # run it as root/, (given) => {
       endNetns(given);
       given.node.kernel.isComplete = false;
@@ -213,6 +208,16 @@ for (
     assertEquals(node.terminal.stdout.match(/ stale /g)?.length, status === "stale" ? 1 : undefined);
   });
 }
+
+Deno.test("pods: a namespace that has lost its path but is held is found, and what is in it", () => {
+  using node = nodeAfter(({ node: { kernel }, space }) => {
+    kernel.paths.delete("/run/netns/pod0");
+    kernel.held.set("/proc/42/ns/net", space);
+  });
+  const [device] = collect(node.kernel, node.state).devices;
+  assertEquals([device?.status, device?.device, device?.ports.length], ["held", "mlx5_0", 1]);
+  assertMatch(device!.advice!, /^kill 42 # if its pod has been deleted$/);
+});
 
 Deno.test("pods: a state directory that others can write to is told, since every ADD fails", () => {
   using node = nodeAfter(({ node }) => Deno.chmodSync(node.directory, 0o777));

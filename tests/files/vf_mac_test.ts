@@ -18,7 +18,6 @@ const OTHER_MAC = "02:03:00:00:77:02";
 const EBUSY = 16;
 const POD = "/run/netns/pod";
 
-/** A node with an adapter. */
 class VfTestNode extends BareNode {
   readonly noRdma = new Memo(`${this.temporary}/run/without-rdma`);
 
