@@ -350,11 +350,6 @@ Deno.test("Helm prints where the plugin goes, and what is left to do", async () 
   assertEquals([plain.includes("metrics"), other.includes("Set image.repository")], [false, false]);
 });
 
-Deno.test("the chart has the program's version, and its image too", () => {
-  const [{ version, appVersion }] = parseAll(Deno.readTextFileSync(`${CHART}/Chart.yaml`)) as [Values];
-  assertEquals([version, appVersion], [VERSION, VERSION]);
-});
-
 Deno.test("the chart's README is that of its values", () => {
   const [chart, values, readme] = ["Chart.yaml", "values.yaml", "README.md"].map((name) =>
     Deno.readTextFileSync(`${CHART}/${name}`)

@@ -40,7 +40,7 @@ export async function buildImages(engine: Engine): Promise<void> {
 /** Builds an image for amd64 once more, with what was built of the program, in a directory `out` below the one that is given. */
 export async function buildAgain(engine: Engine, image: string, program: string): Promise<void> {
   const command = BUILD_BEHIND_MIRROR.replace(PLATFORMS, "linux/amd64").replace(IMAGE, image);
-  await runBuild(engine, command.replace(/\.$/, `--build-context program=${program} .`));
+  await runBuild(engine, command.replace(/\.$/, `--build-context "program=${program}" .`));
 }
 
 async function runBuild(engine: Engine, command: string): Promise<void> {
