@@ -1,9 +1,11 @@
 // The metrics as promtool and a real Prometheus take them, and what the dashboard and the documents ask of them.
+import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { answer } from "../../src/agent/http.ts";
 import { formatMetrics } from "../../src/node/metrics.ts";
 import type { Collected, PodDevice } from "../../src/node/pods.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { PAGES } from "../support/documents.ts";
+import { Helm } from "../support/helm.ts";
 import { DEVICE } from "../support/pod_device.ts";
 import { start } from "../support/program.ts";
 import { PROJECT } from "../support/project.ts";
@@ -62,15 +64,46 @@ Deno.test("promtool finds no fault with the metrics", async () => {
   assertEquals([code, stdout + stderr], [0, ""]);
 });
 
-/** A scrape job, with the labels that the Prometheus operator gives what a pod's container serves. */
-function job(address: string, pod: string, labels: object, honorLabels: boolean) {
+/** Rules that take a label from what service discovery knows of a pod. */
+const labels = (sources: Record<string, string>) =>
+  Object.entries(sources).map(([target_label, source]) => ({
+    source_labels: [`__meta_kubernetes_${source}`],
+    target_label,
+  }));
+
+/** A scrape job that the Prometheus operator makes for a pod of a DaemonSet, as its pkg/prometheus/promcfg.go does. */
+function job(address: string, pod: string, node: string, honorLabels: boolean, relabelings: object[]) {
+  const known = {
+    namespace: "network",
+    pod_name: `${pod}-x7k2p`,
+    pod_container_name: pod,
+    service_name: pod,
+  };
+  const discovered = Object.entries({ ...known, pod_node_name: node });
   return {
     ...{ job_name: address, scrape_interval: "200ms", scrape_timeout: "200ms", honor_labels: honorLabels },
     static_configs: [{
       targets: [address],
-      labels: { namespace: "network", container: pod, pod: `${pod}-x7k2p`, endpoint: "metrics", ...labels },
+      labels: Object.fromEntries(discovered.map(([name, value]) => [`__meta_kubernetes_${name}`, value])),
     }],
+    relabel_configs: [
+      ...labels({ namespace: "namespace", pod: "pod_name", container: "pod_container_name" }),
+      { target_label: "job", replacement: pod },
+      ...relabelings,
+    ],
   };
+}
+
+/** What the chart's PodMonitor relabels. */
+async function relabelingsOfChart(): Promise<object[]> {
+  const helm = await Helm.get("4.1.4");
+  const agent = { enabled: true, metrics: { enabled: true, podMonitor: { enabled: true } } };
+  const monitor = (await helm.render({ agent })).find(({ manifest }) => manifest.kind === "PodMonitor")!;
+  const [{ relabelings = [] } = {}] = (monitor.manifest as IPodMonitor).spec.podMetricsEndpoints!;
+  return relabelings.map(({ sourceLabels, targetLabel }) => ({
+    source_labels: sourceLabels,
+    target_label: targetLabel,
+  }));
 }
 
 /** A query with what a person chose for the dashboard's variables; a pattern for all of them unless told. */
@@ -112,13 +145,12 @@ Deno.test("the dashboard shows the pods that have the devices, and obeys its var
   await using first = serveMetrics();
   await using second = serveMetrics();
   await using third = serveMetrics();
-  const address = addressOf(third);
+  const [address, chart] = [addressOf(third), await relabelingsOfChart()];
   await using prometheus = await Prometheus.start({
     scrape_configs: [
-      // Those of the chart's PodMonitor and of one's own, which tell the node, and of node-exporter's ServiceMonitor.
-      job(addressOf(first), "agent", { instance: "node-a" }, false),
-      job(addressOf(second), "agent", { instance: "node-b" }, true),
-      job(address, "node-exporter", { service: "node-exporter" }, false),
+      job(addressOf(first), "agent", "node-a", false, chart),
+      job(addressOf(second), "agent", "node-b", true, chart), // as a PodMonitor of one's own may say
+      job(address, "node-exporter", "node-c", false, labels({ service: "service_name" })),
     ],
   });
   const [trainer, server] = ["team-a/trainer-0 mlx5_0", "team-b/server-0 mlx5_1"];

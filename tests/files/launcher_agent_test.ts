@@ -289,6 +289,18 @@ for (const [what, sent] of [["accept", ""], ["reply", "a"]] as const) {
   });
 }
 
+Deno.test("an agent whose queue of connections is full is not waited for any longer than its time", async () => {
+  // Of a backlog of 0 one connection waits, and the next one has no place.
+  const script = "($path, @call) = @ARGV; $name = pack_sockaddr_un($path); " +
+    "socket(S, AF_UNIX, SOCK_SEQPACKET, 0) && bind(S, $name) && listen(S, 0) or die; " +
+    "socket(C, AF_UNIX, SOCK_SEQPACKET, 0) && connect(C, $name) or die; exit(system(@call) >> 8)";
+  const start = performance.now();
+  const words = ["perl", "-MSocket", "-e", script, SOCKET, IMPATIENT];
+  assertEquals(await launch({ words }).ended, executed());
+  assert(performance.now() - start >= 1000);
+  Deno.removeSync(SOCKET);
+});
+
 Deno.test("the agent has 10 seconds to accept, and 290 more to reply", async () => {
   using agent = new PlayedAgent();
   const trace = `${TEMPORARY}/trace`;
