@@ -36,8 +36,8 @@ import { LONG } from "../../rig/vm/guest/options.ts";
 import { POD_UID, PodCgroup, SYSTEMD_CGROUP } from "../../rig/vm/guest/pod_cgroup.ts";
 import { type CaseFields, isBefore, LACKS, parseRelease } from "../../rig/vm/kernels.ts";
 
-/** How many of its last messages to the kernel ADD is killed at in the short form. */
-const KILLS = 8;
+/** What makes a device, as strace prints it (RDMA_NLDEV_CMD_NEWLINK). */
+const NEWLINK = /nlmsg_type=0x1403\b/;
 const SERVER = "10.9.0.1";
 
 /** An attachment of a pod whose interface net1 gets a Soft-RoCE device. */
@@ -176,8 +176,8 @@ softCase("ADD that is killed at a message to the kernel leaves what DEL removes"
   const calls = await listSystemCalls((wrapper) => one.add({ wrapper }));
   const messages = calls.filter(({ name }) => name === "sendto");
   assertQuiet(await one.del());
-  // The last ones make the device, move it and give it its name.
-  const points = LONG ? messages : messages.slice(-KILLS);
+  const newLink = messages.findIndex(({ text }) => NEWLINK.test(text));
+  const points = LONG ? messages : messages.slice(Math.max(newLink, 0));
   const found: string[] = [];
   for (const point of points) {
     const { code, stderr } = await one.add({ wrapper: killAt(point) });
