@@ -3,7 +3,7 @@ import { run } from "../rig/vm/node/packages.ts";
 /** What is tried, by what ought to be so. */
 export type Cases = Record<string, (engine: Engine) => Promise<void>>;
 
-export interface Unpacked {
+interface Unpacked {
   root: string;
   /** The name by which buildah knows it. */
   container: string;

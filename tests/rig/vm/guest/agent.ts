@@ -6,7 +6,7 @@ import { shOk, until } from "./sh.ts";
 
 const DIRECTORY = "/opt/cni/bin/agent";
 export const AGENT_PLUGIN = `${DIRECTORY}/rdma`;
-export const CURRENT = `${DIRECTORY}/.rdma-cni/current`;
+const CURRENT = `${DIRECTORY}/.rdma-cni/current`;
 export const PROGRAM = "rdma-cni-0.0.0-a9e27a9e27a9";
 export const SOCKET = "/run/rdma-cni/agent.sock";
 const LOG = "/run/agent.log";
@@ -87,7 +87,7 @@ export class RunningAgent {
 }
 
 /** The messages of a log, in which they stand quoted, as they read. */
-export const unquote = (log: string) => log.replaceAll('\\"', '"');
+const unquote = (log: string) => log.replaceAll('\\"', '"');
 
 let kept: { agent: RunningAgent; args: string } | undefined;
 

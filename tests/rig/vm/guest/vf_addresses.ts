@@ -61,7 +61,7 @@ export async function list(): Promise<Status[]> {
   return JSON.parse((await assertCode(0, rdmaCni("vf-mac list --json"))).stdout);
 }
 
-export function operState(netdev: string): string {
+function operState(netdev: string): string {
   return Deno.readTextFileSync(`/sys/class/net/${netdev}/operstate`).trim();
 }
 
