@@ -49,6 +49,8 @@ async function requestsOf(run: (wrapper: string[]) => Promise<CniOutcome>) {
 
 vmCase("names: ADD killed between rename and move: DEL or the next ADD makes it good", async () => {
   const pod = await namedPod();
+  assertResult(await pod.add());
+  await pod.goHome(); // the device's index is remembered, so that each later call does the same
   const requests = await requestsOf((wrapper) => pod.add({ wrapper }));
   await pod.goHome();
   const places = new Set<string>();
