@@ -49,11 +49,10 @@ Deno.test("the documents' command finds the executable in its bill of materials,
 });
 
 Deno.test("the documents' bench compares with the empty program, here without the simulated node", async () => {
-  const [deno, task, bench, ...options] = blockNamed("bench").replace("/path/to/another/rdma", PROGRAM).split(
-    " ",
-  );
+  const [deno, task, bench, ...options] = blockNamed("bench").split(" ");
   assertEquals([deno, task, bench], ["deno", "task", "bench"]);
-  const args = ["run", "-A", "tests/bench/main.ts", "--only", "here", "--runs", "5", ...options];
+  const args = ["run", "-A", "tests/bench/main.ts", "--only", "here", "--runs", "5"];
+  args.push(...options.map((option) => option.replace("/path/to/another/rdma", PROGRAM)));
   assertMatch(await run(Deno.execPath(), args, PROJECT), /^VERSION \/ empty program +\d\.\d\d +1\.05/m);
 });
 
@@ -80,7 +79,7 @@ Deno.test("the documents show what install prints", async () => {
   let seen = "";
   for (const [line, words] of session.matchAll(/^# rdma-cni (.*)\n/gm)) {
     const { stdout, stderr } = await start({
-      args: words!.replaceAll("/opt/cni/bin", directory.path).split(" "),
+      args: words!.split(" ").map((word) => word.replace("/opt/cni/bin", directory.path)),
     });
     seen += line + (stderr + stdout).replaceAll(directory.path, "/opt/cni/bin");
   }

@@ -15,8 +15,9 @@ function nodeWithVfs(): MemoryNodeKernel {
   return kernel;
 }
 
-async function run(line: string, kernel = new MemoryNodeKernel(), terminal = new TestTerminal()) {
-  const code = await runCommand("rdma-cni", line.split(" ").filter(Boolean), kernel, terminal);
+async function run(line: string | string[], kernel = new MemoryNodeKernel(), terminal = new TestTerminal()) {
+  const words = typeof line === "string" ? line.split(" ").filter(Boolean) : line;
+  const code = await runCommand("rdma-cni", words, kernel, terminal);
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
 
@@ -202,7 +203,11 @@ for (const options of [[], ["--json"], ["--strict"]]) {
       throw new TypeError("injected");
     };
     try {
-      const { code, stdout, stderr } = await run(`validate ${options} ${PROJECT}examples/roce.conflist`);
+      const { code, stdout, stderr } = await run([
+        "validate",
+        ...options,
+        `${PROJECT}examples/roce.conflist`,
+      ]);
       assertEquals(code, ExitCode.failed);
       const { error, fix } = stdout ? JSON.parse(stdout) : {};
       const isJson = options.includes("--json");

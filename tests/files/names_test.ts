@@ -78,12 +78,15 @@ for (const what of ["from before the last boot", "of a pod that has another devi
 }
 
 Deno.test("a rename that the kernel refuses for another reason is code 120 and rolled back, also with keep", async () => {
-  using node = new TestNode();
-  node.kernel.onRename = () => {
-    throw new NetlinkError("rename RDMA device 2", EBUSY);
-  };
-  await node.fail("ADD", 120, KEEP);
-  assertAsBefore(node);
+  for (const isInPod of [false, true]) {
+    using node = new TestNode();
+    if (isInPod) node.device.space = node.pod;
+    node.kernel.onRename = () => {
+      throw new NetlinkError("rename RDMA device 2", EBUSY);
+    };
+    await node.fail("ADD", 120, KEEP);
+    assertAsBefore(node);
+  }
 });
 
 Deno.test("when a move or the result fails, all devices have their names back", async () => {
