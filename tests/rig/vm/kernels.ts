@@ -43,7 +43,11 @@ const TIERS = [
   "elsewhere",
 ] as const;
 
-/** Cases for other kernels, of any tier. Most of what the plugin does is the same on every kernel. */
+/**
+ * Cases for other kernels, of any tier, since most of what the plugin does is the same on all: for the newest its names,
+ * Soft-RoCE and each command once, for one between them the kernel's facts and the contract, for the oldest what the
+ * kernel decides, and for arm64, whose emulation takes longest, what may differ on another processor.
+ */
 const OTHER_SETS = ["newest", "middle", "oldest", "arm64"] as const;
 
 export const SETS: readonly string[] = ["all", ...TIERS, ...OTHER_SETS];
