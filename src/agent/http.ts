@@ -18,8 +18,9 @@ export function serveMetrics(address: Address, read: () => string): void {
     Deno.serve({ ...address, onListen: () => {} }, (request) => answer(request, read));
   } catch (cause) {
     const { hostname, port } = address;
+    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
     throw new Error(
-      `Cannot listen on ${JSON.stringify(`${hostname}:${port}`)} for metrics: ${messageOf(cause)}. ` +
+      `Cannot listen on ${JSON.stringify(`${host}:${port}`)} for metrics: ${messageOf(cause)}. ` +
         `Name an address of this machine and a free port; "ss -ltnp sport = :${port}" shows who has it`,
       { cause },
     );

@@ -1,5 +1,5 @@
-import { answer } from "../../../src/agent/http.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { answer, serveMetrics } from "../../../src/agent/http.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const fail = (): string => {
   throw new Error('Cannot read "/var/lib/cni/rdma"');
@@ -38,4 +38,11 @@ Deno.test("methods that would change something are refused, with those that are 
 Deno.test("metrics that cannot be read are an error that says why", async () => {
   const [status, , text] = await ask("/metrics");
   assertEquals([status, text], [500, 'Cannot read "/var/lib/cni/rdma"\n']);
+});
+
+Deno.test("an address that cannot be listened on is named as people write it", () => {
+  for (const [hostname, named] of [["::1", "[::1]:9567"], ["127.0.0.1", "127.0.0.1:9567"]] as const) {
+    const words = `Cannot listen on "${named}" for metrics: `; // the tests have no right to
+    assertThrows(() => serveMetrics({ hostname, port: 9567 }, fail), Error, words);
+  }
 });
