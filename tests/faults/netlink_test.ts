@@ -90,26 +90,13 @@ const DECODERS: ((payload: Uint8Array) => unknown)[] = [
   (payload) => assertLink(decodeLinkDetails(payload)),
 ];
 
-Deno.test("captured replies cut off at any length decode or are refused", () => {
-  for (const datagram of FIXTURES) {
-    for (let length = 0; length < datagram.length; length++) {
-      decodeAll(datagram.subarray(0, length));
-      // The same with a header that knows of the cut, so that what is inside is reached.
-      if (length >= 16) decodeAll(relabelled(datagram, datagram.subarray(16, length)));
-    }
-  }
-});
-
-Deno.test("captured replies, changed in any way, decode or are refused", () => {
-  const property = fc.property(
-    fc.constantFrom(...FIXTURES),
-    mutations,
-    (datagram, changes) => {
-      const mutated = mutate(datagram, changes);
-      decodeAll(mutated);
-      decodeAll(relabelled(datagram, mutated.subarray(16)));
-    },
-  );
+Deno.test("captured replies, cut off or changed in any way, decode or are refused", () => {
+  const property = fc.property(fc.constantFrom(...FIXTURES), mutations, (datagram, changes) => {
+    const mutated = mutate(datagram, changes);
+    decodeAll(mutated);
+    // With a header that knows of a cut, so that what is inside is reached.
+    decodeAll(relabelled(datagram, mutated.subarray(16)));
+  });
   fc.assert(property, runs(20_000, 1_000_000));
 });
 
@@ -198,10 +185,10 @@ function refusal(sequence: number, errno: number) {
 }
 
 /** Runs work with a socket that has a script for a kernel. */
-function scripted<T>(script: Script, work: (socket: NetlinkSocket, kernel: ScriptedKernel) => T): T {
+function scripted(script: Script, work: (socket: NetlinkSocket, kernel: ScriptedKernel) => void): void {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
   using kernel = new ScriptedKernel(script);
-  return work(socket, kernel);
+  work(socket, kernel);
 }
 
 /** What does not belong to the answer: of another sender, or to another request. */
@@ -245,16 +232,6 @@ Deno.test("a dump that is interrupted is made again, its parts thrown away, unti
     });
   });
   fc.assert(property, runs(200, 5000));
-});
-
-Deno.test("a list of 20,000 devices is read whole", () => {
-  const script = function* (sequence: number) {
-    for (let index = 0; index < 20_000; index++) {
-      yield fromKernel(deviceMessage({ index, name: `mlx5_${index}` }, sequence));
-    }
-    yield fromKernel(end(sequence));
-  };
-  assertEquals(scripted(script, (socket) => rdma.listDevices(socket).length), 20_000);
 });
 
 const ENDLESS: Record<string, (sequence: number) => Datagram> = {

@@ -143,12 +143,7 @@ for (
 for (
   const [what, command, parts, happens] of [
     ["GC comes", "GC", NONE_VALID, () => {}],
-    [
-      "the device returned by itself",
-      "DEL",
-      { variables: { CNI_NETNS: undefined } },
-      (node) => node.endNetns(),
-    ],
+    ["the device returned", "DEL", { variables: { CNI_NETNS: undefined } }, (node) => node.endNetns()],
     ["ADD is repeated, since one before may not have come to the ToS", "DEL", {}, async (node) => {
       node.device.qos!.tos![0] = 0;
       await node.succeed("ADD", { config: CONFIG });
