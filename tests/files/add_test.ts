@@ -125,12 +125,10 @@ Deno.test("a lock that stays taken is code 11 when lockTimeoutMs is over", async
     using node = new TestNode();
     node.state.create();
     using _lock = node.kernel.lock(node.directory, 0);
-    const config = { "cni.dev/valid-attachments": [] };
+    const config = { "cni.dev/valid-attachments": [], lockTimeoutMs: 2000 };
     const { json } = await node.fail(command, 11, { config });
-    assertEquals(json.msg, `Cannot lock "${node.directory}" within 100 s: another process has it`);
-    assertEquals(node.kernel.sleptMs, 100_000);
-    await node.fail(command, 11, { config: { ...config, lockTimeoutMs: 1000 } });
-    assertEquals([node.kernel.sleptMs, node.whereIs(node.device)], [101_000, "host"]);
+    assertEquals(json.msg, `Cannot lock "${node.directory}" within 2 s: another process has it`);
+    assertEquals([node.kernel.sleptMs, node.whereIs(node.device)], [2000, "host"]);
   }
 });
 

@@ -18,7 +18,6 @@ const of = (containerID: string, netns: string) => ({
 
 const whereAre = (node: TestNode, ...devices: Device[]) => devices.map((device) => node.whereIs(device));
 
-/** The device has come to the host. */
 function arrive(node: TestNode): void {
   delete node.device.hiddenFrom;
   node.device.space = node.kernel.host;

@@ -242,11 +242,8 @@ Deno.test("a socket waits 30 seconds for the kernel, and asks for its reasons", 
   let fd = -1;
   using _socket = replaceCall("socket", (...of) => fd = socket(...of));
   using _asked = new NetlinkSocket(NETLINK_ROUTE);
-  const option = (
-    level: number,
-    name: number,
-    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
-  ) => {
+  type Value = BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+  const option = (level: number, name: number, value: Value) => {
     const length = Uint32Array.of(value.byteLength);
     check("read an option", (c) => c.getsockopt(fd, level, name, value, length));
     return [...value];

@@ -17,7 +17,6 @@ const OTHER_VF = "0000:3b:00.7";
 type Parts = Parameters<TestNode["call"]>[1];
 type Qos = NonNullable<Device["qos"]>;
 
-/** A node whose device has QoS. */
 class QosNode extends TestNode {
   readonly groups = this.kernel.roceQos.groups;
   readonly recordedQos = () => this.recorded().devices.map(({ qos }) => qos);

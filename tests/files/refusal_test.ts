@@ -139,7 +139,6 @@ Deno.test("of a plugin that succeeds the outcome is what it printed", () => {
   assertEquals(runPlugin({ type: "sriov" }, "ADD", { pluginDirectories: [root.path] }), "done: ADD");
 });
 
-/** Until it is disposed of, one of Deno's functions is another. */
 function replaceDeno<Name extends "mkdirSync" | "readTextFileSync">(
   name: Name,
   value: typeof Deno[Name],
