@@ -108,10 +108,9 @@ Deno.test("a sysfs that is mounted shows the namespace, is read-only and in no p
 Deno.test("a sysfs that the kernel does not give leaves no descriptor open", () => {
   const real = libc().syscall;
   for (const [call, refused] of [["fsopen", 430n], ["fsconfig", 431n], ["fsmount", 432n]] as const) {
-    using _replaced = replaceCall(
-      "syscall",
-      (number, ...rest) => number === refused ? BigInt(fail(1)) : real(number, ...rest),
-    );
+    using _replaced = replaceCall("syscall", (number, ...rest) => {
+      return number === refused ? BigInt(fail(1)) : real(number, ...rest);
+    });
     const before = openFds();
     const { message } = assertThrows(mountSysfs, SyscallError);
     assertEquals(message, `Cannot mount a sysfs: ${call}: EPERM (1), operation not permitted`);

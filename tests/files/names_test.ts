@@ -119,9 +119,8 @@ for (const where of ["host mlx5_2", "host rdma_net1", `${POD} mlx5_2`]) {
       Object.assign(node.device, { name, space: path === POD ? node.pod : node.kernel.host });
       await node.succeed(command, parts);
       if (command === "ADD") {
-        assertEquals([...places(node, node.device), ...namesInRecord(node)], [
-          ...[`${POD} rdma_net1`, "mlx5_2 rdma_net1"],
-        ]);
+        const found = [...places(node, node.device), ...namesInRecord(node)];
+        assertEquals(found, [`${POD} rdma_net1`, "mlx5_2 rdma_net1"]);
         await node.succeed("DEL");
       }
       assertAsBefore(node);
