@@ -6,13 +6,14 @@ import { CniError, ErrorCode } from "../../src/cni/error.ts";
 import { formatResult } from "../../src/cni/result.ts";
 import { parseConfig } from "../../src/plugin/config/config.ts";
 import { State } from "../../src/plugin/record/state.ts";
-import { assert, assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { CONFIG } from "../support/call.ts";
 import { placesIn } from "../support/places.ts";
 import { runs } from "./form.ts";
 import { jsonText, objectText } from "./json.ts";
 
-const REFUSALS: number[] = [ErrorCode.undecodable, ErrorCode.incompatibleVersion, ErrorCode.invalidConfig];
+const { undecodable, incompatibleVersion, invalidConfig, invalidEnvironment } = ErrorCode;
+const REFUSALS: number[] = [undecodable, incompatibleVersion, invalidConfig];
 
 /** Reads a configuration and gives the result it would be answered with, or the code it is refused with. */
 async function read(text: string): Promise<string | number> {
@@ -50,27 +51,22 @@ Deno.test("any text is read or refused", () => {
 Deno.test("a good configuration that is cut off, or has another letter or value somewhere, is read or refused; DEL and GC read it", () => {
   const good = JSON.stringify(GOOD);
   const letters = fc.string({ unit: "binary", maxLength: 2 });
-  const property = fc.asyncProperty(
-    fc.nat(),
-    fc.nat(2),
-    letters,
-    jsonText,
-    async (at, length, text, value) => {
-      const from = at % good.length;
-      await read(good.slice(0, from));
-      await read(good.slice(0, from) + text + good.slice(from + length));
-      const copy = structuredClone(GOOD);
-      const places = placesIn(copy);
-      const { holder, key } = places[at % places.length]!;
-      holder[key] = "HERE";
-      const changed = JSON.stringify(copy).replace('"HERE"', () => value);
-      await read(changed);
-      if (holder === copy as unknown && NEEDED.includes(key)) return;
-      for (const command of ["DEL", "GC"] as const) {
-        assertEquals((await parseConfig(changed, command)).name, "net");
-      }
-    },
-  );
+  const change = fc.tuple(fc.nat(), fc.nat(2), letters, jsonText);
+  const property = fc.asyncProperty(change, async ([at, length, text, value]) => {
+    const from = at % good.length;
+    await read(good.slice(0, from));
+    await read(good.slice(0, from) + text + good.slice(from + length));
+    const copy = structuredClone(GOOD);
+    const places = placesIn(copy);
+    const { holder, key } = places[at % places.length]!;
+    holder[key] = "HERE";
+    const changed = JSON.stringify(copy).replace('"HERE"', () => value);
+    await read(changed);
+    if (holder === copy as unknown && NEEDED.includes(key)) return;
+    for (const command of ["DEL", "GC"] as const) {
+      assertEquals((await parseConfig(changed, command)).name, "net");
+    }
+  });
   return fc.assert(property, runs(1000, 50_000));
 });
 
@@ -92,52 +88,18 @@ Deno.test("nothing of the input becomes a property of all objects", async () => 
   assertEquals(({} as { polluted?: boolean }).polluted, undefined);
 });
 
-Deno.test("what is nested too deeply is refused, wherever it stands", async () => {
-  for (const depth of [1000, 1_000_000]) {
-    const value = "[".repeat(depth) + "]".repeat(depth);
-    const results = [`{"a":${value}}`, `{"interfaces":[{"name":${value}}]}`];
-    const texts = [
-      ...["cniVersion", "name", "prevResult", "unknown"].map((key) => `{"name":"net","${key}":${value}}`),
-      ...results.map((result) => network(`,"prevResult":${result}`)),
-      "[".repeat(depth),
-    ];
-    for (const text of texts) assertEquals(await read(text), ErrorCode.undecodable, text.slice(0, 60));
-  }
-});
-
 Deno.test("of a long list with a fault in each entry the first are named, by their places", async () => {
-  const placesNamedFor = async (keys: string) => {
-    const error = await parseConfig(network(keys)).catch((error) => error);
-    return [error.code, error.message.match(/\[\d+\]/g)];
-  };
   const good = '{"containerID":"a","ifname":"net1"}';
   const list = [...new Array(7).fill(good), ...new Array(200_000).fill("1")].join();
-  const first = Array.from({ length: 10 }, (_, i) => `[${i + 7}]`);
-  for (const key of ["cni.dev/attachments", "cni.dev/valid-attachments"]) {
-    assertEquals(await placesNamedFor(`,"${key}":[${list}]`), [7, first]);
-  }
-  const interfaces = new Array(200_000).fill('{"name":1,"mac":2}').join();
-  const [code, places] = await placesNamedFor(`,"prevResult":{"interfaces":[${interfaces}]}`);
-  assertEquals([code, places.at(-1)], [7, "[4]"]);
+  const text = network(`,"cni.dev/valid-attachments":[${list}]`);
+  const { message } = await assertRejects(() => parseConfig(text), CniError);
+  assertEquals(message.match(/\[\d+\]/g), Array.from({ length: 10 }, (_, i) => `[${i + 7}]`));
 });
 
 // The environment.
 
 const hostile = fc.constantFrom(
-  ...[
-    "..",
-    ".",
-    "/",
-    "../../etc/passwd",
-    "a/../b",
-    "a\0b",
-    "a\nb",
-    "-rf",
-    "~",
-    "$(id)",
-    "%2e%2e%2f",
-    "\ufffd",
-  ],
+  ...["..", ".", "/", "../../etc/passwd", "a/../b", "a\0b", "a\nb", "-rf", "$(id)", "%2e%2e%2f", "\ufffd"],
 );
 const text = fc.oneof(
   hostile,
@@ -159,36 +121,24 @@ const variables = fc.record({
   CNI_NETNS_OVERRIDE: text,
 });
 
-/** What the work gives, or undefined when it is refused with a code. */
-async function orRefused<T>(code: number, work: () => T): Promise<Awaited<T> | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof CniError && error.code === code) return undefined;
-    throw error;
-  }
-}
-
 Deno.test("variables are read or refused, and lead to one file in the state directory", async () => {
   const state = new State("/state");
   let read = 0;
   const property = fc.asyncProperty(variables, name, async (values: Record<string, string>, network) => {
-    const environment = await orRefused(
-      ErrorCode.invalidEnvironment,
-      () => parseEnvironment((key) => values[key]),
-    );
-    const config = await orRefused(
-      ErrorCode.invalidConfig,
-      () => parseConfig(JSON.stringify({ name: network })),
-    );
-    if (!environment || environment.command === "VERSION") return;
-    const { containerId, ifname, netns } = environment;
-    assert(netns === "" || netns.startsWith("/") && !netns.includes("\0"), netns);
-    assert(new TextEncoder().encode(ifname).length <= 15, ifname);
-    if (!config || containerId === "") return;
-    read++;
-    const file = state.fileOf({ network: config.name, containerID: containerId, ifname });
-    assert(!/[/\0]/.test(file) && /^[a-zA-Z0-9]/.test(file), file);
+    try {
+      const { command, containerId, ifname, netns } = parseEnvironment((key) => values[key]);
+      if (command === "VERSION") return;
+      assert(netns === "" || netns.startsWith("/") && !netns.includes("\0"), netns);
+      assert(new TextEncoder().encode(ifname).length <= 15, ifname);
+      const config = await parseConfig(JSON.stringify({ name: network }));
+      if (containerId === "") return;
+      read++;
+      const file = state.fileOf({ network: config.name, containerID: containerId, ifname });
+      assert(!/[/\0]/.test(file) && /^[a-zA-Z0-9]/.test(file), file);
+    } catch (error) {
+      const codes: number[] = [invalidEnvironment, invalidConfig];
+      if (!(error instanceof CniError && codes.includes(error.code))) throw error;
+    }
   });
   await fc.assert(property, runs(5000, 200_000));
   assert(read > 20, `only ${read} were read`);

@@ -1,16 +1,15 @@
 // Whatever bytes come over a netlink socket, decoding ends with a value that makes sense or a DecodeError, and a request
-// with the kernel's true answer or a typed error.
+// with the kernel's true answer or such an error.
 import fc from "fast-check";
 import { getLink } from "../../src/kernel/links.ts";
 import * as rdma from "../../src/kernel/rdma.ts";
 import { decodeAttributes } from "../../src/netlink/attribute.ts";
-import { DecodeError, NetlinkError } from "../../src/netlink/error.ts";
+import { DecodeError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeMessages, Reply } from "../../src/netlink/message.ts";
 import * as nldev from "../../src/netlink/nldev.ts";
 import { decodeLink, decodeLinkDetails, type Link } from "../../src/netlink/rtnl.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { SyscallError } from "../../src/sys/errno.ts";
 import { Fd } from "../../src/sys/fd.ts";
 import { ifPresent } from "../../src/sys/files.ts";
 import { check, libc } from "../../src/sys/libc.ts";
@@ -29,7 +28,6 @@ openLibmnl();
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Every datagram that was captured. */
 const FIXTURES: readonly Bytes[] = Object.values(replies).flat();
 
 /** Lengths that lie: around those of headers, around signs, too large. */
@@ -90,26 +88,13 @@ const DECODERS: ((payload: Uint8Array) => unknown)[] = [
   (payload) => assertLink(decodeLinkDetails(payload)),
 ];
 
-Deno.test("captured replies cut off at any length decode or are refused", () => {
-  for (const datagram of FIXTURES) {
-    for (let length = 0; length < datagram.length; length++) {
-      decodeAll(datagram.subarray(0, length));
-      // The same with a header that knows of the cut, so that what is inside is reached.
-      if (length >= 16) decodeAll(relabelled(datagram, datagram.subarray(16, length)));
-    }
-  }
-});
-
-Deno.test("captured replies, changed in any way, decode or are refused", () => {
-  const property = fc.property(
-    fc.constantFrom(...FIXTURES),
-    mutations,
-    (datagram, changes) => {
-      const mutated = mutate(datagram, changes);
-      decodeAll(mutated);
-      decodeAll(relabelled(datagram, mutated.subarray(16)));
-    },
-  );
+Deno.test("captured replies, cut off or changed in any way, decode or are refused", () => {
+  const property = fc.property(fc.constantFrom(...FIXTURES), mutations, (datagram, changes) => {
+    const mutated = mutate(datagram, changes);
+    decodeAll(mutated);
+    // With a header that knows of a cut, so that what is inside is reached.
+    decodeAll(relabelled(datagram, mutated.subarray(16)));
+  });
   fc.assert(property, runs(20_000, 1_000_000));
 });
 
@@ -139,7 +124,6 @@ function orRefused(work: () => unknown): void {
   }
 }
 
-/** A value has as many bytes as its header says. */
 function assertAttributes(payload: Uint8Array): void {
   for (const value of [...decodeAttributes(payload).values()].flat()) {
     assertEquals(viewBefore(value, 4).getUint16(0, true), 4 + value.length, "an attribute is cut off");
@@ -198,10 +182,10 @@ function refusal(sequence: number, errno: number) {
 }
 
 /** Runs work with a socket that has a script for a kernel. */
-function scripted<T>(script: Script, work: (socket: NetlinkSocket, kernel: ScriptedKernel) => T): T {
+function scripted(script: Script, work: (socket: NetlinkSocket, kernel: ScriptedKernel) => void): void {
   using socket = new NetlinkSocket(NETLINK_ROUTE);
   using kernel = new ScriptedKernel(script);
-  return work(socket, kernel);
+  work(socket, kernel);
 }
 
 /** What does not belong to the answer: of another sender, or to another request. */
@@ -247,16 +231,6 @@ Deno.test("a dump that is interrupted is made again, its parts thrown away, unti
   fc.assert(property, runs(200, 5000));
 });
 
-Deno.test("a list of 20,000 devices is read whole", () => {
-  const script = function* (sequence: number) {
-    for (let index = 0; index < 20_000; index++) {
-      yield fromKernel(deviceMessage({ index, name: `mlx5_${index}` }, sequence));
-    }
-    yield fromKernel(end(sequence));
-  };
-  assertEquals(scripted(script, (socket) => rdma.listDevices(socket).length), 20_000);
-});
-
 const ENDLESS: Record<string, (sequence: number) => Datagram> = {
   "a dump": (sequence) => fromKernel(deviceMessage({ index: 1, name: "mlx5_1" }, sequence)),
   "a dump of large messages": (sequence) => {
@@ -284,44 +258,6 @@ Deno.test("a datagram that the buffer cannot hold is refused, not read in part",
   scripted((sequence) => [fromKernel(end(sequence), 256 * 1024 + 1)], (socket) => {
     assertThrows(() => rdma.listDevices(socket), DecodeError, "262145 bytes");
   });
-});
-
-const QUESTIONS: ((socket: NetlinkSocket) => unknown)[] = [
-  rdma.listDevices,
-  rdma.getMode,
-  (socket) => rdma.getDevice(socket, 1),
-  (socket) => rdma.getUverbs(socket, 1),
-  (socket) => rdma.listResources(socket, 1),
-  (socket) => rdma.moveDevice(socket, 1, 0),
-  (socket) => rdma.renameDevice(socket, 1, "mlx5_1"),
-  (socket) => getLink(socket, "eth0"),
-];
-
-Deno.test("changed answers to every question give a value or a typed error", () => {
-  const datagram = fc.record({
-    fixture: fc.constantFrom(...FIXTURES),
-    changes: mutations,
-    isOurs: fc.boolean(),
-    port: fc.constantFrom(KERNEL, KERNEL, KERNEL, 4711),
-  });
-  const answers = fc.array(datagram, { maxLength: 4 });
-  const property = fc.property(fc.constantFrom(...QUESTIONS), answers, (ask, datagrams) => {
-    const script = (sequence: number) =>
-      datagrams.map(({ fixture, changes, isOurs, port }) => {
-        const bytes = mutate(fixture, changes);
-        if (isOurs && bytes.length >= 12) new DataView(bytes.buffer).setUint32(8, sequence, true);
-        return { port, bytes };
-      });
-    scripted(script, (socket) => {
-      try {
-        ask(socket);
-      } catch (error) {
-        const isTyped = [DecodeError, NetlinkError, SyscallError].some((type) => error instanceof type);
-        if (!isTyped) throw error;
-      }
-    });
-  });
-  fc.assert(property, runs(2000, 100_000));
 });
 
 Deno.test("the kernel's answer counts, not what another socket of this machine sent in its name", () => {

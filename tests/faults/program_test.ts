@@ -1,11 +1,8 @@
 // Hostile input on the executable: it ends with one JSON or none, in little memory, and without waiting for anyone.
-import fc from "fast-check";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
 import { assertFailed, call, type Outcome } from "../support/program.ts";
 import { TestNetns } from "../support/test_netns.ts";
-import { runs } from "./form.ts";
-import { jsonText } from "./json.ts";
 
 const INPUT_LIMIT = 2 * 1024 * 1024;
 /** Nine times what the executable takes for a usual call. */
@@ -14,12 +11,7 @@ const MEMORY_LIMIT_KB = 512 * 1024;
 const WATCHDOG = ["timeout", "--signal=KILL", "120"];
 
 /** A call in a namespace that has no RDMA device, watched; its memory is asserted. */
-async function hostileCall(
-  command: string,
-  config: string,
-  variables = {},
-  by: string[] = [],
-): Promise<Outcome> {
+async function hostileCall(command: string, config: string, variables = {}, by: string[] = []) {
   await using pod = await TestNetns.create();
   const report = Deno.makeTempFileSync();
   try {
@@ -50,8 +42,8 @@ function network(...keys: string[]): string {
 }
 
 /** A text again and again, with commas between, as long as fits into an input that is read. */
-function list(text: string, length = Math.floor((INPUT_LIMIT - 1000) / (text.length + 1))): string {
-  return `[${new Array(length).fill(text).join()}]`;
+function list(text: string): string {
+  return `[${new Array(Math.floor((INPUT_LIMIT - 1000) / (text.length + 1))).fill(text).join()}]`;
 }
 
 const result = (keys: string) => network(`"prevResult":{${keys}}`);
@@ -62,10 +54,8 @@ const long = "x".repeat(INPUT_LIMIT - 1000);
 const CONFIGURATIONS: [what: string, config: string, codes: number[] | undefined, command?: string][] = [
   ["50 MB", network(`"a":"${"x".repeat(50_000_000)}"`), [6]],
   ["a text that fills it", result(`"a":"${long}"`), UNDERSTOOD],
-  ["100,000 interfaces", result(`"interfaces":${list('{"name":"net1"}', 100_000)}`), UNDERSTOOD],
   ["as many empty objects as fit", result(`"a":${list("{}")}`), UNDERSTOOD],
   ["as many wrong interfaces as fit", result(`"interfaces":${list('{"name":1}')}`), [7]],
-  ["as many wrong attachments as fit", network(`"cni.dev/attachments":${list("{}")}`), [7], "GC"],
   [
     "as many valid attachments as fit",
     network(`"cni.dev/valid-attachments":${list('{"containerID":"a","ifname":"net1"}')}`),
@@ -75,7 +65,6 @@ const CONFIGURATIONS: [what: string, config: string, codes: number[] | undefined
   ["a result nested a million levels deep", result(`"a":${nest(1_000_000)}`), [6]],
   ["a version without end", `{"cniVersion":"${long}"}`, [1]],
   ["a name without end", `{"name":"${long}","prevResult":{}}`, UNDERSTOOD],
-  ["a device without end", network(`"deviceID":"${long}"`), undefined, "DEL"],
 ];
 
 for (const [what, config, codes, command = "ADD"] of CONFIGURATIONS) {
@@ -102,11 +91,7 @@ Deno.test("a variable that is no UTF-8 is code 4, a directory for standard input
 
 Deno.test("without a namespace at the pod's path DEL succeeds, and ADD is code 8; no log file is waited for", async () => {
   const directory = Deno.makeTempDirSync();
-  const [fifo, loop, socket] = ["fifo", "loop", "socket"].map((name) => `${directory}/${name}`) as [
-    string,
-    string,
-    string,
-  ];
+  const [fifo, loop, socket] = [`${directory}/fifo`, `${directory}/loop`, `${directory}/socket`] as const;
   assert(new Deno.Command("mkfifo", { args: [fifo] }).outputSync().success);
   Deno.symlinkSync(loop, loop);
   using _listener = Deno.listen({ transport: "unix", path: socket });
@@ -121,22 +106,4 @@ Deno.test("without a namespace at the pod's path DEL succeeds, and ADD is code 8
   }
   assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["fifo", "loop", "socket"]);
   Deno.removeSync(directory, { recursive: true });
-});
-
-Deno.test("any input to any command ends in exit code 0 or 1, and one answer or none", () => {
-  const input = fc.oneof(
-    fc.uint8Array({ maxLength: 100 }).map((bytes) => String.fromCharCode(...bytes)),
-    jsonText,
-    jsonText.map((value) => network(`"prevResult":${value}`)),
-    jsonText.map((value) => network('"prevResult":{}', `"runtimeConfig":{"deviceID":${value}}`)),
-  );
-  const command = fc.constantFrom("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION");
-  const property = fc.asyncProperty(command, input, async (command, config) => {
-    const variables = { CNI_CONTAINERID: "hostile-input", CNI_NETNS: "/proc/self/ns/mnt" };
-    const { code, stdout, stderr, json } = await call(command, { config, variables, by: WATCHDOG });
-    assert(code === 0 || code === 1, `exit code ${code}: ${stderr}`);
-    if (code === 1) assert(json.code !== 999 && json.msg !== "", stdout);
-    else assertEquals(stdout === "", command !== "VERSION");
-  });
-  return fc.assert(property, runs(40, 2000));
 });

@@ -32,7 +32,6 @@ class HostileNode extends TestNode {
     run("mkfifo", `${this.outside}/fifo`);
   }
 
-  /** With ADD done. */
   static override async added(): Promise<HostileNode> {
     const node = new HostileNode();
     await node.succeed("ADD");

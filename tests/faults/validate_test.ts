@@ -7,13 +7,6 @@ import { runs } from "./form.ts";
 
 /** Kinds that the examples lack, with what is special in their YAML. */
 const KINDS = `\
-kind: SpiderMultusConfig
-metadata: { name: a, annotations: { b: c } }
-spec:
-  cniType: sriov
-  sriov: { resourceName: a.org/vfs, rdmaIsolation: true }
-  chainCNIJsonData: ['{ "type": "tuning" }']
----
 kind: List
 items:
 - kind: SriovNetwork
@@ -26,13 +19,6 @@ items:
 - { kind: MacvlanNetwork, metadata: { name: c }, spec: *spec }
 ---
 { kind: SriovNetworkNodePolicy, metadata: { name: c }, spec: { resourceName: vfs, isRdma: true } }
----
-apiVersion: operator.openshift.io/v1
-kind: Network
-spec:
-  additionalNetworks:
-  - { name: a, type: Raw, rawCNIConfig: '{ "cniVersion": "1.0.0", "plugins": [{ "type": "rdma" }] }' }
-  - { name: b, type: SimpleMacvlan }
 `;
 
 const examples = [...filesIn("examples", ".yaml"), ...filesIn("examples", ".conflist")];

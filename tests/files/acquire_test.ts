@@ -100,13 +100,7 @@ for (const [what, sleptMs, prepare] of TAKEN) {
   });
 }
 
-type Refused = [
-  what: string,
-  code: number,
-  sleptMs: number,
-  told: string,
-  prepare: (node: TestNode) => unknown,
-];
+type Refused = [what: string, code: number, sleptMs: number, told: string, prepare: Taken[2]];
 
 /** Devices that it refuses, optional or not, leaving all as it was: by a code, after how long, and what it tells. */
 const REFUSED: Refused[] = [
@@ -145,10 +139,8 @@ for (const [what, code, sleptMs, told, prepare] of REFUSED) {
 Deno.test("an optional ADD goes without a device after half a second in which there was none", async () => {
   using node = new TestNode();
   node.kernel.devices.length = 0;
-  assertStringIncludes(
-    (await node.succeed("ADD", { config: OPTIONAL })).lines.join(""),
-    "gets no RDMA device",
-  );
+  const { lines } = await node.succeed("ADD", { config: OPTIONAL });
+  assertStringIncludes(lines.join(""), "gets no RDMA device");
   assertEquals([node.kernel.sleptMs, ...node.files()], [500]);
 });
 

@@ -12,7 +12,7 @@ const V2 = "34 31 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 const DEVICE = { index: 3, name: "mlx5_3" };
 const MAX = "/sys/fs/cgroup/pods/one/rdma.max";
 
-function machine(mountinfo: string, controllers: string): Root {
+function machine(mountinfo = V2, controllers = "cpu memory rdma\n"): Root {
   return new Root({
     "/proc/self/mountinfo": mountinfo,
     "/proc/42/cgroup": "0::/pods/one\n",
@@ -22,9 +22,6 @@ function machine(mountinfo: string, controllers: string): Root {
     "/sys/fs/rdma.max": "",
   });
 }
-
-/** A machine whose hierarchy of version 2 has the controller. */
-const version2 = () => machine(V2, "cpu memory rdma\n");
 
 Deno.test("the hierarchy is the one that has the rdma controller", () => {
   for (
@@ -41,7 +38,7 @@ Deno.test("the hierarchy is the one that has the rdma controller", () => {
 });
 
 Deno.test("a cgroup is there or not, and has limits or not", () => {
-  using root = version2();
+  using root = machine();
   Deno.symlinkSync("one", `${root.path}/sys/fs/cgroup/pods/link`);
   const cgroups = findRdmaCgroups(root.path)!;
   const none = ["/pods/link", "/pods/three", "/", "", "/pods/../pods/one", "/..", "/pods/one/rdma.max"];
@@ -53,7 +50,7 @@ Deno.test("a cgroup is there or not, and has limits or not", () => {
 });
 
 Deno.test("limits and the cgroup of a process are read, and none of what is not there", () => {
-  using root = version2();
+  using root = machine();
   const cgroups = findRdmaCgroups(root.path)!;
   assertEquals([cgroups.ofProcess(42), cgroups.ofProcess(43)], ["/pods/one", undefined]);
   assertEquals(cgroups.list("/pods/one"), [{ name: "mlx5_3", hcaHandle: "max", hcaObject: 4 }]);
@@ -62,7 +59,7 @@ Deno.test("limits and the cgroup of a process are read, and none of what is not 
 });
 
 Deno.test("limits are written as one line; a write that fails names the line and the file", () => {
-  using root = version2();
+  using root = machine();
   const cgroups = findRdmaCgroups(root.path)!;
   for (
     const [limits, line] of [

@@ -77,7 +77,6 @@ interface Saying {
   readonly remedy: string | undefined;
 }
 
-/** What each command says of each record. */
 function sayings(node: TestNode): Record<"gc" | "doctor" | "pods", Saying[]> {
   const { records } = collectGarbage(node, node.terminal, { dryRun: true }).value as { records: Saying[] };
   const machine = { kernel: node.kernel, root: "", executable: "rdma-cni" };
@@ -94,7 +93,6 @@ function sayings(node: TestNode): Record<"gc" | "doctor" | "pods", Saying[]> {
   };
 }
 
-/** Does what a remedy says. */
 function follow(node: TestNode, record: StoredRecord, { state, namespace }: Fate): void {
   const { kernel } = node;
   if (state === "stale") collectGarbage(node, node.terminal);

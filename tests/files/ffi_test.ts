@@ -168,11 +168,7 @@ Deno.test("a call that a signal interrupts is made again", () => {
 
 Deno.test("appending makes a file for its owner alone, and adds to one that is there, but to no link and no pipe that is full", () => {
   const directory = Deno.makeTempDirSync();
-  const [path, link, pipe] = ["log", "link", "pipe"].map((name) => `${directory}/${name}`) as [
-    string,
-    string,
-    string,
-  ];
+  const [path, link, pipe] = [`${directory}/log`, `${directory}/link`, `${directory}/pipe`] as const;
   for (const word of ["one", "two"]) {
     using file = openForAppending(path);
     file.write(new TextEncoder().encode(word));

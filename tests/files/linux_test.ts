@@ -4,9 +4,6 @@ import { NetlinkError } from "../../src/netlink/error.ts";
 import { openLibmnl } from "../../src/netlink/libmnl.ts";
 import { decodeLink, linksRequest } from "../../src/netlink/rtnl.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/netlink/socket.ts";
-import { createPlugin } from "../../src/plugin/plugin.ts";
-import { Memo } from "../../src/plugin/record/memo.ts";
-import { State } from "../../src/plugin/record/state.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { openForReading } from "../../src/sys/fd.ts";
 import { check, libc } from "../../src/sys/libc.ts";
@@ -111,10 +108,9 @@ Deno.test("a sysfs that is mounted shows the namespace, is read-only and in no p
 Deno.test("a sysfs that the kernel does not give leaves no descriptor open", () => {
   const real = libc().syscall;
   for (const [call, refused] of [["fsopen", 430n], ["fsconfig", 431n], ["fsmount", 432n]] as const) {
-    using _replaced = replaceCall(
-      "syscall",
-      (number, ...rest) => number === refused ? BigInt(fail(1)) : real(number, ...rest),
-    );
+    using _replaced = replaceCall("syscall", (number, ...rest) => {
+      return number === refused ? BigInt(fail(1)) : real(number, ...rest);
+    });
     const before = openFds();
     const { message } = assertThrows(mountSysfs, SyscallError);
     assertEquals(message, `Cannot mount a sysfs: ${call}: EPERM (1), operation not permitted`);
@@ -183,14 +179,6 @@ Deno.test("the boot has an id, which is read once, and a time", () => {
   assert(Math.abs(bootedAtMs - Number(seconds) * 1000) < 5000, `${bootedAtMs} instead of ${seconds} s`);
 });
 
-Deno.test("the plugin knows its own namespace by any path", async () => {
-  await using other = await TestNetns.create();
-  const none = "/nonexistent";
-  const { isOwnNetns } = createPlugin({ kernel, state: new State(none), indexes: new Memo(none) });
-  const found = ["/proc/self/ns/net", other.path, "/etc/passwd", none].map(isOwnNetns);
-  assertEquals(found, [true, false, false, false]);
-});
-
 Deno.test("nothing leaves a descriptor open, whether it works or fails", async () => {
   await using other = await TestNetns.create();
   getHostNetns();
@@ -227,7 +215,10 @@ Deno.test("a thread that cannot come back from a namespace does nothing any more
   assertEquals([worked, entered.length], [1, 2]);
 });
 
-Deno.test("a file with the number of the own namespace on another file system, or with a path like one's, is none", () => {
+Deno.test("the own namespace is known by any path; a file with its number on another file system is none", async () => {
+  await using other = await TestNetns.create();
+  const paths = ["/proc/self/ns/net", other.path, "/etc/passwd", "/nonexistent"];
+  assertEquals(paths.map((path) => kernel.isHostNetns(path)), [true, false, false, false]);
   using root = openForReading("/");
   assertEquals(Deno.readLinkSync(`/proc/self/fd/${root.number}`), "/"); // as of an unmounted namespace
   assertEquals(netns.nsfsInode(`/proc/self/fd/${root.number}`), undefined);
@@ -250,11 +241,8 @@ Deno.test("a socket waits 30 seconds for the kernel, and asks for its reasons", 
   let fd = -1;
   using _socket = replaceCall("socket", (...of) => fd = socket(...of));
   using _asked = new NetlinkSocket(NETLINK_ROUTE);
-  const option = (
-    level: number,
-    name: number,
-    value: BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
-  ) => {
+  type Value = BigInt64Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+  const option = (level: number, name: number, value: Value) => {
     const length = Uint32Array.of(value.byteLength);
     check("read an option", (c) => c.getsockopt(fd, level, name, value, length));
     return [...value];

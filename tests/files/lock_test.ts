@@ -110,7 +110,6 @@ class Started implements AsyncDisposable {
   }
 }
 
-/** A program that waits for the lock. */
 async function waiter(directory: string, timeoutMs = LIMIT_MS): Promise<Started> {
   const started = new Started(WAITER, directory, timeoutMs);
   assertEquals(await started.line(), "ready");

@@ -66,7 +66,7 @@ Deno.test("whatever processes do while they are looked at, a namespace that live
 for (
   const [option, capabilities, isComplete] of [
     ...["", ",hidepid=0", ",hidepid=off"].map((option) => [option, "0", true] as const),
-    ...[",hidepid=1", ",hidepid=2", ",hidepid=ptraceable"].map((option) => [option, "0", false] as const),
+    ...[",hidepid=1", ",hidepid=ptraceable"].map((option) => [option, "0", false] as const),
     [",hidepid=invisible", "00000000fff7ffff", false],
     [",hidepid=invisible", "000001ffffffffff", true],
     [",hidepid=invisible", "0000000000080000", true],

@@ -17,7 +17,6 @@ const OTHER_VF = "0000:3b:00.7";
 type Parts = Parameters<TestNode["call"]>[1];
 type Qos = NonNullable<Device["qos"]>;
 
-/** A node whose device has QoS. */
 class QosNode extends TestNode {
   readonly groups = this.kernel.roceQos.groups;
   readonly recordedQos = () => this.recorded().devices.map(({ qos }) => qos);
@@ -143,12 +142,7 @@ for (
 for (
   const [what, command, parts, happens] of [
     ["GC comes", "GC", NONE_VALID, () => {}],
-    [
-      "the device returned by itself",
-      "DEL",
-      { variables: { CNI_NETNS: undefined } },
-      (node) => node.endNetns(),
-    ],
+    ["the device returned", "DEL", { variables: { CNI_NETNS: undefined } }, (node) => node.endNetns()],
     ["ADD is repeated, since one before may not have come to the ToS", "DEL", {}, async (node) => {
       node.device.qos!.tos![0] = 0;
       await node.succeed("ADD", { config: CONFIG });

@@ -66,10 +66,8 @@ for (const name of [FILE, `.${FILE}.tmp`]) {
     Deno.symlinkSync(".victim", `${node.directory}/${name}`);
     save(node);
     assertEquals(Deno.readTextFileSync(`${node.directory}/.victim`), "untouched");
-    assertEquals([node.files(), Deno.lstatSync(`${node.directory}/${FILE}`).isFile], [
-      [".victim", FILE],
-      true,
-    ]);
+    const { isFile } = Deno.lstatSync(`${node.directory}/${FILE}`);
+    assertEquals([isFile, ...node.files()], [true, ".victim", FILE]);
   });
 }
 

@@ -47,13 +47,11 @@ class TestSysfs extends Root {
     this.link("/sys/class/net/eth0/device", `../../../devices/pci0000:00/${PF}`);
   }
 
-  /** Gives a function an RDMA device. */
   rdma(of: string, number: number): void {
     this.directory(`${of}/infiniband/mlx5_${number}`);
     this.write(`${of}/infiniband_verbs/uverbs${number}/ibdev`, `mlx5_${number}\n`);
   }
 
-  /** Adds another adapter with netdev eth1. */
   addIdle(): void {
     this.write(`${BUS}/devices/${IDLE}/class`, "0x020000\n");
     this.write(`${BUS}/devices/${IDLE}/sriov_numvfs`, "0\n");
@@ -61,7 +59,6 @@ class TestSysfs extends Root {
     this.link("/sys/class/net/eth1/device", `../../../bus/pci/devices/${IDLE}`);
   }
 
-  /** Gives the virtual function a netdev. */
   netdev(name: string, type: number): void {
     const files = { address: MAC, addr_assign_type: type, ifindex: 7 };
     for (const [file, value] of Object.entries(files)) {
