@@ -1,8 +1,5 @@
 // The workflows of the code host, which nothing here can run: a linter reads them, and what they name exists.
-import { Ajv } from "ajv/dist/ajv.js";
 import config from "../../deno.json" with { type: "json" };
-import { extractFromNpm } from "../../deployment/build/npm_package.ts";
-import { exists } from "../../src/kernel/sysfs.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
@@ -81,34 +78,6 @@ Deno.test("the release attests the executables, and all files that it publishes"
   // Of what comes later, only checksums and signatures are published.
   const later = steps.slice(attests + 1).map(({ run = "" }) => run).join("\n");
   assertEquals(later.match(/\S*dist\/release\S*/g), ["dist/release"]);
-});
-
-const RENOVATE = {
-  npmPackage: "renovate@44.121.2",
-  integrity:
-    "sha512-gNsY+POw2UN3B4e8x0B5UK3onH1qF7wMirKGaUnJcSx3+xEWH4n35RS4rvVEtTIIV/BoZoFbsIo7njTb9Mydxg==",
-};
-
-/** Renovate's JSON Schema, downloaded unless an earlier run has done so. */
-async function renovateSchema(): Promise<object> {
-  const file = `${PROJECT}dist/${RENOVATE.npmPackage}.schema.json`;
-  if (!exists(file)) {
-    await Deno.mkdir(`${PROJECT}dist`, { recursive: true });
-    using temporary = new TestDirectory();
-    const schema = await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary.path);
-    await Deno.copyFile(schema, file);
-  }
-  return JSON.parse(await Deno.readTextFile(file));
-}
-
-Deno.test("Renovate accepts its configuration, which pins base images and actions", async () => {
-  const accepts = new Ajv({ strict: false }).compile<object>(await renovateSchema());
-  const configuration: { extends: string[] } = JSON.parse(
-    Deno.readTextFileSync(`${PROJECT}.github/renovate.json`),
-  );
-  assertEquals(accepts(configuration), true, JSON.stringify(accepts.errors));
-  assertEquals(accepts({ ...configuration, packageRules: "none" }), false);
-  assertEquals(configuration.extends.slice(1), ["docker:pinDigests", "helpers:pinGitHubActionDigests"]);
 });
 
 Deno.test("the tests are run by the command of the documents", () => {

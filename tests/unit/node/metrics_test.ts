@@ -8,7 +8,7 @@ const LABELS = `${POD},interface="net1",device="mlx5_0"`;
 const PORT = `${LABELS},port="1"`;
 
 Deno.test("metrics: all that is known of a device, as text", () => {
-  const text = formatMetrics({ devices: [DEVICE], faults: [] });
+  const text = formatMetrics({ devices: [DEVICE], faults: ["one"] });
   // Each metric is described before its type.
   const described = /^# HELP (\w+) [A-Z].*\.\n(?=# TYPE \1 )/gm;
   assertEquals(
@@ -21,7 +21,7 @@ rdma_devices{status="stale"} 0
 rdma_devices{status="lost"} 0
 rdma_devices{status="unknown"} 0
 # TYPE rdma_read_errors gauge
-rdma_read_errors 0
+rdma_read_errors 1
 # TYPE rdma_pod_info gauge
 rdma_pod_info{${POD},container_id="container1"} 1
 # TYPE rdma_device_info gauge
@@ -62,15 +62,6 @@ Deno.test("metrics: quotation marks, backslashes and line breaks in labels are e
   const samples = samplesOf({ pod: 'a"b\\c\nd' });
   assertEquals(samples.filter((line) => !/^rdma_[a-z_]+(\{.*\})? \d/.test(line)), []);
   assertStringIncludes(samples.join("\n"), 'pod_name="a\\"b\\\\c\\nd"');
-});
-
-Deno.test("metrics: without devices there are the counts", () => {
-  const lines = formatMetrics({ devices: [], faults: ["one"] }).split("\n");
-  const statuses = ["present", "missing", "held", "stale", "lost", "unknown"];
-  assertEquals(lines.filter((line) => !line.startsWith("# ")), [
-    ...statuses.map((status) => `rdma_devices{status="${status}"} 0`),
-    ...["rdma_read_errors 1", ""],
-  ]);
 });
 
 /** Devices beside DEVICE, and which of the two have the record in their labels. */
