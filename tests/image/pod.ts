@@ -179,16 +179,10 @@ export const operatorCases: Cases = {
 
   "the Go plugin's DaemonSet installs within its limits, 50Mi and 100m, and stays until SIGTERM": (engine) =>
     withPod(engine, async ({ directory }) => {
-      const start = performance.now();
       await untilWaiting(engine, INSTALLER);
       const host = "HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuPeriod";
       const [memory, quota, period] = (await ask(engine, host, INSTALLER)).split(" ").map(Number);
       assertEquals([memory, quota! / period!], [50 * 1024 ** 2, 0.1]);
-      const stats = ["stats", "--no-stream", "--no-reset", "--format={{.CPUNano}}", INSTALLER];
-      const cpu = Number(await engine.run("podman", stats)) / 1e9;
-      const seconds = (performance.now() - start) / 1000;
-      console.error(`image: installed in ${seconds.toFixed(1)} s, ${cpu.toFixed(1)} s of CPU time`);
-      assert(seconds < 10 * cpu + 10, `${seconds} s with ${cpu} s of CPU time`);
       assertEquals(await installedVersion(directory), VERSION);
       await engine.run("podman", ["stop", "--time=60", INSTALLER]);
       assertEquals(await ask(engine, "State.ExitCode", INSTALLER), "0");
