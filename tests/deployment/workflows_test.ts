@@ -5,7 +5,6 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import { start } from "../support/program.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
-import { TestDirectory } from "../support/test_directory.ts";
 import { parseAll } from "../support/yaml.ts";
 
 interface Step {
@@ -27,21 +26,11 @@ const WORKFLOWS = filesIn(".github/workflows", ".yml").map((path) => {
   return { path, text, workflow, jobs, steps: jobs.flatMap(({ steps }) => steps) };
 });
 
-/** What actionlint says about the files that match a pattern. */
-async function lint(pattern: string): Promise<string> {
-  const args = ["run", "--allow-all", config.imports.actionlint, pattern];
+Deno.test("a linter finds nothing in the workflows", async () => {
+  const args = ["run", "--allow-all", config.imports.actionlint, ".github/workflows/*.yml"];
   const env = { ...Deno.env.toObject(), NO_COLOR: "1" };
   const { code, stdout, stderr } = await start({ program: Deno.execPath(), args, cwd: PROJECT, env });
-  return `${code}: ${stdout}${stderr}`;
-}
-
-Deno.test("a linter finds nothing in the workflows, and would find a wrong one", async () => {
-  const output = await lint(".github/workflows/*.yml");
-  assertMatch(output, new RegExp(`^0: [^]*${WORKFLOWS.length} workflow file\\(s\\)`));
-  using directory = new TestDirectory();
-  const file = `${directory.path}/wrong.yml`;
-  Deno.writeTextFileSync(file, WORKFLOWS[0]!.text.replace("runs-on:", "runs_on:"));
-  assertMatch(await lint(file), /^1: [^]*runs_on/);
+  assertMatch(`${code}: ${stdout}${stderr}`, new RegExp(`^0: [^]*${WORKFLOWS.length} workflow file\\(s\\)`));
 });
 
 for (const { path, text, workflow, jobs, steps } of WORKFLOWS) {

@@ -69,6 +69,7 @@ Deno.test("not this plugin's network: ib-sriov that is told not to isolate", asy
 const FAULTY: Record<string, Network[]> = {
   '^problem plugins.0: .*not chained.* -> .*after one such as "sriov"': [[RESOURCE, RDMA]],
   '^problem plugins.0: .*before "sriov".* -> .*after "sriov"': [[RESOURCE, RDMA, SRIOV]],
+  '^problem plugins.1: .*before "host-device"': [[RESOURCE, SRIOV, RDMA, HOST_DEVICE]],
   '^problem .*before "amd-host-device"': [[RESOURCE, SRIOV, RDMA, { type: "amd-host-device" }]],
   '^note .*before "x", which is not known.* -> .*to the end if': [[RESOURCE, SRIOV, RDMA, UNKNOWN]],
   "^problem plugins.2: .*twice.* -> .*remove the second": [[RESOURCE, SRIOV, RDMA, RDMA]],

@@ -116,10 +116,11 @@ const FOUND: Record<string, RegExp | RegExp[]> = {
   "«name: net\nplugins: []": /^problem net@: it is YAML; .* -> write it as JSON/,
   '{ "name": "net", «"plugins": {} }': /^problem net@: "plugins" is no list$/,
   '«{"cniVersion":"1.0.0"}': /^problem \(without name\)@: it has neither "plugins" nor "type"$/,
-  [`{ "name": "net", "plugins": [«{}, ${SRIOV}, ${RDMA}], "cniVersion": "1.0.0" }`]:
-    /^problem net@: plugins\[0\] has no "type"$/,
+  [`{ "name": "net", "plugins": [${SRIOV}, ${RDMA}, «7], "cniVersion": "1.0.0" }`]:
+    /^problem net@: plugins\[2\] has no "type"$/,
   [`{ "name": "net", "plugins": [${SRIOV}, «{ "type": "RDMA" }] }`]:
     /^warning net@: the plugin "RDMA" is not this one -> write "rdma"/,
+  [`{ "name": "net", "plugins": [${SRIOV}, «{ "type": "rdma-cni" }] }`]: /^warning net@: .*"rdma-cni"/,
   '{ "name": "net", "type": "sriov", «"metaPlugins": "rdma" }':
     /^problem net@: no runtime reads "metaPlugins": /,
   '«{"kind":"NetworkAttachmentDefinition"}': /^problem \(without name\)@: spec\.config is missing$/,
@@ -227,15 +228,12 @@ async function judgeAll(texts: Record<string, string>): Promise<string[]> {
   return findings.map(({ file, level, text }) => `${level} ${file}: ${text.split(";")[0]}`);
 }
 
-Deno.test("of several files one with a network is enough", async () => {
+Deno.test("of several files one with a network is enough, and one offers another's resource or does not", async () => {
   assertEquals(await judgeAll({ a: "kind: Pod", b: SRIOV, c: `{ ${NEWEST_CHAIN} }` }), [
     "ok a: there is no network in it",
     'ok b: no network in it uses "rdma"',
     "ok c: sriov, rdma",
   ]);
-});
-
-Deno.test("a policy in another file offers a network's resource, or does not", async () => {
   const ib = sriov(RDMA).replace("vfs", "ib");
   assertEquals(await judgeAll({ ib, roce: sriov(RDMA), policy: policy("vfs") }), [
     'warning ib: no SriovNetworkNodePolicy here offers its resource "ib"',

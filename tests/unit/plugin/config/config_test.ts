@@ -203,13 +203,6 @@ Deno.test("a wrong name is code 7 for DEL and GC too", async () => {
   }
 });
 
-Deno.test("DEL keeps what is right beside what is wrong", async () => {
-  const wrong = { args: { cni: { debug: "yes", rdmaDeviceName: "rdma0" } }, logFile: "/log", logLevel: 1 };
-  const right = { rdmaDeviceName: "rdma0", logFile: "/log" };
-  const ignoredKeys = ["logLevel", "args.cni.debug"];
-  assertEquals<object>(await parse(wrong, "DEL"), { ...MINIMUM, ...DEFAULTS, ...right, ignoredKeys });
-});
-
 Deno.test("GC refuses a wrong list of attachments, but ignores the older list beside a good one", async () => {
   const [newer, older] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
   for (const [newerValue, olderValue] of [[[{}], undefined], [{}, []], [undefined, 1], [null, 1]]) {
