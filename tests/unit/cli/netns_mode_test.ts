@@ -51,6 +51,7 @@ Deno.test("initramfs: each distribution has its command; of an unknown one it is
   assertMakes(rebuildCommand, [
     ['NAME="Debian GNU/Linux"\nID=debian\n', "update-initramfs -u"],
     ["ID=ubuntu\nID_LIKE=debian\n", "update-initramfs -u"],
+    ["ID='fedora'\n", "dracut -f"],
     ['ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dracut -f"],
     ['ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "dracut -f"],
     ["ID=arch\n", "mkinitcpio -P"],
