@@ -1,5 +1,5 @@
 // What the simulated node's set-up makes of what apt says; with an apt and a mirror of its own.
-import { run, runApt } from "../rig/vm/node/packages.ts";
+import { runApt } from "../rig/vm/node/packages.ts";
 import { KernelUnavailable, unpackKernel } from "../rig/vm/node/kernel.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 import { Mirror, OwnApt } from "../support/own_apt.ts";
@@ -23,7 +23,7 @@ Deno.test("a kernel is not to be had when its suite does not have it", async () 
   assertMatch(error.message, new RegExp(`^Linux 7\\.3 is not to be had: ${reason}$`));
 });
 
-for (const status of [403, 404, 503]) {
+for (const status of [404, 503]) {
   Deno.test(`an answer ${status} says ${status === 404 ? "that" : "nothing of whether"} the mirror has no such suite`, async () => {
     await using mirror = new Mirror(["trixie"], status);
     using apt = new OwnApt(mirror.url);
@@ -46,20 +46,16 @@ close STDOUT;
 <STDIN>;
 `;
 
-async function makePackage(directory: string): Promise<string> {
-  await Deno.mkdir(`${directory}/two/DEBIAN`, { recursive: true });
-  const control = "Package: two\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: none\n";
-  await Deno.writeTextFile(`${directory}/two/DEBIAN/control`, control);
-  await Deno.writeTextFile(`${directory}/two/installed`, "");
-  await run("dpkg-deb", ["--build", `${directory}/two`, `${directory}/two.deb`]);
-  return `${directory}/two.deb`;
-}
-
-for (const lock of ["lists/lock", "cache/archives/lock", "root/var/lib/dpkg/lock-frontend"]) {
-  Deno.test(`the installation of packages waits until another program releases ${lock}`, async () => {
+for (
+  const [command, lock] of [
+    ["update", "lists/lock"],
+    ["clean", "cache/archives/lock"],
+    ["check", "root/var/lib/dpkg/lock-frontend"],
+  ] as const
+) {
+  Deno.test(`apt-get ${command} waits until another program releases ${lock}`, async () => {
     await using mirror = new Mirror(["trixie"]);
     using apt = new OwnApt(mirror.url);
-    const file = await makePackage(apt.directory);
     const path = `${apt.directory}/${lock}`;
     const holder = new Deno.Command("perl", { args: ["-e", HOLD, path], stdin: "piped", stdout: "piped" })
       .spawn();
@@ -69,15 +65,12 @@ for (const lock of ["lists/lock", "cache/archives/lock", "root/var/lib/dpkg/lock
     };
     try {
       await holder.stdout.pipeTo(new WritableStream()); // ends when it has the lock
-      await apt.within(async () => {
-        await runApt(["update"], progress);
-        await runApt(["install", "--yes", file], progress);
-      });
+      await apt.within(() => runApt([command], progress));
     } finally {
       if (lines.length === 0) await holder.stdin.close();
       assertEquals((await holder.status).success, true);
     }
-    assertEquals([Deno.statSync(`${apt.directory}/root/installed`).isFile, lines.length], [true, 1]);
+    assertEquals(lines.length, 1);
     assertMatch(lines[0]!, /^apt: waiting: Could not get lock .* \(perl\)$/);
     assert(lines[0]!.includes(path), lines[0]);
   });

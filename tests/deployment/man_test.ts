@@ -58,12 +58,6 @@ function pageWith(words: string): string {
   return SHOWN.get(`rdma-cni-${words.split(" ")[0]}.8`) ?? SHOWN.get("rdma-cni.8")!;
 }
 
-Deno.test("each command that explains its exit codes has a page, and so have the program and the settings", () => {
-  const commands = ["netns-mode", "vf-mac", "gc", "doctor", "pods", "validate", "install"];
-  const names = ["rdma-cni.8", ...commands.map((name) => `rdma-cni-${name}.8`), "rdma-cni.conf.5"];
-  assertEquals(names.filter((name) => !PAGES.has(name)), []);
-});
-
 for (const [file, page] of PAGES) {
   Deno.test(`man, groff and mandoc have nothing against ${file}, which has version, date and the other pages`, async () => {
     assertEquals(await complaintsAbout(page), []);
@@ -77,15 +71,6 @@ for (const [file, page] of PAGES) {
 
 Deno.test("pages of a time that is not known have no date", async () => {
   for (const page of (await writePages(undefined)).values()) assertMatch(page, /^[^\n]* "" /);
-});
-
-Deno.test("man, groff or mandoc complains about a page that is wrong", async () => {
-  const page = PAGES.get("rdma-cni-gc.8")!;
-  const wrong = { "\nA record": "\n.A record", "\\fB0": "\\*[zero]", ".YS": ".RE" };
-  for (const [from, to] of Object.entries(wrong)) {
-    assertStringIncludes(page, from);
-    assert((await complaintsAbout(page.replace(from, to))).length > 0, to);
-  }
 });
 
 /**

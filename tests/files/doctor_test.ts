@@ -5,7 +5,8 @@ import { examineNetworks } from "../../src/cli/doctor/networks.ts";
 import { type Answer, askVersion, examineInstalledPlugin } from "../../src/cli/doctor/plugin.ts";
 import { SyscallError } from "../../src/sys/errno.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
-import { LAUNCHER, until } from "../support/launcher.ts";
+import { LAUNCHER } from "../support/launcher.ts";
+import { until } from "../support/until.ts";
 import { assertFindings, DoctorNode, GOOD } from "./doctor_node.ts";
 
 const NET_D = "/etc/cni/net.d";

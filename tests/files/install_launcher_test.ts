@@ -1,6 +1,7 @@
 // The launcher, for both architectures, where there is no agent.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { type Arch, LAUNCHER, until, wordsFor } from "../support/launcher.ts";
+import { type Arch, LAUNCHER, wordsFor } from "../support/launcher.ts";
+import { until } from "../support/until.ts";
 
 /** A directory with a launcher as "rdma". */
 class Place implements Disposable {

@@ -1,6 +1,5 @@
 // Pods of the manifest, and of operators that run the image in the place of the Go plugin's, run by podman as by a kubelet.
 import type { IDaemonSet } from "kubernetes-models/apps/v1";
-import { Buffer } from "node:buffer";
 import { parseAll } from "../support/yaml.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -80,17 +79,6 @@ async function installedVersion(directory: string): Promise<string | undefined> 
   return /^rdma-cni (\S+)$/m.exec(stdout)?.[1];
 }
 
-/** Gives the image's name to one with another program, which it returns: a byte that nobody reads differs (EI_PAD). */
-async function makeOther(engine: Engine): Promise<Uint8Array> {
-  const { root, container } = await engine.unpack(IMAGE, "amd64");
-  const program = await Deno.readFile(`${root}/rdma-cni`);
-  program[12]! ^= 1;
-  await Deno.writeFile(`${root}/rdma-cni`, program);
-  await engine.run("buildah", ["manifest", "rm", IMAGE]);
-  await engine.run("buildah", ["commit", "--quiet", container, IMAGE]);
-  return program;
-}
-
 export const podCases: Cases = {
   "the manifest's pod installs, installs again when it is restarted since the plugin was overwritten, and ends":
     (
@@ -116,16 +104,6 @@ export const podCases: Cases = {
         assertEquals(await ask(engine, "State.ExitCode"), "0"); // 137 would be SIGKILL, after the 60 seconds
         assertEquals(await installedVersion(directory), VERSION);
       }),
-
-  "the manifest's pod replaces another program": (engine) =>
-    withPod(engine, async (pod) => {
-      const other = await makeOther(engine);
-      await play(engine, pod);
-      await untilWaiting(engine);
-      assertEquals(await installedVersion(pod.directory), VERSION);
-      const program = await Deno.readFile(`${pod.directory}/.rdma-cni/current`);
-      assert(Buffer.from(program).equals(other), "another program");
-    }),
 };
 
 /** A DaemonSet with the containers of a pod. */
@@ -201,16 +179,10 @@ export const operatorCases: Cases = {
 
   "the Go plugin's DaemonSet installs within its limits, 50Mi and 100m, and stays until SIGTERM": (engine) =>
     withPod(engine, async ({ directory }) => {
-      const start = performance.now();
       await untilWaiting(engine, INSTALLER);
       const host = "HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuPeriod";
       const [memory, quota, period] = (await ask(engine, host, INSTALLER)).split(" ").map(Number);
       assertEquals([memory, quota! / period!], [50 * 1024 ** 2, 0.1]);
-      const stats = ["stats", "--no-stream", "--no-reset", "--format={{.CPUNano}}", INSTALLER];
-      const cpu = Number(await engine.run("podman", stats)) / 1e9;
-      const seconds = (performance.now() - start) / 1000;
-      console.error(`image: installed in ${seconds.toFixed(1)} s, ${cpu.toFixed(1)} s of CPU time`);
-      assert(seconds < 10 * cpu + 10, `${seconds} s with ${cpu} s of CPU time`);
       assertEquals(await installedVersion(directory), VERSION);
       await engine.run("podman", ["stop", "--time=60", INSTALLER]);
       assertEquals(await ask(engine, "State.ExitCode", INSTALLER), "0");

@@ -25,12 +25,3 @@ const EMULATORS = { x86_64: "qemu-x86_64", aarch64: "qemu-aarch64" };
 export function wordsFor(arch: Arch, path: string): string[] {
   return arch === Deno.build.arch ? [path] : [EMULATORS[arch], path];
 }
-
-/** Waits for something that a process is about to do. */
-export async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1000; tries++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`Waited in vain: ${holds}`);
-}

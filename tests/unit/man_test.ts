@@ -1,5 +1,5 @@
 // The man pages: how text becomes roff, and where the settings' descriptions come from.
-import { escape, prose, sentence, syntax } from "../../deployment/man/roff.ts";
+import { escape, prose } from "../../deployment/man/roff.ts";
 import { parseSettings } from "../../deployment/man/settings.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertMakes, assertRefuses } from "../support/table.ts";
@@ -23,20 +23,6 @@ Deno.test("in prose options are bold, and nothing else is", () => {
     ['"--dry-run" (-o json)\n-w', '"\\fB\\-\\-dry\\-run\\fR" (\\fB\\-o\\fR json)\n\\fB\\-w\\fR'],
     ["read-only - or not; 3-4", "read\\-only \\- or not; 3\\-4"],
   ]);
-});
-
-Deno.test("a term has what is typed in bold and what is filled in in italics", () => {
-  assertMakes(syntax, [
-    ["-o, --output <FORMAT>", "\\fB\\-o\\fR, \\fB\\-\\-output\\fR \\fIFORMAT\\fR"],
-    ["-w, --watch [SECONDS]", "\\fB\\-w\\fR, \\fB\\-\\-watch\\fR [\\fISECONDS\\fR]"],
-    ["<FILE...>", "\\fIFILE\\fR..."],
-    ["[PF...]", "[\\fIPF\\fR...]"],
-    ["--dir=DIR", "\\fB\\-\\-dir=DIR\\fR"],
-  ]);
-});
-
-Deno.test("a phrase becomes a sentence", () => {
-  assertMakes(sentence, [["done; or not", "Done; or not."], ["is it?", "Is it?"], ["Yes.", "Yes."]]);
 });
 
 Deno.test("the comment above a setting describes it, one that stands alone the file", () => {

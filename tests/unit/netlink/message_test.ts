@@ -50,7 +50,6 @@ Deno.test("an error has its errno, and the kernel's words where there are any", 
   assertMakes<Message, object>(decodeError, [
     [captured(replies.ACKNOWLEDGEMENT), { errno: 0 }],
     [captured(replies.NAME_TAKEN), { errno: 17 }],
-    [captured(replies.NO_SUCH_LINK), { errno: 19 }],
     [captured(replies.NO_SUCH_LINK_UNCAPPED), { errno: 19 }],
     [captured(replies.REFUSED), { errno: EINVAL, kernelText }],
     [captured(replies.REFUSED_UNCAPPED), { errno: EINVAL, kernelText }],

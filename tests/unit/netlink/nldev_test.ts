@@ -3,7 +3,7 @@ import { DecodeError } from "../../../src/netlink/error.ts";
 import { decodeMessages, NLM_F_ACK } from "../../../src/netlink/message.ts";
 import * as nldev from "../../../src/netlink/nldev.ts";
 import { assertEquals } from "../../support/assert.ts";
-import { encodeAttribute, encodeMessage, join, text, u32, u64, u8 } from "../../support/encode.ts";
+import { encodeAttribute, join, text, u32, u64, u8 } from "../../support/encode.ts";
 import * as replies from "../../support/replies.ts";
 import * as requests from "../../support/requests.ts";
 import { assertMakes, assertRefuses } from "../../support/table.ts";
@@ -13,7 +13,6 @@ const DEV = { index: 1, name: 2, nodeGuid: 6, sysImageGuid: 7, parentName: 100 }
 const RES_SUMMARY = { all: 15, entry: 16, name: 17, count: 18 };
 const HWCOUNTERS = { all: 80, entry: 81, name: 82, count: 83 };
 const NETNS_MODE = 66;
-const NETNS_FD = 68;
 const DRIVER_DETAILS = 97;
 
 const LARGEST = 2n ** 64n - 1n;
@@ -46,18 +45,6 @@ for (
     assertEquals(ours.body.length, 0);
   });
 }
-
-Deno.test("the reference encoder writes the captured requests byte for byte", () => {
-  for (
-    const [captured, ...attributes] of [
-      [requests.SET_NETNS, index(1), encodeAttribute(NETNS_FD, u32(4))],
-      [requests.SET_NAME, index(2), name("renamed0")],
-    ]
-  ) {
-    const { sequence } = decodeMessages(captured!)[0]!;
-    assertEquals(encodeMessage({ type: 0x1402, flags: 5, sequence }, ...attributes), captured);
-  }
-});
 
 Deno.test("a device has its index, its name, and if it is an SMI sub-device the name of its parent", () => {
   assertMakes<Uint8Array, unknown>(nldev.decodeDevice, [

@@ -28,11 +28,6 @@ const FOUND: Record<string, [file: string, text: string]> = {
     "a.conf",
     list(SRIOV, '{"type":"rdma"}'),
   ],
-  '^problem: a.conflist:1:77: the key "type" is twice.* -> # write an object for each plugin in a.conflist$':
-    [
-      "a.conflist",
-      list(SRIOV, '{"type":"rdma","type":"rdma"}'),
-    ],
   '^warning: a.conflist:1:77: .* the key "deviceId" -> # write "deviceID" in a.conflist$': [
     "a.conflist",
     list(SRIOV, '{"type":"rdma","deviceId":"x"}'),

@@ -34,15 +34,12 @@ const GOOD: Network[] = [
   [SHARED, SRIOV, RDMA],
   [FILE, SRIOV, RDMA],
   [RESOURCE, MACVLAN, TUNING, RDMA],
-  [RESOURCE, SRIOV, RDMA, TUNING, { type: "portmap" }],
   [RESOURCE, SRIOV, RDMA, { type: "coordinator" }, { type: "rail" }],
-  [FILE, { ...SRIOV, ...A }, { ...RDMA, ...A }],
   [NO_RESOURCE, HOST_DEVICE, { ...RDMA, ...A }],
   // Multus replaces the deviceIDs.
   [RESOURCE, { ...SRIOV, ...B }, { ...RDMA, ...A }],
   [FILE, { ...HOST_DEVICE, ...BY_CAPABILITY }, { ...RDMA, ...BY_CAPABILITY }],
   [FILE, { ...HOST_DEVICE, capabilities: { deviceID: false } }, RDMA],
-  [RESOURCE, { ...HOST_DEVICE, ...BY_CAPABILITY }, RDMA],
   [RESOURCE, SRIOV, { ...RDMA, args: { cni: { ips: [] } }, capabilities: { ips: true }, "a.org/b": 1 }],
   [RESOURCE, SRIOV, { ...RDMA, dns: {}, ipam: {} }],
   // Name and version are the list's, whatever the plugin's own say.
@@ -50,7 +47,6 @@ const GOOD: Network[] = [
   [NO_RESOURCE, BRIDGE, SOFT_ROCE],
   [FILE, { ...HOST_DEVICE, ...BY_CAPABILITY }, SOFT_ROCE],
   [FILE, withDelegate({ ...SRIOV, vlan: 5, ipam: {} })],
-  [RESOURCE, withDelegate(SRIOV)],
   // Another runtime than Multus gives it the function.
   [NO_RESOURCE, withDelegate(SRIOV)],
   [FILE, withDelegate({ ...SRIOV, ...B }, A)],
@@ -72,13 +68,11 @@ Deno.test("not this plugin's network: ib-sriov that is told not to isolate", asy
 /** Networks by what is said of them, as a pattern. */
 const FAULTY: Record<string, Network[]> = {
   '^problem plugins.0: .*not chained.* -> .*after one such as "sriov"': [[RESOURCE, RDMA]],
-  "^problem plugins.1: .*not chained": [[RESOURCE, TUNING, RDMA]],
   '^problem plugins.0: .*before "sriov".* -> .*after "sriov"': [[RESOURCE, RDMA, SRIOV]],
   '^problem plugins.1: .*before "host-device"': [[RESOURCE, SRIOV, RDMA, HOST_DEVICE]],
   '^problem .*before "amd-host-device"': [[RESOURCE, SRIOV, RDMA, { type: "amd-host-device" }]],
   '^note .*before "x", which is not known.* -> .*to the end if': [[RESOURCE, SRIOV, RDMA, UNKNOWN]],
   "^problem plugins.2: .*twice.* -> .*remove the second": [[RESOURCE, SRIOV, RDMA, RDMA]],
-  "^problem plugins.0.delegate: ": [[FILE, { ...RDMA, delegate: "sriov" }]],
   "^problem plugins.0.delegate.type: .*delegate.type: must be": [[FILE, withDelegate(RDMA)]],
   "^problem plugins.0.delegate.*: .*delegate.type: .*is missing": [[FILE, withDelegate({})]],
   "^problem plugins.0: .*not chained": [[FILE, withDelegate(TUNING)]],

