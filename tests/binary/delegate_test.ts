@@ -60,14 +60,6 @@ Deno.test("ADD, CHECK and DEL reach the delegate with its configuration and this
   assertEquals(delegate.commands, ["ADD", "CHECK", "DEL"]);
 });
 
-Deno.test("STATUS and GC reach the delegate", async () => {
-  using delegate = new Delegate(RECORD);
-  await delegate.call("STATUS");
-  const { code, stderr } = await delegate.call("GC", { "cni.dev/valid-attachments": [] });
-  assertEquals([code, delegate.commands], [0, ["STATUS", "GC"]], stderr);
-  assertEquals(JSON.parse(delegate.read("GC.json"))["cni.dev/valid-attachments"], []);
-});
-
 Deno.test("an ADD that cannot move the device has the delegate delete, and reports its own error", async () => {
   using delegate = new Delegate(RECORD_AND_PRINT);
   assertFailed(await delegate.call("ADD"), 100, "the kernel has none");

@@ -149,10 +149,6 @@ Deno.test("the program asks for no variables but those that these tests set, and
   }
 });
 
-Deno.test("it needs no environment at all", async () => {
-  assertEquals((await start({})).code, 0);
-});
-
 interface Traced {
   /** What came out, without times and without the lines that DENO_LOG makes the runtime write. */
   output: object;

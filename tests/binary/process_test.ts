@@ -33,18 +33,8 @@ Deno.test("an error that nobody reads ends the program all the same", async () =
 
 /** System calls that change something besides what they are given an open file of, by their names on all machines. */
 const CHANGES = [
-  ...[
-    "connect",
-    "mount",
-    "umount2",
-    "move_mount",
-    "pivot_root",
-    "mknod",
-    "mknodat",
-    "mkdir",
-    "mkdirat",
-    "rmdir",
-  ],
+  ...["connect", "mount", "umount2", "move_mount", "pivot_root", "mknod", "mknodat"],
+  ...["mkdir", "mkdirat", "rmdir"],
   ...["link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rename", "renameat", "renameat2"],
   ...["chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"],
   ...["truncate", "ftruncate", "utime", "utimes", "futimesat", "utimensat"],
@@ -80,26 +70,14 @@ function quotedByStrace(path: string): string {
   return `"${bytes.join("")}"`;
 }
 
-Deno.test("each system call that changes something would be found", async () => {
-  using trace = new Trace();
-  using directory = new TestDirectory();
-  const script = `touch a; ln a b; ln -s a c; mkdir d; rmdir d; chmod 600 a; mv a e; rm b; mkfifo f
-    truncate -s 1 e; touch -r e e; chown 0 e`;
-  const env = { PATH: "/usr/bin:/bin" };
-  await start({ program: "/bin/sh", args: ["-c", script], by: trace.by(), env, cwd: directory.path });
-  const found = trace.calls(...CHANGES).map((line) => line.split("(")[0]!);
-  const kinds = "link symlink mkdir rmdir chmod rename unlink mknod truncate utime chown".split(" ");
-  assertEquals(kinds.filter((kind) => !found.some((name) => name.includes(kind))), []);
-});
-
-for (const command of ["VERSION", "ADD", "DEL", "doctor", "install"]) {
+for (const command of ["ADD", "doctor", "install"]) {
   Deno.test(`${command} reaches for no network but the kernel's own netlink`, async () => {
     await using pod = await TestNetns.create();
     using trace = new Trace();
     using directory = new TestDirectory();
     const by = trace.by("%network");
     const more = command === "install" ? ["--cni-bin-dir", directory.path] : [];
-    if (/^[A-Z]/.test(command)) await call(command, { by, variables: { CNI_NETNS: pod.path } });
+    if (command === "ADD") await call(command, { by, variables: { CNI_NETNS: pod.path } });
     else await start({ by, args: [command, ...more] });
     const foreign = (name: string, own: string) => trace.calls(name).filter((line) => !line.includes(own));
     assertEquals(foreign("socket", "(AF_NETLINK, "), []);

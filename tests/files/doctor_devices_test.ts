@@ -13,13 +13,16 @@ import { goRecord } from "../scenarios/scenario.ts";
 import { assertEquals } from "../support/assert.ts";
 import {
   assertFindings,
+  type Change,
   DoctorNode,
   FILE,
   type Given,
+  holdByProcess,
   moveHome,
   nodeAfter,
   POD,
   recorded,
+  unmount,
   VF,
 } from "./doctor_node.ts";
 
@@ -44,28 +47,29 @@ const ON_HOST = /^ok in the host namespace: mlx5_3$/;
 
 /** What is told of a device besides that of the host. */
 for (
-  const [what, wanted, change] of [
+  const [what, wanted, ...changes] of [
     [
       "in a pod with the container that the record tells",
       [/^ok container container1 net1: mlx5_2$/],
       recorded,
     ],
-    ["in a namespace that no record tells of, found by a process", [
-      /^problem mlx5_2 in \/proc\/42\/ns\/net, which no record.*111.* -> kill 42 43 # unless another/,
-    ], (given) => {
-      holdByProcess(given);
-      const process = { pid: 42, command: "sleep", onlyOpen: false };
-      const processes = [process, { ...process, pid: 43 }];
-      given.node.kernel.others = [{ inode: given.pod.inode, paths: [], processes }];
-    }],
+    [
+      "in a namespace that no record tells of, found by a process",
+      [
+        /^problem mlx5_2 in \/proc\/42\/ns\/net, which no record.*111.* -> kill 42 43 # unless another/,
+      ],
+      holdByProcess,
+      ({ node, pod }) => {
+        const process = { pid: 42, command: "sleep", onlyOpen: false };
+        node.kernel.others = [{ inode: pod.inode, paths: [], processes: [process, { ...process, pid: 43 }] }];
+      },
+    ],
     ["whose record has lost it, of which the records tell", [], ({ node, record }) => {
       node.write(FILE, { ...record, netns: { ...record.netns!, cookie: "7" } });
     }],
-    ["whose record has lost it in a namespace that nothing leads to", [], (given) => {
-      recorded(given);
-      given.node.write(`/sys/bus/pci/devices/${VF}/`, "");
-      given.node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
-      given.node.kernel.paths.delete(POD);
+    ["whose record has lost it in a namespace that nothing leads to", [], recorded, unmount, ({ node }) => {
+      node.write(`/sys/bus/pci/devices/${VF}/`, "");
+      node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
     }],
     ["that the Go plugin's record names alone", [/^ok net-container1-net1: mlx5_2$/], ({ node }) => {
       node.write(FILE, GO_RECORD);
@@ -73,17 +77,17 @@ for (
     [
       "that only its uverbs tells of",
       [/^problem mlx5_2 is in a namespace that no file.* -> reboot # /],
-      (given) => {
-        given.node.kernel.paths.delete(POD);
-      },
+      unmount,
     ],
     [
       "that has the name of one on the host",
-      [/^problem mlx5_3 is in a namespace that no file/],
+      [
+        /^problem mlx5_3 is in a namespace that no file/,
+      ],
+      unmount,
       ({ node, device }) => {
         node.kernel.namesPerNetns = true;
         device.name = "mlx5_3";
-        node.kernel.paths.delete(POD);
       },
     ],
     ["in a mounted namespace that no record tells of", [
@@ -95,10 +99,10 @@ for (
       node.kernel.paths.set(`/proc/7/root${POD}`, pod);
       node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
     }],
-  ] as [string, RegExp[], (given: Given) => unknown][]
+  ] as [string, RegExp[], ...Change[]][]
 ) {
   Deno.test(`devices: one ${what}`, () => {
-    using node = nodeAfter(change);
+    using node = nodeAfter(...changes);
     assertFindings(devicesOf(node), [ON_HOST, ...wanted]);
   });
 }
@@ -207,35 +211,25 @@ function addFunction(node: DoctorNode, driver?: string): void {
 const PERSISTED = { "/etc/modprobe.d/rdma.conf": "options ib_core netns_mode=0\n" };
 
 Deno.test("mode: exclusive, in which the plugin for shared devices does not run", () => {
+  const exclusive = /^ok exclusive now, after a reboot exclusive \(\S+rdma\.conf:1\)/;
   for (
-    const [files, words] of [
+    const [file, ...words] of [
+      ["/a"],
+      ["/proc/9/comm", /^warning k8s-rdma-shared-dev-plugin is .* -> .*nodeSelector/],
       [
-        { "/proc/9/comm": "k8s-rdma-shared\n" },
-        /^warning k8s-rdma-shared-dev-plugin is .* -> .*nodeSelector/,
-      ],
-      [
-        { "/var/log/pods/kube-system_rdma-shared-dp-ds-x7k2p_6c1b/": "" },
+        "/var/log/pods/kube-system_rdma-shared-dp-ds-x7k2p_6c1b/a",
         /^warning .* is deployed on this node \(pod rdma-shared-dp-ds-x7k2p\), but does not.* -> .*nodeSelector/,
       ],
-    ] as const
+    ] as [string, ...RegExp[]][]
   ) {
-    using node = new DoctorNode({ ...PERSISTED, ...files });
+    using node = new DoctorNode({ ...PERSISTED, [file]: "k8s-rdma-shared\n" });
     node.kernel.mode = "exclusive";
-    assertFindings(examineMode(node), [
-      /^ok exclusive now, after a reboot exclusive \(\S+rdma\.conf:1\)/,
-      words,
-    ]);
+    assertFindings(examineMode(node), [exclusive, ...words]);
     node.kernel.mode = "shared";
     assertFindings(examineMode(node), [
       /^problem shared now.* -> \/usr\/local\/bin\/rdma-cni netns-mode set exclusive/,
     ]);
   }
-});
-
-Deno.test("mode: exclusive, now and after a reboot", () => {
-  using node = new DoctorNode(PERSISTED);
-  node.kernel.mode = "exclusive";
-  assertFindings(examineMode(node), [/^ok exclusive now/]);
 });
 
 Deno.test("mode: a kernel that knows none", async () => {
@@ -275,21 +269,11 @@ Deno.test("records: none", () => {
 
 /** A record, the findings, and the change that makes it fit or not. */
 for (
-  const [what, more, wanted, change = () => {}] of [
+  const [what, more, wanted, ...changes] of [
     ["that fits", {}, [FITS]],
     ["of the Go plugin, while its device is away", GO_RECORD, [FITS]],
-    [
-      "of the Go plugin, whose device is on the host",
-      GO_RECORD,
-      [stale(".*in the host namespace")],
-      moveHome,
-    ],
-    [
-      "of the Go plugin, whose function has gone",
-      GO_RECORD,
-      [stale("0000:3b:00\\.2 is on no bus")],
-      loseFunction,
-    ],
+    ["of the Go plugin, whose device is home", GO_RECORD, [stale(".*in the host namespace")], moveHome],
+    ["of the Go plugin, whose function has gone", GO_RECORD, [stale(`${VF} is on no bus`)], loseFunction],
     ["beside unreadable ones", {}, [
       FITS,
       /^warning .*it is empty.* -> rm '.*\/a b'\\''s'$/,
@@ -303,63 +287,67 @@ for (
       node.write("a b's", "");
     }],
     ["from before the last boot", { bootId: "boot-0" }, [stale("it is from before the last boot")]],
-    ["without an RDMA subsystem: the pod has lost its device", {}, [MISSING], ({ node }) => {
-      node.kernel.hasRdma = false;
-    }],
-    ["without an RDMA subsystem, of a namespace that has gone", {}, [GONE], ({ node }) => {
-      node.kernel.hasRdma = false;
-      node.kernel.paths.delete(POD);
-    }],
-    ["of a namespace that has gone, with another at its path, whose device is home", {}, [GONE], (given) => {
-      moveHome(given);
-      given.node.kernel.addNetns(POD);
-    }],
+    ["without an RDMA subsystem: the pod has lost its device", {}, [MISSING], unloadRdma],
+    ["without an RDMA subsystem, of a namespace that has gone", {}, [GONE], unloadRdma, unmount],
+    [
+      "of a namespace that has gone, with another at its path, whose device is home",
+      {},
+      [
+        GONE,
+      ],
+      moveHome,
+      ({ node }) => node.kernel.addNetns(POD),
+    ],
     ["of a namespace to which nothing leads any more", {}, [
       /^warning .*has gone, and mlx5_2 of .* that no path, process or open file leads to.* -> echo 0000:3b:00\.2 > \S+\/unbind; echo 0000:3b:00\.2 > \S+\/drivers_probe # /,
-    ], ({ node }) => node.kernel.paths.delete(POD)],
+    ], unmount],
     ["of a namespace that a process keeps alive", {}, [
       /^warning .*keeps the namespace alive, with the pod's devices in it -> kill 42 # if its pod has been deleted$/,
     ], holdByProcess],
-    ["of a namespace that a process keeps alive, with the device on the host", {}, [
-      /^warning .*keeps the namespace alive, without mlx5_2 -> kill 42 # /,
-    ], (given) => {
-      holdByProcess(given);
-      moveHome(given);
-    }],
-    ["of a namespace that has gone, with the device in another", {}, [
-      /^warning .*\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other -> umount \/run\/netns\/other # unless/,
-    ], ({ node, device }) => {
-      node.kernel.paths.delete(POD);
-      device.space = node.kernel.addNetns("/run/netns/other", 77, "77");
-    }],
-    ["whose function is another pod's by now", {}, [
-      FITS,
-      stale("net-next-net1 has 0000:3b:00\\.2 by now"),
-    ], ({ node, device, record }) => {
-      node.kernel.paths.delete(POD);
-      device.space = node.kernel.addNetns("/run/netns/next", 77, "77");
-      const attachment = { ...record.attachment!, containerID: "next" };
-      const netns = { path: "/run/netns/next", inode: 77, cookie: "77" };
-      node.write("net-next-net1", { ...record, attachment, netns, bootTimeUs: 5 });
-    }],
+    [
+      "of a namespace that a process keeps alive, with the device on the host",
+      {},
+      [
+        /^warning .*keeps the namespace alive, without mlx5_2 -> kill 42 # /,
+      ],
+      holdByProcess,
+      moveHome,
+    ],
+    [
+      "of a namespace that has gone, with the device in another",
+      {},
+      [
+        /^warning .*\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other -> umount \/run\/netns\/other # unless/,
+      ],
+      unmount,
+      ({ node, device }) => device.space = node.kernel.addNetns("/run/netns/other", 77, "77"),
+    ],
+    [
+      "whose function is another pod's by now",
+      {},
+      [
+        FITS,
+        stale("net-next-net1 has 0000:3b:00\\.2 by now"),
+      ],
+      unmount,
+      ({ node, device, record }) => {
+        device.space = node.kernel.addNetns("/run/netns/next", 77, "77");
+        const attachment = { ...record.attachment!, containerID: "next" };
+        const netns = { path: "/run/netns/next", inode: 77, cookie: "77" };
+        node.write("net-next-net1", { ...record, attachment, netns, bootTimeUs: 5 });
+      },
+    ],
     ["whose pod has lost the device", {}, [MISSING], moveHome],
     ["whose function has gone under its pod", {}, [MISSING], loseFunction],
     ["of a Soft-RoCE device, which is on no bus", SOFT, [FITS]],
-    ["of a Soft-RoCE device that has gone", SOFT, [/^problem .*mlx5_2 of rxe:net1 not in /], (given) => {
-      given.node.kernel.remove(given.device);
-    }],
-    ["of a Soft-RoCE device that has gone with its namespace", SOFT, [GONE], ({ node, device }) => {
-      node.kernel.remove(device);
-      node.kernel.paths.delete(POD);
-    }],
-  ] as [string, object | string, RegExp[], ((given: Given) => unknown)?][]
+    ["of a Soft-RoCE device that has gone", SOFT, [/^problem .*mlx5_2 of rxe:net1 not in /], loseFunction],
+    ["of a Soft-RoCE device that has gone with its namespace", SOFT, [GONE], loseFunction, unmount],
+  ] as [string, object | string, RegExp[], ...Change[]][]
 ) {
   Deno.test(`records: one ${what}`, () => {
-    using node = nodeAfter(({ record, ...given }) => {
-      const changed = { ...record, ...(typeof more === "string" ? {} : more) };
-      given.node.write(FILE, typeof more === "string" ? more : changed);
-      change({ ...given, record: changed });
-    });
+    using node = nodeAfter(({ node, record }) => {
+      node.write(FILE, typeof more === "string" ? more : Object.assign(record, more));
+    }, ...changes);
     assertFindings(recordsOf(node), wanted);
   });
 }
@@ -369,9 +357,8 @@ function loseFunction({ node, device }: Given): void {
   node.kernel.remove(device);
 }
 
-function holdByProcess({ node, pod }: Given): void {
-  node.kernel.paths.delete(POD);
-  node.kernel.held.set("/proc/42/ns/net", pod);
+function unloadRdma({ node }: Given): void {
+  node.kernel.hasRdma = false;
 }
 
 Deno.test("however many records are stale and VFs away, doctor lists the namespaces once", async () => {
