@@ -93,21 +93,16 @@ const RUNS: Record<string, (env: Record<string, string>, by: string[]) => Promis
 };
 
 for (const [name, run] of Object.entries(RUNS)) {
-  Deno.test(`${name}: hostile variables change no output, and no file is touched that otherwise is not`, async () => {
+  Deno.test(`${name}: hostile variables change no output; some have a file read, lines logged and an empty file made`, async () => {
     using trap = new Trap();
     const before = trap.names();
     const [clean, hostile] = [await traced(run, {}), await traced(run, inert(trap))];
     assertEquals(hostile.output, clean.output);
     assertEquals(hostile.files.filter((line) => !clean.files.includes(line)), []);
     assertEquals(trap.names(), before);
-  });
-
-  Deno.test(`${name}: what other variables can do is that a file is read, lines are logged and an empty file is made`, async () => {
-    using trap = new Trap();
-    const before = trap.names();
-    const [clean, hostile] = [await traced(run, {}), await traced(run, effective(trap))];
-    assertEquals(hostile.output, clean.output);
-    const places = hostile.files.filter((line) => line.includes(trap.path)).map((line) =>
+    const affected = await traced(run, effective(trap));
+    assertEquals(affected.output, clean.output);
+    const places = affected.files.filter((line) => line.includes(trap.path)).map((line) =>
       line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.path.length)}`)
     );
     assertEquals(places.filter((place) => !["openat /keys", "openat /zone"].includes(place)), []);

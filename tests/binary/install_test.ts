@@ -290,7 +290,7 @@ Deno.test("--check --wait waits when all is installed, --remove-on-exit removes 
   assertEquals([(await child.output()).code, directory.names()], [0, []]);
 });
 
-Deno.test("--check reads little of the program, since it runs often, and yet knows another build", async () => {
+Deno.test("--check reads little of the program, since it runs often", async () => {
   using directory = new PluginDirectory();
   await directory.install();
   using trace = new Trace();
@@ -298,16 +298,6 @@ Deno.test("--check reads little of the program, since it runs often, and yet kno
   assertEquals(code, 0);
   const bytes = trace.calls("read", "pread64").map((line) => Number(/ = (\d+)$/.exec(line)?.[1] ?? 0));
   assert(bytes.reduce((sum, one) => sum + one) < 20e6, `${bytes.join("+")} bytes`);
-  // What builds differ in is at the end; the rest is the runtime.
-  const { program } = directory;
-  const { mtime, size } = await Deno.stat(program);
-  const file = await Deno.open(program, { write: true });
-  await file.seek(size - 10_000, Deno.SeekMode.Start);
-  await file.write(new Uint8Array(100));
-  file.close();
-  await Deno.utime(program, mtime!, mtime!);
-  const { stdout } = await directory.install("--check");
-  assertEquals(stdout, `failed: ${program} has different content: install again\n`);
 });
 
 /** Starts a program as the first process of a container. */

@@ -38,10 +38,13 @@ function devicesOf(node: DoctorNode) {
 }
 const recordsOf = (node: DoctorNode) => examineRecords(node, inventoryOf(node));
 
-const SOFT = { deviceId: "rxe:net1", softRoce: true };
+function writeSoftRecord({ node, record }: Given): void {
+  node.write(FILE, { ...record, deviceId: "rxe:net1", softRoce: true });
+}
 
-/** A record of the Go plugin. */
-const GO_RECORD = JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2"));
+function writeGoRecord({ node }: Given): void {
+  node.write(FILE, JSON.stringify(goRecord({ deviceId: VF }, "mlx5_2")));
+}
 
 const ON_HOST = /^ok in the host namespace: mlx5_3$/;
 
@@ -50,14 +53,12 @@ for (
   const [what, wanted, ...changes] of [
     [
       "in a pod with the container that the record tells",
-      [/^ok container container1 net1: mlx5_2$/],
+      /^ok container container1 net1: mlx5_2$/,
       recorded,
     ],
     [
       "in a namespace that no record tells of, found by a process",
-      [
-        /^problem mlx5_2 in \/proc\/42\/ns\/net, which no record.*111.* -> kill 42 43 # unless another/,
-      ],
+      /^problem mlx5_2 in \/proc\/42\/ns\/net, which no record.*111.* -> kill 42 43 # unless another/,
       holdByProcess,
       ({ node, pod }) => {
         const process = { pid: 42, command: "sleep", onlyOpen: false };
@@ -71,39 +72,39 @@ for (
       node.write(`/sys/bus/pci/devices/${VF}/`, "");
       node.link("/sys/class/infiniband_verbs/uverbs2/device", `../../../bus/pci/devices/${VF}`);
     }],
-    ["that the Go plugin's record names alone", [/^ok net-container1-net1: mlx5_2$/], ({ node }) => {
-      node.write(FILE, GO_RECORD);
-    }],
+    ["that the Go plugin's record names alone", /^ok net-container1-net1: mlx5_2$/, writeGoRecord],
     [
       "that only its uverbs tells of",
-      [/^problem mlx5_2 is in a namespace that no file.* -> reboot # /],
+      /^problem mlx5_2 is in a namespace that no file.* -> reboot # /,
       unmount,
     ],
     [
       "that has the name of one on the host",
-      [
-        /^problem mlx5_3 is in a namespace that no file/,
-      ],
+      /^problem mlx5_3 is in a namespace that no file/,
       unmount,
       ({ node, device }) => {
         node.kernel.namesPerNetns = true;
         device.name = "mlx5_3";
       },
     ],
-    ["in a mounted namespace that no record tells of", [
+    [
+      "in a mounted namespace that no record tells of",
       /^problem mlx5_2 in \/run\/netns\/pod,.* -> kill 42; umount \/run\/netns\/pod # /,
-    ], ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod)],
-    ["in a namespace that only another mount namespace has a path to", [
+      ({ node, pod }) => node.kernel.held.set("/proc/42/ns/net", pod),
+    ],
+    [
+      "in a namespace that only another mount namespace has a path to",
       /^problem .*mlx5_2.* -> nsenter -t 7 -m umount \/run\/netns\/pod # /,
-    ], ({ node, pod }) => {
-      node.kernel.paths.set(`/proc/7/root${POD}`, pod);
-      node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
-    }],
-  ] as [string, RegExp[], ...Change[]][]
+      ({ node, pod }) => {
+        node.kernel.paths.set(`/proc/7/root${POD}`, pod);
+        node.kernel.others = [{ inode: pod.inode, paths: [`/proc/7/root${POD}`], processes: [] }];
+      },
+    ],
+  ] as [string, RegExp | RegExp[], ...Change[]][]
 ) {
   Deno.test(`devices: one ${what}`, () => {
     using node = nodeAfter(...changes);
-    assertFindings(devicesOf(node), [ON_HOST, ...wanted]);
+    assertFindings(devicesOf(node), [ON_HOST, wanted].flat());
   });
 }
 
@@ -269,12 +270,12 @@ Deno.test("records: none", () => {
 
 /** A record, the findings, and the change that makes it fit or not. */
 for (
-  const [what, more, wanted, ...changes] of [
-    ["that fits", {}, [FITS]],
-    ["of the Go plugin, while its device is away", GO_RECORD, [FITS]],
-    ["of the Go plugin, whose device is home", GO_RECORD, [stale(".*in the host namespace")], moveHome],
-    ["of the Go plugin, whose function has gone", GO_RECORD, [stale(`${VF} is on no bus`)], loseFunction],
-    ["beside unreadable ones", {}, [
+  const [what, wanted, ...changes] of [
+    ["that fits", FITS],
+    ["of the Go plugin, while its device is away", FITS, writeGoRecord],
+    ["of the Go plugin, whose device is home", stale(".*in the host namespace"), writeGoRecord, moveHome],
+    ["of the Go plugin, whose function has gone", stale(`${VF} is on no bus`), writeGoRecord, loseFunction],
+    ["beside unreadable ones", [
       FITS,
       /^warning .*it is empty.* -> rm '.*\/a b'\\''s'$/,
       /^warning .*cut".*not JSON.* -> rm \S+\/cut$/,
@@ -286,49 +287,42 @@ for (
       node.link("/var/lib/cni/rdma/link", "/etc/shadow");
       node.write("a b's", "");
     }],
-    ["from before the last boot", { bootId: "boot-0" }, [stale("it is from before the last boot")]],
-    ["without an RDMA subsystem: the pod has lost its device", {}, [MISSING], unloadRdma],
-    ["without an RDMA subsystem, of a namespace that has gone", {}, [GONE], unloadRdma, unmount],
+    ["from before the last boot", stale("it is from before the last boot"), ({ node, record }) => {
+      node.write(FILE, { ...record, bootId: "boot-0" });
+    }],
+    ["without an RDMA subsystem: the pod has lost its device", MISSING, unloadRdma],
+    ["without an RDMA subsystem, of a namespace that has gone", GONE, unloadRdma, unmount],
     [
       "of a namespace that has gone, with another at its path, whose device is home",
-      {},
-      [
-        GONE,
-      ],
+      GONE,
       moveHome,
       ({ node }) => node.kernel.addNetns(POD),
     ],
-    ["of a namespace to which nothing leads any more", {}, [
+    [
+      "of a namespace to which nothing leads any more",
       /^warning .*has gone, and mlx5_2 of .* that no path, process or open file leads to.* -> echo 0000:3b:00\.2 > \S+\/unbind; echo 0000:3b:00\.2 > \S+\/drivers_probe # /,
-    ], unmount],
-    ["of a namespace that a process keeps alive", {}, [
+      unmount,
+    ],
+    [
+      "of a namespace that a process keeps alive",
       /^warning .*keeps the namespace alive, with the pod's devices in it -> kill 42 # if its pod has been deleted$/,
-    ], holdByProcess],
+      holdByProcess,
+    ],
     [
       "of a namespace that a process keeps alive, with the device on the host",
-      {},
-      [
-        /^warning .*keeps the namespace alive, without mlx5_2 -> kill 42 # /,
-      ],
+      /^warning .*keeps the namespace alive, without mlx5_2 -> kill 42 # /,
       holdByProcess,
       moveHome,
     ],
     [
       "of a namespace that has gone, with the device in another",
-      {},
-      [
-        /^warning .*\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other -> umount \/run\/netns\/other # unless/,
-      ],
+      /^warning .*\/pod has gone, and mlx5_2 of .* is in \/run\/netns\/other -> umount \/run\/netns\/other # unless/,
       unmount,
       ({ node, device }) => device.space = node.kernel.addNetns("/run/netns/other", 77, "77"),
     ],
     [
       "whose function is another pod's by now",
-      {},
-      [
-        FITS,
-        stale("net-next-net1 has 0000:3b:00\\.2 by now"),
-      ],
+      [FITS, stale(`net-next-net1 has ${VF} by now`)],
       unmount,
       ({ node, device, record }) => {
         device.space = node.kernel.addNetns("/run/netns/next", 77, "77");
@@ -337,18 +331,21 @@ for (
         node.write("net-next-net1", { ...record, attachment, netns, bootTimeUs: 5 });
       },
     ],
-    ["whose pod has lost the device", {}, [MISSING], moveHome],
-    ["whose function has gone under its pod", {}, [MISSING], loseFunction],
-    ["of a Soft-RoCE device, which is on no bus", SOFT, [FITS]],
-    ["of a Soft-RoCE device that has gone", SOFT, [/^problem .*mlx5_2 of rxe:net1 not in /], loseFunction],
-    ["of a Soft-RoCE device that has gone with its namespace", SOFT, [GONE], loseFunction, unmount],
-  ] as [string, object | string, RegExp[], ...Change[]][]
+    ["whose pod has lost the device", MISSING, moveHome],
+    ["whose function has gone under its pod", MISSING, loseFunction],
+    ["of a Soft-RoCE device, which is on no bus", FITS, writeSoftRecord],
+    [
+      "of a Soft-RoCE device that has gone",
+      /^problem .*mlx5_2 of rxe:net1 not in /,
+      writeSoftRecord,
+      loseFunction,
+    ],
+    ["of a Soft-RoCE device that has gone with its namespace", GONE, writeSoftRecord, loseFunction, unmount],
+  ] as [string, RegExp | RegExp[], ...Change[]][]
 ) {
   Deno.test(`records: one ${what}`, () => {
-    using node = nodeAfter(({ node, record }) => {
-      node.write(FILE, typeof more === "string" ? more : Object.assign(record, more));
-    }, ...changes);
-    assertFindings(recordsOf(node), wanted);
+    using node = nodeAfter(recorded, ...changes);
+    assertFindings(recordsOf(node), [wanted].flat());
   });
 }
 
