@@ -82,11 +82,11 @@ class TestNode extends Running {
     return agent;
   }
 
-  /** Makes a call of a pod that has no namespace any more, by the launcher unless another program is given. */
-  call(command: string, config: object = {}, program = `${this.directory}/rdma`): Promise<Outcome> {
+  /** Makes a call of a pod that has no namespace any more, by the launcher. */
+  call(command: string, config: object = {}): Promise<Outcome> {
     return start({
       by: this.by,
-      program,
+      program: `${this.directory}/rdma`,
       env: { CNI_COMMAND: command, CNI_CONTAINERID: "c", CNI_IFNAME: "net1", CNI_PATH: "/opt/cni/bin" },
       stdin: JSON.stringify({ cniVersion: "1.1.0", name: "net", type: "rdma", ...config }),
     });
@@ -240,13 +240,11 @@ Deno.test("a directory that others could change is none for the socket", async (
   }
 });
 
+const ADDRESSES = ["9567", ":9567", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:9567", "[::1]"];
+const METRICS = ADDRESSES.map((address) => `--metrics ${address}`);
+
 for (
-  const line of [
-    ...["word", "--gc-interval 2d", "--socket agent.sock", "--host-cni-bin-dir bin"],
-    ...["9567", ":9567", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:9567", "[::1]"].map(
-      (address) => `--metrics ${address}`,
-    ),
-  ]
+  const line of ["word", "--gc-interval 2d", "--socket agent.sock", "--host-cni-bin-dir bin", ...METRICS]
 ) {
   Deno.test(`the command line "agent ${line}" is wrong`, async () => {
     const { code, stdout } = await start({ args: ["agent", ...line.split(" ")] });

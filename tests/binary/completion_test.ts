@@ -29,7 +29,6 @@ const CASES: Record<string, string> = {
   "pods -o ": "json prometheus table wide yaml",
   "pods -o json --w": "--watch",
   "completion ": "bash fish zsh",
-  "help v": "validate version vf-mac",
   "vf-mac help i": "init",
   "validate net": "network.conflist",
   "install --cni-bin-dir ": "plugins.d/",

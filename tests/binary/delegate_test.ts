@@ -13,7 +13,6 @@ const PRINT = `echo '${JSON.stringify(RESULT)}'`;
 const RECORD = `#!/bin/sh
 cd "\${0%/*}" && echo $CNI_COMMAND >>commands && cat >$CNI_COMMAND.json && cp /proc/$$/environ $CNI_COMMAND.env
 `;
-const RECORD_AND_PRINT = `${RECORD}[ $CNI_COMMAND != ADD ] || ${PRINT}`;
 
 const pod = await TestNetns.create();
 addEventListener("unload", () => void pod[Symbol.asyncDispose]());
@@ -42,7 +41,7 @@ class Delegate extends TestDirectory {
 }
 
 Deno.test("ADD, CHECK and DEL reach the delegate with its configuration and this environment", async () => {
-  using delegate = new Delegate(RECORD_AND_PRINT);
+  using delegate = new Delegate(`${RECORD}[ $CNI_COMMAND != ADD ] || ${PRINT}`);
   const keys = { optional: true, deviceID: "0000:3b:00.2" };
   const own = { type: "sriov", vlan: 5, cniVersion: "1.1.0", name: "net", deviceID: "0000:3b:00.2" };
   for (const command of ["ADD", "CHECK", "DEL"]) {

@@ -6,16 +6,9 @@ import { TestNetns } from "../support/test_netns.ts";
 import { Trace } from "./strace.ts";
 
 for (
-  const [stream, redirection] of [
-    ["a closed standard output", ">&-"],
-    ["a full standard output", ">/dev/full"],
-    ["a closed standard error", "2>&-"],
-    ["a full standard error", "2>/dev/full"],
-    ["a closed standard input", "<&-"],
-    ["no open stream at all", "<&- >&- 2>&-"],
-  ] as const
+  const redirection of [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", "<&- >&- 2>&-"]
 ) {
-  Deno.test(`${stream} leads to an end without a dump of the stack`, async () => {
+  Deno.test(`a stream that is closed or full (${redirection}) leads to an end without a dump of the stack`, async () => {
     for (const command of ["VERSION", "DEL", "ADD", "FROB"]) {
       const by = ["/bin/sh", "-c", `exec "$0" ${redirection}`];
       const { code, stdout, stderr } = await call(command, { by });

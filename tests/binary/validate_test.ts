@@ -105,15 +105,6 @@ Deno.test("validate names a few of 100,000 keys, and counts the rest", async () 
   assertEquals([code, json.findings.length, column, text], [0, 11, ...rest]);
 });
 
-Deno.test("validate takes several files, and counts the faults of all", async () => {
-  const files = { a: GOOD, "b.yaml": WITH_PROBLEM, c: WITH_WARNING, pod: "kind: Pod" };
-  const { code, stdout } = await validate(files, ...Object.keys(files));
-  assertEquals(code, 1);
-  assertMatch(stdout, /^ok {7}a +roce: .*\nproblem {2}b\.yaml:1:\d+ {2}roce: /);
-  const end = /\nok {7}pod +there is no network in it\n\n3 networks in 4 files: 1 problem and 1 warning\.\n$/;
-  assertMatch(stdout, end);
-});
-
 Deno.test("validate reads a directory and those in it, except what cannot hold a network", async () => {
   const files = {
     "b.conflist": GOOD,

@@ -14,7 +14,6 @@ import {
   nodeAfter,
   recorded,
   unmount,
-  VF,
 } from "./doctor_node.ts";
 
 /** Does something when namespaces are listed for the so many-th time, and the host's devices still are to be. */
@@ -41,7 +40,6 @@ function show(node: DoctorNode) {
 
 const ALL = "2 of 2 RDMA devices accounted for: 1 on the host, 1 in pods";
 const LOST = "1 of 2 RDMA devices accounted for: 1 on the host, 0 in pods, 1 lost";
-const THOUSAND = "902 of 1002 RDMA devices accounted for: 501 on the host, 401 in pods, 100 lost";
 const HOME = "2 of 2 RDMA devices accounted for: 2 on the host, 0 in pods";
 const UNKNOWN = "1 of 2 RDMA devices accounted for: 1 on the host, 0 in pods, 1 unknown";
 
@@ -85,15 +83,6 @@ for (
     ["all on the host, in mode shared", [HOME, 0, 0], moveHome, share],
     ["none, on a node for RDMA", ["there is no RDMA device", 1, 1], loseAll],
     ["none, on a node without adapter", ["no RDMA adapter here", 0, 0], loseAll, share],
-    ["a thousand", [THOUSAND, 1, 1], ({ node, record, pod }) => {
-      const devices = [...record.devices];
-      for (let index = 1000; index < 2000; index++) {
-        const name = `mlx5_${index}`;
-        node.kernel.addDevice(VF, index, index < 1500 ? { space: pod } : {});
-        if (index < 1400) devices.push({ index, hostName: name, podName: name });
-      }
-      node.write(FILE, { ...record, devices });
-    }],
   ] as [string, ReturnType<typeof show>, ...Change[]][]
 ) {
   Deno.test(`summary: ${what}`, () => {
