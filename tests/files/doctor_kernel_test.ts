@@ -1,6 +1,7 @@
 // What the doctor says of the kernel, which it asks instead of comparing versions, of its modules, and of SR-IOV.
 import { examineSriov } from "../../src/cli/doctor/devices.ts";
-import { examineKernel, examineLibmnl, examineModules } from "../../src/cli/doctor/kernel.ts";
+import { examine } from "../../src/cli/doctor/finding.ts";
+import { examineKernel, examineLibmnl, examineMode, examineModules } from "../../src/cli/doctor/kernel.ts";
 import { getModuleState } from "../../src/kernel/modules.ts";
 import { NetlinkError } from "../../src/netlink/error.ts";
 import { decodeSharedMode } from "../../src/netlink/nldev.ts";
@@ -16,7 +17,7 @@ Deno.test("a kernel that has a namespace mode is good, whatever its version", ()
   assertFindings(examineKernel(node), [/^ok 4\.18\.0-553\.el8\.x86_64$/]);
 });
 
-Deno.test("a kernel that does not know the question, or answers without a mode, has no RDMA namespaces", () => {
+Deno.test("a kernel that does not know the question, or answers without a mode, has no RDMA namespaces", async () => {
   using node = new DoctorNode();
   const [invalid, unknown] = [EINVAL, EOPNOTSUPP].map((errno) => new NetlinkError(what, errno));
   for (const error of [invalid, unknown, assertThrows(() => decodeSharedMode(new Uint8Array(0)))]) {
@@ -26,6 +27,7 @@ Deno.test("a kernel that does not know the question, or answers without a mode, 
     assertFindings(examineKernel(node), [
       /^problem 6\.12\.1: its RDMA subsystem does not support network namespaces -> .*5\.3 or newer, or .*DOCA/,
     ]);
+    assertFindings(await examine("mode", () => examineMode(node)), [/^problem .* -> .*kernel 5\.3 or newer/]);
   }
 });
 

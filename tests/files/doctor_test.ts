@@ -125,6 +125,7 @@ Deno.test("plugin: one that does not answer is killed when the time is up, and w
   assertEquals(await answer, { kind: "silent" });
   const [killed, other] = Deno.readTextFileSync(`${node.script}.pids`).split(" ").map(Number);
   assertThrows(() => Deno.readLinkSync(`/proc/${killed}/exe`), Deno.errors.NotFound);
+  assertMatch(Deno.readLinkSync(`/proc/${other}/exe`), /./);
   Deno.kill(other!, "SIGKILL");
 });
 
