@@ -77,14 +77,10 @@ Deno.test("calls run the compiled form, and the source where V8 refuses that", a
   await assertRunsCompiledForm(PROGRAM, []);
 });
 
-interface Component {
-  type: string;
-  name: string;
-  version: string;
-  purl: string;
+type Component = Record<"type" | "name" | "version" | "purl", string> & {
   hashes?: [{ alg: string; content: string }];
   licenses: [{ license: { id: string } }];
-}
+};
 
 const bill = JSON.parse(Deno.readTextFileSync(`${PROGRAM}.cdx.json`));
 const components: Component[] = bill.components;
@@ -94,11 +90,15 @@ const sha256 = (bytes: Uint8Array) => [
   { alg: "SHA-256", content: createHash("sha256").update(bytes).digest("hex") },
 ];
 
-Deno.test("the bill of materials tells which executable it is of", () => {
+Deno.test("the bill of materials tells which executable it is of, with which runtime: Deno's stub, by its hash, and V8", () => {
   assertEquals([bill.bomFormat, bill.specVersion, bill.version], ["CycloneDX", "1.6", 1]);
   const { name, version, licenses, hashes } = bill.metadata.component;
   assertEquals([name, version, licenses], ["rdma-cni", VERSION, [{ license: { id: "Apache-2.0" } }]]);
   assertEquals(hashes, sha256(BYTES));
+  const [deno, v8, ...others] = componentsOf("generic");
+  assertEquals([deno!.name, deno!.version, deno!.hashes], ["deno", Deno.version.deno, sha256(STUB)]);
+  assertEquals([v8!.name, v8!.version, others], ["v8", Deno.version.v8, []]);
+  assert(BYTES.includes(Deno.version.v8));
 });
 
 Deno.test("the bill of materials lists the packages of which the bundle has modules, as they are locked", async () => {
@@ -122,21 +122,6 @@ Deno.test("the bill of materials lists the packages of which the bundle has modu
     assertEquals([alg, `sha512-${integrity}`], ["SHA-512", lock[key].integrity]);
     assertMatch(licenses[0].license.id, /^[\w.-]+$/);
   }
-});
-
-Deno.test("the bill of materials has the runtime: Deno's stub, by its hash, and V8", () => {
-  const [deno, v8, ...others] = componentsOf("generic");
-  assertEquals([deno!.name, deno!.version, deno!.hashes], ["deno", Deno.version.deno, sha256(STUB)]);
-  assertEquals([v8!.name, v8!.version, others], ["v8", Deno.version.v8, []]);
-  assert(BYTES.includes(Deno.version.v8));
-});
-
-Deno.test("all that is depended on is listed once", () => {
-  const refs = [bill.metadata.component, ...bill.components].map((each) => each["bom-ref"]);
-  assertEquals(new Set(refs).size, refs.length);
-  const dependencies: { dependsOn: string[] }[] = bill.dependencies;
-  const reached = new Set(dependencies.flatMap(({ dependsOn }) => dependsOn));
-  assertEquals([...reached].sort(), refs.slice(1).sort());
 });
 
 Deno.test("each component has its licence in the text for people, with the copyright or the author", () => {

@@ -22,38 +22,28 @@ class Trap extends TestDirectory {
   }
 }
 
-/** Variables with one value. */
-function set(value: string, names: string): Record<string, string> {
-  return Object.fromEntries(names.trim().split(/\s+/).map((name) => [name, value]));
-}
-
 /** Variables of the runtime, of its libraries and of the C library that change nothing, each with a hostile value. */
 function inert({ path }: Trap): Record<string, string> {
-  return {
-    ...set(
-      path,
+  const byValue = {
+    [path]:
       "NODE_PATH JUPYTER_PATH SSL_CERT_DIR HOME XDG_CACHE_HOME XDG_DATA_HOME TMPDIR PATH GCONV_PATH LOCPATH",
-    ),
-    ...set(
-      `${path}/file`,
-      `DENO_AUDIT_PERMISSIONS DENO_CERT DENO_COVERAGE_DIR DENO_DIR DENO_KV_DEFAULT_PATH
+    [`${path}/file`]: `DENO_AUDIT_PERMISSIONS DENO_CERT DENO_COVERAGE_DIR DENO_DIR DENO_KV_DEFAULT_PATH
       DENO_PERMISSION_BROKER_PATH NODE_EXTRA_CA_CERTS NODE_V8_COVERAGE NPM_CONFIG_USERCONFIG
       OTEL_EXPORTER_OTLP_CERTIFICATE ICU_DATA ICU_TIMEZONE_FILES_DIR OPENSSL_CONF SSL_CERT_FILE`,
-    ),
-    ...set(
-      "http://127.0.0.1:1",
-      "NPM_CONFIG_REGISTRY OTEL_EXPORTER_OTLP_ENDPOINT HTTP_PROXY HTTPS_PROXY ALL_PROXY",
-    ),
-    ...set(
-      "1",
-      `DENO_INTERNAL_RT_USE_FILE_FALLBACK DENO_TOKIO_EVENT_INTERVAL DENO_TOKIO_GLOBAL_QUEUE_INTERVAL
+    "http://127.0.0.1:1": "NPM_CONFIG_REGISTRY OTEL_EXPORTER_OTLP_ENDPOINT HTTP_PROXY HTTPS_PROXY ALL_PROXY",
+    "1": `DENO_INTERNAL_RT_USE_FILE_FALLBACK DENO_TOKIO_EVENT_INTERVAL DENO_TOKIO_GLOBAL_QUEUE_INTERVAL
       DENO_TOKIO_MAX_IO_EVENTS_PER_TICK DENO_TOKIO_METRICS DENO_TRACE_PERMISSIONS
       DENO_UNSTABLE_BARE_NODE_BUILTINS DENO_UNSTABLE_SLOPPY_IMPORTS DENO_USR2_MEMORY_TRIM RUST_MIN_STACK
       CI CLICOLOR CLICOLOR_FORCE NO_COLOR TMUX`,
-    ),
-    ...set("0", "DENO_NO_PACKAGE_JSON DENO_NO_UPDATE_CHECK NODE_CHANNEL_FD"),
-    ...set("nonsense", "DENO_TLS_CA_STORE OTEL_EXPORTER_OTLP_PROTOCOL"),
-    ...set("tr_TR.UTF-8", "LANG LC_ALL LC_MESSAGES"),
+    "0": "DENO_NO_PACKAGE_JSON DENO_NO_UPDATE_CHECK NODE_CHANNEL_FD",
+    nonsense: "DENO_TLS_CA_STORE OTEL_EXPORTER_OTLP_PROTOCOL",
+    "tr_TR.UTF-8": "LANG LC_ALL LC_MESSAGES",
+  };
+  const variables = Object.entries(byValue).flatMap(([value, names]) =>
+    names.split(/\s+/).map((name) => [name, value])
+  );
+  return {
+    ...Object.fromEntries(variables),
     DENO_AUTH_TOKENS: "token@127.0.0.1:1",
     DENO_CACHE_LSC_ENDPOINT: "http://127.0.0.1:1,token",
     DENO_LOG_STYLE: "always",
@@ -93,21 +83,16 @@ const RUNS: Record<string, (env: Record<string, string>, by: string[]) => Promis
 };
 
 for (const [name, run] of Object.entries(RUNS)) {
-  Deno.test(`${name}: hostile variables change no output, and no file is touched that otherwise is not`, async () => {
+  Deno.test(`${name}: hostile variables change no output; some have a file read, lines logged and an empty file made`, async () => {
     using trap = new Trap();
     const before = trap.names();
     const [clean, hostile] = [await traced(run, {}), await traced(run, inert(trap))];
     assertEquals(hostile.output, clean.output);
     assertEquals(hostile.files.filter((line) => !clean.files.includes(line)), []);
     assertEquals(trap.names(), before);
-  });
-
-  Deno.test(`${name}: what other variables can do is that a file is read, lines are logged and an empty file is made`, async () => {
-    using trap = new Trap();
-    const before = trap.names();
-    const [clean, hostile] = [await traced(run, {}), await traced(run, effective(trap))];
-    assertEquals(hostile.output, clean.output);
-    const places = hostile.files.filter((line) => line.includes(trap.path)).map((line) =>
+    const affected = await traced(run, effective(trap));
+    assertEquals(affected.output, clean.output);
+    const places = affected.files.filter((line) => line.includes(trap.path)).map((line) =>
       line.replace(/^(\w+).*?"([^"]*)".*$/, (_, call, path) => `${call} ${path.slice(trap.path.length)}`)
     );
     assertEquals(places.filter((place) => !["openat /keys", "openat /zone"].includes(place)), []);
@@ -147,10 +132,6 @@ Deno.test("the program asks for no variables but those that these tests set, and
     assert(asked.includes("CNI_COMMAND"), stderr);
     assertEquals(asked.filter((name) => !own.test(name) && !known.includes(name)), []);
   }
-});
-
-Deno.test("it needs no environment at all", async () => {
-  assertEquals((await start({})).code, 0);
 });
 
 interface Traced {

@@ -130,14 +130,6 @@ for (const [when, what] of ["library", "program", "link", "launcher"].entries())
   });
 }
 
-Deno.test("four installers at once do not disturb each other", async () => {
-  using directory = new PluginDirectory();
-  const outcomes = await Promise.all([1, 2, 3, 4].map(() => directory.install()));
-  assertEquals(outcomes.map(({ code }) => code), [0, 0, 0, 0], outcomes.map(({ stderr }) => stderr).join());
-  assertEquals((await directory.install("--check")).code, 0);
-  directory.assertWhole();
-});
-
 Deno.test("upgrades while runtimes call the plugin: every call succeeds, also one of the version that goes", async () => {
   using directory = new PluginDirectory();
   await directory.install();
@@ -176,18 +168,8 @@ Deno.test("upgrades while runtimes call the plugin: every call succeeds, also on
 
 for (
   const [what, mount, prepare, words] of [
-    [
-      "a full disk",
-      "size=20m",
-      ":",
-      /\/rdma-cni-[^"\/]+": ENOSPC \(28\).*\nFree some space there.*is unchanged/,
-    ],
-    [
-      "a read-only file system",
-      "size=200m",
-      "mount -o remount,ro .",
-      /EROFS \(30\), read-only.*\n.*writable/,
-    ],
+    ["a full disk", "size=20m", ":", /\/rdma-cni-[^"\/]+": ENOSPC \(28\).*\nFree some space there/],
+    ["a read-only file system", "size=200m", "mount -o remount,ro .", /EROFS \(30\).*\n.*writable/],
     ["a file system that forbids programs", "size=200m,noexec", ":", /permission denied\n.*mounted noexec/],
   ] as const
 ) {
@@ -233,25 +215,23 @@ Deno.test("it refuses to install for a user other than root, and from its source
   assertEquals(directory.names(), []);
 });
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`--wait stays in next to no memory, with nothing open, until ${signal}`, async () => {
-    using directory = new PluginDirectory();
-    const child = spawn([PROGRAM, ...directory.command("--wait")]);
-    const proc = `/proc/${child.pid}`;
-    await untilWaiting(child.pid);
-    const rollup = Deno.readTextFileSync(`${proc}/smaps_rollup`);
-    const rssKb = Number(/^Rss: +(\d+) kB$/m.exec(rollup)![1]);
-    assert(rssKb > 0 && rssKb < WAITING_LIMIT_KB, rollup);
-    const fds = Array.from(Deno.readDirSync(`${proc}/fd`), ({ name }) => `${proc}/fd/${name}`);
-    const own = "anon_inode:[signalfd]"; // by which catatonit waits
-    const open = fds.map((fd) => Deno.readLinkSync(fd)).filter((path) => path !== own);
-    assertEquals(open.filter((path) => /^anon_inode|^socket|rdma/.test(path)), []);
-    assertEquals(Deno.readTextFileSync(`${proc}/environ`), "");
-    child.kill(signal);
-    assertEquals((await child.output()).code, 0);
-    directory.assertWhole();
-  });
-}
+Deno.test("--wait stays in next to no memory, with nothing open", async () => {
+  using directory = new PluginDirectory();
+  const child = spawn([PROGRAM, ...directory.command("--wait")]);
+  const proc = `/proc/${child.pid}`;
+  await untilWaiting(child.pid);
+  const rollup = Deno.readTextFileSync(`${proc}/smaps_rollup`);
+  const rssKb = Number(/^Rss: +(\d+) kB$/m.exec(rollup)![1]);
+  assert(rssKb > 0 && rssKb < WAITING_LIMIT_KB, rollup);
+  const fds = Array.from(Deno.readDirSync(`${proc}/fd`), ({ name }) => `${proc}/fd/${name}`);
+  const own = "anon_inode:[signalfd]"; // by which catatonit waits
+  const open = fds.map((fd) => Deno.readLinkSync(fd)).filter((path) => path !== own);
+  assertEquals(open.filter((path) => /^anon_inode|^socket|rdma/.test(path)), []);
+  assertEquals(Deno.readTextFileSync(`${proc}/environ`), "");
+  child.kill("SIGTERM");
+  assertEquals((await child.output()).code, 0);
+  directory.assertWhole();
+});
 
 for (
   const [what, prepare, waits, signal] of [
@@ -295,8 +275,14 @@ Deno.test("a SIGTERM that comes before --wait waits is not lost, and comes after
   directory.assertWhole();
 });
 
-Deno.test("--wait --remove-on-exit removes the plugin when it is stopped", async () => {
+Deno.test("--check --wait waits when all is installed, --remove-on-exit removes it when it is stopped", async () => {
   using directory = new PluginDirectory();
+  assertEquals((await directory.install("--check", "--wait")).code, 1);
+  await directory.install();
+  const checking = spawn([PROGRAM, ...directory.command("--check", "--wait")]);
+  await untilWaiting(checking.pid);
+  checking.kill("SIGTERM");
+  assertEquals((await checking.output()).code, 0);
   const child = spawn([PROGRAM, ...directory.command("--wait", "--remove-on-exit")]);
   await untilWaiting(child.pid);
   directory.assertWhole();
@@ -304,17 +290,7 @@ Deno.test("--wait --remove-on-exit removes the plugin when it is stopped", async
   assertEquals([(await child.output()).code, directory.names()], [0, []]);
 });
 
-Deno.test("--check --wait waits when all is installed, and fails at once when not", async () => {
-  using directory = new PluginDirectory();
-  assertEquals((await directory.install("--check", "--wait")).code, 1);
-  await directory.install();
-  const child = spawn([PROGRAM, ...directory.command("--check", "--wait")]);
-  await untilWaiting(child.pid);
-  child.kill("SIGTERM");
-  assertEquals((await child.output()).code, 0);
-});
-
-Deno.test("--check reads little of the program, since it runs often, and yet knows another build", async () => {
+Deno.test("--check reads little of the program, since it runs often", async () => {
   using directory = new PluginDirectory();
   await directory.install();
   using trace = new Trace();
@@ -322,16 +298,6 @@ Deno.test("--check reads little of the program, since it runs often, and yet kno
   assertEquals(code, 0);
   const bytes = trace.calls("read", "pread64").map((line) => Number(/ = (\d+)$/.exec(line)?.[1] ?? 0));
   assert(bytes.reduce((sum, one) => sum + one) < 20e6, `${bytes.join("+")} bytes`);
-  // What builds differ in is at the end; the rest is the runtime.
-  const { program } = directory;
-  const { mtime, size } = await Deno.stat(program);
-  const file = await Deno.open(program, { write: true });
-  await file.seek(size - 10_000, Deno.SeekMode.Start);
-  await file.write(new Uint8Array(100));
-  file.close();
-  await Deno.utime(program, mtime!, mtime!);
-  const { stdout } = await directory.install("--check");
-  assertEquals(stdout, `failed: ${program} has different content: install again\n`);
 });
 
 /** Starts a program as the first process of a container. */

@@ -6,16 +6,9 @@ import { TestNetns } from "../support/test_netns.ts";
 import { Trace } from "./strace.ts";
 
 for (
-  const [stream, redirection] of [
-    ["a closed standard output", ">&-"],
-    ["a full standard output", ">/dev/full"],
-    ["a closed standard error", "2>&-"],
-    ["a full standard error", "2>/dev/full"],
-    ["a closed standard input", "<&-"],
-    ["no open stream at all", "<&- >&- 2>&-"],
-  ] as const
+  const redirection of [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", "<&- >&- 2>&-"]
 ) {
-  Deno.test(`${stream} leads to an end without a dump of the stack`, async () => {
+  Deno.test(`a stream that is closed or full (${redirection}) leads to an end without a dump of the stack`, async () => {
     for (const command of ["VERSION", "DEL", "ADD", "FROB"]) {
       const by = ["/bin/sh", "-c", `exec "$0" ${redirection}`];
       const { code, stdout, stderr } = await call(command, { by });
@@ -33,18 +26,8 @@ Deno.test("an error that nobody reads ends the program all the same", async () =
 
 /** System calls that change something besides what they are given an open file of, by their names on all machines. */
 const CHANGES = [
-  ...[
-    "connect",
-    "mount",
-    "umount2",
-    "move_mount",
-    "pivot_root",
-    "mknod",
-    "mknodat",
-    "mkdir",
-    "mkdirat",
-    "rmdir",
-  ],
+  ...["connect", "mount", "umount2", "move_mount", "pivot_root", "mknod", "mknodat"],
+  ...["mkdir", "mkdirat", "rmdir"],
   ...["link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rename", "renameat", "renameat2"],
   ...["chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"],
   ...["truncate", "ftruncate", "utime", "utimes", "futimesat", "utimensat"],
@@ -80,26 +63,14 @@ function quotedByStrace(path: string): string {
   return `"${bytes.join("")}"`;
 }
 
-Deno.test("each system call that changes something would be found", async () => {
-  using trace = new Trace();
-  using directory = new TestDirectory();
-  const script = `touch a; ln a b; ln -s a c; mkdir d; rmdir d; chmod 600 a; mv a e; rm b; mkfifo f
-    truncate -s 1 e; touch -r e e; chown 0 e`;
-  const env = { PATH: "/usr/bin:/bin" };
-  await start({ program: "/bin/sh", args: ["-c", script], by: trace.by(), env, cwd: directory.path });
-  const found = trace.calls(...CHANGES).map((line) => line.split("(")[0]!);
-  const kinds = "link symlink mkdir rmdir chmod rename unlink mknod truncate utime chown".split(" ");
-  assertEquals(kinds.filter((kind) => !found.some((name) => name.includes(kind))), []);
-});
-
-for (const command of ["VERSION", "ADD", "DEL", "doctor", "install"]) {
+for (const command of ["ADD", "doctor", "install"]) {
   Deno.test(`${command} reaches for no network but the kernel's own netlink`, async () => {
     await using pod = await TestNetns.create();
     using trace = new Trace();
     using directory = new TestDirectory();
     const by = trace.by("%network");
     const more = command === "install" ? ["--cni-bin-dir", directory.path] : [];
-    if (/^[A-Z]/.test(command)) await call(command, { by, variables: { CNI_NETNS: pod.path } });
+    if (command === "ADD") await call(command, { by, variables: { CNI_NETNS: pod.path } });
     else await start({ by, args: [command, ...more] });
     const foreign = (name: string, own: string) => trace.calls(name).filter((line) => !line.includes(own));
     assertEquals(foreign("socket", "(AF_NETLINK, "), []);

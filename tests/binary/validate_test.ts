@@ -43,23 +43,11 @@ for (
       0,
       /^ok {7}a {2}roce: sriov, rdma; cniVersion 1\.1\.0\n\n1 network in a: no problems\.\n$/,
     ],
-    ["good --strict", ATTACHMENT, 0, /^ok {7}a {2}rdma-net: sriov, rdma; .*\n\n1 network in a: no problems/],
-    [
-      "warning",
-      WITH_WARNING,
-      0,
-      /^warning {2}a:1:\d+ {2}roce: .*"mtu"\n {17}-> .*\n\n1 network.*1 warning\.\n$/,
-    ],
+    ["good --strict", ATTACHMENT, 0, /^ok {7}a {2}rdma-net: sriov, rdma; /],
+    ["warning", WITH_WARNING, 0, /^warning {2}a:1:\d+ {2}roce: .*\n {17}-> .*\n\n1 network.*1 warning\.\n$/],
     ["warning --strict", WITH_WARNING, 3, /\n1 network in a: 1 warning\.\n$/],
-    [
-      "problem",
-      WITH_PROBLEM,
-      1,
-      /^problem {2}a:1:\d+ {2}roce: .*\n {17}-> .*\n\n1 network in a: 1 problem\.\n$/,
-    ],
     ["problem --strict", WITH_PROBLEM, 1, /\n1 network in a: 1 problem\.\n$/],
     ["broken-JSON", "{", 1, /^problem {2}a:1:2 {2}it is not JSON: .*\n\n/],
-    ["broken-YAML", "a: b: c", 1, /^problem {2}a:1:5 {2}it is not YAML: .*\n\n/],
     ["nothing --strict", "", 3, /^warning {2}a {2}there is no network in it/],
     ["note --strict", WITH_NOTE, 0, /^ok .*\nnote .*\n.*\n\n1 network in a: no problems/],
   ] as const
@@ -97,6 +85,8 @@ Deno.test("validate reads thousands of networks from standard input, as any user
   assertEquals(code, 0);
   assertEquals(stdout.match(/^ok {7}standard input/gm)!.length, count);
   assertMatch(stdout, new RegExp(`\n${count} networks in standard input: no problems\\.\n$`));
+  const tooLong = await start({ args: ["validate", "-"], stdin: " ".repeat(9_000_000) });
+  assertMatch(tooLong.stderr, /^rdma-cni: Cannot check standard input: /);
 });
 
 Deno.test("validate reads what a shell hands over as a file that it has opened", async () => {
@@ -107,31 +97,12 @@ Deno.test("validate reads what a shell hands over as a file that it has opened",
 });
 
 Deno.test("validate names a few of 100,000 keys, and counts the rest", async () => {
-  const keys = Array.from({ length: 100_000 }, (_, index) => `k${index}`);
-  const stdin = GOOD.replace('"rdma"', `"rdma",${keys.map((key) => `"${key}":1`)}`);
+  const keys = Array.from({ length: 100_000 }, (_, index) => `"k${index}":1`);
+  const stdin = GOOD.replace('"rdma"', `"rdma",${keys}`);
   const { code, json } = await start({ args: ["validate", "-", "--json"], stdin });
-  assertEquals(code, 0);
-  const told = json.findings.map(({ column, text }: { column: number; text: string }) => [column, text]);
-  const placeOf = (key: string) => stdin.indexOf(`"${key}"`) + 1;
-  const named = keys.slice(0, 10).map((key) => [placeOf(key), `"rdma" does not know the key "${key}"`]);
-  assertEquals(told, [...named, [placeOf("k10"), 'more keys that "rdma" does not know: 99990']]);
-});
-
-Deno.test("validate compares 100,000 capabilities of a delegate with those of the plugin that runs it", async () => {
-  const capabilities = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`m${index}`, true]));
-  const plugin = { type: "rdma", capabilities, delegate: { type: "sriov", capabilities } };
-  const stdin = JSON.stringify({ ...LIST, plugins: [plugin] });
-  const { code, json } = await start({ args: ["validate", "-", "--json"], stdin });
-  assertEquals([code, json.level, json.findings.length], [0, "ok", 1]);
-});
-
-Deno.test("validate takes several files, and counts the faults of all", async () => {
-  const files = { a: GOOD, "b.yaml": WITH_PROBLEM, c: WITH_WARNING, pod: "kind: Pod" };
-  const { code, stdout } = await validate(files, ...Object.keys(files));
-  assertEquals(code, 1);
-  assertMatch(stdout, /^ok {7}a +roce: .*\nproblem {2}b\.yaml:1:\d+ {2}roce: /);
-  const end = /\nok {7}pod +there is no network in it\n\n3 networks in 4 files: 1 problem and 1 warning\.\n$/;
-  assertMatch(stdout, end);
+  const { column, text } = json.findings.at(-1);
+  const rest = [stdin.indexOf('"k10"') + 1, 'more keys that "rdma" does not know: 99990'];
+  assertEquals([code, json.findings.length, column, text], [0, 11, ...rest]);
 });
 
 Deno.test("validate reads a directory and those in it, except what cannot hold a network", async () => {
@@ -166,12 +137,6 @@ Deno.test("validate --json prints the findings for machines", async () => {
   const text = '"rdma" does not know the key "mtu"';
   assertEquals(first, { ...place, level: "warning", text, fix: 'remove "mtu"' });
   assertEquals(Object.keys(second), ["file", "line", "column", "level", "text"]);
-});
-
-Deno.test("validate calls standard input so, also when it is too long to be read", async () => {
-  const { code, stderr } = await start({ args: ["validate", "-"], stdin: " ".repeat(9_000_000) });
-  assertEquals(code, 2);
-  assertMatch(stderr, /^rdma-cni: Cannot check standard input: /);
 });
 
 Deno.test("the documents show what validate prints", async () => {

@@ -34,8 +34,10 @@ export interface Given {
   readonly record: AttachmentRecord;
 }
 
+export type Change = (given: Given) => unknown;
+
 /** Makes such a node, to which something happens. */
-export function nodeAfter(change: (given: Given) => unknown = () => {}): DoctorNode {
+export function nodeAfter(...changes: Change[]): DoctorNode {
   const node = new DoctorNode();
   const pod = node.kernel.addNetns(POD);
   for (const id of [VF, "0000:3b:00.3"]) node.kernel.addFunction(id);
@@ -49,7 +51,7 @@ export function nodeAfter(change: (given: Given) => unknown = () => {}): DoctorN
     bootId: node.kernel.bootId,
     createdAt: 1000,
   };
-  change({ node, pod, device, record });
+  for (const change of changes) change({ node, pod, device, record });
   return node;
 }
 
@@ -59,6 +61,16 @@ export function recorded({ node, record }: Given): void {
 
 export function moveHome({ node: { kernel }, device }: Given): void {
   kernel.place(device, kernel.host);
+}
+
+/** Nothing leads to the pod's namespace by a path. */
+export function unmount({ node }: Given): void {
+  node.kernel.paths.delete(POD);
+}
+
+export function holdByProcess({ node, pod }: Given): void {
+  node.kernel.paths.delete(POD);
+  node.kernel.held.set("/proc/42/ns/net", pod);
 }
 
 /** What a fix begins with: a comment of the shell, or one of these commands. */

@@ -115,8 +115,10 @@ for (
   const [memlock, wanted] of [
     ["unlimited", /^ok .* without a limit$/],
     ["1073741824", /^ok .*1048576 KiB of locked memory$/],
-    ["1073741823", /^warning .*want 1 GiB/],
-    ["8388608", /^warning .*8192 KiB of locked memory, want 1 GiB or more: programs in pods cannot register/],
+    [
+      "1073741823",
+      /^warning .*1048575 KiB of locked memory, want 1 GiB or more: programs in pods cannot register/,
+    ],
   ] as const
 ) {
   Deno.test(`a limit of ${memlock} for locked memory is told`, () => {
