@@ -1,8 +1,11 @@
 // Hostile input on the executable: it ends with one JSON or none, in little memory, and without waiting for anyone.
+import fc from "fast-check";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { timeWrapper } from "../support/gnu_time.ts";
 import { assertFailed, call, type Outcome } from "../support/program.ts";
 import { TestNetns } from "../support/test_netns.ts";
+import { runs } from "./form.ts";
+import { jsonText } from "./json.ts";
 
 const INPUT_LIMIT = 2 * 1024 * 1024;
 /** Nine times what the executable takes for a usual call. */
@@ -106,4 +109,22 @@ Deno.test("without a namespace at the pod's path DEL succeeds, and ADD is code 8
   }
   assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["fifo", "loop", "socket"]);
   Deno.removeSync(directory, { recursive: true });
+});
+
+Deno.test("any input to any command ends in exit code 0 or 1, and one answer or none", () => {
+  const input = fc.oneof(
+    fc.uint8Array({ maxLength: 100 }).map((bytes) => String.fromCharCode(...bytes)),
+    jsonText,
+    jsonText.map((value) => network(`"prevResult":${value}`)),
+    jsonText.map((value) => network('"prevResult":{}', `"runtimeConfig":{"deviceID":${value}}`)),
+  );
+  const command = fc.constantFrom("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION");
+  const property = fc.asyncProperty(command, input, async (command, config) => {
+    const variables = { CNI_CONTAINERID: "hostile-input", CNI_NETNS: "/proc/self/ns/mnt" };
+    const { code, stdout, stderr, json } = await call(command, { config, variables, by: WATCHDOG });
+    assert(code === 0 || code === 1, `exit code ${code}: ${stderr}`);
+    if (code === 1) assert(json.code !== 999 && json.msg !== "", stdout);
+    else assertEquals(stdout === "", command !== "VERSION");
+  });
+  return fc.assert(property, runs(40, 2000));
 });
