@@ -40,10 +40,6 @@ class AgentProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  get descriptors(): number {
-    return [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
-  }
-
   /** Its state, without what differs from start to start. */
   state(): { program: string; pid: number; calls: number; declined: number; abandoned: number } {
     const { since: _, version: __, ...state } = JSON.parse(askAgent(this.socket, "json"));
@@ -290,22 +286,6 @@ Deno.test("the agent tells its state to people and programs", async () => {
     askAgent(agent.socket, "text"),
     `ok: agent ${version} (${PROGRAM}), process ${agent.pid}, since ${since}: 1 calls, 0 declined, 0 abandoned\n`,
   );
-});
-
-Deno.test("calls leave no descriptor behind", async () => {
-  await using agent = await AgentProcess.start();
-  using first = new Peer(agent).request();
-  first.print();
-  assertEquals(first.receive(), "");
-  const before = agent.descriptors;
-  for (let round = 0; round < 200; round++) {
-    const [command, words] = [round % 2 ? "ADD" : "DEL", round % 3 ? WORDS : [name]];
-    using peer = new Peer(agent).request({ command, words });
-    if (round % 3) peer.print();
-    if (round % 5) peer.receive();
-  }
-  await agent.toldByNow();
-  assertEquals(agent.descriptors, before);
 });
 
 Deno.test("an agent that has no descriptors left goes on when there are some again", async () => {

@@ -46,26 +46,18 @@ const IMPATIENT = await place("impatient", ARCH, ["-DACCEPT_TIME=1", "-DREPLY_TI
 addEventListener("unload", () => Deno.removeSync(TEMPORARY, { recursive: true }));
 
 /** The launcher's end, and what it and the program printed. */
-interface Ended {
-  code: number;
-  out: string;
-  err: string;
-}
-
-interface Call {
-  variables?: Record<string, string>;
-  args?: string[];
-  /** Written to standard input, which then ends. */
-  input?: string;
-  words?: string[];
-}
+type Ended = Record<"out" | "err", string> & { code: number };
 
 /** A call by the launcher, which goes on until it is awaited. */
 class Launched {
   readonly child: Deno.ChildProcess;
   readonly ended: Promise<Ended>;
 
-  constructor({ variables = {}, args = ["two words"], words = [LAUNCHER] }: Call = {}) {
+  constructor({ variables = {}, args = ["two words"], words = [LAUNCHER] }: {
+    variables?: Record<string, string>;
+    args?: string[];
+    words?: string[];
+  } = {}) {
     const [first, ...rest] = [...words, ...args];
     this.child = new Deno.Command(first!, {
       args: rest,
@@ -96,23 +88,34 @@ class Launched {
   }
 }
 
-function launch(call: Call = {}): Launched {
+function launch(
+  { input = "the input", ...call }: ConstructorParameters<typeof Launched>[0] & { input?: string } = {},
+): Launched {
   const launched = new Launched(call);
-  void launched.feed(call.input ?? "the input");
+  void launched.feed(input);
   return launched;
+}
+
+/** Takes what comes to a listener or by its sockets. */
+async function take<T>(
+  listener: PacketListener,
+  sockets: PacketSocket[],
+  next: () => T | undefined,
+): Promise<T> {
+  for (let tries = 0; tries < 100; tries++) {
+    const taken = next();
+    if (taken) return taken;
+    await listener.wait(sockets, 100);
+  }
+  throw new Error("Waited in vain");
 }
 
 class Peer implements Disposable {
   constructor(readonly listener: PacketListener, readonly socket: PacketSocket) {}
 
   /** The next packet; an empty one at the end of the connection. */
-  async receive(): Promise<Uint8Array<ArrayBuffer>> {
-    for (let tries = 0; tries < 100; tries++) {
-      const packet = this.socket.receive();
-      if (packet) return packet;
-      await this.listener.wait([this.socket], 100);
-    }
-    throw new Error("Waited in vain for a packet");
+  receive(): Promise<Uint8Array<ArrayBuffer>> {
+    return take(this.listener, [this.socket], () => this.socket.receive());
   }
 
   async text(): Promise<string> {
@@ -142,12 +145,7 @@ class PlayedAgent implements Disposable {
   readonly listener = new PacketListener(SOCKET);
 
   async accept(): Promise<Peer> {
-    for (let tries = 0; tries < 100; tries++) {
-      const socket = this.listener.accept();
-      if (socket) return new Peer(this.listener, socket);
-      await this.listener.wait([], 100);
-    }
-    throw new Error("Waited in vain for a connection");
+    return new Peer(this.listener, await take(this.listener, [], () => this.listener.accept()));
   }
 
   /** Declines a call, which the program must then do. @returns what was asked, its input as text */
@@ -313,23 +311,12 @@ Deno.test("the agent has 10 seconds to accept, and 290 more to reply", async () 
   ]);
 });
 
-for (
-  const [what, reply] of [
-    ["nothing", { code: 0, log: "", output: "" }],
-    ["a log only", { code: 1, log: "only a log\n", output: "" }],
-    ["an output only", { code: 0, log: "", output: "only an output\n" }],
-    ["the most that a packet holds", {
-      code: 0,
-      log: `${"l".repeat(100_000)}\n`,
-      output: `${"o".repeat(256 * 1024 - 100_004)}\n`,
-    }],
-  ] as const
-) {
-  Deno.test(`a reply of ${what} is printed whole, and once`, async () => {
-    using agent = new PlayedAgent();
-    await agent.answer(launch(), reply);
-  });
-}
+Deno.test("a reply of nothing and one of the most that a packet holds are printed whole, and once", async () => {
+  using agent = new PlayedAgent();
+  await agent.answer(launch(), { code: 0, log: "", output: "" });
+  const output = "o".repeat(256 * 1024 - 100_003);
+  await agent.answer(launch(), { code: 0, log: `${"l".repeat(100_000)}\n`, output });
+});
 
 Deno.test("the launcher sends the variables of CNI and of traces, and no others", async () => {
   using agent = new PlayedAgent();
