@@ -12,7 +12,6 @@ import type { Link } from "../../src/kernel/kernel.ts";
 import type { LinkDetails } from "../../src/kernel/node_kernel.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
-import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
@@ -130,18 +129,13 @@ function setPort(device: Device, port: Partial<Device["ports"][number]>): void {
   device.ports = [{ ...device.ports[0]!, ...port }];
 }
 
-const SECOND_GID = "0000:0000:0000:0000:0000:ffff:0a00:0003";
-
 for (
   const [what, index, gid, change] of [
     ["of the link-local address alone", 1, LINK_LOCAL, ({ space }) => space.addresses!.get(2)!.pop()],
     ["of no interface", undefined, undefined, ({ space }) => space.links.clear()],
+    ["of an interface with a smaller MTU than its PF's", 3, GID, (given) => setMtus(given, 9000, 1500)],
     ["far back in a large table", 200, GID, ({ device }) => {
       setPort(device, { gids: [{ index: 200, gid: GID, isRoceV2: true }] });
-    }],
-    ["beside another one, far back in the table", 3, GID, ({ device, space }) => {
-      space.addresses!.get(2)!.push({ text: "10.0.0.3", gid: SECOND_GID });
-      setPort(device, { gids: [...device.ports[0]!.gids, { index: 200, gid: SECOND_GID, isRoceV2: true }] });
     }],
     ["on InfiniBand", 0, LINK_LOCAL, ({ device }) => {
       setPort(device, { isRoce: false, gids: [{ index: 0, gid: LINK_LOCAL, isRoceV2: false }] });
@@ -221,19 +215,6 @@ Deno.test("pods: a state directory that others can write to is told, since every
 Deno.test("pods: a device is found by its index, and shown by the name that the pod gave it", () => {
   using node = nodeAfter(({ device }) => device.name = "rdma0");
   assertEquals(collect(node.kernel, node.state).devices.map(({ device }) => device), ["rdma0"]);
-});
-
-Deno.test("pods: records of the Go plugin are shown, with what their file's name says", () => {
-  const id = "5d".repeat(32);
-  using node = nodeAfter(({ node, file, space }) => {
-    node.state.remove(file);
-    node.kernel.held.set("/proc/42/ns/net", space);
-    const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
-    node.write(`my-net-${id}-net1`, record);
-  });
-  const [{ network, containerId, interface: ifname, device, status }] = collect(node.kernel, node.state)
-    .devices as [PodDevice];
-  assertEquals([network, containerId, ifname, device, status], ["my-net", id, "net1", "mlx5_0", "present"]);
 });
 
 for (
@@ -378,11 +359,6 @@ for (
     assertEquals(examined, [{ level, text, fix }]);
   });
 }
-
-Deno.test("pods: a smaller MTU than the PF's is no fault", () => {
-  using node = nodeAfter((given) => setMtus(given, 9000, 1500));
-  assertEquals([node.show(), node.terminal.stderr], [0, ""]);
-});
 
 Deno.test("pods: the error for want of the right to enter a pod's namespace, or to mount a sysfs of it, says which", () => {
   using node = nodeAfter(({ node: { kernel } }) => kernel.sysfsErrno = EPERM);
