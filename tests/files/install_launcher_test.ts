@@ -69,12 +69,6 @@ for (const arch of ["x86_64", "aarch64"] as const) {
     assertEquals([view.getUint16(56, true), headers], [2, [[1, 5], [0x6474e551, 6]]]);
   });
 
-  Deno.test(`the launcher for ${arch} starts the program behind the link, with arguments and environment`, async () => {
-    using place = new Place(arch).program(ECHO);
-    const { code, out } = await place.run(["two words", ""]);
-    assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
-  });
-
   Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
     using place = new Place(arch);
     const details = assertFailed(

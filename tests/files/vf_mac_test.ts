@@ -500,13 +500,9 @@ Deno.test("functions whose drivers do not start side by side are tried one after
   let binding = 0;
   const bind = node.kernel.bindDriver.bind(node.kernel);
   node.kernel.onBind = () => binding > 1 ? EBUSY : undefined;
-  node.kernel.bindDriver = async (deviceId, driver) => {
+  node.kernel.bindDriver = (deviceId, driver) => {
     binding++;
-    try {
-      await bind(deviceId, driver);
-    } finally {
-      binding--;
-    }
+    return bind(deviceId, driver).finally(() => binding--);
   };
   assertEquals(await node.init(undefined, { timeoutMs: 2000 }), ExitCode.ok);
   assert(listVfs(node.kernel).every(({ ready }) => ready));
