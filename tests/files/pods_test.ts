@@ -320,7 +320,7 @@ for (
     ],
     [
       "an address without GID",
-      /no GID for 10\.0\.0\.2, .*: kubectl -n team-a delete pod trainer-0 # /,
+      /mlx5_0 has no GID for 10\.0\.0\.2, .*: kubectl .* trainer-0 # /,
       (given) => {
         loseGids(given, "0000:3b:00.0");
       },

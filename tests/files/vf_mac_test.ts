@@ -360,6 +360,9 @@ for (
         node.record(node.id(17));
       },
     ],
+    ["a pod that gets its netdev", /Cannot change VF 17 .*v17" is in [^]*assigned 19, failed 1/, (node) => {
+      node.kernel.vfs[17]!.netdev!.space = node.addPod();
+    }],
     [
       "the host that uses it",
       /VF 17 .* left alone: .* host uses it[^]*assigned 19, failed 0/,
