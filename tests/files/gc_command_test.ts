@@ -9,8 +9,8 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../support/asse
 import { TestTerminal } from "../support/terminal.ts";
 
 /** Runs `gc` and returns its exit code and what it printed. */
-function gc(node: TestNode, { isQuiet = false, ...options }: GarbageOptions & { isQuiet?: boolean } = {}) {
-  const terminal = Object.assign(new TestTerminal(), { isQuiet });
+function gc(node: TestNode, options: GarbageOptions = {}) {
+  const terminal = new TestTerminal();
   const code = terminal.print(collectGarbage(node, terminal, options));
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }
@@ -134,30 +134,14 @@ Deno.test("gc restores what pods that are gone have left, and touches nothing of
 Deno.test("gc says what it would do, does it, and says that there is nothing to do", async () => {
   using node = await nodeAfterPod();
   const plan = gc(node, { dryRun: true });
-  assertEquals([gc(node, { dryRun: true, isQuiet: true }), plan.stderr], [plan, ""]);
   assertMatch(
     plan.stdout,
-    /^net-container1-net1: \/run\/netns\/pod has gone: the record of 0000:3b:00\.2 would be removed$/m,
+    /^net-container1-net1: .*pod has gone: the record of 0000:3b:00\.2 would be removed$/m,
   );
+  assertEquals(plan.stderr, "");
   assertMatch(gc(node).stderr, /are on the host, the record is removed$/m);
   assertEquals(gc(node), { code: ExitCode.ok, stdout: "", stderr: "No record is stale\n" });
   node.assertForgotten();
-});
-
-Deno.test("gc --quiet names only records that had to stay", async () => {
-  using node = new TestNode();
-  const quiet = () => gc(node, { isQuiet: true });
-  meetFate(node, await startPod(node, 0, "ended"));
-  assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" });
-  assertEquals(quiet(), { code: ExitCode.ok, stdout: "", stderr: "" }); // none is stale any more
-  meetFate(node, await startPod(node, 1, "ended"));
-  meetFate(node, await startPod(node, 2, "out of reach"));
-  const { code, stderr } = quiet();
-  assertEquals(code, ExitCode.partial);
-  assertMatch(
-    stderr,
-    /^net-pod2-net1: \/run\/netns\/2 has gone, and rdma2 of 0000:4b:00\.2 is in a namespace that no path.*: the record stays\n$/,
-  );
 });
 
 Deno.test("gc tells programs the records, those it cannot read, and the devices that no record explains", async () => {

@@ -70,12 +70,6 @@ for (const arch of ["x86_64", "aarch64"] as const) {
     assertEquals([view.getUint16(56, true), headers], [2, [[1, 5], [0x6474e551, 6]]]);
   });
 
-  Deno.test(`the launcher for ${arch} starts the program behind the link, with arguments and environment`, async () => {
-    using place = new Place(arch).program(ECHO);
-    const { code, out } = await place.run(["two words", ""]);
-    assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 two words  of the environment\n`]);
-  });
-
   Deno.test(`the launcher for ${arch} says when there is no program`, async () => {
     using place = new Place(arch);
     const details = assertFailed(
@@ -88,17 +82,15 @@ for (const arch of ["x86_64", "aarch64"] as const) {
 
 Deno.test("the launcher is the same process as the program, which has the name it was called by", async () => {
   using place = new Place().program(Deno.readFileSync("/usr/bin/sleep"));
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    const child = new Deno.Command(`${place.directory}/rdma`, { args: ["60"] }).spawn();
-    const read = (file: string) => Deno.readTextFileSync(`/proc/${child.pid}/${file}`);
-    // In the course of execve the kernel sets executable, name and command line in this order.
-    await until(() => read("comm") === "rdma-cni-1\n" && read("cmdline") !== "");
-    assertMatch(Deno.readLinkSync(`/proc/${child.pid}/exe`), /\/rdma-cni-1$/);
-    assertEquals(read("cmdline"), `${place.directory}/rdma\x0060\0`);
-    assertEquals(Deno.readLinkSync(`/proc/${child.pid}/cwd`), "/");
-    child.kill(signal);
-    assertEquals((await child.status).signal, signal);
-  }
+  const child = new Deno.Command(place.launcher, { args: ["60"] }).spawn();
+  const read = (file: string) => Deno.readTextFileSync(`/proc/${child.pid}/${file}`);
+  // In the course of execve the kernel sets executable, name and command line in this order.
+  await until(() => read("comm") === "rdma-cni-1\n" && read("cmdline") !== "");
+  assertMatch(Deno.readLinkSync(`/proc/${child.pid}/exe`), /\/rdma-cni-1$/);
+  assertEquals(read("cmdline"), `${place.launcher}\x0060\0`);
+  assertEquals(Deno.readLinkSync(`/proc/${child.pid}/cwd`), "/");
+  child.kill("SIGTERM");
+  assertEquals((await child.status).signal, "SIGTERM");
 });
 
 Deno.test("the launcher finds the program behind symbolic links, also from a relative path", async () => {
@@ -109,13 +101,6 @@ Deno.test("the launcher finds the program behind symbolic links, also from a rel
     const { code, out } = await place.run([], ["env", "-C", place.temporary, "WORD=x", path, "yes"]);
     assertEquals([code, out], [3, `${place.directory}/.rdma-cni/rdma-cni-1 yes x\n`]);
   }
-});
-
-Deno.test("the launcher works in a working directory that was removed", async () => {
-  using place = new Place().program("#!/bin/sh\npwd -P\n");
-  const script = 'mkdir "$0/gone" && cd "$0/gone" && rmdir "$0/gone" && exec "$0/bin/rdma"';
-  const ended = await place.run([], ["/bin/sh", "-c", script, place.temporary]);
-  assertEquals(ended, { code: 0, out: "/\n", err: "" });
 });
 
 Deno.test("the launcher works in a chroot whose root the working directory lies outside of", async () => {
@@ -153,42 +138,22 @@ for (
 const FOREIGN = LAUNCHER[Deno.build.arch === "x86_64" ? "aarch64" : "x86_64"];
 
 for (
-  const [what, message, prepare] of [
-    [
-      "a link that leads nowhere",
-      /\/rdma-cni-1": ENOENT \(2\): it is missing, or the loader of glibc is$/,
-      (place) => {
-        Deno.symlinkSync("rdma-cni-1", place.current);
-      },
-    ],
-    [
-      "a program that is not executable",
-      /-1": EACCES \(13\): it is not executable, or .* noexec$/,
-      (place) => {
-        place.program(ECHO, 0o644);
-      },
-    ],
+  const [what, message, script] of [
+    ["a link that leads nowhere", /-1": ENOENT \(2\): it is missing, or the loader of glibc is$/, "rm *-1"],
+    ["one that is not executable", /-1": EACCES \(13\): it is not exec.* noexec$/, "chmod 644 rdma-cni-1"],
     [
       "one for another architecture",
-      /-1": ENOEXEC \(8\): it is for another architecture, or incomplete$/,
-      (place) => {
-        place.program(FOREIGN);
-      },
+      /-1": ENOEXEC \(8\): it is for another/,
+      "cat ../../foreign >rdma-cni-1",
     ],
-    ["a directory", /current": EACCES \(13\)/, (place) => Deno.mkdirSync(place.current)],
-    ["a circle of links", /current": ELOOP \(40\)$/, (place) => Deno.symlinkSync("current", place.current)],
-    ["a file in the directory's place", /current": ENOTDIR \(20\)$/, ({ directory }) => {
-      Deno.removeSync(`${directory}/.rdma-cni`);
-      Deno.writeTextFileSync(`${directory}/.rdma-cni`, "");
-    }],
-    ["a link to a name that is too long", /x{255}": ENOENT|current": ENAMETOOLONG \(36\)$/, (place) => {
-      Deno.symlinkSync("x".repeat(300), place.current);
-    }],
-  ] as [string, RegExp, (place: Place) => unknown][]
+    ["a file as its directory", /current": ENOTDIR \(20\)$/, "rm -r ../.rdma-cni; touch ../.rdma-cni"],
+    ["a link that is too long", /0{255}": ENOENT|: ENAMETOOLONG \(36\)$/, "ln -sfn $(printf %0300d) current"],
+  ] as const
 ) {
   Deno.test(`the launcher meets ${what}, and says so`, async () => {
-    using place = new Place();
-    prepare(place);
+    using place = new Place().program(ECHO);
+    Deno.writeFileSync(`${place.temporary}/foreign`, FOREIGN);
+    await place.run([], ["/bin/sh", "-c", `cd "$0/.rdma-cni"; ${script}`, place.directory]);
     const ended = await place.run();
     assertFailed(ended, message);
     assertStringIncludes(JSON.parse(ended.out).msg, `Cannot run "${place.directory}/.rdma-cni/`);
@@ -208,7 +173,7 @@ Deno.test("the launcher may have a root that it cannot enter, and says so", asyn
 });
 
 Deno.test("the launcher names a directory as it is", async () => {
-  for (const name of ["a space, ü and 漢", `"quotes" and \\`, "a\nb\tc\x7f\x1b", "😀" + "x".repeat(240)]) {
+  for (const name of [`a space, ü, 漢 and 😀, "quotes" and \\`, "a\nb\tc\x7f\x1b"]) {
     using place = new Place(undefined, name);
     const { msg } = JSON.parse((await place.run()).out);
     assertEquals(msg.split(": ENOENT")[0], `Cannot run "${place.current}"`);
@@ -238,11 +203,9 @@ Deno.test("the launcher's error is whole when little of it can be written at a t
 
 Deno.test("a directory of any depth can be named: the longest path that Linux has", async () => {
   using place = new Place();
-  const names = Array.from({ length: 16 }, () => "x".repeat(240));
-  const script = `cp bin/rdma . && for name in ${
-    names.join(" ")
-  }; do mkdir $name && mv rdma $name && cd $name || exit; done
-    exec ./rdma`;
+  const names = Array(16).fill("x".repeat(240)).join(" ");
+  const script = "cp bin/rdma . && " +
+    `for name in ${names}; do mkdir $name && mv rdma $name && cd $name || exit; done; exec ./rdma`;
   const { code, out } = await place.run([], ["env", "-C", place.temporary, "/bin/sh", "-c", script]);
   assertEquals(code, 1);
   assertMatch(JSON.parse(out).msg, /^Cannot run ".*x\/\.rdma-cni\/current": ENOENT/);

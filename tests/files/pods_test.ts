@@ -12,7 +12,6 @@ import type { Link } from "../../src/kernel/kernel.ts";
 import type { LinkDetails } from "../../src/kernel/node_kernel.ts";
 import { type Device, PORT, type Space } from "../rig/memory/kernel.ts";
 import { BareNode } from "../rig/memory/bare_node.ts";
-import { goRecord } from "../scenarios/scenario.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
 const GID = "0000:0000:0000:0000:0000:ffff:0a00:0002";
@@ -130,25 +129,16 @@ function setPort(device: Device, port: Partial<Device["ports"][number]>): void {
   device.ports = [{ ...device.ports[0]!, ...port }];
 }
 
-const SECOND_GID = "0000:0000:0000:0000:0000:ffff:0a00:0003";
-
 for (
   const [what, index, gid, change] of [
     ["of the link-local address alone", 1, LINK_LOCAL, ({ space }) => space.addresses!.get(2)!.pop()],
     ["of no interface", undefined, undefined, ({ space }) => space.links.clear()],
+    ["of an interface with a smaller MTU than its PF's", 3, GID, (given) => setMtus(given, 9000, 1500)],
     ["far back in a large table", 200, GID, ({ device }) => {
       setPort(device, { gids: [{ index: 200, gid: GID, isRoceV2: true }] });
     }],
-    ["beside another one, far back in the table", 3, GID, ({ device, space }) => {
-      space.addresses!.get(2)!.push({ text: "10.0.0.3", gid: SECOND_GID });
-      setPort(device, { gids: [...device.ports[0]!.gids, { index: 200, gid: SECOND_GID, isRoceV2: true }] });
-    }],
     ["on InfiniBand", 0, LINK_LOCAL, ({ device }) => {
       setPort(device, { isRoce: false, gids: [{ index: 0, gid: LINK_LOCAL, isRoceV2: false }] });
-    }],
-    ["that only the kernel's own address lacks", undefined, undefined, ({ space, device }) => {
-      space.addresses!.get(2)!.pop();
-      setPort(device, { gids: [] });
     }],
   ] as [string, number | undefined, string | undefined, (given: PlacedPod) => unknown][]
 ) {
@@ -175,24 +165,14 @@ for (
       endNetns(given);
       given.node.kernel.isComplete = false;
     }],
-    [
-      "whose device has gone home",
-      "missing",
-      /^\S+ is missing: kubectl -n team-a delete pod trainer-0 # /,
-      (given) => {
-        given.node.kernel.place(given.device, given.node.kernel.host);
-      },
-    ],
-    [
-      "that is unreadable",
-      "unknown",
-      /^Cannot read all of RDMA device "mlx5_0" \(\S+\): .* the counters/,
-      (given) => {
-        given.node.kernel.onCounters = (one) => {
-          if (one === given.device) throw new NetlinkError("ask for the counters", EIO);
-        };
-      },
-    ],
+    ["whose device is home", "missing", / is missing: kubectl -n team-a delete pod trainer-0 # /, (given) => {
+      given.node.kernel.place(given.device, given.node.kernel.host);
+    }],
+    ["that is unreadable", "unknown", /^Cannot read all of .* "mlx5_0" \(\S+\): .* the counters/, (given) => {
+      given.node.kernel.onCounters = (one) => {
+        if (one === given.device) throw new NetlinkError("ask for the counters", EIO);
+      };
+    }],
     ["beside a file that is none", "present", /^Cannot use record ".*\/x": it is not JSON\n$/, ({ node }) => {
       node.write("x", "{");
     }],
@@ -209,13 +189,14 @@ for (
   });
 }
 
-Deno.test("pods: a namespace that has lost its path but is held is found, and what is in it", () => {
-  using node = nodeAfter(({ node: { kernel }, space }) => {
+Deno.test("pods: a namespace that has lost its path but is held is found, and what is in it, by its index", () => {
+  using node = nodeAfter(({ node: { kernel }, space, device }) => {
+    device.name = "rdma0"; // by the pod
     kernel.paths.delete("/run/netns/pod0");
     kernel.held.set("/proc/42/ns/net", space);
   });
   const [device] = collect(node.kernel, node.state).devices;
-  assertEquals([device?.status, device?.device, device?.ports.length], ["held", "mlx5_0", 1]);
+  assertEquals([device?.status, device?.device, device?.ports.length], ["held", "rdma0", 1]);
   assertMatch(device!.advice!, /^kill 42 # if its pod has been deleted$/);
 });
 
@@ -226,24 +207,6 @@ Deno.test("pods: a state directory that others can write to is told, since every
     node.terminal.stderr,
     /its mode 0777, want .*, so every ADD fails: chown 0:0 \S+ && chmod 0700 /,
   );
-});
-
-Deno.test("pods: a device is found by its index, and shown by the name that the pod gave it", () => {
-  using node = nodeAfter(({ device }) => device.name = "rdma0");
-  assertEquals(collect(node.kernel, node.state).devices.map(({ device }) => device), ["rdma0"]);
-});
-
-Deno.test("pods: records of the Go plugin are shown, with what their file's name says", () => {
-  const id = "5d".repeat(32);
-  using node = nodeAfter(({ node, file, space }) => {
-    node.state.remove(file);
-    node.kernel.held.set("/proc/42/ns/net", space);
-    const record = JSON.stringify(goRecord({ deviceId: "0000:3b:00.0" }, "mlx5_2", "mlx5_0"));
-    node.write(`my-net-${id}-net1`, record);
-  });
-  const [{ network, containerId, interface: ifname, device, status }] = collect(node.kernel, node.state)
-    .devices as [PodDevice];
-  assertEquals([network, containerId, ifname, device, status], ["my-net", id, "net1", "mlx5_0", "present"]);
 });
 
 for (
@@ -340,22 +303,14 @@ const DOWN = { state: "1: DOWN", isActive: false };
 /** The text and the fix of each fault, as `pods` prints them. */
 for (
   const [what, told, change] of [
-    [
-      "a port that is down, of an interface that is not up",
-      /^team-a\/trainer-0 net1: port 1 of mlx5_0 is DOWN, want ACTIVE: nsenter --net=\S+\/pod0 ip link set net1 up$/,
-      ({ device, space }) => {
-        setPort(device, DOWN);
-        space.links.set("net1", { ...LINK, isEnabled: false });
-      },
-    ],
-    [
-      "a port that is down, of a PF that is not up",
-      /DOWN.*: ip link set eth0 up$/,
-      ({ node: { kernel }, device }) => {
-        setPort(device, DOWN);
-        kernel.pfs[0] = { ...kernel.pfs[0]!, isEnabled: false };
-      },
-    ],
+    ["a port of a link that is down", /DOWN, want ACTIVE: nsenter \S+ ip link set net1 up$/, (given) => {
+      setPort(given.device, DOWN);
+      given.space.links.set("net1", { ...LINK, isEnabled: false });
+    }],
+    ["a port of a PF that is down", /DOWN.*: ip link set eth0 up$/, ({ node: { kernel }, device }) => {
+      setPort(device, DOWN);
+      kernel.pfs[0] = { ...kernel.pfs[0]!, isEnabled: false };
+    }],
     [
       "a port that is not up, with all up",
       /mlx5_0 is INIT.*: # look at .*"ip link show eth0"/,
@@ -365,18 +320,20 @@ for (
     ],
     [
       "an address without GID",
-      /0 net1: mlx5_0 has no GID for 10\.0\.0\.2, so no connection .*: kubectl -n team-a delete pod trainer-0 # a new/,
-      (given) => loseGids(given, "0000:3b:00.0"),
+      /mlx5_0 has no GID for 10\.0\.0\.2, .*: kubectl .* trainer-0 # /,
+      (given) => {
+        loseGids(given, "0000:3b:00.0");
+      },
     ],
+    ["that of another function", /net1 belongs to \S+7: .* takes net1 from 0000:3b:00\.0$/, (given) => {
+      loseGids(given, "0000:3b:00.7");
+    }],
     [
-      "an address without GID, of another function's interface",
-      /: net1 belongs to 0000:3b:00\.7: .* pod trainer-0 # .* takes net1 from 0000:3b:00\.0$/,
-      (given) => loseGids(given, "0000:3b:00.7"),
-    ],
-    [
-      "a larger MTU than its PF",
-      /^team-a\/trainer-0 net1 has MTU 9000, but its PF eth0 1500.*: nsenter --net=\S+ ip link set net1 mtu 1500 # /,
-      (given) => setMtus(given, 1500, 9000),
+      "an MTU above its PF's",
+      /9000, but its PF eth0 1500.*: nsenter \S+ ip link set net1 mtu 1500 # /,
+      (given) => {
+        setMtus(given, 1500, 9000);
+      },
     ],
   ] as [string, RegExp, (given: PlacedPod) => unknown][]
 ) {
@@ -388,33 +345,23 @@ for (
     const [fault, ...others] = findFaults(kernel, collect(kernel, node.state).devices);
     const { level, text, fix } = fault!;
     assertEquals([others, node.terminal.stderr], [[], `${text}: ${fix}\n`]);
+    assert(text.startsWith("team-a/trainer-0 net1"));
     assertMatch(`${text}: ${fix}`, told);
     const examined = examinePods({ kernel, root, executable: "rdma-cni" }, takeInventory(kernel, node.state));
     assertEquals(examined, [{ level, text, fix }]);
   });
 }
 
-Deno.test("pods: a smaller MTU than the PF's is no fault", () => {
-  using node = nodeAfter((given) => setMtus(given, 9000, 1500));
-  assertEquals([node.show(), node.terminal.stderr], [0, ""]);
+Deno.test("pods: the error for want of the right to enter a pod's namespace, or to mount a sysfs of it, says which", () => {
+  using node = nodeAfter(({ node: { kernel } }) => kernel.sysfsErrno = EPERM);
+  const assertRefused = () =>
+    assertMatch(assertThrows(() => showPods(node), CommandError, "EPERM").advice!, /CAP_SYS_ADMIN/);
+  assertRefused();
+  node.kernel.openNetns = () => {
+    throw new SyscallError('open "/run/netns/pod0"', EPERM);
+  };
+  assertRefused();
 });
-
-for (
-  const [what, refuse] of [
-    ["to open a pod's namespace", ({ kernel }: PodsNode) => {
-      kernel.openNetns = () => {
-        throw new SyscallError('open "/run/netns/pod0"', EPERM);
-      };
-    }],
-    ["to mount a sysfs of it", ({ kernel }: PodsNode) => kernel.sysfsErrno = EPERM],
-  ] as const
-) {
-  Deno.test(`pods: the error for want of the right ${what} says which`, () => {
-    using node = nodeAfter(({ node }) => refuse(node));
-    const error = assertThrows(() => showPods(node), CommandError, "EPERM");
-    assertMatch(error.advice!, /CAP_SYS_ADMIN/);
-  });
-}
 
 Deno.test("pods: no record and no state directory are a note, and an empty list", () => {
   using node = new PodsNode();
@@ -424,14 +371,4 @@ Deno.test("pods: no record and no state directory are a note, and an empty list"
     node.terminal.stderr = "";
     node.state.create();
   }
-});
-
-Deno.test("pods: --quiet leaves out advice, and names what could not be read", () => {
-  using node = new PodsNode();
-  node.terminal.isQuiet = true;
-  node.kernel.endNetns(node.addPod(0).space);
-  assertEquals([node.show(), node.terminal.stderr], [3, ""]);
-  node.write("net-torn-net1", "{");
-  assertEquals(node.show(), 3);
-  assertMatch(node.terminal.stderr, /^.*net-torn-net1.*\n$/);
 });
