@@ -124,6 +124,14 @@ Deno.test("the bill of materials lists the packages of which the bundle has modu
   }
 });
 
+Deno.test("all that is depended on is listed once", () => {
+  const refs = [bill.metadata.component, ...bill.components].map((each) => each["bom-ref"]);
+  assertEquals(new Set(refs).size, refs.length);
+  const dependencies: { dependsOn: string[] }[] = bill.dependencies;
+  const reached = new Set(dependencies.flatMap(({ dependsOn }) => dependsOn));
+  assertEquals([...reached].sort(), refs.slice(1).sort());
+});
+
 Deno.test("each component has its licence in the text for people, with the copyright or the author", () => {
   const text = Deno.readTextFileSync(`${PROGRAM}.licenses.txt`);
   const sections = text.split(/^== /m).slice(1);

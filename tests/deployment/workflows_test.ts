@@ -1,10 +1,13 @@
 // The workflows of the code host, which nothing here can run: a linter reads them, and what they name exists.
+import { Ajv } from "ajv/dist/ajv.js";
 import config from "../../deno.json" with { type: "json" };
+import { extractFromNpm } from "../../deployment/build/npm_package.ts";
 import { run } from "../rig/vm/node/packages.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { blockNamed } from "../support/documents.ts";
 import { start } from "../support/program.ts";
 import { filesIn, PROJECT } from "../support/project.ts";
+import { TestDirectory } from "../support/test_directory.ts";
 import { parseAll } from "../support/yaml.ts";
 
 interface Step {
@@ -67,6 +70,24 @@ Deno.test("the release attests the executables, and all files that it publishes"
   // Of what comes later, only checksums and signatures are published.
   const later = steps.slice(attests + 1).map(({ run = "" }) => run).join("\n");
   assertEquals(later.match(/\S*dist\/release\S*/g), ["dist/release"]);
+});
+
+const RENOVATE = {
+  npmPackage: "renovate@44.121.2",
+  integrity:
+    "sha512-gNsY+POw2UN3B4e8x0B5UK3onH1qF7wMirKGaUnJcSx3+xEWH4n35RS4rvVEtTIIV/BoZoFbsIo7njTb9Mydxg==",
+};
+
+Deno.test("Renovate accepts its configuration, which pins base images and actions", async () => {
+  using temporary = new TestDirectory();
+  const schema = await extractFromNpm(RENOVATE, "package/renovate-schema.json", temporary.path);
+  const accepts = new Ajv({ strict: false }).compile<object>(JSON.parse(Deno.readTextFileSync(schema)));
+  const configuration: { extends: string[] } = JSON.parse(
+    Deno.readTextFileSync(`${PROJECT}.github/renovate.json`),
+  );
+  assertEquals(accepts(configuration), true, JSON.stringify(accepts.errors));
+  assertEquals(accepts({ ...configuration, packageRules: "none" }), false);
+  assertEquals(configuration.extends.slice(1), ["docker:pinDigests", "helpers:pinGitHubActionDigests"]);
 });
 
 Deno.test("the tests are run by the command of the documents", () => {

@@ -10,7 +10,6 @@ import { PacketListener, type PacketSocket } from "../../src/sys/packets.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type Arch, makeLauncher, wordsFor } from "../support/launcher.ts";
 import { TestNetns } from "../support/test_netns.ts";
-import { until } from "../support/until.ts";
 
 const TEMPORARY = Deno.makeTempDirSync();
 const SOCKET = `${TEMPORARY}/agent.sock`;

@@ -1,4 +1,5 @@
 // vf-mac on a kernel in memory: what a virtual machine does not show, or would take too long for.
+import fc from "fast-check";
 import { CommandError, ExitCode } from "../../src/cli/errors.ts";
 import { formatTable } from "../../src/cli/table.ts";
 import { type InitOptions, initVfs } from "../../src/cli/vf_mac/init.ts";
@@ -279,6 +280,59 @@ Deno.test("a function without administrative address is not ready; init gives it
   assertMatch(
     node.terminal.stderr,
     new RegExp(`^VF 0 of eth0 .* has ${mac} as its administrative address, without a rebind, node GUID `),
+  );
+});
+
+/** How a function came to be as it is. */
+const vfHistories = fc.record({
+  driver: fc.constantFrom("mlx5_core", "other_driver", "vfio-pci", undefined),
+  /** When its driver was bound. */
+  hadMac: fc.boolean(),
+  loses: fc.boolean(),
+  podSetMac: fc.boolean(),
+  hasRdma: fc.boolean(),
+  use: fc.constantFrom("none", "host", "netdev in pod", "device in pod", "record"),
+});
+
+Deno.test("list and init agree on what is ready: what stays good at the next rebind, and what init leaves as it is", async () => {
+  await fc.assert(
+    fc.asyncProperty(vfHistories, async ({ driver, hadMac, loses, podSetMac, hasRdma, use }) => {
+      using node = new VfTestNode(1);
+      const { kernel } = node;
+      const [vf] = kernel.vfs;
+      kernel.makes = { netdev: true, rdmaDevice: hasRdma };
+      await kernel.unbindDriver(node.id(0));
+      if (hadMac) vf!.mac = MAC;
+      if (driver !== undefined) await kernel.bindDriver(node.id(0), driver);
+      if (podSetMac && vf!.netdev) {
+        Object.assign(vf!.netdev, { address: "02:03:00:00:77:09", isRandom: false });
+      }
+      if (loses) vf!.mac = NO_MAC;
+      if (use === "host" && vf!.netdev) vf!.netdev.isUp = true;
+      if (use === "netdev in pod" && vf!.netdev) vf!.netdev.space = node.addPod();
+      const own = kernel.devices.find(({ deviceId }) => deviceId === node.id(0));
+      if (use === "device in pod" && own) own.space = node.addPod();
+      if (use === "record") node.record(node.id(0));
+      kernel.orders.length = 0;
+
+      const inspect = async () => {
+        const { vfs } = await node.json(() => node.init(undefined, { dryRun: true }));
+        return { ...listVfs(kernel)[0]!, ...vfs[0] };
+      };
+      const before = await inspect();
+      assertEquals(kernel.orders, []);
+      assertEquals(before.ready, before.state === "ready", before);
+      await node.init();
+      assertEquals(kernel.orders.length > 0, before.state === "planned");
+      const after = await inspect();
+      assertEquals(after.ready, before.state === "ready" || before.state === "planned" && hasRdma);
+      if (after.ready && use === "none") {
+        await kernel.unbindDriver(node.id(0));
+        await kernel.bindDriver(node.id(0), driver);
+        assertEquals(listVfs(kernel)[0]!.ready, true);
+      }
+    }),
+    { numRuns: 200 },
   );
 });
 
