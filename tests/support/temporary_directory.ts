@@ -6,7 +6,7 @@ const GIB = 2 ** 30;
 const WANTED = 4 * GIB;
 
 /** Finds out why tests cannot keep temporary files in a directory, which is made if it is missing; undefined if they can. */
-export function faultOf(directory: string): string | undefined {
+function faultOf(directory: string): string | undefined {
   try {
     Deno.mkdirSync(directory, { recursive: true });
     const { bavail, bsize } = statfsSync(directory);
