@@ -143,7 +143,8 @@ Deno.test("upgrades while runtimes call the plugin: every call succeeds, also on
       const exe = () => Deno.readLinkSync(`/proc/${held.pid}/exe`);
       await until(() => exe() === old);
       const installer = start({ program: versions[count % 2]!, args: directory.command() });
-      await until(() => Deno.realPathSync(directory.program) !== old);
+      const switched = until(() => Deno.realPathSync(directory.program) !== old);
+      await Promise.race([switched, installer.then(({ code, stderr }) => assertEquals(code, 0, stderr))]);
       // Long enough for the installer to have found several times that the file is busy (ETXTBSY).
       await new Promise((resolve) => setTimeout(resolve, 250));
       assertEquals(exe(), old);
