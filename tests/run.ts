@@ -68,7 +68,7 @@ const NAMES = TIERS.map(({ name }) => name).join(", ");
 const USAGE = `Usage: deno task test [--only TIER[,TIER...]]
 
 Builds the executable, runs the tiers of tests and ends with the line "N passed, N failed", in which a tier that cannot
-run counts as one failure. Takes about 20 minutes on two processors.
+run counts as one failure. Takes about 17 minutes on two processors.
 
 Options:
   --only TIER[,TIER...]  run these tiers only: ${NAMES}
