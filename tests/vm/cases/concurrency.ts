@@ -12,6 +12,7 @@ import {
   gc,
   records,
   startInMove,
+  STATE_DIRECTORY,
 } from "../../rig/vm/guest/attachment.ts";
 import {
   addNetns,
@@ -34,7 +35,6 @@ import {
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 import { stopAfterNth } from "../../rig/vm/guest/injection.ts";
-import { holdLock } from "../../rig/vm/guest/lock.ts";
 
 const FILE = "net-container1-net1";
 
@@ -142,7 +142,9 @@ for (const { what, command = "ADD", happens, ends } of CROSSED) {
 
 vmCase("faults: SIGTERM ends a call that waits for the lock, and nothing has changed", async () => {
   const { deviceId } = await addPod();
-  await holdLock();
+  await shOk(`mkdir -p ${STATE_DIRECTORY}`);
+  const hold = `exec flock --no-fork ${STATE_DIRECTORY} sh -c "echo locked; exec sleep infinity"`;
+  await startBackground(hold, "locked");
   const added = await attachment(deviceId).add({ wrapper: ["timeout", "3"] });
   assertEquals([added.code, added.stdout], [124, ""]);
   assert(added.ms < 20_000, `${added.ms} ms`); // before it gives up waiting
