@@ -37,6 +37,8 @@ export async function prepareNode(
   const directory = `${DIRECTORY}/${series}`;
   const shared = `${DIRECTORY}/${architecture.target}`;
   for (const one of [directory, shared]) await Deno.mkdir(one, { recursive: true });
+  using file = await Deno.open(`${directory}/lock`, { create: true, write: true });
+  await file.lock(true); // the demo's test may come while the run of all tests prepares the same kernel
   const kernel = await unpackKernel(`${directory}/kernel`, series, progress);
   const root = architecture.target === Deno.build.arch ? "/" : `${shared}/root`;
   if (root !== "/" && await isOlder(root, `${SOURCES}root.ts`)) await makeRoot(root, architecture, progress);
