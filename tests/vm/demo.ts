@@ -5,13 +5,15 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, parseBuildOptions } from "../../deployment/build/build.ts";
 import { messageOf } from "../../src/sys/errno.ts";
-import { bootNode } from "../rig/vm/node/boot.ts";
+import { bootNode, EmulatorCrash } from "../rig/vm/node/boot.ts";
 import { KernelUnavailable } from "../rig/vm/node/kernel.ts";
 import { type Node, prepareNode } from "../rig/vm/node/prepare.ts";
 import { DEFAULT_SERIES, parseSeries } from "../rig/vm/node/series.ts";
 
 const STEPS = fileURLToPath(new URL("demo.sh", import.meta.url));
 const TIMEOUT_MS = 3 * 60_000;
+/** QEMU itself seldom crashes, but it does. */
+const MOST_TRIES = 3;
 
 const progress = (line: string) => console.error(line);
 
@@ -22,13 +24,20 @@ async function main(args: string[]): Promise<number> {
   const node = await (series ? prepareNode(progress, series) : prepareNewest());
   const options = parseBuildOptions(["--target", node.architecture.target]);
   await build(options);
-  progress("node: booting ...");
   const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
-  return await bootNode(node, {
-    command: ["/bin/sh", STEPS, options.output],
-    timeoutMs: TIMEOUT_MS,
-    onLine: (line) => console.log(colour ? highlight(line) : line),
-  });
+  for (let tries = 1;; tries++) {
+    progress("node: booting ...");
+    try {
+      return await bootNode(node, {
+        command: ["/bin/sh", STEPS, options.output],
+        timeoutMs: TIMEOUT_MS,
+        onLine: (line) => console.log(colour ? highlight(line) : line),
+      });
+    } catch (error) {
+      if (!(error instanceof EmulatorCrash) || tries === MOST_TRIES) throw error;
+      progress(`QEMU crashed, once more from the start: ${error.message}`);
+    }
+  }
 }
 
 /** Linux 7.3, or where the mirror does not have it Debian 13's own. */
