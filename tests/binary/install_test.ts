@@ -16,7 +16,7 @@ const LIMIT_MS = 60_000;
 
 class PluginDirectory extends TestDirectory {
   readonly plugin = `${this.path}/rdma`;
-  readonly library = `${this.path}/.rdma-cni/libmnl.so.0`;
+  readonly libmnl = `${this.path}/.rdma-cni/libmnl.so.0`;
 
   command(...more: string[]): string[] {
     return ["install", "--cni-bin-dir", this.path, ...more];
@@ -32,7 +32,7 @@ class PluginDirectory extends TestDirectory {
 
   /** What is printed when all parts come to this. */
   outcome(state: string): string {
-    const parts = [this.library, this.program, `${this.path}/.rdma-cni/current`, this.plugin];
+    const parts = [this.libmnl, this.program, `${this.path}/.rdma-cni/current`, this.plugin];
     return parts.map((part) => `${part}: ${state}\n`).join("");
   }
 
@@ -58,7 +58,7 @@ Deno.test("installed it runs, knows that it is in place, and can be removed", as
   assertMatch((await start({ program: plugin, args: ["--version"] })).stdout, /^rdma-cni \d/);
   const { stdout } = await start({ program: "ldconfig", args: ["-p"] });
   const [, library] = /libmnl\.so\.0 .* => (\S+)/.exec(stdout)!;
-  assertEquals(Deno.readFileSync(directory.library), Deno.readFileSync(library!));
+  assertEquals(Deno.readFileSync(directory.libmnl), Deno.readFileSync(library!));
   // By the installed program itself, which knows what people call it.
   const again = await start({ program: plugin, args: directory.command() });
   assertEquals(again.stderr, directory.outcome("already there"));
@@ -82,7 +82,7 @@ for (const installer of ["install", "cp"] as const) {
     const by = ["unshare", "--mount", "/bin/sh", "-c", script];
     const listVfs = () => start({ env: { PATH: "/usr/bin:/bin" }, by, program: directory.plugin });
     assertEquals((await listVfs()).code, 0);
-    Deno.removeSync(directory.library);
+    Deno.removeSync(directory.libmnl);
     assertMatch((await listVfs()).stderr, /Cannot open libmnl/);
   });
 }
@@ -117,7 +117,7 @@ for (const [when, what] of ["library", "program", "link", "launcher"].entries())
   Deno.test(`an upgrade that is killed as it puts the ${what} there leaves a plugin that works`, async () => {
     using directory = new PluginDirectory();
     await directory.install();
-    await Deno.writeTextFile(directory.library, "older"); // nobody needs it here
+    await Deno.writeTextFile(directory.libmnl, "older"); // nobody needs it here
     Deno.utimeSync(directory.plugin, 1, 1); // else two programs of one second leave it as it is
     const other = { program: await otherBuild(`${directory.path}/.other`), args: directory.command() };
     const by = ["strace", "-f", "-o", "/dev/null", "-e", `inject=rename:signal=KILL:when=${when + 1}`];
