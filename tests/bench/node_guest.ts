@@ -2,16 +2,18 @@
 // and, to compare with, another plugin.
 import { INDEX_DIRECTORY } from "../../src/plugin/record/memo.ts";
 import { AGENT_PLUGIN, layOut, RunningAgent } from "../rig/vm/guest/agent.ts";
-import { attachment, config, prevResult } from "../rig/vm/guest/attachment.ts";
 import { countRdmaDevices, growNode } from "../rig/vm/guest/grow.ts";
 import {
   addNetns,
   assertCode,
+  attachment,
   type CniOutcome,
+  config,
   installPlugin,
   netdevToNetns,
   netnsPath,
   plugin,
+  prevResult,
   rebind,
   vf,
 } from "../rig/vm/guest/harness.ts";

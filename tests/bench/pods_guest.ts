@@ -1,8 +1,15 @@
 // Runs on the simulated node. Arguments: directory of the prepared node, compiled plugin, milliseconds that its VERSION
 // takes on the host.
 import { AGENT_PLUGIN, layOut, RunningAgent } from "../rig/vm/guest/agent.ts";
-import { attachment, config } from "../rig/vm/guest/attachment.ts";
-import { addNetns, installPlugin, plugin, setSimParameter, sfs } from "../rig/vm/guest/harness.ts";
+import {
+  addNetns,
+  attachment,
+  config,
+  installPlugin,
+  plugin,
+  setSimParameter,
+  sfs,
+} from "../rig/vm/guest/harness.ts";
 import { MemoryCgroup } from "../rig/vm/guest/memory_cgroup.ts";
 import type { NodeLine, PodCalls, Pods } from "./node.ts";
 import { Trace } from "./trace.ts";

@@ -42,18 +42,14 @@ Deno.test("where there is nothing to list there is a note, which --quiet leaves 
   assertEquals(await run("vf-mac list -o yaml"), { code: 0, stdout: "---\n[]\n", stderr: "" });
 });
 
-for (
-  const [line, error] of [
-    ["help lst", /^rdma-cni: unknown command 'lst'\nSee "rdma-cni --help"\.\n$/],
-    ["help vf-mac lst", /\nDid you mean list\? See "rdma-cni vf-mac --help"\.\n$/],
-  ] as const
-) {
-  Deno.test(`"${line}" is an error`, async () => {
-    const { code, stdout, stderr } = await run(line);
-    assertEquals([code, stdout], [ExitCode.usage, ""]);
-    assertMatch(stderr, error);
-  });
-}
+Deno.test("help of a command that there is not is an error", async () => {
+  const stderr = `rdma-cni: unknown command 'lst'\nSee "rdma-cni --help".\n`;
+  assertEquals(await run("help lst"), { code: ExitCode.usage, stdout: "", stderr });
+  assertMatch(
+    (await run("help vf-mac lst")).stderr,
+    /\nDid you mean list\? See "rdma-cni vf-mac --help"\.\n$/,
+  );
+});
 
 Deno.test("help has the help of commands below commands", async () => {
   for (const line of ["help vf-mac set", "vf-mac help set"]) {

@@ -180,10 +180,10 @@ for (const command of OWN_COMMANDS) {
       const option = own.options.find(({ long, short }) => [long, short].includes(word));
       if (below) own = below;
       else if (option) words.splice(0, option.required ? 1 : 0); // its value
-      else {assert(
-          /^-?$|^[^-]/.test(word) && own.registeredArguments.length > 0,
-          `${own.name()} takes no ${word}`,
-        );}
+      else {
+        const isArgument = /^-?$|^[^-]/.test(word) && own.registeredArguments.length > 0;
+        assert(isArgument, `${own.name()} takes no ${word}`);
+      }
     }
   });
 }

@@ -3,24 +3,22 @@
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { SOCKET, withAgent } from "../../rig/vm/guest/agent.ts";
 import {
+  addNetns,
+  addPod,
   again,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  readRecord,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  addPod,
   casesWith,
   type CniOutcome,
   deleteNetns,
   endBackground,
   holdNetns,
   type PluginCall,
+  readRecord,
+  records,
   shOk,
   until,
   vf,

@@ -4,18 +4,14 @@ import { type CommandError, toCommandError } from "../../../src/cli/errors.ts";
 import type { PodPort } from "../../../src/node/pods.ts";
 import { SyscallError } from "../../../src/sys/errno.ts";
 import {
+  addNetns,
+  assertCode,
   assertInPod,
   assertQuiet,
   assertResult,
   attachment,
-  config,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import { rdmaCni } from "../../rig/vm/guest/command.ts";
-import {
-  addNetns,
-  assertCode,
   type CompleteFunction,
+  config,
   deleteNetns,
   HOLD_CONTEXT,
   holdNetns,
@@ -25,14 +21,16 @@ import {
   netnsMode,
   netnsPath,
   type Outcome,
+  rdmaCni,
   rdmaDevices,
   rdmaNames,
   rdmaToNetns,
+  records,
   setSimParameter,
   sh,
   shOk,
   startBackground,
-  until,
+  untilGid,
   vf,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
@@ -145,9 +143,7 @@ async function addPodWithAddress(name: string, one: CompleteFunction, address: s
   await addNetns(name);
   await netdevToNetns(one.netdev, name, "net1");
   await shOk(`ip -n ${name} address add ${address}/24 dev net1`);
-  const gid = gidOf(address);
-  const gids = `/sys/class/infiniband/${rdmaDevice}/ports/1/gids`;
-  await until("the GID table has the address", async () => (await sh(`grep -x ${gid} ${gids}/*`)).code === 0);
+  await untilGid(rdmaDevice, gidOf(address));
   const pair = attachment(deviceId, {
     netns: name,
     containerId: `container-${name}`,

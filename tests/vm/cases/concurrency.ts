@@ -1,6 +1,8 @@
 // Calls at the same time as other calls, or as the kernel or another program does something to the same function.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addNetns,
+  addPod,
   again,
   assertError,
   assertInPod,
@@ -8,16 +10,9 @@ import {
   assertQuiet,
   assertResult,
   attachment,
+  bind,
   config,
   gc,
-  records,
-  startInMove,
-  STATE_DIRECTORY,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  addPod,
-  bind,
   hostRdmaDevices,
   names,
   netnsCount,
@@ -25,11 +20,14 @@ import {
   rdmaNames,
   rdmaToNetns,
   rebind,
+  records,
   setSimParameter,
   setSlowness,
   sf,
   shOk,
   startBackground,
+  startInMove,
+  STATE_DIRECTORY,
   until,
   vf,
   vmCase,

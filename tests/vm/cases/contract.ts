@@ -1,6 +1,7 @@
 // ADD, CHECK and DEL in every version of the specification; what they print and what they leave.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addPod,
   assertError,
   assertInPod,
   assertNothingLeft,
@@ -8,12 +9,15 @@ import {
   assertResult,
   attachment,
   config,
+  plugin,
   prevResult,
+  rdmaDevices,
   readRecord,
   records,
+  shOk,
   STATE_DIRECTORY,
-} from "../../rig/vm/guest/attachment.ts";
-import { addPod, plugin, rdmaDevices, shOk, vf } from "../../rig/vm/guest/harness.ts";
+  vf,
+} from "../../rig/vm/guest/harness.ts";
 import type { OtherSet } from "../../rig/vm/kernels.ts";
 
 /** What the plugin promises runtimes, however it is called. */

@@ -1,22 +1,20 @@
 // What calls cost: of a memory cgroup's limit, as thick Multus runs all plugins in its own, and of the kernel's work on a
 // node with few and with many devices, as strace counts it: no time is measured.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { growNode } from "../../rig/vm/guest/grow.ts";
 import {
+  addNetns,
+  addPod,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
   config,
-  prevResult,
-} from "../../rig/vm/guest/attachment.ts";
-import { growNode } from "../../rig/vm/guest/grow.ts";
-import {
-  addNetns,
-  addPod,
   netdevToNetns,
   netnsPath,
   type PluginCall,
+  prevResult,
   rdmaDevices,
   rebind,
   sf,

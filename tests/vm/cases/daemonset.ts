@@ -1,17 +1,14 @@
 // The DaemonSet's containers with the rights that the manifests give them, each of which they need.
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import {
+  addNetns,
+  assertCode,
   assertInPod,
   assertQuiet,
   assertResult,
   attachment,
-  config,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  assertCode,
   casesWith,
+  config,
   deleteNetns,
   INSTALLED_PLUGIN,
   installPlugin,
@@ -21,6 +18,7 @@ import {
   rdmaDevices,
   rdmaNames,
   rebind,
+  records,
   setNetnsMode,
   sh,
   shOk,

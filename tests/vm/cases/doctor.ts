@@ -1,19 +1,21 @@
 // What the doctor finds on nodes in good and in bad health, by what it prints for machines.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { assertResult, attachment, records, writeRecord } from "../../rig/vm/guest/attachment.ts";
-import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   addPod,
   assertCode,
+  assertResult,
+  attachment,
   casesWith,
   holdNetns,
   netdevToNetns,
   pf,
+  rdmaCni,
   rdmaDevices,
   rdmaNames,
   rdmaToNetns,
   rebind,
+  records,
   setSimParameter,
   sh,
   shOk,
@@ -23,6 +25,7 @@ import {
   vf,
   vfs,
   withLauncher,
+  writeRecord,
 } from "../../rig/vm/guest/harness.ts";
 import type { CaseFields } from "../../rig/vm/kernels.ts";
 import { EXAMPLES, INSTALLED_PLUGIN, PROJECT } from "../../rig/vm/guest/programs.ts";

@@ -4,21 +4,19 @@ import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { basename, dirname } from "node:path";
 import { type RunningAgent, withAgent } from "../../rig/vm/guest/agent.ts";
 import {
+  addNetns,
   again,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  gc,
-  records,
-  STATE_DIRECTORY,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
   type CniOutcome,
+  gc,
   names,
   rebind,
+  records,
   setSimParameter,
+  STATE_DIRECTORY,
   until,
   vf,
   vmCase,

@@ -1,8 +1,7 @@
 // Random steps of a node's life, several at once, against a model of what must be true after each of them. A sequence
 // that fails is shrunk to a short one.
 import fc from "fast-check";
-import { assertNothingLeft, assertQuiet, gc } from "../../rig/vm/guest/attachment.ts";
-import { casesWith, sfs, vfs } from "../../rig/vm/guest/harness.ts";
+import { assertNothingLeft, assertQuiet, casesWith, gc, sfs, vfs } from "../../rig/vm/guest/harness.ts";
 import { LONG, SEED } from "../../rig/vm/guest/options.ts";
 import { type Call, Soak, type Step } from "../../rig/vm/guest/soak.ts";
 

@@ -1,15 +1,13 @@
 // `install` on a node whose pods come and go, and on nodes that lack something.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addPod,
+  assertCode,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addPod,
-  assertCode,
   casesWith,
   installPlugin,
   names,

@@ -4,17 +4,14 @@
 import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
+  addNetns,
+  addPod,
   again,
+  assertCode,
   assertError,
   assertInPod,
   assertNothingLeft,
   assertResult,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  addPod,
-  assertCode,
   type CompleteFunction,
   EXAMPLES,
   hostRdmaDevices,
@@ -25,6 +22,7 @@ import {
   names,
   plugin,
   rdmaToNetns,
+  records,
   sf,
   shOk,
   vf,

@@ -1,6 +1,8 @@
 // Limits of RDMA resources: the kernel's rdma cgroup controller, and programs in a pod's cgroup that use its device.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addNetns,
+  addPod,
   assertError,
   assertInPod,
   assertNothingLeft,
@@ -8,13 +10,6 @@ import {
   assertResult,
   attachment,
   config,
-  prevResult,
-  readRecord,
-} from "../../rig/vm/guest/attachment.ts";
-import { rdmaCni } from "../../rig/vm/guest/command.ts";
-import {
-  addNetns,
-  addPod,
   deleteNetns,
   endBackground,
   HOLD_CONTEXT,
@@ -22,6 +17,9 @@ import {
   names,
   type Outcome,
   type PluginCall,
+  prevResult,
+  rdmaCni,
+  readRecord,
   sh,
   shOk,
   startBackground,

@@ -1,15 +1,18 @@
 // Calls that give names and are killed; tests/scenarios/names.ts has the rest.
 import { assertEquals } from "../../support/assert.ts";
 import {
+  addPod,
   again,
   assertInPod,
   assertOnHost,
   assertQuiet,
   assertResult,
   attachment,
+  type CniOutcome,
   config,
-} from "../../rig/vm/guest/attachment.ts";
-import { addPod, type CniOutcome, rdmaNames, vmCase } from "../../rig/vm/guest/harness.ts";
+  rdmaNames,
+  vmCase,
+} from "../../rig/vm/guest/harness.ts";
 import { killAt, listSystemCalls } from "../../rig/vm/guest/injection.ts";
 import { LONG } from "../../rig/vm/guest/options.ts";
 import { VmRig } from "../../rig/vm/guest/rig.ts";

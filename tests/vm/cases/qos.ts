@@ -2,18 +2,16 @@
 // that of mlx5 in NVIDIA's driver packages.
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addNetns,
+  addPod,
   assertError,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  config,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  addPod,
   type CompleteFunction,
+  config,
   names,
   rebind,
   setSimParameter,

@@ -1,22 +1,20 @@
 // Whether the pod can use its devices: real ports and GID tables, which the kernel fills with the netdev's addresses.
 import { assertMatch, assertNotMatch } from "../../support/assert.ts";
 import {
+  addPod,
   assertError,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  config,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addPod,
   type CompleteFunction,
+  config,
   netdevToNetns,
   setSimParameter,
   sh,
   shOk,
-  until,
+  untilGid,
   vmCase,
 } from "../../rig/vm/guest/harness.ts";
 
@@ -34,8 +32,7 @@ async function podWithAddress(): Promise<CompleteFunction> {
      ip -n pod link set net1 addrgenmode none && ip -n pod address add ${ADDRESS}/24 dev net1 &&
      ip -n pod link set net1 up`,
   );
-  const gids = `/sys/class/infiniband/${one.rdmaDevice}/ports/1/gids`;
-  await until("the GID table has the address", async () => (await sh(`grep -x ${GID} ${gids}/*`)).code === 0);
+  await untilGid(one.rdmaDevice, GID);
   return one;
 }
 

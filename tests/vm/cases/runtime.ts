@@ -1,24 +1,22 @@
 // Pods as kubelet has them made: by containerd and runc, through the Container Runtime Interface, each on the network of
 // one VF, which is a chain of host-device and rdma.
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
+import { Containerd } from "../../rig/vm/guest/containerd.ts";
 import {
+  addPod,
   again,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import { Containerd } from "../../rig/vm/guest/containerd.ts";
-import {
-  addPod,
   casesWith,
   names,
   netnsNames,
   type NetworkFunction,
   plugin,
   rdmaNames,
+  records,
   setSimParameter,
   until,
   vf,

@@ -2,19 +2,14 @@
 import { assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
 import { parseAll } from "../../support/yaml.ts";
 import {
+  addNetns,
+  assertCode,
   assertError,
   assertInPod,
   assertQuiet,
   assertResult,
   attachment,
   config,
-  prevResult,
-  readRecord,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  assertCode,
   deleteNetns,
   EXAMPLES,
   letKernelLoadModules,
@@ -22,7 +17,10 @@ import {
   netdevToNetns,
   netnsPath,
   type Outcome,
+  prevResult,
   rdmaNames,
+  readRecord,
+  records,
   sh,
   shOk,
   startBackground,

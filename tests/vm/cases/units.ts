@@ -1,24 +1,22 @@
 // The units of deployment/systemd, started by systemd with all their restrictions.
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  addNetns,
+  addPod,
   assertInPod,
   assertNothingLeft,
   assertQuiet,
   assertResult,
   attachment,
-  config,
-  records,
-} from "../../rig/vm/guest/attachment.ts";
-import {
-  addNetns,
-  addPod,
   casesWith,
+  config,
   DEPLOYMENT,
   holdNetns,
   INSTALLED_PLUGIN,
   netnsCount,
   netnsMode,
   rebind,
+  records,
   setNetnsMode,
   setSimParameter,
   shOk,

@@ -1,7 +1,6 @@
 // What people type about the addresses of virtual functions: also those that the host uses, that take their time, or that
 // are InfiniBand's.
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../../support/assert.ts";
-import { rdmaCni } from "../../rig/vm/guest/command.ts";
 import {
   addNetns,
   addPod,
@@ -9,6 +8,7 @@ import {
   holdContext,
   netdevToNetns,
   pf,
+  rdmaCni,
   rdmaDevices,
   rdmaToNetns,
   rebind,

@@ -4,6 +4,7 @@ import { type CaseFields, leftOutReason, parseRelease } from "../kernels.ts";
 import { KernelLog } from "./kernel_log.ts";
 import { type Baseline, readBaseline, resetNode } from "./reset.ts";
 
+export * from "./attachment.ts";
 export * from "./functions.ts";
 export * from "./modules.ts";
 export * from "./netns.ts";

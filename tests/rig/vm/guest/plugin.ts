@@ -1,6 +1,6 @@
 import { netnsPath } from "./netns.ts";
 import { CNI_PATH, COMPILED_PLUGIN, INSTALLED_PLUGIN, LAUNCHER, LIBCNI_RUN } from "./programs.ts";
-import { type Outcome, outcome, shOk } from "./sh.ts";
+import { type Outcome, outcome, sh, shOk } from "./sh.ts";
 
 /** A result or an error, as plugins print them. */
 interface CniOutput {
@@ -34,6 +34,9 @@ export interface PluginCall {
 
 /** What belongs to the plugin when it was installed. */
 const OWN_DIRECTORY = INSTALLED_PLUGIN.replace(/rdma$/, ".rdma-cni");
+
+/** Runs the installed plugin as a command. */
+export const rdmaCni = (words: string) => sh(`${INSTALLED_PLUGIN} ${words}`);
 
 export const installPlugin = () => Deno.copyFile(COMPILED_PLUGIN, INSTALLED_PLUGIN);
 

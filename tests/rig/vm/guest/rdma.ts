@@ -1,6 +1,6 @@
 import { netnsPath } from "./netns.ts";
 import { HOLD_CONTEXT } from "./programs.ts";
-import { shOk, startBackground } from "./sh.ts";
+import { sh, shOk, startBackground, until } from "./sh.ts";
 
 export interface RdmaDevice {
   index: number;
@@ -47,6 +47,12 @@ export const setNetnsMode = (mode: string) => shOk(`rdma system set netns ${mode
 export async function holdContext(device: string): Promise<Deno.ChildProcess> {
   const uverbs = await shOk(`grep -lx ${device} /sys/class/infiniband_verbs/uverbs*/ibdev`);
   return await startBackground(`exec '${HOLD_CONTEXT}' /dev/infiniband/${uverbs.split("/").at(-2)}`, "held");
+}
+
+/** Waits until the kernel has put an address of a device's interface into the GID table of its port. */
+export async function untilGid(device: string, gid: string): Promise<void> {
+  const table = `/sys/class/infiniband/${device}/ports/1/gids`;
+  await until(`${gid} is in the GID table`, async () => (await sh(`grep -x ${gid} ${table}/*`)).code === 0);
 }
 
 /** A command of the shell, to be run in a network namespace, the initial one unless told. */

@@ -1,18 +1,22 @@
 /** Steps of a node's life, each done to the node and to a model of what must be true after it, without the plugin. */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
-import { attachment, config, gc, readRecord, records } from "./attachment.ts";
-import { rdmaCni } from "./command.ts";
 import {
   addNetns,
   assertCode,
+  attachment,
   type CniOutcome,
+  config,
   deleteNetns,
   deviceNames,
   endProcess,
+  gc,
   holdNetns,
   netnsCount,
   netnsPath,
+  rdmaCni,
+  readRecord,
   rebind,
+  records,
   sfs,
   shOk,
   until,

@@ -1,12 +1,12 @@
 // What the cases about addresses of virtual functions share.
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import type { CaseFields } from "../kernels.ts";
-import { rdmaCni } from "./command.ts";
 import {
   assertCode,
   bind,
   type Outcome,
   pf,
+  rdmaCni,
   rdmaDevices,
   shOk,
   unbind,

@@ -825,14 +825,8 @@ static int add_sfs(void)
 }
 
 #else
-static void remove_sfs(void)
-{
-}
-
-static int add_sfs(void)
-{
-	return 0;
-}
+static void remove_sfs(void) { }
+static int add_sfs(void) { return 0; }
 #endif
 
 /* Declares a parameter that is set at once, and how. */
@@ -1008,9 +1002,7 @@ static int set_vdpa(const char *value, const struct kernel_param *param)
 
 AT_ONCE(vdpa, int, "number of the VF that vdpa0 is made of; -1: none");
 #else
-static void remove_vdpa(void)
-{
-}
+static void remove_vdpa(void) { }
 #endif
 
 /*
@@ -1131,13 +1123,8 @@ put_pf:
 	return err;
 }
 
-static void __exit rdma_sim_exit(void)
-{
-	remove_all();
-}
-
 module_init(rdma_sim_init);
-module_exit(rdma_sim_exit);
+module_exit(remove_all);
 
 MODULE_DESCRIPTION("RDMA devices for network functions that have none");
 MODULE_LICENSE("GPL");
