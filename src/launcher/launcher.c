@@ -267,12 +267,17 @@ static long read_input(char *bytes, unsigned long room) {
   return count;
 }
 
+/*
+ * The length of the next packet, 0 at the end of the connection. The kernel looks for a packet before it looks for the end
+ * (net/unix/af_unix.c, __unix_dgram_recvmsg). When both come in between it returns 0, and the packet is still there.
+ */
 static long receive(int file, char *bytes, unsigned long room, long seconds) {
   struct time time = {seconds, 0};
   call(SYS_setsockopt, file, SOL_SOCKET, SO_RCVTIMEO, (long)&time, sizeof time, 0);
+  int ends = 0;
   long count;
   do count = call(SYS_recvfrom, file, (long)bytes, room, 0, 0, 0);
-  while (count == -EINTR);
+  while (count == -EINTR || (count == 0 && ends++ == 0));
   return count;
 }
 

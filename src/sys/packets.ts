@@ -73,7 +73,10 @@ export class PacketSocket implements Disposable {
    * {@linkcode PACKET_LIMIT} is lost.
    */
   receive(): Uint8Array<ArrayBuffer> | undefined {
-    const length = attempt((c) => c.recvfrom(this.fd, buffer, BigInt(buffer.length), 0, null, null));
+    const take = () => attempt((c) => c.recvfrom(this.fd, buffer, BigInt(buffer.length), 0, null, null));
+    // The kernel looks for a packet before it looks for the end of the connection (net/unix/af_unix.c,
+    // __unix_dgram_recvmsg). When both come in between it returns 0, and the packet is still there.
+    const length = take() || take();
     if (length === -EAGAIN) return undefined;
     return buffer.slice(0, Math.max(length, 0));
   }

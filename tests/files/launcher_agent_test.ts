@@ -6,9 +6,11 @@ import {
   type Reply,
   type Request,
 } from "../../src/agent/protocol.ts";
-import { PacketListener, type PacketSocket } from "../../src/sys/packets.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { PacketListener, PacketSocket } from "../../src/sys/packets.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type Arch, makeLauncher, wordsFor } from "../support/launcher.ts";
+import { replaceCall } from "../support/system_calls.ts";
 import { TestNetns } from "../support/test_netns.ts";
 
 const TEMPORARY = Deno.makeTempDirSync();
@@ -256,6 +258,23 @@ for (
     assertEquals(await ended, executed());
   });
 }
+
+Deno.test("a last packet counts, although the kernel tells the end of the connection first", async () => {
+  using agent = new PlayedAgent();
+  for (const packet of [1, 2]) {
+    const inject = `inject=recvfrom:retval=0:when=${packet}`;
+    const words = ["strace", "-o", "/dev/null", "-e", "trace=recvfrom", "-e", inject, LAUNCHER];
+    await agent.answer(launch({ words }));
+  }
+  const client = PacketSocket.connect(SOCKET, 0);
+  using peer = await agent.accept();
+  client.send(Uint8Array.of(7));
+  client[Symbol.dispose]();
+  const { recvfrom } = libc();
+  let calls = 0;
+  using _recvfrom = replaceCall("recvfrom", (...call) => calls++ === 0 ? 0n : recvfrom(...call));
+  assertEquals([peer.socket.receive(), peer.socket.receive()], [Uint8Array.of(7), new Uint8Array()]);
+});
 
 for (const [what, sent] of [["accept", ""], ["reply", "a"]] as const) {
   Deno.test(`an agent that does not ${what} is not waited for any longer than its time`, async () => {
