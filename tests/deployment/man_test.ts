@@ -26,12 +26,7 @@ const PAGES = await writePages(86400);
 
 function run(page: string, program: string, ...args: string[]) {
   // man breaks lines for the terminal of who runs the tests
-  return start({
-    program,
-    args,
-    stdin: page,
-    env: { LC_ALL: "C.UTF-8", COLUMNS: "80", PATH: "/usr/bin:/bin" },
-  });
+  return start({ program, args, stdin: page, env: { LC_ALL: "C.UTF-8", COLUMNS: "80", PATH: "/usr/bin" } });
 }
 
 /** What man, groff and mandoc find wrong with a page. Long lines in it are as good as short ones. */

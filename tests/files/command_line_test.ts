@@ -94,12 +94,7 @@ for (const line of ["", "vf-mac", "netns-mode"]) {
 
 for (
   const [line, error, advice, code] of [
-    [
-      "vf-mac list eth7",
-      'Cannot use PF "eth7": there is no network interface of that name',
-      /no physical/,
-      1,
-    ],
+    ["vf-mac list eth7", 'Cannot use PF "eth7": there is no network interface of that name', /physical/, 1],
     ["vf-mac lst", "unknown command 'lst'", /^Did you mean list\? See "rdma-cni vf-mac --help"\.$/, 2],
     ["vf-mac list --frob", "unknown option '--frob'", /^See "rdma-cni vf-mac list --help"\.$/, 2],
     ["validate /no/such", 'Cannot check "/no/such": ENOENT (2), no such file or directory', undefined, 2],

@@ -141,11 +141,7 @@ for (
   const [what, message, script] of [
     ["a link that leads nowhere", /-1": ENOENT \(2\): it is missing, or the loader of glibc is$/, "rm *-1"],
     ["one that is not executable", /-1": EACCES \(13\): it is not exec.* noexec$/, "chmod 644 rdma-cni-1"],
-    [
-      "one for another architecture",
-      /-1": ENOEXEC \(8\): it is for another/,
-      "cat ../../foreign >rdma-cni-1",
-    ],
+    ["one for another architecture", /-1": ENOEXEC .*: it is for another/, "cat ../../foreign >rdma-cni-1"],
     ["a file as its directory", /current": ENOTDIR \(20\)$/, "rm -r ../.rdma-cni; touch ../.rdma-cni"],
     ["a link that is too long", /0{255}": ENOENT|: ENAMETOOLONG \(36\)$/, "ln -sfn $(printf %0300d) current"],
   ] as const
