@@ -118,6 +118,11 @@ async function callAgent(all: Calls, times: number): Promise<void> {
   }
 }
 
+async function measureAgent() {
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // it closes a connection after the launcher has ended
+  return { residentMiB: agent.residentMiB(), descriptors: agent.descriptors() };
+}
+
 await installPlugin();
 for (const [file, copy] of [[EMPTY, EMPTY_COPY], [PEER, PEER_COPY]] as const) {
   if (file !== undefined) await Deno.copyFile(file, copy);
@@ -130,15 +135,17 @@ const growth = await measureGrowth(all);
 await growNode(FEW);
 const memory = await measureMemory(all);
 print({ progress: `${MANY_CALLS} calls of the agent` });
-const before = [agent.residentMiB(), agent.descriptors()] as const;
+const before = await measureAgent();
 await callAgent(all, MANY_CALLS);
+const { calls } = await agent.counts();
+const after = await measureAgent();
 const measured: NodeMeasurements = {
   growth,
   ...memory,
   agent: {
-    calls: (await agent.counts()).calls,
-    residentMiB: [before[0], agent.residentMiB()],
-    descriptors: [before[1], agent.descriptors()],
+    calls,
+    residentMiB: [before.residentMiB, after.residentMiB],
+    descriptors: [before.descriptors, after.descriptors],
   },
 };
 print({ measured });
