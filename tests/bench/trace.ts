@@ -8,7 +8,7 @@ const PROBES = [
   "p:asked unix_stream_connect",
 ];
 
-/** Executed calls have their turn when they get the lock; the agent's are done in turn, and the launcher ends then. */
+/** Executed calls line up for the lock, whose turn it is gets it; the agent's are done in turn, then the launcher ends. */
 const EVENTS = {
   executed: ["filelock/flock_lock_inode", "kprobes/move_begin", "kprobes/move_end"],
   agent: ["sched/sched_process_exit", "kprobes"],
@@ -41,7 +41,7 @@ export class Trace implements Disposable {
       if (event === "move_begin") moveBegin = at;
       else if (event === "move_end") moveMs.push(at - moveBegin); // the kernel does one at a time
       else if (event === "sched_process_exit") turnAt.set(pid, at);
-      else if (event === "asked" || (event === "flock_lock_inode" && !details.includes("F_UNLCK"))) {
+      else if (event === "asked" || (event === "flock_lock_inode" && !/F_UNLCK|ret=-11$/.test(details))) { // EAGAIN
         if (!cameAt.has(pid)) cameAt.set(pid, at);
         if (details.endsWith(" ret=0")) turnAt.set(pid, at); // else 1, FILE_LOCK_DEFERRED
       }
