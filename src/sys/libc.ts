@@ -42,13 +42,14 @@ const SYMBOLS = {
 type Symbols = Functions<typeof SYMBOLS>;
 
 let symbols: Symbols | undefined;
+/** The memory of this thread's errno. */
+let errno = new Int32Array(1);
 
 /** The C library, opened on first use. */
 export function libc(): Symbols {
   if (symbols) return symbols;
   symbols = openLibrary("libc.so.6", SYMBOLS);
-  // Opened now, for attempt().
-  symbols.__errno_location();
+  errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(symbols.__errno_location()!, 4));
   return symbols;
 }
 
@@ -62,10 +63,10 @@ export function attempt(run: (c: Symbols) => number | bigint): number {
   for (;;) {
     const result = Number(run(c));
     if (result >= 0) return result;
-    // The one place that fetches errno, which each thread has for itself. It follows the failed call on the same thread
-    // with no other call between, since any may overwrite it: an await, a log line or the opening of a symbol.
-    const errno = new Deno.UnsafePointerView(c.__errno_location()!).getInt32();
-    if (errno !== EINTR) return -errno;
+    // The one place that reads errno, which each thread has for itself. Nothing is called or allocated after the failed
+    // call, since whatever that leads to may overwrite it.
+    const number = errno[0]!;
+    if (number !== EINTR) return -number;
   }
 }
 
